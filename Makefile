@@ -1,0 +1,40 @@
+# The few verbs a person types. Everything that they need, they install themselves.
+SHELL := /bin/bash
+PYTHON ?= python3
+CLUSTER ?= auto
+NAME ?= penstock
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help venv lock crds lint test cluster-up cluster-down
+
+help:  ## List these verbs.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed  ## Make .venv from the exact lock.
+
+$(VENV)/.installed: requirements/dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: venv  ## Write the locks anew from the ranges of pyproject.toml (needs uv).
+	for extra in operator dev; do uv pip compile --quiet pyproject.toml --extra $$extra --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/$$extra.lock \
+	  $$( [ $$extra = dev ] && echo "-c requirements/operator.lock" ); done
+
+crds: venv  ## Write crds/*.yaml and the API reference from the models.
+	$(BIN)/python -m penstock.api.generate
+
+lint: venv  ## Every static check.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+cluster-up: venv  ## Start a test cluster: CLUSTER=auto|existing|kind|bare|fake.
+	$(PYTHON) -m tests.cluster up --kind $(CLUSTER) --name $(NAME)
+
+cluster-down:  ## Stop it and undo everything.
+	$(PYTHON) -m tests.cluster down --name $(NAME)

@@ -1,0 +1,1 @@
+"""The operator: kopf handlers, the engine room and its metrics."""

@@ -1,0 +1,30 @@
+"""Durations as Kubernetes users write them: `90s`, `5m`, `1h30m`, `250ms`."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from penstock.errors import DurationError
+
+DURATION_PATTERN: Final = r"^([0-9]{1,9}(ms|s|m|h))+$"
+UNIT_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
+
+
+def duration_s(text: str) -> float:
+    """Read a duration.
+
+    Args:
+        text: one or more of a whole number and a unit of h, m, s, ms; the units of Go's
+            `time.ParseDuration` that people write by hand.
+
+    Returns:
+        The duration in seconds.
+
+    Raises:
+        DurationError: the text is no duration.
+    """
+    if not re.fullmatch(DURATION_PATTERN, text):
+        raise DurationError(f"{text!r} is no duration: write a number and a unit of h, m, s or ms, as in 90s or 1h30m")
+    return sum(int(number) * UNIT_S[unit] for number, unit in _PART.findall(text))

@@ -1,0 +1,57 @@
+"""The Schedule: creates FlowRuns by the clock."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from penstock.api.base import ApiModel
+from penstock.api.condition import Condition
+from penstock.api.flowrun import FlowRunSpec, Time
+
+
+class RunMetadata(ApiModel):
+    """Metadata of the runs."""
+
+    labels: dict[str, str] | None = None
+    """Labels of each run."""
+    annotations: dict[str, str] | None = None
+    """Annotations of each run."""
+
+
+class RunTemplate(ApiModel):
+    """The runs to create."""
+
+    metadata: RunMetadata | None = None
+    """Labels and annotations of each run."""
+    spec: FlowRunSpec
+    """Spec of each run; in params, `$(tick.time)`, `$(tick.date)` and `$(tick.previous.date)` are replaced."""
+
+
+class ScheduleSpec(ApiModel):
+    """When to run what."""
+
+    cron: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(min_length=1, max_length=32)]
+    """Cron expressions of five fields, or @hourly, @daily, @weekly, @monthly, @yearly. A tick is due when any of them says so."""
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """IANA name of the zone in which cron is read. UTC if not given."""
+    suspend: bool | None = None
+    """Creates no new runs while true; those that run go on."""
+    run_template: RunTemplate
+    """The runs to create."""
+
+
+class ScheduleStatus(ApiModel):
+    """What became of a Schedule."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status is about."""
+    conditions: Annotated[list[Condition], Field(max_length=16)] | None = None
+    """Ready: whether the Schedule creates runs."""
+    last_tick_time: Time | None = None
+    """The last tick for which a run was created."""
+    last_run: Annotated[str, Field(max_length=63)] | None = None
+    """Name of that run."""
+    next_tick_time: Time | None = None
+    """The next tick."""

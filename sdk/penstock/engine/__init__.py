@@ -1,0 +1,1 @@
+"""The engine: pure decisions, without client, clock or loop."""
