@@ -23,6 +23,8 @@ lock: venv  ## Write the locks anew from the ranges of pyproject.toml (needs uv)
 	for extra in operator dev; do uv pip compile --quiet pyproject.toml --extra $$extra --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/$$extra.lock \
 	  $$( [ $$extra = dev ] && echo "-c requirements/operator.lock" ); done
+	uv pip compile --quiet --group build -c requirements/dev.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/build.lock
 
 crds: venv  ## Write crds/*.yaml and the API reference from the models.
 	$(BIN)/python -m penstock.api.generate
