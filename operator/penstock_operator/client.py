@@ -1,0 +1,257 @@
+"""One HTTP session with the API server: bytes out, bytes in, refusals as errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from prometheus_client import Counter
+from yarl import URL
+
+from penstock import __version__
+from penstock_operator.connection import Connection
+from penstock_operator.errors import ApiError, ApiUnreachableError, ConfigurationError
+from penstock_operator.metrics import Metrics
+from penstock_operator.resource import RequestLabels, request_labels
+
+logger = logging.getLogger(__name__)
+
+JSON: Final = "application/json"
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Accept header: answer with the object's metadata only."""
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+REQUEST_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+REFRESH_S = 60.0
+"""How often the `kubernetes` package is asked whether credentials need renewal: its own token period."""
+RELOAD_PAUSE_S = 5.0
+"""Credentials that are refused are loaded anew no more often than this."""
+
+
+class Response(NamedTuple):
+    """A reply that is no refusal."""
+
+    status: int
+    body: bytes
+
+
+class _Call(NamedTuple):
+    method: str
+    target: str
+    labels: RequestLabels
+    headers: dict[str, str]
+    body: bytes | None
+    limits: aiohttp.ClientTimeout
+
+
+class ApiClient:
+    """Sends requests to the API server; an async context manager that owns its session.
+
+    Args:
+        connection: where to, and as whom.
+        metrics: counts every request.
+        connection_limit: requests at the same time; more wait their turn, in order. Streams and urgent requests don't
+            count, so that a flood of writes can't hold up a watch or a Lease.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        metrics: Metrics,
+        connection_limit: int = 96,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._metrics = metrics
+        self._slots = asyncio.Semaphore(connection_limit)
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._refreshed_at = clock()
+        self._reloaded_at = float("-inf")
+        self._reload_lock = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._counters: dict[tuple[RequestLabels, str], Counter] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the session."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            headers={"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            raise_for_status=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the session and every stream of it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session and every stream of it."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        urgent: bool = False,
+    ) -> Response:
+        """Send one request and read the whole reply.
+
+        Args:
+            method: HTTP method.
+            path: as `Resource.path` builds it.
+            query: parameters of the URL.
+            body: JSON, encoded.
+            content_type: of the body; a patch says here which kind it is.
+            accept: what the reply should be, such as `METADATA`.
+            timeout_s: for the whole of it, seconds, without the wait for a free connection.
+            urgent: do not wait for a free connection.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: no whole reply came; the API server may or may not have acted.
+        """
+        headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
+        limits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, CONNECT_TIMEOUT_S))
+        call = _Call(method, _target(path, query), request_labels(method, path), headers, body, limits)
+        if urgent:
+            return await self._exchange(call)
+        async with self._slots:
+            return await self._exchange(call)
+
+    async def _exchange(self, call: _Call) -> Response:
+        async with self._open(call) as response:
+            return Response(response.status, await response.read())
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        accept: str = JSON,
+        inactivity_s: float,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch and iterate over the pieces of its body, as they come.
+
+        Args:
+            path: of a collection.
+            query: parameters of the URL.
+            accept: what the objects should be, such as `METADATA`.
+            inactivity_s: a stream that is silent for longer, seconds, counts as dead.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: the connection could not be made, broke, or fell silent.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=inactivity_s)
+        labels = request_labels("GET", path, is_watch=True)
+        async with self._open(_Call("GET", _target(path, query), labels, {"Accept": accept}, None, limits)) as response:
+            yield response.content.iter_any()
+
+    @asynccontextmanager
+    async def _open(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        self._refresh_if_due()
+        sent_at = self._clock()
+        is_open = False
+        try:
+            async with self._send(call) as response:
+                is_open = True
+                yield response
+                return
+        except ApiError as error:
+            if is_open or error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        await self._reload(sent_at)
+        async with self._send(call) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _send(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        assert self._session is not None, "use the client as a context manager"
+        connection = self._connection
+        is_answered = False
+        try:
+            async with self._session.request(
+                call.method,
+                URL(connection.server + call.target, encoded=True),
+                data=call.body,
+                headers={**connection.headers, **call.headers},
+                timeout=call.limits,
+                ssl=connection.ssl_context or True,
+                server_hostname=connection.server_name,
+                proxy=connection.proxy,
+                allow_redirects=False,
+            ) as response:
+                is_answered = True
+                self._count(call.labels, str(response.status))
+                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    retry_after = response.headers.get("Retry-After", "")
+                    raise ApiError.from_reply(response.status, await response.read(), retry_after)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if not is_answered:
+                self._count(call.labels, "error")
+            raise ApiUnreachableError(f"{call.method} {call.target}: {str(error) or type(error).__name__}") from error
+
+    def _count(self, labels: RequestLabels, code: str) -> None:
+        # Looking a child up by its labels costs more than counting; there are few, so they are kept.
+        counter = self._counters.get((labels, code))
+        if counter is None:
+            counter = self._counters[labels, code] = self._metrics.api_requests.labels(*labels, code)
+        counter.inc()
+
+    def _refresh_if_due(self) -> None:
+        if self._clock() - self._refreshed_at < REFRESH_S:
+            return
+        self._refreshed_at = self._clock()
+        # In the background: an exec plugin may take seconds, and what we hold is still good for minutes.
+        self._refreshing = asyncio.create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        try:
+            await asyncio.to_thread(self._connection.refresh)
+        except Exception:
+            logger.warning("Credentials could not be renewed; those held are used on", exc_info=True)
+
+    async def _reload(self, sent_at: float) -> None:
+        async with self._reload_lock:
+            # Many requests are refused at the same time: only the first of them loads.
+            if self._reloaded_at > sent_at or self._clock() - self._reloaded_at < RELOAD_PAUSE_S:
+                return
+            self._reloaded_at = self._clock()
+            logger.info("The API server refused our credentials; loading them anew")
+            try:
+                await asyncio.to_thread(self._connection.reload)
+            except ConfigurationError as error:
+                logger.warning("%s", error)
+
+
+def _target(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path

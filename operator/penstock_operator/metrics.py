@@ -1,0 +1,59 @@
+"""The numbers that the operator shows to Prometheus; docs and dashboards use these names."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+TASK_BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+RECONCILE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+FLUSH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """Every metric, on a registry of its own, so that several can live in one process (tests)."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.runs = Counter("penstock_runs", "Runs that are over, by final state.", ["state"], registry=registry)
+        self.tasks = Counter(
+            "penstock_tasks",
+            "Tasks (items, for a fan-out) that are over, by final state.",
+            ["state"],
+            registry=registry,
+        )
+        self.runs_active = Gauge("penstock_runs_active", "Runs that are not over.", registry=registry)
+        self.tasks_running = Gauge("penstock_tasks_running", "Tasks whose container runs.", registry=registry)
+        self.task_duration = Histogram(
+            "penstock_task_duration_seconds",
+            "From the start of an attempt's container to its end.",
+            buckets=TASK_BUCKETS_S,
+            registry=registry,
+        )
+        self.queue_depth = Gauge("penstock_queue_depth", "Runs that wait to be looked at.", registry=registry)
+        self.reconcile_duration = Histogram(
+            "penstock_reconcile_duration_seconds",
+            "One look at one run: facts in, decisions out.",
+            buckets=RECONCILE_BUCKETS_S,
+            registry=registry,
+        )
+        self.api_requests = Counter(
+            "penstock_api_requests",
+            "Requests to the API server; code is the HTTP status, or `error` when no answer came.",
+            ["verb", "resource", "code"],
+            registry=registry,
+        )
+        self.leader = Gauge(
+            "penstock_leader", "1 in the replica that leads, 0 in those that stand by.", registry=registry
+        )
+        self.status_flush_duration = Histogram(
+            "penstock_status_flush_duration_seconds",
+            "Writing the changed part of one run's status.",
+            buckets=FLUSH_BUCKETS_S,
+            registry=registry,
+        )

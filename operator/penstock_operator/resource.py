@@ -1,0 +1,75 @@
+"""Where each kind of object lives in the API server."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from penstock.api import names
+
+
+class Resource(NamedTuple):
+    """A kind of object, by the words of its URL."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    plural: str
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Build the path of a collection, an object or its subresource.
+
+        Args:
+            namespace: empty for all namespaces (collections only).
+            name: empty for the collection.
+            subresource: such as `status`.
+        """
+        path = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        if namespace:
+            path += f"/namespaces/{quote(namespace, safe='')}"
+        path += f"/{self.plural}"
+        if name:
+            path += f"/{quote(name, safe='')}"
+        if subresource:
+            path += f"/{subresource}"
+        return path
+
+
+FLOWS: Final = Resource(names.GROUP, names.VERSION, "flows")
+FLOWRUNS: Final = Resource(names.GROUP, names.VERSION, "flowruns")
+SCHEDULES: Final = Resource(names.GROUP, names.VERSION, "schedules")
+PODS: Final = Resource("", "v1", "pods")
+CONFIGMAPS: Final = Resource("", "v1", "configmaps")
+EVENTS: Final = Resource("events.k8s.io", "v1", "events")
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
+
+
+class RequestLabels(NamedTuple):
+    """What a request is, in the words of metrics and of Kubernetes' audit log."""
+
+    verb: str
+    resource: str
+
+
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def request_labels(method: str, path: str, *, is_watch: bool = False) -> RequestLabels:
+    """Tell what a request is: of a bounded set, so that it can label a metric.
+
+    Args:
+        method: HTTP method.
+        path: as `Resource.path` builds it.
+        is_watch: the request is for a stream of changes.
+    """
+    parts = path.split("/")
+    at = 3 if parts[1] == "api" else 4
+    if len(parts) > at + 2 and parts[at] == "namespaces":
+        at += 2
+    resource = parts[at] if len(parts) > at else ""
+    if len(parts) > at + 2:
+        resource = f"{resource}/{parts[at + 2]}"
+    if is_watch:
+        return RequestLabels("watch", resource)
+    verb = _VERBS.get(method) or ("get" if len(parts) > at + 1 else "list")
+    return RequestLabels(verb, resource)
