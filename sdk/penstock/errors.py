@@ -1,6 +1,7 @@
 """Every error that Penstock raises on purpose, one tree::
 
     PenstockError
+    ├── CommandError        what was typed at the command line can't be done
     ├── DurationError       a duration that can't be read
     ├── ExpressionError     an expression that does not compile, or whose value can't be had
     ├── InvalidSpecError    a Flow, FlowRun or Schedule that can't work; holds every problem found
@@ -17,6 +18,10 @@ from typing import NamedTuple
 
 class PenstockError(Exception):
     """The root of the tree: catch it to catch everything that Penstock raises on purpose."""
+
+
+class CommandError(PenstockError):
+    """What was typed at the command line can't be done: the words, the file or the cluster don't allow it."""
 
 
 class DurationError(PenstockError, ValueError):

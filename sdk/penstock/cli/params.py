@@ -1,0 +1,51 @@
+"""Values of a run's params, as a person types them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock.errors import CommandError
+
+
+def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict[str, Any]:
+    """Read `key=value` words by the types that the Flow declares.
+
+    Args:
+        assignments: the words; of the same key, the last one counts.
+        declared: type of each param of the Flow, by name.
+
+    Returns:
+        The values: for a param of type string the text as it was typed, for every other the JSON that it is.
+
+    Raises:
+        CommandError: a word has no `=`, names no param of the Flow, or its value is no JSON.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise CommandError(f"-p {assignment}: write it as KEY=VALUE")
+        if name not in declared:
+            raise CommandError(f"-p {assignment}: the Flow has no param {name}{_hint(name, list(declared))}")
+        values[name] = text if declared[name] == "string" else _read_json(assignment, text, declared[name])
+    return values
+
+
+def _read_json(assignment: str, text: str, declared_type: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        examples = {"boolean": "true", "array": '["a", "b"]', "object": '{"a": 1}'}
+        example = examples.get(declared_type, "12")
+        raise CommandError(
+            f"-p {assignment}: not JSON; the param is of type {declared_type}, as {example} is"
+        ) from error
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    if near := difflib.get_close_matches(name, names, n=1):
+        return f": did you mean {near[0]}?"
+    return f": it has {', '.join(names)}" if names else ": it has none"

@@ -1,0 +1,183 @@
+"""What a run's status says, as lines and rows for a person. Pure: nothing here reads a clock or a cluster."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+Object = dict[str, Any]
+"""A Kubernetes object, as its JSON."""
+
+FINISHED_STATES: Final = frozenset({"Completed", "Skipped", "Failed", "TimedOut", "Cancelled", "Crashed"})
+FAILED_STATES: Final = frozenset({"Failed", "TimedOut", "Cancelled", "Crashed"})
+_URGENCY: Final = ("Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
+"""States of tasks that a screen too small for all of them shows first."""
+
+
+class TaskRow(NamedTuple):
+    """One task, as it is shown."""
+
+    name: str
+    state: str
+    attempt: int | None
+    items: str
+    """Items that are over, of all: `3/4`; empty for a task without items."""
+    reason: str
+    """Why it is in its state: the reason, and the last line of the message, where an exception says what it is."""
+    start: dt.datetime | None
+    end: dt.datetime | None
+    wake: dt.datetime | None
+    """When the next attempt is due."""
+
+    def duration(self, now: dt.datetime) -> str:
+        """How long it has been running, or ran."""
+        if self.start is None:
+            return ""
+        end = self.end or (None if self.state in FINISHED_STATES else now)
+        return format_duration((end - self.start).total_seconds()) if end else ""
+
+    def why(self, now: dt.datetime) -> str:
+        """Why it is in its state, and when something will happen next."""
+        if self.state != "Retrying" or self.wake is None:
+            return self.reason
+        wait_s = max(0.0, (self.wake - now).total_seconds())
+        return f"again in {format_duration(wait_s)} after {self.reason}"
+
+
+def format_duration(duration_s: float) -> str:
+    """Write a duration in seconds the way people read it: `3.2s`, `42s`, `3m12s`, `2h05m`."""
+    if duration_s < 10:  # noqa: PLR2004 - below this, tenths are worth reading
+        return f"{max(0.0, duration_s):.1f}s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+def read_time(text: str | None) -> dt.datetime | None:
+    """Read a time of the API, as RFC 3339 has it."""
+    return dt.datetime.fromisoformat(text) if text else None
+
+
+def read_tasks(run: Object) -> list[TaskRow]:
+    """Read the tasks of a FlowRun, in the order of its spec; none until the operator has seen it."""
+    return [_read_task(task) for task in status_of(run).get("tasks") or ()]
+
+
+def status_of(run: Object) -> dict[str, Any]:
+    """Return the status of a FlowRun, empty until the operator has seen it."""
+    return run.get("status") or {}
+
+
+def is_finished(run: Object) -> bool:
+    """Whether a FlowRun is over, well or not."""
+    conditions = status_of(run).get("conditions") or ()
+    return any(each["type"] == "Finished" and each["status"] == "True" for each in conditions)
+
+
+def is_completed(run: Object) -> bool:
+    """Whether a FlowRun is over, and well."""
+    return bool(status_of(run).get("state") == "Completed")
+
+
+def headline(run: Object, now: dt.datetime) -> str:
+    """Say in one line how a FlowRun is doing."""
+    name, status = run["metadata"]["name"], status_of(run)
+    if not status:
+        return f"FlowRun {name} waits for the operator (none? kubectl get pods -A -l app.kubernetes.io/name=penstock)"
+    start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
+    parts = [f"FlowRun {name} {status['state']}"]
+    if start:
+        parts.append(f"{'in' if end else 'for'} {format_duration(((end or now) - start).total_seconds())}")
+    if status.get("progress"):
+        parts.append(f"({status['progress']} tasks over)")
+    if why := _why(status):
+        parts.append(f"- {why}")
+    return " ".join(parts)
+
+
+def changed_lines(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> list[str]:
+    """Describe each task that is no longer as it was.
+
+    Args:
+        before: the rows that were described last, empty at first.
+        after: the rows now.
+
+    Returns:
+        One line for each task whose state, attempt or count of items differs; a task that waits to begin is no news.
+    """
+    known: Mapping[str, TaskRow] = {row.name: row for row in before}
+    width = max((len(row.name) for row in after), default=0)
+    return [
+        _line(row, width)
+        for row in after
+        if _news(row) != (_news(known[row.name]) if row.name in known else ("Pending", None, ""))
+    ]
+
+
+def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str]:
+    """Choose the rows that fit on a screen.
+
+    Args:
+        rows: all of them.
+        limit: how many fit.
+
+    Returns:
+        The rows to show, in their order, and what to say of the others; empty if all fit.
+    """
+    if len(rows) <= limit:
+        return list(rows), ""
+    ranks = {state: rank for rank, state in enumerate(_URGENCY)}
+    by_rank = sorted(range(len(rows)), key=lambda place: ranks.get(rows[place].state, len(ranks)))
+    shown = set(by_rank[: max(0, limit - 1)])
+    hidden = Counter(row.state for place, row in enumerate(rows) if place not in shown)
+    rest = ", ".join(f"{count} {state}" for state, count in hidden.items())
+    return [row for place, row in enumerate(rows) if place in shown], f"and {rest}"
+
+
+def _read_task(task: Mapping[str, Any]) -> TaskRow:
+    return TaskRow(
+        name=task["name"],
+        state=task["state"],
+        attempt=task.get("attempt"),
+        items=_read_items(task.get("items")),
+        reason=_why(task),
+        start=read_time(task.get("startTime")),
+        end=read_time(task.get("completionTime")),
+        wake=read_time(task.get("wakeTime")),
+    )
+
+
+def _read_items(items: Mapping[str, Any] | None) -> str:
+    if items is None:
+        return ""
+    counts = items.get("counts") or {}
+    over = sum(count for state, count in counts.items() if state in FINISHED_STATES)
+    failed = sum(count for state, count in counts.items() if state in FAILED_STATES)
+    return f"{over}/{items['total']}" + (f", {failed} failed" if failed else "")
+
+
+def _why(status: Mapping[str, Any]) -> str:
+    lines = [line.strip() for line in (status.get("message") or "").splitlines() if line.strip()]
+    parts = [status.get("reason") or "", lines[-1] if lines else ""]
+    return ": ".join(part for part in parts if part)
+
+
+def _news(row: TaskRow) -> tuple[str, int | None, str]:
+    return row.state, row.attempt if row.attempt != 1 else None, row.items
+
+
+def _line(row: TaskRow, width: int) -> str:
+    parts = [f"{row.name:{width}}  {row.state:9}"]
+    if row.attempt and row.attempt > 1:
+        parts.append(f"attempt {row.attempt}")
+    if row.items:
+        parts.append(row.items)
+    if row.start and row.end:
+        parts.append(format_duration((row.end - row.start).total_seconds()))
+    if row.reason:
+        parts.append(row.reason)
+    return "  ".join(parts).rstrip()
