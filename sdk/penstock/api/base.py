@@ -1,13 +1,21 @@
-"""What every API model shares: how its fields are spelled, and the field types used in several kinds."""
+"""What every API model shares: how its fields are spelled, and the field types used in several kinds.
+
+Every string, list and map has a maximum: the API server weighs the worst case of a validation rule and refuses a
+definition that could cost too much.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
 from penstock.api.duration import DURATION_PATTERN
+from penstock.api.marker import Rule
+
+MAX_LABELS = 64
 
 JsonValue = Any
 """A value of a user's: any JSON. Left untyped in the schema on purpose."""
@@ -21,7 +29,17 @@ Duration = Annotated[str, Field(max_length=32, pattern=DURATION_PATTERN)]
 Percentage = Annotated[str, Field(max_length=4, pattern=r"^(100|[0-9]{1,2})%$")]
 Text = Annotated[str, Field(max_length=32768)]
 ShortText = Annotated[str, Field(max_length=1024)]
+Image = Annotated[str, Field(min_length=1, max_length=1024)]
 Expression = Annotated[str, Field(max_length=4096)]
+DnsName = Annotated[str, Field(min_length=1, max_length=253)]
+"""Name of an object of a kind that is not ours: its own kind checks the rest."""
+Count = Annotated[int, Field(ge=0)]
+Quantity = int | Annotated[str, Field(max_length=64)]
+"""An amount of a resource, as in a Pod: `500m`, `1Gi`, `2`."""
+Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+"""RFC 3339."""
+PodPart = Annotated[dict[str, Any], Field(max_length=64)]
+"""A piece of a Pod. Its schema is half a megabyte, so the API server checks it when a Pod is made of it."""
 
 
 class ApiModel(BaseModel):
@@ -34,3 +52,14 @@ class ApiModel(BaseModel):
         frozen=True,
         use_attribute_docstrings=True,
     )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+    """What the API server checks wherever such a part occurs. Models don't: the engine explains better."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return pydantic's own schema and the rules."""
+        schema = handler(core_schema)
+        if cls.rules:
+            handler.resolve_ref_schema(schema)["x-kubernetes-validations"] = [rule.to_schema() for rule in cls.rules]
+        return schema

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from penstock.api.base import ApiModel
+from penstock.api.base import ApiModel, Count, Time
+from penstock.api.marker import map_list
 
 CONDITION_TYPE_PATTERN = r"^[A-Z][A-Za-z]*$"
 
@@ -22,7 +23,10 @@ class Condition(ApiModel):
     """Why, in one word for programs."""
     message: Annotated[str, Field(max_length=32768)]
     """Why, for people."""
-    last_transition_time: Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
+    last_transition_time: Time
     """When status last changed."""
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
     """Generation of the spec that was observed."""
+
+
+Conditions = Annotated[list[Condition], Field(max_length=16), map_list("type")]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from penstock.api.base import ApiModel, Duration, JsonValue, ObjectName, TaskName
-from penstock.api.condition import Condition
-from penstock.api.flow import MAX_TASKS, FlowSpec
+from penstock.api.base import ApiModel, Count, DnsName, Duration, JsonValue, ObjectName, TaskName, Time
+from penstock.api.condition import Conditions
+from penstock.api.flow import MAX_OUTPUTS, MAX_PARAMS, MAX_TASKS, FlowSpec
+from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, Rule
 
-Time = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
+MAX_STATES: Final = 32
+
 Reason = Annotated[str, Field(max_length=128)]
 Message = Annotated[str, Field(max_length=32768)]
+ExitCode = Annotated[int, Field(ge=-(2**31) + 1, le=2**31 - 1)]
+Values = Annotated[dict[str, JsonValue], Field(max_length=MAX_PARAMS)]
+"""Values of params, by name."""
+Counts = Annotated[dict[str, Count], Field(max_length=MAX_STATES)]
+"""Numbers, by state."""
+
+Intervals = Annotated[str, Field(max_length=65536)]
+"""Whole numbers, as intervals: `0-411,413`."""
 
 RunState = Literal["Pending", "Running", "Completed", "Failed", "TimedOut", "Crashed"]
 TaskState = Literal[
@@ -39,11 +49,13 @@ class FlowReference(ApiModel):
 class FlowRunSpec(ApiModel):
     """What to run. Exactly one of flow and flowSpec."""
 
+    rules: ClassVar = (Rule("has(self.flow) != has(self.flowSpec)", "give exactly one of flow and flowSpec"),)
+
     flow: FlowReference | None = None
     """The Flow to run."""
-    flow_spec: FlowSpec | None = None
+    flow_spec: Annotated[FlowSpec, ATOMIC_MAP] | None = None
     """A whole Flow spec, for a run without a stored Flow."""
-    params: dict[str, JsonValue] | None = None
+    params: Annotated[Values, ATOMIC_MAP] | None = None
     """Values of the Flow's params."""
     timeout: Duration | None = None
     """Longest time of this run; the Flow's if not given."""
@@ -52,17 +64,17 @@ class FlowRunSpec(ApiModel):
 class Attempt(ApiModel):
     """One attempt of a task that is over."""
 
-    attempt: int
+    attempt: Count
     """Number of the attempt, from 1."""
-    index: int | None = None
+    index: Count | None = None
     """Index of the item, in a fan-out."""
     reason: Reason | None = None
     """Why it failed."""
     message: Message | None = None
     """What it said, or what was said of it."""
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     """Exit code of its container."""
-    pod: Annotated[str, Field(max_length=253)] | None = None
+    pod: DnsName | None = None
     """Name of its Pod."""
     start_time: Time | None = None
     """When its container started."""
@@ -73,14 +85,18 @@ class Attempt(ApiModel):
 class LiveItem(ApiModel):
     """An item of a fan-out that has started and is not over."""
 
-    index: int
+    index: Count
     """Index of the item."""
-    attempt: int
+    attempt: Count
     """Number of its current or last attempt."""
-    failures: int | None = None
+    state: TaskState | None = None
+    """Its state; Pending if not given."""
+    failures: Count | None = None
     """Attempts charged to retry.limit."""
-    disruptions: int | None = None
+    disruptions: Count | None = None
     """Attempts charged to retry.infrastructure."""
+    start_time: Time | None = None
+    """When the container of its current or last attempt started."""
     wake_time: Time | None = None
     """When its next attempt is due."""
     stopping: Reason | None = None
@@ -90,16 +106,18 @@ class LiveItem(ApiModel):
 class Items(ApiModel):
     """The items of a fan-out: how many there are, and which are in what state."""
 
-    total: int
+    total: Count
     """Number of items."""
-    counts: dict[str, int] | None = None
+    counts: Counts | None = None
     """Number of items in each state."""
-    indexes: dict[str, Annotated[str, Field(max_length=65536)]] | None = None
+    indexes: Annotated[dict[str, Intervals], Field(max_length=MAX_STATES)] | None = None
     """Indexes of the items that are over, by state, as intervals: `0-411,413`."""
-    live: Annotated[list[LiveItem], Field(max_length=2000)] | None = None
+    live: Annotated[list[LiveItem], Field(max_length=2000), ATOMIC_LIST] | None = None
     """Items that have started and are not over."""
-    failed: Annotated[list[Attempt], Field(max_length=10)] | None = None
+    failed: Annotated[list[Attempt], Field(max_length=10), ATOMIC_LIST] | None = None
     """The last failures."""
+    outputs_dropped: bool | None = None
+    """True when the items' outputs were too many to gather."""
 
 
 class TaskStatus(ApiModel):
@@ -109,25 +127,25 @@ class TaskStatus(ApiModel):
     """Name of the task."""
     state: TaskState
     """The state in one word."""
-    attempt: int | None = None
+    attempt: Count | None = None
     """Number of the current or last attempt, from 1."""
-    failures: int | None = None
+    failures: Count | None = None
     """Attempts charged to retry.limit."""
-    disruptions: int | None = None
+    disruptions: Count | None = None
     """Attempts charged to retry.infrastructure."""
     start_time: Time | None = None
-    """When the container of the first attempt started."""
+    """When the container of the current or last attempt started."""
     completion_time: Time | None = None
     """When the task was over."""
     reason: Reason | None = None
     """Why it is in this state, from the vocabulary of the reference."""
     message: Message | None = None
     """The same for people."""
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     """Exit code of the last attempt."""
-    pod: Annotated[str, Field(max_length=253)] | None = None
+    pod: DnsName | None = None
     """Pod of the current or last attempt."""
-    node: Annotated[str, Field(max_length=253)] | None = None
+    node: DnsName | None = None
     """Node of that Pod."""
     outputs: JsonValue = None
     """What the task gave out: an object, or for a fan-out the list of its items' objects."""
@@ -135,7 +153,7 @@ class TaskStatus(ApiModel):
     """When the next attempt is due."""
     stopping: Reason | None = None
     """Why its Pod is being stopped."""
-    attempts: Annotated[list[Attempt], Field(max_length=10)] | None = None
+    attempts: Annotated[list[Attempt], Field(max_length=10), ATOMIC_LIST] | None = None
     """The last attempts that failed."""
     items: Items | None = None
     """The items of a fan-out."""
@@ -150,15 +168,15 @@ class FlowRunStatus(ApiModel):
     """Why it is in this state."""
     message: Message | None = None
     """The same for people."""
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
     """Generation of the spec that this status is about."""
-    conditions: Annotated[list[Condition], Field(max_length=16)] | None = None
+    conditions: Conditions | None = None
     """Succeeded (Unknown, True, False) and Finished (False, True)."""
-    revision: Annotated[str, Field(max_length=253)] | None = None
+    revision: DnsName | None = None
     """ConfigMap with the spec that this run began with and keeps."""
-    params: dict[str, JsonValue] | None = None
+    params: Annotated[Values, ATOMIC_MAP] | None = None
     """Every param's value, defaults included."""
-    counts: dict[str, int] | None = None
+    counts: Counts | None = None
     """Number of tasks in each state."""
     progress: Annotated[str, Field(max_length=32)] | None = None
     """Tasks that are over, of all: `3/10`."""
@@ -166,11 +184,11 @@ class FlowRunStatus(ApiModel):
     """When the first task was started."""
     completion_time: Time | None = None
     """When the run was over."""
-    outputs: dict[str, Any] | None = None
+    outputs: Annotated[dict[str, JsonValue], Field(max_length=MAX_OUTPUTS), ATOMIC_MAP] | None = None
     """The Flow's outputs."""
-    epoch: int | None = None
+    epoch: Count | None = None
     """Transition of the leader's Lease under which this status was written."""
-    engine: int | None = None
+    engine: Count | None = None
     """Version of naming and hashing that the run began with."""
-    tasks: Annotated[list[TaskStatus], Field(max_length=MAX_TASKS)] | None = None
+    tasks: Annotated[list[TaskStatus], Field(max_length=MAX_TASKS), ATOMIC_LIST] | None = None
     """Every task, in the order of the spec."""

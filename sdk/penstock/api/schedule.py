@@ -6,17 +6,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from penstock.api.base import ApiModel
-from penstock.api.condition import Condition
-from penstock.api.flowrun import FlowRunSpec, Time
+from penstock.api.base import MAX_LABELS, ApiModel, Count, Time
+from penstock.api.condition import Conditions
+from penstock.api.flowrun import FlowRunSpec
+from penstock.api.marker import ATOMIC_LIST
+
+Label = Annotated[str, Field(max_length=63)]
+Annotation = Annotated[str, Field(max_length=16384)]
+CronExpression = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class RunMetadata(ApiModel):
     """Metadata of the runs."""
 
-    labels: dict[str, str] | None = None
+    labels: Annotated[dict[str, Label], Field(max_length=MAX_LABELS)] | None = None
     """Labels of each run."""
-    annotations: dict[str, str] | None = None
+    annotations: Annotated[dict[str, Annotation], Field(max_length=MAX_LABELS)] | None = None
     """Annotations of each run."""
 
 
@@ -32,8 +37,8 @@ class RunTemplate(ApiModel):
 class ScheduleSpec(ApiModel):
     """When to run what."""
 
-    cron: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(min_length=1, max_length=32)]
-    """Cron expressions of five fields, or @hourly, @daily, @weekly, @monthly, @yearly. A tick is due when any of them says so."""
+    cron: Annotated[list[CronExpression], Field(min_length=1, max_length=32), ATOMIC_LIST]
+    """Cron expressions of five fields, or @hourly, @daily, @weekly, @monthly, @yearly. Due when any says so."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """IANA name of the zone in which cron is read. UTC if not given."""
     suspend: bool | None = None
@@ -45,9 +50,9 @@ class ScheduleSpec(ApiModel):
 class ScheduleStatus(ApiModel):
     """What became of a Schedule."""
 
-    observed_generation: int | None = None
+    observed_generation: Count | None = None
     """Generation of the spec that this status is about."""
-    conditions: Annotated[list[Condition], Field(max_length=16)] | None = None
+    conditions: Conditions | None = None
     """Ready: whether the Schedule creates runs."""
     last_tick_time: Time | None = None
     """The last tick for which a run was created."""

@@ -1,0 +1,165 @@
+"""The kinds of the API: their names, their models, what `kubectl get` shows, and the rules on whole objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.api.base import ApiModel
+from penstock.api.flow import FlowSpec, FlowStatus
+from penstock.api.flowrun import FlowRunSpec, FlowRunStatus
+from penstock.api.marker import Rule
+from penstock.api.names import GROUP
+from penstock.api.schedule import ScheduleSpec, ScheduleStatus
+
+MAX_LABEL_VALUE: Final = 63
+"""Longest value of a label, by Kubernetes' rules."""
+MAX_SCHEDULE_NAME: Final = 52
+"""What is left of a name once the tick is appended to it, as for a CronJob."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of `kubectl get`.
+
+    Args:
+        name: its heading.
+        path: JSON path of the value in the object.
+        description: what it shows.
+        type: OpenAPI type. `date` shows how long ago it was; a time to come would show as `<invalid>`: use `string`.
+        is_wide: whether only `-o wide` shows it.
+    """
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    is_wide: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of object.
+
+    Args:
+        name: the kind, as objects spell it.
+        plural: name of the resource, in lower case.
+        short_name: what people type.
+        description: what it is for.
+        spec: what users write.
+        status: what the operator writes.
+        max_name: longest `metadata.name`.
+        why_max_name: where that comes from, for whoever chose a longer one.
+        columns: what `kubectl get` shows between name and age.
+        selectable_fields: JSON paths usable in `--field-selector`.
+        update_rules: rules on the spec that only hold where it is an object's own, not where it is a template.
+    """
+
+    name: str
+    plural: str
+    short_name: str
+    description: str
+    spec: type[ApiModel]
+    status: type[ApiModel]
+    max_name: int
+    why_max_name: str
+    columns: tuple[Column, ...]
+    selectable_fields: tuple[str, ...] = ()
+    update_rules: tuple[Rule, ...] = ()
+
+    @property
+    def singular(self) -> str:
+        """Name of one of them, in lower case."""
+        return self.name.lower()
+
+    @property
+    def resource(self) -> str:
+        """Name of the resource with its group, which is also that of its definition."""
+        return f"{self.plural}.{GROUP}"
+
+
+def _condition(condition: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{condition}")].{field}'
+
+
+def _immutable(field: str, why: str) -> Rule:
+    """Make the rule that a field of the spec stays as it was made, absence included.
+
+    It stands on the spec, since a rule on the field itself is not asked when the field is removed. Through `dyn` it
+    also sees fields without a schema of their own.
+    """
+    now, before = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
+    return Rule(
+        f"has({now}) == has({before}) && (!has({now}) || {now} == {before})",
+        f"{field} can't be changed: {why}",
+        f".{field}",
+    )
+
+
+_READY = Column("Ready", _condition("Ready", "status"), "Whether it can be used.")
+_READY_REASON = Column("Reason", _condition("Ready", "reason"), "Why it can or can't be used.")
+_READY_MESSAGE = Column("Message", _condition("Ready", "message"), "The same for people.", is_wide=True)
+
+FLOW: Final = Kind(
+    name="Flow",
+    plural="flows",
+    short_name="fl",
+    description="A parameterised graph of tasks. Runs of it are made with FlowRuns, by hand or by a Schedule.",
+    spec=FlowSpec,
+    status=FlowStatus,
+    max_name=MAX_LABEL_VALUE,
+    why_max_name="it becomes the value of a label",
+    columns=(
+        _READY,
+        _READY_REASON,
+        Column("Tasks", ".status.tasks", "Number of tasks.", type="integer"),
+        _READY_MESSAGE,
+    ),
+)
+
+_NEW_RUN = "create a new FlowRun instead"
+FLOWRUN: Final = Kind(
+    name="FlowRun",
+    plural="flowruns",
+    short_name="fr",
+    description="One execution of a Flow. Its status holds the state of every task.",
+    spec=FlowRunSpec,
+    status=FlowRunStatus,
+    max_name=MAX_LABEL_VALUE,
+    why_max_name="it becomes the value of a label",
+    columns=(
+        Column("Flow", ".spec.flow.name", "The Flow that it runs."),
+        Column("State", ".status.state", "The state in one word."),
+        Column("Progress", ".status.progress", "Tasks that are over, of all."),
+        Column("Reason", ".status.reason", "Why it is in this state."),
+        Column("Started", ".status.startTime", "When its first task started.", type="date", is_wide=True),
+        Column("Finished", ".status.completionTime", "When it was over.", type="date"),
+        Column("Message", ".status.message", "The reason for people.", is_wide=True),
+    ),
+    selectable_fields=(".status.state", ".spec.flow.name"),
+    update_rules=(_immutable("flow", _NEW_RUN), _immutable("flowSpec", _NEW_RUN), _immutable("params", _NEW_RUN)),
+)
+
+SCHEDULE: Final = Kind(
+    name="Schedule",
+    plural="schedules",
+    short_name="fs",
+    description="Creates FlowRuns by the clock.",
+    spec=ScheduleSpec,
+    status=ScheduleStatus,
+    max_name=MAX_SCHEDULE_NAME,
+    why_max_name="its runs are named after it and their tick",
+    columns=(
+        Column("Cron", ".spec.cron", "When it is due."),
+        Column("Zone", ".spec.timeZone", "The zone of cron; UTC if empty."),
+        Column("Suspend", ".spec.suspend", "Whether it creates no runs.", type="boolean"),
+        Column("Last tick", ".status.lastTickTime", "The last tick for which a run was created.", type="date"),
+        Column("Next tick", ".status.nextTickTime", "The next tick."),
+        Column("Flow", ".spec.runTemplate.spec.flow.name", "The Flow that it runs.", is_wide=True),
+        Column("Ready", _READY.path, "Whether it creates runs.", is_wide=True),
+        Column("Last run", ".status.lastRun", "The last run that it created.", is_wide=True),
+    ),
+)
+
+KINDS: Final = (FLOW, FLOWRUN, SCHEDULE)
+"""Every kind, in the order in which a user meets them."""

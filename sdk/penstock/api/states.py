@@ -1,0 +1,30 @@
+"""What the words for states mean: the text of the reference, in one place."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class StateText(NamedTuple):
+    """What a state means, for runs, for tasks, or for both."""
+
+    meaning: str
+    is_final: bool = False
+
+
+STATES: Final[dict[str, StateText]] = {
+    "Pending": StateText("Waits: a task for its dependencies or for its Pod to start, a run for its first task."),
+    "Queued": StateText("Is ready, and held back by a quota."),
+    "Running": StateText("Its container runs; of a run, at least one task has started."),
+    "Retrying": StateText("Failed, and waits for its next attempt, whose time is `wakeTime`."),
+    "Completed": StateText("Over, and well.", is_final=True),
+    "Skipped": StateText("Did not have to run; the reason says why.", is_final=True),
+    "Failed": StateText("Over, and not well: the task did it.", is_final=True),
+    "TimedOut": StateText("Over, and not well: it took longer than its timeout.", is_final=True),
+    "Cancelled": StateText("Over: it was stopped, or never started, because the run stopped.", is_final=True),
+    "Crashed": StateText(
+        "Over, and not well: the infrastructure failed it, more often than `retry.infrastructure` allows.",
+        is_final=True,
+    ),
+}
+"""Every state, in the order in which a task passes through them."""
