@@ -18,8 +18,9 @@ import msgspec
 
 from penstock.errors import PenstockError
 
-QUOTA_TEXT = "exceeded quota"
-"""How the API server's quota admission begins its reason: it has no cause of its own, so its text is all there is."""
+QUOTA_TEXT = "is forbidden: exceeded quota: "
+"""In the message of the API server's quota admission, whose refusals have neither reason nor cause of their own. (A Pod
+that lacks a request that a quota wants is `failed quota`, and stays refused however long one waits.)"""
 
 
 class OptionError(PenstockError):
@@ -153,10 +154,20 @@ def is_namespace_terminating(error: ApiError) -> bool:
 
 def is_quota(error: ApiError) -> bool:
     """Tell whether a ResourceQuota has no room now; asking again later may do."""
+    return error.status == HTTPStatus.FORBIDDEN and not error.details.causes and QUOTA_TEXT in error.message
+
+
+def is_precondition_failed(error: ApiError) -> bool:
+    """Tell whether a JSON Patch did not fit the object: a `test` failed or a path does not exist.
+
+    The API server does not say which: it answers 422 Invalid with a fixed text and empty details, while a patch whose
+    result is not valid names kind and field.
+    """
     return (
-        error.status == HTTPStatus.FORBIDDEN
-        and not is_namespace_terminating(error)
-        and (QUOTA_TEXT in error.message or any(QUOTA_TEXT in cause.message for cause in error.details.causes))
+        error.status == HTTPStatus.UNPROCESSABLE_ENTITY
+        and error.reason == "Invalid"
+        and not error.details.kind
+        and not error.details.causes
     )
 
 
