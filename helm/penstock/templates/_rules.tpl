@@ -1,0 +1,32 @@
+{{/* Everything that the operator may do in the namespaces that it works in: exactly the verbs that it uses. */}}
+{{- define "penstock.rules" -}}
+- apiGroups: [penstock.dev]
+  resources: [flows, flowruns, schedules]
+  verbs: [get, list, watch]
+- apiGroups: [penstock.dev]
+  resources: [flows/status, flowruns/status, schedules/status]
+  verbs: [patch]
+- apiGroups: [penstock.dev]
+  resources: [flowruns]  # the runs of Schedules
+  verbs: [create]
+- apiGroups: [""]
+  resources: [pods]  # one per attempt of a task
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps]  # revisions of Flows
+  verbs: [get, list, create, delete]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{/* What it may do beside that, in the release's namespace alone: agree on a leader. */}}
+{{- define "penstock.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ .Values.leaderElection.leaseName | quote }}]
+  verbs: [get, update]
+{{- end -}}
