@@ -1,0 +1,183 @@
+"""What a person may set on the operator: a flag, else an environment variable, else a default."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, NoReturn
+
+from penstock.api.duration import duration_s
+from penstock.errors import DurationError
+from penstock_operator.errors import OptionError
+from penstock_operator.lease import LeaseTimes
+from penstock_operator.log import LEVELS, LogFormat
+
+MAX_PORT: Final = 65535
+MAX_USER: Final = 2**31 - 1
+SERVICE_LINK: Final = "tcp://"
+"""How Kubernetes' own variables begin: a Service named `penstock-webhook` sets PENSTOCK_WEBHOOK_PORT in every Pod of its
+namespace (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)."""
+PROGRAM: Final = "penstock-operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Every option of the operator, read and checked."""
+
+    namespace: str
+    """Watched namespace; empty: all."""
+    lease_namespace: str
+    lease_name: str
+    lease_times: LeaseTimes
+    identity: str
+    bind_address: str
+    http_port: int
+    webhook_port: int
+    webhook_cert_dir: str
+    """Folder with `tls.crt` and `tls.key`; empty: no webhook server."""
+    writes_in_flight: int
+    task_user: int
+    track_pods: bool
+    log_level: str
+    log_format: LogFormat
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    flag: str
+    default: str
+    read: Callable[[str], Any]
+    meaning: str
+    metavar: str
+
+    @property
+    def variable(self) -> str:
+        return "PENSTOCK_" + self.flag.removeprefix("--").replace("-", "_").upper()
+
+    @property
+    def name(self) -> str:
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        return duration_s(text)
+    except DurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or not low <= int(text) <= high:
+            raise ValueError(f"{text!r} is no whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() in choices:
+            return text.lower()
+        near = difflib.get_close_matches(text.lower(), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{text!r} is none of {', '.join(choices)}{hint}")
+
+    return read
+
+
+def _folder(text: str) -> str:
+    if text and not os.path.isdir(text):  # noqa: PTH112 - a string in, a string out
+        raise ValueError(f"{text!r} is no folder")
+    return text
+
+
+_OPTIONS: Final = (
+    _Option("--namespace", "", _text, "namespace to watch; empty: all", "NAME"),
+    _Option("--lease-namespace", "default", _name, "namespace of the leader's Lease", "NAME"),
+    _Option("--lease-name", "penstock-operator", _name, "name of the leader's Lease", "NAME"),
+    _Option("--lease-duration", "15s", _seconds, "unrenewed for so long, a Lease goes to another replica", "DURATION"),
+    _Option("--lease-renew-deadline", "10s", _seconds, "unrenewed for so long, the leader stops writing", "DURATION"),
+    _Option("--lease-retry-period", "2s", _seconds, "how often the Lease is renewed or looked at", "DURATION"),
+    _Option("--identity", "", _text, "this replica's name in the Lease; empty: host name and process id", "NAME"),
+    _Option("--bind-address", "0.0.0.0", _name, "address to listen on", "ADDRESS"),  # noqa: S104 - a Pod's address is not known beforehand
+    _Option("--http-port", "8080", _whole(0, MAX_PORT), "port of /metrics, /healthz and /readyz; 0: any", "PORT"),
+    _Option("--webhook-port", "9443", _whole(0, MAX_PORT), "port of the validating webhooks; 0: any", "PORT"),
+    _Option("--webhook-cert-dir", "", _folder, "folder with tls.crt and tls.key; empty: no webhooks", "FOLDER"),
+    _Option("--writes-in-flight", "64", _whole(1, 1024), "writes to the API server at the same time", "COUNT"),
+    _Option("--task-user", "65532", _whole(1, MAX_USER), "runAsUser of task Pods that don't say otherwise", "UID"),
+    _Option("--track-pods", "true", _truth, "hold Pods by a finalizer until their outcome is stored", "true|false"),
+    _Option("--log-level", "info", _one_of(*LEVELS), f"one of {', '.join(LEVELS)}", "LEVEL"),
+    _Option("--log-format", "text", LogFormat.read, f"one of {', '.join(LogFormat)}", "FORMAT"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(message)
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Read the options.
+
+    Args:
+        argv: the arguments, without the program's name.
+        environ: the environment.
+
+    Raises:
+        OptionError: something can't be read; one line that names the flag or the variable.
+        SystemExit: `--help` was asked for, and printed.
+    """
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Runs Penstock's flows in a cluster. A flag goes before its environment variable.",
+        allow_abbrev=False,
+    )
+    for option in _OPTIONS:
+        told = f"{option.meaning} (default: {option.default or 'empty'}; environment: {option.variable})"
+        parser.add_argument(option.flag, dest=option.name, metavar=option.metavar, help=told.replace("%", "%%"))
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], [option.flag for option in _OPTIONS], n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; see --help"
+        raise OptionError(f"there is no option {unknown[0]}{hint}")
+    values = {option.name: _read(option, getattr(given, option.name), environ) for option in _OPTIONS}
+    values["lease_times"] = LeaseTimes(
+        values["lease_duration"], values["lease_renew_deadline"], values["lease_retry_period"]
+    )
+    values["identity"] = values["identity"] or f"{socket.gethostname()}_{os.getpid()}"
+    return Options(**{field.name: values[field.name] for field in fields(Options)})
+
+
+def _read(option: _Option, flag_value: str | None, environ: Mapping[str, str]) -> Any:
+    source, text = option.flag, flag_value
+    if text is None:
+        source, text = option.variable, environ.get(option.variable)
+        if text is not None and text.startswith(SERVICE_LINK):
+            text = None
+    if text is None:
+        text = option.default
+    try:
+        return option.read(text)
+    except ValueError as error:
+        raise OptionError(f"{source}: {error}") from None
