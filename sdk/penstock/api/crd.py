@@ -153,7 +153,7 @@ def _type(schema: Schema) -> Schema:
     if "type" not in schema:
         return {"x-kubernetes-preserve-unknown-fields": True}
     if schema["type"] == "integer":
-        fits = -MAX_INT32 <= schema.get("minimum", -math.inf) and schema.get("maximum", math.inf) <= MAX_INT32
+        fits = schema.get("minimum", -math.inf) >= -MAX_INT32 and schema.get("maximum", math.inf) <= MAX_INT32
         return {"type": "integer", "format": "int32" if fits else "int64"}
     return {key: schema[key] for key in ("type", "format") if key in schema}
 

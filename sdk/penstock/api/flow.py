@@ -67,7 +67,7 @@ class Retry(ApiModel):
     limit: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Further attempts after failures of the task itself: exit codes, timeouts, out of memory. 0 if not given."""
     infrastructure: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Further attempts after what is done to the task: eviction, preemption, node loss, Pod deletion. 5 if not given."""
+    """Further attempts after what was done to it: eviction, preemption, node loss, Pod deletion. 5 if not given."""
     delay: Duration | None = None
     """Wait before the first retry. None if not given."""
     factor: Annotated[int, Field(ge=1, le=100)] | None = None

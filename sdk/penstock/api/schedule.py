@@ -44,7 +44,7 @@ class ScheduleSpec(ApiModel):
     suspend: bool | None = None
     """Creates no new runs while true; those that run go on."""
     run_template: RunTemplate
-    """The runs to create."""
+    """What each of its runs is made of."""
 
 
 class ScheduleStatus(ApiModel):
