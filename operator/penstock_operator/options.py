@@ -19,8 +19,8 @@ from penstock_operator.log import LEVELS, LogFormat
 MAX_PORT: Final = 65535
 MAX_USER: Final = 2**31 - 1
 SERVICE_LINK: Final = "tcp://"
-"""How Kubernetes' own variables begin: a Service named `penstock-webhook` sets PENSTOCK_WEBHOOK_PORT in every Pod of its
-namespace (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)."""
+"""How Kubernetes' own variables begin: a Service named `penstock-webhook` sets PENSTOCK_WEBHOOK_PORT in every Pod of
+its namespace (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)."""
 PROGRAM: Final = "penstock-operator"
 
 
