@@ -1,13 +1,23 @@
-"""What the machine's network is used for."""
+"""The machine's network: what it is used for, and what a `bare` cluster adds to it and takes away again."""
 
 import json
-import shutil
+import shlex
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster.debian import IP, IPTABLES
+from tests.cluster.errors import ClusterError
+from tests.cluster.plan import Plan
+
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+# Where `down` finds what forwarding was before.
+FORWARDING_BEFORE = "ip_forward.before"
 
 
 def used_networks() -> list[str]:
     """The CIDRs that this machine has addresses in or routes to, the default route apart; empty without `ip`."""
-    ip = shutil.which("ip")
+    ip = IP.find()
     if not ip:
         return []
     found = []
@@ -18,3 +28,68 @@ def used_networks() -> list[str]:
         for row in rows:
             found += [f"{address['local']}/{address['prefixlen']}" for address in row.get("addr_info", [])]
     return found
+
+
+def add_interfaces(plan: Plan) -> None:
+    """Give the node an address, and the machine a way to Pods and Services.
+
+    Raises:
+        ClusterError: the kernel refuses.
+    """
+    # A bridge without ports, because some kernels have no interfaces of type dummy; a kubelet refuses loopback ones.
+    _ip(["link", "add", plan.node_bridge, "type", "bridge"])
+    _ip(["address", "add", f"{plan.node_address}/32", "dev", plan.node_bridge])
+    _ip(["link", "set", plan.node_bridge, "up"])
+    # A Service address is translated after routing: without a route, a machine without a default one can't send to it.
+    _ip(["route", "add", plan.service_cidr, "dev", plan.node_bridge, "src", plan.node_address])
+    before = plan.state_dir / FORWARDING_BEFORE
+    before.write_text(FORWARDING.read_text())
+    FORWARDING.write_text("1")
+    for table, chain, rule in _rules(plan):
+        _iptables(["--table", table, "--insert", chain, *rule])
+
+
+def remove_interfaces(plan: Plan) -> None:
+    """Undo `add_interfaces`, however far it came, and the bridge that the CNI plugin made."""
+    for table, chain, rule in _rules(plan):
+        # Once for each time that it is there: an `up` that was interrupted may have left one.
+        while _run([IPTABLES.path(), "--wait", "--table", table, "--delete", chain, *rule]).returncode == 0:
+            pass
+    for bridge in (plan.pod_bridge, plan.node_bridge):
+        _run([IP.path(), "link", "delete", bridge])
+    before = plan.state_dir / FORWARDING_BEFORE
+    if before.exists():
+        FORWARDING.write_text(before.read_text())
+
+
+def _rules(plan: Plan) -> list[tuple[str, str, list[str]]]:
+    comment = ["--match", "comment", "--comment", f"penstock-test {plan.name}"]
+    return [
+        # Pods reach what is beyond this machine under its address.
+        (
+            "nat",
+            "POSTROUTING",
+            ["--source", plan.pod_cidr, "!", "--destination", plan.pod_cidr, *comment, "--jump", "MASQUERADE"],
+        ),
+        # A Docker engine makes the default of forwarding DROP.
+        ("filter", "FORWARD", ["--in-interface", plan.pod_bridge, *comment, "--jump", "ACCEPT"]),
+        ("filter", "FORWARD", ["--out-interface", plan.pod_bridge, *comment, "--jump", "ACCEPT"]),
+    ]
+
+
+def _ip(arguments: Sequence[str]) -> None:
+    _must([IP.path(), *arguments])
+
+
+def _iptables(arguments: Sequence[str]) -> None:
+    _must([IPTABLES.path(), "--wait", *arguments])
+
+
+def _must(command: Sequence[str | Path]) -> None:
+    done = _run(command)
+    if done.returncode:
+        raise ClusterError(f"{shlex.join(map(str, command))} failed: {done.stderr.strip()}")
+
+
+def _run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,7 +6,7 @@ from typing import Protocol
 from tests.cluster.component import Health
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
-from tests.cluster.kinds import fake
+from tests.cluster.kinds import bare, fake
 from tests.cluster.progress import say
 
 __all__ = ["KINDS", "Kind", "choose"]
@@ -34,9 +34,9 @@ class Kind(Protocol):
         """Make an image of this machine known to its nodes."""
 
 
-KINDS: dict[str, Kind] = {"fake": fake}
+KINDS: dict[str, Kind] = {"bare": bare, "fake": fake}
 # From the best to what works nearly everywhere. Not `existing`: nobody's cluster becomes a test's by accident.
-AUTOMATIC = ("fake",)
+AUTOMATIC = ("bare", "fake")
 
 
 def choose(kind: str) -> str:

@@ -1,0 +1,170 @@
+"""`bare`: a real cluster of one node made of processes of this machine. It takes root on Linux, not Docker.
+
+One at a time on a machine: kube-proxy's rules, and the cgroup of all Pods, have names that are the same for everyone.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from tests.cluster import base_image, binaries, containerd, debian, leftovers, network, node
+from tests.cluster.cache import locked
+from tests.cluster.component import Component, Health, start as start_component, wait_ready
+from tests.cluster.control_plane import api_server, components, prepare, start_control_plane
+from tests.cluster.errors import ClusterError
+from tests.cluster.handle import Cluster
+from tests.cluster.nodes import node_health, wait_nodes_ready
+from tests.cluster.plan import Plan, make_plan
+from tests.cluster.process import Processes
+from tests.cluster.progress import say
+
+PROGRAMS = (
+    debian.CONTAINERD,
+    debian.RUNC,
+    debian.CNI_BRIDGE,
+    debian.IPTABLES,
+    debian.IP,
+    debian.OPENSSL,
+    debian.BUSYBOX,
+)
+IMAGE_PROGRAMS = (debian.DEBOOTSTRAP,)
+BINARIES = (*binaries.CONTROL_PLANE, *binaries.NODE)
+# Says which cluster has the machine; in /run, because a reboot undoes all that it stands for.
+CLAIM = Path("/run/penstock-test-bare.json")
+NODE_PROGRAMS = {"kubelet", "kube-proxy", "k3s", "k0s", "rke2"}
+NODE_TIMEOUT_S = 60.0
+
+
+def refusal() -> str | None:
+    """Root on Linux, the programs or a way to install them, and no other node on this machine."""
+    if sys.platform != "linux":
+        return "it is made of Linux processes: use --kind kind"
+    if os.geteuid() != 0:
+        return "it takes root: run this with sudo, or use --kind kind or fake"
+    if missing := debian.missing_refusal([*PROGRAMS, *IMAGE_PROGRAMS]):
+        return missing
+    return _occupied()
+
+
+def start(*, name: str, state_dir: Path, nodes: int) -> None:  # noqa: ARG001 -- there is always one node
+    """Start control plane, containerd, kubelet and kube-proxy, and load the base image."""
+    containerd.check_path_length(state_dir)
+    debian.install(PROGRAMS)
+    binaries.build(BINARIES)
+    archives = [base_image.pause_archive(), base_image.base_archive()]
+    _free_the_machine(state_dir)
+    with locked("addresses"):
+        plan = make_plan(name=name, kind="bare", state_dir=state_dir, nodes=1, networks=network.used_networks())
+        plan.save()
+    CLAIM.write_text(json.dumps({"name": name, "state_dir": str(state_dir)}))
+    prepare(plan)
+    network.add_interfaces(plan)
+    processes = Processes(state_dir)
+    runtime = containerd.component(plan)
+    start_component(runtime, processes)
+    start_control_plane(plan, processes)
+    wait_ready([runtime], processes)
+    for archive in archives:
+        containerd.import_image(state_dir, archive)
+    for component in (node.kubelet(plan), node.proxy(plan)):
+        start_component(component, processes)
+    wait_ready(_components(plan), processes)
+    wait_nodes_ready(api_server(plan), count=1, timeout_s=NODE_TIMEOUT_S)
+
+
+def stop(state_dir: Path) -> None:
+    """End every process and container, and give the machine back its network, mounts and cgroups."""
+    processes = Processes(state_dir)
+    # First those that would start something again.
+    for name in ("kubelet", "kube-proxy"):
+        processes.stop(name)
+    if processes.is_alive("containerd"):
+        containerd.remove_containers(state_dir)
+    leftovers.kill_pod_processes()
+    for name in reversed(processes.names()):
+        processes.stop(name)
+    processes.stop_strays()
+    leftovers.unmount_below(state_dir)
+    leftovers.remove_pod_cgroups()
+    if plan := Plan.load(state_dir):
+        node.clean_up_proxy()
+        network.remove_interfaces(plan)
+    if _claimed_by() == state_dir:
+        CLAIM.unlink()
+
+
+def health(state_dir: Path) -> list[Health]:
+    """Of each process and of the node."""
+    plan = _plan(state_dir)
+    processes = Processes(state_dir)
+    parts = [component.health(processes) for component in _components(plan)]
+    return [*parts, *node_health(api_server(plan))]
+
+
+def cluster(state_dir: Path) -> Cluster:
+    """How to use it."""
+    plan = _plan(state_dir)
+    return Cluster(
+        name=plan.name,
+        kind=plan.kind,
+        kubeconfig=plan.kubeconfig,
+        bin_dir=binaries.build(BINARIES),
+        state_dir=plan.state_dir,
+        server=plan.server,
+    )
+
+
+def load_image(state_dir: Path, image: str) -> None:
+    """Import it into containerd."""
+    raise NotImplementedError
+
+
+def _components(plan: Plan) -> list[Component]:
+    return [*components(plan), containerd.component(plan), node.kubelet(plan), node.proxy(plan)]
+
+
+def _plan(state_dir: Path) -> Plan:
+    if plan := Plan.load(state_dir):
+        return plan
+    raise ClusterError(f"{state_dir} holds no cluster that can be read: run `down --name {state_dir.name}`")
+
+
+def _claimed_by() -> Path | None:
+    with suppress(OSError, ValueError, KeyError):
+        return Path(json.loads(CLAIM.read_text())["state_dir"])
+    return None
+
+
+def _occupied() -> str | None:
+    """Who else is a node on this machine."""
+    claimed_by = _claimed_by()
+    if claimed_by and any(map(Processes(claimed_by).is_alive, ("kubelet", "kube-proxy", "containerd"))):
+        return (
+            f"cluster {claimed_by.name!r} (state {claimed_by}) is the node of this machine, and there can be one: "
+            f"run `down --name {claimed_by.name}` first"
+        )
+    if claimed_by:
+        return None  # its processes are gone: it is cleaned up after on the way
+    for program, pid in _running(NODE_PROGRAMS):
+        return f"{program} runs here already (pid {pid}), and a machine can be one node only: use --kind existing or fake"
+    return None
+
+
+def _free_the_machine(state_dir: Path) -> None:
+    claimed_by = _claimed_by()
+    if claimed_by and claimed_by != state_dir:
+        say(f"cluster {claimed_by.name!r} died without `down`: cleaning up after it")
+        stop(claimed_by)
+        CLAIM.unlink(missing_ok=True)
+
+
+def _running(programs: set[str]) -> Iterator[tuple[str, int]]:
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):
+                name = (folder / "comm").read_text().strip()
+                if name in programs:
+                    yield name, int(folder.name)
