@@ -27,10 +27,14 @@ def check_path_length(state_dir: Path) -> None:
         raise ClusterError(f"the path {state_dir} is too long for Unix sockets in it: set PENSTOCK_CACHE to a shorter one")
 
 
-def component(plan: Plan) -> Component:
-    """Containerd with the configuration of its kubelet."""
+def write_config(plan: Plan) -> None:
+    """Write the configuration files of containerd and of its network plugin."""
     _write_config(plan)
     _write_network(plan)
+
+
+def component(plan: Plan) -> Component:
+    """Containerd itself."""
     command: list[str | Path] = [CONTAINERD.path(), "--config", _config_path(plan.state_dir)]
     return Component(name="containerd", command=command, is_ready=lambda: _answers(plan.state_dir))
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.binaries import binary
 from tests.cluster.component import Component
@@ -16,11 +17,50 @@ MOST_PODS = 250
 CLEANUP_TIMEOUT_S = 60
 
 
+def write_config(plan: Plan) -> None:
+    """Write the configuration files of both."""
+    for file, config in ((_kubelet_file(plan), _kubelet_config(plan)), (_proxy_file(plan), _proxy_config(plan))):
+        file.write_text(json.dumps(config, indent=1))
+
+
 def kubelet(plan: Plan) -> Component:
-    """The kubelet; on a machine that may itself be a container, with cgroups of either version, without systemd."""
+    """The kubelet."""
+    command: list[str | Path] = [
+        binary("kubelet"),
+        f"--config={_kubelet_file(plan)}",
+        f"--kubeconfig={kubeconfig_of(plan, 'kubelet')}",
+        f"--root-dir={plan.state_dir / 'kubelet'}",
+        f"--cert-dir={plan.state_dir / 'kubelet' / 'pki'}",
+        f"--hostname-override={node_name(plan)}",
+        f"--node-ip={plan.node_address}",
+    ]
+    return Component.with_health_url("kubelet", command, f"http://{LOOPBACK}:{plan.ports['kubelet-health']}/healthz")
+
+
+def proxy(plan: Plan) -> Component:
+    """kube-proxy, which makes Service addresses work for Pods and for this machine's own processes."""
+    command: list[str | Path] = [binary("kube-proxy"), f"--config={_proxy_file(plan)}"]
+    return Component.with_health_url("kube-proxy", command, f"http://{LOOPBACK}:{plan.ports['proxy-health']}/healthz")
+
+
+def clean_up_proxy() -> None:
+    """Take the rules of kube-proxy out of the machine's tables."""
+    subprocess.run([binary("kube-proxy"), "--cleanup"], capture_output=True, check=False, timeout=CLEANUP_TIMEOUT_S)
+
+
+def _kubelet_file(plan: Plan) -> Path:
+    return plan.state_dir / "kubelet.json"
+
+
+def _proxy_file(plan: Plan) -> Path:
+    return plan.state_dir / "kube-proxy.json"
+
+
+def _kubelet_config(plan: Plan) -> dict[str, Any]:
+    """For a machine that may itself be a container, with cgroups of either version, without systemd."""
     state_dir = plan.state_dir
     ca = plan.certificates / "ca.crt"
-    config = {
+    return {
         "apiVersion": KUBELET_API,
         "kind": "KubeletConfiguration",
         "address": plan.node_address,
@@ -53,23 +93,10 @@ def kubelet(plan: Plan) -> Component:
         "eventRecordQPS": 0,
         "registryPullQPS": 0,
     }
-    file = state_dir / "kubelet.json"
-    file.write_text(json.dumps(config, indent=1))
-    command: list[str | Path] = [
-        binary("kubelet"),
-        f"--config={file}",
-        f"--kubeconfig={kubeconfig_of(plan, 'kubelet')}",
-        f"--root-dir={state_dir / 'kubelet'}",
-        f"--cert-dir={state_dir / 'kubelet' / 'pki'}",
-        f"--hostname-override={node_name(plan)}",
-        f"--node-ip={plan.node_address}",
-    ]
-    return Component.with_health_url("kubelet", command, f"http://{LOOPBACK}:{plan.ports['kubelet-health']}/healthz")
 
 
-def proxy(plan: Plan) -> Component:
-    """kube-proxy, which makes Service addresses work for Pods and for this machine's own processes."""
-    config = {
+def _proxy_config(plan: Plan) -> dict[str, Any]:
+    return {
         "apiVersion": PROXY_API,
         "kind": "KubeProxyConfiguration",
         "mode": "iptables",
@@ -90,12 +117,3 @@ def proxy(plan: Plan) -> Component:
             "minSyncPeriod": "100ms",
         },
     }
-    file = plan.state_dir / "kube-proxy.json"
-    file.write_text(json.dumps(config, indent=1))
-    command: list[str | Path] = [binary("kube-proxy"), f"--config={file}"]
-    return Component.with_health_url("kube-proxy", command, f"http://{LOOPBACK}:{plan.ports['proxy-health']}/healthz")
-
-
-def clean_up_proxy() -> None:
-    """Take the rules of kube-proxy out of the machine's tables."""
-    subprocess.run([binary("kube-proxy"), "--cleanup"], capture_output=True, check=False, timeout=CLEANUP_TIMEOUT_S)

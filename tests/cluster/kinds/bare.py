@@ -61,6 +61,8 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:  # noqa: ARG001 --
         plan.save()
     CLAIM.write_text(json.dumps({"name": name, "state_dir": str(state_dir)}))
     prepare(plan)
+    containerd.write_config(plan)
+    node.write_config(plan)
     network.add_interfaces(plan)
     processes = Processes(state_dir)
     runtime = containerd.component(plan)
