@@ -1,0 +1,134 @@
+"""Fan-outs: the items for which a task with forEach runs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.api.flow import MAX_ITEMS, ForEach
+from penstock.engine.path import describe
+from penstock.engine.scope import Scope, TaskReference
+from penstock.engine.template import ValueTemplate, compile_value
+from penstock.errors import ExpressionError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """The items of a task with forEach: exactly one of items, count and matrix is given."""
+
+    items: ValueTemplate | None = None
+    count: ValueTemplate | None = None
+    matrix: Mapping[str, ValueTemplate] | None = None
+
+    @property
+    def tasks(self) -> frozenset[TaskReference]:
+        """What its expressions want to know of which tasks."""
+        given = [self.items, self.count, *(self.matrix or {}).values()]
+        return frozenset().union(*(one.tasks for one in given if one is not None))
+
+    def expand(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the items.
+
+        Args:
+            values: values of the roots, as for `Expression.evaluate`.
+
+        Returns:
+            The items: those of the list, the numbers from 0 to count-1, or an object for each combination of the axes. The
+            axes come in the order of their names, for the API server keeps no other, and the last one changes fastest.
+
+        Raises:
+            ExpressionError: a value is no list or number, or there are more items than MAX_ITEMS.
+        """
+        if self.items is not None:
+            return _limited(_as_list(_evaluate(self.items, values, "forEach.items"), "forEach.items"), "forEach.items")
+        if self.count is not None:
+            return list(range(_as_count(_evaluate(self.count, values, "forEach.count"), "forEach.count")))
+        assert self.matrix is not None
+        axes = {
+            name: _as_list(_evaluate(self.matrix[name], values, f"forEach.matrix.{name}"), f"forEach.matrix.{name}")
+            for name in sorted(self.matrix)
+        }
+        if (total := math.prod(len(axis) for axis in axes.values())) > MAX_ITEMS:
+            raise ExpressionError(f"forEach.matrix has {total} combinations: at most {MAX_ITEMS} are allowed")
+        return [dict(zip(axes, combination, strict=True)) for combination in itertools.product(*axes.values())]
+
+
+def compile_fan_out(for_each: ForEach, scope: Scope, path: str, report: Callable[[Problem], None]) -> FanOut | None:
+    """Compile a task's forEach.
+
+    Args:
+        for_each: the field.
+        scope: what its expressions may refer to.
+        path: field path, for problems.
+        report: takes each problem found.
+
+    Returns:
+        The fan-out; None if a problem makes it useless.
+    """
+    given = [name for name in ("items", "count", "matrix") if name in for_each.model_fields_set]
+    given = [name for name in given if name == "items" or getattr(for_each, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        report(Problem(path, f"give exactly one of items, count and matrix; there is {found}"))
+        return None
+
+    def compiled(value: Any, field: str) -> ValueTemplate | None:
+        try:
+            return compile_value(value, scope)
+        except ExpressionError as error:
+            report(Problem(f"{path}.{field}", str(error)))
+            return None
+
+    if given == ["matrix"]:
+        parts = {f"matrix.{axis}": compiled(value, f"matrix.{axis}") for axis, value in (for_each.matrix or {}).items()}
+    else:
+        parts = {given[0]: compiled(getattr(for_each, given[0]), given[0])}
+    whole = {field: part for field, part in parts.items() if part is not None}
+    for field, part in whole.items():
+        if part.is_text:
+            report(
+                Problem(f"{path}.{field}", "this is a text around an expression: write the expression and nothing else")
+            )
+    if len(whole) < len(parts) or any(part.is_text for part in whole.values()):
+        return None
+    if given == ["matrix"]:
+        fan_out = FanOut(matrix={field.removeprefix("matrix."): part for field, part in whole.items()})
+    else:
+        fan_out = FanOut(**whole)
+    if all(part.is_constant for part in whole.values()):
+        try:
+            fan_out.expand({})
+        except ExpressionError as error:
+            report(Problem(path.removesuffix("forEach").rstrip("."), str(error)))
+    return fan_out
+
+
+def _evaluate(template: ValueTemplate, values: Mapping[str, Any], field: str) -> Any:
+    try:
+        return template.evaluate(values)
+    except ExpressionError as error:
+        raise ExpressionError(f"{field}: {error}") from error
+
+
+def _as_list(value: Any, field: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ExpressionError(f"{field} must be a list, but is {describe(value)}")
+    return value
+
+
+def _limited(items: list[Any], field: str) -> list[Any]:
+    if len(items) > MAX_ITEMS:
+        raise ExpressionError(f"{field} has {len(items)} items: at most {MAX_ITEMS} are allowed")
+    return items
+
+
+def _as_count(value: Any, field: str) -> int:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or value != math.floor(value) or value < 0:
+        raise ExpressionError(f"{field} must be a whole number from 0 on, but is {describe(value)}")
+    if value > MAX_ITEMS:
+        raise ExpressionError(f"{field} is {int(value)}: at most {MAX_ITEMS} items are allowed")
+    return int(value)

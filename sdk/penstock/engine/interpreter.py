@@ -1,0 +1,258 @@
+"""Runs CEL: everything that is particular to the library behind it is in this module.
+
+Two habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. And a value can't
+always be turned into a Python one by `plain_value()`: an optional inside a map ends the process, so values are taken out
+level by level.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
+
+from penstock.engine.lexer import Fault
+from penstock.engine.suggestion import suggest
+
+MAX_DEPTH: Final = 64
+"""Nesting of a value that goes in or comes out; CEL's library ends the process somewhere above 3,000."""
+MAX_CACHED_PROGRAMS: Final = 1024
+"""At about 8 KB each."""
+INT64: Final = range(-(2**63), 2**63)
+
+_EXTENSIONS: Final = (
+    ext_optional.ExtOptional(),
+    ext_strings.ExtStrings(),
+    ext_math.ExtMath(),
+    ext_bindings.ExtBindings(),
+    ext_encoders.ExtEncoders(),
+)
+_ROOT_TYPES: Final = {
+    "params": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "tasks": cel.Type.Map(cel.Type.STRING, cel.Type.Map(cel.Type.STRING, cel.Type.DYN)),
+    "run": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+    "tick": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "index": cel.Type.INT,
+}
+_FUNCTIONS: Final = frozenset(
+    "size has all exists exists_one map filter string int uint double bool bytes type dyn duration timestamp matches contains "
+    "startsWith endsWith getFullYear getMonth getDate getHours getMinutes getSeconds charAt indexOf lastIndexOf join split "
+    "replace substring lowerAscii upperAscii trim format reverse optional orValue or hasValue value math cel base64".split()
+)
+"""What people call, for suggestions; CEL decides what exists."""
+
+_COMPILE_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_STATUS = re.compile(r"^[A-Z_]+: ")
+_NO_OVERLOAD = re.compile(
+    r"[Nn]o matching overloads? found ?:? (?:for )?'?([^' (]+)'?(?: applied to '|\()?(?:\(?(.*?)\))?'?$"
+)
+_OPERATOR = re.compile(r"^[_\[]*([^_a-z\[\]]+|in)_*$")
+_MISSING_KEY = re.compile(r'^Key not found in map : "(.*)"$', re.DOTALL)
+
+
+class Failure(Exception):  # noqa: N818 - becomes an ExpressionError where the user's names are known
+    """An expression that has no value.
+
+    Args:
+        message: why, for a person.
+        may_be_path: whether a path that leads nowhere may be the reason.
+        key: the key that a map did not have, if that is the reason.
+    """
+
+    def __init__(self, message: str, *, may_be_path: bool = False, key: str | None = None) -> None:
+        self.message = message
+        self.may_be_path = may_be_path
+        self.key = key
+        super().__init__(message)
+
+
+class Program:
+    """A compiled expression of plain CEL."""
+
+    __slots__ = ("_expression", "result")
+
+    def __init__(self, expression: Any) -> None:
+        self._expression = expression
+        self.result: str = expression.return_type().name()
+        """Type of its values as far as it is known before it runs: BOOL, STRING, ..., DYN."""
+
+    def run(self, data: Mapping[str, Any]) -> Any:
+        """Return the value of the expression, as JSON has it.
+
+        Args:
+            data: values of the roots.
+
+        Raises:
+            Failure: it has none.
+        """
+        for root, value in data.items():
+            _check_input(value, root, 0)
+        try:
+            value = self._expression.eval(data=data)
+            is_error = value.type() == cel.Type.ERROR
+            plain = value.value() if is_error else _take_out(value, 0)
+        except Failure:
+            raise
+        except MemoryError as error:
+            raise Failure("it needs too much memory") from error
+        except Exception as error:  # the library raises RuntimeError, TypeError, SystemError and AssertionError alike
+            raise Failure(_say_why(str(error))) from error
+        if is_error:
+            raise _read_failure(str(plain))
+        return plain
+
+
+@lru_cache(maxsize=MAX_CACHED_PROGRAMS)
+def compile_program(source: str, roots: frozenset[str]) -> Program:
+    """Compile plain CEL.
+
+    Args:
+        source: the expression.
+        roots: the variables that it may use.
+
+    Raises:
+        Fault: it does not compile.
+    """
+    try:
+        program = Program(_environment(roots).compile(source))
+    except RuntimeError as error:
+        raise _read_compile_error(str(error), source, roots) from error
+    if "optional" in program.result:
+        raise Fault(0, "its value is optional: end it with .orValue(...) to say what it is otherwise")
+    return program
+
+
+@cache
+def _environment(roots: frozenset[str]) -> Any:
+    variables = {root: _ROOT_TYPES.get(root, cel.Type.DYN) for root in sorted(roots)}
+    return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
+
+
+def _check_input(value: Any, path: str, depth: int) -> None:
+    """Refuse what CEL would take wrongly: it wraps integers, cuts strings at NUL, and dies of depth."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Failure(f"{path} contains a NUL character, which expressions can't handle")
+    elif isinstance(value, bool) or value is None:
+        pass
+    elif isinstance(value, int):
+        if value not in INT64:
+            raise Failure(f"{path} is {value}, which is beyond 64 bits: give it as a string")
+    elif isinstance(value, Mapping | list):
+        if depth >= MAX_DEPTH:
+            raise Failure(f"{path[:80]}... is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, list):
+            for position, one in enumerate(value):
+                _check_input(one, f"{path}[{position}]", depth + 1)
+        else:
+            for key, one in value.items():
+                _check_input(key, path, depth)
+                _check_input(one, f"{path}.{key}", depth + 1)
+
+
+def _take_out(value: Any, depth: int) -> Any:
+    """Turn CEL's value into JSON's. Objects are sorted by key: CEL keeps no order, and the same must follow each time."""
+    if depth > MAX_DEPTH:
+        raise Failure(f"its value is nested deeper than {MAX_DEPTH} levels")
+    try:
+        plain = value.value()
+    except TypeError as error:
+        raise Failure("its value holds an optional: end it with .orValue(...) to say what it is otherwise") from error
+    if isinstance(plain, list):
+        return [_take_out(one, depth + 1) for one in plain]
+    if isinstance(plain, dict):
+        if strange := [key for key in plain if not isinstance(key, str)]:
+            raise Failure(f"its value has the key {strange[0]!r}, but keys of objects are strings: write string(...)")
+        return {key: _take_out(plain[key], depth + 1) for key in sorted(plain)}
+    return _json_scalar(plain)
+
+
+def _json_scalar(plain: Any) -> Any:
+    if plain is None or isinstance(plain, str | bool):
+        return plain
+    if isinstance(plain, int):
+        if plain not in INT64:
+            raise Failure(f"its value {plain} is beyond 64 bits")
+        return plain
+    if isinstance(plain, float):
+        if not math.isfinite(plain):
+            raise Failure(f"its value is {plain}, which JSON has no number for")
+        return plain
+    if isinstance(plain, datetime):
+        return plain.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(plain, timedelta):
+        return f"{plain.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+    if isinstance(plain, bytes | bytearray):
+        raise Failure("its value is bytes: write base64.encode(...) or string(...)")
+    raise Failure("its value is a type, not a value of JSON")
+
+
+def _read_failure(text: str) -> Failure:
+    text = _STATUS.sub("", text)
+    if missing := _MISSING_KEY.match(text):
+        return Failure(f'there is no key "{missing[1]}"', may_be_path=True, key=missing[1])
+    may_be_path = text.startswith(("Applying SELECT", "Index error", "Invalid container", "No matching overloads"))
+    return Failure(_say_why(text), may_be_path=may_be_path)
+
+
+def _read_compile_error(text: str, source: str, roots: frozenset[str]) -> Fault:
+    match = _COMPILE_ERROR.search(text)
+    if match is None or int(match[1]) < 1:
+        return Fault(0, _say_why(_STATUS.sub("", match[3] if match else text)))
+    lines = source.split("\n")
+    offset = sum(len(line) + 1 for line in lines[: int(match[1]) - 1]) + int(match[2]) - 1
+    message = match[3]
+    if undeclared := re.match(r"undeclared reference to '([^']*)'", message):
+        return _undeclared(undeclared[1], offset, source, roots)
+    return Fault(min(max(offset, 0), len(source)), _say_why(message))
+
+
+def _undeclared(name: str, offset: int, source: str, roots: frozenset[str]) -> Fault:
+    # CEL points at the last dot of a qualified name, and at the parenthesis of a call.
+    first, dot, _ = name.partition(".")
+    start = source.rfind(first, 0, offset + len(first))
+    start = offset if start < 0 else start
+    if re.match(r"\s*\(", source[start + len(first) :]) and not dot:
+        return Fault(start, f"there is no function {first}(){suggest(first, _FUNCTIONS)}")
+    hint = suggest(first, roots)
+    if source[start - 1 : start] == "-" and re.match(r"[A-Za-z0-9_\]]", source[max(start - 2, 0) : start - 1]):
+        hint = hint or f'; a key with a hyphen is written ["...-{first}"]'
+    return Fault(start, f'there is no "{first}" here{hint or ": there are " + ", ".join(sorted(roots))}')
+
+
+def _say_why(text: str) -> str:
+    """Say in a user's words what CEL's library says in its own."""
+    text = text.split("\n", 1)[0].removesuffix(" (in container '')")
+    for start, words in _WORDS:
+        if start in text:
+            return words
+    if overload := _NO_OVERLOAD.search(text):
+        operator = _OPERATOR.match(overload[1])
+        named = operator[1].replace("?:", "?:") if operator else f"{overload[1]}()"
+        types = (overload[2] or "").replace("int64", "int").replace("uint64", "uint")
+        return (
+            f"{named} can't be applied to ({types})" if types else f"{named} can't be applied to a value of this type"
+        )
+    if syntax := re.match(
+        r"Syntax error: (?:mismatched input|extraneous input|no viable alternative at input) '(.*?)'", text
+    ):
+        return "the expression ends too early" if syntax[1] == "<EOF>" else f'unexpected "{syntax[1]}"'
+    return text
+
+
+_WORDS: Final = (
+    ("recursion depth", "it is nested too deeply: at most 32 levels, and 31 of + - * / in a row"),
+    ("recursion limit", "it is nested too deeply: at most 32 levels, and 31 of + - * / in a row"),
+    ("Iteration budget", "it iterates more than 10,000 times"),
+    ("Applying SELECT", "only an object has fields, and something else is asked for one"),
+    ("<jump_condition>", "the condition before ? is neither true nor false"),
+    ("<iter_range>", "only a list or an object can be iterated"),
+    ("Invalid container type", "only a list or an object can be indexed"),
+    ("construction from null", "a string is not valid Unicode"),
+)
