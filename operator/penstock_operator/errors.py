@@ -7,7 +7,8 @@ They hang on the one tree of `penstock.errors`::
     ├── ConfigurationError      no usable way to an API server is configured
     ├── ApiUnreachableError    no answer came from the API server
     ├── ApiError               the API server answered with a refusal
-    └── NotLeaderError         this process may not write (any more)
+    ├── NotLeaderError         this process may not write (any more)
+    └── DeposedError           another leader has written what this one was about to
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class ApiUnreachableError(PenstockError):
 
 class NotLeaderError(PenstockError):
     """This process does not hold the Lease, or could not renew it in time: it may not write."""
+
+
+class DeposedError(PenstockError):
+    """Another leader has written what this process was about to write: it must end."""
 
 
 class Cause(msgspec.Struct, frozen=True):

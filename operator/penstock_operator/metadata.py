@@ -43,6 +43,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
     deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int = 0
     creation_timestamp: str | None = None
     owner_references: tuple[OwnerReference, ...] = ()
 

@@ -55,8 +55,8 @@ class Fault(Exception):  # noqa: N818 - not an error of the tree: it becomes one
 # Possessive and lazy repetitions over disjoint alternatives only: time stays linear whatever the text.
 _TOKEN: Final = re.compile(
     r"""
-      (?P<SPACE> (?: \s | //[^\n]* )++ )
-    | (?P<STRING>
+    (?: \s | //[^\n]* )*+
+    (?: (?P<STRING>
         [bB]?[rR] (?: \"{3} (?s:.)*? \"{3} | '{3} (?s:.)*? '{3} | "[^"\n\r]*" | '[^'\n\r]*' )
       | [bB]?     (?: \"{3} (?: [^\\] | \\(?s:.) )*? \"{3} | '{3} (?: [^\\] | \\(?s:.) )*? '{3}
                     | " (?: [^"\\\n\r] | \\. )*+ " | ' (?: [^'\\\n\r] | \\. )*+ ' )
@@ -65,9 +65,12 @@ _TOKEN: Final = re.compile(
     | (?P<NUMBER> (?: 0x[0-9a-fA-F]+ | [0-9]+ (?:\.[0-9]+)? (?:[eE][+-]?[0-9]+)? | \.[0-9]+ (?:[eE][+-]?[0-9]+)? ) [uU]? )
     | (?P<QUOTED> `[^`\n]*` )
     | (?P<PUNCTUATION> (?s:.) )
+    | (?P<END> )
+    )
     """,
     re.VERBOSE,
 )
+_KINDS: Final = {kind.name: kind for kind in Kind}
 _TASK: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -106,33 +109,30 @@ def find_closing(text: str, start: int) -> int:
 
 def _read(source: str, start: int, *, stop_when_closed: bool) -> list[Token]:
     tokens: list[Token] = []
-    position, depth, length = start, 0, len(source)
-    while position < length:
+    position, depth = start, 0
+    while True:
         match = _TOKEN.match(source, position)
-        assert match is not None  # the last alternative takes any character
-        kind, text, position = match.lastgroup, match[0], match.end()
-        if kind == "SPACE":
-            continue
-        if kind == "PUNCTUATION" and text in "\"'":
-            raise Fault(match.start(), f"the string that starts with {text} here is not closed")
-        if _is_after_tasks(tokens) and (name := _TASK.match(source, match.start())):
-            tokens.append(Token(Kind.TASK, name[0], name.start(), name.end()))
-            position = name.end()
-            continue
-        tokens.append(Token(Kind[str(kind)], text, match.start(), position))
-        if stop_when_closed and text in "()":
-            depth += 1 if text == "(" else -1
-            if depth < 0:
-                return tokens
-    tokens.append(Token(Kind.END, "", length, length))
-    return tokens
+        assert match is not None  # the last alternative takes nothing
+        name = match.lastgroup
+        start, position = match.span(str(name))
+        if len(tokens) > 1 and tokens[-1].text == "." and _is_after_tasks(tokens) and (task := _TASK.match(source, start)):
+            name, position = "TASK", task.end()
+        tokens.append(Token(_KINDS[str(name)], source[start:position], start, position))
+        if name == "END":
+            return tokens
+        if name == "PUNCTUATION":
+            character = source[start]
+            if character in "\"'":
+                raise Fault(start, f"the string that starts with {character} here is not closed")
+            if stop_when_closed and character in "()":
+                depth += 1 if character == "(" else -1
+                if depth < 0:
+                    return tokens
 
 
 def _is_after_tasks(tokens: list[Token]) -> bool:
     return (
-        len(tokens) > 1
-        and tokens[-1].text == "."
-        and tokens[-2].text == "tasks"
+        tokens[-2].text == "tasks"
         and tokens[-2].kind is Kind.IDENTIFIER
         and not (len(tokens) > 2 and tokens[-3].text == ".")  # noqa: PLR2004 - the token before `tasks`
     )

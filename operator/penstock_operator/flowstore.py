@@ -1,0 +1,123 @@
+"""Flows for runs that begin, and the revisions that runs keep."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from penstock.api.flow import FlowSpec
+from penstock.engine.plan import Plan, compile_plan
+from penstock_operator.client import METADATA, ApiClient
+from penstock_operator.errors import ApiError, is_already_exists
+from penstock_operator.metadata import ObjectKey
+from penstock_operator.resource import CONFIGMAPS, FLOWS
+from penstock_operator.revision import Owner, build_revision, canonical_spec, read_revision, revision_name
+from penstock_operator.writer import Writer
+
+KEPT_PLANS: Final = 512
+"""Compiled plans in memory; a plan that fell out is compiled again."""
+KEPT_NAMES: Final = 10_000
+
+
+class FlowStore:
+    """Reads Flows, compiles them, and keeps revisions.
+
+    Args:
+        client: for reads.
+        writer: for revisions.
+    """
+
+    def __init__(self, client: ApiClient, writer: Writer) -> None:
+        self._client = client
+        self._writer = writer
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._reading: dict[ObjectKey, asyncio.Task[dict[str, Any] | None]] = {}
+        self._next: dict[ObjectKey, asyncio.Task[dict[str, Any] | None]] = {}
+
+    async def read(self, key: ObjectKey) -> dict[str, Any] | None:
+        """Read a Flow as it is now, or later; None if there is none.
+
+        A thousand runs of one Flow that begin together share two reads. A read that was sent before the call does
+        not serve it: who edits a Flow and then starts a run must get the edit.
+        """
+        task = self._next.get(key)
+        if task is None:
+            task = self._next[key] = asyncio.create_task(self._read_after(key, self._reading.get(key)))
+        return await asyncio.shield(task)
+
+    async def _read_after(
+        self, key: ObjectKey, earlier: asyncio.Task[dict[str, Any] | None] | None
+    ) -> dict[str, Any] | None:
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        task = self._reading[key] = self._next.pop(key)
+        try:
+            reply = await self._client.request("GET", FLOWS.path(key.namespace, key.name))
+            return msgspec.json.decode(reply.body, type=dict[str, Any])
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        finally:
+            if self._reading.get(key) is task:
+                del self._reading[key]
+
+    def compile(self, owner: Owner, spec: FlowSpec) -> tuple[str, Plan]:
+        """Compile a spec, once per revision.
+
+        Returns:
+            The name of its revision, and the plan.
+
+        Raises:
+            InvalidSpecError: the spec can't work.
+        """
+        name = revision_name(owner, canonical_spec(spec))
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._plans[name] = compile_plan(spec)
+            if len(self._plans) > KEPT_PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(name)
+        return name, plan
+
+    async def keep(self, owner: Owner, spec: FlowSpec, *, is_owned_by_run: bool = False) -> str:
+        """Store the revision of a spec, unless it is stored; returns its name.
+
+        Raises:
+            ApiError: the API server refused it.
+        """
+        name = revision_name(owner, canonical_spec(spec))
+        known = (owner.namespace, name)
+        if known not in self._kept:
+            body = msgspec.json.encode(build_revision(owner, spec, is_owned_by_run=is_owned_by_run))
+            try:
+                await self._writer.create(CONFIGMAPS, owner.namespace, body, accept=METADATA)
+            except ApiError as error:
+                if not is_already_exists(error):
+                    raise
+            self._kept[known] = None
+            if len(self._kept) > KEPT_NAMES:
+                self._kept.popitem(last=False)
+        return name
+
+    def forget(self, namespace: str, revision: str) -> None:
+        """Learn that a revision is not stored any more."""
+        self._kept.pop((namespace, revision), None)
+
+    async def load(self, namespace: str, revision: str) -> Plan:
+        """Compile the spec that a revision keeps.
+
+        Raises:
+            ApiError: it can't be read; 404 when it is gone.
+            StoredStatusError: it is no revision.
+        """
+        plan = self._plans.get(revision)
+        if plan is None:
+            reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
+            plan = self._plans[revision] = compile_plan(read_revision(msgspec.json.decode(reply.body)))
+        return plan

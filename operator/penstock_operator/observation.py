@@ -1,0 +1,294 @@
+"""What a Pod says about the attempt that it carries: from the API server's words to the engine's. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+from penstock.api import names
+from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
+from penstock.engine.reasons import Reason
+from penstock_operator.metadata import ObjectMeta
+
+NODE_LOST_AFTER_S: Final = 600.0
+"""How long past its deletion grace a Pod may stay before its node counts as lost."""
+OUTPUTS_LIMIT_BYTES: Final = 4096
+"""A container's termination message: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
+POD_OUTPUTS_LIMIT_BYTES: Final = 12288
+"""The termination messages of all containers of a Pod together."""
+
+_IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ErrImageInspect",
+    }
+)
+_CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "CreatePodSandboxError"})
+_START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
+_DISRUPTIONS: Final = {
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "TerminationByKubelet": Reason.EVICTED,
+}
+"""Reasons of the Pod condition DisruptionTarget:
+https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions."""
+
+
+class Terminated(msgspec.Struct, frozen=True, rename="camel"):
+    """How a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class Running(msgspec.Struct, frozen=True, rename="camel"):
+    """A container that runs."""
+
+    started_at: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A container that has not started."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(msgspec.Struct, frozen=True):
+    """One of the three."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(msgspec.Struct, frozen=True):
+    """A container of the Pod."""
+
+    name: str
+    state: ContainerState = ContainerState()
+
+
+class PodCondition(msgspec.Struct, frozen=True):
+    """A condition of the Pod."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What is known of the Pod."""
+
+    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown", ""] = ""
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[PodCondition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the Pod is."""
+
+    node_name: str | None = None
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """A task's Pod, as far as the operator reads it."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+def run_uid(pod: Pod) -> str:
+    """Return the uid of the run that a Pod belongs to; empty if none."""
+    return pod.metadata.labels.get(names.LABEL_RUN_UID, "")
+
+
+def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
+    """Read an attempt from its Pod.
+
+    Args:
+        pod: the Pod as it is now.
+        now: seconds since the epoch.
+
+    Returns:
+        What the engine should know; None if the Pod's labels don't name an attempt.
+    """
+    metadata = pod.metadata
+    labels, annotations = metadata.labels, metadata.annotations
+    try:
+        index = labels.get(names.LABEL_INDEX)
+        key = UnitKey(labels[names.LABEL_TASK], None if index is None else int(index))
+        attempt = int(labels[names.LABEL_ATTEMPT])
+        failures = int(annotations.get(names.ANNOTATION_FAILURES, "0"))
+        disruptions = int(annotations.get(names.ANNOTATION_DISRUPTIONS, "0"))
+    except (KeyError, ValueError):
+        return None
+    main = _main(pod)
+    terminated = None if main is None else main.terminated
+    started_at = None
+    if terminated is not None:
+        started_at = terminated.started_at
+    elif main is not None and main.running is not None:
+        started_at = main.running.started_at
+    waiting_reason, waiting_message = _waiting(pod, main)
+    deletion = _time(metadata.deletion_timestamp)
+    return AttemptSeen(
+        key=key,
+        attempt=attempt,
+        failures=failures,
+        disruptions=disruptions,
+        pod=metadata.name,
+        uid=metadata.uid,
+        created_at=_time(metadata.creation_timestamp) or now,
+        started_at=_time(started_at),
+        node=pod.spec.node_name,
+        outcome=_outcome(pod, terminated, now),
+        waiting_reason=waiting_reason,
+        waiting_message=waiting_message,
+        is_finished=pod.status.phase in ("Succeeded", "Failed"),
+        is_deleting=deletion is not None,
+        is_tracked=names.FINALIZER in metadata.finalizers,
+        lost_at=None if deletion is None else deletion + NODE_LOST_AFTER_S,
+    )
+
+
+def _main(pod: Pod) -> ContainerState | None:
+    return next((status.state for status in pod.status.container_statuses if status.name == names.MAIN_CONTAINER), None)
+
+
+def _time(text: str | None) -> float | None:
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text).timestamp()
+    # A container that never started has the zero time, year 1.
+    return time if time > 0 else None
+
+
+def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | None:
+    disruption = _disruption(pod)
+    if terminated is not None:
+        finished_at = _time(terminated.finished_at) or now
+        if terminated.exit_code == 0 and terminated.reason != "OOMKilled":
+            return _success(pod, terminated, finished_at)
+        if disruption is not None and not _was_over_before_deletion(pod, finished_at):
+            return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
+        return _failure(terminated, finished_at)
+    if disruption is not None and (pod.status.phase == "Failed" or pod.spec.node_name is None):
+        return disruption._replace(finished_at=now)
+    if pod.status.phase == "Failed":
+        return _failed_without_main(pod, now)
+    if pod.status.phase == "Succeeded":
+        # Every container of a succeeded Pod ended with 0, whether or not the status still lists it.
+        return Outcome(Cause.SUCCESS, now, outputs={})
+    return None
+
+
+def _was_over_before_deletion(pod: Pod, finished_at: float) -> bool:
+    deletion = _time(pod.metadata.deletion_timestamp)
+    return deletion is not None and finished_at < deletion - pod.metadata.deletion_grace_period_seconds
+
+
+def _disruption(pod: Pod) -> Outcome | None:
+    """Return who else ended the Pod, if someone did: the time and exit code are to be filled in."""
+    for condition in pod.status.conditions:
+        if condition.type == "DisruptionTarget" and condition.status == "True":
+            reason = _DISRUPTIONS.get(condition.reason, Reason.EVICTED)
+            return Outcome(Cause.DISRUPTION, 0.0, reason, condition.message or condition.reason)
+    if pod.status.reason == "Evicted":
+        return Outcome(Cause.DISRUPTION, 0.0, Reason.EVICTED, pod.status.message or None)
+    if pod.status.reason == "NodeLost":
+        return Outcome(Cause.DISRUPTION, 0.0, Reason.NODE_LOST, pod.status.message or None)
+    if pod.metadata.deletion_timestamp is not None:
+        return Outcome(Cause.DISRUPTION, 0.0, Reason.POD_DELETED, "the Pod was deleted")
+    return None
+
+
+def _failed_without_main(pod: Pod, now: float) -> Outcome:
+    message = pod.status.message or pod.status.reason or "the Pod failed before the container main ran"
+    if pod.status.reason == "DeadlineExceeded":
+        return Outcome(Cause.FAILURE, now, Reason.DEADLINE_EXCEEDED, message)
+    for status in pod.status.init_container_statuses:
+        ended = status.state.terminated
+        if ended is not None and ended.exit_code:
+            failure = _failure(ended, _time(ended.finished_at) or now)
+            return failure._replace(message=f"init container {status.name}: {failure.message or ended.reason}")
+    return Outcome(Cause.DISRUPTION, now, Reason.NODE_REFUSED, message)
+
+
+def _failure(terminated: Terminated, finished_at: float) -> Outcome:
+    reason = Reason.EXIT_CODE
+    if terminated.reason == "OOMKilled":
+        reason = Reason.OOM_KILLED
+    elif terminated.reason in _START_REASONS:
+        reason = Reason.START_ERROR
+    message = terminated.message.strip() or f"exit code {terminated.exit_code}"
+    return Outcome(Cause.FAILURE, finished_at, reason, message, terminated.exit_code)
+
+
+def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
+    outputs, problem = read_outputs(terminated.message, containers=len(pod.status.container_statuses))
+    if problem is not None:
+        return Outcome(Cause.FAILURE, finished_at, Reason.INVALID_OUTPUTS, problem, terminated.exit_code)
+    return Outcome(Cause.SUCCESS, finished_at, exit_code=0, outputs=outputs)
+
+
+def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, str | None]:
+    """Read a task's outputs from its termination message.
+
+    Args:
+        text: the message.
+        containers: number of containers of the Pod, which share the limit.
+
+    Returns:
+        The outputs, or what is wrong with them. No text is no outputs: an empty object.
+    """
+    limit = min(OUTPUTS_LIMIT_BYTES, POD_OUTPUTS_LIMIT_BYTES // max(containers, 1))
+    size = len(text.encode())
+    if size >= limit:
+        return None, (
+            f"the outputs reach the limit of {limit} bytes, so they may be cut off: "
+            "write large data elsewhere and put a reference into the outputs"
+        )
+    if not text.strip():
+        return {}, None
+    try:
+        outputs = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        return None, f"the outputs are no JSON ({error}): {text[:100]!r}"
+    except RecursionError:
+        return None, "the outputs are nested too deeply"
+    if not isinstance(outputs, dict):
+        return None, f"the outputs are no JSON object: {text[:100]!r}"
+    return outputs, None
+
+
+def _waiting(pod: Pod, main: ContainerState | None) -> tuple[str | None, str | None]:
+    """Tell why a Pod that has not started does not start."""
+    for state in (*(status.state for status in pod.status.init_container_statuses), main):
+        waiting = None if state is None else state.waiting
+        if waiting is None:
+            continue
+        if waiting.reason in _IMAGE_REASONS:
+            return Reason.IMAGE_PULL_FAILED, waiting.message or waiting.reason
+        if waiting.reason in _CONFIG_REASONS:
+            return Reason.CONTAINER_CONFIG_ERROR, waiting.message or waiting.reason
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
+            return Reason.UNSCHEDULABLE, condition.message or None
+    return None, None

@@ -1,0 +1,45 @@
+"""Names of Pods: readable in front, then a hash, so that creating the same attempt twice is a conflict."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Final
+
+from penstock.engine.facts import UnitKey
+
+ENGINE_VERSION: Final = 1
+"""Version of naming and hashing. A run keeps the one that it began with."""
+
+MAX_NAME = 63
+"""A Pod's name is its host name too: https://kubernetes.io/docs/concepts/workloads/pods/#pod-name."""
+_HASH_CHARACTERS = 10
+
+
+def unit_digest(run_uid: str, key: UnitKey, attempt: int) -> bytes:
+    """Return a digest of one attempt: the same in every process, different for every attempt."""
+    identity = f"{run_uid}\0{key.task}\0{'' if key.item is None else key.item}\0{attempt}"
+    return hashlib.sha256(identity.encode()).digest()
+
+
+def pod_name(run_name: str, run_uid: str, key: UnitKey, attempt: int) -> str:
+    """Name the Pod of an attempt.
+
+    Args:
+        run_name: name of the FlowRun.
+        run_uid: its uid.
+        key: the task or item.
+        attempt: number of the attempt, from 1.
+
+    Returns:
+        A DNS label: run, task and index as far as they fit, then a hash of all that identifies the attempt.
+    """
+    digest = base64.b32encode(unit_digest(run_uid, key, attempt)).decode().lower()[:_HASH_CHARACTERS]
+    index = "" if key.item is None else f"-{key.item}"
+    room = MAX_NAME - len(digest) - len(index) - 1
+    prefix = f"{run_name.replace('.', '-')}-{key.task}"
+    if len(prefix) > room:
+        # The task says more than the run, whose name is on every label: the run gives way first.
+        kept_task = key.task[: room // 2]
+        prefix = f"{run_name.replace('.', '-')[: room - len(kept_task) - 1].rstrip('-')}-{kept_task.rstrip('-')}"
+    return f"{prefix}{index}-{digest}"

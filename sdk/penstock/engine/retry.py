@@ -1,0 +1,42 @@
+"""When a failed attempt is made again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from penstock.engine.facts import Cause, UnitKey
+from penstock.engine.identity import unit_digest
+from penstock.engine.plan import RetryPolicy
+
+DISRUPTION_DELAY_S: Final = 1.0
+"""Least wait after the first disruption, doubled by each further one: a node that refuses Pods is not asked at full speed."""
+MAX_DISRUPTION_DELAY_S: Final = 60.0
+
+
+def retry_delay_s(
+    policy: RetryPolicy, *, cause: Cause, failures: int, disruptions: int, run_uid: str, key: UnitKey, attempt: int
+) -> float:
+    """Return the wait before the next attempt, in seconds.
+
+    Args:
+        policy: the task's policy.
+        cause: who ended the last attempt.
+        failures: attempts charged to `retry.limit`, the last one included.
+        disruptions: attempts charged to `retry.infrastructure`, the last one included.
+        run_uid: uid of the run.
+        key: the task or item.
+        attempt: number of the attempt that ended.
+
+    Returns:
+        The same for the same arguments in any process, so that a restarted operator computes the same time.
+    """
+    turn = max(failures + disruptions - 1, 0)
+    # An exponent past 64 exceeds every maximum already; unbounded it would overflow a float.
+    delay_s = min(policy.delay_s * float(policy.factor) ** min(turn, 64), policy.max_delay_s)
+    if policy.jitter:
+        fraction = int.from_bytes(unit_digest(run_uid, key, attempt)[-8:], "big") / 2**64
+        delay_s *= 1 + policy.jitter * (2 * fraction - 1)
+    if cause is Cause.DISRUPTION:
+        floor_s = min(DISRUPTION_DELAY_S * 2.0 ** min(disruptions - 1, 64), MAX_DISRUPTION_DELAY_S)
+        delay_s = max(delay_s, floor_s)
+    return delay_s

@@ -1,0 +1,171 @@
+"""One task of a run: what it waits for, its unit or its items, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from penstock.engine.items import Items
+from penstock.engine.plan import TaskPlan
+from penstock.engine.state import FINAL_TASK_STATES, TaskState
+from penstock.engine.timestamp import epoch, rfc3339
+from penstock.engine.unit import Unit
+
+KEPT_ATTEMPTS: Final = 10
+"""Failed attempts that a task's entry shows."""
+
+
+class TaskRun:
+    """The state of one task.
+
+    Args:
+        plan: the compiled task.
+    """
+
+    def __init__(self, plan: TaskPlan) -> None:
+        self.plan = plan
+        self.unit: Unit | None = None
+        self.items: Items | None = None
+        self.values: list[Any] | None = None
+        """The values of the items, once they are needed."""
+        self.context: dict[str, Any] | None = None
+        """What the task's expressions see. It can't change any more once the task starts."""
+        self.outputs: dict[str, Any] | None = None
+        self.reason: str | None = None
+        self.message: str | None = None
+        self.completion_time: float | None = None
+        self.attempts: list[dict[str, Any]] = []
+        self.is_admitted = False
+        """Whether `when` was found true. It is asked once."""
+        self._final: TaskState | None = None
+
+    @property
+    def state(self) -> TaskState:
+        """The task's state."""
+        if self._final is not None:
+            return self._final
+        if self.unit is not None:
+            return self.unit.state
+        return TaskState.PENDING if self.items is None else TaskState.RUNNING
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an attempt of it, or of an item of it, was started."""
+        return self.unit is not None or self.items is not None
+
+    def begin(self, index: int | None) -> Unit:
+        """Make the task, or one item of it, live."""
+        if index is None:
+            self.unit = Unit()
+            return self.unit
+        assert self.items is not None
+        return self.items.adopt(index)
+
+    def live(self) -> Iterator[tuple[int | None, Unit]]:
+        """Walk the units that have started and are not over."""
+        if self._final is not None:
+            return
+        if self.items is not None:
+            yield from list(self.items.live.items())
+        elif self.unit is not None:
+            yield None, self.unit
+
+    def live_unit(self, index: int | None) -> Unit | None:
+        """Return the unit of the task or item if it is live."""
+        if self._final is not None:
+            return None
+        if index is None:
+            return self.unit
+        return None if self.items is None else self.items.live.get(index)
+
+    def is_unit_over(self, index: int | None) -> bool:
+        """Whether the task, or the item, is over."""
+        if self._final is not None:
+            return True
+        return index is not None and self.items is not None and self.items.is_item_over(index)
+
+    def finish(self, state: TaskState, reason: str | None, message: str | None, now: float) -> None:
+        """Reach a final state."""
+        assert state in FINAL_TASK_STATES
+        self._final, self.reason, self.message, self.completion_time = state, reason, message, now
+        self.values = self.context = None
+
+    def record_failure(self, index: int | None, unit: Unit) -> None:
+        """Remember a failed attempt for the person who looks."""
+        if index is not None:
+            assert self.items is not None
+            self.items.record_failure(unit.attempt_entry(index))
+        elif unit.state is TaskState.RETRYING:
+            self.attempts = [*self.attempts[1 - KEPT_ATTEMPTS :], unit.attempt_entry(None)]
+
+    def as_value(self) -> dict[str, Any]:
+        """Return what expressions see of the task."""
+        value: dict[str, Any] = {
+            "state": str(self.state),
+            "reason": self.reason,
+            "exitCode": None if self.unit is None else self.unit.exit_code,
+        }
+        if self.items is not None:
+            gathered = self.items.gathered()
+            if gathered is not None:
+                value["outputs"] = gathered
+        elif self.state is TaskState.COMPLETED:
+            value["outputs"] = self.outputs or {}
+        return value
+
+    def entry(self) -> dict[str, Any]:
+        """Return the task's entry of the status, without what is not known."""
+        unit = self.unit
+        entry: dict[str, Any] = {"name": self.plan.name, "state": str(self.state)}
+        if unit is not None:
+            entry["attempt"] = unit.attempt
+            if unit.failures:
+                entry["failures"] = unit.failures
+            if unit.disruptions:
+                entry["disruptions"] = unit.disruptions
+            self._add_times(entry, unit)
+        over = self._final is not None
+        outputs: Any = self.outputs
+        if self.items is not None:
+            entry["items"] = self.items.entry()
+            outputs = self.items.gathered() if self.items.has_outputs else None
+        for name, value in (
+            ("completionTime", None if self.completion_time is None else rfc3339(self.completion_time)),
+            ("reason", self.reason if over else unit and unit.reason),
+            ("message", self.message if over else unit and unit.message),
+            ("exitCode", unit and unit.exit_code),
+            ("pod", unit and unit.pod),
+            ("node", unit and unit.node),
+            ("outputs", outputs),
+            ("stopping", None if over else unit and unit.stopping),
+            ("attempts", self.attempts or None),
+        ):
+            if value is not None:
+                entry[name] = value
+        return entry
+
+    @staticmethod
+    def _add_times(entry: dict[str, Any], unit: Unit) -> None:
+        if unit.started_at is not None:
+            entry["startTime"] = rfc3339(unit.started_at)
+        if unit.wake_at is not None and unit.state is TaskState.RETRYING:
+            entry["wakeTime"] = rfc3339(unit.wake_at)
+
+    def restore(self, entry: Mapping[str, Any]) -> None:
+        """Take over a stored entry.
+
+        Raises:
+            StoredStatusError: the entry can't be read.
+        """
+        state = TaskState(entry["state"])
+        if "items" in entry:
+            self.items = Items.restore(entry["items"], entry.get("outputs"))
+        elif "attempt" in entry:
+            self.unit = Unit.restore(entry)
+            self.outputs = entry.get("outputs")
+        self.attempts = list(entry.get("attempts", ()))
+        if state in FINAL_TASK_STATES:
+            self._final = state
+            self.reason, self.message = entry.get("reason"), entry.get("message")
+            if "completionTime" in entry:
+                self.completion_time = epoch(entry["completionTime"])
