@@ -1,0 +1,94 @@
+"""A real API server for every test in this folder, and a fresh namespace for each.
+
+Set PENSTOCK_TEST_KUBECONFIG to use a cluster that is up; otherwise one with fake nodes is started, and stopped at the
+end.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
+from kubernetes import watch
+
+from penstock_operator.connection import Connection
+from tests import cluster
+
+KUBECONFIG_VARIABLE = "PENSTOCK_TEST_KUBECONFIG"
+CRDS = Path(__file__).parents[2] / "crds"
+FIELD_MANAGER = "penstock-tests"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Iterator[Path]:
+    """The administrator's kubeconfig of a cluster that has our CRDs."""
+    given = os.environ.get(KUBECONFIG_VARIABLE)
+    if given:
+        yield Path(given)
+        return
+    name = f"api-tests-{os.getpid()}"
+    try:
+        yield cluster.up(name, "fake").kubeconfig
+    finally:
+        cluster.down(name)
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path) -> Iterator[kubernetes_client.ApiClient]:
+    """The official client, for everything that a test does besides what it tests."""
+    configuration = kubernetes_client.Configuration()
+    kubernetes_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    with kubernetes_client.ApiClient(configuration) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def crds(api: kubernetes_client.ApiClient) -> None:
+    """Our CRDs, applied and established."""
+    extensions = kubernetes_client.ApiextensionsV1Api(api)
+    for path in sorted(CRDS.glob("*.yaml")):
+        crd = yaml.safe_load(path.read_text())
+        name = crd["metadata"]["name"]
+        extensions.patch_custom_resource_definition(
+            name, crd, field_manager=FIELD_MANAGER, force=True, _content_type="application/apply-patch+yaml"
+        )
+        _wait_until_established(extensions, name)
+
+
+def _wait_until_established(extensions: kubernetes_client.ApiextensionsV1Api, name: str) -> None:
+    seen = "nothing"
+    stream = watch.Watch()
+    listing = extensions.list_custom_resource_definition
+    for event in stream.stream(listing, field_selector=f"metadata.name={name}", timeout_seconds=30):
+        conditions = event["object"].status.conditions or []
+        seen = ", ".join(f"{condition.type}={condition.status}" for condition in conditions)
+        if any(condition.type == "Established" and condition.status == "True" for condition in conditions):
+            stream.stop()
+            return
+    pytest.fail(f"CRD {name} was not established within 30 s; last seen: {seen}")
+
+
+@pytest.fixture
+def core(api: kubernetes_client.ApiClient) -> kubernetes_client.CoreV1Api:
+    return kubernetes_client.CoreV1Api(api)
+
+
+@pytest.fixture
+def namespace(core: kubernetes_client.CoreV1Api) -> Iterator[str]:
+    """A namespace of the test's own; it goes on its own time after the test."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    core.create_namespace(kubernetes_client.V1Namespace(metadata=kubernetes_client.V1ObjectMeta(name=name)))
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture
+def connection(kubeconfig: Path) -> Connection:
+    """The operator's own connection, as the cluster's administrator."""
+    return Connection.load({"KUBECONFIG": str(kubeconfig)})

@@ -1,0 +1,417 @@
+"""The reflector against a real API server, and through a proxy that breaks the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from penstock_operator.backoff import Backoff
+from penstock_operator.client import ApiClient
+from penstock_operator.metadata import ObjectMeta, PartialObject
+from penstock_operator.metrics import Metrics
+from penstock_operator.reflector import EventType, Reflector
+from penstock_operator.resource import CONFIGMAPS
+from tests.api.faults import FaultProxy
+from tests.api.waiting import Changes
+
+pytestmark = pytest.mark.api
+
+ADDED, MODIFIED, DELETED = EventType.ADDED, EventType.MODIFIED, EventType.DELETED
+# A namespace gets it from the controller manager, at some time.
+SELECTOR = "test=yes"
+
+
+class ConfigMap(msgspec.Struct):
+    metadata: ObjectMeta
+    data: dict[str, str] = {}
+
+
+class Told(NamedTuple):
+    event: EventType
+    name: str
+    value: str
+    uid: str
+
+
+class Ear:
+    """Remembers what a reflector told."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        self.changes = Changes(lambda: f"told: {self.told[-10:]}")
+
+    def __call__(self, event: EventType, item: ConfigMap | PartialObject) -> None:
+        value = item.data.get("value", "") if isinstance(item, ConfigMap) else ""
+        self.told.append(Told(event, item.metadata.name, value, item.metadata.uid))
+        self.changes.touch()
+
+    @property
+    def events(self) -> list[tuple[EventType, str]]:
+        return [(told.event, told.name) for told in self.told]
+
+    async def wait_for(self, event: EventType, name: str, value: str | None = None) -> Told:
+        def found() -> Told | None:
+            matching = (told for told in self.told if told[:2] == (event, name) and value in (None, told.value))
+            return next(matching, None)
+
+        await self.changes.until(lambda: found() is not None, f"{event} {name} {value or ''}")
+        told = found()
+        assert told is not None
+        return told
+
+
+def make_reflector(client, namespace, ear, **changes) -> Reflector:
+    settings = {
+        "kind": ConfigMap,
+        "on_event": ear,
+        "namespace": namespace,
+        "label_selector": SELECTOR,
+        "backoff": Backoff(base_s=0.01, cap_s=0.1),
+    }
+    return Reflector(client, CONFIGMAPS, **(settings | changes))
+
+
+@contextlib.asynccontextmanager
+async def running(reflector: Reflector) -> AsyncIterator[None]:
+    task = asyncio.create_task(reflector.run())
+    try:
+        yield
+        assert not task.done(), "a reflector never ends by itself"
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def reflecting(connection, namespace, **changes) -> AsyncIterator[tuple[FaultProxy, Reflector, Ear]]:
+    """A reflector that is synced and watches through a proxy."""
+    ear = Ear()
+    async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+        reflector = make_reflector(client, namespace, ear, **changes)
+        async with running(reflector):
+            await asyncio.wait_for(reflector.synced.wait(), 30)
+            await proxy.wait_for_streams(1)
+            yield proxy, reflector, ear
+
+
+@pytest.fixture
+def make(core, namespace):
+    def make(name: str, value: str = "1") -> None:
+        metadata = {"name": name, "labels": {"test": "yes"}}
+        core.create_namespaced_config_map(namespace, {"metadata": metadata, "data": {"value": value}})
+
+    return make
+
+
+@pytest.fixture
+def change(core, namespace):
+    def change(name: str, **what: object) -> None:
+        core.patch_namespaced_config_map(name, namespace, what)
+
+    return change
+
+
+@pytest.fixture
+def drop(core, namespace):
+    def drop(*names: str) -> None:
+        for name in names:
+            core.delete_namespaced_config_map(name, namespace)
+
+    return drop
+
+
+def names_of(told: Iterable[Told], event: EventType) -> set[str]:
+    return {item.name for item in told if item.event is event}
+
+
+def test_every_change_is_told_once_and_in_order(connection, namespace, make, change, drop):
+    make("before")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (_, _, ear):
+            make("after")
+            change("after", data={"value": "2"})
+            drop("after")
+            await ear.wait_for(DELETED, "after")
+            assert ear.events == [(ADDED, "before"), (ADDED, "after"), (MODIFIED, "after"), (DELETED, "after")]
+            assert [told.value for told in ear.told] == ["1", "1", "2", "2"]
+
+    asyncio.run(scenario())
+
+
+def test_a_list_of_several_pages_is_whole(connection, namespace, make, monkeypatch):
+    monkeypatch.setattr("penstock_operator.reflector.PAGE_ITEMS", 3)
+    for number in range(8):
+        make(f"c{number}")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (proxy, _, ear):
+            assert proxy.count(lambda seen: seen.is_list) == 3
+            assert ear.events == [(ADDED, f"c{number}") for number in range(8)]
+
+    asyncio.run(scenario())
+
+
+def test_a_continue_token_that_expired_begins_the_list_anew_and_finds_what_went_meanwhile(
+    connection, namespace, make, drop, monkeypatch
+):
+    monkeypatch.setattr("penstock_operator.reflector.PAGE_ITEMS", 2)
+    for number in range(5):
+        make(f"c{number}")
+
+    async def scenario() -> None:
+        ear = Ear()
+        async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+            proxy.fail(lambda seen: "continue" in seen.query, times=1, status=410, reason="Expired")
+
+            def on_event(event: EventType, item: ConfigMap) -> None:
+                ear(event, item)
+                if item.metadata.name == "c1":
+                    drop("c0")
+
+            reflector = make_reflector(client, namespace, on_event)
+            async with running(reflector):
+                await ear.wait_for(ADDED, "c4")
+                await ear.wait_for(DELETED, "c0")
+                assert names_of(ear.told, ADDED) == {f"c{number}" for number in range(5)}
+                assert len(ear.told) == 6, "nothing is told twice"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("reason", ["Expired", "Gone"])
+def test_what_happened_during_a_gap_is_found_by_the_next_list(connection, namespace, make, change, drop, reason):
+    for name in ("stays", "changes", "goes", "replaced"):
+        make(name)
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (proxy, _, ear):
+            before = {told.name: told.uid for told in ear.told}
+            ear.told.clear()
+            gate = proxy.fail(lambda seen: seen.is_watch, status=503)
+            proxy.cut_streams()
+            await proxy.wait_for_streams(0)
+            change("changes", data={"value": "2"})
+            drop("goes", "replaced")
+            make("replaced", "new")
+            make("comes")
+            proxy.fail(lambda seen: seen.is_watch, times=1, status=410, reason=reason)
+            proxy.faults.remove(gate)
+            await ear.wait_for(ADDED, "comes")
+            await proxy.wait_for_streams(1)
+            assert sorted(ear.events) == sorted(
+                [(MODIFIED, "changes"), (DELETED, "goes"), (DELETED, "replaced"), (ADDED, "replaced"), (ADDED, "comes")]
+            )
+            assert (await ear.wait_for(DELETED, "goes")).uid == before["goes"]
+            assert (await ear.wait_for(DELETED, "replaced")).uid == before["replaced"]
+            assert (await ear.wait_for(ADDED, "replaced")).uid != before["replaced"]
+
+    asyncio.run(scenario())
+
+
+def test_a_cut_stream_goes_on_where_it_was_without_a_list(connection, namespace, make, drop):
+    make("goes")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (proxy, _, ear):
+            gate = proxy.fail(lambda seen: seen.is_watch, cut=True)
+            proxy.cut_streams()
+            await proxy.wait_for_streams(0)
+            drop("goes")
+            make("comes")
+            proxy.faults.remove(gate)
+            await ear.wait_for(ADDED, "comes")
+            assert ear.events == [(ADDED, "goes"), (DELETED, "goes"), (ADDED, "comes")]
+            assert proxy.count(lambda seen: seen.is_list) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "lists"),
+    [(410, "Expired", 2), (500, "InternalError", 1), (504, "Timeout", 1), (429, "TooManyRequests", 1)],
+)
+def test_an_error_inside_the_stream_is_survived(connection, namespace, make, code, reason, lists):
+    error = {
+        "kind": "Status",
+        "metadata": {},
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": "made up",
+    }
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (proxy, _, ear):
+            await proxy.inject({"type": "ERROR", "object": error})
+            await proxy.wait_for_requests(lambda seen: seen.is_watch, 2)
+            make("comes")
+            await ear.wait_for(ADDED, "comes")
+            assert proxy.count(lambda seen: seen.is_list) == lists
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_fell_silent_is_opened_anew(connection, namespace, make):
+    async def scenario() -> None:
+        async with reflecting(connection, namespace, inactivity_s=0.3) as (proxy, _, ear):
+            proxy.stall_streams()
+            make("unheard")
+            await proxy.wait_for_requests(lambda seen: seen.is_watch, 2)
+            proxy.flow()
+            await ear.wait_for(ADDED, "unheard")
+
+    asyncio.run(scenario())
+
+
+def test_a_storm_of_refusals_is_waited_out_and_the_pause_asked_for_is_kept(connection, namespace, make):
+    pauses: list[float] = []
+
+    async def scenario() -> None:
+        async def note(pause_s: float) -> None:
+            pauses.append(pause_s)
+            await asyncio.sleep(0)
+
+        ear = Ear()
+        async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+            proxy.fail(lambda seen: seen.is_list, times=20, status=429, headers={"Retry-After": "7"})
+            proxy.fail(lambda seen: seen.is_watch, times=5, status=429, headers={"Retry-After": "2"})
+            proxy.fail(lambda seen: seen.is_watch, times=5, status=500)
+            proxy.fail(lambda seen: seen.is_watch, times=5, cut=True)
+            make("there")
+            reflector = make_reflector(client, namespace, ear, sleep=note)
+            async with running(reflector):
+                await proxy.wait_for_streams(1)
+                make("comes")
+                await ear.wait_for(ADDED, "comes")
+                assert ear.events == [(ADDED, "there"), (ADDED, "comes")]
+
+    asyncio.run(scenario())
+    # aiohttp tries a request of its own accord again when a connection that it kept was closed.
+    assert len(pauses) > 30
+    assert all(7 <= pause_s <= 7.1 for pause_s in pauses[:20])
+    assert all(2 <= pause_s <= 2.1 for pause_s in pauses[20:25])
+
+
+def test_a_callback_that_raises_does_not_end_the_stream(connection, namespace, make, caplog):
+    ear = Ear()
+
+    def on_event(event: EventType, item: ConfigMap) -> None:
+        ear(event, item)
+        raise RuntimeError("the callback's own mistake")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace, on_event=on_event):
+            make("first")
+            make("second")
+            await ear.wait_for(ADDED, "second")
+
+    asyncio.run(scenario())
+    assert f"{namespace}/second was not handled" in caplog.text
+
+
+def test_an_object_that_can_not_be_decoded_hides_no_other(connection, namespace, make, change, caplog):
+    class Strict(msgspec.Struct):
+        metadata: ObjectMeta
+        data: dict[str, int] | None = None
+
+    make("odd", "text")
+    ear = Ear()
+
+    async def scenario() -> None:
+        async with reflecting(
+            connection, namespace, kind=Strict, on_event=lambda event, item: ear(event, PartialObject(item.metadata))
+        ):
+            make("odd-too", "text")
+            change("odd", metadata={"labels": {"x": "y"}})
+            change("odd", data={"value": None})
+            await ear.wait_for(ADDED, "odd")
+
+    asyncio.run(scenario())
+    assert ear.events == [(ADDED, "odd")]
+    assert f"{namespace}/odd can't be decoded" in caplog.text
+    assert f"{namespace}/odd-too can't be decoded" in caplog.text
+
+
+def test_metadata_alone_can_be_watched(connection, namespace, make, drop):
+    make("one")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace, kind=PartialObject, metadata_only=True) as (_, _, ear):
+            make("two")
+            drop("one")
+            await ear.wait_for(DELETED, "one")
+            assert ear.events == [(ADDED, "one"), (ADDED, "two"), (DELETED, "one")]
+
+    asyncio.run(scenario())
+
+
+def test_leaving_the_selection_is_told_as_deletion(connection, namespace, make, change):
+    make("one")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (_, _, ear):
+            change("one", metadata={"labels": {"test": "no"}})
+            await ear.wait_for(DELETED, "one")
+
+    asyncio.run(scenario())
+
+
+def test_kept_objects_are_told_whole_when_they_vanish_unseen(connection, namespace, make, drop):
+    make("goes", "precious")
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace, keep_objects=True) as (proxy, reflector, ear):
+            assert [item.data["value"] for item in reflector.objects.values()] == ["precious"]
+            gate = proxy.fail(lambda seen: seen.is_watch, status=410)
+            proxy.cut_streams()
+            drop("goes")
+            await ear.wait_for(DELETED, "goes", "precious")
+            assert not reflector.objects
+            proxy.faults.remove(gate)
+
+    asyncio.run(scenario())
+
+
+def test_an_object_of_a_megabyte_arrives(connection, namespace, make, change):
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (_, _, ear):
+            make("big", "x" * 900_000)
+            told = await ear.wait_for(ADDED, "big")
+            assert len(told.value) == 900_000
+
+    asyncio.run(scenario())
+
+
+def test_age_counts_from_the_last_word_of_the_api_server(connection, namespace, make):
+    now = 1000.0
+
+    async def scenario() -> None:
+        nonlocal now
+        async with reflecting(connection, namespace, clock=lambda: now) as (_, reflector, ear):
+            now += 50
+            assert reflector.age_s(now) == 50
+            make("one")
+            await ear.wait_for(ADDED, "one")
+            assert reflector.age_s(now) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_kind_that_can_not_stand_for_a_deleted_object_is_refused_at_once(connection):
+    class Demanding(msgspec.Struct):
+        metadata: ObjectMeta
+        data: dict[str, str]
+
+    async def scenario() -> None:
+        async with ApiClient(connection, metrics=Metrics()) as client:
+            with pytest.raises(TypeError, match="Demanding can't stand for a deleted object"):
+                Reflector(client, CONFIGMAPS, kind=Demanding, on_event=lambda *_: None)
+
+    asyncio.run(scenario())
