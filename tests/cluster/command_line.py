@@ -4,10 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from tests.cluster import binaries, lifecycle
+from tests.cluster import base_image, binaries, debian, lifecycle
 from tests.cluster.errors import ClusterError
 from tests.cluster.go_module import MODULES
+from tests.cluster.image import build_image
 from tests.cluster.kinds import KINDS
 from tests.cluster.progress import say
 
@@ -53,6 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("build", help="build binaries only")
     verb.add_argument("binaries", nargs="*", metavar="BINARY", help=f"of {', '.join(known)} (default: all but kind)")
     verb.set_defaults(run=_build, known=known)
+    verb = verbs.add_parser("base-image", help="make the base image; prints its tag")
+    verb.set_defaults(run=_base_image)
+    verb = verbs.add_parser("image", help="build an image with Docker or buildah; prints its tag")
+    verb.add_argument("--tag", required=True, help="its name, such as localhost/penstock:test")
+    verb.add_argument("--file", type=Path, help="default: Dockerfile in the context")
+    verb.add_argument("--context", type=Path, default=Path(), help="the folder to build from (default: this one)")
+    verb.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="of an ARG line")
+    verb.set_defaults(run=_image)
+    verb = verbs.add_parser("load-image", parents=[named], help="make an image known to a cluster's nodes")
+    verb.add_argument("tag")
+    verb.set_defaults(run=_load_image)
+    verb = verbs.add_parser("prometheus", help="print the path of a Prometheus server, fetched when there is none")
+    verb.set_defaults(run=_prometheus)
     verb = verbs.add_parser("path", help="print the folder with kubectl and helm, to put on PATH")
     verb.set_defaults(run=_path)
     return parser
@@ -94,3 +109,24 @@ def _build(options: argparse.Namespace) -> None:
 
 def _path(_options: argparse.Namespace) -> None:
     print(binaries.build(["kubectl", "helm"]))
+
+
+def _base_image(_options: argparse.Namespace) -> None:
+    base_image.base_archive()
+    print(base_image.BASE_TAG)
+
+
+def _image(options: argparse.Namespace) -> None:
+    pairs = [pair.partition("=") for pair in options.build_arg]
+    if bare := [name for name, equals, _ in pairs if not equals]:
+        raise ClusterError(f"--build-arg {bare[0]}: write it as NAME=VALUE")
+    build_args = {name: value for name, _, value in pairs}
+    print(build_image(options.tag, dockerfile=options.file, context=options.context, build_args=build_args))
+
+
+def _load_image(options: argparse.Namespace) -> None:
+    lifecycle.load_image(lifecycle.get(options.name), options.tag)
+
+
+def _prometheus(_options: argparse.Namespace) -> None:
+    print(debian.prometheus())

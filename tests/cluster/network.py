@@ -62,6 +62,20 @@ def remove_interfaces(plan: Plan) -> None:
         FORWARDING.write_text(before.read_text())
 
 
+def remove_kubernetes_chains() -> None:
+    """Remove every chain that kubelet and kube-proxy share and neither takes away; for a machine without another node."""
+    for table in ("mangle", "nat", "filter"):
+        saved = _run([IPTABLES.path().with_name("iptables-save"), "--table", table]).stdout.splitlines()
+        chains = [line[1:].split()[0] for line in saved if line.startswith(":KUBE-")]
+        for line in saved:
+            words = shlex.split(line)
+            if words[:1] == ["-A"] and words[1] not in chains and words[-1] in chains:
+                _run([IPTABLES.path(), "--wait", "--table", table, "--delete", *words[1:]])
+        for action in ("--flush", "--delete-chain"):
+            for chain in chains:
+                _run([IPTABLES.path(), "--wait", "--table", table, action, chain])
+
+
 def _rules(plan: Plan) -> list[tuple[str, str, list[str]]]:
     comment = ["--match", "comment", "--comment", f"penstock-test {plan.name}"]
     return [

@@ -16,6 +16,7 @@ from tests.cluster.component import Component, Health, start as start_component,
 from tests.cluster.control_plane import api_server, components, prepare, start_control_plane
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
+from tests.cluster.image import archived
 from tests.cluster.nodes import node_health, wait_nodes_ready
 from tests.cluster.plan import Plan, make_plan
 from tests.cluster.process import Processes
@@ -93,6 +94,7 @@ def stop(state_dir: Path) -> None:
     leftovers.remove_pod_cgroups()
     if plan := Plan.load(state_dir):
         node.clean_up_proxy()
+        network.remove_kubernetes_chains()
         network.remove_interfaces(plan)
     if _claimed_by() == state_dir:
         CLAIM.unlink()
@@ -121,7 +123,9 @@ def cluster(state_dir: Path) -> Cluster:
 
 def load_image(state_dir: Path, image: str) -> None:
     """Import it into containerd."""
-    raise NotImplementedError
+    with archived(image) as archive:
+        containerd.import_image(state_dir, archive)
+    say(f"loaded {image}")
 
 
 def _components(plan: Plan) -> list[Component]:
