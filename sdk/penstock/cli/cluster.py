@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from kubernetes.config.config_exception import ConfigException
 
 from penstock.api.names import GROUP, LABEL_RUN, MAIN_CONTAINER, VERSION
 from penstock.cli.progress import Object
+from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
 
 WATCH_S: Final = 300
@@ -85,7 +85,9 @@ class Cluster:
             contexts, current = _config.list_kube_config_contexts(config_file=arguments.kubeconfig)
             api = _config.new_client_from_config(config_file=arguments.kubeconfig, context=arguments.context)
         except (ConfigException, OSError) as error:
-            raise CommandError(f"no cluster: {error}. Name one with --kubeconfig, --context or $KUBECONFIG") from error
+            raise CommandError(
+                f"no cluster: {str(error).rstrip('.')}. Name one with --kubeconfig, --context or $KUBECONFIG"
+            ) from error
         chosen = next((each for each in contexts if each["name"] == arguments.context), current)
         return cls(api, arguments.namespace or chosen["context"].get("namespace") or "default")
 
@@ -181,7 +183,7 @@ class Cluster:
                     f"the cluster does not know {kind}s: Penstock is not installed there (helm install, see the README)"
                 ) from error
         names = [other["metadata"]["name"] for other in others]
-        raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_suggestion(name, names)}")
+        raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")
 
     def _pods_of(self, run: str) -> _Listing:
         return _Listing(self._core.list_namespaced_pod, (self.namespace,), {"label_selector": f"{LABEL_RUN}={run}"})
@@ -253,12 +255,10 @@ def _is_in_pod() -> bool:
     return not has_kubeconfig and SERVICE_ACCOUNT_NAMESPACE.exists()
 
 
-def _suggestion(name: str, names: list[str]) -> str:
-    if near := difflib.get_close_matches(name, names, n=1):
-        return f": did you mean {near[0]}?"
-    if names:
-        return f": there are {', '.join(sorted(names)[:10])}"
-    return ": there are none; -n names another namespace"
+def _alternatives(name: str, names: list[str]) -> str:
+    if not names:
+        return ": there are none; -n names another namespace"
+    return suggest(name, names) or f": there are {enumerate_names(sorted(names))}"
 
 
 def _refusal(error: ApiException) -> str:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
 from penstock.cli.cluster import Cluster
 from penstock.cli.progress import Object, is_finished, read_tasks
+from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
 
 SEPARATOR: Final = " | "
@@ -35,7 +36,8 @@ def command(arguments: argparse.Namespace) -> int:
     run = cluster.run(arguments.run)
     tasks = [row.name for row in read_tasks(run)]
     if arguments.task and tasks and arguments.task not in tasks:
-        raise CommandError(f"FlowRun {arguments.run} has no task {arguments.task}: it has {', '.join(tasks)}")
+        others = suggest(arguments.task, tasks) or f": it has {enumerate_names(tasks)}"
+        raise CommandError(f"FlowRun {arguments.run} has no task {arguments.task}{others}")
     if arguments.follow:
         _Follower(cluster, arguments.run, arguments.task).follow()
         return 0

@@ -59,7 +59,8 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
     loader = _Loader(text)
     try:
         while loader.check_node():
-            root: yaml.Node = loader.get_node()
+            root = loader.get_node()
+            assert root is not None, "check_node said that there is one"
             problems = tuple(_repeated_keys(root))
             content = loader.construct_document(root)
             if content is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
 
 
@@ -29,7 +29,7 @@ def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict
         if not equals:
             raise CommandError(f"-p {assignment}: write it as KEY=VALUE")
         if name not in declared:
-            raise CommandError(f"-p {assignment}: the Flow has no param {name}{_hint(name, list(declared))}")
+            raise CommandError(f"-p {assignment}: the Flow has no param {name}{_alternatives(name, list(declared))}")
         values[name] = text if declared[name] == "string" else _read_json(assignment, text, declared[name])
     return values
 
@@ -45,7 +45,5 @@ def _read_json(assignment: str, text: str, declared_type: str) -> Any:
         ) from error
 
 
-def _hint(name: str, names: Sequence[str]) -> str:
-    if near := difflib.get_close_matches(name, names, n=1):
-        return f": did you mean {near[0]}?"
-    return f": it has {', '.join(names)}" if names else ": it has none"
+def _alternatives(name: str, names: Sequence[str]) -> str:
+    return suggest(name, names) or f": it has {enumerate_names(names)}"

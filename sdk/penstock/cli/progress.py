@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from penstock.api.states import STATES
+
 Object = dict[str, Any]
 """A Kubernetes object, as its JSON."""
 
-FINISHED_STATES: Final = frozenset({"Completed", "Skipped", "Failed", "TimedOut", "Cancelled", "Crashed"})
+FINISHED_STATES: Final = frozenset(state for state, text in STATES.items() if text.is_final)
 FAILED_STATES: Final = frozenset({"Failed", "TimedOut", "Cancelled", "Crashed"})
 _URGENCY: Final = ("Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
 """States of tasks that a screen too small for all of them shows first."""

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -32,6 +32,10 @@ REFRESHES_PER_S: Final = 4
 """Of the running times; what the run does is shown when it happens."""
 CHROME_LINES: Final = 6
 """Lines of the screen that are no rows: headline, column names, rest and space."""
+MAX_NAME_WIDTH: Final = 32
+GAP: Final = 2
+STATE_WIDTH: Final = len("● Completed")
+TIME_WIDTH: Final = len("59m59s")
 LOOKS: Final = {
     "Pending": ("·", "dim"),
     "Queued": ("◌", "yellow"),
@@ -79,34 +83,50 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
     return 0 if is_completed(run) else 1
 
 
-def build_table(run: Object, now: dt.datetime, height: int) -> RenderableType:
+def build_table(run: Object, now: dt.datetime, *, width: int, height: int) -> RenderableType:
     """Draw a run.
 
     Args:
         run: the FlowRun.
         now: the time, for what is still running.
-        height: lines that the screen has.
+        width: columns that the screen has.
+        height: lines that it has.
     """
     rows, rest = most_urgent(read_tasks(run), max(1, height - CHROME_LINES))
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("TASK", no_wrap=True)
-    table.add_column("STATE", no_wrap=True)
+    # Its end says how it ended, below: above the table it would stand there twice.
+    parts: list[RenderableType] = [] if is_finished(run) else [Text(headline(run, now), "bold", no_wrap=True)]
+    if rows:
+        parts.append(_build_grid(rows, now, width))
+    if rest:
+        parts.append(Text(rest, "dim"))
+    return Group(*parts)
+
+
+def _build_grid(rows: Sequence[TaskRow], now: dt.datetime, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, GAP, 0, 0))
+    table.add_column("TASK", no_wrap=True, overflow="ellipsis", max_width=MAX_NAME_WIDTH)
+    table.add_column("STATE", no_wrap=True, min_width=STATE_WIDTH)
     table.add_column("ATTEMPT", no_wrap=True, justify="right")
     table.add_column("ITEMS", no_wrap=True, justify="right")
-    table.add_column("TIME", no_wrap=True, justify="right")
-    table.add_column("WHY", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("TIME", no_wrap=True, min_width=TIME_WIDTH, justify="right")
+    table.add_column("WHY", no_wrap=True)
+    names_width = min(MAX_NAME_WIDTH, max(len(row.name) for row in rows))
+    items_width = max(len("ITEMS"), *(len(row.items) for row in rows))
+    others_width = names_width + STATE_WIDTH + len("ATTEMPT") + items_width + TIME_WIDTH + 5 * GAP
     for row in rows:
         sign, style = LOOKS[row.state]
+        # Cut here, because a table that is too wide for the screen would shrink its other columns to nothing.
+        why = Text(row.why(now), "dim")
+        why.truncate(max(len("WHY"), width - others_width), overflow="ellipsis")
         table.add_row(
             Text(row.name),
             Text(f"{sign} {row.state}", style),
             str(row.attempt or ""),
             row.items,
             row.duration(now),
-            Text(row.why(now), "dim"),
+            why,
         )
-    title = Text(headline(run, now), "bold", no_wrap=True, overflow="ellipsis")
-    return Group(title, table, Text(rest, "dim")) if rest else Group(title, table)
+    return table
 
 
 @contextlib.contextmanager
@@ -114,7 +134,7 @@ def _table(console: Console) -> Iterator[Callable[[Object], None]]:
     shown: list[Object] = []
 
     def render() -> RenderableType:
-        return build_table(shown[-1], _now(), console.size.height) if shown else Text("")
+        return build_table(shown[-1], _now(), width=console.width, height=console.height) if shown else Text("")
 
     with Live(get_renderable=render, console=console, refresh_per_second=REFRESHES_PER_S) as live:
 

@@ -1,0 +1,38 @@
+from penstock.cli.logs import select_pods
+
+
+def make_pod(task, *, attempt=1, index=None, state="terminated", created="2026-11-22T12:00:00Z"):
+    labels = {"penstock.dev/task": task, "penstock.dev/attempt": str(attempt)}
+    if index is not None:
+        labels["penstock.dev/index"] = str(index)
+    return {
+        "metadata": {"name": f"{task}-{index}-{attempt}", "labels": labels, "creationTimestamp": created},
+        "status": {"containerStatuses": [{"name": "sidecar", "state": {}}, {"name": "main", "state": {state: {}}}]},
+    }
+
+
+def names(pods, *, task=None, all_attempts=False):
+    return [str(source) for source in select_pods(pods, task=task, all_attempts=all_attempts)]
+
+
+def test_logs_come_in_the_order_in_which_the_pods_were_created():
+    pods = [make_pod("b", created="2026-11-22T12:00:01Z"), make_pod("c"), make_pod("a")]
+    assert names(pods) == ["a", "c", "b"]
+
+
+def test_items_come_in_the_order_of_their_numbers():
+    assert names([make_pod("a", index=10), make_pod("a", index=9)]) == ["a[9]", "a[10]"]
+
+
+def test_only_the_last_attempt_counts_unless_all_are_asked_for():
+    pods = [make_pod("a"), make_pod("a", attempt=2), make_pod("b", index=0), make_pod("b", index=1, attempt=2)]
+    assert names(pods) == ["a#2", "b[0]", "b[1]#2"]
+    assert names(pods, all_attempts=True) == ["a", "a#2", "b[0]", "b[1]#2"]
+
+
+def test_an_attempt_that_has_no_log_yet_leaves_the_one_before():
+    assert names([make_pod("a"), make_pod("a", attempt=2, state="waiting")]) == ["a"]
+
+
+def test_one_task_can_be_asked_for():
+    assert names([make_pod("a"), make_pod("b")], task="b") == ["b"]

@@ -1,0 +1,41 @@
+import pytest
+
+from penstock.cli.params import read_params
+from penstock.errors import CommandError
+
+DECLARED = {"day": "string", "count": "integer", "deep": "boolean", "regions": "array"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "want"),
+    [
+        pytest.param("day=2014-03-05", {"day": "2014-03-05"}, id="a string is taken as it is typed"),
+        pytest.param("day=42", {"day": "42"}, id="a string that looks like a number stays a string"),
+        pytest.param('day="x"', {"day": '"x"'}, id="the quotes of a string are part of it"),
+        pytest.param("day=a=b", {"day": "a=b"}, id="only the first equals sign divides"),
+        pytest.param("day=", {"day": ""}, id="nothing is an empty string"),
+        pytest.param("count=42", {"count": 42}, id="a number is JSON"),
+        pytest.param("deep=true", {"deep": True}, id="a boolean is JSON"),
+        pytest.param('regions=["eu", 1]', {"regions": ["eu", 1]}, id="an array is JSON"),
+    ],
+)
+def test_values_are_read_by_the_type_of_the_param(typed, want):
+    assert read_params([typed], DECLARED) == want
+
+
+def test_the_last_value_of_a_param_counts():
+    assert read_params(["count=1", "count=2"], DECLARED) == {"count": 2}
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        pytest.param("count", "KEY=VALUE", id="a word without an equals sign"),
+        pytest.param("cuont=1", 'did you mean "count"', id="a misspelt param is answered with the nearest"),
+        pytest.param("zzz=1", "day, count, deep, regions", id="an unknown param is answered with all there are"),
+        pytest.param("deep=yes", "boolean, as true is", id="a value that is no JSON is answered with an example"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused_with_what_to_type(typed, message):
+    with pytest.raises(CommandError, match=message):
+        read_params([typed], DECLARED)

@@ -1,0 +1,111 @@
+import datetime as dt
+import io
+from itertools import pairwise
+
+import pytest
+from rich.console import Console
+
+from penstock.cli.progress import changed_lines, format_duration, headline, is_finished, most_urgent, read_tasks
+from penstock.cli.watch import build_table
+
+NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
+
+
+def make_run(*tasks, **status):
+    return {"metadata": {"name": "r"}, "status": {"state": "Running", "tasks": list(tasks), **status}}
+
+
+def task(name, state, **fields):
+    return {"name": name, "state": state, **fields}
+
+
+def lines(*runs):
+    steps = [read_tasks(run) for run in runs]
+    return [line for before, after in pairwise([[], *steps]) for line in changed_lines(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [(0, "0.0s"), (3.24, "3.2s"), (42, "42s"), (59.7, "1m00s"), (192, "3m12s"), (7505, "2h05m"), (-1, "0.0s")],
+)
+def test_durations_are_as_exact_as_people_want_them(duration_s, text):
+    assert format_duration(duration_s) == text
+
+
+def test_a_task_that_waits_to_begin_is_no_news():
+    assert lines(make_run(task("a", "Pending"), task("b", "Pending", attempt=1))) == []
+
+
+def test_each_change_of_a_task_is_one_line():
+    assert lines(
+        make_run(task("a", "Running", attempt=1)),
+        make_run(task("a", "Running", attempt=1)),
+        make_run(task("a", "Retrying", attempt=1, reason="ExitCode", message="it said:\n\nValueError: no\n")),
+        make_run(task("a", "Running", attempt=2)),
+        make_run(
+            task(
+                "a",
+                "Completed",
+                attempt=2,
+                startTime="2026-11-22T12:00:00Z",
+                completionTime="2026-11-22T12:00:04.500000Z",
+            )
+        ),
+    ) == [
+        "a  Running",
+        "a  Retrying   ExitCode: ValueError: no",
+        "a  Running    attempt 2",
+        "a  Completed  attempt 2  4.5s",
+    ]
+
+
+def test_a_fan_out_is_news_when_its_counts_change():
+    assert lines(
+        make_run(task("a", "Running", items={"total": 5, "counts": {"Running": 5}})),
+        make_run(task("a", "Running", items={"total": 5, "counts": {"Running": 2, "Completed": 2, "Failed": 1}})),
+    ) == ["a  Running    0/5", "a  Running    3/5, 1 failed"]
+
+
+def test_the_headline_says_how_long_and_how_far():
+    run = make_run(startTime="2026-11-22T12:00:00Z", progress="1/4")
+    assert headline(run, NOW) == "FlowRun r Running for 30s (1/4 tasks over)"
+
+
+def test_the_headline_of_a_run_that_nobody_has_seen_says_where_to_look():
+    assert "waits for the operator" in headline({"metadata": {"name": "r"}}, NOW)
+
+
+def test_the_headline_of_a_failed_run_says_why():
+    run = make_run(state="Failed", reason="TaskFailed", message="load failed")
+    assert headline(run, NOW) == "FlowRun r Failed - TaskFailed: load failed"
+
+
+def test_a_run_is_over_when_its_condition_says_so():
+    assert not is_finished({"metadata": {"name": "r"}})
+    assert not is_finished(make_run(conditions=[{"type": "Finished", "status": "False"}]))
+    assert is_finished(make_run(conditions=[{"type": "Finished", "status": "True"}]))
+
+
+def test_a_screen_too_small_shows_what_needs_attention_and_counts_the_rest():
+    states = ["Completed", "Pending", "Failed", "Pending", "Running"]
+    rows = read_tasks(make_run(*(task(f"t{place}", state) for place, state in enumerate(states))))
+    shown, rest = most_urgent(rows, 3)
+    assert [row.name for row in shown] == ["t2", "t4"]
+    assert rest == "and 1 Completed, 2 Pending"
+    assert most_urgent(rows, 5) == (rows, "")
+
+
+def test_a_table_on_a_narrow_screen_keeps_its_columns_and_cuts_the_reason():
+    run = make_run(
+        task("extract", "Retrying", attempt=1, reason="ExitCode", message="x" * 300, wakeTime="2026-11-22T12:00:32Z"),
+        task("year", "Running", items={"total": 4}, startTime="2026-11-22T12:00:00Z"),
+    )
+    screen = Console(file=io.StringIO(), width=80, record=True)
+    screen.print(build_table(run, NOW, width=80, height=20))
+    title, header, extract, year = (line.rstrip() for line in screen.export_text().splitlines())
+    assert title.startswith("FlowRun r Running")
+    assert header.split() == ["TASK", "STATE", "ATTEMPT", "ITEMS", "TIME", "WHY"]
+    assert extract.split()[:4] == ["extract", "↻", "Retrying", "1"]
+    assert "again in 2.0s after ExitCode" in extract
+    assert extract.endswith("…")
+    assert year.split() == ["year", "●", "Running", "0/4", "30s"]
