@@ -23,7 +23,7 @@ from penstock.api.base import (
     Text,
 )
 from penstock.api.condition import Conditions
-from penstock.api.marker import ATOMIC_LIST, SET, Rule, map_list
+from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, SET, Rule, map_list
 
 MAX_TASKS: Final = 5000
 MAX_PARAMS: Final = 128
@@ -201,7 +201,8 @@ class FlowSpec(ApiModel):
     """Parameters of its runs."""
     defaults: TaskDefaults | None = None
     """What every container task uses that does not say otherwise."""
-    tasks: Annotated[list[Task], Field(min_length=1, max_length=MAX_TASKS), map_list("name")]
+    # Each task has one owner among appliers: a record of who owns which of its fields would outgrow the spec itself.
+    tasks: Annotated[list[Annotated[Task, ATOMIC_MAP]], Field(min_length=1, max_length=MAX_TASKS), map_list("name")]
     """The tasks. Their order is that of the status; what runs when follows from dependencies alone."""
     outputs: Annotated[dict[str, JsonValue], Field(max_length=MAX_OUTPUTS)] | None = None
     """Outputs of the run, from those of its tasks: `{rows: "$(tasks.load.outputs.rows)"}`."""
