@@ -1,0 +1,339 @@
+"""The Helm chart: what it renders, what an API server says to it, and what installing and uninstalling it leaves."""
+
+import base64
+import datetime as dt
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
+from kubernetes import client as kubernetes_client
+
+from penstock_operator import options
+from tests.cluster import binaries
+
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
+
+CHART = Path(__file__).parents[2] / "helm" / "penstock"
+DIGEST = "sha256:" + "0" * 64
+OPERATOR_LABELS = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
+LABELS = OPERATOR_LABELS | {
+    "helm.sh/chart",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/managed-by",
+}
+# Kinds that other projects define: no API server of ours knows them.
+FOREIGN_GROUPS = ("cert-manager.io/", "monitoring.coreos.com/")
+
+VALUES: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "for one namespace": {"watchNamespace": "NAMESPACE"},
+    "with everything that is off by default": {
+        "commonLabels": {"team": "data"},
+        "image": {"digest": DIGEST},
+        "imagePullSecrets": [{"name": "registry"}],
+        "operator": {"extraArgs": ["--log-level=debug"], "extraEnv": [{"name": "TZ", "value": "UTC"}]},
+        "webhook": {"failurePolicy": "Fail", "certificates": "cert-manager"},
+        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "podLabels": {"stage": "test"},
+        "podAnnotations": {"example.com/note": "yes"},
+        "networkPolicy": {"enabled": True},
+        "apiPriority": {"enabled": True},
+    },
+    "with everything off that can be off": {
+        "rbac": {"create": False, "aggregateUserRoles": False},
+        "serviceAccount": {"create": False},
+        "webhook": {"enabled": False},
+        "crds": {"enabled": False},
+        "uninstall": {"releasePods": False},
+        "metrics": {"scrapeAnnotations": False},
+        "podDisruptionBudget": {"enabled": False},
+    },
+}
+each_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Render = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def run(kubeconfig) -> Run:
+    """Runs helm or kubectl as the cluster's administrator."""
+
+    def run(program: str, *arguments: str, text: str | None = None, check: bool = True):
+        done = subprocess.run(
+            [binaries.binary(program), f"--kubeconfig={kubeconfig}", *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{program} {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def render(run, namespace) -> Render:
+    """Renders the chart for a namespace of its own."""
+
+    def render(**values: Any) -> list[dict[str, Any]]:
+        told = json.dumps(values).replace("NAMESPACE", namespace)
+        done = run("helm", "template", "test", str(CHART), f"--namespace={namespace}", "--values=-", text=told)
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return render
+
+
+@pytest.fixture
+def restricted(run: Run, namespace: str) -> str:
+    """A namespace where the `restricted` Pod Security Standard is enforced, and each violation warned of."""
+    run(
+        "kubectl",
+        "label",
+        "namespace",
+        namespace,
+        *(f"pod-security.kubernetes.io/{m}=restricted" for m in ("enforce", "warn")),
+    )
+    return namespace
+
+
+@pytest.fixture
+def install(run, namespace):
+    """Installs the chart without CRDs, which the cluster has, and without operators, whom its fake nodes can't run."""
+    name = namespace.removeprefix("test-")
+    fullname = f"chart-{name}"
+    quiet: dict[str, Any] = {"fullnameOverride": fullname, "crds": {"enabled": False}, "replicas": 0}
+
+    def install(**values: Any) -> str:
+        told = json.dumps(quiet | {"watchNamespace": namespace} | values)
+        run("helm", "upgrade", "--install", name, str(CHART), f"--namespace={namespace}", "--values=-", text=told)
+        return fullname
+
+    yield install
+    run("helm", "uninstall", name, f"--namespace={namespace}", "--ignore-not-found")
+
+
+def of_kind(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [document for document in documents if document["kind"] == kind]
+
+
+def pod_specs(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    templates = [
+        document["spec"]["template"] for kind in ("Deployment", "Job") for document in of_kind(documents, kind)
+    ]
+    return [pod["spec"] for pod in [*templates, *of_kind(documents, "Pod")]]
+
+
+@each_values
+def test_helm_finds_nothing_to_say_of_it(run, namespace, values):
+    told = json.dumps(values).replace("NAMESPACE", namespace)
+    done = run("helm", "lint", "--strict", str(CHART), "--values=-", text=told)
+    assert "WARNING" not in done.stdout
+
+
+@each_values
+def test_the_api_server_takes_every_object_without_a_warning(run, render, restricted, values):
+    documents = [each for each in render(**values) if not each["apiVersion"].startswith(FOREIGN_GROUPS)]
+    # A Pod is refused while its service account does not exist.
+    for account in of_kind(documents, "ServiceAccount"):
+        run("kubectl", "create", "-f", "-", text=json.dumps(account))
+    done = run(
+        "kubectl",
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--validate=strict",
+        "-f",
+        "-",
+        text=yaml.safe_dump_all(documents),
+    )
+    assert len(done.stdout.splitlines()) == len(documents)
+    assert done.stderr == ""
+
+
+@each_values
+def test_every_object_has_every_label(render, values):
+    documents = render(**values)
+    lacking = {
+        f"{document['kind']}/{document['metadata']['name']}": missing
+        for document in documents
+        if (missing := LABELS - document["metadata"]["labels"].keys())
+    }
+    assert lacking == {}
+
+
+def test_labels_for_all_reach_every_object(render):
+    documents = render(commonLabels={"team": "data"})
+    assert [each for each in documents if each["metadata"]["labels"].get("team") != "data"] == []
+
+
+@each_values
+def test_every_container_is_confined_and_says_what_it_needs(render, values):
+    for spec in pod_specs(render(**values)):
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        for container in spec["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+            assert "memory" in container["resources"]["limits"]
+
+
+@each_values
+def test_the_operator_understands_its_arguments(render, values, tmp_path):
+    (deployment,) = of_kind(render(**values), "Deployment")
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    here = [argument.replace("/etc/penstock/webhook", str(tmp_path)) for argument in arguments]
+    read = options.parse(here, {})
+    assert bool(read.webhook_cert_dir) == values.get("webhook", {}).get("enabled", True)
+    assert bool(read.namespace) == ("watchNamespace" in values)
+
+
+def test_the_deployment_finds_its_own_pods_and_so_does_every_service(render):
+    documents = render()
+    (deployment,) = of_kind(documents, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [deployment["spec"]["selector"]["matchLabels"]]
+    selectors += [service["spec"]["selector"] for service in of_kind(documents, "Service")]
+    selectors += [budget["spec"]["selector"]["matchLabels"] for budget in of_kind(documents, "PodDisruptionBudget")]
+    assert len(selectors) == 4
+    assert all(selector.items() <= labels.items() and selector.keys() == OPERATOR_LABELS for selector in selectors)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        pytest.param("replica", 3, id="a key at the top"),
+        pytest.param("webhook.failurepolicy", "Fail", id="a key inside"),
+        pytest.param("webhook.failurePolicy", "fail", id="a choice"),
+        pytest.param("leaderElection.leaseDuration", "15 s", id="a duration"),
+        pytest.param("tasks.runAsUser", 0, id="root"),
+        pytest.param("image.digest", "latest", id="a digest"),
+    ],
+)
+def test_a_slip_in_the_values_is_refused_by_its_name(run, path, value):
+    done = run("helm", "template", str(CHART), f"--set-json={path}={json.dumps(value)}", check=False)
+    assert done.returncode != 0
+    assert path.split(".")[-1] in done.stderr
+
+
+def test_the_definitions_are_those_of_the_repository_and_outlive_the_release(render):
+    rendered = {each["metadata"]["name"]: each for each in of_kind(render(), "CustomResourceDefinition")}
+    stored = {
+        crd["metadata"]["name"]: crd
+        for path in (CHART.parents[1] / "crds").glob("*.yaml")
+        if (crd := yaml.safe_load(path.read_text()))
+    }
+    assert {name: crd["spec"] for name, crd in rendered.items()} == {name: crd["spec"] for name, crd in stored.items()}
+    assert {crd["metadata"]["annotations"]["helm.sh/resource-policy"] for crd in rendered.values()} == {"keep"}
+
+
+def test_definitions_can_be_left_to_helm_or_out(render):
+    for crd in of_kind(render(crds={"keep": False}), "CustomResourceDefinition"):
+        assert "helm.sh/resource-policy" not in crd["metadata"].get("annotations", {})
+    assert of_kind(render(crds={"enabled": False}), "CustomResourceDefinition") == []
+
+
+def test_the_examples_for_the_catalogue_are_objects_that_the_api_server_takes(run, namespace):
+    annotations = yaml.safe_load((CHART / "Chart.yaml").read_text())["annotations"]
+    examples = yaml.safe_load(annotations["artifacthub.io/crdsExamples"])
+    described = yaml.safe_load(annotations["artifacthub.io/crds"])
+    assert {each["kind"] for each in examples} == {each["kind"] for each in described}
+    run(
+        "kubectl",
+        f"--namespace={namespace}",
+        "create",
+        "--dry-run=server",
+        "--validate=strict",
+        "-f",
+        "-",
+        text=yaml.safe_dump_all(examples),
+    )
+
+
+def test_an_operator_of_one_namespace_has_rights_in_no_other(render, namespace):
+    documents = render(watchNamespace="elsewhere")
+    assert of_kind(documents, "ClusterRoleBinding") == []
+    bound_in = {each["metadata"]["name"]: each["metadata"]["namespace"] for each in of_kind(documents, "RoleBinding")}
+    assert bound_in["test-penstock"] == "elsewhere"
+    assert set(bound_in.values()) == {"elsewhere", namespace}
+    for webhook in of_kind(documents, "ValidatingWebhookConfiguration")[0]["webhooks"]:
+        assert webhook["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "elsewhere"}
+
+
+def test_the_installed_operator_may_do_what_it_must_and_no_more(namespace, install, api):
+    account = f"system:serviceaccount:{namespace}:{install()}"
+    must = ["patch flowruns/status", "create flowruns", "create pods", "delete pods", "create configmaps"]
+    must_not = ["update flows", "delete flowruns", "get secrets", "create pods/exec", "update leases", "get nodes"]
+    assert [each for each in must if not may(api, account, each, namespace)] == []
+    assert [each for each in must_not if may(api, account, each, namespace)] == []
+    assert not may(api, account, "list pods", "default")
+
+
+def may(api, user: str, what: str, namespace: str) -> bool:
+    verb, _, resource = what.partition(" ")
+    resource, _, subresource = resource.partition("/")
+    groups = {"flows": "penstock.dev", "flowruns": "penstock.dev", "leases": "coordination.k8s.io"}
+    asked = {"verb": verb, "group": groups.get(resource, ""), "resource": resource, "subresource": subresource}
+    review = {"spec": {"user": user, "resourceAttributes": asked | {"namespace": namespace}}}
+    answer: Any = kubernetes_client.AuthorizationV1Api(api).create_subject_access_review(cast("Any", review))
+    return bool(answer.status.allowed)
+
+
+def test_the_webhook_certificate_is_good_for_the_service_and_survives_an_upgrade(run, namespace, install, core):
+    name = install()
+    first = core.read_namespaced_secret(f"{name}-webhook", namespace).data
+    authority, certificate = (
+        x509.load_pem_x509_certificate(base64.b64decode(first[key])) for key in ("ca.crt", "tls.crt")
+    )
+    verifier = PolicyBuilder().store(Store([authority])).time(dt.datetime.now(dt.UTC))
+    verifier.build_server_verifier(x509.DNSName(f"{name}-webhook.{namespace}.svc")).verify(certificate, [])
+
+    install(replicas=0, log={"level": "debug"})
+    assert core.read_namespaced_secret(f"{name}-webhook", namespace).data == first
+    assert authority_of_webhooks(run, f"{name}-{namespace}") == {first["ca.crt"]}
+
+
+def test_an_upgrade_renews_a_webhook_certificate_that_nears_its_end(run, namespace, install, core):
+    name = install()
+    secret = f"{name}-webhook"
+    first = core.read_namespaced_secret(secret, namespace)
+    due = {"metadata": {"annotations": {"penstock.dev/renew-after": "1"}}}
+    core.patch_namespaced_secret(secret, namespace, due)
+
+    install()
+    second = core.read_namespaced_secret(secret, namespace)
+    assert second.data["tls.crt"] != first.data["tls.crt"]
+    assert int(second.metadata.annotations["penstock.dev/renew-after"]) > 1
+    assert authority_of_webhooks(run, f"{name}-{namespace}") == {second.data["ca.crt"]}
+
+
+def authority_of_webhooks(run: Run, name: str) -> set[str]:
+    told = json.loads(run("kubectl", "get", "validatingwebhookconfiguration", name, "-o", "json").stdout)
+    return {webhook["clientConfig"]["caBundle"] for webhook in told["webhooks"]}
+
+
+@pytest.mark.parametrize("watched", ["all namespaces", "one namespace"])
+def test_uninstalling_leaves_nothing_of_the_release(run, namespace, install, watched):
+    install(watchNamespace=namespace if watched == "one namespace" else "")
+    release = namespace.removeprefix("test-")
+    done = run("helm", "uninstall", release, f"--namespace={namespace}")
+    assert "uninstalled" in done.stdout
+    kinds = (
+        "deployment,job,service,serviceaccount,secret,poddisruptionbudget,role,rolebinding,"
+        "clusterrole,clusterrolebinding,validatingwebhookconfiguration"
+    )
+    left = run("kubectl", "get", kinds, "-A", "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
+    assert left.stdout == ""
