@@ -49,6 +49,7 @@ class LiveRun:
         is_spec_stale: the spec has changed since it was read.
         is_doubtful: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
+        is_counted: its end is in the metrics.
     """
 
     key: RunKey
@@ -66,6 +67,7 @@ class LiveRun:
     is_spec_stale: bool = False
     is_doubtful: bool = False
     is_terminating: bool = False
+    is_counted: bool = False
     flushing: asyncio.Task[None] | None = None
     next_flush_at: float = 0.0
     unstored_since: float | None = None

@@ -110,6 +110,8 @@ class EngineRoom:
         self._gates = QuotaGates()
         self._releases = asyncio.Semaphore(RELEASES_IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._expected: set[str] = set()
+        self._is_open = False
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.runs_active.set_function(lambda: len(self._runs))
         metrics.tasks_running.set_function(self._count_running)
@@ -133,7 +135,7 @@ class EngineRoom:
             self._hear(run, pod)
         elif uid in self._gone:
             self._let_go_stray(pod)
-        elif uid:
+        elif uid and (_is_tracked(pod) or uid in self._expected or not self._is_open):
             self._strays.setdefault(uid, {})[key.name] = pod
             name = pod.metadata.labels.get(names.LABEL_RUN)
             if name and _is_tracked(pod):
@@ -151,6 +153,8 @@ class EngineRoom:
             if run.metadata.generation == known.generation:
                 return
             known.is_spec_stale = True
+        elif run.metadata.uid not in self._gone:
+            self._expected.add(run.metadata.uid)
         self._queue.add(key)
 
     def on_new_run(self, body: Mapping[str, Any]) -> None:
@@ -158,7 +162,7 @@ class EngineRoom:
         metadata = body["metadata"]
         key = RunKey(metadata["namespace"], metadata["name"])
         known = self._runs.get(key)
-        if known is None or known.uid != metadata["uid"]:
+        if metadata["uid"] not in self._gone and (known is None or known.uid != metadata["uid"]):
             self._bodies[key] = body
             self._queue.add(key)
 
@@ -167,7 +171,30 @@ class EngineRoom:
         for run in self._waiting_for_flow.pop(key, ()):
             self._queue.add(run)
 
+    def revisions_in_use(self) -> set[tuple[str, str]]:
+        """Return the revisions that unfinished runs need, by namespace and name."""
+        return {(run.key.namespace, run.revision) for run in self._runs.values() if run.revision is not None}
+
     # Work
+
+    def open(self) -> None:
+        """Begin, once all Pods and all runs that have begun were seen."""
+        self._is_open = True
+        for uid in [uid for uid in self._strays if uid not in self._expected]:
+            # Pods that nobody waits for and that hold nothing back are of runs that are over.
+            pods = {name: pod for name, pod in self._strays[uid].items() if _is_tracked(pod)}
+            if pods:
+                self._strays[uid] = pods
+            else:
+                del self._strays[uid]
+
+    async def close(self) -> None:
+        """End all writes that are under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._queue.close()
 
     async def work(self) -> None:
         """Look at runs for ever."""
@@ -220,6 +247,7 @@ class EngineRoom:
         if key in self._runs:
             return self._runs[key]
         run = self._starter.read(key, body)
+        self._expected.discard(uid)
         self._runs[key] = self._by_uid[uid] = run
         for pod in self._strays.pop(uid, {}).values():
             self._hear(run, pod)
@@ -480,8 +508,9 @@ class EngineRoom:
         if is_stored:
             run.unstored_since = None
             machine.stored(changes.version)
-            if machine.is_over:
-                self._count_over(run)
+            if machine.is_over and not run.is_counted:
+                run.is_counted = True
+                self._metrics.runs.labels(machine.state).inc()
         else:
             machine.unstored(changes)
             run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)
@@ -525,10 +554,6 @@ class EngineRoom:
 
     # The end
 
-    def _count_over(self, run: LiveRun) -> None:
-        assert run.machine is not None
-        self._metrics.runs.labels(run.machine.state).inc()
-
     def _retire(self, run: LiveRun) -> None:
         """Forget a run that is over and stored."""
         self._forget_uid(run.uid)
@@ -552,6 +577,7 @@ class EngineRoom:
             waiting.discard(run.key)
 
     def _forget_uid(self, uid: str) -> None:
+        self._expected.discard(uid)
         self._gone[uid] = None
         if len(self._gone) > KNOWN_GONE:
             self._gone.popitem(last=False)

@@ -54,6 +54,10 @@ class ScheduleStatus(ApiModel):
     """Generation of the spec that this status is about."""
     conditions: Conditions | None = None
     """Ready: whether the Schedule creates runs."""
+    timing: Annotated[str, Field(max_length=16384)] | None = None
+    """The cron expressions and the zone in force."""
+    timing_since: Time | None = None
+    """Since when they are in force: no tick before is made up for."""
     last_tick_time: Time | None = None
     """The last tick for which a run was created."""
     last_run: Annotated[str, Field(max_length=63)] | None = None

@@ -1,0 +1,126 @@
+"""Flows: validated, kept as revisions, and told whether runs can start from them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from penstock.api import names
+from penstock.engine.validation import parse_flow
+from penstock.errors import InvalidSpecError
+from penstock_operator.client import METADATA_LIST, ApiClient
+from penstock_operator.conditions import ready_condition
+from penstock_operator.errors import ApiError, ApiUnreachableError, is_not_found
+from penstock_operator.flowstore import FlowStore
+from penstock_operator.keyedcontroller import KeyedController
+from penstock_operator.metadata import ObjectKey, PartialObject
+from penstock_operator.resource import CONFIGMAPS
+from penstock_operator.revision import Owner
+
+logger = logging.getLogger(__name__)
+
+SWEEP_S: Final = 600.0
+"""Between two looks for revisions that nothing needs any more."""
+MESSAGE_CHARACTERS: Final = 8192
+
+
+class _RevisionList(msgspec.Struct):
+    items: list[PartialObject] = []
+
+
+class FlowController(KeyedController):
+    """Looks at Flows.
+
+    Args:
+        client: for reads.
+        store: compiles Flows and keeps their revisions.
+        namespace: the one to sweep; empty for all.
+        on_ready: told of every Flow that runs can start from.
+        revisions_in_use: the revisions that unfinished runs need, by namespace and name.
+        options: those of `KeyedController`.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        store: FlowStore,
+        namespace: str,
+        on_ready: Callable[[ObjectKey], None],
+        revisions_in_use: Callable[[], set[tuple[str, str]]],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._client = client
+        self._store = store
+        self._namespace = namespace
+        self._on_ready = on_ready
+        self._revisions_in_use = revisions_in_use
+        self._current: dict[ObjectKey, str] = {}
+        self._unused: set[tuple[str, str]] = set()
+
+    def forget(self, key: ObjectKey) -> None:
+        """Learn that a Flow is gone; its revisions go when no run needs them."""
+        self._current.pop(key, None)
+
+    async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
+        """Validate a Flow, and keep its revision."""
+        metadata = body["metadata"]
+        generation = metadata["generation"]
+        stored = body.get("status") or {}
+        status: dict[str, Any] = {"observedGeneration": generation}
+        try:
+            spec = parse_flow(body)
+            owner = Owner(key.namespace, key.name, metadata["uid"])
+            _, plan = self._store.compile(owner, spec)
+        except InvalidSpecError as error:
+            message = "; ".join(str(problem) for problem in error.problems)[:MESSAGE_CHARACTERS]
+            is_ready, reason = False, "Invalid"
+            if stored.get("observedGeneration") != generation:
+                self.record(body, is_warning=True, reason="Invalid", note=message)
+        else:
+            status["revision"] = self._current[key] = await self._store.keep(owner, spec)
+            status["tasks"] = len(plan.tasks)
+            is_ready, reason, message = True, "Valid", "runs can start from it"
+        status["conditions"] = [
+            ready_condition(
+                stored, is_ready=is_ready, reason=reason, message=message, generation=generation, now=self.clock()
+            )
+        ]
+        await self.store_status(key, body, status)
+        # An invalid Flow too: runs that wait for it should be told what is wrong with it.
+        self._on_ready(key)
+
+    async def sweep(self) -> None:
+        """Delete revisions that are nobody's current one and that no unfinished run names, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self._sweep_once()
+            except (ApiError, ApiUnreachableError) as error:
+                logger.warning("Revisions could not be swept: %s", error)
+
+    async def _sweep_once(self) -> None:
+        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},!{names.LABEL_RUN}"
+        reply = await self._client.request(
+            "GET", CONFIGMAPS.path(self._namespace), query={"labelSelector": selector}, accept=METADATA_LIST
+        )
+        revisions = {
+            (item.metadata.namespace, item.metadata.name): item.metadata.uid
+            for item in msgspec.json.decode(reply.body, type=_RevisionList).items
+        }
+        current = {(key.namespace, name) for key, name in self._current.items()}
+        unused = set(revisions) - current - self._revisions_in_use()
+        # Twice unused, because a run may be about to name one that has just been superseded.
+        for namespace, name in unused & self._unused:
+            self._store.forget(namespace, name)
+            try:
+                await self.writer.delete(CONFIGMAPS, namespace, name, revisions[namespace, name])
+            except ApiError as error:
+                if not is_not_found(error):
+                    raise
+        self._unused = unused - self._unused

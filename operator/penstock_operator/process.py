@@ -1,0 +1,246 @@
+"""The operator as a process: stand by, lead, and end when leadership does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from penstock.api.flow import FlowSpec
+from penstock.engine.validation import parse_flow
+from penstock.errors import InvalidSpecError, PenstockError
+from penstock_operator.admission import Admission
+from penstock_operator.client import ApiClient
+from penstock_operator.connection import Connection
+from penstock_operator.errors import ApiError, ApiUnreachableError, is_not_found
+from penstock_operator.flows import FlowController
+from penstock_operator.flowstore import FlowStore
+from penstock_operator.http import HttpServers
+from penstock_operator.lease import LeaderElection
+from penstock_operator.metadata import ObjectKey, PartialObject
+from penstock_operator.metrics import Metrics
+from penstock_operator.observation import Pod
+from penstock_operator.options import Options
+from penstock_operator.pod import PodSettings
+from penstock_operator.recorder import EventRecorder
+from penstock_operator.reflector import Reflector
+from penstock_operator.resource import FLOWRUNS, FLOWS, PODS, SCHEDULES
+from penstock_operator.room import EngineRoom
+from penstock_operator.runstart import RunStarter
+from penstock_operator.schedules import ScheduleController
+from penstock_operator.shell import KopfThread, Receivers
+from penstock_operator.writer import Writer
+from penstock.api import names
+from penstock.engine.state import FINAL_RUN_STATES
+
+logger = logging.getLogger(__name__)
+
+UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
+"""Field selector of the runs that have begun and are not over; new ones come from kopf."""
+SILENT_S: Final = 300.0
+"""A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
+
+
+async def run(options: Options, environ: Mapping[str, str]) -> int:
+    """Run the operator until it is told to stop, or may not go on.
+
+    Args:
+        options: how.
+        environ: the environment, for credentials.
+
+    Returns:
+        The exit code: 0 when told to stop.
+
+    Raises:
+        PenstockError: it could not start.
+    """
+    return await Process(options, environ).run()
+
+
+class Process:
+    """One replica of the operator."""
+
+    def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
+        self._options = options
+        self._connection = Connection.load(environ)
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._reflectors: list[Reflector[Any]] = []
+        self._kopf: KopfThread | None = None
+        self._is_leading = False
+
+    async def run(self) -> int:
+        """Serve, stand by, lead; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        options = self._options
+        async with ApiClient(self._connection, metrics=self._metrics) as client:
+            servers = self._servers(client)
+            await servers.start()
+            logger.info(
+                "penstock-operator %s serves %s:%d, watches %s",
+                options.identity,
+                options.bind_address,
+                servers.http_port,
+                options.namespace or "all namespaces",
+            )
+            election = LeaderElection(
+                client,
+                namespace=options.lease_namespace,
+                name=options.lease_name,
+                identity=options.identity,
+                times=options.lease_times,
+            )
+            try:
+                leading = asyncio.create_task(self._lead(client, election))
+                stopping = asyncio.create_task(self._stop.wait())
+                await asyncio.wait([leading, stopping], return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                leading.cancel()
+                (result,) = await asyncio.gather(leading, return_exceptions=True)
+                if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                    self._failure = self._failure or result
+            finally:
+                await election.release()
+                await servers.stop()
+        if self._failure is not None:
+            if not isinstance(self._failure, PenstockError):
+                logger.error("The operator ends", exc_info=self._failure)
+            else:
+                logger.error("The operator ends: %s", self._failure)
+            return 1
+        logger.info("The operator ends as it was told to")
+        return 0
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._stop.set()
+
+    def _servers(self, client: ApiClient) -> HttpServers:
+        options = self._options
+        admission = Admission(lambda namespace, name: _look_up(client, namespace, name))
+        return HttpServers(
+            bind_address=options.bind_address,
+            http_port=options.http_port,
+            registry=self._metrics.registry,
+            health={"streams": self._check_streams, "kopf": self._check_kopf},
+            readiness={"leading": self._check_synced},
+            webhook_port=options.webhook_port,
+            webhook_cert_dir=options.webhook_cert_dir,
+            webhooks={
+                "/validate/flows": admission.validate_flow,
+                "/validate/flowruns": admission.validate_flowrun,
+                "/validate/schedules": admission.validate_schedule,
+            },
+        )
+
+    def _check_streams(self) -> str | None:
+        now = time.monotonic()
+        ages = [reflector.age_s(now) for reflector in self._reflectors]
+        return f"a stream has been silent for {max(ages):.0f} s" if ages and max(ages) > SILENT_S else None
+
+    def _check_kopf(self) -> str | None:
+        return "kopf's thread has ended" if self._kopf is not None and not self._kopf.is_alive else None
+
+    def _check_synced(self) -> str | None:
+        if self._is_leading and not all(reflector.synced.is_set() for reflector in self._reflectors):
+            return "the first lists are not complete"
+        return None
+
+    async def _lead(self, client: ApiClient, election: LeaderElection) -> None:
+        epoch = await election.acquire()
+        self._is_leading = True
+        self._metrics.leader.set(1)
+        options = self._options
+        writer = Writer(client, in_flight=options.writes_in_flight, may_write=election.is_leading)
+        recorder = EventRecorder(writer, instance=options.identity)
+        store = FlowStore(client, writer)
+        room = EngineRoom(
+            client,
+            writer,
+            starter=RunStarter(store),
+            recorder=recorder,
+            metrics=self._metrics,
+            epoch=epoch,
+            settings=PodSettings(options.task_user, options.track_pods),
+            fail=self._fail,
+        )
+        common = {"writer": writer, "recorder": recorder, "fail": self._fail}
+        flows = FlowController(
+            client,
+            store=store,
+            namespace=options.namespace,
+            on_ready=room.on_flow,
+            revisions_in_use=room.revisions_in_use,
+            resource=FLOWS,
+            kind="Flow",
+            **common,
+        )
+        schedules = ScheduleController(client, resource=SCHEDULES, kind="Schedule", **common)
+        pods = Reflector(
+            client,
+            PODS,
+            kind=Pod,
+            namespace=options.namespace,
+            label_selector=names.LABEL_RUN_UID,
+            on_event=room.on_pod,
+        )
+        runs = Reflector(
+            client,
+            FLOWRUNS,
+            kind=PartialObject,
+            namespace=options.namespace,
+            field_selector=UNFINISHED_RUNS,
+            metadata_only=True,
+            on_event=room.on_run,
+        )
+        self._reflectors = [pods, runs]
+        self._kopf = KopfThread(
+            self._connection,
+            namespace=options.namespace,
+            receivers=Receivers(flows.receive, schedules.receive, lambda _event, body: room.on_new_run(body)),
+            failed=self._fail,
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch_lease(election))
+                tasks.create_task(pods.run())
+                await pods.synced.wait()
+                # Pods first: a status that is read later than its Pods can only know more than they show.
+                tasks.create_task(runs.run())
+                await runs.synced.wait()
+                room.open()
+                self._kopf.start()
+                tasks.create_task(room.work())
+                tasks.create_task(flows.work())
+                tasks.create_task(flows.sweep())
+                tasks.create_task(schedules.work())
+        finally:
+            self._metrics.leader.set(0)
+            await self._kopf.stop()
+            await room.close()
+
+    async def _watch_lease(self, election: LeaderElection) -> None:
+        await election.lost.wait()
+        self._fail(PenstockError("the Lease was lost: another replica leads"))
+
+
+async def _look_up(client: ApiClient, namespace: str, name: str) -> FlowSpec | None:
+    """Return a Flow's spec for admission; None if there is none, or none that can be read."""
+    try:
+        reply = await client.request("GET", FLOWS.path(namespace, name), urgent=True, timeout_s=3.0)
+        return parse_flow(msgspec.json.decode(reply.body))
+    except ApiError as error:
+        if is_not_found(error):
+            return None
+        raise
+    except InvalidSpecError:
+        return None
