@@ -2,8 +2,8 @@
 
     tasks.list-files.outputs.rows > 0 && params.day != ""
 
-An expression is checked against a scope when it is compiled, so that a wrong name is refused where it was written; after
-that it is evaluated any number of times.
+An expression is checked against a scope when it is compiled, so that a wrong name is refused where it was written;
+after that it is evaluated any number of times.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from penstock.engine.interpreter import Failure, Program, compile_program
 from penstock.engine.lexer import Fault
-from penstock.engine.path import Gap, Path, describe
+from penstock.engine.path import Gap, describe
 from penstock.engine.reference import WHERE_ROOTS_ARE, References, find_references, original_offset, rewrite
-from penstock.engine.scope import Scope as Scope
-from penstock.engine.scope import TaskReference as TaskReference
-from penstock.engine.scope import TaskShape as TaskShape
+from penstock.engine.scope import Scope, TaskReference, TaskShape
 from penstock.errors import ExpressionError
+
+__all__ = ["Expression", "Scope", "TaskReference", "TaskShape", "compile_expression"]
 
 MAX_SOURCE = 4096
 """Characters of one expression, as the API allows."""
@@ -50,11 +50,11 @@ class Expression:
         """Return the value.
 
         Args:
-            values: plain JSON values of the roots, at least of those roots and tasks that the expression refers to. Of a
-                task: its outputs, state, reason and exitCode.
+            values: plain JSON values of the roots, at least of those roots and tasks that the expression refers to.
+                Of a task: its outputs, state, reason and exitCode.
 
         Returns:
-            A plain JSON value; timestamps and durations as strings. Treat it as read-only: it may be a part of `values`.
+            A plain JSON value; timestamps and durations as strings. Treat it as read-only: it may be part of `values`.
 
         Raises:
             ExpressionError: it has no value, and why.

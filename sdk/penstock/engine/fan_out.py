@@ -43,7 +43,10 @@ class FanOut:
             ExpressionError: a value is no list or number, or there are more items than MAX_ITEMS.
         """
         if self.items is not None:
-            return _limited(_as_list(_evaluate(self.items, values, "forEach.items"), "forEach.items"), "forEach.items")
+            items = _as_list(_evaluate(self.items, values, "forEach.items"), "forEach.items")
+            if len(items) > MAX_ITEMS:
+                raise ExpressionError(f"forEach.items has {len(items)} items: at most {MAX_ITEMS} are allowed")
+            return items
         if self.count is not None:
             return list(range(_as_count(_evaluate(self.count, values, "forEach.count"), "forEach.count")))
         assert self.matrix is not None
@@ -68,42 +71,44 @@ def compile_fan_out(for_each: ForEach, scope: Scope, path: str, report: Callable
     Returns:
         The fan-out; None if a problem makes it useless.
     """
-    given = [name for name in ("items", "count", "matrix") if name in for_each.model_fields_set]
-    given = [name for name in given if name == "items" or getattr(for_each, name) is not None]
+    given = [name for name in ("items", "count", "matrix") if _is_given(for_each, name)]
     if len(given) != 1:
-        found = " and ".join(given) or "none"
-        report(Problem(path, f"give exactly one of items, count and matrix; there is {found}"))
+        report(Problem(path, f"give exactly one of items, count and matrix; there is {' and '.join(given) or 'none'}"))
         return None
-
-    def compiled(value: Any, field: str) -> ValueTemplate | None:
+    (kind,) = given
+    value = getattr(for_each, kind)
+    parts = {f"matrix.{axis}": one for axis, one in value.items()} if kind == "matrix" else {kind: value}
+    compiled: dict[str, ValueTemplate] = {}
+    for field, part in parts.items():
         try:
-            return compile_value(value, scope)
+            compiled[field] = _compile_part(part, scope)
         except ExpressionError as error:
             report(Problem(f"{path}.{field}", str(error)))
-            return None
-
-    if given == ["matrix"]:
-        parts = {f"matrix.{axis}": compiled(value, f"matrix.{axis}") for axis, value in (for_each.matrix or {}).items()}
-    else:
-        parts = {given[0]: compiled(getattr(for_each, given[0]), given[0])}
-    whole = {field: part for field, part in parts.items() if part is not None}
-    for field, part in whole.items():
-        if part.is_text:
-            report(
-                Problem(f"{path}.{field}", "this is a text around an expression: write the expression and nothing else")
-            )
-    if len(whole) < len(parts) or any(part.is_text for part in whole.values()):
+    if len(compiled) < len(parts):
         return None
-    if given == ["matrix"]:
-        fan_out = FanOut(matrix={field.removeprefix("matrix."): part for field, part in whole.items()})
-    else:
-        fan_out = FanOut(**whole)
-    if all(part.is_constant for part in whole.values()):
+    fan_out = FanOut(
+        items=compiled.get("items"),
+        count=compiled.get("count"),
+        matrix={axis: compiled[f"matrix.{axis}"] for axis in value} if kind == "matrix" else None,
+    )
+    if all(part.is_constant for part in compiled.values()):
         try:
             fan_out.expand({})
         except ExpressionError as error:
-            report(Problem(path.removesuffix("forEach").rstrip("."), str(error)))
+            report(Problem(path.removesuffix(".forEach"), str(error)))
     return fan_out
+
+
+def _is_given(for_each: ForEach, field: str) -> bool:
+    # `items` may be any JSON, so a null is what somebody wrote there; elsewhere it says that nothing was.
+    return field in for_each.model_fields_set and (field == "items" or getattr(for_each, field) is not None)
+
+
+def _compile_part(value: Any, scope: Scope) -> ValueTemplate:
+    part = compile_value(value, scope)
+    if part.is_text:
+        raise ExpressionError("this is a text around an expression: write the expression and nothing else")
+    return part
 
 
 def _evaluate(template: ValueTemplate, values: Mapping[str, Any], field: str) -> Any:
@@ -117,12 +122,6 @@ def _as_list(value: Any, field: str) -> list[Any]:
     if not isinstance(value, list):
         raise ExpressionError(f"{field} must be a list, but is {describe(value)}")
     return value
-
-
-def _limited(items: list[Any], field: str) -> list[Any]:
-    if len(items) > MAX_ITEMS:
-        raise ExpressionError(f"{field} has {len(items)} items: at most {MAX_ITEMS} are allowed")
-    return items
 
 
 def _as_count(value: Any, field: str) -> int:

@@ -1,4 +1,7 @@
-"""Directed graphs over positions 0 to n-1, as lists of neighbours. Nothing here recurses: a chain may be as long as a Flow."""
+"""Directed graphs over positions 0 to n-1, as lists of neighbours.
+
+Nothing here recurses: a chain may be as long as a Flow.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ def find_cycles(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
         upstream: for each node, the nodes that it waits for.
 
     Returns:
-        Cycles that have no node in common, each from its least node on in the order of waiting; at least one if the graph
-        has any. Takes time linear in the edges.
+        Cycles that have no node in common, each from its least node on in the order of waiting; at least one if the
+        graph has any. Takes time linear in the edges.
     """
     waiting = _nodes_never_free(upstream)
     # Each of these waits for at least one other of them, so following the first such one must end in a cycle.

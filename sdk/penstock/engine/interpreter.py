@@ -1,8 +1,8 @@
 """Runs CEL: everything that is particular to the library behind it is in this module.
 
-Two habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. And a value can't
-always be turned into a Python one by `plain_value()`: an optional inside a map ends the process, so values are taken out
-level by level.
+Two habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. And a value
+can't always be turned into a Python one by `plain_value()`: an optional inside a map ends the process, so values are
+taken out level by level.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -18,10 +19,14 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
 from penstock.engine.lexer import Fault
+from penstock.engine.memory import LIMIT_BYTES, limited_memory
 from penstock.engine.suggestion import suggest
 
 MAX_DEPTH: Final = 64
 """Nesting of a value that goes in or comes out; CEL's library ends the process somewhere above 3,000."""
+MAX_VALUES: Final = 200_000
+"""Values in the value of an expression: the items of the biggest fan-out and a little more."""
+MAX_SHOWN_PATH: Final = 80
 MAX_CACHED_PROGRAMS: Final = 1024
 """At about 8 KB each."""
 INT64: Final = range(-(2**63), 2**63)
@@ -41,9 +46,37 @@ _ROOT_TYPES: Final = {
     "index": cel.Type.INT,
 }
 _FUNCTIONS: Final = frozenset(
-    "size has all exists exists_one map filter string int uint double bool bytes type dyn duration timestamp matches contains "
-    "startsWith endsWith getFullYear getMonth getDate getHours getMinutes getSeconds charAt indexOf lastIndexOf join split "
-    "replace substring lowerAscii upperAscii trim format reverse optional orValue or hasValue value math cel base64".split()
+    (
+        *(
+            "size",
+            "has",
+            "all",
+            "exists",
+            "exists_one",
+            "map",
+            "filter",
+            "matches",
+            "contains",
+            "startsWith",
+            "endsWith",
+        ),
+        *(
+            "string",
+            "int",
+            "uint",
+            "double",
+            "bool",
+            "bytes",
+            "type",
+            "dyn",
+            "duration",
+            "timestamp",
+            "charAt",
+            "indexOf",
+        ),
+        *("getFullYear", "getMonth", "getDate", "getHours", "getMinutes", "getSeconds", "lastIndexOf", "join", "split"),
+        *("replace", "substring", "lowerAscii", "upperAscii", "trim", "format", "reverse", "orValue", "hasValue"),
+    )
 )
 """What people call, for suggestions; CEL decides what exists."""
 
@@ -75,10 +108,11 @@ class Failure(Exception):  # noqa: N818 - becomes an ExpressionError where the u
 class Program:
     """A compiled expression of plain CEL."""
 
-    __slots__ = ("_expression", "result")
+    __slots__ = ("_expression", "_may_grow", "result")
 
-    def __init__(self, expression: Any) -> None:
+    def __init__(self, expression: Any, *, may_grow: bool) -> None:
         self._expression = expression
+        self._may_grow = may_grow
         self.result: str = expression.return_type().name()
         """Type of its values as far as it is known before it runs: BOOL, STRING, ..., DYN."""
 
@@ -94,13 +128,14 @@ class Program:
         for root, value in data.items():
             _check_input(value, root, 0)
         try:
-            value = self._expression.eval(data=data)
-            is_error = value.type() == cel.Type.ERROR
-            plain = value.value() if is_error else _take_out(value, 0)
+            with limited_memory() if self._may_grow else nullcontext():
+                value = self._expression.eval(data=data)
+                is_error = value.type() == cel.Type.ERROR
+                plain = value.value() if is_error else _Taker().take(value, 0)
         except Failure:
             raise
         except MemoryError as error:
-            raise Failure("it needs too much memory") from error
+            raise Failure(f"it takes more memory than an expression may: {LIMIT_BYTES >> 20} MiB") from error
         except Exception as error:  # the library raises RuntimeError, TypeError, SystemError and AssertionError alike
             raise Failure(_say_why(str(error))) from error
         if is_error:
@@ -120,7 +155,7 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
         Fault: it does not compile.
     """
     try:
-        program = Program(_environment(roots).compile(source))
+        program = Program(_environment(roots).compile(source), may_grow="(" in source)
     except RuntimeError as error:
         raise _read_compile_error(str(error), source, roots) from error
     if "optional" in program.result:
@@ -136,41 +171,54 @@ def _environment(roots: frozenset[str]) -> Any:
 
 def _check_input(value: Any, path: str, depth: int) -> None:
     """Refuse what CEL would take wrongly: it wraps integers, cuts strings at NUL, and dies of depth."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise Failure(f"{path} contains a NUL character, which expressions can't handle")
-    elif isinstance(value, bool) or value is None:
-        pass
-    elif isinstance(value, int):
-        if value not in INT64:
-            raise Failure(f"{path} is {value}, which is beyond 64 bits: give it as a string")
-    elif isinstance(value, Mapping | list):
+    if isinstance(value, list | Mapping):
         if depth >= MAX_DEPTH:
-            raise Failure(f"{path[:80]}... is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(value, list):
-            for position, one in enumerate(value):
-                _check_input(one, f"{path}[{position}]", depth + 1)
-        else:
-            for key, one in value.items():
-                _check_input(key, path, depth)
-                _check_input(one, f"{path}.{key}", depth + 1)
+            raise Failure(f"{path[:MAX_SHOWN_PATH]}... is nested deeper than {MAX_DEPTH} levels")
+        for key, one in value.items() if isinstance(value, Mapping) else enumerate(value):
+            _check_scalar(key, path)
+            _check_input(one, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]", depth + 1)
+    else:
+        _check_scalar(value, path)
 
 
-def _take_out(value: Any, depth: int) -> Any:
-    """Turn CEL's value into JSON's. Objects are sorted by key: CEL keeps no order, and the same must follow each time."""
-    if depth > MAX_DEPTH:
-        raise Failure(f"its value is nested deeper than {MAX_DEPTH} levels")
-    try:
-        plain = value.value()
-    except TypeError as error:
-        raise Failure("its value holds an optional: end it with .orValue(...) to say what it is otherwise") from error
-    if isinstance(plain, list):
-        return [_take_out(one, depth + 1) for one in plain]
-    if isinstance(plain, dict):
-        if strange := [key for key in plain if not isinstance(key, str)]:
-            raise Failure(f"its value has the key {strange[0]!r}, but keys of objects are strings: write string(...)")
-        return {key: _take_out(plain[key], depth + 1) for key in sorted(plain)}
-    return _json_scalar(plain)
+def _check_scalar(value: Any, path: str) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise Failure(f"{path} contains a NUL character, which expressions can't handle")
+    if isinstance(value, int) and value not in INT64:
+        raise Failure(f"{path} is {value}, which is beyond 64 bits: give it as a string")
+
+
+class _Taker:
+    """Turns CEL's values into JSON's.
+
+    Objects are sorted by key: CEL keeps no order, and from the same input the same must follow each time. Values are
+    counted: in CEL a list may hold the same value a thousand times at no cost, in JSON it may not.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def take(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if depth > MAX_DEPTH:
+            raise Failure(f"its value is nested deeper than {MAX_DEPTH} levels")
+        if self._left < 0:
+            raise Failure(f"its value holds more than {MAX_VALUES} values")
+        try:
+            plain = value.value()
+        except TypeError as error:
+            raise Failure(
+                "its value holds an optional: end it with .orValue(...) to say what it is otherwise"
+            ) from error
+        if isinstance(plain, list):
+            return [self.take(one, depth + 1) for one in plain]
+        if isinstance(plain, dict):
+            if strange := [key for key in plain if not isinstance(key, str)]:
+                raise Failure(
+                    f"its value has the key {strange[0]!r}, but keys of objects are strings: write string(...)"
+                )
+            return {key: self.take(plain[key], depth + 1) for key in sorted(plain)}
+        return _json_scalar(plain)
 
 
 def _json_scalar(plain: Any) -> Any:

@@ -1,7 +1,7 @@
 """The tokens of expressions: those of CEL, and task names.
 
-Penstock's expressions are CEL with one addition: what stands after `tasks.` is a task's name, hyphens and all. CEL's own
-grammar: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax.
+Penstock's expressions are CEL with one addition: what stands after `tasks.` is a task's name, hyphens and all.
+CEL's own grammar: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _TOKEN: Final = re.compile(
                     | " (?: [^"\\\n\r] | \\. )*+ " | ' (?: [^'\\\n\r] | \\. )*+ ' )
       )
     | (?P<IDENTIFIER> [A-Za-z_][A-Za-z0-9_]* )
-    | (?P<NUMBER> (?: 0x[0-9a-fA-F]+ | [0-9]+ (?:\.[0-9]+)? (?:[eE][+-]?[0-9]+)? | \.[0-9]+ (?:[eE][+-]?[0-9]+)? ) [uU]? )
+    | (?P<NUMBER> (?: 0x[0-9a-fA-F]+ | (?: [0-9]+ (?:\.[0-9]+)? | \.[0-9]+ ) (?:[eE][+-]?[0-9]+)? ) [uU]? )
     | (?P<QUOTED> `[^`\n]*` )
     | (?P<PUNCTUATION> (?s:.) )
     | (?P<END> )
@@ -70,6 +70,8 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
+_SIMPLE: Final = re.compile(r"""[^()"'/]*+\)""")
+"""An expression without strings, comments and parentheses: it is over at the first parenthesis."""
 _KINDS: Final = {kind.name: kind for kind in Kind}
 _TASK: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -103,6 +105,8 @@ def find_closing(text: str, start: int) -> int:
     Raises:
         Fault: a string is not closed.
     """
+    if simple := _SIMPLE.match(text, start):
+        return simple.end() - 1
     last = _read(text, start, stop_when_closed=True)[-1]
     return -1 if last.kind is Kind.END else last.start
 
@@ -115,7 +119,12 @@ def _read(source: str, start: int, *, stop_when_closed: bool) -> list[Token]:
         assert match is not None  # the last alternative takes nothing
         name = match.lastgroup
         start, position = match.span(str(name))
-        if len(tokens) > 1 and tokens[-1].text == "." and _is_after_tasks(tokens) and (task := _TASK.match(source, start)):
+        if (
+            len(tokens) > 1
+            and tokens[-1].text == "."
+            and _is_after_tasks(tokens)
+            and (task := _TASK.match(source, start))
+        ):
             name, position = "TASK", task.end()
         tokens.append(Token(_KINDS[str(name)], source[start:position], start, position))
         if name == "END":

@@ -24,8 +24,8 @@ def resolve_params(
 ) -> dict[str, Any]:
     """Return the value of every param of a run.
 
-    An integer is any number without a fraction, as in JSON Schema, and becomes one: 3.0 is 3. A boolean is no number. An
-    explicit null counts as a value, which fits only a param that has null as its default or in its enum.
+    An integer is any number without a fraction, as in JSON Schema, and becomes one: 3.0 is 3. A boolean is no number.
+    An explicit null is a value, which fits only a param that has null as its default or in its enum.
 
     Args:
         params: the Flow's declarations.
@@ -80,24 +80,27 @@ def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[
 
 
 def _check_declaration(param: Param) -> Iterator[tuple[str, str]]:
-    is_sound = True
+    """Yield each field of a declaration that is wrong, and why."""
+    yield from _check_rules(param)
+    for index, value in enumerate(param.enum or ()):
+        if message := _type_fault(param, _normal(param, value)):
+            yield f"enum[{index}]", message
+    if param.default is not None and not (param.pattern and _pattern_fault(param.pattern)):
+        for message in _check_value(param, _normal(param, param.default)):
+            yield "default", message
+
+
+def _check_rules(param: Param) -> Iterator[tuple[str, str]]:
     if param.pattern is not None:
         if param.type != "string":
             yield "pattern", f"is for strings only, but the type is {param.type}"
         elif message := _pattern_fault(param.pattern):
-            is_sound = False
             yield "pattern", message
     for field, bound in (("minimum", param.minimum), ("maximum", param.maximum)):
         if bound is not None and param.type not in ("integer", "number"):
             yield field, f"is for numbers only, but the type is {param.type}"
     if param.minimum is not None and param.maximum is not None and param.minimum > param.maximum:
         yield "minimum", f"{param.minimum} is more than the maximum {param.maximum}: no value fits"
-    for index, value in enumerate(param.enum or ()):
-        if message := _type_fault(param, _normal(param, value)):
-            yield f"enum[{index}]", message
-    if not param.is_required and is_sound and param.default is not None:
-        for message in _check_value(param, _normal(param, param.default)):
-            yield "default", message
 
 
 def _normal(param: Param, value: Any) -> Any:

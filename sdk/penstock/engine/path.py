@@ -1,7 +1,8 @@
 """Paths into the values that expressions see: `tasks.list-files.outputs.files[0]`.
 
-Most expressions are nothing but a path. Those are followed here, without CEL: faster, exact for every JSON value, in the
-order that objects were written in; and when a path leads nowhere, the message can say how far it led and what is there.
+Most expressions are nothing but a path. Those are followed here, without CEL: faster, exact for every JSON value, with
+objects in the order that they were written in; and when a path leads nowhere, the message can say how far it led and
+what is there.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Path(NamedTuple):
         return value
 
 
-def _write_step(step: str | int | Path) -> str:
+def _write_step(step: Any) -> str:
     if isinstance(step, str):
         return f".{step}" if _PLAIN_KEY.fullmatch(step) else f'["{step}"]'
     return f"[{step}]"
@@ -76,21 +77,22 @@ def _take(value: Any, key: Any, path: Path) -> Any | Gap:
     if isinstance(value, Mapping):
         if isinstance(key, str) and key in value:
             return value[key]
+    elif isinstance(value, list) and isinstance(key, int) and not isinstance(key, bool) and 0 <= key < len(value):
+        return value[key]
+    return Gap(key, _say_what_is_there(value, key, path))
+
+
+def _say_what_is_there(value: Any, key: Any, path: Path) -> str:
+    if isinstance(value, Mapping):
         if not isinstance(key, str):
-            return Gap(key, f"{path} is an object: its keys are strings, not {describe(key)}")
-        there = enumerate_names(str(name) for name in value)
-        return Gap(key, f'{path} has no "{key}"{suggest(key, value)}: it has {there}' if value else f"{path} is empty")
-    if isinstance(value, list | tuple):
+            return f"{path} is an object: its keys are strings, not {describe(key)}"
+        there = f"it has {enumerate_names(str(name) for name in value)}" if value else "it is empty"
+        return f'{path} has no "{key}"{suggest(key, value)}: {there}'
+    if isinstance(value, list):
         if isinstance(key, bool) or not isinstance(key, int):
-            return Gap(key, f"{path} is a list: its indexes are whole numbers, not {describe(key)}")
-        if 0 <= key < len(value):
-            return value[key]
-        return Gap(
-            key, f"{path} has {len(value)} items, so there is no [{key}]" if value else f"{path} is an empty list"
-        )
-    return Gap(
-        key, f"{path} is {describe(value)}, so it has no {_write_step(key) if isinstance(key, str | int) else key}"
-    )
+            return f"{path} is a list: its indexes are whole numbers, not {describe(key)}"
+        return f"{path} has {len(value)} items: there is no [{key}]"
+    return f"{path} is {describe(value)}: it has no {_write_step(key)}"
 
 
 def describe(value: Any) -> str:
@@ -103,4 +105,4 @@ def describe(value: Any) -> str:
         return f"the number {value}"
     if isinstance(value, Mapping):
         return "an object"
-    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+    return "a list" if isinstance(value, list) else f"a {type(value).__name__}"

@@ -1,7 +1,7 @@
 """Plans: Flow specs turned into what a run needs to decide, once per revision.
 
-Everything that can be known before a run starts is found out here, and everything that can be wrong before a run starts is
-refused here, all of it at once.
+Everything that can be known before a run starts is found out here, and everything that can be wrong before a run starts
+is refused here, all of it at once.
 """
 
 from __future__ import annotations
@@ -14,22 +14,36 @@ from penstock.api.duration import duration_s
 from penstock.api.flow import EnvVar, FlowSpec, Param, Retry, Task, TaskDefaults
 from penstock.api.names import OUTPUTS_VARIABLE
 from penstock.engine.expression import Expression, Scope, TaskReference, TaskShape
-from penstock.engine.fan_out import FanOut as FanOut
-from penstock.engine.fan_out import compile_fan_out
+from penstock.engine.fan_out import FanOut, compile_fan_out
 from penstock.engine.graph import find_cycles, reverse
 from penstock.engine.params import check_params
 from penstock.engine.pod_template import check_pod_template
 from penstock.engine.scope import ITEM_ROOTS, TASK_ROOTS
 from penstock.engine.suggestion import suggest
-from penstock.engine.task_plan import MAX_PARALLEL as MAX_PARALLEL
-from penstock.engine.task_plan import Dependency as Dependency
-from penstock.engine.task_plan import DependencyKind as DependencyKind
-from penstock.engine.task_plan import EnvEntry as EnvEntry
-from penstock.engine.task_plan import RetryPolicy as RetryPolicy
-from penstock.engine.task_plan import TaskPlan as TaskPlan
-from penstock.engine.task_plan import merge_retry as merge_retry
+from penstock.engine.task_plan import (
+    MAX_PARALLEL,
+    Dependency,
+    DependencyKind,
+    EnvEntry,
+    RetryPolicy,
+    TaskPlan,
+    merge_retry,
+)
 from penstock.engine.template import Template, ValueTemplate, compile_condition, compile_template, compile_value
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
+
+__all__ = [
+    "MAX_PARALLEL",
+    "Dependency",
+    "DependencyKind",
+    "EnvEntry",
+    "FanOut",
+    "Plan",
+    "RetryPolicy",
+    "TaskPlan",
+    "compile_plan",
+    "merge_retry",
+]
 
 MAX_PROBLEMS: Final = 50
 """Nobody reads more, and looking for the nearest name of each wrong one takes time."""

@@ -18,6 +18,7 @@ MACROS: Final = frozenset(
 CHECKED_ROOTS: Final = frozenset({"params", "tasks", *ROOT_FIELDS})
 """Roots that are checked name by name, so that no variable may hide them."""
 MAX_NESTED_PATHS: Final = 8
+MAX_COPIES: Final = 1000
 
 WHERE_ROOTS_ARE: Final = {
     **dict.fromkeys(ITEM_ROOTS, "only a task with forEach has it, in args and env"),
@@ -67,7 +68,8 @@ def find_references(source: str, scope: Scope) -> References:
 
 def rewrite(source: str, edits: list[Edit]) -> str:
     """Write the source as plain CEL."""
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for edit in edits:
         parts += source[position : edit.start], edit.replacement
         position = edit.end
@@ -93,6 +95,7 @@ class _Reader:
         self._tokens = tokens
         self._scope = scope
         self._found = References()
+        self._copies = 1
 
     def read(self) -> References:
         position = 0
@@ -104,7 +107,7 @@ class _Reader:
                 position += 1
             elif self._is_member(position):
                 self._quote_keyword(token)
-                self._refuse_hidden_roots(position)
+                self._check_variable(position)
                 position += 1
             elif token.text in self._scope.roots and self._text(position + 1) != "(":
                 start = position
@@ -128,16 +131,31 @@ class _Reader:
         if before is None or (before.kind is Kind.PUNCTUATION and before.text not in ")]}"):
             raise Fault(self._tokens[position].start, "a name is missing before the dot")
 
-    def _refuse_hidden_roots(self, position: int) -> None:
-        """Refuse `map(tasks, ...)`: below it, `tasks` would not be what it seems."""
+    def _check_variable(self, position: int) -> None:
+        """Check the variable that a macro introduces.
+
+        In `map(tasks, ...)`, `tasks` would not be what it seems. And where `x` is used n times in one macro and `y` m
+        times in the next, the value has n * m copies, which cost CEL no memory but much time to compare.
+        """
         variable = self._tokens[min(position + 2, len(self._tokens) - 1)]
-        if (
-            self._text(position) in MACROS
-            and self._text(position + 1) == "("
-            and self._text(position + 3) == ","
-            and variable.text in CHECKED_ROOTS & self._scope.roots
-        ):
+        if self._text(position) not in MACROS or self._text(position + 1) != "(" or self._text(position + 3) != ",":
+            return
+        if variable.text in CHECKED_ROOTS & self._scope.roots:
             raise Fault(variable.start, f"{variable.text} can't name a variable, for it is a root: choose another name")
+        self._copies *= max(self._count_uses(position + 3, variable.text), 1)
+        if self._copies > MAX_COPIES:
+            raise Fault(
+                variable.start, "the variables of its macros are used too often: the value would grow out of hand"
+            )
+
+    def _count_uses(self, position: int, variable: str) -> int:
+        depth = uses = 0
+        while depth >= 0 and self._tokens[position].kind is not Kind.END:
+            text = self._text(position)
+            depth += 1 if text == "(" else -1 if text == ")" else 0
+            uses += text == variable and not self._is_member(position)
+            position += 1
+        return uses
 
     def _quote_keyword(self, token: Token) -> str:
         """Let a member have a name that is a word of CEL's: `params.in`."""
@@ -295,7 +313,6 @@ class _Reader:
             if not fields:
                 raise Fault(start, f"{before} is a string: nothing can follow it")
             if step not in fields:
-                raise Fault(
-                    start, f"{before} has no {step!r}{suggest(str(step), fields)}: it has {enumerate_names(fields)}"
-                )
+                there = enumerate_names(fields)
+                raise Fault(start, f'{before} has no "{step}"{suggest(str(step), fields)}: it has {there}')
             fields = fields[str(step)]

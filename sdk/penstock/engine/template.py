@@ -3,13 +3,13 @@
 The grammar is the same in every field:
 
 - `$(` opens an expression, which ends at the parenthesis that closes it; parentheses in strings don't count.
-- `$$(` is a literal `$(`. As the kubelet reads it, so do we: of several `$` before a parenthesis each two are one literal `$`,
-  and an odd one opens an expression.
+- `$$(` is a literal `$(`. As the kubelet reads it, so do we: of several `$` before a parenthesis each two are one
+  literal `$`, and an odd one opens an expression.
 - A text that is one `$(...)` and nothing else keeps the type of its value.
 
 In `args` and `env` the kubelet expands once more, `$(VARIABLE)`, see
-https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#container-v1-core. There the user's own text is passed on
-as it is, while every `$` of a substituted value is doubled, so that a value never names a variable.
+https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#container-v1-core. There the user's own text is
+passed on as it is, while every `$` of a substituted value is doubled, so that a value never names a variable.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Template:
     def render(self, values: Mapping[str, Any]) -> str:
         """Return the text with its expressions replaced by their values.
 
-        Strings stand as they are, booleans as `true` and `false`, whole numbers without a fraction, arrays and objects as
-        compact JSON. Null is an empty text: it says that there is nothing, and `null` would be taken for a word.
+        Strings stand as they are, booleans as `true` and `false`, whole numbers without a fraction, arrays and objects
+        as compact JSON. Null is an empty text: it says that there is nothing, and `null` would be taken for a word.
 
         Args:
             values: values of the roots, as for `Expression.evaluate`.
