@@ -6,7 +6,7 @@ NAME ?= penstock
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv lock crds lint test cluster-up cluster-down
+.PHONY: demo demo-down help venv lock crds lint test cluster-up cluster-down
 
 help:  ## List these verbs.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ lint: venv  ## Every static check.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+demo: venv  ## From nothing to a finished flow: a cluster, Penstock, and a run on real data.
+	CLUSTER=$(CLUSTER) NAME=$(NAME) demo/up.sh
+
+demo-down:  ## Remove all that demo made.
+	CLUSTER=$(CLUSTER) NAME=$(NAME) demo/down.sh
 
 cluster-up: venv  ## Start a test cluster: CLUSTER=auto|existing|kind|bare|fake.
 	$(PYTHON) -m tests.cluster up --kind $(CLUSTER) --name $(NAME)

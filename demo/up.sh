@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 NAME=${NAME:-penstock}            # of the test cluster
 KIND=${CLUSTER:-auto}             # auto | existing | kind | bare
 IMAGE=penstock:dev
+PYTHON_IMAGE=docker.io/library/python:3.13-slim    # what the examples name
 SYSTEM=penstock-system            # namespace of the operator
 NAMESPACE=demo                    # namespace of the flow
 RUN=weather
@@ -19,17 +20,25 @@ fail() { printf '\n\033[1;31mThe demo failed: %s\033[0m\n' "$*" >&2; exit 1; }
 
 step "1/5  A cluster (the first time, its programs are built: about 8 minutes)"
 python3 -m tests.cluster up --kind "$KIND" --name "$NAME"
+case $(python3 -m tests.cluster status --name "$NAME") in
+  *"(fake)"*) fail "the nodes of cluster $NAME are fake and run nothing; 'make cluster-down' removes it" ;;
+esac
 KUBECONFIG=$(python3 -m tests.cluster kubeconfig --name "$NAME")
 tools=$(python3 -m tests.cluster path)
 export KUBECONFIG PATH="$PWD/.venv/bin:$tools:$PATH"
 
-step "2/5  The operator's image"
-python3 -m tests.cluster image --tag "$IMAGE" --name "$NAME"
+step "2/5  Images: the operator's, and the one that the examples name"
+python3 -m tests.cluster image --tag "$IMAGE" > /dev/null
+python3 -m tests.cluster image --tag "$PYTHON_IMAGE" --context demo/python > /dev/null
+python3 -m tests.cluster load-image "$IMAGE" --name "$NAME"
+python3 -m tests.cluster load-image "$PYTHON_IMAGE" --name "$NAME"
 
 step "3/5  Penstock, by its Helm chart"
+# The tag stays the same when the code changes; the annotation then has the Pods replaced.
+code=$(find Dockerfile requirements sdk operator -type f -not -name '*.pyc' -print0 | sort -z | xargs -0 cat | sha256sum)
 helm upgrade --install penstock helm/penstock --namespace "$SYSTEM" --create-namespace --wait --timeout 5m \
-  --set image.repository="${IMAGE%:*}" --set image.tag="${IMAGE#*:}" \
-  || { kubectl get pods,events -n "$SYSTEM" || true; fail "the operator did not start; see above"; }
+  --set image.repository="${IMAGE%:*}" --set image.tag="${IMAGE#*:}" --set-string "podAnnotations.code=${code:0:16}" \
+  > /dev/null || { kubectl get pods,events -n "$SYSTEM" || true; fail "the operator did not start; see above"; }
 
 step "4/5  A flow on real data: examples/weather.yaml"
 kubectl create namespace "$NAMESPACE" --dry-run=client -o yaml | kubectl apply -f -
@@ -58,7 +67,6 @@ Next, in this folder
   penstock logs $RUN -n $NAMESPACE
   make demo-down          removes all of it
 
-FlowRun $NAMESPACE/$RUN
-$state
+FlowRun $NAMESPACE/$RUN: $state
 END
 [ "$state" = Completed ]
