@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -27,6 +28,7 @@ UNTYPED_MAP = {"type": "object", "additionalProperties": {**UNTYPED, "nullable":
 of_each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
+@cache
 def schema_of(kind: Kind) -> dict[str, Any]:
     version = custom_resource_definition(kind)["spec"]["versions"][0]
     schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
