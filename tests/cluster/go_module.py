@@ -121,6 +121,13 @@ MODULES = (
         version_of="sigs.k8s.io/kind",
         variables={},
     ),
+    # No part of a cluster: `make lint` reads the CI workflows with it.
+    GoModule(
+        name="actionlint",
+        programs={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+        version_of="github.com/rhysd/actionlint",
+        variables={"github.com/rhysd/actionlint.version": "{version}"},
+    ),
 )
 
 
