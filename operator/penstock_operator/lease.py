@@ -136,7 +136,7 @@ class LeaderElection:
                 record = _record(lease) if lease is not None else None
                 if record is not None and record != seen:
                     seen, seen_at = record, looked_at
-                if self._is_free(record, seen, seen_at) and await self._take(lease):
+                if self._is_free(record, seen, seen_at) and await self._take(lease, seen):
                     break
             except (ApiError, ApiUnreachableError) as error:
                 logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
@@ -179,10 +179,10 @@ class LeaderElection:
         # A Lease that vanished while someone held it does not free its holder from writing on until its deadline.
         return seen is None or self._clock() - seen_at >= self._times.lease_duration_s
 
-    async def _take(self, lease: dict[str, Any] | None) -> bool:
+    async def _take(self, lease: dict[str, Any] | None, seen: _Record | None) -> bool:
         now = _now()
         first = int((datetime.now(UTC) - FIRST_EPOCH_FROM).total_seconds())
-        epoch = first if lease is None else _record(lease).epoch + 1
+        epoch = max(first, seen.epoch + 1 if seen else 0) if lease is None else _record(lease).epoch + 1
         spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": round(self._times.lease_duration_s),

@@ -1,0 +1,220 @@
+"""The writer against a real API server, and through a proxy that breaks the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from penstock_operator.backoff import Backoff
+from penstock_operator.client import JSON, MERGE_PATCH, METADATA, ApiClient
+from penstock_operator.errors import (
+    ApiError,
+    ApiUnreachableError,
+    NotLeaderError,
+    is_already_exists,
+    is_conflict,
+    is_not_found,
+    is_precondition_failed,
+)
+from penstock_operator.metrics import Metrics
+from penstock_operator.resource import CONFIGMAPS
+from penstock_operator.writer import Writer
+from tests.api.faults import FaultProxy, Seen
+
+pytestmark = pytest.mark.api
+
+
+class Clock:
+    """Time that passes by sleeping, and by nothing else."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, pause_s: float) -> None:
+        self.pauses.append(pause_s)
+        self.now += pause_s
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def writing(connection, **changes) -> AsyncIterator[tuple[FaultProxy, Writer, Clock]]:
+    clock = Clock()
+    settings: dict[str, Any] = {
+        "in_flight": 4,
+        "may_write": lambda: True,
+        "clock": clock,
+        "sleep": clock.sleep,
+        "new_backoff": lambda: Backoff(base_s=1, cap_s=30),
+    }
+    async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+        yield proxy, Writer(client, **(settings | changes)), clock
+
+
+def config_map(name: str, value: str = "1") -> bytes:
+    return json.dumps({"metadata": {"name": name}, "data": {"value": value}}).encode()
+
+
+def is_post(seen: Seen) -> bool:
+    return seen.method == "POST"
+
+
+def test_objects_are_created_patched_and_deleted(connection, namespace, core):
+    async def scenario() -> None:
+        async with writing(connection) as (_, writer, _):
+            reply = await writer.create(CONFIGMAPS, namespace, config_map("one"), accept=METADATA)
+            uid = json.loads(reply.body)["metadata"]["uid"]
+            patch = json.dumps([{"op": "replace", "path": "/data/value", "value": "2"}]).encode()
+            reply = await writer.patch(CONFIGMAPS, namespace, "one", patch)
+            assert json.loads(reply.body)["kind"] == "PartialObjectMetadata"
+            patch = json.dumps({"data": {"other": "3"}}).encode()
+            reply = await writer.patch(CONFIGMAPS, namespace, "one", patch, content_type=MERGE_PATCH, accept=JSON)
+            assert json.loads(reply.body)["data"] == {"value": "2", "other": "3"}
+            with pytest.raises(ApiError) as caught:
+                await writer.delete(CONFIGMAPS, namespace, "one", "another-uid")
+            assert is_conflict(caught.value)
+            await writer.delete(CONFIGMAPS, namespace, "one", uid, grace_s=0)
+            with pytest.raises(ApiError) as caught:
+                await writer.delete(CONFIGMAPS, namespace, "one", uid)
+            assert is_not_found(caught.value)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"status": 429, "reason": "TooManyRequests"},
+        {"status": 500, "reason": "InternalError"},
+        {"status": 503, "reason": "ServiceUnavailable"},
+        {"status": 409, "reason": "Conflict"},
+        {"cut": True},
+    ],
+    ids=["429", "500", "503", "a conflict of quota accounting", "a cut connection"],
+)
+def test_a_create_that_may_pass_later_is_tried_again_until_it_does(connection, namespace, core, what):
+    async def scenario() -> None:
+        async with writing(connection) as (proxy, writer, clock):
+            proxy.fail(is_post, times=12, **what)
+            await writer.create(CONFIGMAPS, namespace, config_map("one"))
+            assert proxy.count(is_post) == 13
+            assert all(0.5 <= pause_s <= 30 for pause_s in clock.pauses)
+            assert clock.pauses[-1] >= 15, "pauses grow to the cap"
+
+    asyncio.run(scenario())
+    core.read_namespaced_config_map("one", namespace)
+
+
+def test_the_pause_that_the_server_asks_for_is_the_least(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection) as (proxy, writer, clock):
+            proxy.fail(is_post, times=1, status=429, headers={"Retry-After": "90"})
+            await writer.create(CONFIGMAPS, namespace, config_map("one"))
+            assert 90.5 <= clock.pauses[0] <= 91
+
+    asyncio.run(scenario())
+
+
+def test_a_create_whose_answer_got_lost_says_that_the_object_exists(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection) as (proxy, writer, _):
+            proxy.fail(is_post, times=1, lose_reply=True)
+            with pytest.raises(ApiError) as caught:
+                await writer.create(CONFIGMAPS, namespace, config_map("one"))
+            assert is_already_exists(caught.value)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("body", [config_map("not a name"), b"{"], ids=["an invalid name", "no JSON"])
+def test_a_final_refusal_is_told_at_once(connection, namespace, body):
+    async def scenario() -> None:
+        async with writing(connection) as (proxy, writer, clock):
+            with pytest.raises(ApiError):
+                await writer.create(CONFIGMAPS, namespace, body)
+            assert (proxy.count(is_post), clock.pauses) == (1, [])
+
+    asyncio.run(scenario())
+
+
+def test_a_patch_whose_test_fails_is_told_at_once(connection, namespace, core):
+    core.create_namespaced_config_map(namespace, {"metadata": {"name": "one"}, "data": {"epoch": "8"}})
+    patch = [{"op": "test", "path": "/data/epoch", "value": "7"}, {"op": "add", "path": "/data/x", "value": "y"}]
+
+    async def scenario() -> None:
+        async with writing(connection) as (_, writer, clock):
+            with pytest.raises(ApiError) as caught:
+                await writer.patch(CONFIGMAPS, namespace, "one", json.dumps(patch).encode())
+            assert is_precondition_failed(caught.value)
+            assert clock.pauses == []
+
+    asyncio.run(scenario())
+    assert core.read_namespaced_config_map("one", namespace).data == {"epoch": "8"}
+
+
+def test_at_the_deadline_the_last_error_is_told(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection) as (proxy, writer, clock):
+            fault = proxy.fail(is_post, status=503)
+            with pytest.raises(ApiError, match="503"):
+                await writer.create(CONFIGMAPS, namespace, config_map("one"), deadline=clock() + 20)
+            assert clock() <= 20
+            fault.cut = True
+            with pytest.raises(ApiUnreachableError):
+                await writer.create(CONFIGMAPS, namespace, config_map("one"), deadline=clock() + 20)
+
+    asyncio.run(scenario())
+
+
+def test_who_may_not_write_sends_nothing(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection, may_write=lambda: False) as (proxy, writer, _):
+            with pytest.raises(NotLeaderError):
+                await writer.create(CONFIGMAPS, namespace, config_map("one"))
+            assert proxy.seen == []
+
+    asyncio.run(scenario())
+
+
+def test_who_is_deposed_between_two_tries_sends_nothing_more(connection, namespace):
+    async def scenario() -> None:
+        tries = iter([True, True])
+        async with writing(connection, may_write=lambda: next(tries, False)) as (proxy, writer, _):
+            proxy.fail(is_post, status=500)
+            with pytest.raises(NotLeaderError):
+                await writer.create(CONFIGMAPS, namespace, config_map("one"))
+            assert proxy.count(is_post) == 2
+
+    asyncio.run(scenario())
+
+
+def test_no_more_writes_than_allowed_are_in_flight_and_the_rest_go_in_order(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection, in_flight=2) as (proxy, writer, _):
+            hanging = proxy.fail(is_post, times=2, hang=True)
+            first = [
+                asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map(f"hangs-{number}")))
+                for number in range(2)
+            ]
+            await proxy.wait_for_requests(is_post, 2)
+            rest = [
+                asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map(f"c{number}", str(number))))
+                for number in range(6)
+            ]
+            await asyncio.sleep(0)
+            assert (writer.in_flight, proxy.count(is_post), hanging.times) == (2, 2, 0)
+            first[0].cancel()
+            replies = await asyncio.gather(*rest)
+            versions = [int(json.loads(reply.body)["metadata"]["resourceVersion"]) for reply in replies]
+            assert versions == sorted(versions)
+            first[1].cancel()
+
+    asyncio.run(scenario())
