@@ -106,6 +106,7 @@ class Machine:
         self._due: deque[UnitKey] = deque()
         self._open_fan_outs: dict[int, None] = {}
         self._timers: list[_Timer] = []
+        self._early: dict[int, list[AttemptSeen]] = {}
         self._outbox = Outbox()
         self._disposed: set[str] = set()
         self._outputs_bytes = 0
@@ -139,6 +140,9 @@ class Machine:
             return
         task = self._tasks[position]
         if fact.key.item is not None and not self._is_item(task, fact.key.item):
+            if isinstance(fact, AttemptSeen) and task.state is TaskState.PENDING and self._remaining[position]:
+                # Which items there are is known once the upstream's own Pods have been looked at.
+                self._early.setdefault(position, []).append(fact)
             return
         if isinstance(fact, AttemptSeen):
             self._see(task, fact, now)
@@ -343,6 +347,8 @@ class Machine:
         while self._ready:
             position = self._ready.popleft()
             task = self._tasks[position]
+            for fact in self._early.pop(position, ()):
+                self.observe(fact, now)
             if task.is_begun or task.state in FINAL_TASK_STATES:
                 continue
             if not self._skip(task, now):
