@@ -3,10 +3,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CLUSTER ?= auto
 NAME ?= penstock
+TAG ?= penstock:dev
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-down help venv lock crds lint test cluster-up cluster-down
+.PHONY: help venv lock crds lint test test-unit image hooks demo demo-down cluster-up cluster-down
 
 help:  ## List these verbs.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,22 @@ lint: venv  ## Every static check.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pre-commit validate-config
+	$$($(BIN)/python -m tests.cluster build actionlint)/actionlint -shellcheck= -pyflakes=
+
+test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": some; CLUSTER=...: where Pods run.
+	@# Built first, because a test that waits for a compiler looks like one that hangs.
+	$(BIN)/python -m tests.cluster build > /dev/null
+	CLUSTER=$(CLUSTER) $(BIN)/pytest $(ARGS)
+
+test-unit: venv  ## The tests that need no cluster.
+	$(BIN)/pytest tests/unit
+
+image: venv  ## Build the image TAG, with Docker if its engine answers, else with buildah.
+	$(BIN)/python -m tests.cluster image --tag $(TAG)
+
+hooks: venv  ## Run the static checks before each commit from now on.
+	$(BIN)/pre-commit install
 
 demo: venv  ## From nothing to a finished flow: a cluster, Penstock, and a run on real data.
 	CLUSTER=$(CLUSTER) NAME=$(NAME) demo/up.sh

@@ -1,0 +1,18 @@
+"""Tells which clusters the tests run on."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.cluster import ClusterError
+from tests.cluster.kinds import choose
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    try:
+        real = choose(os.environ.get("CLUSTER") or "auto")
+    except ClusterError as error:
+        real = f"none ({error})"
+    return f"clusters: tests/api on kind 'fake' (a real API server, fake nodes), tests/e2e on kind {real!r}"
