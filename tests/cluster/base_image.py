@@ -19,7 +19,7 @@ PAUSE_TAG = "localhost/penstock-pause:1"
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # To be raised when this module makes the same recipe into something else.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 # What debootstrap leaves that belongs to the machine or to nobody.
 LEAVINGS = ("etc/resolv.conf", "etc/hostname", "var/cache/apt", "var/lib/apt/lists", "var/log")
 

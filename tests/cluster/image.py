@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster import package_index
 from tests.cluster.base_image import BASE_TAG, base_archive
 from tests.cluster.cache import cache_dir, locked
+from tests.cluster.buildah import Storage, run
 from tests.cluster.debian import BUILDAH, install
 from tests.cluster.dockerignore import read_patterns, visible_files
 from tests.cluster.errors import ClusterError
@@ -127,15 +128,16 @@ def _build_with_docker(
     options = [f"--build-arg={name}={value}" for name, value in build_args.items()]
     # Docker takes these from its client's environment by name alone, and keeps them out of the image.
     options += [f"--build-arg={name}" for name in package_index.PROXY_VARIABLES if name in os.environ]
-    _run([engine, "build", "--tag", tag, "--file", dockerfile, *options, context])
+    run([engine, "build", "--tag", tag, "--file", dockerfile, *options, context])
 
 
 def _build_with_buildah(tag: str, *, dockerfile: Path, context: Path, build_args: Mapping[str, str]) -> None:
     if os.geteuid() != 0:
         raise ClusterError("building an image without a Docker engine takes root: start Docker, or run this as root")
     install([BUILDAH])
+    storage = Storage.open()
     if build_args["BASE"] == BASE_TAG:
-        _ensure_base()
+        _ensure_base(storage)
     archive = _archive_file(tag)
     archive.parent.mkdir(parents=True, exist_ok=True)
     options = [f"--build-arg={name}={value}" for name, value in build_args.items()]
@@ -143,44 +145,24 @@ def _build_with_buildah(tag: str, *, dockerfile: Path, context: Path, build_args
         mounts = [f"--volume={source}:{target}:ro" for source, target in package_index.mounts(Path(scratch)).items()]
         command = ["bud", "--isolation=chroot", "--format=docker", "--tag", tag, "--file", dockerfile]
         # Build steps see the machine's network, through its proxy if it has one.
-        _buildah([*command, "--network=host", "--pull-never", *mounts, *options, context])
+        command += ["--network=host", "--pull-never", "--force-rm", f"--layers={str(storage.keeps_layers).lower()}"]
+        storage.buildah([*command, *mounts, *options, context])
         whole = Path(scratch) / "image.tar"
-        _buildah(["push", "--quiet", tag, f"docker-archive:{whole}:{tag}"])
+        storage.buildah(["push", "--quiet", tag, f"docker-archive:{whole}:{tag}"])
         whole.rename(archive)
-        # The archive is what is used: the image would only fill the storage.
-        _buildah(["rmi", tag])
 
 
-def _ensure_base() -> None:
+def _ensure_base(storage: Storage) -> None:
     with locked("buildah-base"):
         archive = base_archive()
-        mark = _storage() / f"{archive.stem}.loaded"
+        mark = storage.folder / f"{archive.stem}.loaded"
         if not mark.exists():
-            _buildah(["pull", "--quiet", f"docker-archive:{archive}"])
+            storage.buildah(["pull", "--quiet", f"docker-archive:{archive}"])
             mark.touch()
-
-
-def _buildah(arguments: Iterable[str | Path]) -> None:
-    storage = _storage()
-    storage.mkdir(parents=True, exist_ok=True)
-    roots = ["--root", storage / "root", "--runroot", storage / "run"]
-    # vfs copies whole layers, but works on every file system and inside containers.
-    _run([BUILDAH.path(), *roots, "--storage-driver=vfs", *arguments])
-
-
-def _run(command: list[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        output = f"{done.stdout}\n{done.stderr}".strip()
-        raise ClusterError(f"{Path(command[0]).name} failed:\n{output[-4000:]}")
 
 
 def _docker_has(engine: str, tag: str) -> bool:
     return subprocess.run([engine, "image", "inspect", tag], capture_output=True, check=False).returncode == 0
-
-
-def _storage() -> Path:
-    return cache_dir() / "images" / "storage"
 
 
 def _file_name(tag: str) -> str:

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+# So that the same content makes the same image.
+EPOCH = "1970-01-01T00:00:00Z"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -40,9 +42,12 @@ def write_archive(archive: Path, *, root: Path, tag: str, command: Sequence[str]
         with layer.open("rb") as content:
             layer_digest = hashlib.file_digest(content, "sha256").hexdigest()
         config = {
+            "created": EPOCH,
             "architecture": architecture(),
             "os": "linux",
             "config": {"Cmd": list(command), "Env": list(environment)},
+            # buildah refuses to build upon an image whose history does not account for each of its layers.
+            "history": [{"created": EPOCH, "created_by": "tests.cluster"}],
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
         }
         config_text = json.dumps(config).encode()
