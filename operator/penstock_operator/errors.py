@@ -99,7 +99,8 @@ class ApiError(PenstockError):
         self.message = message
         self.details = details or Details()
         self.retry_after_s = retry_after_s
-        super().__init__(f"{status} {reason or _phrase(status)}: {message}" if message else f"{status} {reason}")
+        title = f"{status} {reason or _phrase(status)}"
+        super().__init__(f"{title}: {message}" if message else title)
 
     @classmethod
     def from_status(cls, status: Status, *, retry_after_s: float | None = None) -> ApiError:

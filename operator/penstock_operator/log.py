@@ -41,7 +41,7 @@ class LogFormat(StrEnum):
             return cls(text.lower())
         except ValueError:
             near = difflib.get_close_matches(text.lower(), list(cls), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0].value!r}?" if near else ""
             raise ValueError(f"{text!r} is none of {', '.join(cls)}{hint}") from None
 
 
