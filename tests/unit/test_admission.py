@@ -1,0 +1,337 @@
+"""Admission: what a person is told about an object, and what passes although something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from penstock.api.flow import FlowSpec
+from penstock.errors import InvalidSpecError, Problem
+from penstock_operator import admission
+from penstock_operator.admission import (
+    MAX_SHOWN_PROBLEMS,
+    MAX_SHOWN_WARNINGS,
+    MAX_WARNING_CHARACTERS,
+    Admission,
+    Findings,
+)
+
+IMAGE = "registry.example:5000/etl:1.4"
+ORDERS = {
+    "params": [{"name": "day", "type": "string"}, {"name": "limit", "type": "integer", "default": 10}],
+    "tasks": [{"name": "load", "image": IMAGE, "args": ["$(params.day)"]}],
+}
+RUN = {"flow": {"name": "orders"}, "params": {"day": "monday"}}
+SCHEDULE = {"cron": ["30 2 * * *"], "timeZone": "Europe/Berlin", "runTemplate": {"spec": RUN}}
+VALIDATE = {
+    "Flow": Admission.validate_flow,
+    "FlowRun": Admission.validate_flowrun,
+    "Schedule": Admission.validate_schedule,
+}
+
+
+async def look_up(namespace: str, name: str) -> FlowSpec | None:
+    if (namespace, name) == ("shop", "broken"):
+        raise InvalidSpecError([Problem("spec.tasks", "can't work")])
+    return FlowSpec.model_validate(ORDERS) if (namespace, name) == ("shop", "orders") else None
+
+
+def flow(*tasks: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"tasks": [{"image": IMAGE, **task} for task in tasks], **fields}
+
+
+def review_of(kind: str, spec: Any, **request: Any) -> dict[str, Any]:
+    """A review as the API server sends it; fields of the request can be replaced."""
+    obj = {"apiVersion": "penstock.dev/v1alpha1", "kind": kind, "metadata": {"name": "it"}, "spec": spec}
+    return {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "705ab4f5",
+            "kind": {"group": "penstock.dev", "version": "v1alpha1", "kind": kind},
+            "operation": "CREATE",
+            "namespace": "shop",
+            "name": "it",
+            "object": obj,
+            **request,
+        },
+    }
+
+
+def answer(kind: str, spec: Any, lookup: Any = look_up, **request: Any) -> dict[str, Any]:
+    """The response to a review, its frame checked."""
+    reply = asyncio.run(VALIDATE[kind](Admission(lookup), review_of(kind, spec, **request)))
+    assert (reply["apiVersion"], reply["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
+    response: dict[str, Any] = reply["response"]
+    assert response["uid"] == "705ab4f5"
+    return response
+
+
+def message(kind: str, spec: Any, **request: Any) -> str:
+    response = answer(kind, spec, **request)
+    assert not response["allowed"], "it was allowed"
+    text: str = response["status"]["message"]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        pytest.param("Flow", ORDERS, id="a Flow"),
+        pytest.param("FlowRun", RUN, id="a run whose params fit its Flow"),
+        pytest.param("FlowRun", {"flowSpec": flow({"name": "a"})}, id="a run of an inline spec"),
+        pytest.param("Schedule", SCHEDULE, id="a Schedule"),
+    ],
+)
+def test_what_works_passes_in_silence(kind, spec):
+    assert answer(kind, spec) == {"uid": "705ab4f5", "allowed": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "want"),
+    [
+        pytest.param(
+            "Flow",
+            flow(
+                {"name": "a", "dependsOn": ["c"]}, {"name": "b", "dependsOn": ["a"]}, {"name": "c", "dependsOn": ["b"]}
+            ),
+            r"^spec\.tasks\[0\]\S*: .*\ba\b.*\bc\b.*\bb\b",
+            id="a cycle, with its tasks named",
+        ),
+        pytest.param(
+            "Flow",
+            flow({"name": "extract"}, {"name": "load", "dependsOn": ["extrct"]}),
+            r'^spec\.tasks\[1\]\.dependsOn\[0\]: .*"extrct".*did you mean "extract"',
+            id="an unknown dependency, with the nearest name",
+        ),
+        pytest.param(
+            "Flow",
+            flow({"name": "a", "args": ["$(params.dya)"]}, params=[{"name": "day"}]),
+            r"^spec\.tasks\[0\]\.args\[0\]: .*dya.*day",
+            id="an unknown param in an expression, with the nearest name",
+        ),
+        pytest.param(
+            "Flow",
+            flow({"name": "a", "when": "1 +"}),
+            r"^spec\.tasks\[0\]\.when: .*\d",
+            id="broken CEL, with its position",
+        ),
+        pytest.param(
+            "Flow",
+            {"tasks": [{"name": "a"}]},
+            r"^spec\.tasks\[0\]\.image: .*spec\.defaults\.image",
+            id="a task without an image",
+        ),
+        pytest.param(
+            "FlowRun", {**RUN, "params": {}}, r"^spec\.params\.day: .*missing", id="a param that is not given"
+        ),
+        pytest.param(
+            "FlowRun",
+            {**RUN, "params": {"day": "monday", "limt": 3}},
+            r'^spec\.params\.limt: .*did you mean "limit"',
+            id="a param that the Flow has not",
+        ),
+        pytest.param(
+            "FlowRun",
+            {**RUN, "params": {"day": "monday", "limit": "many"}},
+            r"^spec\.params\.limit: .*whole number",
+            id="a param of another type",
+        ),
+        pytest.param(
+            "FlowRun",
+            {"flowSpec": {"tasks": [{"name": "a"}]}},
+            r"^spec\.flowSpec\.tasks\[0\]\.image: ",
+            id="an inline spec that can't work",
+        ),
+        pytest.param(
+            "Schedule", {**SCHEDULE, "cron": ["61 * * * *"]}, r"^spec\.cron\[0\]: .*61", id="a minute that is none"
+        ),
+        pytest.param(
+            "Schedule",
+            {**SCHEDULE, "timeZone": "Europe/Berln"},
+            r"^spec\.timeZone: .*Europe/Berln.*Europe/Berlin",
+            id="a zone that is none, with the nearest name",
+        ),
+        pytest.param(
+            "Flow",
+            flow({"name": "a", "imagee": "x"}),
+            r"^spec\.tasks\[0\]\.imagee: ",
+            id="a field that no schema check has refused",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_field_first(kind, spec, want):
+    said = message(kind, spec)
+    assert re.search(want, said), said
+
+
+def test_every_problem_is_told_at_once_each_on_its_line():
+    said = message("Flow", {"tasks": [{"name": "a", "image": IMAGE, "dependsOn": ["x"]}, {"name": "b"}]})
+    assert [line.partition(": ")[0] for line in said.splitlines()] == [
+        "spec.tasks[0].dependsOn[0]",
+        "spec.tasks[1].image",
+    ]
+
+
+def test_a_refusal_has_the_form_in_which_kubectl_lists_fields():
+    status = answer("Flow", {"tasks": [{"name": "a"}]})["status"]
+    assert (status["code"], status["reason"]) == (422, "Invalid")
+    assert {key: status["details"][key] for key in ("name", "group", "kind")} == {
+        "name": "it",
+        "group": "penstock.dev",
+        "kind": "Flow",
+    }
+    [cause] = status["details"]["causes"]
+    assert cause["field"] == "spec.tasks[0].image"
+    assert f"{cause['field']}: {cause['message']}" == status["message"]
+
+
+def test_of_very_many_problems_the_first_are_told_and_the_rest_counted():
+    async def check(_request: Any) -> Findings:
+        return Findings([Problem(f"spec.tasks[{index}]", "is wrong") for index in range(MAX_SHOWN_PROBLEMS + 3)])
+
+    reply = asyncio.run(admission.review(review_of("Flow", {}), check))
+    lines = reply["response"]["status"]["message"].splitlines()
+    assert len(lines) == MAX_SHOWN_PROBLEMS + 1
+    assert lines[-1] == "spec: and 3 more problems"
+
+
+def test_a_refusal_names_an_object_whose_name_is_still_to_be_generated():
+    metadata = {"generateName": "orders-"}
+    obj = {"metadata": metadata, "spec": {"tasks": [{"name": "a"}]}}
+    assert answer("Flow", None, name="", object=obj)["status"]["details"]["name"] == "orders-"
+
+
+BROKEN = {"tasks": [{"name": "a"}]}
+
+
+@pytest.mark.parametrize(
+    "request_fields",
+    [
+        pytest.param(
+            {
+                "operation": "UPDATE",
+                "object": {"metadata": {"name": "it", "labels": {"a": "b"}}, "spec": BROKEN},
+                "oldObject": {"metadata": {"name": "it"}, "spec": BROKEN},
+            },
+            id="an update of labels only",
+        ),
+        pytest.param(
+            {
+                "operation": "UPDATE",
+                "object": {"metadata": {"name": "it", "deletionTimestamp": "2026-11-22T02:30:00Z"}, "spec": BROKEN},
+                "oldObject": {"metadata": {"name": "it"}, "spec": ORDERS},
+            },
+            id="an object that is being deleted",
+        ),
+        pytest.param({"operation": "UPDATE", "subResource": "status", "oldObject": {"spec": ORDERS}}, id="a status"),
+        pytest.param({"operation": "DELETE", "object": None, "oldObject": {"spec": BROKEN}}, id="a deletion"),
+    ],
+)
+def test_a_stored_object_that_breaks_a_rule_is_not_held_up_by(request_fields):
+    assert answer("Flow", BROKEN, **request_fields) == {"uid": "705ab4f5", "allowed": True}
+
+
+def test_an_update_that_breaks_the_spec_is_refused():
+    assert message("Flow", BROKEN, operation="UPDATE", oldObject={"metadata": {}, "spec": ORDERS})
+
+
+def test_a_run_is_not_measured_against_a_flow_that_has_changed_since_it_began():
+    changed = {**RUN, "params": {}, "timeout": "1h"}
+    assert answer("FlowRun", changed, operation="UPDATE", oldObject={"spec": {**RUN, "params": {}}})["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "want"),
+    [
+        pytest.param(
+            "FlowRun",
+            {"flow": {"name": "later"}},
+            ["spec.flow.name: Flow later does not exist yet: the run waits for it"],
+            id="a run whose Flow does not exist yet",
+        ),
+        pytest.param(
+            "FlowRun",
+            {"flow": {"name": "broken"}},
+            ["spec.flow.name: Flow broken can't run as it is: see kubectl describe flow broken"],
+            id="a run whose Flow can't work",
+        ),
+        pytest.param(
+            "Schedule",
+            {**SCHEDULE, "runTemplate": {"spec": {"flow": {"name": "later"}}}},
+            ["spec.runTemplate.spec.flow.name: Flow later does not exist yet: its runs will wait for it"],
+            id="a Schedule whose Flow does not exist yet",
+        ),
+        pytest.param(
+            "Flow",
+            flow({"name": "a", "image": "registry.example:5000/etl"}),
+            [
+                (
+                    "spec.tasks[0].image: registry.example:5000/etl may change between attempts: "
+                    "name a tag other than latest, or a digest"
+                )
+            ],
+            id="an image without a tag",
+        ),
+        pytest.param(
+            "FlowRun",
+            {
+                "flowSpec": {
+                    "defaults": {"image": "etl:latest"},
+                    "tasks": [{"name": "a"}, {"name": "b", "image": "etl:latest"}],
+                }
+            },
+            [
+                (
+                    "spec.flowSpec.defaults.image: etl:latest may change between attempts: "
+                    "name a tag other than latest, or a digest"
+                )
+            ],
+            id="the image latest, told once",
+        ),
+        pytest.param("Flow", flow({"name": "a", "image": "etl@sha256:" + "0" * 64}), [], id="no image with a digest"),
+    ],
+)
+def test_what_works_and_may_surprise_passes_with_a_warning(kind, spec, want):
+    response = answer(kind, spec)
+    assert response["allowed"]
+    assert response.get("warnings", []) == want
+
+
+def test_warnings_stay_few_and_short():
+    response = answer("Flow", flow(*({"name": f"t{index}", "image": f"{index}-" + "i" * 400} for index in range(50))))
+    assert response["allowed"]
+    assert len(response["warnings"]) == MAX_SHOWN_WARNINGS
+    assert {len(text) for text in response["warnings"]} == {MAX_WARNING_CHARACTERS}
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), TimeoutError()], ids=["fails", "takes too long"])
+def test_a_run_passes_with_a_warning_when_the_search_for_its_flow(error):
+    async def lookup(_namespace: str, _name: str) -> None:
+        raise error
+
+    assert answer("FlowRun", {"flow": {"name": "orders"}}, lookup) == {
+        "uid": "705ab4f5",
+        "allowed": True,
+        "warnings": ["spec.flow.name: Flow orders could not be read just now, so nothing was checked against it"],
+    }
+
+
+def test_a_flaw_of_our_own_lets_the_object_pass_and_is_logged(caplog):
+    async def lookup(_namespace: str, _name: str) -> None:
+        raise ZeroDivisionError
+
+    response = answer("FlowRun", RUN, lookup)
+    assert response["allowed"]
+    assert response["warnings"] == ["Penstock could not check this object; it will be checked when it is used"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("body", [{}, {"request": {}}, {"request": {"uid": "1", "operation": "CREATE"}}], ids=str)
+def test_a_body_that_is_no_review_gets_an_answer(body):
+    reply = asyncio.run(Admission(look_up).validate_flow(body))
+    assert reply["response"]["allowed"] is True
