@@ -36,8 +36,8 @@ class FanOut:
             values: values of the roots, as for `Expression.evaluate`.
 
         Returns:
-            The items: those of the list, the numbers from 0 to count-1, or an object for each combination of the axes. The
-            axes come in the order of their names, for the API server keeps no other, and the last one changes fastest.
+            The items: those of the list, the numbers from 0 to count-1, or an object for each combination of the axes.
+            The axes come in the order of their names, for the API server keeps no other, and the last changes fastest.
 
         Raises:
             ExpressionError: a value is no list or number, or there are more items than MAX_ITEMS.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from penstock.api.flow import Param
@@ -20,7 +20,11 @@ _MATCHES: Final = compile_expression("item.text.matches(item.pattern)", Scope(fr
 
 
 def resolve_params(
-    params: Sequence[Param] | None, given: Mapping[str, Any] | None, *, path: str = "spec.params"
+    params: Sequence[Param] | None,
+    given: Mapping[str, Any] | None,
+    *,
+    path: str = "spec.params",
+    later: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the value of every param of a run.
 
@@ -31,6 +35,7 @@ def resolve_params(
         params: the Flow's declarations.
         given: the run's values by name.
         path: field path of `given`, for problems.
+        later: names of given values that are not what they will be; only these names are checked.
 
     Returns:
         The values by name, in the order of the declarations.
@@ -49,7 +54,8 @@ def resolve_params(
     for name, param in known.items():
         if name in given:
             values[name] = _normal(param, given[name])
-            problems += (Problem(f"{path}.{name}", message) for message in _check_value(param, values[name]))
+            if name not in later:
+                problems += (Problem(f"{path}.{name}", message) for message in _check_value(param, values[name]))
         elif param.is_required:
             kind = ARTICLES.get(param.type, f"a {param.type}")
             described = f" ({param.description})" if param.description else ""

@@ -100,7 +100,8 @@ class _Compiler:
         self._task_scope = Scope(TASK_ROOTS, params, shapes)
         self._item_scope = Scope(TASK_ROOTS | ITEM_ROOTS, params, shapes)
         # Flows repeat themselves: the same argument in a thousand tasks is compiled once.
-        self._texts: dict[tuple[bool, str], Template] = {}
+        self._texts: dict[tuple[bool, str], Template | ExpressionError] = {}
+        self._faulty_texts: set[str] = set()
         self._retries: dict[Retry | None, RetryPolicy] = {}
 
     def compile(self) -> Plan:
@@ -254,14 +255,21 @@ class _Compiler:
     def _text(self, text: str, task: Task, path: str) -> Template:
         """Compile a text of args or env."""
         is_item = task.for_each is not None
-        template = self._texts.get((is_item, text))
-        if template is None:
-            scope = self._item_scope if is_item else self._task_scope
-            compiled = self._try(lambda: compile_template(text, scope, kubelet=True), path)
-            template = compiled or Template((text,), for_kubelet=True)
-            self._texts[is_item, text] = template
-        self._refuse_self(template.tasks, task.name, path)
-        return template
+        compiled = self._texts.get((is_item, text))
+        if compiled is None:
+            try:
+                compiled = compile_template(text, self._item_scope if is_item else self._task_scope, kubelet=True)
+            except ExpressionError as error:
+                compiled = error
+            self._texts[is_item, text] = compiled
+        if isinstance(compiled, ExpressionError):
+            # Every task has the defaults' texts, but their problems are told once.
+            if path not in self._faulty_texts:
+                self._faulty_texts.add(path)
+                self._report(Problem(path, str(compiled)))
+            return Template((text,), for_kubelet=True)
+        self._refuse_self(compiled.tasks, task.name, path)
+        return compiled
 
     def _refuse_self(self, references: Iterable[TaskReference], name: str, path: str) -> None:
         if any(one.task == name for one in references):

@@ -248,50 +248,36 @@ class _Reader:
 
     def _optional_name(self, position: int) -> str | None:
         """Return the name in `.?name` or `[?"name"]`."""
-        if self._text(position) in (".", "[") and self._text(position + 1) == "?":
-            token = self._tokens[min(position + 2, len(self._tokens) - 1)]
-            return (
-                token.text
-                if token.kind is Kind.IDENTIFIER
-                else read_string(token)
-                if token.kind is Kind.STRING
-                else None
-            )
-        return None
+        if self._text(position) not in (".", "[") or self._text(position + 1) != "?":
+            return None
+        token = self._tokens[min(position + 2, len(self._tokens) - 1)]
+        return (
+            token.text if token.kind is Kind.IDENTIFIER else read_string(token) if token.kind is Kind.STRING else None
+        )
 
     def _check_task(self, path: Path, starts: list[int], first: Token, optional: str | None) -> None:
         tasks = self._scope.tasks
-        if not path.steps or not isinstance(path.steps[0], str):
-            raise Fault(
-                starts[0] if starts else first.start,
-                "tasks is no value of its own, and a task can't be chosen at run time: name one, as in tasks.NAME.outputs",
-            )
-        name = path.steps[0]
+        name, attribute, member, *_ = (*path.steps, optional, None, None, None)
+        if not path.steps or not isinstance(name, str):
+            message = "tasks is no value of its own, and names one task by its name: write tasks.NAME.outputs"
+            raise Fault(starts[0] if starts else first.start, message)
         if tasks is not None and name not in tasks:
             raise Fault(starts[0], f'there is no task "{name}"{suggest(name, tasks)}')
-        if len(path.steps) == 1 or path.steps[1] not in TASK_ATTRIBUTES:
-            written = path.steps[1] if len(path.steps) > 1 else optional
-            hint = (
-                f' no "{written}"{suggest(written, TASK_ATTRIBUTES)}'
-                if isinstance(written, str)
-                else " no value of its own"
+        if len(path.steps) == 1 or attribute not in TASK_ATTRIBUTES:
+            lack = (
+                f'"{attribute}"{suggest(attribute, TASK_ATTRIBUTES)}'
+                if isinstance(attribute, str)
+                else "value of its own"
             )
-            raise Fault(
-                starts[1] if len(path.steps) > 1 else starts[0],
-                f"a task has{hint}: write tasks.{name} followed by one of .{', .'.join(TASK_ATTRIBUTES)}",
+            message = f"a task has no {lack}: write tasks.{name} followed by one of .{', .'.join(TASK_ATTRIBUTES)}"
+            raise Fault(starts[:2][-1], message)
+        is_list = tasks is not None and tasks[name] is TaskShape.FAN_OUT
+        if is_list and attribute == "outputs" and isinstance(member, str):
+            message = (
+                f"the outputs of {name} are a list, for it has forEach: write tasks.{name}.outputs.map(o, o.{member})"
             )
-        member = path.steps[2] if len(path.steps) > 2 else optional  # noqa: PLR2004 - tasks.NAME.outputs.MEMBER
-        if (
-            path.steps[1] == "outputs"
-            and isinstance(member, str)
-            and tasks is not None
-            and tasks[name] is TaskShape.FAN_OUT
-        ):
-            raise Fault(
-                starts[-1],
-                f"the outputs of {name} are a list, for it has forEach: write tasks.{name}.outputs.map(o, o.{member})",
-            )
-        self._found.tasks.add(TaskReference(name, str(path.steps[1])))
+            raise Fault(starts[-1], message)
+        self._found.tasks.add(TaskReference(name, str(attribute)))
 
     def _check_params(self, path: Path, starts: list[int], first: Token, optional: str | None) -> None:
         params = self._scope.params

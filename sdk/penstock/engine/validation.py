@@ -1,0 +1,147 @@
+"""Whether a Flow, FlowRun or Schedule can work.
+
+The webhook, the operator and the command line all ask here, and so give the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from penstock.api.duration import duration_s
+from penstock.api.flow import FlowSpec
+from penstock.api.flowrun import FlowRunSpec
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.cron import Ticks
+from penstock.engine.expression import Scope
+from penstock.engine.params import resolve_params
+from penstock.engine.parsing import parse, parse_flow, parse_run, parse_schedule
+from penstock.engine.plan import compile_plan
+from penstock.engine.scope import TICK_ROOTS
+from penstock.engine.template import ValueTemplate, compile_value
+from penstock.errors import ExpressionError, InvalidSpecError, Problem
+
+__all__ = [
+    "check_flow",
+    "check_run",
+    "check_schedule",
+    "compile_tick_params",
+    "parse",
+    "parse_flow",
+    "parse_run",
+    "parse_schedule",
+]
+
+MAX_FLOW_BYTES: Final = 2**20
+MAX_FLOW_SPEC_BYTES: Final = 256 * 2**10
+"""Of an inline spec, for the run's status has to fit beside it."""
+
+
+def check_flow(spec: FlowSpec) -> list[Problem]:
+    """Find what is wrong with a Flow.
+
+    Args:
+        spec: its spec.
+
+    Returns:
+        The problems, in the order of the spec; none if it can work.
+    """
+    return [*_check_size(spec, MAX_FLOW_BYTES, "spec"), *_check_plan(spec)]
+
+
+def check_run(run: FlowRunSpec, flow: FlowSpec | None) -> list[Problem]:
+    """Find what is wrong with a FlowRun.
+
+    Args:
+        run: its spec.
+        flow: the Flow that it names, if that is known. What is wrong with that Flow is not the run's problem.
+
+    Returns:
+        The problems; none if it can start.
+    """
+    return list(_check_run(run, flow, path="spec", later=()))
+
+
+def check_schedule(spec: ScheduleSpec) -> list[Problem]:
+    """Find what is wrong with a Schedule.
+
+    Args:
+        spec: its spec.
+
+    Returns:
+        The problems; none if it can create runs. The Flow that it names is not looked at: it may come later.
+    """
+    problems: list[Problem] = []
+    try:
+        Ticks(spec.cron, spec.time_zone)
+    except InvalidSpecError as error:
+        problems += error.problems
+    path = "spec.runTemplate.spec"
+    later = []
+    try:
+        templates = compile_tick_params(spec.run_template.spec.params, path=f"{path}.params")
+        later = [name for name, template in templates.items() if not template.is_constant]
+    except InvalidSpecError as error:
+        problems += error.problems
+        later = list(spec.run_template.spec.params or ())
+    problems += _check_run(spec.run_template.spec, None, path=path, later=later)
+    return problems
+
+
+def compile_tick_params(
+    params: Mapping[str, Any] | None, *, path: str = "spec.runTemplate.spec.params"
+) -> dict[str, ValueTemplate]:
+    """Compile the params of a Schedule's runs, whose expressions have one root: `tick.time`, `tick.date`, ...
+
+    Args:
+        params: the values by name.
+        path: their field path, for problems.
+
+    Raises:
+        InvalidSpecError: an expression does not compile. Holds every problem.
+    """
+    scope = Scope(TICK_ROOTS)
+    templates: dict[str, ValueTemplate] = {}
+    problems: list[Problem] = []
+    for name, value in (params or {}).items():
+        try:
+            templates[name] = compile_value(value, scope)
+        except ExpressionError as error:
+            problems.append(Problem(f"{path}.{name}", str(error)))
+    if problems:
+        raise InvalidSpecError(problems)
+    return templates
+
+
+def _check_run(
+    run: FlowRunSpec, flow: FlowSpec | None, *, path: str, later: list[str] | tuple[()]
+) -> Iterator[Problem]:
+    if (run.flow is None) == (run.flow_spec is None):
+        found = "neither" if run.flow is None else "both"
+        yield Problem(path, f"give exactly one of flow and flowSpec; there is {found}")
+    if run.flow_spec is not None:
+        flow = run.flow_spec
+        yield from _check_size(flow, MAX_FLOW_SPEC_BYTES, f"{path}.flowSpec")
+        for problem in _check_plan(flow):
+            yield Problem(f"{path}.flowSpec{problem.path.removeprefix('spec')}", problem.message)
+    if flow is not None:
+        try:
+            resolve_params(flow.params, run.params, path=f"{path}.params", later=later)
+        except InvalidSpecError as error:
+            yield from error.problems
+    if run.timeout is not None and not duration_s(run.timeout):
+        yield Problem(f"{path}.timeout", f"{run.timeout} is no time at all: leave it out for no limit")
+
+
+def _check_plan(spec: FlowSpec) -> tuple[Problem, ...]:
+    try:
+        compile_plan(spec)
+    except InvalidSpecError as error:
+        return error.problems
+    return ()
+
+
+def _check_size(spec: FlowSpec, limit_bytes: int, path: str) -> Iterator[Problem]:
+    size_bytes = len(spec.model_dump_json(by_alias=True, exclude_unset=True).encode())
+    if size_bytes > limit_bytes:
+        yield Problem(path, f"is {size_bytes >> 10} KiB: at most {limit_bytes >> 10} KiB are allowed")
