@@ -46,3 +46,7 @@ def test_every_value_has_both_a_default_and_a_schema():
 @pytest.mark.parametrize("field", ["version", "appVersion"])
 def test_the_chart_has_the_version_of_the_package(field):
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())[field] == __version__
+
+
+def test_the_image_is_labelled_with_the_version_of_the_package():
+    assert f"ARG VERSION={__version__}\n" in (CHART.parents[1] / "Dockerfile").read_text()
