@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,6 +36,8 @@ REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 REFRESH_S = 60.0
 """How often the `kubernetes` package is asked whether credentials need renewal: its own token period."""
+LARGE_BODY_BYTES: Final = 2**20
+"""From here on aiohttp wants a file, which it sends in pieces."""
 RELOAD_PAUSE_S = 5.0
 """Credentials that are refused are loaded anew no more often than this."""
 
@@ -206,7 +209,7 @@ class ApiClient:
             async with self._session.request(
                 call.method,
                 URL(connection.server + call.target, encoded=True),
-                data=call.body,
+                data=call.body if len(call.body or b"") < LARGE_BODY_BYTES else io.BytesIO(call.body or b""),
                 headers={**connection.headers, **call.headers},
                 timeout=call.limits,
                 ssl=connection.ssl_context or True,

@@ -75,9 +75,13 @@ class HttpServers:
         Raises:
             ConfigurationError: an address can't be listened on, or the certificate can't be read.
         """
-        self.http_port = await self._listen(self._plain, self.http_port, None)
-        if self._certificate is not None:
-            self.webhook_port = await self._listen(self._hooks, self.webhook_port, self._certificate.load())
+        try:
+            self.http_port = await self._listen(self._plain, self.http_port, None)
+            if self._certificate is not None:
+                self.webhook_port = await self._listen(self._hooks, self.webhook_port, self._certificate.load())
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End: requests that are being answered get a few seconds."""

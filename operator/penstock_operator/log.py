@@ -40,8 +40,8 @@ class LogFormat(StrEnum):
         try:
             return cls(text.lower())
         except ValueError:
-            near = difflib.get_close_matches(text.lower(), list(cls), n=1)
-            hint = f"; did you mean {near[0].value!r}?" if near else ""
+            near = difflib.get_close_matches(text.lower(), [choice.value for choice in cls], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{text!r} is none of {', '.join(cls)}{hint}") from None
 
 

@@ -168,6 +168,11 @@ def test_the_reply_can_be_metadata_alone(connection, namespace, config_map):
     assert json.loads(reply.body)["kind"] == "PartialObjectMetadata"
 
 
+def test_a_body_of_more_than_a_megabyte_is_sent(connection, namespace):
+    big = {"metadata": {"name": "big"}, "binaryData": {"value": "A" * (2**20 + 2**18)}}
+    assert request(connection, "POST", CONFIGMAPS.path(namespace), body=body(big), accept=METADATA).status == 201
+
+
 def test_every_request_is_counted(connection, namespace):
     metrics = Metrics()
 
