@@ -1,4 +1,4 @@
-"""Test clusters for Penstock: `python3 -m tests.cluster up`, or `up()` from a fixture. See README.md beside this file."""
+"""Test clusters for Penstock: `python3 -m tests.cluster up`, or `up()` from a fixture; see README.md here."""
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster

@@ -1,6 +1,5 @@
 """The few calls that starting a cluster makes to its API server, without a client library."""
 
-import http
 import http.client
 import json
 import ssl
@@ -9,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class ApiServer:
     def is_ready(self) -> bool:
         """Whether /readyz says so."""
         try:
-            return self.call("GET", "/readyz") == "ok"
+            return bool(self.call("GET", "/readyz") == "ok")
         except (OSError, http.client.HTTPException):
             return False
 
@@ -74,12 +74,10 @@ def answers(url: str) -> bool:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(url, timeout=2) as answer:
-            return bool(answer.status == http.HTTPStatus.OK)
+            return bool(answer.status == HTTPStatus.OK)
     except (OSError, http.client.HTTPException):
         return False
 

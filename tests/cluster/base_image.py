@@ -3,11 +3,11 @@
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from tests.cluster.cache import cache_dir, locked
+from tests.cluster.command import Command, must_run
 from tests.cluster.debian import BUSYBOX, DEBOOTSTRAP, install
 from tests.cluster.errors import ClusterError
 from tests.cluster.image_archive import architecture, write_archive
@@ -66,12 +66,8 @@ def _make_base(archive: Path) -> None:
     with tempfile.TemporaryDirectory(dir=_large_folder()) as scratch:
         root = Path(scratch) / "root"
         # No mirror on the command line: debootstrap knows the machine's.
-        command = [DEBOOTSTRAP.path(), "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root]
-        log = cache_dir() / "images" / "debootstrap.log"
-        with log.open("w") as output:
-            done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise ClusterError(f"debootstrap failed; the end of {log}:\n{log.read_text()[-1500:]}")
+        command: Command = [DEBOOTSTRAP.path(), "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, root]
+        must_run(command)
         for leaving in LEAVINGS:
             _empty(root / leaving)
         write_archive(archive, root=root, tag=BASE_TAG, command=["/bin/sh"], environment=[PATH])

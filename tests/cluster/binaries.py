@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.cluster.cache import cache_dir, locked
+from tests.cluster.command import must_run
 from tests.cluster.errors import ClusterError
 from tests.cluster.go_module import MODULES, GoModule, module_of
 from tests.cluster.go_toolchain import go_command, go_environment
@@ -77,12 +78,7 @@ def _build(module: GoModule, names: list[str]) -> None:
 
 
 def _run_go(go: Path, module: GoModule, arguments: list[str]) -> str:
-    done = subprocess.run(
-        [go, *arguments], cwd=module.folder, env=go_environment(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ClusterError(f"go {arguments[0]} failed for module {module.name!r}:\n{_tail(done.stderr.splitlines())}")
-    return done.stdout
+    return must_run([go, *arguments], cwd=module.folder, environment=go_environment())
 
 
 def _compile(go: Path, module: GoModule, arguments: list[str], total: int) -> None:

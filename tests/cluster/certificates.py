@@ -1,12 +1,11 @@
 """A certificate authority of a cluster's own and what it signs, made with the `openssl` command."""
 
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.errors import ClusterError
+from tests.cluster.command import must_run
+from tests.cluster.debian import OPENSSL
 
 VALID_DAYS = 365
 
@@ -66,9 +65,4 @@ def create_key(path: Path) -> None:
 
 
 def _openssl(arguments: Sequence[str]) -> None:
-    command = shutil.which("openssl")
-    if not command:
-        raise ClusterError("the command openssl is missing, it makes the cluster's certificates: install package openssl")
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"openssl {arguments[0]} failed:\n{done.stderr.strip()}")
+    must_run([OPENSSL.path(), *arguments])

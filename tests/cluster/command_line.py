@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster import base_image, binaries, debian, lifecycle
 from tests.cluster.errors import ClusterError
 from tests.cluster.go_module import MODULES
-from tests.cluster.image import build_image
+from tests.cluster.image import archived, build_image
 from tests.cluster.kinds import KINDS
 from tests.cluster.progress import say
 
@@ -117,8 +117,8 @@ def _path(_options: argparse.Namespace) -> None:
 
 
 def _base_image(_options: argparse.Namespace) -> None:
-    base_image.base_archive()
-    print(base_image.BASE_TAG)
+    with archived(base_image.BASE_TAG):
+        print(base_image.BASE_TAG)
 
 
 def _image(options: argparse.Namespace) -> None:

@@ -47,7 +47,8 @@ class Component:
         if process is None:
             return Health(self.name, is_well=False, detail="was not started")
         if not process.is_alive:
-            return Health(self.name, is_well=False, detail=f"process {process.pid} ended, see {processes.log(self.name)}")
+            detail = f"process {process.pid} ended, see {processes.log(self.name)}"
+            return Health(self.name, is_well=False, detail=detail)
         if not self.is_ready():
             return Health(self.name, is_well=False, detail=f"pid {process.pid} runs but is not ready")
         return Health(self.name, is_well=True, detail=f"pid {process.pid}")
@@ -66,7 +67,6 @@ def wait_ready(components: Iterable[Component], processes: Processes, timeout_s:
     """
     deadline_s = time.monotonic() + timeout_s
     for component in components:
-
         _wait_ready(component, processes, timeout_s=max(deadline_s - time.monotonic(), 1))
 
 

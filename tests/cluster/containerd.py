@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cluster.base_image import PAUSE_TAG
+from tests.cluster.command import run
 from tests.cluster.component import Component
 from tests.cluster.debian import CNI_BRIDGE, CONTAINERD
 from tests.cluster.errors import ClusterError
@@ -24,7 +25,7 @@ def check_path_length(state_dir: Path) -> None:
     # The longest is the kubelet's, below its own folder.
     longest = state_dir / "kubelet" / "pod-resources" / "kubelet.sock.0123456789"
     if len(str(longest)) > LONGEST_SOCKET_PATH:
-        raise ClusterError(f"the path {state_dir} is too long for Unix sockets in it: set PENSTOCK_CACHE to a shorter one")
+        raise ClusterError(f"{state_dir} is too long a path for Unix sockets: set PENSTOCK_CACHE to a shorter one")
 
 
 def write_config(plan: Plan) -> None:
@@ -59,10 +60,8 @@ def remove_containers(state_dir: Path) -> None:
 
 def _ctr(state_dir: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     # ctr comes with containerd, always beside it.
-    command = [CONTAINERD.path().with_name("ctr"), "--address", socket_path(state_dir), "--namespace", NAMESPACE]
-    return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
-    )
+    options = [f"--address={socket_path(state_dir)}", f"--namespace={NAMESPACE}"]
+    return run([CONTAINERD.path().with_name("ctr"), *options, *arguments], timeout_s=COMMAND_TIMEOUT_S)
 
 
 def _answers(state_dir: Path) -> bool:

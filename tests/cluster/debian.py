@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.cache import cache_dir, locked
+from tests.cluster.command import must_run
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Stopwatch, say
 
@@ -108,7 +108,7 @@ def prometheus() -> Path:
             _apt(["update"])
         _apt(["download", "prometheus"], folder=folder)
         archive = next(folder.glob("*.deb"))
-        subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
+        must_run(["dpkg-deb", "--extract", archive, folder])
         archive.unlink()
         return program
 
@@ -117,14 +117,12 @@ def _apt(arguments: Sequence[str], folder: Path | None = None) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # A download must be readable for apt's own user, or it warns; as root it may as well stay root.
     command = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=120", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"apt-get {' '.join(arguments)} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+    must_run(command, cwd=folder, environment=environment)
 
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Keep packages from starting services, as Debian's policy-rc.d decides; unless the machine has a policy already."""
+    """Keep packages from starting services as Debian's policy-rc.d decides, unless the machine has a policy already."""
     if POLICY.exists():
         yield
         return

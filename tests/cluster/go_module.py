@@ -48,8 +48,9 @@ class GoModule:
 
     @property
     def build_flags(self) -> list[str]:
-        variables = " ".join(f"-X {name}={value.format(version=self.version)}" for name, value in self.variables.items())
-        return ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", f"-s -w {variables}".rstrip()]
+        linked = ["-s", "-w"]
+        linked += [f"-X {name}={value.format(version=self.version)}" for name, value in self.variables.items()]
+        return ["-mod=readonly", "-buildvcs=false", "-trimpath", f"-ldflags={' '.join(linked)}"]
 
     @cached_property
     def key(self) -> str:

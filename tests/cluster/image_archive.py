@@ -7,11 +7,12 @@ import hashlib
 import io
 import json
 import platform
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.cluster.command import must_run
 
 # So that the same content makes the same image.
 EPOCH = "1970-01-01T00:00:00Z"
@@ -24,7 +25,9 @@ def architecture() -> str:
     return ARCHITECTURES.get(machine, machine)
 
 
-def write_archive(archive: Path, *, root: Path, tag: str, command: Sequence[str], environment: Sequence[str] = ()) -> None:
+def write_archive(
+    archive: Path, *, root: Path, tag: str, command: Sequence[str], environment: Sequence[str] = ()
+) -> None:
     """Write an image whose file system is that folder.
 
     Args:
@@ -38,7 +41,7 @@ def write_archive(archive: Path, *, root: Path, tag: str, command: Sequence[str]
     with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
         layer = Path(scratch) / "layer.tar"
         what = ["--numeric-owner", "--sort=name", "--exclude=./dev/*", f"--directory={root}", "."]
-        subprocess.run(["tar", "--create", f"--file={layer}", *what], check=True)
+        must_run(["tar", "--create", f"--file={layer}", *what])
         with layer.open("rb") as content:
             layer_digest = hashlib.file_digest(content, "sha256").hexdigest()
         config = {

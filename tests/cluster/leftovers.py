@@ -57,7 +57,7 @@ def _pod_cgroups() -> list[Path]:
 
 
 def _pod_processes() -> set[int]:
-    pids = set()
+    pids: set[int] = set()
     for top in _pod_cgroups():
         for file in top.rglob("cgroup.procs"):
             with suppress(OSError):

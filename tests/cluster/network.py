@@ -2,12 +2,11 @@
 
 import json
 import shlex
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.cluster.command import must_run, run
 from tests.cluster.debian import IP, IPTABLES
-from tests.cluster.errors import ClusterError
 from tests.cluster.plan import Plan
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -22,8 +21,7 @@ def used_networks() -> list[str]:
         return []
     found = []
     for arguments in (["-json", "-4", "route", "show", "table", "all"], ["-json", "-4", "address"]):
-        said = subprocess.run([ip, *arguments], capture_output=True, text=True, check=False).stdout
-        rows = json.loads(said or "[]")
+        rows = json.loads(run([ip, *arguments]).stdout or "[]")
         found += [row["dst"] for row in rows if row.get("dst") not in {None, "default"}]
         for row in rows:
             found += [f"{address['local']}/{address['prefixlen']}" for address in row.get("addr_info", [])]
@@ -53,27 +51,27 @@ def remove_interfaces(plan: Plan) -> None:
     """Undo `add_interfaces`, however far it came, and the bridge that the CNI plugin made."""
     for table, chain, rule in _rules(plan):
         # Once for each time that it is there: an `up` that was interrupted may have left one.
-        while _run([IPTABLES.path(), "--wait", "--table", table, "--delete", chain, *rule]).returncode == 0:
+        while run([IPTABLES.path(), "--wait", "--table", table, "--delete", chain, *rule]).returncode == 0:
             pass
     for bridge in (plan.pod_bridge, plan.node_bridge):
-        _run([IP.path(), "link", "delete", bridge])
+        run([IP.path(), "link", "delete", bridge])
     before = plan.state_dir / FORWARDING_BEFORE
     if before.exists():
         FORWARDING.write_text(before.read_text())
 
 
 def remove_kubernetes_chains() -> None:
-    """Remove every chain that kubelet and kube-proxy share and neither takes away; for a machine without another node."""
+    """Remove what chains kubelet and kube-proxy leave to each other; for a machine without another node."""
     for table in ("mangle", "nat", "filter"):
-        saved = _run([IPTABLES.path().with_name("iptables-save"), "--table", table]).stdout.splitlines()
+        saved = run([IPTABLES.path().with_name("iptables-save"), "--table", table]).stdout.splitlines()
         chains = [line[1:].split()[0] for line in saved if line.startswith(":KUBE-")]
         for line in saved:
             words = shlex.split(line)
             if words[:1] == ["-A"] and words[1] not in chains and words[-1] in chains:
-                _run([IPTABLES.path(), "--wait", "--table", table, "--delete", *words[1:]])
+                run([IPTABLES.path(), "--wait", "--table", table, "--delete", *words[1:]])
         for action in ("--flush", "--delete-chain"):
             for chain in chains:
-                _run([IPTABLES.path(), "--wait", "--table", table, action, chain])
+                run([IPTABLES.path(), "--wait", "--table", table, action, chain])
 
 
 def _rules(plan: Plan) -> list[tuple[str, str, list[str]]]:
@@ -92,18 +90,8 @@ def _rules(plan: Plan) -> list[tuple[str, str, list[str]]]:
 
 
 def _ip(arguments: Sequence[str]) -> None:
-    _must([IP.path(), *arguments])
+    must_run([IP.path(), *arguments])
 
 
 def _iptables(arguments: Sequence[str]) -> None:
-    _must([IPTABLES.path(), "--wait", *arguments])
-
-
-def _must(command: Sequence[str | Path]) -> None:
-    done = _run(command)
-    if done.returncode:
-        raise ClusterError(f"{shlex.join(map(str, command))} failed: {done.stderr.strip()}")
-
-
-def _run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    must_run([IPTABLES.path(), "--wait", *arguments])

@@ -1,11 +1,11 @@
 """The one real node of a `bare` cluster: kubelet and kube-proxy."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.binaries import binary
+from tests.cluster.command import run
 from tests.cluster.component import Component
 from tests.cluster.containerd import socket_path
 from tests.cluster.control_plane import kubeconfig_of, node_name
@@ -45,7 +45,7 @@ def proxy(plan: Plan) -> Component:
 
 def clean_up_proxy() -> None:
     """Take the rules of kube-proxy out of the machine's tables."""
-    subprocess.run([binary("kube-proxy"), "--cleanup"], capture_output=True, check=False, timeout=CLEANUP_TIMEOUT_S)
+    run([binary("kube-proxy"), "--cleanup"], timeout_s=CLEANUP_TIMEOUT_S)
 
 
 def _kubelet_file(plan: Plan) -> Path:

@@ -1,15 +1,16 @@
 """How this machine reaches Python's package index, lent to an image build and never left in the image.
 
-A machine may sit behind a proxy that signs with an authority of its own, and may use another index: both are settings of
-the machine, so they are mounted, read-only, for the build alone.
+A machine may sit behind a proxy that signs with an authority of its own, and may use another index: both are settings
+of the machine, so they are mounted, read-only, for the build alone.
 """
 
 import configparser
 import os
 import ssl
-import subprocess
 import sys
 from pathlib import Path
+
+from tests.cluster.command import run
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 # Of pip's settings, those that say where packages come from; folders of this machine are not there during the build.
@@ -51,10 +52,7 @@ def _bundle() -> Path | None:
 
 
 def _write_pip_config(file: Path, *, has_bundle: bool) -> None:
-    listing = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
-    settings = pip_settings(listing)
+    settings = pip_settings(run([sys.executable, "-m", "pip", "config", "list"]).stdout)
     if has_bundle:
         settings["cert"] = BUNDLE
     config = configparser.RawConfigParser()

@@ -109,6 +109,17 @@ class Plan:
         file.write_text(json.dumps(fields, indent=1))
 
     @classmethod
+    def must_load(cls, state_dir: Path) -> "Plan":
+        """The plan of a state folder.
+
+        Raises:
+            ClusterError: it has none.
+        """
+        if plan := cls.load(state_dir):
+            return plan
+        raise ClusterError(f"{state_dir} holds no cluster that can be read: run `down --name {state_dir.name}`")
+
+    @classmethod
     def load(cls, state_dir: Path) -> "Plan | None":
         """The plan of a state folder; None when it has none that can be read."""
         try:

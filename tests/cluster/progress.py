@@ -1,4 +1,4 @@
-"""What a person sees while a cluster is made: plain lines on standard error, so that standard output stays for results."""
+"""What a person sees while a cluster is made: lines on standard error, so that standard output is for results."""
 
 import sys
 import time

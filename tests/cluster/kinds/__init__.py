@@ -6,7 +6,7 @@ from typing import Protocol
 from tests.cluster.component import Health
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
-from tests.cluster.kinds import bare, fake
+from tests.cluster.kinds import bare, existing, fake, kind
 from tests.cluster.progress import say
 
 __all__ = ["KINDS", "Kind", "choose"]
@@ -34,18 +34,18 @@ class Kind(Protocol):
         """Make an image of this machine known to its nodes."""
 
 
-KINDS: dict[str, Kind] = {"bare": bare, "fake": fake}
+KINDS: dict[str, Kind] = {"existing": existing, "kind": kind, "bare": bare, "fake": fake}
 # From the best to what works nearly everywhere. Not `existing`: nobody's cluster becomes a test's by accident.
-AUTOMATIC = ("bare", "fake")
+AUTOMATIC = ("kind", "bare", "fake")
 
 
-def choose(kind: str) -> str:
+def choose(wanted: str) -> str:
     """The kind to start; `auto` takes the best that can work here and says why.
 
     Raises:
         ClusterError: the kind that was asked for can't work here.
     """
-    if kind == "auto":
+    if wanted == "auto":
         for candidate in AUTOMATIC:
             refusal = KINDS[candidate].refusal()
             if refusal is None:
@@ -53,8 +53,8 @@ def choose(kind: str) -> str:
                 return candidate
             say(f"auto: not {candidate!r}: {refusal}")
         raise ClusterError("no kind of cluster can work here")
-    if kind not in KINDS:
-        raise ClusterError(f"there is no kind {kind!r}: choose auto, {', '.join(KINDS)}")
-    if refusal := KINDS[kind].refusal():
-        raise ClusterError(f"a cluster of kind {kind!r} can't work here: {refusal}")
-    return kind
+    if wanted not in KINDS:
+        raise ClusterError(f"there is no kind {wanted!r}: choose auto, {', '.join(KINDS)}")
+    if refusal := KINDS[wanted].refusal():
+        raise ClusterError(f"a cluster of kind {wanted!r} can't work here: {refusal}")
+    return wanted

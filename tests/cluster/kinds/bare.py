@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.cluster import base_image, binaries, containerd, debian, leftovers, network, node
 from tests.cluster.cache import locked
-from tests.cluster.component import Component, Health, start as start_component, wait_ready
+from tests.cluster.component import Component, Health, wait_ready
+from tests.cluster.component import start as start_component
 from tests.cluster.control_plane import api_server, components, prepare, start_control_plane
-from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
 from tests.cluster.image import archived
 from tests.cluster.nodes import node_health, wait_nodes_ready
@@ -50,7 +50,7 @@ def refusal() -> str | None:
     return _occupied()
 
 
-def start(*, name: str, state_dir: Path, nodes: int) -> None:  # noqa: ARG001 -- there is always one node
+def start(*, name: str, state_dir: Path, nodes: int) -> None:
     """Start control plane, containerd, kubelet and kube-proxy, and load the base image."""
     containerd.check_path_length(state_dir)
     debian.install(PROGRAMS)
@@ -102,7 +102,7 @@ def stop(state_dir: Path) -> None:
 
 def health(state_dir: Path) -> list[Health]:
     """Of each process and of the node."""
-    plan = _plan(state_dir)
+    plan = Plan.must_load(state_dir)
     processes = Processes(state_dir)
     parts = [component.health(processes) for component in _components(plan)]
     return [*parts, *node_health(api_server(plan))]
@@ -110,15 +110,7 @@ def health(state_dir: Path) -> list[Health]:
 
 def cluster(state_dir: Path) -> Cluster:
     """How to use it."""
-    plan = _plan(state_dir)
-    return Cluster(
-        name=plan.name,
-        kind=plan.kind,
-        kubeconfig=plan.kubeconfig,
-        bin_dir=binaries.build(BINARIES),
-        state_dir=plan.state_dir,
-        server=plan.server,
-    )
+    return Cluster.of_plan(Plan.must_load(state_dir), bin_dir=binaries.build(BINARIES))
 
 
 def load_image(state_dir: Path, image: str) -> None:
@@ -130,12 +122,6 @@ def load_image(state_dir: Path, image: str) -> None:
 
 def _components(plan: Plan) -> list[Component]:
     return [*components(plan), containerd.component(plan), node.kubelet(plan), node.proxy(plan)]
-
-
-def _plan(state_dir: Path) -> Plan:
-    if plan := Plan.load(state_dir):
-        return plan
-    raise ClusterError(f"{state_dir} holds no cluster that can be read: run `down --name {state_dir.name}`")
 
 
 def _claimed_by() -> Path | None:
@@ -155,7 +141,7 @@ def _occupied() -> str | None:
     if claimed_by:
         return None  # its processes are gone: it is cleaned up after on the way
     for program, pid in _running(NODE_PROGRAMS):
-        return f"{program} runs here already (pid {pid}), and a machine can be one node only: use --kind existing or fake"
+        return f"{program} (pid {pid}) runs here, and a machine can be one node only: use --kind existing or fake"
     return None
 
 

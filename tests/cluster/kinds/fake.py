@@ -9,7 +9,8 @@ from urllib.error import HTTPError
 
 from tests.cluster import binaries, network
 from tests.cluster.cache import locked
-from tests.cluster.component import Component, Health, start as start_component, wait_ready
+from tests.cluster.component import Component, Health, wait_ready
+from tests.cluster.component import start as start_component
 from tests.cluster.control_plane import api_server, components, kubeconfig_of, prepare, start_control_plane
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
@@ -55,7 +56,7 @@ def stop(state_dir: Path) -> None:
 
 def health(state_dir: Path) -> list[Health]:
     """Of each process and node."""
-    plan = _plan(state_dir)
+    plan = Plan.must_load(state_dir)
     processes = Processes(state_dir)
     parts = [component.health(processes) for component in [*components(plan), _kwok(plan)]]
     return [*parts, *node_health(api_server(plan))]
@@ -63,26 +64,12 @@ def health(state_dir: Path) -> list[Health]:
 
 def cluster(state_dir: Path) -> Cluster:
     """How to use it."""
-    plan = _plan(state_dir)
-    return Cluster(
-        name=plan.name,
-        kind=plan.kind,
-        kubeconfig=plan.kubeconfig,
-        bin_dir=binaries.build(BINARIES),
-        state_dir=plan.state_dir,
-        server=plan.server,
-    )
+    return Cluster.of_plan(Plan.must_load(state_dir), bin_dir=binaries.build(BINARIES))
 
 
 def load_image(state_dir: Path, image: str) -> None:
     """Nothing to do."""
     say(f"{image}: the nodes of {state_dir.name!r} are fake and run no image, so there is nothing to load")
-
-
-def _plan(state_dir: Path) -> Plan:
-    if plan := Plan.load(state_dir):
-        return plan
-    raise ClusterError(f"{state_dir} holds no cluster that can be read: run `down --name {state_dir.name}`")
 
 
 def _kwok(plan: Plan) -> Component:
