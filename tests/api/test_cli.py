@@ -1,0 +1,295 @@
+"""The command line as a process of its own, against a real API server; the tests write the statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client as kubernetes_client
+
+from penstock_operator.connection import Connection
+from tests.api.faults import FaultProxy, Seen
+from tests.api.waiting import DEADLINE_S
+
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
+
+FLOW = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "Flow",
+    "metadata": {"name": "orders"},
+    "spec": {
+        "params": [{"name": "day"}, {"name": "count", "type": "integer", "default": 1}],
+        "tasks": [{"name": "load", "image": "x", "command": ["x"]}, {"name": "report", "image": "x", "command": ["x"]}],
+    },
+}
+
+
+class Objects:
+    """Flows and FlowRuns of the test's namespace."""
+
+    def __init__(self, api: kubernetes_client.ApiClient, namespace: str) -> None:
+        self._custom: Any = kubernetes_client.CustomObjectsApi(api)
+        self._place = ("penstock.dev", "v1alpha1", namespace)
+
+    def create(self, body: dict[str, Any]) -> None:
+        self._custom.create_namespaced_custom_object(*self._place, f"{body['kind'].lower()}s", body)
+
+    def create_run(self, name: str) -> None:
+        spec = {"flow": {"name": "orders"}}
+        self.create({"apiVersion": FLOW["apiVersion"], "kind": "FlowRun", "metadata": {"name": name}, "spec": spec})
+
+    def runs(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self._custom.list_namespaced_custom_object(*self._place, "flowruns")["items"]
+        return items
+
+    def delete_run(self, name: str) -> None:
+        self._custom.delete_namespaced_custom_object(*self._place, "flowruns", name)
+
+    def set_status(self, run: str, state: str, *tasks: dict[str, Any], is_finished: bool = False) -> None:
+        finished = {
+            "type": "Finished",
+            "status": str(is_finished),
+            "reason": state,
+            "message": "",
+            "lastTransitionTime": "2026-11-22T12:00:00Z",
+        }
+        body = {"status": {"state": state, "tasks": list(tasks), "conditions": [finished]}}
+        self._custom.patch_namespaced_custom_object_status(*self._place, "flowruns", run, body)
+
+
+class Typed:
+    """A command that runs."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.lines: list[str] = []
+
+    @classmethod
+    async def start(cls, *words: str, kubeconfig: Path, namespace: str) -> Typed:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "penstock.cli.main", *words, "--kubeconfig", str(kubeconfig), "-n", namespace),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        return cls(process)
+
+    async def line(self, expected: str) -> str:
+        """Read up to the line that has this in it."""
+        assert self._process.stdout is not None
+        while True:
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    raw = await self._process.stdout.readline()
+            except TimeoutError:
+                raise AssertionError(f"no line with {expected!r} in {DEADLINE_S:g} s; so far: {self.lines}") from None
+            assert raw, f"it ended without a line with {expected!r}: {self.lines}"
+            self.lines.append(raw.decode().rstrip())
+            if expected in self.lines[-1]:
+                return self.lines[-1]
+
+    async def end(self) -> int:
+        """Read the rest; the exit code."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            self.lines += (await self._process.stdout.read()).decode().splitlines()
+            return await self._process.wait()
+
+
+@pytest.fixture
+def objects(api, namespace):
+    objects = Objects(api, namespace)
+    objects.create(FLOW)
+    return objects
+
+
+@pytest.fixture
+def typed(kubeconfig, namespace) -> Callable[..., Coroutine[Any, Any, Typed]]:
+    def start(*words: str, kubeconfig: Path = kubeconfig) -> Coroutine[Any, Any, Typed]:
+        return Typed.start(*words, kubeconfig=kubeconfig, namespace=namespace)
+
+    return start
+
+
+def once(typed, *words: str) -> tuple[int, list[str]]:
+    """Run a command to its end: exit code and lines."""
+
+    async def scenario() -> tuple[int, list[str]]:
+        command = await typed(*words)
+        return await command.end(), command.lines
+
+    return asyncio.run(scenario())
+
+
+def is_watch_of_runs(seen: Seen) -> bool:
+    return seen.is_watch and seen.path.endswith("/flowruns")
+
+
+def test_run_creates_a_run_with_values_of_the_declared_types(objects, typed):
+    exit_code, lines = once(typed, "run", "orders", "-p", "day=2026-11-22", "-p", "count=3")
+    (run,) = objects.runs()
+    assert exit_code == 0
+    assert lines == [f"flowrun.penstock.dev/{run['metadata']['name']} created"]
+    assert run["metadata"]["name"].startswith("orders-")
+    assert run["spec"] == {"flow": {"name": "orders"}, "params": {"day": "2026-11-22", "count": 3}}
+
+
+def test_run_takes_the_name_that_it_is_given(objects, typed):
+    assert once(typed, "run", "orders", "-p", "day=x", "--name", "mine") == (0, ["flowrun.penstock.dev/mine created"])
+    exit_code, (message,) = once(typed, "run", "orders", "-p", "day=x", "--name", "mine")
+    assert exit_code == 1
+    assert "already exists" in message
+
+
+def test_run_of_a_misspelt_flow_names_the_nearest(objects, typed):
+    exit_code, (message,) = once(typed, "run", "oders")
+    assert exit_code == 1
+    assert "no Flow oders" in message
+    assert 'did you mean "orders"' in message
+    assert objects.runs() == []
+
+
+def test_watch_prints_one_line_for_each_change_and_succeeds_with_the_run(objects, typed):
+    async def scenario() -> None:
+        objects.create_run("r")
+        command = await typed("watch", "r")
+        await command.line("waits for the operator")
+        objects.set_status("r", "Running", {"name": "load", "state": "Running", "attempt": 1})
+        await command.line("load  Running")
+        objects.set_status(
+            "r",
+            "Running",
+            {"name": "load", "state": "Completed", "attempt": 1},
+            {"name": "report", "state": "Retrying", "attempt": 1, "reason": "ExitCode", "message": "one\ntwo\n"},
+        )
+        await command.line("report  Retrying   ExitCode: two")
+        objects.set_status("r", "Completed", {"name": "load", "state": "Completed"}, is_finished=True)
+        assert await command.end() == 0
+        assert command.lines[-1] == "FlowRun r Completed"
+
+    asyncio.run(scenario())
+
+
+def test_watch_fails_with_the_run_and_says_which_task_did_it(objects, typed, namespace):
+    objects.create_run("r")
+    objects.set_status(
+        "r", "Failed", {"name": "load", "state": "Failed", "reason": "ExitCode", "message": "no"}, is_finished=True
+    )
+    exit_code, lines = once(typed, "watch", "r")
+    assert exit_code == 1
+    assert lines[-3:] == [
+        "  load Failed ExitCode: no",
+        f"  more: penstock logs r -n {namespace} --task load",
+        "FlowRun r Failed",
+    ]
+
+
+def test_wait_prints_only_how_it_ended(objects, typed):
+    async def scenario() -> None:
+        command = await typed("run", "orders", "-p", "day=x", "--name", "r", "--wait")
+        await command.line("created")
+        objects.set_status("r", "Running", {"name": "load", "state": "Running"})
+        objects.set_status("r", "Completed", {"name": "load", "state": "Completed"}, is_finished=True)
+        assert await command.end() == 0
+        assert command.lines == ["flowrun.penstock.dev/r created", "FlowRun r Completed"]
+
+    asyncio.run(scenario())
+
+
+def test_watch_ends_when_the_run_is_deleted(objects, typed):
+    async def scenario() -> None:
+        objects.create_run("r")
+        command = await typed("watch", "r")
+        await command.line("waits for the operator")
+        objects.delete_run("r")
+        assert await command.end() == 1
+        assert command.lines[-1] == "penstock: FlowRun r was deleted"
+
+    asyncio.run(scenario())
+
+
+def test_logs_of_a_run_without_pods_says_so(objects, typed):
+    objects.create_run("r")
+    exit_code, (message,) = once(typed, "logs", "r")
+    assert exit_code == 1
+    assert "none has started" in message
+
+
+class TestABrokenConnection:
+    """Watching through a proxy that breaks."""
+
+    @pytest.fixture
+    def through(self, kubeconfig: Path, tmp_path: Path) -> Callable[[FaultProxy], Path]:
+        def write(proxy: FaultProxy) -> Path:
+            content = yaml.safe_load(kubeconfig.read_text())
+            for each in content["clusters"]:
+                each["cluster"] = {"server": proxy.connection.server}
+            file = tmp_path / "kubeconfig"
+            file.write_text(yaml.safe_dump(content))
+            return file
+
+        return write
+
+    def test_a_watch_that_is_cut_goes_on(self, objects, typed, through, connection: Connection):
+        async def scenario() -> None:
+            objects.create_run("r")
+            async with FaultProxy(connection) as proxy:
+                command = await typed("watch", "r", kubeconfig=through(proxy))
+                await command.line("waits for the operator")
+                await proxy.wait_for_streams(1)
+                proxy.cut_streams()
+                await proxy.wait_for_requests(is_watch_of_runs, 2)
+                objects.set_status("r", "Running", {"name": "load", "state": "Running"})
+                await command.line("load  Running")
+                objects.set_status("r", "Completed", is_finished=True)
+                assert await command.end() == 0
+
+        asyncio.run(scenario())
+
+    def test_a_watch_that_expired_lists_anew(self, objects, typed, through, connection: Connection):
+        gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+
+        async def scenario() -> None:
+            objects.create_run("r")
+            async with FaultProxy(connection) as proxy:
+                proxy.fail(is_watch_of_runs, times=1, first_line=gone)
+                command = await typed("watch", "r", kubeconfig=through(proxy))
+                await proxy.wait_for_streams(1)
+                objects.set_status("r", "Completed", is_finished=True)
+                assert await command.end() == 0
+
+        asyncio.run(scenario())
+
+    def test_a_run_deleted_while_the_watch_had_expired_is_noticed(self, objects, typed, through, connection):
+        gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+
+        async def scenario() -> None:
+            objects.create_run("r")
+            async with FaultProxy(connection) as proxy:
+                command = await typed("watch", "r", kubeconfig=through(proxy))
+                await proxy.wait_for_streams(1)
+                hold = proxy.fail(is_watch_of_runs, cut=True)
+                proxy.cut_streams()
+                await proxy.wait_for_requests(is_watch_of_runs, 2)
+                objects.delete_run("r")
+                proxy.fail(is_watch_of_runs, times=1, first_line=gone)
+                proxy.faults.remove(hold)
+                assert await command.end() == 1
+                assert command.lines[-1] == "penstock: FlowRun r was deleted"
+
+        asyncio.run(scenario())
+
+    def test_credentials_that_are_refused_end_the_command(self, typed, through, connection: Connection):
+        async def scenario() -> None:
+            async with FaultProxy(connection) as proxy:
+                proxy.fail(lambda _: True, status=401, reason="Unauthorized")
+                command = await typed("watch", "r", kubeconfig=through(proxy))
+                assert await command.end() == 1
+                assert command.lines == ["penstock: the API server does not accept the credentials of the kubeconfig"]
+
+        asyncio.run(scenario())
