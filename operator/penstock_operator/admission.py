@@ -76,22 +76,24 @@ class Admission:
 
     async def _check_flow(self, request: Review) -> Findings:
         spec = parse_flow(request["object"])
-        return Findings(check_flow(spec), tuple(_image_warnings(spec, "spec")))
+        # In a thread, here and below: to compile thousands of tasks takes a second, and the engine shares the loop.
+        problems = await asyncio.to_thread(check_flow, spec)
+        return Findings(problems, tuple(_image_warnings(spec, "spec")))
 
     async def _check_flowrun(self, request: Review) -> Findings:
         spec = parse_run(request["object"])
         if request["operation"] == "UPDATE":
             # It keeps the revision that it began with: the Flow as it is now is none of its business.
-            return Findings(check_run(spec, None))
+            return Findings(await asyncio.to_thread(check_run, spec, None))
         flow, warnings = await self._referred_flow(request, spec, "spec", "the run waits for it")
-        return Findings(check_run(spec, flow), warnings)
+        return Findings(await asyncio.to_thread(check_run, spec, flow), warnings)
 
     async def _check_schedule(self, request: Review) -> Findings:
         spec = parse_schedule(request["object"])
         path = "spec.runTemplate.spec"
         # Params of a template hold expressions over the tick, so they are checked when there is a tick.
         _, warnings = await self._referred_flow(request, spec.run_template.spec, path, "its runs will wait for it")
-        return Findings(check_schedule(spec), warnings)
+        return Findings(await asyncio.to_thread(check_schedule, spec), warnings)
 
     async def _referred_flow(
         self, request: Review, run: FlowRunSpec, path: str, consequence: str
