@@ -1,8 +1,11 @@
 {{/* Everything that the operator may do in the namespaces that it works in: exactly the verbs that it uses. */}}
 {{- define "penstock.rules" -}}
 - apiGroups: [penstock.dev]
-  resources: [flows, flowruns, schedules]
+  resources: [flows, flowruns]
   verbs: [get, list, watch]
+- apiGroups: [penstock.dev]
+  resources: [schedules]
+  verbs: [list, watch]
 - apiGroups: [penstock.dev]
   resources: [flows/status, flowruns/status, schedules/status]
   verbs: [patch]
@@ -15,9 +18,9 @@
 - apiGroups: [""]
   resources: [configmaps]  # revisions of Flows
   verbs: [get, list, create, delete]
-- apiGroups: [""]
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
 
 {{/* What it may do beside that, in the release's namespace alone: agree on a leader. */}}
