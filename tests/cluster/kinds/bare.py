@@ -81,22 +81,26 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:
 def stop(state_dir: Path) -> None:
     """End every process and container, and give the machine back its network, mounts and cgroups."""
     processes = Processes(state_dir)
+    # What has the same name for every cluster is only touched by the one that has the machine.
+    has_machine = _claimed_by() == state_dir
     # First those that would start something again.
     for name in ("kubelet", "kube-proxy"):
         processes.stop(name)
     if processes.is_alive("containerd"):
         containerd.remove_containers(state_dir)
-    leftovers.kill_pod_processes()
+    if has_machine:
+        leftovers.kill_pod_processes()
     for name in reversed(processes.names()):
         processes.stop(name)
     processes.stop_strays()
     leftovers.unmount_below(state_dir)
-    leftovers.remove_pod_cgroups()
-    if plan := Plan.load(state_dir):
+    if has_machine:
+        leftovers.remove_pod_cgroups()
         node.clean_up_proxy()
         network.remove_kubernetes_chains()
+    if plan := Plan.load(state_dir):
         network.remove_interfaces(plan)
-    if _claimed_by() == state_dir:
+    if has_machine:
         CLAIM.unlink()
 
 
