@@ -1,0 +1,99 @@
+import textwrap
+
+import pytest
+
+from penstock.cli.lint import lint
+from penstock.cli.main import main
+
+FLOW = textwrap.dedent("""\
+    apiVersion: penstock.dev/v1alpha1
+    kind: Flow
+    metadata: {name: orders}
+    spec:
+      params:
+        - {name: count, type: integer}
+      tasks:
+        - name: load
+          image: x
+          command: [x]
+          args: ["$(params.count)"]
+    """)
+RUN = textwrap.dedent("""\
+    apiVersion: penstock.dev/v1alpha1
+    kind: FlowRun
+    metadata: {name: orders}
+    spec:
+      flow: {name: orders}
+      params:
+        count: 3
+    """)
+
+
+def findings(*texts):
+    return [str(finding) for finding in lint({f"{place}.yaml": text for place, text in enumerate(texts)})[0]]
+
+
+def test_manifests_that_can_work_have_no_findings():
+    assert lint({"flow.yaml": FLOW, "run.yaml": RUN}) == ([], 2)
+
+
+def test_objects_of_others_are_let_be():
+    assert lint({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nspec: {a: 1, a: 2}\n---\n- a list\n"}) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param(FLOW.replace("image:", "imgae:"), "0.yaml:9: spec.tasks[0].imgae: ", id="an unknown field"),
+        pytest.param(FLOW.replace("[x]", "5"), "0.yaml:10: spec.tasks[0].command: ", id="a value of the wrong type"),
+        pytest.param(FLOW.replace("params.c", "prams.c"), "0.yaml:11: spec.tasks[0].args[0]: ", id="an expression"),
+        pytest.param(FLOW.replace("kind: Flow", "kind: Fow"), "0.yaml:2: kind: ", id="an unknown kind"),
+        pytest.param(FLOW.replace("v1alpha1", "v2"), "0.yaml:1: apiVersion: ", id="an unknown version"),
+        pytest.param(FLOW.replace("{name: orders}", "{}"), "0.yaml:3: metadata.name: ", id="no name"),
+        pytest.param(FLOW.replace("command:", "image:"), "0.yaml:10: image is already given on line 9", id="twice"),
+        pytest.param(FLOW.replace("[x]", "[x"), "0.yaml:11: not YAML: ", id="no YAML"),
+    ],
+)
+def test_a_fault_is_found_on_its_line(text, want):
+    assert any(finding.startswith(want) for finding in findings(text)), findings(text)
+
+
+def test_a_run_is_checked_against_its_flow_in_whichever_file_that_is():
+    assert findings(RUN.replace("3", "three"), FLOW) == [
+        '0.yaml:7: spec.params.count: is the string "three", but must be a whole number'
+    ]
+
+
+def test_a_run_whose_flow_is_in_no_file_is_checked_as_far_as_that_goes():
+    assert findings(RUN) == []
+
+
+def test_a_flow_of_another_namespace_is_another_flow():
+    assert findings(RUN.replace("3", "three"), FLOW.replace("orders}", "orders, namespace: other}")) == []
+
+
+def test_a_schedule_is_checked_with_its_expressions():
+    schedule = textwrap.dedent("""\
+        apiVersion: penstock.dev/v1alpha1
+        kind: Schedule
+        metadata: {name: nightly}
+        spec:
+          cron: ["30 2 * * *"]
+          runTemplate:
+            spec:
+              flow: {name: orders}
+              params: {day: "$(tick.dat)"}
+        """)
+    (finding,) = findings(schedule)
+    assert finding.startswith("0.yaml:9: spec.runTemplate.spec.params.day: ")
+
+
+def test_the_exit_code_tells_whether_there_were_findings(tmp_path, capsys):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(FLOW)
+    bad.write_text(FLOW.replace("image:", "imgae:"))
+    assert main(["lint", str(good)]) == 0
+    assert main(["lint", str(good), str(bad)]) == 1
+    assert f"{bad}:9: " in capsys.readouterr().out
+    assert main(["lint", str(tmp_path / "none.yaml")]) == 1
+    assert "No such file" in capsys.readouterr().err

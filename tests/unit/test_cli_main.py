@@ -1,0 +1,49 @@
+import subprocess
+import sys
+
+import pytest
+
+import penstock
+from penstock.cli.main import build_parser, main
+from penstock.cli.run import build_run
+
+HEAVY = ("kubernetes", "pydantic", "rich", "yaml", "cel_expr_python", "asyncio")
+
+
+def test_the_help_loads_nothing_that_makes_it_slow():
+    code = "import sys; from penstock.cli.main import build_parser; build_parser().format_help(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(HEAVY).intersection(loaded)
+
+
+def test_every_command_names_a_module_that_has_it():
+    (commands,) = (action.choices for action in build_parser()._actions if action.dest == "subcommand")
+    assert isinstance(commands, dict)
+    assert set(commands) == {"run", "watch", "logs", "lint", "version"}
+    for each in commands.values():
+        __import__(each.get_default("module"))
+
+
+def test_version_prints_the_version(capsys):
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"penstock {penstock.__version__}\n"
+
+
+def test_a_missing_kubeconfig_is_one_line_on_standard_error(tmp_path, capsys):
+    assert main(["watch", "x", "--kubeconfig", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.startswith("penstock: no cluster: ")
+
+
+def test_words_that_make_no_sense_exit_with_2():
+    with pytest.raises(SystemExit) as exit_info:
+        main(["launch"])
+    assert exit_info.value.code == 2
+
+
+def test_a_run_without_a_name_gets_one_that_leaves_room_for_its_end():
+    assert build_run("a" * 63, name=None, params={})["metadata"] == {"generateName": "a" * 57 + "-"}
+    assert build_run("ab", name="mine", params={})["metadata"] == {"name": "mine"}
+
+
+def test_a_run_without_params_has_no_such_field():
+    assert build_run("ab", name=None, params={})["spec"] == {"flow": {"name": "ab"}}

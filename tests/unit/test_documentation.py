@@ -1,0 +1,60 @@
+"""What the documentation says, as far as a program can tell whether it is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from penstock.api.states import STATES
+from penstock.cli.lint import lint
+from penstock.engine.reasons import Reason
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+IDS = [page.name for page in PAGES]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", sorted(ROOT.glob("examples/*.yaml")), ids=lambda path: path.name)
+def test_every_example_passes_lint(example):
+    others = {path.name: path.read_text() for path in ROOT.glob("examples/*.yaml")}
+    findings, _ = lint(others)
+    assert [finding for finding in findings if finding.file == example.name] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_flow_of_the_documentation_passes_lint(page):
+    objects = [block for block in blocks(page, "yaml") if "apiVersion" in (yaml.safe_load(block) or {})]
+    findings, _ = lint({f"{page.name}#{place}": block for place, block in enumerate(objects)})
+    assert findings == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings}, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_expressions_in_flows_of_the_documentation_stand_in_quotes(page):
+    for block in blocks(page, "yaml"):
+        assert not re.search(r":\s+\$\(|[\[,]\s*\$\(", block), "quote every expression"
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_troubleshooting_has_an_answer_to_every_reason(reason):
+    assert f"`{reason}`" in (ROOT / "docs" / "troubleshooting.md").read_text()
+
+
+def test_concepts_has_every_state():
+    text = (ROOT / "docs" / "concepts.md").read_text()
+    assert [state for state in STATES if f"| {state} |" not in text] == []
