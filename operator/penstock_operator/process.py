@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from collections.abc import Mapping
@@ -12,18 +11,20 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.api import names
 from penstock.api.flow import FlowSpec
+from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.validation import parse_flow
 from penstock.errors import InvalidSpecError, PenstockError
 from penstock_operator.admission import Admission
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
-from penstock_operator.errors import ApiError, ApiUnreachableError, is_not_found
+from penstock_operator.errors import ApiError, is_not_found
 from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.http import HttpServers
 from penstock_operator.lease import LeaderElection
-from penstock_operator.metadata import ObjectKey, PartialObject
+from penstock_operator.metadata import PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod
 from penstock_operator.options import Options
@@ -31,18 +32,18 @@ from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import Reflector
 from penstock_operator.resource import FLOWRUNS, FLOWS, PODS, SCHEDULES
-from penstock_operator.room import EngineRoom
+from penstock_operator.room import EngineRoom, Lanes
 from penstock_operator.runstart import RunStarter
 from penstock_operator.schedules import ScheduleController
 from penstock_operator.shell import KopfThread, Receivers
 from penstock_operator.writer import Writer
-from penstock.api import names
-from penstock.engine.state import FINAL_RUN_STATES
 
 logger = logging.getLogger(__name__)
 
 UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
+STATUS_IN_FLIGHT: Final = 16
+RELEASES_IN_FLIGHT: Final = 8
 SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
@@ -161,11 +162,14 @@ class Process:
         self._metrics.leader.set(1)
         options = self._options
         writer = Writer(client, in_flight=options.writes_in_flight, may_write=election.is_leading)
+        # Lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases.
+        status_writer = Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=election.is_leading)
+        release_writer = Writer(client, in_flight=RELEASES_IN_FLIGHT, may_write=election.is_leading)
         recorder = EventRecorder(writer, instance=options.identity)
         store = FlowStore(client, writer)
         room = EngineRoom(
             client,
-            writer,
+            Lanes(writer, status_writer, release_writer),
             starter=RunStarter(store),
             recorder=recorder,
             metrics=self._metrics,

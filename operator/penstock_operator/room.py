@@ -12,13 +12,13 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from penstock.api import names
-from penstock.engine.facts import AttemptGone, CreateHeld, CreateRefused, Fact
 from penstock.engine.effects import CreateAttempt, Step, StopAttempt, VerifyAttempt
+from penstock.engine.facts import AttemptGone, CreateHeld, CreateRefused, Fact
 from penstock.engine.identity import pod_name
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.errors import PenstockError
@@ -52,8 +52,6 @@ logger = logging.getLogger(__name__)
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 WORKERS: Final = 32
 """Runs looked at together. Only their beginning waits for the API server; all else takes microseconds."""
-RELEASES_IN_FLIGHT: Final = 8
-"""Letting Pods go is the least urgent write: it must not delay creation."""
 RETRY_S: Final = 5.0
 """When to look again at a run that could not be looked at."""
 KNOWN_GONE: Final = 10_000
@@ -62,12 +60,23 @@ KNOWN_GONE: Final = 10_000
 _POD: Final = msgspec.json.Decoder(Pod)
 
 
+class Lanes(NamedTuple):
+    """Ways to the API server that don't hold each other up."""
+
+    work: Writer
+    """Creates and stops Pods."""
+    status: Writer
+    """Stores statuses."""
+    release: Writer
+    """Lets Pods go: the least urgent write."""
+
+
 class EngineRoom:
     """Runs every FlowRun of the cluster, or of one namespace.
 
     Args:
         client: for reads.
-        writer: for writes.
+        lanes: for writes.
         starter: begins runs and picks up those that have begun.
         recorder: for Events.
         metrics: where work is counted.
@@ -80,7 +89,7 @@ class EngineRoom:
     def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
         self,
         client: ApiClient,
-        writer: Writer,
+        lanes: Lanes,
         *,
         starter: RunStarter,
         recorder: EventRecorder,
@@ -91,7 +100,7 @@ class EngineRoom:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._writer = writer
+        self._lanes = lanes
         self._starter = starter
         self._recorder = recorder
         self._metrics = metrics
@@ -108,7 +117,6 @@ class EngineRoom:
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._waiting_for_flow: dict[ObjectKey, set[RunKey]] = {}
         self._gates = QuotaGates()
-        self._releases = asyncio.Semaphore(RELEASES_IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._expected: set[str] = set()
         self._is_open = False
@@ -404,7 +412,7 @@ class EngineRoom:
         task = machine.plan.tasks[machine.plan.positions[create.key.task]]
         pod = build_pod(create, task, run.identity, flow=run.flow, revision=run.revision, settings=self._settings)
         try:
-            reply = await self._writer.create(PODS, run.key.namespace, msgspec.json.encode(pod), accept=METADATA)
+            reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(pod), accept=METADATA)
         except ApiError as error:
             await self._on_refused(run, create, error)
         else:
@@ -447,7 +455,7 @@ class EngineRoom:
 
     async def _stop(self, run: LiveRun, stop: StopAttempt) -> None:
         try:
-            await self._writer.delete(PODS, run.key.namespace, stop.pod, stop.uid)
+            await self._lanes.work.delete(PODS, run.key.namespace, stop.pod, stop.uid)
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
                 await self._verify(run, VerifyAttempt(stop.key, stop.attempt))
@@ -456,14 +464,13 @@ class EngineRoom:
 
     async def _release(self, namespace: str, pod: str, uid: str) -> None:
         patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
-        async with self._releases:
-            try:
-                await self._writer.patch(
-                    PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
-                )
-            except ApiError as error:
-                if not (is_not_found(error) or is_conflict(error)):
-                    logger.warning("The Pod %s/%s could not be let go: %s", namespace, pod, error)
+        try:
+            await self._lanes.release.patch(
+                PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
+            )
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                logger.warning("The Pod %s/%s could not be let go: %s", namespace, pod, error)
 
     async def _verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
         name = pod_name(run.key.name, run.uid, verify.key, verify.attempt)
@@ -521,7 +528,9 @@ class EngineRoom:
         body = msgspec.json.encode(status_patch(run, self._epoch, status, operations))
         key = run.key
         try:
-            await self._writer.patch(FLOWRUNS, key.namespace, key.name, body, subresource="status", accept=METADATA)
+            await self._lanes.status.patch(
+                FLOWRUNS, key.namespace, key.name, body, subresource="status", accept=METADATA
+            )
         except ApiError as error:
             if is_not_found(error):
                 run.is_doubtful = True

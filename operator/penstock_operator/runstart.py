@@ -102,7 +102,7 @@ class RunStarter:
                     flow_key = ObjectKey(run.key.namespace, spec.flow.name)
                     found = await self._flows.read(flow_key)
                     if found is None:
-                        return self._waiting(run, flow_key, stored, now)
+                        return self._waiting(flow_key, stored, now)
                     flow = parse_flow(found)
                     owner = Owner(run.key.namespace, spec.flow.name, found["metadata"]["uid"])
                     _, plan = self._flows.compile(owner, flow)
@@ -140,7 +140,7 @@ class RunStarter:
             run.revision = await self._flows.keep(owner, spec, is_owned_by_run=True)
         return plan
 
-    def _waiting(self, run: LiveRun, flow: ObjectKey, stored: Mapping[str, Any], now: float) -> NotStarted:
+    def _waiting(self, flow: ObjectKey, stored: Mapping[str, Any], now: float) -> NotStarted:
         if stored.get("reason") == Reason.FLOW_NOT_FOUND:
             return NotStarted(None, waits_for=flow)
         message = f"the Flow {flow.name} does not exist in namespace {flow.namespace}; the run starts when it does"

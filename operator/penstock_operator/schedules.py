@@ -57,10 +57,7 @@ class ScheduleController(KeyedController):
         generation, now = metadata["generation"], self.clock()
         status: dict[str, Any] = {"observedGeneration": generation}
         try:
-            spec = parse_schedule(body)
-            problems = check_schedule(spec)
-            if problems:
-                raise InvalidSpecError(problems)
+            spec = _valid_spec(body)
             ticks = Ticks(spec.cron, spec.time_zone)
         except InvalidSpecError as error:
             message = str(error)
@@ -158,6 +155,14 @@ class ScheduleController(KeyedController):
             raise
         owners = msgspec.json.decode(reply.body)["metadata"].get("ownerReferences", ())
         return any(owner["uid"] == uid for owner in owners)
+
+
+def _valid_spec(body: Mapping[str, Any]) -> ScheduleSpec:
+    spec = parse_schedule(body)
+    problems = check_schedule(spec)
+    if problems:
+        raise InvalidSpecError(problems)
+    return spec
 
 
 def build_run(body: Mapping[str, Any], spec: ScheduleSpec, ticks: Ticks, due: datetime) -> dict[str, Any]:
