@@ -178,7 +178,10 @@ def test_watch_prints_one_line_for_each_change_and_succeeds_with_the_run(objects
 def test_watch_fails_with_the_run_and_says_which_task_did_it(objects, typed, namespace):
     objects.create_run("r")
     objects.set_status(
-        "r", "Failed", {"name": "load", "state": "Failed", "reason": "ExitCode", "message": "no"}, is_finished=True
+        "r",
+        "Failed",
+        {"name": "load", "state": "Failed", "attempt": 1, "reason": "ExitCode", "message": "no"},
+        is_finished=True,
     )
     exit_code, lines = once(typed, "watch", "r")
     assert exit_code == 1

@@ -179,7 +179,8 @@ def _ending(run: Object) -> Iterator[Text]:
     for row in read_tasks(run):
         if row.state in FAILED_STATES:
             yield Text(f"  {row.name} {row.state} {row.reason}".rstrip(), "red")
-            yield Text(f"  more: penstock logs {name} -n {namespace} --task {row.name}")
+            if row.attempt or row.items:
+                yield Text(f"  more: penstock logs {name} -n {namespace} --task {row.name}")
     yield Text(headline(run, _now()), "bold green" if is_completed(run) else "bold red")
 
 
