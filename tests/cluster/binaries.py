@@ -23,6 +23,11 @@ PROGRESS_EVERY_S = 15
 def binary(name: str) -> Path:
     """The path of a binary, built now when it has not been."""
     build([name])
+    return path_of(name)
+
+
+def path_of(name: str) -> Path:
+    """Where a binary is once it has been built; so that looking at a cluster never builds anything."""
     return module_of(name).built / name
 
 

@@ -1,12 +1,12 @@
 """buildah, with a storage of its own in the cache."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.cache import cache_dir
-from tests.cluster.command import Command, must_run, run
+from tests.cluster.command import Command, must_run
 from tests.cluster.debian import BUILDAH
+from tests.cluster.overlay import can_mount_overlay
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Storage:
     def open(cls) -> "Storage":
         folder = cache_dir() / "images"
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(driver="overlay" if _can_mount_overlay(folder) else "vfs")
+        return cls(driver="overlay" if can_mount_overlay(folder) else "vfs")
 
     @property
     def folder(self) -> Path:
@@ -39,15 +39,3 @@ class Storage:
         self.folder.mkdir(parents=True, exist_ok=True)
         roots = [f"--root={self.folder / 'root'}", f"--runroot={self.folder / 'run'}"]
         must_run([BUILDAH.path(), *roots, f"--storage-driver={self.driver}", *arguments])
-
-
-def _can_mount_overlay(folder: Path) -> bool:
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        parts = {name: Path(scratch) / name for name in ("lower", "upper", "work", "merged")}
-        for part in parts.values():
-            part.mkdir()
-        options = f"lowerdir={parts['lower']},upperdir={parts['upper']},workdir={parts['work']}"
-        if run(["mount", "-t", "overlay", "overlay", "-o", options, parts["merged"]]).returncode:
-            return False
-        must_run(["umount", parts["merged"]])
-        return True

@@ -1,7 +1,6 @@
 """`python3 -m tests.cluster VERB`: results on standard output, progress on standard error."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +40,6 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--kind",
         choices=["auto", *KINDS],
-        default=os.environ.get("CLUSTER") or "auto",
         help="default: the variable CLUSTER, else auto",
     )
     verb.add_argument("--nodes", type=int, default=lifecycle.DEFAULT_NODES, help="fake nodes (default: %(default)s)")

@@ -8,6 +8,7 @@ from tests.cluster.command import run
 from tests.cluster.component import Component
 from tests.cluster.debian import CNI_BRIDGE, CONTAINERD
 from tests.cluster.errors import ClusterError
+from tests.cluster.overlay import can_mount_overlay
 from tests.cluster.plan import Plan
 
 NAMESPACE = "k8s.io"
@@ -74,6 +75,7 @@ def _config_path(state_dir: Path) -> Path:
 
 def _write_config(plan: Plan) -> None:
     state_dir = plan.state_dir
+    snapshotter = "overlayfs" if can_mount_overlay(state_dir) else "native"
     _config_path(state_dir).write_text(f"""\
 version = 2
 root = "{state_dir}/containerd/root"
@@ -91,7 +93,7 @@ state = "{state_dir}/containerd/state"
   netns_mounts_under_state_dir = true
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
-  snapshotter = "overlayfs"
+  snapshotter = "{snapshotter}"
   default_runtime_name = "runc"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]

@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 
 from tests.cluster.api_server import ApiServer
-from tests.cluster.binaries import binary
+from tests.cluster.binaries import path_of
 from tests.cluster.certificates import Authority, create_key
 from tests.cluster.component import Component, start, wait_ready
 from tests.cluster.kubeconfig import write_kubeconfig
@@ -91,7 +91,7 @@ def _etcd(plan: Plan) -> Component:
     client = f"http://{LOOPBACK}:{plan.ports['etcd']}"
     peer = f"http://{LOOPBACK}:{plan.ports['etcd-peer']}"
     command: list[str | Path] = [
-        binary("etcd"),
+        path_of("etcd"),
         "--name=etcd",
         f"--data-dir={plan.state_dir / 'etcd'}",
         f"--listen-client-urls={client}",
@@ -110,7 +110,7 @@ def _etcd(plan: Plan) -> Component:
 def _apiserver(plan: Plan) -> Component:
     folder = plan.certificates
     command: list[str | Path] = [
-        binary("kube-apiserver"),
+        path_of("kube-apiserver"),
         f"--etcd-servers=http://{LOOPBACK}:{plan.ports['etcd']}",
         f"--bind-address={plan.host}",
         f"--advertise-address={plan.host}",
@@ -144,7 +144,7 @@ def _apiserver(plan: Plan) -> Component:
 def _controller_manager(plan: Plan) -> Component:
     folder = plan.certificates
     command: list[str | Path] = [
-        binary("kube-controller-manager"),
+        path_of("kube-controller-manager"),
         *_client_flags(plan, "controller-manager"),
         f"--root-ca-file={folder / 'ca.crt'}",
         f"--service-account-private-key-file={folder / 'service-account.key'}",
@@ -159,7 +159,7 @@ def _controller_manager(plan: Plan) -> Component:
 
 
 def _scheduler(plan: Plan) -> Component:
-    command: list[str | Path] = [binary("kube-scheduler"), *_client_flags(plan, "scheduler")]
+    command: list[str | Path] = [path_of("kube-scheduler"), *_client_flags(plan, "scheduler")]
     return _with_port("scheduler", command, plan)
 
 

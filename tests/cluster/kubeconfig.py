@@ -7,6 +7,8 @@ from pathlib import Path
 
 def write_kubeconfig(path: Path, *, server: str, ca: Path, token: str, cluster: str, user: str) -> None:
     """Write a kubeconfig; it is JSON, which is YAML too."""
+    # Several kubeconfigs may be put together, and then users of the same name are one.
+    user = f"{cluster}-{user}"
     content = {
         "apiVersion": "v1",
         "kind": "Config",

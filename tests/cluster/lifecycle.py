@@ -1,5 +1,6 @@
 """Bringing clusters up and down, whatever their kind."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,17 +17,18 @@ DEFAULT_NODES = 3
 KIND_FILE, READY_FILE = "kind", "ready"
 
 
-def up(name: str = DEFAULT_NAME, kind: str = "auto", *, nodes: int = DEFAULT_NODES) -> Cluster:
+def up(name: str = DEFAULT_NAME, kind: str | None = None, *, nodes: int = DEFAULT_NODES) -> Cluster:
     """The cluster of this name, started when it is not up.
 
     Args:
         name: several clusters can be up at once, each under its own.
-        kind: `auto` or one of `KINDS`.
+        kind: `auto` or one of `KINDS`; by default what the variable CLUSTER says, else `auto`.
         nodes: how many, where they are fake.
 
     Raises:
         ClusterError: it can't be started here, or is up as another kind.
     """
+    kind = kind or os.environ.get("CLUSTER") or "auto"
     state_dir = cluster_dir(name)
     with locked(f"cluster-{name}"):
         if current := _kind_of(state_dir):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.binaries import binary
+from tests.cluster.binaries import path_of
 from tests.cluster.command import run
 from tests.cluster.component import Component
 from tests.cluster.containerd import socket_path
@@ -26,7 +26,7 @@ def write_config(plan: Plan) -> None:
 def kubelet(plan: Plan) -> Component:
     """The kubelet."""
     command: list[str | Path] = [
-        binary("kubelet"),
+        path_of("kubelet"),
         f"--config={_kubelet_file(plan)}",
         f"--kubeconfig={kubeconfig_of(plan, 'kubelet')}",
         f"--root-dir={plan.state_dir / 'kubelet'}",
@@ -39,13 +39,15 @@ def kubelet(plan: Plan) -> Component:
 
 def proxy(plan: Plan) -> Component:
     """kube-proxy, which makes Service addresses work for Pods and for this machine's own processes."""
-    command: list[str | Path] = [binary("kube-proxy"), f"--config={_proxy_file(plan)}"]
+    command: list[str | Path] = [path_of("kube-proxy"), f"--config={_proxy_file(plan)}"]
     return Component.with_health_url("kube-proxy", command, f"http://{LOOPBACK}:{plan.ports['proxy-health']}/healthz")
 
 
 def clean_up_proxy() -> None:
     """Take the rules of kube-proxy out of the machine's tables."""
-    run([binary("kube-proxy"), "--cleanup"], timeout_s=CLEANUP_TIMEOUT_S)
+    program = path_of("kube-proxy")
+    if program.exists():
+        run([program, "--cleanup"], timeout_s=CLEANUP_TIMEOUT_S)
 
 
 def _kubelet_file(plan: Plan) -> Path:

@@ -17,7 +17,7 @@ from tests.cluster.component import start as start_component
 from tests.cluster.control_plane import api_server, components, prepare, start_control_plane
 from tests.cluster.handle import Cluster
 from tests.cluster.image import archived
-from tests.cluster.nodes import node_health, wait_nodes_ready
+from tests.cluster.nodes import node_health, wait_nodes_ready, wait_pods_welcome
 from tests.cluster.plan import Plan, make_plan
 from tests.cluster.process import Processes
 from tests.cluster.progress import say
@@ -76,6 +76,7 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:
         start_component(component, processes)
     wait_ready(_components(plan), processes)
     wait_nodes_ready(api_server(plan), count=1, timeout_s=NODE_TIMEOUT_S)
+    wait_pods_welcome(api_server(plan))
 
 
 def stop(state_dir: Path) -> None:
@@ -114,7 +115,7 @@ def health(state_dir: Path) -> list[Health]:
 
 def cluster(state_dir: Path) -> Cluster:
     """How to use it."""
-    return Cluster.of_plan(Plan.must_load(state_dir), bin_dir=binaries.build(BINARIES))
+    return Cluster.of_plan(Plan.must_load(state_dir), bin_dir=binaries.build(["kubectl"]))
 
 
 def load_image(state_dir: Path, image: str) -> None:

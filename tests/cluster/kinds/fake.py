@@ -14,7 +14,7 @@ from tests.cluster.component import start as start_component
 from tests.cluster.control_plane import api_server, components, kubeconfig_of, prepare, start_control_plane
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
-from tests.cluster.nodes import node_health, wait_nodes_ready
+from tests.cluster.nodes import node_health, wait_nodes_ready, wait_pods_welcome
 from tests.cluster.plan import LOOPBACK, Plan, make_plan
 from tests.cluster.process import Processes
 from tests.cluster.progress import say
@@ -43,6 +43,7 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:
     _create_nodes(plan)
     wait_ready([*components(plan), _kwok(plan)], processes)
     wait_nodes_ready(api_server(plan), count=nodes, timeout_s=NODE_TIMEOUT_S)
+    wait_pods_welcome(api_server(plan))
 
 
 def stop(state_dir: Path) -> None:
@@ -64,7 +65,7 @@ def health(state_dir: Path) -> list[Health]:
 
 def cluster(state_dir: Path) -> Cluster:
     """How to use it."""
-    return Cluster.of_plan(Plan.must_load(state_dir), bin_dir=binaries.build(BINARIES))
+    return Cluster.of_plan(Plan.must_load(state_dir), bin_dir=binaries.build(["kubectl"]))
 
 
 def load_image(state_dir: Path, image: str) -> None:
@@ -75,7 +76,7 @@ def load_image(state_dir: Path, image: str) -> None:
 def _kwok(plan: Plan) -> Component:
     address = f"{LOOPBACK}:{plan.ports['kwok']}"
     command: list[str | Path] = [
-        binaries.binary("kwok"),
+        binaries.path_of("kwok"),
         f"--kubeconfig={kubeconfig_of(plan, 'kwok')}",
         f"--config={STAGES}",
         "--manage-all-nodes",
