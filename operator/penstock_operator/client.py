@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -40,6 +41,9 @@ LARGE_BODY_BYTES: Final = 2**20
 """From here on aiohttp wants a file, which it sends in pieces."""
 RELOAD_PAUSE_S = 5.0
 """Credentials that are refused are loaded anew no more often than this."""
+
+
+TRANSPORT_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Response(NamedTuple):
@@ -141,16 +145,20 @@ class ApiClient:
             ApiUnreachableError: no whole reply came; the API server may or may not have acted.
         """
         headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
-        limits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, CONNECT_TIMEOUT_S))
-        call = _Call(method, _target(path, query), request_labels(method, path), headers, body, limits)
+        call = _Call(method, _target(path, query), request_labels(method, path), headers, body, _limits(timeout_s))
         if urgent:
             return await self._exchange(call)
         async with self._slots:
             return await self._exchange(call)
 
     async def _exchange(self, call: _Call) -> Response:
-        async with self._open(call) as response:
+        response = await self._open(call)
+        try:
             return Response(response.status, await response.read())
+        except TRANSPORT_ERRORS as error:
+            raise _unreachable(call, error) from error
+        finally:
+            response.release()
 
     @asynccontextmanager
     async def stream(
@@ -175,58 +183,56 @@ class ApiClient:
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=inactivity_s)
         labels = request_labels("GET", path, is_watch=True)
-        async with self._open(_Call("GET", _target(path, query), labels, {"Accept": accept}, None, limits)) as response:
-            try:
-                yield response.content.iter_any()
-            finally:
-                # A peer that vanished does not answer a TLS farewell: without this its socket stays for half a minute.
-                if response.connection is not None and response.connection.transport is not None:
-                    response.connection.transport.abort()
-
-    @asynccontextmanager
-    async def _open(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:
-        self._refresh_if_due()
-        sent_at = self._clock()
-        is_open = False
+        call = _Call("GET", _target(path, query), labels, {"Accept": accept}, None, limits)
+        response = await self._open(call)
         try:
-            async with self._send(call) as response:
-                is_open = True
-                yield response
-                return
+            yield response.content.iter_any()
+        except TRANSPORT_ERRORS as error:
+            raise _unreachable(call, error) from error
+        finally:
+            # A peer that vanished does not answer a TLS farewell: without this its socket stays for half a minute.
+            if response.connection is not None and response.connection.transport is not None:
+                response.connection.transport.abort()
+            response.release()
+
+    async def _open(self, call: _Call) -> aiohttp.ClientResponse:
+        if self._clock() - self._refreshed_at >= REFRESH_S:
+            self._refresh_in_background()
+        sent_at = self._clock()
+        try:
+            return await self._send(call)
         except ApiError as error:
-            if is_open or error.status != HTTPStatus.UNAUTHORIZED:
+            if error.status != HTTPStatus.UNAUTHORIZED:
                 raise
         await self._reload(sent_at)
-        async with self._send(call) as response:
-            yield response
+        return await self._send(call)
 
-    @asynccontextmanager
-    async def _send(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _send(self, call: _Call) -> aiohttp.ClientResponse:
         assert self._session is not None, "use the client as a context manager"
         connection = self._connection
-        is_answered = False
         try:
-            async with self._session.request(
+            response = await self._session.request(
                 call.method,
                 URL(connection.server + call.target, encoded=True),
-                data=call.body if len(call.body or b"") < LARGE_BODY_BYTES else io.BytesIO(call.body or b""),
+                data=call.body if call.body is None or len(call.body) < LARGE_BODY_BYTES else io.BytesIO(call.body),
                 headers={**connection.headers, **call.headers},
                 timeout=call.limits,
                 ssl=connection.ssl_context or True,
                 server_hostname=connection.server_name,
                 proxy=connection.proxy,
                 allow_redirects=False,
-            ) as response:
-                is_answered = True
-                self._count(call.labels, str(response.status))
-                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                    retry_after = response.headers.get("Retry-After", "")
-                    raise ApiError.from_reply(response.status, await response.read(), retry_after)
-                yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if not is_answered:
-                self._count(call.labels, "error")
-            raise ApiUnreachableError(f"{call.method} {call.target}: {str(error) or type(error).__name__}") from error
+            )
+        except TRANSPORT_ERRORS as error:
+            self._count(call.labels, "error")
+            raise _unreachable(call, error) from error
+        self._count(call.labels, str(response.status))
+        if response.status < HTTPStatus.MULTIPLE_CHOICES:
+            return response
+        try:
+            body = await response.read()
+        except TRANSPORT_ERRORS as error:
+            raise _unreachable(call, error) from error
+        raise ApiError.from_reply(response.status, body, response.headers.get("Retry-After", ""))
 
     def _count(self, labels: RequestLabels, code: str) -> None:
         # Looking a child up by its labels costs more than counting; there are few, so they are kept.
@@ -235,11 +241,9 @@ class ApiClient:
             counter = self._counters[labels, code] = self._metrics.api_requests.labels(*labels, code)
         counter.inc()
 
-    def _refresh_if_due(self) -> None:
-        if self._clock() - self._refreshed_at < REFRESH_S:
-            return
+    def _refresh_in_background(self) -> None:
         self._refreshed_at = self._clock()
-        # In the background: an exec plugin may take seconds, and what we hold is still good for minutes.
+        # Nobody waits for it: an exec plugin may take seconds, and what we hold is still good for minutes.
         self._refreshing = asyncio.create_task(self._refresh())
 
     async def _refresh(self) -> None:
@@ -259,6 +263,15 @@ class ApiClient:
                 await asyncio.to_thread(self._connection.reload)
             except ConfigurationError as error:
                 logger.warning("%s", error)
+
+
+def _unreachable(call: _Call, error: BaseException) -> ApiUnreachableError:
+    return ApiUnreachableError(f"{call.method} {call.target}: {str(error) or type(error).__name__}")
+
+
+@lru_cache
+def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, CONNECT_TIMEOUT_S))
 
 
 def _target(path: str, query: Mapping[str, str] | None) -> str:

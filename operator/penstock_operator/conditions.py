@@ -8,7 +8,7 @@ from typing import Any
 from penstock.engine.timestamp import rfc3339
 
 
-def ready_condition(
+def ready_condition(  # noqa: PLR0913 - keyword-only, named at every call
     stored: Mapping[str, Any], *, is_ready: bool, reason: str, message: str, generation: int, now: float
 ) -> dict[str, Any]:
     """Return the condition `Ready`.

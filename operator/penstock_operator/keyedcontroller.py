@@ -98,6 +98,7 @@ class KeyedController(ABC):
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
         """Bring one object to where it should be."""
 
+    @abstractmethod
     def forget(self, key: ObjectKey) -> None:
         """Learn that an object is gone."""
 

@@ -183,12 +183,7 @@ def _time(text: str | None) -> float | None:
 def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | None:
     disruption = _disruption(pod)
     if terminated is not None:
-        finished_at = _time(terminated.finished_at) or now
-        if terminated.exit_code == 0 and terminated.reason != "OOMKilled":
-            return _success(pod, terminated, finished_at)
-        if disruption is not None and not _was_over_before_deletion(pod, finished_at):
-            return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
-        return _failure(terminated, finished_at)
+        return _outcome_of_main(pod, terminated, disruption, _time(terminated.finished_at) or now)
     if disruption is not None and (pod.status.phase == "Failed" or pod.spec.node_name is None):
         return disruption._replace(finished_at=now)
     if pod.status.phase == "Failed":
@@ -197,6 +192,14 @@ def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | N
         # Every container of a succeeded Pod ended with 0, whether or not the status still lists it.
         return Outcome(Cause.SUCCESS, now, outputs={})
     return None
+
+
+def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | None, finished_at: float) -> Outcome:
+    if terminated.exit_code == 0 and terminated.reason != "OOMKilled":
+        return _success(pod, terminated, finished_at)
+    if disruption is not None and not _was_over_before_deletion(pod, finished_at):
+        return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
+    return _failure(terminated, finished_at)
 
 
 def _was_over_before_deletion(pod: Pod, finished_at: float) -> bool:

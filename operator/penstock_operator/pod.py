@@ -35,7 +35,7 @@ def script_key(task: str) -> str:
     return f"script.{task}"
 
 
-def build_pod(
+def build_pod(  # noqa: PLR0913 - keyword-only, named at every call
     create: CreateAttempt,
     task: TaskPlan,
     run: RunIdentity,

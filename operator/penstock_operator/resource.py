@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -24,15 +25,20 @@ class Resource(NamedTuple):
             name: empty for the collection.
             subresource: such as `status`.
         """
-        path = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        if namespace:
-            path += f"/namespaces/{quote(namespace, safe='')}"
-        path += f"/{self.plural}"
+        path = _collection(self, namespace)
         if name:
             path += f"/{quote(name, safe='')}"
         if subresource:
             path += f"/{subresource}"
         return path
+
+
+@lru_cache(maxsize=4096)
+def _collection(resource: Resource, namespace: str) -> str:
+    path = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
+    if namespace:
+        path += f"/namespaces/{quote(namespace, safe='')}"
+    return f"{path}/{resource.plural}"
 
 
 FLOWS: Final = Resource(names.GROUP, names.VERSION, "flows")

@@ -1,4 +1,6 @@
-"""Every error that Penstock raises on purpose, one tree::
+"""Every error that Penstock raises on purpose, one tree.
+
+::
 
     PenstockError
     ├── CommandError        what was typed at the command line can't be done

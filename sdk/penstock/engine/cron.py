@@ -40,6 +40,8 @@ LOCAL_ZONES: Final = frozenset({"localtime", "posixrules", "Factory", "local", "
 LEAST_TIME: Final = datetime(1900, 1, 1, tzinfo=UTC)
 LONGEST_SHIFT: Final = timedelta(days=2)
 """More than any zone ever set its clock: Samoa left out a whole day."""
+LONGEST_CHANGE: Final = timedelta(hours=3)
+"""More than the time around such a moment in which a clock of the real time is in doubt."""
 _REFERENCE: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """Any time will do to see whether an expression has ticks at all."""
 
@@ -97,6 +99,8 @@ class Ticks:
         Returns:
             The tick in UTC; None if there was none for fifty years.
         """
+        if before <= LEAST_TIME:
+            return None
         found = [tick for expression in self._expressions if (tick := self._last_before(expression, before))]
         return max(found, default=None)
 
@@ -137,25 +141,21 @@ class Ticks:
 
     def _last_before(self, expression: str, before: datetime) -> datetime | None:
         local = before.astimezone(self._zone)
-        minute, hour = expression.split()[:2]
-        if self._zone is UTC or minute.startswith("*") or hour.startswith("*"):
+        if self._zone is UTC:
             return self._reverse(expression, local)
-        # Times of the day shift where the clock is set, and only going forward shows whereto.
-        anchor = self._reverse(expression, local - LONGEST_SHIFT)
-        last = anchor
-        for tick in self._simulate(expression, anchor or local - LONGEST_SHIFT):
+        # Around the hours when the clock is set, only going forward shows what was a tick: start before them.
+        minute, hour = expression.split()[:2]
+        follows_time = minute.startswith("*") or hour.startswith("*")
+        start = local - (LONGEST_CHANGE if follows_time else LONGEST_SHIFT)
+        last = anchor = self._reverse(expression, start)
+        for tick in self._simulate(expression, anchor or start):
             if tick >= before:
                 break
             last = tick
         return last
 
     def _reverse(self, expression: str, before: datetime) -> datetime | None:
-        if before <= LEAST_TIME:
-            return None
-        try:
-            tick = next(CronSim(expression, before, reverse=True), None)
-        except OverflowError:
-            return None
+        tick = next(CronSim(expression, before, reverse=True), None)
         return tick.astimezone(UTC) if tick else None
 
 

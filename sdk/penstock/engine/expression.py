@@ -12,16 +12,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.engine.interpreter import Failure, Program, compile_program
-from penstock.engine.lexer import Fault
+from penstock.engine.lexer import MAX_SOURCE, Fault
 from penstock.engine.path import Gap, describe
 from penstock.engine.reference import WHERE_ROOTS_ARE, References, find_references, original_offset, rewrite
 from penstock.engine.scope import Scope, TaskReference, TaskShape
 from penstock.errors import ExpressionError
 
 __all__ = ["Expression", "Scope", "TaskReference", "TaskShape", "compile_expression"]
-
-MAX_SOURCE = 4096
-"""Characters of one expression, as the API allows."""
 
 
 class Expression:

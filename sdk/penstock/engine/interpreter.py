@@ -83,7 +83,7 @@ _FUNCTIONS: Final = frozenset(
 _COMPILE_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _STATUS = re.compile(r"^[A-Z_]+: ")
 _NO_OVERLOAD = re.compile(
-    r"[Nn]o matching overloads? found ?:? (?:for )?'?([^' (]+)'?(?: applied to '|\()?(?:\(?(.*?)\))?'?$"
+    r"no matching overloads? (?:found : |for ')([^' (]+)(?:' applied to ')?(?:\((.*)\))?", re.IGNORECASE
 )
 _OPERATOR = re.compile(r"^[_\[]*([^_a-z\[\]]+|in)_*$")
 _MISSING_KEY = re.compile(r'^Key not found in map : "(.*)"$', re.DOTALL)
@@ -282,11 +282,9 @@ def _say_why(text: str) -> str:
             return words
     if overload := _NO_OVERLOAD.search(text):
         operator = _OPERATOR.match(overload[1])
-        named = operator[1].replace("?:", "?:") if operator else f"{overload[1]}()"
-        types = (overload[2] or "").replace("int64", "int").replace("uint64", "uint")
-        return (
-            f"{named} can't be applied to ({types})" if types else f"{named} can't be applied to a value of this type"
-        )
+        named = operator[1] if operator else f"{overload[1]}()"
+        types = (overload[2] or "").replace("int64", "int")
+        return f"{named} can't be applied to {f'({types})' if types else 'a value of this type'}"
     if syntax := re.match(
         r"Syntax error: (?:mismatched input|extraneous input|no viable alternative at input) '(.*?)'", text
     ):

@@ -10,6 +10,8 @@ import re
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+MAX_SOURCE: Final = 4096
+"""Characters of one expression, as the API allows."""
 CEL_KEYWORDS: Final = frozenset({"true", "false", "null", "in"})
 """Words that CEL takes for something else than a name, wherever they stand."""
 
@@ -100,7 +102,8 @@ def find_closing(text: str, start: int) -> int:
         start: offset of the expression's first character, after the opening parenthesis.
 
     Returns:
-        Offset of the closing parenthesis; parentheses in strings and comments don't count. -1 if there is none.
+        Offset of the closing parenthesis; parentheses in strings and comments don't count. -1 if there is none within
+        MAX_SOURCE characters.
 
     Raises:
         Fault: a string is not closed.
@@ -108,12 +111,12 @@ def find_closing(text: str, start: int) -> int:
     if simple := _SIMPLE.match(text, start):
         return simple.end() - 1
     last = _read(text, start, stop_when_closed=True)[-1]
-    return -1 if last.kind is Kind.END else last.start
+    return last.start if last.text == ")" else -1
 
 
 def _read(source: str, start: int, *, stop_when_closed: bool) -> list[Token]:
     tokens: list[Token] = []
-    position, depth = start, 0
+    position, depth, start_of_all = start, 0, start
     while True:
         match = _TOKEN.match(source, position)
         assert match is not None  # the last alternative takes nothing
@@ -133,10 +136,10 @@ def _read(source: str, start: int, *, stop_when_closed: bool) -> list[Token]:
             character = source[start]
             if character in "\"'":
                 raise Fault(start, f"the string that starts with {character} here is not closed")
-            if stop_when_closed and character in "()":
+            if character in "()":
                 depth += 1 if character == "(" else -1
-                if depth < 0:
-                    return tokens
+            if stop_when_closed and (depth < 0 or position > start_of_all + MAX_SOURCE):
+                return tokens
 
 
 def _is_after_tasks(tokens: list[Token]) -> bool:

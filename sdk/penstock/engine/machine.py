@@ -25,7 +25,6 @@ from penstock.engine.effects import (
     VerifyAttempt,
 )
 from penstock.engine.facts import (
-    AttemptGone,
     AttemptSeen,
     Cause,
     CreateHeld,
@@ -86,7 +85,7 @@ class Machine:
         StoredStatusError: the stored status can't be read, or is not of this plan.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
         self,
         plan: Plan,
         run: RunIdentity,
@@ -312,8 +311,8 @@ class Machine:
             return Outcome(Cause.FAILURE, outcome.finished_at, Reason.INVALID_OUTPUTS, message, outcome.exit_code)
         return outcome
 
-    def _fail(self, task: TaskRun, key: UnitKey, unit: Unit, reason: Reason, message: str, now: float) -> None:
-        unit.fail(reason, message, now)
+    def _fail(self, task: TaskRun, key: UnitKey, unit: Unit, message: str, now: float) -> None:
+        unit.fail(Reason.EXPRESSION_ERROR, message, now)
         self._report.touch(task)
         task.record_failure(key.item, unit)
         self._outbox.notices.append(Notice.of_attempt(key, unit))
@@ -588,7 +587,7 @@ class Machine:
                 else:
                     env.append({"name": entry.name, "value": entry.value.render(values)})
         except ExpressionError as error:
-            self._fail(task, key, unit, Reason.EXPRESSION_ERROR, str(error), now)
+            self._fail(task, key, unit, str(error), now)
             return
         creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, args, env))
 

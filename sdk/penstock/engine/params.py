@@ -29,7 +29,7 @@ def resolve_params(
     """Return the value of every param of a run.
 
     An integer is any number without a fraction, as in JSON Schema, and becomes one: 3.0 is 3. A boolean is no number.
-    An explicit null is a value, which fits only a param that has null as its default or in its enum.
+    A null says that nothing is given, as it does to the API server.
 
     Args:
         params: the Flow's declarations.
@@ -52,7 +52,7 @@ def resolve_params(
     ]
     values: dict[str, Any] = {}
     for name, param in known.items():
-        if name in given:
+        if given.get(name) is not None:
             values[name] = _normal(param, given[name])
             if name not in later:
                 problems += (Problem(f"{path}.{name}", message) for message in _check_value(param, values[name]))
@@ -117,8 +117,6 @@ def _normal(param: Param, value: Any) -> Any:
 
 def _check_value(param: Param, value: Any) -> Iterator[str]:
     """Say what is wrong with a value that a run gives, or a default."""
-    if value is None and _allows_null(param):
-        return
     if message := _type_fault(param, value):
         yield message
         return
@@ -135,11 +133,6 @@ def _check_value(param: Param, value: Any) -> Iterator[str]:
             yield f"is {value}, but must be at most {param.maximum}"
 
 
-def _allows_null(param: Param) -> bool:
-    has_null_default = not param.is_required and param.default is None
-    return has_null_default or (param.enum is not None and None in param.enum)
-
-
 def _type_fault(param: Param, value: Any) -> str | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = {
@@ -151,8 +144,6 @@ def _type_fault(param: Param, value: Any) -> str | None:
         "object": isinstance(value, Mapping),
     }[param.type]
     if not fits:
-        if value is None and param.enum is not None:
-            return None
         hint = ": put it in quotes" if param.type == "string" and (is_number or isinstance(value, bool)) else ""
         return f"is {describe(value)}, but must be {ARTICLES.get(param.type, f'a {param.type}')}{hint}"
     if isinstance(value, int) and value not in INT64:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from penstock.engine.entry import known
 from penstock.engine.identity import ENGINE_VERSION
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES, RunState
 from penstock.engine.taskrun import TaskRun
@@ -48,26 +49,23 @@ class Head:
 
     def fields(self, counts: Mapping[str, int], finished: int, summary: str) -> dict[str, Any]:
         """Return the fields of the status."""
-        fields: dict[str, Any] = {
-            "state": str(self.state),
-            "conditions": conditions(
-                self.state,
-                message=self.message or summary,
-                since=self.created_at if self.completion_time is None else self.completion_time,
-            ),
-            "counts": dict(counts),
-            "progress": f"{finished}/{self.total}",
-        }
-        for name, value in (
-            ("reason", self.reason),
-            ("message", self.message),
-            ("startTime", None if self.start_time is None else rfc3339(self.start_time)),
-            ("completionTime", None if self.completion_time is None else rfc3339(self.completion_time)),
-            ("outputs", self.outputs or None),
-        ):
-            if value is not None:
-                fields[name] = value
-        return fields
+        return known(
+            {
+                "state": str(self.state),
+                "conditions": conditions(
+                    self.state,
+                    message=self.message or summary,
+                    since=self.created_at if self.completion_time is None else self.completion_time,
+                ),
+                "counts": dict(counts),
+                "progress": f"{finished}/{self.total}",
+                "reason": self.reason,
+                "message": self.message,
+                "startTime": None if self.start_time is None else rfc3339(self.start_time),
+                "completionTime": None if self.completion_time is None else rfc3339(self.completion_time),
+                "outputs": self.outputs or None,
+            }
+        )
 
 
 def conditions(state: RunState, *, message: str, since: float) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from penstock.engine.identity import unit_digest
 from penstock.engine.plan import RetryPolicy
 
 DISRUPTION_DELAY_S: Final = 1.0
-"""Least wait after the first disruption, doubled by each further one: a node that refuses Pods is not asked at full speed."""
+"""Least wait after the first disruption, doubled by each further one: nodes that refuse are not asked at full speed."""
 MAX_DISRUPTION_DELAY_S: Final = 60.0
 
 
-def retry_delay_s(
+def retry_delay_s(  # noqa: PLR0913 - keyword-only, named at every call
     policy: RetryPolicy, *, cause: Cause, failures: int, disruptions: int, run_uid: str, key: UnitKey, attempt: int
 ) -> float:
     """Return the wait before the next attempt, in seconds.

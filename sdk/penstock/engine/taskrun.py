@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from penstock.engine.entry import known
 from penstock.engine.items import Items
 from penstock.engine.plan import TaskPlan
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
@@ -116,40 +117,38 @@ class TaskRun:
     def entry(self) -> dict[str, Any]:
         """Return the task's entry of the status, without what is not known."""
         unit = self.unit
-        entry: dict[str, Any] = {"name": self.plan.name, "state": str(self.state)}
-        if unit is not None:
-            entry["attempt"] = unit.attempt
-            if unit.failures:
-                entry["failures"] = unit.failures
-            if unit.disruptions:
-                entry["disruptions"] = unit.disruptions
-            self._add_times(entry, unit)
-        over = self._final is not None
+        is_over = self._final is not None
         outputs: Any = self.outputs
         if self.items is not None:
-            entry["items"] = self.items.entry()
             outputs = self.items.gathered() if self.items.has_outputs else None
-        for name, value in (
-            ("completionTime", None if self.completion_time is None else rfc3339(self.completion_time)),
-            ("reason", self.reason if over else unit and unit.reason),
-            ("message", self.message if over else unit and unit.message),
-            ("exitCode", unit and unit.exit_code),
-            ("pod", unit and unit.pod),
-            ("node", unit and unit.node),
-            ("outputs", outputs),
-            ("stopping", None if over else unit and unit.stopping),
-            ("attempts", self.attempts or None),
-        ):
-            if value is not None:
-                entry[name] = value
-        return entry
-
-    @staticmethod
-    def _add_times(entry: dict[str, Any], unit: Unit) -> None:
-        if unit.started_at is not None:
-            entry["startTime"] = rfc3339(unit.started_at)
-        if unit.wake_at is not None and unit.state is TaskState.RETRYING:
-            entry["wakeTime"] = rfc3339(unit.wake_at)
+        entry: dict[str, Any] = {
+            "name": self.plan.name,
+            "state": str(self.state),
+            "reason": self.reason,
+            "message": self.message,
+            "completionTime": None if self.completion_time is None else rfc3339(self.completion_time),
+            "outputs": outputs,
+            "attempts": self.attempts or None,
+            "items": None if self.items is None else self.items.entry(),
+        }
+        if unit is not None:
+            entry |= {
+                "attempt": unit.attempt,
+                "failures": unit.failures or None,
+                "disruptions": unit.disruptions or None,
+                "startTime": None if unit.started_at is None else rfc3339(unit.started_at),
+                "exitCode": unit.exit_code,
+                "pod": unit.pod,
+                "node": unit.node,
+            }
+        if unit is not None and not is_over:
+            entry |= {
+                "reason": unit.reason,
+                "message": unit.message,
+                "stopping": unit.stopping,
+                "wakeTime": None if unit.wake_at is None else rfc3339(unit.wake_at),
+            }
+        return known(entry)
 
     def restore(self, entry: Mapping[str, Any]) -> None:
         """Take over a stored entry.

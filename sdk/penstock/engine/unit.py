@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.engine.entry import known
 from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
 from penstock.engine.plan import RetryPolicy
 from penstock.engine.reasons import Reason
@@ -125,37 +126,33 @@ class Unit:
 
     def live_entry(self, index: int) -> dict[str, Any]:
         """Return what the status keeps of an item that is not over."""
-        entry: dict[str, Any] = {"index": index, "attempt": self.attempt}
-        if self.state is not TaskState.PENDING:
-            entry["state"] = str(self.state)
-        if self.failures:
-            entry["failures"] = self.failures
-        if self.disruptions:
-            entry["disruptions"] = self.disruptions
-        if self.started_at is not None:
-            entry["startTime"] = rfc3339(self.started_at)
-        if self.wake_at is not None:
-            entry["wakeTime"] = rfc3339(self.wake_at)
-        if self.stopping:
-            entry["stopping"] = self.stopping
-        return entry
+        return known(
+            {
+                "index": index,
+                "attempt": self.attempt,
+                "state": None if self.state is TaskState.PENDING else str(self.state),
+                "failures": self.failures or None,
+                "disruptions": self.disruptions or None,
+                "startTime": None if self.started_at is None else rfc3339(self.started_at),
+                "wakeTime": None if self.wake_at is None else rfc3339(self.wake_at),
+                "stopping": self.stopping,
+            }
+        )
 
     def attempt_entry(self, index: int | None) -> dict[str, Any]:
         """Return what the status keeps of an attempt that failed."""
-        entry: dict[str, Any] = {"attempt": self.attempt}
-        if index is not None:
-            entry["index"] = index
-        for name, value in (
-            ("reason", self.reason),
-            ("message", self.message),
-            ("exitCode", self.exit_code),
-            ("pod", self.pod),
-            ("startTime", None if self.started_at is None else rfc3339(self.started_at)),
-            ("completionTime", None if self.finished_at is None else rfc3339(self.finished_at)),
-        ):
-            if value is not None:
-                entry[name] = value
-        return entry
+        return known(
+            {
+                "attempt": self.attempt,
+                "index": index,
+                "reason": self.reason,
+                "message": self.message,
+                "exitCode": self.exit_code,
+                "pod": self.pod,
+                "startTime": None if self.started_at is None else rfc3339(self.started_at),
+                "completionTime": None if self.finished_at is None else rfc3339(self.finished_at),
+            }
+        )
 
     @classmethod
     def restore(cls, entry: Mapping[str, Any]) -> Unit:
