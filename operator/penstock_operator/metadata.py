@@ -31,7 +31,7 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
     controller: bool = False
 
 
-class ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
+class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """`metav1.ObjectMeta`, without what the operator never reads. Times are RFC 3339 in UTC, to the second."""
 
     name: str = ""
@@ -62,7 +62,7 @@ class HasMetadata(Protocol):
         ...
 
 
-class PartialObject(msgspec.Struct, frozen=True):
+class PartialObject(msgspec.Struct, frozen=True, gc=False):
     """An object of which nothing but the metadata is wanted."""
 
     metadata: ObjectMeta = ObjectMeta()
