@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.cluster import ClusterError
 from tests.cluster.kinds import choose
+
+# How long an example takes is the machine's affair, and a test that depends on it fails at random.
+hypothesis.settings.register_profile("penstock", deadline=None)
+hypothesis.settings.load_profile("penstock")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -37,11 +37,9 @@ FIELDS: Final = {
 }
 LOCAL_ZONES: Final = frozenset({"localtime", "posixrules", "Factory", "local", "Local"})
 """Names that mean something else on each machine."""
-LEAST_TIME: Final = datetime(1900, 1, 1, tzinfo=UTC)
-LONGEST_SHIFT: Final = timedelta(days=2)
-"""More than any zone ever set its clock: Samoa left out a whole day."""
-LONGEST_CHANGE: Final = timedelta(hours=3)
-"""More than the time around such a moment in which a clock of the real time is in doubt."""
+LEAST_TIME: Final = datetime(1800, 1, 1, tzinfo=UTC)
+SPANS: Final = tuple(timedelta(hours=hours) for hours in (3, 48, 40 * 24, 400 * 24, 9 * 366 * 24, 50 * 366 * 24))
+"""How far to look back for the last tick: as few as possible between it and now."""
 _REFERENCE: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """Any time will do to see whether an expression has ticks at all."""
 
@@ -101,8 +99,16 @@ class Ticks:
         """
         if before <= LEAST_TIME:
             return None
-        found = [tick for expression in self._expressions if (tick := self._last_before(expression, before))]
-        return max(found, default=None)
+        # Only going forward shows what was a tick where a clock is set: so go forward, from ever further back.
+        for span in SPANS:
+            last = None
+            for tick in self._forward(max(before - span, LEAST_TIME)):
+                if tick >= before:
+                    break
+                last = tick
+            if last is not None or before - span < LEAST_TIME:
+                return last
+        return None
 
     def between(self, after: datetime, until: datetime, limit: int) -> list[datetime]:
         """Return the ticks after a time and not later than another.
@@ -138,25 +144,6 @@ class Ticks:
                     yield time
         except OverflowError:  # the year 9999 is over
             return
-
-    def _last_before(self, expression: str, before: datetime) -> datetime | None:
-        local = before.astimezone(self._zone)
-        if self._zone is UTC:
-            return self._reverse(expression, local)
-        # Around the hours when the clock is set, only going forward shows what was a tick: start before them.
-        minute, hour = expression.split()[:2]
-        follows_time = minute.startswith("*") or hour.startswith("*")
-        start = local - (LONGEST_CHANGE if follows_time else LONGEST_SHIFT)
-        last = anchor = self._reverse(expression, start)
-        for tick in self._simulate(expression, anchor or start):
-            if tick >= before:
-                break
-            last = tick
-        return last
-
-    def _reverse(self, expression: str, before: datetime) -> datetime | None:
-        tick = next(CronSim(expression, before, reverse=True), None)
-        return tick.astimezone(UTC) if tick else None
 
 
 def _read_expression(text: str) -> str:

@@ -24,38 +24,59 @@ def find_cycles(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
         upstream: for each node, the nodes that it waits for.
 
     Returns:
-        Cycles that have no node in common, each from its least node on in the order of waiting; at least one if the
-        graph has any. Takes time linear in the edges.
+        One cycle of each group of nodes that all wait for each other, from its least node on in the order of waiting;
+        cycles in the order of those. Takes time linear in the edges.
     """
-    waiting = _nodes_never_free(upstream)
-    # Each of these waits for at least one other of them, so following the first such one must end in a cycle.
-    following = {node: next(one for one in upstream[node] if one in waiting) for node in sorted(waiting)}
     cycles = []
-    seen: set[int] = set()
-    for start in following:
-        trail: dict[int, None] = {}
-        node = start
-        while node not in seen and node not in trail:
-            trail[node] = None
-            node = following[node]
-        if node in trail:
-            cycle = list(trail)[list(trail).index(node) :]
+    for group in _strong_components(upstream):
+        if len(group) > 1 or group[0] in upstream[group[0]]:
+            cycle = _follow(min(group), upstream, set(group))
             least = cycle.index(min(cycle))
             cycles.append(cycle[least:] + cycle[:least])
-        seen.update(trail)
-    return cycles
+    return sorted(cycles)
 
 
-def _nodes_never_free(upstream: Sequence[Sequence[int]]) -> set[int]:
-    """Take away what waits for nothing, again and again, and return what stays."""
-    downstream = reverse(upstream)
-    degrees = [len(nodes) for nodes in upstream]
-    free = [node for node, degree in enumerate(degrees) if not degree]
-    waiting = set(range(len(upstream))) - set(free)
-    while free:
-        for node in downstream[free.pop()]:
-            degrees[node] -= 1
-            if not degrees[node]:
-                free.append(node)
-                waiting.discard(node)
-    return waiting
+def _follow(node: int, upstream: Sequence[Sequence[int]], group: set[int]) -> list[int]:
+    """Walk from node to node within a group until one comes again, and return the round."""
+    trail: dict[int, int] = {}
+    while node not in trail:
+        trail[node] = len(trail)
+        node = next(one for one in upstream[node] if one in group)
+    return list(trail)[trail[node] :]
+
+
+def _strong_components(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the groups of nodes that reach each other.
+
+    Tarjan's algorithm, SIAM Journal on Computing 1 (1972), with a stack of its own in place of recursion.
+    """
+    components: list[list[int]] = []
+    order: dict[int, int] = {}
+    reach: dict[int, int] = {}  # the earliest node of the open ones that a node is known to reach, by its order
+    is_open: dict[int, None] = {}
+    for root in range(len(upstream)):
+        visits = [] if root in order else [(root, iter(upstream[root]))]
+        while visits:
+            node, rest = visits[-1]
+            if node not in order:
+                order[node] = reach[node] = len(order)
+                is_open[node] = None
+            following = next(rest, None)
+            if following is None:
+                visits.pop()
+                if visits:
+                    reach[visits[-1][0]] = min(reach[visits[-1][0]], reach[node])
+                if reach[node] == order[node]:
+                    components.append(_close(is_open, node))
+            elif following not in order:
+                visits.append((following, iter(upstream[following])))
+            elif following in is_open:
+                reach[node] = min(reach[node], order[following])
+    return components
+
+
+def _close(is_open: dict[int, None], first: int) -> list[int]:
+    component: list[int] = []
+    while not component or component[-1] != first:
+        component.append(is_open.popitem()[0])
+    return component

@@ -1,0 +1,127 @@
+"""Hypothesis strategies for what users write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from penstock.api.flow import FlowSpec
+
+# Names that are prefixes of each other, words of CEL's, and plain ones.
+TASK_NAMES = ("a", "a-b", "a-b-c", "in", "true", "load", "load-2", "list-files", "x1", "null", "report", "z")
+PARAMS: list[dict[str, Any]] = [
+    {"name": "day", "default": "2026-11-22"},
+    {"name": "flag", "type": "boolean", "default": True},
+    {"name": "regions", "type": "array", "default": ["eu", "us"]},
+    {"name": "in", "type": "integer", "default": 2},
+]
+
+json_scalars: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=8),
+)
+json_values = st.recursive(
+    json_scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+"""Any JSON value."""
+
+
+@st.composite
+def flow_specs(draw: st.DrawFn, *, max_tasks: int = 8, max_items: int = 4) -> FlowSpec:
+    """Draw a Flow spec that compiles.
+
+    Its tasks wait for each other by dependsOn, outputs and state, in any order in the list; some have when, fan out,
+    retry or time out. Every run can start with no params given. Items never depend on what a task gave out, but args
+    and when do: outputs without `rows` are a case.
+    """
+    names = draw(st.permutations(TASK_NAMES).map(lambda names: names[:max_tasks]).flatmap(_prefixes))
+    tasks: list[dict[str, Any]] = []
+    shapes: dict[str, bool] = {}
+    for name in names:
+        for_each = draw(st.none() | _for_eaches(max_items))
+        tasks.append(draw(_tasks(name, shapes, for_each)))
+        shapes[name] = for_each is not None
+    outputs = {f"state_{index}": f"$(tasks.{name}.state)" for index, name in enumerate(shapes) if draw(st.booleans())}
+    spec: dict[str, Any] = {
+        "params": PARAMS,
+        "defaults": {"image": "registry.example/etl:1", **draw(_optional("retry", _retries()))},
+        "tasks": draw(st.permutations(tasks)),
+        "outputs": outputs,
+        **draw(_optional("timeout", st.sampled_from(["20s", "5m", "2h"]))),
+    }
+    return FlowSpec.model_validate(spec)
+
+
+def _prefixes(names: list[str]) -> st.SearchStrategy[list[str]]:
+    return st.integers(1, len(names)).map(lambda length: names[:length])
+
+
+def _optional(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.just({}) | values.map(lambda value: {key: value})
+
+
+def _retries() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "limit": st.integers(0, 2),
+            "infrastructure": st.integers(0, 2),
+            "delay": st.sampled_from(["0s", "500ms", "10s"]),
+            "factor": st.integers(1, 3),
+            "maxDelay": st.sampled_from(["1s", "1m"]),
+            "jitter": st.sampled_from(["0%", "20%", "100%"]),
+        },
+    )
+
+
+def _for_eaches(max_items: int) -> st.SearchStrategy[dict[str, Any]]:
+    return st.one_of(
+        st.integers(0, max_items).map(lambda count: {"count": count}),
+        st.just({"count": "$(params.in)"}),
+        st.lists(st.integers(0, 9) | st.sampled_from(["$(params.day)", "x"]), max_size=max_items).map(
+            lambda items: {"items": items}
+        ),
+        st.sampled_from(["$(params.regions)", "$(params.regions.map(r, r + '!'))"]).map(lambda items: {"items": items}),
+        st.just({"matrix": {"region": "$(params.regions)", "n": [1, 2]}}),
+    )
+
+
+@st.composite
+def _tasks(draw: st.DrawFn, name: str, earlier: dict[str, bool], for_each: dict[str, Any] | None) -> dict[str, Any]:
+    """Draw a task that refers to earlier ones only, so that no cycle comes about."""
+    some: st.SearchStrategy[list[str]] = st.just([])
+    if earlier:
+        some = st.lists(st.sampled_from(sorted(earlier)), max_size=2, unique=True)
+    args = ["--day=$(params.day)", "$(HOME)", "$$(literal)"]
+    args += [
+        f"$(tasks.{other}.{draw(st.sampled_from(['outputs', 'state', 'reason', 'exitCode']))})" for other in draw(some)
+    ]
+    args += [
+        f"--rows=$(tasks.{other}.outputs.rows)" for other in draw(some) if not earlier[other] and draw(st.booleans())
+    ]
+    task: dict[str, Any] = {"name": name, "args": draw(st.lists(st.sampled_from(args), max_size=3, unique=True))}
+    task |= draw(_optional("dependsOn", some))
+    task |= draw(_optional("retry", _retries()))
+    task |= draw(_optional("timeout", st.sampled_from(["1s", "30s", "1h"])))
+    if draw(st.booleans()):
+        task["when"] = draw(_conditions(draw(some), earlier))
+    if for_each is not None:
+        task["forEach"] = for_each
+        task["args"] += ["$(item)", "$(index)"]
+        task |= draw(_optional("maxParallel", st.integers(1, 3)))
+    return task
+
+
+def _conditions(others: list[str], shapes: dict[str, bool]) -> st.SearchStrategy[str]:
+    conditions = ["true", "false", "params.flag", "$(params.day == '2026-11-22')"]
+    for other in others:
+        conditions += [f"tasks.{other}.state != 'Completed'", f"$(tasks['{other}'].state == 'Completed')"]
+        if not shapes[other]:
+            conditions += [f"has(tasks.{other}.outputs.rows)", f"tasks.{other}.outputs.rows > 0"]
+    return st.sampled_from(conditions)
