@@ -74,6 +74,23 @@ def test_a_token_that_changed_is_there_after_a_reload(tmp_path):
     assert connection.headers == {"Authorization": "Bearer new"}
 
 
+def test_an_exec_plugin_is_asked_again_when_its_credential_has_run_out(tmp_path):
+    token, plugin = tmp_path / "token", tmp_path / "plugin"
+    token.write_text("first")
+    plugin.write_text(
+        "#!/bin/sh\n"
+        'printf \'{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":'
+        f'{{"token":"%s","expirationTimestamp":"2020-01-01T00:00:00Z"}}}}\' "$(cat {token})"\n'
+    )
+    plugin.chmod(0o700)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}}
+    connection = Connection.load(kubeconfig(tmp_path / "config", user=user))
+    assert connection.headers == {"Authorization": "Bearer first"}
+    token.write_text("second")
+    connection.refresh()
+    assert connection.headers == {"Authorization": "Bearer second"}
+
+
 def test_the_proxy_of_the_kubeconfig_is_used(tmp_path):
     environ = kubeconfig(tmp_path / "config", **{"proxy-url": "http://proxy.example:3128"})
     assert Connection.load(environ).proxy == "http://proxy.example:3128"
