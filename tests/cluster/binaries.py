@@ -87,25 +87,30 @@ def _run_go(go: Path, module: GoModule, arguments: list[str]) -> str:
 
 
 def _compile(go: Path, module: GoModule, arguments: list[str], total: int) -> None:
-    said: deque[str] = deque(maxlen=40)
-    compiled, next_report_s = 0, time.monotonic() + PROGRESS_EVERY_S
+    said: deque[str] = deque(maxlen=20)
     command = [str(go), "build", "-v", *arguments]
     with subprocess.Popen(
         command, cwd=module.folder, env=go_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as building:
         assert building.stderr
-        for line in building.stderr:
-            # -v prints the path of each package as it is compiled, alone on a line.
-            if " " in line.strip() or line.startswith("#"):
-                said.append(line.rstrip())
-            else:
-                compiled += 1
-            if time.monotonic() > next_report_s:
-                next_report_s = time.monotonic() + PROGRESS_EVERY_S
-                say(f"  {module.name}: {compiled} of at most {total} packages")
+        try:
+            _report(building.stderr, said, module, total)
+        except BaseException:
+            # Interrupted: the compiler must not go on alone.
+            building.terminate()
+            raise
     if building.returncode:
-        raise ClusterError(f"go build failed for module {module.name!r}:\n{_tail(said)}")
+        raise ClusterError(f"go build failed for module {module.name!r}:\n" + "\n".join(said))
 
 
-def _tail(lines: Iterable[str]) -> str:
-    return "\n".join(list(lines)[-20:])
+def _report(lines: Iterable[str], said: deque[str], module: GoModule, total: int) -> None:
+    compiled, next_report_s = 0, time.monotonic() + PROGRESS_EVERY_S
+    for line in lines:
+        # -v prints the path of each package as it is compiled, alone on a line; all else is worth keeping.
+        if " " in line.strip() or line.startswith("#"):
+            said.append(line.rstrip())
+        else:
+            compiled += 1
+        if time.monotonic() > next_report_s:
+            next_report_s = time.monotonic() + PROGRESS_EVERY_S
+            say(f"  {module.name}: {compiled} of at most {total} packages")

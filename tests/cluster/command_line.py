@@ -1,6 +1,7 @@
 """`python3 -m tests.cluster VERB`: results on standard output, progress on standard error."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ RARE = ("kind", "actionlint")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     options = _parser().parse_args(arguments)
+    # What a CI job sends when it is cancelled: to be cleaned up after like Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result: int | None = options.run(options)
     except ClusterError as error:
