@@ -210,6 +210,7 @@ def test_time_that_ran_out_while_the_process_stood_still_is_noticed_at_once(conn
         async with clients(connection) as (_, client):
             holder = candidate(client, namespace, "a", time)
             await acquire(holder)
+            await time.changes.until(lambda: len(time.sleepers) == 1, "the holder to sleep")
             time.now += TIMES.renew_deadline_s
             assert not holder.is_leading()
             await time.pass_by(0)
