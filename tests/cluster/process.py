@@ -33,6 +33,11 @@ class Process:
     pid: int
     start_ticks: int
 
+    @classmethod
+    def this(cls) -> "Process":
+        """The one that asks."""
+        return cls(pid=os.getpid(), start_ticks=_start_ticks(os.getpid()) or 0)
+
     @property
     def is_alive(self) -> bool:
         with suppress(ChildProcessError):

@@ -1,16 +1,15 @@
 """`bare`: a real cluster of one node made of processes of this machine. It takes root on Linux, not Docker.
 
-One at a time on a machine: kube-proxy's rules, and the cgroup of all Pods, have names that are the same for everyone.
+One at a time on a machine, and none beside another node: see claim.py.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tests.cluster import base_image, binaries, containerd, debian, leftovers, network, node
+from tests.cluster import base_image, binaries, claim, containerd, debian, leftovers, network, node
 from tests.cluster.cache import locked
 from tests.cluster.component import Component, Health, wait_ready
 from tests.cluster.component import start as start_component
@@ -33,8 +32,6 @@ PROGRAMS = (
 )
 IMAGE_PROGRAMS = (debian.DEBOOTSTRAP,)
 BINARIES = (*binaries.CONTROL_PLANE, *binaries.NODE)
-# Says which cluster has the machine; in /run, because a reboot undoes all that it stands for.
-CLAIM = Path("/run/penstock-test-bare.json")
 NODE_PROGRAMS = {"kubelet", "kube-proxy", "k3s", "k0s", "rke2"}
 NODE_TIMEOUT_S = 60.0
 
@@ -56,11 +53,11 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:
     debian.install(PROGRAMS)
     binaries.build(BINARIES)
     archives = [base_image.pause_archive(), base_image.base_archive()]
-    _free_the_machine(state_dir)
+    _free_the_machine()
+    claim.take(state_dir)
     with locked("addresses"):
         plan = make_plan(name=name, kind="bare", state_dir=state_dir, nodes=1, networks=network.used_networks())
         plan.save()
-    CLAIM.write_text(json.dumps({"name": name, "state_dir": str(state_dir)}))
     prepare(plan)
     containerd.write_config(plan)
     node.write_config(plan)
@@ -83,7 +80,7 @@ def stop(state_dir: Path) -> None:
     """End every process and container, and give the machine back its network, mounts and cgroups."""
     processes = Processes(state_dir)
     # What has the same name for every cluster is only touched by the one that has the machine.
-    has_machine = _claimed_by() == state_dir
+    has_machine = _has_machine(state_dir)
     # First those that would start something again.
     for name in ("kubelet", "kube-proxy"):
         processes.stop(name)
@@ -101,8 +98,7 @@ def stop(state_dir: Path) -> None:
         network.remove_kubernetes_chains()
     if plan := Plan.load(state_dir):
         network.remove_interfaces(plan)
-    if has_machine:
-        CLAIM.unlink()
+    claim.release(state_dir)
 
 
 def health(state_dir: Path) -> list[Health]:
@@ -129,33 +125,26 @@ def _components(plan: Plan) -> list[Component]:
     return [*components(plan), containerd.component(plan), node.kubelet(plan), node.proxy(plan)]
 
 
-def _claimed_by() -> Path | None:
-    with suppress(OSError, ValueError, KeyError):
-        return Path(json.loads(CLAIM.read_text())["state_dir"])
-    return None
+def _has_machine(state_dir: Path) -> bool:
+    found = claim.current()
+    return found is not None and found.state_dir == state_dir
 
 
 def _occupied() -> str | None:
     """Who else is a node on this machine."""
-    claimed_by = _claimed_by()
-    if claimed_by and any(map(Processes(claimed_by).is_alive, ("kubelet", "kube-proxy", "containerd"))):
-        return (
-            f"cluster {claimed_by.name!r} (state {claimed_by}) is the node of this machine, and there can be one: "
-            f"run `down --name {claimed_by.name}` first"
-        )
-    if claimed_by:
-        return None  # its processes are gone: it is cleaned up after on the way
+    if found := claim.current():
+        # One that died is cleaned up after on the way.
+        return found.refusal if found.is_live else None
     for program, pid in _running(NODE_PROGRAMS):
         return f"{program} (pid {pid}) runs here, and a machine can be one node only: use --kind existing or fake"
     return None
 
 
-def _free_the_machine(state_dir: Path) -> None:
-    claimed_by = _claimed_by()
-    if claimed_by and claimed_by != state_dir:
-        say(f"cluster {claimed_by.name!r} died without `down`: cleaning up after it")
-        stop(claimed_by)
-        CLAIM.unlink(missing_ok=True)
+def _free_the_machine() -> None:
+    found = claim.current()
+    if found and not found.is_live:
+        say(f"cluster {found.state_dir.name!r} died without `down`: cleaning up after it")
+        stop(found.state_dir)
 
 
 def _running(programs: set[str]) -> Iterator[tuple[str, int]]:
