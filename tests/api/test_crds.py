@@ -221,9 +221,9 @@ BAD: list[Any] = [
     ),
     pytest.param(
         FLOWRUN,
-        {"flowSpec": one_task(command=["x"], script="y")},
-        "spec.flowSpec.tasks\\[0\\]: .*either command or script",
-        id="an inline spec that breaks a rule of Flows",
+        {"flowSpec": one_task(retry={"limits": 3})},
+        'unknown field "spec.flowSpec.tasks\\[0\\].retry.limits"',
+        id="a field that is misspelt in an inline spec",
     ),
     pytest.param(
         SCHEDULE, {"cron": ["@daily"]}, "spec.runTemplate: Required value", id="a Schedule without a template"
@@ -269,7 +269,7 @@ def test_a_generated_name_is_cut_to_fit(create):
 
 
 NAMED: dict[str, Any] = {"flow": {"name": "a"}, "params": {"day": "monday", "deep": {"x": 1}}}
-INLINE: dict[str, Any] = {"flowSpec": {"tasks": [{"name": "a", "podTemplate": {"spec": {"x": 1}}}]}}
+INLINE: dict[str, Any] = {"flowSpec": {"tasks": [{"name": "a", "podTemplate": {"spec": {"x": 1}}}, {"name": "b"}]}}
 NO_FLOW_CHANGE = "spec.flow: .*flow can't be changed: create a new FlowRun instead"
 NO_PARAM_CHANGE = "spec.params: .*params can't be changed: create a new FlowRun instead"
 NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec can't be changed: create a new FlowRun instead"
@@ -294,9 +294,15 @@ NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec can't be changed: create a new FlowR
         pytest.param(INLINE, {"flowSpec": {"timeout": "1h"}}, NO_SPEC_CHANGE, id="one field more of the inline spec"),
         pytest.param(
             INLINE,
-            {"flowSpec": {"tasks": [{"name": "a", "podTemplate": {"spec": {"y": 1}}}]}},
+            {"flowSpec": {"tasks": [{"name": "a", "podTemplate": {"spec": {"y": 1}}}, {"name": "b"}]}},
             NO_SPEC_CHANGE,
             id="another key in a part without a schema",
+        ),
+        pytest.param(
+            INLINE,
+            {"flowSpec": {"tasks": INLINE["flowSpec"]["tasks"][::-1]}},
+            NO_SPEC_CHANGE,
+            id="another order of tasks, which is that of the status",
         ),
         pytest.param(
             INLINE, {"flowSpec": None, "flow": {"name": "a"}}, NO_SPEC_CHANGE, id="a Flow for the inline spec"
@@ -307,6 +313,23 @@ def test_what_a_run_runs_is_fixed(create, patch, existing, change, want):
     create(FLOWRUN, existing)
     said = refusal(lambda: patch(FLOWRUN, {"spec": change}))
     assert re.search(want, said), said
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"state": "Running"}, id="begins"),
+        pytest.param({"state": "Pending", "counts": {"Running": 1}}, id="counts its tasks"),
+        pytest.param({"state": "Pending", "epoch": 2}, id="is written by another leader"),
+    ],
+)
+def test_the_status_of_an_inline_run_is_no_way_around_what_is_fixed(create, patch, status):
+    create(FLOWRUN, INLINE)
+    patch(FLOWRUN, {"status": {"state": "Pending", "counts": {"Pending": 2}}}, part="status")
+    change = {"spec": {"flowSpec": {"timeout": "1h"}}, "status": status}
+    assert re.search(NO_SPEC_CHANGE, refusal(lambda: patch(FLOWRUN, change)))
+    stored = patch(FLOWRUN, change, part="status")
+    assert (stored["spec"], stored["status"]["state"]) == (INLINE, status["state"])
 
 
 @pytest.mark.parametrize("existing", [NAMED, INLINE], ids=["of a Flow", "of an inline spec"])

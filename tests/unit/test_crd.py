@@ -16,7 +16,7 @@ from penstock.api.base import ApiModel, Duration
 from penstock.api.crd import custom_resource_definition, structural_schema
 from penstock.api.flowrun import RunState, TaskState
 from penstock.api.generate import generated_files, main, outdated_files
-from penstock.api.kind import FLOWRUN, KINDS, SCHEDULE, Kind
+from penstock.api.kind import FLOW, FLOWRUN, KINDS, SCHEDULE, Kind
 from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, SET, Rule, map_list
 from penstock.api.states import STATES
 
@@ -148,11 +148,17 @@ def test_a_definition_has_the_names_that_people_type():
     assert names["FlowRun"]["singular"] == "flowrun"
 
 
-def test_tasks_are_told_apart_by_name_in_a_spec_and_replaced_as_a_whole_in_a_status():
-    schema = schema_of(FLOWRUN)
-    in_spec = property_of(schema, ".spec.flowSpec.tasks")
-    assert (in_spec["x-kubernetes-list-type"], in_spec["x-kubernetes-list-map-keys"]) == ("map", ["name"])
-    assert property_of(schema, ".status.tasks")["x-kubernetes-list-type"] == "atomic"
+def test_tasks_are_told_apart_by_name_in_a_flow_and_replaced_as_a_whole_in_a_status():
+    tasks = property_of(schema_of(FLOW), ".spec.tasks")
+    assert (tasks["x-kubernetes-list-type"], tasks["x-kubernetes-list-map-keys"]) == ("map", ["name"])
+    assert property_of(schema_of(FLOWRUN), ".status.tasks")["x-kubernetes-list-type"] == "atomic"
+
+
+def test_no_rule_is_checked_within_an_inline_spec_whenever_the_status_of_its_run_changes():
+    spec = property_of(schema_of(FLOWRUN), ".spec.flowSpec")
+    assert spec["x-kubernetes-map-type"] == "atomic"
+    assert [path for path, node in nodes(spec) if "x-kubernetes-validations" in node] == []
+    assert {node.get("x-kubernetes-list-type", "atomic") for _, node in nodes(spec)} == {"atomic"}
 
 
 def test_a_run_can_be_selected_by_state_and_flow():

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from penstock.api.base import ApiModel
 from penstock.api.kind import Column, Kind
-from penstock.api.marker import Rule
+from penstock.api.marker import ATOMIC_LIST, UNRULED, Rule
 from penstock.api.names import GROUP, VERSION
 
 MAX_INT32: Final = 2**31 - 1
@@ -37,6 +37,7 @@ _CHECKS: Final = (
 """What is the same in JSON Schema and in a structural schema."""
 _CONVERTED: Final = {"type", "format", "description", "default", "items", "required", "properties"}
 _CONVERTED_FROM_JSON_SCHEMA_ONLY: Final = {"title", "$defs", "const", "additionalProperties"}
+_RULES_AND_MERGING: Final = {"x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"}
 _KNOWN: Final = {*_CHECKS, *_CONVERTED, *_CONVERTED_FROM_JSON_SCHEMA_ONLY}
 
 
@@ -90,8 +91,6 @@ def structural_schema(model: type[ApiModel]) -> Schema:
 def _root(kind: Kind) -> Schema:
     spec = structural_schema(kind.spec)
     spec["description"] = f"What the user asks for. {spec['description']}"
-    if kind.update_rules:
-        spec.setdefault("x-kubernetes-validations", []).extend(rule.to_schema() for rule in kind.update_rules)
     status = structural_schema(kind.status)
     status["description"] = f"Written by the operator. {status['description']}"
     name = Rule(
@@ -111,7 +110,7 @@ def _root(kind: Kind) -> Schema:
             "spec": spec,
             "status": status,
         },
-        "x-kubernetes-validations": [name.to_schema()],
+        "x-kubernetes-validations": [rule.to_schema() for rule in (name, *kind.rules)],
     }
 
 
@@ -135,6 +134,10 @@ def _structural(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> S
         return _structural({**definitions[name], **beside}, definitions, (*seen, name))
     if "anyOf" in schema:
         return _structural_alternatives(schema, definitions, seen)
+    if UNRULED in schema:
+        whole = {key: value for key, value in schema.items() if key != UNRULED}
+        unruled: Schema = _without_rules(_structural(whole, definitions, seen))
+        return unruled
     extensions = {key: value for key, value in schema.items() if key.startswith("x-kubernetes-")}
     if unknown := schema.keys() - _KNOWN - extensions.keys():
         raise ValueError(f"in {seen[-1]}: a structural schema has no {', '.join(sorted(unknown))}")
@@ -183,6 +186,16 @@ def _children(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> Sch
     elif values:
         children["additionalProperties"] = _structural(values, definitions, seen)
     return children
+
+
+def _without_rules(node: Any) -> Any:
+    """Take the rules out of a converted node and all below it, and let its lists be replaced as a whole."""
+    if isinstance(node, list):
+        return [_without_rules(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {key: _without_rules(value) for key, value in node.items() if key not in _RULES_AND_MERGING}
+    return {**kept, **ATOMIC_LIST.keys} if "x-kubernetes-list-type" in node else kept
 
 
 def _structural_alternatives(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> Schema:

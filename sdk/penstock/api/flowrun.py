@@ -9,7 +9,7 @@ from pydantic import Field
 from penstock.api.base import ApiModel, Count, DnsName, Duration, JsonValue, ObjectName, TaskName, Time
 from penstock.api.condition import Conditions
 from penstock.api.flow import MAX_OUTPUTS, MAX_PARAMS, MAX_TASKS, FlowSpec
-from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, Rule
+from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, UNRULED_WHOLE, Rule
 
 MAX_STATES: Final = 32
 
@@ -53,7 +53,7 @@ class FlowRunSpec(ApiModel):
 
     flow: FlowReference | None = None
     """The Flow to run."""
-    flow_spec: Annotated[FlowSpec, ATOMIC_MAP] | None = None
+    flow_spec: Annotated[FlowSpec, UNRULED_WHOLE] | None = None
     """A whole Flow spec, for a run without a stored Flow."""
     params: Annotated[Values, ATOMIC_MAP] | None = None
     """Values of the Flow's params."""

@@ -60,3 +60,9 @@ ATOMIC_LIST: Final = Mark({"x-kubernetes-list-type": "atomic"})
 """A list that is replaced as a whole."""
 ATOMIC_MAP: Final = Mark({"x-kubernetes-map-type": "atomic"})
 """An object that is replaced as a whole. Spares the API server a record of who owns which field in it."""
+UNRULED: Final = "x-penstock-unruled"
+UNRULED_WHOLE: Final = Mark({**ATOMIC_MAP.keys, UNRULED: True})
+"""An object that is replaced as a whole, and in which no rule is checked and no list is merged.
+
+For a large part of an object whose status changes often: the API server checks every rule on every status patch.
+"""

@@ -88,7 +88,7 @@ def _kind(kind: Kind, definitions: dict[str, Schema], described: set[str]) -> It
     yield ""
     yield f"- In a terminal: `kubectl get {kind.short_name}`, or `{kind.plural}`."
     yield f"- Its name has at most {kind.max_name} characters: {kind.why_max_name}."
-    for rule in kind.update_rules:
+    for rule in kind.rules:
         yield _checked(rule.message)
     if kind.selectable_fields:
         fields = " and ".join(f"`{path.removeprefix('.')}`" for path in kind.selectable_fields)
