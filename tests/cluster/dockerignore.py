@@ -13,10 +13,21 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Pattern:
-    """One line of the file."""
+    """One line of the file.
 
+    Attributes:
+        glob: what it says, without the `!`.
+        regex: the same for whole paths.
+        brings_back: whether it began with a `!`.
+    """
+
+    glob: str
     regex: re.Pattern[str]
     brings_back: bool
+
+    def may_bring_back_below(self, folder: str) -> bool:
+        """Whether something inside an ignored folder may be seen because of it."""
+        return self.brings_back and (self.glob.startswith(f"{folder}/") or bool(set(self.glob) & set("*?[")))
 
 
 def read_patterns(context: Path, dockerfile: Path) -> list[Pattern]:
@@ -36,7 +47,7 @@ def parse_patterns(text: str) -> list[Pattern]:
             continue
         brings_back = glob.startswith("!")
         glob = os.path.normpath(glob.removeprefix("!").strip()).strip("/")
-        patterns.append(Pattern(regex=re.compile(_to_regex(glob)), brings_back=brings_back))
+        patterns.append(Pattern(glob=glob, regex=re.compile(_to_regex(glob)), brings_back=brings_back))
     return patterns
 
 
@@ -53,18 +64,18 @@ def is_ignored(path: str, patterns: Sequence[Pattern]) -> bool:
 
 def visible_files(context: Path, patterns: Sequence[Pattern]) -> Iterator[Path]:
     """The files and links that a build can see, in order of their names."""
-    can_come_back = any(pattern.brings_back for pattern in patterns)
     for folder, folders, files in os.walk(context):
         here = Path(folder)
         relative = here.relative_to(context)
-        # Into an ignored folder only when something in it may be brought back.
-        folders[:] = sorted(
-            name for name in folders if can_come_back or not is_ignored((relative / name).as_posix(), patterns)
-        )
+        folders[:] = sorted(name for name in folders if _is_worth_a_look((relative / name).as_posix(), patterns))
         links = [name for name in folders if (here / name).is_symlink()]
         for name in sorted([*files, *links]):
             if not is_ignored((relative / name).as_posix(), patterns):
                 yield here / name
+
+
+def _is_worth_a_look(folder: str, patterns: Sequence[Pattern]) -> bool:
+    return not is_ignored(folder, patterns) or any(pattern.may_bring_back_below(folder) for pattern in patterns)
 
 
 def _to_regex(glob: str) -> str:

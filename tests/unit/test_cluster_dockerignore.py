@@ -23,6 +23,7 @@ from tests.cluster.dockerignore import is_ignored, parse_patterns, read_patterns
         pytest.param("a.py", "aXpy", False, id="a dot is a dot"),
         pytest.param("*\n!sdk", "sdk/a.py", False, id="an exclamation mark brings back"),
         pytest.param("*\n!sdk", "docs/a.md", True, id="and only what it names"),
+        pytest.param("*\n!a/b", "a/b/c.py", False, id="also inside a folder that is ignored"),
         pytest.param("*\n!sdk\n**/*.pyc", "sdk/a.pyc", True, id="the last match decides"),
     ],
 )
@@ -52,3 +53,13 @@ def test_a_file_beside_the_dockerfile_wins_over_the_one_of_the_context(tmp_path:
 
     assert not is_ignored("a.py", patterns)
     assert is_ignored("b.py", patterns)
+
+
+def test_what_is_brought_back_inside_an_ignored_folder_is_listed(tmp_path: Path):
+    for name in ("a/b/c.py", "a/d.py", "e/b/c.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = visible_files(tmp_path, parse_patterns("*\n!a/b"))
+
+    assert [file.relative_to(tmp_path).as_posix() for file in found] == ["a/b/c.py"]

@@ -8,6 +8,7 @@ from tests.cluster.command import must_run, run
 from tests.cluster.component import Health
 from tests.cluster.handle import Cluster
 from tests.cluster.image import archived, docker
+from tests.cluster.progress import say
 from tests.cluster.remote import Remote
 
 # Before the name of a cluster, so that `down` never deletes one that somebody made by hand.
@@ -24,6 +25,7 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:
     """Create it and load the base image."""
     kubeconfig = state_dir / "kubeconfig"
     options = [f"--name={PREFIX}{name}", f"--kubeconfig={kubeconfig}", f"--wait={READY_TIMEOUT_S}s"]
+    say("creating it with kind; the first time, Docker fetches the image of its nodes")
     must_run([_kind(), "create", "cluster", *options])
     Remote.discover(kubeconfig).save(state_dir)
     load_image(state_dir, base_image.BASE_TAG)
