@@ -161,11 +161,23 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         outcome=_outcome(pod, terminated, now),
         waiting_reason=waiting_reason,
         waiting_message=waiting_message,
-        is_finished=pod.status.phase in ("Succeeded", "Failed"),
+        is_finished=_is_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=names.FINALIZER in metadata.finalizers,
         lost_at=None if deletion is None else deletion + NODE_LOST_AFTER_S,
     )
+
+
+def _is_finished(pod: Pod) -> bool:
+    """Whether nothing of the Pod runs any more, or only what the kubelet is about to stop by itself.
+
+    The kubelet tells the ends of containers before it changes the phase; a Pod deleted in between loses its logs.
+    """
+    if pod.status.phase in ("Succeeded", "Failed"):
+        return True
+    # The kubelet lists every container of the spec from its first report on.
+    states = [status.state for status in pod.status.container_statuses]
+    return bool(states) and all(state.terminated is not None for state in states)
 
 
 def _main(pod: Pod) -> ContainerState | None:
