@@ -16,6 +16,7 @@ from tests.cluster.errors import ClusterError
 
 POLL_S = 0.05
 REQUEST_TIMEOUT_S = 10.0
+HEALTH_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def answers(url: str) -> bool:
     context.verify_mode = ssl.CERT_NONE
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        with opener.open(url, timeout=2) as answer:
+        with opener.open(url, timeout=HEALTH_TIMEOUT_S) as answer:
             return bool(answer.status == HTTPStatus.OK)
     except (OSError, http.client.HTTPException):
         return False

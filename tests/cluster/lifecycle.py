@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 from tests.cluster.cache import cluster_dir, locked
@@ -13,6 +14,8 @@ from tests.cluster.progress import Stopwatch, say
 
 DEFAULT_NAME = "penstock"
 DEFAULT_NODES = 3
+HEALTH_ATTEMPTS = 3
+HEALTH_RETRY_S = 1.0
 # Written first and last: what is between was interrupted.
 KIND_FILE, READY_FILE = "kind", "ready"
 
@@ -32,7 +35,7 @@ def up(name: str = DEFAULT_NAME, kind: str | None = None, *, nodes: int = DEFAUL
     state_dir = cluster_dir(name)
     with locked(f"cluster-{name}"):
         if current := _kind_of(state_dir):
-            if (state_dir / READY_FILE).exists() and all(part.is_well for part in KINDS[current].health(state_dir)):
+            if (state_dir / READY_FILE).exists() and _is_well(current, state_dir):
                 if kind not in {"auto", current}:
                     raise ClusterError(f"cluster {name!r} is up as kind {current!r}: run `down --name {name}` first")
                 say(f"{name!r} is up already (kind {current})")
@@ -101,6 +104,15 @@ def _kind_or_raise(state_dir: Path) -> str:
     if kind := _kind_of(state_dir):
         return kind
     raise ClusterError(f"no cluster {state_dir.name!r} is up: run `up --name {state_dir.name}`")
+
+
+def _is_well(kind: str, state_dir: Path) -> bool:
+    # Asked more than once: a busy machine answers late, and who is taken for dead loses all data.
+    for _ in range(HEALTH_ATTEMPTS):
+        if all(part.is_well for part in KINDS[kind].health(state_dir)):
+            return True
+        time.sleep(HEALTH_RETRY_S)
+    return False
 
 
 def _remove(state_dir: Path) -> None:
