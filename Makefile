@@ -54,10 +54,10 @@ hooks: venv  ## Run the static checks before each commit from now on.
 	$(BIN)/pre-commit install
 
 demo: venv  ## From nothing to a finished flow: a cluster, Penstock, and a run on real data.
-	CLUSTER=$(CLUSTER) NAME=$(NAME) demo/up.sh
+	@CLUSTER=$(CLUSTER) NAME=$(NAME) demo/up.sh
 
 demo-down:  ## Remove all that demo made.
-	CLUSTER=$(CLUSTER) NAME=$(NAME) demo/down.sh
+	@CLUSTER=$(CLUSTER) NAME=$(NAME) demo/down.sh
 
 cluster-up: venv  ## Start a test cluster: CLUSTER=auto|existing|kind|bare|fake.
 	$(PYTHON) -m tests.cluster up --kind $(CLUSTER) --name $(NAME)

@@ -39,6 +39,7 @@ code=$(find Dockerfile requirements sdk operator -type f -not -name '*.pyc' -pri
 helm upgrade --install penstock helm/penstock --namespace "$SYSTEM" --create-namespace --wait --timeout 5m \
   --set image.repository="${IMAGE%:*}" --set image.tag="${IMAGE#*:}" --set-string "podAnnotations.code=${code:0:16}" \
   > /dev/null || { kubectl get pods,events -n "$SYSTEM" || true; fail "the operator did not start; see above"; }
+kubectl get pods -n "$SYSTEM"
 
 step "4/5  A flow on real data: examples/weather.yaml"
 kubectl create namespace "$NAMESPACE" --dry-run=client -o yaml | kubectl apply -f -

@@ -49,14 +49,17 @@ class TaskRow(NamedTuple):
 
 
 def format_duration(duration_s: float) -> str:
-    """Write a duration in seconds the way people read it: `3.2s`, `42s`, `3m12s`, `2h05m`."""
-    if duration_s < 10:  # noqa: PLR2004 - below this, tenths are worth reading
-        return f"{max(0.0, duration_s):.1f}s"
-    minutes, seconds = divmod(round(duration_s), 60)
+    """Write a duration in seconds the way people read it: `<1s`, `42s`, `3m12s`, `2h05m`.
+
+    No fractions: Kubernetes tells the times of containers in whole seconds.
+    """
+    minutes, seconds = divmod(round(max(0.0, duration_s)), 60)
     hours, minutes = divmod(minutes, 60)
-    if hours:
+    if hours > 0:
         return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+    if minutes > 0:
+        return f"{minutes}m{seconds:02}s"
+    return f"{seconds}s" if duration_s >= 1 else "<1s"
 
 
 def read_time(text: str | None) -> dt.datetime | None:
@@ -141,13 +144,14 @@ def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str
 
 
 def _read_task(task: Mapping[str, Any]) -> TaskRow:
+    starts = [task.get("startTime"), *(attempt.get("startTime") for attempt in task.get("attempts") or ())]
     return TaskRow(
         name=task["name"],
         state=task["state"],
         attempt=task.get("attempt"),
         items=_read_items(task.get("items")),
         reason=_why(task),
-        start=read_time(task.get("startTime")),
+        start=min((time for time in map(read_time, starts) if time), default=None),
         end=read_time(task.get("completionTime")),
         wake=read_time(task.get("wakeTime")),
     )
