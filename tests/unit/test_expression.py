@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -216,6 +217,16 @@ def test_an_expression_can_not_take_all_memory(source):
 
 def test_an_expression_can_not_copy_a_value_without_end():
     assert "used too often" in refusal("[[1, 1]]" + ".map(a, [a, a, a, a, a, a, a, a, a, a])" * 6 + " == []")
+
+
+def test_values_of_null_cost_python_nothing():
+    """Python before 3.12 counts references to None, and ends the process when a library has spent them all."""
+    expression = compiled("[null, params.options, {'a': null}, true ? null : params.options]")
+    values = {"params": {"options": None}}
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        expression.evaluate(values)
+    assert sys.getrefcount(None) > before - 500
 
 
 @pytest.mark.parametrize("value", [2**63, "a\0b", -(2**63) - 1])

@@ -1,8 +1,8 @@
 """Runs CEL: everything that is particular to the library behind it is in this module.
 
-Two habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. And a value
-can't always be turned into a Python one by `plain_value()`: an optional inside a map ends the process, so values are
-taken out level by level.
+Habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. An optional inside
+a map ends the process when `plain_value()` meets it, so values are taken out level by level. And each null taken out
+costs Python a reference to None, which it counts before 3.12 and dies without: so nulls are known by their type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ MAX_VALUES: Final = 200_000
 MAX_SHOWN_PATH: Final = 80
 MAX_CACHED_PROGRAMS: Final = 1024
 """At about 8 KB each."""
-INT64: Final = range(-(2**63), 2**63)
+LEAST_INT: Final = -(2**63)
+GREATEST_INT: Final = 2**63 - 1
 
 _EXTENSIONS: Final = (
     ext_optional.ExtOptional(),
@@ -126,21 +127,23 @@ class Program:
             Failure: it has none.
         """
         for root, value in data.items():
-            _check_input(value, root, 0)
+            try:
+                _check_input(value, 0)
+            except _UnfitError as error:
+                raise Failure(f"{error.path(root)} {error.message}") from error
         try:
             with limited_memory() if self._may_grow else nullcontext():
-                value = self._expression.eval(data=data)
-                is_error = value.type() == cel.Type.ERROR
-                plain = value.value() if is_error else _Taker().take(value, 0)
+                return _Taker().take(self._expression.eval(data=data), 0)
         except Failure:
             raise
         except MemoryError as error:
-            raise Failure(f"it takes more memory than an expression may: {LIMIT_BYTES >> 20} MiB") from error
+            # In this library map() and filter() copy their result once for each item, so long lists end here too.
+            raise Failure(
+                f"it takes more memory than an expression may, {LIMIT_BYTES >> 20} MiB: "
+                "values grow too large, or a list of more than about 1500 items is mapped or filtered"
+            ) from error
         except Exception as error:  # the library raises RuntimeError, TypeError, SystemError and AssertionError alike
             raise Failure(_say_why(str(error))) from error
-        if is_error:
-            raise _read_failure(str(plain))
-        return plain
 
 
 @lru_cache(maxsize=MAX_CACHED_PROGRAMS)
@@ -169,23 +172,49 @@ def _environment(roots: frozenset[str]) -> Any:
     return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
 
 
-def _check_input(value: Any, path: str, depth: int) -> None:
+class _UnfitError(Exception):
+    """A value that CEL would take wrongly.
+
+    Args:
+        message: what is wrong with it.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        self.places: list[str | int] = []
+        """Keys and indexes that lead to it, the last one first."""
+        super().__init__(message)
+
+    def path(self, root: str) -> str:
+        steps = (f".{key}" if isinstance(key, str) else f"[{key}]" for key in reversed(self.places))
+        path = root + "".join(steps)
+        return path if len(path) <= MAX_SHOWN_PATH else f"{path[:MAX_SHOWN_PATH]}..."
+
+
+def _check_input(value: Any, depth: int) -> None:
     """Refuse what CEL would take wrongly: it wraps integers, cuts strings at NUL, and dies of depth."""
-    if isinstance(value, list | Mapping):
-        if depth >= MAX_DEPTH:
-            raise Failure(f"{path[:MAX_SHOWN_PATH]}... is nested deeper than {MAX_DEPTH} levels")
-        for key, one in value.items() if isinstance(value, Mapping) else enumerate(value):
-            _check_scalar(key, path)
-            _check_input(one, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]", depth + 1)
-    else:
-        _check_scalar(value, path)
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _UnfitError("contains a NUL character, which expressions can't handle")
+    elif isinstance(value, int):
+        if not LEAST_INT <= value <= GREATEST_INT:
+            raise _UnfitError(f"is {value}, which is beyond 64 bits: give it as a string")
+    elif isinstance(value, list | dict):
+        _check_container(value, depth)
 
 
-def _check_scalar(value: Any, path: str) -> None:
-    if isinstance(value, str) and "\0" in value:
-        raise Failure(f"{path} contains a NUL character, which expressions can't handle")
-    if isinstance(value, int) and value not in INT64:
-        raise Failure(f"{path} is {value}, which is beyond 64 bits: give it as a string")
+def _check_container(value: list[Any] | dict[str, Any], depth: int) -> None:
+    if depth == MAX_DEPTH:
+        raise _UnfitError(f"is nested deeper than {MAX_DEPTH} levels")
+    place: Any = None
+    try:
+        for place, one in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(place, str):
+                _check_input(place, depth)
+            _check_input(one, depth + 1)
+    except _UnfitError as error:
+        error.places.append(place)
+        raise
 
 
 class _Taker:
@@ -204,12 +233,16 @@ class _Taker:
             raise Failure(f"its value is nested deeper than {MAX_DEPTH} levels")
         if self._left < 0:
             raise Failure(f"its value holds more than {MAX_VALUES} values")
+        kind = value.type()
+        if kind == cel.Type.NULL:
+            return None
         try:
             plain = value.value()
         except TypeError as error:
-            raise Failure(
-                "its value holds an optional: end it with .orValue(...) to say what it is otherwise"
-            ) from error
+            message = "its value holds an optional: end it with .orValue(...) to say what it is otherwise"
+            raise Failure(message) from error
+        if kind == cel.Type.ERROR:
+            raise _read_failure(str(plain))
         if isinstance(plain, list):
             return [self.take(one, depth + 1) for one in plain]
         if isinstance(plain, dict):
@@ -225,7 +258,7 @@ def _json_scalar(plain: Any) -> Any:
     if plain is None or isinstance(plain, str | bool):
         return plain
     if isinstance(plain, int):
-        if plain not in INT64:
+        if not LEAST_INT <= plain <= GREATEST_INT:
             raise Failure(f"its value {plain} is beyond 64 bits")
         return plain
     if isinstance(plain, float):

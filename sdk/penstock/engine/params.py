@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from penstock.api.flow import Param
 from penstock.engine.expression import Scope, compile_expression
-from penstock.engine.interpreter import INT64, MAX_DEPTH
+from penstock.engine.interpreter import GREATEST_INT, LEAST_INT, MAX_DEPTH
 from penstock.engine.path import describe
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
@@ -146,7 +146,7 @@ def _type_fault(param: Param, value: Any) -> str | None:
     if not fits:
         hint = ": put it in quotes" if param.type == "string" and (is_number or isinstance(value, bool)) else ""
         return f"is {describe(value)}, but must be {ARTICLES.get(param.type, f'a {param.type}')}{hint}"
-    if isinstance(value, int) and value not in INT64:
+    if isinstance(value, int) and not LEAST_INT <= value <= GREATEST_INT:
         return f"is {value}, which is beyond 64 bits: use a string"
     if _is_deeper(value, MAX_DEPTH):
         return f"is nested deeper than {MAX_DEPTH} levels"
