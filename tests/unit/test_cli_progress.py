@@ -76,6 +76,14 @@ def test_a_fan_out_is_news_when_its_counts_change():
     ) == ["a  Running    0/5", "a  Running    3/5, 1 failed"]
 
 
+def test_items_that_failed_or_are_tried_again_are_counted_and_the_last_failures_named():
+    counts = {"Completed": 1, "Failed": 1, "Retrying": 2}
+    failed = [{"index": 3, "attempt": 1, "reason": "ExitCode", "message": "Traceback:\nNameError: no\n"}]
+    (row,) = read_tasks(make_run(task("a", "Running", items={"total": 5, "counts": counts, "failed": failed})))
+    assert row.items == "2/5, 1 failed, 2 retrying"
+    assert row.failed_items == ("a[3] ExitCode: NameError: no",)
+
+
 def test_the_headline_says_how_long_and_how_far():
     run = make_run(startTime="2026-11-22T12:00:00Z", progress="1/4")
     assert headline(run, NOW) == "FlowRun r Running for 30s (1/4 tasks over)"

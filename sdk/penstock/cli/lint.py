@@ -47,7 +47,7 @@ def command(arguments: argparse.Namespace) -> int:
         print(finding)
     if findings:
         return 1
-    print(f"{objects} Flows, FlowRuns and Schedules: no problems")
+    print(f"{objects} of Penstock's objects, no problems")
     return 0
 
 

@@ -14,6 +14,8 @@ Object = dict[str, Any]
 
 FINISHED_STATES: Final = frozenset(state for state, text in STATES.items() if text.is_final)
 FAILED_STATES: Final = frozenset({"Failed", "TimedOut", "Cancelled", "Crashed"})
+MAX_TEXT: Final = 240
+"""Characters of a reason or an output that are shown; the whole of it is in the run's status."""
 _URGENCY: Final = ("Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
 """States of tasks that a screen too small for all of them shows first."""
 
@@ -25,13 +27,15 @@ class TaskRow(NamedTuple):
     state: str
     attempt: int | None
     items: str
-    """Items that are over, of all: `3/4`; empty for a task without items."""
+    """Items that are over, of all: `3/4, 1 failed`; empty for a task without items."""
     reason: str
     """Why it is in its state: the reason, and the last line of the message, where an exception says what it is."""
     start: dt.datetime | None
     end: dt.datetime | None
     wake: dt.datetime | None
     """When the next attempt is due."""
+    failed_items: tuple[str, ...]
+    """The last items that failed, each with why."""
 
     def duration(self, now: dt.datetime) -> str:
         """How long it has been running, or ran."""
@@ -60,6 +64,11 @@ def format_duration(duration_s: float) -> str:
     if minutes > 0:
         return f"{minutes}m{seconds:02}s"
     return f"{seconds}s" if duration_s >= 1 else "<1s"
+
+
+def shorten(text: str) -> str:
+    """Cut what is too long to be read at a glance."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 def read_time(text: str | None) -> dt.datetime | None:
@@ -154,6 +163,10 @@ def _read_task(task: Mapping[str, Any]) -> TaskRow:
         start=min((time for time in map(read_time, starts) if time), default=None),
         end=read_time(task.get("completionTime")),
         wake=read_time(task.get("wakeTime")),
+        failed_items=tuple(
+            f"{task['name']}[{item.get('index')}] {_why(item)}"
+            for item in (task.get("items") or {}).get("failed") or ()
+        ),
     )
 
 
@@ -163,13 +176,18 @@ def _read_items(items: Mapping[str, Any] | None) -> str:
     counts = items.get("counts") or {}
     over = sum(count for state, count in counts.items() if state in FINISHED_STATES)
     failed = sum(count for state, count in counts.items() if state in FAILED_STATES)
-    return f"{over}/{items['total']}" + (f", {failed} failed" if failed else "")
+    parts = [f"{over}/{items['total']}"]
+    if failed:
+        parts.append(f"{failed} failed")
+    if retrying := counts.get("Retrying"):
+        parts.append(f"{retrying} retrying")
+    return ", ".join(parts)
 
 
 def _why(status: Mapping[str, Any]) -> str:
     lines = [line.strip() for line in (status.get("message") or "").splitlines() if line.strip()]
     parts = [status.get("reason") or "", lines[-1] if lines else ""]
-    return ": ".join(part for part in parts if part)
+    return shorten(": ".join(part for part in parts if part))
 
 
 def _news(row: TaskRow) -> tuple[str, int | None, str]:

@@ -25,6 +25,7 @@ from penstock.cli.progress import (
     is_finished,
     most_urgent,
     read_tasks,
+    shorten,
     status_of,
 )
 
@@ -32,6 +33,7 @@ REFRESHES_PER_S: Final = 4
 """Of the running times; what the run does is shown when it happens."""
 CHROME_LINES: Final = 6
 """Lines of the screen that are no rows: headline, column names, rest and space."""
+MAX_FAILED_ITEMS: Final = 3
 MAX_NAME_WIDTH: Final = 32
 GAP: Final = 2
 STATE_WIDTH: Final = len("● Completed")
@@ -175,10 +177,12 @@ def _silence() -> Iterator[Callable[[Object], None]]:
 def _ending(run: Object) -> Iterator[Text]:
     name, namespace = run["metadata"]["name"], run["metadata"]["namespace"]
     for key, value in (status_of(run).get("outputs") or {}).items():
-        yield Text(f"  {key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+        yield Text(f"  {key}: {shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
     for row in read_tasks(run):
         if row.state in FAILED_STATES:
             yield Text(f"  {row.name} {row.state} {row.reason}".rstrip(), "red")
+            for failed in row.failed_items[-MAX_FAILED_ITEMS:]:
+                yield Text(f"    {failed}", "red")
             if row.attempt or row.items:
                 yield Text(f"  more: penstock logs {name} -n {namespace} --task {row.name}")
     yield Text(headline(run, _now()), "bold green" if is_completed(run) else "bold red")
