@@ -171,6 +171,7 @@ def test_a_retry_waits_for_its_delay_and_the_delay_grows():
         existing.progress(existing.pods[pod.pod])
         step = existing.step()
         assert not step.creates
+        assert step.wake_at is not None
         waits.append(step.wake_at - existing.now)
         existing.now = step.wake_at
 
@@ -187,6 +188,7 @@ def test_the_jitter_of_a_retry_survives_a_restart():
 
     existing.crash()
 
+    assert wake_at is not None
     assert existing.step().wake_at == wake_at
     assert 50 <= wake_at - existing.now <= 150
 

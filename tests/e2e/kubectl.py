@@ -1,0 +1,106 @@
+"""kubectl and helm as a person types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+WAIT_S = 180
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A command that did not succeed."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """Runs kubectl.
+
+    Attributes:
+        environment: with KUBECONFIG and PATH.
+        namespace: where; empty for the default one.
+    """
+
+    environment: Mapping[str, str]
+    namespace: str = ""
+
+    def in_namespace(self, namespace: str) -> Kubectl:
+        """Return the same for a namespace."""
+        return Kubectl(self.environment, namespace)
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run a command that must succeed, and return what it prints."""
+        result = self._start(["kubectl", *self._scope(), *arguments], stdin)
+        assert result.returncode == 0, f"kubectl {' '.join(arguments)}: {result.stderr}{self._why(arguments)}"
+        return result.stdout
+
+    def refused(self, *arguments: str, stdin: str | None = None) -> Refused:
+        """Run a command that must not succeed."""
+        result = self._start(["kubectl", *self._scope(), *arguments], stdin)
+        assert result.returncode != 0, f"kubectl {' '.join(arguments)} succeeded: {result.stdout}"
+        return Refused(result.returncode, result.stderr)
+
+    def apply(self, manifest: str) -> str:
+        """Apply a manifest."""
+        return self.run("apply", "-f", "-", stdin=manifest)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Return an object."""
+        found: dict[str, Any] = json.loads(self.run("get", kind, name, "-o", "json"))
+        return found
+
+    def get_all(self, kind: str, *, selector: str = "") -> list[dict[str, Any]]:
+        """Return the objects of a kind."""
+        listed: list[dict[str, Any]] = json.loads(self.run("get", kind, "-o", "json", "-l", selector))["items"]
+        return listed
+
+    def wait(self, what: str, condition: str, *, timeout_s: int = WAIT_S) -> None:
+        """Wait for a condition of an object, without asking again and again."""
+        self.run("wait", what, f"--for={condition}", f"--timeout={timeout_s}s")
+
+    def finish(self, run: str, *, timeout_s: int = WAIT_S) -> dict[str, Any]:
+        """Wait until a run is over, and return it."""
+        self.wait(f"flowrun/{run}", "condition=Finished", timeout_s=timeout_s)
+        return self.get("flowrun", run)
+
+    @contextmanager
+    def background(self, *arguments: str) -> Iterator[IO[str]]:
+        """Run a command as long as the block lasts; gives what it prints."""
+        with subprocess.Popen(
+            ["kubectl", *self._scope(), *arguments], env=dict(self.environment), stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout
+            finally:
+                process.terminate()
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm."""
+        result = self._start(["helm", *arguments], None)
+        assert result.returncode == 0, f"helm {' '.join(arguments)}: {result.stderr}"
+        return result.stdout
+
+    def _scope(self) -> list[str]:
+        return ["--namespace", self.namespace] if self.namespace else []
+
+    def _start(self, command: list[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, input=stdin, env=dict(self.environment), capture_output=True, text=True, check=False
+        )
+
+    def _why(self, arguments: tuple[str, ...]) -> str:
+        """Show the state of what was waited for in vain."""
+        if arguments[0] != "wait":
+            return ""
+        shown = self._start(["kubectl", *self._scope(), "get", "flowruns,pods", "-o", "wide"], None).stdout
+        described = self._start(["kubectl", *self._scope(), "describe", arguments[1]], None).stdout
+        return f"\n{shown}\n{described}"

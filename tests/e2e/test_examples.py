@@ -1,0 +1,54 @@
+"""The examples, applied as the README says: every one of them runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.kubectl import Kubectl
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def applied(kubectl: Kubectl) -> Kubectl:
+    kubectl.run("apply", "-f", str(EXAMPLES))
+    return kubectl
+
+
+def test_every_example_run_completes_whatever_the_order_of_the_files(applied: Kubectl):
+    runs = [run["metadata"]["name"] for run in applied.get_all("flowruns")]
+
+    states = {name: applied.finish(name, timeout_s=300)["status"]["state"] for name in runs}
+
+    assert set(runs) >= {"hello", "weather"}
+    assert set(states.values()) == {"Completed"}
+
+
+def test_get_reads_well(applied: Kubectl):
+    applied.finish("hello")
+
+    listed = applied.run("get", "flows,flowruns,schedules")
+
+    assert "NAME" in listed
+    assert "Completed" in listed
+    assert "True" in listed
+    for wanted in ("flow.penstock.dev/hello", "flowrun.penstock.dev/hello", "schedule.penstock.dev/nightly"):
+        assert wanted in listed
+
+
+def test_describe_tells_the_story_of_a_run(applied: Kubectl):
+    applied.finish("weather", timeout_s=300)
+
+    described = applied.run("describe", "flowrun", "weather")
+
+    assert "TaskRetrying" in described
+    assert "attempt 1 ended: ExitCode" in described
+    assert "Completed" in described
+
+
+def test_the_outputs_of_hello_are_those_of_its_tasks(applied: Kubectl):
+    run = applied.finish("hello")
+
+    assert run["status"]["outputs"] == {"greeting": "Hello, Seattle!", "characters": 15}
