@@ -48,7 +48,7 @@ def current() -> Claim | None:
     """The claim there is, live or left behind."""
     with suppress(OSError, ValueError, KeyError):
         fields = json.loads(FILE.read_text())
-        starter = Process(pid=fields.get("pid", 1), start_ticks=fields.get("start_ticks", -1))
+        starter = Process(pid=fields["pid"], start_ticks=fields["start_ticks"])
         return Claim(state_dir=Path(fields["state_dir"]), starter=starter)
     return None
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +153,19 @@ class Processes:
         return "\n".join(lines[-LOG_TAIL_LINES:]) or "(the log is empty)"
 
 
+def running(programs: Collection[str]) -> Iterator[tuple[str, int]]:
+    """The processes of this machine that go by one of these names, as the kernel knows them: name and pid."""
+    for folder in _process_folders():
+        with suppress(OSError):
+            name = (folder / "comm").read_text().strip()
+            if name in programs and _start_ticks(int(folder.name)) is not None:
+                yield name, int(folder.name)
+
+
+def _process_folders() -> Iterator[Path]:
+    return (folder for folder in Path("/proc").iterdir() if folder.name.isdecimal())
+
+
 def _start_ticks(pid: int) -> int | None:
     """When a process began; None when there is none, or only its zombie."""
     try:
@@ -166,13 +179,11 @@ def _start_ticks(pid: int) -> int | None:
 
 def _owned_by(state_dir: Path) -> Iterator[Process]:
     mark = f"{OWNER_VARIABLE}={state_dir}".encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
-            continue
+    for folder in _process_folders():
         try:
             variables = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue  # it ended, or it is another user's
         pid = int(folder.name)
-        if mark in variables and (ticks := _start_ticks(pid)) is not None:
+        if pid != os.getpid() and mark in variables and (ticks := _start_ticks(pid)) is not None:
             yield Process(pid=pid, start_ticks=ticks)

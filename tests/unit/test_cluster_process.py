@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.process import Process, Processes
+from tests.cluster.process import Process, Processes, running
 
 PATIENCE_S = 10.0
 
@@ -95,3 +95,12 @@ def test_a_pid_file_that_was_cut_short_names_no_process(processes, tmp_path: Pat
 
     assert processes.get("one") is None
     assert not processes.is_alive("one")
+
+
+def test_a_program_is_found_by_its_name_while_it_runs(processes):
+    started = processes.start("one", ["/bin/sleep", "60"])
+
+    assert ("sleep", started.pid) in running({"sleep"})
+    os.kill(started.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+    assert ("sleep", started.pid) not in running({"sleep"}), "a zombie does not run"

@@ -5,8 +5,6 @@ One at a time on a machine, and none beside another node: see claim.py.
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster import base_image, binaries, claim, containerd, debian, leftovers, network, node
@@ -18,7 +16,7 @@ from tests.cluster.handle import Cluster
 from tests.cluster.image import archived
 from tests.cluster.nodes import node_health, wait_nodes_ready, wait_pods_welcome
 from tests.cluster.plan import Plan, make_plan
-from tests.cluster.process import Processes
+from tests.cluster.process import Processes, running
 from tests.cluster.progress import say
 
 PROGRAMS = (
@@ -135,7 +133,7 @@ def _occupied() -> str | None:
     if found := claim.current():
         # One that died is cleaned up after on the way.
         return found.refusal if found.is_live else None
-    for program, pid in _running(NODE_PROGRAMS):
+    for program, pid in running(NODE_PROGRAMS):
         return f"{program} (pid {pid}) runs here, and a machine can be one node only: use --kind existing or fake"
     return None
 
@@ -145,12 +143,3 @@ def _free_the_machine() -> None:
     if found and not found.is_live:
         say(f"cluster {found.state_dir.name!r} died without `down`: cleaning up after it")
         stop(found.state_dir)
-
-
-def _running(programs: set[str]) -> Iterator[tuple[str, int]]:
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with suppress(OSError):
-                name = (folder / "comm").read_text().strip()
-                if name in programs:
-                    yield name, int(folder.name)
