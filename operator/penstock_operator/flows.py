@@ -76,7 +76,7 @@ class FlowController(KeyedController):
         try:
             spec = parse_flow(body)
             owner = Owner(key.namespace, key.name, metadata["uid"])
-            _, plan = self._store.compile(owner, spec)
+            plan = await self._store.compile(owner, spec)
         except InvalidSpecError as error:
             message = "; ".join(str(problem) for problem in error.problems)[:MESSAGE_CHARACTERS]
             is_ready, reason = False, "Invalid"

@@ -67,23 +67,23 @@ class FlowStore:
             if self._reading.get(key) is task:
                 del self._reading[key]
 
-    def compile(self, owner: Owner, spec: FlowSpec) -> tuple[str, Plan]:
-        """Compile a spec, once per revision.
-
-        Returns:
-            The name of its revision, and the plan.
+    async def compile(self, owner: Owner, spec: FlowSpec) -> Plan:
+        """Compile a spec, once per revision; a spec of thousands of tasks takes a second, so in a thread.
 
         Raises:
             InvalidSpecError: the spec can't work.
         """
         name = revision_name(owner, canonical_spec(spec))
+        return await self._compile(name, spec)
+
+    async def _compile(self, name: str, spec: FlowSpec) -> Plan:
         plan = self._plans.get(name)
         if plan is None:
-            plan = self._plans[name] = compile_plan(spec)
+            plan = self._plans[name] = await asyncio.to_thread(compile_plan, spec)
             if len(self._plans) > KEPT_PLANS:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(name)
-        return name, plan
+        return plan
 
     async def keep(self, owner: Owner, spec: FlowSpec, *, is_owned_by_run: bool = False) -> str:
         """Store the revision of a spec, unless it is stored; returns its name.
@@ -119,5 +119,5 @@ class FlowStore:
         plan = self._plans.get(revision)
         if plan is None:
             reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
-            plan = self._plans[revision] = compile_plan(read_revision(msgspec.json.decode(reply.body)))
+            plan = await self._compile(revision, read_revision(msgspec.json.decode(reply.body)))
         return plan

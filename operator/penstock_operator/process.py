@@ -15,7 +15,7 @@ from penstock.api import names
 from penstock.api.flow import FlowSpec
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.validation import parse_flow
-from penstock.errors import InvalidSpecError, PenstockError
+from penstock.errors import PenstockError
 from penstock_operator.admission import Admission
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
@@ -159,7 +159,7 @@ class Process:
     async def _lead(self, client: ApiClient, election: LeaderElection) -> None:
         epoch = await election.acquire()
         self._is_leading = True
-        self._metrics.leader.set(1)
+        self._metrics.leader.set_function(lambda: float(election.is_leading()))
         options = self._options
         writer = Writer(client, in_flight=options.writes_in_flight, may_write=election.is_leading)
         # Lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases.
@@ -196,6 +196,7 @@ class Process:
             namespace=options.namespace,
             label_selector=names.LABEL_RUN_UID,
             on_event=room.on_pod,
+            keep_objects=True,
         )
         runs = Reflector(
             client,
@@ -228,7 +229,6 @@ class Process:
                 tasks.create_task(flows.sweep())
                 tasks.create_task(schedules.work())
         finally:
-            self._metrics.leader.set(0)
             await self._kopf.stop()
             await room.close()
 
@@ -238,7 +238,7 @@ class Process:
 
 
 async def _look_up(client: ApiClient, namespace: str, name: str) -> FlowSpec | None:
-    """Return a Flow's spec for admission; None if there is none, or none that can be read."""
+    """Return a Flow's spec for admission; None if there is none."""
     try:
         reply = await client.request("GET", FLOWS.path(namespace, name), urgent=True, timeout_s=3.0)
         return parse_flow(msgspec.json.decode(reply.body))
@@ -246,5 +246,3 @@ async def _look_up(client: ApiClient, namespace: str, name: str) -> FlowSpec | N
         if is_not_found(error):
             return None
         raise
-    except InvalidSpecError:
-        return None

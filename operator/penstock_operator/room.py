@@ -113,7 +113,6 @@ class EngineRoom:
         self._by_uid: dict[str, LiveRun] = {}
         self._bodies: dict[RunKey, Mapping[str, Any]] = {}
         self._strays: dict[str, dict[str, Pod]] = {}
-        self._pod_runs: dict[ObjectKey, str] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._waiting_for_flow: dict[ObjectKey, set[RunKey]] = {}
         self._gates = QuotaGates()
@@ -129,16 +128,13 @@ class EngineRoom:
     def on_pod(self, event: EventType, pod: Pod) -> None:
         """Take over a change of a Pod."""
         key = pod.metadata.key
-        uid = run_uid(pod) or self._pod_runs.get(key, "")
+        uid = run_uid(pod)
         run = self._by_uid.get(uid)
         if event is EventType.DELETED:
-            self._pod_runs.pop(key, None)
             self._strays.get(uid, {}).pop(key.name, None)
             if run is not None:
                 self._on_deleted_pod(run, pod)
             return
-        if uid:
-            self._pod_runs[key] = uid
         if run is not None:
             self._hear(run, pod)
         elif uid in self._gone:
@@ -370,11 +366,8 @@ class EngineRoom:
         run.tracked.pop(pod.metadata.name, None)
         seen = observe_pod(pod, now=self._clock())
         if seen is None:
-            # It vanished unseen, and only its name is known.
-            verify = None if run.machine is None else run.machine.attempt_of_pod(pod.metadata.name)
-            if verify is not None:
-                self._spawn(self._verify(run, verify))
-        elif seen.outcome is not None and seen.is_finished:
+            return
+        if seen.outcome is not None and seen.is_finished:
             self._tell(run, seen)
         else:
             self._spawn(self._verify(run, VerifyAttempt(seen.key, seen.attempt)))
@@ -450,7 +443,6 @@ class EngineRoom:
             # The run went while its Pod came.
             self._let_go_stray(pod)
             return
-        self._pod_runs[pod.metadata.key] = run.uid
         self._hear(run, pod)
 
     async def _stop(self, run: LiveRun, stop: StopAttempt) -> None:

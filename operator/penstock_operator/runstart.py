@@ -105,7 +105,7 @@ class RunStarter:
                         return self._waiting(flow_key, stored, now)
                     flow = parse_flow(found)
                     owner = Owner(run.key.namespace, spec.flow.name, found["metadata"]["uid"])
-                    _, plan = self._flows.compile(owner, flow)
+                    plan = await self._flows.compile(owner, flow)
                     run.revision = await self._flows.keep(owner, flow)
                 else:
                     plan = await self._inline_plan(run, flow)
@@ -135,7 +135,7 @@ class RunStarter:
 
     async def _inline_plan(self, run: LiveRun, spec: FlowSpec) -> Plan:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
-        _, plan = self._flows.compile(owner, spec)
+        plan = await self._flows.compile(owner, spec)
         if any(task.has_script for task in plan.tasks):
             run.revision = await self._flows.keep(owner, spec, is_owned_by_run=True)
         return plan

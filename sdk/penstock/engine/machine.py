@@ -212,14 +212,6 @@ class Machine:
         """Number of tasks and items whose container runs."""
         return sum(unit.state is TaskState.RUNNING for task in self._tasks for _, unit in task.live())
 
-    def attempt_of_pod(self, pod: str) -> VerifyAttempt | None:
-        """Return the live attempt that a Pod of this name carries."""
-        for task in self._tasks:
-            for index, unit in task.live():
-                if unit.pod == pod:
-                    return VerifyAttempt(UnitKey(task.plan.name, index), unit.attempt)
-        return None
-
     def set_timeout(self, timeout_s: float | None) -> None:
         """Change the longest time of the run.
 
