@@ -3,6 +3,6 @@
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
 from tests.cluster.image import build_image
-from tests.cluster.lifecycle import down, get, health, load_image, up
+from tests.cluster.lifecycle import DEFAULT_NAME, down, get, health, load_image, up
 
-__all__ = ["Cluster", "ClusterError", "build_image", "down", "get", "health", "load_image", "up"]
+__all__ = ["DEFAULT_NAME", "Cluster", "ClusterError", "build_image", "down", "get", "health", "load_image", "up"]

@@ -1,7 +1,8 @@
 """A cluster whose Pods run, with Penstock installed by its chart, as a user would have it.
 
-The variable CLUSTER chooses the kind (auto, kind, bare, existing). PENSTOCK_TEST_CLUSTER names a cluster that is up
-already; it is kept, and the operator in it is upgraded to the code of this work tree.
+The variable CLUSTER chooses the kind (auto, kind, bare, existing). A cluster that is up already under the name in
+PENSTOCK_TEST_CLUSTER, or under the default name (that of `make demo`), is used and kept: a machine has room for one
+bare cluster. The operator in it is upgraded to the code of this work tree.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ SYSTEM_NAMESPACE = "penstock-system"
 NAME_VARIABLE = "PENSTOCK_TEST_CLUSTER"
 
 
+def is_up(name: str) -> bool:
+    """Whether a cluster of this name is up whose Pods run."""
+    try:
+        return cluster.get(name).runs_containers and all(part.is_well for part in cluster.health(name))
+    except cluster.ClusterError:
+        return False
+
+
 @pytest.fixture(scope="session")
 def real_cluster() -> Iterator[cluster.Cluster]:
     """A cluster with the images that the tests need."""
-    name = os.environ.get(NAME_VARIABLE)
-    kept = name is not None
-    name = name or f"e2e-{os.getpid()}"
+    name = os.environ.get(NAME_VARIABLE, cluster.DEFAULT_NAME)
+    kept = is_up(name)
+    name = name if kept or NAME_VARIABLE in os.environ else f"e2e-{os.getpid()}"
     try:
-        running = cluster.up(name, os.environ.get("CLUSTER", "auto"))
+        running = cluster.up(name, None if kept else os.environ.get("CLUSTER", "auto"))
         if not running.runs_containers:
             pytest.fail("no cluster whose Pods run can be started here: be root on Linux, or have a Docker engine")
+        print(f"\nend-to-end tests run on cluster {running.name} of kind {running.kind}")
         for tag, context in ((IMAGE, ROOT), (PYTHON_IMAGE, ROOT / "demo" / "python")):
             cluster.build_image(tag, context=context)
             cluster.load_image(running, tag)

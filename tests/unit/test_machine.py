@@ -70,7 +70,8 @@ def test_the_next_task_starts_in_the_step_that_hears_of_its_dependencys_end():
 
 def test_outputs_reach_the_tasks_that_refer_to_them():
     existing = world(
-        'tasks: [{name: a}, {name: b, args: ["$(tasks.a.outputs.text)"], env: [{name: X, value: "$(tasks.a.outputs)"}]}]'
+        'tasks: [{name: a}, {name: b, args: ["$(tasks.a.outputs.text)"], '
+        'env: [{name: X, value: "$(tasks.a.outputs)"}]}]'
     )
     existing.step()
     (pod,) = existing.live_pods()
