@@ -13,7 +13,10 @@ metadata: {name: slow}
 spec:
   flowSpec:
     tasks:
-      - {name: slow, image: "penstock:e2e", command: [sleep, "600"]}
+      - name: slow
+        image: penstock:e2e
+        command: [sleep, "600"]
+        podTemplate: {spec: {terminationGracePeriodSeconds: 1}}
 """
 
 
