@@ -9,12 +9,12 @@ A step costs what has changed: a task that ends touches the tasks that depend on
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from penstock.engine.container import container_inputs
 from penstock.engine.effects import (
     Conclusion,
     CreateAttempt,
@@ -40,6 +40,7 @@ from penstock.engine.reasons import Reason
 from penstock.engine.report import Changes, Head, Report
 from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, RunState, TaskState
 from penstock.engine.taskrun import TaskRun
+from penstock.engine.timers import Timers
 from penstock.engine.unit import Unit
 from penstock.engine.verdict import RunVerdict, flow_outputs, judge_fan_out, judge_run
 from penstock.errors import ExpressionError
@@ -57,17 +58,6 @@ class RunIdentity(NamedTuple):
     namespace: str
     name: str
     uid: str
-
-
-class _Timer(NamedTuple):
-    due: float
-    position: int
-    item: int
-    attempt: int
-
-
-_RUN = -1
-_PLAIN = -1
 
 
 class Machine:
@@ -104,7 +94,7 @@ class Machine:
         self._ready: deque[int] = deque()
         self._due: deque[UnitKey] = deque()
         self._open_fan_outs: dict[int, None] = {}
-        self._timers: list[_Timer] = []
+        self._timers = Timers()
         self._early: dict[int, list[AttemptSeen]] = {}
         self._outbox = Outbox()
         self._disposed: set[str] = set()
@@ -182,7 +172,7 @@ class Machine:
             creates = self._create(now) if may_create else []
             self._settle_ready(now)
         self._finish_run(now)
-        return self._take_step(creates)
+        return self._take_step(creates, now)
 
     def stored(self, version: int) -> None:
         """Learn that all changes up to this version are stored: what waited for it may now be done."""
@@ -255,8 +245,7 @@ class Machine:
             self._push_timer(task, key, unit, min(due))
 
     def _push_timer(self, task: TaskRun, key: UnitKey, unit: Unit, due: float) -> None:
-        index = _PLAIN if key.item is None else key.item
-        heapq.heappush(self._timers, _Timer(due, task.plan.position, index, unit.attempt))
+        self._timers.set(due, position=task.plan.position, item=key.item, attempt=unit.attempt)
 
     def _let_go(self, task: TaskRun, seen: AttemptSeen) -> None:
         # An attempt whose end is decided: whatever of its Pod still runs is in the way, and its finalizer too.
@@ -437,18 +426,13 @@ class Machine:
     # Clocks
 
     def _run_timers(self, now: float) -> None:
-        if self._is_past_timeout(now):
+        if self._timers.is_run_due(now) and not self._is_timed_out:
             self._time_out(now)
-        while self._timers and self._timers[0].due <= now:
-            timer = heapq.heappop(self._timers)
-            if timer.position == _RUN:
-                continue
-            task = self._tasks[timer.position]
-            index = None if timer.item == _PLAIN else timer.item
-            unit = task.live_unit(index)
-            if unit is None or unit.attempt != timer.attempt:
-                continue
-            self._ring(task, UnitKey(task.plan.name, index), unit, now)
+        for rung in self._timers.ring(now):
+            task = self._tasks[rung.position]
+            unit = task.live_unit(rung.item)
+            if unit is not None and unit.attempt == rung.attempt:
+                self._ring(task, UnitKey(task.plan.name, rung.item), unit, now)
 
     def _ring(self, task: TaskRun, key: UnitKey, unit: Unit, now: float) -> None:
         if unit.state is TaskState.RETRYING:
@@ -474,14 +458,6 @@ class Machine:
             self._after(task, StopAttempt(key, unit.attempt, unit.pod, unit.uid))
         if unit.lost_at is not None:
             self._push_timer(task, key, unit, unit.lost_at)
-
-    def _is_past_timeout(self, now: float) -> bool:
-        return (
-            self._timeout_s is not None
-            and self._start_time is not None
-            and self._start_time + self._timeout_s <= now
-            and not self._is_timed_out
-        )
 
     def _time_out(self, now: float) -> None:
         self._is_timed_out = True
@@ -571,17 +547,11 @@ class Machine:
                     self._expand(task)
                 assert task.values is not None
                 values = values | {"item": task.values[key.item], "index": key.item}
-            args = [template.render(values) for template in task.plan.args]
-            env: list[dict[str, Any]] = []
-            for entry in task.plan.env:
-                if entry.value is None:
-                    env.append({"name": entry.name, "valueFrom": dict(entry.value_from or {})})
-                else:
-                    env.append({"name": entry.name, "value": entry.value.render(values)})
+            inputs = container_inputs(task.plan, values)
         except ExpressionError as error:
             self._fail(task, key, unit, str(error), now)
             return
-        creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, args, env))
+        creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, inputs.args, inputs.env))
 
     def _values(self, names: frozenset[str]) -> dict[str, Any]:
         """Return what expressions see that refer to these tasks."""
@@ -599,8 +569,10 @@ class Machine:
         self._push_run_timer()
 
     def _push_run_timer(self) -> None:
-        if self._timeout_s is not None and self._start_time is not None:
-            heapq.heappush(self._timers, _Timer(self._start_time + self._timeout_s, _RUN, _PLAIN, 0))
+        if self._timeout_s is None or self._start_time is None:
+            self._timers.set_run(None)
+        else:
+            self._timers.set_run(self._start_time + self._timeout_s)
 
     def _set_state(self, state: RunState) -> None:
         self.state = state
@@ -671,8 +643,8 @@ class Machine:
         assert task.items is not None
         return 0 <= index < task.items.total
 
-    def _take_step(self, creates: list[CreateAttempt]) -> Step:
-        wake_at = self._timers[0].due if self._timers and not self.is_over else None
+    def _take_step(self, creates: list[CreateAttempt], now: float) -> Step:
+        wake_at = None if self.is_over else self._timers.next_due(now)
         return self._outbox.take(
             creates, wake_at=wake_at, is_changed=self._report.is_dirty, is_urgent=self._report.is_urgent
         )
