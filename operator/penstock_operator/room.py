@@ -32,6 +32,7 @@ from penstock_operator.errors import (
     is_conflict,
     is_namespace_terminating,
     is_not_found,
+    is_precondition_failed,
     is_quota,
 )
 from penstock_operator.gate import QuotaGates
@@ -548,10 +549,20 @@ class EngineRoom:
                 # Somebody labelled the run between our read and our first write.
                 run.resource_version = body["metadata"]["resourceVersion"]
                 return
-            raise error
+            if not is_precondition_failed(error):
+                raise error
         logger.warning("%s: somebody else changed its status; it is picked up again from there", run.key)
+        await self._pick_up_again(run)
+
+    async def _pick_up_again(self, run: LiveRun) -> None:
+        """Forget what was decided for a run: it follows anew from what is stored and from its Pods."""
         self._drop(run, release=False)
         self._queue.add(run.key)
+        # What these Pods waited for to be let go may be stored already: then nobody else would ask for them.
+        for name in list(run.tracked):
+            pod = await self._read_pod(run.key.namespace, name)
+            if pod is not None:
+                self.on_pod(EventType.MODIFIED, pod)
 
     # The end
 

@@ -19,6 +19,7 @@ from kubernetes import watch
 
 from penstock_operator.connection import Connection
 from tests import cluster
+from tests.api.scene import Scene
 
 KUBECONFIG_VARIABLE = "PENSTOCK_TEST_KUBECONFIG"
 CRDS = Path(__file__).parents[2] / "crds"
@@ -92,3 +93,10 @@ def namespace(core: kubernetes_client.CoreV1Api) -> Iterator[str]:
 def connection(kubeconfig: Path) -> Connection:
     """The operator's own connection, as the cluster's administrator."""
     return Connection.load({"KUBECONFIG": str(kubeconfig)})
+
+
+@pytest.fixture
+def scene(api: kubernetes_client.ApiClient, connection: Connection, crds: None, namespace: str) -> Iterator[Scene]:
+    """The test's namespace, with everything that happens in it seen."""
+    with Scene(api, connection, namespace) as observed:
+        yield observed

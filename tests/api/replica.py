@@ -1,0 +1,126 @@
+"""A replica of the operator as a process of its own, as a Deployment would run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+STOP_S = 30
+QUICK_LEASE = ("--lease-duration", "3s", "--lease-renew-deadline", "2s", "--lease-retry-period", "500ms")
+"""So that a test need not wait long for a dead leader's Lease to run out."""
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+class Replica:
+    """Runs from the start of the block to its end, unless the test ends it before.
+
+    Args:
+        kubeconfig: of the API server, or of a proxy in front of it.
+        folder: where the log goes.
+        namespace: the one to watch; empty: all.
+        lease: name of the Lease; replicas with the same one elect a leader.
+        identity: name of the replica.
+        options: further options.
+    """
+
+    def __init__(
+        self, kubeconfig: Path, folder: Path, *, namespace: str, lease: str, identity: str = "", options: tuple = ()
+    ) -> None:
+        self.identity = identity or f"replica-{uuid.uuid4().hex[:8]}"
+        self.port = free_port()
+        self.log_path = folder / f"{self.identity}.log"
+        self._command = [
+            sys.executable, "-m", "penstock_operator",
+            "--namespace", namespace,
+            "--lease-namespace", "default",
+            "--lease-name", lease,
+            "--identity", self.identity,
+            "--bind-address", "127.0.0.1",
+            "--http-port", str(self.port),
+            *options,
+        ]  # fmt: skip
+        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
+
+    def __enter__(self) -> Self:
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it without a chance to say or do anything more."""
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> int:
+        """Tell it to end, and return its exit code."""
+        self._process.terminate()
+        return self.wait()
+
+    def pause(self) -> None:
+        """Stop its time, as a machine does that swaps or migrates."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def wait(self) -> int:
+        """Wait for it to end by itself, and return its exit code."""
+        return self._process.wait(STOP_S)
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as reply:
+            text: str = reply.read().decode()
+            return text
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples of that name that have these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.metrics())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10) as reply:
+                return bool(reply.status == 200)
+        except urllib.error.HTTPError:
+            return False
