@@ -263,10 +263,6 @@ class Machine:
         version = self._report.version_of(task)
         self._outbox.put(effect, version=version, stored_version=self._report.stored_version)
 
-    def release_failed(self, uid: str) -> None:
-        """Learn that a Pod could not be released: it is tried again when it is seen again."""
-        self._disposed.discard(uid)
-
     def _settle(self, task: TaskRun, key: UnitKey, unit: Unit, outcome: Outcome, now: float) -> None:
         outcome = self._within_budget(outcome)
         unit.settle(outcome, policy=task.plan.retry, run_uid=self.run.uid, key=key)
