@@ -144,8 +144,6 @@ def _structural(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> S
     return {
         **_type(schema),
         **_description(schema),
-        # Pydantic's `default: null` of an optional field says only that it is optional.
-        **({"default": schema["default"]} if schema.get("default") is not None else {}),
         **_checks(schema),
         **_children(schema, definitions, seen),
         **extensions,

@@ -40,7 +40,7 @@ class Param(ApiModel):
     name: Identifier
     """Name by which expressions refer to it: `$(params.NAME)`."""
     type: ParamType = "string"
-    """Type of its values."""
+    """Type of its values; string if not given."""
     description: ShortText | None = None
     """What it is for."""
     default: JsonValue = None

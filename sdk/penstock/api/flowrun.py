@@ -134,7 +134,7 @@ class TaskStatus(ApiModel):
     disruptions: Count | None = None
     """Attempts charged to retry.infrastructure."""
     start_time: Time | None = None
-    """When the container of the current or last attempt started."""
+    """When the container of the current or last attempt started; of a fan-out, that of the first item."""
     completion_time: Time | None = None
     """When the task was over."""
     reason: Reason | None = None

@@ -46,6 +46,8 @@ class Items:
         self._outputs: dict[int, Any] | None = {}
         self._outputs_bytes = 2 + 5 * total
         self.counts: dict[TaskState, int] = {}
+        self.started_at: float | None = None
+        """When the first container of an item started, seconds since the epoch."""
 
     @property
     def has_unstarted(self) -> bool:

@@ -227,6 +227,8 @@ class Machine:
             self._set_start_time(seen.created_at)
         if unit.see(seen, now):
             self._report.touch(task)
+        if task.items is not None and unit.started_at is not None:
+            task.items.started_at = min(task.items.started_at or unit.started_at, unit.started_at)
         if unit.state is TaskState.RUNNING and self.state is RunState.PENDING:
             self._set_state(RunState.RUNNING)
         if seen.outcome is not None:

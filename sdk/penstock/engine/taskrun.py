@@ -129,8 +129,13 @@ class TaskRun:
             "completionTime": None if self.completion_time is None else rfc3339(self.completion_time),
             "outputs": outputs,
             "attempts": self.attempts or None,
-            "items": None if self.items is None else self.items.entry(),
         }
+        if self.items is not None:
+            started_at = self.items.started_at
+            entry |= {
+                "items": self.items.entry(),
+                "startTime": None if started_at is None else rfc3339(started_at),
+            }
         if unit is not None:
             entry |= {
                 "attempt": unit.attempt,
@@ -159,6 +164,7 @@ class TaskRun:
         state = TaskState(entry["state"])
         if "items" in entry:
             self.items = Items.restore(entry["items"], entry.get("outputs"))
+            self.items.started_at = epoch(entry["startTime"]) if "startTime" in entry else None
         elif "attempt" in entry:
             self.unit = Unit.restore(entry)
             self.outputs = entry.get("outputs")

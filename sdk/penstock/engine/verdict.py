@@ -37,7 +37,7 @@ def judge_fan_out(items: Items, *, is_timed_out: bool) -> TaskVerdict:
         state = next(iter(failed)) if len(failed) == 1 else TaskState.FAILED
         words = ", ".join([f"{count} {state}" for state, count in sorted(failed.items())] + ([left] if left else []))
         reason = Reason.RUN_TIMED_OUT if is_timed_out else Reason.ITEMS_FAILED
-        return TaskVerdict(state, reason, f"of {items.total} items {words}")
+        return TaskVerdict(state, reason, f"of {items.total} items {words}{_last_failure(items)}")
     if items.has_unstarted:
         reason = Reason.RUN_TIMED_OUT if is_timed_out else Reason.RUN_STOPPING
         return TaskVerdict(TaskState.CANCELLED, reason, f"of {items.total} items {left}")
@@ -45,6 +45,14 @@ def judge_fan_out(items: Items, *, is_timed_out: bool) -> TaskVerdict:
         message = f"the items' outputs exceed {GATHERED_OUTPUTS_BYTES} bytes and are not gathered"
         return TaskVerdict(TaskState.COMPLETED, Reason.OUTPUTS_DROPPED, message)
     return TaskVerdict(TaskState.COMPLETED)
+
+
+def _last_failure(items: Items) -> str:
+    if not items.failed:
+        return ""
+    last = items.failed[-1]
+    words = [f"item {last['index']}", *filter(None, (last.get("reason"), last.get("message")))]
+    return f"; the last of them: {': '.join(words)}"
 
 
 def judge_run(tasks: Sequence[TaskRun], *, is_timed_out: bool) -> RunVerdict:
