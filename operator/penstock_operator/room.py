@@ -270,12 +270,14 @@ class EngineRoom:
 
     async def _begin(self, run: LiveRun) -> bool:
         """Get a run its machine; false when it has to wait, or can't run."""
+        if run.flow is not None:
+            # Before its Flow is read: one that appears during the read must not be missed.
+            self._waiting_for_flow.setdefault(ObjectKey(run.key.namespace, run.flow), set()).add(run.key)
         started = await self._starter.start(run, self._clock())
         if isinstance(started, Started):
             run.machine = started.machine
+            self._stop_waiting(run)
             return True
-        if started.waits_for is not None:
-            self._waiting_for_flow.setdefault(started.waits_for, set()).add(run.key)
         if started.status is not None:
             await self._store(run, started.status, [])
         if started.is_over:
@@ -585,8 +587,16 @@ class EngineRoom:
             del self._runs[run.key]
             self._queue.forget(run.key)
         self._by_uid.pop(run.uid, None)
-        for waiting in self._waiting_for_flow.values():
-            waiting.discard(run.key)
+        self._stop_waiting(run)
+
+    def _stop_waiting(self, run: LiveRun) -> None:
+        if run.flow is None:
+            return
+        flow = ObjectKey(run.key.namespace, run.flow)
+        waiting = self._waiting_for_flow.get(flow, set())
+        waiting.discard(run.key)
+        if not waiting:
+            self._waiting_for_flow.pop(flow, None)
 
     def _forget_uid(self, uid: str) -> None:
         self._expected.discard(uid)

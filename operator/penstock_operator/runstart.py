@@ -38,7 +38,6 @@ class NotStarted(NamedTuple):
 
     status: dict[str, Any] | None
     """What to store, if it is not stored yet."""
-    waits_for: ObjectKey | None = None
     is_over: bool = False
 
 
@@ -142,9 +141,9 @@ class RunStarter:
 
     def _waiting(self, flow: ObjectKey, stored: Mapping[str, Any], now: float) -> NotStarted:
         if stored.get("reason") == Reason.FLOW_NOT_FOUND:
-            return NotStarted(None, waits_for=flow)
+            return NotStarted(None)
         message = f"the Flow {flow.name} does not exist in namespace {flow.namespace}; the run starts when it does"
-        return NotStarted(_status(RunState.PENDING, Reason.FLOW_NOT_FOUND, message, now), waits_for=flow)
+        return NotStarted(_status(RunState.PENDING, Reason.FLOW_NOT_FOUND, message, now))
 
 
 def _refused(run: LiveRun, reason: Reason, message: str, now: float) -> NotStarted:
