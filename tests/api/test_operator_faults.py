@@ -1,0 +1,344 @@
+"""The operator is killed, paused and cut off in the middle of its work: nothing is lost and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pytest
+import yaml
+from kubernetes import client as kubernetes_client
+from kubernetes import watch
+
+from penstock_operator.connection import Connection
+from tests.api.faults import Fault, FaultProxy, Seen
+from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.scene import DEADLINE_S, Scene, task
+
+pytestmark = pytest.mark.api
+
+START = Callable[..., Replica]
+
+
+@pytest.fixture
+def replica(kubeconfig: Path, scene: Scene, tmp_path: Path) -> START:
+    """Makes replicas that watch the test's namespace and share its Lease."""
+
+    def make(through: Path = kubeconfig, identity: str = "") -> Replica:
+        return Replica(
+            through, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity=identity, options=QUICK_LEASE
+        )
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_lease_left(api, namespace) -> Iterator[None]:
+    yield
+    leases = kubernetes_client.CoordinationV1Api(api)
+    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={namespace}")
+
+
+def wait_for_leader(api, lease: str, is_leader: Callable[[str], bool]) -> str:
+    """Wait until the Lease is held by somebody who will do, and return who it is."""
+    leases = kubernetes_client.CoordinationV1Api(api)
+    stream, seen = watch.Watch(), "nobody"
+    for event in stream.stream(
+        leases.list_namespaced_lease,
+        "default",
+        field_selector=f"metadata.name={lease}",
+        timeout_seconds=int(DEADLINE_S),
+    ):
+        seen = event["object"].spec.holder_identity or ""
+        if seen and is_leader(seen):
+            stream.stop()
+            return seen
+    raise AssertionError(f"the Lease {lease} was held by {seen}")
+
+
+WORK = (
+    task("first", pod_run_for="300ms", pod_outputs='{"n": 12}'),
+    task("each", forEach={"count": "$(tasks.first.outputs.n)"}, maxParallel=6, retry={"limit": 1},
+         pod_exit_code="1,0", pod_run_for="300ms"),
+    task("last", dependsOn=["each"], pod_run_for="300ms"),
+)  # fmt: skip
+"""1 + 12 * 2 + 1 Pods."""
+WORK_PODS = 26
+
+
+def is_begun(scene: Scene) -> bool:
+    return len(scene.pods(ever=True)) >= 1
+
+
+def is_first_over(scene: Scene) -> bool:
+    return any(pod.status.get("phase") == "Succeeded" for pod in scene.pods())
+
+
+def is_mid_fan_out(scene: Scene) -> bool:
+    return len(scene.pods(ever=True)) >= 5
+
+
+def is_retrying(scene: Scene) -> bool:
+    return len(scene.pods(ever=True)) >= 15
+
+
+def is_nearly_over(scene: Scene) -> bool:
+    return len(scene.pods(ever=True)) >= WORK_PODS
+
+
+def all_is_well(scene: Scene, name: str = "run") -> None:
+    """Check a run of WORK to its end: every attempt once, none missing, none held."""
+    status = scene.finish(name)
+    assert (status["state"], status["progress"]) == ("Completed", "3/3")
+    assert scene.entry("each", name)["items"]["counts"] == {"Completed": 12}
+    assert len(scene.ever_attempts(name)) == WORK_PODS
+
+
+# Crashes
+
+
+def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothing_twice(scene, replica):
+    # B40
+    points = (None, is_begun, is_first_over, is_mid_fan_out, is_retrying, is_nearly_over)
+    for number, point in enumerate(points):
+        with replica(identity="same") as operator:
+            if point is None:
+                scene.start(*WORK)
+            else:
+                scene.until(lambda point=point: point(scene), f"point {number}")
+            operator.kill()
+    with replica(identity="same"):
+        all_is_well(scene)
+
+
+@pytest.mark.parametrize("point", [is_begun, is_mid_fan_out, is_nearly_over])
+def test_an_operator_that_is_killed_once_goes_on_where_it_was(scene, replica, point):
+    # B40
+    with replica(identity="same") as operator:
+        scene.start(*WORK)
+        scene.until(lambda: point(scene), point.__name__)
+        operator.kill()
+    with replica(identity="same"):
+        all_is_well(scene)
+
+
+def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
+    with replica(identity="same") as operator:
+        scene.start(task("a", pod_run_for="500ms", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
+        scene.reach_task("Running", "a")
+        operator.kill()
+    # Its Pod ends, and somebody clears it away: the finalizer keeps what it said.
+    ended = scene.until(lambda: scene.pod("a").status.get("phase") == "Succeeded" and scene.pod("a"), "the Pod to end")
+    scene.delete_pod(ended)
+    scene.start(task(), name="made-meanwhile")
+
+    with replica(identity="same"):
+        assert scene.finish()["outputs"] == {"x": 1}
+        assert scene.finish("made-meanwhile")["state"] == "Completed"
+    assert len(scene.ever_attempts()) == 1
+
+
+def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, replica):
+    with replica(identity="same") as operator:
+        scene.start(task(pod_outcome="run"), task("done"))
+        scene.running_pod()
+        operator.kill()
+    scene.delete("FlowRun", "run")
+    scene.until(lambda: not scene.now["flowruns"], "the run to be gone")
+
+    with replica(identity="same"):
+        scene.until(lambda: not scene.pods(), "its Pods to be gone")
+
+
+# Two replicas
+
+
+def test_the_standby_takes_over_when_the_leader_is_killed(scene, replica, api):
+    with replica(identity="one") as leader:
+        wait_for_leader(api, scene.namespace, "one".__eq__)
+        with replica(identity="two"):
+            scene.start(*WORK)
+            scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
+            leader.kill()
+            all_is_well(scene)
+            assert wait_for_leader(api, scene.namespace, bool) == "two"
+
+
+def test_the_standby_takes_over_when_the_leader_is_told_to_end(scene, replica, api):
+    with replica(identity="one") as leader:
+        wait_for_leader(api, scene.namespace, "one".__eq__)
+        with replica(identity="two"):
+            scene.start(*WORK)
+            scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
+            assert leader.terminate() == 0
+            all_is_well(scene)
+    assert "Traceback" not in leader.log
+
+
+def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(scene, replica, api):
+    with replica(identity="one") as leader:
+        wait_for_leader(api, scene.namespace, "one".__eq__)
+        with replica(identity="two"):
+            scene.start(*WORK)
+            scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
+            leader.pause()
+            wait_for_leader(api, scene.namespace, "two".__eq__)
+            scene.until(lambda: is_retrying(scene), "the other to go on")
+            leader.resume()
+
+            assert leader.wait() == 1
+            all_is_well(scene)
+    assert "Traceback" not in leader.log
+
+
+# The API server out of reach
+
+
+class Proxy:
+    """A `FaultProxy` in a thread of its own."""
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        self.kubeconfig = folder / "proxy.kubeconfig"
+        self._connection = connection
+        self._is_up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="proxy")
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with FaultProxy(self._connection) as self._proxy:
+            server = self._proxy.connection.server
+            token = self._connection.headers["Authorization"].removeprefix("Bearer ")
+            self.kubeconfig.write_text(
+                yaml.safe_dump(
+                    {
+                        "apiVersion": "v1",
+                        "kind": "Config",
+                        "clusters": [{"name": "proxy", "cluster": {"server": server}}],
+                        "users": [{"name": "admin", "user": {"token": token}}],
+                        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "admin"}}],
+                        "current-context": "proxy",
+                    }
+                )
+            )
+            self._is_up.set()
+            await self._stop.wait()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._is_up.wait(DEADLINE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def fail(self, matches: Callable[[Seen], bool], **what: object) -> Fault:
+        return self._proxy.fail(matches, **what)
+
+    def cut_streams(self) -> None:
+        self._loop.call_soon_threadsafe(self._proxy.cut_streams)
+
+    def wait_for_requests(self, matches: Callable[[Seen], bool], count: int) -> None:
+        waiting = self._proxy.wait_for_requests(matches, count)
+        asyncio.run_coroutine_threadsafe(waiting, self._loop).result(DEADLINE_S)
+
+    @contextmanager
+    def outage(self, matches: Callable[[Seen], bool], **what: object) -> Iterator[None]:
+        fault = self.fail(matches, **what)
+        yield
+        fault.times = 0
+
+
+@pytest.fixture
+def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
+    with Proxy(connection, tmp_path) as running:
+        yield running
+
+
+def anything(_: Seen) -> bool:
+    return True
+
+
+def is_write(seen: Seen) -> bool:
+    return seen.method != "GET" and "leases" not in seen.path
+
+
+def is_pod_create(seen: Seen) -> bool:
+    return seen.method == "POST" and seen.path.endswith("/pods")
+
+
+def is_status_write(seen: Seen) -> bool:
+    return seen.method == "PATCH" and seen.path.endswith("/status")
+
+
+def is_pod_watch(seen: Seen) -> bool:
+    return seen.is_watch and seen.path.endswith("/pods")
+
+
+def test_a_run_goes_on_after_the_api_server_was_out_of_reach(scene, replica, proxy):
+    with replica(proxy.kubeconfig):
+        scene.start(*WORK)
+        scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
+        with proxy.outage(anything, cut=True):
+            proxy.cut_streams()
+            # Nobody hears of these until it is over.
+            scene.until(
+                lambda: all(pod.status.get("phase") in ("Succeeded", "Failed") for pod in scene.pods()),
+                "all Pods to end unheard",
+            )
+        all_is_well(scene)
+
+
+@pytest.mark.parametrize(
+    ("matches", "fault"),
+    [
+        pytest.param(is_write, {"times": 40, "status": 429, "reason": "TooManyRequests"}, id="too many requests"),
+        pytest.param(is_write, {"times": 40, "status": 503, "reason": "ServiceUnavailable"}, id="unavailable"),
+        pytest.param(is_pod_create, {"times": 8, "status": 409, "reason": "Conflict"}, id="conflicts"),
+        pytest.param(is_pod_create, {"times": 8, "lose_reply": True}, id="replies to creates that get lost"),
+        pytest.param(is_status_write, {"times": 3, "lose_reply": True}, id="replies to statuses that get lost"),
+        pytest.param(
+            is_pod_watch,
+            {
+                "times": 6,
+                "first_line": {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}},
+            },
+            id="watches that are too old",
+        ),
+        pytest.param(is_pod_watch, {"times": 6, "cut": True}, id="watches that break"),
+    ],
+)
+def test_a_run_goes_on_through_a_storm_of(scene, replica, proxy, matches, fault):
+    raised = proxy.fail(matches, **fault)
+    with replica(proxy.kubeconfig):
+        scene.start(*WORK)
+        all_is_well(scene)
+        proxy.cut_streams()
+        scene.start(*WORK, name="again")
+        all_is_well(scene, "again")
+    assert raised.times == 0, "the storm passed by"
+
+
+# Namespaces
+
+
+def test_a_namespace_that_is_deleted_in_the_middle_of_a_run_disappears(scene, replica, core):
+    namespaces = {"field_selector": f"metadata.name={scene.namespace}"}
+    version = core.list_namespace(**namespaces).metadata.resource_version
+    with replica():
+        scene.start(task("done"), task("each", forEach={"count": 20}, maxParallel=5, pod_run_for="200ms"))
+        scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
+
+        core.delete_namespace(scene.namespace)
+
+        stream = watch.Watch()
+        events = stream.stream(
+            core.list_namespace, **namespaces, resource_version=version, timeout_seconds=int(DEADLINE_S)
+        )
+        assert any(event["type"] == "DELETED" for event in events), "the namespace is still there"
+        stream.stop()
+    scene.until(lambda: not scene.pods() and not scene.now["flowruns"], "nothing to be left")
