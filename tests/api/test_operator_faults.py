@@ -296,10 +296,10 @@ def test_a_run_goes_on_after_the_api_server_was_out_of_reach(scene, replica, pro
 @pytest.mark.parametrize(
     ("matches", "fault"),
     [
-        pytest.param(is_write, {"times": 40, "status": 429, "reason": "TooManyRequests"}, id="too many requests"),
-        pytest.param(is_write, {"times": 40, "status": 503, "reason": "ServiceUnavailable"}, id="unavailable"),
-        pytest.param(is_pod_create, {"times": 8, "status": 409, "reason": "Conflict"}, id="conflicts"),
-        pytest.param(is_pod_create, {"times": 8, "lose_reply": True}, id="replies to creates that get lost"),
+        pytest.param(is_write, {"times": 6, "status": 429, "reason": "TooManyRequests"}, id="too many requests"),
+        pytest.param(is_write, {"times": 6, "status": 503, "reason": "ServiceUnavailable"}, id="unavailable"),
+        pytest.param(is_pod_create, {"times": 6, "status": 409, "reason": "Conflict"}, id="conflicts"),
+        pytest.param(is_pod_create, {"times": 6, "lose_reply": True}, id="replies to creates that get lost"),
         pytest.param(is_status_write, {"times": 3, "lose_reply": True}, id="replies to statuses that get lost"),
         pytest.param(
             is_pod_watch,
