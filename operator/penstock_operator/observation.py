@@ -119,6 +119,11 @@ def run_uid(pod: Pod) -> str:
     return pod.metadata.labels.get(names.LABEL_RUN_UID, "")
 
 
+def is_tracked(pod: Pod) -> bool:
+    """Whether a Pod carries our finalizer."""
+    return names.FINALIZER in pod.metadata.finalizers
+
+
 def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
     """Read an attempt from its Pod.
 
@@ -163,7 +168,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         waiting_message=waiting_message,
         is_finished=_is_finished(pod),
         is_deleting=deletion is not None,
-        is_tracked=names.FINALIZER in metadata.finalizers,
+        is_tracked=is_tracked(pod),
         lost_at=None if deletion is None else deletion + NODE_LOST_AFTER_S,
     )
 

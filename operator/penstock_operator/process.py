@@ -17,6 +17,7 @@ from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.validation import parse_flow
 from penstock.errors import PenstockError
 from penstock_operator.admission import Admission
+from penstock_operator.attemptpods import Lanes
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
 from penstock_operator.errors import ApiError, is_not_found
@@ -32,7 +33,7 @@ from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import Reflector
 from penstock_operator.resource import FLOWRUNS, FLOWS, PODS, SCHEDULES
-from penstock_operator.room import EngineRoom, Lanes
+from penstock_operator.room import EngineRoom
 from penstock_operator.runstart import RunStarter
 from penstock_operator.schedules import ScheduleController
 from penstock_operator.shell import KopfThread, Receivers

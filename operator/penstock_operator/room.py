@@ -10,66 +10,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
-
-from penstock.api import names
-from penstock.engine.effects import CreateAttempt, Step, StopAttempt, VerifyAttempt
-from penstock.engine.facts import AttemptGone, CreateHeld, CreateRefused, Fact
-from penstock.engine.identity import pod_name
+from penstock.engine.effects import Step, VerifyAttempt
+from penstock.engine.facts import Fact
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.errors import PenstockError
-from penstock_operator.client import METADATA, ApiClient
-from penstock_operator.errors import (
-    ApiError,
-    ApiUnreachableError,
-    DeposedError,
-    NotLeaderError,
-    is_already_exists,
-    is_conflict,
-    is_namespace_terminating,
-    is_not_found,
-    is_precondition_failed,
-    is_quota,
-)
-from penstock_operator.gate import QuotaGates
-from penstock_operator.liverun import LiveRun, RunKey, status_patch
+from penstock_operator.attemptpods import AttemptPods, Lanes, Listener
+from penstock_operator.client import ApiClient
+from penstock_operator.errors import ApiError, ApiUnreachableError, DeposedError, NotLeaderError
+from penstock_operator.liverun import LiveRun, RunKey
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
-from penstock_operator.observation import Pod, observe_pod, run_uid
-from penstock_operator.pod import PodSettings, build_pod
+from penstock_operator.observation import Pod, is_tracked, observe_pod, run_uid
+from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
-from penstock_operator.resource import FLOWRUNS, PODS
 from penstock_operator.runstart import RunStarter, Started
+from penstock_operator.statusstore import StatusStore, Stored
+from penstock_operator.strays import Strays
 from penstock_operator.workqueue import WorkQueue
-from penstock_operator.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
 WORKERS: Final = 32
 """Runs looked at together. Only their beginning waits for the API server; all else takes microseconds."""
 RETRY_S: Final = 5.0
 """When to look again at a run that could not be looked at."""
-KNOWN_GONE: Final = 10_000
-"""Uids of runs known to be over or gone, so that their many Pods cost one look."""
-
-_POD: Final = msgspec.json.Decoder(Pod)
-
-
-class Lanes(NamedTuple):
-    """Ways to the API server that don't hold each other up."""
-
-    work: Writer
-    """Creates and stops Pods."""
-    status: Writer
-    """Stores statuses."""
-    release: Writer
-    """Lets Pods go: the least urgent write."""
 
 
 class EngineRoom:
@@ -100,26 +68,21 @@ class EngineRoom:
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
-        self._lanes = lanes
         self._starter = starter
         self._recorder = recorder
         self._metrics = metrics
-        self._epoch = epoch
-        self._settings = settings
         self._fail = fail
         self._clock = clock
         self._queue: WorkQueue[RunKey] = WorkQueue()
         self._runs: dict[RunKey, LiveRun] = {}
         self._by_uid: dict[str, LiveRun] = {}
         self._bodies: dict[RunKey, Mapping[str, Any]] = {}
-        self._strays: dict[str, dict[str, Pod]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
         self._waiting_for_flow: dict[ObjectKey, set[RunKey]] = {}
-        self._gates = QuotaGates()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._expected: set[str] = set()
-        self._is_open = False
+        self._statuses = StatusStore(client, lanes.status, epoch=epoch)
+        self._strays = Strays(self._let_go)
+        listener = Listener(self._is_live, self._tell, self._hear, self._let_go_if_tracked, self._doubt)
+        self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.runs_active.set_function(lambda: len(self._runs))
         metrics.tasks_running.set_function(self._count_running)
@@ -128,23 +91,17 @@ class EngineRoom:
 
     def on_pod(self, event: EventType, pod: Pod) -> None:
         """Take over a change of a Pod."""
-        key = pod.metadata.key
-        uid = run_uid(pod)
-        run = self._by_uid.get(uid)
+        run = self._by_uid.get(run_uid(pod))
         if event is EventType.DELETED:
-            self._strays.get(uid, {}).pop(key.name, None)
+            self._strays.discard(pod)
             if run is not None:
                 self._on_deleted_pod(run, pod)
-            return
-        if run is not None:
+        elif run is not None:
             self._hear(run, pod)
-        elif uid in self._gone:
-            self._let_go_stray(pod)
-        elif uid and (_is_tracked(pod) or uid in self._expected or not self._is_open):
-            self._strays.setdefault(uid, {})[key.name] = pod
-            name = pod.metadata.labels.get(names.LABEL_RUN)
-            if name and _is_tracked(pod):
-                self._queue.add(RunKey(key.namespace, name))
+        else:
+            key = self._strays.add(pod)
+            if key is not None:
+                self._queue.add(key)
 
     def on_run(self, event: EventType, run: PartialObject) -> None:
         """Take over a change of a run that has begun and is not over, as far as its metadata shows it."""
@@ -158,8 +115,8 @@ class EngineRoom:
             if run.metadata.generation == known.generation:
                 return
             known.is_spec_stale = True
-        elif run.metadata.uid not in self._gone:
-            self._expected.add(run.metadata.uid)
+        else:
+            self._strays.expect(run.metadata.uid)
         self._queue.add(key)
 
     def on_new_run(self, body: Mapping[str, Any]) -> None:
@@ -167,7 +124,7 @@ class EngineRoom:
         metadata = body["metadata"]
         key = RunKey(metadata["namespace"], metadata["name"])
         known = self._runs.get(key)
-        if metadata["uid"] not in self._gone and (known is None or known.uid != metadata["uid"]):
+        if not self._strays.is_gone(metadata["uid"]) and (known is None or known.uid != metadata["uid"]):
             self._bodies[key] = body
             self._queue.add(key)
 
@@ -184,14 +141,7 @@ class EngineRoom:
 
     def open(self) -> None:
         """Begin, once all Pods and all runs that have begun were seen."""
-        self._is_open = True
-        for uid in [uid for uid in self._strays if uid not in self._expected]:
-            # Pods that nobody waits for and that hold nothing back are of runs that are over.
-            pods = {name: pod for name, pod in self._strays[uid].items() if _is_tracked(pod)}
-            if pods:
-                self._strays[uid] = pods
-            else:
-                del self._strays[uid]
+        self._strays.open()
 
     async def close(self) -> None:
         """End all writes that are under way."""
@@ -240,27 +190,24 @@ class EngineRoom:
     async def _find(self, key: RunKey, body: Mapping[str, Any] | None) -> LiveRun | None:
         """Make a run known, or find that there is none to run."""
         if body is None:
-            body = await self._read(key)
+            body = await self._statuses.read(key)
         if body is None or "deletionTimestamp" in body["metadata"]:
-            self._abandon_strays(key, None)
+            self._strays.claim(key, None)
             return None
         uid = body["metadata"]["uid"]
-        self._abandon_strays(key, uid)
         if (body.get("status") or {}).get("state") in FINAL_RUN_STATES:
-            self._forget_uid(uid)
+            self._strays.close(key, uid)
+            self._strays.claim(key, None)
             return None
-        if key in self._runs:
-            return self._runs[key]
-        run = self._starter.read(key, body)
-        self._expected.discard(uid)
-        self._runs[key] = self._by_uid[uid] = run
-        for pod in self._strays.pop(uid, {}).values():
+        pods = self._strays.claim(key, uid)
+        run = self._runs[key] = self._by_uid[uid] = self._starter.read(key, body)
+        for pod in pods:
             self._hear(run, pod)
         return run
 
     async def _look_again(self, run: LiveRun) -> LiveRun | None:
         """Look whether a run is still there, and what its spec says now."""
-        body = await self._read(run.key)
+        body = await self._statuses.read(run.key)
         if body is None or body["metadata"]["uid"] != run.uid or "deletionTimestamp" in body["metadata"]:
             self._drop(run)
             return None
@@ -279,7 +226,11 @@ class EngineRoom:
             self._stop_waiting(run)
             return True
         if started.status is not None:
-            await self._store(run, started.status, [])
+            stored = await self._statuses.store(run, started.status, [])
+            if stored is not Stored.YES:
+                await self._follow_up(run, stored)
+                self._queue.add(run.key)
+                return False
         if started.is_over:
             state = started.status["state"] if started.status else "Failed"
             self._metrics.runs.labels(state).inc()
@@ -287,15 +238,6 @@ class EngineRoom:
             self._recorder.record(_regarding(run), is_warning=True, reason=state, note=note)
             self._drop(run)
         return False
-
-    async def _read(self, key: RunKey) -> dict[str, Any] | None:
-        try:
-            reply = await self._client.request("GET", FLOWRUNS.path(key.namespace, key.name))
-        except ApiError as error:
-            if is_not_found(error):
-                return None
-            raise
-        return msgspec.json.decode(reply.body, type=dict[str, Any])
 
     # One step
 
@@ -318,18 +260,18 @@ class EngineRoom:
 
     def _carry_out(self, run: LiveRun, step: Step) -> None:
         for create in step.creates:
-            self._spawn(self._create(run, create))
+            self._spawn(self._pods.create(run, create))
         for stop in step.stops:
-            self._spawn(self._stop(run, stop))
+            self._spawn(self._pods.stop(run, stop))
         for release in step.releases:
-            self._spawn(self._release(run.key.namespace, release.pod, release.uid))
+            self._spawn(self._pods.release(run.key.namespace, release.pod, release.uid))
         for verify in step.verifies:
-            self._spawn(self._verify(run, verify))
+            self._spawn(self._pods.verify(run, verify))
         for conclusion in step.conclusions:
             self._metrics.tasks.labels(conclusion.state).inc()
             if conclusion.duration_s:
                 self._metrics.task_duration.observe(conclusion.duration_s)
-            self._gates.notice_room(run.key.namespace)
+            self._pods.notice_room(run.key.namespace)
         for notice in step.notices:
             self._recorder.record(
                 _regarding(run),
@@ -352,8 +294,15 @@ class EngineRoom:
 
     def _tell(self, run: LiveRun, fact: Fact) -> None:
         run.facts.append(fact)
-        if self._runs.get(run.key) is run:
+        if self._is_live(run):
             self._queue.add(run.key)
+
+    def _is_live(self, run: LiveRun) -> bool:
+        return self._runs.get(run.key) is run
+
+    def _doubt(self, run: LiveRun) -> None:
+        run.is_doubtful = True
+        self._queue.add(run.key)
 
     def _hear(self, run: LiveRun, pod: Pod) -> None:
         seen = observe_pod(pod, now=self._clock())
@@ -373,120 +322,7 @@ class EngineRoom:
         if seen.outcome is not None and seen.is_finished:
             self._tell(run, seen)
         else:
-            self._spawn(self._verify(run, VerifyAttempt(seen.key, seen.attempt)))
-
-    # Writes
-
-    async def _create(self, run: LiveRun, create: CreateAttempt) -> None:
-        namespace = run.key.namespace
-        if self._gates.is_closed(namespace):
-            self._hold(run, create, "the namespace's quota is full")
-            return
-        try:
-            await self._try_create(run, create)
-        except _QuotaFullError as full:
-            self._hold(run, create, str(full))
-
-    def _hold(self, run: LiveRun, create: CreateAttempt, message: str) -> None:
-        self._tell(run, CreateHeld(create.key, create.attempt, message))
-
-        async def attempt() -> bool:
-            if self._runs.get(run.key) is not run:
-                return True
-            try:
-                await self._try_create(run, create)
-            except _QuotaFullError:
-                return False
-            return True
-
-        self._gates.wait(run.key.namespace, attempt)
-
-    async def _try_create(self, run: LiveRun, create: CreateAttempt) -> None:
-        machine = run.machine
-        if self._runs.get(run.key) is not run or machine is None or run.is_terminating:
-            return
-        task = machine.plan.tasks[machine.plan.positions[create.key.task]]
-        pod = build_pod(create, task, run.identity, flow=run.flow, revision=run.revision, settings=self._settings)
-        try:
-            reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(pod), accept=METADATA)
-        except ApiError as error:
-            await self._on_refused(run, create, error)
-        else:
-            self._hear_reply(run, _POD.decode(reply.body))
-
-    async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
-        if is_already_exists(error):
-            await self._adopt(run, create)
-        elif is_quota(error):
-            raise _QuotaFullError(error.message)
-        elif is_namespace_terminating(error):
-            run.is_terminating = True
-        elif is_not_found(error):
-            run.is_terminating = run.is_doubtful = True
-            self._queue.add(run.key)
-        else:
-            self._tell(run, CreateRefused(create.key, create.attempt, error.message or str(error)))
-
-    async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
-        name = pod_name(run.key.name, run.uid, create.key, create.attempt)
-        pod = await self._read_pod(run.key.namespace, name)
-        if pod is None:
-            # It went in between: the machine asks again.
-            self._tell(run, AttemptGone(create.key, create.attempt))
-            return
-        seen = observe_pod(pod, now=self._clock())
-        if seen is None or run_uid(pod) != run.uid or (seen.key, seen.attempt) != (create.key, create.attempt):
-            message = f"a Pod named {name} exists that is not of this run"
-            self._tell(run, CreateRefused(create.key, create.attempt, message))
-            return
-        self._hear_reply(run, pod)
-
-    def _hear_reply(self, run: LiveRun, pod: Pod) -> None:
-        if self._runs.get(run.key) is not run:
-            # The run went while its Pod came.
-            self._let_go_stray(pod)
-            return
-        self._hear(run, pod)
-
-    async def _stop(self, run: LiveRun, stop: StopAttempt) -> None:
-        try:
-            await self._lanes.work.delete(PODS, run.key.namespace, stop.pod, stop.uid)
-        except ApiError as error:
-            if is_not_found(error) or is_conflict(error):
-                await self._verify(run, VerifyAttempt(stop.key, stop.attempt))
-            else:
-                logger.warning("%s: the Pod %s could not be stopped: %s", run.key, stop.pod, error)
-
-    async def _release(self, namespace: str, pod: str, uid: str) -> None:
-        patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
-        try:
-            await self._lanes.release.patch(
-                PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
-            )
-        except ApiError as error:
-            if not (is_not_found(error) or is_conflict(error)):
-                logger.warning("The Pod %s/%s could not be let go: %s", namespace, pod, error)
-
-    async def _verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        name = pod_name(run.key.name, run.uid, verify.key, verify.attempt)
-        pod = await self._read_pod(run.key.namespace, name)
-        if pod is not None and run_uid(pod) == run.uid:
-            self._hear(run, pod)
-        else:
-            self._tell(run, AttemptGone(verify.key, verify.attempt))
-
-    async def _read_pod(self, namespace: str, name: str) -> Pod | None:
-        while True:
-            try:
-                reply = await self._client.request("GET", PODS.path(namespace, name))
-                return _POD.decode(reply.body)
-            except ApiError as error:
-                if is_not_found(error):
-                    return None
-                logger.info("The Pod %s/%s can't be read: %s", namespace, name, error)
-            except ApiUnreachableError as error:
-                logger.info("The Pod %s/%s can't be read: %s", namespace, name, error)
-            await asyncio.sleep(RETRY_S)
+            self._spawn(self._pods.verify(run, VerifyAttempt(seen.key, seen.attempt)))
 
     # The status
 
@@ -496,9 +332,9 @@ class EngineRoom:
         # A task runs when the loop gets to it: what the same burst of events brings is in this flush.
         changes = machine.changes()
         started_at = time.monotonic()
-        is_stored = False
+        stored = Stored.NOT_NOW
         try:
-            is_stored = await self._store(run, changes.status, changes.operations)
+            stored = await self._statuses.store(run, changes.status, changes.operations)
         except ApiError as error:
             logger.warning("%s: its status can't be stored: %s", run.key, error)
         except ApiUnreachableError as error:
@@ -507,7 +343,7 @@ class EngineRoom:
             run.flushing = None
             run.flushed(started_at, time.monotonic())
         self._metrics.status_flush_duration.observe(time.monotonic() - started_at)
-        if is_stored:
+        if stored is Stored.YES:
             run.unstored_since = None
             machine.stored(changes.version)
             if machine.is_over and not run.is_counted:
@@ -516,53 +352,24 @@ class EngineRoom:
         else:
             machine.unstored(changes)
             run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)
+            await self._follow_up(run, stored)
         self._queue.add(run.key)
 
-    async def _store(self, run: LiveRun, status: dict[str, Any] | None, operations: list[dict[str, Any]]) -> bool:
-        """Store a status; false when the run is not what it was, which is then looked into."""
-        body = msgspec.json.encode(status_patch(run, self._epoch, status, operations))
-        key = run.key
-        try:
-            await self._lanes.status.patch(
-                FLOWRUNS, key.namespace, key.name, body, subresource="status", accept=METADATA
-            )
-        except ApiError as error:
-            if is_not_found(error):
-                run.is_doubtful = True
-                return False
-            await self._look_into(run, error)
-            return False
-        run.epoch = self._epoch
-        run.observed_generation = run.generation
-        return True
-
-    async def _look_into(self, run: LiveRun, error: ApiError) -> None:
-        """Find out why a status was refused: another leader, another run of that name, or the status itself."""
-        body = await self._read(run.key)
-        if body is None or body["metadata"]["uid"] != run.uid:
-            run.is_doubtful = True
-            return
-        stored = body.get("status") or {}
-        epoch = stored.get("epoch")
-        if epoch is not None and epoch > self._epoch:
-            raise DeposedError(f"the status of {run.key} was written by a later leader (epoch {epoch})")
-        if epoch == run.epoch and (run.epoch is not None or not stored):
-            if run.epoch is None and body["metadata"]["resourceVersion"] != run.resource_version:
-                # Somebody labelled the run between our read and our first write.
-                run.resource_version = body["metadata"]["resourceVersion"]
-                return
-            if not is_precondition_failed(error):
-                raise error
-        logger.warning("%s: somebody else changed its status; it is picked up again from there", run.key)
-        await self._pick_up_again(run)
+    async def _follow_up(self, run: LiveRun, stored: Stored) -> None:
+        """Look into why a status was not stored."""
+        if stored is Stored.RUN_GONE:
+            self._doubt(run)
+        elif stored is Stored.CHANGED_BY_OTHERS:
+            logger.warning("%s: somebody else changed its status; it is picked up again from there", run.key)
+            await self._pick_up_again(run)
 
     async def _pick_up_again(self, run: LiveRun) -> None:
         """Forget what was decided for a run: it follows anew from what is stored and from its Pods."""
-        self._drop(run, release=False)
+        self._remove(run)
         self._queue.add(run.key)
         # What these Pods waited for to be let go may be stored already: then nobody else would ask for them.
         for name in list(run.tracked):
-            pod = await self._read_pod(run.key.namespace, name)
+            pod = await self._pods.read(run.key.namespace, name)
             if pod is not None:
                 self.on_pod(EventType.MODIFIED, pod)
 
@@ -570,20 +377,18 @@ class EngineRoom:
 
     def _retire(self, run: LiveRun) -> None:
         """Forget a run that is over and stored."""
-        self._forget_uid(run.uid)
+        self._strays.close(run.key, run.uid)
         self._remove(run)
 
-    def _drop(self, run: LiveRun, *, release: bool = True) -> None:
-        """Forget a run that is gone, or will be picked up anew."""
+    def _drop(self, run: LiveRun) -> None:
+        """Forget a run that is gone, or can't run."""
+        self._strays.close(run.key, run.uid)
         self._remove(run)
-        if not release:
-            return
-        self._forget_uid(run.uid)
         for pod, uid in run.tracked.items():
-            self._spawn(self._release(run.key.namespace, pod, uid))
+            self._spawn(self._pods.release(run.key.namespace, pod, uid))
 
     def _remove(self, run: LiveRun) -> None:
-        if self._runs.get(run.key) is run:
+        if self._is_live(run):
             del self._runs[run.key]
             self._queue.forget(run.key)
         self._by_uid.pop(run.uid, None)
@@ -598,31 +403,12 @@ class EngineRoom:
         if not waiting:
             self._waiting_for_flow.pop(flow, None)
 
-    def _forget_uid(self, uid: str) -> None:
-        self._expected.discard(uid)
-        self._gone[uid] = None
-        if len(self._gone) > KNOWN_GONE:
-            self._gone.popitem(last=False)
-        for pod in self._strays.pop(uid, {}).values():
-            self._let_go_stray(pod)
+    def _let_go(self, pod: Pod) -> None:
+        self._spawn(self._pods.release(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid))
 
-    def _abandon_strays(self, key: RunKey, uid: str | None) -> None:
-        """Let the Pods go that say they are of this run, but are of none with its uid."""
-        others = [
-            other
-            for other, pods in self._strays.items()
-            if other != uid
-            and any(
-                pod.metadata.namespace == key.namespace and pod.metadata.labels.get(names.LABEL_RUN) == key.name
-                for pod in pods.values()
-            )
-        ]
-        for other in others:
-            self._forget_uid(other)
-
-    def _let_go_stray(self, pod: Pod) -> None:
-        if _is_tracked(pod):
-            self._spawn(self._release(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid))
+    def _let_go_if_tracked(self, pod: Pod) -> None:
+        if is_tracked(pod):
+            self._let_go(pod)
 
     def _count_running(self) -> float:
         return sum(run.machine.running_units for run in self._runs.values() if run.machine is not None)
@@ -643,14 +429,6 @@ class EngineRoom:
         except Exception as error:
             logger.exception("Lost work: this process starts anew from what is stored")
             self._fail(error)
-
-
-class _QuotaFullError(PenstockError):
-    """A ResourceQuota refused a Pod."""
-
-
-def _is_tracked(pod: Pod) -> bool:
-    return names.FINALIZER in pod.metadata.finalizers
 
 
 def _regarding(run: LiveRun) -> Regarding:
