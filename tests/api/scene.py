@@ -43,7 +43,7 @@ class AttemptKey(NamedTuple):
 
     run: str
     task: str
-    index: str
+    item: str
     attempt: str
 
 
@@ -234,16 +234,14 @@ class Scene:
             "metadata": {"name": name, **metadata},
             "spec": spec,
         }
-        created: dict[str, Any] = self.custom.create_namespaced_custom_object(
+        created: Any = self.custom.create_namespaced_custom_object(
             names.GROUP, names.VERSION, self.namespace, f"{kind.lower()}s", body
         )
-        return created
+        return dict(created)
 
     def start(self, *tasks: Mapping[str, Any], name: str = "run", **flow: Any) -> dict[str, Any]:
-        """Create a run of these tasks, inline; `timeout` and `params` are those of the run."""
-        spec = {field: flow.pop(field) for field in ("timeout", "params") if field in flow}
-        if "declared" in flow:
-            flow["params"] = flow.pop("declared")
+        """Create a run of these tasks, inline; `timeout` is that of the run."""
+        spec = {"timeout": flow.pop("timeout")} if "timeout" in flow else {}
         return self.create("FlowRun", name, {"flowSpec": {"tasks": list(tasks), **flow}, **spec})
 
     def start_of(self, flow: str, name: str = "run", **spec: Any) -> dict[str, Any]:
