@@ -353,9 +353,9 @@ def test_null_counts_as_not_given_but_is_kept_inside_values(create):
     }
 
 
-def test_a_spec_is_stored_without_defaults_but_the_type_of_params(create):
+def test_a_spec_is_stored_as_it_was_written(create):
     made = create(FLOW, {"params": [{"name": "day"}], "defaults": {"retry": {}}, **ONE_TASK})
-    assert made["spec"] == {"params": [{"name": "day", "type": "string"}], "defaults": {"retry": {}}, **ONE_TASK}
+    assert made["spec"] == {"params": [{"name": "day"}], "defaults": {"retry": {}}, **ONE_TASK}
 
 
 def test_the_status_is_a_subresource(create, patch):
