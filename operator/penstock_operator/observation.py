@@ -31,6 +31,8 @@ _IMAGE_REASONS: Final = frozenset(
 )
 _CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "CreatePodSandboxError"})
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
+_STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
+"""Of a container that was killed or told to end."""
 _DISRUPTIONS: Final = {
     "PreemptionByScheduler": Reason.PREEMPTED,
     "DeletionByTaintManager": Reason.NODE_LOST,
@@ -214,14 +216,20 @@ def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | N
 def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | None, finished_at: float) -> Outcome:
     if terminated.exit_code == 0 and terminated.reason != "OOMKilled":
         return _success(pod, terminated, finished_at)
-    if disruption is not None and not _was_over_before_deletion(pod, finished_at):
+    if disruption is not None and not _was_over_before_deletion(pod, terminated, finished_at):
         return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
     return _failure(terminated, finished_at)
 
 
-def _was_over_before_deletion(pod: Pod, finished_at: float) -> bool:
+def _was_over_before_deletion(pod: Pod, terminated: Terminated, finished_at: float) -> bool:
     deletion = _time(pod.metadata.deletion_timestamp)
-    return deletion is not None and finished_at < deletion - pod.metadata.deletion_grace_period_seconds
+    if deletion is None:
+        return False
+    if not pod.metadata.deletion_grace_period_seconds:
+        # When all has ended the kubelet deletes the Pod again, without grace, and the time of that stands in place of
+        # the one that was asked for first. What is left to tell by is how the container ended.
+        return terminated.exit_code not in _STOP_EXIT_CODES or terminated.reason == "OOMKilled"
+    return finished_at < deletion - pod.metadata.deletion_grace_period_seconds
 
 
 def _disruption(pod: Pod) -> Outcome | None:

@@ -23,7 +23,7 @@ from penstock_operator.errors import ApiError, ApiUnreachableError, DeposedError
 from penstock_operator.liverun import LiveRun, RunKey
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
-from penstock_operator.observation import Pod, is_tracked, observe_pod, run_uid
+from penstock_operator.observation import Pod, observe_pod, run_uid
 from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
@@ -81,7 +81,7 @@ class EngineRoom:
         self._tasks: set[asyncio.Task[None]] = set()
         self._statuses = StatusStore(client, lanes.status, epoch=epoch)
         self._strays = Strays(self._let_go)
-        listener = Listener(self._is_live, self._tell, self._hear, self._let_go_if_tracked, self._doubt)
+        listener = Listener(self._is_live, self._tell, self._hear, self._take_late, self._doubt)
         self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.runs_active.set_function(lambda: len(self._runs))
@@ -185,7 +185,9 @@ class EngineRoom:
             return
         if run.machine is None and not await self._begin(run):
             return
-        self._advance(run)
+        # While we waited for the API server, the run may have been forgotten, to be picked up anew.
+        if self._is_live(run):
+            self._advance(run)
 
     async def _find(self, key: RunKey, body: Mapping[str, Any] | None) -> LiveRun | None:
         """Make a run known, or find that there is none to run."""
@@ -391,7 +393,8 @@ class EngineRoom:
         if self._is_live(run):
             del self._runs[run.key]
             self._queue.forget(run.key)
-        self._by_uid.pop(run.uid, None)
+        if self._by_uid.get(run.uid) is run:
+            del self._by_uid[run.uid]
         self._stop_waiting(run)
 
     def _stop_waiting(self, run: LiveRun) -> None:
@@ -406,9 +409,9 @@ class EngineRoom:
     def _let_go(self, pod: Pod) -> None:
         self._spawn(self._pods.release(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid))
 
-    def _let_go_if_tracked(self, pod: Pod) -> None:
-        if is_tracked(pod):
-            self._let_go(pod)
+    def _take_late(self, pod: Pod) -> None:
+        # Its run is over, or was picked up anew: then it is still that run's Pod.
+        self.on_pod(EventType.MODIFIED, pod)
 
     def _count_running(self) -> float:
         return sum(run.machine.running_units for run in self._runs.values() if run.machine is not None)

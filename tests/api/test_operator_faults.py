@@ -142,6 +142,27 @@ def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
     assert len(scene.ever_attempts()) == 1
 
 
+def test_a_pod_that_is_deleted_while_no_operator_runs_counts_as_deleted_and_not_as_failed(scene, replica):
+    # B39
+    with replica(identity="same") as operator:
+        scene.start(task(pod_outcome="run", pod_stop_after="1500ms"))
+        first = scene.running_pod()
+        operator.kill()
+    scene.delete_pod(first)
+    scene.until(
+        lambda: (
+            scene.ever["pods"][first.metadata.uid].metadata.deletion_grace_period_seconds == 0
+            and scene.ever["pods"][first.metadata.uid].status["phase"] == "Failed"
+        ),
+        "its node to have done with it",
+    )
+
+    with replica(identity="same"):
+        scene.running_pod(attempt=2)
+        scene.until(lambda: scene.entry().get("disruptions") == 1, "the disruption to be counted")
+    assert scene.entry()["attempts"][0]["reason"] == "PodDeleted"
+
+
 def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, replica):
     with replica(identity="same") as operator:
         scene.start(task(pod_outcome="run"), task("done"))

@@ -1,4 +1,7 @@
-"""When a Pod counts as over: a real kubelet tells the ends of containers one report before that of the Pod."""
+"""When a Pod counts as over, and who ended it.
+
+A real kubelet tells the ends of containers one report before that of the Pod, and deletes a Pod that is over once more.
+"""
 
 import msgspec
 import pytest
@@ -31,3 +34,32 @@ def test_a_pod_is_over_when_none_of_its_containers_runs(phase, states, want):
     seen = observe_pod(msgspec.convert(body, Pod), now=0.0)
     assert seen is not None
     assert seen.is_finished is want
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "why", "deleted_at", "grace_s", "want"),
+    [
+        pytest.param(143, "Error", "12:00:30", 30, "PodDeleted", id="deleted while it ran"),
+        pytest.param(143, "Error", "12:00:02", 0, "PodDeleted", id="the same, deleted again by its kubelet"),
+        pytest.param(137, "Error", "12:00:02", 0, "PodDeleted", id="it did not heed the signal and was killed"),
+        pytest.param(1, "Error", "12:00:30", 30, "PodDeleted", id="deleted while it ran, ended in its own way"),
+        pytest.param(1, "Error", "12:00:32", 30, "ExitCode", id="failed, and was deleted afterwards"),
+        pytest.param(1, "Error", "12:00:02", 0, "ExitCode", id="failed, was over, and was deleted afterwards"),
+        pytest.param(137, "OOMKilled", "12:00:02", 0, "OOMKilled", id="out of memory, deleted afterwards"),
+    ],
+)
+def test_a_pod_that_was_stopped_from_outside_has_not_failed(exit_code, why, deleted_at, grace_s, want):
+    terminated = {"exitCode": exit_code, "reason": why, "finishedAt": "2026-11-22T12:00:00Z"}
+    body = {
+        "metadata": {
+            "name": "p",
+            "labels": {"penstock.dev/task": "load", "penstock.dev/attempt": "1"},
+            "deletionTimestamp": f"2026-11-22T{deleted_at}Z",
+            "deletionGracePeriodSeconds": grace_s,
+        },
+        "status": {"phase": "Failed", "containerStatuses": [{"name": "main", "state": {"terminated": terminated}}]},
+    }
+    seen = observe_pod(msgspec.convert(body, Pod), now=0.0)
+    assert seen is not None
+    assert seen.outcome is not None
+    assert seen.outcome.reason == want
