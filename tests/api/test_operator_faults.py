@@ -186,7 +186,7 @@ def test_the_standby_takes_over_when_the_leader_is_killed(scene, replica, api):
             scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
             leader.kill()
             all_is_well(scene)
-            assert wait_for_leader(api, scene.namespace, bool) == "two"
+            wait_for_leader(api, scene.namespace, "two".__eq__)
 
 
 def test_the_standby_takes_over_when_the_leader_is_told_to_end(scene, replica, api):
