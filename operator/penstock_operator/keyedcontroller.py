@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -12,11 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from penstock_operator.client import MERGE_PATCH, METADATA
-from penstock_operator.errors import ApiError, ApiUnreachableError, NotLeaderError, is_not_found
+from penstock_operator.errors import ApiError, is_not_found
 from penstock_operator.metadata import ObjectKey
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
 from penstock_operator.resource import Resource
+from penstock_operator.workers import work_through
 from penstock_operator.workqueue import WorkQueue
 from penstock_operator.writer import Writer
 
@@ -71,28 +71,12 @@ class KeyedController(ABC):
 
     async def work(self) -> None:
         """Look at objects for ever."""
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(WORKERS):
-                workers.create_task(self._work())
+        await work_through(self.queue, self._look_at, kind=self.kind, workers=WORKERS, retry_s=RETRY_S, fail=self._fail)
 
-    async def _work(self) -> None:
-        while True:
-            key = await self.queue.get()
-            try:
-                body = self.objects.get(key)
-                if body is not None:
-                    await self.look_at(key, body)
-            except NotLeaderError as error:
-                self._fail(error)
-            except (ApiError, ApiUnreachableError) as error:
-                logger.info("%s %s: looked at again in %g s: %s", self.kind, key, RETRY_S, error)
-                self.queue.add_at(key, time.monotonic() + RETRY_S)
-            except Exception:
-                # One object that can't be looked at must not stop the others.
-                logger.exception("%s %s could not be looked at; tried again in %g s", self.kind, key, RETRY_S)
-                self.queue.add_at(key, time.monotonic() + RETRY_S)
-            finally:
-                self.queue.done(key)
+    async def _look_at(self, key: ObjectKey) -> None:
+        body = self.objects.get(key)
+        if body is not None:
+            await self.look_at(key, body)
 
     @abstractmethod
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:

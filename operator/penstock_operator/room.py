@@ -30,6 +30,7 @@ from penstock_operator.reflector import EventType
 from penstock_operator.runstart import RunStarter, Started
 from penstock_operator.statusstore import StatusStore, Stored
 from penstock_operator.strays import Strays
+from penstock_operator.workers import work_through
 from penstock_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -153,26 +154,9 @@ class EngineRoom:
 
     async def work(self) -> None:
         """Look at runs for ever."""
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(WORKERS):
-                workers.create_task(self._work())
-
-    async def _work(self) -> None:
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._look_at(key)
-            except (DeposedError, NotLeaderError) as error:
-                self._fail(error)
-            except ApiUnreachableError as error:
-                logger.info("%s: looked at again in %g s: %s", key, RETRY_S, error)
-                self._queue.add_at(key, time.monotonic() + RETRY_S)
-            except Exception:
-                # One run that can't be looked at must not stop the others; it is told in the log and tried again.
-                logger.exception("%s could not be looked at; tried again in %g s", key, RETRY_S)
-                self._queue.add_at(key, time.monotonic() + RETRY_S)
-            finally:
-                self._queue.done(key)
+        await work_through(
+            self._queue, self._look_at, kind="FlowRun", workers=WORKERS, retry_s=RETRY_S, fail=self._fail
+        )
 
     async def _look_at(self, key: RunKey) -> None:
         run = self._runs.get(key)
