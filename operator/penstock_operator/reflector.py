@@ -309,6 +309,7 @@ class Reflector(Generic[T]):
         try:
             self._on_event(event, item)
         except Exception:
+            # A listener's mistake over one object must not end the stream of all.
             logger.exception("%s %s %s was not handled", event, self._resource.plural, item.metadata.key)
 
 

@@ -414,6 +414,7 @@ class EngineRoom:
         except PenstockError:
             logger.exception("A write was given up")
         except Exception as error:
+            # A write that broke unforeseen leaves what is in memory in doubt; what is stored is not.
             logger.exception("Lost work: this process starts anew from what is stored")
             self._fail(error)
 

@@ -46,6 +46,7 @@ async def work_through(  # noqa: PLR0913 - keyword-only, named at every call
                 logger.info("%s %s: looked at again in %g s: %s", kind, key, retry_s, error)
                 queue.add_at(key, time.monotonic() + retry_s)
             except Exception:
+                # Whatever is wrong with one object, the others go on; this one is told in the log and tried again.
                 logger.exception("%s %s could not be looked at; tried again in %g s", kind, key, retry_s)
                 queue.add_at(key, time.monotonic() + retry_s)
             finally:
