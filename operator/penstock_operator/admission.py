@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from penstock.api.flow import FlowSpec
+from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.validation import check_flow, check_run, check_schedule, parse_flow, parse_run, parse_schedule
 from penstock.errors import InvalidSpecError, PenstockError, Problem
@@ -186,7 +186,7 @@ def _name(request: Review) -> str:
     return str(request.get("name") or metadata.get("name") or metadata.get("generateName") or "")
 
 
-def _image_warnings(spec: FlowSpec, path: str) -> Iterator[str]:
+def _image_warnings(spec: InlineFlowSpec, path: str) -> Iterator[str]:
     """Warn once of each image that may be another one tomorrow, and for the next attempt of the same task."""
     images = [(f"{path}.defaults.image", spec.defaults.image)] if spec.defaults is not None else []
     images += [(f"{path}.tasks[{position}].image", task.image) for position, task in enumerate(spec.tasks)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.api.flow import FlowSpec
+from penstock.api.flow import InlineFlowSpec
 from penstock.engine.plan import Plan, compile_plan
 from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import ApiError, is_already_exists
@@ -67,7 +67,7 @@ class FlowStore:
             if self._reading.get(key) is task:
                 del self._reading[key]
 
-    async def compile(self, owner: Owner, spec: FlowSpec) -> Plan:
+    async def compile(self, owner: Owner, spec: InlineFlowSpec) -> Plan:
         """Compile a spec, once per revision; a spec of thousands of tasks takes a second, so in a thread.
 
         Raises:
@@ -76,7 +76,7 @@ class FlowStore:
         name = revision_name(owner, canonical_spec(spec))
         return await self._compile(name, spec)
 
-    async def _compile(self, name: str, spec: FlowSpec) -> Plan:
+    async def _compile(self, name: str, spec: InlineFlowSpec) -> Plan:
         plan = self._plans.get(name)
         if plan is None:
             plan = self._plans[name] = await asyncio.to_thread(compile_plan, spec)
@@ -85,7 +85,7 @@ class FlowStore:
         self._plans.move_to_end(name)
         return plan
 
-    async def keep(self, owner: Owner, spec: FlowSpec, *, is_owned_by_run: bool = False) -> str:
+    async def keep(self, owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool = False) -> str:
         """Store the revision of a spec, unless it is stored; returns its name.
 
         Raises:

@@ -12,8 +12,6 @@ from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
 from penstock.engine.reasons import Reason
 from penstock_operator.metadata import ObjectMeta
 
-NODE_LOST_AFTER_S: Final = 600.0
-"""How long past its deletion grace a Pod may stay before its node counts as lost."""
 OUTPUTS_LIMIT_BYTES: Final = 4096
 """A container's termination message: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
 POD_OUTPUTS_LIMIT_BYTES: Final = 12288
@@ -171,7 +169,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         is_finished=_is_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
-        lost_at=None if deletion is None else deletion + NODE_LOST_AFTER_S,
+        gone_due_at=deletion,
     )
 
 

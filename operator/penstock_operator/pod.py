@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api import names
+from penstock.engine.container import ContainerInputs
 from penstock.engine.effects import CreateAttempt
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import RunIdentity
@@ -58,23 +59,25 @@ def build_pod(  # noqa: PLR0913 - keyword-only, named at every call
         A Pod under the `restricted` Pod Security Standard
         (https://kubernetes.io/docs/concepts/security/pod-security-standards/) unless its podTemplate says otherwise.
     """
-    pod: dict[str, Any] = {"metadata": {}, "spec": _spec(create, task, revision, settings)}
-    for template in task.pod_templates:
+    inputs = create.inputs
+    assert isinstance(inputs, ContainerInputs)
+    pod: dict[str, Any] = {"metadata": {}, "spec": _spec(inputs, task, revision, settings)}
+    for template in inputs.pod_templates:
         pod = strategic_merge(pod, template)
-    pod = strategic_merge(pod, {"spec": _short_cuts(create, task)})
+    pod = strategic_merge(pod, {"spec": _short_cuts(inputs, task)})
     _keep_ours(pod, create, run, flow, settings)
     return {"apiVersion": "v1", "kind": "Pod", **pod}
 
 
-def _spec(create: CreateAttempt, task: TaskPlan, revision: str | None, settings: PodSettings) -> dict[str, Any]:
+def _spec(inputs: ContainerInputs, task: TaskPlan, revision: str | None, settings: PodSettings) -> dict[str, Any]:
     main: dict[str, Any] = {
         "name": names.MAIN_CONTAINER,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     if task.command is not None:
         main["command"] = list(task.command)
-    if create.args:
-        main["args"] = create.args
+    if inputs.args:
+        main["args"] = inputs.args
     spec: dict[str, Any] = {
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
@@ -102,10 +105,10 @@ def _spec(create: CreateAttempt, task: TaskPlan, revision: str | None, settings:
     return spec
 
 
-def _short_cuts(create: CreateAttempt, task: TaskPlan) -> dict[str, Any]:
-    main: dict[str, Any] = {"name": names.MAIN_CONTAINER, "image": task.image}
-    if create.env:
-        main["env"] = create.env
+def _short_cuts(inputs: ContainerInputs, task: TaskPlan) -> dict[str, Any]:
+    main: dict[str, Any] = {"name": names.MAIN_CONTAINER, "image": inputs.image}
+    if inputs.env:
+        main["env"] = inputs.env
     if task.resources:
         main["resources"] = task.resources
     spec: dict[str, Any] = {"containers": [main]}

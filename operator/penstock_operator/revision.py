@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
-from penstock.api.flow import FlowSpec
+from penstock.api.flow import InlineFlowSpec
 from penstock.errors import StoredStatusError
 from penstock_operator.pod import script_key
 
@@ -33,9 +33,13 @@ class Owner(NamedTuple):
     uid: str
 
 
-def canonical_spec(spec: FlowSpec) -> bytes:
-    """Return a spec as JSON, the same bytes for the same meaning."""
-    return msgspec.json.encode(spec.model_dump(mode="json", by_alias=True, exclude_unset=True), order="deterministic")
+def canonical_spec(spec: InlineFlowSpec) -> bytes:
+    """Return a spec as JSON, the same bytes for the same meaning.
+
+    What is about a Flow's runs among each other is no part of it: that is read from the Flow as it is now.
+    """
+    plain = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"concurrency", "retention"})
+    return msgspec.json.encode(plain, order="deterministic")
 
 
 def revision_name(owner: Owner, spec: bytes) -> str:
@@ -44,7 +48,7 @@ def revision_name(owner: Owner, spec: bytes) -> str:
     return f"{owner.name[:_PREFIX_CHARACTERS].rstrip('-.')}-{digest[:_HASH_CHARACTERS]}"
 
 
-def build_revision(owner: Owner, spec: FlowSpec, *, is_owned_by_run: bool) -> dict[str, Any]:
+def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool) -> dict[str, Any]:
     """Build the ConfigMap of a spec.
 
     Args:
@@ -55,7 +59,7 @@ def build_revision(owner: Owner, spec: FlowSpec, *, is_owned_by_run: bool) -> di
     """
     canonical = canonical_spec(spec)
     data = {SPEC_KEY: canonical.decode()}
-    for task in spec.tasks:
+    for task in (*spec.tasks, *(spec.finally_ or ())):
         if task.script is not None:
             script = task.script if task.script.startswith("#!") else DEFAULT_INTERPRETER + task.script
             data[script_key(task.name)] = script
@@ -72,14 +76,14 @@ def build_revision(owner: Owner, spec: FlowSpec, *, is_owned_by_run: bool) -> di
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": data}
 
 
-def read_revision(config_map: Mapping[str, Any]) -> FlowSpec:
+def read_revision(config_map: Mapping[str, Any]) -> InlineFlowSpec:
     """Read the spec that a revision keeps.
 
     Raises:
         StoredStatusError: somebody made a ConfigMap of this name that is no revision.
     """
     try:
-        return FlowSpec.model_validate_json(config_map["data"][SPEC_KEY])
+        return InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY])
     except (KeyError, TypeError, ValueError) as error:
         name = config_map.get("metadata", {}).get("name")
         raise StoredStatusError(f"the ConfigMap {name} does not hold a Flow's spec: {error}") from error

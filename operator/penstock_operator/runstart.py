@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from penstock.api.duration import duration_s
-from penstock.api.flow import FlowSpec
+from penstock.api.flow import InlineFlowSpec
 from penstock.engine.identity import ENGINE_VERSION
 from penstock.engine.machine import Machine
 from penstock.engine.params import resolve_params
@@ -95,7 +95,7 @@ class RunStarter:
             if stored.get("tasks"):
                 plan = await self._resumed_plan(run, spec.flow_spec)
             else:
-                flow = spec.flow_spec
+                flow: InlineFlowSpec | None = spec.flow_spec
                 if flow is None:
                     assert spec.flow is not None
                     flow_key = ObjectKey(run.key.namespace, spec.flow.name)
@@ -120,7 +120,7 @@ class RunStarter:
             return _refused(run, Reason.INVALID_STATUS, str(error), now)
         return Started(machine)
 
-    async def _resumed_plan(self, run: LiveRun, inline: FlowSpec | None) -> Plan:
+    async def _resumed_plan(self, run: LiveRun, inline: InlineFlowSpec | None) -> Plan:
         if inline is not None:
             return await self._inline_plan(run, inline)
         if run.revision is None:
@@ -132,7 +132,7 @@ class RunStarter:
                 raise StoredStatusError(f"the revision {run.revision} that the run began with is gone") from error
             raise
 
-    async def _inline_plan(self, run: LiveRun, spec: FlowSpec) -> Plan:
+    async def _inline_plan(self, run: LiveRun, spec: InlineFlowSpec) -> Plan:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
         plan = await self._flows.compile(owner, spec)
         if any(task.has_script for task in plan.tasks):

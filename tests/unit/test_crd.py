@@ -104,13 +104,13 @@ def test_everything_that_can_grow_has_a_maximum(kind):
 
 
 @of_each_kind
-def test_no_whole_number_of_a_spec_is_negative_but_the_bounds_of_params(kind):
+def test_no_whole_number_of_a_spec_is_negative_but_bounds_of_params_and_priorities(kind):
     unbounded = {
         path.rpartition(".")[2]
         for path, node in nodes(schema_of(kind))
         if node.get("type") == "integer" and path.startswith(".spec") and node.get("minimum", -1) < 0
     }
-    assert unbounded <= {"minimum", "maximum"}
+    assert unbounded <= {"minimum", "maximum", "priority"}
 
 
 @of_each_kind

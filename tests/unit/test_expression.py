@@ -136,7 +136,7 @@ def test_an_object_that_is_only_passed_on_keeps_its_order_and_exact_numbers():
         ("1 == 1 && foo", 'column 11: there is no "foo" here: there are index, item, params, run, tasks'),
         ("tick.date", "only the params of a Schedule's runs have it"),
         ("run.nme", 'column 5: run has no "nme" (did you mean "name"?): it has name, namespace, uid'),
-        ("run.name.x", "column 10: run.name is a string: nothing can follow it"),
+        ("run.name.x", "column 10: run.name is no object: nothing can follow it"),
         ("run.name + 1", "column 10: + can't be applied to (string, int)"),
         ("tasks.list-files.outputs.row-count", 'column 30: there is no "count" here'),
         ("sze(params.files)", 'column 1: there is no function sze() (did you mean "size"?)'),

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from penstock.api.flow import FlowSpec
+from penstock.engine.container import ContainerInputs
+from penstock.engine.effects import CreateAttempt
 from penstock.engine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome, UnitKey
 from penstock.engine.machine import MAX_UNSTORED_OUTCOMES, OUTPUTS_BYTES
 from penstock.engine.plan import compile_plan
@@ -42,6 +44,11 @@ def finish(world: World, *, rounds: int = 500) -> dict[str, dict[str, Any]]:
             world.now = max(world.now, step.wake_at)
     assert world.machine.is_settled, world.status
     return {entry["name"]: entry for entry in world.status["tasks"]}
+
+
+def inputs_of(create: CreateAttempt) -> ContainerInputs:
+    assert isinstance(create.inputs, ContainerInputs)
+    return create.inputs
 
 
 def created(world: World) -> list[str]:
@@ -80,8 +87,8 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
 
     (create,) = existing.machine.advance(existing.now).creates
 
-    assert create.args == ["x"]
-    assert create.env[0]["value"].startswith('{"n":')
+    assert inputs_of(create).args == ["x"]
+    assert inputs_of(create).env[0]["value"].startswith('{"n":')
 
 
 @pytest.mark.parametrize(
@@ -307,7 +314,7 @@ def test_a_fan_out_never_runs_more_items_than_max_parallel():  # B26
 def test_the_items_of_a_matrix_are_its_combinations():  # B15, B34
     existing = world("tasks: [{name: a, forEach: {matrix: {x: [1, 2, 3], y: [a, b]}}, args: ['$(item.x)$(item.y)']}]")
 
-    args = [create.args[0] for create in existing.machine.advance(START).creates]
+    args = [inputs_of(create).args[0] for create in existing.machine.advance(START).creates]
 
     assert args == ["1a", "1b", "2a", "2b", "3a", "3b"]
 
@@ -324,7 +331,7 @@ def test_items_outputs_are_gathered_in_order_whatever_ends_first():  # argo-21
 
     (create,) = existing.machine.advance(existing.now).creates
 
-    assert create.args == ['[{"n":0},{"n":1},{"n":2},{"n":3},{"n":4}]']
+    assert inputs_of(create).args == ['[{"n":0},{"n":1},{"n":2},{"n":3},{"n":4}]']
 
 
 def test_one_item_that_fails_is_retried_alone():

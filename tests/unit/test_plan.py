@@ -8,10 +8,15 @@ from hypothesis import given
 
 from penstock.api.flow import MAX_ITEMS, FlowSpec
 from penstock.engine.plan import Dependency, DependencyKind, Plan, RetryPolicy, compile_plan
+from penstock.engine.state import COMPLETED_TASK_STATES
 from penstock.errors import ExpressionError, InvalidSpecError
 from tests.strategies import flow_specs
 
 NEEDS, AFTER = DependencyKind.NEEDS, DependencyKind.AFTER
+
+
+def needs(position: int) -> Dependency:
+    return Dependency(position, NEEDS, COMPLETED_TASK_STATES)
 
 
 def spec(*tasks: dict[str, Any], **fields: Any) -> FlowSpec:
@@ -51,20 +56,23 @@ def test_defaults_reach_every_task_and_the_tasks_own_win():
         },
     )
     plain, own = compiled.tasks
-    assert (plain.image, own.image) == ("etl:1", "own:2")
+    assert (plain.image.render({}), own.image.render({})) == ("etl:1", "own:2")
     assert plain.resources == {"requests": {"memory": "1Gi"}}
     assert own.resources == {"limits": {"cpu": 2}}
     assert (plain.service_account_name, own.service_account_name) == (None, "robot")
     assert (plain.timeout_s, own.timeout_s) == (1800.0, 90.0)
-    assert plain.retry == RetryPolicy(2, 5, 10.0, 2, 300.0, 0.0)
-    assert own.retry == RetryPolicy(5, 5, 10.0, 2, 300.0, 0.2)
-    assert own.pod_templates == ({"metadata": {"labels": {"team": "data"}}}, {"spec": {"hostNetwork": True}})
+    assert plain.retry == RetryPolicy(2, 5, 10.0, 2, 300.0, 0.0, node_lost_after_s=600.0)
+    assert own.retry == RetryPolicy(5, 5, 10.0, 2, 300.0, 0.2, node_lost_after_s=600.0)
+    assert tuple(one.evaluate({}) for one in own.pod_templates) == (
+        {"metadata": {"labels": {"team": "data"}}},
+        {"spec": {"hostNetwork": True}},
+    )
     rendered = [(entry.name, entry.value.render({})) for entry in own.env if entry.value is not None]
     assert rendered == [("A", "a"), ("B", "own"), ("C", "c")]
 
 
 def test_without_any_policy_only_disruptions_are_retried():
-    assert plan({"name": "a"}).tasks[0].retry == RetryPolicy(0, 5, 0.0, 1, 3600.0, 0.0)
+    assert plan({"name": "a"}).tasks[0].retry == RetryPolicy(0, 5, 0.0, 1, 3600.0, 0.0, node_lost_after_s=600.0)
 
 
 def test_a_reference_is_a_dependency():
@@ -77,12 +85,12 @@ def test_a_reference_is_a_dependency():
         outputs={"rows": ["$(tasks.load.outputs.rows)"], "day": 1},
     )
     report, load, check, clean, each = compiled.tasks
-    assert report.upstream == (Dependency(1, NEEDS), Dependency(2, AFTER), Dependency(3, NEEDS))
+    assert report.upstream == (needs(1), Dependency(2, AFTER), needs(3))
     assert load.upstream == ()
     assert load.downstream == (0, 2, 4)
-    assert check.upstream == (Dependency(1, NEEDS),)
-    assert clean.upstream == (Dependency(2, NEEDS),)
-    assert each.upstream == (Dependency(1, NEEDS),)
+    assert check.upstream == (needs(1),)
+    assert clean.upstream == (needs(2),)
+    assert each.upstream == (needs(1),)
     assert report.render_tasks == {"load", "check"}
     assert clean.render_tasks == {"check"}
     assert each.render_tasks == {"load"}
@@ -93,7 +101,9 @@ def test_a_reference_is_a_dependency():
 def test_an_env_entry_has_a_value_or_a_source():
     source = {"secretKeyRef": {"name": "db", "key": "password"}}
     entries = plan({"name": "a", "env": [{"name": "S", "valueFrom": source}, {"name": "E"}]}).tasks[0].env
-    assert (entries[0].value, entries[0].value_from) == (None, source)
+    assert entries[0].value is None
+    assert entries[0].value_from is not None
+    assert entries[0].value_from.evaluate({}) == source
     assert entries[1].value is not None
     assert entries[1].value.render({}) == ""
 
@@ -168,7 +178,7 @@ A, B, C = {"name": "a"}, {"name": "b"}, {"name": "c"}
     ("tasks", "fields", "want"),
     [
         pytest.param([A], {"defaults": None}, "spec.tasks[0].image: is missing: give an image here or in spec.defaults.image", id="no image"),
-        pytest.param([{**A, "image": "x:$(params.tag)"}], {}, "spec.tasks[0].image: expressions are not replaced in images", id="an expression as image"),
+        pytest.param([{**A, "image": "x:$(params.tag)"}], {}, 'spec.tasks[0].image: column 12: there is no param "tag"', id="an unknown param in an image"),
         pytest.param([A, B, A], {}, 'spec.tasks[2].name: "a" is the name of spec.tasks[0] already', id="a name twice"),
         pytest.param([{**A, "command": ["x"], "script": "y"}], {}, "spec.tasks[0].script: a script is run in place of a command", id="command and script"),
         pytest.param([{**A, "maxParallel": 2}], {}, "spec.tasks[0].maxParallel: counts the items of forEach", id="maxParallel alone"),
@@ -260,7 +270,7 @@ def test_a_chain_of_thousands_compiles():
         for index in range(1, 5000)
     ]
     compiled = plan(*tasks)
-    assert compiled.tasks[4999].upstream == (Dependency(0, NEEDS), Dependency(4998, NEEDS))
+    assert compiled.tasks[4999].upstream == (needs(0), needs(4998))
     assert len(compiled.tasks[0].downstream) == 4999
 
 

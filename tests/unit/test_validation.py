@@ -61,9 +61,11 @@ def test_a_flow_that_compiles_has_no_problems_and_reads_as_it_was_written(flow):
 
 
 def test_a_run_names_a_flow_or_has_one():
-    assert texts(check_run(run(), None)) == ["spec: give exactly one of flow and flowSpec; there is neither"]
+    assert texts(check_run(run(), None)) == ["spec: give exactly one of flow, flowSpec and retryOf; there is none"]
     both = run(flow={"name": "x"}, flowSpec=FLOW, params={"day": "x"})
-    assert texts(check_run(both, None)) == ["spec: give exactly one of flow and flowSpec; there is both"]
+    assert texts(check_run(both, None)) == [
+        "spec: give exactly one of flow, flowSpec and retryOf; there is flow and flowSpec"
+    ]
     assert check_run(run(flow={"name": "x"}, params={"any": 1}), None) == []
 
 

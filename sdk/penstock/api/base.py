@@ -26,6 +26,7 @@ Identifier = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z_][A-Za-z0-9_
 """Names that expressions use: params, outputs, matrix axes."""
 ObjectName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 Duration = Annotated[str, Field(max_length=32, pattern=DURATION_PATTERN)]
+DurationOrNever = Annotated[str, Field(max_length=32, pattern=rf"{DURATION_PATTERN}|^Never$")]
 Percentage = Annotated[str, Field(max_length=4, pattern=r"^(100|[0-9]{1,2})%$")]
 Text = Annotated[str, Field(max_length=32768)]
 ShortText = Annotated[str, Field(max_length=1024)]

@@ -155,6 +155,20 @@ FLOWRUN: Final = Kind(
         _immutable("flow", _NEW_RUN),
         _immutable("flowSpec", _NEW_RUN, unless=_IS_STATUS_UPDATE),
         _immutable("params", _NEW_RUN),
+        _immutable("retryOf", _NEW_RUN),
+        Rule(
+            "!has(oldSelf.spec.shutdown) || has(self.spec.shutdown) && "
+            "(self.spec.shutdown == oldSelf.spec.shutdown || oldSelf.spec.shutdown == 'Drain' || "
+            "self.spec.shutdown == 'Terminate')",
+            "a shutdown can't be taken back: it only gets stronger, from Drain to Cancel to Terminate",
+            ".spec.shutdown",
+        ),
+        Rule(
+            "!has(oldSelf.spec.approvals) || has(self.spec.approvals) && "
+            "oldSelf.spec.approvals.all(before, self.spec.approvals.exists(now, now == before))",
+            "a decision about an approval can't be changed or taken back",
+            ".spec.approvals",
+        ),
     ),
 )
 

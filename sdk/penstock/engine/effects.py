@@ -5,39 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from penstock.engine.container import ChildInputs, ContainerInputs
 from penstock.engine.facts import UnitKey
-from penstock.engine.state import RunState, TaskState
+from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState, TaskState
 from penstock.engine.unit import Unit
 
 
 @dataclass(frozen=True, slots=True)
 class CreateAttempt:
-    """Create the Pod of an attempt.
+    """Create what carries an attempt: a Pod, a Job or a child run, as the task's plan says.
 
     Attributes:
         key: the task or item.
         attempt: number of the attempt, from 1.
         failures: attempts charged to `retry.limit` so far.
         disruptions: attempts charged to `retry.infrastructure` so far.
-        args: arguments of the container, ready for a Pod.
-        env: environment of the container, ready for a Pod.
+        inputs: what it is started with.
+        began_at: when the first attempt was made, if the task has a deadline; seconds since the epoch.
     """
 
     key: UnitKey
     attempt: int
     failures: int
     disruptions: int
-    args: list[str]
-    env: list[dict[str, Any]]
+    inputs: ContainerInputs | ChildInputs
+    began_at: float | None = None
 
 
 class StopAttempt(NamedTuple):
-    """Delete the Pod of an attempt that should not go on."""
+    """Stop an attempt that should not go on: delete its Pod or Job, or have its child run end early."""
 
     key: UnitKey
     attempt: int
     pod: str
     uid: str
+    reason: str | None = None
+    """Why, from the vocabulary of reasons; None where the attempt is merely in the way."""
 
 
 class ReleaseAttempt(NamedTuple):
@@ -52,6 +55,24 @@ class VerifyAttempt(NamedTuple):
 
     key: UnitKey
     attempt: int
+
+
+class AskCache(NamedTuple):
+    """Look a task's outputs up, or take the lock to run it; answered by CacheHit, CacheMiss or CacheBusy."""
+
+    key: UnitKey
+    digest: str
+    """Of Flow, task, what it runs, and its key."""
+    ttl_s: float
+
+
+class SettleCache(NamedTuple):
+    """Give the lock back: with the outputs if the task completed, else without."""
+
+    key: UnitKey
+    digest: str
+    ttl_s: float
+    outputs: dict[str, Any] | None
 
 
 class Conclusion(NamedTuple):
@@ -89,7 +110,7 @@ class Notice(NamedTuple):
     @classmethod
     def of_run(cls, state: RunState, message: str) -> Notice:
         """Tell how the run ended."""
-        return cls(is_warning=state is not RunState.COMPLETED, reason=str(state), message=message, identity="run")
+        return cls(is_warning=state not in SUCCESSFUL_RUN_STATES, reason=str(state), message=message, identity="run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +118,11 @@ class Step:
     """What follows from what was observed.
 
     Attributes:
-        creates: Pods to create.
-        stops: Pods to delete.
+        creates: attempts to create.
+        stops: attempts to stop.
         releases: Pods to let go.
-        verifies: Pods to look for.
+        verifies: attempts to look for.
+        cache: questions to the cache, and answers for it.
         conclusions: tasks and items that are over, for metrics.
         notices: what a person should be told.
         wake_at: when to advance again even if nothing happens, seconds since the epoch.
@@ -112,6 +134,7 @@ class Step:
     stops: list[StopAttempt]
     releases: list[ReleaseAttempt]
     verifies: list[VerifyAttempt]
+    cache: list[AskCache | SettleCache]
     conclusions: list[Conclusion]
     notices: list[Notice]
     wake_at: float | None

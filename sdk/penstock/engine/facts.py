@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class UnitKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AttemptSeen:
-    """The Pod of one attempt as it is now.
+    """The Pod of one attempt as it is now; or what carries it in place of a Pod: a child run, a Job that has no Pod.
 
     Attributes:
         key: the task or item.
@@ -57,7 +58,10 @@ class AttemptSeen:
         is_finished: the whole Pod is over, not only the container `main`.
         is_deleting: the Pod has a deletion timestamp.
         is_tracked: the Pod has the tracking finalizer.
-        lost_at: when a Pod that should be gone counts as lost with its node, seconds since the epoch.
+        is_held: it waits for an admission queue or a concurrency limit.
+        is_paused: it is a child run that waits for a person.
+        gone_due_at: when a Pod that is being deleted should be gone, seconds since the epoch.
+        began_at: when the first attempt was made, as far as the Pod says so.
     """
 
     key: UnitKey
@@ -75,7 +79,10 @@ class AttemptSeen:
     is_finished: bool = False
     is_deleting: bool = False
     is_tracked: bool = True
-    lost_at: float | None = None
+    is_held: bool = False
+    is_paused: bool = False
+    gone_due_at: float | None = None
+    began_at: float | None = None
 
 
 class AttemptGone(NamedTuple):
@@ -101,4 +108,50 @@ class CreateHeld(NamedTuple):
     message: str
 
 
-Fact = AttemptSeen | AttemptGone | CreateRefused | CreateHeld
+class CacheHit(NamedTuple):
+    """An earlier attempt of the same task with the same key has outputs to reuse."""
+
+    key: UnitKey
+    outputs: dict[str, Any]
+    run: str
+    """Name of the run that they come from."""
+
+
+class CacheMiss(NamedTuple):
+    """Nothing is cached, and this run holds the lock: it runs the task and others wait for it."""
+
+    key: UnitKey
+
+
+class CacheBusy(NamedTuple):
+    """Another run holds the lock: it runs the same task just now."""
+
+    key: UnitKey
+    message: str
+
+
+Fact = AttemptSeen | AttemptGone | CreateRefused | CreateHeld | CacheHit | CacheMiss | CacheBusy
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a run's spec says that may change while it runs.
+
+    Attributes:
+        is_suspended: nothing new is started.
+        shutdown: Drain, Cancel or Terminate, if the run is to end early.
+        approvals: the decision and the comment about each approval, by task.
+        timeout_s: longest time of the run in seconds, in place of the Flow's.
+    """
+
+    is_suspended: bool = False
+    shutdown: str | None = None
+    approvals: Mapping[str, ApprovalGiven] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+class ApprovalGiven(NamedTuple):
+    """What a person decided."""
+
+    is_approved: bool
+    comment: str | None = None

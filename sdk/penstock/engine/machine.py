@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.engine.container import container_inputs
+from penstock.engine.container import attempt_inputs
 from penstock.engine.effects import (
     Conclusion,
     CreateAttempt,
@@ -26,6 +26,9 @@ from penstock.engine.effects import (
 )
 from penstock.engine.facts import (
     AttemptSeen,
+    CacheBusy,
+    CacheHit,
+    CacheMiss,
     Cause,
     CreateHeld,
     CreateRefused,
@@ -136,6 +139,8 @@ class Machine:
         if isinstance(fact, AttemptSeen):
             self._see(task, fact, now)
             return
+        if isinstance(fact, CacheHit | CacheMiss | CacheBusy):
+            return
         unit = task.live_unit(fact.key.item)
         if unit is None or unit.attempt != fact.attempt or unit.state is TaskState.RETRYING:
             return
@@ -240,11 +245,16 @@ class Machine:
         self._arm(task, seen.key, unit)
 
     def _arm(self, task: TaskRun, key: UnitKey, unit: Unit) -> None:
-        due = [unit.lost_at] if unit.lost_at is not None else []
+        lost_at = self._lost_at(task, unit)
+        due = [] if lost_at is None else [lost_at]
         if unit.started_at is not None and task.plan.timeout_s is not None and not unit.stopping:
             due.append(unit.started_at + task.plan.timeout_s)
         if due:
             self._push_timer(task, key, unit, min(due))
+
+    def _lost_at(self, task: TaskRun, unit: Unit) -> float | None:
+        after_s = task.plan.retry.node_lost_after_s
+        return None if unit.gone_due_at is None or after_s is None else unit.gone_due_at + after_s
 
     def _push_timer(self, task: TaskRun, key: UnitKey, unit: Unit, due: float) -> None:
         self._timers.set(due, position=task.plan.position, item=key.item, attempt=unit.attempt)
@@ -438,7 +448,7 @@ class Machine:
                 unit.begin_next_attempt()
                 self._due.append(key)
                 self._report.touch(task)
-        elif unit.lost_at is not None and unit.lost_at <= now:
+        elif (lost_at := self._lost_at(task, unit)) is not None and lost_at <= now:
             message = f"the Pod {unit.pod} should be gone, but its node {unit.node} does not say so"
             self._settle(task, key, unit, Outcome(Cause.DISRUPTION, now, Reason.NODE_LOST, message), now)
         elif (
@@ -454,8 +464,8 @@ class Machine:
         self._report.touch(task)
         if unit.pod is not None and unit.uid is not None:
             self._after(task, StopAttempt(key, unit.attempt, unit.pod, unit.uid))
-        if unit.lost_at is not None:
-            self._push_timer(task, key, unit, unit.lost_at)
+        if (lost_at := self._lost_at(task, unit)) is not None:
+            self._push_timer(task, key, unit, lost_at)
 
     def _time_out(self, now: float) -> None:
         self._is_timed_out = True
@@ -545,11 +555,11 @@ class Machine:
                     self._expand(task)
                 assert task.values is not None
                 values = values | {"item": task.values[key.item], "index": key.item}
-            inputs = container_inputs(task.plan, values)
+            inputs = attempt_inputs(task.plan, values)
         except ExpressionError as error:
             self._fail(task, key, unit, str(error), now)
             return
-        creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, inputs.args, inputs.env))
+        creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, inputs))
 
     def _values(self, names: frozenset[str]) -> dict[str, Any]:
         """Return what expressions see that refer to these tasks."""

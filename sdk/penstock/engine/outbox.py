@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 
 from penstock.engine.effects import (
+    AskCache,
     Conclusion,
     CreateAttempt,
     Notice,
     ReleaseAttempt,
+    SettleCache,
     Step,
     StopAttempt,
     VerifyAttempt,
@@ -20,6 +22,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.verifies: list[VerifyAttempt] = []
+        self.cache: list[AskCache | SettleCache] = []
         self.conclusions: list[Conclusion] = []
         self.notices: list[Notice] = []
         self._stops: list[StopAttempt] = []
@@ -58,6 +61,7 @@ class Outbox:
             stops=self._stops,
             releases=self._releases,
             verifies=self.verifies,
+            cache=self.cache,
             conclusions=self.conclusions,
             notices=self.notices,
             wake_at=wake_at,
@@ -65,5 +69,5 @@ class Outbox:
             is_urgent=is_urgent,
         )
         self._stops, self._releases = [], []
-        self.verifies, self.conclusions, self.notices = [], [], []
+        self.verifies, self.cache, self.conclusions, self.notices = [], [], [], []
         return step

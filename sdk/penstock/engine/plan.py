@@ -6,27 +6,49 @@ is refused here, all of it at once.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from pydantic.alias_generators import to_camel
+
+from penstock.api.base import ApiModel
 from penstock.api.duration import duration_s
-from penstock.api.flow import EnvVar, FlowSpec, Param, Retry, Task, TaskDefaults
+from penstock.api.flow import (
+    Cache,
+    EnvVar,
+    InlineFlowSpec,
+    Param,
+    PodRetention,
+    Retry,
+    Task,
+    TaskDefaults,
+    Workspace,
+)
 from penstock.api.names import OUTPUTS_VARIABLE
 from penstock.engine.expression import Expression, Scope, TaskReference, TaskShape
 from penstock.engine.fan_out import FanOut, compile_fan_out
 from penstock.engine.graph import find_cycles, reverse
 from penstock.engine.params import check_params
 from penstock.engine.pod_template import check_pod_template
-from penstock.engine.scope import ITEM_ROOTS, TASK_ROOTS
+from penstock.engine.scope import FAILURE_ROOTS, ITEM_ROOTS, TASK_ROOTS
+from penstock.engine.state import COMPLETED_TASK_STATES, TaskState
 from penstock.engine.suggestion import suggest
 from penstock.engine.task_plan import (
+    CACHE_TTL,
     MAX_PARALLEL,
+    ApprovalPlan,
+    CachePlan,
+    ChildPlan,
     Dependency,
     DependencyKind,
     EnvEntry,
     RetryPolicy,
+    TaskKind,
     TaskPlan,
+    Tolerance,
     merge_retry,
 )
 from penstock.engine.template import Template, ValueTemplate, compile_condition, compile_template, compile_value
@@ -48,6 +70,29 @@ __all__ = [
 MAX_PROBLEMS: Final = 50
 """Nobody reads more, and looking for the nearest name of each wrong one takes time."""
 MAX_SHOWN_CYCLE: Final = 20
+COVERS: Final = {
+    TaskState.COMPLETED: COMPLETED_TASK_STATES,
+    TaskState.FAILED: frozenset({TaskState.FAILED, TaskState.TIMED_OUT, TaskState.CRASHED}),
+}
+"""What a state named in dependsOnStates stands for, if for more than itself."""
+CONTAINER_FIELDS: Final = (
+    "image",
+    "command",
+    "args",
+    "script",
+    "env",
+    "resources",
+    "service_account_name",
+    "workload",
+    "cache",
+    "log_tail",
+    "pod_template",
+)
+"""Fields that only a container has."""
+ATTEMPT_FIELDS: Final = ("for_each", "retry", "timeout", "queue_timeout", "deadline")
+"""Fields about attempts, which an approval does not make."""
+SIGNATURE_FIELDS: Final = ("image", "command", "args", "script", "env", "pod_template", "service_account_name")
+"""Fields that decide what a container does: part of every key of its cache."""
 
 Compiled = TypeVar("Compiled", Template, ValueTemplate, Expression)
 
@@ -64,9 +109,18 @@ class Plan:
     output_tasks: frozenset[str]
     """Names of the tasks whose values the outputs need."""
     timeout_s: float | None
+    first_finally: int
+    """Position of the first finally task: the number of all others."""
+    finally_timeout_s: float | None
+    stops_on_failure: bool
+    """Whether nothing new starts after a failure."""
+    workspace: Workspace | None
+    pod_retention: PodRetention | None
+    track_pods: bool | None
+    """Whether Pods carry the tracking finalizer; None: as the operator is set."""
 
 
-def compile_plan(spec: FlowSpec) -> Plan:
+def compile_plan(spec: InlineFlowSpec) -> Plan:
     """Compile a Flow spec.
 
     Args:
@@ -88,21 +142,42 @@ class _TooManyProblemsError(Exception):
 class _Compiler:
     """Compiles one Flow spec."""
 
-    def __init__(self, spec: FlowSpec) -> None:
+    def __init__(self, spec: InlineFlowSpec) -> None:
         self._spec = spec
         self._defaults = spec.defaults or TaskDefaults()
         self._problems: list[Problem] = []
+        self._tasks = [*spec.tasks, *(spec.finally_ or ())]
+        self._first_finally = len(spec.tasks)
         self._positions: dict[str, int] = {}
-        for position, task in enumerate(spec.tasks):
+        for position, task in enumerate(self._tasks):
             self._positions.setdefault(task.name, position)
-        shapes = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.tasks}
-        params = frozenset(param.name for param in spec.params or ())
-        self._task_scope = Scope(TASK_ROOTS, params, shapes)
-        self._item_scope = Scope(TASK_ROOTS | ITEM_ROOTS, params, shapes)
+        main = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.tasks}
+        last = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.finally_ or ()}
+        params = self._params = frozenset(param.name for param in spec.params or ())
+        # By whether it is a finally task, and whether it is an item.
+        self._scopes = {
+            (is_finally, is_item): Scope(
+                TASK_ROOTS | ITEM_ROOTS if is_item else TASK_ROOTS,
+                params,
+                main | last if is_finally else main,
+                is_finally=is_finally,
+            )
+            for is_finally in (False, True)
+            for is_item in (False, True)
+        }
         # Flows repeat themselves: the same argument in a thousand tasks is compiled once.
-        self._texts: dict[tuple[bool, str], Template | ExpressionError] = {}
+        self._texts: dict[tuple[bool, bool, bool, str], Template | ExpressionError] = {}
         self._faulty_texts: set[str] = set()
         self._retries: dict[Retry | None, RetryPolicy] = {}
+        self._pod_template_problems: set[str] = set()
+
+    def _path(self, position: int) -> str:
+        if position < self._first_finally:
+            return f"spec.tasks[{position}]"
+        return f"spec.finally[{position - self._first_finally}]"
+
+    def _scope(self, position: int, *, is_item: bool = False) -> Scope:
+        return self._scopes[position >= self._first_finally, is_item]
 
     def compile(self) -> Plan:
         try:
@@ -130,93 +205,216 @@ class _Compiler:
         for problem in check_params(spec.params or ()):
             self._report(problem)
         self._check_defaults()
-        tasks = [self._compile_task(position, task) for position, task in enumerate(spec.tasks)]
+        tasks = [self._compile_task(position, task) for position, task in enumerate(self._tasks)]
         outputs: dict[str, ValueTemplate] = {}
+        scope = self._scopes[True, False]
         for name, value in (spec.outputs or {}).items():
-            template = self._try(lambda value=value: compile_value(value, self._task_scope), f"spec.outputs.{name}")  # type: ignore[misc]  # a default binds the loop's value
+            template = self._try(lambda value=value: compile_value(value, scope), f"spec.outputs.{name}")  # type: ignore[misc]  # a default binds the loop's value
             if template is not None:
                 outputs[name] = template
         timeout_s = self._timeout_s(spec.timeout, "spec.timeout")
+        finally_timeout_s = self._timeout_s(spec.finally_timeout, "spec.finallyTimeout")
+        if spec.finally_timeout is not None and not spec.finally_:
+            self._report(Problem("spec.finallyTimeout", "limits the tasks of finally, of which there are none"))
         upstream = [[one.task for one in task.upstream] for task in tasks]
         self._check_cycles(upstream)
         downstream = reverse(upstream)
+        awaited = self._awaited_states(tasks)
         return Plan(
-            tasks=tuple(replace(task, downstream=tuple(downstream[task.position])) for task in tasks),
+            tasks=tuple(
+                replace(
+                    task,
+                    downstream=tuple(downstream[task.position]),
+                    awaited_states=awaited.get(task.position, frozenset()),
+                )
+                for task in tasks
+            ),
             positions=self._positions,
             params=tuple(spec.params or ()),
             outputs=outputs,
             output_tasks=frozenset(one.task for template in outputs.values() for one in template.tasks),
             timeout_s=timeout_s,
+            first_finally=self._first_finally,
+            finally_timeout_s=finally_timeout_s,
+            stops_on_failure=spec.failure_policy != "Continue",
+            workspace=spec.workspace,
+            pod_retention=spec.pod_retention,
+            track_pods=spec.track_pods,
         )
+
+    def _awaited_states(self, tasks: Sequence[TaskPlan]) -> dict[int, frozenset[TaskState]]:
+        """Return the states in which other tasks wait for a task, by its position.
+
+        A finally task waits for all others, whatever it refers to: it keeps no failure from stopping the run.
+        """
+        awaited: dict[int, frozenset[TaskState]] = {}
+        for task in tasks:
+            if task.is_finally:
+                continue
+            for dependency in task.upstream:
+                if dependency.kind is not DependencyKind.NEEDS:
+                    awaited[dependency.task] = awaited.get(dependency.task, frozenset()) | dependency.states
+        return awaited
 
     def _check_defaults(self) -> None:
         defaults, path = self._defaults, "spec.defaults"
-        self._check_image(defaults.image, f"{path}.image")
         self._check_env(defaults.env or (), f"{path}.env")
-        self._timeout_s(defaults.timeout, f"{path}.timeout")
+        for field in ("timeout", "queue_timeout", "deadline"):
+            self._timeout_s(getattr(defaults, field), f"{path}.{to_camel(field)}")
         for problem in check_pod_template(defaults.pod_template or {}, f"{path}.podTemplate"):
             self._report(problem)
         # What a default refers to is checked once for each kind of task: `$(item)` is fine if every task has forEach.
 
     def _compile_task(self, position: int, task: Task) -> TaskPlan:
-        path = f"spec.tasks[{position}]"
-        defaults = self._defaults
-        self._check_shape(position, task, path)
+        path = self._path(position)
+        defaults, scope = self._defaults, self._scope(position)
+        kind = TaskKind.FLOW if task.flow else TaskKind.APPROVAL if task.approval else TaskKind.CONTAINER
+        is_container = kind is TaskKind.CONTAINER
+        self._check_shape(position, task, kind, path)
         for problem in check_pod_template(task.pod_template or {}, f"{path}.podTemplate"):
             self._report(problem)
-        when = fan_out = None
+        when = fan_out = child = None
         if task.when is not None:
             source = task.when
-            when = self._try(lambda: compile_condition(source, self._task_scope), f"{path}.when")
+            when = self._try(lambda: compile_condition(source, scope), f"{path}.when")
             self._refuse_self(when.tasks if when else (), task.name, f"{path}.when")
         if task.for_each is not None:
-            fan_out = compile_fan_out(task.for_each, self._task_scope, f"{path}.forEach", self._report)
+            fan_out = compile_fan_out(task.for_each, scope, f"{path}.forEach", self._report)
             self._refuse_self(fan_out.tasks if fan_out else (), task.name, f"{path}.forEach")
-        args = tuple(self._text(text, task, f"{path}.args[{index}]") for index, text in enumerate(task.args or ()))
-        env = tuple(self._merge_env(task, path))
-        references: set[TaskReference] = set().union(
-            *(one.tasks for one in args), *(one.value.tasks for one in env if one.value is not None)
-        )
+        texts: list[Template | ValueTemplate] = []
+        image, args, env, pod_templates = self._compile_container(position, task, path, texts)
+        if task.flow is not None:
+            params = self._value(dict(task.flow.params or {}), position, task, f"{path}.flow.params")
+            texts.append(params)
+            child = ChildPlan(task.flow.name, params)
+        approval = self._compile_approval(position, task, path, texts)
+        cache = self._compile_cache(position, task, path, texts)
+        references: set[TaskReference] = set().union(*(one.tasks for one in texts))
         references.update(when.tasks if when else (), fan_out.tasks if fan_out else ())
-        resources = task.resources or defaults.resources
+        resources = (task.resources or defaults.resources) if is_container else None
+        inherited = defaults if is_container else TaskDefaults()
         return TaskPlan(
             position=position,
             name=task.name,
-            image=task.image or defaults.image or "",
+            kind=kind,
+            is_finally=position >= self._first_finally,
+            image=image,
             command=None if task.command is None else tuple(task.command),
             has_script=task.script is not None,
             args=args,
             env=env,
             resources=None if resources is None else resources.model_dump(by_alias=True, exclude_none=True),
-            service_account_name=task.service_account_name or defaults.service_account_name,
-            pod_templates=tuple(one for one in (defaults.pod_template, task.pod_template) if one),
+            service_account_name=task.service_account_name or inherited.service_account_name,
+            pod_templates=pod_templates,
+            is_job=(task.workload or inherited.workload) == "Job",
+            has_log_tail=(task.log_tail if task.log_tail is not None else inherited.log_tail) is not False,
+            child=child,
+            approval=approval,
+            cache=cache,
             upstream=self._upstream(position, task, references, path),
             downstream=(),
+            awaited_states=frozenset(),
             when=when,
             fan_out=fan_out,
             max_parallel=task.max_parallel or MAX_PARALLEL,
-            retry=self._retry(task),
-            timeout_s=self._timeout_s(task.timeout or defaults.timeout, f"{path}.timeout"),
+            allow_failed=self._tolerance(task, path),
+            retry=self._retry(task, inherited, path),
+            timeout_s=self._timeout_s(task.timeout or inherited.timeout, f"{path}.timeout"),
+            queue_timeout_s=self._timeout_s(task.queue_timeout or inherited.queue_timeout, f"{path}.queueTimeout"),
+            deadline_s=self._timeout_s(task.deadline or inherited.deadline, f"{path}.deadline"),
             render_tasks=frozenset(one.task for one in references),
         )
 
-    def _check_shape(self, position: int, task: Task, path: str) -> None:
+    def _compile_container(
+        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate]
+    ) -> tuple[Template, tuple[Template, ...], tuple[EnvEntry, ...], tuple[ValueTemplate, ...]]:
+        """Compile what only a container has, and add it to the texts that refer to tasks."""
+        if task.flow is not None or task.approval is not None:
+            return compile_template("", self._scope(position)), (), (), ()
+        defaults = self._defaults
+        image, where = (task.image, f"{path}.image") if task.image else (defaults.image or "", "spec.defaults.image")
+        image_text = self._text(image, position, task, where, kubelet=False)
+        args = tuple(self._text(text, position, task, f"{path}.args[{at}]") for at, text in enumerate(task.args or ()))
+        env = tuple(self._merge_env(position, task, path))
+        pod_templates = tuple(
+            self._value(template, position, task, where)
+            for template, where in (
+                (defaults.pod_template, "spec.defaults.podTemplate"),
+                (task.pod_template, f"{path}.podTemplate"),
+            )
+            if template
+        )
+        texts += [image_text, *args, *pod_templates]
+        texts += [text for one in env if (text := one.value or one.value_from) is not None]
+        return image_text, args, env, pod_templates
+
+    def _compile_approval(
+        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate]
+    ) -> ApprovalPlan | None:
+        if task.approval is None:
+            return None
+        message = self._text(task.approval.message or "", position, task, f"{path}.approval.message", kubelet=False)
+        texts.append(message)
+        return ApprovalPlan(message, self._timeout_s(task.approval.timeout, f"{path}.approval.timeout"))
+
+    def _compile_cache(
+        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate]
+    ) -> CachePlan | None:
+        if task.cache is None:
+            return None
+        cache: Cache = task.cache
+        key = self._text(cache.key, position, task, f"{path}.cache.key", kubelet=False)
+        texts.append(key)
+        ttl_s = self._timeout_s(cache.ttl or CACHE_TTL, f"{path}.cache.ttl")
+        return CachePlan(key, ttl_s or 0.0, self._signature(task))
+
+    def _signature(self, task: Task) -> str:
+        """Return a digest of what a container task does, so that no cached outputs outlive a change of it."""
+        merged = {
+            field: [
+                one.model_dump(mode="json") if isinstance(one, ApiModel) else one
+                for one in (value if isinstance(value, list) else [value])
+            ]
+            for source in (self._defaults, task)
+            for field in SIGNATURE_FIELDS
+            if (value := getattr(source, field, None)) is not None
+        }
+        return hashlib.sha256(json.dumps(merged, sort_keys=True).encode()).hexdigest()
+
+    def _tolerance(self, task: Task, path: str) -> Tolerance:
+        allowed = task.allow_failed
+        if allowed is None:
+            return Tolerance()
+        if task.for_each is None and allowed not in (0, 1):
+            self._report(
+                Problem(f"{path}.allowFailed", f"is {allowed}: of a task without forEach, 1 tolerates its failure")
+            )
+        return Tolerance(count=allowed) if isinstance(allowed, int) else Tolerance(percentage=int(allowed[:-1]))
+
+    def _check_shape(self, position: int, task: Task, kind: TaskKind, path: str) -> None:
         """Check what concerns the task's fields as such."""
         first = self._positions[task.name]
         if first != position:
-            self._report(Problem(f"{path}.name", f'"{task.name}" is the name of spec.tasks[{first}] already'))
-        if not task.image and not self._defaults.image:
+            self._report(Problem(f"{path}.name", f'"{task.name}" is the name of {self._path(first)} already'))
+        if kind is TaskKind.CONTAINER and not task.image and not self._defaults.image:
             self._report(Problem(f"{path}.image", "is missing: give an image here or in spec.defaults.image"))
-        self._check_image(task.image, f"{path}.image")
+        if kind is not TaskKind.CONTAINER:
+            self._check_foreign_fields(task, kind, path)
         if task.command is not None and task.script is not None:
             self._report(Problem(f"{path}.script", "a script is run in place of a command: give one of the two"))
         if task.max_parallel is not None and task.for_each is None:
             self._report(Problem(f"{path}.maxParallel", "counts the items of forEach, which this task does not have"))
         self._check_env(task.env or (), f"{path}.env")
 
-    def _check_image(self, image: str | None, path: str) -> None:
-        if image is not None and "$(" in image:
-            self._report(Problem(path, "expressions are not replaced in images: write the image out"))
+    def _check_foreign_fields(self, task: Task, kind: TaskKind, path: str) -> None:
+        if task.flow is not None and task.approval is not None:
+            self._report(Problem(f"{path}.approval", "a task is a child flow or an approval: give only one of them"))
+        what = "a child flow" if kind is TaskKind.FLOW else "an approval"
+        fields = CONTAINER_FIELDS if kind is TaskKind.FLOW else CONTAINER_FIELDS + ATTEMPT_FIELDS
+        for field in fields:
+            if getattr(task, field) is not None:
+                hint = ": its own timeout is approval.timeout" if field == "timeout" else ""
+                self._report(Problem(f"{path}.{to_camel(field)}", f"{what} does not have this{hint}: remove it"))
 
     def _check_env(self, env: Sequence[EnvVar], path: str) -> None:
         seen: dict[str, int] = {}
@@ -238,7 +436,7 @@ class _Compiler:
                     )
                 )
 
-    def _merge_env(self, task: Task, path: str) -> Iterable[EnvEntry]:
+    def _merge_env(self, position: int, task: Task, path: str) -> Iterable[EnvEntry]:
         """Put the task's variables into the defaults', each at the place of its namesake.
 
         So a default that refers to another, `$(ROOT)/cache`, follows when the task overrides ROOT: the kubelet resolves
@@ -247,27 +445,43 @@ class _Compiler:
         merged: dict[str, tuple[EnvVar, str]] = {}
         for source, where in ((self._defaults.env, "spec.defaults.env"), (task.env, f"{path}.env")):
             for index, variable in enumerate(source or ()):
-                merged[variable.name] = variable, f"{where}[{index}].value"
+                merged[variable.name] = variable, f"{where}[{index}]"
         for variable, where in merged.values():
-            value = None if variable.value_from is not None else self._text(variable.value or "", task, where)
-            yield EnvEntry(variable.name, value, variable.value_from)
+            if variable.value_from is not None:
+                source_of = self._value(variable.value_from, position, task, f"{where}.valueFrom")
+                yield EnvEntry(variable.name, None, source_of)
+            else:
+                yield EnvEntry(variable.name, self._text(variable.value or "", position, task, f"{where}.value"), None)
 
-    def _text(self, text: str, task: Task, path: str) -> Template:
-        """Compile a text of args or env."""
-        is_item = task.for_each is not None
-        compiled = self._texts.get((is_item, text))
+    def _value(self, value: dict[str, Any], position: int, task: Task, path: str) -> ValueTemplate:
+        """Compile a JSON value that an item may refer to."""
+        scope = self._scope(position, is_item=task.for_each is not None)
+        try:
+            compiled = compile_value(value, scope)
+        except ExpressionError as error:
+            if path not in self._faulty_texts:
+                self._faulty_texts.add(path)
+                self._report(Problem(path, str(error)))
+            return ValueTemplate(value)
+        self._refuse_self(compiled.tasks, task.name, path)
+        return compiled
+
+    def _text(self, text: str, position: int, task: Task, path: str, *, kubelet: bool = True) -> Template:
+        """Compile a text that an item may refer to; `kubelet`: of args or env."""
+        scope = self._scope(position, is_item=task.for_each is not None)
+        compiled = self._texts.get((position >= self._first_finally, task.for_each is not None, kubelet, text))
         if compiled is None:
             try:
-                compiled = compile_template(text, self._item_scope if is_item else self._task_scope, kubelet=True)
+                compiled = compile_template(text, scope, kubelet=kubelet)
             except ExpressionError as error:
                 compiled = error
-            self._texts[is_item, text] = compiled
+            self._texts[position >= self._first_finally, task.for_each is not None, kubelet, text] = compiled
         if isinstance(compiled, ExpressionError):
             # Every task has the defaults' texts, but their problems are told once.
             if path not in self._faulty_texts:
                 self._faulty_texts.add(path)
                 self._report(Problem(path, str(compiled)))
-            return Template((text,), for_kubelet=True)
+            return Template((text,), for_kubelet=kubelet)
         self._refuse_self(compiled.tasks, task.name, path)
         return compiled
 
@@ -280,35 +494,66 @@ class _Compiler:
     def _upstream(
         self, position: int, task: Task, references: Iterable[TaskReference], path: str
     ) -> tuple[Dependency, ...]:
-        kinds: dict[int, DependencyKind] = {}
+        edges: dict[int, Dependency] = {}
         for task_name, attribute in references:
             other = self._positions[task_name]
             if attribute == "outputs":
-                kinds[other] = DependencyKind.NEEDS
+                edges[other] = Dependency(other, DependencyKind.NEEDS, COMPLETED_TASK_STATES)
             else:
-                kinds.setdefault(other, DependencyKind.AFTER)
+                edges.setdefault(other, Dependency(other, DependencyKind.AFTER))
+        for index, dependency in enumerate(task.depends_on_states or ()):
+            where = f"{path}.dependsOnStates[{index}].task"
+            if self._is_known(position, dependency.task, where):
+                other = self._positions[dependency.task]
+                states = frozenset().union(
+                    *(COVERS.get(TaskState(state), {TaskState(state)}) for state in dependency.states)
+                )
+                if other in edges and edges[other].kind is DependencyKind.NEEDS:
+                    states &= COMPLETED_TASK_STATES
+                    if not states:
+                        self._report(Problem(where, f"refers to the outputs of {dependency.task}, which it then lacks"))
+                    edges[other] = Dependency(other, DependencyKind.NEEDS, states)
+                else:
+                    edges[other] = Dependency(other, DependencyKind.STATES, states)
         for index, name in enumerate(task.depends_on or ()):
             where = f"{path}.dependsOn[{index}]"
-            if name == task.name:
-                self._report(Problem(where, "a task can't depend on itself"))
-            elif name not in self._positions:
-                self._report(Problem(where, f'there is no task "{name}"{suggest(name, self._positions)}'))
-            else:
-                kinds[self._positions[name]] = DependencyKind.NEEDS
-        kinds.pop(position, None)
-        return tuple(Dependency(other, kinds[other]) for other in sorted(kinds))
+            if self._is_known(position, name, where):
+                other = self._positions[name]
+                edges[other] = Dependency(other, DependencyKind.NEEDS, COMPLETED_TASK_STATES)
+        edges.pop(position, None)
+        return tuple(edges[other] for other in sorted(edges))
+
+    def _is_known(self, position: int, name: str, path: str) -> bool:
+        """Whether a task may depend on another by this name; reports why not."""
+        if name == self._tasks[position].name:
+            self._report(Problem(path, "a task can't depend on itself"))
+        elif name not in self._positions:
+            self._report(Problem(path, f'there is no task "{name}"{suggest(name, self._positions)}'))
+        elif position < self._first_finally <= self._positions[name]:
+            self._report(Problem(path, f'"{name}" is a finally task, which runs after all others'))
+        else:
+            return True
+        return False
 
     def _check_cycles(self, upstream: Sequence[Sequence[int]]) -> None:
         for cycle in find_cycles(upstream):
-            names = [self._spec.tasks[position].name for position in cycle]
+            names = [self._tasks[position].name for position in cycle]
             shown = names[:MAX_SHOWN_CYCLE] + ["..."] * (len(names) > MAX_SHOWN_CYCLE) + names[:1]
             message = f"these tasks wait for each other, each for the next: {' -> '.join(shown)}"
-            self._report(Problem(f"spec.tasks[{cycle[0]}]", message))
+            self._report(Problem(self._path(cycle[0]), message))
 
-    def _retry(self, task: Task) -> RetryPolicy:
-        policy = self._retries.get(task.retry)
+    def _retry(self, task: Task, inherited: TaskDefaults, path: str) -> RetryPolicy:
+        policy = self._retries.get(task.retry) if inherited is self._defaults else None
         if policy is None:
-            policy = self._retries[task.retry] = merge_retry(self._defaults.retry, task.retry)
+            when = None
+            for source, where in ((task.retry, f"{path}.retry.when"), (inherited.retry, "spec.defaults.retry.when")):
+                if source is not None and (text := source.when) is not None:
+                    scope = Scope(FAILURE_ROOTS, self._params)
+                    when = self._try(lambda text=text, scope=scope: compile_condition(text, scope), where)  # type: ignore[misc]  # defaults bind the loop's values
+                    break
+            policy = merge_retry(inherited.retry, task.retry, when)
+            if inherited is self._defaults:
+                self._retries[task.retry] = policy
         return policy
 
     def _timeout_s(self, timeout: str | None, path: str) -> float | None:

@@ -7,7 +7,15 @@ from typing import Final, NamedTuple
 
 from penstock.engine.lexer import CEL_KEYWORDS, Fault, Kind, Token, read_string, read_tokens
 from penstock.engine.path import Path
-from penstock.engine.scope import ITEM_ROOTS, ROOT_FIELDS, TASK_ATTRIBUTES, TICK_ROOTS, Scope, TaskReference, TaskShape
+from penstock.engine.scope import (
+    ITEM_ROOTS,
+    ROOT_FIELDS,
+    TASK_ATTRIBUTES,
+    TICK_ROOTS,
+    Scope,
+    TaskReference,
+    TaskShape,
+)
 from penstock.engine.suggestion import enumerate_names, suggest
 
 MACROS: Final = frozenset(
@@ -21,8 +29,9 @@ MAX_NESTED_PATHS: Final = 8
 MAX_COPIES: Final = 1000
 
 WHERE_ROOTS_ARE: Final = {
-    **dict.fromkeys(ITEM_ROOTS, "only a task with forEach has it, in args and env"),
+    **dict.fromkeys(ITEM_ROOTS, "only a task with forEach has it, in what each item is started with"),
     **dict.fromkeys(TICK_ROOTS, "only the params of a Schedule's runs have it"),
+    "failure": "only retry.when has it",
 }
 
 
@@ -297,7 +306,9 @@ class _Reader:
         for position, (step, start) in enumerate(zip(path.steps, starts, strict=True)):
             before = Path(path.root, path.steps[:position])
             if not fields:
-                raise Fault(start, f"{before} is a string: nothing can follow it")
+                raise Fault(start, f"{before} is no object: nothing can follow it")
+            if (path.root, step) == ("run", "state") and not self._scope.is_finally:
+                raise Fault(start, "run.state is known to finally tasks only: before, it is not decided")
             if step not in fields:
                 there = enumerate_names(fields)
                 raise Fault(start, f'{before} has no "{step}"{suggest(str(step), fields)}: it has {there}')

@@ -13,19 +13,24 @@ TASK_ATTRIBUTES: Final = ("outputs", "state", "reason", "exitCode")
 TASK_ROOTS: Final = frozenset({"params", "tasks", "run"})
 """Roots in args, env, when, forEach and the Flow's outputs."""
 ITEM_ROOTS: Final = frozenset({"item", "index"})
-"""Further roots in args, env of a task with forEach."""
+"""Further roots of a task with forEach, in what each item is started with."""
+FAILURE_ROOTS: Final = frozenset({"params", "failure"})
+"""Roots in retry.when."""
+KEY_ROOTS: Final = frozenset({"params", "run"})
+"""Roots in concurrency.key, which is asked for before a run has tasks."""
 TICK_ROOTS: Final = frozenset({"tick"})
 """Roots in the params of a Schedule's runs."""
-ROOTS: Final = TASK_ROOTS | ITEM_ROOTS | TICK_ROOTS
+ROOTS: Final = TASK_ROOTS | ITEM_ROOTS | TICK_ROOTS | FAILURE_ROOTS
 
 Fields = Mapping[str, "Fields"]
 ROOT_FIELDS: Final[Fields] = MappingProxyType(
     {
-        "run": {"name": {}, "namespace": {}, "uid": {}},
+        "run": {"name": {}, "namespace": {}, "uid": {}, "scheduledTime": {}, "state": {}},
+        "failure": {"reason": {}, "exitCode": {}, "message": {}, "attempt": {}},
         "tick": {"time": {}, "date": {}, "previous": {"date": {}}},
     }
 )
-"""The fields of roots that always have the same ones; a field without fields is a string."""
+"""The fields of roots that always have the same ones; a field without fields is a string or a number."""
 
 
 class TaskShape(Enum):
@@ -53,8 +58,10 @@ class Scope:
         roots: the roots that its field knows.
         params: names of the Flow's params; None when they are not known, then any will do.
         tasks: shape of each task by its name; None when they are not known, then any will do.
+        is_finally: whether the run's state is known: it is to finally tasks, which run when all others are over.
     """
 
     roots: frozenset[str]
     params: frozenset[str] | None = None
     tasks: Mapping[str, TaskShape] | None = None
+    is_finally: bool = False

@@ -9,11 +9,16 @@ from typing import Final
 class RunState(StrEnum):
     """State of a run."""
 
+    SCHEDULED = "Scheduled"
     PENDING = "Pending"
+    QUEUED = "Queued"
     RUNNING = "Running"
+    PAUSED = "Paused"
     COMPLETED = "Completed"
+    SKIPPED = "Skipped"
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"
+    CANCELLED = "Cancelled"
     CRASHED = "Crashed"
 
 
@@ -24,7 +29,9 @@ class TaskState(StrEnum):
     QUEUED = "Queued"
     RUNNING = "Running"
     RETRYING = "Retrying"
+    PAUSED = "Paused"
     COMPLETED = "Completed"
+    CACHED = "Cached"
     SKIPPED = "Skipped"
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"
@@ -32,15 +39,16 @@ class TaskState(StrEnum):
     CRASHED = "Crashed"
 
 
-FINAL_RUN_STATES: Final = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.TIMED_OUT, RunState.CRASHED})
-FINAL_TASK_STATES: Final = frozenset(
-    {
-        TaskState.COMPLETED,
-        TaskState.SKIPPED,
-        TaskState.FAILED,
-        TaskState.TIMED_OUT,
-        TaskState.CANCELLED,
-        TaskState.CRASHED,
-    }
+SUCCESSFUL_RUN_STATES: Final = frozenset({RunState.COMPLETED, RunState.SKIPPED})
+FINAL_RUN_STATES: Final = SUCCESSFUL_RUN_STATES | {
+    RunState.FAILED,
+    RunState.TIMED_OUT,
+    RunState.CANCELLED,
+    RunState.CRASHED,
+}
+COMPLETED_TASK_STATES: Final = frozenset({TaskState.COMPLETED, TaskState.CACHED})
+"""States that satisfy `dependsOn`."""
+UNSUCCESSFUL_TASK_STATES: Final = frozenset(
+    {TaskState.FAILED, TaskState.TIMED_OUT, TaskState.CANCELLED, TaskState.CRASHED}
 )
-UNSUCCESSFUL_TASK_STATES: Final = FINAL_TASK_STATES - {TaskState.COMPLETED, TaskState.SKIPPED}
+FINAL_TASK_STATES: Final = COMPLETED_TASK_STATES | UNSUCCESSFUL_TASK_STATES | {TaskState.SKIPPED}

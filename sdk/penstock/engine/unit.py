@@ -41,7 +41,7 @@ class Unit:
     finished_at: float | None = None
     wake_at: float | None = None
     stopping: str | None = None
-    lost_at: float | None = None
+    gone_due_at: float | None = None
     is_seen: bool = False
 
     def begin_next_attempt(self) -> None:
@@ -50,7 +50,7 @@ class Unit:
         self.state = TaskState.PENDING
         self.reason = self.message = self.exit_code = None
         self.pod = self.uid = self.node = None
-        self.created_at = self.started_at = self.finished_at = self.lost_at = self.wake_at = None
+        self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
         self.stopping = None
         self.is_seen = False
 
@@ -63,7 +63,7 @@ class Unit:
             self.wake_at = self.stopping = self.started_at = None
         self.is_seen = True
         self.pod, self.uid, self.node = seen.pod, seen.uid, seen.node or self.node
-        self.created_at, self.lost_at = seen.created_at, seen.lost_at
+        self.created_at, self.gone_due_at = seen.created_at, seen.gone_due_at
         if seen.started_at is None:
             if self.started_at is None:
                 self.state, self.reason, self.message = TaskState.PENDING, seen.waiting_reason, seen.waiting_message

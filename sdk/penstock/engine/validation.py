@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from penstock.api.duration import duration_s
-from penstock.api.flow import FlowSpec
+from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.cron import Ticks
@@ -49,7 +49,7 @@ def check_flow(spec: FlowSpec) -> list[Problem]:
     return [*_check_size(spec, MAX_FLOW_BYTES, "spec"), *_check_plan(spec)]
 
 
-def check_run(run: FlowRunSpec, flow: FlowSpec | None) -> list[Problem]:
+def check_run(run: FlowRunSpec, flow: InlineFlowSpec | None) -> list[Problem]:
     """Find what is wrong with a FlowRun.
 
     Args:
@@ -114,11 +114,17 @@ def compile_tick_params(
 
 
 def _check_run(
-    run: FlowRunSpec, flow: FlowSpec | None, *, path: str, later: list[str] | tuple[()]
+    run: FlowRunSpec, flow: InlineFlowSpec | None, *, path: str, later: list[str] | tuple[()]
 ) -> Iterator[Problem]:
-    if (run.flow is None) == (run.flow_spec is None):
-        found = "neither" if run.flow is None else "both"
-        yield Problem(path, f"give exactly one of flow and flowSpec; there is {found}")
+    given = [
+        name
+        for name, value in (("flow", run.flow), ("flowSpec", run.flow_spec), ("retryOf", run.retry_of))
+        if value is not None
+    ]
+    if len(given) != 1:
+        yield Problem(path, f"give exactly one of flow, flowSpec and retryOf; there is {' and '.join(given) or 'none'}")
+    if run.retry_of is not None and run.params is not None:
+        yield Problem(f"{path}.params", "a retry has the params of the run that it names: remove params")
     if run.flow_spec is not None:
         flow = run.flow_spec
         yield from _check_size(flow, MAX_FLOW_SPEC_BYTES, f"{path}.flowSpec")
@@ -133,7 +139,7 @@ def _check_run(
         yield Problem(f"{path}.timeout", f"{run.timeout} is no time at all: leave it out for no limit")
 
 
-def _check_plan(spec: FlowSpec) -> tuple[Problem, ...]:
+def _check_plan(spec: InlineFlowSpec) -> tuple[Problem, ...]:
     try:
         compile_plan(spec)
     except InvalidSpecError as error:
@@ -141,7 +147,7 @@ def _check_plan(spec: FlowSpec) -> tuple[Problem, ...]:
     return ()
 
 
-def _check_size(spec: FlowSpec, limit_bytes: int, path: str) -> Iterator[Problem]:
+def _check_size(spec: InlineFlowSpec, limit_bytes: int, path: str) -> Iterator[Problem]:
     size_bytes = len(spec.model_dump_json(by_alias=True, exclude_unset=True).encode())
     if size_bytes > limit_bytes:
         yield Problem(path, f"is {size_bytes >> 10} KiB: at most {limit_bytes >> 10} KiB are allowed")
