@@ -142,7 +142,7 @@ BAD: list[Any] = [
     pytest.param(FLOW, {"tasks": []}, "spec.tasks: .*should have at least 1 items", id="an empty list of tasks"),
     pytest.param(FLOW, {"tasks": None}, "spec.tasks: Required value", id="tasks that are null"),
     pytest.param(FLOW, one_task(imgae="x"), 'unknown field "spec.tasks\\[0\\].imgae"', id="a field that is misspelt"),
-    pytest.param(FLOW, one_task(approval={}), "unknown field .*approval", id="a field of a later version"),
+    pytest.param(FLOW, one_task(sensor={}), "unknown field .*sensor", id="a field of a later version"),
     pytest.param(
         FLOW, {"tasks": [{"name": "a"}, {"name": "a"}]}, "spec.tasks\\[1\\]: Duplicate value", id="two tasks of a name"
     ),
@@ -209,12 +209,39 @@ BAD: list[Any] = [
     pytest.param(
         FLOW, one_task(dependsOn=["b", "b"]), "dependsOn\\[1\\]: Duplicate value", id="a dependency named twice"
     ),
-    pytest.param(FLOWRUN, {}, "spec: .*give exactly one of flow and flowSpec", id="a run of nothing"),
+    pytest.param(FLOWRUN, {}, "spec: .*give exactly one of flow, flowSpec and retryOf", id="a run of nothing"),
     pytest.param(
         FLOWRUN,
         {"flow": {"name": "a"}, "flowSpec": ONE_TASK},
-        "spec: .*give exactly one of flow and flowSpec",
+        "spec: .*give exactly one of flow, flowSpec and retryOf",
         id="a run of a Flow and of an inline spec",
+    ),
+    pytest.param(
+        FLOWRUN,
+        {"flow": {"name": "a"}, "retryOf": {"name": "b"}},
+        "spec: .*give exactly one of flow, flowSpec and retryOf",
+        id="a run of a Flow that retries another",
+    ),
+    pytest.param(
+        FLOWRUN,
+        {"retryOf": {"name": "b"}, "params": {"day": "monday"}},
+        "spec.params: .*a retry has the params of the run that it names: remove params",
+        id="a retry with params of its own",
+    ),
+    pytest.param(
+        FLOWRUN,
+        {"flow": {"name": "a"}, "scheduledTime": "tomorrow"},
+        "spec.scheduledTime: .*date-time",
+        id="a time in words",
+    ),
+    pytest.param(
+        FLOWRUN,
+        {
+            "flow": {"name": "a"},
+            "approvals": [{"task": "b", "decision": "Approve"}, {"task": "b", "decision": "Reject"}],
+        },
+        "spec.approvals\\[1\\]: Duplicate value",
+        id="two decisions about one approval",
     ),
     pytest.param(
         FLOWRUN, {"flow": {"name": ""}}, "spec.flow.name: .*at least 1 chars long", id="a Flow without a name"
@@ -237,7 +264,7 @@ BAD: list[Any] = [
     pytest.param(
         SCHEDULE,
         {"cron": ["@daily"], "runTemplate": {"spec": {}}},
-        "spec.runTemplate.spec: .*give exactly one of flow and flowSpec",
+        "spec.runTemplate.spec: .*give exactly one of flow, flowSpec and retryOf",
         id="a template of a run of nothing",
     ),
 ]
@@ -330,6 +357,67 @@ def test_the_status_of_an_inline_run_is_no_way_around_what_is_fixed(create, patc
     assert re.search(NO_SPEC_CHANGE, refusal(lambda: patch(FLOWRUN, change)))
     stored = patch(FLOWRUN, change, part="status")
     assert (stored["spec"], stored["status"]["state"]) == (INLINE, status["state"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"retryOf": {"name": "b"}}, id="another run"),
+        pytest.param({"retryOf": {"revision": "Latest"}}, id="another revision"),
+        pytest.param({"retryOf": None, "flow": {"name": "a"}}, id="a Flow in its place"),
+    ],
+)
+def test_what_a_run_retries_is_fixed(create, patch, change):
+    create(FLOWRUN, {"retryOf": {"name": "a"}})
+    said = refusal(lambda: patch(FLOWRUN, {"spec": change}))
+    assert re.search("spec.retryOf: .*retryOf can't be changed: create a new FlowRun instead", said), said
+
+
+MODES = (None, "Drain", "Cancel", "Terminate")
+"""Of a shutdown, the weakest first."""
+
+
+@pytest.mark.parametrize("before", MODES)
+@pytest.mark.parametrize("after", MODES)
+def test_a_shutdown_only_gets_stronger(create, patch, before, after):
+    spec = {"flow": {"name": "a"}} | ({"shutdown": before} if before else {})
+    create(FLOWRUN, spec)
+    if MODES.index(after) >= MODES.index(before):
+        assert patch(FLOWRUN, {"spec": {"shutdown": after}})["spec"].get("shutdown") == after
+        return
+    said = refusal(lambda: patch(FLOWRUN, {"spec": {"shutdown": after}}))
+    assert "spec.shutdown: Invalid value: a shutdown can't be taken back: it only gets stronger" in said
+
+
+YES, NO = {"task": "a", "decision": "Approve"}, {"task": "b", "decision": "Reject", "comment": "not today"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param([], [YES], id="the first decision"),
+        pytest.param([YES], [YES, NO], id="one more"),
+        pytest.param([YES, NO], [NO, YES], id="another order"),
+    ],
+)
+def test_decisions_about_approvals_are_added(create, patch, before, after):
+    create(FLOWRUN, {"flow": {"name": "a"}} | ({"approvals": before} if before else {}))
+    assert patch(FLOWRUN, {"spec": {"approvals": after}})["spec"]["approvals"] == after
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(None, id="all taken back"),
+        pytest.param([NO], id="one taken back"),
+        pytest.param([{**YES, "decision": "Reject"}, NO], id="decided otherwise"),
+        pytest.param([{**YES, "comment": "well"}, NO], id="another comment"),
+    ],
+)
+def test_a_decision_about_an_approval_stands(create, patch, after):
+    create(FLOWRUN, {"flow": {"name": "a"}, "approvals": [YES, NO]})
+    said = refusal(lambda: patch(FLOWRUN, {"spec": {"approvals": after}}))
+    assert "spec.approvals: Invalid value: a decision about an approval can't be changed or taken back" in said
 
 
 @pytest.mark.parametrize("existing", [NAMED, INLINE], ids=["of a Flow", "of an inline spec"])
