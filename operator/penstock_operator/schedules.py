@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -13,9 +14,9 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.cron import Ticks
 from penstock.engine.scope import TICK_ROOTS, Scope
 from penstock.engine.template import compile_value
+from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.validation import check_schedule, parse_schedule
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 PAD_S: Final = 0.1
 """After the tick, so that a clock that is read a moment early does not find it missing."""
+TIMING_FIELDS: Final = {"cron", "interval", "at", "rrule", "time_zone", "start_time", "end_time"}
 LONGEST_SLEEP_S: Final = 3600.0
 """A clock may be set: ticks are computed anew at least this often."""
 
@@ -58,7 +60,7 @@ class ScheduleController(KeyedController):
         status: dict[str, Any] = {"observedGeneration": generation}
         try:
             spec = _valid_spec(body)
-            ticks = Ticks(spec.cron, spec.time_zone)
+            ticks = read_timetable(spec)
         except InvalidSpecError as error:
             message = str(error)
             if stored.get("observedGeneration") != generation:
@@ -66,7 +68,7 @@ class ScheduleController(KeyedController):
             status |= {"conditions": [self._ready(body, reason="Invalid", message=message)], "nextTickTime": None}
             await self.store_status(key, body, status)
             return
-        timing = f"{', '.join(spec.cron)} {spec.time_zone or 'UTC'}"
+        timing = _timing(spec)
         since = self._since(body, timing)
         status |= {"timing": timing, "timingSince": rfc3339(since)}
         last = self._last_tick(key, body)
@@ -117,7 +119,7 @@ class ScheduleController(KeyedController):
         return max(last, fired[1]) if fired is not None and fired[0] == body["metadata"]["uid"] else last
 
     async def _fire(
-        self, key: ObjectKey, body: Mapping[str, Any], spec: ScheduleSpec, ticks: Ticks, due: datetime
+        self, key: ObjectKey, body: Mapping[str, Any], spec: ScheduleSpec, ticks: Timetable, due: datetime
     ) -> Problem | None:
         """Create the run of a tick; returns what is wrong if it can't be made."""
         try:
@@ -157,6 +159,12 @@ class ScheduleController(KeyedController):
         return any(owner["uid"] == uid for owner in owners)
 
 
+def _timing(spec: ScheduleSpec) -> str:
+    """Return a digest of what says when a Schedule is due."""
+    fields = spec.model_dump(mode="json", include=TIMING_FIELDS, exclude_none=True)
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16]
+
+
 def _valid_spec(body: Mapping[str, Any]) -> ScheduleSpec:
     spec = parse_schedule(body)
     problems = check_schedule(spec)
@@ -165,7 +173,7 @@ def _valid_spec(body: Mapping[str, Any]) -> ScheduleSpec:
     return spec
 
 
-def build_run(body: Mapping[str, Any], spec: ScheduleSpec, ticks: Ticks, due: datetime) -> dict[str, Any]:
+def build_run(body: Mapping[str, Any], spec: ScheduleSpec, ticks: Timetable, due: datetime) -> dict[str, Any]:
     """Build the run of a tick. Its name follows from the tick, so creating it twice is a conflict.
 
     Args:

@@ -16,7 +16,7 @@ from penstock.api.base import ApiModel
 from penstock.api.duration import DURATION_PATTERN
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import FlowRunSpec
-from penstock.api.schedule import ScheduleSpec
+from penstock.api.schedule import MOMENT_PATTERN, ScheduleSpec
 from penstock.engine.path import describe
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import InvalidSpecError, Problem
@@ -41,6 +41,7 @@ UNION_ARMS: Final = frozenset({"int", "str", "constrained-int", "constrained-str
 """How the library marks the errors of `int | str`."""
 PATTERNS: Final = {
     DURATION_PATTERN: "a duration of numbers and units h, m, s or ms, as in 90s or 1h30m",
+    MOMENT_PATTERN: "a time as in 2026-12-24T18:00:00Z, 2026-12-24T18:00:00 for one in timeZone, or 2026-12-24",
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and hyphens, beginning with a letter",
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "lower-case letters, digits, hyphens and dots",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, not beginning with a digit",

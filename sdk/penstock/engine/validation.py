@@ -12,13 +12,13 @@ from penstock.api.duration import duration_s
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.cron import Ticks
 from penstock.engine.expression import Scope
 from penstock.engine.params import resolve_params
 from penstock.engine.parsing import parse, parse_flow, parse_run, parse_schedule
 from penstock.engine.plan import compile_plan
 from penstock.engine.scope import TICK_ROOTS
 from penstock.engine.template import ValueTemplate, compile_value
+from penstock.engine.ticks.timetable import read_timetable
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 __all__ = [
@@ -73,7 +73,7 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
     """
     problems: list[Problem] = []
     try:
-        Ticks(spec.cron, spec.time_zone)
+        read_timetable(spec)
     except InvalidSpecError as error:
         problems += error.problems
     path = "spec.runTemplate.spec"

@@ -1,0 +1,157 @@
+"""Ticks by cron expressions.
+
+They mean what they mean to Debian's cron, see https://manpages.debian.org/cron(8): where the clock is set forward, a
+time that is left out comes at the first moment that exists; where it is set back, a time that comes twice counts once.
+Expressions with a `*` at the beginning of minute or hour are due whenever the clock shows a time that matches.
+
+cronsim finds the times on the wall. Which moments those are is for `wallclock` to say: cronsim's own way with zones
+takes every change for one of whole hours, and passes over ticks where it is not (Australia/Lord_Howe).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from cronsim import CronSim, CronSimError
+
+from penstock.engine.suggestion import suggest
+from penstock.engine.ticks.source import GREATEST_TIME, LEAST_TIME
+from penstock.engine.ticks.wallclock import WallClock, once, whenever
+
+ALIASES: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+FIELDS: Final = {
+    "minute": "0-59",
+    "hour": "0-23",
+    "day-of-month": "1-31, L (the last) or LW (the last weekday)",
+    "month": "1-12 or JAN-DEC",
+    "day-of-week": "0-7 or SUN-SAT, 5L (the last Friday) or 5#2 (the second Friday)",
+}
+DAY_FIELDS: Final = (2, 4)
+"""Places of the fields in which `?` is another word for `*`."""
+MINUTE: Final = timedelta(minutes=1)
+_REFERENCE: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - on the wall
+"""Any time will do to see whether an expression has ticks at all."""
+
+
+class Cron:
+    """The ticks of one expression.
+
+    Args:
+        expression: five fields, or an alias such as @daily.
+        zone: the zone in which it is read.
+
+    Raises:
+        ValueError: it can't be read, or no time ever matches it.
+    """
+
+    def __init__(self, expression: str, zone: tzinfo) -> None:
+        self._expression = _read_expression(expression)
+        self._clock = WallClock(zone)
+        minute, hour, *_ = self._expression.split()
+        self._is_by_the_clock = minute.startswith("*") or hour.startswith("*")
+
+    def forward(self, after: datetime) -> Iterator[datetime]:
+        """Yield the ticks after a time, as `TickSource` says."""
+        after = max(after, LEAST_TIME)
+        if after >= GREATEST_TIME:
+            return
+        last = after
+        for moment in self._moments(self._clock.first_wall(after) - MINUTE, is_backward=False):
+            # Times that are left out come together.
+            if moment > last:
+                last = moment
+                yield moment
+
+    def backward(self, before: datetime) -> Iterator[datetime]:
+        """Yield the ticks before a time, as `TickSource` says."""
+        last = before = min(before, GREATEST_TIME)
+        if before <= LEAST_TIME:
+            return
+        for moment in self._moments(self._clock.last_wall(before) + MINUTE, is_backward=True):
+            if moment < LEAST_TIME:
+                return
+            if moment < last:
+                last = moment
+                yield moment
+
+    def _moments(self, wall: datetime, *, is_backward: bool) -> Iterator[datetime]:
+        walls = self._walls(wall, is_backward=is_backward)
+        if self._is_by_the_clock:
+            return whenever(self._clock, walls, is_backward=is_backward)
+        return once(self._clock, walls)
+
+    def _walls(self, wall: datetime, *, is_backward: bool) -> Iterator[datetime]:
+        try:
+            yield from CronSim(self._expression, wall, reverse=is_backward)
+        except OverflowError:  # the calendar has ended
+            return
+
+
+def _read_expression(text: str) -> str:
+    """Return the five fields of an expression.
+
+    Raises:
+        ValueError: it can't be read, or no time ever matches it.
+    """
+    stripped = text.strip()
+    if stripped.startswith("@"):
+        return _read_alias(stripped)
+    fields = stripped.upper().split()
+    if fields and fields[0].startswith(("TZ=", "CRON_TZ=")):
+        raise ValueError(f"{text!r} names a zone: give it in timeZone, which is for all expressions")
+    if len(fields) != len(FIELDS):
+        six = ", no seconds" if len(fields) == len(FIELDS) + 1 else ""
+        raise ValueError(f"{text!r} has {len(fields)} fields, but cron has five: {' '.join(FIELDS)}{six}")
+    for place in DAY_FIELDS:
+        fields[place] = "*" if fields[place] == "?" else fields[place]
+    expression = " ".join(fields)
+    _check_fields(fields, text)
+    if fields[2] != "*" and fields[4] != "*":
+        by_date = " ".join([*fields[:4], "*"])
+        by_weekday = " ".join([*fields[:2], "*", *fields[3:]])
+        raise ValueError(
+            f"{text!r} restricts both day-of-month and day-of-week, which crons take for both or for either: "
+            f'for either, write two expressions, "{by_date}" and "{by_weekday}"'
+        )
+    try:
+        first = next(CronSim(expression, _REFERENCE), None)
+    except CronSimError:
+        first = None
+    if first is None:
+        raise ValueError(f"{text!r} matches no day that exists")
+    return expression
+
+
+def _read_alias(text: str) -> str:
+    alias = ALIASES.get(text.lower())
+    if alias is None:
+        word = text.split(maxsplit=1)[0]
+        if word.lower() == "@every":
+            every = text[len(word) :].strip() or "1h"
+            raise ValueError(f"there is no @every in cron: write interval: {{every: {every}}}")
+        raise ValueError(f"there is no {word}{suggest(text, ALIASES)}: there are {', '.join(ALIASES)}")
+    return alias
+
+
+def _check_fields(fields: Sequence[str], text: str) -> None:
+    """Refuse a field that can't be read, by name: each is tried among fields that match any time."""
+    for position, (field, (name, allowed)) in enumerate(zip(fields, FIELDS.items(), strict=True)):
+        probe = ["*"] * len(FIELDS)
+        probe[position] = field
+        try:
+            CronSim(" ".join(probe), _REFERENCE)
+        except (CronSimError, ValueError, TypeError, AssertionError) as error:
+            hint = (
+                ": write * for any" if "?" in field else f": it takes *, values, lists, ranges and steps of {allowed}"
+            )
+            raise ValueError(f"the {name} {field!r} of {text!r} can't be read{hint}") from error

@@ -1,0 +1,55 @@
+"""Ticks at dates that are written out."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, tzinfo
+
+from penstock.engine.ticks.wallclock import WallClock
+
+
+class Dates:
+    """Ticks at these moments.
+
+    Args:
+        moments: aware times, in any order.
+    """
+
+    def __init__(self, moments: Iterable[datetime]) -> None:
+        self._ticks = sorted({moment.astimezone(UTC) for moment in moments})
+
+    def forward(self, after: datetime) -> Iterator[datetime]:
+        """Yield the ticks after a time, as `TickSource` says."""
+        return iter(self._ticks[bisect_right(self._ticks, after) :])
+
+    def backward(self, before: datetime) -> Iterator[datetime]:
+        """Yield the ticks before a time, as `TickSource` says."""
+        return reversed(self._ticks[: bisect_left(self._ticks, before)])
+
+
+def read_date(text: str, zone: tzinfo) -> datetime:
+    """Read a moment on a whole minute.
+
+    Args:
+        text: RFC 3339, or the same without an offset, or a date alone: then it is on the wall of the zone, a date alone
+            at midnight.
+        zone: the zone.
+
+    Returns:
+        The moment in UTC. A time on the wall that comes twice is the first; one that is left out is when the clock is
+        set.
+
+    Raises:
+        ValueError: there is no such date or time, or it has seconds.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time that exists ({error})") from error
+    if time.second or time.microsecond:
+        raise ValueError(f"{text!r} has seconds, but ticks are on whole minutes")
+    try:
+        return WallClock(zone).moments(time).first if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is out of bounds") from error
