@@ -32,7 +32,7 @@ from penstock.engine.expression import Expression, Scope, TaskReference, TaskSha
 from penstock.engine.fan_out import FanOut, compile_fan_out
 from penstock.engine.graph import find_cycles, reverse
 from penstock.engine.params import check_params
-from penstock.engine.pod_template import check_pod_template
+from penstock.engine.pod_template import PodTemplate, check_pod_template, compile_pod_template, compile_value_source
 from penstock.engine.scope import FAILURE_ROOTS, ITEM_ROOTS, TASK_ROOTS
 from penstock.engine.state import COMPLETED_TASK_STATES, TaskState
 from penstock.engine.suggestion import suggest
@@ -169,7 +169,7 @@ class _Compiler:
         self._texts: dict[tuple[bool, bool, bool, str], Template | ExpressionError] = {}
         self._faulty_texts: set[str] = set()
         self._retries: dict[Retry | None, RetryPolicy] = {}
-        self._pod_template_problems: set[str] = set()
+        self._pieces: dict[tuple[bool, bool, str], PodTemplate] = {}
 
     def _path(self, position: int) -> str:
         if position < self._first_finally:
@@ -281,7 +281,7 @@ class _Compiler:
         if task.for_each is not None:
             fan_out = compile_fan_out(task.for_each, scope, f"{path}.forEach", self._report)
             self._refuse_self(fan_out.tasks if fan_out else (), task.name, f"{path}.forEach")
-        texts: list[Template | ValueTemplate] = []
+        texts: list[Template | ValueTemplate | PodTemplate] = []
         image, args, env, pod_templates = self._compile_container(position, task, path, texts)
         if task.flow is not None:
             params = self._value(dict(task.flow.params or {}), position, task, f"{path}.flow.params")
@@ -326,8 +326,8 @@ class _Compiler:
         )
 
     def _compile_container(
-        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate]
-    ) -> tuple[Template, tuple[Template, ...], tuple[EnvEntry, ...], tuple[ValueTemplate, ...]]:
+        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate | PodTemplate]
+    ) -> tuple[Template, tuple[Template, ...], tuple[EnvEntry, ...], tuple[PodTemplate, ...]]:
         """Compile what only a container has, and add it to the texts that refer to tasks."""
         if task.flow is not None or task.approval is not None:
             return compile_template("", self._scope(position)), (), (), ()
@@ -337,7 +337,7 @@ class _Compiler:
         args = tuple(self._text(text, position, task, f"{path}.args[{at}]") for at, text in enumerate(task.args or ()))
         env = tuple(self._merge_env(position, task, path))
         pod_templates = tuple(
-            self._value(template, position, task, where)
+            self._piece(compile_pod_template, template, position, task, where)
             for template, where in (
                 (defaults.pod_template, "spec.defaults.podTemplate"),
                 (task.pod_template, f"{path}.podTemplate"),
@@ -349,7 +349,7 @@ class _Compiler:
         return image_text, args, env, pod_templates
 
     def _compile_approval(
-        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate]
+        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate | PodTemplate]
     ) -> ApprovalPlan | None:
         if task.approval is None:
             return None
@@ -358,7 +358,7 @@ class _Compiler:
         return ApprovalPlan(message, self._timeout_s(task.approval.timeout, f"{path}.approval.timeout"))
 
     def _compile_cache(
-        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate]
+        self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate | PodTemplate]
     ) -> CachePlan | None:
         if task.cache is None:
             return None
@@ -448,7 +448,7 @@ class _Compiler:
                 merged[variable.name] = variable, f"{where}[{index}]"
         for variable, where in merged.values():
             if variable.value_from is not None:
-                source_of = self._value(variable.value_from, position, task, f"{where}.valueFrom")
+                source_of = self._piece(compile_value_source, variable.value_from, position, task, f"{where}.valueFrom")
                 yield EnvEntry(variable.name, None, source_of)
             else:
                 yield EnvEntry(variable.name, self._text(variable.value or "", position, task, f"{where}.value"), None)
@@ -465,6 +465,29 @@ class _Compiler:
             return ValueTemplate(value)
         self._refuse_self(compiled.tasks, task.name, path)
         return compiled
+
+    def _piece(
+        self,
+        compiled: Callable[[Mapping[str, Any], Scope, str, Callable[[Problem], None]], PodTemplate],
+        value: dict[str, Any],
+        position: int,
+        task: Task,
+        path: str,
+    ) -> PodTemplate:
+        """Compile a piece of a Pod that an item may refer to; one of the defaults once for each kind of task."""
+        key = (position >= self._first_finally, task.for_each is not None, path)
+        piece = self._pieces.get(key)
+        if piece is None:
+            scope = self._scope(position, is_item=task.for_each is not None)
+            piece = self._pieces[key] = compiled(value, scope, path, self._report_text)
+        self._refuse_self(piece.tasks, task.name, path)
+        return piece
+
+    def _report_text(self, problem: Problem) -> None:
+        # Every kind of task has the defaults' texts, but their problems are told once.
+        if problem.path not in self._faulty_texts:
+            self._faulty_texts.add(problem.path)
+            self._report(problem)
 
     def _text(self, text: str, position: int, task: Task, path: str, *, kubelet: bool = True) -> Template:
         """Compile a text that an item may refer to; `kubelet`: of args or env."""

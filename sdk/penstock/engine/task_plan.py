@@ -10,6 +10,7 @@ from penstock.api.duration import duration_s
 from penstock.api.flow import Retry
 from penstock.engine.expression import Expression
 from penstock.engine.fan_out import FanOut
+from penstock.engine.pod_template import PodTemplate
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
 from penstock.engine.template import Template, ValueTemplate
 
@@ -116,7 +117,7 @@ class EnvEntry:
 
     name: str
     value: Template | None
-    value_from: ValueTemplate | None
+    value_from: PodTemplate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +135,7 @@ class TaskPlan:
     env: tuple[EnvEntry, ...]
     resources: dict[str, Any] | None
     service_account_name: str | None
-    pod_templates: tuple[ValueTemplate, ...]
+    pod_templates: tuple[PodTemplate, ...]
     """Patches over the Pod: the defaults', then the task's."""
     is_job: bool
     """Whether a Job carries each attempt."""
