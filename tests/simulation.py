@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.engine.effects import CreateAttempt, Step
-from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, Outcome, UnitKey
+from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, Control, Outcome, UnitKey
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import Machine, RunIdentity
 from penstock.engine.plan import DependencyKind, Plan
@@ -34,7 +34,8 @@ class World:
     fate: Fate
     rng: random.Random
     params: dict[str, Any] = field(default_factory=dict)
-    timeout_s: float | None = None
+    control: Control = field(default_factory=Control)
+    kept: list[dict[str, Any]] = field(default_factory=list)
     now: float = START
     pods: dict[str, AttemptSeen] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +48,16 @@ class World:
     def build(self) -> Machine:
         """Make a machine of nothing but what is stored."""
         stored = json.loads(json.dumps(self.status)) or None
-        return Machine(self.plan, RUN, self.params, now=self.now, stored=stored, timeout_s=self.timeout_s)
+        return Machine(
+            self.plan,
+            RUN,
+            self.params,
+            now=self.now,
+            stored=stored,
+            control=self.control,
+            ancestor={"name": "before", "uid": "uid-before"} if self.kept else None,
+            kept=self.kept,
+        )
 
     def crash(self) -> None:
         """Throw the machine away and build it again from the stored status and the Pods."""
@@ -93,6 +103,9 @@ class World:
             self.status = json.loads(json.dumps(changes.status))
         for operation in changes.operations:
             path = operation["path"].split("/")[2:]
+            if operation["op"] == "remove":
+                del self.status[path[0]]
+                continue
             value = json.loads(json.dumps(operation["value"]))
             if path[0] == "tasks":
                 self.status["tasks"][int(path[1])] = value

@@ -75,7 +75,7 @@ class LiveRun:
     @property
     def identity(self) -> RunIdentity:
         """The run in the engine's words."""
-        return RunIdentity(self.key.namespace, self.key.name, self.uid)
+        return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow)
 
     def may_create(self, now: float) -> bool:
         """Whether Pods may be created: not when their outcomes could not be stored.

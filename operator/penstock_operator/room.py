@@ -198,7 +198,7 @@ class EngineRoom:
             self._drop(run)
             return None
         run.is_doubtful = run.is_spec_stale = False
-        self._starter.renew(run, body)
+        self._starter.renew(run, body, self._clock())
         return run
 
     async def _begin(self, run: LiveRun) -> bool:

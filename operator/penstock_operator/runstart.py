@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from penstock.api.duration import duration_s
 from penstock.api.flow import InlineFlowSpec
+from penstock.engine.control import read_control
 from penstock.engine.identity import ENGINE_VERSION
 from penstock.engine.machine import Machine
 from penstock.engine.params import resolve_params
@@ -67,14 +67,14 @@ class RunStarter:
         run.flow = ((body.get("spec") or {}).get("flow") or {}).get("name")
         return run
 
-    def renew(self, run: LiveRun, body: Mapping[str, Any]) -> None:
+    def renew(self, run: LiveRun, body: Mapping[str, Any], now: float) -> None:
         """Take over what may change in a run's spec."""
         run.body = body
         run.generation = body["metadata"]["generation"]
         if run.machine is None:
             return
         try:
-            run.machine.set_timeout(_timeout_s(body))
+            run.machine.set_control(read_control(parse_run(body)), now)
         except InvalidSpecError as error:
             logger.warning("%s: its changed spec is not taken over: %s", run.key, error)
 
@@ -109,10 +109,7 @@ class RunStarter:
                 else:
                     plan = await self._inline_plan(run, flow)
             params = resolve_params(plan.params, spec.params)
-            timeout_s = _timeout_s(run.body)
-            machine = Machine(
-                plan, run.identity, params, now=now, stored=stored if stored.get("tasks") else None, timeout_s=timeout_s
-            )
+            machine = Machine(plan, run.identity, params, now=now, stored=stored, control=read_control(spec))
         except InvalidSpecError as error:
             is_params = all(problem.path.startswith("spec.params") for problem in error.problems)
             return _refused(run, Reason.INVALID_PARAMS if is_params else Reason.INVALID_SPEC, str(error), now)
@@ -160,8 +157,3 @@ def _status(state: RunState, reason: Reason, message: str, now: float) -> dict[s
         "engine": ENGINE_VERSION,
         "conditions": conditions(state, message=message, since=now),
     }
-
-
-def _timeout_s(body: Mapping[str, Any]) -> float | None:
-    timeout = parse_run(body).timeout
-    return None if timeout is None else duration_s(timeout)

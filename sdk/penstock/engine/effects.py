@@ -108,6 +108,16 @@ class Notice(NamedTuple):
         return cls(is_warning=True, reason=f"Task{unit.state}", message=text, identity=f"{name}/{unit.attempt}")
 
     @classmethod
+    def of_question(cls, key: UnitKey, unit: Unit) -> Notice:
+        """Tell that a person is asked."""
+        return cls(
+            is_warning=False,
+            reason="ApprovalRequested",
+            message=f"task {key.task} waits for a decision{f': {unit.message}' if unit.message else ''}",
+            identity=f"{key.task}/asked",
+        )
+
+    @classmethod
     def of_run(cls, state: RunState, message: str) -> Notice:
         """Tell how the run ended."""
         return cls(is_warning=state not in SUCCESSFUL_RUN_STATES, reason=str(state), message=message, identity="run")

@@ -5,7 +5,8 @@ Nothing here recurses: a chain may be as long as a Flow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 
 def reverse(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -15,6 +16,20 @@ def reverse(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
         for node in nodes:
             downstream[node].append(position)
     return downstream
+
+
+def in_order(upstream: Sequence[Sequence[int]]) -> Iterator[int]:
+    """Yield the nodes of a graph without cycles, each after all that it waits for."""
+    downstream = reverse(upstream)
+    remaining = [len(nodes) for nodes in upstream]
+    ready = deque(node for node, count in enumerate(remaining) if not count)
+    while ready:
+        node = ready.popleft()
+        yield node
+        for other in downstream[node]:
+            remaining[other] -= 1
+            if not remaining[other]:
+                ready.append(other)
 
 
 def find_cycles(upstream: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -43,3 +43,15 @@ def pod_name(run_name: str, run_uid: str, key: UnitKey, attempt: int) -> str:
         kept_task = key.task[: room // 2]
         prefix = f"{run_name.replace('.', '-')[: room - len(kept_task) - 1].rstrip('-')}-{kept_task.rstrip('-')}"
     return f"{prefix}{index}-{digest}"
+
+
+def cache_digest(*, flow: str, task: str, signature: str, key: str) -> str:
+    """Return the digest under which a task's outputs are cached, in lower-case hexadecimal digits.
+
+    Args:
+        flow: name of the Flow; empty for an inline spec, which then shares with its equals.
+        task: name of the task.
+        signature: digest of what the task runs.
+        key: value of its `cache.key`.
+    """
+    return hashlib.sha256(f"{flow}\0{task}\0{signature}\0{key}".encode()).hexdigest()

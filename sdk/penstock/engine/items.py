@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from penstock.engine.intervals import decode_intervals, encode_intervals
 from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, TaskState
-from penstock.engine.unit import Unit
+from penstock.engine.unit import Clocks, Unit
 from penstock.errors import StoredStatusError
 
 GATHERED_OUTPUTS_BYTES: Final = 32 * 1024
@@ -55,9 +55,9 @@ class Items:
         return self._not_started > 0
 
     @property
-    def has_failed(self) -> bool:
-        """Whether some item ended not well."""
-        return not UNSUCCESSFUL_TASK_STATES.isdisjoint(self.counts)
+    def failures(self) -> int:
+        """Number of items that ended not well."""
+        return sum(count for state, count in self.counts.items() if state in UNSUCCESSFUL_TASK_STATES)
 
     @property
     def unstarted(self) -> int:
@@ -106,7 +106,7 @@ class Items:
     @property
     def outputs_bytes(self) -> int:
         """Bytes of the gathered outputs as compact JSON."""
-        return 0 if self._outputs is None else self._outputs_bytes
+        return self._outputs_bytes if self._outputs else 0
 
     @property
     def has_outputs(self) -> bool:
@@ -128,7 +128,7 @@ class Items:
         else:
             self._outputs[index] = outputs
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self, clocks: Clocks) -> dict[str, Any]:
         """Return what the status keeps."""
         entry: dict[str, Any] = {"total": self.total}
         counts = {str(state): count for state, count in sorted(self.counts.items())}
@@ -140,7 +140,7 @@ class Items:
         if indexes:
             entry["indexes"] = indexes
         if self.live:
-            entry["live"] = [self.live[index].live_entry(index) for index in sorted(self.live)]
+            entry["live"] = [self.live[index].live_entry(index, clocks) for index in sorted(self.live)]
         if self.failed:
             entry["failed"] = self.failed
         if self._outputs is None:

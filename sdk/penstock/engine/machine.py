@@ -9,58 +9,27 @@ A step costs what has changed: a task that ends touches the tasks that depend on
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from penstock.engine.container import attempt_inputs
-from penstock.engine.effects import (
-    Conclusion,
-    CreateAttempt,
-    Notice,
-    ReleaseAttempt,
-    Step,
-    StopAttempt,
-    VerifyAttempt,
-)
-from penstock.engine.facts import (
-    AttemptSeen,
-    CacheBusy,
-    CacheHit,
-    CacheMiss,
-    Cause,
-    CreateHeld,
-    CreateRefused,
-    Fact,
-    Outcome,
-    UnitKey,
-)
-from penstock.engine.items import Items, json_size
-from penstock.engine.outbox import Outbox
-from penstock.engine.plan import DependencyKind, Plan
+from penstock.engine.attempts import OUTPUTS_BYTES, Attempts
+from penstock.engine.board import Board, RunIdentity
+from penstock.engine.effects import CreateAttempt, Notice, Step
+from penstock.engine.facts import Control, Fact
+from penstock.engine.items import json_size
+from penstock.engine.kept import choose_kept
+from penstock.engine.plan import Plan
 from penstock.engine.reasons import Reason
-from penstock.engine.report import Changes, Head, Report
+from penstock.engine.report import Changes
+from penstock.engine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.starter import Starter
 from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, RunState, TaskState
-from penstock.engine.taskrun import TaskRun
-from penstock.engine.timers import Timers
-from penstock.engine.unit import Unit
-from penstock.engine.verdict import RunVerdict, flow_outputs, judge_fan_out, judge_run
-from penstock.errors import ExpressionError
+from penstock.engine.verdict import RunVerdict, flow_outputs, judge_run
+
+__all__ = ["MAX_UNSTORED_OUTCOMES", "OUTPUTS_BYTES", "Machine", "RunIdentity"]
 
 MAX_UNSTORED_OUTCOMES: Final = 1000
 """With this many outcomes not yet stored a run creates nothing: they exist in Pods alone."""
-OUTPUTS_BYTES: Final = 384 * 1024
-"""Most bytes of outputs of all tasks together, as compact JSON: the status must stay below an object's limit."""
-_SHOWN_VALUES = 256
-
-
-class RunIdentity(NamedTuple):
-    """Which run it is."""
-
-    namespace: str
-    name: str
-    uid: str
 
 
 class Machine:
@@ -72,7 +41,9 @@ class Machine:
         params: the resolved params.
         now: seconds since the epoch.
         stored: the stored status, if the run has one of ours.
-        timeout_s: longest time of the run in seconds, in place of the plan's.
+        control: what the run's spec says that may change while it runs.
+        ancestor: of a run that retries another: what `status.retryOf` says.
+        kept: of a run that retries another, and has no stored status yet: the other's `status.tasks`.
 
     Raises:
         StoredStatusError: the stored status can't be read, or is not of this plan.
@@ -86,37 +57,30 @@ class Machine:
         *,
         now: float,
         stored: Mapping[str, Any] | None = None,
-        timeout_s: float | None = None,
+        control: Control | None = None,
+        ancestor: Mapping[str, Any] | None = None,
+        kept: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         self.plan = plan
         self.run = run
-        self._params = params
-        self._timeout_s = plan.timeout_s if timeout_s is None else timeout_s
-        self._tasks = [TaskRun(task) for task in plan.tasks]
-        self._remaining = [len(task.upstream) for task in plan.tasks]
-        self._ready: deque[int] = deque()
-        self._due: deque[UnitKey] = deque()
-        self._open_fan_outs: dict[int, None] = {}
-        self._timers = Timers()
-        self._early: dict[int, list[AttemptSeen]] = {}
-        self._outbox = Outbox()
-        self._disposed: set[str] = set()
-        self._outputs_bytes = 0
-        self._failed_task: str | None = None
-        self._is_timed_out = False
+        self._board = Board(plan, run, params, control=control or Control(), now=now)
+        self._attempts = Attempts(self._board)
+        self._starter = Starter(self._board, self._attempts)
         self._is_started = False
-        self.state = RunState.PENDING
-        self._start_time: float | None = None
-        self._report = Report(self._tasks, Head.new(now=now, total=len(self._tasks), params=params))
+        self._finally_due_at: float | None = None
+        self._stored_outcomes = 0
+        self._sent_outcomes: dict[int, int] = {}
+        board = self._board
         if stored is not None and stored.get("tasks"):
             self._restore(stored)
-        for position, remaining in enumerate(self._remaining):
-            if (
-                not remaining
-                and self._tasks[position].state is TaskState.PENDING
-                and not self._tasks[position].is_begun
-            ):
-                self._ready.append(position)
+        else:
+            board.report.head.ancestor = ancestor
+            self._keep(kept, source=None if ancestor is None else str(ancestor["name"]))
+        for position, remaining in enumerate(board.remaining):
+            task = board.tasks[position]
+            if not remaining and task.state is TaskState.PENDING and not task.is_begun:
+                board.ready.append(position)
+        self._apply_control(now)
 
     # What the machine is told
 
@@ -127,33 +91,41 @@ class Machine:
             fact: what was seen.
             now: seconds since the epoch.
         """
-        position = self.plan.positions.get(fact.key.task)
-        if position is None:
-            return
-        task = self._tasks[position]
-        if fact.key.item is not None and not self._is_item(task, fact.key.item):
-            if isinstance(fact, AttemptSeen) and task.state is TaskState.PENDING and self._remaining[position]:
-                # Which items there are is known once the upstream's own Pods have been looked at.
-                self._early.setdefault(position, []).append(fact)
-            return
-        if isinstance(fact, AttemptSeen):
-            self._see(task, fact, now)
-            return
-        if isinstance(fact, CacheHit | CacheMiss | CacheBusy):
-            return
-        unit = task.live_unit(fact.key.item)
-        if unit is None or unit.attempt != fact.attempt or unit.state is TaskState.RETRYING:
-            return
-        if isinstance(fact, CreateHeld):
-            unit.hold(fact.message)
-            self._report.touch(task)
-        elif isinstance(fact, CreateRefused):
-            self._settle(task, fact.key, unit, Outcome(Cause.FAILURE, now, Reason.CREATE_REFUSED, fact.message), now)
-        elif unit.is_seen or unit.state is TaskState.RUNNING or unit.stopping:
-            outcome = Outcome(Cause.DISRUPTION, now, Reason.POD_DELETED, "the Pod was deleted and left no outcome")
-            self._settle(task, fact.key, unit, outcome, now)
-        else:
-            self._due.append(fact.key)
+        self._attempts.observe(fact, now)
+
+    def set_control(self, control: Control, now: float) -> None:
+        """Take over what the run's spec says now.
+
+        Args:
+            control: the part of the spec that may change.
+            now: seconds since the epoch.
+        """
+        board = self._board
+        was_suspended, board.control = board.control.is_suspended, control
+        board.clock.timeout_s = self.plan.timeout_s if control.timeout_s is None else control.timeout_s
+        self._push_run_timer()
+        if was_suspended and not control.is_suspended:
+            for task in board.tasks:
+                for index, unit in task.live():
+                    if unit.state is TaskState.RETRYING:
+                        unit.armed_at = None
+                        board.arm(task, task.key(index), unit)
+        self._apply_control(now)
+
+    def shut_down(self, mode: ShutdownMode, reason: Reason, message: str, now: float) -> None:
+        """End the run early, by somebody's decision. A decision only gets stronger.
+
+        Args:
+            mode: how.
+            reason: why: the reason of what is stopped.
+            message: the same for people.
+            now: seconds since the epoch.
+        """
+        self._shut_down(Shutdown(mode, reason, message), now)
+
+    def is_wanted(self, fact: CreateAttempt) -> bool:
+        """Whether what is to be created is still to be: the run may have been stopped since."""
+        return not self.is_over and self._attempts.is_wanted(fact.key, fact.attempt)
 
     def advance(self, now: float, *, may_create: bool = True) -> Step:
         """Decide what follows from all that was observed.
@@ -165,494 +137,224 @@ class Machine:
         Returns:
             The writes to make and when to come back.
         """
+        board = self._board
         if not self._is_started:
             self._is_started = True
-            self._resume_unseen()
-        self._settle_ready(now)
-        if self.state not in (RunState.PENDING, RunState.RUNNING):
-            creates: list[CreateAttempt] = []
-        else:
+            self._starter.resume_unseen(now)
+        self._starter.settle_ready(now)
+        creates: list[CreateAttempt] = []
+        if not self.is_over:
             self._run_timers(now)
-            self._settle_ready(now)
-            creates = self._create(now) if may_create else []
-            self._settle_ready(now)
+            self._starter.settle_ready(now)
+            unstored = board.settled_outcomes - self._stored_outcomes
+            if may_create and not board.control.is_suspended and unstored < MAX_UNSTORED_OUTCOMES:
+                creates = self._starter.create(now)
+            self._starter.settle_ready(now)
+        self._push_finally_timer(now)
         self._finish_run(now)
-        return self._take_step(creates, now)
+        self._update_state(now)
+        wake_at = None if self.is_over else board.timers.next_due(now)
+        return board.outbox.take(
+            creates, wake_at=wake_at, is_changed=board.report.is_dirty, is_urgent=board.report.is_urgent
+        )
 
     def stored(self, version: int) -> None:
         """Learn that all changes up to this version are stored: what waited for it may now be done."""
-        self._report.stored_version = max(self._report.stored_version, version)
-        self._outbox.stored(self._report.stored_version)
+        report = self._board.report
+        report.stored_version = max(report.stored_version, version)
+        self._stored_outcomes = self._sent_outcomes.pop(version, self._stored_outcomes)
+        self._board.outbox.stored(report.stored_version)
 
     def changes(self) -> Changes:
         """Return what the stored status lacks; see `Report.changes`."""
-        return self._report.changes()
+        changes = self._board.report.changes()
+        self._sent_outcomes[changes.version] = self._board.settled_outcomes
+        return changes
 
     def unstored(self, changes: Changes) -> None:
         """Learn that these changes were not stored after all."""
-        self._report.take_back(changes)
+        self._sent_outcomes.pop(changes.version, None)
+        self._board.report.take_back(changes)
+
+    @property
+    def state(self) -> RunState:
+        """The run's state."""
+        return self._board.state
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """The Flow's outputs, once the run is over."""
+        return self._board.report.head.outputs
 
     @property
     def is_over(self) -> bool:
         """Whether the run has reached a final state."""
-        return self.state not in (RunState.PENDING, RunState.RUNNING)
+        return self._board.is_over
 
     @property
     def is_settled(self) -> bool:
         """Whether the run is over and nothing waits for the status to be stored."""
-        return self.is_over and not self._outbox.waiting and not self._report.is_dirty
+        return self.is_over and not self._board.outbox.waiting and not self._board.report.is_dirty
 
     @property
     def running_units(self) -> int:
         """Number of tasks and items whose container runs."""
-        return sum(unit.state is TaskState.RUNNING for task in self._tasks for _, unit in task.live())
+        return self._board.live_counts[TaskState.RUNNING]
 
-    def set_timeout(self, timeout_s: float | None) -> None:
-        """Change the longest time of the run.
+    # Control
 
-        Args:
-            timeout_s: in seconds; None for the plan's.
-        """
-        self._timeout_s = self.plan.timeout_s if timeout_s is None else timeout_s
-        self._push_run_timer()
-
-    # Attempts
-
-    def _see(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
-        unit = task.live_unit(seen.key.item)
-        is_past = unit is not None and (
-            seen.attempt < unit.attempt or (seen.attempt == unit.attempt and unit.state is TaskState.RETRYING)
-        )
-        if is_past or (unit is None and task.is_unit_over(seen.key.item)):
-            self._let_go(task, seen)
+    def _apply_control(self, now: float) -> None:
+        """Act on what a person decided in the spec."""
+        board = self._board
+        if self.is_over:
             return
-        if unit is None:
-            unit = self._begin(task, seen.key.item)
-        if self._start_time is None or seen.created_at < self._start_time:
-            self._set_start_time(seen.created_at)
-        if unit.see(seen, now):
-            self._report.touch(task)
-        if task.items is not None and unit.started_at is not None:
-            task.items.started_at = min(task.items.started_at or unit.started_at, unit.started_at)
-        if unit.state is TaskState.RUNNING and self.state is RunState.PENDING:
-            self._set_state(RunState.RUNNING)
-        if seen.outcome is not None:
-            self._settle(task, seen.key, unit, seen.outcome, now)
-            self._let_go(task, seen)
+        if board.control.shutdown is not None:
+            self._shut_down(Shutdown.by_spec(board.control.shutdown), now)
+        for name in board.control.approvals:
+            position = self.plan.positions.get(name)
+            if position is not None and self.plan.tasks[position].approval is not None:
+                self._attempts.decide_approval(board.tasks[position], now)
+
+    def _shut_down(self, shutdown: Shutdown, now: float) -> None:
+        board = self._board
+        if self.is_over or (board.shutdown is not None and board.shutdown.mode >= shutdown.mode):
             return
-        if unit.stopping and not seen.is_deleting:
-            self._after(task, StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid))
-        self._arm(task, seen.key, unit)
+        board.shutdown = board.report.head.shutdown = shutdown
+        board.report.touch_head(is_urgent=True)
+        self._stop_for_shutdown(now)
 
-    def _arm(self, task: TaskRun, key: UnitKey, unit: Unit) -> None:
-        lost_at = self._lost_at(task, unit)
-        due = [] if lost_at is None else [lost_at]
-        if unit.started_at is not None and task.plan.timeout_s is not None and not unit.stopping:
-            due.append(unit.started_at + task.plan.timeout_s)
-        if due:
-            self._push_timer(task, key, unit, min(due))
-
-    def _lost_at(self, task: TaskRun, unit: Unit) -> float | None:
-        after_s = task.plan.retry.node_lost_after_s
-        return None if unit.gone_due_at is None or after_s is None else unit.gone_due_at + after_s
-
-    def _push_timer(self, task: TaskRun, key: UnitKey, unit: Unit, due: float) -> None:
-        self._timers.set(due, position=task.plan.position, item=key.item, attempt=unit.attempt)
-
-    def _let_go(self, task: TaskRun, seen: AttemptSeen) -> None:
-        # An attempt whose end is decided: whatever of its Pod still runs is in the way, and its finalizer too.
-        if not seen.is_finished and not seen.is_deleting:
-            self._after(task, StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid))
-        if seen.is_tracked:
-            if seen.uid not in self._disposed:
-                self._disposed.add(seen.uid)
-                self._after(task, ReleaseAttempt(seen.pod, seen.uid))
-        else:
-            self._disposed.discard(seen.uid)
-
-    def _after(self, task: TaskRun, effect: ReleaseAttempt | StopAttempt) -> None:
-        """Have an effect done once what the task's entry says now is stored."""
-        version = self._report.version_of(task)
-        self._outbox.put(effect, version=version, stored_version=self._report.stored_version)
-
-    def _settle(self, task: TaskRun, key: UnitKey, unit: Unit, outcome: Outcome, now: float) -> None:
-        outcome = self._within_budget(outcome)
-        unit.settle(outcome, policy=task.plan.retry, run_uid=self.run.uid, key=key)
-        self._report.touch(task)
-        if unit.state is not TaskState.COMPLETED:
-            task.record_failure(key.item, unit)
-            self._outbox.notices.append(Notice.of_attempt(key, unit))
-        if unit.state is TaskState.RETRYING:
-            assert unit.wake_at is not None
-            self._push_timer(task, key, unit, unit.wake_at)
-            return
-        self._conclude(task, key, unit, outcome.outputs if unit.state is TaskState.COMPLETED else None, now)
-
-    def _within_budget(self, outcome: Outcome) -> Outcome:
-        if outcome.outputs is None:
-            return outcome
-        size = json_size(outcome.outputs)
-        if self._outputs_bytes + size > OUTPUTS_BYTES:
-            message = (
-                f"with these {size} bytes the run's outputs would exceed {OUTPUTS_BYTES} bytes: "
-                "pass large data by reference"
-            )
-            return Outcome(Cause.FAILURE, outcome.finished_at, Reason.INVALID_OUTPUTS, message, outcome.exit_code)
-        return outcome
-
-    def _fail(self, task: TaskRun, key: UnitKey, unit: Unit, message: str, now: float) -> None:
-        unit.fail(Reason.EXPRESSION_ERROR, message, now)
-        self._report.touch(task)
-        task.record_failure(key.item, unit)
-        self._outbox.notices.append(Notice.of_attempt(key, unit))
-        self._conclude(task, key, unit, None, now)
-
-    def _conclude(self, task: TaskRun, key: UnitKey, unit: Unit, outputs: dict[str, Any] | None, now: float) -> None:
-        """Take a unit that has reached a final state out of the live ones."""
-        finished_at = now if unit.finished_at is None else unit.finished_at
-        started_at = unit.started_at
-        self._outbox.conclusions.append(
-            Conclusion(key, unit.state, 0.0 if started_at is None else max(finished_at - started_at, 0.0))
-        )
-        if key.item is None:
-            task.outputs = outputs
-            self._outputs_bytes += json_size(outputs)
-            self._finish_task(task, unit.state, unit.reason, unit.message, finished_at)
-            return
-        assert task.items is not None
-        self._outputs_bytes -= task.items.outputs_bytes
-        task.items.finish(key.item, outputs)
-        self._outputs_bytes += task.items.outputs_bytes
-        if unit.state in UNSUCCESSFUL_TASK_STATES and self._failed_task is None:
-            self._failed_task = task.plan.name
-        self._close_fan_out(task, finished_at)
-
-    # Tasks
-
-    def _settle_ready(self, now: float) -> None:
-        """Decide on tasks whose upstream is over, as far as that needs no Pod: skips cascade here."""
-        held: list[int] = []
-        while self._ready:
-            position = self._ready.popleft()
-            task = self._tasks[position]
-            for fact in self._early.pop(position, ()):
-                self.observe(fact, now)
-            if task.is_begun or task.state in FINAL_TASK_STATES:
-                continue
-            if not self._skip(task, now):
-                held.append(position)
-        self._ready.extend(held)
-
-    def _skip(self, task: TaskRun, now: float) -> bool:
-        for dependency in task.plan.upstream:
-            upstream = self._tasks[dependency.task]
-            if dependency.kind is not DependencyKind.NEEDS or upstream.state is TaskState.COMPLETED:
-                continue
-            is_skip = upstream.state is TaskState.SKIPPED
-            reason = Reason.UPSTREAM_SKIPPED if is_skip else Reason.UPSTREAM_FAILED
-            message = f"depends on {upstream.plan.name}, which is {upstream.state}"
-            self._finish_task(task, TaskState.SKIPPED, reason, message, now)
-            return True
-        if self._is_timed_out:
-            self._finish_task(
-                task, TaskState.SKIPPED, Reason.RUN_TIMED_OUT, "not started: the run took longer than its timeout", now
-            )
-            return True
-        if self._failed_task is not None:
-            message = f"not started: the run stops because task {self._failed_task} failed"
-            self._finish_task(task, TaskState.SKIPPED, Reason.RUN_STOPPING, message, now)
-            return True
-        return self._skip_by_condition(task, now)
-
-    def _skip_by_condition(self, task: TaskRun, now: float) -> bool:
-        when = task.plan.when
-        if when is None or task.is_admitted:
-            return False
-        values = self._values(task.plan.render_tasks)
-        try:
-            verdict = when.evaluate(values)
-        except ExpressionError as error:
-            self._finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, f"when: {error}", now)
-            return True
-        if not isinstance(verdict, bool):
-            message = f"when: {when.source} is {json.dumps(verdict)[:_SHOWN_VALUES]}, not true or false"
-            self._finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, message, now)
-            return True
-        if not verdict:
-            seen = {name: values["params"].get(name) for name in sorted(when.params)}
-            seen |= {f"tasks.{name}": values["tasks"][name] for name in sorted({use.task for use in when.tasks})}
-            shown = json.dumps(seen, separators=(",", ":"))[:_SHOWN_VALUES]
-            self._finish_task(task, TaskState.SKIPPED, Reason.CONDITION_FALSE, f"{when.source} is false: {shown}", now)
-            return True
-        task.is_admitted = True
-        return False
-
-    def _begin(self, task: TaskRun, index: int | None) -> Unit:
-        """Make a unit live that was not."""
-        if task.plan.fan_out is not None and task.items is None:
-            # A Pod of an item whose fan-out was never stored: its items follow from stored outputs again.
-            self._expand(task)
-        unit = task.begin(index)
-        if task.items is not None and task.items.has_unstarted:
-            self._open_fan_outs[task.plan.position] = None
-        self._report.touch(task)
-        return unit
-
-    def _expand(self, task: TaskRun) -> None:
-        assert task.plan.fan_out is not None
-        task.values = task.plan.fan_out.expand(self._values(task.plan.render_tasks))
-        if task.items is None:
-            task.items = Items(len(task.values))
-
-    def _finish_task(
-        self, task: TaskRun, state: TaskState, reason: str | None, message: str | None, now: float
-    ) -> None:
-        task.finish(state, reason, message, now)
-        self._open_fan_outs.pop(task.plan.position, None)
-        self._report.finish_task(task)
-        if task.unit is None:
-            self._outbox.conclusions.append(Conclusion(UnitKey(task.plan.name), state, 0.0))
-        if state in UNSUCCESSFUL_TASK_STATES and self._failed_task is None:
-            self._failed_task = task.plan.name
-        for position in task.plan.downstream:
-            self._remaining[position] -= 1
-            if not self._remaining[position]:
-                self._ready.append(position)
-
-    def _close_fan_out(self, task: TaskRun, now: float) -> None:
-        """End a fan-out when its last item is over, or no further one will start."""
-        items = task.items
-        assert items is not None
-        if task.state in FINAL_TASK_STATES or items.live:
-            return
-        is_halted = items.has_failed or self._failed_task is not None or self._is_timed_out
-        if items.has_unstarted and not is_halted:
-            return
-        verdict = judge_fan_out(items, is_timed_out=self._is_timed_out)
-        self._finish_task(task, verdict.state, verdict.reason, verdict.message, now)
+    def _stop_for_shutdown(self, now: float) -> None:
+        board = self._board
+        shutdown = board.shutdown
+        assert shutdown is not None
+        is_terminated = shutdown.mode is ShutdownMode.TERMINATE
+        stopped = board.tasks if is_terminated else board.tasks[: self.plan.first_finally]
+        self._attempts.stop_all(stopped, shutdown.reason, now, mode=shutdown.mode)
 
     # Clocks
 
     def _run_timers(self, now: float) -> None:
-        if self._timers.is_run_due(now) and not self._is_timed_out:
-            self._time_out(now)
-        for rung in self._timers.ring(now):
-            task = self._tasks[rung.position]
-            unit = task.live_unit(rung.item)
-            if unit is not None and unit.attempt == rung.attempt:
-                self._ring(task, UnitKey(task.plan.name, rung.item), unit, now)
+        board = self._board
+        if board.timers.is_run_due(now):
+            if not board.is_in_finally and not board.is_timed_out:
+                board.is_timed_out = True
+                self._attempts.stop_all(board.tasks[: self.plan.first_finally], Reason.RUN_TIMED_OUT, now)
+            elif board.is_in_finally and self._finally_due_at is not None and not board.is_finally_timed_out:
+                board.is_finally_timed_out = True
+                self._attempts.stop_all(board.tasks[self.plan.first_finally :], Reason.FINALLY_TIMED_OUT, now)
+        self._attempts.ring(now)
 
-    def _ring(self, task: TaskRun, key: UnitKey, unit: Unit, now: float) -> None:
-        if unit.state is TaskState.RETRYING:
-            if unit.wake_at is not None and unit.wake_at <= now:
-                unit.begin_next_attempt()
-                self._due.append(key)
-                self._report.touch(task)
-        elif (lost_at := self._lost_at(task, unit)) is not None and lost_at <= now:
-            message = f"the Pod {unit.pod} should be gone, but its node {unit.node} does not say so"
-            self._settle(task, key, unit, Outcome(Cause.DISRUPTION, now, Reason.NODE_LOST, message), now)
-        elif (
-            unit.started_at is not None
-            and task.plan.timeout_s is not None
-            and unit.started_at + task.plan.timeout_s <= now
-            and not unit.stopping
-        ):
-            self._stop_unit(task, key, unit, Reason.DEADLINE_EXCEEDED)
+    def _push_run_timer(self) -> None:
+        board = self._board
+        board.timers.set_run(self._finally_due_at if board.is_in_finally else board.clock.due_at)
 
-    def _stop_unit(self, task: TaskRun, key: UnitKey, unit: Unit, reason: Reason) -> None:
-        unit.stopping = reason
-        self._report.touch(task)
-        if unit.pod is not None and unit.uid is not None:
-            self._after(task, StopAttempt(key, unit.attempt, unit.pod, unit.uid))
-        if (lost_at := self._lost_at(task, unit)) is not None:
-            self._push_timer(task, key, unit, lost_at)
-
-    def _time_out(self, now: float) -> None:
-        self._is_timed_out = True
-        for task in self._tasks:
-            for index, unit in task.live():
-                key = UnitKey(task.plan.name, index)
-                if unit.state is TaskState.RETRYING or not unit.is_seen:
-                    # No Pod is there to be stopped, or none that was seen: one that appears is let go at sight.
-                    unit.stopping = Reason.RUN_TIMED_OUT
-                    self._settle(task, key, unit, Outcome(Cause.FAILURE, now), now)
-                else:
-                    self._stop_unit(task, key, unit, Reason.RUN_TIMED_OUT)
-            if task.items is not None:
-                self._close_fan_out(task, now)
-
-    # Creation
-
-    def _create(self, now: float) -> list[CreateAttempt]:
-        creates: list[CreateAttempt] = []
-        if self._outbox.waiting >= MAX_UNSTORED_OUTCOMES:
-            return creates
-        while self._due:
-            key = self._due.popleft()
-            task = self._tasks[self.plan.positions[key.task]]
-            unit = task.live_unit(key.item)
-            if unit is not None and unit.state is TaskState.PENDING and not unit.is_seen:
-                self._create_attempt(task, key, unit, creates, now)
-        for position in list(self._open_fan_outs):
-            self._fill(self._tasks[position], creates, now)
-        while self._ready:
-            position = self._ready.popleft()
-            task = self._tasks[position]
-            # What was created or failed just now may have stopped the run.
-            if self._skip(task, now):
-                self._settle_ready(now)
-                continue
-            self._start_task(task, creates, now)
-        return creates
-
-    def _start_task(self, task: TaskRun, creates: list[CreateAttempt], now: float) -> None:
-        if self._start_time is None:
-            self._set_start_time(now)
-        if task.plan.fan_out is None:
-            unit = self._begin(task, None)
-            self._create_attempt(task, UnitKey(task.plan.name), unit, creates, now)
+    def _push_finally_timer(self, now: float) -> None:
+        """Start the clock of the finally tasks with the end of the last other task."""
+        board = self._board
+        if self._finally_due_at is not None or not board.is_in_finally or self.is_over:
             return
-        try:
-            self._expand(task)
-        except ExpressionError as error:
-            self._finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, str(error), now)
-            return
-        assert task.items is not None
-        if not task.items.total:
-            self._finish_task(task, TaskState.SKIPPED, Reason.NO_ITEMS, "forEach has no items", now)
-            return
-        self._open_fan_outs[task.plan.position] = None
-        self._report.touch(task)
-        self._fill(task, creates, now)
-
-    def _fill(self, task: TaskRun, creates: list[CreateAttempt], now: float) -> None:
-        items = task.items
-        assert items is not None
-        while (
-            items.has_unstarted
-            and len(items.live) < task.plan.max_parallel
-            and not items.has_failed
-            and self._failed_task is None
-            and not self._is_timed_out
-        ):
-            index = items.start_next()
-            self._report.touch(task)
-            self._create_attempt(task, UnitKey(task.plan.name, index), items.live[index], creates, now)
-        if not items.has_unstarted:
-            self._open_fan_outs.pop(task.plan.position, None)
-        elif not items.live:
-            self._close_fan_out(task, now)
-
-    def _create_attempt(
-        self, task: TaskRun, key: UnitKey, unit: Unit, creates: list[CreateAttempt], now: float
-    ) -> None:
-        values = task.context
-        if values is None:
-            values = task.context = self._values(task.plan.render_tasks)
-        try:
-            if key.item is not None:
-                if task.values is None:
-                    self._expand(task)
-                assert task.values is not None
-                values = values | {"item": task.values[key.item], "index": key.item}
-            inputs = attempt_inputs(task.plan, values)
-        except ExpressionError as error:
-            self._fail(task, key, unit, str(error), now)
-            return
-        creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, inputs))
-
-    def _values(self, names: frozenset[str]) -> dict[str, Any]:
-        """Return what expressions see that refer to these tasks."""
-        return {
-            "params": self._params,
-            "run": {"namespace": self.run.namespace, "name": self.run.name, "uid": self.run.uid},
-            "tasks": {name: self._tasks[self.plan.positions[name]].as_value() for name in names},
-        }
+        if self.plan.finally_timeout_s is not None:
+            main = board.tasks[: self.plan.first_finally]
+            ended_at = max((task.completion_time or now for task in main), default=now)
+            self._finally_due_at = ended_at + self.plan.finally_timeout_s
+        self._push_run_timer()
 
     # The run
 
-    def _set_start_time(self, start_time: float) -> None:
-        self._start_time = start_time
-        self._report.set_start_time(start_time)
+    def _update_state(self, now: float) -> None:
+        """Say whether the run waits, runs, or is paused."""
+        board = self._board
+        if self.is_over:
+            return
+        state, reason, message = self._judge_state()
+        if state is board.state and reason == board.report.head.reason:
+            self._push_run_timer()
+            return
+        if state is RunState.PAUSED:
+            board.clock.pause(now)
+        else:
+            board.clock.resume(now)
+        board.state = state
+        board.report.set_state(state, reason, message)
         self._push_run_timer()
 
-    def _push_run_timer(self) -> None:
-        if self._timeout_s is None or self._start_time is None:
-            self._timers.set_run(None)
-        else:
-            self._timers.set_run(self._start_time + self._timeout_s)
-
-    def _set_state(self, state: RunState) -> None:
-        self.state = state
-        self._report.set_state(state)
+    def _judge_state(self) -> tuple[RunState, Reason | None, str | None]:
+        board = self._board
+        counts = board.live_counts
+        active = counts[TaskState.PENDING] + counts[TaskState.QUEUED] + counts[TaskState.RUNNING]
+        if board.control.is_suspended and active <= len(board.due):
+            return RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: nothing new starts"
+        is_waiting = counts[TaskState.PAUSED] and not (active or counts[TaskState.RETRYING])
+        if is_waiting and not (board.due or board.ready or board.open_fan_outs):
+            asked = [task.plan.name for task in board.tasks if task.state is TaskState.PAUSED]
+            return RunState.PAUSED, Reason.AWAITING_APPROVAL, f"waits for a decision: {', '.join(asked[:10])}"
+        return RunState.RUNNING if board.has_started else RunState.PENDING, None, None
 
     def _finish_run(self, now: float) -> None:
-        if self.is_over or self._report.finished_tasks < len(self._tasks):
+        board = self._board
+        if self.is_over or board.report.finished_tasks < len(board.tasks):
             return
-        completed_at = max((task.completion_time or now for task in self._tasks), default=now)
-        verdict = judge_run(self._tasks, is_timed_out=self._is_timed_out)
-        outputs, problem = flow_outputs(self.plan, self._values(self.plan.output_tasks))
+        completed_at = max((task.completion_time or now for task in board.tasks), default=now)
+        verdict = judge_run(board.tasks, shutdown=board.shutdown)
+        outputs, problem = flow_outputs(self.plan, board.values(self.plan.output_tasks, is_finally=True))
         if problem is not None and verdict.state is RunState.COMPLETED:
             verdict = RunVerdict(RunState.FAILED, Reason.EXPRESSION_ERROR, problem)
-        self.state = verdict.state
-        self._report.finish_run(verdict.state, verdict.reason, verdict.message, outputs, completed_at)
-        self._outbox.notices.append(Notice.of_run(verdict.state, verdict.message or self._report.summary()))
+        board.state = verdict.state
+        board.clock.resume(now)
+        board.report.finish_run(verdict.state, verdict.reason, verdict.message, outputs, completed_at)
+        board.outbox.notices.append(Notice.of_run(verdict.state, verdict.message or board.report.summary()))
 
     # Where the stored status left off
 
     def _restore(self, stored: Mapping[str, Any]) -> None:
-        self._report.restore(stored)
-        head = self._report.head
-        self.state = head.state
-        self._start_time = head.start_time
-        self._push_run_timer()
-        for task in self._tasks:
-            self._outputs_bytes += json_size(task.outputs)
+        board = self._board
+        board.report.restore(stored)
+        head = board.report.head
+        board.state, board.shutdown = head.state, head.shutdown
+        board.has_started = board.clock.started_at is not None and head.state is not RunState.PENDING
+        for task in board.tasks:
+            board.tell(task)
+            board.outputs_bytes += json_size(task.outputs)
             if task.items is not None:
-                self._outputs_bytes += task.items.outputs_bytes
+                board.outputs_bytes += task.items.outputs_bytes
             if task.state in FINAL_TASK_STATES:
-                if task.state in UNSUCCESSFUL_TASK_STATES and self._failed_task is None:
-                    self._failed_task = task.plan.name
-                for position in task.plan.downstream:
-                    self._remaining[position] -= 1
+                board.count_finished(task)
+                if self._is_stopping_failure(task.state, position=task.plan.position):
+                    board.failed_task = board.failed_task or task.plan.name
                 continue
+            for _, unit in task.live():
+                board.note(task, unit)
             if task.items is not None:
-                if task.items.has_failed and self._failed_task is None:
-                    self._failed_task = task.plan.name
+                is_awaited = TaskState.FAILED in task.plan.awaited_states
+                if board.is_closed_by_failure(task) and not is_awaited and not task.plan.is_finally:
+                    board.failed_task = board.failed_task or task.plan.name
                 if task.items.has_unstarted or not task.items.live:
-                    self._open_fan_outs[task.plan.position] = None
+                    board.open_fan_outs[task.plan.position] = None
+        board.report.restored()
+        self._push_run_timer()
 
-    def _resume_unseen(self) -> None:
-        """Decide on stored attempts of which no Pod was seen: not created yet, or gone."""
-        for task in self._tasks:
-            for index, unit in task.live():
-                key = UnitKey(task.plan.name, index)
-                if unit.is_seen:
-                    continue
-                if unit.state is TaskState.RETRYING:
-                    assert unit.wake_at is not None
-                    self._push_timer(task, key, unit, unit.wake_at)
-                elif unit.state is TaskState.RUNNING or unit.stopping:
-                    self._outbox.verifies.append(VerifyAttempt(key, unit.attempt))
-                else:
-                    unit.state = TaskState.PENDING
-                    self._due.append(key)
-
-    def _is_item(self, task: TaskRun, index: int) -> bool:
-        if task.plan.fan_out is None:
-            return False
-        if task.items is None:
-            if task.state in FINAL_TASK_STATES or self._remaining[task.plan.position]:
-                return False
-            try:
-                self._expand(task)
-            except ExpressionError:
-                return False
-        assert task.items is not None
-        return 0 <= index < task.items.total
-
-    def _take_step(self, creates: list[CreateAttempt], now: float) -> Step:
-        wake_at = None if self.is_over else self._timers.next_due(now)
-        return self._outbox.take(
-            creates, wake_at=wake_at, is_changed=self._report.is_dirty, is_urgent=self._report.is_urgent
+    def _is_stopping_failure(self, state: TaskState, *, position: int) -> bool:
+        task = self._board.tasks[position]
+        return (
+            self.plan.stops_on_failure
+            and not task.plan.is_finally
+            and state in UNSUCCESSFUL_TASK_STATES
+            and not task.is_tolerated
+            and state not in task.plan.awaited_states
         )
+
+    def _keep(self, entries: Iterable[Mapping[str, Any]], *, source: str | None) -> None:
+        """Take over what a run completed that this one retries."""
+        board = self._board
+        for position, entry in choose_kept(self.plan, entries).items():
+            task = board.tasks[position]
+            if entry["state"] not in FINAL_TASK_STATES or entry["state"] in UNSUCCESSFUL_TASK_STATES:
+                task.kept = entry
+                continue
+            task.restore(entry)
+            task.source = source
+            board.outputs_bytes += json_size(task.outputs)
+            if task.items is not None:
+                board.outputs_bytes += task.items.outputs_bytes
+            board.report.finish_task(task)
+            board.count_finished(task)

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from penstock.engine.entry import known
 from penstock.engine.identity import ENGINE_VERSION
-from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES, RunState
+from penstock.engine.runclock import RunClock
+from penstock.engine.shutdown import Shutdown
+from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES, SUCCESSFUL_RUN_STATES, RunState
 from penstock.engine.taskrun import TaskRun
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.errors import StoredStatusError
@@ -38,32 +40,36 @@ class Head:
     params: Mapping[str, Any]
     reason: str | None = None
     message: str | None = None
-    start_time: float | None = None
     completion_time: float | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
+    shutdown: Shutdown | None = None
+    ancestor: Mapping[str, Any] | None = None
+    """The run that this one retries, as the status has it."""
 
     @classmethod
     def new(cls, *, now: float, total: int, params: Mapping[str, Any]) -> Head:
         """Return the head of a run that begins."""
         return cls(RunState.PENDING, now, total, params)
 
-    def fields(self, counts: Mapping[str, int], finished: int, summary: str) -> dict[str, Any]:
+    def fields(self, counts: Mapping[str, int], finished: int, clock: RunClock) -> dict[str, Any]:
         """Return the fields of the status."""
         return known(
             {
                 "state": str(self.state),
                 "conditions": conditions(
                     self.state,
-                    message=self.message or summary,
+                    message=self.message or "",
                     since=self.created_at if self.completion_time is None else self.completion_time,
                 ),
                 "counts": dict(counts),
                 "progress": f"{finished}/{self.total}",
                 "reason": self.reason,
                 "message": self.message,
-                "startTime": None if self.start_time is None else rfc3339(self.start_time),
+                **clock.fields(),
                 "completionTime": None if self.completion_time is None else rfc3339(self.completion_time),
                 "outputs": self.outputs or None,
+                "shutdown": None if self.shutdown is None else self.shutdown.entry(),
+                "retryOf": self.ancestor,
             }
         )
 
@@ -80,7 +86,7 @@ def conditions(state: RunState, *, message: str, since: float) -> list[dict[str,
         `Succeeded` and `Finished`, as `metav1.Condition`.
     """
     is_over = state in FINAL_RUN_STATES
-    succeeded = "Unknown" if not is_over else "True" if state is RunState.COMPLETED else "False"
+    succeeded = "Unknown" if not is_over else "True" if state in SUCCESSFUL_RUN_STATES else "False"
     return [
         {
             "type": kind,
@@ -99,10 +105,12 @@ class Report:
     Args:
         tasks: the tasks, in the order of the spec.
         head: the part about the run as a whole.
+        clock: the run's.
     """
 
-    def __init__(self, tasks: Sequence[TaskRun], head: Head) -> None:
+    def __init__(self, tasks: Sequence[TaskRun], head: Head, clock: RunClock) -> None:
         self.head = head
+        self._clock = clock
         self.stored_version = 0
         self.finished_tasks = 0
         self.is_urgent = True
@@ -134,24 +142,23 @@ class Report:
         self.finished_tasks += 1
         self.touch(task)
 
-    def set_start_time(self, start_time: float) -> None:
-        """Note when the run's first task was started."""
-        self.head.start_time = start_time
+    def touch_head(self, *, is_urgent: bool = False) -> int:
+        """Note that something about the run as a whole changed; returns the version of that change."""
+        self.is_urgent = self.is_urgent or is_urgent
         self._version += 1
+        return self._version
 
-    def set_state(self, state: RunState) -> None:
+    def set_state(self, state: RunState, reason: str | None = None, message: str | None = None) -> None:
         """Note the run's state."""
-        self.head.state = state
-        self.is_urgent = True
-        self._version += 1
+        self.head.state, self.head.reason, self.head.message = state, reason, message
+        self.touch_head(is_urgent=True)
 
     def finish_run(
         self, state: RunState, reason: str | None, message: str | None, outputs: dict[str, Any], completed_at: float
     ) -> None:
         """Note how the run ended."""
-        self.head.reason, self.head.message, self.head.outputs = reason, message, outputs
-        self.head.completion_time = completed_at
-        self.set_state(state)
+        self.head.outputs, self.head.completion_time = outputs, completed_at
+        self.set_state(state, reason, message)
 
     def summary(self) -> str:
         """Say in one line how far the run is."""
@@ -162,7 +169,7 @@ class Report:
     def changes(self) -> Changes:
         """Return what is not stored, and take it as sent: `take_back` undoes that."""
         counts = Counter(str(task.state) for task in self._tasks)
-        fields = self.head.fields(counts, self.finished_tasks, "")
+        fields = self.head.fields(counts, self.finished_tasks, self._clock)
         if not fields["conditions"][0]["message"]:
             summary = self.summary()
             for condition in fields["conditions"]:
@@ -185,6 +192,7 @@ class Report:
             for name, value in fields.items()
             if before.get(name) != value
         ]
+        operations += [{"op": "remove", "path": f"/status/{name}"} for name in before if name not in fields]
         operations += [
             {"op": "replace", "path": f"/status/tasks/{position}", "value": self._tasks[position].entry()}
             for position in sorted(positions)
@@ -220,9 +228,12 @@ class Report:
             head.state = RunState(stored.get("state", RunState.PENDING))
             head.reason, head.message = stored.get("reason"), stored.get("message")
             head.outputs = dict(stored.get("outputs") or {})
-            for name in ("startTime", "completionTime"):
-                if name in stored:
-                    setattr(head, "start_time" if name == "startTime" else "completion_time", epoch(stored[name]))
+            head.ancestor = stored.get("retryOf")
+            if "completionTime" in stored:
+                head.completion_time = epoch(stored["completionTime"])
+            if "shutdown" in stored:
+                head.shutdown = Shutdown.restore(stored["shutdown"])
+            self._clock.restore(stored)
             head.created_at = epoch(stored["conditions"][0]["lastTransitionTime"])
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise StoredStatusError(f"the stored status can't be read: {error!r}") from error
@@ -238,10 +249,18 @@ class Report:
                 "reason",
                 "message",
                 "startTime",
+                "pausedSince",
+                "pausedMilliseconds",
                 "completionTime",
                 "outputs",
+                "shutdown",
+                "retryOf",
             )
             if name in stored
         }
+
+    def restored(self) -> None:
+        """Take everything up to now as stored: it was read from what is stored."""
+        self._dirty.clear()
         self._sent_version = self.stored_version = self._version
         self.is_urgent = False

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from penstock.engine.entry import known
+from penstock.engine.facts import UnitKey
 from penstock.engine.items import Items
+from penstock.engine.kept import completed_items
 from penstock.engine.plan import TaskPlan
-from penstock.engine.state import FINAL_TASK_STATES, TaskState
+from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_TASK_STATES, TaskState
+from penstock.engine.task_plan import TaskKind
 from penstock.engine.timestamp import epoch, rfc3339
-from penstock.engine.unit import Unit
+from penstock.engine.unit import Clocks, Unit
 
 KEPT_ATTEMPTS: Final = 10
 """Failed attempts that a task's entry shows."""
@@ -25,6 +28,7 @@ class TaskRun:
 
     def __init__(self, plan: TaskPlan) -> None:
         self.plan = plan
+        self._clocks = Clocks(plan.queue_timeout_s is not None, plan.deadline_s is not None)
         self.unit: Unit | None = None
         self.items: Items | None = None
         self.values: list[Any] | None = None
@@ -36,6 +40,10 @@ class TaskRun:
         self.message: str | None = None
         self.completion_time: float | None = None
         self.attempts: list[dict[str, Any]] = []
+        self.source: str | None = None
+        """The run that a final state comes from, if that is not this one."""
+        self.kept: Mapping[str, Any] | None = None
+        """The entry of a fan-out of a run that is retried, some items of which are kept."""
         self.is_admitted = False
         """Whether `when` was found true. It is asked once."""
         self._final: TaskState | None = None
@@ -53,6 +61,15 @@ class TaskRun:
     def is_begun(self) -> bool:
         """Whether an attempt of it, or of an item of it, was started."""
         return self.unit is not None or self.items is not None
+
+    def key(self, index: int | None) -> UnitKey:
+        """Name the task, or one item of it."""
+        return UnitKey(self.plan.name, index)
+
+    @property
+    def is_tolerated(self) -> bool:
+        """Whether its end does not fail the run, however it was."""
+        return self.plan.fan_out is None and self.plan.allow_failed.of(1) > 0
 
     def begin(self, index: int | None) -> Unit:
         """Make the task, or one item of it, live."""
@@ -89,7 +106,16 @@ class TaskRun:
         """Reach a final state."""
         assert state in FINAL_TASK_STATES
         self._final, self.reason, self.message, self.completion_time = state, reason, message, now
-        self.values = self.context = None
+        self.values = self.context = self.kept = None
+
+    def open_items(self, total: int) -> None:
+        """Learn how many items there are; those that a retried run completed are over already."""
+        kept = None if self.kept is None else completed_items(self.kept)
+        if kept is not None and kept["total"] == total:
+            assert self.kept is not None
+            self.items = Items.restore(kept, self.kept.get("outputs"))
+        else:
+            self.items = Items(total)
 
     def record_failure(self, index: int | None, unit: Unit) -> None:
         """Remember a failed attempt for the person who looks."""
@@ -98,6 +124,29 @@ class TaskRun:
             self.items.record_failure(unit.attempt_entry(index))
         elif unit.state is TaskState.RETRYING:
             self.attempts = [*self.attempts[1 - KEPT_ATTEMPTS :], unit.attempt_entry(None)]
+
+    def history_bytes(self) -> int:
+        """Return the bytes that its failed attempts and its message take in the status."""
+        told = [*self.attempts, *(self.items.failed if self.items is not None else ())]
+        message = self.message or (self.unit.message if self.unit is not None else None)
+        return sum(len(str(attempt)) for attempt in told) + len(message or "")
+
+    def drop_attempts(self) -> bool:
+        """Forget what earlier attempts said; returns whether there was anything to forget."""
+        has_any = bool(self.attempts) or (self.items is not None and bool(self.items.failed))
+        self.attempts = []
+        if self.items is not None:
+            self.items.failed = []
+        return has_any
+
+    def drop_message(self) -> bool:
+        """Forget the message of a final state; returns whether there was one."""
+        if self._final is None or not self.message:
+            return False
+        self.message = None
+        if self.unit is not None:
+            self.unit.message = None
+        return True
 
     def as_value(self) -> dict[str, Any]:
         """Return what expressions see of the task."""
@@ -110,7 +159,7 @@ class TaskRun:
             gathered = self.items.gathered()
             if gathered is not None:
                 value["outputs"] = gathered
-        elif self.state is TaskState.COMPLETED:
+        elif self.state in COMPLETED_TASK_STATES:
             value["outputs"] = self.outputs or {}
         return value
 
@@ -129,11 +178,13 @@ class TaskRun:
             "completionTime": None if self.completion_time is None else rfc3339(self.completion_time),
             "outputs": outputs,
             "attempts": self.attempts or None,
+            "finally": self.plan.is_finally or None,
+            "run": self.source,
         }
         if self.items is not None:
             started_at = self.items.started_at
             entry |= {
-                "items": self.items.entry(),
+                "items": self.items.entry(self._clocks),
                 "startTime": None if started_at is None else rfc3339(started_at),
             }
         if unit is not None:
@@ -143,15 +194,15 @@ class TaskRun:
                 "disruptions": unit.disruptions or None,
                 "startTime": None if unit.started_at is None else rfc3339(unit.started_at),
                 "exitCode": unit.exit_code,
-                "pod": unit.pod,
                 "node": unit.node,
+                "run" if self.plan.kind is TaskKind.FLOW else "pod": unit.pod,
             }
         if unit is not None and not is_over:
             entry |= {
                 "reason": unit.reason,
                 "message": unit.message,
                 "stopping": unit.stopping,
-                "wakeTime": None if unit.wake_at is None else rfc3339(unit.wake_at),
+                **unit.clock_entry(self._clocks),
             }
         return known(entry)
 
@@ -167,10 +218,13 @@ class TaskRun:
             self.items.started_at = epoch(entry["startTime"]) if "startTime" in entry else None
         elif "attempt" in entry:
             self.unit = Unit.restore(entry)
+        if self.items is None:
             self.outputs = entry.get("outputs")
         self.attempts = list(entry.get("attempts", ()))
         if state in FINAL_TASK_STATES:
             self._final = state
             self.reason, self.message = entry.get("reason"), entry.get("message")
+            if self.plan.kind is not TaskKind.FLOW:
+                self.source = entry.get("run")
             if "completionTime" in entry:
                 self.completion_time = epoch(entry["completionTime"])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from penstock.engine.items import GATHERED_OUTPUTS_BYTES, Items
 from penstock.engine.plan import Plan
 from penstock.engine.reasons import Reason
+from penstock.engine.shutdown import SHUTDOWN_REASONS, Shutdown
 from penstock.engine.state import UNSUCCESSFUL_TASK_STATES, RunState, TaskState
 from penstock.engine.taskrun import TaskRun
 from penstock.errors import ExpressionError
@@ -29,18 +30,28 @@ class RunVerdict(NamedTuple):
     message: str | None = None
 
 
-def judge_fan_out(items: Items, *, is_timed_out: bool) -> TaskVerdict:
-    """Judge a fan-out none of whose items runs and of which no further item will start."""
+def judge_fan_out(items: Items, *, allowed: int, halt: tuple[Reason, str] | None) -> TaskVerdict:
+    """Judge a fan-out none of whose items runs and of which no further item will start.
+
+    Args:
+        items: the items.
+        allowed: how many of them may fail.
+        halt: why nothing new starts in the run, if that is so.
+    """
     left = f"{items.unstarted} not started" if items.has_unstarted else ""
     failed = {state: count for state, count in items.counts.items() if state in UNSUCCESSFUL_TASK_STATES}
-    if failed:
+    halted = halt[0] if halt is not None and halt[0] != Reason.RUN_STOPPING else None
+    is_cut_short = items.has_unstarted or TaskState.CANCELLED in failed
+    words = ", ".join([f"{count} {state}" for state, count in sorted(failed.items())] + ([left] if left else []))
+    if items.failures > allowed:
         state = next(iter(failed)) if len(failed) == 1 else TaskState.FAILED
-        words = ", ".join([f"{count} {state}" for state, count in sorted(failed.items())] + ([left] if left else []))
-        reason = Reason.RUN_TIMED_OUT if is_timed_out else Reason.ITEMS_FAILED
+        reason = halted if halted is not None and is_cut_short else Reason.ITEMS_FAILED
         return TaskVerdict(state, reason, f"of {items.total} items {words}{_last_failure(items)}")
-    if items.has_unstarted:
-        reason = Reason.RUN_TIMED_OUT if is_timed_out else Reason.RUN_STOPPING
-        return TaskVerdict(TaskState.CANCELLED, reason, f"of {items.total} items {left}")
+    if is_cut_short:
+        return TaskVerdict(TaskState.CANCELLED, halted or Reason.RUN_STOPPING, f"of {items.total} items {words}")
+    if failed:
+        message = f"of {items.total} items {words}, {allowed} may fail{_last_failure(items)}"
+        return TaskVerdict(TaskState.COMPLETED, Reason.ITEMS_FAILED, message)
     if items.are_outputs_dropped:
         message = f"the items' outputs exceed {GATHERED_OUTPUTS_BYTES} bytes and are not gathered"
         return TaskVerdict(TaskState.COMPLETED, Reason.OUTPUTS_DROPPED, message)
@@ -55,11 +66,28 @@ def _last_failure(items: Items) -> str:
     return f"; the last of them: {': '.join(words)}"
 
 
-def judge_run(tasks: Sequence[TaskRun], *, is_timed_out: bool) -> RunVerdict:
-    """Judge a run all of whose tasks are over."""
+def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerdict:
+    """Judge a run all of whose tasks are over.
+
+    A shutdown or a timeout that found nothing left to end changes nothing.
+
+    Args:
+        tasks: the tasks.
+        shutdown: how the run was ended early, if it was.
+    """
+    failed: list[TaskRun] = []
+    is_timed_out = is_shut_down = False
+    for task in tasks:
+        if task.reason in SHUTDOWN_REASONS:
+            is_shut_down = True
+        elif task.reason == Reason.RUN_TIMED_OUT:
+            is_timed_out = True
+        if task.state in UNSUCCESSFUL_TASK_STATES and not task.is_tolerated:
+            failed.append(task)
+    if shutdown is not None and is_shut_down:
+        return RunVerdict(RunState.CANCELLED, shutdown.reason, shutdown.message or None)
     if is_timed_out:
         return RunVerdict(RunState.TIMED_OUT, Reason.RUN_TIMED_OUT, "the run took longer than its timeout")
-    failed = [task for task in tasks if task.state in UNSUCCESSFUL_TASK_STATES]
     if not failed:
         return RunVerdict(RunState.COMPLETED)
     # The first to fail is the cause; others may have been cut short by it. Ties go to the order of the spec.
