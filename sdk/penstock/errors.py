@@ -4,6 +4,7 @@
 
     PenstockError
     ├── CommandError        what was typed at the command line can't be done
+    │   └── RefusalError    the API server refused it; holds the status of its reply
     ├── DurationError       a duration that can't be read
     ├── ExpressionError     an expression that does not compile, or whose value can't be had
     ├── InvalidSpecError    a Flow, FlowRun or Schedule that can't work; holds every problem found
@@ -24,6 +25,19 @@ class PenstockError(Exception):
 
 class CommandError(PenstockError):
     """What was typed at the command line can't be done: the words, the file or the cluster don't allow it."""
+
+
+class RefusalError(CommandError):
+    """The API server refused what was typed.
+
+    Args:
+        message: why, for the person who typed it.
+        status: HTTP status of the reply.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class DurationError(PenstockError, ValueError):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from kubernetes import watch
 
 from penstock_operator.connection import Connection
 from tests import cluster
+from tests.api.commandline import FLOW, Objects, Start, Typed
 from tests.api.scene import Scene
 
 KUBECONFIG_VARIABLE = "PENSTOCK_TEST_KUBECONFIG"
@@ -106,3 +108,21 @@ def scene(api: kubernetes_client.ApiClient, connection: Connection, crds: None, 
     """The test's namespace, with everything that happens in it seen."""
     with Scene(api, connection, namespace) as observed:
         yield observed
+
+
+@pytest.fixture
+def objects(api: kubernetes_client.ApiClient, crds: None, namespace: str) -> Objects:
+    """The test's namespace with a Flow in it, where the test writes the statuses."""
+    objects = Objects(api, namespace)
+    objects.create(FLOW)
+    return objects
+
+
+@pytest.fixture
+def typed(kubeconfig: Path, namespace: str) -> Start:
+    """Starts `penstock` with these words in the test's namespace."""
+
+    def start(*words: str, kubeconfig: Path = kubeconfig) -> Coroutine[Any, Any, Typed]:
+        return Typed.start(*words, kubeconfig=kubeconfig, namespace=namespace)
+
+    return start

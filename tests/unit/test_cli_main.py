@@ -4,14 +4,18 @@ import sys
 import pytest
 
 import penstock
-from penstock.cli.main import build_parser, main
+from penstock.cli.grammar import build_parser
+from penstock.cli.invocation import cluster_flags, program
+from penstock.cli.main import main
 from penstock.cli.run import build_run
 
 HEAVY = ("kubernetes", "pydantic", "rich", "yaml", "cel_expr_python", "asyncio")
 
 
 def test_the_help_loads_nothing_that_makes_it_slow():
-    code = "import sys; from penstock.cli.main import build_parser; build_parser().format_help(); print(*sys.modules)"
+    code = (
+        "import sys; from penstock.cli.grammar import build_parser; build_parser().format_help(); print(*sys.modules)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not set(HEAVY).intersection(loaded)
 
@@ -19,7 +23,6 @@ def test_the_help_loads_nothing_that_makes_it_slow():
 def test_every_command_names_a_module_that_has_it():
     (commands,) = (action.choices for action in build_parser()._actions if action.dest == "subcommand")
     assert isinstance(commands, dict)
-    assert set(commands) == {"run", "watch", "logs", "lint", "version"}
     for each in commands.values():
         __import__(each.get_default("module"))
 
@@ -41,9 +44,20 @@ def test_words_that_make_no_sense_exit_with_2():
 
 
 def test_a_run_without_a_name_gets_one_that_leaves_room_for_its_end():
-    assert build_run("a" * 63, name=None, params={})["metadata"] == {"generateName": "a" * 57 + "-"}
-    assert build_run("ab", name="mine", params={})["metadata"] == {"name": "mine"}
+    assert build_run("a" * 63, name=None, spec={})["metadata"] == {"generateName": "a" * 57 + "-"}
+    assert build_run("ab", name="mine", spec={})["metadata"] == {"name": "mine"}
 
 
-def test_a_run_without_params_has_no_such_field():
-    assert build_run("ab", name=None, params={})["spec"] == {"flow": {"name": "ab"}}
+def test_options_before_the_command_count_as_those_after_it():
+    parse = build_parser().parse_args
+    assert parse(["-n", "here", "watch", "r"]).namespace == "here"
+    assert parse(["-n", "here", "watch", "r", "-n", "there"]).namespace == "there"
+    assert parse(["watch", "r"]).namespace is None
+
+
+def test_hints_are_in_the_words_of_the_one_who_typed(monkeypatch):
+    typed = build_parser().parse_args(["watch", "r", "-n", "a b", "--context", "c"])
+    assert cluster_flags(typed) == " -n 'a b' --context c"
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/kubectl-penstock", "watch"])
+    assert program() == "kubectl penstock"
+    assert build_parser().format_usage().startswith("usage: kubectl penstock ")

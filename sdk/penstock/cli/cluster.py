@@ -11,43 +11,31 @@ import contextlib
 import json
 import logging
 import os
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+import urllib.parse
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import urllib3.exceptions
-from kubernetes import client, config, watch
+import urllib3
+from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from penstock.api.names import GROUP, LABEL_RUN, MAIN_CONTAINER, VERSION
+from penstock.api.names import GROUP, LABEL_RUN, LABEL_RUN_UID, MAIN_CONTAINER, VERSION
+from penstock.cli.invocation import cluster_flags, program
+from penstock.cli.listing import CONNECT_TIMEOUT_S, Event, Listing
 from penstock.cli.progress import Object
+from penstock.cli.refusal import BAD_REQUEST, NOT_FOUND, describe_refusal, spoken
 from penstock.engine.suggestion import enumerate_names, suggest
-from penstock.errors import CommandError
+from penstock.errors import CommandError, RefusalError
 
-WATCH_S: Final = 300
-"""The server ends a watch after this time; the next one goes on where it stopped."""
-READ_TIMEOUT_S: Final = WATCH_S + 30
-"""Silence for longer than a watch may last means that the connection is dead."""
-CONNECT_TIMEOUT_S: Final = 10
-RECONNECT_S: Final = 1
-"""Between a broken connection and the next one, so that a sick server isn't hammered."""
-RECONNECTS: Final = 60
-"""Connections in a row that may break before a watch gives up: an API server that restarts is back by then."""
+ANSWER_S: Final = 60
+"""Longest wait for one answer: longer than the API server itself takes for any."""
+PAGE: Final = 500
+"""Objects that are asked for at once, as kubectl does."""
 SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, GONE, TOO_MANY, SERVER_ERROR = 400, 401, 403, 404, 410, 429, 500
-
 _config: Any = config  # the functions of this module have no types
-
-
-class Event(NamedTuple):
-    """One change of an object that is followed."""
-
-    type: str
-    """ADDED, MODIFIED or DELETED."""
-    object: Object
 
 
 class Cluster:
@@ -56,10 +44,13 @@ class Cluster:
     Args:
         api: the client, with its credentials.
         namespace: the namespace of everything that is read and created.
+        flags: the options that lead here, as they were typed.
     """
 
-    def __init__(self, api: Any, namespace: str) -> None:
+    def __init__(self, api: Any, namespace: str, flags: str = "") -> None:
         self.namespace = namespace
+        self.flags = flags
+        self.host: str = api.configuration.host
         self._api = api
         self._custom: Any = client.CustomObjectsApi(api)
         self._core: Any = client.CoreV1Api(api)
@@ -80,7 +71,7 @@ class Cluster:
             configuration = client.Configuration()
             _config.load_incluster_config(client_configuration=configuration)
             namespace = SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
-            return cls(client.ApiClient(configuration), arguments.namespace or namespace)
+            return cls(client.ApiClient(configuration), arguments.namespace or namespace, cluster_flags(arguments))
         try:
             contexts, current = _config.list_kube_config_contexts(config_file=arguments.kubeconfig)
             api = _config.new_client_from_config(config_file=arguments.kubeconfig, context=arguments.context)
@@ -89,7 +80,16 @@ class Cluster:
                 f"no cluster: {str(error).rstrip('.')}. Name one with --kubeconfig, --context or $KUBECONFIG"
             ) from error
         chosen = next((each for each in contexts if each["name"] == arguments.context), current)
-        return cls(api, arguments.namespace or chosen["context"].get("namespace") or "default")
+        namespace = arguments.namespace or chosen["context"].get("namespace") or "default"
+        return cls(api, namespace, cluster_flags(arguments))
+
+    def hint(self, words: str) -> str:
+        """Return a command for a person to type who wants to reach the same place.
+
+        Args:
+            words: the command, without the program's name: `watch my-run`.
+        """
+        return f"{program()} {words}{self.flags}"
 
     def flow(self, name: str) -> Object:
         """Get a Flow.
@@ -119,6 +119,24 @@ class Cluster:
             )
             return created
 
+    def change_run(self, run: Object, operations: Sequence[Object]) -> Object:
+        """Change a FlowRun, unless another one has taken its name meanwhile.
+
+        Args:
+            run: the FlowRun as it was read.
+            operations: a JSON Patch (RFC 6902).
+
+        Raises:
+            RefusalError: the cluster refused it, in its own words.
+        """
+        return self.change("flowruns", run, operations)
+
+    def change(self, plural: str, target: Object, operations: Sequence[Object]) -> Object:
+        """Change one of Penstock's objects, as `change_run` does; `plural` names its resource."""
+        same = {"op": "test", "path": "/metadata/uid", "value": target["metadata"]["uid"]}
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{plural}/{target['metadata']['name']}"
+        return self.send("PATCH", path, body=[same, *operations], content_type="application/json-patch+json")
+
     def follow_run(self, name: str) -> Generator[Object]:
         """Yield a FlowRun as it is now, and again whenever it changes.
 
@@ -126,26 +144,79 @@ class Cluster:
             CommandError: there is none of this name, or it was deleted.
         """
         run = self.run(name)
-        listing = _Listing(
-            self._custom.list_namespaced_custom_object,
-            (GROUP, VERSION, self.namespace, "flowruns"),
-            {"field_selector": f"metadata.name={name}"},
-        )
         with self._spoken():
-            for event in self._follow(listing, {run["metadata"]["uid"]: run}):
+            for event in self._runs(field_selector=f"metadata.name={name}").follow({run["metadata"]["uid"]: run}):
                 if event.type == "DELETED":
                     raise CommandError(f"FlowRun {name} was deleted")
                 yield event.object
 
+    def follow_children(self, uid: str) -> Iterator[Event]:
+        """Yield the child runs of a FlowRun, those that are there first, and each again whenever it changes.
+
+        Args:
+            uid: of the FlowRun.
+        """
+        with self._spoken():
+            yield from self._runs(label_selector=f"{LABEL_RUN_UID}={uid}").follow({})
+
     def pods(self, run: str) -> list[Object]:
         """List the Pods of a FlowRun that still exist."""
         with self._spoken():
-            return self._items(self._pods_of(run))[1]
+            return self._pods_of(run).items()[1]
 
     def follow_pods(self, run: str) -> Iterator[Event]:
         """Yield the Pods of a FlowRun, those that are there first, and each again whenever it changes."""
         with self._spoken():
-            yield from self._follow(self._pods_of(run), {})
+            yield from self._pods_of(run).follow({})
+
+    def events(self, about: Object) -> list[Object]:
+        """List the Events about an object, as `events.k8s.io/v1` has them."""
+        selector = f"regarding.uid={about['metadata']['uid']}"
+        path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
+        return [event for page in self.pages(path, {"fieldSelector": selector}) for event in page["items"]]
+
+    def pages(self, path: str, query: Mapping[str, str], *, accept: str = "application/json") -> Iterator[Object]:
+        """List what is at a path, page by page."""
+        more: dict[str, str] = {}
+        while True:
+            page = self.send("GET", path, query={**query, **more, "limit": str(PAGE)}, accept=accept)
+            yield page
+            if not (token := page["metadata"].get("continue")):
+                return
+            more = {"continue": token}
+
+    def send(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Object:
+        """Send a request, and return what the answer's JSON says.
+
+        Raises:
+            RefusalError: the API server refused it.
+            CommandError: it can't be reached.
+        """
+        # By the client's connections, but not by its `call_api`, which differs from one version to the next.
+        configuration = self._api.configuration
+        headers = {"Accept": accept, "Content-Type": content_type, **self._api.default_headers}
+        headers |= {each["key"]: each["value"] for each in configuration.auth_settings().values()}
+        with self._spoken():
+            response = self._api.rest_client.pool_manager.request(
+                method,
+                f"{self.host}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else ""),
+                headers=headers,
+                body=None if body is None else json.dumps(body),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_S),
+            )
+        if response.status >= BAD_REQUEST:
+            raise RefusalError(describe_refusal(response.status, response.data, response.reason), response.status)
+        answer: Object = json.loads(response.data)
+        return answer
 
     def log(self, pod: str, *, follow: bool) -> Iterator[str]:
         """Yield the lines that the task in a Pod wrote, without their line ends.
@@ -185,69 +256,17 @@ class Cluster:
         names = [other["metadata"]["name"] for other in others]
         raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")
 
-    def _pods_of(self, run: str) -> _Listing:
-        return _Listing(self._core.list_namespaced_pod, (self.namespace,), {"label_selector": f"{LABEL_RUN}={run}"})
+    def _pods_of(self, run: str) -> Listing:
+        return Listing(
+            self._api, self._core.list_namespaced_pod, (self.namespace,), {"label_selector": f"{LABEL_RUN}={run}"}
+        )
 
-    def _items(self, listing: _Listing) -> tuple[str, list[Object]]:
-        answer = self._api.sanitize_for_serialization(listing.function(*listing.arguments, **listing.options))
-        return answer["metadata"]["resourceVersion"], answer["items"]
+    def _runs(self, **selector: str) -> Listing:
+        place = (GROUP, VERSION, self.namespace, "flowruns")
+        return Listing(self._api, self._custom.list_namespaced_custom_object, place, selector)
 
-    def _follow(self, listing: _Listing, known: Mapping[str, Object]) -> Iterator[Event]:
-        while True:
-            version, objects = self._items(listing)
-            current = {each["metadata"]["uid"]: each for each in objects}
-            # What was deleted while no watch was open is told by nobody: it is missing, that's all.
-            yield from (Event("DELETED", each) for uid, each in known.items() if uid not in current)
-            yield from (Event("MODIFIED", each) for each in objects)
-            known = current
-            try:
-                for event in self._watch(listing, version):
-                    current[event.object["metadata"]["uid"]] = event.object
-                    yield event
-            except ApiException as error:
-                if error.status != GONE:
-                    raise
-
-    def _watch(self, listing: _Listing, version: str) -> Iterator[Event]:
-        stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
-        failures = 0
-        while True:
-            try:
-                for event in stream.stream(
-                    listing.function,
-                    *listing.arguments,
-                    **listing.options,
-                    resource_version=version,
-                    timeout_seconds=WATCH_S,
-                    _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                ):
-                    failures = 0
-                    yield Event(event["type"], event["raw_object"])
-            except (urllib3.exceptions.HTTPError, ApiException) as error:
-                failures += 1
-                if failures > RECONNECTS or not _may_pass(error):
-                    raise
-                time.sleep(RECONNECT_S)
-            version = stream.resource_version or version
-
-    @contextlib.contextmanager
-    def _spoken(self) -> Iterator[None]:
-        """Turn what the client raises into words for the person who typed the command."""
-        try:
-            yield
-        except ApiException as error:
-            raise CommandError(_refusal(error)) from error
-        except urllib3.exceptions.HTTPError as error:
-            host = self._api.configuration.host
-            raise CommandError(f"can't reach the API server at {host}: {_innermost(error)}") from error
-
-
-class _Listing(NamedTuple):
-    """A list call that can also be watched."""
-
-    function: Callable[..., Any]
-    arguments: tuple[str, ...]
-    options: dict[str, str]
+    def _spoken(self) -> contextlib.AbstractContextManager[None]:
+        return spoken(self.host)
 
 
 def _is_in_pod() -> bool:
@@ -259,28 +278,6 @@ def _alternatives(name: str, names: list[str]) -> str:
     if not names:
         return ": there are none; -n names another namespace"
     return suggest(name, names) or f": there are {enumerate_names(sorted(names))}"
-
-
-def _refusal(error: ApiException) -> str:
-    message = error.reason
-    with contextlib.suppress(ValueError, AttributeError):
-        message = json.loads(error.body or "").get("message") or message
-    if error.status == UNAUTHORIZED:
-        return "the API server does not accept the credentials of the kubeconfig"
-    if error.status == FORBIDDEN:
-        return f"not allowed: {message}"
-    return str(message)
-
-
-def _may_pass(error: Exception) -> bool:
-    if not isinstance(error, ApiException):
-        return True
-    return error.status == TOO_MANY or (error.status or 0) >= SERVER_ERROR
-
-
-def _innermost(error: BaseException) -> str:
-    reason = getattr(error, "reason", None)
-    return _innermost(reason) if isinstance(reason, BaseException) else str(error)
 
 
 def _lines(response: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.api.states import STATES
+from penstock.engine.reasons import Reason
 
 Object = dict[str, Any]
 """A Kubernetes object, as its JSON."""
@@ -16,7 +17,8 @@ FINISHED_STATES: Final = frozenset(state for state, text in STATES.items() if te
 FAILED_STATES: Final = frozenset({"Failed", "TimedOut", "Cancelled", "Crashed"})
 MAX_TEXT: Final = 240
 """Characters of a reason or an output that are shown; the whole of it is in the run's status."""
-_URGENCY: Final = ("Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
+SUCCESSFUL_RUN_STATES: Final = frozenset({"Completed", "Skipped"})
+_URGENCY: Final = ("Paused", "Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
 """States of tasks that a screen too small for all of them shows first."""
 
 
@@ -36,6 +38,9 @@ class TaskRow(NamedTuple):
     """When the next attempt is due."""
     failed_items: tuple[str, ...]
     """The last items that failed, each with why."""
+    run: str = ""
+    """Its child run, or the run that its cached outputs come from."""
+    is_finally: bool = False
 
     def duration(self, now: dt.datetime) -> str:
         """How long it has been running, or ran."""
@@ -47,9 +52,22 @@ class TaskRow(NamedTuple):
     def why(self, now: dt.datetime) -> str:
         """Why it is in its state, and when something will happen next."""
         if self.state != "Retrying" or self.wake is None:
-            return self.reason
+            return self.explanation()
         wait_s = max(0.0, (self.wake - now).total_seconds())
-        return f"again in {format_duration(wait_s)} after {self.reason}"
+        return f"again in {format_duration(wait_s)} after {self.explanation()}"
+
+    def explanation(self) -> str:
+        """Why it is in its state, and which other run has to do with that."""
+        origin = "" if not self.run else f"from run {self.run}" if self.state == "Cached" else f"run {self.run}"
+        return ", ".join(part for part in (origin, self.reason) if part)
+
+
+class Request(NamedTuple):
+    """Something that waits for a person."""
+
+    text: str
+    commands: tuple[str, ...]
+    """What can be typed, without the program's name."""
 
 
 def format_duration(duration_s: float) -> str:
@@ -76,9 +94,14 @@ def read_time(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text) if text else None
 
 
-def read_tasks(run: Object) -> list[TaskRow]:
-    """Read the tasks of a FlowRun, in the order of its spec; none until the operator has seen it."""
-    return [_read_task(task) for task in status_of(run).get("tasks") or ()]
+def read_tasks(run: Object, children: Mapping[str, Object] | None = None) -> list[TaskRow]:
+    """Read the tasks of a FlowRun, in the order of its spec; none until the operator has seen it.
+
+    Args:
+        run: the FlowRun.
+        children: its child runs by name, as far as they are known: how far they are.
+    """
+    return [_read_task(task, children or {}) for task in status_of(run).get("tasks") or ()]
 
 
 def status_of(run: Object) -> dict[str, Any]:
@@ -92,9 +115,9 @@ def is_finished(run: Object) -> bool:
     return any(each["type"] == "Finished" and each["status"] == "True" for each in conditions)
 
 
-def is_completed(run: Object) -> bool:
+def is_successful(run: Object) -> bool:
     """Whether a FlowRun is over, and well."""
-    return bool(status_of(run).get("state") == "Completed")
+    return status_of(run).get("state") in SUCCESSFUL_RUN_STATES
 
 
 def headline(run: Object, now: dt.datetime) -> str:
@@ -104,10 +127,17 @@ def headline(run: Object, now: dt.datetime) -> str:
         return f"FlowRun {name} waits for the operator (none? kubectl get pods -A -l app.kubernetes.io/name=penstock)"
     start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
     parts = [f"FlowRun {name} {status['state']}"]
+    due = read_time(run.get("spec", {}).get("scheduledTime"))
+    if status["state"] == "Scheduled" and due:
+        parts.append(f"in {format_duration((due - now).total_seconds())}, at {due.astimezone(now.tzinfo):%F %T %Z}")
+    if status["state"] == "Queued" and status.get("queuePosition"):
+        parts.append(f"as number {status['queuePosition']}")
     if start:
         parts.append(f"{'in' if end else 'for'} {format_duration(((end or now) - start).total_seconds())}")
     if status.get("progress"):
         parts.append(f"({status['progress']} tasks over)")
+    if not end and (shutdown := status.get("shutdown")):
+        parts.append(f"ends early ({shutdown['mode']})")
     if why := _why(status):
         parts.append(f"- {why}")
     return " ".join(parts)
@@ -132,6 +162,40 @@ def changed_lines(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> list[s
     ]
 
 
+def requests(run: Object, children: Mapping[str, Object] | None = None) -> list[Request]:
+    """Say what a run and its child runs wait for that only a person can do.
+
+    Args:
+        run: the FlowRun.
+        children: its child runs by name, as far as they are known.
+    """
+    found = []
+    for each in (run, *(children or {}).values()):
+        name = each["metadata"]["name"]
+        if is_finished(each):
+            continue
+        if each.get("spec", {}).get("suspend"):
+            found.append(Request(f"FlowRun {name} is suspended: nothing new starts", (f"resume {name}",)))
+        found += [_approval(name, task) for task in waiting_tasks(each)]
+    return found
+
+
+def waiting_tasks(run: Object) -> list[Mapping[str, Any]]:
+    """Return the tasks of a run that wait for a decision, as its status has them."""
+    decided = {each["task"] for each in run.get("spec", {}).get("approvals") or ()}
+    return [
+        task
+        for task in status_of(run).get("tasks") or ()
+        if task["state"] == "Paused" and task.get("reason") == Reason.AWAITING_APPROVAL and task["name"] not in decided
+    ]
+
+
+def _approval(run: str, task: Mapping[str, Any]) -> Request:
+    name, message = task["name"], task.get("message")
+    asked = f": {shorten(' '.join(message.split()))}" if message else ""
+    return Request(f"{name} waits for a decision{asked}", (f"approve {run} {name}", f'reject {run} {name} -m "why"'))
+
+
 def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str]:
     """Choose the rows that fit on a screen.
 
@@ -152,13 +216,14 @@ def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str
     return [row for place, row in enumerate(rows) if place in shown], f"and {rest}"
 
 
-def _read_task(task: Mapping[str, Any]) -> TaskRow:
+def _read_task(task: Mapping[str, Any], children: Mapping[str, Object]) -> TaskRow:
+    child = status_of(children.get(task.get("run", ""), {}))
     starts = [task.get("startTime"), *(attempt.get("startTime") for attempt in task.get("attempts") or ())]
     return TaskRow(
         name=task["name"],
         state=task["state"],
         attempt=task.get("attempt"),
-        items=_read_items(task.get("items")),
+        items=_read_items(task.get("items")) or child.get("progress", ""),
         reason=_why(task),
         start=min((time for time in map(read_time, starts) if time), default=None),
         end=read_time(task.get("completionTime")),
@@ -167,6 +232,8 @@ def _read_task(task: Mapping[str, Any]) -> TaskRow:
             f"{task['name']}[{item.get('index')}] {_why(item)}"
             for item in (task.get("items") or {}).get("failed") or ()
         ),
+        run=task.get("run", ""),
+        is_finally=bool(task.get("finally")),
     )
 
 
@@ -202,6 +269,8 @@ def _line(row: TaskRow, width: int) -> str:
         parts.append(row.items)
     if row.start and row.end:
         parts.append(format_duration((row.end - row.start).total_seconds()))
-    if row.reason:
-        parts.append(row.reason)
+    if row.is_finally:
+        parts.append("finally")
+    if explanation := row.explanation():
+        parts.append(explanation)
     return "  ".join(parts).rstrip()

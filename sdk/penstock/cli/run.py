@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import datetime as dt
 from typing import Any, Final
 
 from rich.console import Console
 
+from penstock.api.duration import duration_s
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster import Cluster
+from penstock.cli.control import report
+from penstock.cli.moment import read_moment, write_moment
 from penstock.cli.params import read_params
 from penstock.cli.progress import Object
 from penstock.cli.watch import watch_run
+from penstock.errors import CommandError, DurationError
 
 MAX_PREFIX: Final = 57
 """Length to which a Flow's name is cut: the API server adds a hyphen's worth of five random characters, and a run's
@@ -21,32 +25,69 @@ name is at most 63."""
 
 def command(arguments: argparse.Namespace) -> int:
     """Create a FlowRun and, if asked to, stay with it until it is over."""
+    options = read_options(arguments, dt.datetime.now().astimezone())
     cluster = Cluster.connect(arguments)
     flow = cluster.flow(arguments.flow)
     declared = {param["name"]: param.get("type", "string") for param in flow["spec"].get("params") or ()}
-    run = cluster.create_run(
-        build_run(arguments.flow, name=arguments.name, params=read_params(arguments.params, declared))
-    )
-    name = run["metadata"]["name"]
-    print(f"flowrun.penstock.dev/{name} created", flush=True)
+    params = read_params(arguments.params, declared)
+    spec: Object = {"flow": {"name": arguments.flow}, **({"params": params} if params else {}), **options}
+    return start(cluster, build_run(arguments.flow, name=arguments.name, spec=spec), arguments)
+
+
+def start(cluster: Cluster, body: Object, arguments: argparse.Namespace) -> int:
+    """Create a FlowRun and, if asked to, stay with it.
+
+    Args:
+        cluster: where.
+        body: the FlowRun.
+        arguments: with `watch` and `wait`.
+
+    Returns:
+        The exit code.
+    """
+    run = cluster.create_run(body)
+    name, due = run["metadata"]["name"], run["spec"].get("scheduledTime")
+    advice = f"Next: {cluster.hint(f'watch {name}')}, {cluster.hint(f'logs {name} -f')}"
+    report(run, f"created, due {due}" if due else "created", "" if arguments.watch or arguments.wait else advice)
     if arguments.watch or arguments.wait:
         return watch_run(cluster, name, Console(highlight=False), quiet=arguments.wait)
-    flags = f" -n {arguments.namespace}" if arguments.namespace else ""
-    if sys.stdout.isatty():
-        print(f"Next: penstock watch {name}{flags}, penstock logs {name}{flags} -f")
     return 0
 
 
-def build_run(flow: str, *, name: str | None, params: dict[str, Any]) -> Object:
-    """Build the FlowRun.
+def read_options(arguments: argparse.Namespace, now: dt.datetime) -> dict[str, Any]:
+    """Read the options that are fields of a run's spec.
 
     Args:
-        flow: name of the Flow.
+        arguments: with `at`, `priority` and `timeout`, each None unless typed.
+        now: the present, in this machine's zone.
+
+    Returns:
+        The fields.
+
+    Raises:
+        CommandError: one can't be read.
+    """
+    fields: dict[str, Any] = {}
+    if arguments.at is not None:
+        fields["scheduledTime"] = write_moment(read_moment(arguments.at, now))
+    if arguments.priority is not None:
+        fields["priority"] = arguments.priority
+    if arguments.timeout is not None:
+        try:
+            duration_s(arguments.timeout)
+        except DurationError as error:
+            raise CommandError(f"--timeout {arguments.timeout}: {error}") from error
+        fields["timeout"] = arguments.timeout
+    return fields
+
+
+def build_run(flow: str, *, name: str | None, spec: Object) -> Object:
+    """Build a FlowRun.
+
+    Args:
+        flow: name of the Flow, from which that of the run is made.
         name: name of the run; None leaves its end to the API server.
-        params: values of the Flow's params.
+        spec: its spec.
     """
     metadata = {"name": name} if name else {"generateName": f"{flow[:MAX_PREFIX].rstrip('.-')}-"}
-    spec: Object = {"flow": {"name": flow}}
-    if params:
-        spec["params"] = params
     return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": metadata, "spec": spec}

@@ -1,0 +1,147 @@
+"""What can be typed: every command with its words and options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+import penstock
+from penstock.cli.invocation import program
+
+CLUSTER_OPTIONS: Final = (
+    (("-n", "--namespace"), "NS", "namespace (default: that of the context)"),
+    (("--context",), "NAME", "context of the kubeconfig (default: the current one)"),
+    (("--kubeconfig",), "FILE", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)"),
+)
+
+Commands = Any
+"""What `add_subparsers` returns: its type is private to argparse."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns:
+        A parser whose results name, as `module`, the module that does the work.
+    """
+    parser = argparse.ArgumentParser(
+        prog=program(),
+        description="Workflow orchestration that lives inside Kubernetes.",
+        epilog="Everything here is also an object that kubectl shows: kubectl get flows,flowruns,schedules",
+    )
+    parser.add_argument("--version", action="version", version=f"penstock {penstock.__version__}")
+    _add_cluster_options(parser, default=None)
+    commands = parser.add_subparsers(title="commands", dest="subcommand", metavar="COMMAND", required=True)
+    # Not set unless typed: what was typed before the command stays.
+    cluster = argparse.ArgumentParser(add_help=False)
+    _add_cluster_options(cluster, default=argparse.SUPPRESS)
+    _add_starting(commands, cluster)
+    _add_seeing(commands, cluster)
+    _add_controlling(commands, cluster)
+    _add_local(commands)
+    return parser
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    group = parser.add_argument_group("cluster")
+    for flags, metavar, text in CLUSTER_OPTIONS:
+        group.add_argument(*flags, metavar=metavar, help=text, default=default)
+
+
+def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    run = commands.add_parser("run", parents=[cluster], help="start a run of a Flow")
+    run.set_defaults(module="penstock.cli.run")
+    run.add_argument("flow", metavar="FLOW", help="name of the Flow")
+    run.add_argument(
+        "-p",
+        "--param",
+        dest="params",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="value of a param; JSON, unless the param is a string (repeatable)",
+    )
+    run.add_argument("--name", metavar="NAME", help="name of the run (default: the Flow's and a random end)")
+    run.add_argument(
+        "--at", metavar="TIME", help="start no sooner: +90s, +2h, 14:30, 2026-11-22T14:30 (local), or with a zone"
+    )
+    run.add_argument("--priority", metavar="N", type=int, help="place among runs that wait for the same limit (0)")
+    run.add_argument("--timeout", metavar="DURATION", help="longest time of the run: 90s, 2h (default: the Flow's)")
+    _add_ending(run)
+
+    retry = commands.add_parser("retry", parents=[cluster], help="run again what a run did not complete")
+    retry.set_defaults(module="penstock.cli.retry")
+    _add_run_name(retry)
+    retry.add_argument("--latest", action="store_true", help="with the Flow as it is now, not as that run had it")
+    retry.add_argument("--name", metavar="NAME", help="name of the new run (default: the Flow's and a random end)")
+    _add_ending(retry)
+
+
+def _add_ending(parser: argparse.ArgumentParser) -> None:
+    ending = parser.add_mutually_exclusive_group()
+    ending.add_argument("--watch", action="store_true", help="then watch it, as penstock watch does")
+    ending.add_argument("--wait", action="store_true", help="then wait until it is over; exit 0 only if it ended well")
+
+
+def _add_run_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="name of the FlowRun")
+
+
+def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it is over")
+    watch.set_defaults(module="penstock.cli.watch")
+    _add_run_name(watch)
+
+    logs = commands.add_parser("logs", parents=[cluster], help="print what the tasks of a run wrote")
+    logs.set_defaults(module="penstock.cli.logs")
+    _add_run_name(logs)
+    logs.add_argument("--task", metavar="TASK", help="of this task only")
+    logs.add_argument("--all-attempts", action="store_true", help="of failed attempts too, not only the last one")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
+
+
+def _add_controlling(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    for word, is_suspended, text in (
+        ("suspend", True, "start nothing new of a run; what runs goes on"),
+        ("resume", False, "let a suspended run go on"),
+    ):
+        suspend = commands.add_parser(word, parents=[cluster], help=text)
+        suspend.set_defaults(module="penstock.cli.suspend", suspend=is_suspended)
+        _add_run_name(suspend)
+
+    cancel = commands.add_parser("cancel", parents=[cluster], help="end a run early; its finally tasks still run")
+    cancel.set_defaults(module="penstock.cli.cancel", shutdown="Cancel")
+    _add_run_name(cancel)
+    how = cancel.add_mutually_exclusive_group()
+    how.add_argument(
+        "--drain",
+        dest="shutdown",
+        action="store_const",
+        const="Drain",
+        help="let what runs go on to its end; start nothing new but the finally tasks",
+    )
+    how.add_argument(
+        "--now",
+        dest="shutdown",
+        action="store_const",
+        const="Terminate",
+        help="stop everything; the finally tasks don't run either",
+    )
+
+    for word, decision in (("approve", "Approve"), ("reject", "Reject")):
+        decide = commands.add_parser(word, parents=[cluster], help=f"{word} a task that waits for a person")
+        decide.set_defaults(module="penstock.cli.decide", decision=decision)
+        _add_run_name(decide)
+        decide.add_argument(
+            "task", metavar="TASK", nargs="?", help="name of the task (default: the only one that waits)"
+        )
+        decide.add_argument("-m", "--comment", metavar="COMMENT", help="why; stays in the run's spec.approvals")
+
+
+def _add_local(commands: Commands) -> None:
+    lint = commands.add_parser("lint", help="check manifests without a cluster")
+    lint.set_defaults(module="penstock.cli.lint")
+    lint.add_argument("files", metavar="FILE", nargs="+", help="YAML with Flows, FlowRuns and Schedules; - is stdin")
+
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(module="penstock.cli.version")

@@ -1,0 +1,71 @@
+"""What a cluster's refusal, or its silence, means for the person who typed the command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Final
+
+import urllib3.exceptions
+from kubernetes.client.exceptions import ApiException
+
+from penstock.errors import CommandError, RefusalError
+
+BAD_REQUEST: Final = 400
+UNAUTHORIZED: Final = 401
+FORBIDDEN: Final = 403
+NOT_FOUND: Final = 404
+GONE: Final = 410
+INVALID: Final = 422
+TOO_MANY: Final = 429
+SERVER_ERROR: Final = 500
+
+
+@contextlib.contextmanager
+def spoken(host: str) -> Iterator[None]:
+    """Turn what the client raises within the block into words.
+
+    Args:
+        host: address of the API server.
+
+    Raises:
+        RefusalError: the API server refused the request.
+        CommandError: it can't be reached.
+    """
+    try:
+        yield
+    except ApiException as error:
+        raise RefusalError(describe_refusal(error.status, error.body, error.reason), error.status) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise CommandError(f"can't reach the API server at {host}: {_innermost(error)}") from error
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether what was raised may be over by itself when it is tried again."""
+    if not isinstance(error, ApiException):
+        return True
+    return error.status == TOO_MANY or (error.status or 0) >= SERVER_ERROR
+
+
+def describe_refusal(status: int, body: str | bytes | None, reason: str | None) -> str:
+    """Say why a request was refused.
+
+    Args:
+        status: HTTP status of the reply.
+        body: what came with it; the API server's own words, as a `Status`, where it was the API server that replied.
+        reason: what HTTP calls the status.
+    """
+    message = reason
+    with contextlib.suppress(ValueError, AttributeError):
+        message = json.loads(body or "").get("message") or message
+    if status == UNAUTHORIZED:
+        return "the API server does not accept the credentials of the kubeconfig"
+    if status == FORBIDDEN:
+        return f"not allowed: {message}"
+    return str(message)
+
+
+def _innermost(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return _innermost(reason) if isinstance(reason, BaseException) else str(error)
