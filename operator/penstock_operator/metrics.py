@@ -57,3 +57,15 @@ class Metrics:
             buckets=FLUSH_BUCKETS_S,
             registry=registry,
         )
+        self.cache_lookups = Counter(
+            "penstock_cache_lookups",
+            "Tasks (items, for a fan-out) with a cache key, by result: hit, miss, or unavailable.",
+            ["result"],
+            registry=registry,
+        )
+        self.removals = Counter(
+            "penstock_removals",
+            "Objects removed because nobody needs them any more, by kind: run, Pod, Job, cache entry.",
+            ["kind"],
+            registry=registry,
+        )

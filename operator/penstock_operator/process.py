@@ -18,6 +18,8 @@ from penstock.engine.validation import parse_flow
 from penstock.errors import PenstockError
 from penstock_operator.admission import Admission
 from penstock_operator.attemptpods import Lanes
+from penstock_operator.cachestore import CacheStore
+from penstock_operator.cachesweep import CacheSweep
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
 from penstock_operator.errors import ApiError, is_not_found
@@ -45,6 +47,7 @@ UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" 
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
 STATUS_IN_FLIGHT: Final = 16
 RELEASES_IN_FLIGHT: Final = 8
+CACHE_IN_FLIGHT: Final = 16
 SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
@@ -166,12 +169,14 @@ class Process:
         # Lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases.
         status_writer = Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=election.is_leading)
         release_writer = Writer(client, in_flight=RELEASES_IN_FLIGHT, may_write=election.is_leading)
+        cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
         recorder = EventRecorder(writer, instance=options.identity)
         store = FlowStore(client, writer)
         room = EngineRoom(
             client,
             Lanes(writer, status_writer, release_writer),
             starter=RunStarter(store),
+            cache=cache,
             recorder=recorder,
             metrics=self._metrics,
             epoch=epoch,
@@ -190,6 +195,9 @@ class Process:
             **common,
         )
         schedules = ScheduleController(client, resource=SCHEDULES, kind="Schedule", **common)
+        cache_sweep = CacheSweep(
+            client, cache, namespace=options.namespace, is_live=room.is_carried_out, metrics=self._metrics
+        )
         pods = Reflector(
             client,
             PODS,
@@ -228,6 +236,7 @@ class Process:
                 tasks.create_task(room.work())
                 tasks.create_task(flows.work())
                 tasks.create_task(flows.sweep())
+                tasks.create_task(cache_sweep.run())
                 tasks.create_task(schedules.work())
         finally:
             await self._kopf.stop()

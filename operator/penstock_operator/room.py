@@ -18,6 +18,7 @@ from penstock.engine.facts import Fact
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.errors import PenstockError
 from penstock_operator.attemptpods import AttemptPods, Lanes, Listener
+from penstock_operator.cachestore import CacheStore
 from penstock_operator.client import ApiClient
 from penstock_operator.errors import ApiError, ApiUnreachableError, DeposedError, NotLeaderError
 from penstock_operator.liverun import LiveRun, RunKey
@@ -30,6 +31,7 @@ from penstock_operator.reflector import EventType
 from penstock_operator.runstart import RunStarter, Started
 from penstock_operator.statusstore import StatusStore, Stored
 from penstock_operator.strays import Strays
+from penstock_operator.taskcache import CacheListener, TaskCache
 from penstock_operator.workers import work_through
 from penstock_operator.workqueue import WorkQueue
 
@@ -48,6 +50,7 @@ class EngineRoom:
         client: for reads.
         lanes: for writes.
         starter: begins runs and picks up those that have begun.
+        cache: entries of the cache of task outputs.
         recorder: for Events.
         metrics: where work is counted.
         epoch: of this leader.
@@ -62,6 +65,7 @@ class EngineRoom:
         lanes: Lanes,
         *,
         starter: RunStarter,
+        cache: CacheStore,
         recorder: EventRecorder,
         metrics: Metrics,
         epoch: int,
@@ -84,6 +88,8 @@ class EngineRoom:
         self._strays = Strays(self._let_go)
         listener = Listener(self._is_live, self._tell, self._hear, self._take_late, self._doubt)
         self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
+        answers = CacheListener(self._is_live, self._tell, self._spawn)
+        self._cache = TaskCache(cache, listener=answers, recorder=recorder, metrics=metrics, clock=clock)
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.runs_active.set_function(lambda: len(self._runs))
         metrics.tasks_running.set_function(self._count_running)
@@ -137,6 +143,10 @@ class EngineRoom:
     def revisions_in_use(self) -> set[tuple[str, str]]:
         """Return the revisions that unfinished runs need, by namespace and name."""
         return {(run.key.namespace, run.revision) for run in self._runs.values() if run.revision is not None}
+
+    def is_carried_out(self, uid: str) -> bool:
+        """Whether a run of this uid is known here and not over."""
+        return uid in self._by_uid
 
     # Work
 
@@ -253,6 +263,8 @@ class EngineRoom:
             self._spawn(self._pods.release(run.key.namespace, release.pod, release.uid))
         for verify in step.verifies:
             self._spawn(self._pods.verify(run, verify))
+        for effect in step.cache:
+            self._cache.take(run, effect)
         for conclusion in step.conclusions:
             self._metrics.tasks.labels(conclusion.state).inc()
             if conclusion.duration_s:
@@ -365,11 +377,13 @@ class EngineRoom:
         """Forget a run that is over and stored."""
         self._strays.close(run.key, run.uid)
         self._remove(run)
+        self._cache.forget(run)
 
     def _drop(self, run: LiveRun) -> None:
         """Forget a run that is gone, or can't run."""
         self._strays.close(run.key, run.uid)
         self._remove(run)
+        self._cache.forget(run)
         for pod, uid in run.tracked.items():
             self._spawn(self._pods.release(run.key.namespace, pod, uid))
 

@@ -136,6 +136,7 @@ class Writer:
         name: str,
         uid: str,
         *,
+        resource_version: str | None = None,
         grace_s: int | None = None,
         deadline: float = FOREVER,
     ) -> Response:
@@ -146,6 +147,7 @@ class Writer:
             namespace: where.
             name: which.
             uid: of the object that is meant; one of the same name with another uid is left alone (Conflict).
+            resource_version: of the object as it was read; one that has changed since is left alone (Conflict).
             grace_s: time for its processes to end, seconds; None: what the object says.
             deadline: on the writer's clock, seconds: no try begins after it.
 
@@ -154,7 +156,10 @@ class Writer:
             ApiUnreachableError: no answer at the deadline.
             NotLeaderError: `may_write` says no.
         """
-        options: dict[str, object] = {"preconditions": {"uid": uid}}
+        preconditions = {"uid": uid}
+        if resource_version is not None:
+            preconditions["resourceVersion"] = resource_version
+        options: dict[str, object] = {"preconditions": preconditions}
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         body = msgspec.json.encode(options)

@@ -16,8 +16,8 @@
   resources: [pods]  # one per attempt of a task
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [configmaps]  # revisions of Flows
-  verbs: [get, list, create, delete]
+  resources: [configmaps]  # revisions of Flows, and cached outputs of tasks
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -1,0 +1,68 @@
+"""The cache of task outputs: what identifies them, and when a lock on them is void. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.engine.facts import UnitKey
+from penstock.engine.intervals import decode_intervals
+from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
+from penstock.errors import StoredStatusError
+
+
+def cache_digest(*, flow: str, task: str, signature: str, key: str) -> str:
+    """Return what identifies the outputs of a task: the same in every run that may share them.
+
+    Args:
+        flow: whose task it is; see `flow_scope`.
+        task: name of the task.
+        signature: digest of what the task runs.
+        key: the task's `cache.key`, evaluated.
+
+    Returns:
+        A digest in hexadecimal.
+    """
+    # Lengths in front, so that no two different lists of parts run into the same text.
+    parts = "".join(f"{len(part)}:{part}" for part in (flow, task, signature, key))
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def flow_scope(flow: str | None, inline_digest: str) -> str:
+    """Return which runs may share outputs: those of one Flow, or those with one and the same inline spec.
+
+    Args:
+        flow: name of the Flow; None for an inline spec.
+        inline_digest: digest of the inline spec, if it is one.
+    """
+    return f"flow/{flow}" if flow is not None else f"inline/{inline_digest}"
+
+
+def is_run_over(status: Mapping[str, Any]) -> bool:
+    """Whether a run's status says that it is over."""
+    return status.get("state") in FINAL_RUN_STATES
+
+
+def is_unit_over(status: Mapping[str, Any], key: UnitKey) -> bool:
+    """Whether a run's status says that a task or item is over.
+
+    Args:
+        status: the stored status.
+        key: the task or item.
+
+    Returns:
+        False where the status can't be read: who waits for a lock waits rather than runs the same twice.
+    """
+    entry = next((entry for entry in status.get("tasks") or () if entry.get("name") == key.task), None)
+    if entry is None:
+        return False
+    if entry.get("state") in FINAL_TASK_STATES:
+        return True
+    if key.item is None:
+        return False
+    indexes = (entry.get("items") or {}).get("indexes") or {}
+    try:
+        return any(key.item in decode_intervals(text) for text in indexes.values())
+    except StoredStatusError:
+        return False

@@ -1,0 +1,595 @@
+"""The cache's entries and locks on a real API server, asked as runs' machines ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any
+
+import pytest
+from kubernetes import watch
+
+from penstock.api import names
+from penstock.engine.effects import AskCache, SettleCache
+from penstock.engine.facts import CacheBusy, CacheHit, CacheMiss, Fact, UnitKey
+from penstock_operator.cachestore import CacheStore
+from penstock_operator.cachesweep import CacheSweep
+from penstock_operator.client import ApiClient
+from penstock_operator.liverun import LiveRun, RunKey
+from penstock_operator.metrics import Metrics
+from penstock_operator.recorder import EventRecorder
+from penstock_operator.taskcache import CacheListener, TaskCache
+from penstock_operator.writer import Writer
+from tests.api.faults import FaultProxy, Seen
+from tests.api.waiting import Changes
+
+pytestmark = pytest.mark.api
+
+LOAD = UnitKey("load")
+TTL_S = 3600.0
+
+
+class Office:
+    """One process that answers for cached tasks, and all that it answered.
+
+    Args:
+        proxy: the way to the API server.
+        namespace: where its runs are.
+        clock: its time.
+    """
+
+    def __init__(self, proxy: FaultProxy, client: ApiClient, namespace: str, look_again_s: float) -> None:
+        self.proxy = proxy
+        self.namespace = namespace
+        self.now = time.time()
+        self.metrics = Metrics()
+        self.answers: list[tuple[str, Fact]] = []
+        self.changes = Changes(lambda: f"answers: {self.answers}")
+        self.runs: dict[str, LiveRun] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        writer = Writer(client, in_flight=8, may_write=lambda: True)
+        store = CacheStore(client, writer)
+        self.sweep = CacheSweep(
+            client,
+            store,
+            namespace=namespace,
+            is_live=lambda uid: uid in {run.uid for run in self.runs.values()},
+            metrics=self.metrics,
+            clock=lambda: self.now,
+        )
+        self.cache = TaskCache(
+            store,
+            listener=CacheListener(lambda run: self.runs.get(run.key.name) is run, self._tell, self._spawn),
+            recorder=EventRecorder(writer, instance="test"),
+            metrics=self.metrics,
+            clock=lambda: self.now,
+            look_again_s=look_again_s,
+        )
+
+    def _tell(self, run: LiveRun, fact: Fact) -> None:
+        self.answers.append((run.key.name, fact))
+        self.changes.touch()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        self.changes.touch()
+
+    def know(self, body: Mapping[str, Any]) -> LiveRun:
+        """Carry out a run."""
+        metadata, spec = body["metadata"], body["spec"]
+        run = LiveRun(
+            key=RunKey(metadata["namespace"], metadata["name"]),
+            uid=metadata["uid"],
+            generation=1,
+            resource_version=metadata["resourceVersion"],
+            body=body,
+            flow=(spec.get("flow") or {}).get("name"),
+        )
+        self.runs[run.key.name] = run
+        return run
+
+    def end(self, run: LiveRun) -> None:
+        """Forget a run that is over."""
+        del self.runs[run.key.name]
+        self.cache.forget(run)
+
+    async def ask(self, run: LiveRun, key: UnitKey = LOAD, digest: str = "d", ttl_s: float = TTL_S) -> Fact:
+        """Ask, and return the next answer to that run's unit."""
+        before = len(self.answers)
+        self.cache.take(run, AskCache(key, digest, ttl_s))
+        return await self.answer(run, key, after=before)
+
+    async def answer(self, run: LiveRun, key: UnitKey = LOAD, *, after: int) -> Fact:
+        def found() -> list[Fact]:
+            return [fact for name, fact in self.answers[after:] if (name, fact.key) == (run.key.name, key)]
+
+        await self.changes.until(lambda: bool(found()), f"an answer to {run.key.name} about {key}")
+        return found()[0]
+
+    async def settle(
+        self, run: LiveRun, outputs: dict[str, Any] | None, key: UnitKey = LOAD, digest: str = "d", ttl_s: float = TTL_S
+    ) -> None:
+        """Tell the outcome of a unit, and wait until it is dealt with."""
+        self.cache.take(run, SettleCache(key, digest, ttl_s, outputs))
+        await self.changes.until(lambda: not any(desk.settlements for desk in self.cache._desks.values()), "settlement")
+        if not any(desk.questions for desk in self.cache._desks.values()):
+            await self.idle()
+
+    async def idle(self) -> None:
+        await self.changes.until(lambda: not self.tasks, "all to be dealt with")
+
+    def lookups(self, result: str) -> float:
+        value: float = self.metrics.cache_lookups.labels(result)._value.get()
+        return value
+
+
+@contextlib.asynccontextmanager
+async def office(connection, namespace, look_again_s: float = 600.0) -> AsyncIterator[Office]:
+    async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+        made = Office(proxy, client, namespace, look_again_s)
+        try:
+            yield made
+        finally:
+            for task in list(made.tasks):
+                task.cancel()
+            await asyncio.gather(*made.tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def flow_run(scene):
+    """Creates runs of a Flow that nobody carries out."""
+    return lambda name, flow="orders": scene.start_of(flow, name)
+
+
+def entries(core, namespace) -> list[Any]:
+    return list(core.list_namespaced_config_map(namespace, label_selector=names.LABEL_CACHE).items)
+
+
+def the_entry(core, namespace) -> Any:
+    (found,) = entries(core, namespace)
+    return found
+
+
+def finish(scene, name: str) -> None:
+    """End a run as the operator would."""
+    scene.patch("FlowRun", name, {"status": {"state": "Completed"}}, is_status=True)
+
+
+def is_write(seen: Seen) -> bool:
+    return "configmaps" in seen.path and seen.method != "GET"
+
+
+# Hits and misses
+
+
+def test_the_second_run_reuses_the_outputs_of_the_first(core, scene, flow_run, connection):
+    # argo-22, B22
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+
+            assert await here.ask(first) == CacheMiss(LOAD)
+            await here.settle(first, {"rows": 3, "text": "ä"})
+            here.end(first)
+
+            assert await here.ask(second) == CacheHit(LOAD, {"rows": 3, "text": "ä"}, "first")
+            assert (here.lookups("hit"), here.lookups("miss")) == (1, 1)
+            entry = the_entry(core, scene.namespace)
+            assert entry.metadata.labels[names.LABEL_CACHE] == "outputs"
+            assert (entry.metadata.labels[names.LABEL_FLOW], entry.metadata.labels[names.LABEL_TASK]) == (
+                "orders",
+                "load",
+            )
+
+    asyncio.run(scenario())
+
+
+def test_another_digest_flow_or_namespace_is_another_entry(core, scene, flow_run, connection):
+    # B22
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            other_flow = here.know(flow_run("other", flow="invoices"))
+            await here.ask(first)
+            await here.settle(first, {"rows": 3})
+
+            assert await here.ask(second, digest="e") == CacheMiss(LOAD)
+            assert await here.ask(other_flow) == CacheMiss(LOAD)
+            assert len(entries(core, scene.namespace)) == 3
+
+    asyncio.run(scenario())
+
+
+def test_runs_of_the_same_inline_spec_share_and_others_do_not(scene, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            spec = {"name": "load", "image": "a"}
+            first, second = here.know(scene.start(spec, name="first")), here.know(scene.start(spec, name="second"))
+            other = here.know(scene.start(spec, name="other", description="another"))
+            await here.ask(first)
+            await here.settle(first, {"rows": 3})
+
+            assert isinstance(await here.ask(second), CacheHit)
+            assert isinstance(await here.ask(other), CacheMiss)
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_asks_again_has_its_lock_still(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            run = here.know(flow_run("first"))
+            await here.ask(run)
+            assert await here.ask(run) == CacheMiss(LOAD)
+        # The operator was killed and came back.
+        async with office(connection, scene.namespace) as there:
+            again = there.know(run.body)
+            assert await there.ask(again) == CacheMiss(LOAD)
+            await there.settle(again, {"rows": 1})
+            assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
+
+    asyncio.run(scenario())
+
+
+def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection):
+    # B24
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            for item in range(10):
+                await here.ask(first, UnitKey("load", item), f"file-{item}")
+                await here.settle(first, {"item": item}, UnitKey("load", item), f"file-{item}")
+
+            digests = [f"file-{item}" for item in range(9)] + ["file-new"]
+            answers = [await here.ask(second, UnitKey("load", item), digest) for item, digest in enumerate(digests)]
+
+            assert [isinstance(answer, CacheHit) for answer in answers] == [True] * 9 + [False]
+
+    asyncio.run(scenario())
+
+
+# Time
+
+
+def test_outputs_that_are_too_old_are_made_anew(core, scene, flow_run, connection):
+    # argo-22: maxAge
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            await here.ask(first, ttl_s=60)
+            await here.settle(first, {"rows": 1}, ttl_s=60)
+            here.now += 61
+
+            assert await here.ask(second, ttl_s=60) == CacheMiss(LOAD)
+            await here.settle(second, {"rows": 2}, ttl_s=60)
+
+            entry = the_entry(core, scene.namespace)
+            assert (entry.data["run"], json.loads(entry.data["outputs"])) == ("second", {"rows": 2})
+
+    asyncio.run(scenario())
+
+
+# Two at once
+
+
+def test_of_two_identical_tasks_at_once_one_runs_and_the_other_waits_for_it(scene, flow_run, connection):
+    # B23
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            await here.ask(first)
+
+            busy = await here.ask(second)
+            assert isinstance(busy, CacheBusy)
+            assert "run first" in busy.message
+            before = len(here.answers)
+            await here.settle(first, {"rows": 3})
+
+            assert await here.answer(second, after=before) == CacheHit(LOAD, {"rows": 3}, "first")
+
+    asyncio.run(scenario())
+
+
+def test_when_the_one_that_ran_fails_the_next_one_runs(scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second, third = (here.know(flow_run(name)) for name in ("first", "second", "third"))
+            await here.ask(first)
+            await here.ask(second)
+            assert isinstance(await here.ask(third), CacheBusy)
+            before = len(here.answers)
+            await here.settle(first, None)
+
+            assert await here.answer(second, after=before) == CacheMiss(LOAD)
+            renewed = await here.answer(third, after=before)
+            assert isinstance(renewed, CacheBusy)
+            assert "run second" in renewed.message
+
+    asyncio.run(scenario())
+
+
+def test_two_items_of_one_run_with_the_same_key_run_once(scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            run = here.know(flow_run("first"))
+            one, two = UnitKey("load", 0), UnitKey("load", 1)
+            assert await here.ask(run, one) == CacheMiss(one)
+            assert isinstance(await here.ask(run, two), CacheBusy)
+            before = len(here.answers)
+            await here.settle(run, {"rows": 1}, one)
+
+            assert await here.answer(run, two, after=before) == CacheHit(two, {"rows": 1}, "first")
+
+    asyncio.run(scenario())
+
+
+def test_many_that_ask_at_the_same_moment_get_one_lock(scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            runs = [here.know(flow_run(f"run-{number}")) for number in range(20)]
+            for run in runs:
+                here.cache.take(run, AskCache(LOAD, "d", TTL_S))
+            await here.changes.until(lambda: len(here.answers) == 20, "all answers")
+
+            assert sum(isinstance(fact, CacheMiss) for _, fact in here.answers) == 1
+            assert here.proxy.count(is_write) == 1
+
+    asyncio.run(scenario())
+
+
+def test_two_processes_that_break_a_lock_do_not_both_get_it(scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here, office(connection, scene.namespace) as there:
+            gone = here.know(flow_run("gone"))
+            await here.ask(gone)
+            scene.delete("FlowRun", "gone")
+            here.end(gone)
+            one, two = here.know(flow_run("one")), there.know(flow_run("two"))
+
+            answers = await asyncio.gather(here.ask(one), there.ask(two))
+
+            assert sorted(type(answer).__name__ for answer in answers) == ["CacheBusy", "CacheMiss"]
+
+    asyncio.run(scenario())
+
+
+# Locks whose holder is no more
+
+
+def test_a_lock_is_free_when_its_run_is_deleted_while_another_waits(scene, flow_run, connection):
+    # B23: the holder dies
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            await here.ask(first)
+            assert isinstance(await here.ask(second), CacheBusy)
+            before = len(here.answers)
+            scene.delete("FlowRun", "first")
+            here.end(first)
+
+            assert await here.answer(second, after=before) == CacheMiss(LOAD)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"state": "Completed"}, id="the run is over"),
+        pytest.param(
+            {"state": "Running", "tasks": [{"name": "load", "state": "Completed"}]}, id="only the task is over"
+        ),
+    ],
+)
+def test_a_lock_whose_settlement_was_lost_with_its_process_is_taken_over(status, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as dead:
+            await dead.ask(dead.know(flow_run("first")))
+        scene.patch("FlowRun", "first", {"status": status}, is_status=True)
+        async with office(connection, scene.namespace) as here:
+            assert await here.ask(here.know(flow_run("second"))) == CacheMiss(LOAD)
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_of_a_live_run_of_another_process_is_looked_at_again_after_a_while(scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as other:
+            first = other.know(flow_run("first"))
+            await other.ask(first)
+            async with office(connection, scene.namespace, look_again_s=0.2) as here:
+                second = here.know(flow_run("second"))
+                assert isinstance(await here.ask(second), CacheBusy)
+                before = len(here.answers)
+                # Nobody tells this process.
+                await other.settle(first, {"rows": 1})
+                assert await here.answer(second, after=before) == CacheHit(LOAD, {"rows": 1}, "first")
+
+    asyncio.run(scenario())
+
+
+def test_a_namesake_of_the_holder_does_not_keep_its_lock(scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as dead:
+            await dead.ask(dead.know(flow_run("first")))
+        scene.delete("FlowRun", "first")
+        namesake = flow_run("first")
+        async with office(connection, scene.namespace) as here:
+            assert await here.ask(here.know(namesake)) == CacheMiss(LOAD)
+
+    asyncio.run(scenario())
+
+
+def test_who_lost_its_lock_does_not_touch_what_the_next_one_made_of_it(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as late:
+            first = late.know(flow_run("first"))
+            await late.ask(first)
+            finish(scene, "first")
+            async with office(connection, scene.namespace) as here:
+                second = here.know(flow_run("second"))
+                assert await here.ask(second) == CacheMiss(LOAD)
+                await late.settle(first, {"rows": 1})
+                assert the_entry(core, scene.namespace).metadata.labels[names.LABEL_CACHE] == "lock"
+                await here.settle(second, {"rows": 2})
+                assert the_entry(core, scene.namespace).data["run"] == "second"
+
+    asyncio.run(scenario())
+
+
+def test_a_question_of_a_run_that_is_gone_gets_no_lock(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            await here.ask(first)
+            await here.ask(second)
+            here.end(second)
+            await here.settle(first, None)
+            await here.idle()
+
+            assert entries(core, scene.namespace) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_unit_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            run = here.know(flow_run("first"))
+            here.cache.take(run, AskCache(LOAD, "d", TTL_S))
+            await here.proxy.wait_for_requests(lambda seen: "configmaps" in seen.path, 1)
+            await here.settle(run, None)
+            await here.idle()
+
+            assert entries(core, scene.namespace) == []
+
+    asyncio.run(scenario())
+
+
+# Hands that meddle
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"data": {"outputs": "not json"}}, id="outputs that are no JSON"),
+        pytest.param({"data": None}, id="no data at all"),
+        pytest.param({"data": {"time": None}, "binaryData": {"time": "AA=="}}, id="a key of another kind in the way"),
+        pytest.param({"data": {"time": "2060-01-01T00:00:00Z"}, "immutable": True}, id="it can't be changed any more"),
+    ],
+)
+def test_an_entry_that_was_edited_by_hand_is_replaced(change, core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+            await here.ask(first)
+            await here.settle(first, {"rows": 1})
+            core.patch_namespaced_config_map(the_entry(core, scene.namespace).metadata.name, scene.namespace, change)
+
+            assert await here.ask(second) == CacheMiss(LOAD)
+            await here.settle(second, {"rows": 2})
+            assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 2}
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_that_somebody_deletes_costs_no_outputs(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            run = here.know(flow_run("first"))
+            await here.ask(run)
+            core.delete_namespaced_config_map(the_entry(core, scene.namespace).metadata.name, scene.namespace)
+            await here.settle(run, {"rows": 1})
+
+            assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
+
+    asyncio.run(scenario())
+
+
+# The sweep
+
+
+def test_the_sweep_removes_what_nobody_will_use_and_nothing_else(core, scene, flow_run, connection, monkeypatch):
+    monkeypatch.setattr("penstock_operator.cachesweep.PAGE_ITEMS", 2)
+
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here, office(connection, scene.namespace) as other:
+            mine, gone = here.know(flow_run("mine")), here.know(flow_run("gone"))
+            theirs = other.know(flow_run("theirs"))
+            await here.ask(mine, digest="held by a run of this process")
+            await other.ask(theirs, digest="held by a run of another process")
+            await here.ask(gone, digest="held by nobody any more")
+            for digest, ttl_s in (("old", 10.0), ("young", 100.0), ("edited", 100.0)):
+                await here.ask(mine, digest=digest)
+                await here.settle(mine, {"text": digest}, digest=digest, ttl_s=ttl_s)
+            edited = next(
+                entry for entry in entries(core, scene.namespace) if "edited" in entry.data.get("outputs", "")
+            )
+            core.patch_namespaced_config_map(edited.metadata.name, scene.namespace, {"data": {"time": "x"}})
+            stranger = {"metadata": {"name": "stranger", "labels": {names.LABEL_CACHE: "outputs"}}}
+            core.create_namespaced_config_map(scene.namespace, stranger)
+            scene.delete("FlowRun", "gone")
+            here.end(gone)
+            here.now += 20
+
+            await here.sweep.sweep()
+
+            left = [(entry.data or {}).get("run", "stranger") for entry in entries(core, scene.namespace)]
+            assert sorted(left) == ["mine", "mine", "stranger", "theirs"]
+            assert here.metrics.removals.labels("cache entry")._value.get() == 3
+
+    asyncio.run(scenario())
+
+
+# An API server that says no
+
+
+def test_a_full_quota_lets_the_task_run_and_tells_it_once(core, scene, flow_run, connection):
+    quota = {"metadata": {"name": "full"}, "spec": {"hard": {"count/configmaps": "0"}}}
+    core.create_namespaced_resource_quota(scene.namespace, quota)
+    stream = watch.Watch()
+    for seen in stream.stream(core.list_namespaced_resource_quota, scene.namespace, timeout_seconds=30):
+        # Until somebody has counted, the quota is in force for nobody.
+        if seen["object"].status.used:
+            stream.stop()
+
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            run = here.know(flow_run("first"))
+            assert await here.ask(run) == CacheMiss(LOAD)
+            assert await here.ask(run, UnitKey("other"), "e") == CacheMiss(UnitKey("other"))
+            await here.settle(run, {"rows": 1})
+            assert here.lookups("unavailable") == 2
+            await here.proxy.wait_for_requests(lambda seen: seen.path.endswith("/events"), 1)
+            assert here.proxy.count(lambda seen: seen.path.endswith("/events")) == 1
+
+    asyncio.run(scenario())
+    event = scene.event("CacheUnavailable", "first")
+    assert event.type == "Warning"
+    assert "exceeded quota" in event.message
+    assert entries(core, scene.namespace) == []
+
+
+def test_an_api_server_that_stumbles_is_asked_again(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with office(connection, scene.namespace) as here:
+            run = here.know(flow_run("first"))
+            of_entry = lambda seen: "configmaps" in seen.path  # noqa: E731 - three words
+            here.proxy.fail(of_entry, times=1, status=503)
+            here.proxy.fail(of_entry, times=1, cut=True)
+            here.proxy.fail(is_write, times=1, lose_reply=True)
+            assert await here.ask(run) == CacheMiss(LOAD)
+            here.proxy.fail(is_write, times=1, lose_reply=True)
+            await here.settle(run, {"rows": 1})
+
+            assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
+
+    asyncio.run(scenario())
