@@ -260,7 +260,7 @@ def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection)
 
 
 def test_outputs_that_are_too_old_are_made_anew(core, scene, flow_run, connection):
-    # argo-22: maxAge
+    # argo-22, maxAge
     async def scenario() -> None:
         async with office(connection, scene.namespace) as here:
             first, second = here.know(flow_run("first")), here.know(flow_run("second"))

@@ -94,9 +94,11 @@ def test_every_metric_has_its_documented_name():
     names = {metric.name for metric in Metrics().registry.collect()}
     assert {name for name in names if name.startswith("penstock_")} == {
         "penstock_api_requests",
+        "penstock_cache_lookups",
         "penstock_leader",
         "penstock_queue_depth",
         "penstock_reconcile_duration_seconds",
+        "penstock_removals",
         "penstock_runs",
         "penstock_runs_active",
         "penstock_status_flush_duration_seconds",

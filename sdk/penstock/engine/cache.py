@@ -1,8 +1,7 @@
-"""The cache of task outputs: what identifies them, and when a lock on them is void. Pure."""
+"""The cache of task outputs: who shares them, and when a lock on them is void. Pure."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,23 +9,6 @@ from penstock.engine.facts import UnitKey
 from penstock.engine.intervals import decode_intervals
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from penstock.errors import StoredStatusError
-
-
-def cache_digest(*, flow: str, task: str, signature: str, key: str) -> str:
-    """Return what identifies the outputs of a task: the same in every run that may share them.
-
-    Args:
-        flow: whose task it is; see `flow_scope`.
-        task: name of the task.
-        signature: digest of what the task runs.
-        key: the task's `cache.key`, evaluated.
-
-    Returns:
-        A digest in hexadecimal.
-    """
-    # Lengths in front, so that no two different lists of parts run into the same text.
-    parts = "".join(f"{len(part)}:{part}" for part in (flow, task, signature, key))
-    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def flow_scope(flow: str | None, inline_digest: str) -> str:
