@@ -12,8 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from penstock.engine.effects import CreateAttempt, Step
-from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, Control, Outcome, UnitKey
+from penstock.engine.container import ChildInputs
+from penstock.engine.effects import AskCache, CreateAttempt, Step, StopAttempt
+from penstock.engine.facts import (
+    ApprovalGiven,
+    AttemptGone,
+    AttemptSeen,
+    CacheBusy,
+    CacheHit,
+    CacheMiss,
+    Cause,
+    Control,
+    Outcome,
+    UnitKey,
+)
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import Machine, RunIdentity
 from penstock.engine.plan import DependencyKind, Plan
@@ -36,11 +48,16 @@ class World:
     params: dict[str, Any] = field(default_factory=dict)
     control: Control = field(default_factory=Control)
     kept: list[dict[str, Any]] = field(default_factory=list)
+    cached: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Outputs by digest."""
+    busy_rate: float = 0.0
+    """How often another run holds the lock of what is asked for."""
     now: float = START
     pods: dict[str, AttemptSeen] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     created: list[tuple[UnitKey, int]] = field(default_factory=list)
     crashes: int = 0
+    _asked: list[AskCache] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.machine = self.build()
@@ -63,7 +80,9 @@ class World:
         """Throw the machine away and build it again from the stored status and the Pods."""
         self.crashes += 1
         self.machine = self.build()
-        pods = list(self.pods.values())
+        self._asked.clear()
+        # A child run that is over is in no list: it is looked for by its name.
+        pods = [pod for pod in self.pods.values() if not (self._is_child(pod) and pod.is_finished)]
         self.rng.shuffle(pods)
         for pod in pods:
             self.machine.observe(pod, self.now)
@@ -71,6 +90,7 @@ class World:
     def step(self, *, crash_before_writes: bool = False) -> Step:
         """Advance the machine and carry out what it asks for, in any order, or crash before that."""
         step = self.machine.advance(self.now)
+        self._check_control(step)
         if crash_before_writes:
             writes = [*step.creates]
             self.rng.shuffle(writes)
@@ -80,11 +100,9 @@ class World:
             return step
         for create in self.rng.sample(step.creates, len(step.creates)):
             self._create(create, is_heard=True)
+        self._answer_cache(step)
         for stop in step.stops:
-            pod = self.pods.get(stop.pod)
-            if pod is not None and pod.outcome is None:
-                ended = Outcome(Cause.FAILURE, self.now, Reason.EXIT_CODE, "killed", 143)
-                self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
+            self._stop(stop)
         for release in step.releases:
             pod = self.pods.get(release.pod)
             if pod is not None:
@@ -95,6 +113,59 @@ class World:
             pod = self.pods.get(name)
             self.machine.observe(pod or AttemptGone(verify.key, verify.attempt), self.now)
         return step
+
+    def _stop(self, stop: StopAttempt) -> None:
+        pod = self.pods.get(stop.pod)
+        if pod is None or pod.outcome is not None:
+            return
+        ended = Outcome(Cause.FAILURE, self.now, Reason.EXIT_CODE, "killed", 143)
+        if self._is_child(pod):
+            ended = Outcome(Cause.FAILURE, self.now, Reason.CHILD_FAILED, "cancelled")
+        self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
+
+    def _answer_cache(self, step: Step) -> None:
+        """Answer what was asked of the cache, or say that another run is at it."""
+        for settled in step.cache:
+            if not isinstance(settled, AskCache) and settled.outputs is not None:
+                self.cached[settled.digest] = settled.outputs
+        asked = [*self._asked, *(question for question in step.cache if isinstance(question, AskCache))]
+        self._asked = []
+        for question in asked:
+            if self.rng.random() < self.busy_rate:
+                self.machine.observe(CacheBusy(question.key, "run other runs it"), self.now)
+                self._asked.append(question)
+            elif question.digest in self.cached:
+                self.machine.observe(CacheHit(question.key, self.cached[question.digest], "earlier"), self.now)
+            else:
+                self.machine.observe(CacheMiss(question.key), self.now)
+
+    def change(self, **fields: Any) -> None:
+        """Change what the run's spec says."""
+        self.control = replace(self.control, **fields)
+        self.machine.set_control(self.control, self.now)
+
+    def decide(self, task: str, *, is_approved: bool) -> None:
+        """Decide about an approval."""
+        self.change(approvals={**self.control.approvals, task: ApprovalGiven(is_approved, "so be it")})
+
+    def open_approvals(self) -> list[str]:
+        """Return the approvals that wait, as far as the stored status says so."""
+        waiting = [entry["name"] for entry in self.status.get("tasks", ()) if entry["state"] == "Paused"]
+        plans = {task.name: task for task in self.plan.tasks}
+        return [name for name in waiting if plans[name].approval is not None and name not in self.control.approvals]
+
+    def _is_child(self, pod: AttemptSeen) -> bool:
+        return self.plan.tasks[self.plan.positions[pod.key.task]].child is not None
+
+    def _check_control(self, step: Step) -> None:
+        """Nothing is created that the run's spec forbids."""
+        assert not (self.control.is_suspended and step.creates), "a suspended run starts something"
+        for create in step.creates:
+            task = self.plan.tasks[self.plan.positions[create.key.task]]
+            if self.control.shutdown == "Terminate":
+                raise AssertionError(f"a terminated run starts {create.key}")
+            if self.control.shutdown == "Cancel":
+                assert task.is_finally, f"a cancelled run starts {create.key}"
 
     def flush(self) -> None:
         """Store the status as the API server would."""
@@ -144,7 +215,15 @@ class World:
             self._check_may_start(create)
             self.created.append((create.key, create.attempt))
             self.pods[name] = AttemptSeen(
-                create.key, create.attempt, create.failures, create.disruptions, name, f"uid-{name}", self.now
+                create.key,
+                create.attempt,
+                create.failures,
+                create.disruptions,
+                name,
+                f"uid-{name}",
+                self.now,
+                is_tracked=not isinstance(create.inputs, ChildInputs),
+                began_at=create.began_at,
             )
         if is_heard:
             self.machine.observe(self.pods[name], self.now)
@@ -159,8 +238,11 @@ class World:
         for dependency in task.upstream:
             upstream = self.plan.tasks[dependency.task]
             ended = [pod for pod in self.pods.values() if pod.key.task == upstream.name]
-            assert all(pod.outcome is not None for pod in ended), f"{create.key} starts while {upstream.name} runs"
-            if dependency.kind is DependencyKind.NEEDS:
+            if not task.is_finally:
+                # What a run stops is over for it before its Pod is: finally does not wait for that.
+                assert all(pod.outcome is not None for pod in ended), f"{create.key} starts while {upstream.name} runs"
+            is_visible = upstream.cache is None and upstream.approval is None and not self.kept
+            if dependency.kind is DependencyKind.NEEDS and is_visible and upstream.allow_failed.of(100) < 100:
                 assert any(pod.outcome and pod.outcome.cause is Cause.SUCCESS for pod in ended), (
                     f"{create.key} starts though {upstream.name} did not complete"
                 )

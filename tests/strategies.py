@@ -37,15 +37,16 @@ def flow_specs(draw: st.DrawFn, *, max_tasks: int = 8, max_items: int = 4) -> Fl
     """Draw a Flow spec that compiles.
 
     Its tasks wait for each other by dependsOn, outputs and state, in any order in the list; some have when, fan out,
-    retry or time out. Every run can start with no params given. Items never depend on what a task gave out, but args
-    and when do: outputs without `rows` are a case.
+    retry or time out; some are child flows or approvals. Every run can start with no params given. Items never depend
+    on what a task gave out, but args and when do: outputs without `rows` are a case.
     """
     names = draw(st.permutations(TASK_NAMES).map(lambda names: names[:max_tasks]).flatmap(_prefixes))
     tasks: list[dict[str, Any]] = []
     shapes: dict[str, bool] = {}
     for name in names:
-        for_each = draw(st.none() | _for_eaches(max_items))
-        tasks.append(draw(_tasks(name, shapes, for_each)))
+        kind = draw(st.sampled_from(["container"] * 6 + ["flow", "approval"]))
+        for_each = None if kind == "approval" else draw(st.none() | _for_eaches(max_items))
+        tasks.append(draw(_tasks(name, shapes, for_each, kind)))
         shapes[name] = for_each is not None
     outputs = {f"state_{index}": f"$(tasks.{name}.state)" for index, name in enumerate(shapes) if draw(st.booleans())}
     spec: dict[str, Any] = {
@@ -54,8 +55,25 @@ def flow_specs(draw: st.DrawFn, *, max_tasks: int = 8, max_items: int = 4) -> Fl
         "tasks": draw(st.permutations(tasks)),
         "outputs": outputs,
         **draw(_optional("timeout", st.sampled_from(["20s", "5m", "2h"]))),
+        **draw(_optional("failurePolicy", st.sampled_from(["Stop", "Continue"]))),
+        **draw(_finally(shapes)),
     }
     return FlowSpec.model_validate(spec)
+
+
+@st.composite
+def _finally(draw: st.DrawFn, main: dict[str, bool]) -> dict[str, Any]:
+    """Draw finally tasks, which may refer to all others and to each other."""
+    shapes = dict(main)
+    tasks = []
+    for name in draw(st.sampled_from([(), (), ("clean",), ("clean", "tell")])):
+        task = draw(_tasks(name, shapes, None, "container"))
+        task["args"].append("$(run.state)")
+        tasks.append(task)
+        shapes[name] = False
+    if not tasks:
+        return {}
+    return {"finally": tasks, **draw(_optional("finallyTimeout", st.sampled_from(["10s", "1h"])))}
 
 
 def _prefixes(names: list[str]) -> st.SearchStrategy[list[str]]:
@@ -76,6 +94,9 @@ def _retries() -> st.SearchStrategy[dict[str, Any]]:
             "factor": st.integers(1, 3),
             "maxDelay": st.sampled_from(["1s", "1m"]),
             "jitter": st.sampled_from(["0%", "20%", "100%"]),
+            "when": st.sampled_from(["failure.attempt < 2", "failure.reason != 'ExitCode'", "failure.exitCode > 1"]),
+            "nonRetryableExitCodes": st.sampled_from([[1], [2, 3]]),
+            "nodeLostAfter": st.sampled_from(["1s", "10m", "Never"]),
         },
     )
 
@@ -93,7 +114,9 @@ def _for_eaches(max_items: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
-def _tasks(draw: st.DrawFn, name: str, earlier: dict[str, bool], for_each: dict[str, Any] | None) -> dict[str, Any]:
+def _tasks(
+    draw: st.DrawFn, name: str, earlier: dict[str, bool], for_each: dict[str, Any] | None, kind: str
+) -> dict[str, Any]:
     """Draw a task that refers to earlier ones only, so that no cycle comes about."""
     some: st.SearchStrategy[list[str]] = st.just([])
     if earlier:
@@ -107,15 +130,38 @@ def _tasks(draw: st.DrawFn, name: str, earlier: dict[str, bool], for_each: dict[
     ]
     task: dict[str, Any] = {"name": name, "args": draw(st.lists(st.sampled_from(args), max_size=3, unique=True))}
     task |= draw(_optional("dependsOn", some))
-    task |= draw(_optional("retry", _retries()))
-    task |= draw(_optional("timeout", st.sampled_from(["1s", "30s", "1h"])))
     if draw(st.booleans()):
         task["when"] = draw(_conditions(draw(some), earlier))
+    free = [other for other in draw(some) if f"{other}.outputs" not in str(task) and other not in str(task["args"])]
+    free = [other for other in free if other not in task.get("dependsOn", ())]
+    task |= draw(_optional("dependsOnStates", _state_dependencies(free)))
     if for_each is not None:
         task["forEach"] = for_each
         task["args"] += ["$(item)", "$(index)"]
         task |= draw(_optional("maxParallel", st.integers(1, 3)))
+        task |= draw(_optional("allowFailed", st.sampled_from([0, 1, "50%", "100%"])))
+    else:
+        task |= draw(_optional("allowFailed", st.integers(0, 1)))
+    # What the kubelet expands, and its escapes, are for containers alone.
+    texts = [text for text in task["args"] if text not in ("$(HOME)", "$$(literal)")]
+    if kind == "approval":
+        del task["args"]
+        task["approval"] = {"message": " ".join(texts), **draw(_optional("timeout", st.sampled_from(["5s", "1h"])))}
+        return task
+    for clock in ("timeout", "queueTimeout", "deadline"):
+        task |= draw(_optional(clock, st.sampled_from(["1s", "30s", "1h"])))
+    task |= draw(_optional("retry", _retries()))
+    if kind == "flow":
+        del task["args"]
+        task["flow"] = {"name": "child", "params": {f"p{place}": text for place, text in enumerate(texts)}}
+    elif draw(st.sampled_from([False, False, True])):
+        task["cache"] = {"key": "$(params.day)" + ("$(index)" if for_each is not None else "")}
     return task
+
+
+def _state_dependencies(others: list[str]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    states = st.sampled_from([["Failed"], ["Completed", "Failed"], ["Skipped", "Cancelled"], ["TimedOut"]])
+    return states.map(lambda chosen: [{"task": other, "states": chosen} for other in others])
 
 
 def _conditions(others: list[str], shapes: dict[str, bool]) -> st.SearchStrategy[str]:

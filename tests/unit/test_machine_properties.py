@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.api.flow import FlowSpec
+from penstock.api.flow import FlowSpec, Task
 from penstock.engine.params import resolve_params
 from penstock.engine.plan import compile_plan
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
@@ -23,7 +23,24 @@ EXAMPLES = settings(max_examples=700)
 rates = st.sampled_from([0.0, 0.1, 0.5])
 
 
-def play(world: World, *, crash_rate: float = 0.0, deletion_rate: float = 0.0) -> dict[str, Any]:
+def meddle(world: World) -> None:
+    """Do to the run's spec what people do."""
+    stronger = {None: ["Drain", "Cancel", "Terminate"], "Drain": ["Cancel", "Terminate"], "Cancel": ["Terminate"]}
+    modes = stronger.get(world.control.shutdown, [])
+    if modes and world.rng.random() < 0.3:
+        world.change(shutdown=world.rng.choice(modes))
+    else:
+        world.change(is_suspended=not world.control.is_suspended)
+
+
+def play(
+    world: World,
+    *,
+    crash_rate: float = 0.0,
+    deletion_rate: float = 0.0,
+    control_rate: float = 0.0,
+    approval_rate: float = 1.0,
+) -> dict[str, Any]:
     """Let things happen in a random order until the run is over and stored; returns the stored status."""
     rng = world.rng
     for _ in range(STEPS):
@@ -34,6 +51,7 @@ def play(world: World, *, crash_rate: float = 0.0, deletion_rate: float = 0.0) -
             world.flush()
         if world.pods and rng.random() < 0.2:
             world.repeat(rng.choice(list(world.pods.values())))
+        act(world, control_rate=control_rate, approval_rate=approval_rate)
         live = world.live_pods()
         if live and rng.random() < deletion_rate:
             world.delete(rng.choice(live))
@@ -50,10 +68,22 @@ def play(world: World, *, crash_rate: float = 0.0, deletion_rate: float = 0.0) -
     raise AssertionError(f"the run does not end: {world.status}")
 
 
+def act(world: World, *, control_rate: float, approval_rate: float) -> None:
+    """Do what people do: decide about approvals, suspend and resume, end the run early."""
+    rng = world.rng
+    asked = world.open_approvals()
+    if asked and rng.random() < 0.5:
+        world.decide(rng.choice(asked), is_approved=rng.random() < approval_rate)
+    if rng.random() < control_rate:
+        meddle(world)
+    elif world.control.is_suspended and rng.random() < 0.3:
+        world.change(is_suspended=False)
+
+
 def make(spec: FlowSpec, seed: int, *, failure_rate: float, disruption_rate: float) -> World:
     plan = compile_plan(spec)
     fate = fixed_fate(seed, failure_rate=failure_rate, disruption_rate=disruption_rate)
-    return World(plan, fate, random.Random(seed), resolve_params(plan.params, {}))
+    return World(plan, fate, random.Random(seed), resolve_params(plan.params, {}), busy_rate=seed % 2 * 0.5)
 
 
 @EXAMPLES
@@ -61,7 +91,7 @@ def make(spec: FlowSpec, seed: int, *, failure_rate: float, disruption_rate: flo
 def test_every_run_ends_and_accounts_for_every_task(spec, seed, failure_rate, disruption_rate):
     world = make(spec, seed, failure_rate=failure_rate, disruption_rate=disruption_rate)
 
-    status = play(world, deletion_rate=0.05)
+    status = play(world, deletion_rate=0.05, control_rate=0.02, approval_rate=0.8)
 
     states = [entry["state"] for entry in status["tasks"]]
     assert status["state"] in FINAL_RUN_STATES
@@ -76,7 +106,7 @@ def test_every_run_ends_and_accounts_for_every_task(spec, seed, failure_rate, di
 def test_a_crash_at_any_point_loses_nothing(spec, seed, failure_rate, disruption_rate):
     world = make(spec, seed, failure_rate=failure_rate, disruption_rate=disruption_rate)
 
-    status = play(world, crash_rate=0.1, deletion_rate=0.02)
+    status = play(world, crash_rate=0.1, deletion_rate=0.02, control_rate=0.02, approval_rate=0.8)
 
     assert status["state"] in FINAL_RUN_STATES
     assert len(world.created) == len(set(world.created)), "an attempt was made twice"
@@ -86,12 +116,24 @@ def test_a_crash_at_any_point_loses_nothing(spec, seed, failure_rate, disruption
     assert restored.state == status["state"]
 
 
+def without_clocks(spec: FlowSpec) -> FlowSpec:
+    def still(task: Task) -> Task:
+        update: dict[str, Any] = {"timeout": None, "queue_timeout": None, "deadline": None}
+        if task.approval is not None:
+            update["approval"] = task.approval.model_copy(update={"timeout": None})
+        return task.model_copy(update=update)
+
+    update = {"tasks": [still(task) for task in spec.tasks], "timeout": None, "finally_timeout": None}
+    if spec.finally_:
+        update["finally_"] = [still(task) for task in spec.finally_]
+    return spec.model_copy(update=update)
+
+
 @EXAMPLES
 @given(flow_specs(), st.integers(0, 2**32))
 def test_a_run_with_crashes_ends_as_one_without(spec, seed):
     # Without failures nothing depends on what happens first, and without clocks nothing on when.
-    tasks = [task.model_copy(update={"timeout": None}) for task in spec.tasks]
-    spec = spec.model_copy(update={"tasks": tasks, "timeout": None})
+    spec = without_clocks(spec)
     calm = make(spec, seed, failure_rate=0.0, disruption_rate=0.0)
     wild = make(spec, seed, failure_rate=0.0, disruption_rate=0.0)
     want, got = play(calm), play(wild, crash_rate=0.15)

@@ -22,7 +22,6 @@ from penstock.api.flow import (
     InlineFlowSpec,
     Param,
     PodRetention,
-    Retry,
     Task,
     TaskDefaults,
     Workspace,
@@ -168,7 +167,7 @@ class _Compiler:
         # Flows repeat themselves: the same argument in a thousand tasks is compiled once.
         self._texts: dict[tuple[bool, bool, bool, str], Template | ExpressionError] = {}
         self._faulty_texts: set[str] = set()
-        self._retries: dict[Retry | None, RetryPolicy] = {}
+        self._retries: dict[tuple[bool, str | None], RetryPolicy] = {}
         self._pieces: dict[tuple[bool, bool, str], PodTemplate] = {}
 
     def _path(self, position: int) -> str:
@@ -540,6 +539,8 @@ class _Compiler:
                     edges[other] = Dependency(other, DependencyKind.STATES, states)
         for index, name in enumerate(task.depends_on or ()):
             where = f"{path}.dependsOn[{index}]"
+            if any(one.task == name for one in task.depends_on_states or ()):
+                self._report(Problem(where, f'"{name}" is in dependsOnStates too: name it in one of them'))
             if self._is_known(position, name, where):
                 other = self._positions[name]
                 edges[other] = Dependency(other, DependencyKind.NEEDS, COMPLETED_TASK_STATES)
@@ -566,7 +567,8 @@ class _Compiler:
             self._report(Problem(self._path(cycle[0]), message))
 
     def _retry(self, task: Task, inherited: TaskDefaults, path: str) -> RetryPolicy:
-        policy = self._retries.get(task.retry) if inherited is self._defaults else None
+        key = (inherited is self._defaults, None if task.retry is None else task.retry.model_dump_json())
+        policy = self._retries.get(key)
         if policy is None:
             when = None
             for source, where in ((task.retry, f"{path}.retry.when"), (inherited.retry, "spec.defaults.retry.when")):
@@ -574,9 +576,7 @@ class _Compiler:
                     scope = Scope(FAILURE_ROOTS, self._params)
                     when = self._try(lambda text=text, scope=scope: compile_condition(text, scope), where)  # type: ignore[misc]  # defaults bind the loop's values
                     break
-            policy = merge_retry(inherited.retry, task.retry, when)
-            if inherited is self._defaults:
-                self._retries[task.retry] = policy
+            policy = self._retries[key] = merge_retry(inherited.retry, task.retry, when)
         return policy
 
     def _timeout_s(self, timeout: str | None, path: str) -> float | None:
