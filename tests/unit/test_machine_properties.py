@@ -18,7 +18,7 @@ from tests.simulation import World, fixed_fate
 from tests.strategies import flow_specs
 
 STEPS = 5000
-EXAMPLES = settings(max_examples=700)
+EXAMPLES = settings(max_examples=550)
 
 rates = st.sampled_from([0.0, 0.1, 0.5])
 
@@ -83,7 +83,14 @@ def act(world: World, *, control_rate: float, approval_rate: float) -> None:
 def make(spec: FlowSpec, seed: int, *, failure_rate: float, disruption_rate: float) -> World:
     plan = compile_plan(spec)
     fate = fixed_fate(seed, failure_rate=failure_rate, disruption_rate=disruption_rate)
-    return World(plan, fate, random.Random(seed), resolve_params(plan.params, {}), busy_rate=seed % 2 * 0.5)
+    return World(
+        plan,
+        fate,
+        random.Random(seed),
+        resolve_params(plan.params, {}),
+        busy_rate=seed % 2 * 0.5,
+        cached_below="5" if seed % 3 else "",
+    )
 
 
 @EXAMPLES
@@ -149,3 +156,29 @@ def test_a_run_with_crashes_ends_as_one_without(spec, seed):
         assert sorted(wild.created) == sorted(calm.created)
         assert essence(got) == essence(want)
         assert (got["state"], got.get("outputs")) == (want["state"], want.get("outputs"))
+
+
+@EXAMPLES
+@given(flow_specs(), st.integers(0, 2**32))
+def test_a_retried_run_keeps_what_was_completed_and_runs_the_rest(spec, seed):  # B29
+    before = make(spec, seed, failure_rate=0.4, disruption_rate=0.0)
+    old = play(before, approval_rate=0.5)
+    after = make(spec, seed + 1, failure_rate=0.0, disruption_rate=0.0)
+    after.kept = old["tasks"]
+    after.machine = after.build()
+
+    new = play(after, crash_rate=0.1)
+
+    was = {entry["name"]: entry for entry in old["tasks"]}
+    kept = [entry for entry in new["tasks"] if entry.get("run") == "before"]
+    again = {key.task for key, _ in after.created}
+    assert new["state"] in FINAL_RUN_STATES
+    assert new["retryOf"]["name"] == "before"
+    for entry in kept:
+        assert was[entry["name"]]["state"] in ("Completed", "Cached")
+        assert entry.get("outputs") == was[entry["name"]].get("outputs")
+        assert entry["name"] not in again, "a task that was kept ran again"
+        assert not entry.get("finally"), "a finally task was kept"
+    for task in after.plan.tasks:
+        if was[task.name]["state"] == "Completed" and not task.upstream and not task.is_finally:
+            assert task.name not in again, "a task that waited for nothing and had completed ran again"

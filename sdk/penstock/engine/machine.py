@@ -23,7 +23,13 @@ from penstock.engine.reasons import Reason
 from penstock.engine.report import Changes
 from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.starter import Starter
-from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, RunState, TaskState
+from penstock.engine.state import (
+    COMPLETED_TASK_STATES,
+    FINAL_TASK_STATES,
+    UNSUCCESSFUL_TASK_STATES,
+    RunState,
+    TaskState,
+)
 from penstock.engine.verdict import RunVerdict, flow_outputs, judge_run
 
 __all__ = ["MAX_UNSTORED_OUTCOMES", "OUTPUTS_BYTES", "Machine", "RunIdentity"]
@@ -72,7 +78,7 @@ class Machine:
         self._sent_outcomes: dict[int, int] = {}
         board = self._board
         if stored is not None and stored.get("tasks"):
-            self._restore(stored)
+            self._restore(stored, now)
         else:
             board.report.head.ancestor = ancestor
             self._keep(kept, source=None if ancestor is None else str(ancestor["name"]))
@@ -141,6 +147,7 @@ class Machine:
         if not self._is_started:
             self._is_started = True
             self._starter.resume_unseen(now)
+            self._stop_overdue(now)
         self._starter.settle_ready(now)
         creates: list[CreateAttempt] = []
         if not self.is_over:
@@ -234,15 +241,30 @@ class Machine:
     # Clocks
 
     def _run_timers(self, now: float) -> None:
-        board = self._board
-        if board.timers.is_run_due(now):
-            if not board.is_in_finally and not board.is_timed_out:
-                board.is_timed_out = True
-                self._attempts.stop_all(board.tasks[: self.plan.first_finally], Reason.RUN_TIMED_OUT, now)
-            elif board.is_in_finally and self._finally_due_at is not None and not board.is_finally_timed_out:
-                board.is_finally_timed_out = True
-                self._attempts.stop_all(board.tasks[self.plan.first_finally :], Reason.FINALLY_TIMED_OUT, now)
+        if self._judge_time(now):
+            self._stop_overdue(now)
         self._attempts.ring(now)
+
+    def _judge_time(self, now: float) -> bool:
+        """See whether the time of the run, or of its finally tasks, is over; returns whether that is news."""
+        board = self._board
+        if not board.timers.is_run_due(now):
+            return False
+        if board.is_in_finally:
+            is_news = not board.is_finally_timed_out
+            board.is_finally_timed_out = True
+        else:
+            is_news = not board.is_timed_out
+            board.is_timed_out = True
+        return is_news
+
+    def _stop_overdue(self, now: float) -> None:
+        """Stop what runs although its time is over."""
+        board = self._board
+        if board.is_timed_out and not board.is_in_finally:
+            self._attempts.stop_all(board.tasks[: self.plan.first_finally], Reason.RUN_TIMED_OUT, now)
+        if board.is_finally_timed_out:
+            self._attempts.stop_all(board.tasks[self.plan.first_finally :], Reason.FINALLY_TIMED_OUT, now)
 
     def _push_run_timer(self) -> None:
         board = self._board
@@ -306,7 +328,7 @@ class Machine:
 
     # Where the stored status left off
 
-    def _restore(self, stored: Mapping[str, Any]) -> None:
+    def _restore(self, stored: Mapping[str, Any], now: float) -> None:
         board = self._board
         board.report.restore(stored)
         head = board.report.head
@@ -332,6 +354,9 @@ class Machine:
                     board.open_fan_outs[task.plan.position] = None
         board.report.restored()
         self._push_run_timer()
+        self._push_finally_timer(now)
+        # Before any Pod is looked at: how an item counts that was stopped depends on it.
+        self._judge_time(now)
 
     def _is_stopping_failure(self, state: TaskState, *, position: int) -> bool:
         task = self._board.tasks[position]
@@ -348,7 +373,7 @@ class Machine:
         board = self._board
         for position, entry in choose_kept(self.plan, entries).items():
             task = board.tasks[position]
-            if entry["state"] not in FINAL_TASK_STATES or entry["state"] in UNSUCCESSFUL_TASK_STATES:
+            if entry["state"] not in COMPLETED_TASK_STATES:
                 task.kept = entry
                 continue
             task.restore(entry)
