@@ -26,6 +26,7 @@ from penstock_operator.errors import (
     is_quota,
 )
 from penstock_operator.gate import QuotaGates
+from penstock_operator.keptpods import retention_annotations
 from penstock_operator.liverun import LiveRun
 from penstock_operator.observation import Pod, observe_pod, run_uid
 from penstock_operator.pod import PodSettings, build_pod
@@ -133,6 +134,7 @@ class AttemptPods:
             return
         task = machine.plan.tasks[machine.plan.positions[create.key.task]]
         pod = build_pod(create, task, run.identity, flow=run.flow, revision=run.revision, settings=self._settings)
+        pod["metadata"]["annotations"] |= retention_annotations(machine.plan.pod_retention)
         try:
             reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(pod), accept=METADATA)
         except ApiError as error:

@@ -14,7 +14,7 @@ from penstock.api import names
 from penstock_operator.cacheentry import Lock, Outputs, StoredEntry, read_entry
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.client import ApiClient
-from penstock_operator.errors import ApiError, ApiUnreachableError
+from penstock_operator.errors import ApiError, ApiUnreachableError, NotLeaderError
 from penstock_operator.metrics import Metrics
 from penstock_operator.pace import Pace
 from penstock_operator.resource import CONFIGMAPS
@@ -48,6 +48,7 @@ class CacheSweep:
         namespace: the one to sweep; empty for all.
         is_live: whether a run of this uid is carried out by this process.
         metrics: where removals are counted.
+        fail: told of an error after which this process must not go on.
         clock: seconds since the epoch.
         pace: of removals.
     """
@@ -60,6 +61,7 @@ class CacheSweep:
         namespace: str,
         is_live: Callable[[str], bool],
         metrics: Metrics,
+        fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
         pace: Pace | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class CacheSweep:
         self._namespace = namespace
         self._is_live = is_live
         self._removals = metrics.removals.labels("cache entry")
+        self._fail = fail
         self._clock = clock
         self._pace = pace or Pace(PER_S)
 
@@ -77,6 +80,8 @@ class CacheSweep:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self.sweep()
+            except NotLeaderError as error:
+                self._fail(error)
             except (ApiError, ApiUnreachableError) as error:
                 logger.warning("The cache could not be swept: %s", error)
 

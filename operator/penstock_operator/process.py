@@ -32,8 +32,9 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod
 from penstock_operator.options import Options
 from penstock_operator.pod import PodSettings
+from penstock_operator.podretention import PodRetention
 from penstock_operator.recorder import EventRecorder
-from penstock_operator.reflector import Reflector
+from penstock_operator.reflector import EventType, Reflector
 from penstock_operator.resource import FLOWRUNS, FLOWS, PODS, SCHEDULES
 from penstock_operator.room import EngineRoom
 from penstock_operator.runstart import RunStarter
@@ -48,6 +49,7 @@ UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" 
 STATUS_IN_FLIGHT: Final = 16
 RELEASES_IN_FLIGHT: Final = 8
 CACHE_IN_FLIGHT: Final = 16
+REMOVALS_IN_FLIGHT: Final = 4
 SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
@@ -196,15 +198,29 @@ class Process:
         )
         schedules = ScheduleController(client, resource=SCHEDULES, kind="Schedule", **common)
         cache_sweep = CacheSweep(
-            client, cache, namespace=options.namespace, is_live=room.is_carried_out, metrics=self._metrics
+            client,
+            cache,
+            namespace=options.namespace,
+            is_live=room.is_carried_out,
+            metrics=self._metrics,
+            fail=self._fail,
         )
+        removal_writer = Writer(client, in_flight=REMOVALS_IN_FLIGHT, may_write=election.is_leading)
+        pod_retention = PodRetention(
+            removal_writer, unstored_since=room.unstored_since, metrics=self._metrics, fail=self._fail
+        )
+
+        def on_pod(event: EventType, pod: Pod) -> None:
+            room.on_pod(event, pod)
+            pod_retention.on_pod(event, pod)
+
         pods = Reflector(
             client,
             PODS,
             kind=Pod,
             namespace=options.namespace,
             label_selector=names.LABEL_RUN_UID,
-            on_event=room.on_pod,
+            on_event=on_pod,
             keep_objects=True,
         )
         runs = Reflector(
@@ -237,6 +253,7 @@ class Process:
                 tasks.create_task(flows.work())
                 tasks.create_task(flows.sweep())
                 tasks.create_task(cache_sweep.run())
+                tasks.create_task(pod_retention.run())
                 tasks.create_task(schedules.work())
         finally:
             await self._kopf.stop()

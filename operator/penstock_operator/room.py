@@ -148,6 +148,11 @@ class EngineRoom:
         """Whether a run of this uid is known here and not over."""
         return uid in self._by_uid
 
+    def unstored_since(self, uid: str) -> float | None:
+        """Return since when a run has something to store, in monotonic seconds; None: it has nothing, or is over."""
+        run = self._by_uid.get(uid)
+        return None if run is None else run.unstored_since
+
     # Work
 
     def open(self) -> None:

@@ -138,6 +138,7 @@ class Writer:
         *,
         resource_version: str | None = None,
         grace_s: int | None = None,
+        propagation: str | None = None,
         deadline: float = FOREVER,
     ) -> Response:
         """Delete an object, but only the one of that uid.
@@ -149,6 +150,7 @@ class Writer:
             uid: of the object that is meant; one of the same name with another uid is left alone (Conflict).
             resource_version: of the object as it was read; one that has changed since is left alone (Conflict).
             grace_s: time for its processes to end, seconds; None: what the object says.
+            propagation: what becomes of what belongs to it, such as `Background`; None: what its kind says.
             deadline: on the writer's clock, seconds: no try begins after it.
 
         Raises:
@@ -162,6 +164,8 @@ class Writer:
         options: dict[str, object] = {"preconditions": preconditions}
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
+        if propagation is not None:
+            options["propagationPolicy"] = propagation
         body = msgspec.json.encode(options)
         path = resource.path(namespace, name)
 

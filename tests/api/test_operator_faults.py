@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import pytest
-import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
 from penstock_operator.connection import Connection
-from tests.api.faults import Fault, FaultProxy, Seen
+from tests.api.faults import Seen
+from tests.api.proxy import Proxy
 from tests.api.replica import QUICK_LEASE, Replica
 from tests.api.scene import DEADLINE_S, Scene, task
 
@@ -217,61 +213,6 @@ def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(sce
 
 
 # The API server out of reach
-
-
-class Proxy:
-    """A `FaultProxy` in a thread of its own."""
-
-    def __init__(self, connection: Connection, folder: Path) -> None:
-        self.kubeconfig = folder / "proxy.kubeconfig"
-        self._connection = connection
-        self._is_up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="proxy")
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with FaultProxy(self._connection) as self._proxy:
-            server = self._proxy.connection.server
-            token = self._connection.headers["Authorization"].removeprefix("Bearer ")
-            self.kubeconfig.write_text(
-                yaml.safe_dump(
-                    {
-                        "apiVersion": "v1",
-                        "kind": "Config",
-                        "clusters": [{"name": "proxy", "cluster": {"server": server}}],
-                        "users": [{"name": "admin", "user": {"token": token}}],
-                        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "admin"}}],
-                        "current-context": "proxy",
-                    }
-                )
-            )
-            self._is_up.set()
-            await self._stop.wait()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._is_up.wait(DEADLINE_S)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def fail(self, matches: Callable[[Seen], bool], **what: object) -> Fault:
-        return self._proxy.fail(matches, **what)
-
-    def cut_streams(self) -> None:
-        self._loop.call_soon_threadsafe(self._proxy.cut_streams)
-
-    def wait_for_requests(self, matches: Callable[[Seen], bool], count: int) -> None:
-        waiting = self._proxy.wait_for_requests(matches, count)
-        asyncio.run_coroutine_threadsafe(waiting, self._loop).result(DEADLINE_S)
-
-    @contextmanager
-    def outage(self, matches: Callable[[Seen], bool], **what: object) -> Iterator[None]:
-        fault = self.fail(matches, **what)
-        yield
-        fault.times = 0
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""How long the real operator keeps the Pods of ended attempts."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.api import names
+from penstock_operator.connection import Connection
+from tests.api.faults import Seen
+from tests.api.proxy import Proxy
+from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.scene import Scene, task
+
+pytestmark = pytest.mark.api
+
+Start = Callable[..., Replica]
+
+
+@pytest.fixture
+def replica(kubeconfig: Path, scene: Scene, tmp_path: Path) -> Start:
+    """Makes replicas that watch the test's namespace and share its Lease."""
+    lease = f"retention-{uuid.uuid4().hex[:8]}"
+
+    def make(through: Path = kubeconfig) -> Replica:
+        return Replica(through, tmp_path, namespace=scene.namespace, lease=lease, identity="same", options=QUICK_LEASE)
+
+    return make
+
+
+@pytest.fixture
+def operator(replica: Start) -> Iterator[Replica]:
+    with replica() as made:
+        yield made
+        assert "Traceback" not in made.log
+
+
+@pytest.fixture
+def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
+    with Proxy(connection, tmp_path) as running:
+        yield running
+
+
+def tasks_of_pods(scene: Scene) -> set[str]:
+    return {pod.metadata.labels[names.LABEL_TASK] for pod in scene.pods()}
+
+
+@pytest.mark.parametrize(
+    ("policy", "want"),
+    [
+        # argo-29: OnPodCompletion, OnPodSuccess, and none
+        pytest.param({"completed": "0s", "failed": "0s"}, set(), id="all"),
+        pytest.param({"completed": "0s"}, {"bad"}, id="those that ended well"),
+        pytest.param({"failed": "0s"}, {"good"}, id="those that failed"),
+        pytest.param({"completed": "1h", "failed": "1h"}, {"good", "bad"}, id="none so soon"),
+        pytest.param(None, {"good", "bad"}, id="none without a policy"),
+    ],
+)
+def test_pods_go_by_how_their_attempt_ended(policy, want, scene, operator):
+    # argo-29
+    flow = {} if policy is None else {"podRetention": policy}
+    scene.start(task("good", pod_outputs='{"rows": 3}'), task("bad", pod_exit_code="1"), **flow)
+    scene.finish()
+
+    scene.until(lambda: tasks_of_pods(scene) == want, f"the Pods of {want} to be left")
+    assert scene.entry("good")["outputs"] == {"rows": 3}
+    assert scene.entry("bad")["reason"] == "ExitCode"
+    # One more look at the world, after the operator has seen all of this one's ends.
+    scene.start(task("later"), name="another", podRetention={"completed": "0s"})
+    scene.finish("another")
+    scene.until(lambda: tasks_of_pods(scene) == want, f"the Pods of {want} to be left")
+    assert operator.metric("penstock_removals_total", kind="Pod") == 3 - len(want)
+
+
+def test_a_pod_stays_for_as_long_as_the_policy_says(scene, operator):
+    scene.start(task("good"), podRetention={"completed": "3s"})
+    pod = scene.pod("good")
+    ended = scene.until(lambda: scene.ever["pods"][pod.metadata.uid].status.get("phase") == "Succeeded", "its end")
+    scene.finish()
+    assert ended
+    assert scene.pods(), "it went too early"
+    scene.until(lambda: not scene.pods(), "the Pod to go", within_s=30)
+
+
+def test_a_failed_attempt_that_is_tried_again_goes_too(scene, operator):
+    scene.start(task(retry={"limit": 2}, pod_exit_code="1,1,0"), podRetention={"failed": "0s"})
+    scene.finish()
+
+    scene.until(lambda: len(scene.pods()) == 1, "the failed ones to go")
+    assert scene.pods()[0].metadata.labels[names.LABEL_ATTEMPT] == "3"
+    assert [attempt["attempt"] for attempt in scene.entry()["attempts"]] == [1, 2]
+
+
+def test_a_run_keeps_fifty_pods_at_most(scene, operator):
+    scene.start(
+        task("first", pod_exit_code="1", allowFailed=1),
+        task("each", dependsOnStates=[{"task": "first", "states": ["Failed"]}], forEach={"count": 60}),
+    )
+    scene.finish()
+
+    scene.until(lambda: len(scene.pods()) == 50, "fifty Pods to be left")
+    assert "first" in tasks_of_pods(scene), "the failed one is the last to go"
+
+
+def is_status_write(seen: Seen) -> bool:
+    return seen.method == "PATCH" and seen.path.endswith("/status")
+
+
+def test_no_pod_goes_before_its_outcome_is_stored(scene, replica, proxy):
+    with replica(proxy.kubeconfig):
+        scene.start(task("good", pod_run_for="1s", pod_outputs='{"rows": 3}'), podRetention={"completed": "0s"})
+        scene.reach_task("Running", "good")
+        with proxy.outage(is_status_write, status=503):
+            scene.until(lambda: scene.pod("good").status.get("phase") == "Succeeded", "the Pod to end")
+            proxy.wait_for_requests(lambda seen: is_status_write(seen) and "/flowruns/" in seen.path, 5)
+            assert names.FINALIZER in scene.pod("good").metadata.finalizers
+            assert scene.pod("good").metadata.deletion_timestamp is None
+        scene.finish()
+        scene.until(lambda: not scene.pods(), "the Pod to go")
+    assert scene.entry("good")["outputs"] == {"rows": 3}
+    assert len(scene.ever_attempts()) == 1
+
+
+def test_pods_go_on_time_after_a_restart_though_their_run_is_over(scene, replica):
+    with replica() as first:
+        scene.start(task("good"), podRetention={"completed": "2s"})
+        scene.finish()
+        first.kill()
+    scene.start(task("later"), name="later", podRetention={"completed": "1h"})
+    with replica():
+        scene.finish("later")
+        # It never had the finalizer as far as this process knows, so it may stay for a minute more.
+        scene.until(lambda: tasks_of_pods(scene) == {"later"}, "the Pod to go", within_s=90)
+
+
+def test_nothing_is_lost_when_the_operator_is_killed_while_pods_go_at_once(scene, replica):
+    def start() -> None:
+        scene.start(
+            task(
+                "each",
+                forEach={"count": 12},
+                maxParallel=4,
+                retry={"limit": 1},
+                pod_exit_code="1,0",
+                pod_run_for="200ms",
+            ),
+            task("last", dependsOn=["each"], pod_outputs='{"rows": 3}'),
+            podRetention={"completed": "0s", "failed": "0s"},
+        )
+
+    for pods in (0, 3, 9, 18, 24):
+        with replica() as operator:
+            if not pods:
+                start()
+            scene.until(lambda pods=pods: len(scene.pods(ever=True)) >= pods, f"{pods} Pods")
+            operator.kill()
+    with replica():
+        assert scene.finish()["state"] == "Completed"
+        assert scene.entry("each")["items"]["counts"] == {"Completed": 12}
+        assert len(scene.ever_attempts()) == 25

@@ -1,0 +1,252 @@
+"""Which Pods of ended attempts go, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.api import names
+from penstock.api.flow import PodRetention
+from penstock_operator.keptpods import (
+    UNTRACKED_GRACE_S,
+    KeptPod,
+    KeptPods,
+    read_kept_pod,
+    retention_annotations,
+)
+from penstock_operator.metadata import ObjectKey, ObjectMeta, OwnerReference
+from penstock_operator.observation import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
+from penstock_operator.resource import JOBS, PODS
+
+NOW = 1_800_000_000.0
+RUN = OwnerReference(kind="FlowRun", name="run", uid="run-uid", controller=True)
+KEEP = names.ANNOTATION_KEEP_COMPLETED
+JOB = OwnerReference(kind="Job", name="job", uid="job-uid", controller=True)
+
+
+def kept(uid: str, *, run: str = "a", ended: float = 0.0, due: float | None = None, completed: bool = True) -> KeptPod:
+    return KeptPod(
+        resource=PODS,
+        key=ObjectKey("lab", uid),
+        uid=uid,
+        run_uid=run,
+        is_completed=completed,
+        ended_at=ended,
+        due_at=due,
+        not_before=0.0,
+        was_tracked=True,
+    )
+
+
+def gone(pods: KeptPods, now: float) -> list[str]:
+    return [pod.uid for pod in pods.take_due(now)]
+
+
+def test_a_pod_goes_when_its_time_has_come_and_not_before():
+    pods = KeptPods()
+    pods.add(kept("a", due=10.0))
+
+    assert gone(pods, 9.9) == []
+    assert pods.next_due_at == pytest.approx(10.0)
+    assert gone(pods, 10.0) == ["a"]
+    assert gone(pods, 100.0) == []
+    assert not len(pods)
+    assert pods.next_due_at is None
+
+
+def test_without_a_policy_a_pod_stays_and_nothing_is_to_be_done():
+    pods = KeptPods()
+    pods.add(kept("a"))
+
+    assert pods.next_due_at is None
+    assert gone(pods, 1e12) == []
+
+
+def test_of_too_many_the_oldest_that_ended_well_go_first_then_the_oldest_that_failed():
+    pods = KeptPods(per_run=2)
+    for number, completed in enumerate([False, True, False, True, False]):
+        pods.add(kept(f"pod-{number}", ended=number, completed=completed))
+
+    assert gone(pods, 0.0) == ["pod-1", "pod-3", "pod-0"]
+
+
+def test_each_run_has_its_own_allowance_within_that_of_all():
+    pods = KeptPods(per_run=2, total=3)
+    for number, run in enumerate(["a", "a", "b", "b", "b"]):
+        pods.add(kept(f"pod-{number}", run=run, ended=number))
+
+    assert gone(pods, 0.0) == ["pod-0", "pod-2"]
+    assert len(pods) == 3
+
+
+def test_a_pod_that_is_heard_of_twice_counts_once():
+    pods = KeptPods(per_run=1)
+    pods.add(kept("a", due=5.0))
+    pods.add(kept("a", due=1.0))
+
+    assert gone(pods, 4.0) == []
+    assert gone(pods, 5.0) == ["a"]
+
+
+def test_a_pod_that_may_not_go_yet_counts_no_more_but_waits():
+    pods = KeptPods(per_run=0)
+    pods.add(KeptPod(**{field: getattr(kept("a"), field) for field in KeptPod.__slots__} | {"not_before": 7.0}))
+
+    assert (len(pods), pods.next_due_at) == (0, 7.0)
+    assert gone(pods, 6.0) == []
+    assert gone(pods, 7.0) == ["a"]
+
+
+@st.composite
+def histories(draw: Any) -> list[tuple[str, Any]]:
+    steps: list[tuple[str, Any]] = []
+    number = 0
+    for _ in range(draw(st.integers(1, 60))):
+        what = draw(st.sampled_from(["add", "add", "add", "discard", "tick"]))
+        if what == "add":
+            due = draw(st.none() | st.floats(0, 50))
+            run, ended, completed = draw(st.sampled_from("ab")), draw(st.floats(0, 50)), draw(st.booleans())
+            steps.append((what, kept(f"pod-{number}", run=run, ended=ended, due=due, completed=completed)))
+            number += 1
+        elif what == "discard":
+            steps.append((what, f"pod-{draw(st.integers(0, max(number, 1)))}"))
+        else:
+            steps.append((what, draw(st.floats(0, 60))))
+    return steps
+
+
+@given(histories(), st.integers(1, 4), st.integers(1, 6))
+def test_it_does_what_a_plain_list_would(steps, per_run, total):
+    pods, now = KeptPods(per_run=per_run, total=total), 0.0
+    model: dict[str, KeptPod] = {}
+    expected: list[str] = []
+
+    def evict(among: list[KeptPod]) -> None:
+        first = min(among, key=lambda pod: (not pod.is_completed, pod.ended_at, pod.uid))
+        expected.append(first.uid)
+        del model[first.uid]
+
+    for what, argument in steps:
+        if what == "add":
+            pods.add(argument)
+            model[argument.uid] = argument
+            of_run = [pod for pod in model.values() if pod.run_uid == argument.run_uid]
+            if len(of_run) > per_run:
+                evict(of_run)
+            elif len(model) > total:
+                evict(list(model.values()))
+        elif what == "discard":
+            pods.discard(argument)
+            model.pop(argument, None)
+        else:
+            now = max(now, argument)
+            due = sorted(
+                (pod.due_at, uid) for uid, pod in model.items() if pod.due_at is not None and pod.due_at <= now
+            )
+            expected += [uid for _, uid in due]
+            for _, uid in due:
+                del model[uid]
+            assert sorted(gone(pods, now)) == sorted(expected)
+            expected = []
+        assert len(pods) == len(model)
+
+
+# What a Pod says
+
+
+def a_pod(*, phase: Any = "Succeeded", exit_code: int = 0, message: str = "", **metadata: Any) -> Pod:
+    fields: dict[str, Any] = {
+        "name": "pod",
+        "namespace": "lab",
+        "uid": "pod-uid",
+        "labels": {
+            names.LABEL_MANAGED_BY: names.MANAGED_BY,
+            names.LABEL_RUN_UID: "run-uid",
+            names.LABEL_TASK: "load",
+            names.LABEL_ATTEMPT: "1",
+        },
+        "annotations": {names.ANNOTATION_KEEP_COMPLETED: "10m", names.ANNOTATION_KEEP_FAILED: "2h"},
+        "creation_timestamp": "2027-01-15T07:00:00Z",
+        "owner_references": (RUN,),
+    }
+    terminated = Terminated(exit_code=exit_code, message=message, finished_at="2027-01-15T07:30:00Z")
+    status = ContainerStatus("main", ContainerState(terminated=terminated))
+    return Pod(ObjectMeta(**fields | metadata), status=PodStatus(phase=phase, container_statuses=(status,)))
+
+
+ENDED_AT = NOW - 1800.0
+
+
+@pytest.mark.parametrize(
+    ("existing", "want"),
+    [
+        # argo-29: OnPodCompletion and OnPodSuccess, by how the Pod ended
+        pytest.param(a_pod(), ENDED_AT + 600, id="one that ended well"),
+        pytest.param(a_pod(phase="Failed", exit_code=1), ENDED_AT + 7200, id="one that failed"),
+        pytest.param(a_pod(message="no JSON"), ENDED_AT + 7200, id="one that ended well, with invalid outputs"),
+        pytest.param(a_pod(annotations={}), None, id="one without a policy"),
+        pytest.param(a_pod(annotations={names.ANNOTATION_KEEP_FAILED: "0s"}), None, id="one that no policy is for"),
+        pytest.param(a_pod(annotations={KEEP: "soon"}), None, id="one whose policy is no duration"),
+    ],
+)  # fmt: skip
+def test_how_long_a_pod_is_kept(existing, want):
+    found = read_kept_pod(existing, was_tracked=True, now=NOW)
+
+    assert found is not None
+    assert found.due_at == want
+    assert (found.resource, found.key, found.uid) == (PODS, ObjectKey("lab", "pod"), "pod-uid")
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [
+        pytest.param(a_pod(phase="Running"), id="one that runs"),
+        pytest.param(a_pod(finalizers=(names.FINALIZER,)), id="one whose outcome is not stored"),
+        pytest.param(a_pod(deletion_timestamp="2027-01-15T07:31:00Z"), id="one that goes already"),
+        pytest.param(a_pod(owner_references=()), id="one that belongs to no run"),
+        pytest.param(
+            a_pod(owner_references=(OwnerReference(kind="FlowRun", name="run", uid="other", controller=True),)),
+            id="one of another run than its labels say",
+        ),
+        pytest.param(a_pod(labels={names.LABEL_RUN_UID: "run-uid"}), id="one that we did not make"),
+    ],
+)
+def test_what_is_never_deleted(existing):
+    assert read_kept_pod(existing, was_tracked=True, now=NOW) is None
+
+
+def test_of_a_job_the_job_goes():
+    found = read_kept_pod(a_pod(owner_references=(JOB,)), was_tracked=True, now=NOW)
+
+    assert found is not None
+    assert (found.resource, found.key, found.uid) == (JOBS, ObjectKey("lab", "job"), "job-uid")
+
+
+def test_a_pod_that_never_had_our_finalizer_stays_for_a_while_in_any_case():
+    found = read_kept_pod(a_pod(), was_tracked=False, now=NOW)
+
+    assert found is not None
+    assert found.not_before == NOW + UNTRACKED_GRACE_S
+
+
+def test_a_clock_of_a_node_that_is_wrong_neither_shortens_nor_lengthens_much():
+    early = read_kept_pod(a_pod(creation_timestamp="2027-01-15T07:45:00Z"), was_tracked=True, now=NOW)
+    late = read_kept_pod(a_pod(), was_tracked=True, now=ENDED_AT - 60)
+
+    assert early is not None
+    assert late is not None
+    assert early.ended_at == NOW - 900
+    assert late.ended_at == ENDED_AT - 60
+
+
+def test_a_policy_is_written_on_the_pod_as_it_stands_in_the_flow():
+    policy = PodRetention.model_validate({"completed": "10m", "failed": "24h"})
+
+    assert retention_annotations(policy) == {
+        names.ANNOTATION_KEEP_COMPLETED: "10m",
+        names.ANNOTATION_KEEP_FAILED: "24h",
+    }
+    assert retention_annotations(PodRetention()) == retention_annotations(None) == {}
