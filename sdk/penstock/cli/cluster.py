@@ -97,7 +97,7 @@ class Cluster:
         Raises:
             CommandError: there is none of this name; says which there are.
         """
-        return self._named("flows", "Flow", name)
+        return self.named("flows", "Flow", name)
 
     def run(self, name: str) -> Object:
         """Get a FlowRun.
@@ -105,7 +105,7 @@ class Cluster:
         Raises:
             CommandError: there is none of this name; says which there are.
         """
-        return self._named("flowruns", "FlowRun", name)
+        return self.named("flowruns", "FlowRun", name)
 
     def create_run(self, body: Object) -> Object:
         """Create a FlowRun.
@@ -113,11 +113,7 @@ class Cluster:
         Raises:
             CommandError: the cluster refused it, in its own words.
         """
-        with self._spoken():
-            created: Object = self._custom.create_namespaced_custom_object(
-                GROUP, VERSION, self.namespace, "flowruns", body
-            )
-            return created
+        return self.send("POST", self.path("flowruns"), body=body)
 
     def change_run(self, run: Object, operations: Sequence[Object]) -> Object:
         """Change a FlowRun, unless another one has taken its name meanwhile.
@@ -134,7 +130,7 @@ class Cluster:
     def change(self, plural: str, target: Object, operations: Sequence[Object]) -> Object:
         """Change one of Penstock's objects, as `change_run` does; `plural` names its resource."""
         same = {"op": "test", "path": "/metadata/uid", "value": target["metadata"]["uid"]}
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{plural}/{target['metadata']['name']}"
+        path = self.path(plural, target["metadata"]["name"])
         return self.send("PATCH", path, body=[same, *operations], content_type="application/json-patch+json")
 
     def follow_run(self, name: str) -> Generator[Object]:
@@ -236,25 +232,57 @@ class Cluster:
                 raise ApiException(http_resp=response)
             yield from _lines(response)
 
-    def _named(self, plural: str, kind: str, name: str) -> Object:
-        with self._spoken():
-            try:
-                found: Object = self._custom.get_namespaced_custom_object(GROUP, VERSION, self.namespace, plural, name)
-            except ApiException as error:
-                if error.status != NOT_FOUND:
-                    raise
-            else:
-                return found
-            try:
-                others = self._custom.list_namespaced_custom_object(GROUP, VERSION, self.namespace, plural)["items"]
-            except ApiException as error:
-                if error.status != NOT_FOUND:
-                    raise
-                raise CommandError(
-                    f"the cluster does not know {kind}s: Penstock is not installed there (helm install, see the README)"
-                ) from error
-        names = [other["metadata"]["name"] for other in others]
+    def named(self, plural: str, kind: str, name: str) -> Object:
+        """Get one of our objects; `plural` and `kind` name its resource.
+
+        Raises:
+            CommandError: there is none of this name; says which there are.
+        """
+        if found := self.find(plural, name):
+            return found
+        try:
+            listing = self.send("GET", self.path(plural))
+        except RefusalError as error:
+            if error.status != NOT_FOUND:
+                raise
+            raise CommandError(
+                f"the cluster does not know {kind}s: Penstock is not installed there (helm install, see the README)"
+            ) from error
+        names = [other["metadata"]["name"] for other in listing["items"]]
         raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")
+
+    def find(self, plural: str, name: str) -> Object | None:
+        """Get one of our objects; None if there is none of this name. `plural` names its resource."""
+        try:
+            return self.send("GET", self.path(plural, name))
+        except RefusalError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+
+    def config_map(self, name: str) -> Object:
+        """Get a ConfigMap.
+
+        Raises:
+            RefusalError: there is none, or it may not be read.
+        """
+        return self.send("GET", f"/api/v1/namespaces/{self.namespace}/configmaps/{name}")
+
+    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
+        """Ask whether the person may do something in the namespace."""
+        attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {**attributes, "subresource": subresource}},
+        }
+        answer = self.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool(answer["status"]["allowed"])
+
+    def path(self, plural: str, name: str = "") -> str:
+        """Return where the namespace's objects of a resource are, or the one of a name."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{plural}"
+        return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
     def _pods_of(self, run: str) -> Listing:
         return Listing(

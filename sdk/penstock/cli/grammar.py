@@ -14,6 +14,9 @@ CLUSTER_OPTIONS: Final = (
     (("--kubeconfig",), "FILE", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)"),
 )
 
+COMPLETE: Final = "__complete"
+"""What the scripts of `penstock completion` call. Not for people: help does not show it."""
+
 Commands = Any
 """What `add_subparsers` returns: its type is private to argparse."""
 
@@ -39,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_seeing(commands, cluster)
     _add_controlling(commands, cluster)
     _add_local(commands)
+    doctor = commands.add_parser("doctor", parents=[cluster], help="find out whether Penstock can work here")
+    doctor.set_defaults(module="penstock.cli.doctor")
     return parser
 
 
@@ -88,6 +93,41 @@ def _add_run_name(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    get = commands.add_parser("get", parents=[cluster], help="list Flows, runs or Schedules")
+    get.set_defaults(module="penstock.cli.get")
+    get.add_argument("kind", metavar="KIND", nargs="?", help="runs, flows or schedules, or KIND/NAME (default: runs)")
+    get.add_argument("name", metavar="NAME", nargs="?", help="name of one of them")
+    get.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "wide", "json", "yaml", "name"),
+        default="table",
+        help="how to write them (default: table)",
+    )
+    get.add_argument("--state", dest="states", metavar="STATE", help="runs in this state; several: Failed,Crashed")
+    get.add_argument("--flow", metavar="FLOW", help="runs of this Flow")
+    get.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+
+    describe = commands.add_parser("describe", parents=[cluster], help="tell the story of a run")
+    describe.set_defaults(module="penstock.cli.describe")
+    _add_run_name(describe)
+
+    graph = commands.add_parser(
+        "graph", parents=[cluster], help="draw the graph of a Flow, or of a run with its states"
+    )
+    graph.set_defaults(module="penstock.cli.graph")
+    graph.add_argument(
+        "name", metavar="FLOW|RUN", nargs="?", help="name of a Flow, else of a run; or flow/NAME, run/NAME"
+    )
+    graph.add_argument("-f", "--file", metavar="FILE", help="of a Flow in this file; - is stdin")
+    graph.add_argument(
+        "-o",
+        "--output",
+        choices=("terminal", "mermaid", "dot"),
+        default="terminal",
+        help="how to draw it (default: terminal)",
+    )
+
     watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it is over")
     watch.set_defaults(module="penstock.cli.watch")
     _add_run_name(watch)
@@ -142,6 +182,17 @@ def _add_local(commands: Commands) -> None:
     lint = commands.add_parser("lint", help="check manifests without a cluster")
     lint.set_defaults(module="penstock.cli.lint")
     lint.add_argument("files", metavar="FILE", nargs="+", help="YAML with Flows, FlowRuns and Schedules; - is stdin")
+
+    explain = commands.add_parser("explain", help="say what a state or a reason means, and what to do")
+    explain.set_defaults(module="penstock.cli.explain")
+    explain.add_argument("word", metavar="STATE|REASON", nargs="?", help="the word (default: all of them)")
+
+    completion = commands.add_parser("completion", help="print a script that lets a shell complete what is typed")
+    completion.set_defaults(module="penstock.cli.completion")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="source <(penstock completion bash)")
+    complete = commands.add_parser(COMPLETE)
+    complete.set_defaults(module="penstock.cli.completion")
+    complete.add_argument("words", nargs=argparse.REMAINDER)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(module="penstock.cli.version")

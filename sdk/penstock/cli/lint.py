@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 def command(arguments: argparse.Namespace) -> int:
     """Check files; 1 if anything is wrong with any of them."""
-    files = {file: _read(file) for file in arguments.files}
+    files = {file: read_file(file) for file in arguments.files}
     findings, objects = lint(files)
     for finding in findings:
         print(finding)
@@ -124,7 +124,12 @@ def _key(content: Mapping[str, Any], flow: str) -> FlowKey:
     return FlowKey(content["metadata"].get("namespace") or "", flow)
 
 
-def _read(file: str) -> str:
+def read_file(file: str) -> str:
+    """Read a file of text; `-` is standard input.
+
+    Raises:
+        CommandError: it can't be read.
+    """
     if file == STDIN:
         return sys.stdin.read()
     try:

@@ -1,0 +1,109 @@
+"""A Flow's graph as it is drawn: what its tasks are, what they wait for, and how they are in a run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from penstock.api.flow import InlineFlowSpec
+from penstock.cli.progress import Object, read_tasks
+from penstock.engine.plan import COVERS, DependencyKind, compile_plan
+from penstock.engine.state import TaskState
+from penstock.engine.task_plan import TaskKind, TaskPlan
+
+KIND_WORDS: Final = {TaskKind.APPROVAL: "approval", TaskKind.CONTAINER: ""}
+
+
+class Edge(NamedTuple):
+    """What a task waits for."""
+
+    task: int
+    """Position of the other task."""
+    label: str
+    """What is asked of it, where that is not to have completed: `Failed`, or `over`."""
+
+
+class Node(NamedTuple):
+    """A task."""
+
+    name: str
+    note: str
+    """What it is besides a container that runs once: `for each item`, `flow send-report`, `approval`."""
+    state: str
+    """Its state in a run; empty for a Flow."""
+    is_finally: bool
+    edges: tuple[Edge, ...]
+
+
+def build_diagram(spec: InlineFlowSpec, run: Object | None = None) -> list[Node]:
+    """Build the graph of a Flow.
+
+    Args:
+        spec: its spec.
+        run: a FlowRun of it, whose states are shown.
+
+    Returns:
+        The tasks in the order of the spec, those of finally last.
+
+    Raises:
+        InvalidSpecError: the Flow can't work.
+    """
+    rows = {row.name: row for row in read_tasks(run)} if run else {}
+    return [_node(task, rows[task.name].state if task.name in rows else "") for task in compile_plan(spec).tasks]
+
+
+def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
+    """Order tasks so that each comes after those that it waits for, and soon after the last of them.
+
+    Args:
+        nodes: the graph.
+        positions: the tasks to order; edges to others don't count.
+
+    Returns:
+        Their positions.
+    """
+    chosen = set(positions)
+    waits = {place: sum(edge.task in chosen for edge in nodes[place].edges) for place in positions}
+    downstream: dict[int, list[int]] = {place: [] for place in positions}
+    for place in positions:
+        for edge in nodes[place].edges:
+            if edge.task in chosen:
+                downstream[edge.task].append(place)
+    ordered: list[int] = []
+    ready = [place for place in reversed(positions) if waits[place] == 0]
+    while ready:
+        place = ready.pop()
+        ordered.append(place)
+        # The first of those that it lets go is next: branches are followed to their end before others begin.
+        for follower in reversed(downstream[place]):
+            waits[follower] -= 1
+            if waits[follower] == 0:
+                ready.append(follower)
+    return ordered
+
+
+def _node(task: TaskPlan, state: str) -> Node:
+    notes = [f"flow {task.child.flow}" if task.child else KIND_WORDS.get(task.kind, "")]
+    if task.fan_out:
+        notes.append("for each item")
+    if task.when:
+        notes.append("when")
+    edges = []
+    for dependency in task.upstream:
+        label = ""
+        if dependency.kind is DependencyKind.AFTER:
+            label = "over"
+        elif dependency.kind is DependencyKind.STATES:
+            label = _spell(dependency.states)
+        edges.append(Edge(dependency.task, label))
+    return Node(task.name, ", ".join(filter(None, notes)), state, task.is_finally, tuple(edges))
+
+
+def _spell(states: frozenset[TaskState]) -> str:
+    """Name states as a spec does, where one word covers several."""
+    left, words = set(states), []
+    for word, covered in COVERS.items():
+        if covered <= left:
+            words.append(str(word))
+            left -= covered
+    return "|".join(sorted([*words, *map(str, left)]))

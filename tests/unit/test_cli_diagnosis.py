@@ -1,0 +1,115 @@
+import copy
+import datetime as dt
+
+import pytest
+
+import penstock
+from penstock.api.crd import custom_resource_definition
+from penstock.api.kind import FLOW, FLOWRUN, KINDS
+from penstock.cli.diagnosis import (
+    RIGHTS,
+    Level,
+    judge_definitions,
+    judge_leases,
+    judge_operator,
+    judge_rights,
+    judge_unseen,
+    judge_version,
+)
+
+NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("minor", "want"),
+    [("30", Level.BAD), ("31", Level.GOOD), ("31+", Level.GOOD), ("35", Level.GOOD), ("", Level.BAD)],
+)
+def test_kubernetes_has_to_be_recent(minor, want):
+    assert judge_version({"major": "1", "minor": minor, "gitVersion": "v1.x"}, "https://here").level is want
+
+
+@pytest.fixture
+def definitions():
+    return {kind.resource: copy.deepcopy(custom_resource_definition(kind)) for kind in KINDS}
+
+
+def test_the_definitions_of_this_version_are_good(definitions):
+    assert judge_definitions(definitions).level is Level.GOOD
+
+
+def test_definitions_that_are_missing_are_named(definitions):
+    assert "helm install" in judge_definitions({}).advice
+    del definitions[FLOW.resource]
+    assert judge_definitions(definitions).text == "lack flows.penstock.dev"
+
+
+def test_definitions_of_another_version_are_told_apart_by_what_they_lack(definitions):
+    schema = definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["spec"]["properties"]["shutdown"]
+    assert "FlowRun lacks spec.shutdown" in judge_definitions(definitions).text
+
+
+def test_definitions_with_other_rules_are_another_version_too(definitions):
+    definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = []
+    assert "FlowRun has other rules" in judge_definitions(definitions).text
+
+
+def make_deployment(*args, ready=2, version=penstock.__version__):
+    return {
+        "metadata": {"namespace": "sys", "name": "p", "labels": {"app.kubernetes.io/version": version}},
+        "spec": {"replicas": 2, "template": {"spec": {"containers": [{"args": list(args)}]}}},
+        "status": {"readyReplicas": ready} if ready else {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("deployment", "level", "text"),
+    [
+        pytest.param(make_deployment(), Level.GOOD, "2 of 2 replicas ready", id="a sound one"),
+        pytest.param(make_deployment(ready=0), Level.BAD, "ImagePullBackOff is wrong", id="one without a replica"),
+        pytest.param(make_deployment("--namespace=other"), Level.WARNING, "namespace other alone", id="elsewhere"),
+        pytest.param(make_deployment("--namespace=here"), Level.GOOD, "ready", id="one for this namespace"),
+        pytest.param(make_deployment(version="9.9.9"), Level.WARNING, "9.9.9", id="another version"),
+    ],
+)
+def test_the_operator_is_judged_by_its_deployment(deployment, level, text):
+    state = {"waiting": {"reason": "ImagePullBackOff"}}
+    pods = [{"metadata": {"namespace": "sys"}, "status": {"containerStatuses": [{"state": state}]}}]
+    (finding,) = judge_operator([deployment], pods, "here")
+    assert finding.level is level
+    assert text in finding.text
+
+
+@pytest.mark.parametrize(
+    ("holder", "renewed", "want"),
+    [
+        pytest.param("replica-1", "2026-11-22T12:00:20Z", Level.GOOD, id="renewed just now"),
+        pytest.param("replica-1", "2026-11-22T12:00:00Z", Level.BAD, id="renewed too long ago"),
+        pytest.param("", "2026-11-22T12:00:20Z", Level.BAD, id="given back"),
+        pytest.param("replica-1", None, Level.BAD, id="never renewed"),
+    ],
+)
+def test_a_leader_has_a_lease_that_is_in_force(holder, renewed, want):
+    spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
+    lease = {"metadata": {"namespace": "sys", "name": "penstock-operator"}, "spec": spec}
+    assert judge_leases([lease], NOW).level is want
+
+
+def test_without_a_lease_nobody_leads():
+    assert judge_leases([], NOW).level is Level.BAD
+
+
+def test_runs_that_nobody_has_seen_for_a_minute_are_told():
+    runs = [
+        {"metadata": {"name": "old", "creationTimestamp": "2026-11-22T11:59:00Z"}},
+        {"metadata": {"name": "new", "creationTimestamp": "2026-11-22T12:00:29Z"}},
+    ]
+    (finding,) = judge_unseen(runs, NOW, "here")
+    assert "seen old in namespace here" in finding.text
+    assert list(judge_unseen(runs[1:], NOW, "here")) == []
+
+
+def test_rights_that_lack_are_named_with_the_commands_that_need_them():
+    allowed = {right: str(right) != "get pods/log" for right in RIGHTS}
+    assert judge_rights(allowed, "here").text == "in namespace here you may not get pods/log (for logs)"
+    assert judge_rights(dict.fromkeys(RIGHTS, True), "here").level is Level.GOOD

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+import yaml
+
+from penstock.cli.get import build_selectors, lay_out, write_objects
+from penstock.cli.resource import RESOURCES, RUNS, find_resource
+from penstock.errors import CommandError
+
+FLOWS = find_resource("flows")
+
+
+@pytest.mark.parametrize(
+    ("states", "flow", "want"),
+    [
+        pytest.param(None, None, [{}], id="everything"),
+        pytest.param("failed", None, [{"fieldSelector": "status.state=Failed"}], id="a state in any case"),
+        pytest.param(
+            "Failed,Crashed",
+            None,
+            [{"fieldSelector": "status.state=Failed"}, {"fieldSelector": "status.state=Crashed"}],
+            id="several states are asked for one by one",
+        ),
+        pytest.param(
+            None,
+            "orders",
+            [{"fieldSelector": "spec.flow.name=orders"}, {"labelSelector": "penstock.dev/flow=orders"}],
+            id="a Flow, by name and by label",
+        ),
+        pytest.param(
+            "Paused",
+            "orders",
+            [
+                {"fieldSelector": "status.state=Paused,spec.flow.name=orders"},
+                {"fieldSelector": "status.state=Paused", "labelSelector": "penstock.dev/flow=orders"},
+            ],
+            id="both",
+        ),
+    ],
+)
+def test_what_is_asked_for_becomes_selectors(states, flow, want):
+    assert list(build_selectors(RUNS, states, flow)) == want
+
+
+@pytest.mark.parametrize(
+    ("resource", "states", "message"),
+    [
+        pytest.param(RUNS, "Faild", 'did you mean "Failed"', id="an unknown state"),
+        pytest.param(FLOWS, "Failed", "are for runs", id="states of Flows"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(resource, states, message):
+    with pytest.raises(CommandError, match=message):
+        list(build_selectors(resource, states, None))
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_every_word_of_a_kind_finds_it(resource):
+    assert all(find_resource(word.upper()) is resource for word in resource.words)
+
+
+def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
+    columns = [{"name": "Name"}, {"name": "State"}, {"name": "Message", "priority": 1}]
+    rows = [
+        {"cells": ["orders-1", "Failed", "no"], "object": {"metadata": {"namespace": "a"}}},
+        {"cells": ["b", None, None], "object": {"metadata": {"namespace": "bb"}}},
+    ]
+    narrow = [line.plain for line in lay_out(columns, rows, is_wide=False, has_namespaces=False)]
+    assert narrow == ["NAME       STATE", "orders-1   Failed", "b"]
+    wide = [line.plain for line in lay_out(columns, rows, is_wide=True, has_namespaces=True)]
+    assert wide == [
+        "NAMESPACE   NAME       STATE    MESSAGE",
+        "a           orders-1   Failed   no",
+        "bb          b",
+    ]
+
+
+def test_objects_are_written_for_programs():
+    def run():
+        return {"kind": "FlowRun", "metadata": {"name": "r", "managedFields": []}, "spec": {}}
+
+    assert write_objects([run()], "name", is_list=True) == "flowrun.penstock.dev/r\n"
+    want = {"kind": "FlowRun", "metadata": {"name": "r"}, "spec": {}}
+    assert json.loads(write_objects([run()], "json", is_list=False)) == want
+    assert yaml.safe_load(write_objects([run()], "yaml", is_list=True))["items"] == [want]

@@ -1,0 +1,135 @@
+import datetime as dt
+
+from penstock.cli.story import tell
+
+NOW = dt.datetime(2026, 11, 22, 12, 5, tzinfo=dt.UTC)
+TASKS = [
+    {
+        "name": "load",
+        "state": "Failed",
+        "attempt": 2,
+        "reason": "ExitCode",
+        "exitCode": 3,
+        "message": "Traceback:\nKeyError: 'day'\n",
+        "pod": "r-load-2",
+        "node": "n1",
+        "startTime": "2026-11-22T12:00:10Z",
+        "completionTime": "2026-11-22T12:00:20Z",
+        "attempts": [
+            {
+                "attempt": 1,
+                "reason": "OOMKilled",
+                "startTime": "2026-11-22T12:00:00Z",
+                "completionTime": "2026-11-22T12:00:05Z",
+            }
+        ],
+    },
+    {"name": "report", "state": "Skipped", "reason": "UpstreamFailed", "message": "load is Failed"},
+    {"name": "cleanup", "state": "Cached", "run": "earlier", "finally": True},
+]
+RUN = {
+    "metadata": {"name": "r", "creationTimestamp": "2026-11-22T11:59:00Z", "uid": "u"},
+    "spec": {
+        "flow": {"name": "orders"},
+        "approvals": [{"task": "sign-off", "decision": "Reject", "comment": "no"}],
+        "shutdown": "Drain",
+    },
+    "status": {
+        "state": "Failed",
+        "reason": "TaskFailed",
+        "message": "load failed",
+        "revision": "orders-abc",
+        "params": {"day": "2026-11-22"},
+        "progress": "3/3",
+        "startTime": "2026-11-22T12:00:00Z",
+        "completionTime": "2026-11-22T12:00:30Z",
+        "outputs": {"rows": 3},
+        "conditions": [{"type": "Finished", "status": "True"}],
+        "tasks": TASKS,
+    },
+}
+EVENT = {"eventTime": "2026-11-22T12:00:30.000000Z", "type": "Warning", "reason": "RunFailed", "note": "it failed"}
+
+
+def story(run, events=()):
+    return [line.plain for line in tell(run, list(events), NOW, "penstock {}".format)]
+
+
+def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
+    assert story(RUN, [EVENT]) == [
+        "FlowRun r  ✗ Failed in 30s, 3/3 tasks over",
+        "  TaskFailed: load failed",
+        "  flow       orders, revision orders-abc",
+        '  params     day: "2026-11-22"',
+        "  shutdown   Drain",
+        '  decided    sign-off: Reject: "no"',
+        "  created    2026-11-22 11:59:00 UTC (6m00s ago)",
+        "  started    2026-11-22 12:00:00 UTC (5m00s ago)",
+        "  ended      2026-11-22 12:00:30 UTC (4m30s ago)",
+        "",
+        "Tasks",
+        "  ✗ load     Failed, attempt 2, 20s",
+        "      Pod r-load-2 on node n1",
+        "      attempt 1 at 12:00:00 for 5s, OOMKilled",
+        "      ExitCode 3: Traceback:",
+        "      KeyError: 'day'",
+        "  - report   Skipped",
+        "      UpstreamFailed: load is Failed",
+        "",
+        "Finally",
+        "  ✓ cleanup  Cached, outputs of earlier",
+        "",
+        "Outputs",
+        "  rows: 3",
+        "",
+        "Events",
+        "  2026-11-22 12:00:30  Warning  RunFailed: it failed",
+        "",
+        "What to do",
+        "  TaskFailed: See the task that the message names.",
+        "  ExitCode: Read the message (the end of its log) and its log; give retry.limit if the failure is passing.",
+        "  UpstreamFailed: See that task; the message names it.",
+        "",
+        "Type",
+        "  penstock logs r --task load",
+        "  penstock retry r",
+    ]
+
+
+def test_a_run_that_waits_for_a_person_ends_with_what_to_type():
+    tasks = [{"name": "sign-off", "state": "Paused", "reason": "AwaitingApproval", "message": "Publish?"}]
+    lines = story({**RUN, "spec": {"flow": {"name": "orders"}}, "status": {"state": "Paused", "tasks": tasks}})
+    assert lines[0] == "FlowRun r  ‖ Paused"
+    assert lines[-4:] == [
+        "Type",
+        "  penstock approve r sign-off",
+        '  penstock reject r sign-off -m "why"',
+        "  penstock watch r",
+    ]
+
+
+def test_a_run_that_nobody_has_seen_says_so():
+    run = {"metadata": {"name": "r"}, "spec": {"retryOf": {"name": "q"}}}
+    assert story(run) == [
+        "FlowRun r  not seen by any operator yet (penstock doctor looks for one)",
+        "  retries    q, with the Flow as it was then",
+        "",
+        "Type",
+        "  penstock watch r",
+    ]
+
+
+def test_the_failed_items_of_a_fan_out_are_told_with_their_numbers():
+    failed = [{"index": 3, "attempt": 1, "reason": "ExitCode", "exitCode": 1, "message": "a\nb"}]
+    tasks = [{"name": "a", "state": "Running", "items": {"total": 5, "counts": {"Failed": 1}, "failed": failed}}]
+    lines = story({**RUN, "status": {"state": "Running", "tasks": tasks}})
+    assert "  ● a  Running, 1/5, 1 failed" in lines
+    assert "      item 3, attempt 1, ExitCode 1: b" in lines
+
+
+def test_a_state_that_a_newer_operator_wrote_is_shown_as_it_is():
+    lines = story(
+        {**RUN, "status": {"state": "Dreaming", "reason": "Sheep", "tasks": [{"name": "a", "state": "Dozing"}]}}
+    )
+    assert lines[0] == "FlowRun r  ? Dreaming"
+    assert "  ? a  Dozing" in lines
