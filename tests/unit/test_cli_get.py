@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -60,8 +61,8 @@ def test_every_word_of_a_kind_finds_it(resource):
 
 
 def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
-    columns = [{"name": "Name"}, {"name": "State"}, {"name": "Message", "priority": 1}]
-    rows = [
+    columns: list[dict[str, Any]] = [{"name": "Name"}, {"name": "State"}, {"name": "Message", "priority": 1}]
+    rows: list[dict[str, Any]] = [
         {"cells": ["orders-1", "Failed", "no"], "object": {"metadata": {"namespace": "a"}}},
         {"cells": ["b", None, None], "object": {"metadata": {"namespace": "bb"}}},
     ]
