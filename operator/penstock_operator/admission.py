@@ -10,12 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
-from penstock.engine.validation import check_flow, check_run, check_schedule, parse_flow, parse_run, parse_schedule
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.pasttick import read_span, ticks_to_make_up
+from penstock.engine.validation import (
+    check_backfill,
+    check_flow,
+    check_run,
+    check_schedule,
+    parse_backfill,
+    parse_flow,
+    parse_run,
+    parse_schedule,
+)
 from penstock.errors import InvalidSpecError, PenstockError, Problem
 
 logger = logging.getLogger(__name__)
@@ -30,6 +42,8 @@ MAX_WARNING_CHARACTERS: Final = 256
 Review = Mapping[str, Any]
 Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
 """Finds a Flow by namespace and name: None if there is none, InvalidSpecError if it can't work."""
+ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
+"""Finds a Schedule, likewise."""
 
 
 class Findings(NamedTuple):
@@ -50,10 +64,12 @@ class Admission:
 
     Args:
         lookup: finds the Flow that a run or a Schedule names.
+        schedule_lookup: finds the Schedule that a Backfill names.
     """
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, schedule_lookup: ScheduleLookup) -> None:
         self._lookup = lookup
+        self._schedule_lookup = schedule_lookup
 
     async def validate_flow(self, body: Review) -> dict[str, Any]:
         """Review a Flow.
@@ -73,6 +89,10 @@ class Admission:
     async def validate_schedule(self, body: Review) -> dict[str, Any]:
         """Review a Schedule, likewise."""
         return await review(body, self._check_schedule)
+
+    async def validate_backfill(self, body: Review) -> dict[str, Any]:
+        """Review a Backfill, likewise. One whose Schedule does not exist yet passes, as it waits for it."""
+        return await review(body, self._check_backfill)
 
     async def _check_flow(self, request: Review) -> Findings:
         spec = parse_flow(request["object"])
@@ -94,6 +114,28 @@ class Admission:
         # Params of a template hold expressions over the tick, so they are checked when there is a tick.
         _, warnings = await self._referred_flow(request, spec.run_template.spec, path, "its runs will wait for it")
         return Findings(await asyncio.to_thread(check_schedule, spec), warnings)
+
+    async def _check_backfill(self, request: Review) -> Findings:
+        spec = parse_backfill(request["object"])
+        problems = check_backfill(spec)
+        if problems or request["operation"] == "UPDATE":
+            return Findings(problems)
+        where, name = "spec.schedule.name", spec.schedule.name
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                schedule = await self._schedule_lookup(request.get("namespace", ""), name)
+        except InvalidSpecError:
+            return Findings(warnings=(f"{where}: Schedule {name} can't work as it is: the Backfill waits",))
+        except (PenstockError, OSError, TimeoutError) as error:
+            logger.warning("Schedule %s could not be read for a review: %s", name, error)
+            return Findings(warnings=(f"{where}: Schedule {name} could not be read, so its ticks were not counted",))
+        if schedule is None:
+            return Findings(warnings=(f"{where}: Schedule {name} does not exist yet: the Backfill waits for it",))
+        now = datetime.now(tz=UTC)
+        await asyncio.to_thread(ticks_to_make_up, spec, schedule, now)
+        if read_span(spec)[1] > now:
+            return Findings(warnings=("spec.to: lies ahead: ticks from now on are left to the Schedule itself",))
+        return Findings()
 
     async def _referred_flow(
         self, request: Review, run: FlowRunSpec, path: str, consequence: str

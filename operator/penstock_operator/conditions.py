@@ -21,11 +21,35 @@ def ready_condition(  # noqa: PLR0913 - keyword-only, named at every call
         generation: of the spec that was looked at.
         now: seconds since the epoch.
     """
-    status = "True" if is_ready else "False"
-    known = next((one for one in stored.get("conditions") or () if one["type"] == "Ready"), None)
+    return condition(
+        stored,
+        "Ready",
+        "True" if is_ready else "False",
+        reason=reason,
+        message=message,
+        generation=generation,
+        now=now,
+    )
+
+
+def condition(  # noqa: PLR0913 - keyword-only but for what it is, named at every call
+    stored: Mapping[str, Any], kind: str, status: str, *, reason: str, message: str, generation: int, now: float
+) -> dict[str, Any]:
+    """Return a condition.
+
+    Args:
+        stored: the object's stored status; the condition's transition time is kept while its status is the same.
+        kind: its type.
+        status: True, False or Unknown.
+        reason: CamelCase word for programs.
+        message: text for people.
+        generation: of the spec that was looked at.
+        now: seconds since the epoch.
+    """
+    known = next((one for one in stored.get("conditions") or () if one["type"] == kind), None)
     since = known["lastTransitionTime"] if known is not None and known["status"] == status else rfc3339(int(now))
     return {
-        "type": "Ready",
+        "type": kind,
         "status": status,
         "reason": reason,
         "message": message,

@@ -29,6 +29,17 @@ class RunKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class RunEnd(NamedTuple):
+    """A run that is over, as far as others than the engine room want to know."""
+
+    key: RunKey
+    uid: str
+    flow: str | None
+    """Name of its Flow; None for an inline spec."""
+    state: str | None
+    """Its final state, which is stored; None: the run is gone."""
+
+
 @dataclass(slots=True)
 class LiveRun:
     """One run in memory.
@@ -76,6 +87,10 @@ class LiveRun:
     def identity(self) -> RunIdentity:
         """The run in the engine's words."""
         return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow)
+
+    def end(self, state: str | None) -> RunEnd:
+        """Return its end in that state."""
+        return RunEnd(self.key, self.uid, self.flow, state)
 
     def may_create(self, now: float) -> bool:
         """Whether Pods may be created: not when their outcomes could not be stored.

@@ -6,18 +6,18 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from penstock.api import names
-from penstock.api.flow import FlowSpec
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock.engine.validation import parse_flow
+from penstock.engine.validation import parse_flow, parse_schedule
 from penstock.errors import PenstockError
 from penstock_operator.admission import Admission
 from penstock_operator.attemptpods import Lanes
+from penstock_operator.backfills import BackfillController
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.cachesweep import CacheSweep
 from penstock_operator.client import ApiClient
@@ -27,7 +27,7 @@ from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.http import HttpServers
 from penstock_operator.lease import LeaderElection
-from penstock_operator.metadata import PartialObject
+from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod
 from penstock_operator.options import Options
@@ -35,14 +35,16 @@ from penstock_operator.pod import PodSettings
 from penstock_operator.podretention import PodRetention
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import FLOWRUNS, FLOWS, PODS, SCHEDULES
+from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, PODS, SCHEDULES, Resource
 from penstock_operator.room import EngineRoom
 from penstock_operator.runstart import RunStarter
 from penstock_operator.schedules import ScheduleController
-from penstock_operator.shell import KopfThread, Receivers
+from penstock_operator.shell import KopfThread, Receive, Receivers
 from penstock_operator.writer import Writer
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
@@ -133,7 +135,10 @@ class Process:
 
     def _servers(self, client: ApiClient) -> HttpServers:
         options = self._options
-        admission = Admission(lambda namespace, name: _look_up(client, namespace, name))
+        admission = Admission(
+            lambda namespace, name: _look_up(client, FLOWS, parse_flow, ObjectKey(namespace, name)),
+            lambda namespace, name: _look_up(client, SCHEDULES, parse_schedule, ObjectKey(namespace, name)),
+        )
         return HttpServers(
             bind_address=options.bind_address,
             http_port=options.http_port,
@@ -146,6 +151,7 @@ class Process:
                 "/validate/flows": admission.validate_flow,
                 "/validate/flowruns": admission.validate_flowrun,
                 "/validate/schedules": admission.validate_schedule,
+                "/validate/backfills": admission.validate_backfill,
             },
         )
 
@@ -214,6 +220,8 @@ class Process:
             room.on_pod(event, pod)
             pod_retention.on_pod(event, pod)
 
+        backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **common)
+        room.on_end.append(backfills.on_run_end)
         pods = Reflector(
             client,
             PODS,
@@ -236,7 +244,12 @@ class Process:
         self._kopf = KopfThread(
             self._connection,
             namespace=options.namespace,
-            receivers=Receivers(flows.receive, schedules.receive, lambda _event, body: room.on_new_run(body)),
+            receivers=Receivers(
+                flow=flows.receive,
+                schedule=_each(schedules.receive, backfills.on_schedule),
+                backfill=backfills.receive,
+                new_run=lambda _event, body: room.on_new_run(body),
+            ),
             failed=self._fail,
         )
         try:
@@ -255,6 +268,7 @@ class Process:
                 tasks.create_task(cache_sweep.run())
                 tasks.create_task(pod_retention.run())
                 tasks.create_task(schedules.work())
+                tasks.create_task(backfills.work())
         finally:
             await self._kopf.stop()
             await room.close()
@@ -264,11 +278,21 @@ class Process:
         self._fail(PenstockError("the Lease was lost: another replica leads"))
 
 
-async def _look_up(client: ApiClient, namespace: str, name: str) -> FlowSpec | None:
-    """Return a Flow's spec for admission; None if there is none."""
+def _each(*receivers: Receive) -> Receive:
+    def receive(event: EventType, body: Mapping[str, Any]) -> None:
+        for one in receivers:
+            one(event, body)
+
+    return receive
+
+
+async def _look_up(
+    client: ApiClient, resource: Resource, parse: Callable[[Mapping[str, Any]], T], key: ObjectKey
+) -> T | None:
+    """Return an object's spec for admission; None if there is none."""
     try:
-        reply = await client.request("GET", FLOWS.path(namespace, name), urgent=True, timeout_s=3.0)
-        return parse_flow(msgspec.json.decode(reply.body))
+        reply = await client.request("GET", resource.path(key.namespace, key.name), urgent=True, timeout_s=3.0)
+        return parse(msgspec.json.decode(reply.body))
     except ApiError as error:
         if is_not_found(error):
             return None

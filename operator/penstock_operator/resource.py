@@ -44,6 +44,7 @@ def _collection(resource: Resource, namespace: str) -> str:
 FLOWS: Final = Resource(names.GROUP, names.VERSION, "flows")
 FLOWRUNS: Final = Resource(names.GROUP, names.VERSION, "flowruns")
 SCHEDULES: Final = Resource(names.GROUP, names.VERSION, "schedules")
+BACKFILLS: Final = Resource(names.GROUP, names.VERSION, "backfills")
 PODS: Final = Resource("", "v1", "pods")
 JOBS: Final = Resource("batch", "v1", "jobs")
 CONFIGMAPS: Final = Resource("", "v1", "configmaps")

@@ -21,7 +21,7 @@ from penstock_operator.attemptpods import AttemptPods, Lanes, Listener
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.client import ApiClient
 from penstock_operator.errors import ApiError, ApiUnreachableError, DeposedError, NotLeaderError
-from penstock_operator.liverun import LiveRun, RunKey
+from penstock_operator.liverun import LiveRun, RunEnd, RunKey
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod, observe_pod, run_uid
@@ -73,6 +73,9 @@ class EngineRoom:
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.on_end: list[Callable[[RunEnd], None]] = []
+        """Told of every run that is over, once that is stored, and of every run that is gone. Now and then twice, and
+        not of what ended while no operator ran: who must know that, too, lists the finished runs at its start."""
         self._starter = starter
         self._recorder = recorder
         self._metrics = metrics
@@ -197,6 +200,8 @@ class EngineRoom:
             return None
         uid = body["metadata"]["uid"]
         if (body.get("status") or {}).get("state") in FINAL_RUN_STATES:
+            # Perhaps the answer to the write that stored it got lost.
+            self._tell_end(self._starter.read(key, body).end(body["status"]["state"]))
             self._strays.close(key, uid)
             self._strays.claim(key, None)
             return None
@@ -211,6 +216,7 @@ class EngineRoom:
         body = await self._statuses.read(run.key)
         if body is None or body["metadata"]["uid"] != run.uid or "deletionTimestamp" in body["metadata"]:
             self._drop(run)
+            self._tell_end(run.end(None))
             return None
         run.is_doubtful = run.is_spec_stale = False
         self._starter.renew(run, body, self._clock())
@@ -238,6 +244,7 @@ class EngineRoom:
             note = started.status["message"] if started.status else ""
             self._recorder.record(_regarding(run), is_warning=True, reason=state, note=note)
             self._drop(run)
+            self._tell_end(run.end(state))
         return False
 
     # One step
@@ -352,6 +359,7 @@ class EngineRoom:
             if machine.is_over and not run.is_counted:
                 run.is_counted = True
                 self._metrics.runs.labels(machine.state).inc()
+                self._tell_end(run.end(machine.state))
         else:
             machine.unstored(changes)
             run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)
@@ -408,6 +416,10 @@ class EngineRoom:
         waiting.discard(run.key)
         if not waiting:
             self._waiting_for_flow.pop(flow, None)
+
+    def _tell_end(self, end: RunEnd) -> None:
+        for told in self.on_end:
+            told(end)
 
     def _let_go(self, pod: Pod) -> None:
         self._spawn(self._pods.release(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid))

@@ -21,7 +21,7 @@ import kopf
 from penstock.api import names
 from penstock_operator.connection import Connection
 from penstock_operator.reflector import EventType
-from penstock_operator.resource import FLOWRUNS, FLOWS, SCHEDULES, Resource
+from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, SCHEDULES, Resource
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Receivers:
 
     flow: Receive
     schedule: Receive
+    backfill: Receive
     new_run: Receive
 
 
@@ -114,6 +115,7 @@ class KopfThread:
         for resource, receive in (
             (FLOWS, self._receivers.flow),
             (SCHEDULES, self._receivers.schedule),
+            (BACKFILLS, self._receivers.backfill),
             (FLOWRUNS, self._receivers.new_run),
         ):
             self._hand_on(registry, resource, receive)

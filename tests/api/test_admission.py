@@ -53,7 +53,7 @@ def webhook(api: kubernetes_client.ApiClient, tmp_path_factory: pytest.TempPathF
     async def look_up(_namespace: str, _name: str) -> None:
         return None
 
-    admission = Admission(look_up)
+    admission = Admission(look_up, look_up)
     servers = HttpServers(
         bind_address=LOOPBACK,
         http_port=0,
@@ -63,6 +63,7 @@ def webhook(api: kubernetes_client.ApiClient, tmp_path_factory: pytest.TempPathF
             "/validate/flows": admission.validate_flow,
             "/validate/flowruns": admission.validate_flowrun,
             "/validate/schedules": admission.validate_schedule,
+            "/validate/backfills": admission.validate_backfill,
         },
     )
     loop = asyncio.SelectorEventLoop()

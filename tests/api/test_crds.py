@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kubernetes import client as kubernetes_client
 
-from penstock.api.kind import FLOW, FLOWRUN, KINDS, MAX_LABEL_VALUE, MAX_SCHEDULE_NAME, SCHEDULE, Kind
+from penstock.api.kind import BACKFILL, FLOW, FLOWRUN, KINDS, MAX_LABEL_VALUE, MAX_SCHEDULE_NAME, SCHEDULE, Kind
 from penstock.api.names import API_VERSION, GROUP, VERSION
 from tests.cluster import binaries
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 ONE_TASK: dict[str, Any] = {"tasks": [{"name": "a", "image": "busybox:1.36"}]}
+OCTOBER = {"schedule": {"name": "a"}, "from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
 ETCD_LIMIT_BYTES = 1_572_864
 
 
@@ -267,6 +268,14 @@ BAD: list[Any] = [
         "spec.runTemplate.spec: .*give exactly one of flow, flowSpec and retryOf",
         id="a template of a run of nothing",
     ),
+    pytest.param(
+        BACKFILL,
+        {**OCTOBER, "to": OCTOBER["from"]},
+        "spec.to: .*from must be earlier than to",
+        id="a Backfill of no time at all",
+    ),
+    pytest.param(BACKFILL, {**OCTOBER, "from": "yesterday"}, "spec.from", id="a Backfill from no time that exists"),
+    pytest.param(BACKFILL, {**OCTOBER, "maxActive": 0}, "spec.maxActive", id="a Backfill that may run nothing"),
 ]
 
 
@@ -278,12 +287,18 @@ def test_the_api_server_refuses(create, kind, spec, want):
 
 @pytest.mark.parametrize(
     ("kind", "length"),
-    [(FLOW, MAX_LABEL_VALUE), (FLOWRUN, MAX_LABEL_VALUE), (SCHEDULE, MAX_SCHEDULE_NAME)],
+    [
+        (FLOW, MAX_LABEL_VALUE),
+        (FLOWRUN, MAX_LABEL_VALUE),
+        (SCHEDULE, MAX_SCHEDULE_NAME),
+        (BACKFILL, MAX_LABEL_VALUE),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_name_may_be_as_long_as_what_is_made_of_it_allows_and_no_longer(create, kind, length):
     run = {"flow": {"name": "a"}}
-    spec = {FLOW: ONE_TASK, FLOWRUN: run, SCHEDULE: {"cron": ["@daily"], "runTemplate": {"spec": run}}}[kind]
+    schedule = {"cron": ["@daily"], "runTemplate": {"spec": run}}
+    spec = {FLOW: ONE_TASK, FLOWRUN: run, SCHEDULE: schedule, BACKFILL: OCTOBER}[kind]
     create(kind, spec, name="n" * length)
     said = refusal(lambda: create(kind, spec, name="n" * (length + 1)))
     assert said.startswith("metadata.name: ")
@@ -539,9 +554,23 @@ def test_get_shows(create, patch, kubectl, kind, spec, status, want):
     assert list(cells)[-1] == "AGE"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"from": "2026-10-02T00:00:00Z"}, {"schedule": {"name": "b"}}, {"reprocess": "All"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_a_backfill_makes_up_can_not_be_changed_but_its_pace_can(create, patch, change):
+    create(BACKFILL, OCTOBER)
+    (field,) = change
+    said = refusal(lambda: patch(BACKFILL, {"spec": change}))
+    assert f"{field} can't be changed: create a new Backfill instead" in said
+    assert patch(BACKFILL, {"spec": {"maxActive": 5, "suspend": True}})["spec"]["maxActive"] == 5
+
+
 def test_every_kind_is_listed_by_the_name_of_the_project(create, kubectl):
     create(FLOW, ONE_TASK)
     create(FLOWRUN, NAMED)
     create(SCHEDULE, {"cron": ["@daily"], "runTemplate": {"spec": NAMED}})
+    create(BACKFILL, OCTOBER)
     listed = kubectl("get", "penstock", "--output=name").split()
     assert sorted(listed) == sorted(f"{kind.singular}.{GROUP}/it" for kind in KINDS)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
+from penstock.api.schedule import ScheduleSpec
 from penstock.errors import InvalidSpecError, Problem
 from penstock_operator import admission
 from penstock_operator.admission import (
@@ -31,6 +32,7 @@ VALIDATE = {
     "Flow": Admission.validate_flow,
     "FlowRun": Admission.validate_flowrun,
     "Schedule": Admission.validate_schedule,
+    "Backfill": Admission.validate_backfill,
 }
 
 
@@ -38,6 +40,12 @@ async def look_up(namespace: str, name: str) -> FlowSpec | None:
     if (namespace, name) == ("shop", "broken"):
         raise InvalidSpecError([Problem("spec.tasks", "can't work")])
     return FlowSpec.model_validate(ORDERS) if (namespace, name) == ("shop", "orders") else None
+
+
+async def look_up_schedule(namespace: str, name: str) -> ScheduleSpec | None:
+    if (namespace, name) == ("shop", "broken"):
+        raise InvalidSpecError([Problem("spec.cron", "can't be read")])
+    return ScheduleSpec.model_validate(SCHEDULE) if (namespace, name) == ("shop", "nightly") else None
 
 
 def flow(*tasks: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def review_of(kind: str, spec: Any, **request: Any) -> dict[str, Any]:
 
 def answer(kind: str, spec: Any, lookup: Any = look_up, **request: Any) -> dict[str, Any]:
     """The response to a review, its frame checked."""
-    reply = asyncio.run(VALIDATE[kind](Admission(lookup), review_of(kind, spec, **request)))
+    reply = asyncio.run(VALIDATE[kind](Admission(lookup, look_up_schedule), review_of(kind, spec, **request)))
     assert (reply["apiVersion"], reply["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response: dict[str, Any] = reply["response"]
     assert response["uid"] == "705ab4f5"
@@ -333,5 +341,40 @@ def test_a_flaw_of_our_own_lets_the_object_pass_and_is_logged(caplog):
 
 @pytest.mark.parametrize("body", [{}, {"request": {}}, {"request": {"uid": "1", "operation": "CREATE"}}], ids=str)
 def test_a_body_that_is_no_review_gets_an_answer(body):
-    reply = asyncio.run(Admission(look_up).validate_flow(body))
+    reply = asyncio.run(Admission(look_up, look_up_schedule).validate_flow(body))
     assert reply["response"]["allowed"] is True
+
+
+OCTOBER = {"schedule": {"name": "nightly"}, "from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"to": "2026-09-01T00:00:00Z"}, "spec.to: must be later than from", id="it ends before it begins"),
+        pytest.param({"from": "2026-10-01"}, "spec.from: '2026-10-01' has no offset", id="a date has no offset"),
+        pytest.param({"from": "1950-01-01T00:00:00Z"}, "was due more than 10,000 times", id="too many ticks"),
+    ],
+)
+def test_a_backfill_that_cannot_work_is_refused(change, said):
+    response = asyncio.run(
+        Admission(look_up, look_up_schedule).validate_backfill(review_of("Backfill", {**OCTOBER, **change}))
+    )["response"]
+    assert not response["allowed"]
+    assert said in response["status"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"schedule": {"name": "weekly"}}, "does not exist yet", id="no such Schedule"),
+        pytest.param({"schedule": {"name": "broken"}}, "can't work as it is", id="a Schedule that is wrong"),
+        pytest.param({"to": "2999-01-01T00:00:00Z"}, "lies ahead", id="a time to come"),
+    ],
+)
+def test_a_backfill_that_may_surprise_passes_with_a_warning(change, said):
+    response = asyncio.run(
+        Admission(look_up, look_up_schedule).validate_backfill(review_of("Backfill", {**OCTOBER, **change}))
+    )["response"]
+    assert response["allowed"]
+    assert said in response["warnings"][0]

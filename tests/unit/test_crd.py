@@ -142,6 +142,7 @@ def test_a_definition_has_the_names_that_people_type():
         "Flow": ["fl"],
         "FlowRun": ["fr"],
         "Schedule": ["fs"],
+        "Backfill": ["fb"],
     }
     assert all(each["categories"] == ["penstock"] for each in names.values())
     assert names["FlowRun"]["listKind"] == "FlowRunList"

@@ -4,14 +4,17 @@
   resources: [flows, flowruns]
   verbs: [get, list, watch]
 - apiGroups: [penstock.dev]
-  resources: [schedules]
+  resources: [schedules]  # get: to check a Backfill when it is applied
+  verbs: [get, list, watch]
+- apiGroups: [penstock.dev]
+  resources: [backfills]
   verbs: [list, watch]
 - apiGroups: [penstock.dev]
-  resources: [flows/status, flowruns/status, schedules/status]
+  resources: [flows/status, flowruns/status, schedules/status, backfills/status]
   verbs: [patch]
 - apiGroups: [penstock.dev]
-  resources: [flowruns]  # the runs of Schedules
-  verbs: [create]
+  resources: [flowruns]  # the runs of Schedules and Backfills; patch: to give a Backfill's finished run to its Schedule
+  verbs: [create, patch]
 - apiGroups: [""]
   resources: [pods]  # one per attempt of a task
   verbs: [get, list, watch, create, patch, delete]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from penstock.api.backfill import BackfillSpec, BackfillStatus
 from penstock.api.base import ApiModel
 from penstock.api.flow import FlowSpec, FlowStatus
 from penstock.api.flowrun import FlowRunSpec, FlowRunStatus
@@ -193,5 +194,30 @@ SCHEDULE: Final = Kind(
     ),
 )
 
-KINDS: Final = (FLOW, FLOWRUN, SCHEDULE)
+_NEW_BACKFILL = "create a new Backfill instead"
+BACKFILL: Final = Kind(
+    name="Backfill",
+    plural="backfills",
+    short_name="fb",
+    description="Makes up a Schedule's past: a run for each of its ticks in a span of time. Deleting it cancels it.",
+    spec=BackfillSpec,
+    status=BackfillStatus,
+    max_name=MAX_LABEL_VALUE,
+    why_max_name="it becomes the value of a label",
+    columns=(
+        Column("Schedule", ".spec.schedule.name", "The Schedule whose past it makes up."),
+        Column("From", ".spec.from", "The first time to make up.", is_wide=True),
+        Column("To", ".spec.to", "The time to stop before.", is_wide=True),
+        Column("State", ".status.state", "The state in one word."),
+        Column("Progress", ".status.progress", "Ticks that are done with, of all."),
+        Column("Running", ".status.counts.Running", "Its runs that are under way.", type="integer"),
+        Column("Failed", ".status.counts.Failed", "Its runs that did not complete.", type="integer"),
+        Column("Reason", ".status.reason", "Why it is in this state."),
+        Column("Message", ".status.message", "The reason for people.", is_wide=True),
+    ),
+    selectable_fields=(".status.state", ".spec.schedule.name"),
+    rules=tuple(_immutable(field, _NEW_BACKFILL) for field in ("schedule", "from", "to", "order", "reprocess")),
+)
+
+KINDS: Final = (FLOW, FLOWRUN, SCHEDULE, BACKFILL)
 """Every kind, in the order in which a user meets them."""

@@ -12,10 +12,19 @@ from penstock.api.flow import FlowSpec
 from penstock.api.names import API_VERSION, GROUP
 from penstock.cli.manifest import Document, SyntaxProblem, read_documents
 from penstock.engine.suggestion import enumerate_names, suggest
-from penstock.engine.validation import check_flow, check_run, check_schedule, parse_flow, parse_run, parse_schedule
+from penstock.engine.validation import (
+    check_backfill,
+    check_flow,
+    check_run,
+    check_schedule,
+    parse_backfill,
+    parse_flow,
+    parse_run,
+    parse_schedule,
+)
 from penstock.errors import CommandError, InvalidSpecError, Problem
 
-KINDS: Final = ("Flow", "FlowRun", "Schedule")
+KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill")
 STDIN: Final = "-"
 
 
@@ -108,6 +117,8 @@ def _check(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Seq
         return check_flow(parse_flow(content))
     if content["kind"] == "Schedule":
         return check_schedule(parse_schedule(content))
+    if content["kind"] == "Backfill":
+        return check_backfill(parse_backfill(content))
     run = parse_run(content)
     return check_run(run, flows.get(_key(content, run.flow.name)) if run.flow else None)
 

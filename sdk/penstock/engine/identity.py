@@ -55,3 +55,19 @@ def cache_digest(*, flow: str, task: str, signature: str, key: str) -> str:
         key: value of its `cache.key`.
     """
     return hashlib.sha256(f"{flow}\0{task}\0{signature}\0{key}".encode()).hexdigest()
+
+
+def repeated_run_name(first: str, schedule_uid: str, number: int) -> str:
+    """Name a further run of a Schedule's tick.
+
+    Args:
+        first: name of the tick's first run.
+        schedule_uid: uid of the Schedule.
+        number: how often the tick had a run before.
+
+    Returns:
+        A name that fits into a label: the first one as far as it fits, then a hash of all that identifies the run.
+    """
+    digest = hashlib.sha256(f"{schedule_uid}\0{first}\0{number}".encode()).digest()
+    text = base64.b32encode(digest).decode().lower()[:_HASH_CHARACTERS]
+    return f"{first[: MAX_NAME - len(text) - 1].rstrip('.-')}-{text}"

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from penstock.api.backfill import BackfillSpec
 from penstock.api.base import ApiModel
 from penstock.api.duration import DURATION_PATTERN
 from penstock.api.flow import FlowSpec
@@ -70,6 +71,11 @@ def parse_run(obj: Mapping[str, Any]) -> FlowRunSpec:
 def parse_schedule(obj: Mapping[str, Any]) -> ScheduleSpec:
     """Read the spec of a Schedule, as `parse_flow` does."""
     return parse(ScheduleSpec, obj.get("spec"), "spec")
+
+
+def parse_backfill(obj: Mapping[str, Any]) -> BackfillSpec:
+    """Read the spec of a Backfill, as `parse_flow` does."""
+    return parse(BackfillSpec, obj.get("spec"), "spec")
 
 
 def parse(model: type[Model], value: Any, path: str) -> Model:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from penstock.api.backfill import BackfillSpec
 from penstock.api.duration import duration_s
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.expression import Scope
 from penstock.engine.params import resolve_params
-from penstock.engine.parsing import parse, parse_flow, parse_run, parse_schedule
+from penstock.engine.parsing import parse, parse_backfill, parse_flow, parse_run, parse_schedule
+from penstock.engine.pasttick import read_span
 from penstock.engine.plan import compile_plan
 from penstock.engine.scope import TICK_ROOTS
 from penstock.engine.template import ValueTemplate, compile_value
@@ -22,11 +24,13 @@ from penstock.engine.ticks.timetable import read_timetable
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 __all__ = [
+    "check_backfill",
     "check_flow",
     "check_run",
     "check_schedule",
     "compile_tick_params",
     "parse",
+    "parse_backfill",
     "parse_flow",
     "parse_run",
     "parse_schedule",
@@ -86,6 +90,22 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
         later = list(spec.run_template.spec.params or ())
     problems += _check_run(spec.run_template.spec, None, path=path, later=later)
     return problems
+
+
+def check_backfill(spec: BackfillSpec) -> list[Problem]:
+    """Find what is wrong with a Backfill.
+
+    Args:
+        spec: its spec.
+
+    Returns:
+        The problems; none if it can begin. The Schedule that it names is not looked at: it may come later.
+    """
+    try:
+        read_span(spec)
+    except InvalidSpecError as error:
+        return list(error.problems)
+    return []
 
 
 def compile_tick_params(

@@ -1,0 +1,98 @@
+"""The ticks that a Backfill makes up."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from penstock.api.backfill import MAX_TICKS, BackfillSpec
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.ticks.timetable import read_timetable
+from penstock.engine.timestamp import rfc3339
+from penstock.errors import InvalidSpecError, Problem, StoredStatusError
+
+CLOCK_FIELDS: Final = frozenset({"cron", "interval", "at", "rrule", "time_zone", "start_time", "end_time"})
+"""Fields of a Schedule that say when it is due."""
+_MOMENT: Final = timedelta(microseconds=1)
+
+
+def write_clocks(schedule: ScheduleSpec) -> str:
+    """Write down when a Schedule is due, to be read again after it has changed."""
+    return schedule.model_dump_json(include=set(CLOCK_FIELDS), by_alias=True, exclude_unset=True)
+
+
+def read_clocks(text: str, schedule: ScheduleSpec) -> ScheduleSpec:
+    """Read what `write_clocks` wrote.
+
+    Args:
+        text: what it wrote.
+        schedule: the Schedule as it is now.
+
+    Returns:
+        The Schedule as it is now, but due when it was due then.
+
+    Raises:
+        StoredStatusError: the text can't be read.
+    """
+    try:
+        clocks = json.loads(text)
+        now = schedule.model_dump(mode="json", by_alias=True, exclude=set(CLOCK_FIELDS), exclude_unset=True)
+        return ScheduleSpec.model_validate({**now, **clocks})
+    except (ValueError, TypeError) as error:
+        raise StoredStatusError(f"status.timing can't be read: {error}") from error
+
+
+def read_span(spec: BackfillSpec, *, path: str = "spec") -> tuple[datetime, datetime]:
+    """Read the span of time of a Backfill.
+
+    Raises:
+        InvalidSpecError: a time can't be read, or there is nothing between the two.
+    """
+    times: list[datetime] = []
+    problems: list[Problem] = []
+    for field, text in (("from", spec.from_), ("to", spec.to)):
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            problems.append(Problem(f"{path}.{field}", f"{text!r} is no time: write it as 2026-10-01T00:00:00Z"))
+            continue
+        if time.tzinfo is None:
+            problems.append(Problem(f"{path}.{field}", f"{text!r} has no offset: write it as {text}Z for UTC"))
+        times.append(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+    if not problems and times[0] >= times[1]:
+        problems.append(Problem(f"{path}.to", f"must be later than from, {spec.from_}, but is {spec.to}"))
+    if problems:
+        raise InvalidSpecError(problems)
+    return times[0], times[1]
+
+
+def ticks_to_make_up(
+    spec: BackfillSpec, schedule: ScheduleSpec, created_at: datetime, *, path: str = "spec"
+) -> list[datetime]:
+    """Return the ticks of a Backfill.
+
+    Args:
+        spec: its spec.
+        schedule: the Schedule.
+        created_at: when it was created, aware: what comes later, the Schedule does itself.
+        path: field path of the Backfill's spec, for problems.
+
+    Returns:
+        The ticks in UTC, oldest first.
+
+    Raises:
+        InvalidSpecError: the span makes no sense or holds too many ticks, or the Schedule is wrong.
+    """
+    first, end = read_span(spec, path=path)
+    end = min(end, created_at)
+    if first >= end:
+        return []
+    ticks = read_timetable(schedule).between(first - _MOMENT, end - _MOMENT, MAX_TICKS + 1)
+    if len(ticks) > MAX_TICKS:
+        message = (
+            f"Schedule {spec.schedule.name} was due more than {MAX_TICKS:,} times in this time, and a Backfill makes "
+            f"up {MAX_TICKS:,} at most: end this one at {rfc3339(ticks[-1].timestamp())}, and begin the next there"
+        )
+        raise InvalidSpecError([Problem(f"{path}.to", message)])
+    return ticks

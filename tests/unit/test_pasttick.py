@@ -1,0 +1,67 @@
+"""The ticks that a Backfill makes up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from penstock.api.backfill import MAX_TICKS, BackfillSpec
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.pasttick import read_clocks, ticks_to_make_up, write_clocks
+from penstock.errors import InvalidSpecError, StoredStatusError
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+SPAN = {"from": "2026-10-01T00:00:00Z", "to": "2026-10-04T00:00:00Z"}
+
+
+def schedule(cron: str = "@daily", **fields: Any) -> ScheduleSpec:
+    return ScheduleSpec.model_validate({"cron": [cron], "runTemplate": {"spec": {"flow": {"name": "a"}}}, **fields})
+
+
+def ticks(one: ScheduleSpec, now: datetime = NOW, **span: str) -> list[str]:
+    spec = BackfillSpec.model_validate({"schedule": {"name": "daily"}, **SPAN, **span})
+    return [tick.strftime("%d %H:%M") for tick in ticks_to_make_up(spec, one, now)]
+
+
+def test_a_tick_on_the_beginning_counts_and_one_on_the_end_does_not():
+    assert ticks(schedule()) == ["01 00:00", "02 00:00", "03 00:00"]
+
+
+def test_they_are_read_in_the_zone_of_the_schedule():
+    assert ticks(schedule(timeZone="Europe/Berlin")) == ["01 22:00", "02 22:00", "03 22:00"]
+
+
+def test_what_comes_after_the_creation_of_the_backfill_is_left_to_the_schedule():
+    assert ticks(schedule(), datetime(2026, 10, 2, tzinfo=UTC)) == ["01 00:00"]
+    assert ticks(schedule(), datetime(2026, 9, 2, tzinfo=UTC)) == []
+
+
+def test_the_greatest_number_is_allowed_and_one_more_is_not():
+    every_minute = schedule("* * * * *")
+    assert len(ticks(every_minute, to="2026-10-07T22:40:00Z")) == MAX_TICKS
+    with pytest.raises(InvalidSpecError, match="10,000 at most: end this one at 2026-10-07T22:40:00Z"):
+        ticks(every_minute, to="2026-10-07T22:41:00Z")
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        ({"to": SPAN["from"]}, "spec.to: must be later than from"),
+        ({"from": "soon"}, "spec.from: 'soon' is no time"),
+        ({"to": "2026-11-01T00:00:00"}, "spec.to: '2026-11-01T00:00:00' has no offset"),
+    ],
+)
+def test_a_span_that_makes_no_sense_is_refused_by_its_field(span, said):
+    with pytest.raises(InvalidSpecError, match=said):
+        ticks(schedule(), **span)
+
+
+def test_clocks_that_were_written_down_outlive_an_edit_of_the_schedule():
+    before = schedule(timeZone="Europe/Berlin")
+    after = schedule("@hourly", suspend=True)
+    read = read_clocks(write_clocks(before), after)
+    assert (read.cron, read.time_zone, read.suspend) == (["@daily"], "Europe/Berlin", True)
+    with pytest.raises(StoredStatusError, match=r"status\.timing"):
+        read_clocks("{", after)
