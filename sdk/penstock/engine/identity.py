@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from typing import Final
 
+from penstock.engine.delay import attempt_digest
 from penstock.engine.facts import UnitKey
 
 ENGINE_VERSION: Final = 1
@@ -18,8 +18,7 @@ _HASH_CHARACTERS = 10
 
 def unit_digest(run_uid: str, key: UnitKey, attempt: int) -> bytes:
     """Return a digest of one attempt: the same in every process, different for every attempt."""
-    identity = f"{run_uid}\0{key.task}\0{'' if key.item is None else key.item}\0{attempt}"
-    return hashlib.sha256(identity.encode()).digest()
+    return attempt_digest(run_uid, key.task, key.item, attempt)
 
 
 def pod_name(run_name: str, run_uid: str, key: UnitKey, attempt: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from penstock.engine.delay import backed_off_s, jittered_s
 from penstock.engine.facts import Cause, UnitKey
 from penstock.engine.identity import unit_digest
 from penstock.engine.plan import RetryPolicy
@@ -31,12 +32,11 @@ def retry_delay_s(  # noqa: PLR0913 - keyword-only, named at every call
         The same for the same arguments in any process, so that a restarted operator computes the same time.
     """
     turn = max(failures + disruptions - 1, 0)
-    # An exponent past 64 exceeds every maximum already; unbounded it would overflow a float.
-    delay_s = min(policy.delay_s * float(policy.factor) ** min(turn, 64), policy.max_delay_s)
-    if policy.jitter:
-        fraction = int.from_bytes(unit_digest(run_uid, key, attempt)[-8:], "big") / 2**64
-        delay_s *= 1 + policy.jitter * (2 * fraction - 1)
+    delay_s = backed_off_s(policy.delay_s, factor=float(policy.factor), max_delay_s=policy.max_delay_s, turn=turn)
+    delay_s = jittered_s(delay_s, jitter=policy.jitter, digest=unit_digest(run_uid, key, attempt))
     if cause is Cause.DISRUPTION:
-        floor_s = min(DISRUPTION_DELAY_S * 2.0 ** min(disruptions - 1, 64), MAX_DISRUPTION_DELAY_S)
+        floor_s = backed_off_s(
+            DISRUPTION_DELAY_S, factor=2.0, max_delay_s=MAX_DISRUPTION_DELAY_S, turn=max(disruptions - 1, 0)
+        )
         delay_s = max(delay_s, floor_s)
     return delay_s
