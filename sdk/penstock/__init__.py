@@ -1,3 +1,75 @@
-"""Penstock: workflow orchestration that lives inside Kubernetes."""
+"""Penstock: workflow orchestration that lives inside Kubernetes.
+
+What flows are written with can be imported from here. It is loaded when it is first used: `import penstock` by itself
+is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from penstock import runtime as runtime
+    from penstock.authoring.annotations import allow_failure, unmapped
+    from penstock.authoring.context import get_run_logger, tags
+    from penstock.authoring.flow import Flow, flow
+    from penstock.authoring.pause import pause_flow_run
+    from penstock.authoring.states import State
+    from penstock.authoring.task import Task, task
+    from penstock.authoring.transactions import transaction
+    from penstock.authoring.variables import Variable
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Flow",
+    "State",
+    "Task",
+    "Variable",
+    "allow_failure",
+    "flow",
+    "get_run_logger",
+    "pause_flow_run",
+    "runtime",
+    "tags",
+    "task",
+    "transaction",
+    "unmapped",
+]
+
+_HOMES: Final = {
+    "Flow": "penstock.authoring.flow",
+    "State": "penstock.authoring.states",
+    "Task": "penstock.authoring.task",
+    "Variable": "penstock.authoring.variables",
+    "allow_failure": "penstock.authoring.annotations",
+    "flow": "penstock.authoring.flow",
+    "get_run_logger": "penstock.authoring.context",
+    "pause_flow_run": "penstock.authoring.pause",
+    "tags": "penstock.authoring.context",
+    "task": "penstock.authoring.task",
+    "transaction": "penstock.authoring.transactions",
+    "unmapped": "penstock.authoring.annotations",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used."""
+    if name == "runtime":
+        return importlib.import_module("penstock.runtime")
+    if (home := _HOMES.get(name)) is not None:
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for who asks for what is not there
+
+    refuse(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

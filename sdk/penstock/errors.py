@@ -8,7 +8,25 @@
     ├── DurationError       a duration that can't be read
     ├── ExpressionError     an expression that does not compile, or whose value can't be had
     ├── InvalidSpecError    a Flow, FlowRun or Schedule that can't work; holds every problem found
-    └── StoredStatusError   a stored status that this version can't read
+    ├── MappingError        arguments of map() that don't make items
+    │   ├── MappingLengthMismatchError
+    │   └── MappingMissingIterableError
+    ├── MissingContextError what only works inside a run was used outside
+    ├── NotOfferedError     a name that other systems have and Penstock has not; says what to use
+    ├── OptionError         an option of @flow or @task that does not exist or can't be
+    ├── ParameterError      arguments that a flow or task does not take
+    ├── PauseError          a run that can't pause, or was not resumed
+    ├── ResultError         a result that can't be stored or read, or has no cache key
+    ├── ResumeError         a run that can't be resumed
+    ├── RunError            how a run ended that did not complete, for who asks for its result
+    │   ├── CancelledRunError
+    │   ├── CrashedRunError
+    │   ├── FailedRunError
+    │   ├── RunTimedOutError
+    │   ├── UnfinishedRunError
+    │   └── UpstreamFailedError
+    ├── StoredStatusError   a stored status that this version can't read
+    └── VariableError       a variable that does not exist or can't be set
 
 Messages are for the person who must act: what was wrong, where, what to do.
 """
@@ -48,8 +66,83 @@ class ExpressionError(PenstockError):
     """An expression that does not compile, or whose value can't be had."""
 
 
+class MappingError(PenstockError, TypeError):
+    """Arguments of map() that don't make items."""
+
+
+class MappingLengthMismatchError(MappingError):
+    """Iterables of different lengths."""
+
+
+class MappingMissingIterableError(MappingError):
+    """No iterable at all."""
+
+
+class MissingContextError(PenstockError, RuntimeError):
+    """What only works inside a run was used outside."""
+
+
+class NotOfferedError(PenstockError, ImportError):
+    """A name that other systems have and Penstock has not.
+
+    It is an ImportError because `from penstock import name` lets only those through with their message.
+    """
+
+
+class OptionError(PenstockError, TypeError):
+    """An option of @flow or @task that does not exist, or whose value can't be."""
+
+
+class ParameterError(PenstockError, TypeError):
+    """Arguments that a flow or task does not take: too many, too few, or of the wrong type."""
+
+
+class PauseError(PenstockError, RuntimeError):
+    """A run that can't pause, or that was not resumed."""
+
+
+class ResultError(PenstockError, ValueError):
+    """A result that can't be stored or read, or inputs that no cache key can be made of."""
+
+
+class ResumeError(PenstockError):
+    """A run that can't be resumed."""
+
+
+class RunError(PenstockError):
+    """How a run ended that did not complete, for who asks for its result."""
+
+
+class CancelledRunError(RunError):
+    """The run was cancelled."""
+
+
+class CrashedRunError(RunError):
+    """The run's process was told to end, or ended the run from inside."""
+
+
+class FailedRunError(RunError):
+    """The run failed without an exception of its own: it returned a failed state."""
+
+
+class RunTimedOutError(RunError, TimeoutError):
+    """The run took longer than its timeout."""
+
+
+class UnfinishedRunError(RunError):
+    """The run is not over, so it has no result yet."""
+
+
+class UpstreamFailedError(RunError):
+    """The run did not start because what it needed did not complete."""
+
+
 class StoredStatusError(PenstockError):
     """A stored status that this version can't read."""
+
+
+class VariableError(PenstockError, ValueError):
+    """A variable that does not exist, or can't be set."""
 
 
 class Problem(NamedTuple):

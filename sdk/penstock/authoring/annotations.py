@@ -1,0 +1,22 @@
+"""Marks around an argument that say how it is to be taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class unmapped(Generic[T]):  # noqa: N801 - Prefect's spelling
+    """An argument of map() that every item gets as it is, though it is iterable."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class allow_failure(Generic[T]):  # noqa: N801 - Prefect's spelling
+    """A future whose failure does not keep the task from running: it gets the exception instead of the result."""
+
+    value: T

@@ -1,0 +1,164 @@
+"""Artifacts: what a run shows to people. Each is a Markdown file in the run's folder, its data beside it as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from penstock.authoring.backend import backend
+from penstock.authoring.context import FLOW_LOGGER, logger_of
+from penstock.authoring.home import write_file
+from penstock.authoring.runs import FLOW_RUN, TASK_RUN
+from penstock.errors import OptionError
+
+Table = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Sequence[Sequence[Any]]
+_KEY: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_lock = threading.Lock()
+_progress: dict[UUID, tuple[Path, str, str | None]] = {}
+
+
+def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
+    """Show a text in Markdown.
+
+    Args:
+        markdown: the text.
+        key: what the artifact is called: lower-case letters, digits and dashes. A second one of that key replaces the
+            first.
+        description: what it is, for who finds it.
+
+    Returns:
+        The artifact's id.
+
+    Raises:
+        OptionError: the key can't be one.
+    """
+    return _create("markdown", markdown, markdown, key, description)
+
+
+def create_table_artifact(table: Table, key: str | None = None, description: str | None = None) -> UUID:
+    """Show a table: rows as dictionaries or lists, or a dictionary of columns. See create_markdown_artifact."""
+    header, rows = _read_table(table)
+    lines = [header, ["---"] * len(header), *rows] if header else rows
+    text = "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+    return _create("table", text, table, key, description)
+
+
+def create_link_artifact(
+    link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
+) -> UUID:
+    """Show a link. See create_markdown_artifact."""
+    return _create("link", f"[{link_text or link}]({link})", {"link": link, "text": link_text}, key, description)
+
+
+def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
+    """Show an image that has an address. See create_markdown_artifact."""
+    return _create("image", f"![{description or key or ''}]({image_url})", image_url, key, description)
+
+
+def create_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
+    """Show how far something is, from 0 to 100. See create_markdown_artifact."""
+    artifact = _create("progress", _bar(progress), progress, key, description)
+    with _lock:
+        _progress[artifact] = (_folder(), _name(key, "progress", artifact), description)
+    return artifact
+
+
+def update_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
+    """Show how far something is now.
+
+    Raises:
+        OptionError: this process made no such progress artifact.
+    """
+    with _lock:
+        known = _progress.get(artifact_id)
+    if known is None:
+        raise OptionError(f"this process made no progress artifact {artifact_id}")
+    folder, name, old = known
+    _write(folder, name, "progress", artifact_id, _bar(progress), progress, description or old)
+    return artifact_id
+
+
+async def acreate_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
+    """Show as create_markdown_artifact does."""
+    return create_markdown_artifact(markdown, key, description)
+
+
+async def acreate_table_artifact(table: Table, key: str | None = None, description: str | None = None) -> UUID:
+    """Show as create_table_artifact does."""
+    return create_table_artifact(table, key, description)
+
+
+async def acreate_link_artifact(
+    link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
+) -> UUID:
+    """Show as create_link_artifact does."""
+    return create_link_artifact(link, link_text, key, description)
+
+
+def _create(kind: str, text: str, data: Any, key: str | None, description: str | None) -> UUID:
+    if key is not None and not _KEY.fullmatch(key):
+        raise OptionError(f"an artifact can't be called {key!r}: use lower-case letters, digits and dashes")
+    artifact = uuid4()
+    folder, name = _folder(), _name(key, kind, artifact)
+    _write(folder, name, kind, artifact, text, data, description)
+    run = TASK_RUN.get() or FLOW_RUN.get()
+    told = "Artifact %s", folder / f"{name}.md"
+    if run is None:
+        FLOW_LOGGER.info(*told)
+    else:
+        logger_of(run).info(*told)
+    return artifact
+
+
+def _write(  # noqa: PLR0913, PLR0917 - what an artifact is
+    folder: Path, name: str, kind: str, artifact: UUID, text: str, data: Any, description: str | None
+) -> None:
+    run = TASK_RUN.get() or FLOW_RUN.get()
+    facts = {
+        "id": str(artifact),
+        "key": name,
+        "type": kind,
+        "description": description,
+        "run": None if run is None else run.name,
+        "created": datetime.now(UTC).isoformat(),
+        "data": data,
+    }
+    head = f"{description}\n\n" if description else ""
+    write_file(folder / f"{name}.md", f"{head}{text}\n".encode())
+    write_file(folder / f"{name}.json", json.dumps(facts, default=str).encode())
+
+
+def _folder() -> Path:
+    return backend().folder() / "artifacts"
+
+
+def _name(key: str | None, kind: str, artifact: UUID) -> str:
+    return key or f"{kind}-{artifact.hex[:8]}"
+
+
+def _read_table(table: Table) -> tuple[list[Any], list[list[Any]]]:
+    if isinstance(table, Mapping):
+        columns = list(table.values())
+        return list(table), [list(row) for row in zip(*columns, strict=True)]
+    if table and isinstance(table[0], Mapping):
+        header = list(dict.fromkeys(name for row in table for name in row))
+        return header, [[row.get(name, "") for name in header] for row in table if isinstance(row, Mapping)]
+    rows = [list(row) for row in table]
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _bar(progress: float) -> str:
+    if not 0 <= progress <= 100:  # noqa: PLR2004 - per cent
+        raise OptionError(f"progress {progress!r} is not from 0 to 100")
+    full = round(progress / 5)
+    return f"{'█' * full}{'░' * (20 - full)} {progress:g} %"

@@ -1,0 +1,59 @@
+"""Where calls of flows and tasks are carried out: by this process, unless something else was put in its place."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.authoring.flow import Flow
+    from penstock.authoring.futures import Future
+    from penstock.authoring.runs import FlowRun
+    from penstock.authoring.task import Task
+
+DEFAULT: Final = "penstock.local.backend"
+"""A name and no import: running in this process is a layer above, and costs time that decorating need not take."""
+
+
+class Call(NamedTuple):
+    """A call as it was made."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    wait_for: Iterable[Any] | None = None
+    return_state: bool = False
+
+
+class Backend(Protocol):
+    """Carries out flows and tasks."""
+
+    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+        """Run a flow, and return its result, or a coroutine of it for an async function."""
+
+    def call_task(self, task: Task[..., Any], call: Call) -> Any:
+        """Run a task, and return its result, a coroutine of it, or the generator of it."""
+
+    def submit(self, task: Task[..., Any], call: Call) -> Future[Any]:
+        """Have a task run, and return at once."""
+
+    def pause(
+        self, run: FlowRun, kind: type[Any] | None, *, timeout_s: float, key: str | None, message: str | None
+    ) -> Any:
+        """Wait for a person, and return the value of that type, or None for an approval."""
+
+    def folder(self) -> Path:
+        """Return the folder for what the run that this code is in keeps."""
+
+
+_backend: Backend | None = None
+
+
+def backend() -> Backend:
+    """Return what carries out calls."""
+    global _backend  # noqa: PLW0603 - one for the process
+    if _backend is None:
+        _backend = cast("Backend", importlib.import_module(DEFAULT).BACKEND)
+    return _backend

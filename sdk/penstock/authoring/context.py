@@ -1,0 +1,63 @@
+"""What code inside of a run can ask for: its log, and tags for what it calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.authoring.runs import FLOW_RUN, TAGS, TASK_RUN, FlowRun, TaskRun
+from penstock.errors import MissingContextError
+
+if TYPE_CHECKING:
+    RunLogger = logging.LoggerAdapter[logging.Logger]
+else:
+    RunLogger = logging.LoggerAdapter
+
+FLOW_LOGGER: Final = logging.getLogger("penstock.flow_runs")
+TASK_LOGGER: Final = logging.getLogger("penstock.task_runs")
+
+
+class _RunLogger(RunLogger):
+    """Adds to each record which run it is about."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Merge the run's fields with those of the call."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def logger_of(run: FlowRun | TaskRun, **extra: Any) -> RunLogger:
+    """Return the log of a run."""
+    if isinstance(run, FlowRun):
+        return _RunLogger(
+            FLOW_LOGGER, {"run_name": run.name, "run_kind": "Flow run", "flow_name": run.flow_name, **extra}
+        )
+    return _RunLogger(TASK_LOGGER, {"run_name": run.name, "run_kind": "Task run", "task_name": run.task_name, **extra})
+
+
+def get_run_logger(**extra: Any) -> RunLogger:
+    """Return the log of the run that this code is in.
+
+    Args:
+        **extra: fields for every record.
+
+    Raises:
+        MissingContextError: the code is in no run.
+    """
+    run = TASK_RUN.get() or FLOW_RUN.get()
+    if run is None:
+        raise MissingContextError("get_run_logger() works inside of a flow or task; outside use logging.getLogger()")
+    return logger_of(run, **extra)
+
+
+@contextmanager
+def tags(*names: str) -> Iterator[frozenset[str]]:
+    """Give tags to every run that is started inside."""
+    merged = TAGS.get() | set(names)
+    token = TAGS.set(merged)
+    try:
+        yield merged
+    finally:
+        TAGS.reset(token)

@@ -1,0 +1,90 @@
+"""map(): one call with iterables turned into one call for each item."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.futures import Future
+from penstock.errors import MappingLengthMismatchError, MappingMissingIterableError, ParameterError
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def expand(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Arguments]:
+    """Yield the arguments of each item.
+
+    Iterables go item by item, all in step. Texts, bytes, dictionaries, what is `unmapped` and whatever is not iterable
+    go to every item. A future is waited for, because only its result says how many items there are.
+
+    Args:
+        signature: that of the task's function.
+        args: the arguments by position.
+        kwargs: the arguments by name.
+
+    Raises:
+        ParameterError: the function does not take the arguments.
+        MappingLengthMismatchError: the iterables have different lengths.
+        MappingMissingIterableError: there is none.
+    """
+    args = tuple(_read(value) for value in args)
+    kwargs = {name: _read(value) for name, value in kwargs.items()}
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise ParameterError(f"map(): {error}") from error
+    names = _names(signature, bound)
+    lengths = {name: len(value.items) for name, value in names.items() if isinstance(value, _Column)}
+    if not lengths:
+        raise MappingMissingIterableError(
+            f"map() needs at least one iterable, but got {', '.join(names) or 'nothing'}: give a list, or use submit()"
+        )
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise MappingLengthMismatchError(f"map() takes iterables of one length, but {told}: mark one as unmapped(...)")
+    return _rows(args, kwargs, next(iter(lengths.values())))
+
+
+class _Column(NamedTuple):
+    """An argument that goes item by item."""
+
+    items: list[Any]
+
+
+def _read(value: Any) -> Any:
+    """Return an argument as a column if it is one, else as every item gets it."""
+    if isinstance(value, unmapped):
+        return value.value
+    if isinstance(value, allow_failure):
+        inside = _read(value.value)
+        return _Column([allow_failure(each) for each in inside.items]) if isinstance(inside, _Column) else value
+    if isinstance(value, Future):
+        return _read(value.result())
+    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+        return value
+    return _Column(list(value))
+
+
+def _names(signature: inspect.Signature, bound: inspect.BoundArguments) -> dict[str, Any]:
+    """Name every argument, those behind * and ** too."""
+    names: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            names |= {f"{name}[{position}]": each for position, each in enumerate(value)}
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            names |= value
+        else:
+            names[name] = value
+    return names
+
+
+def _rows(args: tuple[Any, ...], kwargs: Mapping[str, Any], length: int) -> Iterator[Arguments]:
+    for row in range(length):
+        yield tuple(_cell(value, row) for value in args), {name: _cell(value, row) for name, value in kwargs.items()}
+
+
+def _cell(value: Any, row: int) -> Any:
+    return value.items[row] if isinstance(value, _Column) else value

@@ -1,0 +1,160 @@
+"""Runs of flows and tasks as data: what hooks, names, cache keys and `penstock.runtime` see of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.authoring.states import Pending, State
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from penstock.authoring.flow import Flow
+    from penstock.authoring.task import Task
+
+
+class _Run:
+    """What runs of flows and of tasks have in common."""
+
+    __slots__ = ("history", "id", "name", "run_count", "started_time", "state", "tags")
+
+    def __init__(self, run_id: UUID, name: str, tags: frozenset[str]) -> None:
+        self.id = run_id
+        self.name = name
+        self.tags = tags
+        self.run_count = 0
+        """Attempts that have begun."""
+        self.started_time = time.time()
+        self.state: State[Any] = Pending()
+        self.history: list[State[Any]] = [self.state]
+
+    def enter(self, state: State[Any]) -> None:
+        """Go into a state."""
+        self.state = state
+        self.history.append(state)
+
+    @property
+    def start_time(self) -> datetime:
+        """When the run was created."""
+        return datetime.fromtimestamp(self.started_time, tz=UTC)
+
+
+class FlowRun(_Run):
+    """One execution of a flow.
+
+    Args:
+        flow: the flow.
+        run_id: id of the run.
+        name: its name.
+        parameters: the arguments by name, defaults included.
+        tags: the run's tags.
+        parent: the flow run inside of which it was called.
+    """
+
+    __slots__ = ("flow", "parameters", "parent")
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        flow: Flow[..., Any],
+        *,
+        run_id: UUID,
+        name: str,
+        parameters: dict[str, Any],
+        tags: frozenset[str],
+        parent: FlowRun | None,
+    ) -> None:
+        super().__init__(run_id, name, tags)
+        self.flow = flow
+        self.parameters = parameters
+        self.parent = parent
+
+    @property
+    def flow_name(self) -> str:
+        """The flow's name."""
+        return self.flow.name
+
+    @property
+    def root(self) -> FlowRun:
+        """The run that was called by no other."""
+        return self if self.parent is None else self.parent.root
+
+    def __repr__(self) -> str:
+        """Return the run's name and state."""
+        return f"FlowRun({self.name!r}, {self.state.name})"
+
+
+class TaskRun(_Run):
+    """One execution of a task.
+
+    Args:
+        task: the task.
+        run_id: id of the run.
+        index: how many runs of the task its flow run had before.
+        tags: the run's tags.
+        flow_run: the flow run that it belongs to.
+    """
+
+    __slots__ = ("flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
+
+    def __init__(
+        self, task: Task[..., Any], *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
+    ) -> None:
+        super().__init__(run_id, f"{task.name}-{index}", tags)
+        self.task = task
+        self.index = index
+        self.flow_run = flow_run
+        self.parameters: Mapping[str, Any] = {}
+        """The arguments by name, defaults included, with results in the place of futures."""
+        self.is_observed = False
+        """Whether somebody has looked how it ended."""
+        self.upstream_failures: tuple[TaskRun, ...] = ()
+        """Because of which it did not start."""
+
+    @property
+    def task_name(self) -> str:
+        """The task's name."""
+        return self.task.name
+
+    def observe(self) -> None:
+        """Remember that somebody looked how it ended, and so at why it did not start."""
+        self.is_observed = True
+        for upstream in self.upstream_failures:
+            upstream.observe()
+
+    def __repr__(self) -> str:
+        """Return the run's name and state."""
+        return f"TaskRun({self.name!r}, {self.state.name})"
+
+
+class TaskRunContext:
+    """What a `cache_key_fn` and cache policies see.
+
+    Args:
+        task_run: the run.
+        parameters: the arguments by name.
+    """
+
+    __slots__ = ("parameters", "task_run")
+
+    def __init__(self, task_run: TaskRun, parameters: Mapping[str, Any]) -> None:
+        self.task_run = task_run
+        self.parameters = parameters
+
+    @property
+    def task(self) -> Task[..., Any]:
+        """The task."""
+        return self.task_run.task
+
+    @property
+    def flow_run(self) -> FlowRun | None:
+        """The flow run that the task run belongs to."""
+        return self.task_run.flow_run
+
+
+FLOW_RUN: Final[ContextVar[FlowRun | None]] = ContextVar("penstock_flow_run", default=None)
+TASK_RUN: Final[ContextVar[TaskRun | None]] = ContextVar("penstock_task_run", default=None)
+TAGS: Final[ContextVar[frozenset[str]]] = ContextVar("penstock_tags", default=frozenset())

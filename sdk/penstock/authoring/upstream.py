@@ -1,0 +1,101 @@
+"""Futures and states among the arguments of a call: found, and replaced by results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Final
+
+from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.futures import Future
+from penstock.authoring.states import State
+
+_PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
+
+
+def find_futures(value: Any) -> Iterator[Future[Any]]:
+    """Walk the futures in a value, inside of lists, tuples, sets, dictionaries, dataclasses and marks."""
+    if type(value) in _PLAIN:
+        return
+    if isinstance(value, Future):
+        yield value
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            if type(each) not in _PLAIN:
+                yield from find_futures(each)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from find_futures(each)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from find_futures(getattr(value, each.name))
+
+
+class Failures:
+    """What keeps a call from being made: failed upstream runs, as they are found while arguments are resolved."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[Any]] = []
+        self.states: list[State[Any]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.futures or self.states)
+
+
+def resolve(value: Any, failures: Failures, *, is_failure_allowed: bool = False) -> Any:  # noqa: PLR0911 - one for each kind
+    """Put results in the place of futures and states, all of which are over.
+
+    Args:
+        value: an argument.
+        failures: takes up what did not complete.
+        is_failure_allowed: put the exception in the place of what did not complete.
+
+    Returns:
+        The value itself if there is nothing to replace in it.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Future):
+        state = value.task_run.state
+        if state.is_completed():
+            return state.data
+        if is_failure_allowed:
+            value.task_run.observe()
+            return state.exception()
+        failures.futures.append(value)
+        return None
+    if isinstance(value, State):
+        if value.is_completed():
+            return value.data
+        if not is_failure_allowed:
+            failures.states.append(value)
+        return value.exception()
+    if isinstance(value, allow_failure):
+        return resolve(value.value, failures, is_failure_allowed=True)
+    if isinstance(value, unmapped):
+        return resolve(value.value, failures, is_failure_allowed=is_failure_allowed)
+    return _resolve_inside(value, failures, is_failure_allowed=is_failure_allowed)
+
+
+def _resolve_inside(value: Any, failures: Failures, *, is_failure_allowed: bool) -> Any:
+    if isinstance(value, list | tuple | set | frozenset):
+        before: list[Any] = list(value)
+        after = [resolve(each, failures, is_failure_allowed=is_failure_allowed) for each in before]
+        if all(old is new for old, new in zip(before, after, strict=True)):
+            return value
+        # A named tuple takes its fields one by one; a FutureList of results is a plain list.
+        if isinstance(value, list):
+            return after
+        return type(value)(*after) if hasattr(value, "_fields") else type(value)(after)
+    if isinstance(value, dict):
+        resolved = {key: resolve(each, failures, is_failure_allowed=is_failure_allowed) for key, each in value.items()}
+        return value if all(resolved[key] is value[key] for key in value) else resolved
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {}
+        for each in fields(value):
+            old = getattr(value, each.name)
+            new = resolve(old, failures, is_failure_allowed=is_failure_allowed)
+            if new is not old and each.init:
+                changes[each.name] = new
+        return replace(value, **changes) if changes else value
+    return value

@@ -1,0 +1,92 @@
+"""Variables: values that flows read and that are set outside of them.
+
+A variable is an environment variable `PENSTOCK_VARIABLE_<NAME>`, which in a cluster comes from a ConfigMap, or else a
+file of its name in `$PENSTOCK_HOME/variables`. What is JSON is read as JSON, anything else as text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.authoring.home import home, write_file
+from penstock.errors import VariableError
+
+PREFIX: Final = "PENSTOCK_VARIABLE_"
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
+
+
+class Variable:
+    """Reads and sets variables. Nothing is made of it."""
+
+    @classmethod
+    def get(cls, name: str, default: Any = None) -> Any:
+        """Return the value of a variable, or the default if it does not exist.
+
+        Raises:
+            VariableError: the name can't be one, or the file can't be read.
+        """
+        path = _path(name)
+        text = os.environ.get(PREFIX + name.upper())
+        if text is None:
+            try:
+                text = path.read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return default
+            except (OSError, UnicodeDecodeError) as error:
+                raise VariableError(f"variable {name!r} can't be read from {path}: {error}") from error
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text.strip()
+
+    @classmethod
+    def set(cls, name: str, value: Any, *, overwrite: bool = False) -> None:
+        """Set a variable on this machine.
+
+        Args:
+            name: letters, digits and underscores.
+            value: what JSON knows.
+            overwrite: whether it may exist already.
+
+        Raises:
+            VariableError: it exists, comes from the environment, or the value is not what JSON knows.
+        """
+        path = _path(name)
+        if PREFIX + name.upper() in os.environ:
+            raise VariableError(f"variable {name!r} comes from the environment, {PREFIX}{name.upper()}: set it there")
+        if path.exists() and not overwrite:
+            raise VariableError(f"variable {name!r} exists already: give overwrite=True to replace it")
+        try:
+            data = json.dumps(value).encode()
+        except (TypeError, ValueError) as error:
+            raise VariableError(f"variable {name!r}: {error}; give what JSON knows") from error
+        write_file(path, data)
+
+    @classmethod
+    def unset(cls, name: str) -> bool:
+        """Remove a variable from this machine, and say whether it was there."""
+        try:
+            _path(name).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    @classmethod
+    async def aget(cls, name: str, default: Any = None) -> Any:
+        """Return as `get` does."""
+        return cls.get(name, default)
+
+    @classmethod
+    async def aset(cls, name: str, value: Any, *, overwrite: bool = False) -> None:
+        """Set as `set` does."""
+        cls.set(name, value, overwrite=overwrite)
+
+
+def _path(name: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise VariableError(f"a variable can't be called {name!r}: use letters, digits and underscores")
+    return home() / "variables" / name

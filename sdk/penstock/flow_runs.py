@@ -1,0 +1,7 @@
+"""Flow runs that wait for a person."""
+
+from __future__ import annotations
+
+from penstock.authoring.pause import apause_flow_run, pause_flow_run
+
+__all__ = ["apause_flow_run", "pause_flow_run"]

@@ -1,0 +1,7 @@
+"""Flows."""
+
+from __future__ import annotations
+
+from penstock.authoring.flow import Flow, flow
+
+__all__ = ["Flow", "flow"]

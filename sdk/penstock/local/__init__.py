@@ -1,0 +1,1 @@
+"""Flows in this process: what happens when a script calls one."""

@@ -1,0 +1,168 @@
+"""One call of a flow's function: with its arguments, in its context, within its time; and the end of its tasks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from penstock.authoring.context import logger_of
+from penstock.authoring.runs import FLOW_RUN, TASK_RUN
+from penstock.local.deadline import OverdueError, call_within
+from penstock.local.interrupt import Interrupt
+from penstock.local.prints import logged_prints
+from penstock.local.session import SESSION, Session
+from penstock.local.step import Ending
+from penstock.local.submission import Submission
+
+STOP_GRACE_S: Final = 5.0
+"""How long a flow that is stopped waits for its tasks. What does not end by then is left behind, with a warning."""
+
+
+class FlowCall:
+    """Calls a function.
+
+    Args:
+        session: of the flow run.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._leftover: threading.Event | None = None
+
+    def attempt(self) -> Any:
+        """Call the function.
+
+        Raises:
+            OverdueError: it took too long.
+        """
+        limit_s = self._session.run.flow.options.timeout_s
+        if limit_s is None:
+            return self._call()
+        if self._leftover is not None:
+            self._leftover.wait()
+        try:
+            return call_within(limit_s, self._call, Interrupt())
+        except OverdueError as error:
+            self._leftover = error.gone
+            raise
+
+    def settle(self, ending: Ending) -> None:
+        """Bring the tasks that the run has submitted to their end."""
+        deadline = _begin_end(self._session, ending)
+        while self._session.outstanding:
+            submission = _any_of(self._session)
+            if submission is None:
+                return
+            submission.future.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if not submission.future.done():
+                _leave_behind(self._session)
+
+    def _call(self) -> Any:
+        run = self._session.run
+        args, kwargs = run.flow.arguments(run.parameters)
+        with inside_run(self._session):
+            return run.flow.fn(*args, **kwargs)
+
+
+class AsyncFlowCall:
+    """Calls a coroutine function.
+
+    Args:
+        session: of the flow run.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def attempt(self) -> Any:
+        """Call the function.
+
+        Raises:
+            OverdueError: it took too long.
+        """
+        import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+
+        run = self._session.run
+        args, kwargs = run.flow.arguments(run.parameters)
+        limit_s = run.flow.options.timeout_s
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                with inside_run(self._session):
+                    return await run.flow.fn(*args, **kwargs)
+        except TimeoutError as error:
+            if limit_s is not None and limit.expired():
+                raise OverdueError(limit_s) from error
+            raise
+
+    async def settle(self, ending: Ending) -> None:
+        """Bring the tasks that the run has submitted to their end."""
+        import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+
+        deadline = _begin_end(self._session, ending)
+        while self._session.outstanding:
+            submission = _any_of(self._session)
+            if submission is None:
+                return
+            done = asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def wake(_: object, loop: asyncio.AbstractEventLoop = loop, done: asyncio.Event = done) -> None:
+                loop.call_soon_threadsafe(done.set)
+
+            submission.future.add_done_callback(wake)
+            try:
+                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    await done.wait()
+            except TimeoutError:
+                _leave_behind(self._session)
+
+
+@contextmanager
+def inside_run(session: Session) -> Iterator[None]:
+    """Let code know in which flow run it is."""
+    tokens = SESSION.set(session), FLOW_RUN.set(session.run), TASK_RUN.set(None)
+    try:
+        if session.log_prints is None:
+            yield
+        else:
+            with logged_prints(session.run, is_logged=session.log_prints):
+                yield
+    finally:
+        SESSION.reset(tokens[0])
+        FLOW_RUN.reset(tokens[1])
+        TASK_RUN.reset(tokens[2])
+
+
+def _begin_end(session: Session, ending: Ending) -> float | None:
+    """Cancel or stop what has to be; return until when to wait for it, as the monotonic clock has it."""
+    if ending is Ending.WAIT:
+        return None
+    reason = f"flow run {session.run.name!r} is ending"
+    for submission in list(session.outstanding):
+        if ending is Ending.STOP:
+            submission.stop(reason)
+        else:
+            submission.cancel(reason)
+    return time.monotonic() + STOP_GRACE_S if ending is Ending.STOP else None
+
+
+def _any_of(session: Session) -> Submission | None:
+    try:
+        return next(iter(session.outstanding))
+    except (StopIteration, RuntimeError):
+        # The set changed while it was looked at; an empty one is the loop's affair.
+        return next(iter(list(session.outstanding)), None)
+
+
+def _leave_behind(session: Session) -> None:
+    left = [submission.future.name for submission in list(session.outstanding)]
+    logger_of(session.run).warning(
+        "%d task run(s) did not stop within %g s and are left behind, in a call that can't be stopped: %s",
+        len(left),
+        STOP_GRACE_S,
+        ", ".join(sorted(left)[:5]),
+    )
+    session.outstanding.clear()

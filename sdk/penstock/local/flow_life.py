@@ -1,0 +1,121 @@
+"""The life of a flow run: parameters, attempts, retries, and the end of its tasks. It decides; others carry out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.authoring.context import logger_of
+from penstock.authoring.options import Hook
+from penstock.authoring.retry_delays import retry_delay_s
+from penstock.authoring.states import Failed, Retrying, Running, State
+from penstock.errors import ParameterError
+from penstock.local.deadline import OverdueError
+from penstock.local.final_state import describe, futures_in, state_of_error, state_of_return
+from penstock.local.session import Session
+from penstock.local.step import Attempt, Ending, Outcome, Settle, Sleep, Steps
+from penstock.local.task_life import call_hooks
+from penstock.local.validation import validate
+
+
+def live(session: Session) -> Steps:
+    """Lead a flow run to its final state.
+
+    Args:
+        session: of the run, which waits to start.
+
+    Yields:
+        What is to be done.
+
+    Returns:
+        The final state.
+    """
+    run = session.run
+    options = run.flow.options
+    if options.validate_parameters:
+        try:
+            run.parameters = validate(run.flow, run.parameters)
+        except ParameterError as error:
+            return (yield from _finish(session, Failed(message=str(error), data=error)))
+    while True:
+        run.run_count += 1
+        session.begin_attempt()
+        run.enter(Running())
+        if options.on_running:
+            yield from call_hooks(options.on_running, run.flow, run, run.state)
+        outcome = yield Attempt()
+        assert outcome is not None
+        settled = yield Settle(_ending_after(outcome.error))
+        if settled is not None and settled.error is not None:
+            outcome = Outcome(error=settled.error)
+            yield Settle(Ending.STOP)
+        state = _state_of(outcome)
+        if not (state.is_failed() and run.run_count <= options.retries):
+            break
+        delay_s = retry_delay_s(
+            options.retry_delays_s, jitter=0, run_id=str(run.id), name=run.flow_name, index=None, attempt=run.run_count
+        )
+        run.enter(Retrying(message=state.message))
+        logger_of(run).info(
+            "%s; attempt %d of %d in %.3g s", state.message, run.run_count + 1, options.retries + 1, delay_s
+        )
+        slept = yield Sleep(delay_s)
+        if slept is not None and slept.error is not None:
+            state = state_of_error(slept.error, "Flow run")
+            break
+    return (yield from _finish(session, state))
+
+
+def _ending_after(error: BaseException | None) -> Ending:
+    if error is None:
+        return Ending.WAIT
+    return Ending.DRAIN if isinstance(error, Exception) and not isinstance(error, OverdueError) else Ending.STOP
+
+
+def _state_of(outcome: Outcome) -> State[Any]:
+    if outcome.error is not None:
+        return state_of_error(outcome.error, "Flow run")
+    for future in futures_in(outcome.value):
+        future.task_run.observe()
+    return state_of_return(outcome.value)
+
+
+def _finish(session: Session, state: State[Any]) -> Steps:
+    run, options = session.run, session.run.flow.options
+    run.enter(state)
+    _warn_of_failures(session)
+    session.close()
+    hooks: tuple[Hook, ...] = ()
+    if state.is_completed():
+        hooks = options.on_completion
+    elif state.is_failed():
+        hooks = options.on_failure
+    elif state.is_crashed():
+        hooks = options.on_crashed
+    elif state.is_cancelled():
+        hooks = options.on_cancellation
+    if hooks:
+        yield from call_hooks(hooks, run.flow, run, state)
+    return state
+
+
+def _warn_of_failures(session: Session) -> None:
+    """Tell of failures that nobody looked at: the flow may be Completed in spite of them."""
+    unseen = [run for run in session.failures if not run.is_observed and not run.upstream_failures]
+    if not unseen or not session.run.state.is_completed():
+        return
+    shown = ", ".join(
+        f"{run.name} ({run.state.name}{_why(run.state)})" for run in sorted(unseen, key=lambda run: run.name)[:5]
+    )
+    more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""  # noqa: PLR2004 - as many as are shown
+    logger_of(session.run).warning(
+        "%d task run%s did not complete, and the flow did not look: %s%s. The flow is Completed all the same;"
+        " call result() on the futures, or return them, to have it fail",
+        len(unseen),
+        "" if len(unseen) == 1 else "s",
+        shown,
+        more,
+    )
+
+
+def _why(state: State[Any]) -> str:
+    return f": {describe(state.data)}" if isinstance(state.data, BaseException) else ""

@@ -1,0 +1,151 @@
+"""Tasks that are generators, called directly: their elements go to the caller one by one, as the function yields them.
+
+A retry starts the function anew, and so yields again what it has yielded before, as Prefect does.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+from penstock.authoring.backend import Call
+from penstock.authoring.runs import TASK_RUN, TaskRun
+from penstock.authoring.states import Cancelled, State
+from penstock.local import task_life
+from penstock.local.deadline import OverdueError, call_within
+from penstock.local.interrupt import Interrupt
+from penstock.local.session import Session
+from penstock.local.step import Attempt, Outcome, Steps, perform, perform_async
+
+_END: Final = object()
+
+
+class _Elements:
+    """The elements of one attempt."""
+
+    def __init__(self, run: TaskRun, call: Call) -> None:
+        self._context = contextvars.copy_context()
+        self._context.run(TASK_RUN.set, run)
+        self._iterator = self._context.run(run.task.fn, *call.args, **call.kwargs)
+        self._limit_s = run.task.options.timeout_s
+        self._spent_s = 0.0
+
+    def next(self) -> Any:
+        """Return the next element, or _END. Only the time that the function takes counts against its timeout."""
+        began = time.monotonic()
+        try:
+            if self._limit_s is None:
+                return self._take()
+            return call_within(max(self._limit_s - self._spent_s, 1e-6), self._take, Interrupt())
+        except OverdueError as error:
+            raise OverdueError(self._limit_s or 0.0, error.gone) from error
+        finally:
+            self._spent_s += time.monotonic() - began
+
+    async def anext(self) -> Any:
+        """Return the next element of an asynchronous generator, or _END."""
+        import asyncio  # noqa: PLC0415 - tasks without coroutines don't pay for it
+
+        began = time.monotonic()
+        left_s = None if self._limit_s is None else max(self._limit_s - self._spent_s, 0.0)
+        try:
+            async with asyncio.timeout(left_s) as limit:
+                return await asyncio.get_running_loop().create_task(self._atake(), context=self._context)
+        except TimeoutError as error:
+            if limit.expired():
+                raise OverdueError(self._limit_s or 0.0) from error
+            raise
+        finally:
+            self._spent_s += time.monotonic() - began
+
+    def close(self) -> None:
+        """Have the function know that nobody takes further elements."""
+        self._context.run(self._iterator.close)
+
+    async def aclose(self) -> None:
+        """Have an asynchronous generator know that nobody takes further elements."""
+        await self._iterator.aclose()
+
+    def _take(self) -> Any:
+        return self._context.run(next, self._iterator, _END)
+
+    async def _atake(self) -> Any:
+        return await anext(self._iterator, _END)
+
+
+def iterate(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> Iterator[Any]:
+    """Run a generator task while its elements are taken."""
+    outcome: Outcome | None = None
+    is_iterated = False
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as stop:
+            yield from _rest(stop.value, is_iterated=is_iterated)
+            return
+        if not isinstance(step, Attempt):
+            outcome = perform(step, None)
+            continue
+        is_iterated = True
+        kept: list[Any] = []
+        elements = _Elements(run, call)
+        try:
+            while (element := elements.next()) is not _END:
+                if step.is_kept:
+                    kept.append(element)
+                yield element
+        except GeneratorExit:
+            elements.close()
+            _abandon(run, session)
+            raise
+        except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
+            outcome = Outcome(error=error)
+        else:
+            outcome = Outcome(kept)
+
+
+async def iterate_async(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> AsyncIterator[Any]:
+    """Run an asynchronous generator task while its elements are taken."""
+    outcome: Outcome | None = None
+    is_iterated = False
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as stop:
+            for element in _rest(stop.value, is_iterated=is_iterated):
+                yield element
+            return
+        if not isinstance(step, Attempt):
+            outcome = await perform_async(step, None)
+            continue
+        is_iterated = True
+        kept: list[Any] = []
+        elements = _Elements(run, call)
+        try:
+            while (element := await elements.anext()) is not _END:
+                if step.is_kept:
+                    kept.append(element)
+                yield element
+        except GeneratorExit:
+            await elements.aclose()
+            _abandon(run, session)
+            raise
+        except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
+            outcome = Outcome(error=error)
+        else:
+            outcome = Outcome(kept)
+
+
+def _rest(state: State[Any], *, is_iterated: bool) -> Iterator[Any]:
+    """Yield the elements of a stored result, or raise why there are none."""
+    if not state.is_completed():
+        state.result()
+    elif not is_iterated:
+        yield from state.data
+
+
+def _abandon(run: TaskRun, session: Session | None) -> None:
+    run.enter(Cancelled(message="who took its elements stopped before the last one"))
+    task_life.tell(run, session)

@@ -1,0 +1,50 @@
+"""Whether and where the result of a task run is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from penstock.authoring.cache_policies import DEFAULT
+from penstock.authoring.home import home
+from penstock.authoring.runs import TaskRun, TaskRunContext
+from penstock.local.results import StoredResult
+from penstock.local.session import Session
+
+
+class Persistence(NamedTuple):
+    """Where a result is kept."""
+
+    stored: StoredResult
+    is_reusable: bool
+    """Whether a result that is there already takes the place of running the task."""
+
+
+def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
+    """Decide where the result of a task run is kept; None if it is not.
+
+    Raises:
+        ResultError: no key can be made of its inputs.
+        Exception: that of the task's own cache_key_fn.
+    """
+    options = run.task.options
+    wanted = options.persist_result
+    policy = options.cache_policy
+    if wanted is None:
+        is_cached = options.cache_key_fn is not None or (policy is not None and bool(policy.parts or policy.key_fns))
+        wanted = True if is_cached else session is not None and bool(session.persist_result)
+    if not wanted:
+        return None
+    context = TaskRunContext(run, parameters)
+    serializer = options.result_serializer or ("pickle" if session is None else session.serializer)
+    if options.cache_key_fn is not None:
+        key = options.cache_key_fn(context, parameters)
+        is_run_scoped = False
+    else:
+        policy = DEFAULT if policy is None else policy
+        key = policy.compute_key(context)
+        is_run_scoped = policy.is_run_scoped
+    if key is None:
+        return None
+    folder = session.folder() / "results" if is_run_scoped and session is not None else home() / "results"
+    return Persistence(StoredResult(folder, str(key), serializer), not options.refresh_cache)

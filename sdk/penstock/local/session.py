@@ -1,0 +1,145 @@
+"""Sessions: what a flow run has while it runs in this process, besides its data."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from penstock.authoring.context import FLOW_LOGGER
+from penstock.authoring.fingerprint import fingerprint
+from penstock.authoring.home import home
+from penstock.authoring.options import Serializer
+from penstock.authoring.runs import FlowRun, TaskRun
+from penstock.authoring.script import VARIABLE as RESUME
+from penstock.errors import ResultError
+from penstock.local.lane import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
+from penstock.local.tally import Tally
+
+if TYPE_CHECKING:
+    from penstock.local.records import Record
+    from penstock.local.submission import Submission
+
+
+class Session:
+    """A flow run in this process.
+
+    Args:
+        run: the run.
+        parent: the session inside of which it was called.
+    """
+
+    def __init__(self, run: FlowRun, parent: Session | None) -> None:
+        options = run.flow.options
+        self.run = run
+        self.parent = parent
+        self.root: Session = self if parent is None else parent.root
+        self.persist_result = options.persist_result
+        self.log_prints = options.log_prints
+        if parent is not None:
+            # What a flow does not say, the flow says that calls it.
+            self.persist_result = parent.persist_result if self.persist_result is None else self.persist_result
+            self.log_prints = parent.log_prints if self.log_prints is None else self.log_prints
+        inherited: Serializer = "pickle" if parent is None else parent.serializer
+        self.serializer: Serializer = options.result_serializer or inherited
+        self.tally: Tally = Tally() if parent is None else parent.tally
+        self.outstanding: set[Submission] = set()
+        """Submitted task runs that are not over."""
+        self.failures: list[TaskRun] = []
+        """Submitted task runs that did not complete."""
+        workers = options.max_workers
+        self.threads = ThreadLane(workers or MAX_THREADS)
+        self.coroutines = LoopLane(workers or MAX_COROUTINES)
+        self.paused_keys: set[str] = set()
+        self._counters: dict[str, itertools.count[int]] = {}
+        self._lock = threading.Lock()
+        self._record: Record | None = None
+
+    def next_index(self, key: str) -> int:
+        """Count the calls of a task or flow: from 0 in each attempt of the run."""
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters.setdefault(key, itertools.count())
+        return next(counter)
+
+    def begin_attempt(self) -> None:
+        """Count calls from 0 again, and forget the failures of the attempt before."""
+        self._counters = {}
+        self.failures = []
+
+    def folder(self) -> Path:
+        """Return the folder of the outermost run. From now on it is a run that can be resumed."""
+        root = self.root
+        with root._lock:  # noqa: SLF001 - another session, of the same class
+            if root._record is None:  # noqa: SLF001
+                root._record = _open_record(root.run)  # noqa: SLF001
+            return root._record.folder  # noqa: SLF001
+
+    def close(self) -> None:
+        """Store how the run ended, if it kept something."""
+        if self._record is not None:
+            self._record.close(self.run.state.name)
+
+
+SESSION: Final[ContextVar[Session | None]] = ContextVar("penstock_session", default=None)
+
+
+def child_id(parent: Session, flow_key: str, parameters: dict[str, Any]) -> UUID:
+    """Return the id of a flow run inside of another.
+
+    It is the same when the outer run is tried again or resumed, so that the tasks of the inner one find what they kept.
+    """
+    try:
+        content = fingerprint([flow_key, parameters])
+    except ResultError:
+        content = flow_key
+    index = parent.next_index(f"flow {content}")
+    return UUID(hex=fingerprint([str(parent.run.id), content, index])[:32], version=4)
+
+
+def resumed_run(flow_key: str, parameters: dict[str, Any]) -> tuple[UUID, str] | None:
+    """Return id and name of the run that is to be resumed, if the user asked for that.
+
+    Raises:
+        ResumeError: the run that the user named can't be.
+    """
+    wanted = os.environ.get(RESUME, "").strip()
+    if not wanted:
+        return None
+    from penstock.local import records  # noqa: PLC0415 - most runs resume nothing
+
+    if wanted.lower() in records.OFF:
+        return None
+    found = records.find(wanted, key=flow_key, parameters=_fingerprint(parameters))
+    if found is None:
+        FLOW_LOGGER.info("No run of this flow with these parameters is left to resume: it starts anew")
+        return None
+    FLOW_LOGGER.info("Resumes run %r (%s), and keeps the results that it stored", found.name, found.state)
+    return found.id, found.name
+
+
+def _open_record(run: FlowRun) -> Record:
+    from penstock.local import records  # noqa: PLC0415 - most runs keep nothing
+
+    records.sweep(now=time.time())
+    facts = records.describe(
+        run_id=run.id,
+        name=run.name,
+        flow=run.flow_name,
+        key=run.flow.key,
+        parameters=_fingerprint(run.parameters),
+        started=run.started_time,
+    )
+    return records.Record(home() / "runs" / str(run.id), facts)
+
+
+def _fingerprint(parameters: dict[str, Any]) -> str | None:
+    try:
+        return fingerprint(parameters)
+    except ResultError:
+        return None

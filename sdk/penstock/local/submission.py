@@ -1,0 +1,197 @@
+"""Submitted task runs: they wait for what they need, then for a place, and can be stopped."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from penstock.authoring.backend import Call
+from penstock.authoring.futures import SLOT, Future
+from penstock.authoring.runs import TaskRun
+from penstock.authoring.states import Cancelled, State
+from penstock.authoring.upstream import Failures
+from penstock.errors import CancelledRunError
+from penstock.local import task_life
+from penstock.local.final_state import state_of_error
+from penstock.local.interrupt import Interrupt
+from penstock.local.lane import Lane
+from penstock.local.session import Session
+from penstock.local.step import Outcome, Sleep, Steps, drive_async, perform
+from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
+from penstock.local.timer import TIMER
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Phase(Enum):
+    """Where a submitted task run is."""
+
+    WAITING = "waiting"
+    """For other runs, for a place, or for its next attempt."""
+    RUNNING = "running"
+    OVER = "over"
+
+
+class Submission:
+    """A task run that runs beside who submitted it.
+
+    Args:
+        run: the run.
+        call: what was asked for.
+        session: of the flow run, if there is one.
+        lane: where it runs.
+    """
+
+    def __init__(self, run: TaskRun, call: Call, session: Session | None, lane: Lane) -> None:
+        self.future: Future[Any] = Future(run)
+        self._run = run
+        self._call = call
+        self._session = session
+        self._lane = lane
+        self._lock = threading.Lock()
+        self._phase = Phase.WAITING
+        self._missing = 0
+        self._steps: Steps | None = None
+        self._outcome: Outcome | None = None
+        self._performer: TaskCall | AsyncTaskCall | None = None
+        self._interrupt = Interrupt()
+        self._stop: Callable[[], None] = self._interrupt.request
+        self._context = contextvars.copy_context()
+        self._context.run(SLOT.set, lane)
+        if session is not None:
+            session.outstanding.add(self)
+
+    def start_after(self, futures: Iterable[Future[Any]]) -> None:
+        """Run when the futures are done, and there is a place."""
+        pending = [future for future in futures if not future.done()]
+        if not pending:
+            self._lane.enqueue(self)
+            return
+        self._missing = len(pending)
+        for future in pending:
+            future.add_done_callback(self._on_upstream_done)
+
+    def cancel(self, reason: str) -> bool:
+        """Don't start the run, if it has not started or waits for its next attempt.
+
+        Returns:
+            Whether it is over now.
+        """
+        with self._lock:
+            if self._phase is not Phase.WAITING:
+                return self._phase is Phase.OVER
+            self._phase = Phase.OVER
+        state = Cancelled(message=reason, data=CancelledRunError(f"{self._run.name!r} was cancelled: {reason}"))
+        self._run.enter(state)
+        task_life.tell(self._run, self._session)
+        self._end()
+        return True
+
+    def stop(self, reason: str) -> None:
+        """Cancel the run, or stop its function if it runs."""
+        if not self.cancel(reason):
+            self._stop()
+
+    def work(self, done: Callable[[], None]) -> None:
+        """Run until the end or the next wait. Called by the lane."""
+        with self._lock:
+            if self._phase is not Phase.WAITING:
+                done()
+                return
+            self._phase = Phase.RUNNING
+        if self._run.task.is_async:
+            from penstock.local.loop import LOOP  # noqa: PLC0415 - runs without coroutines don't pay for asyncio
+
+            LOOP.start(self._work_async(done), self._context)
+            return
+        try:
+            delay_s = self._context.run(self._advance)
+        except BaseException as error:  # noqa: BLE001 - who waits for the future must hear of it
+            self._crash(error)
+            delay_s = None
+        if delay_s is not None:
+            with self._lock:
+                self._phase = Phase.WAITING
+            TIMER.call_later(delay_s, self._resume)
+        done()
+
+    def _resume(self) -> None:
+        self._lane.enqueue(self)
+
+    def _on_upstream_done(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._missing -= 1
+            is_ready = not self._missing
+        if is_ready:
+            self._lane.enqueue(self)
+
+    def _begin(self) -> Steps:
+        failures = Failures()
+        call = resolve_call(self._call, failures)
+        if failures:
+            return task_life.skip(self._run, failures, self._session)
+        kind = AsyncTaskCall if self._run.task.is_async else TaskCall
+        self._performer = kind(self._run, call, self._session, self._interrupt, is_collected=True)
+        return task_life.live(self._run, self._performer.parameters, self._session)
+
+    def _advance(self) -> float | None:
+        """Go on in this thread, until the end or a wait, whose length in seconds is returned."""
+        if self._steps is None:
+            self._steps = self._begin()
+        while True:
+            try:
+                step = self._steps.send(self._outcome)
+            except StopIteration:
+                self._finish()
+                return None
+            self._outcome = Outcome()
+            if isinstance(step, Sleep):
+                return step.delay_s
+            assert not isinstance(self._performer, AsyncTaskCall)
+            self._outcome = perform(step, self._performer)
+
+    async def _work_async(self, done: Callable[[], None]) -> None:
+        import asyncio  # noqa: PLC0415 - runs without coroutines don't pay for it
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._stop = lambda: self._cancel(task)
+        try:
+            steps = self._begin()
+            assert not isinstance(self._performer, TaskCall)
+            await drive_async(steps, self._performer)
+            self._finish()
+        except BaseException as error:  # noqa: BLE001 - who waits for the future must hear of it
+            self._crash(error)
+        done()
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        from penstock.local.loop import LOOP  # noqa: PLC0415 - runs without coroutines don't pay for asyncio
+
+        self._interrupt.request()
+        LOOP.call(task.cancel)
+
+    def _crash(self, error: BaseException) -> None:
+        self._run.enter(state_of_error(error, "Task run"))
+        task_life.tell(self._run, self._session)
+        self._finish()
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._phase = Phase.OVER
+        self._end()
+
+    def _end(self) -> None:
+        state: State[Any] = self._run.state
+        session = self._session
+        self._steps = self._performer = self._outcome = None
+        self._call = Call((), {})
+        if session is not None:
+            if not state.is_completed():
+                session.failures.append(self._run)
+            session.outstanding.discard(self)
+        self.future.finish()

@@ -1,0 +1,149 @@
+"""One call of a task's function: with its arguments, in its context, within its time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from penstock.authoring.backend import Call
+from penstock.authoring.context import logger_of
+from penstock.authoring.runs import TASK_RUN, TaskRun
+from penstock.authoring.upstream import Failures, resolve
+from penstock.local.deadline import OverdueError, call_within
+from penstock.local.interrupt import Interrupt, StoppedError
+from penstock.local.prints import logged_prints
+from penstock.local.session import Session
+from penstock.local.step import Ending
+
+
+def resolve_call(call: Call, failures: Failures) -> Call:
+    """Put results in the place of futures; `failures` takes up what did not complete, of `wait_for` too."""
+    args = tuple([resolve(value, failures) for value in call.args])
+    kwargs = {name: resolve(value, failures) for name, value in call.kwargs.items()} if call.kwargs else call.kwargs
+    if call.wait_for is not None:
+        resolve(list(call.wait_for), failures)
+    return Call(args, kwargs)
+
+
+class _TaskCall:
+    """What calls of functions and of coroutine functions have in common."""
+
+    def __init__(
+        self, run: TaskRun, call: Call, session: Session | None, interrupt: Interrupt | None, *, is_collected: bool
+    ) -> None:
+        self._run = run
+        self._args = call.args
+        self._kwargs = call.kwargs
+        self._interrupt = interrupt
+        self._is_collected = is_collected and run.task.is_generator
+        """Whether the elements of a generator are gathered in a list."""
+        self._leftover: threading.Event | None = None
+        self.parameters: Mapping[str, Any] = run.task.bind(call.args, call.kwargs)
+        log_prints = run.task.options.log_prints
+        if log_prints is None:
+            log_prints = session is not None and session.log_prints
+        self._logs_prints = log_prints
+        self._is_print_decided = bool(log_prints) or bool(session and session.log_prints)
+
+    def inside(self) -> AbstractContextManager[object]:
+        """Return the context that the task's function runs in."""
+        return inside_run(self._run, logs_prints=bool(self._logs_prints), is_print_decided=self._is_print_decided)
+
+
+class TaskCall(_TaskCall):
+    """Calls a function.
+
+    Args:
+        run: the run.
+        call: the arguments, resolved.
+        session: of the flow run, if there is one.
+        interrupt: stops the function when it runs beside who submitted it.
+        is_collected: gather the elements of a generator in a list.
+
+    Raises:
+        ParameterError: the function does not take the arguments.
+    """
+
+    def attempt(self) -> Any:
+        """Call the function.
+
+        Raises:
+            OverdueError: it took too long.
+        """
+        limit_s = self._run.task.options.timeout_s
+        if limit_s is None:
+            if self._interrupt is None:
+                return self._call()
+            with self._interrupt:
+                return self._call()
+        if self._leftover is not None and not self._leftover.is_set():
+            logger_of(self._run).warning(
+                "The attempt that took too long has not ended: it waits in a call that can't be stopped."
+                " The next one begins after it"
+            )
+            self._leftover.wait()
+        try:
+            return call_within(limit_s, self._call, self._interrupt or Interrupt())
+        except OverdueError as error:
+            self._leftover = error.gone
+            raise
+
+    def settle(self, ending: Ending) -> None:
+        """Tasks submit nothing of their own: what they submit is the flow run's."""
+
+    def _call(self) -> Any:
+        fn = self._run.task.fn
+        with self.inside():
+            return list(fn(*self._args, **self._kwargs)) if self._is_collected else fn(*self._args, **self._kwargs)
+
+
+class AsyncTaskCall(_TaskCall):
+    """Calls a coroutine function, or gathers an asynchronous generator. Arguments as for TaskCall."""
+
+    async def attempt(self) -> Any:
+        """Call the function.
+
+        Raises:
+            OverdueError: it took too long.
+        """
+        import asyncio  # noqa: PLC0415 - tasks without coroutines don't pay for it
+
+        limit_s = self._run.task.options.timeout_s
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                return await self._call()
+        except TimeoutError as error:
+            if limit_s is not None and limit.expired():
+                raise OverdueError(limit_s) from error
+            raise
+        except asyncio.CancelledError as error:
+            if self._interrupt is not None and self._interrupt.is_requested:
+                raise StoppedError from error
+            raise
+
+    async def settle(self, ending: Ending) -> None:
+        """Tasks submit nothing of their own: what they submit is the flow run's."""
+
+    async def _call(self) -> Any:
+        fn = self._run.task.fn
+        with self.inside():
+            if self._is_collected:
+                return [element async for element in fn(*self._args, **self._kwargs)]
+            return await fn(*self._args, **self._kwargs)
+
+
+@contextlib.contextmanager
+def inside_run(run: TaskRun, *, logs_prints: bool, is_print_decided: bool) -> Iterator[None]:
+    """Let code know in which task run it is."""
+    token = TASK_RUN.set(run)
+    try:
+        if is_print_decided:
+            with logged_prints(run, is_logged=logs_prints):
+                yield
+        else:
+            yield
+    finally:
+        TASK_RUN.reset(token)

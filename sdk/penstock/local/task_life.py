@@ -1,0 +1,195 @@
+"""The life of a task run: attempts, retries, stored results and hooks. It decides; others carry out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Mapping
+from typing import Any, Final
+
+from penstock.authoring.context import TASK_LOGGER, logger_of
+from penstock.authoring.options import Hook
+from penstock.authoring.retry_delays import retry_delay_s
+from penstock.authoring.runs import TaskRun
+from penstock.authoring.states import CACHED, Completed, Retrying, Running, Skipped, State
+from penstock.authoring.transactions import TRANSACTION, Transaction
+from penstock.authoring.upstream import Failures
+from penstock.errors import ResultError, UpstreamFailedError
+from penstock.local.final_state import describe, state_of_error, state_of_return
+from penstock.local.persistence import Persistence, persistence_of
+from penstock.local.session import Session
+from penstock.local.step import Attempt, Invoke, Outcome, Sleep, Step, Steps
+
+MAX_LINES: Final = 20
+"""So many runs of a task that end in the same state are told one by one; more would hide everything else."""
+_ATTEMPT: Final = Attempt()
+
+
+def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Steps:
+    """Lead a task run to its final state.
+
+    Args:
+        run: the run, which waits to start.
+        parameters: its arguments by name, resolved.
+        session: of the flow run that it belongs to, if it does.
+
+    Yields:
+        What is to be done.
+
+    Returns:
+        The final state.
+    """
+    options = run.task.options
+    run.parameters = parameters
+    persistence: Persistence | None = None
+    try:
+        persistence = persistence_of(run, parameters, session)
+    except Exception as error:  # noqa: BLE001 - a user's function made the key
+        return (yield from _finish(run, state_of_error(error, "Task run"), session))
+    if persistence is not None and persistence.is_reusable:
+        found = persistence.stored.read()
+        if found is not None:
+            return (yield from _finish(run, Completed(name=CACHED, data=found.value), session))
+    while True:
+        run.run_count += 1
+        run.enter(Running())
+        if options.on_running:
+            yield from call_hooks(options.on_running, run.task, run, run.state)
+        outcome = yield _ATTEMPT if persistence is None else Attempt(is_kept=True)
+        assert outcome is not None
+        state = _state_of(outcome, persistence, run)
+        if not (state.is_failed() and outcome.error is not None and run.run_count <= options.retries):
+            break
+        if options.retry_condition_fn is not None and not (yield from _is_retry_wanted(run, state)):
+            break
+        slept = yield from _wait_for_retry(run, state, session)
+        if slept.error is not None:
+            state = state_of_error(slept.error, "Task run")
+            break
+    return (yield from _finish(run, state, session))
+
+
+def skip(run: TaskRun, failures: Failures, session: Session | None) -> Steps:
+    """End a task run that can't start, because what it needs did not complete.
+
+    Yields:
+        What is to be done.
+
+    Returns:
+        The final state.
+    """
+    run.upstream_failures = tuple(future.task_run for future in failures.futures)
+    return (yield from _finish(run, upstream_state(run.name, failures), session))
+
+
+def upstream_state(name: str, failures: Failures) -> State[Any]:
+    """Return the state of what did not start, because what it needs did not complete."""
+    if failures.futures:
+        upstream = failures.futures[0].task_run
+        told, cause = f"task run {upstream.name!r} is {upstream.state.name}", upstream.state.exception()
+    else:
+        told, cause = f"a state among its arguments is {failures.states[0].name}", failures.states[0].exception()
+    error = UpstreamFailedError(f"{name!r} did not start: {told}" + (f" ({describe(cause)})" if cause else ""))
+    error.__cause__ = cause
+    return Skipped(message=f"UpstreamFailed: {told}", data=error)
+
+
+def call_hooks(
+    hooks: tuple[Hook, ...], subject: Any, run: Any, state: State[Any]
+) -> Generator[Step, Outcome | None, None]:
+    """Call hooks in their order. One that raises is logged, and changes nothing."""
+    for hook in hooks:
+        outcome = yield Invoke(hook, (subject, run, state))
+        if outcome is not None and outcome.error is not None:
+            if not isinstance(outcome.error, Exception):
+                raise outcome.error
+            name = getattr(hook, "__name__", repr(hook))
+            logger_of(run).error("Hook %r raised %s", name, describe(outcome.error), exc_info=outcome.error)
+
+
+def _state_of(outcome: Outcome, persistence: Persistence | None, run: TaskRun) -> State[Any]:
+    if outcome.error is not None:
+        return state_of_error(outcome.error, "Task run")
+    state = state_of_return(outcome.value)
+    if persistence is not None and state.is_completed():
+        try:
+            persistence.stored.write(state.data, expiration_s=run.task.options.cache_expiration_s)
+        except ResultError as error:
+            return state_of_error(error, "Task run")
+    return state
+
+
+def _is_retry_wanted(run: TaskRun, state: State[Any]) -> Generator[Step, Outcome | None, bool]:
+    condition = run.task.options.retry_condition_fn
+    assert condition is not None
+    answer = yield Invoke(condition, (run.task, run, state))
+    assert answer is not None
+    if answer.error is not None:
+        logger_of(run).error(
+            "retry_condition_fn raised %s, so there is no retry", describe(answer.error), exc_info=answer.error
+        )
+        return False
+    return bool(answer.value)
+
+
+def _wait_for_retry(
+    run: TaskRun, state: State[Any], session: Session | None
+) -> Generator[Step, Outcome | None, Outcome]:
+    options = run.task.options
+    delay_s = retry_delay_s(
+        options.retry_delays_s,
+        jitter=options.retry_jitter,
+        run_id=str(run.id if session is None else session.run.id),
+        name=run.task.name,
+        index=run.index,
+        attempt=run.run_count,
+    )
+    run.enter(Retrying(message=state.message))
+    logger_of(run).info(
+        "%s; attempt %d of %d in %.3g s", state.message, run.run_count + 1, options.retries + 1, delay_s
+    )
+    return (yield Sleep(delay_s)) or Outcome()
+
+
+def _finish(run: TaskRun, state: State[Any], session: Session | None) -> Steps:
+    run.enter(state)
+    options = run.task.options
+    if state.is_completed() and (options.on_commit or options.on_rollback):
+        around = TRANSACTION.get()
+        transaction = around or Transaction()
+        transaction.stage(run)
+        if around is None:
+            transaction.commit()
+    tell(run, session)
+    hooks = options.on_completion if state.is_completed() else options.on_failure if state.is_failed() else ()
+    if hooks:
+        yield from call_hooks(hooks, run.task, run, state)
+    return run.state
+
+
+def tell(run: TaskRun, session: Session | None) -> None:
+    """Log how a task run ended, and count it."""
+    state = run.state
+    level = logging.INFO
+    is_last_line = False
+    if session is not None:
+        count = session.tally.add(
+            flow=session.run.flow_name,
+            task=run.task.name,
+            state=state.name,
+            attempts=run.run_count,
+            duration_s=time.time() - run.started_time,
+        )
+        is_last_line = count == MAX_LINES
+        if count > MAX_LINES:
+            level = logging.DEBUG
+    if level == logging.INFO and not state.is_completed():
+        level = logging.WARNING if state.is_skipped() or state.is_cancelled() else logging.ERROR
+    if not TASK_LOGGER.isEnabledFor(level):
+        return
+    error = state.data if isinstance(state.data, Exception) and state.is_failed() else None
+    logger_of(run, state_name=state.name).log(
+        level, "%s", state.name if state.message is None else f"{state.name}: {state.message}", exc_info=error
+    )
+    if is_last_line:
+        TASK_LOGGER.info("Further runs of task %r that are %s are told at the level DEBUG", run.task.name, state.name)

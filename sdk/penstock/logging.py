@@ -1,0 +1,7 @@
+"""The log of the run that code is in."""
+
+from __future__ import annotations
+
+from penstock.authoring.context import get_run_logger
+
+__all__ = ["get_run_logger"]

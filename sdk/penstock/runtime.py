@@ -1,0 +1,136 @@
+"""What code inside of a run can know about it: `penstock.runtime.flow_run.name`.
+
+Outside of runs there is nothing to know: values are None or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from penstock.authoring.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
+
+_NOT_OFFERED: Final[Mapping[str, str]] = {
+    "job_variables": "there are no work pools; a task's Pod is described by its Flow",
+    "api_url": "there is no server",
+    "ui_url": "there is no server",
+}
+
+
+class _FlowRun:
+    """The flow run that this code is in."""
+
+    @property
+    def id(self) -> str | None:
+        """Its id."""
+        run = self._run
+        return None if run is None else str(run.id)
+
+    @property
+    def name(self) -> str | None:
+        """Its name."""
+        return None if self._run is None else self._run.name
+
+    @property
+    def flow_name(self) -> str | None:
+        """The name of its flow."""
+        return None if self._run is None else self._run.flow_name
+
+    @property
+    def flow_version(self) -> str | None:
+        """The version of its flow, if that has one."""
+        return None if self._run is None else self._run.flow.options.version
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its parameters by name."""
+        return {} if self._run is None else dict(self._run.parameters)
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+        return [] if self._run is None else sorted(self._run.tags)
+
+    @property
+    def run_count(self) -> int:
+        """Attempts that have begun."""
+        return 0 if self._run is None else self._run.run_count
+
+    @property
+    def scheduled_start_time(self) -> datetime | None:
+        """When it was to start, which for a run in this process is when it did."""
+        return None if self._run is None else self._run.start_time
+
+    @property
+    def parent_flow_run_id(self) -> str | None:
+        """The id of the flow run that called it."""
+        return None if self._run is None or self._run.parent is None else str(self._run.parent.id)
+
+    @property
+    def root_flow_run_id(self) -> str | None:
+        """The id of the outermost flow run."""
+        return None if self._run is None else str(self._run.root.id)
+
+    @property
+    def _run(self) -> FlowRun | None:
+        return FLOW_RUN.get()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(_missing("flow_run", name))
+
+
+class _TaskRun:
+    """The task run that this code is in."""
+
+    @property
+    def id(self) -> str | None:
+        """Its id."""
+        return None if self._run is None else str(self._run.id)
+
+    @property
+    def name(self) -> str | None:
+        """Its name."""
+        return None if self._run is None else self._run.name
+
+    @property
+    def task_name(self) -> str | None:
+        """The name of its task."""
+        return None if self._run is None else self._run.task_name
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its arguments by name."""
+        return {} if self._run is None else dict(self._run.parameters)
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+        return [] if self._run is None else sorted(self._run.tags)
+
+    @property
+    def run_count(self) -> int:
+        """Attempts that have begun."""
+        return 0 if self._run is None else self._run.run_count
+
+    @property
+    def _run(self) -> TaskRun | None:
+        return TASK_RUN.get()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(_missing("task_run", name))
+
+
+flow_run: Final = _FlowRun()
+task_run: Final = _TaskRun()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "deployment":
+        raise AttributeError("penstock has no deployments: a run's flow is flow_run.flow_name")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _missing(owner: str, name: str) -> str:
+    told = f": {_NOT_OFFERED[name]}" if name in _NOT_OFFERED else ""
+    return f"penstock.runtime.{owner} has no {name!r}{told}"

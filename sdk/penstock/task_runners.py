@@ -1,0 +1,7 @@
+"""How many submitted tasks of a flow run at a time."""
+
+from __future__ import annotations
+
+from penstock.authoring.task_runners import ThreadPoolTaskRunner
+
+__all__ = ["ThreadPoolTaskRunner"]

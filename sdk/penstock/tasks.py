@@ -1,0 +1,9 @@
+"""Tasks."""
+
+from __future__ import annotations
+
+from penstock.authoring.cache_policies import task_input_hash
+from penstock.authoring.retry_delays import exponential_backoff
+from penstock.authoring.task import Task, task
+
+__all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
