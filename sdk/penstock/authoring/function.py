@@ -36,7 +36,10 @@ class Decorated:
         self.name = name
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
         self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
-        self.signature = inspect.signature(fn)
+        try:
+            self.signature = inspect.signature(fn)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"{name!r} can't be decorated ({error}): write a function that calls it") from error
         self._binds_trivially = all(
             parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
             for parameter in self.signature.parameters.values()

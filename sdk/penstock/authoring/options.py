@@ -177,7 +177,7 @@ def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: Flow
         OptionError: an option does not exist or can't be.
     """
     reader = _Reader("@flow", _FLOW_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_FLOWS}, keywords)
-    options = base or FlowOptions(name=_default_name(fn).replace("_", "-"), description=_description(fn))
+    options = base or FlowOptions(name=_default_name(fn, keywords).replace("_", "-"), description=_description(fn))
     changes = reader.shared(fn, options.retries)
     if "task_runner" in keywords:
         runner = keywords["task_runner"]
@@ -203,7 +203,7 @@ def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: Task
         OptionError: an option does not exist or can't be.
     """
     reader = _Reader("@task", _TASK_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_TASKS}, keywords)
-    options = base or TaskOptions(name=_default_name(fn), description=_description(fn))
+    options = base or TaskOptions(name=_default_name(fn, keywords), description=_description(fn))
     changes = reader.shared(fn, options.retries)
     if "tags" in keywords:
         tags = keywords["tags"]
@@ -380,9 +380,9 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return suggest(name, known)
 
 
-def _default_name(fn: Callable[..., Any]) -> str:
+def _default_name(fn: Callable[..., Any], keywords: Mapping[str, Any]) -> str:
     name = getattr(fn, "__name__", type(fn).__name__)
-    if name == "<lambda>":
+    if name == "<lambda>" and not keywords.get("name"):
         raise OptionError("a lambda has no name that its runs could bear: give name='...'")
     return str(name)
 

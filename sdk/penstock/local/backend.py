@@ -107,7 +107,12 @@ class LocalBackend:
         if failures:
             return _answer(drive(task_life.skip(run, failures, session), None), call)
         performer = TaskCall(run, call_now, session, None, is_collected=True)
-        return _answer(drive(task_life.live(run, performer.parameters, session), performer), call)
+        try:
+            state = drive(task_life.live(run, performer.parameters, session), performer)
+        except BaseException as error:
+            _crash(run, session, error)
+            raise
+        return _answer(state, call)
 
     async def _call_async_task(self, task: Task[..., Any], call: Call) -> Any:
         session = SESSION.get()
@@ -119,7 +124,12 @@ class LocalBackend:
         if failures:
             return _answer(await drive_async(task_life.skip(run, failures, session), None), call)
         performer = AsyncTaskCall(run, call_now, session, None, is_collected=True)
-        return _answer(await drive_async(task_life.live(run, performer.parameters, session), performer), call)
+        try:
+            state = await drive_async(task_life.live(run, performer.parameters, session), performer)
+        except BaseException as error:
+            _crash(run, session, error)
+            raise
+        return _answer(state, call)
 
     def _iterate(self, task: Task[..., Any], call: Call) -> Any:
         session = SESSION.get()
@@ -209,6 +219,13 @@ def _open_session(flow: Flow[..., Any], call: Call, parameters: dict[str, Any]) 
     )
     logger_of(run).info("Begins: flow %r, process %d, %s", flow.name, os.getpid(), _now())
     return Session(run, parent)
+
+
+def _crash(run: TaskRun, session: Session | None, error: BaseException) -> None:
+    """End a run if a signal came in between its steps, where no outcome catches it."""
+    if not run.state.is_final():
+        run.enter(state_of_error(error, "Task run"))
+        task_life.tell(run, session)
 
 
 @contextlib.contextmanager

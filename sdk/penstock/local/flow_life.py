@@ -40,9 +40,10 @@ def live(session: Session) -> Steps:
         run.run_count += 1
         session.begin_attempt()
         run.enter(Running())
-        if options.on_running:
-            yield from call_hooks(options.on_running, run.flow, run, run.state)
-        outcome = yield Attempt()
+        outcome: Outcome | None = None
+        if options.on_running and (ended_by := (yield from call_hooks(options.on_running, run.flow, run, run.state))):
+            outcome = Outcome(error=ended_by)
+        outcome = outcome or (yield Attempt())
         assert outcome is not None
         settled = yield Settle(_ending_after(outcome.error))
         if settled is not None and settled.error is not None:
@@ -93,8 +94,8 @@ def _finish(session: Session, state: State[Any]) -> Steps:
         hooks = options.on_crashed
     elif state.is_cancelled():
         hooks = options.on_cancellation
-    if hooks:
-        yield from call_hooks(hooks, run.flow, run, state)
+    if hooks and (ended_by := (yield from call_hooks(hooks, run.flow, run, state))):
+        raise ended_by
     return state
 
 

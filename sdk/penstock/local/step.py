@@ -7,9 +7,9 @@ out in four ways: by the caller, on the caller's event loop, in a thread of the 
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Generator
 from enum import Enum
+from time import sleep
 from typing import Any, NamedTuple, Protocol
 
 from penstock.authoring.states import State
@@ -101,7 +101,7 @@ def perform(step: Step, performer: Performer | None) -> Outcome:
             assert performer is not None
             return Outcome(performer.attempt())
         if isinstance(step, Sleep):
-            time.sleep(step.delay_s)
+            sleep(step.delay_s)
         elif isinstance(step, Settle):
             assert performer is not None
             performer.settle(step.ending)

@@ -53,8 +53,9 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
     while True:
         run.run_count += 1
         run.enter(Running())
-        if options.on_running:
-            yield from call_hooks(options.on_running, run.task, run, run.state)
+        if options.on_running and (ended_by := (yield from call_hooks(options.on_running, run.task, run, run.state))):
+            state = state_of_error(ended_by, "Task run")
+            break
         outcome = yield _ATTEMPT if persistence is None else Attempt(is_kept=True)
         assert outcome is not None
         state = _state_of(outcome, persistence, run)
@@ -96,15 +97,24 @@ def upstream_state(name: str, failures: Failures) -> State[Any]:
 
 def call_hooks(
     hooks: tuple[Hook, ...], subject: Any, run: Any, state: State[Any]
-) -> Generator[Step, Outcome | None, None]:
-    """Call hooks in their order. One that raises is logged, and changes nothing."""
+) -> Generator[Step, Outcome | None, BaseException | None]:
+    """Call hooks in their order. One that raises is logged, and changes nothing.
+
+    Yields:
+        The hooks.
+
+    Returns:
+        What ends the process, if it came while a hook ran.
+    """
     for hook in hooks:
         outcome = yield Invoke(hook, (subject, run, state))
-        if outcome is not None and outcome.error is not None:
-            if not isinstance(outcome.error, Exception):
-                raise outcome.error
+        error = None if outcome is None else outcome.error
+        if error is not None:
+            if not isinstance(error, Exception):
+                return error
             name = getattr(hook, "__name__", repr(hook))
-            logger_of(run).error("Hook %r raised %s", name, describe(outcome.error), exc_info=outcome.error)
+            logger_of(run).error("Hook %r raised %s", name, describe(error), exc_info=error)
+    return None
 
 
 def _state_of(outcome: Outcome, persistence: Persistence | None, run: TaskRun) -> State[Any]:
@@ -162,8 +172,8 @@ def _finish(run: TaskRun, state: State[Any], session: Session | None) -> Steps:
             transaction.commit()
     tell(run, session)
     hooks = options.on_completion if state.is_completed() else options.on_failure if state.is_failed() else ()
-    if hooks:
-        yield from call_hooks(hooks, run.task, run, state)
+    if hooks and (ended_by := (yield from call_hooks(hooks, run.task, run, state))):
+        raise ended_by
     return run.state
 
 

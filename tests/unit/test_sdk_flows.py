@@ -1,0 +1,393 @@
+"""Flows in this process: results, states, parameters and flows inside of flows."""
+
+import threading
+
+import pydantic
+import pytest
+
+from penstock import flow, get_run_logger, runtime, task
+from penstock.errors import MissingContextError, ParameterError, UpstreamFailedError
+from penstock.futures import Future
+from penstock.states import Cancelled, Completed, Failed
+from penstock.task_runners import ThreadPoolTaskRunner
+
+
+@task
+def add(x, y):
+    return x + y
+
+
+@task
+def fail(message="broken"):
+    raise ValueError(message)
+
+
+def test_a_flow_returns_what_its_function_returns():
+    @flow
+    def total(numbers):
+        return sum(numbers)
+
+    assert total([1, 2]) == 3
+
+
+def test_a_flow_raises_what_its_function_raises():
+    @flow
+    def broken():
+        raise ValueError("no such day")
+
+    with pytest.raises(ValueError, match="no such day"):
+        broken()
+
+
+def test_with_return_state_a_failed_flow_is_a_state():
+    @flow
+    def broken():
+        raise ValueError("no such day")
+
+    state = broken(return_state=True)
+    assert (state.type, state.name) == ("FAILED", "Failed")
+    assert "no such day" in state.message
+    assert isinstance(state.result(raise_on_failure=False), ValueError)
+
+
+# prefect-6
+def test_a_failed_task_that_is_called_fails_the_flow_with_its_exception():
+    @flow
+    def calls():
+        fail("seen")
+        return "not reached"
+
+    with pytest.raises(ValueError, match="seen"):
+        calls()
+
+
+# prefect-6
+def test_a_failed_future_that_nobody_looks_at_leaves_the_flow_completed_with_a_loud_warning(caplog):
+    @flow
+    def careless():
+        fail.submit()
+        return 1
+
+    state = careless(return_state=True)
+    assert state.is_completed()
+    [warning] = [record for record in caplog.records if "did not look" in record.getMessage()]
+    assert warning.levelname == "WARNING"
+    assert "fail-0" in warning.getMessage()
+
+
+def test_a_failed_future_whose_state_was_looked_at_is_no_reason_to_warn(caplog):
+    @flow
+    def careful():
+        future = fail.submit()
+        future.wait()
+        return "failed" if future.state.is_failed() else "fine"
+
+    assert careful() == "failed"
+    assert not [record for record in caplog.records if "did not look" in record.getMessage()]
+
+
+# prefect-7
+def test_a_flow_that_returns_futures_fails_if_one_of_them_failed():
+    @flow
+    def both():
+        return [add.submit(1, 2), fail.submit()]
+
+    state = both(return_state=True)
+    assert state.is_failed()
+    assert state.message == "1/2 states failed."
+
+
+def test_a_flow_that_returns_a_list_of_futures_gives_their_states():
+    @flow
+    def both():
+        return [add.submit(1, 2), add.submit(3, 4)]
+
+    states = both()
+    assert [state.result() for state in states] == [3, 7]
+
+
+def test_a_flow_that_returns_a_future_gives_its_result():
+    @flow
+    def one():
+        return add.submit(1, 2)
+
+    assert one() == 3
+
+
+# prefect-7
+@pytest.mark.parametrize(
+    ("returned", "want"),
+    [
+        pytest.param(Failed(message="m"), ("FAILED", "Failed", "m"), id="a failed state with its message"),
+        pytest.param(Completed(name="Skipped"), ("COMPLETED", "Skipped", None), id="a completed state by another name"),
+        pytest.param(Cancelled(), ("CANCELLED", "Cancelled", None), id="a cancelled state"),
+    ],
+)
+def test_a_state_that_a_flow_returns_is_the_flows_own(returned, want):
+    @flow
+    def states():
+        return returned
+
+    state = states(return_state=True)
+    assert (state.type, state.name, state.message) == want
+
+
+# prefect-14
+def test_a_flow_inside_fails_the_one_around_it():
+    @flow
+    def inner():
+        raise ValueError("inner")
+
+    @flow
+    def outer():
+        inner()
+
+    with pytest.raises(ValueError, match="inner"):
+        outer()
+
+
+# prefect-14
+def test_a_flow_that_asks_for_the_state_of_one_inside_goes_on():
+    @flow
+    def inner():
+        raise ValueError("inner")
+
+    @flow
+    def outer():
+        return "on" if inner(return_state=True).is_failed() else "off"
+
+    assert outer() == "on"
+
+
+def test_a_flow_inside_knows_the_one_around_it():
+    @flow
+    def inner():
+        return runtime.flow_run.parent_flow_run_id, runtime.flow_run.root_flow_run_id
+
+    @flow
+    def outer():
+        return runtime.flow_run.id, *inner()
+
+    own, parent, root = outer()
+    assert own == parent == root
+
+
+def test_a_flow_runs_inside_of_a_task():
+    @flow
+    def inner(x):
+        return add.submit(x, 1).result()
+
+    @task
+    def call(x):
+        return inner(x)
+
+    @flow
+    def outer():
+        return call.map([1, 2, 3]).result()
+
+    assert outer() == [2, 3, 4]
+
+
+# prefect-15
+def test_a_parameter_is_converted_to_its_annotation():
+    @flow
+    def typed(x: int):
+        return x
+
+    assert typed("5") == 5
+
+
+# prefect-15
+def test_a_parameter_of_the_wrong_type_fails_the_flow_before_its_body():
+    called = []
+
+    @flow
+    def typed(x: int):
+        called.append(x)
+
+    state = typed("abc", return_state=True)
+    assert state.is_failed()
+    assert state.message.startswith("Validation of flow parameters failed")
+    assert "x: " in state.message
+    assert not called
+
+
+def test_every_wrong_parameter_is_told_at_once():
+    @flow
+    def typed(x: int, *ys: float, **zs: bool):
+        return x, ys, zs
+
+    with pytest.raises(ParameterError, match=r"x: .*ys\.1: .*zs\.b: "):
+        typed("a", 1, "b", a=True, b="perhaps")
+
+
+def test_parameters_of_any_type_pass_where_their_type_is_a_class_of_the_user():
+    class Connection:
+        pass
+
+    connection = Connection()
+
+    @flow
+    def uses(connection: Connection, options: dict[str, int]):
+        return connection, options
+
+    assert uses(connection, {"a": "1"}) == (connection, {"a": 1})
+
+
+def test_parameters_are_left_as_they_are_if_the_flow_says_so():
+    @flow(validate_parameters=False)
+    def typed(x: int):
+        return x
+
+    assert typed("5") == "5"
+
+
+def test_a_model_of_pydantic_is_made_of_a_dictionary():
+    class Day(pydantic.BaseModel):
+        month: int
+        day: int
+
+    @flow
+    def on(day: Day):
+        return day.month
+
+    assert on({"month": "2", "day": 3}) == 2
+
+
+def test_arguments_that_a_flow_does_not_take_are_refused_before_there_is_a_run():
+    @flow
+    def none():
+        return 1
+
+    with pytest.raises(ParameterError, match="too many positional"):
+        none(1, return_state=True)
+
+
+def test_a_flow_takes_futures_for_parameters():
+    @flow
+    def inner(x: int):
+        return x + 1
+
+    @flow
+    def outer():
+        return inner(add.submit(1, 2))
+
+    assert outer() == 4
+
+
+def test_a_flow_does_not_start_on_a_failed_future():
+    @flow
+    def inner(x):
+        return x
+
+    @flow
+    def outer():
+        return inner(fail.submit())
+
+    with pytest.raises(UpstreamFailedError, match=r"fail-0.*ValueError: broken"):
+        outer()
+
+
+def test_a_flow_waits_for_all_that_it_submitted():
+    done = []
+
+    @task
+    def note(x):
+        done.append(x)
+
+    @flow
+    def submits():
+        note.map(list(range(100)))
+
+    submits()
+    assert sorted(done) == list(range(100))
+
+
+def test_tasks_that_have_not_started_do_not_start_after_the_flow_failed(caplog):
+    started, gate = [], threading.Event()
+
+    @task
+    def first():
+        started.append("first")
+        gate.wait()
+
+    @task
+    def second():
+        started.append("second")
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def fails():
+        running = first.submit()
+        waiting = second.submit()
+        waiting.add_done_callback(lambda _: gate.set())
+        states.extend([running, waiting])
+        raise ValueError("over")
+
+    states: list[Future[object]] = []
+    with pytest.raises(ValueError, match="over"):
+        fails()
+    assert started == ["first"]
+    assert [future.state.name for future in states] == ["Completed", "Cancelled"]
+
+
+def test_a_flows_name_is_that_of_its_function_with_dashes():
+    @flow
+    def load_orders():
+        """Load a day."""
+
+    assert load_orders.name == "load-orders"
+    assert load_orders.options.description == "Load a day."
+
+
+def test_a_runs_name_is_made_of_parameters():
+    @flow(flow_run_name="orders of {day}")
+    def orders(day):
+        return runtime.flow_run.name
+
+    assert orders("monday") == "orders of monday"
+
+
+def test_a_runs_name_is_made_by_a_function():
+    @flow(flow_run_name=lambda: "mine")
+    def orders():
+        return runtime.flow_run.name
+
+    assert orders() == "mine"
+
+
+def test_the_log_of_a_run_names_it(caplog):
+    @flow(flow_run_name="tuesday")
+    def logs():
+        get_run_logger().info("row %d", 5)
+
+    logs()
+    [record] = [record for record in caplog.records if record.getMessage() == "row 5"]
+    assert record.run_name == "tuesday"
+    assert record.flow_name == "logs"
+
+
+def test_the_log_of_a_run_needs_a_run():
+    with pytest.raises(MissingContextError, match="inside of a flow or task"):
+        get_run_logger()
+
+
+def test_prints_are_logged_where_the_flow_says_so(caplog, capsys):
+    @task
+    def inherits():
+        print("from", "task", sep=" a ")
+
+    @task(log_prints=False)
+    def refuses():
+        print("plain")
+
+    @flow(log_prints=True)
+    def prints():
+        print("from flow")
+        inherits()
+        refuses()
+
+    prints()
+    messages = [record.getMessage() for record in caplog.records]
+    assert "from flow" in messages
+    assert "from a task" in messages
+    assert capsys.readouterr().out == "plain\n"

@@ -1,0 +1,313 @@
+"""Results on disk: what is kept, when it is used again, and when it is not."""
+
+import copy
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock import flow, task
+from penstock.authoring.fingerprint import fingerprint
+from penstock.cache_policies import (
+    DEFAULT,
+    FLOW_PARAMETERS,
+    INPUTS,
+    NO_CACHE,
+    RUN_ID,
+    TASK_SOURCE,
+    from_cache_key_fn,
+)
+from penstock.errors import OptionError, ResultError
+from penstock.local.results import StoredResult
+from penstock.tasks import task_input_hash
+from tests.strategies import json_values
+
+
+class Counted:
+    """A task that counts its calls."""
+
+    def __init__(self, **options):
+        self.calls: list[tuple[int, int]] = []
+
+        @task(**options)
+        def load(x, y=0):
+            self.calls.append((x, y))
+            return {"x": x, "y": y}
+
+        self.task = load
+
+
+def in_flow(function, **options):
+    """Run a function as a flow and return its result."""
+    return flow(name="scene", **options)(function)()
+
+
+# prefect-13
+def test_the_same_inputs_give_the_stored_result_in_any_run():
+    counted = Counted(cache_policy=INPUTS, persist_result=True)
+    states = [in_flow(lambda: counted.task(1, return_state=True)) for _ in range(2)] and [
+        flow(name="scene")(lambda: counted.task.submit(1, return_state=True).name)() for _ in range(2)
+    ]
+    assert states == ["Cached", "Cached"]
+    assert counted.calls == [(1, 0)]
+
+
+# prefect-13
+def test_refresh_runs_the_task_again_and_stores_its_result():
+    counted = Counted(cache_policy=INPUTS)
+    assert counted.task(1, return_state=True).name == "Completed"
+    assert counted.task.with_options(refresh_cache=True)(1, return_state=True).name == "Completed"
+    assert counted.task(1, return_state=True).name == "Cached"
+    assert len(counted.calls) == 2
+
+
+def test_a_cached_result_equals_the_first_one():
+    counted = Counted(cache_policy=INPUTS)
+    assert counted.task(1) == counted.task(1) == {"x": 1, "y": 0}
+
+
+def test_a_persisted_result_is_used_again_in_its_own_run_only():
+    counted = Counted(persist_result=True)
+
+    def twice():
+        counted.task(1)
+        return counted.task(1, return_state=True).name
+
+    assert [in_flow(twice), in_flow(twice)] == ["Cached", "Cached"]
+    assert len(counted.calls) == 2
+
+
+def test_the_flow_says_for_all_of_its_tasks_that_results_are_kept():
+    counted = Counted()
+
+    def twice():
+        counted.task(1)
+        return counted.task(1, return_state=True).name
+
+    assert in_flow(twice, persist_result=True) == "Cached"
+    assert in_flow(twice) == "Completed"
+
+
+def test_a_task_says_that_it_keeps_nothing_whatever_its_flow_says():
+    counted = Counted(persist_result=False)
+    in_flow(lambda: (counted.task(1), counted.task(1)), persist_result=True)
+    assert len(counted.calls) == 2
+
+
+def test_two_tasks_of_the_same_inputs_do_not_share_a_result():
+    first = task(name="first", cache_policy=INPUTS)(lambda x: f"first {x}")
+    second = task(name="second", cache_policy=INPUTS)(lambda x: f"second {x}")
+    assert (first(1), second(1)) == ("first 1", "second 1")
+
+
+def test_tasks_share_a_result_by_a_key_of_their_own():
+    first = task(name="first", cache_key_fn=lambda context, parameters: f"day {parameters['x']}")(lambda x: "first")
+    second = task(name="second", cache_key_fn=lambda context, parameters: f"day {parameters['x']}")(lambda x: "second")
+    assert (first(1), second(1), second(2)) == ("first", "first", "second")
+
+
+def test_a_key_function_that_returns_none_keeps_nothing(home):
+    counted = Counted(cache_key_fn=lambda context, parameters: None)
+    counted.task(1)
+    counted.task(1)
+    assert len(counted.calls) == 2
+    assert not list(home.iterdir())
+
+
+def test_a_key_function_that_raises_fails_the_task():
+    counted = Counted(cache_key_fn=lambda context, parameters: parameters["z"])
+    state = counted.task(1, return_state=True)
+    assert state.is_failed()
+    assert "KeyError" in state.message
+
+
+def test_an_input_can_be_left_out_of_the_key():
+    counted = Counted(cache_policy=INPUTS - "y")
+    counted.task(1, y=1)
+    counted.task(1, y=2)
+    counted.task(2, y=2)
+    assert counted.calls == [(1, 1), (2, 2)]
+
+
+def test_a_default_counts_as_the_same_value_given():
+    counted = Counted(cache_policy=INPUTS)
+    counted.task(1)
+    counted.task(x=1, y=0)
+    assert len(counted.calls) == 1
+
+
+def test_a_changed_source_is_another_task():
+    def make(number):
+        namespace: dict[str, Any] = {}
+        exec(f"def load(x): return {number}", namespace)
+        return task(cache_policy=INPUTS + TASK_SOURCE)(namespace["load"])
+
+    assert (make(1)(0), make(2)(0)) == (1, 2)
+
+
+def test_the_parameters_of_the_flow_can_be_the_key():
+    counted = Counted(cache_policy=FLOW_PARAMETERS)
+
+    @flow
+    def scene(day):
+        return counted.task(day, return_state=True).name
+
+    assert [scene("mon"), scene("mon"), scene("tue")] == ["Completed", "Cached", "Completed"]
+
+
+def test_no_cache_is_no_cache_even_where_the_flow_keeps_results():
+    counted = Counted(cache_policy=NO_CACHE)
+    in_flow(lambda: (counted.task(1), counted.task(1)), persist_result=True)
+    assert len(counted.calls) == 2
+
+
+def test_policies_add_up():
+    assert INPUTS + TASK_SOURCE + RUN_ID == DEFAULT
+    assert NO_CACHE + INPUTS == INPUTS + NO_CACHE == INPUTS
+
+
+def test_a_policy_can_be_made_of_a_function_and_others():
+    counted = Counted(cache_policy=from_cache_key_fn(lambda context, parameters: "k") + INPUTS)
+    counted.task(1)
+    counted.task(1)
+    counted.task(2)
+    assert counted.calls == [(1, 0), (2, 0)]
+
+
+def test_the_ready_made_key_function_goes_by_source_and_inputs():
+    counted = Counted(cache_key_fn=task_input_hash)
+    counted.task(1)
+    counted.task(1)
+    assert len(counted.calls) == 1
+
+
+def test_an_input_that_can_be_no_key_fails_the_task_and_says_which():
+    counted = Counted(cache_policy=INPUTS)
+    state = counted.task([1, threading.Lock()], return_state=True)
+    assert state.is_failed()
+    with pytest.raises(ResultError, match=r"value\['inputs'\]\['x'\]\[1\] is a lock.*cache_policy=INPUTS - "):
+        state.result()
+
+
+def test_a_result_that_can_not_be_stored_fails_the_task_and_says_what_to_do():
+    lock = task(name="lock", persist_result=True)(lambda: [threading.Lock()])
+    state = flow(name="scene")(lambda: lock(return_state=True).message)()
+    assert "a list, can't be stored" in str(state)
+    assert "persist_result" in str(state)
+
+
+def test_a_result_can_be_stored_as_json(home):
+    task(name="load", cache_policy=INPUTS, result_serializer="json")(lambda: {"rows": [1, 2]})()
+    [file] = (home / "results").iterdir()
+    assert file.read_bytes().endswith(b'{"rows": [1, 2]}')
+
+
+def test_a_stored_result_expires(home):
+    counted = Counted(cache_policy=INPUTS, cache_expiration=timedelta(days=1))
+    assert counted.task.options.cache_expiration_s == 86400
+    stored = StoredResult(home, "k", "pickle")
+    stored.write(5, expiration_s=60)
+    now = next(home.iterdir()).stat().st_mtime
+    assert stored.read(now=now + 50) == (5,)
+    assert stored.read(now=now + 70) is None
+
+
+def test_an_expired_result_is_made_again():
+    counted = Counted(cache_policy=INPUTS, cache_expiration=0)
+    counted.task(1)
+    counted.task(1)
+    assert len(counted.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="an empty file"),
+        pytest.param(b"\x00\xff rubbish", id="rubbish"),
+        pytest.param(b'{"format": 1}\n', id="half a header"),
+        pytest.param(None, id="half a file"),
+    ],
+)
+def test_a_stored_result_that_is_broken_is_made_again(content, home, caplog):
+    counted = Counted(cache_policy=INPUTS)
+    counted.task(1)
+    [file] = (home / "results").iterdir()
+    file.write_bytes(file.read_bytes()[:-5] if content is None else content)
+    assert counted.task(1) == {"x": 1, "y": 0}
+    assert len(counted.calls) == 2
+    assert "can't be read" in caplog.text
+    assert counted.task(1, return_state=True).name == "Cached"
+
+
+def test_only_the_user_may_enter_the_folder_of_results(home):
+    Counted(cache_policy=INPUTS).task(1)
+    assert (home / "results").stat().st_mode & 0o077 == 0
+
+
+def test_flows_that_keep_nothing_write_nothing(home):
+    in_flow(lambda: Counted().task(1))
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param({"cache_policy": INPUTS, "persist_result": False}, "keeps no result", id="kept and not kept"),
+        pytest.param({"cache_policy": INPUTS, "cache_key_fn": str}, "give one of them", id="two keys"),
+        pytest.param({"cache_policy": "inputs"}, "expected CachePolicy", id="a policy that is a text"),
+        pytest.param({"result_serializer": "yaml"}, "'pickle' or 'json'", id="an unknown serializer"),
+        pytest.param({"cache_expiration": -1}, "0 or more", id="expired before it began"),
+    ],
+)
+def test_caches_that_can_not_be_are_refused_when_decorating(options, told):
+    with pytest.raises(OptionError, match=told):
+        task(name="load", **options)(lambda: None)
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+@given(json_values)
+def test_equal_values_have_equal_fingerprints(value):
+    assert fingerprint(value) == fingerprint(copy.deepcopy(value))
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(), max_size=6), st.randoms())
+def test_the_order_of_keys_is_no_part_of_a_fingerprint(mapping, random):
+    items = list(mapping.items())
+    random.shuffle(items)
+    assert fingerprint(mapping) == fingerprint(dict(items))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(1, True, id="a number and a truth"),
+        pytest.param(1, 1.0, id="a whole number and a fraction"),
+        pytest.param("1", 1, id="a text and a number"),
+        pytest.param("a", b"a", id="a text and bytes"),
+        pytest.param([1, 2], (1, 2), id="a list and a tuple"),
+        pytest.param([[1], 2], [1, [2]], id="other nesting"),
+        pytest.param({"a": None}, {}, id="nothing there and nothing"),
+        pytest.param({1, 2}, [1, 2], id="a set and a list"),
+        pytest.param(Point(1, 2), Point(2, 1), id="two of a dataclass"),
+        pytest.param(Point(1, 2), {"x": 1, "y": 2}, id="a dataclass and a dictionary"),
+        pytest.param(["ab", "c"], ["a", "bc"], id="texts cut elsewhere"),
+    ],
+)
+def test_different_values_have_different_fingerprints(one, other):
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_a_value_that_contains_itself_has_no_fingerprint():
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(ResultError, match="contains itself"):
+        fingerprint(loop)

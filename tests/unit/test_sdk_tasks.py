@@ -1,0 +1,494 @@
+"""Tasks in this process: calls, futures, what depends on what, and how many at a time."""
+
+import threading
+from collections import namedtuple
+from dataclasses import dataclass
+
+import pytest
+
+from penstock import allow_failure, flow, runtime, tags, task, unmapped
+from penstock.errors import (
+    CancelledRunError,
+    CrashedRunError,
+    MappingLengthMismatchError,
+    MappingMissingIterableError,
+    ParameterError,
+    UpstreamFailedError,
+)
+from penstock.futures import as_completed, wait
+from penstock.states import Completed, Failed
+from penstock.task_runners import ThreadPoolTaskRunner
+
+
+@task
+def add(x, y):
+    return x + y
+
+
+@task
+def fail(message="broken"):
+    raise ValueError(message)
+
+
+@task
+def same(x):
+    return x
+
+
+def in_flow(function):
+    """Run a function as a flow and return its result."""
+    return flow(function, name="scene")()
+
+
+def test_a_task_can_be_called_outside_of_a_flow():
+    assert add(1, 2) == 3
+
+
+def test_a_task_can_be_submitted_outside_of_a_flow():
+    assert add.submit(add.submit(1, 2), 3).result() == 6
+
+
+def test_a_called_task_takes_futures():
+    assert in_flow(lambda: add(add.submit(1, 2), 3)) == 6
+
+
+Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - the kind that has no annotations is a kind too
+
+
+@dataclass
+class Box:
+    content: object
+
+
+@pytest.mark.parametrize(
+    ("wrap", "unwrap"),
+    [
+        pytest.param(lambda f: [1, f], lambda v: v[1], id="a list"),
+        pytest.param(lambda f: (1, f), lambda v: v[1], id="a tuple"),
+        pytest.param(lambda f: {"a": {"b": f}}, lambda v: v["a"]["b"], id="dictionaries"),
+        pytest.param(lambda f: Pair(1, f), lambda v: v.right, id="a named tuple"),
+        pytest.param(lambda f: Box([f]), lambda v: v.content[0], id="a dataclass"),
+    ],
+)
+def test_futures_inside_of_containers_become_results(wrap, unwrap):
+    assert in_flow(lambda: unwrap(same.submit(wrap(add.submit(1, 2))).result())) == 3
+
+
+# prefect-8
+def test_a_task_whose_upstream_failed_is_skipped():
+    def scene():
+        downstream = add.submit(fail.submit(), 1)
+        downstream.wait()
+        return downstream.state
+
+    state = flow(scene, name="scene")(return_state=True)
+    assert state.name == "Skipped"
+    assert state.type == "SKIPPED"
+    assert state.is_final()
+    assert state.message.startswith("UpstreamFailed: task run 'fail-0' is Failed")
+
+
+# prefect-8
+def test_the_result_of_a_skipped_task_says_which_upstream_failed_and_how():
+    def scene():
+        third = add.submit(add.submit(fail.submit(), 1), 2)
+        with pytest.raises(UpstreamFailedError, match=r"add-0.*is Skipped") as caught:
+            third.result()
+        causes = []
+        error: BaseException | None = caught.value
+        while error is not None:
+            causes.append(type(error).__name__)
+            error = error.__cause__
+        return causes
+
+    assert in_flow(scene) == ["UpstreamFailedError", "UpstreamFailedError", "ValueError"]
+
+
+# prefect-8
+def test_a_called_task_does_not_run_on_a_failed_future():
+    def scene():
+        with pytest.raises(UpstreamFailedError):
+            add(fail.submit(), 1)
+
+    in_flow(scene)
+
+
+# prefect-9
+def test_a_task_that_allows_failure_gets_the_exception():
+    error = in_flow(lambda: same.submit(allow_failure(fail.submit("seen"))).result())
+    assert isinstance(error, ValueError)
+    assert str(error) == "seen"
+
+
+# prefect-9
+def test_a_task_that_allows_failure_gets_the_result_if_there_is_one():
+    assert in_flow(lambda: same.submit(allow_failure(add.submit(1, 2))).result()) == 3
+
+
+# prefect-10
+def test_a_task_that_waits_for_a_failed_one_is_skipped():
+    def scene():
+        future = add.submit(1, 2, wait_for=[fail.submit()])
+        future.wait()
+        return future.state.name
+
+    assert in_flow(scene) == "Skipped"
+
+
+# prefect-10
+def test_a_task_that_waits_for_one_that_may_fail_runs():
+    assert in_flow(lambda: add.submit(1, 2, wait_for=[allow_failure(fail.submit())]).result()) == 3
+
+
+def test_a_task_starts_after_what_it_waits_for():
+    order: list[str] = []
+
+    @task
+    def note(name):
+        order.append(name)
+
+    def scene():
+        gate = threading.Event()
+        first = note.submit("first", wait_for=[task(gate.wait, name="gate").submit()])
+        note.submit("second", wait_for=[first])
+        gate.set()
+
+    in_flow(scene)
+    assert order == ["first", "second"]
+
+
+# prefect-11
+def test_map_goes_item_by_item_and_repeats_what_is_unmapped():
+    assert in_flow(lambda: add.map([1, 2, 3], unmapped(10)).result()) == [11, 12, 13]
+
+
+# prefect-11
+def test_map_repeats_what_is_not_iterable():
+    assert in_flow(lambda: add.map([1, 2], 5).result()) == [6, 7]
+
+
+# prefect-11
+def test_map_refuses_iterables_of_different_lengths():
+    with pytest.raises(MappingLengthMismatchError, match="x has 2, y has 3"):
+        add.map([1, 2], [1, 2, 3])
+
+
+# prefect-11
+def test_map_needs_an_iterable():
+    with pytest.raises(MappingMissingIterableError, match="at least one iterable"):
+        add.map(1, "text")
+
+
+def test_map_takes_iterators_keywords_and_futures_of_lists():
+    def scene():
+        numbers = same.submit([1, 2, 3])
+        return add.map(x=(n for n in (10, 20, 30)), y=numbers).result()
+
+    assert in_flow(scene) == [11, 22, 33]
+
+
+def test_map_takes_a_list_of_futures():
+    assert in_flow(lambda: add.map(same.map([1, 2]), 3).result()) == [4, 5]
+
+
+def test_map_skips_only_the_items_whose_own_upstream_failed():
+    @task
+    def odd(x):
+        if x % 2 == 0:
+            raise ValueError(x)
+        return x
+
+    def scene():
+        futures = add.map(odd.map([1, 2, 3]), 10)
+        futures.wait()
+        return [future.state.name for future in futures]
+
+    assert in_flow(scene) == ["Completed", "Skipped", "Completed"]
+
+
+def test_the_result_of_a_list_of_futures_can_hold_exceptions():
+    results = in_flow(lambda: fail.map(["a", "b"]).result(raise_on_failure=False))
+    assert [str(result) for result in results] == ["a", "b"]
+
+
+def test_submit_and_map_give_states_if_asked():
+    def scene():
+        return add.submit(1, 2, return_state=True).result(), [
+            state.result() for state in add.map([1, 2], 3, return_state=True)
+        ]
+
+    assert in_flow(scene) == (3, [4, 5])
+
+
+def test_arguments_that_a_task_does_not_take_are_refused_by_submit():
+    with pytest.raises(ParameterError, match="missing a required argument: 'y'"):
+        add.submit(1)
+
+
+def test_result_stops_waiting_after_its_timeout():
+    gate = threading.Event()
+
+    def scene():
+        future = task(gate.wait, name="blocked").submit()
+        with pytest.raises(TimeoutError, match="not over"):
+            future.result(timeout=0.01)
+        gate.set()
+        return future.result()
+
+    assert in_flow(scene) is True
+
+
+def test_wait_tells_what_is_done_from_what_is_not():
+    gate = threading.Event()
+
+    def scene():
+        fast, slow = add.submit(1, 2), task(gate.wait, name="slow").submit()
+        fast.wait()
+        done, not_done = wait([fast, slow], timeout=0.01)
+        gate.set()
+        return done == {fast}, not_done == {slow}
+
+    assert in_flow(scene) == (True, True)
+
+
+def test_as_completed_yields_the_first_to_finish_first():
+    gate = threading.Event()
+
+    def scene():
+        slow = task(lambda: gate.wait() and "slow", name="slow").submit()
+        fast = same.submit("fast")
+        results = []
+        for future in as_completed([slow, fast]):
+            results.append(future.result())
+            gate.set()
+        return results
+
+    assert in_flow(scene) == ["fast", "slow"]
+
+
+def test_as_completed_stops_waiting_after_its_timeout():
+    gate = threading.Event()
+
+    def scene():
+        future = task(gate.wait, name="slow").submit()
+        with pytest.raises(TimeoutError, match="1 of 1"):
+            list(as_completed([future], timeout=0.01))
+        gate.set()
+
+    in_flow(scene)
+
+
+def test_a_callback_is_called_once_however_late_it_is_added():
+    def scene():
+        future = add.submit(1, 2)
+        called: list[object] = []
+        future.wait()
+        future.add_done_callback(called.append)
+        return called == [future]
+
+    assert in_flow(scene)
+
+
+def test_no_more_tasks_run_at_a_time_than_the_flow_allows():
+    lock, running, most = threading.Lock(), 0, 0
+    barrier = threading.Barrier(3)
+
+    @task
+    def meet():
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        barrier.wait(timeout=10)
+        with lock:
+            running -= 1
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
+    def many():
+        return [meet.submit() for _ in range(12)]
+
+    many()
+    assert most == 3
+
+
+def test_a_task_that_waits_for_tasks_gives_its_place_away():
+    @task
+    def fibonacci(n):
+        if n < 2:
+            return n
+        return sum(future.result() for future in [fibonacci.submit(n - 1), fibonacci.submit(n - 2)])
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def tree():
+        return fibonacci.submit(8).result()
+
+    assert tree() == 21
+
+
+def test_a_chain_of_tasks_is_no_deadlock_whatever_the_order_of_submission():
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def chain():
+        future = same.submit(0)
+        for _ in range(200):
+            future = add.submit(future, 1)
+        return future
+
+    assert chain() == 200
+
+
+@pytest.mark.parametrize(
+    ("returned", "want"),
+    [
+        pytest.param(Failed(message="m"), "FAILED", id="failed"),
+        pytest.param(Completed(data=5), "COMPLETED", id="completed"),
+    ],
+)
+def test_a_state_that_a_task_returns_is_the_tasks_own(returned, want):
+    assert task(lambda: returned, name="states")(return_state=True).type == want
+
+
+def test_a_failed_state_that_a_task_returns_is_not_tried_again():
+    calls = []
+
+    @task(retries=3)
+    def gives_up():
+        calls.append(1)
+        return Failed(message="no use")
+
+    assert gives_up(return_state=True).is_failed()
+    assert len(calls) == 1
+
+
+def test_what_a_worker_does_to_end_the_process_crashes_only_its_task():
+    @task(retries=3)
+    def exits():
+        raise SystemExit(3)
+
+    def scene():
+        future = exits.submit()
+        with pytest.raises(CrashedRunError, match="SystemExit: 3"):
+            future.result()
+        return future.state.name, future.task_run.run_count
+
+    assert in_flow(scene) == ("Crashed", 1)
+
+
+def test_a_task_knows_its_run():
+    @task(name="load", tags=["nightly"])
+    def about():
+        return (
+            runtime.task_run.name,
+            runtime.task_run.task_name,
+            runtime.task_run.tags,
+            runtime.task_run.run_count,
+            runtime.task_run.parameters,
+            runtime.flow_run.flow_name,
+        )
+
+    def scene():
+        with tags("urgent"):
+            return about(), about.submit().result()
+
+    first, second = in_flow(scene)
+    assert first == ("load-0", "load", ["nightly", "urgent"], 1, {}, "scene")
+    assert second[0] == "load-1"
+
+
+def test_outside_of_runs_there_is_nothing_to_know():
+    assert (runtime.flow_run.name, runtime.flow_run.tags, runtime.task_run.id) == (None, [], None)
+
+
+def test_a_task_runs_name_is_made_of_parameters():
+    @task(task_run_name="{x} and {y}")
+    def named(x, y=2):
+        return runtime.task_run.name
+
+    assert named(1) == "1 and 2"
+
+
+def test_a_task_runs_name_is_made_by_a_function_of_parameters():
+    @task(task_run_name=lambda parameters: f"of {parameters['x']}")
+    def named(x):
+        return runtime.task_run.name
+
+    assert named(1) == "of 1"
+
+
+def test_with_options_changes_a_copy():
+    changed = add.with_options(name="plus", retries=2)
+    assert (changed.name, changed.options.retries, changed(1, 2)) == ("plus", 2, 3)
+    assert (add.name, add.options.retries) == ("add", 0)
+
+
+def test_a_task_can_be_a_method():
+    class Loader:
+        def __init__(self, base):
+            self.base = base
+
+        @task
+        def load(self, x):
+            return self.base + x
+
+    loader = Loader(10)
+
+    def scene():
+        return loader.load(1), loader.load.submit(2).result(), loader.load.map([3, 4]).result(), Loader.load(loader, 5)
+
+    assert in_flow(scene) == (11, 12, [13, 14], 15)
+
+
+def test_a_task_can_be_a_class_method_or_a_static_method_either_way_round():
+    class Loader:
+        base = 10
+
+        @task
+        @classmethod
+        def inside(cls, x):
+            return cls.base + x
+
+        @classmethod
+        @task
+        def outside(cls, x):
+            return cls.base + x
+
+        @task
+        @staticmethod
+        def plain(x):
+            return x
+
+        @staticmethod
+        @task
+        def outer_plain(x):
+            return x
+
+    class Other(Loader):
+        base = 20
+
+    assert [Loader.inside(1), Other.inside(1), Other().inside(1)] == [11, 21, 21]
+    assert Other.outside(1) == 21
+    assert [Loader.plain(1), Loader().plain(1), Loader.outer_plain(2), Loader().outer_plain(2)] == [1, 1, 2, 2]
+
+
+def test_a_flow_can_be_a_method():
+    class Pipeline:
+        @flow
+        def run(self, x):
+            return add(x, 1)
+
+    assert Pipeline().run(1) == 2
+
+
+def test_cancelled_tasks_say_so_to_who_asks_for_their_result():
+    gate = threading.Event()
+    futures = []
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def fails():
+        futures.append(task(gate.wait, name="first").submit())
+        futures.append(add.submit(1, 2))
+        futures[1].add_done_callback(lambda _: gate.set())
+        raise ValueError("over")
+
+    fails(return_state=True)
+    with pytest.raises(CancelledRunError, match="is ending"):
+        futures[1].result()
