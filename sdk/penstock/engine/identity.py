@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Final
 
 from penstock.engine.delay import attempt_digest
