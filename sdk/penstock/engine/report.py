@@ -118,6 +118,8 @@ class Report:
         self._version = 1
         self._versions = [0] * len(tasks)
         self._dirty: dict[int, None] = {}
+        self._states = [task.state for task in tasks]
+        self._counts = Counter(self._states)
         self._is_whole_due = True
         self._sent: dict[str, Any] = {}
         self._sent_version = 0
@@ -132,6 +134,20 @@ class Report:
         self._version += 1
         self._versions[task.plan.position] = self._version
         self._dirty[task.plan.position] = None
+        self._count(task)
+
+    def _count(self, task: TaskRun) -> None:
+        state, before = task.state, self._states[task.plan.position]
+        if state is not before:
+            self._counts[before] -= 1
+            self._counts[state] += 1
+            self._states[task.plan.position] = state
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of tasks in each state."""
+        for position in self._dirty:
+            self._count(self._tasks[position])
+        return {str(state): count for state, count in self._counts.items() if count}
 
     def version_of(self, task: TaskRun) -> int:
         """Return the version of a task's last change."""
@@ -162,13 +178,13 @@ class Report:
 
     def summary(self) -> str:
         """Say in one line how far the run is."""
-        counts = Counter(str(task.state) for task in self._tasks)
+        counts = self.counts()
         words = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         return f"{self.finished_tasks} of {len(self._tasks)} tasks are over ({words})"
 
     def changes(self) -> Changes:
         """Return what is not stored, and take it as sent: `take_back` undoes that."""
-        counts = Counter(str(task.state) for task in self._tasks)
+        counts = self.counts()
         fields = self.head.fields(counts, self.finished_tasks, self._clock)
         if not fields["conditions"][0]["message"]:
             summary = self.summary()
@@ -262,5 +278,7 @@ class Report:
     def restored(self) -> None:
         """Take everything up to now as stored: it was read from what is stored."""
         self._dirty.clear()
+        self._states = [task.state for task in self._tasks]
+        self._counts = Counter(self._states)
         self._sent_version = self.stored_version = self._version
         self.is_urgent = False
