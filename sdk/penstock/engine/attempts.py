@@ -192,7 +192,8 @@ class Attempts:
         if policy.when is None or outcome.reason in CANCELLING_REASONS:
             return None
         failure = {
-            "reason": outcome.reason,
+            # As plain text: expressions know no enumerations.
+            "reason": None if outcome.reason is None else str(outcome.reason),
             "exitCode": outcome.exit_code,
             "message": outcome.message,
             "attempt": unit.attempt,

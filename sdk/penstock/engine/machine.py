@@ -248,7 +248,9 @@ class Machine:
     def _judge_time(self, now: float) -> bool:
         """See whether the time of the run, or of its finally tasks, is over; returns whether that is news."""
         board = self._board
-        if not board.timers.is_run_due(now):
+        self._push_finally_timer(now)
+        due_at = self._finally_due_at if board.is_in_finally else board.clock.due_at
+        if due_at is None or due_at > now:
             return False
         if board.is_in_finally:
             is_news = not board.is_finally_timed_out
@@ -354,7 +356,6 @@ class Machine:
                     board.open_fan_outs[task.plan.position] = None
         board.report.restored()
         self._push_run_timer()
-        self._push_finally_timer(now)
         # Before any Pod is looked at: how an item counts that was stopped depends on it.
         self._judge_time(now)
 

@@ -152,7 +152,8 @@ class TaskRun:
         """Return what expressions see of the task."""
         value: dict[str, Any] = {
             "state": str(self.state),
-            "reason": self.reason,
+            # As plain text: expressions know no enumerations.
+            "reason": None if self.reason is None else str(self.reason),
             "exitCode": None if self.unit is None else self.unit.exit_code,
         }
         if self.items is not None:

@@ -53,10 +53,6 @@ class Timers:
             rung.append(Rung(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt))
         return rung
 
-    def is_run_due(self, now: float) -> bool:
-        """Whether the run's time is over."""
-        return self._run_due is not None and self._run_due <= now
-
     def next_due(self, now: float) -> float | None:
         """Return the next time of all.
 

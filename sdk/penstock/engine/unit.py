@@ -136,7 +136,7 @@ class Unit:
             self.state = TaskState.RUNNING
         else:
             self.state = TaskState.QUEUED if seen.is_held else TaskState.PENDING
-        if seen.started_at is not None or self.started_at is None:
+        if self.stopping is None and (seen.started_at is not None or self.started_at is None):
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
 
@@ -211,8 +211,7 @@ class Unit:
     def stop_message(self, reason: Reason) -> str:
         """Say why the current attempt was stopped."""
         if reason in WAITING_REASONS:
-            known_cause = self.message if self.started_at is None else None
-            return f"not started within queueTimeout{f': {known_cause}' if known_cause else ''}"
+            return f"not started within queueTimeout{f': {self.message}' if self.message else ''}"
         return {
             Reason.DEADLINE_EXCEEDED: "the attempt took longer than the task's timeout",
             Reason.TASK_DEADLINE_EXCEEDED: "all attempts together took longer than the task's deadline",

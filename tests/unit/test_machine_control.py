@@ -1,0 +1,597 @@
+"""Approvals, suspension, shutdowns, finally tasks and clocks: one behaviour a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock.engine.effects import AskCache, SettleCache
+from penstock.engine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome, UnitKey
+from penstock.engine.history import HISTORY_BYTES
+from penstock.engine.reasons import Reason
+from tests.simulation import START, World
+from tests.unit.test_machine import ALWAYS_EVICTED, ALWAYS_FAILS, ALWAYS_WELL, created, finish, inputs_of, world
+
+
+def failing(*names: str, code: int = 1):
+    """Return a fate in which these tasks always fail."""
+
+    def fate(key: UnitKey, attempt: int) -> Outcome:
+        if key.task in names:
+            return Outcome(Cause.FAILURE, 0.0, Reason.EXIT_CODE, f"exit code {code}", code)
+        return ALWAYS_WELL(key, attempt)
+
+    return fate
+
+
+def entries(existing: World) -> dict[str, tuple[str, Any]]:
+    return {entry["name"]: (entry["state"], entry.get("reason")) for entry in existing.status["tasks"]}
+
+
+def step(existing: World) -> None:
+    existing.step()
+    existing.flush()
+    existing.step()
+
+
+def start(existing: World) -> None:
+    """Let what can start run."""
+    step(existing)
+    for pod in existing.live_pods():
+        existing.progress(pod)
+    step(existing)
+
+
+# How tasks wait for each other
+
+
+@pytest.mark.parametrize(
+    ("flow", "fate", "want", "run"),
+    [
+        pytest.param(
+            "tasks: [{name: a}, {name: b, dependsOnStates: [{task: a, states: [Failed]}]}]",
+            failing("a"),
+            {"a": ("Failed", "ExitCode"), "b": ("Completed", None)},
+            "Failed",
+            id="a failure that is waited for stops nothing and fails the run all the same",
+        ),
+        pytest.param(
+            "tasks: [{name: a}, {name: b, dependsOnStates: [{task: a, states: [Failed]}]}]",
+            ALWAYS_EVICTED,
+            {"a": ("Crashed", "Evicted"), "b": ("Crashed", "Evicted")},
+            "Crashed",
+            id="Failed covers Crashed",
+        ),
+        pytest.param(
+            "tasks: [{name: a}, {name: b, dependsOnStates: [{task: a, states: [Failed]}]}]",
+            ALWAYS_WELL,
+            {"a": ("Completed", None), "b": ("Skipped", "StatesNotMet")},
+            "Completed",
+            id="a task that waits for a failure which does not come is skipped",
+        ),
+        pytest.param(
+            "tasks: [{name: p}, {name: f}, {name: x, dependsOn: [p], dependsOnStates: [{task: f, states: "
+            "[Completed, Failed]}]}, {name: y, dependsOn: [p, f]}]",
+            failing("f"),
+            {
+                "p": ("Completed", None),
+                "f": ("Failed", "ExitCode"),
+                "x": ("Completed", None),
+                "y": ("Skipped", "UpstreamFailed"),
+            },
+            "Failed",
+            id="either end of a task will do, if both are named (argo-16)",
+        ),
+        pytest.param(
+            "failurePolicy: Continue\n"
+            "tasks: [{name: a}, {name: b}, {name: c, dependsOn: [b]}, {name: d, dependsOn: [a]}]",
+            failing("a"),
+            {
+                "a": ("Failed", "ExitCode"),
+                "b": ("Completed", None),
+                "c": ("Completed", None),
+                "d": ("Skipped", "UpstreamFailed"),
+            },
+            "Failed",
+            id="with Continue every branch goes on that can (argo-17)",
+        ),
+        pytest.param(
+            "tasks: [{name: a}, {name: b}, {name: c, dependsOn: [b]}]",
+            failing("a"),
+            {"a": ("Failed", "ExitCode"), "b": ("Completed", None), "c": ("Skipped", "RunStopping")},
+            "Failed",
+            id="with Stop what runs ends and nothing new starts (argo-17, argo-18)",
+        ),
+        pytest.param(
+            "tasks: [{name: a, allowFailed: 1}, {name: b, dependsOn: [a]}, {name: c}, {name: d, dependsOn: [c]}, "
+            "{name: e, dependsOnStates: [{task: a, states: [Completed, Failed]}]}]",
+            failing("a"),
+            {
+                "a": ("Failed", "ExitCode"),
+                "b": ("Skipped", "UpstreamFailed"),
+                "c": ("Completed", None),
+                "d": ("Completed", None),
+                "e": ("Completed", None),
+            },
+            "Completed",
+            id="a tolerated failure neither stops nor fails the run (argo-15, B13)",
+        ),
+    ],
+)
+def test_what_follows_from_how_a_task_ended(flow, fate, want, run):
+    existing = world(flow, fate)
+
+    finish(existing)
+
+    assert entries(existing) == want
+    assert existing.status["state"] == run
+
+
+@pytest.mark.parametrize(
+    ("allowed", "state", "reason"),
+    [
+        pytest.param("2", "Completed", "ItemsFailed", id="as many as may fail"),
+        pytest.param("1", "Failed", "ItemsFailed", id="one more than may fail"),
+        pytest.param("20%", "Completed", "ItemsFailed", id="a percentage of the items"),
+        pytest.param("19%", "Failed", "ItemsFailed", id="a percentage is rounded down"),
+    ],
+)
+def test_a_fan_out_tolerates_as_many_failures_as_it_allows(allowed, state, reason):  # B25
+    existing = world(
+        f"failurePolicy: Continue\ntasks: [{{name: a, forEach: {{count: 10}}, allowFailed: {allowed}}}, "
+        "{name: b, dependsOn: [a]}]",
+        lambda key, attempt: (ALWAYS_FAILS if key.item in (3, 7) else ALWAYS_WELL)(key, attempt),
+    )
+
+    finish(existing)
+
+    entry = existing.status["tasks"][0]
+    assert (entry["state"], entry["reason"]) == (state, reason)
+    assert [index for index, outputs in enumerate(entry["outputs"]) if outputs is None] == [3, 7]
+    assert entries(existing)["b"][0] == ("Completed" if state == "Completed" else "Skipped")
+
+
+def test_a_fan_out_within_its_tolerance_goes_on():
+    existing = world(
+        "tasks: [{name: a, forEach: {count: 10}, maxParallel: 1, allowFailed: 2}]",
+        lambda key, attempt: (ALWAYS_FAILS if key.item in (0, 4, 5) else ALWAYS_WELL)(key, attempt),
+    )
+
+    finish(existing)
+
+    assert created(existing) == [f"a[{index}]" for index in range(6)]
+    assert existing.status["tasks"][0]["message"].startswith("of 10 items 3 Failed, 4 not started; ")
+
+
+# Finally
+
+
+def test_finally_tasks_run_when_all_others_are_over_and_see_how_they_ended():  # B6
+    existing = world(
+        "tasks: [{name: a}, {name: b, dependsOn: [a]}]\n"
+        "finally: [{name: clean, args: ['$(run.state)', '$(tasks.a.state)', '$(tasks.b.reason)']}]",
+        failing("a"),
+    )
+    step(existing)
+    (pod,) = existing.live_pods()
+    existing.progress(pod)
+    existing.progress(existing.pods[pod.pod])
+
+    (create,) = existing.machine.advance(existing.now).creates
+
+    assert inputs_of(create).args == ["Failed", "Failed", "UpstreamFailed"]
+
+
+def test_a_finally_task_that_fails_fails_the_run():  # B7
+    existing = world("tasks: [{name: a}]\nfinally: [{name: clean}, {name: tell}]", failing("clean"))
+
+    finish(existing)
+
+    assert existing.status["state"] == "Failed"
+    assert entries(existing)["tell"] == ("Completed", None)
+
+
+def test_a_finally_task_that_lacks_outputs_is_skipped_and_the_others_run():  # B8
+    existing = world(
+        "tasks: [{name: a}]\nfinally: [{name: use, args: ['$(tasks.a.outputs.x)']}, {name: clean}]", failing("a")
+    )
+
+    finish(existing)
+
+    assert entries(existing) == {
+        "a": ("Failed", "ExitCode"),
+        "use": ("Skipped", "UpstreamFailed"),
+        "clean": ("Completed", None),
+    }
+
+
+def test_finally_runs_after_the_runs_timeout_under_its_own_clock():  # B9, argo-26
+    existing = world("timeout: 60s\nfinallyTimeout: 30s\ntasks: [{name: a}]\nfinally: [{name: clean}]")
+    start(existing)
+    existing.now += 61
+    for _ in range(3):
+        step(existing)
+    (clean,) = existing.live_pods()
+    existing.progress(clean)
+    existing.now += 31
+    for _ in range(3):
+        step(existing)
+
+    assert entries(existing) == {"a": ("Cancelled", "RunTimedOut"), "clean": ("Cancelled", "FinallyTimedOut")}
+    assert existing.status["state"] == "TimedOut"
+
+
+# Shutdown
+
+
+def test_a_drained_run_lets_what_runs_end_with_its_retries_and_starts_nothing_new():  # B5
+    existing = world(
+        "tasks: [{name: a, retry: {limit: 1}}, {name: b, dependsOn: [a]}]\nfinally: [{name: clean}]",
+        lambda key, attempt: (ALWAYS_FAILS if key.task == "a" and attempt == 1 else ALWAYS_WELL)(key, attempt),
+    )
+    start(existing)
+    existing.change(shutdown="Drain")
+
+    finish(existing)
+
+    assert entries(existing) == {"a": ("Completed", None), "b": ("Skipped", "RunDrained"), "clean": ("Completed", None)}
+    assert (existing.status["state"], existing.status["reason"]) == ("Cancelled", "RunDrained")
+
+
+def test_a_drain_that_holds_nothing_back_changes_nothing():
+    existing = world("tasks: [{name: a}]")
+    start(existing)
+    existing.change(shutdown="Drain")
+
+    finish(existing)
+
+    assert existing.status["state"] == "Completed"
+
+
+def test_a_cancelled_run_stops_what_runs_keeps_what_is_done_and_runs_finally():  # B2, B3, B4, argo-23, argo-24
+    existing = world(
+        "tasks: [{name: a}, {name: b, dependsOn: [a], retry: {limit: 3}}, {name: c, dependsOn: [b]}]\n"
+        "finally: [{name: clean}]"
+    )
+    start(existing)
+    existing.progress(existing.live_pods()[0])
+    start(existing)
+    existing.change(shutdown="Cancel")
+    stopping = [stop.reason for stop in existing.machine.advance(existing.now).stops]
+
+    finish(existing)
+
+    assert stopping == [], "what is stopped waits until its reason is stored"
+    assert entries(existing) == {
+        "a": ("Completed", None),
+        "b": ("Cancelled", "RunCancelled"),
+        "c": ("Skipped", "UpstreamFailed"),
+        "clean": ("Completed", None),
+    }
+    assert (existing.status["state"], existing.status["shutdown"]["mode"]) == ("Cancelled", "Cancel")
+    assert created(existing).count("b") == 1
+
+
+def test_a_terminated_run_stops_everything_finally_too():  # argo-24, argo-25
+    existing = world("tasks: [{name: a}]\nfinally: [{name: clean}, {name: tell, dependsOn: [clean]}]")
+    start(existing)
+    existing.progress(existing.live_pods()[0])
+    start(existing)
+    existing.change(shutdown="Terminate")
+
+    finish(existing)
+
+    assert entries(existing) == {
+        "a": ("Completed", None),
+        "clean": ("Cancelled", "RunTerminated"),
+        "tell": ("Skipped", "UpstreamFailed"),
+    }
+    assert existing.status["state"] == "Cancelled"
+
+
+def test_a_shutdown_is_stored_before_anything_is_stopped_and_survives_a_crash():
+    existing = world("tasks: [{name: a}]")
+    start(existing)
+    existing.change(shutdown="Cancel")
+    existing.machine.advance(existing.now)
+    existing.flush()
+    existing.control = existing.control.__class__()
+    existing.crash()
+
+    finish(existing)
+
+    assert existing.status["shutdown"] == {
+        "mode": "Cancel",
+        "reason": "RunCancelled",
+        "message": "spec.shutdown is Cancel",
+    }
+    assert entries(existing)["a"] == ("Cancelled", "RunCancelled")
+
+
+# Suspension
+
+
+def test_a_suspended_run_starts_nothing_and_is_paused_once_nothing_runs():  # B16
+    existing = world("timeout: 100s\ntasks: [{name: a}, {name: b, dependsOn: [a]}]")
+    start(existing)
+    existing.change(is_suspended=True)
+    existing.progress(existing.live_pods()[0])
+    step(existing)
+    paused = dict(existing.status)
+    existing.now += 1000
+    existing.change(is_suspended=False)
+    step(existing)
+
+    assert (paused["state"], paused["reason"]) == ("Paused", "Suspended")
+    assert existing.status["state"] == "Running"
+    assert "reason" not in existing.status
+    assert existing.status["pausedMilliseconds"] == 1_000_000
+    assert created(existing) == ["a", "b"]
+
+
+def test_the_runs_clock_stands_still_while_it_is_paused_and_goes_on_after_a_crash():
+    existing = world("timeout: 100s\ntasks: [{name: a}, {name: b, dependsOn: [a]}]")
+    start(existing)
+    existing.progress(existing.live_pods()[0])
+    existing.change(is_suspended=True)
+    step(existing)
+    existing.now += 500
+    existing.crash()
+    existing.change(is_suspended=False)
+    start(existing)
+    existing.now += 99
+    step(existing)
+    before = existing.status["state"]
+    existing.now += 2
+    for _ in range(3):
+        step(existing)
+
+    assert (before, existing.status["state"]) == ("Running", "TimedOut")
+
+
+def test_a_retry_whose_time_comes_while_the_run_is_suspended_waits():
+    existing = world("tasks: [{name: a, retry: {limit: 1, delay: 10s}}]", ALWAYS_FAILS)
+    start(existing)
+    existing.progress(existing.live_pods()[0])
+    existing.change(is_suspended=True)
+    step(existing)
+    existing.now += 60
+    step(existing)
+    held = created(existing)
+    existing.change(is_suspended=False)
+    step(existing)
+
+    assert (held, created(existing)) == (["a"], ["a", "a"])
+
+
+# Approvals
+
+
+def test_an_approval_pauses_the_run_until_a_person_approves():
+    existing = world(
+        "tasks: [{name: ok, approval: {message: 'Publish $(run.name)?'}}, {name: b, args: "
+        "['$(tasks.ok.outputs.comment)'], dependsOn: [ok]}]"
+    )
+    step(existing)
+    asked = existing.status["tasks"][0]
+    paused = (existing.status["state"], existing.status["reason"])
+    existing.decide("ok", is_approved=True)
+    (create,) = existing.machine.advance(existing.now).creates
+
+    assert (asked["state"], asked["reason"], asked["message"]) == ("Paused", "AwaitingApproval", "Publish run?")
+    assert paused == ("Paused", "AwaitingApproval")
+    assert inputs_of(create).args == ["so be it"]
+    assert existing.pods == {}
+
+
+def test_an_approval_that_is_rejected_fails_with_the_comment():
+    existing = world("tasks: [{name: ok, approval: {}}]")
+    step(existing)
+    existing.decide("ok", is_approved=False)
+
+    finish(existing)
+
+    assert entries(existing)["ok"] == ("Failed", "Rejected")
+    assert existing.status["tasks"][0]["message"] == "so be it"
+
+
+def test_an_approval_that_nobody_gives_times_out_though_the_operator_crashed():  # prefect-22
+    existing = world("tasks: [{name: ok, approval: {timeout: 1h}}]")
+    step(existing)
+    existing.now += 3000
+    existing.crash()
+    step(existing)
+    before = entries(existing)["ok"]
+    existing.now += 601
+    for _ in range(2):
+        step(existing)
+
+    assert (before[0], entries(existing)["ok"]) == ("Paused", ("TimedOut", "ApprovalTimeout"))
+    assert existing.status["state"] == "Failed"
+
+
+def test_a_decision_made_before_the_question_counts():
+    existing = world("tasks: [{name: a}, {name: ok, approval: {}, dependsOn: [a]}]")
+    existing.decide("ok", is_approved=True)
+
+    finish(existing)
+
+    assert existing.status["state"] == "Completed"
+
+
+# Clocks and retries
+
+
+@pytest.mark.parametrize(
+    ("waiting", "want"),
+    [
+        pytest.param(
+            {"waiting_reason": "ImagePullFailed", "waiting_message": "no such image"}, "ImagePullFailed", id="image"
+        ),
+        pytest.param({"waiting_reason": "Unschedulable", "waiting_message": "no node"}, "Unschedulable", id="no node"),
+        pytest.param({}, "QueueTimeout", id="nobody knows why"),
+    ],
+)
+def test_a_pod_that_does_not_start_in_time_ends_as_timed_out_for_what_it_waits_for(waiting, want):
+    existing = world("tasks: [{name: a, queueTimeout: 60s}]")
+    step(existing)
+    (pod,) = existing.live_pods()
+    seen = AttemptSeen(pod.key, 1, 0, 0, pod.pod, pod.uid, START, **waiting)
+    existing.pods[pod.pod] = seen
+    existing.repeat(seen)
+    existing.now += 61
+    finish(existing)
+
+    assert entries(existing)["a"] == ("TimedOut", want)
+    words = f": {waiting['waiting_message']}" if waiting else ""
+    assert existing.status["tasks"][0]["message"] == f"not started within queueTimeout{words}"
+
+
+def test_a_task_that_a_quota_holds_times_out_though_it_never_had_a_pod():  # argo-13
+    existing = world("tasks: [{name: a, queueTimeout: 60s}]")
+    create = existing.machine.advance(START).creates[0]
+    existing.machine.observe(CreateHeld(UnitKey("a"), 1, "exceeded quota: pods"), START)
+    existing.flush()
+    existing.crash()
+    existing.now += 61
+    existing.machine.observe(CreateHeld(UnitKey("a"), 1, "exceeded quota: pods"), existing.now)
+
+    finish(existing)
+
+    assert entries(existing)["a"] == ("TimedOut", "QuotaExceeded")
+    assert existing.status["tasks"][0]["message"] == "not started within queueTimeout: exceeded quota: pods"
+    assert not existing.machine.is_wanted(create)
+
+
+def test_a_deadline_ends_all_attempts_whatever_is_left_of_the_budget():  # B28
+    existing = world("tasks: [{name: a, deadline: 100s, retry: {limit: 50, delay: 30s}}]", ALWAYS_FAILS)
+
+    finish(existing)
+
+    assert entries(existing)["a"] == ("TimedOut", "TaskDeadlineExceeded")
+    assert len(existing.created) == 4
+    assert existing.now == pytest.approx(START + 100)
+
+
+@pytest.mark.parametrize(
+    ("retry", "attempts", "words"),
+    [
+        pytest.param("limit: 3, when: 'failure.exitCode > 1'", 1, "retry.when is false", id="argo-10"),
+        pytest.param("limit: 3, when: 'failure.attempt < 3'", 3, "retry.when is false", id="as long as it is true"),
+        pytest.param(
+            "limit: 3, when: 'failure.attempt / 0 > 1'", 1, "retry.when: ", id="a condition without a value (prefect-3)"
+        ),
+        pytest.param("limit: 3, nonRetryableExitCodes: [1, 7]", 1, "exit code 1 is one of", id="B35"),
+        pytest.param("limit: 3, nonRetryableExitCodes: [7]", 4, "exit code 1", id="another exit code"),
+    ],
+)
+def test_a_failure_that_is_final_is_not_tried_again(retry, attempts, words):
+    existing = world(f"tasks: [{{name: a, retry: {{{retry}}}}}]", failing("a"))
+
+    finish(existing)
+
+    assert len(existing.created) == attempts
+    assert words in existing.status["tasks"][0]["message"]
+
+
+def test_a_condition_of_retries_says_nothing_about_disruptions():  # B20
+    existing = world("tasks: [{name: a, retry: {when: 'false', infrastructure: 2}}]", ALWAYS_EVICTED)
+
+    finish(existing)
+
+    assert len(existing.created) == 3
+    assert entries(existing)["a"] == ("Crashed", "Evicted")
+
+
+# The cache
+
+
+def test_a_hit_reuses_outputs_and_makes_no_pod():  # B22, argo-22, prefect-13
+    existing = world("tasks: [{name: a, cache: {key: '$(run.name)'}}, {name: b, args: ['$(tasks.a.outputs.x)']}]")
+    (question,) = existing.machine.advance(START).cache
+    existing.machine.observe(CacheHit(UnitKey("a"), {"x": "old"}, "yesterday"), START)
+    (create,) = existing.machine.advance(START).creates
+    existing.flush()
+
+    assert isinstance(question, AskCache)
+    assert inputs_of(create).args == ["old"]
+    assert existing.status["tasks"][0] == {
+        "name": "a",
+        "state": "Cached",
+        "run": "yesterday",
+        "outputs": {"x": "old"},
+        "completionTime": "1970-01-12T13:46:40Z",
+    }
+
+
+def test_a_miss_runs_the_task_and_gives_its_outputs_to_the_cache():
+    existing = world("tasks: [{name: a, cache: {key: k, ttl: 1h}}]")
+    (question,) = existing.machine.advance(START).cache
+    existing.machine.observe(CacheBusy(UnitKey("a"), "run other runs it"), START)
+    existing.flush()
+    busy = entries(existing)["a"]
+    existing.machine.observe(CacheMiss(UnitKey("a")), START)
+    step(existing)
+    for _ in range(2):
+        existing.progress(next(iter(existing.pods.values())))
+    settled = existing.machine.advance(existing.now).cache
+    outcome = next(iter(existing.pods.values())).outcome
+
+    assert busy == ("Queued", "CacheBusy")
+    assert outcome is not None
+    assert settled == [SettleCache(UnitKey("a"), question.digest, 3600.0, outcome.outputs)]
+
+
+def test_a_task_that_fails_gives_the_lock_back_without_outputs():
+    existing = world("tasks: [{name: a, cache: {key: k}}]", failing("a"))
+    existing.machine.advance(START)
+    existing.machine.observe(CacheMiss(UnitKey("a")), START)
+    step(existing)
+    for _ in range(2):
+        existing.progress(next(iter(existing.pods.values())))
+    (settled,) = existing.machine.advance(existing.now).cache
+
+    assert isinstance(settled, SettleCache)
+    assert settled.outputs is None
+
+
+def test_keys_tell_flows_tasks_commands_and_items_apart():
+    def digests(task: str) -> set[str]:
+        return {question.digest for question in world(f"tasks: [{task}]").machine.advance(START).cache}
+
+    each = digests("{name: a, forEach: {count: 3}, cache: {key: '$(index)'}}")
+    same = digests("{name: a, forEach: {count: 3}, cache: {key: 'all'}}")
+    plain, other = digests("{name: a, cache: {key: k}}"), digests("{name: b, cache: {key: k}}")
+    changed = digests("{name: a, cache: {key: k}, command: [x]}")
+
+    assert (len(each), len(same)) == (3, 1)
+    assert len(plain | other | changed) == 3
+
+
+# What a status can hold
+
+
+def test_what_tasks_tell_of_the_past_stays_within_its_budget_and_the_last_says_most():  # B30
+    tasks = ", ".join(f"{{name: t{number}, retry: {{limit: 3}}}}" for number in range(200))
+    existing = world(
+        f"failurePolicy: Continue\ntasks: [{tasks}]",
+        lambda *_: Outcome(Cause.FAILURE, 0.0, Reason.EXIT_CODE, "x" * 2000, 1),
+    )
+
+    finish(existing)
+
+    told = [len(str(entry.get("attempts", ""))) + len(entry.get("message", "")) for entry in existing.status["tasks"]]
+    assert sum(told) < HISTORY_BYTES * 1.1
+    assert {entry["state"] for entry in existing.status["tasks"]} == {"Failed"}
+    assert sum(bool(entry.get("message")) for entry in existing.status["tasks"]) > 50
+
+
+def test_five_thousand_skipped_tasks_fit_a_status():
+    tasks = ", ".join(f"{{name: t{number}, dependsOn: [first]}}" for number in range(4999))
+    existing = world(f"tasks: [{{name: first}}, {tasks}]", failing("first"))
+
+    finish(existing)
+
+    assert existing.status["counts"] == {"Failed": 1, "Skipped": 4999}
+    assert len(str(existing.status)) < 1024 * 1024
