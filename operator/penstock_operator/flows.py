@@ -29,7 +29,7 @@ MESSAGE_CHARACTERS: Final = 8192
 
 
 class _RevisionList(msgspec.Struct):
-    items: list[PartialObject] = []
+    items: list[PartialObject] | None = None
 
 
 class FlowController(KeyedController):
@@ -111,7 +111,8 @@ class FlowController(KeyedController):
         )
         revisions = {
             (item.metadata.namespace, item.metadata.name): item.metadata.uid
-            for item in msgspec.json.decode(reply.body, type=_RevisionList).items
+            # Of no objects at all the API server says null.
+            for item in msgspec.json.decode(reply.body, type=_RevisionList).items or ()
         }
         current = {(key.namespace, name) for key, name in self._current.items()}
         unused = set(revisions) - current - self._revisions_in_use()
