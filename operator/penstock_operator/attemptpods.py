@@ -185,6 +185,14 @@ class AttemptPods:
             else:
                 logger.warning("%s: the Pod %s could not be stopped: %s", run.key, stop.pod, error)
 
+    async def discard(self, namespace: str, pod: str, uid: str) -> None:
+        """Delete a Pod of a run that has nothing to stop it."""
+        try:
+            await self._lanes.work.delete(PODS, namespace, pod, uid)
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                logger.warning("The Pod %s/%s could not be stopped: %s", namespace, pod, error)
+
     async def release(self, namespace: str, pod: str, uid: str) -> None:
         """Take the finalizer off a Pod; one that is gone, or is another of its name, is left alone."""
         patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}

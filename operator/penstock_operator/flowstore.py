@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from penstock.api import names
 from penstock.api.flow import InlineFlowSpec
+from penstock.engine.concurrency import ConcurrencyLimit, compile_concurrency
 from penstock.engine.plan import Plan, compile_plan
+from penstock.engine.validation import parse_flow
 from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import ApiError, is_already_exists
 from penstock_operator.metadata import ObjectKey
@@ -21,6 +24,26 @@ from penstock_operator.writer import Writer
 KEPT_PLANS: Final = 512
 """Compiled plans in memory; a plan that fell out is compiled again."""
 KEPT_NAMES: Final = 10_000
+KEPT_FLOWS: Final = 512
+"""Flows whose spec is not read a second time while it does not change."""
+
+
+class CurrentFlow(NamedTuple):
+    """A Flow as it is now."""
+
+    plan: Plan
+    revision: str
+    """The ConfigMap that keeps its spec."""
+    limit: ConcurrencyLimit | None
+    """How many of its runs go on at once; None for any number."""
+
+
+class KeptSpec(NamedTuple):
+    """What a revision keeps."""
+
+    spec: InlineFlowSpec
+    flow: str | None
+    """Name of the Flow that it is of; None for that of a run with an inline spec."""
 
 
 class FlowStore:
@@ -36,6 +59,8 @@ class FlowStore:
         self._writer = writer
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._kept: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._current: OrderedDict[tuple[str, int], CurrentFlow] = OrderedDict()
+        """By uid and generation of the Flow."""
         self._reading: dict[ObjectKey, asyncio.Task[dict[str, Any] | None]] = {}
         self._next: dict[ObjectKey, asyncio.Task[dict[str, Any] | None]] = {}
 
@@ -66,6 +91,30 @@ class FlowStore:
         finally:
             if self._reading.get(key) is task:
                 del self._reading[key]
+
+    async def current(self, key: ObjectKey) -> CurrentFlow | None:
+        """Return a Flow as it is now, or later, and keep its revision; None if there is no such Flow.
+
+        Raises:
+            InvalidSpecError: it can't work.
+            ApiError: its revision can't be kept.
+        """
+        body = await self.read(key)
+        if body is None:
+            return None
+        metadata = body["metadata"]
+        identity = (metadata["uid"], metadata["generation"])
+        known = self._current.get(identity)
+        if known is None or (key.namespace, known.revision) not in self._kept:
+            spec = parse_flow(body)
+            owner = Owner(key.namespace, key.name, metadata["uid"])
+            limit = compile_concurrency(spec)
+            plan = await self.compile(owner, spec)
+            known = self._current[identity] = CurrentFlow(plan, await self.keep(owner, spec), limit)
+            if len(self._current) > KEPT_FLOWS:
+                self._current.popitem(last=False)
+        self._current.move_to_end(identity)
+        return known
 
     async def compile(self, owner: Owner, spec: InlineFlowSpec) -> Plan:
         """Compile a spec, once per revision; a spec of thousands of tasks takes a second, so in a thread.
@@ -118,6 +167,17 @@ class FlowStore:
         """
         plan = self._plans.get(revision)
         if plan is None:
-            reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
-            plan = await self._compile(revision, read_revision(msgspec.json.decode(reply.body)))
+            plan = await self._compile(revision, (await self.read_kept(namespace, revision)).spec)
         return plan
+
+    async def read_kept(self, namespace: str, revision: str) -> KeptSpec:
+        """Read what a revision keeps.
+
+        Raises:
+            ApiError: it can't be read; 404 when it is gone.
+            StoredStatusError: it is no revision.
+        """
+        reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
+        config_map = msgspec.json.decode(reply.body)
+        flow = (config_map["metadata"].get("labels") or {}).get(names.LABEL_FLOW)
+        return KeptSpec(read_revision(config_map), flow)

@@ -9,6 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from penstock.engine.facts import Fact
 from penstock.engine.machine import Machine, RunIdentity
+from penstock.engine.shutdown import Shutdown
+from penstock.engine.timestamp import epoch
+from penstock_operator.child import ParentLink
+from penstock_operator.metadata import ObjectKey
+from penstock_operator.runkey import RunKey
+from penstock_operator.slots import Claim
 
 LEAST_PAUSE_S: Final = 0.1
 """Between two flushes of a run's status."""
@@ -16,17 +22,6 @@ DUTY: Final = 20.0
 """The next flush begins no sooner than this many times the last one's duration after it."""
 STALE_AFTER_S: Final = 60.0
 """A run whose status could not be stored for so long creates nothing."""
-
-
-class RunKey(NamedTuple):
-    """Which run."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        """Return the key as people write it."""
-        return f"{self.namespace}/{self.name}"
 
 
 class RunEnd(NamedTuple):
@@ -54,7 +49,13 @@ class LiveRun:
         revision: ConfigMap with its spec and scripts.
         observed_generation: the one in the stored status.
         epoch: the epoch in the stored status; None while there is no status.
-        machine: decides; None until the Flow is there.
+        head: the stored status, as far as it is about the run as a whole.
+        parent: whose task it carries out, if it is a child run.
+        retry_of: what `status.retryOf` says, if it is a retry.
+        machine: decides; None until the run starts.
+        ending: what somebody else decided about its end before it started.
+        claim: what it brought when it asked for a slot and had to wait.
+        is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
         facts: what was seen and not yet told to the machine.
         tracked: Pods that carry our finalizer, by name, with their uid.
         is_spec_stale: the spec has changed since it was read.
@@ -72,7 +73,13 @@ class LiveRun:
     revision: str | None = None
     observed_generation: int | None = None
     epoch: int | None = None
+    head: dict[str, Any] = field(default_factory=dict)
+    parent: ParentLink | None = None
+    retry_of: dict[str, Any] | None = None
     machine: Machine | None = None
+    ending: Shutdown | None = None
+    claim: Claim | None = None
+    is_slot_unstored: bool = False
     facts: list[Fact] = field(default_factory=list)
     tracked: dict[str, str] = field(default_factory=dict)
     is_spec_stale: bool = False
@@ -86,7 +93,23 @@ class LiveRun:
     @property
     def identity(self) -> RunIdentity:
         """The run in the engine's words."""
-        return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow)
+        scheduled_time = (self.body.get("spec") or {}).get("scheduledTime")
+        return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow, scheduled_time=scheduled_time)
+
+    @property
+    def flow_key(self) -> ObjectKey | None:
+        """Which Flow; None for an inline spec."""
+        return None if self.flow is None else ObjectKey(self.key.namespace, self.flow)
+
+    @property
+    def created_at(self) -> float:
+        """When the run was created, seconds since the epoch."""
+        return epoch(self.body["metadata"]["creationTimestamp"])
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """The flows that this run is nested in, the outermost first, and its own; `(RUN)` for an inline spec."""
+        return (*(() if self.parent is None else self.parent.callers), self.flow or f"({self.key.name})")
 
     def end(self, state: str | None) -> RunEnd:
         """Return its end in that state."""
@@ -99,11 +122,35 @@ class LiveRun:
             now: monotonic seconds.
         """
         is_stale = self.unstored_since is not None and now - self.unstored_since > STALE_AFTER_S
-        return not (self.is_terminating or is_stale)
+        return not (self.is_terminating or is_stale or self.is_slot_unstored)
 
     def flushed(self, started_at: float, ended_at: float) -> None:
         """Note a flush, in monotonic seconds: the next one keeps a distance from it."""
         self.next_flush_at = ended_at + max(LEAST_PAUSE_S, DUTY * (ended_at - started_at))
+
+
+def stored_head(
+    before: Mapping[str, Any], status: Mapping[str, Any] | None, operations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what a stored status says of the run as a whole, after a write.
+
+    Args:
+        before: what it said before.
+        status: the whole status that was written, if it was.
+        operations: else the operations that changed it.
+    """
+    if status is not None:
+        return {name: value for name, value in status.items() if name != "tasks"}
+    head = dict(before)
+    for operation in operations:
+        _, _, name = operation["path"].partition("/status/")
+        if "/" in name:
+            continue
+        if operation["op"] == "remove":
+            head.pop(name, None)
+        else:
+            head[name] = operation["value"]
+    return head
 
 
 def status_patch(
@@ -126,6 +173,8 @@ def status_patch(
         whole = {**status, "epoch": epoch, "observedGeneration": run.generation}
         if run.revision is not None:
             whole["revision"] = run.revision
+        if run.retry_of is not None:
+            whole["retryOf"] = run.retry_of
         return [*patch, {"op": "add", "path": "/status", "value": whole}]
     patch += operations
     if run.epoch != epoch:

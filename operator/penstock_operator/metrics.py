@@ -28,6 +28,9 @@ class Metrics:
             registry=registry,
         )
         self.runs_active = Gauge("penstock_runs_active", "Runs that are not over.", registry=registry)
+        self.runs_queued = Gauge(
+            "penstock_runs_queued", "Runs that wait for their Flow's concurrency limit.", registry=registry
+        )
         self.tasks_running = Gauge("penstock_tasks_running", "Tasks whose container runs.", registry=registry)
         self.task_duration = Histogram(
             "penstock_task_duration_seconds",

@@ -37,7 +37,6 @@ from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
 from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, PODS, SCHEDULES, Resource
 from penstock_operator.room import EngineRoom
-from penstock_operator.runstart import RunStarter
 from penstock_operator.schedules import ScheduleController
 from penstock_operator.shell import KopfThread, Receive, Receivers
 from penstock_operator.writer import Writer
@@ -183,8 +182,8 @@ class Process:
         room = EngineRoom(
             client,
             Lanes(writer, status_writer, release_writer),
-            starter=RunStarter(store),
             cache=cache,
+            flows=store,
             recorder=recorder,
             metrics=self._metrics,
             epoch=epoch,
@@ -248,7 +247,7 @@ class Process:
                 flow=flows.receive,
                 schedule=_each(schedules.receive, backfills.on_schedule),
                 backfill=backfills.receive,
-                new_run=lambda _event, body: room.on_new_run(body),
+                new_run=room.on_new_run,
             ),
             failed=self._fail,
         )

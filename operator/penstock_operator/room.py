@@ -10,28 +10,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from penstock.engine.effects import Step, VerifyAttempt
-from penstock.engine.facts import Fact
-from penstock.engine.state import FINAL_RUN_STATES
+from penstock.engine.container import ChildInputs
+from penstock.engine.effects import Step, StopAttempt, VerifyAttempt
+from penstock.engine.facts import AttemptSeen, Fact, UnitKey
+from penstock.engine.reasons import Reason
+from penstock.engine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
+from penstock.engine.task_plan import TaskKind
 from penstock.errors import PenstockError
 from penstock_operator.attemptpods import AttemptPods, Lanes, Listener
 from penstock_operator.cachestore import CacheStore
+from penstock_operator.census import Census
+from penstock_operator.childruns import ChildListener, ChildRuns
 from penstock_operator.client import ApiClient
-from penstock_operator.errors import ApiError, ApiUnreachableError, DeposedError, NotLeaderError
-from penstock_operator.liverun import LiveRun, RunEnd, RunKey
+from penstock_operator.errors import ApiUnreachableError, DeposedError, NotLeaderError
+from penstock_operator.family import Family, FamilyListener
+from penstock_operator.flowstore import FlowStore
+from penstock_operator.flusher import Flusher, FlushListener
+from penstock_operator.intake import Intake, Started, flow_name
+from penstock_operator.liverun import LiveRun, RunEnd
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod, observe_pod, run_uid
 from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
-from penstock_operator.runstart import RunStarter, Started
+from penstock_operator.runkey import RunKey
+from penstock_operator.slots import Slots
 from penstock_operator.statusstore import StatusStore, Stored
 from penstock_operator.strays import Strays
 from penstock_operator.taskcache import CacheListener, TaskCache
+from penstock_operator.unstarted import Ended, Parked
 from penstock_operator.workers import work_through
 from penstock_operator.workqueue import WorkQueue
 
@@ -41,6 +54,10 @@ WORKERS: Final = 32
 """Runs looked at together. Only their beginning waits for the API server; all else takes microseconds."""
 RETRY_S: Final = 5.0
 """When to look again at a run that could not be looked at."""
+LONGEST_SLEEP_S: Final = 3600.0
+"""A clock may be set: a run that waits for its time is looked at at least this often."""
+KNOWN_CONDEMNED: Final = 1000
+"""Runs whose Pods are stopped at sight."""
 
 
 class EngineRoom:
@@ -49,8 +66,8 @@ class EngineRoom:
     Args:
         client: for reads.
         lanes: for writes.
-        starter: begins runs and picks up those that have begun.
         cache: entries of the cache of task outputs.
+        flows: Flows and revisions.
         recorder: for Events.
         metrics: where work is counted.
         epoch: of this leader.
@@ -64,8 +81,8 @@ class EngineRoom:
         client: ApiClient,
         lanes: Lanes,
         *,
-        starter: RunStarter,
         cache: CacheStore,
+        flows: FlowStore,
         recorder: EventRecorder,
         metrics: Metrics,
         epoch: int,
@@ -76,7 +93,6 @@ class EngineRoom:
         self.on_end: list[Callable[[RunEnd], None]] = []
         """Told of every run that is over, once that is stored, and of every run that is gone. Now and then twice, and
         not of what ended while no operator ran: who must know that, too, lists the finished runs at its start."""
-        self._starter = starter
         self._recorder = recorder
         self._metrics = metrics
         self._fail = fail
@@ -85,7 +101,9 @@ class EngineRoom:
         self._runs: dict[RunKey, LiveRun] = {}
         self._by_uid: dict[str, LiveRun] = {}
         self._bodies: dict[RunKey, Mapping[str, Any]] = {}
-        self._waiting_for_flow: dict[ObjectKey, set[RunKey]] = {}
+        self._endings: dict[str, Shutdown] = {}
+        """What was decided about runs that are about to be known, by uid."""
+        self._condemned: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._statuses = StatusStore(client, lanes.status, epoch=epoch)
         self._strays = Strays(self._let_go)
@@ -93,8 +111,19 @@ class EngineRoom:
         self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
         answers = CacheListener(self._is_live, self._tell, self._spawn)
         self._cache = TaskCache(cache, listener=answers, recorder=recorder, metrics=metrics, clock=clock)
+        self._family = Family(FamilyListener(self._by_uid.get, self._tell, self._end_early), clock=clock)
+        child_listener = ChildListener(self._is_live, self._tell, self._meet, self._end_by_name, self._doubt)
+        self._child_runs = ChildRuns(self._statuses, lanes.work, listener=child_listener, clock=clock)
+        self._census = Census(self._queue.add)
+        self._slots = Slots(self._queue.add, self._replace)
+        self._intake = Intake(
+            flows, self._statuses, slots=self._slots, census=self._census, find=self._by_uid.get, wake=self._queue.add
+        )
+        flush_listener = FlushListener(self._spawn, self._wake_at, self._on_stored, self._follow_up)
+        self._flusher = Flusher(self._statuses, metrics, flush_listener)
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.runs_active.set_function(lambda: len(self._runs))
+        metrics.runs_queued.set_function(lambda: self._slots.waiting)
         metrics.tasks_running.set_function(self._count_running)
 
     # What the reflectors and kopf tell
@@ -111,6 +140,7 @@ class EngineRoom:
         else:
             key = self._strays.add(pod)
             if key is not None:
+                self._census.expect(key)
                 self._queue.add(key)
 
     def on_run(self, event: EventType, run: PartialObject) -> None:
@@ -118,6 +148,7 @@ class EngineRoom:
         key = RunKey(run.metadata.namespace, run.metadata.name)
         known = self._runs.get(key)
         if event is EventType.DELETED or run.metadata.deletion_timestamp is not None:
+            self._child_runs.notice_room(key.namespace)
             if known is None:
                 return
             known.is_doubtful = True
@@ -127,21 +158,32 @@ class EngineRoom:
             known.is_spec_stale = True
         else:
             self._strays.expect(run.metadata.uid)
+            self._census.expect(key)
         self._queue.add(key)
 
-    def on_new_run(self, body: Mapping[str, Any]) -> None:
-        """Take over a run that has no status yet."""
+    def on_new_run(self, event: EventType, body: Mapping[str, Any]) -> None:
+        """Take over a change of a run that has no status yet."""
         metadata = body["metadata"]
         key = RunKey(metadata["namespace"], metadata["name"])
         known = self._runs.get(key)
-        if not self._strays.is_gone(metadata["uid"]) and (known is None or known.uid != metadata["uid"]):
+        if event is EventType.DELETED:
+            # Or it has a status now; then what we know of it is newer.
+            if known is None or known.uid != metadata["uid"] or known.epoch is not None:
+                return
+            known.is_doubtful = True
+        elif known is not None and known.uid == metadata["uid"]:
+            if metadata["generation"] <= known.generation and "deletionTimestamp" not in metadata:
+                return
+            known.is_spec_stale = True
+        elif self._strays.is_gone(metadata["uid"]):
+            return
+        else:
             self._bodies[key] = body
-            self._queue.add(key)
+        self._queue.add(key)
 
     def on_flow(self, key: ObjectKey) -> None:
-        """Learn that a Flow has appeared: runs may wait for it."""
-        for run in self._waiting_for_flow.pop(key, ()):
-            self._queue.add(run)
+        """Learn that a Flow has appeared or changed: runs may wait for it, or for what its limit is now."""
+        self._spawn(self._intake.on_flow(key))
 
     def revisions_in_use(self) -> set[tuple[str, str]]:
         """Return the revisions that unfinished runs need, by namespace and name."""
@@ -161,6 +203,7 @@ class EngineRoom:
     def open(self) -> None:
         """Begin, once all Pods and all runs that have begun were seen."""
         self._strays.open()
+        self._census.open()
 
     async def close(self) -> None:
         """End all writes that are under way."""
@@ -177,6 +220,17 @@ class EngineRoom:
         )
 
     async def _look_at(self, key: RunKey) -> None:
+        try:
+            await self._look_at_run(key)
+        except ApiUnreachableError:
+            raise
+        except Exception:
+            # One run that can't be looked at must not keep all others waiting.
+            self._census.strike(key)
+            raise
+        self._census.strike(key)
+
+    async def _look_at_run(self, key: RunKey) -> None:
         run = self._runs.get(key)
         body = self._bodies.pop(key, None)
         if run is not None and (run.is_doubtful or run.is_spec_stale or body is not None):
@@ -198,53 +252,90 @@ class EngineRoom:
         if body is None or "deletionTimestamp" in body["metadata"]:
             self._strays.claim(key, None)
             return None
-        uid = body["metadata"]["uid"]
-        if (body.get("status") or {}).get("state") in FINAL_RUN_STATES:
+        uid, status = body["metadata"]["uid"], body.get("status") or {}
+        ending = self._endings.pop(uid, None)
+        if status.get("state") in FINAL_RUN_STATES:
             # Perhaps the answer to the write that stored it got lost.
-            self._tell_end(self._starter.read(key, body).end(body["status"]["state"]))
+            self._tell_end(RunEnd(key, uid, flow_name(body), status["state"]))
+            self._intake.on_run_over(key)
+            if status.get("reason") == Reason.INVALID_STATUS:
+                self._condemn(uid)
             self._strays.close(key, uid)
             self._strays.claim(key, None)
             return None
         pods = self._strays.claim(key, uid)
-        run = self._runs[key] = self._by_uid[uid] = self._starter.read(key, body)
+        run = self._runs[key] = self._by_uid[uid] = self._intake.read(key, body)
+        run.ending = ending
+        if pods:
+            self._intake.hold(run)
         for pod in pods:
             self._hear(run, pod)
+        self._family.add(run)
         return run
 
     async def _look_again(self, run: LiveRun) -> LiveRun | None:
         """Look whether a run is still there, and what its spec says now."""
         body = await self._statuses.read(run.key)
         if body is None or body["metadata"]["uid"] != run.uid or "deletionTimestamp" in body["metadata"]:
+            self._family.tell_parent_of_deletion(run)
             self._drop(run)
             self._tell_end(run.end(None))
             return None
         run.is_doubtful = run.is_spec_stale = False
-        self._starter.renew(run, body, self._clock())
+        self._intake.renew(run, body, self._clock())
+        self._family.tell_parent(run)
         return run
 
     async def _begin(self, run: LiveRun) -> bool:
         """Get a run its machine; false when it has to wait, or can't run."""
-        if run.flow is not None:
-            # Before its Flow is read: one that appears during the read must not be missed.
-            self._waiting_for_flow.setdefault(ObjectKey(run.key.namespace, run.flow), set()).add(run.key)
-        started = await self._starter.start(run, self._clock())
-        if isinstance(started, Started):
-            run.machine = started.machine
-            self._stop_waiting(run)
+        start = await self._intake.begin(run, self._clock())
+        if not self._is_live(run):
+            self._intake.forget(run)
+            return False
+        if isinstance(start, Started):
+            run.machine = start.machine
             return True
-        if started.status is not None:
-            stored = await self._statuses.store(run, started.status, [])
-            if stored is not Stored.YES:
-                await self._follow_up(run, stored)
-                self._queue.add(run.key)
-                return False
-        if started.is_over:
-            state = started.status["state"] if started.status else "Failed"
-            self._metrics.runs.labels(state).inc()
-            note = started.status["message"] if started.status else ""
-            self._recorder.record(_regarding(run), is_warning=True, reason=state, note=note)
-            self._drop(run)
-            self._tell_end(run.end(state))
+        if isinstance(start, Parked):
+            await self._park(run, start)
+        elif isinstance(start, Ended):
+            await self._end_unstarted(run, start)
+        return False
+
+    async def _park(self, run: LiveRun, parked: Parked) -> None:
+        """Have a run wait, and say so."""
+        if parked.due_at is not None:
+            delay_s = min(max(parked.due_at - self._clock(), 0.0), LONGEST_SLEEP_S)
+            self._queue.add_at(run.key, time.monotonic() + delay_s)
+        if parked.is_told_by(run.head) and run.observed_generation == run.generation:
+            return
+        is_new = run.head.get("reason") != parked.reason
+        if not await self._store_unstarted(run, parked.status(run.created_at)):
+            return
+        if is_new and parked.position is not None:
+            self._recorder.record(_regarding(run), is_warning=False, reason=str(parked.state), note=parked.message)
+
+    async def _end_unstarted(self, run: LiveRun, ended: Ended) -> None:
+        """End a run that can't go on, and what is left of it if it had begun."""
+        logger.info("%s ends before it runs: %s: %s", run.key, ended.reason, ended.message)
+        if ended.reason is Reason.INVALID_STATUS:
+            self._condemn(run.uid)
+        status = ended.status(self._clock(), before=run.head)
+        if not await self._store_unstarted(run, status):
+            return
+        self._metrics.runs.labels(ended.state).inc()
+        is_warning = ended.state not in SUCCESSFUL_RUN_STATES
+        self._recorder.record(_regarding(run), is_warning=is_warning, reason=str(ended.state), note=ended.message)
+        self._stop_pods(run)
+        self._family.end_children(run, None)
+        self._drop(run)
+
+    async def _store_unstarted(self, run: LiveRun, status: dict[str, Any]) -> bool:
+        stored = await self._statuses.store(run, status, [])
+        if stored is Stored.YES:
+            self._on_stored(run)
+            return True
+        await self._follow_up(run, stored)
+        self._queue.add(run.key)
         return False
 
     # One step
@@ -262,19 +353,20 @@ class EngineRoom:
         if step.wake_at is not None:
             self._queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
         if step.is_changed:
-            self._flush_when_due(run, is_urgent=step.is_urgent)
+            self._flusher.flush_when_due(run, is_urgent=step.is_urgent)
         elif machine.is_settled and run.flushing is None:
             self._retire(run)
 
     def _carry_out(self, run: LiveRun, step: Step) -> None:
         for create in step.creates:
-            self._spawn(self._pods.create(run, create))
+            is_child = isinstance(create.inputs, ChildInputs)
+            self._spawn((self._child_runs if is_child else self._pods).create(run, create))
         for stop in step.stops:
-            self._spawn(self._pods.stop(run, stop))
+            self._spawn(self._carrier_of(run, stop.key).stop(run, stop))
         for release in step.releases:
             self._spawn(self._pods.release(run.key.namespace, release.pod, release.uid))
         for verify in step.verifies:
-            self._spawn(self._pods.verify(run, verify))
+            self._spawn(self._carrier_of(run, verify.key).verify(run, verify))
         for effect in step.cache:
             self._cache.take(run, effect)
         for conclusion in step.conclusions:
@@ -291,16 +383,12 @@ class EngineRoom:
                 identity=notice.identity,
             )
 
-    def _flush_when_due(self, run: LiveRun, *, is_urgent: bool) -> None:
-        now = time.monotonic()
-        if run.unstored_since is None:
-            run.unstored_since = now
-        if run.flushing is not None:
-            return
-        if is_urgent or now >= run.next_flush_at:
-            run.flushing = self._spawn(self._flush(run))
-        else:
-            self._queue.add_at(run.key, run.next_flush_at)
+    def _carrier_of(self, run: LiveRun, key: UnitKey) -> AttemptPods | ChildRuns:
+        """Return who looks after the attempts of a task."""
+        assert run.machine is not None
+        plan = run.machine.plan
+        kind = plan.tasks[plan.positions[key.task]].kind
+        return self._child_runs if kind is TaskKind.FLOW else self._pods
 
     def _tell(self, run: LiveRun, fact: Fact) -> None:
         run.facts.append(fact)
@@ -334,37 +422,51 @@ class EngineRoom:
         else:
             self._spawn(self._pods.verify(run, VerifyAttempt(seen.key, seen.attempt)))
 
+    # Children, and runs that make room for others
+
+    def _meet(self, body: Mapping[str, Any], shutdown: Shutdown | None) -> None:
+        """Take over a child run, as its parent's task found it."""
+        metadata = body["metadata"]
+        key = RunKey(metadata["namespace"], metadata["name"])
+        if shutdown is not None and not self._end_by_name(key, metadata["uid"], shutdown):
+            self._endings[metadata["uid"]] = shutdown
+        self.on_new_run(EventType.ADDED, body)
+
+    def _end_by_name(self, key: RunKey, uid: str, shutdown: Shutdown) -> bool:
+        run = self._runs.get(key)
+        if run is None or run.uid != uid:
+            return False
+        self._end_early(run, shutdown)
+        return True
+
+    def _end_early(self, run: LiveRun, shutdown: Shutdown) -> None:
+        """End a run because somebody else decided so: its status says who and why."""
+        if run.machine is not None:
+            run.machine.shut_down(shutdown.mode, shutdown.reason, shutdown.message, self._clock())
+        elif run.ending is None or run.ending.mode < shutdown.mode:
+            run.ending = shutdown
+        self._queue.add(run.key)
+
+    def _replace(self, key: RunKey, message: str) -> None:
+        run = self._runs.get(key)
+        if run is not None:
+            self._recorder.record(_regarding(run), is_warning=True, reason="Replaced", note=message)
+            self._end_early(run, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
+
     # The status
 
-    async def _flush(self, run: LiveRun) -> None:
-        machine = run.machine
-        assert machine is not None
-        # A task runs when the loop gets to it: what the same burst of events brings is in this flush.
-        changes = machine.changes()
-        started_at = time.monotonic()
-        stored = Stored.NOT_NOW
-        try:
-            stored = await self._statuses.store(run, changes.status, changes.operations)
-        except ApiError as error:
-            logger.warning("%s: its status can't be stored: %s", run.key, error)
-        except ApiUnreachableError as error:
-            logger.info("%s: its status can't be stored now: %s", run.key, error)
-        finally:
-            run.flushing = None
-            run.flushed(started_at, time.monotonic())
-        self._metrics.status_flush_duration.observe(time.monotonic() - started_at)
-        if stored is Stored.YES:
-            run.unstored_since = None
-            machine.stored(changes.version)
-            if machine.is_over and not run.is_counted:
-                run.is_counted = True
-                self._metrics.runs.labels(machine.state).inc()
-                self._tell_end(run.end(machine.state))
-        else:
-            machine.unstored(changes)
-            run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)
-            await self._follow_up(run, stored)
-        self._queue.add(run.key)
+    def _on_stored(self, run: LiveRun) -> None:
+        """Act on what a run's status says, now that it is stored."""
+        self._family.tell_parent(run)
+        if run.head.get("state") not in FINAL_RUN_STATES:
+            return
+        if run.machine is not None and not run.is_counted:
+            run.is_counted = True
+            self._metrics.runs.labels(run.machine.state).inc()
+        # Not before: to start the next one while a crash could still show two of them at work would break the limit.
+        self._intake.leave(run)
+        self._intake.on_run_over(run.key)
+        self._tell_end(run.end(run.head["state"]))
 
     async def _follow_up(self, run: LiveRun, stored: Stored) -> None:
         """Look into why a status was not stored."""
@@ -384,11 +486,16 @@ class EngineRoom:
             if pod is not None:
                 self.on_pod(EventType.MODIFIED, pod)
 
+    def _wake_at(self, run: LiveRun, when: float) -> None:
+        if self._is_live(run):
+            self._queue.add_at(run.key, when)
+
     # The end
 
     def _retire(self, run: LiveRun) -> None:
         """Forget a run that is over and stored."""
         self._strays.close(run.key, run.uid)
+        self._family.end_children(run, (run.head.get("shutdown") or {}).get("reason"))
         self._remove(run)
         self._cache.forget(run)
 
@@ -397,6 +504,7 @@ class EngineRoom:
         self._strays.close(run.key, run.uid)
         self._remove(run)
         self._cache.forget(run)
+        self._intake.on_run_over(run.key)
         for pod, uid in run.tracked.items():
             self._spawn(self._pods.release(run.key.namespace, pod, uid))
 
@@ -406,23 +514,31 @@ class EngineRoom:
             self._queue.forget(run.key)
         if self._by_uid.get(run.uid) is run:
             del self._by_uid[run.uid]
-        self._stop_waiting(run)
+        self._family.remove(run)
+        self._intake.forget(run)
 
-    def _stop_waiting(self, run: LiveRun) -> None:
-        if run.flow is None:
-            return
-        flow = ObjectKey(run.key.namespace, run.flow)
-        waiting = self._waiting_for_flow.get(flow, set())
-        waiting.discard(run.key)
-        if not waiting:
-            self._waiting_for_flow.pop(flow, None)
+    def _condemn(self, uid: str) -> None:
+        """Have the Pods of a run stopped that can't go on, though it had begun."""
+        self._condemned[uid] = None
+        if len(self._condemned) > KNOWN_CONDEMNED:
+            self._condemned.popitem(last=False)
+
+    def _stop_pods(self, run: LiveRun) -> None:
+        """Stop what is known of the Pods of a run that has no machine to do so."""
+        pods = {fact.pod: fact for fact in run.facts if isinstance(fact, AttemptSeen)}
+        for seen in pods.values():
+            if not seen.is_finished and not seen.is_deleting:
+                self._spawn(self._pods.stop(run, StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid)))
 
     def _tell_end(self, end: RunEnd) -> None:
         for told in self.on_end:
             told(end)
 
     def _let_go(self, pod: Pod) -> None:
-        self._spawn(self._pods.release(pod.metadata.namespace, pod.metadata.name, pod.metadata.uid))
+        metadata = pod.metadata
+        if run_uid(pod) in self._condemned and metadata.deletion_timestamp is None:
+            self._spawn(self._pods.discard(metadata.namespace, metadata.name, metadata.uid))
+        self._spawn(self._pods.release(metadata.namespace, metadata.name, metadata.uid))
 
     def _take_late(self, pod: Pod) -> None:
         # Its run is over, or was picked up anew: then it is still that run's Pod.

@@ -9,8 +9,9 @@ import msgspec
 
 from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import ApiError, DeposedError, is_not_found, is_precondition_failed
-from penstock_operator.liverun import LiveRun, RunKey, status_patch
+from penstock_operator.liverun import LiveRun, status_patch, stored_head
 from penstock_operator.resource import FLOWRUNS
+from penstock_operator.runkey import RunKey
 from penstock_operator.writer import Writer
 
 
@@ -76,6 +77,7 @@ class StatusStore:
         except ApiError as error:
             return Stored.RUN_GONE if is_not_found(error) else await self._look_into(run, error)
         run.epoch = self._epoch
+        run.head = stored_head(run.head, status, operations)
         run.observed_generation = run.generation
         return Stored.YES
 

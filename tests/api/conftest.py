@@ -22,6 +22,7 @@ from kubernetes import watch
 from penstock_operator.connection import Connection
 from tests import cluster
 from tests.api.commandline import FLOW, Objects, Start, Typed
+from tests.api.replica import Replica
 from tests.api.scene import Scene
 
 KUBECONFIG_VARIABLE = "PENSTOCK_TEST_KUBECONFIG"
@@ -126,3 +127,13 @@ def typed(kubeconfig: Path, namespace: str) -> Start:
         return Typed.start(*words, kubeconfig=kubeconfig, namespace=namespace)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig: Path, crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
+    """One operator for all tests of a module: it leads alone, and watches every namespace."""
+    folder = tmp_path_factory.mktemp("operator")
+    with Replica(kubeconfig, folder, namespace="", lease=f"module-{uuid.uuid4().hex[:8]}") as replica:
+        yield replica
+        assert "Traceback" not in replica.log
+    assert "The operator ends as it was told to" in replica.log

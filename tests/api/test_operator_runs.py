@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from kubernetes import client as kubernetes_client
@@ -18,16 +17,6 @@ from tests.api.scene import AttemptKey, Scene, fake, task
 pytestmark = pytest.mark.api
 
 CREATED_IN_TIME_S = 400.0
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
-    """One operator for all tests here: it leads alone, and watches every namespace."""
-    folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"runs-{uuid.uuid4().hex[:8]}") as replica:
-        yield replica
-        assert "Traceback" not in replica.log
-    assert "The operator ends as it was told to" in replica.log
 
 
 @pytest.fixture

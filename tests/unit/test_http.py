@@ -101,6 +101,7 @@ def test_every_metric_has_its_documented_name():
         "penstock_removals",
         "penstock_runs",
         "penstock_runs_active",
+        "penstock_runs_queued",
         "penstock_status_flush_duration_seconds",
         "penstock_task_duration_seconds",
         "penstock_tasks",

@@ -13,6 +13,7 @@ from penstock.api.duration import duration_s
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
+from penstock.engine.concurrency import compile_concurrency
 from penstock.engine.expression import Scope
 from penstock.engine.params import resolve_params
 from penstock.engine.parsing import parse, parse_backfill, parse_flow, parse_run, parse_schedule
@@ -50,7 +51,7 @@ def check_flow(spec: FlowSpec) -> list[Problem]:
     Returns:
         The problems, in the order of the spec; none if it can work.
     """
-    return [*_check_size(spec, MAX_FLOW_BYTES, "spec"), *_check_plan(spec)]
+    return [*_check_size(spec, MAX_FLOW_BYTES, "spec"), *_check_plan(spec), *_check_concurrency(spec)]
 
 
 def check_run(run: FlowRunSpec, flow: InlineFlowSpec | None) -> list[Problem]:
@@ -162,6 +163,14 @@ def _check_run(
 def _check_plan(spec: InlineFlowSpec) -> tuple[Problem, ...]:
     try:
         compile_plan(spec)
+    except InvalidSpecError as error:
+        return error.problems
+    return ()
+
+
+def _check_concurrency(spec: FlowSpec) -> tuple[Problem, ...]:
+    try:
+        compile_concurrency(spec)
     except InvalidSpecError as error:
         return error.problems
     return ()

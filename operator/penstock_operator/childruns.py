@@ -1,0 +1,229 @@
+"""Child runs as writes: created or adopted, ended early, and looked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from penstock.engine.container import ChildInputs
+from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
+from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, CreateHeld, CreateRefused, Fact, Outcome
+from penstock.engine.identity import pod_name
+from penstock.engine.reasons import Reason
+from penstock.engine.shutdown import Shutdown, ShutdownMode
+from penstock.errors import PenstockError
+from penstock_operator.child import build_child, observe_child, read_parent, too_deep
+from penstock_operator.errors import (
+    ApiError,
+    ApiUnreachableError,
+    is_already_exists,
+    is_namespace_terminating,
+    is_not_found,
+    is_quota,
+)
+from penstock_operator.gate import QuotaGates
+from penstock_operator.liverun import LiveRun
+from penstock_operator.resource import FLOWRUNS
+from penstock_operator.runkey import RunKey
+from penstock_operator.statusstore import StatusStore
+from penstock_operator.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+READ_AGAIN_S: Final = 5.0
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildListener:
+    """Who hears what became of a write.
+
+    Attributes:
+        is_live: whether a run is still the one of its name that is carried out.
+        tell: takes a fact about a parent.
+        meet: takes the object of a child that is not over, which may not be known yet, and what was decided about it.
+        end: ends a run of a name and uid early; false if it is not known.
+        doubt: told that a run, or its namespace, may be gone.
+    """
+
+    is_live: Callable[[LiveRun], bool]
+    tell: Callable[[LiveRun, Fact], None]
+    meet: Callable[[Body, Shutdown | None], None]
+    end: Callable[[RunKey, str, Shutdown], bool]
+    doubt: Callable[[LiveRun], None]
+
+
+class RunQuotaFullError(PenstockError):
+    """A ResourceQuota refused a FlowRun."""
+
+
+class ChildRuns:
+    """Carries out what the machine asks for about tasks that run a flow.
+
+    Args:
+        statuses: reads runs.
+        writer: for writes.
+        listener: who hears of it.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, statuses: StatusStore, writer: Writer, *, listener: ChildListener, clock: Callable[[], float]
+    ) -> None:
+        self._statuses = statuses
+        self._writer = writer
+        self._listener = listener
+        self._clock = clock
+        self._gates = QuotaGates()
+
+    def notice_room(self, namespace: str) -> None:
+        """Learn that a run in a namespace is gone: a quota may have room."""
+        self._gates.notice_room(namespace)
+
+    async def create(self, run: LiveRun, create: CreateAttempt) -> None:
+        """Create the child run of an attempt, adopt the one that is there, or learn why it can't be had."""
+        inputs = create.inputs
+        assert isinstance(inputs, ChildInputs)
+        problem = too_deep(run.callers, inputs.flow)
+        if problem is not None:
+            self._listener.tell(run, self._failed(run, create, Reason.TOO_DEEP, problem))
+            return
+        if self._gates.is_closed(run.key.namespace):
+            self._hold(run, create, "the namespace's quota of FlowRuns is full")
+            return
+        try:
+            await self._try_create(run, create)
+        except RunQuotaFullError as full:
+            self._hold(run, create, str(full))
+
+    def _hold(self, run: LiveRun, create: CreateAttempt, message: str) -> None:
+        self._listener.tell(run, CreateHeld(create.key, create.attempt, message))
+
+        async def attempt() -> bool:
+            try:
+                await self._try_create(run, create)
+            except RunQuotaFullError:
+                return False
+            return True
+
+        self._gates.wait(run.key.namespace, attempt)
+
+    async def _try_create(self, run: LiveRun, create: CreateAttempt) -> None:
+        machine = run.machine
+        if not self._listener.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
+            return
+        priority = (run.body.get("spec") or {}).get("priority")
+        child = build_child(create, run.identity, callers=run.callers, priority=priority)
+        try:
+            reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
+        except ApiError as error:
+            await self._on_refused(run, create, error)
+        else:
+            self._hear(run, msgspec.json.decode(reply.body))
+
+    async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
+        if is_already_exists(error):
+            await self._adopt(run, create)
+        elif is_quota(error):
+            raise RunQuotaFullError(error.message)
+        elif is_namespace_terminating(error):
+            run.is_terminating = True
+        elif is_not_found(error):
+            run.is_terminating = True
+            self._listener.doubt(run)
+        else:
+            self._listener.tell(run, CreateRefused(create.key, create.attempt, error.message or str(error)))
+
+    async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
+        key = _child_key(run, create)
+        body = await self._read(key)
+        if body is None:
+            # It went in between: the machine asks again.
+            self._listener.tell(run, AttemptGone(create.key, create.attempt))
+            return
+        link = read_parent(body["metadata"])
+        if link is None or (link.uid, link.key, link.attempt) != (run.uid, create.key, create.attempt):
+            message = f"a FlowRun named {key.name} exists that is not a child of this run"
+            self._listener.tell(run, CreateRefused(create.key, create.attempt, message))
+            return
+        self._hear(run, body)
+
+    def _hear(self, run: LiveRun, body: Body, shutdown: Shutdown | None = None) -> None:
+        """Take over a child as it is now: what it says to its parent, and that it is there."""
+        metadata = body["metadata"]
+        link = read_parent(metadata)
+        if link is None or link.uid != run.uid:
+            return
+        seen = observe_child(link, metadata, body.get("spec") or {}, body.get("status") or {}, now=self._clock())
+        if self._listener.is_live(run):
+            self._listener.tell(run, seen)
+        if not seen.is_finished:
+            self._listener.meet(body, shutdown)
+
+    async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
+        """End the child run of an attempt early: it stops its own tasks and says so in its status."""
+        shutdown = shutdown_of_child(run, stop.reason)
+        key = RunKey(run.key.namespace, stop.pod)
+        if self._listener.end(key, stop.uid, shutdown):
+            return
+        body = await self._read(key)
+        if body is None or body["metadata"]["uid"] != stop.uid:
+            self._listener.tell(run, AttemptGone(stop.key, stop.attempt))
+            return
+        self._hear(run, body, shutdown)
+
+    async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
+        """Find out whether the child run of an attempt still exists, and how it is."""
+        body = await self._read(_child_key(run, verify))
+        link = None if body is None else read_parent(body["metadata"])
+        if body is None or link is None or link.uid != run.uid:
+            self._listener.tell(run, AttemptGone(verify.key, verify.attempt))
+        else:
+            self._hear(run, body)
+
+    async def _read(self, key: RunKey) -> Body | None:
+        """Read a run, however long that takes; None if there is none."""
+        while True:
+            try:
+                return await self._statuses.read(key)
+            except (ApiError, ApiUnreachableError) as error:
+                logger.info("The run %s can't be read: %s", key, error)
+            await asyncio.sleep(READ_AGAIN_S)
+
+    def _failed(self, run: LiveRun, create: CreateAttempt, reason: Reason, message: str) -> AttemptSeen:
+        """Tell of an attempt that failed before there was a child."""
+        now = self._clock()
+        return AttemptSeen(
+            key=create.key,
+            attempt=create.attempt,
+            failures=create.failures,
+            disruptions=create.disruptions,
+            pod=_child_key(run, create).name,
+            uid="",
+            created_at=now,
+            outcome=Outcome(Cause.FAILURE, now, reason, message),
+            is_finished=True,
+            is_tracked=False,
+        )
+
+
+def shutdown_of_child(parent: LiveRun, reason: str | None) -> Shutdown:
+    """Decide how a child ends whose parent does not want it any more.
+
+    Args:
+        parent: the parent.
+        reason: why the parent stops it.
+    """
+    mode = ShutdownMode.TERMINATE if reason == Reason.RUN_TERMINATED else ShutdownMode.CANCEL
+    why = f" ({reason})" if reason else ""
+    return Shutdown(mode, Reason.PARENT_ENDED, f"the parent run {parent.key.name} stopped its task{why}")
+
+
+def _child_key(run: LiveRun, attempt: CreateAttempt | VerifyAttempt) -> RunKey:
+    return RunKey(run.key.namespace, pod_name(run.key.name, run.uid, attempt.key, attempt.attempt))

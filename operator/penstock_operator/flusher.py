@@ -1,0 +1,92 @@
+"""When a run's status is stored, and what follows from that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from penstock_operator.errors import ApiError, ApiUnreachableError
+from penstock_operator.liverun import LiveRun
+from penstock_operator.metrics import Metrics
+from penstock_operator.statusstore import StatusStore, Stored
+
+logger = logging.getLogger(__name__)
+
+RETRY_S: Final = 5.0
+"""When to try again to store a status that could not be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushListener:
+    """Who hears of flushes.
+
+    Attributes:
+        spawn: runs a flush in the background.
+        wake: has a run looked at, at a time in monotonic seconds.
+        stored: told of each status that is stored.
+        failed: told why one was not.
+    """
+
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    wake: Callable[[LiveRun, float], None]
+    stored: Callable[[LiveRun], None]
+    failed: Callable[[LiveRun, Stored], Coroutine[Any, Any, None]]
+
+
+class Flusher:
+    """Stores what machines decide.
+
+    Args:
+        statuses: stores it.
+        metrics: where work is counted.
+        listener: who hears of it.
+    """
+
+    def __init__(self, statuses: StatusStore, metrics: Metrics, listener: FlushListener) -> None:
+        self._statuses = statuses
+        self._metrics = metrics
+        self._listener = listener
+
+    def flush_when_due(self, run: LiveRun, *, is_urgent: bool) -> None:
+        """Store a changed status: now, or when it is due."""
+        now = time.monotonic()
+        if run.unstored_since is None:
+            run.unstored_since = now
+        if run.flushing is not None:
+            return
+        if is_urgent or now >= run.next_flush_at:
+            run.flushing = self._listener.spawn(self._flush(run))
+        else:
+            self._listener.wake(run, run.next_flush_at)
+
+    async def _flush(self, run: LiveRun) -> None:
+        machine = run.machine
+        assert machine is not None
+        # A task runs when the loop gets to it: what the same burst of events brings is in this flush.
+        changes = machine.changes()
+        started_at = time.monotonic()
+        stored = Stored.NOT_NOW
+        try:
+            stored = await self._statuses.store(run, changes.status, changes.operations)
+        except ApiError as error:
+            logger.warning("%s: its status can't be stored: %s", run.key, error)
+        except ApiUnreachableError as error:
+            logger.info("%s: its status can't be stored now: %s", run.key, error)
+        finally:
+            run.flushing = None
+            run.flushed(started_at, time.monotonic())
+        self._metrics.status_flush_duration.observe(time.monotonic() - started_at)
+        if stored is Stored.YES:
+            run.unstored_since = None
+            run.is_slot_unstored = False
+            machine.stored(changes.version)
+            self._listener.stored(run)
+        else:
+            machine.unstored(changes)
+            run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)
+            await self._listener.failed(run, stored)
+        self._listener.wake(run, time.monotonic())
