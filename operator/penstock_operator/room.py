@@ -266,7 +266,7 @@ class EngineRoom:
         pods = self._strays.claim(key, uid)
         run = self._runs[key] = self._by_uid[uid] = self._intake.read(key, body)
         run.ending = ending
-        if pods:
+        if pods and not status.get("tasks"):
             self._intake.hold(run)
         for pod in pods:
             self._hear(run, pod)
@@ -322,7 +322,6 @@ class EngineRoom:
         status = ended.status(self._clock(), before=run.head)
         if not await self._store_unstarted(run, status):
             return
-        self._metrics.runs.labels(ended.state).inc()
         is_warning = ended.state not in SUCCESSFUL_RUN_STATES
         self._recorder.record(_regarding(run), is_warning=is_warning, reason=str(ended.state), note=ended.message)
         self._stop_pods(run)
@@ -458,15 +457,15 @@ class EngineRoom:
     def _on_stored(self, run: LiveRun) -> None:
         """Act on what a run's status says, now that it is stored."""
         self._family.tell_parent(run)
-        if run.head.get("state") not in FINAL_RUN_STATES:
+        state = run.head["state"]
+        if run.is_counted or state not in FINAL_RUN_STATES:
             return
-        if run.machine is not None and not run.is_counted:
-            run.is_counted = True
-            self._metrics.runs.labels(run.machine.state).inc()
+        run.is_counted = True
+        self._metrics.runs.labels(state).inc()
         # Not before: to start the next one while a crash could still show two of them at work would break the limit.
         self._intake.leave(run)
         self._intake.on_run_over(run.key)
-        self._tell_end(run.end(run.head["state"]))
+        self._tell_end(run.end(state))
 
     async def _follow_up(self, run: LiveRun, stored: Stored) -> None:
         """Look into why a status was not stored."""
