@@ -128,6 +128,7 @@ class TestRetry:
         assert (exit_code, line) == (0, f"flowrun.penstock.dev/{run['metadata']['name']} created")
         assert run["metadata"]["name"].startswith("orders-")
         assert run["spec"] == {"retryOf": {"name": "r"}}
+        assert run["metadata"]["labels"] == {"penstock.dev/flow": "orders"}
 
     def test_it_takes_a_name_and_the_latest_flow(self, objects, typed):
         objects.create_run("r")

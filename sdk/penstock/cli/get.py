@@ -58,7 +58,7 @@ def command(arguments: argparse.Namespace) -> int:
         print(f"no {resource.words[0]} {where}{' of that kind' if selectors != [{}] else ''}", file=sys.stderr)
         return 0
     if resource is RUNS:
-        rows = sorted(rows, key=lambda row: row["object"]["metadata"]["creationTimestamp"])  # the newest last: in sight
+        rows = sorted(rows, key=_age)
     console = Console(highlight=False)
     for line in lay_out(
         tables[0]["columnDefinitions"],
@@ -144,6 +144,12 @@ def write_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> s
 def unique(found: Iterable[Object], metadata: Any) -> list[Object]:
     """Return each object once that several queries found."""
     return list({metadata(each)["uid"]: each for each in found}.values())
+
+
+def _age(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Order runs by their age: the newest last, where it is in sight."""
+    metadata = row["object"]["metadata"]
+    return metadata["creationTimestamp"], metadata["name"]
 
 
 def _ask(cluster: Cluster, path: str, selectors: Iterable[dict[str, str]], *, accept: str) -> Iterator[Object]:

@@ -47,4 +47,8 @@ def build_retry(run: Object, *, name: str | None, is_latest: bool) -> Object:
     metadata = run["metadata"]
     flow = (run["spec"].get("flow") or {}).get("name") or (metadata.get("labels") or {}).get(LABEL_FLOW)
     reference = {"name": metadata["name"], **({"revision": "Latest"} if is_latest else {})}
-    return build_run(flow or metadata["name"], name=name, spec={"retryOf": reference})
+    retry = build_run(flow or metadata["name"], name=name, spec={"retryOf": reference})
+    if flow:
+        # Its spec names no Flow: by the label it is found all the same.
+        retry["metadata"]["labels"] = {LABEL_FLOW: flow}
+    return retry

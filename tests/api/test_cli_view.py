@@ -1,0 +1,168 @@
+"""Commands that only look, against a real API server; the tests write the statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.api.commandline import once
+
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
+
+SPEC = {"tasks": [{"name": "load", "image": "x"}, {"name": "report", "image": "x", "dependsOn": ["load"]}]}
+
+
+class TestGet:
+    """Of runs, Flows and Schedules."""
+
+    def test_runs_come_in_the_columns_of_their_definition(self, objects, typed):
+        objects.create_run("z")
+        objects.set_status("z", "Failed", is_finished=True, reason="TaskFailed", progress="1/2")
+        objects.create_run("a")
+        exit_code, lines = once(typed, "get")
+        assert exit_code == 0
+        assert lines[0].split() == ["NAME", "FLOW", "STATE", "PROGRESS", "REASON", "FINISHED", "AGE"]
+        rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
+        assert rows["z"][:4] == ["orders", "Failed", "1/2", "TaskFailed"]
+        assert rows["a"][0] == "orders"
+
+    def test_runs_are_found_by_their_states_and_by_their_flow(self, objects, typed):
+        for name, state in (("a", "Failed"), ("b", "Crashed"), ("c", "Completed")):
+            objects.create_run(name)
+            objects.set_status(name, state, is_finished=True)
+        assert once(typed, "retry", "a", "--name", "d")[0] == 0
+        names = {f"flowrun.penstock.dev/{name}" for name in "abcd"}
+        assert set(once(typed, "get", "runs", "-o", "name", "--flow", "orders")[1]) == names
+        assert once(typed, "get", "runs", "-o", "name", "--flow", "other")[1] == []
+        exit_code, lines = once(typed, "get", "runs", "-o", "name", "--state", "failed,crashed", "--flow", "orders")
+        assert (exit_code, set(lines)) == (0, {"flowrun.penstock.dev/a", "flowrun.penstock.dev/b"})
+
+    @pytest.mark.usefixtures("objects")
+    def test_one_object_is_printed_for_programs(self, typed):
+        _, lines = once(typed, "get", "flow", "orders", "-o", "json")
+        assert json.loads("\n".join(lines))["metadata"]["name"] == "orders"
+        _, lines = once(typed, "get", "flow/orders", "-o", "yaml")
+        assert yaml.safe_load("\n".join(lines))["kind"] == "Flow"
+
+    @pytest.mark.usefixtures("objects")
+    def test_a_misspelt_name_is_answered_with_the_nearest(self, typed):
+        exit_code, (line,) = once(typed, "get", "flow", "oders")
+        assert exit_code == 1
+        assert 'did you mean "orders"' in line
+
+    def test_all_namespaces_are_listed_with_their_names(self, objects, typed, namespace):
+        objects.create_run("a")
+        exit_code, lines = once(typed, "get", "-A")
+        assert exit_code == 0
+        assert lines[0].startswith("NAMESPACE")
+        assert any(line.split()[:2] == [namespace, "a"] for line in lines)
+
+    @pytest.mark.usefixtures("objects")
+    def test_nothing_is_said_to_be_nothing(self, typed, namespace):
+        assert once(typed, "get", "schedules") == (0, [f"no schedules in namespace {namespace}"])
+
+
+def test_describe_tells_a_run_with_the_events_about_it(objects, typed, core, namespace):
+    objects.create_run("r")
+    objects.set_status("r", "Failed", {"name": "load", "state": "Failed", "attempt": 1, "reason": "OOMKilled"})
+    uid = objects.run("r")["metadata"]["uid"]
+    about = {"apiVersion": "penstock.dev/v1alpha1", "kind": "FlowRun", "name": "r", "namespace": namespace, "uid": uid}
+    event = {
+        "metadata": {"name": "r.1"},
+        "involvedObject": about,
+        "reason": "Failed",
+        "message": "no",
+        "type": "Warning",
+    }
+    core.create_namespaced_event(namespace, event)
+    exit_code, lines = once(typed, "describe", "r")
+    assert exit_code == 0
+    assert lines[0].startswith("FlowRun r  ✗ Failed")
+    assert any(line.endswith("Warning  Failed: no") for line in lines)
+    assert "  OOMKilled: Raise resources.limits.memory of the task, or make it use less." in lines
+    assert any(line.startswith("  penstock logs r --task load -n ") for line in lines)
+
+
+class TestGraph:
+    """Of what is in the cluster."""
+
+    @pytest.mark.usefixtures("objects")
+    def test_a_flow_is_drawn(self, typed):
+        assert once(typed, "graph", "orders") == (0, ["● load", "● report"])
+
+    def test_a_run_is_drawn_as_its_revision_has_it_with_its_states(self, objects, typed, core, namespace):
+        objects.create_run("r")
+        tasks = [{"name": "load", "state": "Completed"}, {"name": "report", "state": "Running"}]
+        objects.set_status("r", "Running", *tasks, revision="kept")
+        core.create_namespaced_config_map(
+            namespace, {"metadata": {"name": "kept"}, "data": {"spec.json": json.dumps(SPEC)}}
+        )
+        assert once(typed, "graph", "run/r") == (0, ["✓ load  Completed", "│", "● report  Running"])
+
+    def test_a_run_whose_revision_is_gone_is_drawn_with_the_flow_as_it_is(self, objects, typed):
+        objects.create_run("r")
+        objects.set_status("r", "Running", {"name": "load", "state": "Running"}, revision="gone")
+        exit_code, (warning, *lines) = once(typed, "graph", "r")
+        assert exit_code == 0
+        assert warning.startswith("drawn with the Flow as it is now")
+        assert lines == ["● load  Running", "● report"]
+
+    @pytest.mark.usefixtures("objects")
+    def test_what_does_not_exist_is_said_so(self, typed):
+        exit_code, (line,) = once(typed, "graph", "none")
+        assert exit_code == 1
+        assert "no Flow and no FlowRun none" in line
+
+
+class TestDoctor:
+    """In a cluster of which some things are well."""
+
+    @pytest.mark.usefixtures("objects")
+    def test_it_finds_the_version_and_the_definitions(self, typed, namespace):
+        _, lines = once(typed, "doctor")
+        assert lines[0].startswith("✓ cluster     Kubernetes v1.")
+        assert any(line.startswith("✓ definitions ") for line in lines)
+        assert f"✓ rights      all that the commands need in namespace {namespace}" in lines
+
+    def test_a_cluster_that_does_not_answer_is_one_finding(self, typed, tmp_path):
+        file = tmp_path / "kubeconfig"
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+            "users": [{"name": "c", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        }
+        file.write_text(yaml.safe_dump(content))
+
+        async def scenario() -> None:
+            command = await typed("doctor", kubeconfig=file)
+            assert await command.end() == 1
+            assert command.lines[0].startswith("✗ cluster     can't reach the API server at http://127.0.0.1:1: ")
+
+        asyncio.run(scenario())
+
+
+def test_bash_completes_the_names_of_runs(objects, kubeconfig, namespace):
+    objects.create_run("orders-1")
+    objects.create_run("other")
+    script = subprocess.run(
+        [sys.executable, "-m", "penstock.cli.main", "completion", "bash"], capture_output=True, text=True, check=True
+    ).stdout
+    typed = f"COMP_WORDS=(penstock watch -n {namespace} or); COMP_CWORD=4; _penstock; echo ${{COMPREPLY[@]}}"
+    environment = os.environ | {
+        "KUBECONFIG": str(kubeconfig),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    answer = subprocess.run(
+        ["bash", "-c", f"{script}\n{typed}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.split() == ["orders-1"]
