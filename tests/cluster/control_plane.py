@@ -19,6 +19,9 @@ SYSTEM_USERS = {
 }
 ETCD_QUOTA_BYTES = 8 * 1024**3
 SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local"
+AUDIT_POLICY = Path(__file__).parent / "audit-policy.yaml"
+AUDIT_LOG = "audit.log"
+"""In the state folder of a cluster with fake nodes: what service accounts asked for."""
 
 
 def node_name(plan: Plan) -> str:
@@ -137,6 +140,8 @@ def _apiserver(plan: Plan) -> Component:
             "--endpoint-reconciler-type=none",
             # It taints a new node until the node-lifecycle controller, which is off here, takes the taint away.
             "--disable-admission-plugins=TaintNodesByCondition",
+            f"--audit-policy-file={AUDIT_POLICY}",
+            f"--audit-log-path={plan.state_dir / AUDIT_LOG}",
         ]
     return Component(name="apiserver", command=command, is_ready=lambda: api_server(plan).is_ready())
 
