@@ -129,9 +129,9 @@ class Machine:
         """
         self._shut_down(Shutdown(mode, reason, message), now)
 
-    def is_wanted(self, fact: CreateAttempt) -> bool:
+    def is_wanted(self, create: CreateAttempt) -> bool:
         """Whether what is to be created is still to be: the run may have been stopped since."""
-        return not self.is_over and self._attempts.is_wanted(fact.key, fact.attempt)
+        return not self.is_over and self._attempts.is_wanted(create.key, create.attempt)
 
     def advance(self, now: float, *, may_create: bool = True) -> Step:
         """Decide what follows from all that was observed.
