@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from penstock.api import names
 from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
-from penstock.engine.facts import AttemptGone, CreateHeld, CreateRefused, Fact
+from penstock.engine.facts import AttemptGone, AttemptSeen, CreateHeld, CreateRefused, UnitKey
 from penstock.engine.identity import pod_name
+from penstock.engine.plan import Plan, TaskPlan
 from penstock.errors import PenstockError
+from penstock_operator.attemptjobs import AttemptJobs
 from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import (
     ApiError,
-    ApiUnreachableError,
     is_already_exists,
     is_conflict,
     is_namespace_terminating,
@@ -26,17 +25,25 @@ from penstock_operator.errors import (
     is_quota,
 )
 from penstock_operator.gate import QuotaGates
+from penstock_operator.job import build_job, job_deadline_s
+from penstock_operator.jobobservation import Job, job_owner
 from penstock_operator.keptpods import retention_annotations
+from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun
-from penstock_operator.observation import Pod, observe_pod, run_uid
+from penstock_operator.observation import Pod, is_main_over, observe_pod, run_uid
+from penstock_operator.patientreader import PatientReader
 from penstock_operator.pod import PodSettings, build_pod
-from penstock_operator.resource import PODS
+from penstock_operator.reflector import EventType
+from penstock_operator.resource import JOBS, PODS
+from penstock_operator.workspace import mount_of
+from penstock_operator.workspaces import ClaimRefusedError, Workspaces
 from penstock_operator.writer import Writer
 
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-READ_AGAIN_S: Final = 5.0
+AT_ONCE_S: Final = 1
+"""The shortest activeDeadlineSeconds there is."""
 
 _POD: Final = msgspec.json.Decoder(Pod)
 
@@ -52,27 +59,8 @@ class Lanes(NamedTuple):
     """Lets Pods go: the least urgent write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who hears what became of a write.
-
-    Attributes:
-        is_live: whether a run is still the one of its name that is carried out.
-        tell: takes a fact about a run.
-        hear: takes a Pod of a run.
-        stray: takes a Pod whose run went while the Pod came.
-        doubt: told that a run, or its namespace, may be gone.
-    """
-
-    is_live: Callable[[LiveRun], bool]
-    tell: Callable[[LiveRun, Fact], None]
-    hear: Callable[[LiveRun, Pod], None]
-    stray: Callable[[Pod], None]
-    doubt: Callable[[LiveRun], None]
-
-
 class QuotaFullError(PenstockError):
-    """A ResourceQuota refused a Pod."""
+    """A ResourceQuota refused a Pod, a Job or a claim."""
 
 
 class AttemptPods:
@@ -95,19 +83,42 @@ class AttemptPods:
         listener: Listener,
         clock: Callable[[], float],
     ) -> None:
-        self._client = client
+        self._reader = PatientReader(client)
         self._lanes = lanes
         self._settings = settings
         self._listener = listener
         self._clock = clock
         self._gates = QuotaGates()
+        self._workspaces = Workspaces(self._reader, lanes.work)
+        self._jobs = AttemptJobs(client, lanes.work, listener=listener, clock=clock)
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        await self._jobs.close()
+
+    # What is seen
+
+    def on_job(self, event: EventType, job: Job) -> None:
+        """Take over a change of an attempt's Job."""
+        self._jobs.on_job(event, job)
+
+    def claim_jobs(self, run: LiveRun) -> None:
+        """Tell a run that has just become known of its Jobs that have no Pod."""
+        self._jobs.claim(run)
+
+    def observe(self, run: LiveRun, pod: Pod, *, is_there: bool = True) -> AttemptSeen | None:
+        """Read an attempt from its Pod, and from its Job if it has one; None if the Pod carries none."""
+        seen = observe_pod(pod, now=self._clock())
+        return None if seen is None else self._jobs.join(run, pod, seen, is_there=is_there)
 
     def notice_room(self, namespace: str) -> None:
         """Learn that a Pod of ours in a namespace has ended: a quota may have room."""
         self._gates.notice_room(namespace)
 
+    # What the machine asks for
+
     async def create(self, run: LiveRun, create: CreateAttempt) -> None:
-        """Create the Pod of an attempt, adopt the one that is there, or learn why it can't be had."""
+        """Create the Pod or Job of an attempt, adopt the one that is there, or learn why it can't be had."""
         if self._gates.is_closed(run.key.namespace):
             self._hold(run, create, "the namespace's quota is full")
             return
@@ -130,17 +141,38 @@ class AttemptPods:
 
     async def _try_create(self, run: LiveRun, create: CreateAttempt) -> None:
         machine = run.machine
-        if not self._listener.is_live(run) or machine is None or run.is_terminating:
+        if not self._listener.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
             return
-        task = machine.plan.tasks[machine.plan.positions[create.key.task]]
-        pod = build_pod(create, task, run.identity, flow=run.flow, revision=run.revision, settings=self._settings)
-        pod["metadata"]["annotations"] |= retention_annotations(machine.plan.pod_retention)
+        task = _task_of(machine.plan, create.key)
         try:
-            reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(pod), accept=METADATA)
+            if machine.plan.workspace is not None:
+                await self._workspaces.ensure(run, machine.plan.workspace)
+            body = self._build(run, create, machine.plan, task)
+            body["metadata"]["annotations"] |= retention_annotations(machine.plan.pod_retention)
+            if task.is_job:
+                await self._jobs.create(run, create, build_job(body, deadline_s=job_deadline_s(task)))
+                return
+            reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
+        except ClaimRefusedError as refused:
+            self._listener.tell(run, CreateRefused(create.key, create.attempt, str(refused)))
         except ApiError as error:
             await self._on_refused(run, create, error)
         else:
             self._hear_reply(run, _POD.decode(reply.body))
+
+    def _build(self, run: LiveRun, create: CreateAttempt, plan: Plan, task: TaskPlan) -> dict[str, Any]:
+        settings = self._settings
+        if plan.track_pods is not None:
+            settings = settings._replace(is_tracked=plan.track_pods)
+        return build_pod(
+            create,
+            task,
+            run.identity,
+            flow=run.flow,
+            revision=run.revision,
+            settings=settings,
+            workspace=None if plan.workspace is None else mount_of(plan.workspace, run.identity),
+        )
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
         if is_already_exists(error):
@@ -176,22 +208,48 @@ class AttemptPods:
             self._listener.stray(pod)
 
     async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
-        """Delete the Pod of an attempt."""
+        """Stop the attempt: delete what carries it, unless it has ended and mere company of it goes on."""
         try:
-            await self._lanes.work.delete(PODS, run.key.namespace, stop.pod, stop.uid)
+            if stop.reason is None and await self._dismiss_company(run, stop):
+                return
+            if self._is_job(run, stop.key, stop.attempt):
+                await self._jobs.stop(run, stop)
+            else:
+                await self._lanes.work.delete(PODS, run.key.namespace, stop.pod, stop.uid)
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
                 await self.verify(run, VerifyAttempt(stop.key, stop.attempt))
             else:
                 logger.warning("%s: the Pod %s could not be stopped: %s", run.key, stop.pod, error)
 
-    async def discard(self, namespace: str, pod: str, uid: str) -> None:
-        """Delete a Pod of a run that has nothing to stop it."""
+    async def discard(self, pod: Pod) -> None:
+        """Delete a Pod of a run that has nothing to stop it, and the Job that would make another."""
+        metadata = pod.metadata
+        owner = job_owner(pod)
+        resource, name, uid = (PODS, metadata.name, metadata.uid) if owner is None else (JOBS, owner.name, owner.uid)
         try:
-            await self._lanes.work.delete(PODS, namespace, pod, uid)
+            await self._lanes.work.delete(resource, metadata.namespace, name, uid, propagation="Background")
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
-                logger.warning("The Pod %s/%s could not be stopped: %s", namespace, pod, error)
+                logger.warning("The Pod %s could not be stopped: %s", metadata.key, error)
+
+    async def _dismiss_company(self, run: LiveRun, stop: StopAttempt) -> bool:
+        """End a Pod whose `main` is over while others of its containers run on, and keep its logs.
+
+        A sidecar that something injected may never end by itself. Deleting the Pod would take `main`'s log away, but a
+        Pod ends, and stays, when its activeDeadlineSeconds are over, which may be set at any time.
+
+        Returns:
+            Whether that is what there was to do.
+        """
+        pod = await self.read(run.key.namespace, stop.pod)
+        if pod is None or pod.metadata.uid != stop.uid or not is_main_over(pod):
+            return False
+        patch = {"metadata": {"uid": stop.uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_S}}
+        await self._lanes.work.patch(
+            PODS, run.key.namespace, stop.pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
+        )
+        return True
 
     async def release(self, namespace: str, pod: str, uid: str) -> None:
         """Take the finalizer off a Pod; one that is gone, or is another of its name, is left alone."""
@@ -206,6 +264,9 @@ class AttemptPods:
 
     async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
         """Find out whether the Pod of an attempt still exists."""
+        if self._is_job(run, verify.key, verify.attempt):
+            await self._jobs.verify(run, verify)
+            return
         name = pod_name(run.key.name, run.uid, verify.key, verify.attempt)
         pod = await self.read(run.key.namespace, name)
         if pod is not None and run_uid(pod) == run.uid:
@@ -215,14 +276,13 @@ class AttemptPods:
 
     async def read(self, namespace: str, name: str) -> Pod | None:
         """Read a Pod, however long that takes; None if there is none."""
-        while True:
-            try:
-                reply = await self._client.request("GET", PODS.path(namespace, name))
-                return _POD.decode(reply.body)
-            except ApiError as error:
-                if is_not_found(error):
-                    return None
-                logger.info("The Pod %s/%s can't be read: %s", namespace, name, error)
-            except ApiUnreachableError as error:
-                logger.info("The Pod %s/%s can't be read: %s", namespace, name, error)
-            await asyncio.sleep(READ_AGAIN_S)
+        return await self._reader.read(PODS, namespace, name, _POD)
+
+    def _is_job(self, run: LiveRun, key: UnitKey, attempt: int) -> bool:
+        if run.machine is not None:
+            return _task_of(run.machine.plan, key).is_job
+        return self._jobs.is_known(run, key, attempt)
+
+
+def _task_of(plan: Plan, key: UnitKey) -> TaskPlan:
+    return plan.tasks[plan.positions[key.task]]

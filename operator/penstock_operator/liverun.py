@@ -62,6 +62,7 @@ class LiveRun:
         is_doubtful: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
         is_counted: its end is in the metrics.
+        claiming: its workspace's claim is being made, or was.
     """
 
     key: RunKey
@@ -89,6 +90,7 @@ class LiveRun:
     flushing: asyncio.Task[None] | None = None
     next_flush_at: float = 0.0
     unstored_since: float | None = None
+    claiming: asyncio.Future[None] | None = None
 
     @property
     def identity(self) -> RunIdentity:

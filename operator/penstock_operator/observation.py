@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,18 @@ _DISRUPTIONS: Final = {
 }
 """Reasons of the Pod condition DisruptionTarget:
 https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions."""
+_POD_REASONS: Final = {
+    "Evicted": Reason.EVICTED,
+    "NodeLost": Reason.NODE_LOST,
+    # The kubelet made room for a critical Pod; its DisruptionTarget says no more than that it was the kubelet.
+    "Preempting": Reason.PREEMPTED,
+}
+"""`status.reason` of a Pod that someone else ended."""
+_UNKNOWN_STATUS: Final = "ContainerStatusUnknown"
+"""The kubelet lost sight of the container and made its end up, exit code 137 included."""
+_OOM_KILLED: Final = "OOMKilled"
+_CLAIM_WORDS: Final = ("persistentvolumeclaim", "persistent volume", "storageclass")
+"""In the scheduler's message about a Pod whose claim has no volume, in any case of letters."""
 
 
 class Terminated(msgspec.Struct, frozen=True, rename="camel"):
@@ -73,11 +85,13 @@ class ContainerState(msgspec.Struct, frozen=True):
     terminated: Terminated | None = None
 
 
-class ContainerStatus(msgspec.Struct, frozen=True):
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     """A container of the Pod."""
 
     name: str
     state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    """Of one that is started again: how it ended last."""
 
 
 class PodCondition(msgspec.Struct, frozen=True):
@@ -124,6 +138,32 @@ def is_tracked(pod: Pod) -> bool:
     return names.FINALIZER in pod.metadata.finalizers
 
 
+class AttemptIdentity(NamedTuple):
+    """Which attempt an object carries, and what had happened before it."""
+
+    key: UnitKey
+    attempt: int
+    failures: int
+    disruptions: int
+    began_at: float | None
+
+
+def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
+    """Read which attempt a Pod or Job carries from its labels and annotations; None if they don't name one."""
+    labels, annotations = metadata.labels, metadata.annotations
+    try:
+        index = labels.get(names.LABEL_INDEX)
+        return AttemptIdentity(
+            UnitKey(labels[names.LABEL_TASK], None if index is None else int(index)),
+            int(labels[names.LABEL_ATTEMPT]),
+            int(annotations.get(names.ANNOTATION_FAILURES, "0")),
+            int(annotations.get(names.ANNOTATION_DISRUPTIONS, "0")),
+            read_time(annotations.get(names.ANNOTATION_BEGIN_TIME)),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
 def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
     """Read an attempt from its Pod.
 
@@ -135,14 +175,8 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         What the engine should know; None if the Pod's labels don't name an attempt.
     """
     metadata = pod.metadata
-    labels, annotations = metadata.labels, metadata.annotations
-    try:
-        index = labels.get(names.LABEL_INDEX)
-        key = UnitKey(labels[names.LABEL_TASK], None if index is None else int(index))
-        attempt = int(labels[names.LABEL_ATTEMPT])
-        failures = int(annotations.get(names.ANNOTATION_FAILURES, "0"))
-        disruptions = int(annotations.get(names.ANNOTATION_DISRUPTIONS, "0"))
-    except (KeyError, ValueError):
+    identity = read_identity(metadata)
+    if identity is None:
         return None
     main = _main(pod)
     terminated = None if main is None else main.terminated
@@ -152,16 +186,16 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
     elif main is not None and main.running is not None:
         started_at = main.running.started_at
     waiting_reason, waiting_message = _waiting(pod, main)
-    deletion = _time(metadata.deletion_timestamp)
+    deletion = read_time(metadata.deletion_timestamp)
     return AttemptSeen(
-        key=key,
-        attempt=attempt,
-        failures=failures,
-        disruptions=disruptions,
+        key=identity.key,
+        attempt=identity.attempt,
+        failures=identity.failures,
+        disruptions=identity.disruptions,
         pod=metadata.name,
         uid=metadata.uid,
-        created_at=_time(metadata.creation_timestamp) or now,
-        started_at=_time(started_at),
+        created_at=read_time(metadata.creation_timestamp) or now,
+        started_at=read_time(started_at),
         node=pod.spec.node_name,
         outcome=_outcome(pod, terminated, now),
         waiting_reason=waiting_reason,
@@ -169,8 +203,17 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         is_finished=_is_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
+        is_held=waiting_reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,
+        began_at=identity.began_at,
     )
+
+
+def is_main_over(pod: Pod) -> bool:
+    """Whether the task is over while others of its Pod's containers run on, and nobody has asked for the Pod's end."""
+    state = _main(pod)
+    is_asked_for = pod.metadata.deletion_timestamp is not None
+    return state is not None and state.terminated is not None and not is_asked_for and not _is_finished(pod)
 
 
 def _is_finished(pod: Pod) -> bool:
@@ -189,7 +232,8 @@ def _main(pod: Pod) -> ContainerState | None:
     return next((status.state for status in pod.status.container_statuses if status.name == names.MAIN_CONTAINER), None)
 
 
-def _time(text: str | None) -> float | None:
+def read_time(text: str | None) -> float | None:
+    """Read a time as seconds since the epoch; None if there is none, or the zero time."""
     if text is None:
         return None
     time = datetime.fromisoformat(text).timestamp()
@@ -200,7 +244,7 @@ def _time(text: str | None) -> float | None:
 def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | None:
     disruption = _disruption(pod)
     if terminated is not None:
-        return _outcome_of_main(pod, terminated, disruption, _time(terminated.finished_at) or now)
+        return _outcome_of_main(pod, terminated, disruption, read_time(terminated.finished_at) or now)
     if disruption is not None and (pod.status.phase == "Failed" or pod.spec.node_name is None):
         return disruption._replace(finished_at=now)
     if pod.status.phase == "Failed":
@@ -212,34 +256,50 @@ def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | N
 
 
 def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | None, finished_at: float) -> Outcome:
-    if terminated.exit_code == 0 and terminated.reason != "OOMKilled":
+    if terminated.exit_code == 0 and terminated.reason != _OOM_KILLED:
         return _success(pod, terminated, finished_at)
     if disruption is not None and not _was_over_before_deletion(pod, terminated, finished_at):
         return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
-    return _failure(terminated, finished_at)
+    if terminated.reason == _UNKNOWN_STATUS:
+        return Outcome(Cause.DISRUPTION, finished_at, Reason.NODE_LOST, terminated.message or terminated.reason)
+    if pod.status.reason == "DeadlineExceeded" and terminated.exit_code in _STOP_EXIT_CODES:
+        message = pod.status.message or pod.status.reason
+        return Outcome(Cause.FAILURE, finished_at, Reason.DEADLINE_EXCEEDED, message, terminated.exit_code)
+    failure = _failure(terminated, finished_at)
+    if failure.reason == Reason.EXIT_CODE and (other := _other_out_of_memory(pod)) is not None:
+        message = f"container {other} was out of memory; main: {failure.message}"
+        return failure._replace(reason=Reason.OOM_KILLED, message=message)
+    return failure
+
+
+def _other_out_of_memory(pod: Pod) -> str | None:
+    """Return the container beside `main` that was killed for its memory, if one was: it took `main` with it."""
+    for status in (*pod.status.container_statuses, *pod.status.init_container_statuses):
+        ended = status.state.terminated or status.last_state.terminated
+        if status.name != names.MAIN_CONTAINER and ended is not None and ended.reason == _OOM_KILLED:
+            return status.name
+    return None
 
 
 def _was_over_before_deletion(pod: Pod, terminated: Terminated, finished_at: float) -> bool:
-    deletion = _time(pod.metadata.deletion_timestamp)
+    deletion = read_time(pod.metadata.deletion_timestamp)
     if deletion is None:
         return False
     if not pod.metadata.deletion_grace_period_seconds:
         # When all has ended the kubelet deletes the Pod again, without grace, and the time of that stands in place of
         # the one that was asked for first. What is left to tell by is how the container ended.
-        return terminated.exit_code not in _STOP_EXIT_CODES or terminated.reason == "OOMKilled"
+        return terminated.exit_code not in _STOP_EXIT_CODES or terminated.reason == _OOM_KILLED
     return finished_at < deletion - pod.metadata.deletion_grace_period_seconds
 
 
 def _disruption(pod: Pod) -> Outcome | None:
     """Return who else ended the Pod, if someone did: the time and exit code are to be filled in."""
+    if pod.status.reason in _POD_REASONS:
+        return Outcome(Cause.DISRUPTION, 0.0, _POD_REASONS[pod.status.reason], pod.status.message or None)
     for condition in pod.status.conditions:
         if condition.type == "DisruptionTarget" and condition.status == "True":
             reason = _DISRUPTIONS.get(condition.reason, Reason.EVICTED)
             return Outcome(Cause.DISRUPTION, 0.0, reason, condition.message or condition.reason)
-    if pod.status.reason == "Evicted":
-        return Outcome(Cause.DISRUPTION, 0.0, Reason.EVICTED, pod.status.message or None)
-    if pod.status.reason == "NodeLost":
-        return Outcome(Cause.DISRUPTION, 0.0, Reason.NODE_LOST, pod.status.message or None)
     if pod.metadata.deletion_timestamp is not None:
         return Outcome(Cause.DISRUPTION, 0.0, Reason.POD_DELETED, "the Pod was deleted")
     return None
@@ -248,18 +308,20 @@ def _disruption(pod: Pod) -> Outcome | None:
 def _failed_without_main(pod: Pod, now: float) -> Outcome:
     message = pod.status.message or pod.status.reason or "the Pod failed before the container main ran"
     if pod.status.reason == "DeadlineExceeded":
-        return Outcome(Cause.FAILURE, now, Reason.DEADLINE_EXCEEDED, message)
+        # The backstop of a Pod that nobody watched: `main` never ran, so it is not `timeout` that it exceeded.
+        reason, why = _waiting(pod, _main(pod))
+        return Outcome(Cause.FAILURE, now, reason or Reason.QUEUE_TIMEOUT, why or message)
     for status in pod.status.init_container_statuses:
         ended = status.state.terminated
         if ended is not None and ended.exit_code:
-            failure = _failure(ended, _time(ended.finished_at) or now)
+            failure = _failure(ended, read_time(ended.finished_at) or now)
             return failure._replace(message=f"init container {status.name}: {failure.message or ended.reason}")
     return Outcome(Cause.DISRUPTION, now, Reason.NODE_REFUSED, message)
 
 
 def _failure(terminated: Terminated, finished_at: float) -> Outcome:
     reason = Reason.EXIT_CODE
-    if terminated.reason == "OOMKilled":
+    if terminated.reason == _OOM_KILLED:
         reason = Reason.OOM_KILLED
     elif terminated.reason in _START_REASONS:
         reason = Reason.START_ERROR
@@ -315,6 +377,14 @@ def _waiting(pod: Pod, main: ContainerState | None) -> tuple[str | None, str | N
         if waiting.reason in _CONFIG_REASONS:
             return Reason.CONTAINER_CONFIG_ERROR, waiting.message or waiting.reason
     for condition in pod.status.conditions:
-        if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
-            return Reason.UNSCHEDULABLE, condition.message or None
+        if condition.type != "PodScheduled" or condition.status != "False":
+            continue
+        if condition.reason == "SchedulingGated":
+            # A queue of Pods, such as Kueue's, holds it: https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/.
+            return Reason.ADMISSION_QUEUE, condition.message or None
+        if condition.reason == "Unschedulable":
+            is_unbound = names.ANNOTATION_WORKSPACE in pod.metadata.annotations and any(
+                word in condition.message.lower() for word in _CLAIM_WORDS
+            )
+            return Reason.WORKSPACE_UNBOUND if is_unbound else Reason.UNSCHEDULABLE, condition.message or None
     return None, None

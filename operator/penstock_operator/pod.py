@@ -11,7 +11,10 @@ from penstock.engine.effects import CreateAttempt
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import RunIdentity
 from penstock.engine.plan import TaskPlan
+from penstock.engine.timestamp import rfc3339
+from penstock_operator.owner import run_owner
 from penstock_operator.strategic_merge import strategic_merge
+from penstock_operator.workspace import Mount, affinity_of, mount_workspace
 
 OUTPUTS_PATH: Final = "/dev/termination-log"
 SCRIPT_DIRECTORY: Final = "/penstock"
@@ -19,7 +22,7 @@ SCRIPT_PATH: Final = f"{SCRIPT_DIRECTORY}/script"
 SCRIPT_VOLUME: Final = "penstock-script"
 EXECUTABLE: Final = 0o555
 BACKSTOP_S: Final = 300
-"""How much longer than its timeout a Pod may live when nobody watches it."""
+"""How much longer than its clocks allow a Pod may live when nobody watches it."""
 
 
 class PodSettings(NamedTuple):
@@ -44,6 +47,7 @@ def build_pod(  # noqa: PLR0913 - keyword-only, named at every call
     flow: str | None,
     revision: str | None,
     settings: PodSettings,
+    workspace: Mount | None = None,
 ) -> dict[str, Any]:
     """Build the Pod of an attempt.
 
@@ -54,6 +58,7 @@ def build_pod(  # noqa: PLR0913 - keyword-only, named at every call
         flow: name of the Flow; None for an inline spec.
         revision: ConfigMap with the scripts.
         settings: what the installer decided.
+        workspace: the run's, if it has one.
 
     Returns:
         A Pod under the `restricted` Pod Security Standard
@@ -62,11 +67,32 @@ def build_pod(  # noqa: PLR0913 - keyword-only, named at every call
     inputs = create.inputs
     assert isinstance(inputs, ContainerInputs)
     pod: dict[str, Any] = {"metadata": {}, "spec": _spec(inputs, task, revision, settings)}
+    if workspace is not None:
+        _make_room(pod["spec"], workspace, run, settings)
     for template in inputs.pod_templates:
         pod = strategic_merge(pod, template)
     pod = strategic_merge(pod, {"spec": _short_cuts(inputs, task)})
-    _keep_ours(pod, create, run, flow, settings)
+    if workspace is not None:
+        mount_workspace(pod, workspace)
+    _keep_ours(pod, create, task, run, flow, settings)
+    if workspace is not None:
+        pod["metadata"]["annotations"][names.ANNOTATION_WORKSPACE] = workspace.claim
     return {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+def backstop_s(task: TaskPlan) -> int | None:
+    """Return after how many seconds an attempt is ended though nobody watches it; None: never."""
+    if task.timeout_s is None:
+        return None
+    return int((task.queue_timeout_s or 0.0) + task.timeout_s) + BACKSTOP_S
+
+
+def _make_room(spec: dict[str, Any], workspace: Mount, run: RunIdentity, settings: PodSettings) -> None:
+    """Let the user write to the workspace, and bring Pods to it: unless a podTemplate says otherwise."""
+    spec["securityContext"] |= {"fsGroup": settings.user, "fsGroupChangePolicy": "OnRootMismatch"}
+    affinity = affinity_of(workspace, run)
+    if affinity is not None:
+        spec["affinity"] = affinity
 
 
 def _spec(inputs: ContainerInputs, task: TaskPlan, revision: str | None, settings: PodSettings) -> dict[str, Any]:
@@ -88,8 +114,8 @@ def _spec(inputs: ContainerInputs, task: TaskPlan, revision: str | None, setting
         },
         "containers": [main],
     }
-    if task.timeout_s is not None:
-        spec["activeDeadlineSeconds"] = int(task.timeout_s) + BACKSTOP_S
+    if (deadline_s := backstop_s(task)) is not None:
+        spec["activeDeadlineSeconds"] = deadline_s
     if task.has_script:
         main["command"] = [SCRIPT_PATH]
         main["volumeMounts"] = [{"name": SCRIPT_VOLUME, "mountPath": SCRIPT_DIRECTORY, "readOnly": True}]
@@ -118,8 +144,13 @@ def _short_cuts(inputs: ContainerInputs, task: TaskPlan) -> dict[str, Any]:
     return spec
 
 
-def _keep_ours(
-    pod: dict[str, Any], create: CreateAttempt, run: RunIdentity, flow: str | None, settings: PodSettings
+def _keep_ours(  # noqa: PLR0913, PLR0917 - what `build_pod` was given
+    pod: dict[str, Any],
+    create: CreateAttempt,
+    task: TaskPlan,
+    run: RunIdentity,
+    flow: str | None,
+    settings: PodSettings,
 ) -> None:
     """Write what identifies the Pod over whatever a podTemplate said about it."""
     key = create.key
@@ -138,22 +169,15 @@ def _keep_ours(
         names.ANNOTATION_FAILURES: str(create.failures),
         names.ANNOTATION_DISRUPTIONS: str(create.disruptions),
     }
+    if create.began_at is not None:
+        annotations[names.ANNOTATION_BEGIN_TIME] = rfc3339(create.began_at)
     template: Mapping[str, Any] = pod["metadata"]
     metadata: dict[str, Any] = {
         "name": pod_name(run.name, run.uid, key, create.attempt),
         "namespace": run.namespace,
         "labels": {**(template.get("labels") or {}), **labels},
         "annotations": {**(template.get("annotations") or {}), **annotations},
-        "ownerReferences": [
-            {
-                "apiVersion": names.API_VERSION,
-                "kind": "FlowRun",
-                "name": run.name,
-                "uid": run.uid,
-                "controller": True,
-                "blockOwnerDeletion": False,
-            }
-        ],
+        "ownerReferences": [run_owner(run)],
     }
     if settings.is_tracked:
         metadata["finalizers"] = [names.FINALIZER]
@@ -161,7 +185,7 @@ def _keep_ours(
     pod["spec"]["restartPolicy"] = "Never"
     main = next(container for container in pod["spec"]["containers"] if container["name"] == names.MAIN_CONTAINER)
     main["terminationMessagePath"] = OUTPUTS_PATH
-    main["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    main["terminationMessagePolicy"] = "FallbackToLogsOnError" if task.has_log_tail else "File"
     others = [entry for entry in main.get("env", []) if entry["name"] != names.OUTPUTS_VARIABLE]
     # First, so that the task's own variables may refer to it.
     main["env"] = [{"name": names.OUTPUTS_VARIABLE, "value": OUTPUTS_PATH}, *others]

@@ -26,6 +26,7 @@ from penstock_operator.errors import ApiError, is_not_found
 from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.http import HttpServers
+from penstock_operator.jobobservation import Job
 from penstock_operator.lease import LeaderElection
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
@@ -35,7 +36,7 @@ from penstock_operator.pod import PodSettings
 from penstock_operator.podretention import PodRetention
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, PODS, SCHEDULES, Resource
+from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 from penstock_operator.room import EngineRoom
 from penstock_operator.schedules import ScheduleController
 from penstock_operator.shell import KopfThread, Receive, Receivers
@@ -230,6 +231,15 @@ class Process:
             on_event=on_pod,
             keep_objects=True,
         )
+        jobs = Reflector(
+            client,
+            JOBS,
+            kind=Job,
+            namespace=options.namespace,
+            label_selector=names.LABEL_RUN_UID,
+            on_event=room.on_job,
+            keep_objects=True,
+        )
         runs = Reflector(
             client,
             FLOWRUNS,
@@ -239,7 +249,7 @@ class Process:
             metadata_only=True,
             on_event=room.on_run,
         )
-        self._reflectors = [pods, runs]
+        self._reflectors = [pods, jobs, runs]
         self._kopf = KopfThread(
             self._connection,
             namespace=options.namespace,
@@ -255,7 +265,9 @@ class Process:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch_lease(election))
                 tasks.create_task(pods.run())
+                tasks.create_task(jobs.run())
                 await pods.synced.wait()
+                await jobs.synced.wait()
                 # Pods first: a status that is read later than its Pods can only know more than they show.
                 tasks.create_task(runs.run())
                 await runs.synced.wait()

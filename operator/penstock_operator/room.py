@@ -22,7 +22,7 @@ from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
 from penstock.engine.task_plan import TaskKind
 from penstock.errors import PenstockError
-from penstock_operator.attemptpods import AttemptPods, Lanes, Listener
+from penstock_operator.attemptpods import AttemptPods, Lanes
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.census import Census
 from penstock_operator.childruns import ChildListener, ChildRuns
@@ -32,10 +32,12 @@ from penstock_operator.family import Family, FamilyListener
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.flusher import Flusher, FlushListener
 from penstock_operator.intake import Intake, Started, flow_name
+from penstock_operator.jobobservation import Job
+from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun, RunEnd
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
-from penstock_operator.observation import Pod, observe_pod, run_uid
+from penstock_operator.observation import Pod, run_uid
 from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
@@ -107,7 +109,16 @@ class EngineRoom:
         self._tasks: set[asyncio.Task[None]] = set()
         self._statuses = StatusStore(client, lanes.status, epoch=epoch)
         self._strays = Strays(self._let_go)
-        listener = Listener(self._is_live, self._tell, self._hear, self._take_late, self._doubt)
+        listener = Listener(
+            is_live=self._is_live,
+            tell=self._tell,
+            hear=self._hear,
+            lose=self._on_deleted_pod,
+            stray=self._take_late,
+            doubt=self._doubt,
+            find=self._by_uid.get,
+            spawn=self._spawn,
+        )
         self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
         answers = CacheListener(self._is_live, self._tell, self._spawn)
         self._cache = TaskCache(cache, listener=answers, recorder=recorder, metrics=metrics, clock=clock)
@@ -142,6 +153,10 @@ class EngineRoom:
             if key is not None:
                 self._census.expect(key)
                 self._queue.add(key)
+
+    def on_job(self, event: EventType, job: Job) -> None:
+        """Take over a change of a Job."""
+        self._pods.on_job(event, job)
 
     def on_run(self, event: EventType, run: PartialObject) -> None:
         """Take over a change of a run that has begun and is not over, as far as its metadata shows it."""
@@ -207,6 +222,7 @@ class EngineRoom:
 
     async def close(self) -> None:
         """End all writes that are under way."""
+        await self._pods.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -270,6 +286,7 @@ class EngineRoom:
             self._intake.hold(run)
         for pod in pods:
             self._hear(run, pod)
+        self._pods.claim_jobs(run)
         self._family.add(run)
         return run
 
@@ -402,7 +419,7 @@ class EngineRoom:
         self._queue.add(run.key)
 
     def _hear(self, run: LiveRun, pod: Pod) -> None:
-        seen = observe_pod(pod, now=self._clock())
+        seen = self._pods.observe(run, pod)
         if seen is None:
             return
         if seen.is_tracked:
@@ -413,7 +430,7 @@ class EngineRoom:
 
     def _on_deleted_pod(self, run: LiveRun, pod: Pod) -> None:
         run.tracked.pop(pod.metadata.name, None)
-        seen = observe_pod(pod, now=self._clock())
+        seen = self._pods.observe(run, pod, is_there=False)
         if seen is None:
             return
         if seen.outcome is not None and seen.is_finished:
@@ -536,7 +553,7 @@ class EngineRoom:
     def _let_go(self, pod: Pod) -> None:
         metadata = pod.metadata
         if run_uid(pod) in self._condemned and metadata.deletion_timestamp is None:
-            self._spawn(self._pods.discard(metadata.namespace, metadata.name, metadata.uid))
+            self._spawn(self._pods.discard(pod))
         self._spawn(self._pods.release(metadata.namespace, metadata.name, metadata.uid))
 
     def _take_late(self, pod: Pod) -> None:

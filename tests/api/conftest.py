@@ -99,6 +99,21 @@ def namespace(core: kubernetes_client.CoreV1Api) -> Iterator[str]:
 
 
 @pytest.fixture
+def volume(core: kubernetes_client.CoreV1Api, namespace: str) -> Iterator[str]:
+    """A volume that waits to be claimed; its storage class, in which it is alone."""
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+        "storageClassName": namespace,
+        "hostPath": {"path": "/nowhere"},
+    }
+    body: Any = {"metadata": {"name": namespace}, "spec": spec}
+    core.create_persistent_volume(body)
+    yield namespace
+    core.delete_persistent_volume(namespace)
+
+
+@pytest.fixture
 def connection(kubeconfig: Path) -> Connection:
     """The operator's own connection, as the cluster's administrator."""
     return Connection.load({"KUBECONFIG": str(kubeconfig)})

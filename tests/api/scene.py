@@ -21,11 +21,18 @@ from penstock_operator.connection import Connection
 from penstock_operator.metadata import ObjectMeta
 from penstock_operator.metrics import Metrics
 from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, PODS, SCHEDULES, Resource
+from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 
 DEADLINE_S = 60.0
 FAKE = "fake.penstock.dev"
-WATCHED = {"pods": PODS, "flowruns": FLOWRUNS, "flows": FLOWS, "schedules": SCHEDULES, "backfills": BACKFILLS}
+WATCHED = {
+    "pods": PODS,
+    "jobs": JOBS,
+    "flowruns": FLOWRUNS,
+    "flows": FLOWS,
+    "schedules": SCHEDULES,
+    "backfills": BACKFILLS,
+}
 
 T = TypeVar("T")
 

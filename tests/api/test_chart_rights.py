@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ from tests.cluster import binaries
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
 CHART = Path(__file__).parents[2] / "helm" / "penstock"
-FLOW = {
+FLOW: dict[str, Any] = {
     "apiVersion": "penstock.dev/v1alpha1",
     "kind": "Flow",
     "metadata": {"name": "greet"},
@@ -25,7 +26,9 @@ FLOW = {
         "tasks": [
             {"name": "command", "image": "none", "command": ["true"]},
             {"name": "script", "image": "none", "script": "true", "dependsOn": ["command"]},
-        ]
+            {"name": "job", "image": "none", "command": ["true"], "workload": "Job"},
+            {"name": "refused", "image": "none", "workload": "Job", "serviceAccountName": "nobody", "allowFailed": 1},
+        ],
     },
 }
 RUN = {
@@ -72,7 +75,7 @@ def account(kubeconfig, namespace, watched, core, tmp_path) -> Iterator[Path]:
     subprocess.run([*helm, "uninstall", name], check=True)
 
 
-def test_they_are_enough_to_take_a_run_from_start_to_end(account, watched, namespace, kubeconfig, tmp_path):
+def test_they_are_enough_to_take_a_run_from_start_to_end(account, watched, namespace, kubeconfig, tmp_path, volume):
     log = tmp_path / "operator.log"
     arguments = [
         f"--namespace={watched}",
@@ -88,7 +91,8 @@ def test_they_are_enough_to_take_a_run_from_start_to_end(account, watched, names
         ) as operator,
     ):
         try:
-            subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(FLOW), text=True, check=True)
+            flow = FLOW | {"spec": FLOW["spec"] | {"workspace": {"size": "1Mi", "storageClassName": volume}}}
+            subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(flow), text=True, check=True)
             subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(RUN), text=True, check=True)
             over = subprocess.run(
                 [*kubectl, "wait", "--for=condition=Succeeded", "flowrun/greet", "--timeout=60s"],

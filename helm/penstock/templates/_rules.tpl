@@ -18,12 +18,18 @@
 - apiGroups: [""]
   resources: [pods]  # one per attempt of a task
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]  # one per attempt of a task with `workload: Job`
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]  # workspaces of runs
+  verbs: [get, create]
 - apiGroups: [""]
   resources: [configmaps]  # revisions of Flows, and cached outputs of tasks
   verbs: [get, list, create, patch, delete]
 - apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create]
+  resources: [events]  # to be listed: what the Job controller says of a Job that has no Pod
+  verbs: [list, create]
 {{- end -}}
 
 {{/* What it may do beside that, in the release's namespace alone: agree on a leader. */}}

@@ -32,12 +32,14 @@ from penstock.engine.fan_out import FanOut, compile_fan_out
 from penstock.engine.graph import find_cycles, reverse
 from penstock.engine.params import check_params
 from penstock.engine.pod_template import PodTemplate, check_pod_template, compile_pod_template, compile_value_source
+from penstock.engine.quantity import read_quantity
 from penstock.engine.scope import FAILURE_ROOTS, ITEM_ROOTS, TASK_ROOTS
 from penstock.engine.state import COMPLETED_TASK_STATES, TaskState
 from penstock.engine.suggestion import suggest
 from penstock.engine.task_plan import (
     CACHE_TTL,
     MAX_PARALLEL,
+    WORKSPACE_PATH,
     ApprovalPlan,
     CachePlan,
     ChildPlan,
@@ -204,6 +206,8 @@ class _Compiler:
         for problem in check_params(spec.params or ()):
             self._report(problem)
         self._check_defaults()
+        if spec.workspace is not None:
+            self._check_workspace(spec.workspace)
         tasks = [self._compile_task(position, task) for position, task in enumerate(self._tasks)]
         outputs: dict[str, ValueTemplate] = {}
         scope = self._scopes[True, False]
@@ -263,6 +267,18 @@ class _Compiler:
         for problem in check_pod_template(defaults.pod_template or {}, f"{path}.podTemplate"):
             self._report(problem)
         # What a default refers to is checked once for each kind of task: `$(item)` is fine if every task has forEach.
+
+    def _check_workspace(self, workspace: Workspace) -> None:
+        path = "spec.workspace"
+        try:
+            if read_quantity(workspace.size) <= 0:
+                self._report(Problem(f"{path}.size", f"is {workspace.size}: there is room for nothing"))
+        except ValueError as error:
+            self._report(Problem(f"{path}.size", str(error)))
+        mount_path = workspace.mount_path or WORKSPACE_PATH
+        if not mount_path.startswith("/") or not mount_path.strip("/") or ":" in mount_path:
+            message = f"{mount_path!r} is no place for a volume: write an absolute path without a colon, below /"
+            self._report(Problem(f"{path}.mountPath", message))
 
     def _compile_task(self, position: int, task: Task) -> TaskPlan:
         path = self._path(position)

@@ -1,0 +1,403 @@
+"""Tasks whose attempts are Jobs, on the real Job controller: its Pods are our Pods, and there is never a second one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client as kubernetes_client
+
+from penstock.api import names
+from penstock.engine.facts import UnitKey
+from penstock.engine.identity import pod_name
+from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.scene import AttemptKey, Scene, Seen, fake, task
+
+pytestmark = pytest.mark.api
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
+    """One operator for most tests here."""
+    folder = tmp_path_factory.mktemp("operator")
+    with Replica(kubeconfig, folder, namespace="", lease=f"jobs-{uuid.uuid4().hex[:8]}") as replica:
+        yield replica
+        assert "Traceback" not in replica.log
+
+
+@pytest.fixture
+def batch(api) -> kubernetes_client.BatchV1Api:
+    return kubernetes_client.BatchV1Api(api)
+
+
+@pytest.fixture
+def at_work(scene: Scene, operator: Replica) -> Scene:
+    """The test's namespace, with the operator at work."""
+    return scene
+
+
+def job_task(name: str = "main", **fields: Any) -> dict[str, Any]:
+    return task(name, workload="Job", **fields)
+
+
+def attempts(*numbers: int, name: str = "main") -> list[AttemptKey]:
+    return [AttemptKey("run", name, "", str(number)) for number in numbers]
+
+
+def the_job(scene: Scene, attempt: int = 1, task_name: str = "main") -> Seen:
+    """Wait for the Job of an attempt."""
+    labels = {names.LABEL_TASK: task_name, names.LABEL_ATTEMPT: str(attempt)}
+
+    def find() -> Seen | None:
+        jobs = list(scene.now["jobs"].values())
+        return next((job for job in jobs if labels.items() <= job.metadata.labels.items()), None)
+
+    found = scene.until(find, f"the Job of attempt {attempt}")
+    assert found is not None
+    return found
+
+
+def suspend(batch: kubernetes_client.BatchV1Api, job: Seen, *, is_suspended: bool) -> None:
+    """Do as a queue does."""
+    batch.patch_namespaced_job(job.metadata.name, job.metadata.namespace, {"spec": {"suspend": is_suspended}})
+
+
+def hold_pods(scene: Scene, **hard: str) -> None:
+    """Give the namespace a quota, and wait until it is enforced."""
+    quota: Any = {"metadata": {"name": "q"}, "spec": {"hard": hard}}
+    scene.core.create_namespaced_resource_quota(scene.namespace, quota)
+
+
+# What tasks do
+
+
+def test_a_task_that_is_a_job_completes_with_its_outputs(at_work):
+    scene = at_work
+    run = scene.start(
+        job_task("first", pod_outputs='{"rows": 3}'),
+        job_task("second", args=["$(tasks.first.outputs.rows)"]),
+        outputs={"rows": "$(tasks.first.outputs.rows)"},
+    )
+
+    assert scene.finish()["outputs"] == {"rows": 3}
+    job, pod = the_job(scene, task_name="first"), scene.pod("first")
+    uid = run["metadata"]["uid"]
+    assert job.metadata.name == pod_name("run", uid, UnitKey("first"), 1)
+    assert [owner.uid for owner in job.metadata.owner_references] == [uid]
+    assert [owner.uid for owner in pod.metadata.owner_references] == [job.metadata.uid]
+    assert scene.entry("first")["pod"] == pod.metadata.name
+    assert (job.spec["backoffLimit"], job.spec["podReplacementPolicy"]) == (0, "Failed")
+    assert "ttlSecondsAfterFinished" not in job.spec
+    assert scene.pod("second").spec["containers"][0]["args"] == ["3"]
+    assert scene.ever_attempts() == [*attempts(1, name="first"), *attempts(1, name="second")]
+
+
+def test_a_job_that_fails_is_tried_again_by_us_and_not_by_its_controller(at_work):
+    # B1, prefect-16
+    scene = at_work
+    scene.start(job_task(retry={"limit": 2}, pod_exit_code="1,1,3"))
+
+    assert scene.finish()["state"] == "Failed"
+    entry = scene.entry()
+    assert (entry["reason"], entry["exitCode"], entry["attempt"], entry["failures"]) == ("ExitCode", 3, 3, 3)
+    assert scene.ever_attempts() == attempts(1, 2, 3)
+    assert len(scene.ever["jobs"]) == 3
+
+
+def test_a_fan_out_of_jobs_has_one_job_and_one_pod_for_each_item(at_work):
+    scene = at_work
+    scene.start(job_task(forEach={"count": 20}, maxParallel=7, retry={"limit": 1}, pod_exit_code="1,0"))
+
+    assert scene.finish()["state"] == "Completed"
+    assert scene.entry()["items"]["counts"] == {"Completed": 20}
+    assert len(scene.pods(ever=True)) == len(scene.ever["jobs"]) == 40
+
+
+def test_labels_of_the_pod_template_are_on_the_job_for_its_queue(at_work):
+    scene = at_work
+    labels = {"kueue.x-k8s.io/queue-name": "team-a", "kueue.x-k8s.io/priority-class": "high"}
+    scene.start(job_task(podTemplate={"metadata": {"labels": labels}}))
+
+    scene.finish()
+
+    assert labels.items() <= the_job(scene).metadata.labels.items()
+    assert labels.items() <= scene.pod().metadata.labels.items()
+
+
+# Queues
+
+
+def test_a_suspended_job_is_queued_and_runs_when_it_is_let(at_work, batch):
+    # argo-3: nothing of it is charged to the task.
+    scene = at_work
+    hold_pods(scene, pods="0")
+    scene.start(job_task())
+    job = the_job(scene)
+    suspend(batch, job, is_suspended=True)
+
+    scene.until(lambda: scene.entry().get("reason") == "AdmissionQueue", "the task to wait for its queue")
+    assert scene.entry()["state"] == "Queued"
+    assert job.metadata.name in scene.entry()["message"]
+    scene.core.delete_namespaced_resource_quota("q", scene.namespace)
+    suspend(batch, job, is_suspended=False)
+
+    assert scene.finish()["state"] == "Completed"
+    assert (scene.entry()["attempt"], scene.entry().get("disruptions", 0)) == (1, 0)
+
+
+def test_a_job_that_its_queue_suspends_while_it_runs_is_preempted_and_never_runs_twice_at_once(at_work, batch):
+    # B17, B39: resumed, the Job would make a second Pod of the same attempt beside our next one.
+    scene = at_work
+    scene.start(job_task(pod_outcome="run"))
+    scene.running_pod()
+    first = the_job(scene)
+
+    suspend(batch, first, is_suspended=True)
+
+    scene.running_pod(attempt=2)
+    scene.until(lambda: scene.entry().get("disruptions") == 1, "the disruption to be counted")
+    assert scene.entry()["attempts"][0]["reason"] == "Preempted"
+    assert first.metadata.name not in scene.now["jobs"]
+    assert scene.ever_attempts() == attempts(1, 2)
+
+
+def test_a_queue_timeout_ends_a_job_that_stays_suspended(at_work, batch):
+    scene = at_work
+    hold_pods(scene, pods="0")
+    scene.start(job_task(queueTimeout="3s"))
+    suspend(batch, the_job(scene), is_suspended=True)
+
+    assert scene.finish()["state"] == "Failed"
+    assert (scene.entry()["state"], scene.entry()["reason"]) == ("TimedOut", "AdmissionQueue")
+    scene.until(lambda: not scene.now["jobs"], "the Job to be gone")
+    assert scene.ever_attempts() == []
+
+
+# What is done to them
+
+
+@pytest.mark.parametrize("is_unschedulable", [False, True])
+def test_a_deleted_pod_of_a_job_is_a_disruption_like_any_other(at_work, is_unschedulable):
+    # argo-1, B17, B36, B39
+    scene = at_work
+    template = fake(outcome="run", stop_after="300ms")
+    if is_unschedulable:
+        template["spec"] = {"nodeSelector": {"disk": "nowhere"}}
+    scene.start(job_task(podTemplate=template))
+    first = scene.pod() if is_unschedulable else scene.running_pod()
+    if is_unschedulable:
+        scene.until(lambda: scene.entry().get("reason") == "Unschedulable", "the Pod to be seen waiting")
+
+    scene.delete_pod(first)
+
+    second = scene.pod(attempt=2)
+    scene.until(lambda: scene.entry().get("disruptions") == 1, "the disruption to be counted")
+    assert scene.entry()["attempts"][0]["reason"] == "PodDeleted"
+    assert second.metadata.uid != first.metadata.uid
+    assert scene.ever_attempts() == attempts(1, 2)
+
+
+def test_a_job_that_somebody_deletes_is_a_disruption_too(at_work, batch):
+    # B36
+    scene = at_work
+    scene.start(job_task(pod_outcome="run"))
+    scene.running_pod()
+
+    batch.delete_namespaced_job(the_job(scene).metadata.name, scene.namespace, propagation_policy="Background")
+
+    scene.running_pod(attempt=2)
+    scene.until(lambda: scene.entry().get("disruptions") == 1, "the disruption to be counted")
+    assert scene.ever_attempts() == attempts(1, 2)
+
+
+def test_a_suspended_job_that_somebody_deletes_is_replaced(at_work, batch):
+    # argo-1
+    scene = at_work
+    hold_pods(scene, pods="0")
+    scene.start(job_task())
+    first = the_job(scene)
+    suspend(batch, first, is_suspended=True)
+    scene.until(lambda: scene.entry().get("reason") == "AdmissionQueue", "the task to wait for its queue")
+
+    batch.delete_namespaced_job(first.metadata.name, scene.namespace, propagation_policy="Background")
+    scene.core.delete_namespaced_resource_quota("q", scene.namespace)
+
+    assert scene.finish()["state"] == "Completed"
+    assert len(scene.ever["jobs"]) == 2
+    assert scene.entry().get("failures", 0) == 0
+
+
+def test_a_pod_that_is_torn_out_of_its_job_with_all_finalizers_is_not_replaced_by_the_job(at_work):
+    scene = at_work
+    scene.start(job_task(pod_outcome="run"))
+    first = scene.running_pod()
+
+    scene.core.delete_namespaced_pod(first.metadata.name, scene.namespace, grace_period_seconds=0)
+    patch = {"metadata": {"finalizers": None}}
+    scene.core.patch_namespaced_pod(
+        first.metadata.name, scene.namespace, patch, _content_type="application/merge-patch+json"
+    )
+
+    scene.running_pod(attempt=2)
+    scene.until(lambda: scene.entry().get("disruptions") == 1, "the disruption to be counted")
+    scene.until(
+        lambda: {pod.metadata.labels[names.LABEL_ATTEMPT] for pod in scene.pods()} == {"2"}, "the first to be gone"
+    )
+    assert len(scene.now["jobs"]) == 1
+
+
+def test_an_attempt_that_takes_too_long_is_stopped_with_its_job(at_work):
+    # B27, argo-12
+    scene = at_work
+    scene.start(job_task(timeout="1s", queueTimeout="1m", retry={"limit": 1}, pod_outcome="run"))
+    job = the_job(scene)
+    assert job.spec["activeDeadlineSeconds"] == job.spec["template"]["spec"]["activeDeadlineSeconds"] == 361
+
+    assert scene.finish()["state"] == "Failed"
+    assert (scene.entry()["state"], scene.entry()["reason"]) == ("TimedOut", "DeadlineExceeded")
+    assert scene.ever_attempts() == attempts(1, 2)
+    scene.until(lambda: not scene.now["jobs"] and not scene.pods(), "Jobs and Pods to be gone")
+
+
+def test_deleting_a_run_takes_its_jobs_and_pods_with_it(at_work):
+    scene = at_work
+    scene.start(job_task(forEach={"count": 5}, pod_outcome="run"))
+    scene.until(lambda: sum(pod.status.get("phase") == "Running" for pod in scene.pods()) == 5, "five Pods to run")
+
+    scene.delete("FlowRun", "run")
+
+    scene.until(lambda: not scene.pods() and not scene.now["jobs"] and not scene.now["flowruns"], "all to be gone")
+
+
+# Refusals
+
+
+def test_a_job_whose_pod_has_no_room_in_a_quota_is_queued_and_says_so(at_work):
+    # argo-3, argo-4
+    scene = at_work
+    hold_pods(scene, pods="0")
+    scene.start(job_task())
+
+    scene.until(lambda: scene.entry().get("reason") == "QuotaExceeded", "the quota to be named")
+    assert scene.entry()["state"] == "Queued"
+    assert "exceeded quota: q" in scene.entry()["message"]
+    scene.core.delete_namespaced_resource_quota("q", scene.namespace)
+
+    assert scene.finish(within_s=120)["state"] == "Completed"
+    assert (scene.entry()["attempt"], scene.entry().get("failures", 0)) == (1, 0)
+
+
+def test_a_run_times_out_while_a_quota_holds_the_pod_of_its_job(at_work):
+    # argo-13
+    scene = at_work
+    hold_pods(scene, pods="0")
+    scene.start(job_task(), timeout="2s")
+
+    assert scene.reach("TimedOut")["reason"] == "RunTimedOut"
+    scene.until(lambda: not scene.now["jobs"], "the Job to be gone")
+    assert scene.ever_attempts() == []
+
+
+def test_a_job_whose_pod_a_policy_refuses_fails_the_task_with_the_policys_words(at_work):
+    scene = at_work
+    scene.core.patch_namespace(
+        scene.namespace, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    )
+    template = {"spec": {"hostNetwork": True}}
+    scene.start(job_task(podTemplate=template, retry={"limit": 1}))
+
+    assert scene.finish()["state"] == "Failed"
+    entry = scene.entry()
+    assert (entry["reason"], entry["failures"]) == ("CreateRefused", 2)
+    assert "hostNetwork" in entry["message"]
+    scene.until(lambda: not scene.now["jobs"], "the Jobs to be gone")
+
+
+def test_a_job_that_the_api_server_refuses_fails_the_task_with_its_words(at_work):
+    scene = at_work
+    scene.start(job_task(podTemplate={"spec": {"hostname": "No_Name"}}))
+
+    assert scene.finish()["state"] == "Failed"
+    assert scene.entry()["reason"] == "CreateRefused"
+    assert "hostname" in scene.entry()["message"]
+
+
+# The operator's own deaths
+
+
+@pytest.fixture
+def replica(kubeconfig, scene: Scene, tmp_path, api) -> Iterator[Callable[[], Replica]]:
+    """Makes replicas that watch the test's namespace and share its Lease."""
+
+    def make() -> Replica:
+        options = QUICK_LEASE
+        return Replica(
+            kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity="same", options=options
+        )
+
+    yield make
+    leases = kubernetes_client.CoordinationV1Api(api)
+    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={scene.namespace}")
+
+
+WORK = (
+    job_task("first", pod_run_for="300ms", pod_outputs='{"n": 8}'),
+    job_task("each", forEach={"count": "$(tasks.first.outputs.n)"}, maxParallel=4, retry={"limit": 1},
+             pod_exit_code="1,0", pod_run_for="300ms"),
+)  # fmt: skip
+"""1 + 8 * 2 Pods."""
+
+
+@pytest.mark.parametrize(
+    "points", [pytest.param((1,), id="a Job is made"), pytest.param((1, 3, 6, 10, 17), id="again and again")]
+)
+def test_an_operator_that_is_killed_among_jobs_loses_nothing_and_does_nothing_twice(scene, replica, points):
+    # B40: killed when so many Jobs were seen, mostly before the status knows of them.
+    for number in (0, *points):
+        with replica() as operator:
+            if not number:
+                scene.start(*WORK)
+            else:
+                scene.until(lambda number=number: len(scene.ever["jobs"]) >= number, f"{number} Jobs")
+            operator.kill()
+    with replica():
+        status = scene.finish()
+    assert (status["state"], status["progress"]) == ("Completed", "2/2")
+    assert len(scene.ever["jobs"]) == 17
+    assert len(scene.ever_attempts()) == 17
+
+
+def test_a_job_that_waits_is_taken_over_by_the_next_operator(scene, replica, batch):
+    # B40
+    hold_pods(scene, pods="0")
+    with replica() as operator:
+        scene.start(job_task())
+        suspend(batch, the_job(scene), is_suspended=True)
+        scene.until(lambda: scene.entry().get("reason") == "AdmissionQueue", "the task to wait for its queue")
+        operator.kill()
+    scene.core.delete_namespaced_resource_quota("q", scene.namespace)
+    with replica():
+        suspend(batch, the_job(scene), is_suspended=False)
+        assert scene.finish()["state"] == "Completed"
+    assert len(scene.ever["jobs"]) == 1
+
+
+def test_what_becomes_of_a_jobs_pod_while_no_operator_runs_is_not_lost(scene, replica):
+    # B39, prefect-16
+    with replica() as operator:
+        scene.start(job_task("a", pod_run_for="500ms", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
+        scene.start(job_task(pod_outcome="run"), name="other")
+        scene.reach_task("Running", "a")
+        scene.reach_task("Running", run="other")
+        operator.kill()
+    ended = scene.until(lambda: scene.pod("a").status.get("phase") == "Succeeded" and scene.pod("a"), "the Pod to end")
+    scene.delete_pod(ended)
+    scene.delete_pod(scene.pod())
+
+    with replica():
+        scene.until(lambda: scene.status().get("outputs") == {"x": 1}, "the outputs to be stored")
+        scene.running_pod(attempt=2)
+        scene.until(lambda: scene.entry(run="other").get("disruptions") == 1, "the disruption to be counted")
+    assert len(scene.ever_attempts()) == 1
