@@ -37,7 +37,7 @@ from penstock_operator.liverun import RunEnd
 from penstock_operator.metadata import ObjectKey, ObjectMeta, OwnerReference
 from penstock_operator.reflector import EventType
 from penstock_operator.resource import FLOWRUNS
-from penstock_operator.schedules import build_run
+from penstock_operator.tickrun import build_run
 
 logger = logging.getLogger(__name__)
 

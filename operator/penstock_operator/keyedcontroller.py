@@ -6,7 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,8 +26,19 @@ RETRY_S: Final = 10.0
 WORKERS: Final = 8
 
 
+class _Written(NamedTuple):
+    """A status that was stored, and may not be seen yet."""
+
+    uid: str
+    version: int
+    status: Mapping[str, Any]
+
+
 class KeyedController(ABC):
     """Looks at the objects of one kind.
+
+    What was stored in a status counts from the reply on: until kopf shows the object with it, `look_at` gets it all the
+    same. Whoever decides by the status would otherwise decide the same twice.
 
     Args:
         resource: the kind.
@@ -37,6 +48,9 @@ class KeyedController(ABC):
         fail: told of an error after which this process must not go on.
         clock: seconds since the epoch.
     """
+
+    workers = WORKERS
+    """Objects looked at together."""
 
     def __init__(  # noqa: PLR0913 - keyword-only, named at every call
         self,
@@ -56,6 +70,7 @@ class KeyedController(ABC):
         self.queue: WorkQueue[ObjectKey] = WorkQueue()
         self._recorder = recorder
         self._fail = fail
+        self._written: dict[ObjectKey, _Written] = {}
 
     def receive(self, event: EventType, body: Mapping[str, Any]) -> None:
         """Take over a change of an object."""
@@ -63,20 +78,28 @@ class KeyedController(ABC):
         key = ObjectKey(metadata["namespace"], metadata["name"])
         if event is EventType.DELETED:
             self.objects.pop(key, None)
+            self._written.pop(key, None)
             self.queue.forget(key)
             self.forget(key)
             return
         self.objects[key] = body
+        written = self._written.get(key)
+        if written is not None and (written.uid != metadata["uid"] or written.version <= _version(metadata)):
+            del self._written[key]
         self.queue.add(key)
 
     async def work(self) -> None:
         """Look at objects for ever."""
-        await work_through(self.queue, self._look_at, kind=self.kind, workers=WORKERS, retry_s=RETRY_S, fail=self._fail)
+        await work_through(
+            self.queue, self._look_at, kind=self.kind, workers=self.workers, retry_s=RETRY_S, fail=self._fail
+        )
 
     async def _look_at(self, key: ObjectKey) -> None:
         body = self.objects.get(key)
-        if body is not None:
-            await self.look_at(key, body)
+        if body is None:
+            return
+        written = self._written.get(key)
+        await self.look_at(key, body if written is None else {**body, "status": written.status})
 
     @abstractmethod
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
@@ -93,7 +116,7 @@ class KeyedController(ABC):
             return
         patch = {"metadata": {"uid": body["metadata"]["uid"]}, "status": status}
         try:
-            await self.writer.patch(
+            reply = await self.writer.patch(
                 self.resource,
                 key.namespace,
                 key.name,
@@ -105,6 +128,11 @@ class KeyedController(ABC):
         except ApiError as error:
             if not is_not_found(error):
                 raise
+            return
+        metadata = msgspec.json.decode(reply.body)["metadata"]
+        seen = self.objects.get(key)
+        if seen is not None and _version(metadata) > _version(seen["metadata"]):
+            self._written[key] = _Written(metadata["uid"], _version(metadata), {**stored, **status})
 
     def record(self, body: Mapping[str, Any], *, is_warning: bool, reason: str, note: str) -> None:
         """Record an Event about an object."""
@@ -112,3 +140,8 @@ class KeyedController(ABC):
         regarding = Regarding(self.kind, metadata["namespace"], metadata["name"], metadata["uid"])
         identity = str(metadata.get("generation", ""))
         self._recorder.record(regarding, is_warning=is_warning, reason=reason, note=note, identity=identity)
+
+
+def _version(metadata: Mapping[str, Any]) -> int:
+    """Return an object's resourceVersion as a number, which grows with every write (KEP-5504)."""
+    return int(metadata["resourceVersion"])

@@ -9,6 +9,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 TASK_BUCKETS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 RECONCILE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+LATENESS_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
 FLUSH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -53,6 +54,15 @@ class Metrics:
         )
         self.leader = Gauge(
             "penstock_leader", "1 in the replica that leads, 0 in those that stand by.", registry=registry
+        )
+        self.schedule_lateness = Histogram(
+            "penstock_schedule_lateness_seconds",
+            "From when a run of a Schedule was due (its tick and jitter) until it was created.",
+            buckets=LATENESS_BUCKETS_S,
+            registry=registry,
+        )
+        self.schedule_missed = Counter(
+            "penstock_schedule_missed_ticks", "Ticks that got no run, by reason.", ["reason"], registry=registry
         )
         self.status_flush_duration = Histogram(
             "penstock_status_flush_duration_seconds",

@@ -38,6 +38,7 @@ from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
 from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 from penstock_operator.room import EngineRoom
+from penstock_operator.scheduledruns import ScheduledRuns
 from penstock_operator.schedules import ScheduleController
 from penstock_operator.shell import KopfThread, Receive, Receivers
 from penstock_operator.writer import Writer
@@ -202,7 +203,7 @@ class Process:
             kind="Flow",
             **common,
         )
-        schedules = ScheduleController(client, resource=SCHEDULES, kind="Schedule", **common)
+        schedules, of_schedules = self._schedules(client, **common)
         cache_sweep = CacheSweep(
             client,
             cache,
@@ -249,7 +250,7 @@ class Process:
             metadata_only=True,
             on_event=room.on_run,
         )
-        self._reflectors = [pods, jobs, runs]
+        self._reflectors = [pods, jobs, runs, *of_schedules]
         self._kopf = KopfThread(
             self._connection,
             namespace=options.namespace,
@@ -264,13 +265,9 @@ class Process:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch_lease(election))
-                tasks.create_task(pods.run())
-                tasks.create_task(jobs.run())
-                await pods.synced.wait()
-                await jobs.synced.wait()
+                await _open(tasks, pods, jobs)
                 # Pods first: a status that is read later than its Pods can only know more than they show.
-                tasks.create_task(runs.run())
-                await runs.synced.wait()
+                await _open(tasks, runs, *of_schedules)
                 room.open()
                 self._kopf.start()
                 tasks.create_task(room.work())
@@ -284,6 +281,14 @@ class Process:
             await self._kopf.stop()
             await room.close()
 
+    def _schedules(self, client: ApiClient, **common: Any) -> tuple[ScheduleController, tuple[Reflector[Any], ...]]:
+        """Make the controller of Schedules, and the watches of their runs."""
+        runs = ScheduledRuns()
+        controller = ScheduleController(
+            client, runs=runs, metrics=self._metrics, resource=SCHEDULES, kind="Schedule", **common
+        )
+        return controller, runs.reflectors(client, self._options.namespace)
+
     async def _watch_lease(self, election: LeaderElection) -> None:
         await election.lost.wait()
         self._fail(PenstockError("the Lease was lost: another replica leads"))
@@ -295,6 +300,14 @@ def _each(*receivers: Receive) -> Receive:
             one(event, body)
 
     return receive
+
+
+async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:
+    """Begin to watch, and wait until the first lists are complete."""
+    for reflector in reflectors:
+        tasks.create_task(reflector.run())
+    for reflector in reflectors:
+        await reflector.synced.wait()
 
 
 async def _look_up(

@@ -1,225 +1,308 @@
-"""Schedules: a run for every tick, never two for one."""
+"""Schedules: a run for every tick, never two for one.
+
+One look at a Schedule brings it to where it should be: what is due is decided by `penstock.engine.ticks.firing` and
+carried out, what was decided is stored, and a timer is set for the next tick. The order makes it safe to stop at any
+point: a run is created before its tick is stored as decided, and its name follows from the tick.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from penstock.api import names
-from penstock.api.schedule import ScheduleSpec
-from penstock.engine.scope import TICK_ROOTS, Scope
-from penstock.engine.template import compile_value
-from penstock.engine.ticks.timetable import Timetable, read_timetable
-from penstock.engine.timestamp import epoch, rfc3339
-from penstock.engine.validation import check_schedule, parse_schedule
-from penstock.errors import ExpressionError, InvalidSpecError, Problem
+from penstock.engine.ticks.firing import Firing, Ledger, decide
+from penstock.errors import ExpressionError, InvalidSpecError
 from penstock_operator.client import ApiClient
 from penstock_operator.conditions import ready_condition
-from penstock_operator.errors import ApiError, is_already_exists, is_namespace_terminating, is_not_found
+from penstock_operator.errors import ApiError, is_already_exists, is_conflict, is_namespace_terminating, is_not_found
 from penstock_operator.keyedcontroller import KeyedController
 from penstock_operator.metadata import ObjectKey
+from penstock_operator.metrics import Metrics
 from penstock_operator.resource import FLOWRUNS
+from penstock_operator.scheduledruns import ScheduledRun, ScheduledRuns
+from penstock_operator.scheduleevents import notices, waits
+from penstock_operator.schedulehistory import surplus
+from penstock_operator.scheduleplan import Plan
+from penstock_operator.schedulestatus import Outcome, build_status, read_ledger
+from penstock_operator.tickrun import build_run, run_name
 
 logger = logging.getLogger(__name__)
 
-PAD_S: Final = 0.1
+PAD_S: Final = 0.01
 """After the tick, so that a clock that is read a moment early does not find it missing."""
-TIMING_FIELDS: Final = {"cron", "interval", "at", "rrule", "time_zone", "start_time", "end_time"}
-LONGEST_SLEEP_S: Final = 3600.0
+LONGEST_SLEEP_S: Final = 600.0
 """A clock may be set: ticks are computed anew at least this often."""
+CREATE_S: Final = 30.0
+"""How long a create is tried before the Schedule is told to be in trouble, and tried again later."""
+NO_TIMING: Final = "none"
+"""In place of a digest: whatever the timing will be, it is an edit, and acts from then on."""
+FIRST_PAUSE_S: Final = 10.0
+"""After a run was refused; it doubles each time."""
+LONGEST_PAUSE_S: Final = 300.0
 
 
 class ScheduleController(KeyedController):
-    """Looks at Schedules when they change and when their ticks are due.
+    """Looks at Schedules when they change, when their ticks are due and when their runs change.
 
     Args:
         client: for reads.
+        runs: the runs of Schedules.
+        metrics: where lateness and missed ticks are counted.
         options: those of `KeyedController`.
     """
 
-    def __init__(self, client: ApiClient, **options: Any) -> None:
+    workers = 32
+    """Most of a look is waiting for the API server, and many Schedules are due at the same second."""
+
+    def __init__(self, client: ApiClient, *, runs: ScheduledRuns, metrics: Metrics, **options: Any) -> None:
         super().__init__(**options)
         self._client = client
-        self._fired: dict[ObjectKey, tuple[str, float, str]] = {}
+        self._runs = runs
+        self._metrics = metrics
+        self._plans: dict[ObjectKey, Plan] = {}
+        self._refusals: dict[ObjectKey, int] = {}
+        self._deleted: dict[ObjectKey, set[str]] = {}
+        """Runs that were deleted here, by name, until the status does not call them active any more."""
+        runs.listen(self._on_run)
 
     def forget(self, key: ObjectKey) -> None:
-        """Learn that a Schedule is gone."""
-        self._fired.pop(key, None)
+        """Learn that a Schedule is gone; its runs go with it."""
+        for known in (self._plans, self._refusals, self._deleted):
+            known.pop(key, None)
+
+    def _on_run(self, key: ObjectKey) -> None:
+        if key in self.objects:
+            self.queue.add(key)
 
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
-        """Create the run that is due, if one is, and see when the next one is."""
-        metadata, stored = body["metadata"], body.get("status") or {}
-        generation, now = metadata["generation"], self.clock()
-        status: dict[str, Any] = {"observedGeneration": generation}
-        try:
-            spec = _valid_spec(body)
-            ticks = read_timetable(spec)
-        except InvalidSpecError as error:
-            message = str(error)
-            if stored.get("observedGeneration") != generation:
-                self.record(body, is_warning=True, reason="InvalidSchedule", note=message)
-            status |= {"conditions": [self._ready(body, reason="Invalid", message=message)], "nextTickTime": None}
-            await self.store_status(key, body, status)
+        """Create the runs that are due, store what was decided, and see when to look again."""
+        if body["metadata"].get("deletionTimestamp"):
             return
-        timing = _timing(spec)
-        since = self._since(body, timing)
-        status |= {"timing": timing, "timingSince": rfc3339(since)}
-        last = self._last_tick(key, body)
-        reason, message = "Suspended", "creates no runs while spec.suspend is true"
-        following = None
-        if not spec.suspend:
-            reason, message = "Scheduled", "creates runs"
-            due = ticks.previous(datetime.fromtimestamp(now + 1e-6, tz=UTC))
-            if due is not None and due.timestamp() > max(since, last):
-                problem = await self._fire(key, body, spec, ticks, due)
-                if problem is not None:
-                    reason, message = "Invalid", str(problem)
-            following = ticks.next(datetime.fromtimestamp(now, tz=UTC))
-        fired = self._fired.get(key)
-        if fired is not None and fired[0] == metadata["uid"]:
-            status |= {"lastTickTime": rfc3339(fired[1]), "lastRun": fired[2]}
-        status["nextTickTime"] = None if following is None else rfc3339(following.timestamp())
-        status["conditions"] = [self._ready(body, reason=reason, message=message)]
+        try:
+            plan = await self._plan(key, body)
+        except InvalidSpecError as error:
+            await self._store_invalid(key, body, error)
+            return
+        now = datetime.fromtimestamp(self.clock(), tz=UTC)
+        before, since = read_ledger(body, plan, now)
+        await self._tell_ends(key, body)
+        try:
+            outcome = await self._carry_out(key, body, plan, before, now)
+        except ApiError as error:
+            if not is_namespace_terminating(error):
+                raise
+            return
+        self._tell_decision(body, plan, before, outcome.firing)
+        status = build_status(
+            body, plan, outcome, active=self._active(plan), finished=self._runs.finished(plan.uid), since=since, now=now
+        )
+        status["conditions"] = [self._ready(body, reason=outcome.reason, message=outcome.message)]
         await self.store_status(key, body, status)
-        if following is not None:
-            delay_s = min(following.timestamp() + PAD_S - now, LONGEST_SLEEP_S)
-            self.queue.add_at(key, time.monotonic() + max(delay_s, 0.0))
+        await self._clean(key, body, plan, outcome.firing.ledger)
+        self._sleep(key, plan, outcome, now)
+
+    async def _plan(self, key: ObjectKey, body: Mapping[str, Any]) -> Plan:
+        metadata = body["metadata"]
+        known = self._plans.get(key)
+        if known is None or (known.uid, known.generation) != (metadata["uid"], metadata["generation"]):
+            # In a thread, because the inline spec of its runs may have thousands of tasks.
+            known = self._plans[key] = await asyncio.to_thread(Plan.read, body)
+        return known
+
+    def _active(self, plan: Plan) -> list[ScheduledRun]:
+        """Return the runs of its ticks that are not over."""
+        return [run for run in self._runs.active(plan.uid) if run.tick is not None]
+
+    # Carrying out
+
+    async def _carry_out(
+        self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, before: Ledger, now: datetime
+    ) -> Outcome:
+        if plan.spec.suspend:
+            held = Firing((), stops_active=False, missed=(), ledger=before)
+            return Outcome(held, "Suspended", "creates no runs while spec.suspend is true")
+        runs = [*self._runs.active(plan.uid), *self._runs.finished(plan.uid)]
+        active = self._active(plan)
+        made = {run.tick: run for run in runs if run.tick is not None}
+        firing = decide(
+            plan.timetable,
+            plan.jitter,
+            plan.policies,
+            ledger=before,
+            made=made,
+            has_active=bool(active),
+            now=now,
+        )
+        if firing.stops_active:
+            await self._stop(key, body, active)
+        for tick in firing.fire:
+            problem = await self._create(key, body, plan, tick)
+            if problem is not None:
+                return Outcome(firing.broken_off_at(tick, before), *problem, is_refused=True)
+        # What was created by a predecessor who could not write it down counts as fired.
+        adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
+        firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))
+        if plan.timetable.next(now) is None and not firing.ledger.queued:
+            return Outcome(firing, "Ended", "has no tick any more")
+        return Outcome(firing)
+
+    async def _create(
+        self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, tick: datetime
+    ) -> tuple[str, str] | None:
+        """Create the run of a tick; returns reason and message if it can't be made.
+
+        Raises:
+            ApiError: the namespace is being deleted.
+            ApiUnreachableError: no answer.
+        """
+        name = run_name(key.name, tick)
+        try:
+            run = build_run(body, plan.spec, plan.timetable, tick)
+        except ExpressionError as error:
+            return self._refused(body, "Invalid", f"run {name}: spec.runTemplate.spec.params: {error}")
+        try:
+            deadline = time.monotonic() + CREATE_S
+            reply = await self.writer.create(FLOWRUNS, key.namespace, msgspec.json.encode(run), deadline=deadline)
+        except ApiError as error:
+            if is_already_exists(error):
+                await self._meet(key, body, plan, name, tick)
+                return None
+            if is_namespace_terminating(error):
+                raise
+            return self._refused(body, "CreateRefused", f"run {name}: {error.message or error}")
+        uid = msgspec.json.decode(reply.body)["metadata"]["uid"]
+        self._runs.on_created(key, plan.uid, ScheduledRun(name, uid, tick))
+        self._metrics.schedule_lateness.observe(max(0.0, self.clock() - plan.jitter.due(tick).timestamp()))
+        self.record(body, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
+        return None
+
+    def _refused(self, body: Mapping[str, Any], reason: str, message: str) -> tuple[str, str]:
+        self.record(body, is_warning=True, reason="FailedCreate", note=message)
+        return reason, message
+
+    async def _meet(self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, name: str, tick: datetime) -> None:
+        """Take note of a run that exists already: ours, by someone who could not write it down, or somebody else's."""
+        found = await self._read_run(key.namespace, name)
+        if found is None:
+            return
+        owners = found["metadata"].get("ownerReferences", ())
+        if any(owner["uid"] == plan.uid for owner in owners):
+            self._runs.on_created(key, plan.uid, ScheduledRun(name, found["metadata"]["uid"], tick))
+            return
+        note = f"A run {name} exists that is not of this Schedule: the tick gets no other"
+        self.record(body, is_warning=True, reason="UnexpectedRun", note=note)
+
+    async def _read_run(self, namespace: str, name: str) -> dict[str, Any] | None:
+        try:
+            reply = await self._client.request("GET", FLOWRUNS.path(namespace, name))
+        except ApiError as error:
+            if is_not_found(error):
+                return None
+            raise
+        found: dict[str, Any] = msgspec.json.decode(reply.body)
+        return found
+
+    async def _stop(self, key: ObjectKey, body: Mapping[str, Any], active: Iterable[ScheduledRun]) -> None:
+        """Delete the runs that are in the way of a later one; they are out of it when the watch shows them gone."""
+        for run in active:
+            if not run.is_deleting:
+                await self._delete(key, body, run, "to make way for a later one")
+
+    async def _delete(self, key: ObjectKey, body: Mapping[str, Any], run: ScheduledRun, why: str) -> None:
+        deadline = time.monotonic() + CREATE_S
+        self._deleted.setdefault(key, set()).add(run.name)
+        try:
+            await self.writer.delete(FLOWRUNS, key.namespace, run.name, run.uid, deadline=deadline)
+        except ApiError as error:
+            if is_not_found(error) or is_conflict(error):
+                return
+            self.record(body, is_warning=True, reason="FailedDelete", note=f"Run {run.name}: {error.message or error}")
+            raise
+        self.record(body, is_warning=False, reason="SuccessfulDelete", note=f"Deleted run {run.name} {why}")
+
+    async def _clean(self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, stored: Ledger) -> None:
+        for run in surplus(self._runs.finished(plan.uid), plan.spec.history, stored):
+            if run.name not in self._deleted.get(key, ()):
+                await self._delete(key, body, run, "as history keeps no more")
+
+    # Telling
+
+    async def _tell_ends(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
+        """Tell what became of the runs that the stored status calls active."""
+        uid = body["metadata"]["uid"]
+        active = {run.name for run in self._runs.active(uid)}
+        finished = {run.name: run for run in self._runs.finished(uid)}
+        deleted = self._deleted.get(key, set())
+        for run in self._runs.active(uid):
+            if run.tick is None:
+                note = f"Run {run.name} names this Schedule as its owner, but is of none of its ticks"
+                self.record(body, is_warning=True, reason="UnexpectedRun", note=note)
+        for name in (body.get("status") or {}).get("active") or ():
+            if name in active:
+                continue
+            if name in finished:
+                note = f"Saw completed run: {name}, state: {finished[name].state}"
+                self.record(body, is_warning=False, reason="SawCompletedRun", note=note)
+            elif name not in deleted and await self._read_run(key.namespace, name) is None:
+                note = f"Active run went missing: {name}; its tick gets no other"
+                self.record(body, is_warning=False, reason="MissingRun", note=note)
+        deleted &= active | set(finished)
+
+    def _tell_decision(self, body: Mapping[str, Any], plan: Plan, before: Ledger, firing: Firing) -> None:
+        zone = plan.timetable.zone
+        told = notices(firing.missed, zone)
+        told += [waits(tick, zone) for tick in firing.ledger.queued if tick not in before.queued]
+        for notice in told:
+            self.record(body, is_warning=notice.is_warning, reason=notice.reason, note=notice.note)
+        for one in firing.missed:
+            self._metrics.schedule_missed.labels(one.reason).inc(one.count)
+
+    # The status
+
+    async def _store_invalid(self, key: ObjectKey, body: Mapping[str, Any], error: InvalidSpecError) -> None:
+        """Say why it creates no runs; nothing more happens until it is edited, or the operator starts anew."""
+        is_zone = all(problem.path.endswith(".timeZone") for problem in error.problems)
+        reason, message = "UnknownTimeZone" if is_zone else "InvalidSchedule", str(error)
+        condition = self._ready(body, reason=reason, message=message)
+        if (body.get("status") or {}).get("conditions") != [condition]:
+            self.record(body, is_warning=True, reason=reason, note=message)
+        status: dict[str, Any] = {
+            "observedGeneration": body["metadata"]["generation"],
+            "conditions": [condition],
+            "nextTickTimes": None,
+        }
+        if (body.get("status") or {}).get("observedGeneration") != status["observedGeneration"]:
+            # It was made so. (A zone may also disappear by itself, and come back: then nothing was edited.)
+            status["timing"] = NO_TIMING
+        await self.store_status(key, body, status)
 
     def _ready(self, body: Mapping[str, Any], *, reason: str, message: str) -> dict[str, Any]:
         return ready_condition(
             body.get("status") or {},
-            is_ready=reason == "Scheduled",
+            is_ready=reason in ("Scheduled", "Ended"),
             reason=reason,
             message=message,
             generation=body["metadata"]["generation"],
             now=self.clock(),
         )
 
-    def _since(self, body: Mapping[str, Any], timing: str) -> float:
-        """Return since when the present cron and zone hold: an edit acts from now on, and makes nothing up."""
-        stored = body.get("status") or {}
-        if stored.get("timing") == timing and "timingSince" in stored:
-            return epoch(stored["timingSince"])
-        if "timing" in stored:
-            return self.clock()
-        return epoch(body["metadata"]["creationTimestamp"])
-
-    def _last_tick(self, key: ObjectKey, body: Mapping[str, Any]) -> float:
-        stored = body.get("status") or {}
-        last = epoch(stored["lastTickTime"]) if "lastTickTime" in stored else 0.0
-        # What we fired counts before kopf shows us the status that says so.
-        fired = self._fired.get(key)
-        return max(last, fired[1]) if fired is not None and fired[0] == body["metadata"]["uid"] else last
-
-    async def _fire(
-        self, key: ObjectKey, body: Mapping[str, Any], spec: ScheduleSpec, ticks: Timetable, due: datetime
-    ) -> Problem | None:
-        """Create the run of a tick; returns what is wrong if it can't be made."""
-        try:
-            run = build_run(body, spec, ticks, due)
-        except ExpressionError as error:
-            problem = Problem("spec.runTemplate.spec.params", str(error))
-            self.record(body, is_warning=True, reason="FailedCreate", note=str(problem))
-            return problem
-        name = run["metadata"]["name"]
-        try:
-            await self.writer.create(FLOWRUNS, key.namespace, msgspec.json.encode(run))
-            self.record(body, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
-        except ApiError as error:
-            if is_namespace_terminating(error):
-                return None
-            if not is_already_exists(error):
-                self.record(body, is_warning=True, reason="FailedCreate", note=f"Run {name}: {error.message or error}")
-                raise
-            if not await self._is_ours(key.namespace, name, body["metadata"]["uid"]):
-                self.record(
-                    body,
-                    is_warning=True,
-                    reason="UnexpectedRun",
-                    note=f"A run {name} exists that is not of this Schedule",
-                )
-        self._fired[key] = (body["metadata"]["uid"], due.timestamp(), name)
-        return None
-
-    async def _is_ours(self, namespace: str, name: str, uid: str) -> bool:
-        try:
-            reply = await self._client.request("GET", FLOWRUNS.path(namespace, name))
-        except ApiError as error:
-            if is_not_found(error):
-                return False
-            raise
-        owners = msgspec.json.decode(reply.body)["metadata"].get("ownerReferences", ())
-        return any(owner["uid"] == uid for owner in owners)
-
-
-def _timing(spec: ScheduleSpec) -> str:
-    """Return a digest of what says when a Schedule is due."""
-    fields = spec.model_dump(mode="json", include=TIMING_FIELDS, exclude_none=True)
-    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16]
-
-
-def _valid_spec(body: Mapping[str, Any]) -> ScheduleSpec:
-    spec = parse_schedule(body)
-    problems = check_schedule(spec)
-    if problems:
-        raise InvalidSpecError(problems)
-    return spec
-
-
-def build_run(body: Mapping[str, Any], spec: ScheduleSpec, ticks: Timetable, due: datetime) -> dict[str, Any]:
-    """Build the run of a tick. Its name follows from the tick, so creating it twice is a conflict.
-
-    Args:
-        body: the Schedule.
-        spec: its spec.
-        ticks: its ticks.
-        due: the tick, aware.
-
-    Raises:
-        ExpressionError: a param's value can't be had.
-    """
-    metadata = body["metadata"]
-    zone = ZoneInfo(spec.time_zone or "UTC")
-    local = due.astimezone(zone)
-    before = ticks.previous(due)
-    previous = None if before is None else before.astimezone(zone)
-    template = spec.run_template
-    run_spec = template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    if template.spec.params:
-        tick = {
-            "time": local.isoformat(),
-            "date": local.date().isoformat(),
-            "previous": {} if previous is None else {"date": previous.date().isoformat()},
-        }
-        run_spec["params"] = compile_value(template.spec.params, Scope(TICK_ROOTS)).evaluate({"tick": tick})
-    extra = template.metadata
-    labels = dict(extra.labels or {}) if extra is not None else {}
-    annotations = dict(extra.annotations or {}) if extra is not None else {}
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "FlowRun",
-        "metadata": {
-            "name": f"{metadata['name']}-{int(due.timestamp()) // 60}",
-            "namespace": metadata["namespace"],
-            "labels": labels | {names.LABEL_SCHEDULE: metadata["name"]},
-            "annotations": annotations | {names.ANNOTATION_TICK: local.isoformat()},
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": "Schedule",
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": run_spec,
-    }
+    def _sleep(self, key: ObjectKey, plan: Plan, outcome: Outcome, now: datetime) -> None:
+        """Set the timer for the next look."""
+        # With jitter, the next to be due may have its tick behind it; a tick that was refused has it, too.
+        after = now if outcome.is_refused else outcome.firing.ledger.decided
+        following = None if plan.spec.suspend else plan.timetable.next(after)
+        waits_s = [LONGEST_SLEEP_S]
+        if following is not None:
+            waits_s.append((plan.jitter.due(following) - now).total_seconds() + PAD_S)
+        if outcome.is_refused:
+            waits_s.append(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._refusals.get(key, 0), 16)))
+            self._refusals[key] = self._refusals.get(key, 0) + 1
+        else:
+            self._refusals.pop(key, None)
+        self.queue.add_at(key, time.monotonic() + max(min(waits_s), 0.0))

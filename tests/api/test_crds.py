@@ -535,7 +535,7 @@ CONDITION = {"type": "Ready", "lastTransitionTime": "2026-11-22T02:30:00Z", "mes
         pytest.param(
             SCHEDULE,
             {"cron": ["30 2 * * *"], "timeZone": "Asia/Tokyo", "suspend": True, "runTemplate": {"spec": NAMED}},
-            {"nextTickTime": "2099-01-01T00:00:00Z"},
+            {"nextTickTimes": ["2099-01-01T00:00:00Z"]},
             {"NAME": "it", "ZONE": "Asia/Tokyo", "SUSPEND": "true", "NEXT TICK": "2099-01-01T00:00:00Z"},
             id="schedules",
         ),

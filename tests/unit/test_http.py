@@ -102,6 +102,8 @@ def test_every_metric_has_its_documented_name():
         "penstock_runs",
         "penstock_runs_active",
         "penstock_runs_queued",
+        "penstock_schedule_lateness_seconds",
+        "penstock_schedule_missed_ticks",
         "penstock_status_flush_duration_seconds",
         "penstock_task_duration_seconds",
         "penstock_tasks",

@@ -14,7 +14,7 @@
   verbs: [patch]
 - apiGroups: [penstock.dev]
   resources: [flowruns]  # the runs of Schedules and Backfills; patch: to give a Backfill's finished run to its Schedule
-  verbs: [create, patch]
+  verbs: [create, patch, delete]
 - apiGroups: [""]
   resources: [pods]  # one per attempt of a task
   verbs: [get, list, watch, create, patch, delete]

@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 MAX_FLOW_BYTES: Final = 2**20
+LEAST_WITHIN_S: Final = 10
+"""A run is created some milliseconds after its tick, or a leader election later."""
+LONGEST_JITTER_S: Final = 86_400
 MAX_FLOW_SPEC_BYTES: Final = 256 * 2**10
 """Of an inline spec, for the run's status has to fit beside it."""
 
@@ -81,6 +84,7 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
         read_timetable(spec)
     except InvalidSpecError as error:
         problems += error.problems
+    problems += _check_policies(spec)
     path = "spec.runTemplate.spec"
     later = []
     try:
@@ -107,6 +111,19 @@ def check_backfill(spec: BackfillSpec) -> list[Problem]:
     except InvalidSpecError as error:
         return list(error.problems)
     return []
+
+
+def _check_policies(spec: ScheduleSpec) -> Iterator[Problem]:
+    missed = spec.on_missed
+    if missed is not None and missed.within is not None and duration_s(missed.within) < LEAST_WITHIN_S:
+        least = f"at least {LEAST_WITHIN_S}s: no run is created in no time"
+        yield Problem("spec.onMissed.within", f"{missed.within} is too short: give {least}")
+    if missed is not None and missed.max is not None and missed.policy != "All":
+        yield Problem("spec.onMissed.max", "is for policy: All")
+    if spec.max_queued is not None and spec.on_overlap != "Queue":
+        yield Problem("spec.maxQueued", "is for onOverlap: Queue")
+    if spec.jitter is not None and duration_s(spec.jitter) > LONGEST_JITTER_S:
+        yield Problem("spec.jitter", f"{spec.jitter} is too long: at most 24h")
 
 
 def compile_tick_params(

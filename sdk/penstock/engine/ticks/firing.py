@@ -1,0 +1,233 @@
+"""Which ticks get a run now, which wait, and which are missed: what a Schedule promises, as one decision.
+
+Pure: the same ticks, runs and time lead to the same decision, whatever happened to the operator in between. What has to
+be remembered is in `Ledger`, which is part of the Schedule's status.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice, takewhile
+from typing import Final, NamedTuple
+
+from penstock.api.duration import duration_s
+from penstock.api.schedule import OnMissed, ScheduleSpec
+from penstock.engine.ticks.jitter import Jitter
+from penstock.engine.ticks.timetable import Timetable
+
+ON_TIME: Final = timedelta(minutes=1)
+"""A tick whose run is due for less is on time: no two of a Schedule's ticks are, since they are on whole minutes."""
+MOST_LOOKED_AT: Final = 1000
+"""Due ticks that are looked at one by one; of how many there are beyond, there is an estimate."""
+DEFAULT_MADE_UP: Final = 100
+DEFAULT_QUEUED: Final = 1
+_INSTANT: Final = timedelta(microseconds=1)
+
+
+class MissedPolicy(StrEnum):
+    """What becomes of ticks that are late."""
+
+    SKIP = "Skip"
+    LATEST = "Latest"
+    ALL = "All"
+
+
+class OverlapPolicy(StrEnum):
+    """What becomes of a tick while an earlier run is not over."""
+
+    ALLOW = "Allow"
+    SKIP = "Skip"
+    QUEUE = "Queue"
+    REPLACE = "Replace"
+
+
+class MissedReason(StrEnum):
+    """Why a tick got no run."""
+
+    TOO_LATE = "TooLate"
+    NOT_MADE_UP = "NotMadeUp"
+    RUN_ALREADY_ACTIVE = "RunAlreadyActive"
+    QUEUE_FULL = "QueueFull"
+    REPLACED = "Replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What a Schedule asks for.
+
+    Args:
+        missed: what becomes of ticks that are late.
+        within: how late a run may be; None: however late.
+        most_made_up: with `ALL`, of how many ticks.
+        overlap: what becomes of a tick while an earlier run is not over.
+        most_queued: with `QUEUE`, how many ticks wait.
+    """
+
+    missed: MissedPolicy = MissedPolicy.LATEST
+    within: timedelta | None = None
+    most_made_up: int = DEFAULT_MADE_UP
+    overlap: OverlapPolicy = OverlapPolicy.ALLOW
+    most_queued: int = DEFAULT_QUEUED
+
+    @classmethod
+    def read(cls, spec: ScheduleSpec) -> Policies:
+        """Take the policies out of a spec, and the defaults for what it does not say."""
+        missed = spec.on_missed or OnMissed()
+        return cls(
+            missed=MissedPolicy(missed.policy or MissedPolicy.LATEST),
+            within=None if missed.within is None else timedelta(seconds=duration_s(missed.within)),
+            most_made_up=missed.max or DEFAULT_MADE_UP,
+            overlap=OverlapPolicy(spec.on_overlap or OverlapPolicy.ALLOW),
+            most_queued=spec.max_queued or DEFAULT_QUEUED,
+        )
+
+
+class Ledger(NamedTuple):
+    """What has been decided."""
+
+    decided: datetime
+    """Every tick up to this time has been dealt with."""
+    queued: tuple[datetime, ...] = ()
+    """Ticks that wait for an earlier run to be over, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Ticks that get no run.
+
+    Args:
+        reason: why.
+        tick: the last of them.
+        count: how many, about.
+    """
+
+    reason: MissedReason
+    tick: datetime
+    count: int
+
+
+class Firing(NamedTuple):
+    """A decision."""
+
+    fire: tuple[datetime, ...]
+    """Ticks that get a run now, in this order."""
+    stops_active: bool
+    """Whether the runs that are not over must go first."""
+    missed: tuple[Missed, ...]
+    ledger: Ledger
+    """What is decided once all of that has been carried out."""
+
+    def broken_off_at(self, tick: datetime, before: Ledger) -> Firing:
+        """Return the decision as far as it was carried out when a run could not be created.
+
+        Args:
+            tick: the one whose run could not be created.
+            before: what had been decided before.
+        """
+        decided = max(before.decided, tick - timedelta(seconds=1)) if tick > before.decided else before.decided
+        left = (*self.fire[self.fire.index(tick) :], *self.ledger.queued)
+        return Firing(
+            self.fire[: self.fire.index(tick)],
+            self.stops_active,
+            tuple(missed for missed in self.missed if missed.tick <= decided),
+            Ledger(decided, tuple(waiting for waiting in left if waiting <= decided)),
+        )
+
+
+def decide(  # noqa: PLR0913 - keyword-only, named at every call
+    timetable: Timetable,
+    jitter: Jitter,
+    policies: Policies,
+    *,
+    ledger: Ledger,
+    made: Container[datetime],
+    has_active: bool,
+    now: datetime,
+) -> Firing:
+    """Decide what becomes of the ticks that are due.
+
+    Args:
+        timetable: the ticks.
+        jitter: how long after its tick a run is due.
+        policies: what the Schedule asks for.
+        ledger: what has been decided.
+        made: ticks that have a run already: it was created by someone who could not write that down any more.
+        has_active: whether a run of the Schedule is not over.
+        now: an aware time.
+    """
+    due, unseen = _due(timetable, jitter, ledger.decided, now)
+    drops = _Drops(unseen)
+    waiting = [tick for tick in ledger.queued if tick not in made]
+    late = [tick for tick in due if tick not in made]
+    if policies.within is not None:
+        oldest = now - policies.within
+        waiting = drops.all_but(
+            MissedReason.TOO_LATE, waiting, [tick for tick in waiting if jitter.due(tick) >= oldest]
+        )
+        late = drops.all_but(MissedReason.TOO_LATE, late, [tick for tick in late if jitter.due(tick) >= oldest])
+    waiting += drops.all_but(MissedReason.NOT_MADE_UP, late, _made_up(late, jitter, policies, now))
+    fire, queued, stops_active = _overlap(waiting, policies, drops, has_active=has_active)
+    decided = due[-1] if due else ledger.decided
+    return Firing(tuple(fire), stops_active, tuple(drops.missed), Ledger(decided, tuple(queued)))
+
+
+class _Drops:
+    """Keeps count of ticks that get no run.
+
+    Args:
+        unseen: about how many ticks there are before those that are looked at; they go with the first that are dropped.
+    """
+
+    def __init__(self, unseen: int) -> None:
+        self.missed: list[Missed] = []
+        self._unseen = unseen
+
+    def all_but(self, reason: MissedReason, ticks: Sequence[datetime], kept: list[datetime]) -> list[datetime]:
+        """Drop all ticks but some, and return those."""
+        gone = [tick for tick in ticks if tick not in kept]
+        if gone:
+            self.missed.append(Missed(reason, gone[-1], len(gone) + self._unseen))
+            self._unseen = 0
+        return kept
+
+
+def _due(timetable: Timetable, jitter: Jitter, decided: datetime, now: datetime) -> tuple[list[datetime], int]:
+    """Return the ticks that are due and not decided, the latest thousand, and about how many there are before them."""
+    back = takewhile(lambda tick: tick > decided, timetable.backward(now + _INSTANT))
+    ticks = list(islice(back, MOST_LOOKED_AT + 1))[::-1]
+    if ticks and jitter.due(ticks[-1]) > now:
+        ticks.pop()
+    if len(ticks) <= MOST_LOOKED_AT:
+        return ticks, 0
+    ticks = ticks[-MOST_LOOKED_AT:]
+    distance = (ticks[-1] - ticks[0]) / (len(ticks) - 1)
+    return ticks, max(1, math.ceil((ticks[0] - decided) / distance) - 1)
+
+
+def _made_up(candidates: list[datetime], jitter: Jitter, policies: Policies, now: datetime) -> list[datetime]:
+    if policies.missed is MissedPolicy.ALL:
+        return candidates[-policies.most_made_up :]
+    latest = candidates[-1:]
+    if policies.missed is MissedPolicy.SKIP:
+        return [tick for tick in latest if now - jitter.due(tick) < ON_TIME]
+    return latest
+
+
+def _overlap(
+    waiting: list[datetime], policies: Policies, drops: _Drops, *, has_active: bool
+) -> tuple[list[datetime], list[datetime], bool]:
+    """Return the ticks to fire, those to queue, and whether the active runs must go."""
+    if not waiting or policies.overlap is OverlapPolicy.ALLOW:
+        return waiting, [], False
+    if policies.overlap is OverlapPolicy.REPLACE:
+        latest = drops.all_but(MissedReason.REPLACED, waiting, waiting[-1:])
+        return ([], latest, True) if has_active else (latest, [], False)
+    first, others = ([], waiting) if has_active else (waiting[:1], waiting[1:])
+    if policies.overlap is OverlapPolicy.SKIP:
+        drops.all_but(MissedReason.RUN_ALREADY_ACTIVE, others, [])
+        return first, [], False
+    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.most_queued :]), False

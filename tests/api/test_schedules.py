@@ -1,0 +1,625 @@
+"""What a Schedule promises, against a real API server, by a clock that the test sets.
+
+Runs are carried out by nobody here: the test says when they are over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from kubernetes import client as kubernetes_client
+
+from penstock.api import names
+from penstock.engine.timestamp import epoch
+from tests.api.scene import Scene, task
+from tests.api.schedulescene import Clock, Controlling
+
+pytestmark = pytest.mark.api
+
+TEMPLATE = {"metadata": {"labels": {"team": "data"}}, "spec": {"flowSpec": {"tasks": [task()]}}}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def controlling(connection, namespace, clock) -> Callable[..., Controlling]:
+    """Starts controllers, one after the other, that go by the test's clock."""
+    return lambda **options: Controlling(connection, namespace, clock, **options)
+
+
+def schedule(scene: Scene, clock: Clock, name: str = "tick", **spec: Any) -> dict[str, Any]:
+    if not {"cron", "interval", "at", "rrule"} & spec.keys():
+        spec["cron"] = [clock.hourly]
+    metadata = {"finalizers": spec.pop("finalizers")} if "finalizers" in spec else {}
+    return scene.create("Schedule", name, {"runTemplate": TEMPLATE, **spec}, **metadata)
+
+
+def status(scene: Scene, name: str = "tick") -> dict[str, Any]:
+    found = scene.now["schedules"].get(name)
+    return {} if found is None else found.status
+
+
+def ready(scene: Scene, name: str = "tick") -> dict[str, Any]:
+    return next(iter(status(scene, name).get("conditions", ())), {})
+
+
+def run_of(tick: datetime, name: str = "tick") -> str:
+    return f"{name}-{int(tick.timestamp()) // 60}"
+
+
+def runs(scene: Scene) -> list[str]:
+    return sorted(scene.now["flowruns"])
+
+
+def armed(scene: Scene, name: str = "tick") -> None:
+    """Wait until a Schedule is known."""
+    scene.until(lambda: status(scene, name).get("timing"), f"the Schedule {name} to be looked at")
+
+
+def decided(scene: Scene, tick: datetime, name: str = "tick") -> dict[str, Any]:
+    """Wait until a tick is dealt with, and return the status."""
+    scene.until(
+        lambda: epoch(status(scene, name).get("decidedTickTime", "1970-01-01T00:00:00Z")) >= tick.timestamp(),
+        f"the tick {tick} of {name} to be decided",
+    )
+    return status(scene, name)
+
+
+def fired(scene: Scene, tick: datetime, name: str = "tick") -> dict[str, Any]:
+    """Wait until a tick has its run and that is stored, and return the status."""
+    run = run_of(tick, name)
+    scene.until(lambda: run in scene.now["flowruns"], f"the run {run}")
+    scene.until(lambda: status(scene, name).get("lastRun") == run, f"{run} to be stored")
+    return status(scene, name)
+
+
+def finish(scene: Scene, tick: datetime, state: str = "Completed", name: str = "tick", **more: Any) -> None:
+    """Say that the run of a tick is over."""
+    scene.patch("FlowRun", run_of(tick, name), {"status": {"state": state, **more}}, is_status=True)
+
+
+# Names, labels, zones
+
+
+def test_a_run_tells_what_it_is_for(scene, controlling, clock):
+    # C4, C20, C24, C31
+    owner = schedule(
+        scene,
+        clock,
+        timeZone="Asia/Kolkata",
+        runTemplate={**TEMPLATE, "metadata": {"labels": {"team": "data"}, "annotations": {"why": "because"}}},
+    )
+    first = clock.hour(1, minutes=30)  # an hour that is not whole, in Kolkata
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(first + timedelta(seconds=2))
+        shown = fired(scene, first)
+        lateness = {
+            sample.name: sample.value
+            for metric in controller.metrics.schedule_lateness.collect()
+            for sample in metric.samples
+        }
+
+    metadata = scene.run(run_of(first)).metadata
+    zone = ZoneInfo("Asia/Kolkata")
+    assert metadata.labels == {"team": "data", names.LABEL_SCHEDULE: "tick"}
+    assert metadata.annotations == {"why": "because", names.ANNOTATION_TICK: first.astimezone(zone).isoformat()}
+    (reference,) = metadata.owner_references
+    assert (reference.uid, reference.controller) == (owner["metadata"]["uid"], True)
+    assert [epoch(text) for text in shown["nextTickTimes"]] == [
+        (first + timedelta(hours=hours)).timestamp() for hours in (1, 2, 3)
+    ]
+    assert epoch(shown["lastTickTime"]) == first.timestamp()
+    assert lateness["penstock_schedule_lateness_seconds_sum"] == pytest.approx(2.0)
+
+
+def test_params_may_name_the_tick_and_the_one_before(scene, controlling, clock):
+    flow = {"params": [{"name": "day"}, {"name": "at"}], "tasks": [task()]}
+    params = {"day": "$(tick.previous.date)", "at": "$(tick.date) $(tick.time)"}
+    zone = ZoneInfo("America/New_York")
+    schedule(
+        scene,
+        clock,
+        cron=["0 3 * * *"],
+        timeZone=zone.key,
+        runTemplate={"spec": {"flowSpec": flow, "params": params}},
+    )
+    with controlling() as controller:
+        armed(scene)
+        tick = datetime.fromisoformat(status(scene)["nextTickTimes"][0]).astimezone(zone)
+        controller.turn_to(tick)
+        fired(scene, tick)
+    assert scene.run(run_of(tick)).spec["params"] == {
+        "day": f"{tick.date() - timedelta(days=1)}",
+        "at": f"{tick.date()} {tick.isoformat()}",
+    }
+
+
+def test_all_kinds_of_ticks_make_runs_until_the_last(scene, controlling, clock):
+    at, end = clock.hour(1, minutes=7), clock.hour(3, minutes=30)
+    schedule(
+        scene,
+        clock,
+        cron=[clock.hourly],
+        at=[at.isoformat()],
+        interval={"every": "1h", "anchor": clock.hour(0, minutes=40).isoformat()},
+        startTime=clock.hour(1, minutes=5).isoformat(),
+        endTime=end.isoformat(),
+        onMissed={"policy": "All"},
+    )
+    want = [at, clock.hour(1, minutes=40), clock.hour(2), clock.hour(2, minutes=40), clock.hour(3)]
+    with controlling() as controller:
+        armed(scene)
+        for tick in want:
+            controller.turn_to(tick)
+            fired(scene, tick)
+        controller.turn_to(clock.hour(9))
+        scene.until(lambda: ready(scene).get("reason") == "Ended", "the Schedule to have ended")
+    assert runs(scene) == sorted(run_of(tick) for tick in want)
+    assert "nextTickTimes" not in status(scene)
+    assert ready(scene)["status"] == "True"
+
+
+# What was missed
+
+
+def test_no_tick_is_made_up_for_that_was_before_the_schedule(scene, controlling, clock):
+    # C8
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+    assert runs(scene) == [run_of(clock.hour(1))]
+    assert "missedTicks" not in status(scene)
+
+
+@pytest.mark.parametrize(
+    ("spec", "looked_at", "made", "missed"),
+    [
+        # C9, C10, C11, C12
+        pytest.param({}, {"hours": 6, "minutes": 30}, [6], 5, id="the latest"),
+        pytest.param({}, {"hours": 2000}, [2000], 1999, id="the latest of two thousand"),
+        pytest.param({"onMissed": {"policy": "Skip"}}, {"hours": 6, "minutes": 30}, [], 6, id="none"),
+        pytest.param({"onMissed": {"policy": "All"}}, {"hours": 3, "minutes": 30}, [1, 2, 3], 0, id="all"),
+        pytest.param({"onMissed": {"policy": "All", "max": 2}}, {"hours": 4}, [3, 4], 2, id="two"),
+        pytest.param({"onMissed": {"within": "200s"}}, {"hours": 3, "seconds": 150}, [3], 2, id="in time"),
+        pytest.param({"onMissed": {"within": "200s"}}, {"hours": 3, "seconds": 250}, [], 3, id="too late"),
+    ],
+)
+def test_ticks_missed_while_no_operator_ran(scene, controlling, clock, spec, looked_at, made, missed):
+    schedule(scene, clock, **spec)
+    with controlling():
+        armed(scene)
+    clock.now = clock.hour(looked_at["hours"], **{k: v for k, v in looked_at.items() if k != "hours"})
+    with controlling():
+        shown = decided(scene, clock.hour(looked_at["hours"]))
+        if missed:
+            assert scene.event("MissSchedule", "tick").type == "Warning"
+        if missed > 100:
+            assert scene.event("TooManyMissedTimes", "tick").type == "Warning"
+    assert runs(scene) == sorted(run_of(clock.hour(hours)) for hours in made)
+    assert shown.get("missedTicks", 0) == missed
+    # The window is for what was missed: what is to come comes as ever.
+    assert epoch(shown["nextTickTimes"][0]) == clock.hour(looked_at["hours"] + 1).timestamp()
+
+
+def test_a_clock_that_is_set_back_makes_no_tick_again(scene, controlling, clock):
+    # C23
+    schedule(scene, clock, onMissed={"policy": "All"})
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(3))
+        fired(scene, clock.hour(3))
+        scene.delete("FlowRun", run_of(clock.hour(2)))
+        scene.until(lambda: run_of(clock.hour(2)) not in scene.now["flowruns"], "a run to be deleted")
+        controller.turn_to(clock.hour(1, minutes=30))
+        controller.turn_to(clock.hour(4))
+        fired(scene, clock.hour(4))
+    assert runs(scene) == [run_of(clock.hour(hours)) for hours in (1, 3, 4)]
+
+
+# Runs that are not over
+
+
+def test_allow_lets_runs_overlap(scene, controlling, clock):
+    # C13
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        for hours in (1, 2):
+            controller.turn_to(clock.hour(hours))
+            fired(scene, clock.hour(hours))
+        scene.until(lambda: status(scene)["activeRuns"] == 2, "both to be active")
+    assert status(scene)["active"] == [run_of(clock.hour(1)), run_of(clock.hour(2))]
+
+
+def test_skip_makes_no_run_while_one_is_active_and_the_tick_is_missed(scene, controlling, clock):
+    # C14, C17
+    schedule(scene, clock, onOverlap="Skip")
+    schedule(scene, clock, "other", at=[clock.hour(2).isoformat()], onOverlap="Skip")
+    with controlling() as controller:
+        armed(scene)
+        armed(scene, "other")
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        controller.turn_to(clock.hour(2))
+        assert decided(scene, clock.hour(2))["lastMissed"]["reason"] == "RunAlreadyActive"
+        assert scene.event("RunAlreadyActive", "tick").type == "Normal"
+        controller.look("other")
+        fired(scene, clock.hour(2), "other")
+        # The tick that was missed stays missed.
+        finish(scene, clock.hour(1))
+        scene.until(lambda: status(scene)["activeRuns"] == 0, "the run to be over")
+        controller.turn_to(clock.hour(3))
+        fired(scene, clock.hour(3))
+    assert runs(scene) == sorted([run_of(clock.hour(1)), run_of(clock.hour(3)), run_of(clock.hour(2), "other")])
+    assert status(scene)["missedTicks"] == 1
+
+
+def test_queue_starts_the_latest_tick_when_the_run_is_over(scene, controlling, clock):
+    # C15
+    schedule(scene, clock, onOverlap="Queue")
+    with controlling() as controller:
+        armed(scene)
+        for hours in (1, 2, 3):
+            controller.turn_to(clock.hour(hours))
+            decided(scene, clock.hour(hours))
+        assert [epoch(text) for text in status(scene)["queued"]] == [clock.hour(3).timestamp()]
+    assert runs(scene) == [run_of(clock.hour(1))]
+    assert status(scene)["lastMissed"]["reason"] == "QueueFull"
+    # What waits is known to the next operator.
+    with controlling():
+        finish(scene, clock.hour(1))
+        fired(scene, clock.hour(3))
+    assert "queued" not in status(scene)
+
+
+def test_queue_keeps_as_many_as_it_is_told_and_no_longer_than_within(scene, controlling, clock):
+    schedule(scene, clock, onOverlap="Queue", maxQueued=3, onMissed={"within": "90m"})
+    with controlling() as controller:
+        armed(scene)
+        for hours in (1, 2, 3, 4):
+            controller.turn_to(clock.hour(hours))
+            decided(scene, clock.hour(hours))
+        # The oldest of the three is two hours late by now.
+        assert [epoch(text) for text in status(scene)["queued"]] == [clock.hour(h).timestamp() for h in (3, 4)]
+        finish(scene, clock.hour(1))
+        fired(scene, clock.hour(3))
+        finish(scene, clock.hour(3))
+        fired(scene, clock.hour(4))
+    assert status(scene)["lastMissed"]["reason"] == "TooLate"
+
+
+def test_replace_deletes_the_run_and_makes_the_new_one_when_it_is_gone(scene, controlling, clock):
+    # C16
+    schedule(scene, clock, onOverlap="Replace")
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        # Something holds the old run: the new one waits for it.
+        held = [{"op": "add", "path": "/metadata/finalizers", "value": ["example.com/hold"]}]
+        scene.patch("FlowRun", run_of(clock.hour(1)), held)
+        controller.turn_to(clock.hour(2))
+        scene.until(lambda: scene.run(run_of(clock.hour(1))).metadata.deletion_timestamp, "the old run to be deleted")
+        assert decided(scene, clock.hour(2))["queued"]
+        assert runs(scene) == [run_of(clock.hour(1))]
+        scene.patch("FlowRun", run_of(clock.hour(1)), [{"op": "remove", "path": "/metadata/finalizers"}])
+        fired(scene, clock.hour(2))
+        assert scene.event("SuccessfulDelete", "tick").type == "Normal"
+    assert runs(scene) == [run_of(clock.hour(2))]
+
+
+# Suspended, edited, deleted
+
+
+def test_a_suspended_schedule_makes_no_run_and_then_the_latest(scene, controlling, clock):
+    # C18, C19
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        scene.patch("Schedule", "tick", {"spec": {"suspend": True}})
+        scene.until(lambda: ready(scene).get("reason") == "Suspended", "the Schedule to be suspended")
+        controller.turn_to(clock.hour(4))
+        assert "nextTickTimes" not in status(scene)
+        assert status(scene)["activeRuns"] == 1
+        clock.now = clock.hour(4, minutes=30)
+        scene.patch("Schedule", "tick", {"spec": {"suspend": False}})
+        fired(scene, clock.hour(4))
+    assert runs(scene) == [run_of(clock.hour(1)), run_of(clock.hour(4))]
+
+
+def test_what_was_missed_while_suspended_may_be_too_late(scene, controlling, clock):
+    # C19
+    schedule(scene, clock, onMissed={"within": "10m"}, suspend=True)
+    with controlling() as controller:
+        armed(scene)
+        clock.now = clock.hour(4, minutes=30)
+        scene.patch("Schedule", "tick", {"spec": {"suspend": False}})
+        assert decided(scene, clock.hour(4))["missedTicks"] == 4
+        controller.turn_to(clock.hour(5))
+        fired(scene, clock.hour(5))
+    assert runs(scene) == [run_of(clock.hour(5))]
+
+
+def test_an_edit_of_the_timing_acts_from_now_on(scene, controlling, clock):
+    # C29
+    schedule(scene, clock)
+    with controlling():
+        armed(scene)
+    clock.now = clock.hour(5, minutes=20)
+    scene.patch("Schedule", "tick", {"spec": {"timeZone": "Asia/Kolkata"}})
+    with controlling() as controller:
+        scene.until(lambda: status(scene)["observedGeneration"] == 2, "the edit to be seen")
+        assert epoch(status(scene)["nextTickTimes"][0]) == clock.hour(5, minutes=30).timestamp()
+        controller.turn_to(clock.hour(5, minutes=30))
+        fired(scene, clock.hour(5, minutes=30))
+    assert runs(scene) == [run_of(clock.hour(5, minutes=30))]
+
+
+def test_an_edit_of_the_template_is_for_the_next_runs_only(scene, controlling, clock):
+    # C29
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        scene.patch("Schedule", "tick", {"spec": {"runTemplate": {"metadata": {"labels": {"team": "other"}}}}})
+        scene.until(lambda: status(scene)["observedGeneration"] == 2, "the edit to be seen")
+        controller.turn_to(clock.hour(2))
+        fired(scene, clock.hour(2))
+    teams = [scene.run(run_of(clock.hour(hours))).metadata.labels["team"] for hours in (1, 2)]
+    assert teams == ["data", "other"]
+
+
+def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock):
+    # C30
+    schedule(scene, clock, finalizers=["example.com/hold"])
+    schedule(scene, clock, "other")
+    scene.delete("Schedule", "tick")
+    with controlling() as controller:
+        armed(scene, "other")
+        controller.turn_to(clock.hour(1))
+        controller.look("other")
+        fired(scene, clock.hour(1), "other")
+    assert runs(scene) == [run_of(clock.hour(1), "other")]
+    scene.patch("Schedule", "tick", [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
+# Crashes
+
+
+@pytest.mark.parametrize("overlap", ["Allow", "Skip", "Queue", "Replace"])
+def test_an_operator_that_dies_between_creating_and_recording_makes_no_second_run(scene, controlling, clock, overlap):
+    # C21, B40
+    schedule(scene, clock, onOverlap=overlap)
+    with controlling():
+        armed(scene)
+    with controlling(dies_after="POST flowruns") as dying:
+        dying.turn_to(clock.hour(1))
+        scene.until(lambda: run_of(clock.hour(1)) in scene.now["flowruns"], "the run")
+    assert "lastRun" not in status(scene)
+    uid = scene.run(run_of(clock.hour(1))).metadata.uid
+    with controlling():
+        shown = fired(scene, clock.hour(1))
+    assert shown["active"] == [run_of(clock.hour(1))]
+    assert "missedTicks" not in shown
+    assert scene.run(run_of(clock.hour(1))).metadata.uid == uid
+    assert len(scene.ever["flowruns"]) == 1
+
+
+def test_a_run_that_ended_before_it_was_recorded_is_not_made_again(scene, controlling, clock):
+    # C21, C25
+    schedule(scene, clock, history={"completed": 0})
+    with controlling():
+        armed(scene)
+    with controlling(dies_after="POST flowruns") as dying:
+        dying.turn_to(clock.hour(1))
+        scene.until(lambda: run_of(clock.hour(1)) in scene.now["flowruns"], "the run")
+    finish(scene, clock.hour(1))
+    with controlling():
+        scene.until(lambda: status(scene).get("lastRun") == run_of(clock.hour(1)), "the run to be recorded")
+        scene.until(lambda: not scene.now["flowruns"], "history to keep none")
+    assert len(scene.ever["flowruns"]) == 1
+
+
+def test_an_operator_that_dies_while_it_replaces_a_run_leaves_it_to_the_next(scene, controlling, clock):
+    # C16
+    schedule(scene, clock, onOverlap="Replace")
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+    with controlling(dies_after="DELETE flowruns") as dying:
+        dying.turn_to(clock.hour(2))
+        scene.until(lambda: not scene.now["flowruns"], "the old run to be gone")
+    with controlling():
+        fired(scene, clock.hour(2))
+    assert runs(scene) == [run_of(clock.hour(2))]
+
+
+def test_a_run_of_somebody_else_with_the_name_of_a_tick_is_left_alone(scene, controlling, clock):
+    # C22
+    schedule(scene, clock)
+    scene.start(task(), name=run_of(clock.hour(1)))
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        decided(scene, clock.hour(1))
+        assert scene.event("UnexpectedRun", "tick").type == "Warning"
+        assert status(scene).get("activeRuns", 0) == 0
+        controller.turn_to(clock.hour(2))
+        fired(scene, clock.hour(2))
+    assert not scene.run(run_of(clock.hour(1))).metadata.owner_references
+
+
+def test_a_run_that_names_the_schedule_as_owner_but_is_of_no_tick_is_told_and_blocks_nothing(scene, controlling, clock):
+    # C27
+    owner = schedule(scene, clock, onOverlap="Skip")
+    reference = {
+        "apiVersion": names.API_VERSION,
+        "kind": "Schedule",
+        "name": "tick",
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+    }
+    scene.create(
+        "FlowRun",
+        "stranger",
+        {"flowSpec": {"tasks": [task()]}},
+        labels={names.LABEL_SCHEDULE: "tick"},
+        ownerReferences=[reference],
+    )
+    with controlling() as controller:
+        armed(scene)
+        assert scene.event("UnexpectedRun", "tick").type == "Warning"
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+    assert status(scene)["active"] == [run_of(clock.hour(1))]
+
+
+def test_a_run_that_can_not_be_created_is_tried_again_under_its_name(scene, core, controlling, clock):
+    # C32
+    hard = {"count/flowruns.penstock.dev": "0"}
+    quota = kubernetes_client.V1ResourceQuota(
+        metadata=kubernetes_client.V1ObjectMeta(name="none"), spec=kubernetes_client.V1ResourceQuotaSpec(hard=hard)
+    )
+    core.create_namespaced_resource_quota(scene.namespace, quota)
+    schedule(scene, clock)
+    schedule(scene, clock, "other", cron=["@yearly"])
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        scene.until(lambda: ready(scene).get("reason") == "CreateRefused", "the Schedule to be told")
+        assert "is forbidden" in ready(scene)["message"]
+        assert scene.event("FailedCreate", "tick").type == "Warning"
+        core.delete_namespaced_resource_quota("none", scene.namespace)
+        controller.turn_to(clock.hour(1, minutes=10))
+        fired(scene, clock.hour(1))
+        assert ready(scene)["status"] == "True"
+    assert runs(scene) == [run_of(clock.hour(1))]
+
+
+# The end of runs
+
+
+def test_ends_are_told_and_the_last_success_never_goes_back(scene, controlling, clock):
+    # C26, C28
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        for hours in (1, 2, 3):
+            controller.turn_to(clock.hour(hours))
+            fired(scene, clock.hour(hours))
+        finish(scene, clock.hour(1), completionTime="2026-01-02T00:00:00Z")
+        scene.until(lambda: status(scene).get("lastSuccessTime") == "2026-01-02T00:00:00Z", "the success")
+        finish(scene, clock.hour(2), completionTime="2026-01-01T00:00:00Z")
+        scene.until(lambda: status(scene)["activeRuns"] == 1, "two to be over")
+        assert status(scene)["lastSuccessTime"] == "2026-01-02T00:00:00Z"
+        assert "state: Completed" in scene.event("SawCompletedRun", "tick").message
+        scene.delete("FlowRun", run_of(clock.hour(3)))
+        scene.until(lambda: status(scene)["activeRuns"] == 0, "none to be active")
+        assert run_of(clock.hour(3)) in scene.event("MissingRun", "tick").message
+        # The tick of the run that somebody deleted gets no other.
+        controller.turn_to(clock.hour(3, minutes=1))
+        controller.turn_to(clock.hour(4))
+        fired(scene, clock.hour(4))
+    assert runs(scene) == [run_of(clock.hour(hours)) for hours in (1, 2, 4)]
+
+
+def test_history_keeps_the_latest_of_those_that_completed_and_of_the_others(scene, controlling, clock):
+    # C25
+    schedule(scene, clock, history={"completed": 2, "failed": 1})
+    ends = {1: "Completed", 2: "Failed", 3: "Completed", 4: "Crashed", 5: "Completed", 6: None}
+    with controlling() as controller:
+        armed(scene)
+        for hours in ends:
+            controller.turn_to(clock.hour(hours))
+            fired(scene, clock.hour(hours))
+        for hours, state in ends.items():
+            if state is not None:
+                finish(scene, clock.hour(hours), state)
+        kept = [run_of(clock.hour(hours)) for hours in (3, 4, 5, 6)]
+        scene.until(lambda: runs(scene) == kept, "history to be kept")
+        assert scene.event("SuccessfulDelete", "tick").type == "Normal"
+        # Runs that are not over are never counted.
+        controller.turn_to(clock.hour(7))
+        fired(scene, clock.hour(7))
+    assert runs(scene) == [*kept, run_of(clock.hour(7))]
+
+
+# Jitter
+
+
+def test_a_run_with_jitter_comes_after_its_tick_and_is_named_after_it(scene, controlling, clock):
+    schedule(scene, clock, jitter="50m")
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        for minute in range(1, 51):
+            controller.turn_to(clock.hour(1, minutes=minute))
+        fired(scene, clock.hour(1))
+    assert runs(scene) == [run_of(clock.hour(1))]
+
+
+# What can't work
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "said"),
+    [
+        # C2, C3, C5, C6: what the webhook refuses may have come past it, or have become so
+        pytest.param({"cron": ["61 * * * *"]}, "InvalidSchedule", "spec.cron[0]", id="no such minute"),
+        pytest.param({"cron": ["59 23 31 2 *"]}, "InvalidSchedule", "spec.cron[0]", id="a day that never comes"),
+        pytest.param({"cron": ["TZ=UTC 0 * * * *"]}, "InvalidSchedule", "timeZone", id="a zone in cron"),
+        pytest.param({"cron": ["@every 1h"]}, "InvalidSchedule", "interval: {every: 1h}", id="every"),
+        pytest.param({"rrule": ["FREQ=HOURLY"]}, "InvalidSchedule", "spec.rrule[0]", id="no such rule"),
+        pytest.param({"timeZone": "Europe/Berlon"}, "UnknownTimeZone", "Europe/Berlin", id="no such zone"),
+    ],
+)
+def test_a_schedule_that_cannot_work_is_not_ready_and_the_others_go_on(scene, controlling, clock, spec, reason, said):
+    schedule(scene, clock, "bad", **spec)
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        scene.until(lambda: said in ready(scene, "bad").get("message", ""), f"{said} to be named")
+        assert (ready(scene, "bad")["status"], ready(scene, "bad")["reason"]) == ("False", reason)
+        assert scene.event(reason, "bad").type == "Warning"
+        controller.turn_to(clock.hour(1))
+        controller.look("bad")
+        fired(scene, clock.hour(1))
+        scene.patch("Schedule", "bad", {"spec": {"cron": [clock.hourly], "rrule": None, "timeZone": None}})
+        scene.until(lambda: ready(scene, "bad").get("status") == "True", "the corrected one to be armed")
+    assert runs(scene) == [run_of(clock.hour(1))]
+
+
+def test_a_zone_that_disappears_stops_its_schedule_and_nothing_else(scene, controlling, clock, monkeypatch):
+    # C5
+    schedule(scene, clock, timeZone="Europe/Berlin")
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+    assert ready(scene)["status"] == "True"
+
+    def no_zones(name: str) -> ZoneInfo:
+        raise FileNotFoundError(name)
+
+    monkeypatch.setattr("penstock.engine.ticks.zone.ZoneInfo", no_zones)
+    with controlling() as controller:
+        scene.until(lambda: ready(scene).get("reason") == "UnknownTimeZone", "the zone to be missed")
+        controller.turn_to(clock.hour(2))
+    monkeypatch.undo()
+    with controlling():
+        fired(scene, clock.hour(2))
+    assert ready(scene)["status"] == "True"
