@@ -33,6 +33,8 @@ class RunEnd(NamedTuple):
     """Name of its Flow; None for an inline spec."""
     state: str | None
     """Its final state, which is stored; None: the run is gone."""
+    metadata: Mapping[str, Any]
+    """As it was when the run was read last."""
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class LiveRun:
 
     def end(self, state: str | None) -> RunEnd:
         """Return its end in that state."""
-        return RunEnd(self.key, self.uid, self.flow, state)
+        return RunEnd(self.key, self.uid, self.flow, state, self.body["metadata"])
 
     def may_create(self, now: float) -> bool:
         """Whether Pods may be created: not when their outcomes could not be stored.

@@ -38,6 +38,7 @@ from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
 from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 from penstock_operator.room import EngineRoom
+from penstock_operator.runretention import RunRetention
 from penstock_operator.scheduledruns import ScheduledRuns
 from penstock_operator.schedules import ScheduleController
 from penstock_operator.shell import KopfThread, Receive, Receivers
@@ -217,6 +218,16 @@ class Process:
             removal_writer, unstored_since=room.unstored_since, metrics=self._metrics, fail=self._fail
         )
 
+        run_retention = RunRetention(
+            client,
+            removal_writer,
+            namespace=options.namespace,
+            is_carried_out=room.is_carried_out,
+            metrics=self._metrics,
+            fail=self._fail,
+        )
+        room.on_end.append(run_retention.on_run_end)
+
         def on_pod(event: EventType, pod: Pod) -> None:
             room.on_pod(event, pod)
             pod_retention.on_pod(event, pod)
@@ -255,7 +266,7 @@ class Process:
             self._connection,
             namespace=options.namespace,
             receivers=Receivers(
-                flow=flows.receive,
+                flow=_each(flows.receive, run_retention.on_flow),
                 schedule=_each(schedules.receive, backfills.on_schedule),
                 backfill=backfills.receive,
                 new_run=room.on_new_run,
@@ -275,6 +286,7 @@ class Process:
                 tasks.create_task(flows.sweep())
                 tasks.create_task(cache_sweep.run())
                 tasks.create_task(pod_retention.run())
+                tasks.create_task(run_retention.run())
                 tasks.create_task(schedules.work())
                 tasks.create_task(backfills.work())
         finally:

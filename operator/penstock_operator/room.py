@@ -205,8 +205,9 @@ class EngineRoom:
         return {(run.key.namespace, run.revision) for run in self._runs.values() if run.revision is not None}
 
     def is_carried_out(self, uid: str) -> bool:
-        """Whether a run of this uid is known here and not over."""
-        return uid in self._by_uid
+        """Whether a run of this uid is known here, and its end was not told."""
+        run = self._by_uid.get(uid)
+        return run is not None and not run.is_counted
 
     def unstored_since(self, uid: str) -> float | None:
         """Return since when a run has something to store, in monotonic seconds; None: it has nothing, or is over."""
@@ -272,7 +273,7 @@ class EngineRoom:
         ending = self._endings.pop(uid, None)
         if status.get("state") in FINAL_RUN_STATES:
             # Perhaps the answer to the write that stored it got lost.
-            self._tell_end(RunEnd(key, uid, flow_name(body), status["state"]))
+            self._tell_end(RunEnd(key, uid, flow_name(body), status["state"], body["metadata"]))
             self._intake.on_run_over(key)
             if status.get("reason") == Reason.INVALID_STATUS:
                 self._condemn(uid)

@@ -13,7 +13,8 @@
   resources: [flows/status, flowruns/status, schedules/status, backfills/status]
   verbs: [patch]
 - apiGroups: [penstock.dev]
-  resources: [flowruns]  # the runs of Schedules and Backfills; patch: to give a Backfill's finished run to its Schedule
+  # the runs of Schedules and Backfills; patch: to give a Backfill's run to its Schedule; delete: by history and retention
+  resources: [flowruns]
   verbs: [create, patch, delete]
 - apiGroups: [""]
   resources: [pods]  # one per attempt of a task

@@ -149,6 +149,7 @@ FLOWRUN: Final = Kind(
         Column("Reason", ".status.reason", "Why it is in this state."),
         Column("Started", ".status.startTime", "When its first task started.", type="date", is_wide=True),
         Column("Finished", ".status.completionTime", "When it was over.", type="date"),
+        Column("Finished at", ".status.completionTime", "The same as a time.", is_wide=True),
         Column("Message", ".status.message", "The reason for people.", is_wide=True),
     ),
     selectable_fields=(".status.state", ".spec.flow.name"),
