@@ -189,7 +189,7 @@ def test_watch_shows_how_far_a_child_run_is(objects, typed):
         child = {
             "apiVersion": "penstock.dev/v1alpha1",
             "kind": "FlowRun",
-            "metadata": {"name": "child", "labels": {"penstock.dev/run-uid": objects.run("r")["metadata"]["uid"]}},
+            "metadata": {"name": "child", "labels": {"penstock.dev/parent-uid": objects.run("r")["metadata"]["uid"]}},
             "spec": {"flow": {"name": "orders"}},
         }
         objects.create(child)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client as kubernetes_client
 
 from tests.api.commandline import once
 
@@ -130,6 +133,38 @@ class TestDoctor:
         assert lines[0].startswith("✓ cluster     Kubernetes v1.")
         assert any(line.startswith("✓ definitions ") for line in lines)
         assert f"✓ rights      all that the commands need in namespace {namespace}" in lines
+
+    @pytest.mark.usefixtures("objects")
+    def test_it_finds_who_leads_and_that_nobody_checks(self, api, typed, namespace):
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        spec = {"holderIdentity": "replica-1", "renewTime": now, "leaseDurationSeconds": 3600}
+        lease: Any = {"metadata": {"name": "penstock-operator"}, "spec": spec}
+        kubernetes_client.CoordinationV1Api(api).create_namespaced_lease(namespace, lease)
+        _, lines = once(typed, "doctor")
+        assert any(line.startswith("✓ leader      ") for line in lines)
+        assert any("webhook     does not answer, or is not installed" in line for line in lines)
+
+    def test_a_person_without_rights_is_told_which_ones(self, core, typed, kubeconfig, namespace, tmp_path):
+        core.create_namespaced_service_account(namespace, {"metadata": {"name": "nobody"}})
+        token = core.create_namespaced_service_account_token("nobody", namespace, {"spec": {}}).status.token
+        content = yaml.safe_load(kubeconfig.read_text())
+        for user in content["users"]:
+            user["user"] = {"token": token}
+        file = tmp_path / "kubeconfig"
+        file.write_text(yaml.safe_dump(content))
+
+        async def scenario() -> None:
+            command = await typed("doctor", kubeconfig=file)
+            assert await command.end() == 0
+            subjects = {line.split()[1]: line for line in command.lines if line[0] in "✓?!✗"}
+            assert subjects["definitions"].startswith("? ")
+            assert subjects["operator"].startswith("? ")
+            assert "you may not get flowruns.penstock.dev (for get, describe, watch, logs)" in subjects["rights"]
+            listing = await typed("get", kubeconfig=file)
+            assert await listing.end() == 1
+            assert listing.lines[0].startswith("penstock: not allowed: ")
+
+        asyncio.run(scenario())
 
     def test_a_cluster_that_does_not_answer_is_one_finding(self, typed, tmp_path):
         file = tmp_path / "kubeconfig"

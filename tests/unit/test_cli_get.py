@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
+from penstock.api.kind import KINDS
 from penstock.cli.get import build_selectors, lay_out, write_objects
 from penstock.cli.resource import RESOURCES, RUNS, find_resource
 from penstock.errors import CommandError
@@ -58,6 +59,15 @@ def test_what_makes_no_sense_is_refused(resource, states, message):
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
 def test_every_word_of_a_kind_finds_it(resource):
     assert all(find_resource(word.upper()) is resource for word in resource.words)
+
+
+def test_every_kind_can_be_listed_by_its_own_names():
+    known = {resource.kind: (resource.plural, set(resource.words)) for resource in RESOURCES}
+    assert set(known) == {kind.name for kind in KINDS}
+    for kind in KINDS:
+        plural, words = known[kind.name]
+        assert plural == kind.plural
+        assert {kind.plural, kind.singular, kind.short_name} <= words
 
 
 def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():

@@ -5,7 +5,17 @@ from itertools import pairwise
 import pytest
 from rich.console import Console
 
-from penstock.cli.progress import changed_lines, format_duration, headline, is_finished, most_urgent, read_tasks
+from penstock.api.states import STATES
+from penstock.cli.looks import look
+from penstock.cli.progress import (
+    changed_lines,
+    format_duration,
+    headline,
+    is_finished,
+    most_urgent,
+    read_tasks,
+    requests,
+)
 from penstock.cli.watch import build_table
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
@@ -127,3 +137,77 @@ def test_a_table_on_a_narrow_screen_keeps_its_columns_and_cuts_the_reason():
     assert "again in 2s after ExitCode" in extract
     assert extract.endswith("…")
     assert year.split() == ["year", "●", "Running", "0/4", "30s"]
+
+
+def test_a_narrow_screen_does_without_the_columns_that_say_least():
+    run = make_run(task("a-task-with-a-long-name", "Retrying", attempt=3, reason="ExitCode", message="no such file"))
+    screen = Console(file=io.StringIO(), width=40, record=True)
+    screen.print(build_table(run, NOW, width=40, height=20))
+    lines = [line.rstrip() for line in screen.export_text().splitlines()]
+    assert lines[1].split() == ["TASK", "STATE", "WHY"]
+    assert all(len(line) <= 40 for line in lines)
+    assert "↻ Retrying" in lines[2]
+    assert "ExitCode" in lines[2]
+
+
+def test_finally_tasks_stand_apart():
+    run = make_run(task("a", "Completed"), task("b", "Running", **{"finally": True}))
+    screen = Console(file=io.StringIO(), width=80, record=True)
+    screen.print(build_table(run, NOW, width=80, height=20))
+    assert [line.split()[0] for line in screen.export_text().splitlines()] == ["FlowRun", "TASK", "a", "finally", "b"]
+    assert lines(run) == ["a  Completed", "b  Running    finally"]
+
+
+def test_other_runs_are_named_by_what_they_did():
+    run = make_run(
+        task("a", "Cached", run="x"),
+        task("b", "Completed", run="y"),
+        task("c", "Completed", run="z"),
+        retryOf={"name": "y", "lineage": ["w"]},
+    )
+    assert [row.other_run() for row in read_tasks(run)] == ["done by run x", "done by run y", "run z"]
+
+
+def test_how_far_a_child_run_is_stands_beside_its_task():
+    (row,) = read_tasks(make_run(task("a", "Running", run="x")), {"x": make_run(progress="2/5")})
+    assert row.items == "2/5"
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "want"),
+    [
+        pytest.param(
+            {"scheduledTime": "2026-11-22T12:01:30Z"},
+            {"state": "Scheduled"},
+            "FlowRun r Scheduled starts in 1m00s, at 2026-11-22 12:01:30 UTC",
+            id="one that is due later",
+        ),
+        pytest.param({}, {"state": "Queued", "queuePosition": 3}, "FlowRun r Queued as number 3", id="one in a queue"),
+        pytest.param(
+            {},
+            {"state": "Running", "shutdown": {"mode": "Drain", "reason": "RunDrained"}},
+            "FlowRun r Running ends early (Drain)",
+            id="one that is being ended",
+        ),
+    ],
+)
+def test_the_headline_says_what_a_run_waits_for(spec, status, want):
+    assert headline({"metadata": {"name": "r"}, "spec": spec, "status": status}, NOW) == want
+
+
+def test_what_waits_for_a_person_is_asked_for_with_what_to_type():
+    waits = task("sign-off", "Paused", reason="AwaitingApproval", message="Publish\nnow?")
+    child = {"metadata": {"name": "c"}, "spec": {}, "status": {"state": "Paused", "tasks": [waits]}}
+    run = make_run(task("a", "Paused", reason="AwaitingApproval"), waits) | {
+        "spec": {"suspend": True, "approvals": [{"task": "a", "decision": "Approve"}]}
+    }
+    assert [(request.text, request.commands[0]) for request in requests(run, {"c": child})] == [
+        ("FlowRun r is suspended: nothing new starts", "resume r"),
+        ("sign-off waits for a decision: Publish now?", "approve r sign-off"),
+        ("sign-off waits for a decision: Publish now?", "approve c sign-off"),
+    ]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_has_a_look(state):
+    assert look(state).sign != look("no such state").sign

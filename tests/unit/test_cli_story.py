@@ -77,7 +77,7 @@ def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
         "      UpstreamFailed: load is Failed",
         "",
         "Finally",
-        "  ✓ cleanup  Cached, outputs of earlier",
+        "  ✓ cleanup  Cached, done by run earlier",
         "",
         "Outputs",
         "  rows: 3",

@@ -21,7 +21,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from penstock.api.names import GROUP, LABEL_RUN, LABEL_RUN_UID, MAIN_CONTAINER, VERSION
+from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, MAIN_CONTAINER, VERSION
 from penstock.cli.invocation import cluster_flags, program
 from penstock.cli.listing import CONNECT_TIMEOUT_S, Event, Listing
 from penstock.cli.progress import Object
@@ -153,7 +153,7 @@ class Cluster:
             uid: of the FlowRun.
         """
         with self._spoken():
-            yield from self._runs(label_selector=f"{LABEL_RUN_UID}={uid}").follow({})
+            yield from self._runs(label_selector=f"{LABEL_PARENT_UID}={uid}").follow({})
 
     def pods(self, run: str) -> list[Object]:
         """List the Pods of a FlowRun that still exist."""

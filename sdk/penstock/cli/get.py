@@ -1,4 +1,4 @@
-"""`penstock get`: Flows, runs and Schedules as lists."""
+"""`penstock get`: runs, Flows, Schedules and Backfills as lists."""
 
 from __future__ import annotations
 

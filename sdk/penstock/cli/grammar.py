@@ -93,9 +93,11 @@ def _add_run_name(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    get = commands.add_parser("get", parents=[cluster], help="list Flows, runs or Schedules")
+    get = commands.add_parser("get", parents=[cluster], help="list runs, Flows, Schedules or Backfills")
     get.set_defaults(module="penstock.cli.get")
-    get.add_argument("kind", metavar="KIND", nargs="?", help="runs, flows or schedules, or KIND/NAME (default: runs)")
+    get.add_argument(
+        "kind", metavar="KIND", nargs="?", help="runs, flows, schedules or backfills, or KIND/NAME (default: runs)"
+    )
     get.add_argument("name", metavar="NAME", nargs="?", help="name of one of them")
     get.add_argument(
         "-o",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.api.states import STATES
@@ -39,7 +39,9 @@ class TaskRow(NamedTuple):
     failed_items: tuple[str, ...]
     """The last items that failed, each with why."""
     run: str = ""
-    """Its child run, or the run that its cached outputs come from."""
+    """Its child run."""
+    origin: str = ""
+    """The run that did it: whose outputs were cached, or that this one retries."""
     is_finally: bool = False
 
     def duration(self, now: dt.datetime) -> str:
@@ -58,8 +60,11 @@ class TaskRow(NamedTuple):
 
     def explanation(self) -> str:
         """Why it is in its state, and which other run has to do with that."""
-        origin = "" if not self.run else f"from run {self.run}" if self.state == "Cached" else f"run {self.run}"
-        return ", ".join(part for part in (origin, self.reason) if part)
+        return ", ".join(part for part in (self.other_run(), self.reason) if part)
+
+    def other_run(self) -> str:
+        """Which other run did it or does it."""
+        return f"done by run {self.origin}" if self.origin else f"run {self.run}" if self.run else ""
 
 
 class Request(NamedTuple):
@@ -101,7 +106,9 @@ def read_tasks(run: Object, children: Mapping[str, Object] | None = None) -> lis
         run: the FlowRun.
         children: its child runs by name, as far as they are known: how far they are.
     """
-    return [_read_task(task, children or {}) for task in status_of(run).get("tasks") or ()]
+    retried = status_of(run).get("retryOf") or {}
+    ancestors = {retried.get("name"), *(retried.get("lineage") or ())}
+    return [_read_task(task, children or {}, ancestors) for task in status_of(run).get("tasks") or ()]
 
 
 def status_of(run: Object) -> dict[str, Any]:
@@ -129,7 +136,9 @@ def headline(run: Object, now: dt.datetime) -> str:
     parts = [f"FlowRun {name} {status['state']}"]
     due = read_time(run.get("spec", {}).get("scheduledTime"))
     if status["state"] == "Scheduled" and due:
-        parts.append(f"in {format_duration((due - now).total_seconds())}, at {due.astimezone(now.tzinfo):%F %T %Z}")
+        parts.append(
+            f"starts in {format_duration((due - now).total_seconds())}, at {due.astimezone(now.tzinfo):%F %T %Z}"
+        )
     if status["state"] == "Queued" and status.get("queuePosition"):
         parts.append(f"as number {status['queuePosition']}")
     if start:
@@ -216,8 +225,10 @@ def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str
     return [row for place, row in enumerate(rows) if place in shown], f"and {rest}"
 
 
-def _read_task(task: Mapping[str, Any], children: Mapping[str, Object]) -> TaskRow:
-    child = status_of(children.get(task.get("run", ""), {}))
+def _read_task(task: Mapping[str, Any], children: Mapping[str, Object], ancestors: Collection[str | None]) -> TaskRow:
+    other = task.get("run", "")
+    is_done_by_other = bool(other) and (task["state"] == "Cached" or other in ancestors)
+    child = status_of(children.get(other, {}))
     starts = [task.get("startTime"), *(attempt.get("startTime") for attempt in task.get("attempts") or ())]
     return TaskRow(
         name=task["name"],
@@ -232,7 +243,8 @@ def _read_task(task: Mapping[str, Any], children: Mapping[str, Object]) -> TaskR
             f"{task['name']}[{item.get('index')}] {_why(item)}"
             for item in (task.get("items") or {}).get("failed") or ()
         ),
-        run=task.get("run", ""),
+        run="" if is_done_by_other else other,
+        origin=other if is_done_by_other else "",
         is_finally=bool(task.get("finally")),
     )
 

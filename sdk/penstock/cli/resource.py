@@ -21,6 +21,7 @@ RESOURCES: Final = (
     Resource("FlowRun", "flowruns", ("runs", "run", "flowruns", "flowrun", "fr")),
     Resource("Flow", "flows", ("flows", "flow", "fl")),
     Resource("Schedule", "schedules", ("schedules", "schedule", "fs")),
+    Resource("Backfill", "backfills", ("backfills", "backfill", "fb")),
 )
 """The most asked for first."""
 RUNS: Final = RESOURCES[0]

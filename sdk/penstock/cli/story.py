@@ -153,8 +153,8 @@ def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) 
         line.append(f", attempt {row.attempt}")
     if duration := row.duration(now):
         line.append(f", {duration}")
-    if row.run:
-        line.append(f", {'outputs of' if row.state == 'Cached' else 'run'} {row.run}")
+    if other := row.other_run():
+        line.append(f", {other}")
     if row.state == "Retrying" and row.wake:
         line.append(f", again in {format_duration((row.wake - now).total_seconds())}")
     yield line

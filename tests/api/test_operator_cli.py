@@ -1,0 +1,139 @@
+"""The command line and the real operator together: what is typed, and what becomes of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.commandline import Start, once
+from tests.api.replica import Replica
+from tests.api.scene import Scene, task
+
+pytestmark = pytest.mark.api
+
+
+@pytest.fixture(scope="module")
+def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
+    """One operator for all tests here."""
+    folder = tmp_path_factory.mktemp("operator")
+    with Replica(kubeconfig, folder, namespace="", lease=f"cli-{uuid.uuid4().hex[:8]}") as replica:
+        yield replica
+        assert "Traceback" not in replica.log
+
+
+@pytest.fixture
+def stage(scene: Scene, operator: Replica) -> Scene:
+    """The test's namespace, with the operator at work."""
+    return scene
+
+
+def test_a_run_is_approved_while_it_is_watched(stage, typed: Start):
+    flow = [
+        task("load"),
+        {"name": "sign-off", "dependsOn": ["load"], "approval": {"message": "Publish $(params.day)?"}},
+    ]
+    stage.create("Flow", "orders", {"params": [{"name": "day"}], "tasks": flow})
+
+    async def scenario() -> None:
+        command = await typed("run", "orders", "-p", "day=today", "--name", "run", "--watch")
+        question = await command.line("sign-off waits for a decision: Publish today?; type ")
+        assert "penstock approve run sign-off -n " in question
+        decision = await typed("approve", "run", "-m", "go")
+        assert await decision.end() == 0
+        assert await command.end() == 0
+        assert command.lines[-1].startswith("FlowRun run Completed in ")
+
+    asyncio.run(scenario())
+    assert stage.finish()["state"] == "Completed"
+
+
+def test_a_rejected_run_fails_with_the_comment_and_its_story_tells_it(stage, typed: Start):
+    stage.start({"name": "sign-off", "approval": {}}, task("report", dependsOn=["sign-off"]))
+    stage.reach("Paused")
+    assert once(typed, "reject", "run", "sign-off", "-m", "numbers are off")[0] == 0
+    assert stage.finish()["state"] == "Failed"
+    exit_code, lines = once(typed, "reject", "run")
+    assert exit_code == 1
+    assert "is over (Failed)" in lines[0]
+    _, lines = once(typed, "describe", "run")
+    assert '  decided    sign-off: Reject: "numbers are off"' in lines
+    assert any(line.startswith("  Rejected: ") for line in lines)
+
+
+def test_a_suspended_run_starts_nothing_until_it_is_resumed(stage, typed: Start):
+    stage.start(task("first", pod_run_for="2s"), task("second", dependsOn=["first"]))
+    stage.running_pod("first")
+    assert once(typed, "suspend", "run")[0] == 0
+    stage.reach_task("Completed", "first")
+    stage.reach("Paused")
+    assert [pod for pod in stage.pods(ever=True) if pod.metadata.labels["penstock.dev/task"] == "second"] == []
+    assert once(typed, "resume", "run")[0] == 0
+    assert stage.finish()["state"] == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("words", "slow", "clean"),
+    [
+        pytest.param((), "Cancelled", "Completed", id="cancel stops what runs, then finally runs"),
+        pytest.param(("--drain",), "Completed", "Completed", id="drain lets it end, then finally runs"),
+        pytest.param(("--now",), "Cancelled", "Skipped", id="now stops everything"),
+    ],
+)
+def test_a_run_is_ended_early(stage, typed: Start, words, slow, clean):
+    run_for = "4s" if slow == "Completed" else "10m"
+    stage.start(task("slow", pod_run_for=run_for), task("after", dependsOn=["slow"]), **{"finally": [task("clean")]})
+    stage.running_pod("slow")
+    assert once(typed, "cancel", "run", *words)[0] == 0
+    status = stage.finish()
+    states = {entry["name"]: entry["state"] for entry in status["tasks"]}
+    assert (status["state"], states["slow"], states["clean"]) == ("Cancelled", slow, clean)
+    assert states["after"] in {"Cancelled", "Skipped"}
+    exit_code, lines = once(typed, "watch", "run")
+    assert exit_code == 1
+    assert lines[-1].startswith("FlowRun run Cancelled")
+
+
+def test_a_failed_run_is_retried_and_keeps_what_was_done(stage, typed: Start):
+    spec = {"tasks": [task("load"), task("report", dependsOn=["load"], pod_exit_code="1")]}
+    stage.create("Flow", "orders", spec)
+    assert once(typed, "run", "orders", "--name", "run", "--wait")[0] == 1
+    stage.patch("Flow", "orders", {"spec": {"tasks": [task("load"), task("report", dependsOn=["load"])]}})
+    exit_code, lines = once(typed, "retry", "run", "--latest", "--name", "again", "--watch")
+    assert exit_code == 0, lines
+    assert any("load" in line and "done by run run" in line for line in lines)
+    assert stage.finish("again")["state"] == "Completed"
+    assert [attempt.task for attempt in stage.ever_attempts("again")] == ["report"]
+
+
+def test_a_child_run_is_seen_in_its_parent_and_its_approval_is_asked_for(stage, typed: Start):
+    stage.create("Flow", "child", {"tasks": [{"name": "sign-off", "approval": {}}]})
+    stage.create("Flow", "orders", {"tasks": [{"name": "call", "flow": {"name": "child"}}]})
+
+    async def scenario() -> None:
+        command = await typed("run", "orders", "--name", "run", "--watch")
+        question = await command.line("sign-off waits for a decision; type penstock approve ")
+        child = question.split("penstock approve ")[1].split()[0]
+        assert child == stage.entry("call")["run"]
+        decision = await typed("approve", child)
+        assert await decision.end() == 0
+        assert await command.end() == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_is_due_later_waits_and_says_until_when(stage, typed: Start):
+    stage.create("Flow", "orders", {"tasks": [task("load")]})
+    assert once(typed, "run", "orders", "--name", "run", "--at", "+2h")[0] == 0
+    stage.reach("Scheduled")
+
+    async def scenario() -> None:
+        command = await typed("watch", "run")
+        assert "starts in 1h59m" in await command.line("FlowRun run Scheduled")
+        ended = await typed("cancel", "run")
+        assert await ended.end() == 0
+        assert await command.end() == 1
+
+    asyncio.run(scenario())
