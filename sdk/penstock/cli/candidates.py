@@ -14,7 +14,12 @@ from penstock.cli.resource import RESOURCES, find_resource
 from penstock.errors import PenstockError
 
 METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-RESOURCES_OF: Final = {"RUN": ("flowruns",), "FLOW": ("flows",), "FLOW|RUN": ("flows", "flowruns")}
+RESOURCES_OF: Final = {
+    "RUN": ("flowruns",),
+    "FLOW": ("flows",),
+    "FLOW|RUN": ("flows", "flowruns"),
+    "SCHEDULE": ("schedules",),
+}
 """Whose names a word of the grammar stands for."""
 
 

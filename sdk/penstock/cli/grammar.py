@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_starting(commands, cluster)
     _add_seeing(commands, cluster)
     _add_controlling(commands, cluster)
+    _add_schedule(commands, cluster)
     _add_local(commands)
     doctor = commands.add_parser("doctor", parents=[cluster], help="find out whether Penstock can work here")
     doctor.set_defaults(module="penstock.cli.doctor")
@@ -178,6 +179,17 @@ def _add_controlling(commands: Commands, cluster: argparse.ArgumentParser) -> No
             "task", metavar="TASK", nargs="?", help="name of the task (default: the only one that waits)"
         )
         decide.add_argument("-m", "--comment", metavar="COMMENT", help="why; stays in the run's spec.approvals")
+
+
+def _add_schedule(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    schedule = commands.add_parser("schedule", help="look ahead at what a Schedule will do")
+    schedule.set_defaults(module="penstock.cli.schedule")
+    verbs = schedule.add_subparsers(title="commands", dest="verb", metavar="COMMAND", required=True)
+    preview = verbs.add_parser("preview", parents=[cluster], help="show the next ticks, and a month of them")
+    preview.add_argument("name", metavar="SCHEDULE", nargs="?", help="name of the Schedule")
+    preview.add_argument("-f", "--file", metavar="FILE", help="of a Schedule in this file, applied or not; - is stdin")
+    preview.add_argument("-t", "--ticks", metavar="N", type=int, default=10, help="how many ticks (10)")
+    preview.add_argument("--after", metavar="TIME", help="from this time on: 2026-10-01, 2026-10-01T09:00Z (now)")
 
 
 def _add_local(commands: Commands) -> None:

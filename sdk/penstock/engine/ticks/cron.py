@@ -58,7 +58,8 @@ class Cron:
         self._expression = _read_expression(expression)
         self._clock = WallClock(zone)
         minute, hour, *_ = self._expression.split()
-        self._is_by_the_clock = minute.startswith("*") or hour.startswith("*")
+        self.has_star: Final = minute.startswith("*") or hour.startswith("*")
+        """Whether minute or hour begin with one, so that it is due whenever the clock shows a time that matches."""
 
     def forward(self, after: datetime) -> Iterator[datetime]:
         """Yield the ticks after a time, as `TickSource` says."""
@@ -86,7 +87,7 @@ class Cron:
 
     def _moments(self, wall: datetime, *, is_backward: bool) -> Iterator[datetime]:
         walls = self._walls(wall, is_backward=is_backward)
-        if self._is_by_the_clock:
+        if self.has_star:
             return whenever(self._clock, walls, is_backward=is_backward)
         return once(self._clock, walls)
 

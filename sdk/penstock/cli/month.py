@@ -1,0 +1,48 @@
+"""A month as calendars draw it, with what happens on its days."""
+
+from __future__ import annotations
+
+import calendar
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+from rich.text import Text
+
+CELL: Final = 6
+MOST_SHOWN: Final = 99
+WEEKDAYS: Final = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
+
+
+def draw_month(
+    first: dt.date, ticks: Mapping[dt.date, int], changes: Collection[dt.date], today: dt.date
+) -> Iterator[Text]:
+    """Draw a month, a line for each week.
+
+    Args:
+        first: any day of it.
+        ticks: how many ticks there are on which day.
+        changes: days on which the clock is set; a `!` marks them.
+        today: is drawn reversed.
+    """
+    yield Text(f"{calendar.month_name[first.month]} {first.year}", "bold")
+    yield Text("".join(f"{name:<{CELL}}" for name in WEEKDAYS).rstrip(), "dim")
+    for week in calendar.Calendar().monthdatescalendar(first.year, first.month):
+        line = Text()
+        for day in week:
+            if day.month != first.month:
+                line.append(" " * CELL)
+                continue
+            count = ticks.get(day, 0)
+            style = ("bold green" if count else "dim") + (" reverse" if day == today else "")
+            line.append(f"{day.day:>2}", style)
+            mark = "!" if day in changes else ""
+            line.append(f"{mark + _count(count):<{CELL - 2}}", "yellow" if mark else "green")
+        line.rstrip()
+        yield line
+
+
+def _count(count: int) -> str:
+    if count <= 1:
+        return "●" * count
+    return f"●{count}" if count <= MOST_SHOWN else f"●{MOST_SHOWN}+"

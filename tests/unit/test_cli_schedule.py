@@ -1,0 +1,144 @@
+import textwrap
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+from penstock.api.schedule import ScheduleSpec
+from penstock.cli.main import main
+from penstock.cli.schedule import find_in_file, preview
+from penstock.errors import CommandError
+
+NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
+SCHEDULE = """
+apiVersion: penstock.dev/v1alpha1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  cron: ["30 2 * * *"]
+  timeZone: America/New_York
+  runTemplate: {spec: {flow: {name: etl}}}
+"""
+
+
+def shown(count: int = 3, now: datetime = NOW, **spec) -> str:
+    whole = ScheduleSpec.model_validate({"runTemplate": {"spec": {"flow": {"name": "etl"}}}, **spec})
+    return "\n".join(line.plain for line in preview("nightly", whole, after=now, now=now, count=count))
+
+
+def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
+    assert shown(cron=["30 2 * * *"], timeZone="America/New_York") == textwrap.dedent(
+        """\
+        nightly: cron 30 2 * * *; times in America/New_York
+
+        LOCAL                         UTC                 FROM NOW
+        Sat 2026-03-07 02:30  -05:00  2026-03-07 07:30Z   in 19h30m
+        Sun 2026-03-08 03:00  -04:00  2026-03-08 07:00Z   in 43h00m  ! for 02:30, which is left out
+        Mon 2026-03-09 02:30  -04:00  2026-03-09 06:30Z   in 2d
+
+        March 2026
+        Mo    Tu    We    Th    Fr    Sa    Su
+                                             1●
+         2●    3●    4●    5●    6●    7●    8!●
+         9●   10●   11●   12●   13●   14●   15●
+        16●   17●   18●   19●   20●   21●   22●
+        23●   24●   25●   26●   27●   28●   29●
+        30●   31●
+
+        ! Sun 2026-03-08: the clock of America/New_York is set forward by 1h00m, from 02:00 to 03:00
+            02:30 is left out: its tick comes at 03:00"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "spec", "want"),
+    [
+        (
+            datetime(2026, 11, 1, tzinfo=UTC),
+            {"cron": ["30 1 * * *"], "timeZone": "America/New_York"},
+            "01:30 comes twice: the first is the tick",
+        ),
+        (
+            datetime(2026, 11, 1, tzinfo=UTC),
+            {"cron": ["30 * * * *"], "timeZone": "America/New_York"},
+            "01:30 comes twice: both are ticks",
+        ),
+        (NOW, {"cron": ["*/30 2 * * *"], "timeZone": "America/New_York"}, "02:30 is left out: no tick"),
+        (
+            NOW,
+            {"rrule": ["FREQ=DAILY;BYHOUR=2;BYMINUTE=15"], "timeZone": "America/New_York"},
+            "02:15 is left out: its tick comes at 03:00",
+        ),
+        (
+            datetime(2026, 10, 2, tzinfo=UTC),
+            {"cron": ["15 2 * * *"], "timeZone": "Australia/Lord_Howe"},
+            "is set forward by 30m00s, from 02:00 to 02:30\n    02:15 is left out: its tick comes at 02:30",
+        ),
+        (
+            NOW,
+            {"interval": {"every": "24h"}, "timeZone": "America/New_York"},
+            "interval goes by real time: from then on its ticks are 1h00m later on the clock",
+        ),
+        (NOW, {"at": ["2026-03-06T12:30:00Z"]}, "These are its last ticks."),
+        (NOW, {"at": ["2026-03-06T11:30:00Z"]}, "It has no tick any more."),
+        (NOW, {"cron": ["@daily"]}, "times in UTC, as no timeZone is given"),
+        (NOW, {"cron": ["@daily"], "suspend": True}, "It is suspended"),
+        (NOW, {"cron": ["* * * * *"]}, " 6●99+"),
+    ],
+)
+def test_what_may_surprise_is_said(now, spec, want):
+    assert want in shown(now=now, **spec)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"cron": ["30 2 * * *"], "timeZone": "Asia/Kolkata"},
+        {"cron": ["30 4 * * *"], "timeZone": "America/New_York"},
+        {"cron": ["30 2 1 * *"], "timeZone": "America/New_York", "endTime": "2026-03-09"},
+    ],
+)
+def test_a_clock_that_touches_no_tick_is_not_spoken_of(spec):
+    assert "is set" not in shown(**spec)
+
+
+def test_a_file_is_enough(tmp_path, capsys):
+    path = tmp_path / "nightly.yaml"
+    path.write_text(SCHEDULE)
+    assert main(["schedule", "preview", "-f", str(path), "-t", "2", "--after", "2026-03-07"]) == 0
+    out = capsys.readouterr().out
+    assert "Sat 2026-03-07 02:30  -05:00" in out
+    assert "Sun 2026-03-08 03:00  -04:00" in out
+
+
+@pytest.mark.parametrize(
+    ("edit", "words", "want"),
+    [
+        ({"cron": ["61 * * * *"]}, [], "Schedule nightly can't work:\n  spec.cron[0]: the minute '61'"),
+        ({"onMissed": {"within": "1s"}}, [], "spec.onMissed.within: 1s is too short"),
+        ({}, ["-t", "0"], "--ticks 0: write a number from 1"),
+        ({}, ["--after", "yesterday"], "--after: 'yesterday' is no time that exists"),
+        ({}, ["nigthly"], 'has no Schedule nigthly (did you mean "nightly"?)'),
+    ],
+)
+def test_what_can_not_be_shown_says_why(tmp_path, capsys, edit, words, want):
+    content = yaml.safe_load(SCHEDULE)
+    content["spec"] |= edit
+    path = tmp_path / "nightly.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert main(["schedule", "preview", "-f", str(path), *words]) == 1
+    assert want in capsys.readouterr().err
+
+
+def test_of_several_schedules_one_must_be_named():
+    several = f"{SCHEDULE}\n---\n{SCHEDULE.replace('nightly', 'weekly')}"
+    with pytest.raises(CommandError, match="several Schedules, name one: nightly, weekly"):
+        find_in_file(several, "f.yaml", None)
+    assert find_in_file(several, "f.yaml", "weekly")["metadata"]["name"] == "weekly"
+    with pytest.raises(CommandError, match=r"has no Schedule$"):
+        find_in_file("kind: Flow", "f.yaml", None)
+
+
+def test_nothing_named_is_asked_for(capsys):
+    assert main(["schedule", "preview"]) == 1
+    assert "name a Schedule, or a file with -f FILE" in capsys.readouterr().err
