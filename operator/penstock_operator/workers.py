@@ -7,7 +7,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from penstock_operator.errors import ApiUnreachableError, DeposedError, NotLeaderError
+from penstock_operator.errors import (
+    ApiError,
+    ApiUnreachableError,
+    DeposedError,
+    NotLeaderError,
+    is_namespace_terminating,
+)
 from penstock_operator.workqueue import K, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -45,6 +51,12 @@ async def work_through(  # noqa: PLR0913 - keyword-only, named at every call
             except ApiUnreachableError as error:
                 logger.info("%s %s: looked at again in %g s: %s", kind, key, retry_s, error)
                 queue.add_at(key, time.monotonic() + retry_s)
+            except ApiError as error:
+                if is_namespace_terminating(error):
+                    logger.debug("%s %s goes with its namespace", kind, key)
+                else:
+                    logger.exception("%s %s could not be looked at; tried again in %g s", kind, key, retry_s)
+                    queue.add_at(key, time.monotonic() + retry_s)
             except Exception:
                 # Whatever is wrong with one object, the others go on; this one is told in the log and tried again.
                 logger.exception("%s %s could not be looked at; tried again in %g s", kind, key, retry_s)
