@@ -362,10 +362,12 @@ class Intake:
         flow = run.flow_key
         if flow is None or _uses_slot_of_ancestor(run):
             return None
+        claim = self._claim(run, params, spec.priority or 0)
         if limit is not None and not self._census.is_complete:
+            if run.head.get("state") == RunState.QUEUED:
+                self._slots.enroll(flow, claim)
             self._census.wait(run.key)
             return Unknown()
-        claim = self._claim(run, params, spec.priority or 0)
         verdict = self._slots.ask(flow, claim, limit)
         if isinstance(verdict, Waits):
             run.claim = claim

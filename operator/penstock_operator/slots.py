@@ -182,6 +182,10 @@ class Slots:
         """Learn that a run goes on, or has gone on before this process began."""
         self._flows.setdefault(flow, _FlowSlots()).hold(claim)
 
+    def enroll(self, flow: ObjectKey, claim: Claim) -> None:
+        """Learn that a run has waited since before this process began: nobody behind it may pass it by."""
+        self._flows.setdefault(flow, _FlowSlots()).wait(claim)
+
     def end(self, flow: ObjectKey, uid: str) -> None:
         """Learn that a run is being ended: it keeps its slot until it is over, and need not be replaced."""
         slots = self._flows.get(flow)
