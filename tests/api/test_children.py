@@ -86,7 +86,7 @@ def test_a_fan_out_over_a_flow_has_a_child_for_each_item_and_never_more_than_it_
         nonlocal most
         going_on = [one for name, one in scene.now["flowruns"].items() if name != "run"]
         most = max(most, sum(one.status.get("state") not in FINAL_RUN_STATES for one in going_on))
-        return scene.status().get("state") == "Completed"
+        return bool(scene.status().get("state") == "Completed")
 
     scene.until(is_over, "the run to complete")
     assert most <= 2
@@ -207,7 +207,7 @@ def test_flows_nested_too_deep_fail_and_show_the_chain(scene):
 @pytest.mark.parametrize(("mode", "want"), [("Cancel", {"tidy": "Completed"}), ("Terminate", {})])
 def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
     # B2, B4
-    inner(scene, task("work", **FOR_EVER), **{"finally": [task("tidy")]})
+    scene.create("Flow", "inner", {"tasks": [task("work", **FOR_EVER)], "finally": [task("tidy")]})
     scene.start(call(retry={"limit": 3}))
     name = child(scene).metadata.name
     scene.reach("Running", name)

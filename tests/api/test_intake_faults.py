@@ -52,7 +52,7 @@ def test_killed_again_and_again_it_never_lets_more_runs_go_on_than_the_limit(sce
     def are_over(number: int) -> bool:
         nonlocal most
         most = max(most, len(going_on(scene)))
-        return sum(scene.status(name).get("state") == "Completed" for name in order) >= number
+        return len([name for name in order if scene.status(name).get("state") == "Completed"]) >= number
 
     for number in range(0, 8, 2):
         with replica() as operator:
