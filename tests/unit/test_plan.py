@@ -291,7 +291,8 @@ def test_commands_and_scripts_are_never_expanded():
 @given(flow_specs())
 def test_a_plan_mirrors_its_spec(flow):
     compiled = compile_plan(flow)
-    assert [task.name for task in compiled.tasks] == [task.name for task in flow.tasks]
+    written = [*flow.tasks, *(flow.finally_ or ())]
+    assert [task.name for task in compiled.tasks] == [task.name for task in written]
     for position, task in enumerate(compiled.tasks):
         assert task.position == position == compiled.positions[task.name]
         upstream = [dependency.task for dependency in task.upstream]
@@ -301,4 +302,4 @@ def test_a_plan_mirrors_its_spec(flow):
         assert all(position in [d.task for d in compiled.tasks[other].upstream] for other in task.downstream)
         assert {compiled.positions[name] for name in task.render_tasks} <= set(upstream)
         needed = {d.task for d in task.upstream if d.kind is NEEDS}
-        assert {compiled.positions[name] for name in flow.tasks[position].depends_on or ()} <= needed
+        assert {compiled.positions[name] for name in written[position].depends_on or ()} <= needed
