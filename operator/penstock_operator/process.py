@@ -36,6 +36,7 @@ from penstock_operator.pod import PodSettings
 from penstock_operator.podretention import PodRetention
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
+from penstock_operator.rehearsal import Rehearsal
 from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 from penstock_operator.room import EngineRoom
 from penstock_operator.runretention import RunRetention
@@ -182,6 +183,7 @@ class Process:
         cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
         recorder = EventRecorder(writer, instance=options.identity)
         store = FlowStore(client, writer)
+        settings = PodSettings(options.task_user, options.track_pods)
         room = EngineRoom(
             client,
             Lanes(writer, status_writer, release_writer),
@@ -190,13 +192,14 @@ class Process:
             recorder=recorder,
             metrics=self._metrics,
             epoch=epoch,
-            settings=PodSettings(options.task_user, options.track_pods),
+            settings=settings,
             fail=self._fail,
         )
         common = {"writer": writer, "recorder": recorder, "fail": self._fail}
         flows = FlowController(
             client,
             store=store,
+            rehearsal=Rehearsal(writer, settings),
             namespace=options.namespace,
             on_ready=room.on_flow,
             revisions_in_use=room.revisions_in_use,

@@ -14,7 +14,9 @@ from penstock_operator.connection import Connection
 from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.metrics import Metrics
+from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder
+from penstock_operator.rehearsal import Rehearsal
 from penstock_operator.resource import FLOWS
 from penstock_operator.writer import Writer
 
@@ -29,6 +31,7 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
         yield FlowController(
             client,
             store=FlowStore(client, writer),
+            rehearsal=Rehearsal(writer, PodSettings(user=65532, is_tracked=True)),
             namespace=namespace,
             on_ready=lambda _: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},
