@@ -8,7 +8,9 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv lock crds lint test test-unit image hooks demo demo-down cluster-up cluster-down
+BENCH := bench-results
+
+.PHONY: help venv lock crds lint test test-unit image bench hooks demo demo-down cluster-up cluster-down
 
 help:  ## List these verbs.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +51,9 @@ test-unit: venv  ## The tests that need no cluster.
 
 image: venv  ## Build the image TAG, with Docker if its engine answers, else with buildah.
 	$(BIN)/python -m tests.cluster image --tag $(TAG)
+
+bench: venv  ## Penstock beside an Indexed Job and a bare loop, on fake nodes; ARGS="--rounds 1 --only chain".
+	$(BIN)/python -m bench --output $(BENCH) $(ARGS)
 
 hooks: venv  ## Run the static checks before each commit from now on.
 	$(BIN)/pre-commit install

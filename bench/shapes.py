@@ -1,0 +1,128 @@
+"""The work that is measured: as Penstock's objects, as plain Pods, and as an Indexed Job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+API_VERSION: Final = "penstock.dev/v1alpha1"
+IMAGE: Final = "busybox"
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One kind of work.
+
+    Attributes:
+        name: in the tables.
+        pods: how many Pods it takes.
+        runs: the FlowRuns to post, given whether Pods are tracked.
+        flow: the Flow that the runs name, if they name one.
+        has_job: whether an Indexed Job can do it.
+        is_chain: whether its Pods come one after the other, so that there are hops to measure.
+        bar: most times the bare loop's makespan, tracked and untracked.
+    """
+
+    name: str
+    pods: int
+    runs: Callable[[bool], list[Body]]
+    flow: Body | None = None
+    has_job: bool = False
+    is_chain: bool = False
+    bar: tuple[float | None, float | None] = (None, None)
+
+
+def _run(name: str, spec: Body) -> Body:
+    return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {"name": name}, "spec": spec}
+
+
+def _inline(tasks: list[Body]) -> Callable[[bool], list[Body]]:
+    def runs(is_tracked: bool) -> list[Body]:  # noqa: FBT001 - the one argument
+        spec: Body = {"defaults": {"image": IMAGE}, "tasks": tasks}
+        return [_run("run", {"flowSpec": spec if is_tracked else {**spec, "trackPods": False}})]
+
+    return runs
+
+
+def _chain(length: int) -> list[Body]:
+    return [{"name": f"t{n}", **({"dependsOn": [f"t{n - 1}"]} if n else {})} for n in range(length)]
+
+
+def _lattice(tasks: int, width: int) -> list[Body]:
+    return [
+        {
+            "name": f"t{n}",
+            **({"dependsOn": [f"t{n - width}", f"t{n - width - n % width + (n + 1) % width}"]} if n >= width else {}),
+        }
+        for n in range(tasks)
+    ]
+
+
+def _many(count: int) -> Callable[[bool], list[Body]]:
+    return lambda _is_tracked: [_run(f"run-{n}", {"flow": {"name": "flow"}}) for n in range(count)]
+
+
+def _flow(tasks: list[Body]) -> Body:
+    spec = {"defaults": {"image": IMAGE}, "tasks": tasks}
+    return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": {"name": "flow"}, "spec": spec}
+
+
+SHAPES: Final = (
+    Shape("chain of 50", 50, _inline(_chain(50)), is_chain=True),
+    Shape(
+        "fan-out of 1,000",
+        1000,
+        _inline([{"name": "each", "forEach": {"count": 1000}}]),
+        has_job=True,
+        bar=(1.25, 1.10),
+    ),
+    Shape("1,000 runs of one task", 1000, _many(1000), flow=_flow([{"name": "main"}]), bar=(2.2, None)),
+    Shape("200 runs of 10 tasks", 2000, _many(200), flow=_flow(_chain(10)), bar=(1.4, None)),
+    Shape("lattice of 2,000", 2000, _inline(_lattice(2000, 20)), bar=(1.35, None)),
+)
+
+
+def bare_pod(number: int) -> Body:
+    """Return a Pod like a task's, without anything that an orchestrator adds."""
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"pod-{number}"},
+        "spec": {
+            "restartPolicy": "Never",
+            "enableServiceLinks": False,
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+        },
+    }
+
+
+def indexed_job(pods: int) -> Body:
+    """Return an Indexed Job of so many Pods, all at once."""
+    spec = bare_pod(0)["spec"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "job"},
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": pods,
+            "parallelism": pods,
+            "backoffLimit": 0,
+            "template": {"spec": spec},
+        },
+    }

@@ -1,0 +1,124 @@
+"""The independent watcher: a process of its own that notes when Pods and runs are first seen and when they are over.
+
+    python bench/watcher.py NAMESPACE        (KUBECONFIG names the cluster)
+
+Prints `ready`, then, for each line on its standard input, what it knows: `{"pods": {...}, "runs": {...}}`, with times
+of this machine in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from penstock.engine.state import FINAL_RUN_STATES
+from penstock_operator.connection import Connection
+
+POD_ENDS: Final = frozenset({"Succeeded", "Failed"})
+RUN_ENDS: Final = frozenset(str(state) for state in FINAL_RUN_STATES)
+
+
+class Metadata(msgspec.Struct):
+    """Whose event it is."""
+
+    name: str
+    labels: dict[str, str] = {}
+
+
+class Status(msgspec.Struct):
+    """How far it is."""
+
+    phase: str = ""
+    state: str = ""
+
+
+class Seen(msgspec.Struct):
+    """An object, as far as it matters here."""
+
+    metadata: Metadata
+    status: Status = msgspec.field(default_factory=Status)
+
+
+class Event(msgspec.Struct):
+    """An event of a watch."""
+
+    type: str
+    object: Seen
+
+
+class Watched:
+    """First sights and ends, by name."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, float] = {}
+        self.over: dict[str, float] = {}
+        self.state: dict[str, str] = {}
+        self.task: dict[str, str] = {}
+
+    def hear(self, event: Event) -> None:
+        """Take over an event."""
+        now, name = time.time(), event.object.metadata.name
+        status = event.object.status
+        self.seen.setdefault(name, now)
+        word = status.phase or status.state
+        self.state[name] = word
+        if word in POD_ENDS or word in RUN_ENDS:
+            self.over.setdefault(name, now)
+        self.task[name] = event.object.metadata.labels.get("penstock.dev/task", "")
+
+    def report(self) -> dict[str, dict[str, object]]:
+        """Return everything."""
+        return {"seen": self.seen, "over": self.over, "state": self.state, "task": self.task}
+
+
+async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened: asyncio.Event) -> None:
+    """Follow a watch for ever."""
+    decoder = msgspec.json.Decoder(Event)
+    async with session.get(url, timeout=aiohttp.ClientTimeout(total=None)) as reply:
+        opened.set()
+        rest = b""
+        async for chunk in reply.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                into.hear(decoder.decode(line))
+
+
+async def main(namespace: str) -> None:
+    """Watch a namespace until standard input ends."""
+    connection = Connection.load(os.environ)
+    pods, runs = Watched(), Watched()
+    connector = aiohttp.TCPConnector(ssl=connection.ssl_context or True, limit=0)
+    async with aiohttp.ClientSession(headers=connection.headers, connector=connector) as session:
+        opened = [asyncio.Event(), asyncio.Event()]
+        base = connection.server
+        urls = (
+            f"{base}/api/v1/namespaces/{namespace}/pods?watch=true",
+            f"{base}/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns?watch=true",
+        )
+        tasks = [
+            asyncio.create_task(watch(session, url, into, event))
+            for url, into, event in zip(urls, (pods, runs), opened, strict=True)
+        ]
+        for event in opened:
+            await event.wait()
+        print("ready", flush=True)
+        while await asyncio.to_thread(sys.stdin.readline):
+            for task in tasks:
+                if task.done():
+                    task.result()
+                    raise SystemExit("a watch ended, and what it would have shown is lost")
+            print(json.dumps({"pods": pods.report(), "runs": runs.report()}), flush=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
