@@ -54,20 +54,22 @@ _HOMES: Final = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Load a name when it is first used."""
-    if name == "runtime":
-        return importlib.import_module("penstock.runtime")
-    if (home := _HOMES.get(name)) is not None:
-        value = getattr(importlib.import_module(home), name)
-        globals()[name] = value
-        return value
-    if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for who asks for what is not there
+if not TYPE_CHECKING:  # to type checkers a module that has __getattr__ has every name
 
-    refuse(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Load a name when it is first used."""
+        if name == "runtime":
+            return importlib.import_module("penstock.runtime")
+        if (home := _HOMES.get(name)) is not None:
+            value = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
+        if name.startswith("__"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for who asks for what is not there
+
+        refuse(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

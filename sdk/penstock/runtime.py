@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
 
@@ -125,10 +125,12 @@ flow_run: Final = _FlowRun()
 task_run: Final = _TaskRun()
 
 
-def __getattr__(name: str) -> Any:
-    if name == "deployment":
-        raise AttributeError("penstock has no deployments: a run's flow is flow_run.flow_name")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # as in penstock itself
+
+    def __getattr__(name: str) -> Any:
+        if name == "deployment":
+            raise AttributeError("penstock has no deployments: a run's flow is flow_run.flow_name")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _missing(owner: str, name: str) -> str:

@@ -31,8 +31,12 @@ class Decorated:
         self._origin = fn if origin is None else origin
         """What stood in the class: tells how to bind."""
         fn = fn.__func__ if isinstance(fn, classmethod | staticmethod) else fn
+        if isinstance(fn, Decorated):
+            raise OptionError(
+                f"{name!r} is a {type(fn).__name__} already: decorate the function once, and call it inside"
+            )
         self.fn: Callable[..., Any] = fn
-        functools.update_wrapper(cast("Callable[..., Any]", self), fn)
+        functools.update_wrapper(cast("Callable[..., Any]", self), fn, updated=())
         self.name = name
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
         self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Generic, TypeVar, cast
 
-from penstock.engine.state import TaskState
+from penstock.engine.state import RunState, TaskState
 from penstock.errors import (
     CancelledRunError,
     CrashedRunError,
@@ -43,7 +43,7 @@ FINAL_TYPES: Final = frozenset(
     {StateType.COMPLETED, StateType.SKIPPED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED}
 )
 
-CACHED: Final = "Cached"
+CACHED: Final = TaskState.CACHED.value
 ROLLED_BACK: Final = "RolledBack"
 
 
@@ -155,7 +155,7 @@ class State(Generic[R_co]):
         return f"{self.name}({', '.join(inside)})"
 
 
-def Scheduled(*, message: str | None = None, name: str = "Scheduled") -> State[Any]:
+def Scheduled(*, message: str | None = None, name: str = RunState.SCHEDULED.value) -> State[Any]:
     """Make the state of a run that is due later."""
     return State(StateType.SCHEDULED, name, message)
 
@@ -175,7 +175,7 @@ def Retrying(*, message: str | None = None, name: str = TaskState.RETRYING.value
     return State(StateType.SCHEDULED, name, message)
 
 
-def Paused(*, message: str | None = None, name: str = "Paused") -> State[Any]:
+def Paused(*, message: str | None = None, name: str = RunState.PAUSED.value) -> State[Any]:
     """Make the state of a run that waits for a person."""
     return State(StateType.PAUSED, name, message)
 

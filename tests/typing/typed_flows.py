@@ -1,0 +1,114 @@
+"""What type checkers know of flows and tasks. `# E: word` says that the line is an error whose text has the word."""
+
+from __future__ import annotations
+
+from typing import Any, assert_type
+
+import penstock
+from penstock import Variable, allow_failure, flow, runtime, tags, task, unmapped
+from penstock.flow_runs import pause_flow_run
+from penstock.futures import Future, FutureList, as_completed, wait
+from penstock.states import State
+
+
+@task
+def add(x: int, y: int = 0) -> int:
+    return x + y
+
+
+@task(retries=2, retry_delay_seconds=[1, 2], tags=["a"])
+def name(x: int) -> str:
+    return str(x)
+
+
+@task
+async def fetch(url: str) -> bytes:
+    return url.encode()
+
+
+@flow
+def total(day: str, *, limit: int = 10) -> int:
+    return limit + len(day)
+
+
+@flow(log_prints=True)
+async def gather(urls: list[str]) -> int:
+    return len(urls)
+
+
+def check_calls() -> None:
+    assert_type(add(1, 2), int)
+    assert_type(add(1, y=2), int)
+    assert_type(name(1), str)
+    assert_type(total("mon", limit=3), int)
+    assert_type(add(1, return_state=True), State[int])
+    assert_type(total("mon", return_state=True), State[int])
+    assert_type(total("mon", return_state=True).result(), int)
+    assert_type(add(1, wait_for=[add.submit(1)]), int)
+    add("1")  # E: call-overload
+    add(1, z=3)  # E: call-overload
+    total(5)  # E: call-overload
+    total("mon", limit="3")  # E: call-overload
+
+
+async def check_coroutines() -> None:
+    assert_type(await fetch("a"), bytes)
+    assert_type(await gather(["a"]), int)
+    assert_type(await gather(["a"], return_state=True), State[int])
+    assert_type(fetch.submit("a"), Future[bytes])
+    assert_type(await fetch.submit("a"), bytes)
+    assert_type(fetch.map(["a"]), FutureList[bytes])
+    await fetch(5)  # E: call-overload
+    fetch("a")  # E: unused-coroutine
+    await gather("a")  # E: call-overload
+
+
+def check_futures() -> None:
+    future = add.submit(1, 2)
+    assert_type(future, Future[int])
+    assert_type(future.result(), int)
+    assert_type(future.state, State[int])
+    assert_type(name.submit(future), Future[str])
+    assert_type(add.submit(1, future), Future[int])
+    assert_type(add.submit(x=future, y=future), Future[int])
+    assert_type(add.submit(1, 2, wait_for=[future]), Future[int])
+    assert_type(add.submit(1, return_state=True), State[int])
+    assert_type(add.submit(allow_failure(future)), Future[int])
+    assert_type(add.map([1, 2], unmapped(3)), FutureList[int])
+    assert_type(add.map([1, 2]).result(), list[int])
+    assert_type(add.map([1, 2], return_state=True), list[State[int]])
+    for each in as_completed([future]):
+        assert_type(each, Future[int])
+    assert_type(wait([future]).done, set[Future[Any]])
+    add.submit("1")  # E: call-overload
+    name.submit(1, 2)  # E: call-overload
+
+
+def check_options() -> None:
+    assert_type(add.with_options(name="plus")(1), int)
+    assert_type(total.with_options(retries=1)("mon"), int)
+    task(retries="3")  # E: call-overload
+    task(retrys=3)  # E: call-overload
+    flow(result_storage="s3://a")  # E: call-overload
+    add.with_options(version="1")  # E: call-arg
+
+
+class Loader:
+    @task
+    def load(self, x: int) -> int:
+        return x
+
+    @flow
+    def run(self) -> int:
+        return self.load(1)
+
+
+def check_surroundings() -> None:
+    assert_type(Loader().load(1), int)
+    assert_type(runtime.flow_run.name, str | None)
+    assert_type(pause_flow_run(int), int)
+    pause_flow_run()
+    with tags("a", "b") as names:
+        assert_type(names, frozenset[str])
+    Variable.set("a", 1)
+    penstock.serve  # E: attr-defined

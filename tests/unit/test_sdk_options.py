@@ -1,0 +1,166 @@
+"""Options that are not offered or can't be, and names that Prefect has and Penstock has not."""
+
+import pytest
+
+import penstock
+from penstock import flow, task
+from penstock.authoring.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOptions
+from penstock.errors import NotOfferedError, OptionError, PenstockError
+from penstock.task_runners import ThreadPoolTaskRunner
+
+
+def decorate(decorator, **options):
+    """Decorate a function with options that type checkers refuse."""
+    return decorator(**{"name": "load", **options})(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("result_storage", "PENSTOCK_HOME"),
+        ("result_storage_key", "cache_key_fn"),
+        ("cache_result_in_memory", "as long as something refers to"),
+        ("viz_return_value", "leave it out"),
+        ("asset_deps", "artifacts"),
+        ("version", "name or the tags"),
+        ("task_runner", "give it to the flow"),
+        ("on_crashed", "give it to the flow"),
+        ("retry_delay", "it is called retry_delay_seconds"),
+        ("retrys", 'did you mean "retries"'),
+    ],
+)
+def test_an_option_that_tasks_have_not_is_refused_with_what_to_do(option, told):
+    with pytest.raises(OptionError, match=f"@task has no option '{option}'.*{told}"):
+        decorate(task, **{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("result_storage", "PENSTOCK_HOME"),
+        ("tags", "with tags"),
+        ("cache_policy", "persist_result=True to the flow"),
+        ("retry_jitter_factor", "give it to the tasks"),
+        ("task_run_name", "flow_run_name"),
+        ("timeout", "it is called timeout_seconds"),
+    ],
+)
+def test_an_option_that_flows_have_not_is_refused_with_what_to_do(option, told):
+    with pytest.raises(OptionError, match=f"@flow has no option '{option}'.*{told}"):
+        decorate(flow, **{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param({"name": 5}, "expected str", id="a name that is a number"),
+        pytest.param({"log_prints": "yes"}, "expected bool", id="a truth that is a text"),
+        pytest.param({"retry_condition_fn": True}, "expected a function", id="a condition that is a truth"),
+        pytest.param({"tags": "nightly"}, r"give a list of texts: tags=\['nightly'\]", id="tags that are one text"),
+        pytest.param({"on_failure": [1]}, "expected a list of functions", id="a hook that is a number"),
+        pytest.param({"timeout_seconds": "1m"}, "expected a number", id="a time with its unit"),
+        pytest.param({"task_run_name": "{day}"}, "there is no parameter 'day'", id="a name of what is no parameter"),
+        pytest.param({"task_run_name": "{"}, "Single '{'", id="a name that can not be read"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused_when_decorating(options, told):
+    with pytest.raises(OptionError, match=told):
+        decorate(task, **options)
+
+
+def test_a_task_can_not_be_decorated_again():
+    with pytest.raises(OptionError, match="is a Task already"):
+        flow(task(name="t")(lambda: 1))
+
+
+def test_a_pool_has_a_place_at_least():
+    with pytest.raises(OptionError, match="expected 1 or more"):
+        ThreadPoolTaskRunner(max_workers=0)
+
+
+@pytest.mark.parametrize(("decorator", "kind"), [(task, "task"), (flow, "flow")])
+def test_a_parameter_that_every_call_takes_for_itself_is_refused(decorator, kind):
+    with pytest.raises(OptionError, match="'wait_for', which every call takes for itself"):
+
+        @decorator
+        def load(wait_for): ...
+
+
+def test_what_has_no_name_needs_one():
+    with pytest.raises(OptionError, match="a lambda has no name"):
+        task(lambda: 1)
+
+
+def test_what_python_can_not_describe_can_not_be_decorated():
+    with pytest.raises(OptionError, match="write a function that calls it"):
+        task(name="m")(max)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("serve", "Schedule"), ("run_deployment", "FlowRun"), ("get_client", "kubectl"), ("concurrency", "max_workers")],
+)
+def test_a_name_that_only_prefect_has_is_refused_with_what_to_do(name, told):
+    with pytest.raises(NotOfferedError, match=f"penstock has no '{name}'.*{told}"):
+        getattr(penstock, name)
+
+
+def test_importing_a_name_that_only_prefect_has_says_what_to_do():
+    with pytest.raises(ImportError, match="write a Schedule"):
+        from penstock import serve  # type: ignore[attr-defined]  # noqa: F401, PLC0415 - that is the point
+
+
+def test_a_name_that_nobody_has_is_an_ordinary_mistake():
+    assert not hasattr(penstock, "nothing")
+
+
+@pytest.mark.parametrize("name", ["serve", "deploy", "visualize", "submit"])
+def test_a_method_of_flows_that_only_prefect_has_is_refused_with_what_to_do(name):
+    with pytest.raises(NotOfferedError, match=rf"flows have no {name}\(\)"):
+        getattr(flow(name="f")(lambda: 1), name)
+
+
+def test_background_tasks_are_refused_with_what_to_do():
+    with pytest.raises(NotOfferedError, match="put the task into a flow"):
+        task(name="t")(lambda: 1).delay()
+
+
+def test_every_public_name_exists():
+    assert set(penstock.__all__) <= set(dir(penstock))
+    for name in penstock.__all__:
+        assert getattr(penstock, name) is not None
+
+
+def test_every_error_is_one_of_penstocks():
+    for error in (OptionError, NotOfferedError):
+        assert issubclass(error, PenstockError)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "options", "renamed"),
+    [
+        pytest.param(
+            FlowKeywords,
+            FlowOptions,
+            {
+                "retry_delay_seconds": "retry_delays_s",
+                "timeout_seconds": "timeout_s",
+                "task_runner": "max_workers",
+            },
+            id="flows",
+        ),
+        pytest.param(
+            TaskKeywords,
+            TaskOptions,
+            {
+                "retry_delay_seconds": "retry_delays_s",
+                "timeout_seconds": "timeout_s",
+                "retry_jitter_factor": "retry_jitter",
+                "cache_expiration": "cache_expiration_s",
+            },
+            id="tasks",
+        ),
+    ],
+)
+def test_every_keyword_becomes_an_option(keywords, options, renamed):
+    assert {renamed.get(name, name) for name in keywords.__annotations__} == set(options.__dataclass_fields__)
