@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from penstock.authoring.context import get_run_logger, tags
     from penstock.authoring.flow import Flow, flow
     from penstock.authoring.pause import pause_flow_run
+    from penstock.authoring.runs import FlowRun, TaskRun
     from penstock.authoring.states import State
     from penstock.authoring.task import Task, task
     from penstock.authoring.transactions import transaction
@@ -24,8 +25,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Flow",
+    "FlowRun",
     "State",
     "Task",
+    "TaskRun",
     "Variable",
     "allow_failure",
     "flow",
@@ -40,6 +43,8 @@ __all__ = [
 
 _HOMES: Final = {
     "Flow": "penstock.authoring.flow",
+    "FlowRun": "penstock.authoring.runs",
+    "TaskRun": "penstock.authoring.runs",
     "State": "penstock.authoring.states",
     "Task": "penstock.authoring.task",
     "Variable": "penstock.authoring.variables",

@@ -70,7 +70,7 @@ def test_a_value_that_can_not_be_is_refused_when_decorating(options, told):
 
 def test_a_task_can_not_be_decorated_again():
     with pytest.raises(OptionError, match="is a Task already"):
-        flow(task(name="t")(lambda: 1))
+        flow(task(name="t")(lambda: 1), name="f")
 
 
 def test_a_pool_has_a_place_at_least():
@@ -118,6 +118,13 @@ def test_a_name_that_nobody_has_is_an_ordinary_mistake():
 def test_a_method_of_flows_that_only_prefect_has_is_refused_with_what_to_do(name):
     with pytest.raises(NotOfferedError, match=rf"flows have no {name}\(\)"):
         getattr(flow(name="f")(lambda: 1), name)
+
+
+def test_an_option_of_a_call_that_only_prefect_has_is_refused_with_what_to_do():
+    with pytest.raises(OptionError, match="map inside of a flow"):
+        task(name="t")(lambda x: x).map([1], deferred=True)
+    with pytest.raises(OptionError, match="no option 'poll_interval'"):
+        penstock.pause_flow_run(poll_interval=5)  # type: ignore[call-overload]  # that is the point
 
 
 def test_background_tasks_are_refused_with_what_to_do():

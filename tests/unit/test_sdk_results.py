@@ -244,8 +244,10 @@ def test_a_stored_result_that_is_broken_is_made_again(content, home, caplog):
 
 
 def test_only_the_user_may_enter_the_folder_of_results(home):
-    Counted(cache_policy=INPUTS).task(1)
-    assert (home / "results").stat().st_mode & 0o077 == 0
+    in_flow(lambda: (Counted(cache_policy=INPUTS).task(1), Counted(persist_result=True).task(1)))
+    folders = [path for path in home.rglob("*") if path.is_dir()]
+    assert len(folders) == 4
+    assert not [path for path in folders if path.stat().st_mode & 0o077]
 
 
 def test_flows_that_keep_nothing_write_nothing(home):

@@ -32,9 +32,7 @@ class Decorated:
         """What stood in the class: tells how to bind."""
         fn = fn.__func__ if isinstance(fn, classmethod | staticmethod) else fn
         if isinstance(fn, Decorated):
-            raise OptionError(
-                f"{name!r} is a {type(fn).__name__} already: decorate the function once, and call it inside"
-            )
+            raise OptionError(f"{name!r} is a {type(fn).__name__} already: decorate a function that calls it")
         self.fn: Callable[..., Any] = fn
         functools.update_wrapper(cast("Callable[..., Any]", self), fn, updated=())
         self.name = name

@@ -32,7 +32,9 @@ def home() -> Path:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder and those above it, for this user alone."""
-    folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=PRIVATE, exist_ok=True)
     return folder
 
 

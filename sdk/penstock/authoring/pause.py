@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from penstock.authoring.backend import backend
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
-from penstock.errors import PauseError
+from penstock.errors import OptionError, PauseError
 
 T = TypeVar("T")
 TIMEOUT_S = 3600.0
@@ -28,6 +28,7 @@ def pause_flow_run(
     timeout: float = TIMEOUT_S,
     key: str | None = None,
     message: str | None = None,
+    **not_offered: Any,
 ) -> Any:
     """Wait until the person at the terminal approves, or gives a value.
 
@@ -39,14 +40,18 @@ def pause_flow_run(
         timeout: how long to wait, in seconds.
         key: what the pause is called; a run pauses once for each.
         message: what to ask.
+        **not_offered: refused.
 
     Returns:
         The value; None for an approval.
 
     Raises:
+        OptionError: an option was given that only Prefect has.
         PauseError: it was not approved or not in time, there is no terminal, the flow does not run, or it has paused
             for the key before.
     """
+    for name in not_offered:
+        raise OptionError(f"pause_flow_run() has no option {name!r}: it waits at the terminal; leave it out")
     run = FLOW_RUN.get()
     if run is None:
         raise PauseError("pause_flow_run() works inside of a flow only")

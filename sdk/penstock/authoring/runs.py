@@ -98,7 +98,7 @@ class TaskRun(_Run):
         flow_run: the flow run that it belongs to.
     """
 
-    __slots__ = ("flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
+    __slots__ = ("began_time", "flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
 
     def __init__(
         self, task: Task[..., Any], *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
@@ -109,6 +109,8 @@ class TaskRun(_Run):
         self.flow_run = flow_run
         self.parameters: Mapping[str, Any] = {}
         """The arguments by name, defaults included, with results in the place of futures."""
+        self.began_time = self.started_time
+        """When its first attempt began; it may have waited before that."""
         self.is_observed = False
         """Whether somebody has looked how it ended."""
         self.upstream_failures: tuple[TaskRun, ...] = ()

@@ -12,7 +12,7 @@ from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.mapping import expand
 from penstock.authoring.options import Hook, TaskKeywords, TaskOptions, read_task_options
 from penstock.authoring.states import State
-from penstock.errors import NotOfferedError
+from penstock.errors import NotOfferedError, OptionError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,8 +112,11 @@ class Task(Decorated, Generic[P, R]):
 
         Raises:
             MappingError: the arguments don't make items.
+            OptionError: an option was given that only Prefect has.
             ParameterError: the function does not take the arguments.
         """
+        if "deferred" in kwargs and "deferred" not in self.signature.parameters:
+            raise OptionError("map() has no option 'deferred': penstock has no task queue; map inside of a flow")
         submit = backend().submit
         upstream = None if wait_for is None else list(wait_for)
         futures = FutureList(

@@ -56,7 +56,7 @@ def live(session: Session) -> Steps:
             options.retry_delays_s, jitter=0, run_id=str(run.id), name=run.flow_name, index=None, attempt=run.run_count
         )
         run.enter(Retrying(message=state.message))
-        logger_of(run).info(
+        logger_of(run).warning(
             "%s; attempt %d of %d in %.3g s", state.message, run.run_count + 1, options.retries + 1, delay_s
         )
         slept = yield Sleep(delay_s)

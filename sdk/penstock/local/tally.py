@@ -32,7 +32,7 @@ class Tally:
             task: name of the task.
             state: the final state.
             attempts: how many there were.
-            duration_s: from its creation to its end, in seconds.
+            duration_s: from its first attempt to its end, in seconds.
 
         Returns:
             How many runs of the task have ended in that state.

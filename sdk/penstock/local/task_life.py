@@ -52,6 +52,8 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
             return (yield from _finish(run, Completed(name=CACHED, data=found.value), session))
     while True:
         run.run_count += 1
+        if run.run_count == 1:
+            run.began_time = time.time()
         run.enter(Running())
         if options.on_running and (ended_by := (yield from call_hooks(options.on_running, run.task, run, run.state))):
             state = state_of_error(ended_by, "Task run")
@@ -155,7 +157,7 @@ def _wait_for_retry(
         attempt=run.run_count,
     )
     run.enter(Retrying(message=state.message))
-    logger_of(run).info(
+    logger_of(run).warning(
         "%s; attempt %d of %d in %.3g s", state.message, run.run_count + 1, options.retries + 1, delay_s
     )
     return (yield Sleep(delay_s)) or Outcome()
@@ -188,7 +190,7 @@ def tell(run: TaskRun, session: Session | None) -> None:
             task=run.task.name,
             state=state.name,
             attempts=run.run_count,
-            duration_s=time.time() - run.started_time,
+            duration_s=time.time() - run.began_time,
         )
         is_last_line = count == MAX_LINES
         if count > MAX_LINES:
