@@ -304,11 +304,12 @@ def test_a_flow_waits_for_all_that_it_submitted():
 
 
 def test_tasks_that_have_not_started_do_not_start_after_the_flow_failed(caplog):
-    started, gate = [], threading.Event()
+    started, begun, gate = [], threading.Event(), threading.Event()
 
     @task
     def first():
         started.append("first")
+        begun.set()
         gate.wait()
 
     @task
@@ -321,6 +322,7 @@ def test_tasks_that_have_not_started_do_not_start_after_the_flow_failed(caplog):
         waiting = second.submit()
         waiting.add_done_callback(lambda _: gate.set())
         states.extend([running, waiting])
+        begun.wait()
         raise ValueError("over")
 
     states: list[Future[object]] = []

@@ -479,14 +479,20 @@ def test_a_flow_can_be_a_method():
 
 
 def test_cancelled_tasks_say_so_to_who_asks_for_their_result():
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
     futures = []
+
+    @task
+    def first():
+        begun.set()
+        gate.wait()
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
     def fails():
-        futures.append(task(gate.wait, name="first").submit())
+        futures.append(first.submit())
         futures.append(add.submit(1, 2))
         futures[1].add_done_callback(lambda _: gate.set())
+        begun.wait()
         raise ValueError("over")
 
     fails(return_state=True)

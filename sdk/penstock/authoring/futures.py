@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
+from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.runs import TaskRun
 from penstock.authoring.states import State
 from penstock.errors import CancelledRunError, CrashedRunError
@@ -116,23 +117,33 @@ class Future(Generic[R]):
         with self._lock:
             callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks or ():
-            callback(self)
+            try:
+                callback(self)
+            except Exception:  # noqa: BLE001 - the others wait too
+                FLOW_LOGGER.exception("A callback of %r raised", self)
+
+    async def wait_async(self) -> None:
+        """Wait until the run is over, without blocking the event loop."""
+        if self._callbacks is None:
+            return
+        import asyncio  # noqa: PLC0415 - who awaits has it; others don't pay for it
+
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def wake(_: Future[R]) -> None:
+            # Who waited may be gone, and the loop with it.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: None if waiter.done() else waiter.set_result(None))
+
+        self.add_done_callback(wake)
+        slot = SLOT.get()
+        with nullcontext() if slot is None else slot.released():
+            await waiter
 
     def __await__(self) -> Generator[Any, None, R]:
         """Wait for the run without blocking the event loop, and return what the task returned."""
-        if self._callbacks is not None:
-            import asyncio  # noqa: PLC0415 - who awaits has it; others don't pay for it
-
-            loop = asyncio.get_running_loop()
-            waiter = loop.create_future()
-
-            def wake(_: Future[R]) -> None:
-                loop.call_soon_threadsafe(lambda: None if waiter.done() else waiter.set_result(None))
-
-            self.add_done_callback(wake)
-            slot = SLOT.get()
-            with nullcontext() if slot is None else slot.released():
-                yield from waiter
+        yield from self.wait_async().__await__()
         self.task_run.observe()
         state: State[R] = self.task_run.state
         return _result(state, raise_on_failure=True)

@@ -29,7 +29,7 @@ from penstock.local.flow_call import AsyncFlowCall, FlowCall
 from penstock.local.iteration import iterate, iterate_async
 from penstock.local.lane import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
 from penstock.local.session import SESSION, Session, child_id, resumed_run
-from penstock.local.signals import raising_on_terminate
+from penstock.local.signals import ended_by_signals
 from penstock.local.step import Steps, drive, drive_async
 from penstock.local.submission import Submission
 from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
@@ -165,7 +165,7 @@ class LocalBackend:
         session = _open_session(flow, call, parameters)
         if isinstance(session, State):
             return _answer(session, call)
-        with raising_on_terminate(), _ended(session):
+        with ended_by_signals(), _ended(session):
             state = drive(flow_life.live(session), FlowCall(session))
         return _answer(state, call)
 
@@ -175,7 +175,7 @@ class LocalBackend:
         session = _open_session(flow, call, parameters)
         if isinstance(session, State):
             return _answer(session, call)
-        with raising_on_terminate(), _ended(session):
+        with ended_by_signals(), _ended(session):
             state = await drive_async(flow_life.live(session), AsyncFlowCall(session))
         return _answer(state, call)
 
@@ -263,8 +263,7 @@ def _futures_of(call: Call) -> list[Future[Any]]:
 
 async def _await_all(futures: Iterable[Future[Any]]) -> None:
     for future in futures:
-        with contextlib.suppress(Exception):
-            await future
+        await future.wait_async()
 
 
 def _render(option: str, name: RunName, parameters: dict[str, Any]) -> str:

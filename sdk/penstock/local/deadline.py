@@ -107,8 +107,7 @@ def _call_in_thread(limit_s: float, function: Callable[[], Any], interrupt: Inte
     while not gone.wait(max(deadline - CLOCK.now(), _RECHECK_S if CLOCK.is_stopped else 0)):
         if CLOCK.now() < deadline:
             continue
-        interrupt.request()
-        interrupt.is_requested = False
+        interrupt.strike()
         raise OverdueError(limit_s, gone)
     value, error = outcome[0]
     if error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any, Final
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
 from penstock.local.deadline import OverdueError, call_within
-from penstock.local.interrupt import Interrupt
+from penstock.local.interrupt import STRIKE_AGAIN_S, Interrupt
 from penstock.local.prints import logged_prints
 from penstock.local.session import SESSION, Session
 from penstock.local.step import Ending
@@ -30,6 +31,7 @@ class FlowCall:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._interrupt = Interrupt()
         self._leftover: threading.Event | None = None
 
     def attempt(self) -> Any:
@@ -41,24 +43,19 @@ class FlowCall:
         limit_s = self._session.run.flow.options.timeout_s
         if limit_s is None:
             return self._call()
-        if self._leftover is not None:
-            self._leftover.wait()
+        while self._leftover is not None and not self._leftover.wait(STRIKE_AGAIN_S):
+            self._interrupt.strike()
         try:
-            return call_within(limit_s, self._call, Interrupt())
+            return call_within(limit_s, self._call, self._interrupt)
         except OverdueError as error:
             self._leftover = error.gone
             raise
 
     def settle(self, ending: Ending) -> None:
         """Bring the tasks that the run has submitted to their end."""
-        deadline = _begin_end(self._session, ending)
-        while self._session.outstanding:
-            submission = _any_of(self._session)
-            if submission is None:
-                return
-            submission.future.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-            if not submission.future.done():
-                _leave_behind(self._session)
+        began = time.monotonic()
+        while (submission := _press(self._session, ending, began)) is not None:
+            submission.future.wait(None if ending is Ending.WAIT else STRIKE_AGAIN_S)
 
     def _call(self) -> Any:
         run = self._session.run
@@ -101,23 +98,11 @@ class AsyncFlowCall:
         """Bring the tasks that the run has submitted to their end."""
         import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
 
-        deadline = _begin_end(self._session, ending)
-        while self._session.outstanding:
-            submission = _any_of(self._session)
-            if submission is None:
-                return
-            done = asyncio.Event()
-            loop = asyncio.get_running_loop()
-
-            def wake(_: object, loop: asyncio.AbstractEventLoop = loop, done: asyncio.Event = done) -> None:
-                loop.call_soon_threadsafe(done.set)
-
-            submission.future.add_done_callback(wake)
-            try:
-                async with asyncio.timeout(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                    await done.wait()
-            except TimeoutError:
-                _leave_behind(self._session)
+        began = time.monotonic()
+        while (submission := _press(self._session, ending, began)) is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if ending is Ending.WAIT else STRIKE_AGAIN_S):
+                    await submission.future.wait_async()
 
 
 @contextmanager
@@ -136,25 +121,28 @@ def inside_run(session: Session) -> Iterator[None]:
         TASK_RUN.reset(tokens[2])
 
 
-def _begin_end(session: Session, ending: Ending) -> float | None:
-    """Cancel or stop what has to be; return until when to wait for it, as the monotonic clock has it."""
-    if ending is Ending.WAIT:
+def _press(session: Session, ending: Ending, began: float) -> Submission | None:
+    """Cancel or stop what has to be, again and again: tasks that run may submit others, and a stop may not arrive.
+
+    Args:
+        session: of the flow run that ends.
+        ending: how.
+        began: since when, as the monotonic clock has it.
+
+    Returns:
+        One of those that are not over; None if there is none left to wait for.
+    """
+    left = list(session.outstanding)
+    if left and ending is Ending.STOP and time.monotonic() - began >= STOP_GRACE_S:
+        _leave_behind(session)
         return None
     reason = f"flow run {session.run.name!r} is ending"
-    for submission in list(session.outstanding):
+    for submission in left:
         if ending is Ending.STOP:
             submission.stop(reason)
-        else:
+        elif ending is Ending.DRAIN:
             submission.cancel(reason)
-    return time.monotonic() + STOP_GRACE_S if ending is Ending.STOP else None
-
-
-def _any_of(session: Session) -> Submission | None:
-    try:
-        return next(iter(session.outstanding))
-    except (StopIteration, RuntimeError):
-        # The set changed while it was looked at; an empty one is the loop's affair.
-        return next(iter(list(session.outstanding)), None)
+    return next(iter(left), None)
 
 
 def _leave_behind(session: Session) -> None:

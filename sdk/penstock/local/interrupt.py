@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import time
 from types import TracebackType
 from typing import Final
 
-_DELIVERY_S: Final = 0.001
+STRIKE_AGAIN_S: Final = 0.5
+"""How soon to strike again at what has not ended."""
 
 
 class StoppedError(BaseException):
@@ -26,18 +26,22 @@ class Interrupt:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread_id: int | None = None
-        self._pending = 0
         self.is_requested = False
 
     def request(self) -> None:
         """Stop the function, now if one runs, else when one starts."""
         with self._lock:
             self.is_requested = True
+        self.strike()
+
+    def strike(self) -> None:
+        """Stop the function that runs now; one that starts later is not affected.
+
+        To be repeated until it has ended: an exception that arrives in a finaliser is ignored by Python.
+        """
+        with self._lock:
             if self._thread_id is not None:
-                self._pending += 1
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread_id), ctypes.py_object(StoppedError)
-                )
+                _set_exception(self._thread_id, ctypes.py_object(StoppedError))
 
     def __enter__(self) -> None:
         with self._lock:
@@ -48,10 +52,19 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._thread_id = None
-            pending, self._pending = self._pending, 0
-        if pending and not isinstance(error, StoppedError):
-            # It was set, and has not arrived: what follows this block must not be hit by it.
-            while True:
-                time.sleep(_DELIVERY_S)
+        is_struck = False
+        while self._thread_id is not None:
+            try:
+                with self._lock:
+                    # What was set and has not arrived must not hit what follows this block.
+                    _set_exception(self._thread_id, None)
+                    self._thread_id = None
+            except StoppedError:
+                is_struck = True
+        if is_struck and error is None:
+            raise StoppedError
+
+
+def _set_exception(thread_id: int, exception: object | None) -> None:
+    """Have a thread raise an exception at its next byte code; None takes back one that has not arrived."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)

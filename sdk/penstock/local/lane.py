@@ -102,9 +102,15 @@ class LoopLane(Lane):
     """A lane of coroutines, all on the background loop."""
 
     def _start(self) -> None:
+        from penstock.local.loop import LOOP  # noqa: PLC0415 - runs without coroutines don't pay for asyncio
+
+        # Not here: a signal could interrupt the main thread between taking a job and starting it.
+        LOOP.call(self._take)
+
+    def _take(self) -> None:
         job = self._next()
         if job is not None:
-            job.work(self._start)
+            job.work(self._take)
 
 
 def _nothing() -> None:

@@ -44,10 +44,10 @@ class BackgroundLoop:
         self._handed.append(function)
         with self._lock:
             # Waking the loop is a system call: functions that come together share one.
-            if self._is_woken:
-                return
-            self._is_woken = True
-        loop.call_soon_threadsafe(self._take)
+            if not self._is_woken:
+                # In this order, so that a signal in between costs a second call, and not the only one.
+                loop.call_soon_threadsafe(self._take)
+                self._is_woken = True
 
     def _take(self) -> None:
         with self._lock:

@@ -1,12 +1,21 @@
-"""The end of the process, as a flow sees it: SIGTERM raises, so that the flow ends as Crashed and its hooks run."""
+"""The end of the process, as a flow sees it: a signal raises, so that the flow ends as Crashed and its hooks run."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.local.timer import TIMER
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+_AGAIN_S: Final = 0.01
 
 
 class TerminatedError(SystemExit):
@@ -18,18 +27,42 @@ class TerminatedError(SystemExit):
 
 
 @contextmanager
-def raising_on_terminate() -> Iterator[None]:
-    """Have SIGTERM raise TerminatedError in the main thread, unless the program has a handler of its own."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM raise TerminatedError in the main thread, unless the program has a handler of its own.
+
+    What a signal raises is lost when it strikes in a place where Python ignores exceptions: a finaliser or the callback
+    of a weak reference, of which asyncio has one for each of its tasks. Then the signal is sent again.
+    """
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, _raise)
+    is_ours = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, _raise)
+    hook = sys.unraisablehook
+    sys.unraisablehook = _hook_before(hook)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.unraisablehook = hook
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _raise(signal_number: int, _frame: FrameType | None) -> None:
     raise TerminatedError(128 + signal_number)
+
+
+def _hook_before(hook: Callable[[UnraisableHookArgs], Any]) -> Callable[[UnraisableHookArgs], Any]:
+    def send_again(ignored: UnraisableHookArgs) -> None:
+        if issubclass(ignored.exc_type, TerminatedError):
+            number = signal.SIGTERM
+        elif issubclass(ignored.exc_type, KeyboardInterrupt):
+            number = signal.SIGINT
+        else:
+            hook(ignored)
+            return
+        # From another thread: here it would strike in the same place.
+        TIMER.call_later(_AGAIN_S, lambda: signal.pthread_kill(threading.main_thread().ident or 0, number))
+
+    return send_again

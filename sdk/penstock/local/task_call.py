@@ -13,7 +13,7 @@ from penstock.authoring.context import logger_of
 from penstock.authoring.runs import TASK_RUN, TaskRun
 from penstock.authoring.upstream import Failures, resolve
 from penstock.local.deadline import OverdueError, call_within
-from penstock.local.interrupt import Interrupt, StoppedError
+from penstock.local.interrupt import STRIKE_AGAIN_S, Interrupt, StoppedError
 from penstock.local.prints import logged_prints
 from penstock.local.session import Session
 from penstock.local.step import Ending
@@ -40,6 +40,7 @@ class _TaskCall:
         self._interrupt = interrupt
         self._is_collected = is_collected and run.task.is_generator
         """Whether the elements of a generator are gathered in a list."""
+        self._own_interrupt = Interrupt()
         self._leftover: threading.Event | None = None
         self.parameters: Mapping[str, Any] = run.task.bind(call.args, call.kwargs)
         log_prints = run.task.options.log_prints
@@ -79,14 +80,16 @@ class TaskCall(_TaskCall):
                 return self._call()
             with self._interrupt:
                 return self._call()
+        interrupt = self._interrupt or self._own_interrupt
         if self._leftover is not None and not self._leftover.is_set():
             logger_of(self._run).warning(
                 "The attempt that took too long has not ended: it waits in a call that can't be stopped."
                 " The next one begins after it"
             )
-            self._leftover.wait()
+            while not self._leftover.wait(STRIKE_AGAIN_S):
+                interrupt.strike()
         try:
-            return call_within(limit_s, self._call, self._interrupt or Interrupt())
+            return call_within(limit_s, self._call, interrupt)
         except OverdueError as error:
             self._leftover = error.gone
             raise
