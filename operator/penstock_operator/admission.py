@@ -18,6 +18,8 @@ from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.pasttick import read_span, ticks_to_make_up
+from penstock.engine.state import FINAL_RUN_STATES
+from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation import (
     check_backfill,
     check_flow,
@@ -44,6 +46,8 @@ Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
 """Finds a Flow by namespace and name: None if there is none, InvalidSpecError if it can't work."""
 ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
 """Finds a Schedule, likewise."""
+RunLookup = Callable[[str, str], Awaitable[str | None]]
+"""Finds the state of a FlowRun, empty before its first; None if there is no such run."""
 
 
 class Findings(NamedTuple):
@@ -65,11 +69,13 @@ class Admission:
     Args:
         lookup: finds the Flow that a run or a Schedule names.
         schedule_lookup: finds the Schedule that a Backfill names.
+        run_lookup: finds the run that another one retries.
     """
 
-    def __init__(self, lookup: Lookup, schedule_lookup: ScheduleLookup) -> None:
+    def __init__(self, lookup: Lookup, schedule_lookup: ScheduleLookup, run_lookup: RunLookup) -> None:
         self._lookup = lookup
         self._schedule_lookup = schedule_lookup
+        self._run_lookup = run_lookup
 
     async def validate_flow(self, body: Review) -> dict[str, Any]:
         """Review a Flow.
@@ -104,9 +110,36 @@ class Admission:
         spec = parse_run(request["object"])
         if request["operation"] == "UPDATE":
             # It keeps the revision that it began with: the Flow as it is now is none of its business.
-            return Findings(await asyncio.to_thread(check_run, spec, None))
+            warnings = await self._approval_warnings(request, spec)
+            return Findings(await asyncio.to_thread(check_run, spec, None), warnings)
         flow, warnings = await self._referred_flow(request, spec, "spec", "the run waits for it")
+        warnings += tuple(_approval_warnings(spec, flow))
+        if spec.retry_of is not None:
+            warnings += await self._retry_warnings(request, spec.retry_of.name)
         return Findings(await asyncio.to_thread(check_run, spec, flow), warnings)
+
+    async def _approval_warnings(self, request: Review, spec: FlowRunSpec) -> tuple[str, ...]:
+        """Warn whoever decides about something that nobody asked."""
+        before = (request.get("oldObject") or {}).get("spec") or {}
+        if spec.approvals is None or (request["object"].get("spec") or {}).get("approvals") == before.get("approvals"):
+            return ()
+        flow, _ = await self._referred_flow(request, spec, "spec", "")
+        return tuple(_approval_warnings(spec, flow))
+
+    async def _retry_warnings(self, request: Review, name: str) -> tuple[str, ...]:
+        """Warn whoever retries a run that is not there, or not over. A run applied together with it may come later."""
+        where = "spec.retryOf.name"
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                state = await self._run_lookup(request.get("namespace", ""), name)
+        except (PenstockError, OSError, TimeoutError) as error:
+            logger.warning("FlowRun %s could not be read for a review: %s", name, error)
+            return ()
+        if state is None:
+            return (f"{where}: FlowRun {name} does not exist: the retry will fail unless it appears at once",)
+        if state not in FINAL_RUN_STATES:
+            return (f"{where}: FlowRun {name} is not over yet: the retry waits for its end",)
+        return ()
 
     async def _check_schedule(self, request: Review) -> Findings:
         spec = parse_schedule(request["object"])
@@ -237,6 +270,21 @@ def _image_warnings(spec: InlineFlowSpec, path: str) -> Iterator[str]:
         if image is not None and image not in warned and not _is_pinned(image):
             warned.add(image)
             yield f"{where}: {image} may change between attempts: name a tag other than latest, or a digest"
+
+
+def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterator[str]:
+    """Warn of decisions about what is no approval. The run may have another revision, so it is no more than that."""
+    flow = flow or spec.flow_spec
+    if flow is None:
+        return
+    asked = [task.name for task in (*flow.tasks, *(flow.finally_ or ())) if task.approval is not None]
+    for position, decision in enumerate(spec.approvals or ()):
+        if decision.task not in asked:
+            where = f"spec.approvals[{position}].task"
+            yield (
+                f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this decides "
+                f"nothing: it has {enumerate_names(asked)}"
+            )
 
 
 def _is_pinned(image: str) -> bool:

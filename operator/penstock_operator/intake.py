@@ -20,8 +20,7 @@ from penstock.engine.plan import Plan
 from penstock.engine.reasons import Reason
 from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, RunState
-from penstock.engine.timestamp import epoch
-from penstock.engine.validation import parse_run
+from penstock.engine.validation import parse_run, scheduled_at
 from penstock.errors import ExpressionError, InvalidSpecError, Problem, StoredStatusError
 from penstock_operator.census import Census
 from penstock_operator.child import read_parent
@@ -282,11 +281,9 @@ class Intake:
             return Ended.by(ending)
         if spec.suspend:
             return Parked(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: the run starts when it is false")
-        if spec.scheduled_time is not None:
-            due_at = _time(spec.scheduled_time)
-            if due_at > now:
-                message = f"starts at {spec.scheduled_time}"
-                return Parked(RunState.SCHEDULED, Reason.NOT_DUE, message, due_at=due_at)
+        due_at = scheduled_at(spec)
+        if due_at is not None and due_at > now:
+            return Parked(RunState.SCHEDULED, Reason.NOT_DUE, f"starts at {spec.scheduled_time}", due_at=due_at)
         return None
 
     async def _ending_of_orphan(self, parent: str, run: LiveRun) -> Shutdown | None:
@@ -419,10 +416,3 @@ def flow_name(body: Mapping[str, Any]) -> str | None:
 
 def _queued(waits: Waits) -> Parked:
     return Parked(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, waits.message, waits.position)
-
-
-def _time(text: str) -> float:
-    try:
-        return epoch(text)
-    except StoredStatusError as error:
-        raise InvalidSpecError([Problem("spec.scheduledTime", str(error))]) from error

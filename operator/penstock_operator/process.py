@@ -141,6 +141,7 @@ class Process:
         admission = Admission(
             lambda namespace, name: _look_up(client, FLOWS, parse_flow, ObjectKey(namespace, name)),
             lambda namespace, name: _look_up(client, SCHEDULES, parse_schedule, ObjectKey(namespace, name)),
+            lambda namespace, name: _look_up(client, FLOWRUNS, _state_of, ObjectKey(namespace, name)),
         )
         return HttpServers(
             bind_address=options.bind_address,
@@ -323,6 +324,10 @@ async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:
         tasks.create_task(reflector.run())
     for reflector in reflectors:
         await reflector.synced.wait()
+
+
+def _state_of(run: Mapping[str, Any]) -> str:
+    return str((run.get("status") or {}).get("state", ""))
 
 
 async def _look_up(

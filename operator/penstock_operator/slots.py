@@ -82,8 +82,8 @@ class _Group:
     waiting: list[tuple[int, float, str, str]] = field(default_factory=list)
     told: dict[str, int] = field(default_factory=dict)
     """Place of each that waits, as it was last told, by uid."""
-    departures: int = 0
-    """Changes in the queue since all that wait were looked through."""
+    changes: int = 0
+    """Of the queue, ever."""
 
 
 class _FlowSlots:
@@ -115,7 +115,7 @@ class _FlowSlots:
         at = bisect_left(group.waiting, claim.place)
         if at == len(group.waiting) or group.waiting[at] != claim.place:
             insort(group.waiting, claim.place)
-            group.departures += 1
+            group.changes += 1
 
     def group_of(self, claim: Claim) -> _Group:
         """Return the group of a run, which it need not be in yet."""
@@ -140,7 +140,7 @@ class _FlowSlots:
         at = bisect_left(group.waiting, claim.place)
         if at < len(group.waiting) and group.waiting[at] == claim.place:
             del group.waiting[at]
-        group.departures += 1
+        group.changes += 1
         if not group.holders and not group.waiting:
             del self.groups[key]
         return group
@@ -294,9 +294,9 @@ class Slots:
     def _wake_next(self, flow: ObjectKey, slots: _FlowSlots, group: _Group) -> None:
         """Wake those that may go on now, and those whose place is no longer what they were told."""
         free = len(group.waiting) if slots.limit is None else slots.limit.limit - len(group.holders)
-        looked_through = max(free, EXACT_PLACES)
-        if group.departures * 4 >= len(group.waiting):
-            group.departures, looked_through = 0, len(group.waiting)
+        # Every second change a little farther back, every fourth still farther: on the whole a few looks a change.
+        reach = group.changes & -group.changes
+        looked_through = max(free, EXACT_PLACES, 4 * reach)
         for at, (_, _, name, uid) in enumerate(group.waiting[:looked_through]):
             if at < free or _is_misled(group.told.get(uid), at + 1):
                 self._wake(RunKey(flow.namespace, name))

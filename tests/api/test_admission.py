@@ -53,7 +53,7 @@ def webhook(api: kubernetes_client.ApiClient, tmp_path_factory: pytest.TempPathF
     async def look_up(_namespace: str, _name: str) -> None:
         return None
 
-    admission = Admission(look_up, look_up)
+    admission = Admission(look_up, look_up, look_up)
     servers = HttpServers(
         bind_address=LOOPBACK,
         http_port=0,

@@ -48,6 +48,10 @@ async def look_up_schedule(namespace: str, name: str) -> ScheduleSpec | None:
     return ScheduleSpec.model_validate(SCHEDULE) if (namespace, name) == ("shop", "nightly") else None
 
 
+async def look_up_run(namespace: str, name: str) -> str | None:
+    return {("shop", "failed"): "Failed", ("shop", "running"): "Running", ("shop", "new"): ""}.get((namespace, name))
+
+
 def flow(*tasks: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     return {"tasks": [{"image": IMAGE, **task} for task in tasks], **fields}
 
@@ -72,7 +76,9 @@ def review_of(kind: str, spec: Any, **request: Any) -> dict[str, Any]:
 
 def answer(kind: str, spec: Any, lookup: Any = look_up, **request: Any) -> dict[str, Any]:
     """The response to a review, its frame checked."""
-    reply = asyncio.run(VALIDATE[kind](Admission(lookup, look_up_schedule), review_of(kind, spec, **request)))
+    reply = asyncio.run(
+        VALIDATE[kind](Admission(lookup, look_up_schedule, look_up_run), review_of(kind, spec, **request))
+    )
     assert (reply["apiVersion"], reply["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response: dict[str, Any] = reply["response"]
     assert response["uid"] == "705ab4f5"
@@ -341,7 +347,7 @@ def test_a_flaw_of_our_own_lets_the_object_pass_and_is_logged(caplog):
 
 @pytest.mark.parametrize("body", [{}, {"request": {}}, {"request": {"uid": "1", "operation": "CREATE"}}], ids=str)
 def test_a_body_that_is_no_review_gets_an_answer(body):
-    reply = asyncio.run(Admission(look_up, look_up_schedule).validate_flow(body))
+    reply = asyncio.run(Admission(look_up, look_up_schedule, look_up_run).validate_flow(body))
     assert reply["response"]["allowed"] is True
 
 
@@ -358,7 +364,9 @@ OCTOBER = {"schedule": {"name": "nightly"}, "from": "2026-10-01T00:00:00Z", "to"
 )
 def test_a_backfill_that_cannot_work_is_refused(change, said):
     response = asyncio.run(
-        Admission(look_up, look_up_schedule).validate_backfill(review_of("Backfill", {**OCTOBER, **change}))
+        Admission(look_up, look_up_schedule, look_up_run).validate_backfill(
+            review_of("Backfill", {**OCTOBER, **change})
+        )
     )["response"]
     assert not response["allowed"]
     assert said in response["status"]["message"]
@@ -374,7 +382,67 @@ def test_a_backfill_that_cannot_work_is_refused(change, said):
 )
 def test_a_backfill_that_may_surprise_passes_with_a_warning(change, said):
     response = asyncio.run(
-        Admission(look_up, look_up_schedule).validate_backfill(review_of("Backfill", {**OCTOBER, **change}))
+        Admission(look_up, look_up_schedule, look_up_run).validate_backfill(
+            review_of("Backfill", {**OCTOBER, **change})
+        )
     )["response"]
     assert response["allowed"]
     assert said in response["warnings"][0]
+
+
+# Runs that retry, wait and are decided about
+
+
+def warnings_of(spec: Any, **request: Any) -> list[str]:
+    admission_of_runs = Admission(look_up, look_up_schedule, look_up_run)
+    response = asyncio.run(admission_of_runs.validate_flowrun(review_of("FlowRun", spec, **request)))["response"]
+    assert response["allowed"], response
+    return list(response.get("warnings", []))
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("failed", []),
+        ("running", ["spec.retryOf.name: FlowRun running is not over yet: the retry waits for its end"]),
+        ("new", ["spec.retryOf.name: FlowRun new is not over yet: the retry waits for its end"]),
+        (
+            "nobody",
+            ["spec.retryOf.name: FlowRun nobody does not exist: the retry will fail unless it appears at once"],
+        ),
+    ],
+)
+def test_who_retries_a_run_is_told_what_will_become_of_that(name, want):
+    assert warnings_of({"retryOf": {"name": name}}) == want
+
+
+def asking() -> dict[str, Any]:
+    return {"tasks": [{"name": "sign-off", "approval": {}}, {"name": "load", "image": IMAGE}]}
+
+
+def decided(*names: str) -> dict[str, Any]:
+    return {"flowSpec": asking(), "approvals": [{"task": name, "decision": "Approve"} for name in names]}
+
+
+def test_a_decision_about_what_is_no_approval_is_warned_of():
+    assert warnings_of(decided("sign-off")) == []
+    first, second = warnings_of(decided("sign-of", "load"))
+    assert first.startswith('spec.approvals[0].task: the flow has no approval sign-of (did you mean "sign-off"?), so ')
+    assert second == "spec.approvals[1].task: the flow has no approval load, so this decides nothing: it has sign-off"
+
+
+def test_a_decision_is_looked_at_when_it_is_made_and_not_again():
+    before = {"spec": decided()}
+    assert len(warnings_of(decided("load"), operation="UPDATE", oldObject=before)) == 1
+    other = decided("load") | {"timeout": "1h"}
+    assert warnings_of(other, operation="UPDATE", oldObject={"spec": decided("load")}) == []
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2026-11-24", "2026-11-24T02:30:00", "02:30"])
+def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
+    body = review_of("FlowRun", {**RUN, "scheduledTime": text})
+    response = asyncio.run(Admission(look_up, look_up_schedule, look_up_run).validate_flowrun(body))["response"]
+    assert not response["allowed"]
+    (cause,) = response["status"]["details"]["causes"]
+    assert cause["field"] == "spec.scheduledTime"
+    assert "2026-11-24T02:30:00Z" in cause["message"]

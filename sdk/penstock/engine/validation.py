@@ -6,6 +6,7 @@ The webhook, the operator and the command line all ask here, and so give the sam
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from penstock.api.backfill import BackfillSpec
@@ -35,6 +36,7 @@ __all__ = [
     "parse_flow",
     "parse_run",
     "parse_schedule",
+    "scheduled_at",
 ]
 
 MAX_FLOW_BYTES: Final = 2**20
@@ -113,6 +115,25 @@ def check_backfill(spec: BackfillSpec) -> list[Problem]:
     return []
 
 
+def scheduled_at(run: FlowRunSpec, *, path: str = "spec") -> float | None:
+    """Return when a run starts at the soonest, in seconds since the epoch; None if its spec does not say.
+
+    Raises:
+        InvalidSpecError: what its spec says is no time.
+    """
+    text = run.scheduled_time
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        message = f'"{text}" is no RFC 3339 time with a zone, such as 2026-11-24T02:30:00Z'
+        raise InvalidSpecError([Problem(f"{path}.scheduledTime", message)])
+    return time.timestamp()
+
+
 def _check_policies(spec: ScheduleSpec) -> Iterator[Problem]:
     missed = spec.on_missed
     if missed is not None and missed.within is not None and duration_s(missed.within) < LEAST_WITHIN_S:
@@ -168,6 +189,10 @@ def _check_run(
         yield from _check_size(flow, MAX_FLOW_SPEC_BYTES, f"{path}.flowSpec")
         for problem in _check_plan(flow):
             yield Problem(f"{path}.flowSpec{problem.path.removeprefix('spec')}", problem.message)
+    try:
+        scheduled_at(run, path=path)
+    except InvalidSpecError as error:
+        yield from error.problems
     if flow is not None:
         try:
             resolve_params(flow.params, run.params, path=f"{path}.params", later=later)

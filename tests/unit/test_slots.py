@@ -1,0 +1,255 @@
+"""Slots: who of a Flow's runs goes on, in which order, and what others are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.api.flow import FlowSpec
+from penstock.engine.concurrency import ConcurrencyLimit, OnLimit, compile_concurrency
+from penstock.engine.validation import check_flow
+from penstock.errors import ExpressionError
+from penstock_operator.metadata import ObjectKey
+from penstock_operator.runkey import RunKey
+from penstock_operator.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
+
+FLOW = ObjectKey("shop", "orders")
+QUEUE, SKIP, REPLACE = (ConcurrencyLimit(1, rule) for rule in OnLimit)
+
+
+class Runs:
+    """Slots, with all that they ask for."""
+
+    def __init__(self) -> None:
+        self.woken: list[str] = []
+        self.replaced: list[str] = []
+        self.slots = Slots(lambda run: self.woken.append(run.name), lambda run, _: self.replaced.append(run.name))
+
+    def ask(self, name: str, limit: ConcurrencyLimit | None, **fields: Any) -> Any:
+        return self.slots.ask(FLOW, claim(name, **fields), limit)
+
+    def leave(self, name: str) -> list[str]:
+        """Have a run leave, and return who is woken."""
+        self.woken.clear()
+        self.slots.leave(FLOW, f"uid-{name}")
+        return self.woken
+
+
+def claim(name: str, created_at: float = 0.0, priority: int = 0, **params: Any) -> Claim:
+    return Claim(RunKey("shop", name), f"uid-{name}", created_at, priority, {"params": params, "run": {}})
+
+
+def limit_of(key: str, limit: int = 1) -> ConcurrencyLimit:
+    params = [{"name": "region"}]
+    tasks = [{"name": "a", "image": "b:1"}]
+    concurrency = {"limit": limit, "key": key}
+    found = compile_concurrency(FlowSpec.model_validate({"params": params, "tasks": tasks, "concurrency": concurrency}))
+    assert found is not None
+    return found
+
+
+def test_without_a_limit_everybody_goes_on_and_counts_when_there_is_one():
+    runs = Runs()
+    assert [runs.ask(name, None) for name in "abc"] == [Admitted()] * 3
+    assert runs.ask("d", QUEUE) == Waits(1, "a, b, c go on: Flow orders allows 1 run at once")
+    runs.leave("a")
+    runs.leave("b")
+    assert isinstance(runs.ask("d", QUEUE), Waits)
+    assert runs.leave("c") == ["d"]
+    assert runs.ask("d", QUEUE) == Admitted()
+
+
+def test_the_queue_goes_by_priority_then_age_then_name():
+    runs = Runs()
+    runs.ask("holder", QUEUE)
+    for name, created_at, priority in (("young", 9, 0), ("old", 1, 0), ("b", 5, 0), ("a", 5, 0), ("urgent", 20, 3)):
+        runs.ask(name, QUEUE, created_at=created_at, priority=priority)
+
+    order = []
+    left = "holder"
+    while woken := runs.leave(left):
+        order.append(woken[0])
+        assert runs.ask(woken[0], QUEUE, **_of(runs, woken[0])) == Admitted()
+        left = woken[0]
+    assert order == ["urgent", "old", "a", "b", "young"]
+
+
+def _of(runs: Runs, name: str) -> dict[str, Any]:
+    found = runs.slots._flows[FLOW].claims[f"uid-{name}"]
+    return {"created_at": found.created_at, "priority": found.priority}
+
+
+def test_a_run_that_asks_twice_has_one_slot():
+    runs = Runs()
+    assert [runs.ask("a", QUEUE), runs.ask("a", QUEUE)] == [Admitted(), Admitted()]
+    assert isinstance(runs.ask("b", QUEUE), Waits)
+    assert runs.leave("a") == ["b"]
+    assert runs.slots.waiting == 1
+
+
+def test_a_newcomer_passes_nobody_by_who_was_there_before_the_restart():
+    runs = Runs()
+    runs.slots.enroll(FLOW, claim("waited", created_at=1))
+    assert runs.ask("new", QUEUE, created_at=2) == Waits(
+        2, "others are in front: Flow orders allows 1 run at once; 1 waits in front: waited"
+    )
+    assert runs.ask("waited", QUEUE, created_at=1) == Admitted()
+
+
+def test_a_look_costs_no_flow_and_says_when_to_ask_again():
+    runs = Runs()
+    runs.ask("a", QUEUE)
+    runs.ask("b", QUEUE)
+    looked = runs.slots.look(FLOW, "uid-b")
+    assert looked is not None
+    assert looked.position == 1
+    runs.leave("a")
+    assert runs.slots.look(FLOW, "uid-b") is None
+    assert runs.slots.look(FLOW, "uid-nobody") is None
+
+
+def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
+    runs = Runs()
+    names = [f"r{number:04}" for number in range(300)]
+    for number, name in enumerate(names):
+        runs.ask(name, QUEUE, created_at=number)
+    tellings = 0
+    for number, name in enumerate(names[:-1]):
+        woken = runs.leave(name)
+        while woken:
+            one = woken.pop(0)
+            tellings += 1
+            if runs.slots.look(FLOW, f"uid-{one}") is None:
+                runs.ask(one, QUEUE, created_at=float(one[1:]))
+        group = runs.slots._flows[FLOW].groups[""]
+        for at, (_, _, one, uid) in enumerate(group.waiting):
+            assert group.told[uid] == at + 1 if at < 10 else at + 1 <= group.told[uid] <= 4 * (at + 1), (number, one)
+    # Telling everybody each time would be 45,000.
+    assert tellings < 25 * len(names)
+
+
+def test_one_more_is_skipped():
+    runs = Runs()
+    runs.ask("a", SKIP)
+    assert runs.ask("b", SKIP) == Skipped("a goes on: Flow orders allows 1 run at once, and skips further ones")
+    assert runs.slots.waiting == 0
+    runs.leave("a")
+    assert not runs.slots.knows(FLOW)
+
+
+def test_the_newest_takes_the_place_of_the_oldest_and_starts_when_that_is_over():
+    runs = Runs()
+    runs.ask("a", replace(REPLACE, limit=2), created_at=1)
+    runs.ask("b", replace(REPLACE, limit=2), created_at=2)
+    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Waits)
+    assert runs.replaced == ["a"]
+    # A second look replaces nobody else.
+    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Waits)
+    assert runs.replaced == ["a"]
+    assert runs.leave("a") == ["c"]
+    assert runs.ask("c", replace(REPLACE, limit=2), created_at=3) == Admitted()
+
+
+def test_who_waits_to_replace_is_replaced_by_a_newer_one():
+    runs = Runs()
+    runs.ask("a", REPLACE, created_at=1)
+    runs.ask("b", REPLACE, created_at=2)
+    runs.ask("c", REPLACE, created_at=3)
+    assert runs.replaced == ["a", "b"]
+    assert runs.ask("b", REPLACE, created_at=2) == Replaced("run c takes its place: Flow orders allows 1 run at once")
+
+
+def test_one_that_is_being_ended_anyway_is_not_replaced_again():
+    runs = Runs()
+    runs.ask("a", REPLACE)
+    runs.slots.end(FLOW, "uid-a")
+    assert isinstance(runs.ask("b", REPLACE, created_at=1), Waits)
+    assert runs.replaced == []
+
+
+def test_a_lowered_limit_replaces_nobody_by_itself():
+    runs = Runs()
+    for name in "abc":
+        runs.ask(name, replace(REPLACE, limit=3))
+    runs.slots.learn(FLOW, REPLACE)
+    assert runs.replaced == []
+
+
+def test_a_raised_limit_wakes_as_many_as_may_go_on():
+    runs = Runs()
+    for number, name in enumerate("abcde"):
+        runs.ask(name, QUEUE, created_at=number)
+    runs.woken.clear()
+    runs.slots.learn(FLOW, replace(QUEUE, limit=3))
+    assert runs.woken[:2] == ["b", "c"]
+    runs.woken.clear()
+    runs.slots.learn(FLOW, None)
+    assert runs.woken == ["b", "c", "d", "e"]
+
+
+def test_keys_are_groups_of_their_own_and_a_new_key_groups_anew():
+    runs = Runs()
+    by_region = limit_of("$(params.region)")
+    assert runs.ask("a", by_region, region="eu") == Admitted()
+    assert runs.ask("b", by_region, region="us") == Admitted()
+    assert isinstance(runs.ask("c", by_region, region="eu"), Waits)
+    runs.slots.learn(FLOW, limit_of("all"))
+    assert isinstance(runs.ask("d", limit_of("all"), region="asia"), Waits)
+    assert isinstance(runs.ask("d", limit_of("all", limit=2), region="asia"), Waits)
+    assert runs.leave("a")[:1] == ["c"]
+
+
+def test_a_key_without_a_value_is_an_error_of_the_run_that_asks_and_of_nobody_else():
+    runs = Runs()
+    runs.ask("a", None)
+    with pytest.raises(ExpressionError, match=r"the Flow's concurrency\.key: "):
+        runs.ask("b", limit_of("$(params.region)"))
+    assert runs.slots.waiting == 0
+    assert runs.ask("c", limit_of("$(params.region)"), region="eu") == Admitted()
+
+
+def test_a_key_that_can_never_work_is_a_problem_of_the_flow():
+    spec = {"tasks": [{"name": "a", "image": "b:1"}], "concurrency": {"limit": 1, "key": "$(params.regoin)"}}
+    (problem,) = check_flow(FlowSpec.model_validate({**spec, "params": [{"name": "region"}]}))
+    assert problem.path == "spec.concurrency.key"
+    assert 'did you mean "region"' in problem.message
+
+
+@given(
+    limit=st.integers(1, 3),
+    steps=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans(), st.integers(0, 2)), max_size=40),
+)
+def test_whatever_happens_the_limit_holds_and_nobody_is_forgotten(limit, steps):
+    runs = Runs()
+    rule = replace(QUEUE, limit=limit)
+    going_on: set[str] = set()
+    waiting: dict[str, int] = {}
+
+    def look(name: str) -> None:
+        verdict = runs.ask(name, rule, priority=waiting.get(name, 0), created_at=ord(name))
+        if isinstance(verdict, Admitted):
+            waiting.pop(name, None)
+            going_on.add(name)
+
+    def settle() -> None:
+        while runs.woken:
+            name = runs.woken.pop(0)
+            if name in waiting:
+                look(name)
+
+    for name, is_coming, priority in steps:
+        if is_coming and name not in going_on:
+            waiting.setdefault(name, priority)
+            look(name)
+        elif not is_coming:
+            going_on.discard(name)
+            waiting.pop(name, None)
+            runs.slots.leave(FLOW, f"uid-{name}")
+        settle()
+        assert len(going_on) <= limit
+        assert not waiting or len(going_on) == limit
+        assert runs.slots.waiting == len(waiting)
