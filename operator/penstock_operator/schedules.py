@@ -39,7 +39,7 @@ PAD_S: Final = 0.01
 LONGEST_SLEEP_S: Final = 600.0
 """A clock may be set: ticks are computed anew at least this often."""
 CREATE_S: Final = 30.0
-"""How long a create is tried before the Schedule is told to be in trouble, and tried again later."""
+"""How long a create or a delete is tried before the Schedule is told to be in trouble, and tried again later."""
 NO_TIMING: Final = "none"
 """In place of a digest: whatever the timing will be, it is an edit, and acts from then on."""
 FIRST_PAUSE_S: Final = 10.0
@@ -140,7 +140,9 @@ class ScheduleController(KeyedController):
             now=now,
         )
         if firing.stops_active:
-            await self._stop(key, body, active)
+            refusal = await self._stop(key, body, active)
+            if refusal is not None:
+                return Outcome(firing, "DeleteRefused", refusal, is_refused=True)
         for tick in firing.fire:
             problem = await self._create(key, body, plan, tick)
             if problem is not None:
@@ -208,25 +210,36 @@ class ScheduleController(KeyedController):
         found: dict[str, Any] = msgspec.json.decode(reply.body)
         return found
 
-    async def _stop(self, key: ObjectKey, body: Mapping[str, Any], active: Iterable[ScheduledRun]) -> None:
-        """Delete the runs that are in the way of a later one; they are out of it when the watch shows them gone."""
+    async def _stop(self, key: ObjectKey, body: Mapping[str, Any], active: Iterable[ScheduledRun]) -> str | None:
+        """Delete the runs that are in the way of a later one, and return what is wrong if one can't be.
+
+        They are out of the way when the watch shows them gone.
+        """
         for run in active:
             if not run.is_deleting:
-                await self._delete(key, body, run, "to make way for a later one")
+                problem = await self._delete(key, body, run, "to make way for a later one")
+                if problem is not None:
+                    return problem
+        return None
 
-    async def _delete(self, key: ObjectKey, body: Mapping[str, Any], run: ScheduledRun, why: str) -> None:
-        deadline = time.monotonic() + CREATE_S
-        self._deleted.setdefault(key, set()).add(run.name)
+    async def _delete(self, key: ObjectKey, body: Mapping[str, Any], run: ScheduledRun, why: str) -> str | None:
+        deleted = self._deleted.setdefault(key, set())
+        deleted.add(run.name)
         try:
+            deadline = time.monotonic() + CREATE_S
             await self.writer.delete(FLOWRUNS, key.namespace, run.name, run.uid, deadline=deadline)
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
-                return
-            self.record(body, is_warning=True, reason="FailedDelete", note=f"Run {run.name}: {error.message or error}")
-            raise
+                return None
+            deleted.discard(run.name)
+            message = f"run {run.name} can't be deleted {why}: {error.message or error}"
+            self.record(body, is_warning=True, reason="FailedDelete", note=message)
+            return message
         self.record(body, is_warning=False, reason="SuccessfulDelete", note=f"Deleted run {run.name} {why}")
+        return None
 
     async def _clean(self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, stored: Ledger) -> None:
+        """Delete runs that are over and that history does not keep; what is refused is tried at the next look."""
         for run in surplus(self._runs.finished(plan.uid), plan.spec.history, stored):
             if run.name not in self._deleted.get(key, ()):
                 await self._delete(key, body, run, "as history keeps no more")

@@ -9,6 +9,7 @@ from typing import Any, Final
 from penstock.api import names
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.ticks.timetable import Timetable
+from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation import compile_tick_params
 
 MINUTE_S: Final = 60
@@ -49,6 +50,8 @@ def build_run(body: Mapping[str, Any], spec: ScheduleSpec, timetable: Timetable,
     local = tick.astimezone(timetable.zone)
     template = spec.run_template
     run_spec = template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    # So that a task can ask for it: run.scheduledTime.
+    run_spec.setdefault("scheduledTime", rfc3339(tick.timestamp()))
     if template.spec.params:
         before = timetable.previous(tick)
         previous = {} if before is None else {"date": before.astimezone(timetable.zone).date().isoformat()}

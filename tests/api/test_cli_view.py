@@ -72,6 +72,18 @@ class TestGet:
         assert once(typed, "get", "schedules") == (0, [f"no schedules in namespace {namespace}"])
 
 
+def test_the_ticks_of_a_schedule_are_shown(objects, typed):
+    spec = {"cron": ["0 12 * * *"], "timeZone": "Asia/Kolkata", "runTemplate": {"spec": {"flow": {"name": "orders"}}}}
+    objects.create(
+        {"apiVersion": "penstock.dev/v1alpha1", "kind": "Schedule", "metadata": {"name": "noon"}, "spec": spec}
+    )
+    exit_code, lines = once(typed, "schedule", "preview", "noon", "--after", "2026-10-01", "-t", "1")
+    assert exit_code == 0
+    assert any(line.startswith("Thu 2026-10-01 12:00  +05:30  2026-10-01 06:30Z") for line in lines)
+    exit_code, (line,) = once(typed, "schedule", "preview", "non")
+    assert (exit_code, 'did you mean "noon"' in line) == (1, True)
+
+
 def test_describe_tells_a_run_with_the_events_about_it(objects, typed, core, namespace):
     objects.create_run("r")
     objects.set_status("r", "Failed", {"name": "load", "state": "Failed", "attempt": 1, "reason": "OOMKilled"})

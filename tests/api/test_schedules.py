@@ -5,7 +5,7 @@ Runs are carried out by nobody here: the test says when they are over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,8 @@ from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock.engine.timestamp import epoch
+from penstock_operator.connection import Connection
+from tests.api.proxy import Proxy
 from tests.api.scene import Scene, task
 from tests.api.schedulescene import Clock, Controlling
 
@@ -136,6 +138,7 @@ def test_params_may_name_the_tick_and_the_one_before(scene, controlling, clock):
         tick = datetime.fromisoformat(status(scene)["nextTickTimes"][0]).astimezone(zone)
         controller.turn_to(tick)
         fired(scene, tick)
+    assert epoch(scene.run(run_of(tick)).spec["scheduledTime"]) == tick.timestamp()
     assert scene.run(run_of(tick)).spec["params"] == {
         "day": f"{tick.date() - timedelta(days=1)}",
         "at": f"{tick.date()} {tick.isoformat()}",
@@ -508,6 +511,43 @@ def test_a_run_that_can_not_be_created_is_tried_again_under_its_name(scene, core
         fired(scene, clock.hour(1))
         assert ready(scene)["status"] == "True"
     assert runs(scene) == [run_of(clock.hour(1))]
+
+
+@pytest.fixture
+def proxy(connection, tmp_path) -> Iterator[Proxy]:
+    with Proxy(connection, tmp_path) as running:
+        yield running
+
+
+def test_a_create_whose_answer_was_lost_makes_one_run(scene, proxy, clock):
+    # C21, C32
+    schedule(scene, clock)
+    through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
+    proxy.fail(lambda seen: seen.method == "POST" and seen.path.endswith("/flowruns"), times=1, lose_reply=True)
+    with Controlling(through, scene.namespace, clock) as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        scene.until(lambda: status(scene)["activeRuns"] == 1, "the run to be active")
+    assert len(scene.ever["flowruns"]) == 1
+
+
+def test_a_run_that_can_not_be_deleted_is_not_replaced_until_it_can(scene, proxy, clock):
+    # C16
+    schedule(scene, clock, onOverlap="Replace")
+    through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
+    with Controlling(through, scene.namespace, clock) as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        with proxy.outage(lambda seen: seen.method == "DELETE", status=403, reason="Forbidden"):
+            controller.turn_to(clock.hour(2))
+            scene.until(lambda: ready(scene).get("reason") == "DeleteRefused", "the refusal to be told")
+            assert scene.event("FailedDelete", "tick").type == "Warning"
+            assert runs(scene) == [run_of(clock.hour(1))]
+        controller.look()
+        fired(scene, clock.hour(2))
+    assert runs(scene) == [run_of(clock.hour(2))]
 
 
 # The end of runs

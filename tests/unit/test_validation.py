@@ -125,6 +125,25 @@ def test_the_constant_params_of_a_schedule_fit_its_inline_flow():
     ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        ({"onMissed": {"within": "5s"}}, "spec.onMissed.within: 5s is too short: give at least 10s"),
+        ({"onMissed": {"policy": "Latest", "max": 3}}, "spec.onMissed.max: is for policy: All"),
+        ({"maxQueued": 2, "onOverlap": "Skip"}, "spec.maxQueued: is for onOverlap: Queue"),
+        ({"jitter": "25h"}, "spec.jitter: 25h is too long: at most 24h"),
+        ({"interval": {"every": "90s"}}, "spec.interval.every: must be whole minutes"),
+        ({"at": ["2026-02-30"]}, "spec.at[0]: '2026-02-30' is no time that exists"),
+        ({"rrule": ["FREQ=HOURLY"]}, "spec.rrule[0]: FREQ=HOURLY is not supported"),
+        ({"startTime": "2026-02-02", "endTime": "2026-02-01"}, "spec.endTime: 2026-02-01 is before startTime"),
+    ],
+)
+def test_a_schedule_that_can_not_work_is_refused_by_field(spec, want):
+    template = {"spec": {"flow": {"name": "etl"}}}
+    (problem,) = texts(check_schedule(schedule(runTemplate=template, **spec)))
+    assert problem.startswith(want)
+
+
 def test_the_params_of_a_schedules_runs_come_from_the_tick():
     templates = compile_tick_params({"day": "$(tick.date)", "previous": {"x": "at $(tick.previous.date)"}, "n": 1})
     tick = {"time": "2026-11-22T02:30:00+01:00", "date": "2026-11-22", "previous": {"date": "2026-11-21"}}
