@@ -1,0 +1,168 @@
+"""What is built for an attempt: a Pod, a Job around it, the claim of a workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock.api.flow import FlowSpec, Workspace
+from penstock.engine.container import ContainerInputs, attempt_inputs
+from penstock.engine.effects import CreateAttempt
+from penstock.engine.facts import UnitKey
+from penstock.engine.machine import RunIdentity
+from penstock.engine.plan import compile_plan
+from penstock.engine.quantity import read_quantity
+from penstock_operator.job import build_job, job_deadline_s
+from penstock_operator.pod import PodSettings, build_pod
+from penstock_operator.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
+
+RUN = RunIdentity("ns", "orders", "uid-1")
+SETTINGS = PodSettings(user=65532, is_tracked=True)
+MOUNT = Mount("claim", "/workspace", is_of_one_node=True)
+
+
+def built(*, workspace: Mount | None = None, began_at: float | None = None, **task: Any) -> dict[str, Any]:
+    spec = FlowSpec.model_validate({"tasks": [{"name": "load", "image": "etl:1", **task}]})
+    plan = compile_plan(spec).tasks[0]
+    inputs = attempt_inputs(plan, {"params": {}, "run": {}, "tasks": {}})
+    assert isinstance(inputs, ContainerInputs)
+    create = CreateAttempt(UnitKey("load"), 2, 1, 0, inputs, began_at)
+    return build_pod(create, plan, RUN, flow="etl", revision="rev", settings=SETTINGS, workspace=workspace)
+
+
+def plan_of(**task: Any) -> Any:
+    return compile_plan(FlowSpec.model_validate({"tasks": [{"name": "load", "image": "etl:1", **task}]})).tasks[0]
+
+
+def test_a_pod_meets_the_restricted_standard_and_carries_its_identity():
+    pod = built(command=["run"], args=["--day"])
+    main = pod["spec"]["containers"][0]
+    assert main["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert pod["metadata"]["finalizers"] == ["penstock.dev/outcome"]
+    assert pod["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    assert pod["metadata"]["labels"]["penstock.dev/attempt"] == "2"
+    assert pod["metadata"]["annotations"] == {"penstock.dev/failures": "1", "penstock.dev/disruptions": "0"}
+    assert "activeDeadlineSeconds" not in pod["spec"]
+
+
+def test_what_identifies_a_pod_and_how_it_ends_can_not_be_changed_by_its_template():
+    pod = built(podTemplate={"metadata": {"labels": {"app.kubernetes.io/managed-by": "me", "team": "data"}}})
+    assert pod["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "penstock"
+    assert pod["metadata"]["labels"]["team"] == "data"
+    assert pod["spec"]["restartPolicy"] == "Never"
+
+
+@pytest.mark.parametrize(
+    ("clocks", "want"),
+    [
+        pytest.param({}, None, id="no clock"),
+        pytest.param({"queueTimeout": "10m"}, None, id="no timeout"),
+        pytest.param({"timeout": "30m"}, 2100, id="a timeout: five minutes more"),
+        pytest.param({"timeout": "30m", "queueTimeout": "10m"}, 2700, id="and the wait before it"),
+    ],
+)
+def test_a_pod_that_nobody_watches_ends_when_its_clocks_have_run_out(clocks, want):
+    # argo-11
+    assert built(**clocks)["spec"].get("activeDeadlineSeconds") == want
+
+
+def test_the_tail_of_the_log_can_be_turned_off():
+    assert built()["spec"]["containers"][0]["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert built(logTail=False)["spec"]["containers"][0]["terminationMessagePolicy"] == "File"
+
+
+def test_the_time_of_the_first_attempt_is_on_the_pod():
+    assert built(began_at=5.25)["metadata"]["annotations"]["penstock.dev/begin-time"] == "1970-01-01T00:00:05.250Z"
+
+
+# Jobs
+
+
+def test_a_job_makes_its_pod_once_and_has_its_name_labels_and_owner():
+    pod = built(podTemplate={"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "q"}}})
+    job = build_job(pod, deadline_s=None)
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    for field in ("name", "namespace", "labels", "annotations", "ownerReferences"):
+        assert job["metadata"][field] == pod["metadata"][field]
+    assert "finalizers" not in job["metadata"]
+    assert job["spec"]["template"]["metadata"]["finalizers"] == ["penstock.dev/outcome"]
+    assert "ownerReferences" not in job["spec"]["template"]["metadata"]
+    assert {key: value for key, value in job["spec"].items() if key != "template"} == {
+        "backoffLimit": 0, "completions": 1, "parallelism": 1, "podReplacementPolicy": "Failed",
+    }  # fmt: skip
+
+
+def test_a_jobs_own_clock_runs_only_where_the_wait_before_its_pod_has_a_limit():
+    assert job_deadline_s(plan_of(timeout="30m", workload="Job")) is None
+    assert job_deadline_s(plan_of(timeout="30m", queueTimeout="10m", workload="Job")) == 2700
+
+
+# Workspaces
+
+
+def test_a_workspace_is_in_every_container_that_has_nothing_else_there():
+    template = {
+        "spec": {
+            "initContainers": [{"name": "init", "image": "i"}],
+            "containers": [
+                {"name": "side", "image": "i"},
+                {"name": "own", "image": "i", "volumeMounts": [{"name": "x", "mountPath": "/workspace/"}]},
+            ],
+            "volumes": [{"name": "x", "emptyDir": {}}],
+        }
+    }
+    pod = built(workspace=MOUNT, podTemplate=template)
+    spec = pod["spec"]
+    mounted = {
+        container["name"]: [mount["name"] for mount in container.get("volumeMounts", [])]
+        for container in (*spec["initContainers"], *spec["containers"])
+    }
+    ours = "penstock-workspace"
+    assert mounted == {"init": [ours], "main": [ours], "side": [ours], "own": ["x"]}
+    assert {"name": ours, "persistentVolumeClaim": {"claimName": "claim"}} in spec["volumes"]
+    assert pod["metadata"]["annotations"]["penstock.dev/workspace"] == "claim"
+
+
+def test_the_user_may_write_to_a_workspace_unless_the_template_says_otherwise():
+    assert built(workspace=MOUNT)["spec"]["securityContext"]["fsGroup"] == 65532
+    template = {"spec": {"securityContext": {"fsGroup": 1000}}}
+    assert built(workspace=MOUNT, podTemplate=template)["spec"]["securityContext"]["fsGroup"] == 1000
+    assert "fsGroup" not in built()["spec"]["securityContext"]
+
+
+def test_pods_come_to_one_node_only_where_their_volume_can_be_on_no_other():
+    assert affinity_of(MOUNT, RUN) is not None
+    assert "podAffinity" in built(workspace=MOUNT)["spec"]["affinity"]
+    for mode in ("ReadWriteMany", "ReadWriteOncePod"):
+        shared = mount_of(Workspace.model_validate({"size": "1Gi", "accessMode": mode}), RUN)
+        assert affinity_of(shared, RUN) is None
+
+
+def test_a_claim_is_the_runs_and_is_named_by_hash():
+    workspace = Workspace.model_validate({"size": "2Gi", "storageClassName": "fast", "mountPath": "/data/"})
+    claim = build_claim(workspace, RUN, flow="etl")
+    assert claim["metadata"]["name"] == claim_name(RUN) == mount_of(workspace, RUN).claim
+    assert claim["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "2Gi"}},
+        "storageClassName": "fast",
+    }
+    assert mount_of(workspace, RUN).path == "/data"
+    assert claim_name(RUN) != claim_name(RUN._replace(uid="uid-2"))
+    assert len(claim_name(RUN._replace(name="r" * 63))) <= 63
+
+
+@pytest.mark.parametrize(
+    ("text", "want"), [("1Gi", 2**30), ("500m", 0.5), ("2e3", 2000), ("1.5k", 1500), (7, 7), ("1E", 10**18)]
+)
+def test_quantities_are_read_as_kubernetes_reads_them(text, want):
+    assert float(read_quantity(text)) == want
+
+
+@pytest.mark.parametrize("text", ["", "1 Gi", "1gb", "Gi", "1GiB", "two", "1,5Gi"])
+def test_what_is_no_quantity_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match="10Gi"):
+        read_quantity(text)
