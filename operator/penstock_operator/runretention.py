@@ -139,7 +139,7 @@ class RunRetention:
                 run = read_ended_run(row.metadata, flow=flow, state=row.state, ended_at=row.ended_at)
                 if run is not None:
                     self._kept.add(run)
-            self._wake.set()
+                    self._wake.set()
 
     async def _remove_due(self) -> None:
         while True:

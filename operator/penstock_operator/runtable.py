@@ -6,6 +6,7 @@ run of a thousand tasks costs as much to read as one of one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple
 
@@ -20,12 +21,16 @@ from penstock_operator.keptruns import RunMetadata
 from penstock_operator.metadata import ObjectKey
 from penstock_operator.resource import FLOWRUNS
 
+logger = logging.getLogger(__name__)
+
 TABLE: Final = "application/json;as=Table;g=meta.k8s.io;v=v1"
 PAGE_ITEMS: Final = 500
 FINISHED: Final = ",".join(
     ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
 )
 """Field selector of the runs that are over."""
+ENDED: Final = "Finished at"
+"""The column with the time; the one that people see says how long ago it was."""
 
 
 class RunRow(NamedTuple):
@@ -107,12 +112,14 @@ async def read_run(client: ApiClient, key: ObjectKey) -> RunRow | None:
 def _rows(table: _Table) -> list[RunRow]:
     # By name: an older CRD may have fewer columns, or others in between.
     at = {column.name: index for index, column in enumerate(table.column_definitions)}
+    if ENDED not in at:
+        logger.warning("The CRD of FlowRuns is older than this operator: runs that were over before it began stay")
     return [
         RunRow(
             row.object.metadata,
             _cell(row, at.get("Flow")),
             _cell(row, at.get("State")) or "",
-            _time(_cell(row, at.get("Finished at"))),
+            _time(_cell(row, at.get(ENDED))),
         )
         for row in table.rows or ()
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock_operator.connection import Connection
@@ -161,3 +162,16 @@ def test_nothing_is_lost_when_the_operator_is_killed_while_pods_go_at_once(scene
         assert scene.finish()["state"] == "Completed"
         assert scene.entry("each")["items"]["counts"] == {"Completed": 12}
         assert len(scene.ever_attempts()) == 25
+
+
+def test_of_a_task_that_runs_as_a_job_the_job_goes(scene, operator, api):
+    batch = kubernetes_client.BatchV1Api(api)
+    policy = {"completed": "0s", "failed": "0s"}
+    scene.start(task("first", workload="Job", retry={"limit": 1}, pod_exit_code="1,0", pod_outputs='{"rows": 3}'),
+                task("last", args=["$(tasks.first.outputs.rows)"], workload="Job"), podRetention=policy)  # fmt: skip
+    assert scene.finish()["state"] == "Completed"
+
+    scene.until(lambda: not scene.pods(), "the Pods to go")
+    assert batch.list_namespaced_job(scene.namespace).items == []
+    assert (scene.entry("first")["attempt"], scene.entry("first")["outputs"]) == (2, {"rows": 3})
+    assert operator.metric("penstock_removals_total", kind="Job") == 3
