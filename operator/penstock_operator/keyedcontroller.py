@@ -143,5 +143,9 @@ class KeyedController(ABC):
 
 
 def _version(metadata: Mapping[str, Any]) -> int:
-    """Return an object's resourceVersion as a number, which grows with every write (KEP-5504)."""
-    return int(metadata["resourceVersion"])
+    """Return an object's resourceVersion as a number, which grows with every write (KEP-5504).
+
+    An API server that is not Kubernetes' own may have others: then nothing stands in for what it shows.
+    """
+    text = metadata["resourceVersion"]
+    return int(text) if text.isdecimal() else 0

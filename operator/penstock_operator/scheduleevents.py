@@ -14,6 +14,7 @@ _WHY: Final = {
     MissedReason.NOT_MADE_UP: "not made up for by onMissed.policy",
     MissedReason.RUN_ALREADY_ACTIVE: "an earlier run is not over, and onOverlap is Skip",
     MissedReason.QUEUE_FULL: "more ticks wait for an earlier run than maxQueued allows",
+    MissedReason.NAME_TAKEN: "a run of that name exists that is not of this Schedule",
     MissedReason.REPLACED: "a later tick came before the earlier run was gone",
 }
 _EVENTS: Final = {MissedReason.RUN_ALREADY_ACTIVE: "RunAlreadyActive"}

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -45,6 +45,17 @@ NO_TIMING: Final = "none"
 FIRST_PAUSE_S: Final = 10.0
 """After a run was refused; it doubles each time."""
 LONGEST_PAUSE_S: Final = 300.0
+
+
+class Refusal(NamedTuple):
+    """Why a run could not be created: reason and message of the condition `Ready`."""
+
+    reason: str
+    message: str
+
+
+TAKEN: Final = Refusal("NameTaken", "")
+"""Its name is that of a run of somebody else, which is left alone; the tick gets no other."""
 
 
 class ScheduleController(KeyedController):
@@ -143,10 +154,15 @@ class ScheduleController(KeyedController):
             refusal = await self._stop(key, body, active)
             if refusal is not None:
                 return Outcome(firing, "DeleteRefused", refusal, is_refused=True)
+        taken: list[datetime] = []
         for tick in firing.fire:
             problem = await self._create(key, body, plan, tick)
-            if problem is not None:
-                return Outcome(firing.broken_off_at(tick, before), *problem, is_refused=True)
+            if problem is TAKEN:
+                taken.append(tick)
+            elif problem is not None:
+                done = firing.broken_off_at(tick, before).without(taken)
+                return Outcome(done, problem.reason, problem.message, is_refused=True)
+        firing = firing.without(taken)
         # What was created by a predecessor who could not write it down counts as fired.
         adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
         firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))
@@ -154,10 +170,8 @@ class ScheduleController(KeyedController):
             return Outcome(firing, "Ended", "has no tick any more")
         return Outcome(firing)
 
-    async def _create(
-        self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, tick: datetime
-    ) -> tuple[str, str] | None:
-        """Create the run of a tick; returns reason and message if it can't be made.
+    async def _create(self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, tick: datetime) -> Refusal | None:
+        """Create the run of a tick; returns what is in the way if it can't be made.
 
         Raises:
             ApiError: the namespace is being deleted.
@@ -173,8 +187,7 @@ class ScheduleController(KeyedController):
             reply = await self.writer.create(FLOWRUNS, key.namespace, msgspec.json.encode(run), deadline=deadline)
         except ApiError as error:
             if is_already_exists(error):
-                await self._meet(key, body, plan, name, tick)
-                return None
+                return None if await self._is_ours(key, plan, name, tick) else TAKEN
             if is_namespace_terminating(error):
                 raise
             return self._refused(body, "CreateRefused", f"run {name}: {error.message or error}")
@@ -184,21 +197,20 @@ class ScheduleController(KeyedController):
         self.record(body, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
         return None
 
-    def _refused(self, body: Mapping[str, Any], reason: str, message: str) -> tuple[str, str]:
+    def _refused(self, body: Mapping[str, Any], reason: str, message: str) -> Refusal:
         self.record(body, is_warning=True, reason="FailedCreate", note=message)
-        return reason, message
+        return Refusal(reason, message)
 
-    async def _meet(self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, name: str, tick: datetime) -> None:
-        """Take note of a run that exists already: ours, by someone who could not write it down, or somebody else's."""
+    async def _is_ours(self, key: ObjectKey, plan: Plan, name: str, tick: datetime) -> bool:
+        """Whether a run that exists already was made by us, or by someone before us who could not write it down."""
         found = await self._read_run(key.namespace, name)
         if found is None:
-            return
+            return True
         owners = found["metadata"].get("ownerReferences", ())
-        if any(owner["uid"] == plan.uid for owner in owners):
-            self._runs.on_created(key, plan.uid, ScheduledRun(name, found["metadata"]["uid"], tick))
-            return
-        note = f"A run {name} exists that is not of this Schedule: the tick gets no other"
-        self.record(body, is_warning=True, reason="UnexpectedRun", note=note)
+        if not any(owner["uid"] == plan.uid for owner in owners):
+            return False
+        self._runs.on_created(key, plan.uid, ScheduledRun(name, found["metadata"]["uid"], tick))
+        return True
 
     async def _read_run(self, namespace: str, name: str) -> dict[str, Any] | None:
         try:

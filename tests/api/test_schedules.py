@@ -458,8 +458,9 @@ def test_a_run_of_somebody_else_with_the_name_of_a_tick_is_left_alone(scene, con
     with controlling() as controller:
         armed(scene)
         controller.turn_to(clock.hour(1))
-        decided(scene, clock.hour(1))
-        assert scene.event("UnexpectedRun", "tick").type == "Warning"
+        assert decided(scene, clock.hour(1))["lastMissed"]["reason"] == "NameTaken"
+        assert "not of this Schedule" in scene.event("MissSchedule", "tick").message
+        assert "lastRun" not in status(scene)
         assert status(scene).get("activeRuns", 0) == 0
         controller.turn_to(clock.hour(2))
         fired(scene, clock.hour(2))

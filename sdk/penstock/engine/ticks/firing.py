@@ -7,7 +7,7 @@ be remembered is in `Ledger`, which is part of the Schedule's status.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -53,6 +53,7 @@ class MissedReason(StrEnum):
     RUN_ALREADY_ACTIVE = "RunAlreadyActive"
     QUEUE_FULL = "QueueFull"
     REPLACED = "Replaced"
+    NAME_TAKEN = "NameTaken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,14 @@ class Firing(NamedTuple):
     missed: tuple[Missed, ...]
     ledger: Ledger
     """What is decided once all of that has been carried out."""
+
+    def without(self, taken: Collection[datetime]) -> Firing:
+        """Return the decision when the names of some runs turned out to be taken by runs of somebody else."""
+        if not taken:
+            return self
+        missed = Missed(MissedReason.NAME_TAKEN, max(taken), len(taken))
+        fire = tuple(tick for tick in self.fire if tick not in taken)
+        return self._replace(fire=fire, missed=(*self.missed, missed))
 
     def broken_off_at(self, tick: datetime, before: Ledger) -> Firing:
         """Return the decision as far as it was carried out when a run could not be created.
