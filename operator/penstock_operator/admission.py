@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import FlowSpec, InlineFlowSpec
@@ -31,6 +32,7 @@ from penstock.engine.validation import (
     parse_schedule,
 )
 from penstock.errors import InvalidSpecError, PenstockError, Problem
+from penstock_operator.eventkinds import EventKinds, check_event_kinds
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +72,18 @@ class Admission:
         lookup: finds the Flow that a run or a Schedule names.
         schedule_lookup: finds the Schedule that a Backfill names.
         run_lookup: finds the run that another one retries.
+        event_kinds: kinds of objects that events may listen to.
     """
 
-    def __init__(self, lookup: Lookup, schedule_lookup: ScheduleLookup, run_lookup: RunLookup) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        schedule_lookup: ScheduleLookup,
+        run_lookup: RunLookup,
+        event_kinds: EventKinds = MappingProxyType({}),
+    ) -> None:
         self._lookup = lookup
+        self._event_kinds = event_kinds
         self._schedule_lookup = schedule_lookup
         self._run_lookup = run_lookup
 
@@ -146,7 +156,11 @@ class Admission:
         path = "spec.runTemplate.spec"
         # Params of a template hold expressions over the tick, so they are checked when there is a tick.
         _, warnings = await self._referred_flow(request, spec.run_template.spec, path, "its runs will wait for it")
-        return Findings(await asyncio.to_thread(check_schedule, spec), warnings)
+        problems = await asyncio.to_thread(check_schedule, spec)
+        known = {problem.path for problem in problems}
+        # What is never allowed was said already.
+        problems += [one for one in check_event_kinds(spec, self._event_kinds) if one.path not in known]
+        return Findings(problems, warnings)
 
     async def _check_backfill(self, request: Review) -> Findings:
         spec = parse_backfill(request["object"])

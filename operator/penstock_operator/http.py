@@ -40,6 +40,8 @@ class HttpServers:
         webhook_port: of the webhooks; 0: any free one.
         webhook_cert_dir: folder with `tls.crt` and `tls.key`, re-read as they change; empty: no webhooks.
         webhooks: handlers by path.
+        event_port: of the webhooks of Schedules; 0: any free one; None: they are not served.
+        events: the application that serves them.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only, named at every call
@@ -53,11 +55,16 @@ class HttpServers:
         webhook_port: int = 0,
         webhook_cert_dir: str = "",
         webhooks: Mapping[str, WebhookHandler] | None = None,
+        event_port: int | None = None,
+        events: web.Application | None = None,
     ) -> None:
         self.http_port = http_port
         """The port in use, once started."""
         self.webhook_port = webhook_port
         """The port in use, once started."""
+        self.event_port = event_port
+        """The port in use, once started; None: there is none."""
+        self._events = events
         self._bind_address = bind_address
         self._certificate = Certificate(Path(webhook_cert_dir)) if webhook_cert_dir else None
         self._plain = web.Application()
@@ -79,6 +86,8 @@ class HttpServers:
             self.http_port = await self._listen(self._plain, self.http_port, None)
             if self._certificate is not None:
                 self.webhook_port = await self._listen(self._hooks, self.webhook_port, self._certificate.load())
+            if self._events is not None and self.event_port is not None:
+                self.event_port = await self._listen(self._events, self.event_port, None)
         except BaseException:
             await self.stop()
             raise

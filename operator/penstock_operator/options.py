@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 from penstock.api.duration import duration_s
 from penstock.errors import DurationError
 from penstock_operator.errors import OptionError
+from penstock_operator.eventkinds import EventKinds, read_event_kinds
 from penstock_operator.lease import LeaseTimes
 from penstock_operator.log import LEVELS, LogFormat
 
@@ -37,6 +38,10 @@ class Options:
     bind_address: str
     http_port: int
     webhook_port: int
+    event_kinds: EventKinds
+    """Kinds of objects that events of Schedules may listen to."""
+    event_port: int | None
+    """Port of the webhooks of Schedules; None: they are not served."""
     webhook_cert_dir: str
     """Folder with `tls.crt` and `tls.key`; empty: no webhook server."""
     writes_in_flight: int
@@ -89,6 +94,10 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _port_or_none(text: str) -> int | None:
+    return _whole(0, MAX_PORT)(text) if text else None
+
+
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false")
@@ -124,6 +133,16 @@ _OPTIONS: Final = (
     _Option("--http-port", "8080", _whole(0, MAX_PORT), "port of /metrics, /healthz and /readyz; 0: any", "PORT"),
     _Option("--webhook-port", "9443", _whole(0, MAX_PORT), "port of the validating webhooks; 0: any", "PORT"),
     _Option("--webhook-cert-dir", "", _folder, "folder with tls.crt and tls.key; empty: no webhooks", "FOLDER"),
+    _Option(
+        "--event-kinds",
+        "",
+        read_event_kinds,
+        "kinds of objects that events of Schedules may listen to, as v1/ConfigMap=configmaps,batch/v1/Job=jobs",
+        "KINDS",
+    ),
+    _Option(
+        "--event-port", "", _port_or_none, "port of the webhooks of Schedules; empty: none are served; 0: any", "PORT"
+    ),
     _Option("--writes-in-flight", "64", _whole(1, 1024), "writes to the API server at the same time", "COUNT"),
     _Option("--task-user", "65532", _whole(1, MAX_USER), "runAsUser of task Pods that don't say otherwise", "UID"),
     _Option("--track-pods", "true", _truth, "hold Pods by a finalizer until their outcome is stored", "true|false"),

@@ -22,7 +22,9 @@ from penstock_operator.cachestore import CacheStore
 from penstock_operator.cachesweep import CacheSweep
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
+from penstock_operator.deliveries import Deliveries
 from penstock_operator.errors import ApiError, is_not_found
+from penstock_operator.events import EventController
 from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.http import HttpServers
@@ -55,6 +57,7 @@ STATUS_IN_FLIGHT: Final = 16
 RELEASES_IN_FLIGHT: Final = 8
 CACHE_IN_FLIGHT: Final = 16
 REMOVALS_IN_FLIGHT: Final = 4
+DELIVERIES_IN_FLIGHT: Final = 16
 SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
@@ -104,6 +107,8 @@ class Process:
                 servers.http_port,
                 options.namespace or "all namespaces",
             )
+            if servers.event_port is not None:
+                logger.info("Webhooks of Schedules are served on %s:%d", options.bind_address, servers.event_port)
             election = LeaderElection(
                 client,
                 namespace=options.lease_namespace,
@@ -142,7 +147,12 @@ class Process:
             lambda namespace, name: _look_up(client, FLOWS, parse_flow, ObjectKey(namespace, name)),
             lambda namespace, name: _look_up(client, SCHEDULES, parse_schedule, ObjectKey(namespace, name)),
             lambda namespace, name: _look_up(client, FLOWRUNS, _state_of, ObjectKey(namespace, name)),
+            options.event_kinds,
         )
+        # Not the leader's alone: the name of what it makes follows from what comes in.
+        writer = Writer(client, in_flight=DELIVERIES_IN_FLIGHT, may_write=lambda: True)
+        recorder = EventRecorder(writer, instance=options.identity)
+        deliveries = Deliveries(client, writer, recorder, namespace=options.namespace)
         return HttpServers(
             bind_address=options.bind_address,
             http_port=options.http_port,
@@ -157,6 +167,8 @@ class Process:
                 "/validate/schedules": admission.validate_schedule,
                 "/validate/backfills": admission.validate_backfill,
             },
+            event_port=options.event_port,
+            events=deliveries.app(),
         )
 
     def _check_streams(self) -> str | None:
@@ -236,8 +248,7 @@ class Process:
             room.on_pod(event, pod)
             pod_retention.on_pod(event, pod)
 
-        backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **common)
-        room.on_end.append(backfills.on_run_end)
+        backfills, events = self._followers(client, room, common)
         pods = Reflector(
             client,
             PODS,
@@ -271,7 +282,7 @@ class Process:
             namespace=options.namespace,
             receivers=Receivers(
                 flow=_each(flows.receive, run_retention.on_flow),
-                schedule=_each(schedules.receive, backfills.on_schedule),
+                schedule=_each(schedules.receive, events.receive, backfills.on_schedule),
                 backfill=backfills.receive,
                 new_run=room.on_new_run,
             ),
@@ -293,8 +304,10 @@ class Process:
                 tasks.create_task(run_retention.run())
                 tasks.create_task(schedules.work())
                 tasks.create_task(backfills.work())
+                tasks.create_task(events.work())
         finally:
             await self._kopf.stop()
+            await events.close()
             await room.close()
 
     def _schedules(self, client: ApiClient, **common: Any) -> tuple[ScheduleController, tuple[Reflector[Any], ...]]:
@@ -304,6 +317,24 @@ class Process:
             client, runs=runs, metrics=self._metrics, resource=SCHEDULES, kind="Schedule", **common
         )
         return controller, runs.reflectors(client, self._options.namespace)
+
+    def _followers(
+        self, client: ApiClient, room: EngineRoom, common: Mapping[str, Any]
+    ) -> tuple[BackfillController, EventController]:
+        """Make what looks at Schedules besides their own controller."""
+        options = self._options
+        backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **common)
+        events = EventController(
+            client,
+            options.event_kinds,
+            namespace=options.namespace,
+            has_webhooks=options.event_port is not None,
+            resource=SCHEDULES,
+            kind="Schedule",
+            **common,
+        )
+        room.on_end += [backfills.on_run_end, events.on_run_end]
+        return backfills, events
 
     async def _watch_lease(self, election: LeaderElection) -> None:
         await election.lost.wait()

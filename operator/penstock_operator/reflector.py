@@ -152,6 +152,11 @@ class Reflector(Generic[T]):
         """The last known state of every object; empty unless `keep_objects`."""
         return MappingProxyType(self._objects)
 
+    @property
+    def version(self) -> str:
+        """The resourceVersion up to which everything is known; empty before the first list."""
+        return self._version
+
     def age_s(self, now: float) -> float:
         """Seconds since the API server last said anything, at most about a minute in good times.
 

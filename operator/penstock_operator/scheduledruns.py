@@ -53,6 +53,7 @@ class ScheduledRun:
         state: how it ended; empty if it is not over.
         completion_time: when, RFC 3339.
         is_deleting: whether it is being deleted.
+        is_of_event: whether an event made it, which has no tick.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ScheduledRun:
     state: str = ""
     completion_time: str | None = None
     is_deleting: bool = False
+    is_of_event: bool = False
 
     @property
     def is_successful(self) -> bool:
@@ -192,6 +194,7 @@ def _read(metadata: ObjectMeta, owner: _Owner, status: _Status | None = None) ->
         state=status.state,
         completion_time=status.completion_time,
         is_deleting=metadata.deletion_timestamp is not None,
+        is_of_event=names.LABEL_EVENT in metadata.labels,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from penstock.api import names
 from penstock.engine.ticks.firing import Firing, Ledger, decide
 from penstock.errors import ExpressionError, InvalidSpecError
 from penstock_operator.client import ApiClient
@@ -27,7 +28,7 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.scheduledruns import ScheduledRun, ScheduledRuns
 from penstock_operator.scheduleevents import notices, waits
-from penstock_operator.schedulehistory import surplus
+from penstock_operator.schedulehistory import surplus, surplus_of_events
 from penstock_operator.scheduleplan import Plan
 from penstock_operator.schedulestatus import Outcome, build_status, read_ledger
 from penstock_operator.tickrun import build_run, run_name
@@ -113,7 +114,7 @@ class ScheduleController(KeyedController):
         status = build_status(
             body, plan, outcome, active=self._active(plan), finished=self._runs.finished(plan.uid), since=since, now=now
         )
-        status["conditions"] = [self._ready(body, reason=outcome.reason, message=outcome.message)]
+        status["conditions"] = _with_others(body, self._ready(body, reason=outcome.reason, message=outcome.message))
         await self.store_status(key, body, status)
         await self._clean(key, body, plan, outcome.firing.ledger)
         self._sleep(key, plan, outcome, now)
@@ -206,6 +207,9 @@ class ScheduleController(KeyedController):
         found = await self._read_run(key.namespace, name)
         if found is None:
             return True
+        if names.LABEL_BACKFILL in found["metadata"].get("labels", {}):
+            # A Backfill has made the tick up.
+            return True
         owners = found["metadata"].get("ownerReferences", ())
         if not any(owner["uid"] == plan.uid for owner in owners):
             return False
@@ -252,7 +256,9 @@ class ScheduleController(KeyedController):
 
     async def _clean(self, key: ObjectKey, body: Mapping[str, Any], plan: Plan, stored: Ledger) -> None:
         """Delete runs that are over and that history does not keep; what is refused is tried at the next look."""
-        for run in surplus(self._runs.finished(plan.uid), plan.spec.history, stored):
+        finished = self._runs.finished(plan.uid)
+        doomed = surplus(finished, plan.spec.history, stored)
+        for run in [*doomed, *surplus_of_events(finished, plan.spec.history, self.clock())]:
             if run.name not in self._deleted.get(key, ()):
                 await self._delete(key, body, run, "as history keeps no more")
 
@@ -265,7 +271,7 @@ class ScheduleController(KeyedController):
         finished = {run.name: run for run in self._runs.finished(uid)}
         deleted = self._deleted.get(key, set())
         for run in self._runs.active(uid):
-            if run.tick is None:
+            if run.tick is None and not run.is_of_event:
                 note = f"Run {run.name} names this Schedule as its owner, but is of none of its ticks"
                 self.record(body, is_warning=True, reason="UnexpectedRun", note=note)
         for name in (body.get("status") or {}).get("active") or ():
@@ -295,11 +301,11 @@ class ScheduleController(KeyedController):
         is_zone = all(problem.path.endswith(".timeZone") for problem in error.problems)
         reason, message = "UnknownTimeZone" if is_zone else "InvalidSchedule", str(error)
         condition = self._ready(body, reason=reason, message=message)
-        if (body.get("status") or {}).get("conditions") != [condition]:
+        if condition not in ((body.get("status") or {}).get("conditions") or ()):
             self.record(body, is_warning=True, reason=reason, note=message)
         status: dict[str, Any] = {
             "observedGeneration": body["metadata"]["generation"],
-            "conditions": [condition],
+            "conditions": _with_others(body, condition),
             "nextTickTimes": None,
         }
         if (body.get("status") or {}).get("observedGeneration") != status["observedGeneration"]:
@@ -331,3 +337,9 @@ class ScheduleController(KeyedController):
         else:
             self._refusals.pop(key, None)
         self.queue.add_at(key, time.monotonic() + max(min(waits_s), 0.0))
+
+
+def _with_others(body: Mapping[str, Any], ready: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the conditions: what is said of a Schedule besides, others say."""
+    stored = (body.get("status") or {}).get("conditions") or ()
+    return [ready, *(one for one in stored if one["type"] != ready["type"])]

@@ -87,7 +87,7 @@ def test_the_start_and_the_dates_are_on_the_wall_of_the_zone():
 @pytest.mark.parametrize(
     ("spec", "want"),
     [
-        ({}, "spec: give at least one of cron, interval, at and rrule"),
+        ({}, "spec: give at least one of cron, interval, at, rrule and events"),
         ({"interval": {"every": "0s"}}, "spec.interval.every: must be whole minutes"),
         ({"interval": {"every": "90s"}}, "spec.interval.every: must be whole minutes"),
         ({"interval": {"every": "999999999h"}}, "spec.interval.every: must be whole minutes, from 1m to 87840h"),

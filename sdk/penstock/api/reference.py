@@ -109,6 +109,8 @@ def _parts(name: str, path: str, definitions: dict[str, Schema]) -> Iterator[tup
         node, suffix = _without_null(schema), ""
         while "items" in node:
             node, suffix = node["items"], "[]"
+        if isinstance(node.get("additionalProperties"), dict):
+            node, suffix = node["additionalProperties"], "{}"
         if "$ref" in node:
             yield from _parts(_referred(node), f"{path}.{field}{suffix}", definitions)
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from penstock.api.base import MAX_LABELS, ApiModel, Count, Duration, Time
 from penstock.api.condition import Conditions
+from penstock.api.event import Events, EventStatus
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.marker import ATOMIC_LIST, Rule
 
@@ -41,7 +42,7 @@ class RunTemplate(ApiModel):
     metadata: RunMetadata | None = None
     """Labels and annotations of each run."""
     spec: FlowRunSpec
-    """Spec of each run; in params, `$(tick.time)`, `$(tick.date)` and `$(tick.previous.date)` are replaced."""
+    """Spec of each run. Expressions in params see `tick` in a run by the clock and `event` in a run by an event."""
 
 
 class Interval(ApiModel):
@@ -74,12 +75,12 @@ class History(ApiModel):
 
 
 class ScheduleSpec(ApiModel):
-    """When to run what. At least one of cron, interval, at and rrule; a tick is due when any of them says so."""
+    """When to run what: by the clock of cron, interval, at and rrule, each of which may say so, or by events."""
 
     rules: ClassVar = (
         Rule(
-            "has(self.cron) || has(self.interval) || has(self.at) || has(self.rrule)",
-            "give at least one of cron, interval, at and rrule",
+            "has(self.cron) || has(self.interval) || has(self.at) || has(self.rrule) || has(self.events)",
+            "give at least one of cron, interval, at, rrule and events",
         ),
         Rule(
             "!has(self.maxQueued) || has(self.onOverlap) && self.onOverlap == 'Queue'",
@@ -96,6 +97,8 @@ class ScheduleSpec(ApiModel):
     """Dates and times, on whole minutes."""
     rrule: Annotated[list[RecurrenceRule], Field(min_length=1, max_length=32), ATOMIC_LIST] | None = None
     """Recurrence rules of RFC 5545, such as FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=18; a line before it may give DTSTART."""
+    events: Events | None = None
+    """What creates a run besides the clock."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """IANA name of the zone in which all times without an offset are read, and ticks are shown. UTC if not given."""
     start_time: Moment | None = None
@@ -136,7 +139,7 @@ class ScheduleStatus(ApiModel):
     observed_generation: Count | None = None
     """Generation of the spec that this status is about."""
     conditions: Conditions | None = None
-    """Ready: whether the Schedule creates runs."""
+    """Ready: whether the Schedule creates runs. Listening: whether it hears of its events."""
     timing: Annotated[str, Field(max_length=128)] | None = None
     """Digest of the fields that say when it is due."""
     timing_since: Time | None = None
@@ -161,3 +164,5 @@ class ScheduleStatus(ApiModel):
     """Number of ticks that got no run, about."""
     last_missed: MissedTick | None = None
     """The last of them, and why."""
+    events: Annotated[dict[str, EventStatus], Field(max_length=64)] | None = None
+    """What became of its events, by their names: a map, so that each replica can write of one event alone."""

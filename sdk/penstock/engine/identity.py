@@ -71,3 +71,17 @@ def repeated_run_name(first: str, schedule_uid: str, number: int) -> str:
     digest = hashlib.sha256(f"{schedule_uid}\0{first}\0{number}".encode()).digest()
     text = base64.b32encode(digest).decode().lower()[:_HASH_CHARACTERS]
     return f"{first[: MAX_NAME - len(text) - 1].rstrip('.-')}-{text}"
+
+
+def event_run_name(schedule: str, schedule_uid: str, event: str, identity: str) -> str:
+    """Name the run that an event of a Schedule makes: the same event has the same name.
+
+    Args:
+        schedule: name of the Schedule, which leaves room for what is appended.
+        schedule_uid: its uid.
+        event: name of the event in the Schedule.
+        identity: what tells one event from all others of that name.
+    """
+    digest = hashlib.sha256(f"{schedule_uid}\0{event}\0{identity}".encode()).digest()
+    # A letter first: the run of a tick has a number in that place.
+    return f"{schedule}-e{base64.b32encode(digest).decode().lower()[: _HASH_CHARACTERS - 1]}"

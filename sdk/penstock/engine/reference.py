@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from penstock.engine.lexer import CEL_KEYWORDS, Fault, Kind, Token, read_string, read_tokens
 from penstock.engine.path import Path
 from penstock.engine.scope import (
+    ANYTHING,
+    EVENT_ROOTS,
     ITEM_ROOTS,
     ROOT_FIELDS,
     TASK_ATTRIBUTES,
@@ -23,14 +25,15 @@ MACROS: Final = frozenset(
     | {"transformList", "transformMap", "transformMapEntry"}
 )
 """Macros of CEL whose first argument names a variable."""
-CHECKED_ROOTS: Final = frozenset({"params", "tasks", *ROOT_FIELDS})
+CHECKED_ROOTS: Final = frozenset({"params", "tasks", *ROOT_FIELDS, *EVENT_ROOTS})
 """Roots that are checked name by name, so that no variable may hide them."""
 MAX_NESTED_PATHS: Final = 8
 MAX_COPIES: Final = 1000
 
 WHERE_ROOTS_ARE: Final = {
     **dict.fromkeys(ITEM_ROOTS, "only a task with forEach has it, in what each item is started with"),
-    **dict.fromkeys(TICK_ROOTS, "only the params of a Schedule's runs have it"),
+    **dict.fromkeys(TICK_ROOTS, "only the params of a Schedule's runs have it, of those by the clock"),
+    **dict.fromkeys(EVENT_ROOTS, "only the params of a Schedule's runs have it, of those by an event"),
     "failure": "only retry.when has it",
 }
 
@@ -252,7 +255,7 @@ class _Reader:
             self._check_task(path, starts, first, optional)
         elif path.root == "params":
             self._check_params(path, starts, first, optional)
-        elif path.root in ROOT_FIELDS:
+        elif path.root in ROOT_FIELDS or self._scope.event is not None:
             self._check_fields(path, starts)
 
     def _optional_name(self, position: int) -> str | None:
@@ -302,8 +305,10 @@ class _Reader:
         self._found.params.add(name)
 
     def _check_fields(self, path: Path, starts: list[int]) -> None:
-        fields = ROOT_FIELDS[path.root]
+        fields = ROOT_FIELDS.get(path.root) or self._scope.event or {}
         for position, (step, start) in enumerate(zip(path.steps, starts, strict=True)):
+            if fields is ANYTHING:
+                return
             before = Path(path.root, path.steps[:position])
             if not fields:
                 raise Fault(start, f"{before} is no object: nothing can follow it")

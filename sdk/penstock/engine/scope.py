@@ -20,9 +20,13 @@ KEY_ROOTS: Final = frozenset({"params", "run"})
 """Roots in concurrency.key, which is asked for before a run has tasks."""
 TICK_ROOTS: Final = frozenset({"tick"})
 """Roots in the params of a Schedule's runs."""
-ROOTS: Final = TASK_ROOTS | ITEM_ROOTS | TICK_ROOTS | FAILURE_ROOTS
+EVENT_ROOTS: Final = frozenset({"event"})
+"""Roots in the params of a run that an event of a Schedule makes."""
+ROOTS: Final = TASK_ROOTS | ITEM_ROOTS | TICK_ROOTS | EVENT_ROOTS | FAILURE_ROOTS
 
 Fields = Mapping[str, "Fields"]
+ANYTHING: Final[Fields] = MappingProxyType({"*": {}})
+"""In place of the fields of a value that is not known beforehand."""
 ROOT_FIELDS: Final[Fields] = MappingProxyType(
     {
         "run": {"name": {}, "namespace": {}, "uid": {}, "scheduledTime": {}, "state": {}},
@@ -59,9 +63,11 @@ class Scope:
         params: names of the Flow's params; None when they are not known, then any will do.
         tasks: shape of each task by its name; None when they are not known, then any will do.
         is_finally: whether the run's state is known: it is to finally tasks, which run when all others are over.
+        event: fields of the event, which depend on its source; None where there is no event.
     """
 
     roots: frozenset[str]
     params: frozenset[str] | None = None
     tasks: Mapping[str, TaskShape] | None = None
     is_finally: bool = False
+    event: Fields | None = None

@@ -15,6 +15,7 @@ from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.concurrency import compile_concurrency
+from penstock.engine.event import check_events, params_of_every_event
 from penstock.engine.expression import Scope
 from penstock.engine.params import resolve_params
 from penstock.engine.parsing import parse, parse_backfill, parse_flow, parse_run, parse_schedule
@@ -22,7 +23,7 @@ from penstock.engine.pasttick import read_span
 from penstock.engine.plan import compile_plan
 from penstock.engine.scope import TICK_ROOTS
 from penstock.engine.template import ValueTemplate, compile_value
-from penstock.engine.ticks.timetable import read_timetable
+from penstock.engine.ticks.timetable import has_ticks, read_timetable
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 __all__ = [
@@ -88,14 +89,21 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
         problems += error.problems
     problems += _check_policies(spec)
     path = "spec.runTemplate.spec"
-    later = []
-    try:
-        templates = compile_tick_params(spec.run_template.spec.params, path=f"{path}.params")
-        later = [name for name, template in templates.items() if not template.is_constant]
-    except InvalidSpecError as error:
-        problems += error.problems
-        later = list(spec.run_template.spec.params or ())
-    problems += _check_run(spec.run_template.spec, None, path=path, later=later)
+    run = spec.run_template.spec
+    later: list[str] = []
+    if has_ticks(spec):
+        try:
+            templates = compile_tick_params(run.params, path=f"{path}.params")
+            later = [name for name, template in templates.items() if not template.is_constant]
+        except InvalidSpecError as error:
+            problems += error.problems
+            later = list(run.params or ())
+    else:
+        # What every event gives, need not stand in the template.
+        run = run.model_copy(update={"params": {**params_of_every_event(spec), **(run.params or {})}})
+        later = list(run.params or ())
+    problems += check_events(spec)
+    problems += _check_run(run, None, path=path, later=later)
     return problems
 
 

@@ -113,13 +113,18 @@ def read_timetable(spec: ScheduleSpec, *, path: str = "spec") -> Timetable:
     sources = [source for source in _read_sources(spec, zone, reader) if source is not None]
     start = reader.read_date("startTime", spec.start_time, zone)
     end = reader.read_date("endTime", spec.end_time, zone)
-    if not any((spec.cron, spec.interval, spec.at, spec.rrule)):
-        reader.add("", "give at least one of cron, interval, at and rrule")
+    if not has_ticks(spec) and not spec.events:
+        reader.add("", "give at least one of cron, interval, at, rrule and events")
     if start is not None and end is not None and start > end:
         reader.add("endTime", f"{spec.end_time} is before startTime, {spec.start_time}")
     if problems := [*reader.problems, *zones.problems]:
         raise InvalidSpecError(problems)
     return Timetable(sources, zone, start=start, end=end)
+
+
+def has_ticks(spec: ScheduleSpec) -> bool:
+    """Tell whether a Schedule goes by the clock; if not, it goes by events alone."""
+    return any((spec.cron, spec.interval, spec.at, spec.rrule))
 
 
 def _read_sources(spec: ScheduleSpec, zone: tzinfo, reader: _Reader) -> Iterator[TickSource | None]:

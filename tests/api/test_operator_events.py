@@ -1,0 +1,477 @@
+"""Events of Schedules by the real operator on a real API server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import pytest
+
+from penstock.api import names
+from penstock.engine.signature import sign
+from penstock_operator.deliveries import MAX_BODY_BYTES
+from tests.api.replica import QUICK_LEASE, Replica, free_port
+from tests.api.scene import Scene, Seen, task
+
+pytestmark = pytest.mark.api
+
+KEY = b"0123456789abcdef0123456789abcdef"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+KINDS = "v1/ConfigMap=configmaps"
+UNAUTHORIZED = {"error": "the delivery is not signed as this address wants it"}
+REPORT = {"params": [{"name": "what", "default": "nothing"}], "tasks": [task(args=["$(params.what)"])]}
+
+Start = Callable[..., Replica]
+
+
+@pytest.fixture
+def event_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def start(kubeconfig, crds, namespace, tmp_path, event_port) -> Iterator[Start]:
+    """Starts replicas, and stops them at the end."""
+    lease = f"events-{uuid.uuid4().hex[:8]}"
+    started: list[Replica] = []
+
+    def start(*, kinds: str = KINDS, port: int | None = event_port) -> Replica:
+        options = (*QUICK_LEASE, "--event-kinds", kinds, *(("--event-port", str(port)) if port else ()))
+        replica = Replica(kubeconfig, tmp_path, namespace=namespace, lease=lease, options=options)
+        started.append(replica)
+        return replica.__enter__()
+
+    yield start
+    for replica in started:
+        replica.__exit__()
+        assert "Traceback" not in replica.log, replica.log
+
+
+def schedule(scene: Scene, event: dict[str, Any], name: str = "on", **spec: Any) -> dict[str, Any]:
+    template = {"spec": {"flowSpec": REPORT, **spec.pop("run", {})}}
+    return scene.create("Schedule", name, {"events": [{"name": "it", **event}], "runTemplate": template, **spec})
+
+
+def conditions(scene: Scene, name: str = "on") -> dict[str, dict[str, Any]]:
+    found = scene.now["schedules"].get(name)
+    return {} if found is None else {one["type"]: one for one in found.status.get("conditions", ())}
+
+
+def listening(scene: Scene, name: str = "on", *, reason: str = "Listening") -> dict[str, Any]:
+    """Wait until a Schedule says this of its events."""
+    try:
+        scene.until(
+            lambda: conditions(scene, name).get("Listening", {}).get("reason") == reason, f"{name} to say {reason}", 30
+        )
+    except AssertionError:
+        raise AssertionError(f"{name} does not say {reason}: {conditions(scene, name)}") from None
+    return conditions(scene, name)["Listening"]
+
+
+def made(scene: Scene, schedule: str = "on", *, ever: bool = False) -> list[Seen]:
+    """The runs that a Schedule made, in the order of their making."""
+    found = list((scene.ever if ever else scene.now)["flowruns"].values())
+    ours = [run for run in found if run.metadata.labels.get(names.LABEL_SCHEDULE) == schedule]
+    return sorted(ours, key=lambda run: (run.metadata.creation_timestamp, run.metadata.name))
+
+
+def made_one(scene: Scene, schedule: str = "on") -> Seen:
+    scene.until(lambda: made(scene, schedule), "a run to be made")
+    (run,) = made(scene, schedule)
+    return run
+
+
+# Ends of runs
+
+
+def load(scene: Scene, name: str, exit_code: str = "0", **metadata: Any) -> None:
+    if "load" not in scene.now["flows"]:
+        scene.create("Flow", "load", {"params": [{"name": "day"}, {"name": "exit"}], "tasks": [task(), ending()]})
+        scene.until(lambda: "load" in scene.now["flows"], "the Flow to be there")
+    scene.create(
+        "FlowRun", name, {"flow": {"name": "load"}, "params": {"day": "monday", "exit": exit_code}}, **metadata
+    )
+
+
+def ending() -> dict[str, Any]:
+    """A task that ends as the param `exit` says."""
+    return task("end", pod_exit_code="1") | {"when": "params.exit == '1'"}
+
+
+def test_the_end_of_a_run_in_one_of_the_states_makes_a_run_with_what_it_gave(scene, start):
+    start()
+    what = {"what": "$(event.run.name) $(event.run.state) $(event.run.params.day)"}
+    wanted = {"flow": "load", "states": ["Completed"], "params": what}
+    schedule(scene, {"flowRun": wanted})
+    listening(scene)
+
+    load(scene, "bad", exit_code="1")
+    scene.reach("Failed", "bad")
+    load(scene, "good")
+
+    run = made_one(scene)
+    assert run.spec["params"] == {"what": "good Completed monday"}
+    assert run.metadata.labels[names.LABEL_EVENT] == "it"
+    scene.reach("Completed", run.metadata.name)
+    scene.until(
+        lambda: scene.now["schedules"]["on"].status["events"]["it"].get("lastRun") == run.metadata.name,
+        "the run to be named",
+    )
+
+
+def test_an_end_while_no_operator_ran_is_not_missed_and_none_counts_twice(scene, start):
+    # B40
+    first = start()
+    schedule(scene, {"flowRun": {"flow": "load", "states": ["Failed", "Completed"]}})
+    listening(scene)
+    load(scene, "seen")
+    scene.until(lambda: len(made(scene)) == 1, "the first run to be made")
+    scene.until(lambda: scene.now["schedules"]["on"].status["events"]["it"].get("lastRun"), "that to be stored")
+    first.kill()
+
+    # Ends without an operator: only its status is written.
+    load(scene, "unseen")
+    status = {"state": "TimedOut", "completionTime": "2999-01-01T00:00:00Z"}
+    scene.patch("FlowRun", "unseen", {"status": status}, is_status=True)
+    # What it made is gone, and would be made again if its end counted twice.
+    scene.delete("FlowRun", made(scene)[0].metadata.name)
+
+    start()
+    scene.until(lambda: len(made(scene, ever=True)) == 2, "the second run to be made")
+    load(scene, "last")
+    scene.until(lambda: len(made(scene, ever=True)) == 3, "the third run to be made")
+    assert len({run.metadata.annotations[names.ANNOTATION_EVENT] for run in made(scene, ever=True)}) == 3
+
+
+def test_runs_do_not_follow_from_each_other_for_ever(scene, start):
+    start()
+    scene.create("Flow", "echo", {"tasks": [task()]})
+    event = {"flowRun": {"flow": "echo", "states": ["Completed"]}}
+    for name in ("ping", "pong"):
+        spec = {"events": [{"name": "it", **event}], "runTemplate": {"spec": {"flow": {"name": "echo"}}}}
+        scene.create("Schedule", name, spec)
+        listening(scene, name)
+
+    scene.start_of("echo", "first")
+
+    failed = scene.until(
+        lambda: next(
+            (name for name in ("ping", "pong") if conditions(scene, name)["Listening"]["status"] == "False"), ""
+        ),
+        "the chain to be cut",
+    )
+    assert "in a row" in listening(scene, failed, reason="EventFailed")["message"]
+    assert scene.event("EventFailed", failed).type == "Warning"
+
+
+# Changes of objects
+
+
+def config_map(scene: Scene, name: str, labels: dict[str, str] | None = None, **data: str) -> Any:
+    body: Any = {"metadata": {"name": name, "labels": labels or {}}, "data": data}
+    return scene.core.create_namespaced_config_map(scene.namespace, body)
+
+
+def config(**fields: Any) -> dict[str, Any]:
+    return {"resource": {"apiVersion": "v1", "kind": "ConfigMap", **fields}}
+
+
+def test_an_object_that_is_created_or_changed_makes_a_run_for_each_change(scene, start):
+    start()
+    config_map(scene, "before", {"team": "data"}, rows="0")
+    wanted = config(
+        selector={"matchLabels": {"team": "data"}},
+        when="int(event.object.data.rows) > 10",
+        params={"what": "$(event.object.metadata.name): $(event.object.data.rows)"},
+    )
+    schedule(scene, wanted)
+    listening(scene)
+
+    config_map(scene, "of-others", {"team": "web"}, rows="50")
+    config_map(scene, "few", {"team": "data"}, rows="3")
+    config_map(scene, "many", {"team": "data"}, rows="11")
+    scene.until(lambda: len(made(scene)) == 1, "a run to be made")
+    scene.core.patch_namespaced_config_map("before", scene.namespace, {"data": {"rows": "12"}})
+    scene.until(lambda: len(made(scene)) == 2, "a run of the changed one to be made")
+
+    assert sorted(run.spec["params"]["what"] for run in made(scene)) == ["before: 12", "many: 11"]
+
+
+def test_a_change_while_no_operator_ran_makes_a_run_and_an_old_one_none(scene, start):
+    # B40
+    first = start()
+    schedule(scene, config(selector={"matchLabels": {"team": "data"}}))
+    listening(scene)
+    config_map(scene, "old", {"team": "data"}, a="1")
+    scene.until(lambda: len(made(scene)) == 1, "the first run to be made")
+    scene.until(lambda: scene.now["schedules"]["on"].status["events"]["it"].get("lastRun"), "that to be stored")
+    first.kill()
+    scene.delete("FlowRun", made(scene)[0].metadata.name)
+    config_map(scene, "new", {"team": "data"}, a="1")
+
+    start()
+    scene.until(lambda: len(made(scene, ever=True)) == 2, "the second run to be made")
+    scene.core.patch_namespaced_config_map("old", scene.namespace, {"data": {"a": "2"}})
+    scene.until(lambda: len(made(scene, ever=True)) == 3, "the third run to be made")
+    assert len({run.metadata.annotations[names.ANNOTATION_EVENT] for run in made(scene, ever=True)}) == 3
+
+
+def test_a_condition_that_cannot_be_told_is_reported_and_the_next_event_goes_on(scene, start):
+    replica = start()
+    schedule(scene, config(selector={"matchLabels": {"team": "data"}}, when="int(event.object.data.rows) > 10"))
+    listening(scene)
+
+    config_map(scene, "without", {"team": "data"}, other="1")
+    assert "spec.events[0].resource.when" in listening(scene, reason="EventFailed")["message"]
+    assert scene.event("EventFailed", "on").type == "Warning"
+    config_map(scene, "with", {"team": "data"}, rows="11")
+
+    made_one(scene)
+    listening(scene)
+    assert replica.is_healthy()
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason", "said"),
+    [
+        pytest.param({"apiVersion": "v1", "kind": "Pod"}, "KindNotAllowed", "v1/ConfigMap", id="a kind not allowed"),
+        pytest.param({"apiVersion": "example.com/v1", "kind": "Ghost"}, "CannotWatch", "Ghost", id="no such kind"),
+    ],
+)
+def test_a_kind_that_cannot_be_listened_to_is_told_and_the_clock_goes_on(scene, start, resource, reason, said):
+    start(kinds=f"{KINDS},example.com/v1/Ghost=ghosts")
+    schedule(scene, {"resource": resource}, cron=["* * * * *"])
+
+    found = listening(scene, reason=reason)
+
+    assert found["status"] == "False"
+    assert said in found["message"]
+    assert conditions(scene)["Ready"]["status"] == "True"
+    assert scene.now["schedules"]["on"].status["nextTickTimes"]
+
+
+def test_secrets_are_never_listened_to(scene, start):
+    start()
+    schedule(scene, {"resource": {"apiVersion": "v1", "kind": "Secret"}})
+    scene.until(
+        lambda: conditions(scene).get("Ready", {}).get("reason") == "InvalidSchedule", "the Schedule to be refused"
+    )
+    assert "Secrets are never listened to" in conditions(scene)["Ready"]["message"]
+
+
+def test_a_suspended_schedule_hears_nothing_and_makes_nothing_up_later(scene, start):
+    start()
+    schedule(scene, config(selector={"matchLabels": {"team": "data"}}), suspend=True)
+    listening(scene, reason="Suspended")
+    config_map(scene, "meanwhile", {"team": "data"})
+
+    scene.patch("Schedule", "on", {"spec": {"suspend": None}})
+    listening(scene)
+    config_map(scene, "after", {"team": "data"})
+
+    run = made_one(scene)
+    after = scene.core.read_namespaced_config_map("after", scene.namespace)
+    assert run.metadata.annotations[names.ANNOTATION_EVENT].startswith(after.metadata.uid)
+
+
+# Webhooks
+
+
+class Reply(NamedTuple):
+    status: int
+    body: Any
+
+
+class Sender:
+    """Posts deliveries."""
+
+    def __init__(self, port: int, namespace: str) -> None:
+        self.port = port
+        self.base = f"http://127.0.0.1:{port}/events/{namespace}"
+
+    def post(self, body: Any, *, to: str = "on/it", delivery: str = "msg_1", **changed: Any) -> Reply:
+        """Post a delivery; `changed` are headers, `key` signs, `late_s` is its age."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        timestamp = int(time.time()) - int(changed.pop("late_s", 0))
+        signature = base64.b64encode(sign(delivery, timestamp, content, changed.pop("key", KEY))).decode()
+        headers = {"id": delivery, "timestamp": str(timestamp), "signature": f"v1,{signature}"} | changed
+        request = urllib.request.Request(
+            f"{self.base}/{to}", data=content, headers={f"webhook-{name}": value for name, value in headers.items()}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return Reply(reply.status, json.loads(reply.read()))
+        except urllib.error.HTTPError as error:
+            return Reply(error.code, json.loads(error.read() or b"{}"))
+
+    def wait(self) -> None:
+        """Wait until somebody listens."""
+        ends_at = time.monotonic() + 30
+        while time.monotonic() < ends_at:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+            except ConnectionRefusedError:
+                continue
+            return
+        raise AssertionError("nobody listens for webhooks")
+
+
+@pytest.fixture
+def sender(event_port, namespace) -> Sender:
+    return Sender(event_port, namespace)
+
+
+def secret(scene: Scene, value: str = SECRET, name: str = "penstock-webhook", key: str = "orders") -> None:
+    body: Any = {"metadata": {"name": name}, "stringData": {key: value}}
+    scene.core.create_namespaced_secret(scene.namespace, body)
+
+
+def webhook(**fields: Any) -> dict[str, Any]:
+    return {"webhook": {"secretRef": {"name": "penstock-webhook", "key": "orders"}, **fields}}
+
+
+def test_a_signed_delivery_makes_one_run_however_often_it_comes(scene, start, sender):
+    start()
+    secret(scene)
+    schedule(scene, webhook(when="event.body.kind == 'order'", params={"what": "$(event.body.id)"}))
+    listening(scene)
+
+    first = sender.post({"kind": "order", "id": "o-1"})
+    again = sender.post({"kind": "order", "id": "o-1"}, late_s=-20)
+
+    assert first.status == HTTPStatus.ACCEPTED
+    assert again == first
+    run = made_one(scene)
+    assert first.body == {"run": run.metadata.name}
+    assert run.spec["params"] == {"what": "o-1"}
+    assert run.metadata.annotations[names.ANNOTATION_EVENT] == "msg_1"
+    assert sender.post({"kind": "refund", "id": "o-2"}, delivery="msg_2") == Reply(
+        200, {"run": None, "ignored": "when is false"}
+    )
+    assert sender.post({"kind": "order", "id": "o-3"}, delivery="msg_3").status == HTTPStatus.ACCEPTED
+    scene.until(lambda: len(made(scene)) == 2, "the second run")
+
+
+def test_another_replica_answers_a_repeated_delivery_with_the_same_run(scene, start, sender, event_port):
+    start()
+    other_port = free_port()
+    start(port=other_port)
+    other = Sender(other_port, scene.namespace)
+    sender.wait()
+    other.wait()
+    secret(scene)
+    schedule(scene, webhook())
+    listening(scene)
+
+    first, again = sender.post({}), other.post({})
+
+    assert (first.status, again) == (HTTPStatus.ACCEPTED, first)
+    made_one(scene)
+
+
+def test_a_delivery_cannot_be_replayed_after_its_run_was_deleted(scene, start, sender):
+    start()
+    secret(scene)
+    schedule(scene, webhook())
+    listening(scene)
+    first = sender.post({})
+    scene.until(lambda: made(scene), "the run")
+    scene.delete("FlowRun", first.body["run"])
+
+    assert sender.post({}) == first
+    assert len(made(scene, ever=True)) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"key": b"f" * 32}, id="signed by another"),
+        pytest.param({"late_s": 301}, id="too old"),
+        pytest.param({"late_s": -301}, id="of a time to come"),
+        pytest.param({"signature": "v1,AAAA"}, id="a wrong signature"),
+        pytest.param({"id": ""}, id="no id"),
+        pytest.param({"to": "on/other"}, id="no such event"),
+        pytest.param({"to": "off/it"}, id="no such Schedule"),
+        pytest.param({"to": "clock/it"}, id="no webhook"),
+        pytest.param({"to": "keyless/it"}, id="no such key"),
+        pytest.param({"to": "weak/it"}, id="a secret that is none"),
+    ],
+)
+def test_whatever_is_not_genuine_gets_the_same_answer(scene, start, sender, changed):
+    start()
+    secret(scene)
+    secret(scene, "hunter2", name="weak")
+    schedule(scene, webhook())
+    schedule(scene, {"flowRun": {"flow": "load", "states": ["Failed"]}}, name="clock")
+    schedule(scene, {"webhook": {"secretRef": {"name": "penstock-webhook", "key": "none"}}}, name="keyless")
+    schedule(scene, {"webhook": {"secretRef": {"name": "weak", "key": "orders"}}}, name="weak")
+    listening(scene)
+
+    assert sender.post({}, **changed) == Reply(HTTPStatus.UNAUTHORIZED, UNAUTHORIZED)
+
+    if changed.get("to") in ("keyless/it", "weak/it"):
+        name = changed["to"].partition("/")[0]
+        assert listening(scene, name, reason="EventFailed")
+        assert "hunter2" not in json.dumps(scene.now["schedules"][name].status)
+        assert scene.event("EventFailed", name).type == "Warning"
+    assert scene.now["flowruns"] == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b'"' + b"x" * MAX_BODY_BYTES + b'"', HTTPStatus.REQUEST_ENTITY_TOO_LARGE, id="too large"),
+        pytest.param(b"{", HTTPStatus.BAD_REQUEST, id="no JSON"),
+        pytest.param(b"[" * 100 + b"]" * 100, HTTPStatus.BAD_REQUEST, id="too deep"),
+        pytest.param(b"[" * 100_000 + b"]" * 100_000, HTTPStatus.BAD_REQUEST, id="far too deep"),
+    ],
+)
+def test_a_body_that_cannot_be_taken_is_refused_and_the_operator_goes_on(scene, start, sender, body, status):
+    replica = start()
+    secret(scene)
+    schedule(scene, webhook())
+    listening(scene)
+
+    assert sender.post(body).status == status
+    assert sender.post({}, delivery="msg_2").status == HTTPStatus.ACCEPTED
+    assert replica.is_healthy()
+
+
+def test_an_expression_without_a_value_is_told_to_the_sender_and_under_the_schedule(scene, start, sender):
+    start()
+    secret(scene)
+    schedule(scene, webhook(params={"what": "$(event.body.id)"}))
+    listening(scene)
+
+    status, body = sender.post({"no": "id"})
+
+    assert status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "spec.events[0].webhook.params.what" in body["error"]
+    assert "event it: spec.events[0]" in listening(scene, reason="EventFailed")["message"]
+    assert scene.event("EventFailed", "on").type == "Warning"
+    assert sender.post({"id": "x"}, delivery="msg_2").status == HTTPStatus.ACCEPTED
+    listening(scene)
+
+
+def test_a_suspended_schedule_takes_deliveries_and_makes_nothing_of_them(scene, start, sender):
+    start()
+    secret(scene)
+    schedule(scene, webhook(), suspend=True)
+    listening(scene, reason="Suspended")
+
+    assert sender.post({}) == Reply(HTTPStatus.OK, {"run": None, "ignored": "the Schedule is suspended"})
+    assert scene.now["flowruns"] == {}
+
+
+def test_without_a_port_nothing_is_served_and_the_schedule_says_so(scene, start):
+    start(port=None)
+    schedule(scene, webhook())
+    assert "events.webhook.enabled" in listening(scene, reason="WebhooksOff")["message"]

@@ -1,0 +1,222 @@
+"""Events of Schedules: what may be written, and what runs are made of."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.api.event import LabelSelector
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.event import (
+    compile_event,
+    covered_states,
+    definition,
+    flow_run_event,
+    resource_event,
+    webhook_event,
+)
+from penstock.engine.identity import event_run_name
+from penstock.engine.seen import KEPT, Seen
+from penstock.engine.selector import selects
+from penstock.engine.validation import check_schedule
+from penstock.errors import ExpressionError
+
+ENDED = {"flow": "load", "states": ["Completed"]}
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap"}
+HOOK = {"secretRef": {"name": "hooks", "key": "orders"}}
+
+
+def schedule(*events: dict[str, Any], params: dict[str, Any] | None = None, **fields: Any) -> ScheduleSpec:
+    spec: dict[str, Any] = {"flow": {"name": "report"}} | ({} if params is None else {"params": params})
+    named = [{"name": f"e{place}", **event} for place, event in enumerate(events)]
+    return ScheduleSpec.model_validate({"events": named, "runTemplate": {"spec": spec}, **fields})
+
+
+def problems(*events: dict[str, Any], **fields: Any) -> list[str]:
+    return [str(problem) for problem in check_schedule(schedule(*events, **fields))]
+
+
+def test_a_schedule_of_events_needs_no_clock():
+    assert problems({"flowRun": ENDED}, {"resource": CONFIG}, {"webhook": HOOK}) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        pytest.param({}, "spec.events[0]: give exactly one of flowRun, resource and webhook", id="no source"),
+        pytest.param(
+            {"flowRun": ENDED, "webhook": HOOK},
+            "spec.events[0]: give exactly one of flowRun, resource and webhook",
+            id="two sources",
+        ),
+        pytest.param(
+            {"resource": {"apiVersion": "v1", "kind": "Secret"}},
+            "spec.events[0].resource.kind: Secrets are never listened to",
+            id="Secrets",
+        ),
+        pytest.param(
+            {"resource": {"apiVersion": "penstock.dev/v1alpha1", "kind": "FlowRun"}},
+            "spec.events[0].resource.apiVersion: Penstock's own objects are not listened to",
+            id="our own objects",
+        ),
+        pytest.param(
+            {"webhook": {**HOOK, "when": "event.bdy.x == 1"}},
+            'spec.events[0].webhook.when: column 7: event has no "bdy" (did you mean "body"?): it has name, time, id',
+            id="a field that an event has not",
+        ),
+        pytest.param(
+            {"flowRun": {**ENDED, "when": "event.run.nme == 'x'"}},
+            'spec.events[0].flowRun.when: column 11: event.run has no "nme" (did you mean "name"?)',
+            id="a field that a run has not",
+        ),
+        pytest.param(
+            {"webhook": {**HOOK, "when": "tick.date == '2026'"}},
+            'spec.events[0].webhook.when: column 1: there is no "tick" here',
+            id="a tick",
+        ),
+        pytest.param(
+            {"webhook": {**HOOK, "params": {"day": "$(event.body.day"}}},
+            "spec.events[0].webhook.params.day: column 1: this $( is not closed",
+            id="an expression that is not closed",
+        ),
+        pytest.param(
+            {"resource": {**CONFIG, "selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}},
+            "spec.events[0].resource.selector.matchExpressions[0].values: In needs values",
+            id="a set without values",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_where_it_stands(event, said):
+    assert any(one.startswith(said) for one in problems(event)), problems(event)
+
+
+def test_two_events_of_one_name_are_refused():
+    both = {"name": "twice", "webhook": HOOK}
+    assert problems(both, both) == ["spec.events[1].name: there is another event twice"]
+
+
+def test_what_is_for_ticks_needs_ticks():
+    (problem,) = problems({"webhook": HOOK}, onOverlap="Skip")
+    assert problem.startswith("spec.onOverlap: is for ticks")
+    assert problems({"webhook": HOOK}, onOverlap="Skip", cron=["@daily"]) == []
+
+
+def test_params_of_the_template_must_suit_everything_that_makes_runs():
+    by_event, by_tick = {"day": "$(event.body.day)"}, {"day": "$(tick.date)"}
+    own = {"webhook": {**HOOK, "params": by_event}}
+    assert problems({"webhook": HOOK}, params=by_event) == []
+    assert problems(own, params=by_tick, cron=["@daily"]) == []
+    assert "spec.events[0].webhook.params.day" in problems({"webhook": HOOK}, params=by_tick, cron=["@daily"])[0]
+    assert problems(own, params=by_event, cron=["@daily"])[0].startswith("spec.runTemplate.spec.params.day")
+    assert problems({"webhook": HOOK}, {"flowRun": ENDED}, params=by_event)[0].startswith(
+        "spec.runTemplate.spec.params.day: column 9: event has no"
+    )
+
+
+def test_params_that_every_event_gives_need_not_stand_in_the_template():
+    flow = {"params": [{"name": "day"}], "tasks": [{"name": "a", "image": "x"}]}
+    own = {"webhook": {**HOOK, "params": {"day": "$(event.body.day)"}}}
+    template = {"runTemplate": {"spec": {"flowSpec": flow}}}
+    assert problems(own, **template) == []
+    assert problems(own, {"webhook": HOOK}, **template)[0].startswith("spec.runTemplate.spec.params.day: is missing")
+    assert problems(own, cron=["@daily"], **template)[0].startswith("spec.runTemplate.spec.params.day: is missing")
+
+
+RUN = {
+    "metadata": {"name": "load-1", "uid": "u", "labels": {"team": "data"}},
+    "spec": {"flow": {"name": "load"}},
+    "status": {"state": "Completed", "completionTime": "2026-11-24T01:00:00Z", "outputs": {"rows": 3}},
+}
+CONFIG_MAP = {**CONFIG, "metadata": {"name": "c", "managedFields": [1]}, "data": {"a": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("source", "event", "expression", "want"),
+    [
+        ({"flowRun": ENDED}, flow_run_event("e0", RUN), "$(event.run.outputs.rows)", 3),
+        (
+            {"flowRun": ENDED},
+            flow_run_event("e0", RUN),
+            "$(event.run.labels.team)/$(event.run.uid)",
+            "data/u",
+        ),
+        ({"resource": CONFIG}, resource_event("e0", CONFIG_MAP, "t"), "$(event.object.data.a)", "1"),
+        ({"resource": CONFIG}, resource_event("e0", CONFIG_MAP, "t"), "$(event.object.metadata)", {"name": "c"}),
+        ({"webhook": HOOK}, webhook_event("e0", "id-1", "t", [1, {"x": None}]), "$(event.body)", [1, {"x": None}]),
+        ({"webhook": HOOK}, webhook_event("e0", "id-1", "t", {}), "$(event.name)/$(event.id)", "e0/id-1"),
+    ],
+)
+def test_expressions_see_the_event(source, event, expression, want):
+    compiled = compile_event(schedule(source, params={"it": expression, "fixed": 1}), 0)
+    assert compiled.evaluate(event) == {"it": want, "fixed": 1}
+
+
+def test_an_event_that_is_not_wanted_makes_no_run_and_one_that_cannot_be_told_says_where():
+    compiled = compile_event(schedule({"webhook": {**HOOK, "when": "event.body.kind == 'push'"}}), 0)
+    assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "push"})) == {}
+    assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "tag"})) is None
+    with pytest.raises(ExpressionError, match=r"^spec\.events\[0\]\.webhook\.when: .*kind"):
+        compiled.evaluate(webhook_event("e0", "1", "t", {}))
+
+
+def test_failed_stands_for_every_way_to_fail():
+    assert covered_states(["Failed"]) == {"Failed", "TimedOut", "Crashed"}
+    assert covered_states(["Completed", "Cancelled"]) == {"Completed", "Cancelled"}
+
+
+def test_an_edit_of_what_is_listened_for_is_seen_and_one_of_what_is_made_is_not():
+    def digest(**fields: Any) -> str:
+        events = schedule({"webhook": {**HOOK, **fields}}).events
+        assert events is not None
+        return definition(events[0], is_suspended=False)
+
+    assert digest() == digest(params={"a": 1})
+    assert digest() != digest(when="event.id == 'x'")
+
+
+def test_the_same_event_has_the_same_run_and_another_has_another():
+    name = event_run_name("s" * 52, "uid", "e", "delivery")
+    assert len(name) == 63
+    assert name == event_run_name("s" * 52, "uid", "e", "delivery")
+    different = [("x", "e", "delivery"), ("uid", "x", "delivery"), ("uid", "e", "x")]
+    others = {event_run_name("s" * 52, *one) for one in different}
+    assert len(others | {name}) == 4
+
+
+@pytest.mark.parametrize(
+    ("expression", "labels", "want"),
+    [
+        ({"operator": "In", "values": ["1", "2"]}, {"a": "1"}, True),
+        ({"operator": "In", "values": ["1", "2"]}, {}, False),
+        ({"operator": "NotIn", "values": ["1"]}, {"a": "1"}, False),
+        ({"operator": "NotIn", "values": ["1"]}, {}, True),
+        ({"operator": "Exists"}, {"a": ""}, True),
+        ({"operator": "DoesNotExist"}, {"a": ""}, False),
+    ],
+)
+def test_a_selector_selects_as_kubernetes_does(expression, labels, want):
+    selector = LabelSelector.model_validate({"matchExpressions": [{"key": "a", **expression}]})
+    assert selects(selector, labels) is want
+    both = LabelSelector.model_validate({"matchLabels": {"b": "1"}, "matchExpressions": [{"key": "a", **expression}]})
+    assert not selects(both, labels)
+
+
+@given(st.integers(1, 300), st.integers(0, KEPT // 2), st.integers(0, 2**32), st.sampled_from([0.0, 0.2]))
+def test_each_event_is_new_once_in_any_order_that_is_nearly_that_of_time(count, displacement, seed, crash_rate):
+    rng = random.Random(seed)
+    events = sorted(range(count), key=lambda time: time + rng.uniform(0, displacement))
+    seen, done = Seen(-1.0), []
+    heard = [event for event in events for _ in range(rng.randint(1, 3))]
+    for event in heard:
+        if rng.random() < crash_rate:
+            written = seen.write()
+            seen = Seen.read(written["since"], written["seen"])
+        if seen.is_new(str(event), float(event)):
+            done.append(event)
+            seen.add(str(event), float(event))
+        assert len(seen.later) <= KEPT
+    assert done == events
