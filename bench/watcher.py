@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import msgspec
@@ -73,7 +73,7 @@ class Watched:
             self.over.setdefault(name, now)
         self.task[name] = event.object.metadata.labels.get("penstock.dev/task", "")
 
-    def report(self) -> dict[str, dict[str, object]]:
+    def report(self) -> dict[str, Any]:
         """Return everything."""
         return {"seen": self.seen, "over": self.over, "state": self.state, "task": self.task}
 
