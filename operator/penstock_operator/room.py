@@ -58,6 +58,9 @@ RETRY_S: Final = 5.0
 """When to look again at a run that could not be looked at."""
 LONGEST_SLEEP_S: Final = 3600.0
 """A clock may be set: a run that waits for its time is looked at at least this often."""
+PLACE_PAUSE_S: Final = 0.01
+"""Between two tellings of a run's place in a queue, for each run that waits: many must not fill the API server."""
+LONGEST_PLACE_PAUSE_S: Final = 30.0
 KNOWN_CONDEMNED: Final = 1000
 """Runs whose Pods are stopped at sight."""
 
@@ -311,7 +314,7 @@ class EngineRoom:
             self._intake.forget(run)
             return False
         if isinstance(start, Started):
-            run.machine = start.machine
+            run.machine, run.next_flush_at = start.machine, 0.0
             return True
         if isinstance(start, Parked):
             await self._park(run, start)
@@ -327,8 +330,12 @@ class EngineRoom:
         if parked.is_told_by(run.head) and run.observed_generation == run.generation:
             return
         is_new = run.head.get("reason") != parked.reason
+        if not is_new and parked.position is not None and time.monotonic() < run.next_flush_at:
+            self._queue.add_at(run.key, run.next_flush_at)
+            return
         if not await self._store_unstarted(run, parked.status(run.created_at)):
             return
+        run.next_flush_at = time.monotonic() + min(PLACE_PAUSE_S * self._slots.waiting, LONGEST_PLACE_PAUSE_S)
         if is_new and parked.position is not None:
             self._recorder.record(_regarding(run), is_warning=False, reason=str(parked.state), note=parked.message)
 

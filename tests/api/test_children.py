@@ -223,6 +223,23 @@ def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
     assert len([one for one in scene.now["flowruns"] if one != "run"]) == 1
 
 
+def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
+    # argo-25
+    tidy = task("tidy", **FOR_EVER)
+    scene.create("Flow", "inner", {"tasks": [task("work", **FOR_EVER)], "finally": [tidy]})
+    scene.start(call())
+    name = child(scene).metadata.name
+    scene.reach("Running", name)
+    scene.patch("FlowRun", "run", {"spec": {"shutdown": "Cancel"}})
+    scene.reach_task("Running", "tidy", name)
+    assert scene.status()["state"] == "Running"
+
+    scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
+
+    assert scene.finish()["state"] == "Cancelled"
+    assert over(scene, name)["shutdown"]["mode"] == "Terminate"
+
+
 def test_a_drain_of_the_parent_lets_the_child_go_on_to_its_end(scene):
     # B5
     inner(scene, task("work", pod_run_for="1s"))
