@@ -8,9 +8,10 @@ Pods of one, never run at the same time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -34,7 +35,7 @@ from penstock_operator.jobobservation import (
 )
 from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun
-from penstock_operator.observation import Pod, read_identity
+from penstock_operator.observation import Pod, observe_pod, read_identity
 from penstock_operator.patientreader import PatientReader
 from penstock_operator.podlessjobs import PodlessJobs
 from penstock_operator.reflector import EventType
@@ -54,8 +55,9 @@ class _Carried:
     Attributes:
         job: its Job as it was last seen; None if none was.
         is_there: the Job exists.
-        pod: its Pod as it was last seen; None if none was.
-        is_pod_there: the Pod exists.
+        pods: its Pods that exist, by uid, as they were last seen: more than one if nobody watched the Job.
+        lost: Pods that do not exist any more, and of whose end the engine has not heard.
+        held: uids of Pods of whose end the engine is to hear later.
         trouble: why the Job has no Pod.
         refusal: the Pod can never be created: told when the Job is gone.
         is_going: the Job's deletion was asked for.
@@ -63,11 +65,28 @@ class _Carried:
 
     job: Job | None = None
     is_there: bool = False
-    pod: Pod | None = None
-    is_pod_there: bool = False
+    pods: dict[str, Pod] = field(default_factory=dict)
+    lost: dict[str, Pod] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     trouble: Trouble | None = None
     refusal: str | None = None
     is_going: bool = False
+
+    def note(self, pod: Pod, *, is_there: bool) -> None:
+        """Take over a Pod as it is now, or as it was at last."""
+        uid = pod.metadata.uid
+        self.held.discard(uid)
+        self.lost.pop(uid, None)
+        if is_there:
+            self.pods[uid] = pod
+        else:
+            self.pods.pop(uid, None)
+
+    def hold(self, pod: Pod, *, is_there: bool) -> None:
+        """Keep a Pod whose end the engine is to hear of later."""
+        self.held.add(pod.metadata.uid)
+        if not is_there:
+            self.lost[pod.metadata.uid] = pod
 
 
 class AttemptJobs:
@@ -114,13 +133,12 @@ class AttemptJobs:
             return
         carried.job, carried.is_there = job, False
         identity = read_identity(job.metadata)
-        if run is None or not carried.is_pod_there:
+        if run is None or not carried.pods:
             self._forget(uid, name)
         if run is None or identity is None:
             return
-        if carried.pod is not None:
-            hear = self._listener.hear if carried.is_pod_there else self._listener.lose
-            hear(run, carried.pod)
+        if carried.pods or carried.lost:
+            self._repeat(run, carried)
         elif carried.refusal is not None:
             self._listener.tell(run, CreateRefused(identity.key, identity.attempt, carried.refusal))
         elif had_no_pod(job):
@@ -146,7 +164,7 @@ class AttemptJobs:
     def claim(self, run: LiveRun) -> None:
         """Tell a run that has just become known of its Jobs that no Pod speaks for."""
         for carried in list(self._carried.get(run.uid, {}).values()):
-            if not carried.is_pod_there:
+            if not carried.pods and carried.is_there:
                 self._tell(run, carried)
 
     def _tell(self, run: LiveRun, carried: _Carried) -> None:
@@ -154,12 +172,11 @@ class AttemptJobs:
         job = carried.job
         assert job is not None
         namespace, job_uid = job.metadata.namespace, job.metadata.uid
-        if carried.is_pod_there:
+        if carried.pods:
             self._podless.discard(namespace, job_uid)
             if makes_no_pod(job):
                 # How the Pod ended may have been held back until now.
-                assert carried.pod is not None
-                self._listener.hear(run, carried.pod)
+                self._repeat(run, carried)
             return
         identity = read_identity(job.metadata)
         if identity is None:
@@ -180,7 +197,7 @@ class AttemptJobs:
     def _explain(self, run: LiveRun, carried: _Carried, said: str) -> None:
         """Learn what the Job controller says about a Job that has no Pod."""
         job = carried.job
-        if job is None or not carried.is_there or carried.is_pod_there or not self._listener.is_live(run):
+        if job is None or not carried.is_there or carried.pods or not self._listener.is_live(run):
             return
         trouble, is_final = classify_trouble(said or UNEXPLAINED)
         if is_final:
@@ -207,28 +224,59 @@ class AttemptJobs:
         owner = job_owner(pod)
         if owner is None:
             return seen
-        name = owner.name
-        carried = self._carried.setdefault(run.uid, {}).setdefault(name, _Carried())
-        if is_there or carried.pod is None or carried.pod.metadata.uid == pod.metadata.uid:
-            carried.pod, carried.is_pod_there = pod, is_there
+        carried = self._carried.setdefault(run.uid, {}).setdefault(owner.name, _Carried())
+        carried.note(pod, is_there=is_there)
+        seen = self._with_job(carried, seen)
+        if self._is_to_be_held(run, carried, seen, is_there=is_there):
+            carried.hold(pod, is_there=is_there)
+            return replace(seen, outcome=None)
+        if carried.held and (seen.is_finished or not is_there):
+            # After what this Pod says: it came last, so its end is that of the attempt.
+            asyncio.get_running_loop().call_soon(self._repeat, run, carried)
+        if not (carried.is_there or carried.pods or carried.held):
+            self._forget(run.uid, owner.name)
+        return seen
+
+    def _with_job(self, carried: _Carried, seen: AttemptSeen) -> AttemptSeen:
+        """Add to what a Pod says what its Job knows better."""
         job = carried.job
         if job is None:
-            if not is_there:
-                self._forget(run.uid, name)
             return replace(seen, is_deleting=True)
         self._podless.discard(job.metadata.namespace, job.metadata.uid)
         created = observe_job(job, now=seen.created_at)
-        if created is not None:
-            seen = replace(seen, created_at=min(seen.created_at, created.created_at))
-        if carried.is_there and not makes_no_pod(job):
-            if seen.is_deleting or not is_there:
-                self._listener.spawn(self._delete(run, carried))
-                return replace(seen, outcome=None)
-            return seen
-        if not carried.is_there and not is_there:
-            self._forget(run.uid, name)
-        is_deleting = seen.is_deleting or not carried.is_there or job.metadata.deletion_timestamp is not None
-        return explain_end(replace(seen, is_deleting=is_deleting), job)
+        # Of a Job that is gone, or going, the garbage collector is about to delete the Pod.
+        is_going = not carried.is_there or job.metadata.deletion_timestamp is not None
+        seen = replace(
+            seen,
+            created_at=seen.created_at if created is None else min(seen.created_at, created.created_at),
+            is_deleting=seen.is_deleting or is_going,
+        )
+        return explain_end(seen, job)
+
+    def _is_to_be_held(self, run: LiveRun, carried: _Carried, seen: AttemptSeen, *, is_there: bool) -> bool:
+        """Whether how a Pod ended is no matter yet: its Job may make another, or has made one that goes on."""
+        job = carried.job
+        if job is not None and carried.is_there and not makes_no_pod(job) and (seen.is_deleting or not is_there):
+            self._listener.spawn(self._delete(run, carried))
+            return True
+        return self._has_another(carried, seen.uid)
+
+    def _has_another(self, carried: _Carried, uid: str) -> bool:
+        """Whether another Pod of the same Job is not over: it could run beside the next attempt."""
+        for other, pod in carried.pods.items():
+            seen = None if other == uid else observe_pod(pod, now=self._clock())
+            if seen is not None and not seen.is_finished:
+                return True
+        return False
+
+    def _repeat(self, run: LiveRun, carried: _Carried) -> None:
+        """Tell again of the Pods of whose end the engine has not heard."""
+        held, carried.held = carried.held, set()
+        for uid in held:
+            if uid in carried.pods:
+                self._listener.hear(run, carried.pods[uid])
+            elif uid in carried.lost:
+                self._listener.lose(run, carried.lost.pop(uid))
 
     # What the machine asks for
 

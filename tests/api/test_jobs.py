@@ -163,6 +163,25 @@ def test_a_job_that_its_queue_suspends_while_it_runs_is_preempted_and_never_runs
     assert scene.ever_attempts() == attempts(1, 2)
 
 
+def test_a_job_that_is_suspended_and_resumed_in_a_moment_has_never_two_pods_that_run(at_work, batch):
+    # B39: its controller may be quicker than we are; what it makes beside our back ends before the next attempt begins.
+    scene = at_work
+    scene.start(job_task(pod_outcome="run", pod_stop_after="500ms"))
+    scene.running_pod()
+    first = the_job(scene)
+
+    suspend(batch, first, is_suspended=True)
+    suspend(batch, first, is_suspended=False)
+
+    scene.running_pod(attempt=2)
+    pods = sorted(scene.pods(ever=True), key=lambda pod: str(pod.metadata.creation_timestamp))
+    ends = [pod.status["containerStatuses"][0]["state"]["terminated"]["finishedAt"] for pod in pods[:-1]]
+    begins = [pod.metadata.creation_timestamp for pod in pods[1:]]
+    assert all(end <= begin for end, begin in zip(ends, begins, strict=True)), (ends, begins)
+    scene.until(lambda: len(scene.held_pods()) == 1, "what has ended to be let go")
+    assert len(scene.now["jobs"]) == 1
+
+
 def test_a_queue_timeout_ends_a_job_that_stays_suspended(at_work, batch):
     scene = at_work
     hold_pods(scene, pods="0")
