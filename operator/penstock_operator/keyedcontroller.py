@@ -51,6 +51,8 @@ class KeyedController(ABC):
 
     workers = WORKERS
     """Objects looked at together."""
+    ignores_own_writes = False
+    """Whether an object in which nothing but its own status has changed needs no other look."""
 
     def __init__(  # noqa: PLR0913 - keyword-only, named at every call
         self,
@@ -82,10 +84,12 @@ class KeyedController(ABC):
             self.queue.forget(key)
             self.forget(key)
             return
-        self.objects[key] = body
+        before, self.objects[key] = self.objects.get(key), body
         written = self._written.get(key)
         if written is not None and (written.uid != metadata["uid"] or written.version <= _version(metadata)):
             del self._written[key]
+            if self.ignores_own_writes and before is not None and _is_own_write(written, before["metadata"], metadata):
+                return
         self.queue.add(key)
 
     async def work(self) -> None:
@@ -140,6 +144,16 @@ class KeyedController(ABC):
         regarding = Regarding(self.kind, metadata["namespace"], metadata["name"], metadata["uid"])
         identity = str(metadata.get("generation", ""))
         self._recorder.record(regarding, is_warning=is_warning, reason=reason, note=note, identity=identity)
+
+
+def _is_own_write(written: _Written, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether an object is as it was before but for the status that was stored."""
+    return (
+        written.version == _version(now)
+        and before["uid"] == now["uid"]
+        and before["generation"] == now["generation"]
+        and not now.get("deletionTimestamp")
+    )
 
 
 def _version(metadata: Mapping[str, Any]) -> int:

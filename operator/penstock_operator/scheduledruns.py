@@ -143,7 +143,11 @@ class ScheduledRuns:
         else:
             owner = self._own(item.metadata)
             if owner is not None:
-                self._active.setdefault(owner.uid, {})[uid] = _read(item.metadata, owner)
+                runs, run = self._active.setdefault(owner.uid, {}), _read(item.metadata, owner)
+                if runs.get(uid) == run:
+                    # Something else about it has changed, or it is known from the reply to its creation.
+                    return
+                runs[uid] = run
         self._tell(owner)
 
     def on_finished(self, event: EventType, item: _Finished) -> None:

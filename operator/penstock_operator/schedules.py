@@ -71,6 +71,7 @@ class ScheduleController(KeyedController):
 
     workers = 32
     """Most of a look is waiting for the API server, and many Schedules are due at the same second."""
+    ignores_own_writes = True
 
     def __init__(self, client: ApiClient, *, runs: ScheduledRuns, metrics: Metrics, **options: Any) -> None:
         super().__init__(**options)
