@@ -26,7 +26,7 @@
     │   ├── UnfinishedRunError
     │   └── UpstreamFailedError
     ├── StoredStatusError   a stored status that this version can't read
-    └── VariableError       a variable that does not exist or can't be set
+    └── VariableError       a variable, or a value of a transaction, that does not exist or can't be set
 
 Messages are for the person who must act: what was wrong, where, what to do.
 """
@@ -142,7 +142,7 @@ class StoredStatusError(PenstockError):
 
 
 class VariableError(PenstockError, ValueError):
-    """A variable that does not exist, or can't be set."""
+    """A variable, or a value of a transaction, that does not exist or can't be set."""
 
 
 class Problem(NamedTuple):

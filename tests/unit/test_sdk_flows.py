@@ -106,6 +106,39 @@ def test_a_flow_that_returns_a_list_of_futures_gives_their_states():
     assert [state.result() for state in states] == [3, 7]
 
 
+@pytest.mark.parametrize(
+    ("collect", "want"),
+    [
+        pytest.param(lambda good, bad: (good, bad), "1/2 states failed.", id="a tuple"),
+        pytest.param(lambda good, bad: {"good": good, "bad": bad}, "1/2 states failed.", id="a dictionary"),
+        pytest.param(lambda good, bad: bad, "Task run encountered an exception: ValueError: broken", id="one future"),
+    ],
+)
+def test_futures_in_what_a_flow_returns_decide_about_it(collect, want):
+    @flow
+    def both():
+        return collect(add.submit(1, 2), fail.submit())
+
+    assert both(return_state=True).message == want
+
+
+def test_a_failed_future_among_other_values_leaves_the_flow_completed_with_a_loud_warning(caplog):
+    @flow
+    def mixed():
+        return [fail.submit(), 5]
+
+    assert mixed(return_state=True).is_completed()
+    assert "did not look: fail-0" in caplog.text
+
+
+def test_a_flow_that_returns_a_dictionary_of_futures_gives_their_states():
+    @flow
+    def one():
+        return {"a": add.submit(1, 2)}
+
+    assert one()["a"].result() == 3
+
+
 def test_a_flow_that_returns_a_future_gives_its_result():
     @flow
     def one():

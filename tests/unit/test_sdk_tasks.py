@@ -347,16 +347,24 @@ def test_a_state_that_a_task_returns_is_the_tasks_own(returned, want):
     assert task(lambda: returned, name="states")(return_state=True).type == want
 
 
-def test_a_failed_state_that_a_task_returns_is_not_tried_again():
+def test_a_failed_state_that_a_task_returns_is_tried_again():
     calls = []
 
-    @task(retries=3)
+    @task(retries=2)
     def gives_up():
         calls.append(1)
         return Failed(message="no use")
 
-    assert gives_up(return_state=True).is_failed()
-    assert len(calls) == 1
+    assert gives_up(return_state=True).message == "no use"
+    assert len(calls) == 3
+
+
+def test_a_future_that_a_task_returns_is_a_value_like_others():
+    @task
+    def submits():
+        return add.submit(1, 2)
+
+    assert in_flow(lambda: submits().result()) == 3
 
 
 def test_what_a_worker_does_to_end_the_process_crashes_only_its_task():

@@ -16,7 +16,7 @@ from penstock.authoring.context import logger_of
 from penstock.authoring.options import Hook
 from penstock.authoring.runs import TaskRun
 from penstock.authoring.states import ROLLED_BACK, Completed
-from penstock.errors import OptionError
+from penstock.errors import OptionError, VariableError
 
 _MISSING: Final = object()
 
@@ -43,14 +43,14 @@ class Transaction:
         """Return a value that was kept here or in a transaction around this one.
 
         Raises:
-            KeyError: there is none, and no default.
+            VariableError: there is none, and no default.
         """
         if name in self._values:
             return self._values[name]
         if self.parent is not None:
             return self.parent.get(name, default)
         if default is _MISSING:
-            raise KeyError(f"the transaction has no value {name!r}")
+            raise VariableError(f"the transaction has no value {name!r}: set() it, or give a default")
         return default
 
     def stage(self, run: TaskRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from penstock.authoring.futures import Future
@@ -12,39 +11,38 @@ from penstock.local.deadline import DeadlineError, OverdueError
 from penstock.local.interrupt import StoppedError
 
 
-def futures_in(value: Any) -> Iterator[Future[Any]]:
-    """Walk the futures that a flow returned: itself one, or a collection of them."""
-    if isinstance(value, Future):
-        yield value
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
-            yield from futures_in(each)
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from futures_in(each)
-
-
-def state_of_return(value: Any) -> State[Any]:
-    """Return the final state of a run whose function returned.
-
-    A state is taken as it is, a future's is its run's. A list, tuple or set of nothing but states and futures is
-    completed if all of them are; its data are the states.
-    """
-    value = _with_states(value)
-    if isinstance(value, State):
-        if not value.is_final():
-            return Failed(message=f"returned the state {value.name}, which is not the end of anything")
-        return value
-    states = list(value) if isinstance(value, list | tuple | set | frozenset) else []
-    if not states or not all(isinstance(each, State) for each in states):
+def state_of_task_return(value: Any) -> State[Any]:
+    """Return the final state of a task run whose function returned: what it returned, if that is a state."""
+    if not isinstance(value, State):
         return Completed(data=value)
+    if not value.is_final():
+        return Failed(message=f"returned the state {value.name}, which is not the end of anything")
+    return value
+
+
+def state_of_flow_return(value: Any) -> State[Any]:
+    """Return the final state of a flow run whose function returned, and whose tasks are over.
+
+    A state is taken as it is, a future's is its run's. A collection of nothing but states and futures is completed if
+    all of them are; its data are the states. In any other collection futures are values like others: nobody has looked
+    at them.
+    """
+    if isinstance(value, Future):
+        return state_of_task_return(value.state)
+    parts = value.values() if isinstance(value, dict) else value
+    is_collection = isinstance(value, list | tuple | set | frozenset | dict)
+    if not is_collection or not value or not all(isinstance(each, State | Future) for each in parts):
+        return state_of_task_return(value)
+    states = [each.state if isinstance(each, Future) else each for each in parts]
     bad = [each for each in states if not each.is_completed()]
-    if not bad:
-        return Completed(message="All states completed.", data=value)
-    error = bad[0].exception()
-    return Failed(
-        message=f"{len(bad)}/{len(states)} states failed.", data=error if isinstance(error, Exception) else None
-    )
+    if bad:
+        error = bad[0].exception()
+        data = error if isinstance(error, Exception) else None
+        return Failed(message=f"{len(bad)}/{len(states)} states failed.", data=data)
+    if isinstance(value, dict):
+        return Completed(message="All states completed.", data=dict(zip(value, states, strict=True)))
+    kind = list if isinstance(value, list) else type(value)
+    return Completed(message="All states completed.", data=kind(states))
 
 
 def state_of_error(error: BaseException, kind: str) -> State[Any]:
@@ -68,12 +66,3 @@ def describe(error: BaseException) -> str:
     """Return an exception as one line: `ValueError: no such day`."""
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _with_states(value: Any) -> Any:
-    if isinstance(value, Future):
-        return value.state
-    if isinstance(value, list | tuple | set | frozenset) and any(isinstance(each, Future) for each in value):
-        states = [_with_states(each) for each in value]
-        return states if isinstance(value, list) else type(value)(states)
-    return value

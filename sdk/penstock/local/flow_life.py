@@ -10,7 +10,7 @@ from penstock.authoring.retry_delays import retry_delay_s
 from penstock.authoring.states import Failed, Retrying, Running, State
 from penstock.errors import ParameterError
 from penstock.local.deadline import OverdueError
-from penstock.local.final_state import describe, futures_in, state_of_error, state_of_return
+from penstock.local.final_state import describe, state_of_error, state_of_flow_return
 from penstock.local.session import Session
 from penstock.local.step import Attempt, Ending, Outcome, Settle, Sleep, Steps
 from penstock.local.task_life import call_hooks
@@ -75,9 +75,7 @@ def _ending_after(error: BaseException | None) -> Ending:
 def _state_of(outcome: Outcome) -> State[Any]:
     if outcome.error is not None:
         return state_of_error(outcome.error, "Flow run")
-    for future in futures_in(outcome.value):
-        future.task_run.observe()
-    return state_of_return(outcome.value)
+    return state_of_flow_return(outcome.value)
 
 
 def _finish(session: Session, state: State[Any]) -> Steps:

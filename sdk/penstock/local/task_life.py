@@ -15,7 +15,7 @@ from penstock.authoring.states import CACHED, Completed, Retrying, Running, Skip
 from penstock.authoring.transactions import TRANSACTION, Transaction
 from penstock.authoring.upstream import Failures
 from penstock.errors import ResultError, UpstreamFailedError
-from penstock.local.final_state import describe, state_of_error, state_of_return
+from penstock.local.final_state import describe, state_of_error, state_of_task_return
 from penstock.local.persistence import Persistence, persistence_of
 from penstock.local.session import Session
 from penstock.local.step import Attempt, Invoke, Outcome, Sleep, Step, Steps
@@ -61,7 +61,7 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
         outcome = yield _ATTEMPT if persistence is None else Attempt(is_kept=True)
         assert outcome is not None
         state = _state_of(outcome, persistence, run)
-        if not (state.is_failed() and outcome.error is not None and run.run_count <= options.retries):
+        if not (state.is_failed() and run.run_count <= options.retries):
             break
         if options.retry_condition_fn is not None and not (yield from _is_retry_wanted(run, state)):
             break
@@ -122,7 +122,7 @@ def call_hooks(
 def _state_of(outcome: Outcome, persistence: Persistence | None, run: TaskRun) -> State[Any]:
     if outcome.error is not None:
         return state_of_error(outcome.error, "Task run")
-    state = state_of_return(outcome.value)
+    state = state_of_task_return(outcome.value)
     if persistence is not None and state.is_completed():
         try:
             persistence.stored.write(state.data, expiration_s=run.task.options.cache_expiration_s)
