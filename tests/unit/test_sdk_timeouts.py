@@ -4,10 +4,12 @@ import asyncio
 import signal
 import threading
 import time
+import weakref
 
 import pytest
 
 from penstock import flow, runtime, task
+from penstock.authoring import futures
 from penstock.errors import OptionError
 
 LIMIT_S = 0.05
@@ -198,3 +200,39 @@ def test_the_alarm_of_a_program_is_given_back_to_it():
 def test_no_time_at_all_is_refused():
     with pytest.raises(OptionError, match="timeout_seconds=0"):
         task(timeout_seconds=0)(spin)
+
+
+def test_an_alarm_that_strikes_where_python_ignores_exceptions_rings_again():
+    class Thing:
+        pass
+
+    def callback(_):
+        spin()
+
+    @flow(timeout_seconds=LIMIT_S)
+    def outer():
+        thing = Thing()
+        reference = weakref.ref(thing, callback)
+        del thing
+        spin()
+        return reference
+
+    assert outer(return_state=True).name == "TimedOut"
+
+
+def test_threads_block_in_slices_so_that_a_signal_that_came_before_is_noticed(monkeypatch):
+    wait, slices = threading.Event.wait, []
+
+    def note(event, timeout=None):
+        slices.append(timeout)
+        return wait(event, timeout)
+
+    @flow
+    def outer():
+        future = task(threading.Event().wait, name="waits", timeout_seconds=3 * futures.SLICE_S).submit()
+        monkeypatch.setattr(threading.Event, "wait", note)
+        future.wait()
+
+    outer(return_state=True)
+    assert len(slices) >= 3
+    assert None not in slices

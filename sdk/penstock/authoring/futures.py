@@ -17,6 +17,10 @@ from penstock.errors import CancelledRunError, CrashedRunError
 R = TypeVar("R")
 
 
+SLICE_S: Final = 0.5
+"""How long a thread blocks at a time."""
+
+
 class Slot(Protocol):
     """A place among the tasks that may run at a time."""
 
@@ -81,7 +85,7 @@ class Future(Generic[R]):
         event = threading.Event()
         self.add_done_callback(lambda _: event.set())
         with nullcontext() if slot is None else slot.released():
-            event.wait(timeout)
+            _block(event.wait, timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # noqa: FBT001, FBT002
         """Wait for the run and return what the task returned.
@@ -151,6 +155,22 @@ class Future(Generic[R]):
     def __repr__(self) -> str:
         """Return the run's name and state."""
         return f"Future({self.name!r}, {self.task_run.state.name})"
+
+
+def _block(wait_for: Callable[[float], bool], timeout: float | None) -> bool:
+    """Wait in slices: a signal that arrives just before a thread blocks is noticed at the end of one, else never.
+
+    Returns:
+        Whether what was waited for happened in time.
+    """
+    if timeout is not None and timeout <= SLICE_S:
+        return wait_for(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while deadline is None or time.monotonic() < deadline:
+        left_s = SLICE_S if deadline is None else min(SLICE_S, max(0.0, deadline - time.monotonic()))
+        if wait_for(left_s):
+            return True
+    return False
 
 
 def _result(state: State[R], *, raise_on_failure: bool) -> R:
@@ -228,7 +248,7 @@ def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> 
             if slot is not None:
                 slot.check_wait(is_async=any(future.task_run.task.is_async for future in waited))
             with nullcontext() if slot is None else slot.released():
-                got = ready.acquire(timeout=left)
+                got = _block(lambda slice_s: ready.acquire(timeout=slice_s), left)
             if not got:
                 raise TimeoutError(f"{len(waited) - count} of {len(waited)} futures were not done after {timeout} s")
         yield finished[count]

@@ -20,10 +20,20 @@ from penstock.local.threads import THREADS
 
 _RECHECK_S: Final = 0.05
 """How soon to look again at a clock that stands still."""
+_TICK_S: Final = 0.25
+"""How soon an alarm rings again."""
 
 
 class DeadlineError(BaseException):
-    """The time of some run is up. No Exception, so that `except Exception` in a function does not swallow it."""
+    """The time of some run is up. No Exception, so that `except Exception` in a function does not swallow it.
+
+    Attributes:
+        is_due: whether it has yet to be raised; again, if Python ignored it in a finaliser.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the time is up")
+        self.is_due = True
 
 
 class OverdueError(Exception):
@@ -56,34 +66,55 @@ def call_within(limit_s: float, function: Callable[[], Any], interrupt: Interrup
 
 
 def _call_with_alarm(limit_s: float, function: Callable[[], Any]) -> Any:
-    error = DeadlineError()
-    began, began_real = CLOCK.now(), time.monotonic()
-    outer_handler = signal.getsignal(signal.SIGALRM)
-    outer_left_s, outer_interval_s = signal.getitimer(signal.ITIMER_REAL)
-
-    def on_alarm(signal_number: int, frame: FrameType | None) -> None:
-        left_s = limit_s - (CLOCK.now() - began)
-        if left_s <= 0:
-            raise error
-        # The clock stood still; or it is the alarm of somebody further out: a flow around this task, a test runner.
-        if callable(outer_handler) and outer_left_s and time.monotonic() - began_real >= outer_left_s:
-            outer_handler(signal_number, frame)
-        signal.setitimer(signal.ITIMER_REAL, max(left_s, _RECHECK_S) if CLOCK.is_stopped else left_s)
-
-    signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, min(limit_s, outer_left_s) if outer_left_s else limit_s)
+    alarm = _Alarm(limit_s)
     try:
         return function()
     except DeadlineError as caught:
-        if caught is error:
-            raise OverdueError(limit_s) from error
+        if caught is alarm.error:
+            raise OverdueError(limit_s) from caught
         raise
     finally:
+        alarm.end()
+
+
+class _Alarm:
+    """An alarm signal that raises in the main thread when a time is up, and lets those of others through.
+
+    It ticks until it is ended: a signal that arrives just before a call blocks does not end that call, the next one
+    does.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.error = DeadlineError()
+        self._limit_s = limit_s
+        self._began, self._began_real = CLOCK.now(), time.monotonic()
+        self._outer_handler = signal.getsignal(signal.SIGALRM)
+        self._outer_left_s, self._outer_interval_s = signal.getitimer(signal.ITIMER_REAL)
+        self._is_outer_told = not self._outer_left_s
+        signal.signal(signal.SIGALRM, self._ring)
+        first_s = min(limit_s, self._outer_left_s) if self._outer_left_s else limit_s
+        signal.setitimer(signal.ITIMER_REAL, first_s, _TICK_S)
+
+    def end(self) -> None:
+        """Give the alarm back to whose it was."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, outer_handler)
-        if outer_left_s:
-            left_s = max(outer_left_s - (time.monotonic() - began_real), 1e-6)
-            signal.setitimer(signal.ITIMER_REAL, left_s, outer_interval_s)
+        signal.signal(signal.SIGALRM, self._outer_handler)
+        if self._outer_left_s:
+            left_s = max(self._outer_left_s - (time.monotonic() - self._began_real), 1e-6)
+            signal.setitimer(signal.ITIMER_REAL, left_s, self._outer_interval_s)
+
+    def _ring(self, signal_number: int, frame: FrameType | None) -> None:
+        left_s = self._limit_s - (CLOCK.now() - self._began)
+        if left_s <= 0 and self.error.is_due:
+            self.error.is_due = False
+            raise self.error
+        # The clock stood still; or it is the alarm of somebody further out: a flow around this task, a test runner.
+        if not self._is_outer_told and time.monotonic() - self._began_real >= self._outer_left_s:
+            self._is_outer_told = not self._outer_interval_s
+            if callable(self._outer_handler):
+                self._outer_handler(signal_number, frame)
+        if 0 < left_s < _TICK_S and not CLOCK.is_stopped:
+            signal.setitimer(signal.ITIMER_REAL, left_s, _TICK_S)
 
 
 def _call_in_thread(limit_s: float, function: Callable[[], Any], interrupt: Interrupt) -> Any:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.local.deadline import DeadlineError
+from penstock.local.interrupt import StoppedError
 from penstock.local.timer import TIMER
 
 if TYPE_CHECKING:
@@ -60,7 +62,10 @@ def _hook_before(hook: Callable[[UnraisableHookArgs], Any]) -> Callable[[Unraisa
         elif issubclass(ignored.exc_type, KeyboardInterrupt):
             number = signal.SIGINT
         else:
-            hook(ignored)
+            if isinstance(ignored.exc_value, DeadlineError):
+                ignored.exc_value.is_due = True
+            elif not issubclass(ignored.exc_type, StoppedError):
+                hook(ignored)
             return
         # From another thread: here it would strike in the same place.
         TIMER.call_later(_AGAIN_S, lambda: signal.pthread_kill(threading.main_thread().ident or 0, number))
