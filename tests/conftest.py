@@ -21,3 +21,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     except ClusterError as error:
         real = f"none ({error})"
     return f"clusters: tests/api on kind 'fake' (a real API server, fake nodes), tests/e2e on kind {real!r}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)

@@ -21,6 +21,7 @@ from kubernetes import watch
 
 from penstock_operator.connection import Connection
 from tests import cluster
+from tests.api.account import Right, make_account
 from tests.api.commandline import FLOW, Objects, Start, Typed
 from tests.api.replica import Replica
 from tests.api.scene import Scene
@@ -51,6 +52,12 @@ def api(kubeconfig: Path) -> Iterator[kubernetes_client.ApiClient]:
     kubernetes_config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     with kubernetes_client.ApiClient(configuration) as client:
         yield client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rights(kubeconfig: Path, api: kubernetes_client.ApiClient) -> set[Right]:
+    """The rights that the chart gives, with which every operator of the tests runs."""
+    return make_account(api, kubeconfig)
 
 
 @pytest.fixture(scope="session")

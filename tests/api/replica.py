@@ -15,6 +15,8 @@ from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.api.account import account_kubeconfig
+
 STOP_S = 30
 QUICK_LEASE = ("--lease-duration", "3s", "--lease-renew-deadline", "2s", "--lease-retry-period", "500ms")
 """So that a test need not wait long for a dead leader's Lease to run out."""
@@ -55,7 +57,9 @@ class Replica:
             "--http-port", str(self.port),
             *options,
         ]  # fmt: skip
-        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
+        account = account_kubeconfig(kubeconfig)
+        # A proxy's kubeconfig has none beside it: there the administrator's rights have to do.
+        self._environment = os.environ | {"KUBECONFIG": str(account if account.exists() else kubeconfig)}
 
     def __enter__(self) -> Self:
         with self.log_path.open("ab") as log:
