@@ -24,11 +24,12 @@ FLOW: dict[str, Any] = {
     "metadata": {"name": "greet"},
     "spec": {
         "tasks": [
-            {"name": "command", "image": "none", "command": ["true"]},
+            {"name": "command", "image": "none", "command": ["true"], "cache": {"key": "same"}},
             {"name": "script", "image": "none", "script": "true", "dependsOn": ["command"]},
             {"name": "job", "image": "none", "command": ["true"], "workload": "Job"},
             {"name": "refused", "image": "none", "workload": "Job", "serviceAccountName": "nobody", "allowFailed": 1},
         ],
+        "podRetention": {"completed": "0s"},
     },
 }
 RUN = {
@@ -37,6 +38,15 @@ RUN = {
     "metadata": {"name": "greet"},
     "spec": {"flow": {"name": "greet"}},
 }
+BRIEF = [
+    {
+        **FLOW,
+        "metadata": {"name": "brief"},
+        "spec": {"tasks": [{"name": "command", "image": "none"}], "retention": {"completed": "0s"}},
+    },
+    {**RUN, "metadata": {"generateName": "brief-"}, "spec": {"flow": {"name": "brief"}}},
+]
+"""A run that is removed as soon as it is over."""
 REFUSED = re.compile(r'penstock_api_requests_total\{code="40[13]",resource="([^"]+)",verb="([^"]+)"\} [1-9]')
 
 
@@ -75,6 +85,13 @@ def account(kubeconfig, namespace, watched, core, tmp_path) -> Iterator[Path]:
     subprocess.run([*helm, "uninstall", name], check=True)
 
 
+def of_command(kubectl: list[str]) -> list[str]:
+    """Return the Pods of the task `command`; a name that nobody has if they are gone."""
+    labels = "--selector=penstock.dev/run=greet,penstock.dev/task=command"
+    pods = subprocess.run([*kubectl, "get", "pods", labels, "-o", "name"], capture_output=True, text=True, check=True)
+    return pods.stdout.split() or ["pod/gone"]
+
+
 def test_they_are_enough_to_take_a_run_from_start_to_end(account, watched, namespace, kubeconfig, tmp_path, volume):
     log = tmp_path / "operator.log"
     arguments = [
@@ -101,6 +118,11 @@ def test_they_are_enough_to_take_a_run_from_start_to_end(account, watched, names
                 check=False,
             )
             assert over.returncode == 0, f"{over.stderr}\nThe operator says:\n{log.read_text()}"
+            subprocess.run([*kubectl, "wait", "--for=delete", *of_command(kubectl), "--timeout=60s"], check=True)
+            create = [*kubectl, "create", "-f", "-", "-o", "name"]
+            for body in BRIEF:
+                made = subprocess.run(create, input=json.dumps(body), capture_output=True, text=True, check=True)
+            subprocess.run([*kubectl, "wait", "--for=delete", made.stdout.strip(), "--timeout=60s"], check=True)
             port = re.search(r"serves 127\.0\.0\.1:(\d+)", log.read_text())
             assert port, log.read_text()
             with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics") as reply:
