@@ -70,6 +70,33 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(kubectl: Kube
     assert task(run, "a")["attempts"][0]["reason"] == "DeadlineExceeded"
 
 
+def test_a_sidecar_that_never_ends_holds_nothing_up_and_takes_no_log_away(kubectl: Kubectl):
+    kubectl.apply(
+        flow_run(
+            "company",
+            f"""
+      - name: a
+        script: 'echo all is done; echo "{{\\"x\\": 1}}" > "$PENSTOCK_OUTPUTS"'
+        podTemplate:
+          spec:
+            terminationGracePeriodSeconds: 1
+            containers:
+              - name: side
+                image: "{IMAGE}"
+                command: [sleep, "600"]
+                securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
+""",
+        )
+    )
+
+    run = kubectl.finish("company")
+
+    assert (run["status"]["state"], task(run, "a")["outputs"]) == ("Completed", {"x": 1})
+    pod = task(run, "a")["pod"]
+    kubectl.wait(f"pod/{pod}", "jsonpath={.status.reason}=DeadlineExceeded")
+    assert "all is done" in kubectl.run("logs", pod, "-c", "main")
+
+
 def test_a_run_that_takes_too_long_ends_and_its_pods_with_it(kubectl: Kubectl):
     kubectl.apply(
         flow_run(

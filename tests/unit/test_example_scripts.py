@@ -123,6 +123,14 @@ def test_the_records_flow_prints_a_table_of_its_items_outputs(tmp_path):
     assert flow.stdout.split() == ["summer", "temp_max", "35.6", "2014/08/11"]
 
 
+def test_the_dry_spells_flow_finds_the_longest_of_all_years(tmp_path):
+    flow = Container(tmp_path, read("dry-spells.yaml", "Flow")["spec"])
+    spells = [flow.run("year", year) for year in ("2012", "2013")]
+    assert spells[0] == {"days": 48, "first": "2012/07/23", "last": "2012/09/08"}
+    assert flow.run("longest", SPELLS=spells)["days"] == 48
+    assert "48 days without rain, 2012/07/23 to 2012/09/08" in flow.stdout
+
+
 def test_the_hello_flow_counts_what_it_greets_with(tmp_path):
     hello = Container(tmp_path, read("hello.yaml", "Flow")["spec"])
     assert hello.run("greet", "Seattle") == {"greeting": "Hello, Seattle!"}
