@@ -86,6 +86,14 @@ def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
     ]
 
 
+def test_the_flow_of_a_retry_is_told_by_its_label():
+    labels = {"namespace": "a", "labels": {"penstock.dev/flow": "orders"}}
+    lines = lay_out(
+        [{"name": "Flow"}], [{"cells": [None], "object": {"metadata": labels}}], is_wide=False, has_namespaces=False
+    )
+    assert [line.plain for line in lines] == ["FLOW", "orders"]
+
+
 def test_objects_are_written_for_programs():
     def run():
         return {"kind": "FlowRun", "metadata": {"name": "r", "managedFields": []}, "spec": {}}

@@ -37,10 +37,40 @@ def test_a_missing_kubeconfig_is_one_line_on_standard_error(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("penstock: no cluster: ")
 
 
-def test_words_that_make_no_sense_exit_with_2():
+CONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: /nonexistent, args: []}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        pytest.param("{{{", (), "the kubeconfig can't be read: ", id="no YAML"),
+        pytest.param("[1, 2]", (), "the kubeconfig can't be read: ", id="no mapping"),
+        pytest.param("a: b", (), "Expected key current-context", id="another sort of file"),
+        pytest.param(CONFIG, (), "the credentials of the kubeconfig can't be had: ", id="a program that is not there"),
+        pytest.param(CONFIG, ("--context", "d"), "name d in ", id="an unknown context"),
+        pytest.param(CONFIG, ("-n", "A/b"), "no namespace can have such a name", id="an impossible namespace"),
+    ],
+)
+def test_a_kubeconfig_that_can_not_be_used_is_one_line(tmp_path, capsys, content, words, message):
+    file = tmp_path / "config"
+    file.write_text(content)
+    assert main(["get", "--kubeconfig", str(file), *words]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_words_that_make_no_sense_exit_with_2_and_name_the_nearest_command(capsys):
     with pytest.raises(SystemExit) as exit_info:
-        main(["launch"])
+        main(["aprove"])
     assert exit_info.value.code == 2
+    assert 'there is no command aprove (did you mean "approve"?)' in capsys.readouterr().err
 
 
 def test_a_run_without_a_name_gets_one_that_leaves_room_for_its_end():

@@ -1,12 +1,14 @@
 """What the documentation says, as far as a program can tell whether it is so."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 from penstock.api.states import STATES
+from penstock.cli.grammar import build_parser
 from penstock.cli.lint import lint
 from penstock.engine.reasons import Reason
 
@@ -58,3 +60,18 @@ def test_troubleshooting_has_an_answer_to_every_reason(reason):
 def test_concepts_has_every_state():
     text = (ROOT / "docs" / "concepts.md").read_text()
     assert [state for state in STATES if f"| {state} |" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_every_command_of_the_documentation_can_be_typed(page):
+    for line in re.findall(r"^    (?:\$ )?penstock ([a-z-].*)$", page.read_text(), re.MULTILINE):
+        typed = shlex.split(line.split(" | ")[0], comments=True)
+        if "--help" not in typed:
+            build_parser().parse_args(typed)
+
+
+def test_the_page_of_the_command_line_has_every_command():
+    (commands,) = (action.choices for action in build_parser()._actions if action.dest == "subcommand")
+    assert isinstance(commands, dict)
+    text = (ROOT / "docs" / "cli.md").read_text()
+    assert [each for each in commands if not each.startswith("_") and f"penstock {each}" not in text] == []

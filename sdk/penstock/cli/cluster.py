@@ -11,12 +11,14 @@ import contextlib
 import json
 import logging
 import os
+import re
 import urllib.parse
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -33,6 +35,7 @@ ANSWER_S: Final = 60
 """Longest wait for one answer: longer than the API server itself takes for any."""
 PAGE: Final = 500
 """Objects that are asked for at once, as kubectl does."""
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _config: Any = config  # the functions of this module have no types
@@ -63,22 +66,27 @@ class Cluster:
             arguments: with `namespace`, `context` and `kubeconfig`, each None unless typed.
 
         Raises:
-            CommandError: there is no such kubeconfig or context.
+            CommandError: there is no such kubeconfig or context, or it can't be used.
         """
         # The client reports each attempt to reconnect as a warning; the error at the end says it better, once.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
+        if arguments.namespace and not NAMESPACE.fullmatch(arguments.namespace):
+            raise CommandError(f"-n {arguments.namespace}: no namespace can have such a name")
         if arguments.kubeconfig is None and arguments.context is None and _is_in_pod():
             configuration = client.Configuration()
             _config.load_incluster_config(client_configuration=configuration)
             namespace = SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
             return cls(client.ApiClient(configuration), arguments.namespace or namespace, cluster_flags(arguments))
         try:
-            contexts, current = _config.list_kube_config_contexts(config_file=arguments.kubeconfig)
-            api = _config.new_client_from_config(config_file=arguments.kubeconfig, context=arguments.context)
+            with _no_silent_errors():
+                contexts, current = _config.list_kube_config_contexts(config_file=arguments.kubeconfig)
+                api = _config.new_client_from_config(config_file=arguments.kubeconfig, context=arguments.context)
         except (ConfigException, OSError) as error:
             raise CommandError(
                 f"no cluster: {str(error).rstrip('.')}. Name one with --kubeconfig, --context or $KUBECONFIG"
             ) from error
+        except (yaml.YAMLError, TypeError, KeyError, AttributeError, ValueError) as error:
+            raise CommandError(f"no cluster: the kubeconfig can't be read: {' '.join(str(error).split())}") from error
         chosen = next((each for each in contexts if each["name"] == arguments.context), current)
         namespace = arguments.namespace or chosen["context"].get("namespace") or "default"
         return cls(api, namespace, cluster_flags(arguments))
@@ -238,6 +246,8 @@ class Cluster:
         Raises:
             CommandError: there is none of this name; says which there are.
         """
+        if not name:
+            raise CommandError(f"name a {kind}: there is none whose name is empty")
         if found := self.find(plural, name):
             return found
         try:
@@ -281,7 +291,7 @@ class Cluster:
 
     def path(self, plural: str, name: str = "") -> str:
         """Return where the namespace's objects of a resource are, or the one of a name."""
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{plural}"
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{urllib.parse.quote(self.namespace, safe='')}/{plural}"
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
     def _pods_of(self, run: str) -> Listing:
@@ -295,6 +305,30 @@ class Cluster:
 
     def _spoken(self) -> contextlib.AbstractContextManager[None]:
         return spoken(self.host)
+
+
+@contextlib.contextmanager
+def _no_silent_errors() -> Iterator[None]:
+    """Raise what the client merely logs: that a program which a kubeconfig names for its credentials failed.
+
+    Raises:
+        CommandError: the credentials can't be had.
+    """
+    errors: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                errors.append(record.getMessage())
+
+    collector = Collector()
+    logging.getLogger().addHandler(collector)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(collector)
+    if errors:
+        raise CommandError(f"the credentials of the kubeconfig can't be had: {' '.join(errors[0].split())}")
 
 
 def _is_in_pod() -> bool:

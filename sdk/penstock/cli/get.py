@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from penstock.api.names import API_VERSION, GROUP, LABEL_FLOW, VERSION
+from penstock.api.names import API_VERSION, GROUP, LABEL_FLOW
 from penstock.api.states import STATES
 from penstock.cli.cluster import Cluster
 from penstock.cli.looks import look
@@ -43,7 +43,7 @@ def command(arguments: argparse.Namespace) -> int:
         if arguments.output not in {"table", "wide"}:
             print(write_objects([found], arguments.output, is_list=False), end="")
             return 0
-    path = _path(resource, None if arguments.all_namespaces else cluster.namespace)
+    path = f"/apis/{API_VERSION}/{resource.plural}" if arguments.all_namespaces else cluster.path(resource.plural)
     is_table = arguments.output in {"table", "wide"}
     pages = _ask(cluster, path, selectors, accept=AS_TABLE if is_table else "application/json")
     if not is_table:
@@ -110,7 +110,7 @@ def lay_out(
     shown = [place for place, column in enumerate(columns) if is_wide or not column.get("priority")]
     lines = [[*(["NAMESPACE"] if has_namespaces else []), *(columns[place]["name"].upper() for place in shown)]]
     for row in rows:
-        cells = ["" if row["cells"][place] is None else str(row["cells"][place]) for place in shown]
+        cells = [_cell(columns[place]["name"], row["cells"][place], row["object"]["metadata"]) for place in shown]
         lines.append([*([row["object"]["metadata"]["namespace"]] if has_namespaces else []), *cells])
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     for number, line in enumerate(lines):
@@ -146,6 +146,12 @@ def unique(found: Iterable[Object], metadata: Any) -> list[Object]:
     return list({metadata(each)["uid"]: each for each in found}.values())
 
 
+def _cell(column: str, value: Any, metadata: Mapping[str, Any]) -> str:
+    if value is None and column == "Flow":  # of a retry, which names none
+        value = (metadata.get("labels") or {}).get(LABEL_FLOW)
+    return "" if value is None else str(value)
+
+
 def _age(row: Mapping[str, Any]) -> tuple[str, str]:
     """Order runs by their age: the newest last, where it is in sight."""
     metadata = row["object"]["metadata"]
@@ -160,11 +166,6 @@ def _ask(cluster: Cluster, path: str, selectors: Iterable[dict[str, str]], *, ac
             if error.status != NOT_FOUND:
                 raise
             raise CommandError("the cluster does not know Penstock's kinds: penstock doctor says more") from error
-
-
-def _path(resource: Resource, namespace: str | None) -> str:
-    place = f"/namespaces/{namespace}" if namespace else ""
-    return f"/apis/{GROUP}/{VERSION}{place}/{resource.plural}"
 
 
 def _find_state(word: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import penstock
 from penstock.cli.invocation import program
+from penstock.engine.suggestion import suggest
 
 CLUSTER_OPTIONS: Final = (
     (("-n", "--namespace"), "NS", "namespace (default: that of the context)"),
@@ -21,13 +22,24 @@ Commands = Any
 """What `add_subparsers` returns: its type is private to argparse."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Answers a command that does not exist with the nearest, not with all of them."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001 - it has no other name
+            known = [each.dest for each in action._choices_actions]  # noqa: SLF001 - those that help shows
+            hint = suggest(value, known)
+            raise argparse.ArgumentError(None, f"there is no command {value}{hint}; {program()} --help lists them")
+        super()._check_value(action, value)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line.
 
     Returns:
         A parser whose results name, as `module`, the module that does the work.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program(),
         description="Workflow orchestration that lives inside Kubernetes.",
         epilog="Everything here is also an object that kubectl shows: kubectl get flows,flowruns,schedules",
@@ -36,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_cluster_options(parser, default=None)
     commands = parser.add_subparsers(title="commands", dest="subcommand", metavar="COMMAND", required=True)
     # Not set unless typed: what was typed before the command stays.
-    cluster = argparse.ArgumentParser(add_help=False)
+    cluster = Parser(add_help=False)
     _add_cluster_options(cluster, default=argparse.SUPPRESS)
     _add_starting(commands, cluster)
     _add_seeing(commands, cluster)
