@@ -69,7 +69,7 @@ class ScheduleController(KeyedController):
         options: those of `KeyedController`.
     """
 
-    workers = 32
+    workers = 64
     """Most of a look is waiting for the API server, and many Schedules are due at the same second."""
     ignores_own_writes = True
 

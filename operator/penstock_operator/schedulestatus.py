@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
+from penstock.engine.state import RunState
 from penstock.engine.ticks.firing import Firing, Ledger
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock_operator.scheduledruns import ScheduledRun
@@ -79,7 +80,7 @@ def build_status(  # noqa: PLR0913 - keyword-only, named at the one call
         now: an aware time.
     """
     stored, firing = body.get("status") or {}, outcome.firing
-    successes = [run.completion_time for run in finished if run.is_successful and run.completion_time]
+    successes = [run.completion_time for run in finished if run.state == RunState.COMPLETED and run.completion_time]
     successes += [stored["lastSuccessTime"]] if stored.get("lastSuccessTime") else []
     upcoming = () if plan.spec.suspend else islice(plan.timetable.forward(now), SHOWN_TICKS)
     status: dict[str, Any] = {
