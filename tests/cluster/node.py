@@ -15,6 +15,8 @@ KUBELET_API = "kubelet.config.k8s.io/v1beta1"
 PROXY_API = "kubeproxy.config.k8s.io/v1alpha1"
 MOST_PODS = 250
 CLEANUP_TIMEOUT_S = 60
+# The kubelet renews it four times in this time.
+LEASE_S = 16
 
 
 def write_config(plan: Plan) -> None:
@@ -87,6 +89,7 @@ def _kubelet_config(plan: Plan) -> dict[str, Any]:
         "localStorageCapacityIsolation": False,
         "makeIPTablesUtilChains": False,
         "maxPods": MOST_PODS,
+        "nodeLeaseDurationSeconds": LEASE_S,
         "podLogsDir": str(state_dir / "pod-logs"),
         "volumePluginDir": str(state_dir / "volume-plugins"),
         "serializeImagePulls": False,
