@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,9 @@ def penstock(real_cluster: cluster.Cluster, admin: Kubectl) -> str:
     return SYSTEM_NAMESPACE
 
 
-@pytest.fixture
-def namespace(admin: Kubectl, penstock: str) -> Iterator[str]:
-    """A namespace of the test's own, under the `restricted` Pod Security Standard."""
+@contextmanager
+def new_namespace(admin: Kubectl) -> Iterator[str]:
+    """Make a namespace under the `restricted` Pod Security Standard; it is deleted in the end."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     admin.run("create", "namespace", name)
     admin.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -82,6 +83,20 @@ def namespace(admin: Kubectl, penstock: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def namespace(admin: Kubectl, penstock: str) -> Iterator[str]:
+    """A namespace of the test's own."""
+    with new_namespace(admin) as name:
+        yield name
+
+
+@pytest.fixture
 def kubectl(admin: Kubectl, namespace: str) -> Kubectl:
     """kubectl in the test's namespace."""
     return admin.in_namespace(namespace)
+
+
+@pytest.fixture(scope="module")
+def shared(admin: Kubectl, penstock: str) -> Iterator[Kubectl]:
+    """kubectl in a namespace of all tests of a module, which start their runs together."""
+    with new_namespace(admin) as name:
+        yield admin.in_namespace(name)

@@ -1,15 +1,17 @@
-"""kubectl and helm as a person types them."""
+"""kubectl, penstock and helm as a person types them."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 WAIT_S = 180
+REACH_S = 60
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,29 @@ class Kubectl:
         """Wait for a condition of an object, without asking again and again."""
         self.run("wait", what, f"--for={condition}", f"--timeout={timeout_s}s")
 
+    def reach(self, run: str, task: str, state: str, *, timeout_s: int = REACH_S) -> dict[str, Any]:
+        """Wait until a task of a run is in a state, and return what the status then says of it."""
+        condition = f'jsonpath={{.status.tasks[?(@.name=="{task}")].state}}={state}'
+        self.wait(f"flowrun/{run}", condition, timeout_s=timeout_s)
+        tasks = self.get("flowrun", run)["status"]["tasks"]
+        entry: dict[str, Any] = next(entry for entry in tasks if entry["name"] == task)
+        return entry
+
+    def change(self, run: str, **spec: Any) -> None:
+        """Change fields of a run's spec, as `kubectl patch` does."""
+        self.run("patch", "flowrun", run, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def tell(self, pod: str) -> None:
+        """Have the script UNTIL_TOLD end."""
+        self.run("exec", pod, "--container", "main", "--", "touch", "/tmp/go")
+
+    def evict(self, pod: str) -> None:
+        """Ask the Eviction API to remove a Pod."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        # --raw refuses a namespace beside it.
+        replace(self, namespace="").run("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
     def finish(self, run: str, *, timeout_s: int = WAIT_S) -> dict[str, Any]:
         """Wait until a run is over, and return it."""
         self.wait(f"flowrun/{run}", "condition=Finished", timeout_s=timeout_s)
@@ -82,6 +107,13 @@ class Kubectl:
                 yield process.stdout
             finally:
                 process.terminate()
+
+    def penstock(self, *arguments: str) -> str:
+        """Run a command of our own command line."""
+        scope = ["--namespace", self.namespace] if self.namespace else []
+        result = self._start([sys.executable, "-m", "penstock.cli.main", *arguments, *scope], None)
+        assert result.returncode == 0, f"penstock {' '.join(arguments)}: {result.stderr}"
+        return result.stdout
 
     def helm(self, *arguments: str) -> str:
         """Run helm."""

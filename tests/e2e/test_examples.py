@@ -11,10 +11,10 @@ from tests.e2e.kubectl import Kubectl
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture
-def applied(kubectl: Kubectl) -> Kubectl:
-    kubectl.run("apply", "-f", str(EXAMPLES))
-    return kubectl
+@pytest.fixture(scope="module")
+def applied(shared: Kubectl) -> Kubectl:
+    shared.run("apply", "-f", str(EXAMPLES))
+    return shared
 
 
 def test_every_example_run_completes_whatever_the_order_of_the_files(applied: Kubectl):
