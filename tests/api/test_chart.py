@@ -48,6 +48,13 @@ VALUES: dict[str, dict[str, Any]] = {
         "podLabels": {"stage": "test"},
         "podAnnotations": {"example.com/note": "yes"},
         "networkPolicy": {"enabled": True},
+        "events": {
+            "kinds": [
+                {"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"},
+                {"apiVersion": "batch/v1", "kind": "Job", "resource": "jobs"},
+            ],
+            "webhook": {"enabled": True},
+        },
         "apiPriority": {"enabled": True},
     },
     "with everything off that can be off": {
@@ -199,6 +206,10 @@ def test_the_operator_understands_its_arguments(render, values, tmp_path):
     read = options.parse(here, {})
     assert bool(read.webhook_cert_dir) == values.get("webhook", {}).get("enabled", True)
     assert bool(read.namespace) == ("watchNamespace" in values)
+    assert {str(kind) for kind in read.event_kinds} == (
+        {"v1/ConfigMap", "batch/v1/Job"} if "events" in values else set()
+    )
+    assert read.event_port == (8082 if "events" in values else None)
 
 
 def test_the_deployment_finds_its_own_pods_and_so_does_every_service(render):
@@ -221,6 +232,10 @@ def test_the_deployment_finds_its_own_pods_and_so_does_every_service(render):
         pytest.param("leaderElection.leaseDuration", "15 s", id="a duration"),
         pytest.param("tasks.runAsUser", 0, id="root"),
         pytest.param("image.digest", "latest", id="a digest"),
+        pytest.param(
+            "events.kinds", [{"apiVersion": "v1", "kind": "Secret", "resource": "secrets"}], id="Secrets as events"
+        ),
+        pytest.param("events.webhook.secretNames", [], id="Secrets of every name"),
     ],
 )
 def test_a_slip_in_the_values_is_refused_by_its_name(run, path, value):
@@ -276,10 +291,37 @@ def test_an_operator_of_one_namespace_has_rights_in_no_other(render, namespace):
 def test_the_installed_operator_may_do_what_it_must_and_no_more(namespace, install, api):
     account = f"system:serviceaccount:{namespace}:{install()}"
     must = ["patch flowruns/status", "create flowruns", "create pods", "delete pods", "create configmaps"]
-    must_not = ["update flows", "delete flowruns", "get secrets", "create pods/exec", "update leases", "get nodes"]
+    must_not = ["update flows", "delete flows", "get secrets", "create pods/exec", "update leases", "get nodes"]
     assert [each for each in must if not may(api, account, each, namespace)] == []
     assert [each for each in must_not if may(api, account, each, namespace)] == []
     assert not may(api, account, "list pods", "default")
+
+
+EVENTS = {
+    "kinds": [{"apiVersion": "apps/v1", "kind": "Deployment", "resource": "deployments"}],
+    "webhook": {"enabled": True, "secretNames": ["hooks"]},
+}
+
+
+def test_events_give_the_operator_the_rights_for_what_is_allowed_and_no_more(render):
+    def rules(**values: Any) -> list[dict[str, Any]]:
+        (role,) = [
+            each for each in of_kind(render(**values), "ClusterRole") if each["metadata"]["name"] == "test-penstock"
+        ]
+        found: list[dict[str, Any]] = role["rules"]
+        return found
+
+    assert [rule for rule in rules(events=EVENTS) if rule not in rules()] == [
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["hooks"], "verbs": ["get"]},
+    ]
+
+
+def test_webhooks_of_schedules_have_a_service_only_when_they_are_on(render):
+    def services(**values: Any) -> set[str]:
+        return {each["metadata"]["name"] for each in of_kind(render(**values), "Service")}
+
+    assert services(events=EVENTS) - services() == {"test-penstock-events"}
 
 
 def may(api, user: str, what: str, namespace: str) -> bool:

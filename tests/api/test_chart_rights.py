@@ -4,8 +4,10 @@ import json
 import re
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ BRIEF = [
     {**RUN, "metadata": {"generateName": "brief-"}, "spec": {"flow": {"name": "brief"}}},
 ]
 """A run that is removed as soon as it is over."""
+LABELLED = {"matchLabels": {"listened-to": "yes"}}
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": LABELLED["matchLabels"]}}
 REFUSED = re.compile(r'penstock_api_requests_total\{code="40[13]",resource="([^"]+)",verb="([^"]+)"\} [1-9]')
 
 
@@ -67,6 +71,10 @@ def account(kubeconfig, namespace, watched, core, tmp_path) -> Iterator[Path]:
         "crds": {"enabled": False},
         "webhook": {"enabled": False},
         "uninstall": {"releasePods": False},
+        "events": {
+            "kinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}],
+            "webhook": {"enabled": True},
+        },
     }
     helm = [str(binaries.binary("helm")), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
     subprocess.run([*helm, "install", name, str(CHART), "--values=-"], input=json.dumps(values), text=True, check=True)
@@ -85,49 +93,108 @@ def account(kubeconfig, namespace, watched, core, tmp_path) -> Iterator[Path]:
     subprocess.run([*helm, "uninstall", name], check=True)
 
 
-def of_command(kubectl: list[str]) -> list[str]:
-    """Return the Pods of the task `command`; a name that nobody has if they are gone."""
-    labels = "--selector=penstock.dev/run=greet,penstock.dev/task=command"
-    pods = subprocess.run([*kubectl, "get", "pods", labels, "-o", "name"], capture_output=True, text=True, check=True)
-    return pods.stdout.split() or ["pod/gone"]
-
-
-def test_they_are_enough_to_take_a_run_from_start_to_end(account, watched, namespace, kubeconfig, tmp_path, volume):
+@pytest.fixture
+def operator(account, watched, namespace, tmp_path) -> Iterator[Callable[[], str]]:
+    """Runs an operator with these rights, in which nothing may be refused; returns what it says."""
     log = tmp_path / "operator.log"
     arguments = [
         f"--namespace={watched}",
         f"--lease-namespace={namespace}",
         "--bind-address=127.0.0.1",
         "--http-port=0",
+        "--event-port=0",
+        "--event-kinds=v1/ConfigMap=configmaps",
     ]
-    kubectl = [str(binaries.binary("kubectl")), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
+    command = [sys.executable, "-m", "penstock_operator", *arguments]
     with (
         log.open("w") as said,
-        subprocess.Popen(
-            [sys.executable, "-m", "penstock_operator", *arguments], env={"KUBECONFIG": str(account)}, stderr=said
-        ) as operator,
+        subprocess.Popen(command, env={"KUBECONFIG": str(account)}, stderr=said) as process,
     ):
         try:
-            flow = FLOW | {"spec": FLOW["spec"] | {"workspace": {"size": "1Mi", "storageClassName": volume}}}
-            subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(flow), text=True, check=True)
-            subprocess.run([*kubectl, "create", "-f", "-"], input=json.dumps(RUN), text=True, check=True)
-            over = subprocess.run(
-                [*kubectl, "wait", "--for=condition=Succeeded", "flowrun/greet", "--timeout=60s"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert over.returncode == 0, f"{over.stderr}\nThe operator says:\n{log.read_text()}"
-            subprocess.run([*kubectl, "wait", "--for=delete", *of_command(kubectl), "--timeout=60s"], check=True)
-            create = [*kubectl, "create", "-f", "-", "-o", "name"]
-            for body in BRIEF:
-                made = subprocess.run(create, input=json.dumps(body), capture_output=True, text=True, check=True)
-            subprocess.run([*kubectl, "wait", "--for=delete", made.stdout.strip(), "--timeout=60s"], check=True)
+            yield log.read_text
             port = re.search(r"serves 127\.0\.0\.1:(\d+)", log.read_text())
             assert port, log.read_text()
             with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics") as reply:
                 assert REFUSED.findall(reply.read().decode()) == []
         finally:
-            operator.terminate()
+            process.terminate()
     # What kopf asks for is not in our metrics; it complains in the log.
     assert "orbidden" not in log.read_text()
+
+
+@pytest.fixture
+def kubectl(kubeconfig, namespace) -> Callable[..., str]:
+    def kubectl(*arguments: str, stdin: Any = None) -> str:
+        command = [str(binaries.binary("kubectl")), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
+        told = None if stdin is None else json.dumps(stdin)
+        done = subprocess.run([*command, *arguments], input=told, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return kubectl
+
+
+def test_they_are_enough_to_take_a_run_from_start_to_end(operator, kubectl, volume):
+    flow = FLOW | {"spec": FLOW["spec"] | {"workspace": {"size": "1Mi", "storageClassName": volume}}}
+    for each in (flow, RUN):
+        kubectl("create", "-f", "-", stdin=each)
+    try:
+        kubectl("wait", "--for=condition=Succeeded", "flowrun/greet", "--timeout=60s")
+        labels = "--selector=penstock.dev/run=greet,penstock.dev/task=command"
+        pods = kubectl("get", "pods", labels, "--output=name").split() or ["pod/gone"]
+        kubectl("wait", "--for=delete", *pods, "--timeout=60s")
+        made = [kubectl("create", "-f", "-", "--output=name", stdin=each).strip() for each in BRIEF]
+        kubectl("wait", "--for=delete", made[-1], "--timeout=60s")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nThe operator says:\n{operator()}") from error
+
+
+SCHEDULE: dict[str, Any] = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "Schedule",
+    "metadata": {"name": "greet"},
+    "spec": {
+        "cron": ["@daily"],
+        "events": [
+            {"name": "config", "resource": {"apiVersion": "v1", "kind": "ConfigMap", "selector": LABELLED}},
+            {"name": "hook", "webhook": {"secretRef": {"name": "penstock-webhook", "key": "key"}}},
+        ],
+        "runTemplate": {"spec": {"flowSpec": {"tasks": [{"name": "a", "image": "none"}]}}},
+    },
+}
+BACKFILL = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "Backfill",
+    "metadata": {"name": "greet"},
+    "spec": {"schedule": {"name": "greet"}, "from": "2026-10-01T00:00:00Z", "to": "2026-10-03T00:00:00Z"},
+}
+HEADERS = {"webhook-id": "1", "webhook-signature": "v1,AAAA"}
+
+
+def test_they_are_enough_for_events_and_backfills(operator, kubectl):
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "penstock-webhook"},
+        "stringData": {"key": "x"},
+    }
+    for each in (SCHEDULE, BACKFILL, secret):
+        kubectl("create", "-f", "-", stdin=each)
+    try:
+        kubectl("wait", "--for=condition=Listening", "schedule/greet", "--timeout=60s")
+        kubectl("create", "-f", "-", stdin=CONFIG_MAP)
+        kubectl("wait", "--for=condition=Succeeded", "backfill/greet", "--timeout=60s")
+        kubectl("wait", "--for=create", "flowrun", "-l=penstock.dev/event=config", "--timeout=60s")
+        kubectl("wait", "--for=condition=Succeeded", "flowrun", "-l=penstock.dev/event=config", "--timeout=60s")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nThe operator says:\n{operator()}") from error
+    port = re.search(r"Webhooks of Schedules are served on 127\.0\.0\.1:(\d+)", operator())
+    assert port, operator()
+    namespace = kubectl("get", "schedule", "greet", "-o=jsonpath={.metadata.namespace}")
+    delivery = urllib.request.Request(
+        f"http://127.0.0.1:{port[1]}/events/{namespace}/greet/hook",
+        data=b"{}",
+        headers=HEADERS | {"webhook-timestamp": str(int(time.time()))},
+    )
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(delivery)

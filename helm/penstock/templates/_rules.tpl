@@ -31,6 +31,17 @@
 - apiGroups: [events.k8s.io]
   resources: [events]  # to be listed: what the Job controller says of a Job that has no Pod
   verbs: [list, create]
+{{- range .Values.events.kinds }}
+- apiGroups: [{{ ternary (dir .apiVersion) "" (contains "/" .apiVersion) | quote }}]
+  resources: [{{ .resource }}]  # what events of Schedules may listen to
+  verbs: [get, list, watch]
+{{- end }}
+{{- if .Values.events.webhook.enabled }}
+- apiGroups: [""]
+  resources: [secrets]  # what webhooks of Schedules are signed with
+  resourceNames: {{ toJson .Values.events.webhook.secretNames }}
+  verbs: [get]
+{{- end }}
 {{- end -}}
 
 {{/* What it may do beside that, in the release's namespace alone: agree on a leader. */}}
