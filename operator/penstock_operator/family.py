@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.engine.facts import AttemptSeen, Fact
+from penstock.engine.reasons import Reason
 from penstock.engine.shutdown import Shutdown
+from penstock.engine.state import FINAL_RUN_STATES
 from penstock_operator.child import observe_child, observe_deleted_child
 from penstock_operator.childruns import shutdown_of_child
 from penstock_operator.liverun import LiveRun
@@ -62,6 +64,12 @@ class Family:
     def tell_parent(self, run: LiveRun) -> None:
         """Tell a run's parent how the run is, as far as that is stored."""
         self._tell(run)
+        parent = None if run.parent is None else self._listener.find(run.parent.uid)
+        is_terminated = parent is not None and (parent.head.get("shutdown") or {}).get("mode") == "Terminate"
+        if parent is not None and is_terminated and run.head.get("state") not in FINAL_RUN_STATES:
+            # A child that is being ended already is not asked for a second time. But a crash may have come between a
+            # Cancel, which the child's status shows, and a Terminate, which it does not.
+            self._listener.end(run, shutdown_of_child(parent, Reason.RUN_TERMINATED))
 
     def tell_parent_of_deletion(self, run: LiveRun) -> None:
         """Tell a run's parent that the run was deleted before it was over."""

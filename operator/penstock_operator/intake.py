@@ -6,9 +6,10 @@ no machine. What it waits for has it looked at again; nothing is asked for again
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
@@ -24,7 +25,7 @@ from penstock.engine.validation import parse_run, scheduled_at
 from penstock.errors import ExpressionError, InvalidSpecError, Problem, StoredStatusError
 from penstock_operator.census import Census
 from penstock_operator.child import read_parent
-from penstock_operator.errors import ApiError, is_not_found
+from penstock_operator.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.liverun import LiveRun
 from penstock_operator.metadata import ObjectKey
@@ -36,6 +37,8 @@ from penstock_operator.statusstore import StatusStore
 from penstock_operator.unstarted import Ended, Parked
 
 logger = logging.getLogger(__name__)
+
+READ_AGAIN_S: Final = 5.0
 
 Waited = TypeVar("Waited", ObjectKey, RunKey)
 
@@ -98,14 +101,21 @@ class Intake:
         """Learn that a Flow has appeared or changed."""
         for run in self._waiting_for_flow.pop(flow, ()):
             self._wake(run)
-        if self._slots.knows(flow):
+        while self._slots.knows(flow):
             try:
                 current = await self._flows.current(flow)
             except InvalidSpecError:
                 # The limit of before holds until the Flow can be used again; runs that ask say what is wrong.
                 return
+            except (ApiError, ApiUnreachableError) as error:
+                if isinstance(error, ApiError) and is_namespace_terminating(error):
+                    return
+                logger.info("The limit of Flow %s can't be read: %s", flow, error)
+                await asyncio.sleep(READ_AGAIN_S)
+                continue
             if current is not None:
                 self._slots.learn(flow, current.limit)
+            return
 
     def on_run_over(self, run: RunKey) -> None:
         """Learn that a run is over and stored, or gone: others may wait to retry it."""

@@ -37,7 +37,7 @@ from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun, RunEnd
 from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
-from penstock_operator.observation import Pod, run_uid
+from penstock_operator.observation import Pod, observe_pod, run_uid
 from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
@@ -551,7 +551,7 @@ class EngineRoom:
         """Stop what is known of the Pods of a run that has no machine to do so."""
         pods = {fact.pod: fact for fact in run.facts if isinstance(fact, AttemptSeen)}
         for seen in pods.values():
-            if not seen.is_finished and not seen.is_deleting:
+            if not (seen.is_finished or seen.is_deleting or seen.uid in self._by_uid):
                 self._spawn(self._pods.stop(run, StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid)))
 
     def _tell_end(self, end: RunEnd) -> None:
@@ -561,7 +561,9 @@ class EngineRoom:
     def _let_go(self, pod: Pod) -> None:
         metadata = pod.metadata
         if run_uid(pod) in self._condemned and metadata.deletion_timestamp is None:
-            self._spawn(self._pods.discard(pod))
+            seen = observe_pod(pod, now=self._clock())
+            if seen is not None and not seen.is_finished:
+                self._spawn(self._pods.discard(pod))
         self._spawn(self._pods.release(metadata.namespace, metadata.name, metadata.uid))
 
     def _take_late(self, pod: Pod) -> None:

@@ -29,10 +29,17 @@ FLOW: dict[str, Any] = {
             {"name": "command", "image": "none", "command": ["true"], "cache": {"key": "same"}},
             {"name": "script", "image": "none", "script": "true", "dependsOn": ["command"]},
             {"name": "job", "image": "none", "command": ["true"], "workload": "Job"},
+            {"name": "child", "flow": {"name": "inner"}},
             {"name": "refused", "image": "none", "workload": "Job", "serviceAccountName": "nobody", "allowFailed": 1},
         ],
         "podRetention": {"completed": "0s"},
     },
+}
+INNER: dict[str, Any] = {
+    "apiVersion": "penstock.dev/v1alpha1",
+    "kind": "Flow",
+    "metadata": {"name": "inner"},
+    "spec": {"tasks": [{"name": "work", "image": "none"}], "concurrency": {"limit": 1}},
 }
 RUN = {
     "apiVersion": "penstock.dev/v1alpha1",
@@ -136,7 +143,7 @@ def kubectl(kubeconfig, namespace) -> Callable[..., str]:
 
 def test_they_are_enough_to_take_a_run_from_start_to_end(operator, kubectl, volume):
     flow = FLOW | {"spec": FLOW["spec"] | {"workspace": {"size": "1Mi", "storageClassName": volume}}}
-    for each in (flow, RUN):
+    for each in (INNER, flow, RUN):
         kubectl("create", "-f", "-", stdin=each)
     try:
         kubectl("wait", "--for=condition=Succeeded", "flowrun/greet", "--timeout=60s")
