@@ -76,7 +76,7 @@ class Storm:
             return True
 
     async def _answer(self, here: Office, run: LiveRun, key: UnitKey, after: int) -> CacheHit | CacheMiss:
-        def found() -> list[Any]:
+        def found() -> list[CacheHit | CacheMiss]:
             mine = [fact for name, fact in here.answers[after:] if (name, fact.key) == (run.key.name, key)]
             return [fact for fact in mine if isinstance(fact, CacheHit | CacheMiss)]
 

@@ -126,13 +126,18 @@ def test_a_run_stays_for_as_long_as_its_flow_says(scene, operator):
     until_left(scene, within_s=30)
 
 
-def test_a_schedules_runs_go_too(scene, operator):
+def test_a_schedules_runs_go_too_and_its_own_history_does_not_mind(scene, operator):
     a_flow(scene, {"completed": "0s"})
     template = {"spec": {"flow": {"name": "orders"}}}
-    scene.create("Schedule", "nightly", {"cron": ["0 0 1 1 *"], "suspend": True, "runTemplate": template})
-    scene.create("FlowRun", "nightly-1", {"flow": {"name": "orders"}}, **owned_by(scene, "Schedule", "nightly"))
+    history = {"completed": 1, "failed": 1}
+    spec = {"cron": ["0 0 1 1 *"], "suspend": True, "history": history, "runTemplate": template}
+    scene.create("Schedule", "nightly", spec)
+    labels = {names.LABEL_SCHEDULE: "nightly"}
+    for number in range(5):
+        owner = owned_by(scene, "Schedule", "nightly")
+        scene.create("FlowRun", f"nightly-{29_000_000 + number}", {"flow": {"name": "orders"}}, labels=labels, **owner)
 
-    scene.until(lambda: len(scene.ever["flowruns"]) == 1, "a run")
+    scene.until(lambda: len(scene.ever["flowruns"]) == 5, "five runs")
     until_left(scene)
 
 
