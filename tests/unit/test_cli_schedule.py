@@ -81,6 +81,11 @@ def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
         ),
         (NOW, {"at": ["2026-03-06T12:30:00Z"]}, "These are its last ticks."),
         (NOW, {"at": ["2026-03-06T11:30:00Z"]}, "It has no tick any more."),
+        (
+            NOW,
+            {"events": [{"name": "it", "flowRun": {"flow": "a", "states": ["Failed"]}}]},
+            "Only events make runs of it",
+        ),
         (NOW, {"cron": ["@daily"]}, "times in UTC, as no timeZone is given"),
         (NOW, {"cron": ["@daily"], "suspend": True}, "It is suspended"),
         (NOW, {"cron": ["* * * * *"]}, " 6●99+"),

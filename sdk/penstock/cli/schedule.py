@@ -80,7 +80,8 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
         yield Text("It is suspended: no runs are created until spec.suspend is false.", "yellow")
     ticks = timetable.between(after, dt.datetime.max.replace(tzinfo=dt.UTC), count)
     if not ticks:
-        yield Text("It has no tick any more.", "yellow")
+        has_clock = any((spec.cron, spec.interval, spec.at, spec.rrule))
+        yield Text("It has no tick any more." if has_clock else "Only events make runs of it, no ticks.", "yellow")
         return
     yield Text()
     changes = list(clock_changes(timetable.zone, after - DAY, min(ticks[-1], after + count * LONGEST_LOOK) + DAY))
@@ -102,6 +103,7 @@ def describe(spec: ScheduleSpec) -> str:
     parts += [f"every {spec.interval.every}"] if spec.interval else []
     parts += [f"at {len(spec.at)} dates" if len(spec.at) > 1 else f"at {spec.at[0]}"] if spec.at else []
     parts += [f"rrule {' '.join(text.split())}" for text in spec.rrule or ()]
+    parts += [f"{len(spec.events)} events" if len(spec.events) > 1 else "an event"] if spec.events else []
     parts += [f"jitter up to {spec.jitter}"] if spec.jitter else []
     return "; ".join(parts)
 
