@@ -94,6 +94,8 @@ ATTEMPT_FIELDS: Final = ("for_each", "retry", "timeout", "queue_timeout", "deadl
 """Fields about attempts, which an approval does not make."""
 SIGNATURE_FIELDS: Final = ("image", "command", "args", "script", "env", "pod_template", "service_account_name")
 """Fields that decide what a container does: part of every key of its cache."""
+ADDED_FIELDS: Final = frozenset({"env", "pod_template"})
+"""Of those, the ones of which the defaults' count beside the task's own."""
 
 Compiled = TypeVar("Compiled", Template, ValueTemplate, Expression)
 
@@ -385,15 +387,17 @@ class _Compiler:
 
     def _signature(self, task: Task) -> str:
         """Return a digest of what a container task does, so that no cached outputs outlive a change of it."""
-        merged = {
-            field: [
-                one.model_dump(mode="json") if isinstance(one, ApiModel) else one
-                for one in (value if isinstance(value, list) else [value])
-            ]
-            for source in (self._defaults, task)
-            for field in SIGNATURE_FIELDS
-            if (value := getattr(source, field, None)) is not None
-        }
+        merged: dict[str, list[Any]] = {}
+        for source in (self._defaults, task):
+            for field in SIGNATURE_FIELDS:
+                value = getattr(source, field, None)
+                if value is None:
+                    continue
+                parts = [
+                    one.model_dump(mode="json") if isinstance(one, ApiModel) else one
+                    for one in (value if isinstance(value, list) else [value])
+                ]
+                merged[field] = [*merged.get(field, []), parts] if field in ADDED_FIELDS else [parts]
         return hashlib.sha256(json.dumps(merged, sort_keys=True).encode()).hexdigest()
 
     def _tolerance(self, task: Task, path: str) -> Tolerance:
