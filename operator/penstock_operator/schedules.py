@@ -168,7 +168,7 @@ class ScheduleController(KeyedController):
         # What was created by a predecessor who could not write it down counts as fired.
         adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
         firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))
-        if plan.timetable.next(now) is None and not firing.ledger.queued:
+        if plan.timetable.next(now) is None and not firing.ledger.queued and not plan.spec.events:
             return Outcome(firing, "Ended", "has no tick any more")
         return Outcome(firing)
 

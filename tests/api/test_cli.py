@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client as kubernetes_client
 
+from penstock.api import names
 from penstock_operator.connection import Connection
 from tests.api.commandline import once
 from tests.api.faults import FaultProxy, Seen
@@ -184,3 +187,35 @@ class TestABrokenConnection:
                 assert command.lines == ["penstock: the API server does not accept the credentials of the kubeconfig"]
 
         asyncio.run(scenario())
+
+
+def test_backfill_creates_one_and_follows_it_to_its_end(objects, typed, api, namespace):
+    custom = kubernetes_client.CustomObjectsApi(api)
+    place = (names.GROUP, names.VERSION, namespace)
+    template = {"spec": {"flow": {"name": "orders"}, "params": {"day": "$(tick.date)"}}}
+    schedule = {"cron": ["@daily"], "timeZone": "Europe/Berlin", "runTemplate": template}
+    custom.create_namespaced_custom_object(
+        *place,
+        "schedules",
+        {"apiVersion": names.API_VERSION, "kind": "Schedule", "metadata": {"name": "nightly"}, "spec": schedule},
+    )
+    words = ("backfill", "nightly", "--from", "2026-10-01", "--to", "2026-10-03", "--name", "october", "--watch")
+
+    async def scenario() -> None:
+        command = await typed(*words)
+        await command.line("waits for the operator")
+        finished = {"type": "Finished", "reason": "Done", "message": "", "lastTransitionTime": "2026-11-22T12:00:00Z"}
+        for state, done, counts in (("Running", 1, {"Completed": 1, "Running": 1}), ("Failed", 2, {"Failed": 1})):
+            status = {"state": state, "progress": f"{done}/2", "counts": counts, "message": "2 ticks: 1 failed"}
+            conditions = [{**finished, "status": str(state == "Failed")}]
+            custom.patch_namespaced_custom_object_status(
+                *place, "backfills", "october", {"status": {**status, "conditions": conditions}}
+            )
+            await command.line(f"{done}/2")
+        assert await command.end() == 1
+        assert command.lines[0] == "backfill.penstock.dev/october created"
+        assert command.lines[-1] == "Backfill october Failed: 2 ticks: 1 failed"
+
+    asyncio.run(scenario())
+    made: Any = custom.get_namespaced_custom_object(*place, "backfills", "october")
+    assert made["spec"]["from"] == "2026-10-01T00:00:00+02:00"

@@ -147,11 +147,16 @@ class Cluster:
         Raises:
             CommandError: there is none of this name, or it was deleted.
         """
-        run = self.run(name)
+        yield from self.follow("flowruns", "FlowRun", name)
+
+    def follow(self, plural: str, kind: str, name: str) -> Generator[Object]:
+        """Yield one of our objects, as `follow_run` does; `plural` and `kind` name its resource."""
+        found = self.named(plural, kind, name)
+        listing = self._ours(plural, field_selector=f"metadata.name={name}")
         with self._spoken():
-            for event in self._runs(field_selector=f"metadata.name={name}").follow({run["metadata"]["uid"]: run}):
+            for event in listing.follow({found["metadata"]["uid"]: found}):
                 if event.type == "DELETED":
-                    raise CommandError(f"FlowRun {name} was deleted")
+                    raise CommandError(f"{kind} {name} was deleted")
                 yield event.object
 
     def follow_children(self, uid: str) -> Iterator[Event]:
@@ -161,7 +166,7 @@ class Cluster:
             uid: of the FlowRun.
         """
         with self._spoken():
-            yield from self._runs(label_selector=f"{LABEL_PARENT_UID}={uid}").follow({})
+            yield from self._ours("flowruns", label_selector=f"{LABEL_PARENT_UID}={uid}").follow({})
 
     def pods(self, run: str) -> list[Object]:
         """List the Pods of a FlowRun that still exist."""
@@ -299,8 +304,8 @@ class Cluster:
             self._api, self._core.list_namespaced_pod, (self.namespace,), {"label_selector": f"{LABEL_RUN}={run}"}
         )
 
-    def _runs(self, **selector: str) -> Listing:
-        place = (GROUP, VERSION, self.namespace, "flowruns")
+    def _ours(self, plural: str, **selector: str) -> Listing:
+        place = (GROUP, VERSION, self.namespace, plural)
         return Listing(self._api, self._custom.list_namespaced_custom_object, place, selector)
 
     def _spoken(self) -> contextlib.AbstractContextManager[None]:

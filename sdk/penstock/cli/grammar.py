@@ -15,6 +15,10 @@ CLUSTER_OPTIONS: Final = (
     (("--kubeconfig",), "FILE", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)"),
 )
 
+ORDERS: Final = ("OldestFirst", "NewestFirst")
+REPROCESS: Final = ("None", "Failed", "All")
+"""As the API has them, which would take half a second to ask."""
+
 COMPLETE: Final = "__complete"
 """What the scripts of `penstock completion` call. Not for people: help does not show it."""
 
@@ -54,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_seeing(commands, cluster)
     _add_controlling(commands, cluster)
     _add_schedule(commands, cluster)
+    _add_backfill(commands, cluster)
     _add_local(commands)
     doctor = commands.add_parser("doctor", parents=[cluster], help="find out whether Penstock can work here")
     doctor.set_defaults(module="penstock.cli.doctor")
@@ -145,7 +150,7 @@ def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
 
     watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it is over")
     watch.set_defaults(module="penstock.cli.watch")
-    _add_run_name(watch)
+    watch.add_argument("run", metavar="RUN", help="name of the FlowRun; backfill/NAME: a Backfill")
 
     logs = commands.add_parser("logs", parents=[cluster], help="print what the tasks of a run wrote")
     logs.set_defaults(module="penstock.cli.logs")
@@ -202,6 +207,25 @@ def _add_schedule(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     preview.add_argument("-f", "--file", metavar="FILE", help="of a Schedule in this file, applied or not; - is stdin")
     preview.add_argument("-t", "--ticks", metavar="N", type=int, default=10, help="how many ticks (10)")
     preview.add_argument("--after", metavar="TIME", help="from this time on: 2026-10-01, 2026-10-01T09:00Z (now)")
+
+
+def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    backfill = commands.add_parser("backfill", parents=[cluster], help="make up a Schedule's past")
+    backfill.set_defaults(module="penstock.cli.backfill")
+    backfill.add_argument("schedule", metavar="SCHEDULE", help="name of the Schedule")
+    backfill.add_argument(
+        "--from",
+        dest="from_",
+        metavar="TIME",
+        required=True,
+        help="the first time to make up: 2026-10-01 or 2026-10-01T06:00 (in the Schedule's zone), or with a zone",
+    )
+    backfill.add_argument("--to", metavar="TIME", required=True, help="the time to stop before, likewise")
+    backfill.add_argument("--max-active", metavar="N", type=int, help="runs under way at once (1)")
+    backfill.add_argument("--order", choices=ORDERS, help="which ticks come first (OldestFirst)")
+    backfill.add_argument("--reprocess", choices=REPROCESS, help="which ticks that have a run get another one (None)")
+    backfill.add_argument("--name", metavar="NAME", help="its name (default: the Schedule's and a random end)")
+    _add_ending(backfill)
 
 
 def _add_local(commands: Commands) -> None:

@@ -25,6 +25,7 @@ RESOURCES: Final = (
 )
 """The most asked for first."""
 RUNS: Final = RESOURCES[0]
+BACKFILLS: Final = RESOURCES[-1]
 
 
 def find_resource(word: str) -> Resource:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from penstock.cli.backfillwatch import watch_backfill
 from penstock.cli.cluster import Cluster
 from penstock.cli.looks import look
 from penstock.cli.progress import (
@@ -32,6 +33,7 @@ from penstock.cli.progress import (
     shorten,
     status_of,
 )
+from penstock.cli.resource import BACKFILLS, RUNS, find_resource
 from penstock.errors import CommandError
 
 REFRESHES_PER_S: Final = 4
@@ -51,8 +53,12 @@ SPARED_FIRST: Final = ("ATTEMPT", "TIME", "ITEMS")
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Show a run until it is over."""
-    return watch_run(Cluster.connect(arguments), arguments.run, Console(highlight=False))
+    """Show a run, or a Backfill, until it is over."""
+    cluster, console = Cluster.connect(arguments), Console(highlight=False)
+    kind, _, name = arguments.run.rpartition("/")
+    if kind and find_resource(kind) is BACKFILLS:
+        return watch_backfill(cluster, name, console)
+    return watch_run(cluster, name if kind and find_resource(kind) is RUNS else arguments.run, console)
 
 
 def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = False) -> int:
