@@ -13,6 +13,7 @@ from penstock.engine.shutdown import Shutdown
 from penstock.engine.timestamp import epoch
 from penstock_operator.child import ParentLink
 from penstock_operator.metadata import ObjectKey
+from penstock_operator.recorder import Regarding
 from penstock_operator.runkey import RunKey
 from penstock_operator.slots import Claim
 
@@ -99,6 +100,11 @@ class LiveRun:
         """The run in the engine's words."""
         scheduled_time = (self.body.get("spec") or {}).get("scheduledTime")
         return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow, scheduled_time=scheduled_time)
+
+    @property
+    def regarding(self) -> Regarding:
+        """The run as what an Event is about."""
+        return Regarding("FlowRun", self.key.namespace, self.key.name, self.uid)
 
     @property
     def flow_key(self) -> ObjectKey | None:

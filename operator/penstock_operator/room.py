@@ -7,11 +7,9 @@ until its run is found, or is let go.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from penstock.engine.container import ChildInputs
@@ -19,15 +17,17 @@ from penstock.engine.effects import Step, StopAttempt, VerifyAttempt
 from penstock.engine.facts import AttemptSeen, Fact, UnitKey
 from penstock.engine.reasons import Reason
 from penstock.engine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
+from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.task_plan import TaskKind
-from penstock.errors import PenstockError
+from penstock_operator.anteroom import Anteroom, AnteroomListener
 from penstock_operator.attemptpods import AttemptPods, Lanes
+from penstock_operator.background import Background
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.census import Census
 from penstock_operator.childruns import ChildListener, ChildRuns
 from penstock_operator.client import ApiClient
-from penstock_operator.errors import ApiUnreachableError, DeposedError, NotLeaderError
+from penstock_operator.condemned import Condemned
+from penstock_operator.errors import ApiUnreachableError
 from penstock_operator.family import Family, FamilyListener
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.flusher import Flusher, FlushListener
@@ -39,7 +39,7 @@ from penstock_operator.metadata import ObjectKey, PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod, observe_pod, run_uid
 from penstock_operator.pod import PodSettings
-from penstock_operator.recorder import EventRecorder, Regarding
+from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType
 from penstock_operator.runkey import RunKey
 from penstock_operator.slots import Slots
@@ -56,13 +56,6 @@ WORKERS: Final = 32
 """Runs looked at together. Only their beginning waits for the API server; all else takes microseconds."""
 RETRY_S: Final = 5.0
 """When to look again at a run that could not be looked at."""
-LONGEST_SLEEP_S: Final = 3600.0
-"""A clock may be set: a run that waits for its time is looked at at least this often."""
-PLACE_PAUSE_S: Final = 0.01
-"""Between two tellings of a run's place in a queue, for each run that waits: many must not fill the API server."""
-LONGEST_PLACE_PAUSE_S: Final = 30.0
-KNOWN_CONDEMNED: Final = 1000
-"""Runs whose Pods are stopped at sight."""
 
 
 class EngineRoom:
@@ -108,8 +101,9 @@ class EngineRoom:
         self._bodies: dict[RunKey, Mapping[str, Any]] = {}
         self._endings: dict[str, Shutdown] = {}
         """What was decided about runs that are about to be known, by uid."""
-        self._condemned: OrderedDict[str, None] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._condemned = Condemned()
+        self._background = Background(fail)
+        self._spawn = self._background.spawn
         self._statuses = StatusStore(client, lanes.status, epoch=epoch)
         self._strays = Strays(self._let_go)
         listener = Listener(
@@ -133,6 +127,8 @@ class EngineRoom:
         self._intake = Intake(
             flows, self._statuses, slots=self._slots, census=self._census, find=self._by_uid.get, wake=self._queue.add
         )
+        anteroom_listener = AnteroomListener(self._wake_at, self._on_stored, self._follow_up)
+        self._anteroom = Anteroom(self._statuses, self._slots, recorder, listener=anteroom_listener, clock=clock)
         flush_listener = FlushListener(self._spawn, self._wake_at, self._on_stored, self._follow_up)
         self._flusher = Flusher(self._statuses, metrics, flush_listener)
         metrics.queue_depth.set_function(lambda: self._queue.depth)
@@ -227,10 +223,7 @@ class EngineRoom:
     async def close(self) -> None:
         """End all writes that are under way."""
         await self._pods.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.close()
         self._queue.close()
 
     async def work(self) -> None:
@@ -279,7 +272,7 @@ class EngineRoom:
             self._tell_end(RunEnd(key, uid, flow_name(body), status["state"], body["metadata"]))
             self._intake.on_run_over(key)
             if status.get("reason") == Reason.INVALID_STATUS:
-                self._condemn(uid)
+                self._condemned.add(uid)
             self._strays.close(key, uid)
             self._strays.claim(key, None)
             return None
@@ -317,50 +310,19 @@ class EngineRoom:
             run.machine, run.next_flush_at = start.machine, 0.0
             return True
         if isinstance(start, Parked):
-            await self._park(run, start)
+            await self._anteroom.park(run, start)
         elif isinstance(start, Ended):
             await self._end_unstarted(run, start)
         return False
 
-    async def _park(self, run: LiveRun, parked: Parked) -> None:
-        """Have a run wait, and say so."""
-        if parked.due_at is not None:
-            delay_s = min(max(parked.due_at - self._clock(), 0.0), LONGEST_SLEEP_S)
-            self._queue.add_at(run.key, time.monotonic() + delay_s)
-        if parked.is_told_by(run.head) and run.observed_generation == run.generation:
-            return
-        is_new = run.head.get("reason") != parked.reason
-        if not is_new and parked.position is not None and time.monotonic() < run.next_flush_at:
-            self._queue.add_at(run.key, run.next_flush_at)
-            return
-        if not await self._store_unstarted(run, parked.status(run.created_at)):
-            return
-        run.next_flush_at = time.monotonic() + min(PLACE_PAUSE_S * self._slots.waiting, LONGEST_PLACE_PAUSE_S)
-        if is_new and parked.position is not None:
-            self._recorder.record(_regarding(run), is_warning=False, reason=str(parked.state), note=parked.message)
-
     async def _end_unstarted(self, run: LiveRun, ended: Ended) -> None:
         """End a run that can't go on, and what is left of it if it had begun."""
-        logger.info("%s ends before it runs: %s: %s", run.key, ended.reason, ended.message)
         if ended.reason is Reason.INVALID_STATUS:
-            self._condemn(run.uid)
-        status = ended.status(self._clock(), before=run.head)
-        if not await self._store_unstarted(run, status):
-            return
-        is_warning = ended.state not in SUCCESSFUL_RUN_STATES
-        self._recorder.record(_regarding(run), is_warning=is_warning, reason=str(ended.state), note=ended.message)
-        self._stop_pods(run)
-        self._family.end_children(run, None)
-        self._drop(run)
-
-    async def _store_unstarted(self, run: LiveRun, status: dict[str, Any]) -> bool:
-        stored = await self._statuses.store(run, status, [])
-        if stored is Stored.YES:
-            self._on_stored(run)
-            return True
-        await self._follow_up(run, stored)
-        self._queue.add(run.key)
-        return False
+            self._condemned.add(run.uid)
+        if await self._anteroom.end(run, ended):
+            self._stop_pods(run)
+            self._family.end_children(run, None)
+            self._drop(run)
 
     # One step
 
@@ -400,7 +362,7 @@ class EngineRoom:
             self._pods.notice_room(run.key.namespace)
         for notice in step.notices:
             self._recorder.record(
-                _regarding(run),
+                run.regarding,
                 is_warning=notice.is_warning,
                 reason=notice.reason,
                 note=notice.message,
@@ -474,7 +436,7 @@ class EngineRoom:
     def _replace(self, key: RunKey, message: str) -> None:
         run = self._runs.get(key)
         if run is not None:
-            self._recorder.record(_regarding(run), is_warning=True, reason="Replaced", note=message)
+            self._recorder.record(run.regarding, is_warning=True, reason="Replaced", note=message)
             self._end_early(run, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
 
     # The status
@@ -541,12 +503,6 @@ class EngineRoom:
         self._family.remove(run)
         self._intake.forget(run)
 
-    def _condemn(self, uid: str) -> None:
-        """Have the Pods of a run stopped that can't go on, though it had begun."""
-        self._condemned[uid] = None
-        if len(self._condemned) > KNOWN_CONDEMNED:
-            self._condemned.popitem(last=False)
-
     def _stop_pods(self, run: LiveRun) -> None:
         """Stop what is known of the Pods of a run that has no machine to do so."""
         pods = {fact.pod: fact for fact in run.facts if isinstance(fact, AttemptSeen)}
@@ -572,25 +528,3 @@ class EngineRoom:
 
     def _count_running(self) -> float:
         return sum(run.machine.running_units for run in self._runs.values() if run.machine is not None)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._guard(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except (DeposedError, NotLeaderError) as error:
-            self._fail(error)
-        except PenstockError:
-            logger.exception("A write was given up")
-        except Exception as error:
-            # A write that broke unforeseen leaves what is in memory in doubt; what is stored is not.
-            logger.exception("Lost work: this process starts anew from what is stored")
-            self._fail(error)
-
-
-def _regarding(run: LiveRun) -> Regarding:
-    return Regarding("FlowRun", run.key.namespace, run.key.name, run.uid)

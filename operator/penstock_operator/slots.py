@@ -19,6 +19,9 @@ from penstock_operator.runkey import RunKey
 EXACT_PLACES: Final = 10
 """The first so many that wait are told each change of their place; who waits farther behind when it has halved or
 doubled. Else one freed slot would cost a write for each of ten thousand runs."""
+NO_KEY: Final = "\0"
+"""Begins the group of a run whose key has no value any more."""
+SHOWN_KEY_CHARACTERS: Final = 100
 NAMED_RUNS: Final = 3
 """Runs that a message names."""
 
@@ -125,7 +128,7 @@ class _FlowSlots:
                 key = "" if self.limit is None else self.limit.key_of(claim.values)
             except ExpressionError:
                 # The key was edited: what goes on goes on, and counts with nobody.
-                key = f"\0{claim.uid}"
+                key = f"{NO_KEY}{claim.uid}"
             self.keys[claim.uid] = key
         return self.groups.setdefault(key, _Group())
 
@@ -262,6 +265,8 @@ class Slots:
             return None
         if slots.limit is None or slots.limit.on_limit is not OnLimit.QUEUE:
             return None
+        if slots.keys.get(uid, "").startswith(NO_KEY):
+            return None
         verdict = self._judge(flow, slots, claim)
         return verdict if isinstance(verdict, Waits) else None
 
@@ -270,20 +275,21 @@ class Slots:
         if limit is None:
             return Admitted()
         at = bisect_left(group.waiting, claim.place)
+        rule = _rule(flow, limit, slots.keys[claim.uid])
         if limit.on_limit is OnLimit.REPLACE:
             victims = _victims(slots, group, limit)
             newest = max([*group.holders.values(), *_waiting(slots, group)], key=lambda one: one.age)
             for victim in victims:
                 if victim.uid == claim.uid:
-                    return Replaced(f"run {newest.run.name} takes its place: {_rule(flow, limit)}")
+                    return Replaced(f"run {newest.run.name} takes its place: {rule}")
                 slots.ending.add(victim.uid)
-                self._replace(victim.run, f"run {newest.run.name} takes its place: {_rule(flow, limit)}")
+                self._replace(victim.run, f"run {newest.run.name} takes its place: {rule}")
         if at < limit.limit - len(group.holders):
             return Admitted()
         if limit.on_limit is OnLimit.SKIP:
-            return Skipped(f"{_holders(group)}: {_rule(flow, limit)}, and skips further ones")
+            return Skipped(f"{_holders(group)}: {rule}, and skips further ones")
         group.told[claim.uid] = at + 1
-        message = f"{_holders(group)}: {_rule(flow, limit)}"
+        message = f"{_holders(group)}: {rule}"
         if at:
             names = [name for _, _, name, _ in group.waiting[max(at - NAMED_RUNS, 0) : at]]
             message += (
@@ -321,8 +327,8 @@ def _waiting(slots: _FlowSlots, group: _Group) -> list[Claim]:
     return [slots.claims[uid] for _, _, _, uid in group.waiting]
 
 
-def _rule(flow: ObjectKey, limit: ConcurrencyLimit) -> str:
-    of_key = "" if limit.key is None else " of one concurrency.key"
+def _rule(flow: ObjectKey, limit: ConcurrencyLimit, key: str) -> str:
+    of_key = "" if limit.key is None else f" of key {key[:SHOWN_KEY_CHARACTERS]}"
     return f"Flow {flow.name} allows {_count(limit.limit, 'run', 'runs')}{of_key} at once"
 
 

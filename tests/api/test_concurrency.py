@@ -134,7 +134,7 @@ def test_runs_of_different_keys_do_not_wait_for_each_other(scene):
 
     # A default counts as the value that it is.
     scene.start_of("orders", "c")
-    assert "of one concurrency.key" in queued(scene, "c", 1)["message"]
+    assert queued(scene, "c", 1)["message"] == "a goes on: Flow orders allows 1 run of key eu at once"
     cancel(scene, "a")
     scene.reach("Running", "c")
 

@@ -212,6 +212,18 @@ def test_a_key_without_a_value_is_an_error_of_the_run_that_asks_and_of_nobody_el
     assert runs.ask("c", limit_of("$(params.region)"), region="eu") == Admitted()
 
 
+def test_who_waits_and_has_no_key_any_more_asks_again_and_is_told():
+    runs = Runs()
+    runs.ask("a", QUEUE, region="eu")
+    runs.ask("b", QUEUE)
+    runs.woken.clear()
+    runs.slots.learn(FLOW, limit_of("$(params.region)"))
+    assert runs.woken == ["b"]
+    assert runs.slots.look(FLOW, "uid-b") is None
+    with pytest.raises(ExpressionError):
+        runs.ask("b", limit_of("$(params.region)"))
+
+
 def test_a_key_that_can_never_work_is_a_problem_of_the_flow():
     spec = {"tasks": [{"name": "a", "image": "b:1"}], "concurrency": {"limit": 1, "key": "$(params.regoin)"}}
     (problem,) = check_flow(FlowSpec.model_validate({**spec, "params": [{"name": "region"}]}))
