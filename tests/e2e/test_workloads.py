@@ -248,4 +248,5 @@ def test_pods_of_ended_attempts_are_kept_as_long_as_the_flow_says(kubectl: Kubec
     kubectl.wait(f"pod/{task(run, 'good')['pod']}", "delete")
 
     assert run["status"]["state"] == "Completed"
-    assert kubectl.get("pod", task(run, "bad")["pod"])["status"]["phase"] == "Failed"
+    # The kubelet tells the end of a container before that of its Pod.
+    kubectl.wait(f"pod/{task(run, 'bad')['pod']}", "jsonpath={.status.phase}=Failed")
