@@ -131,7 +131,7 @@ def headline(run: Object, now: dt.datetime) -> str:
     """Say in one line how a FlowRun is doing."""
     name, status = run["metadata"]["name"], status_of(run)
     if not status:
-        return f"FlowRun {name} waits for the operator (none? kubectl get pods -A -l app.kubernetes.io/name=penstock)"
+        return f"FlowRun {name} waits for the operator (is there one? penstock doctor says)"
     start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
     parts = [f"FlowRun {name} {status['state']}"]
     due = read_time(run.get("spec", {}).get("scheduledTime"))
