@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from kubernetes import watch
 
 from penstock.api import names
 from penstock.engine.facts import UnitKey
@@ -319,6 +320,35 @@ def test_a_person_may_end_a_child_and_its_task_says_how(scene):
 
     assert scene.finish()["state"] == "Completed"
     assert scene.entry("call")["message"].startswith(f"child run {name} is Cancelled: RunCancelled")
+
+
+def test_a_child_waits_for_a_quota_of_runs_and_costs_no_attempt(scene):
+    # argo-3
+    inner(scene)
+    counted = "count/flowruns.penstock.dev"
+    scene.core.create_namespaced_resource_quota(
+        scene.namespace, {"metadata": {"name": "runs"}, "spec": {"hard": {counted: "1"}}}
+    )
+    wait_for_quota(scene, counted)
+    scene.start(call(retry={"limit": 0}))
+
+    entry = scene.reach_task("Queued", "call")
+    assert entry["reason"] == "QuotaExceeded"
+    assert counted in entry["message"]
+    scene.core.patch_namespaced_resource_quota("runs", scene.namespace, {"spec": {"hard": {counted: "2"}}})
+
+    assert scene.finish()["state"] == "Completed"
+    assert (scene.entry("call")["attempt"], scene.entry("call").get("failures", 0)) == (1, 0)
+
+
+def wait_for_quota(scene: Scene, counted: str) -> None:
+    """Wait until the API server counts."""
+    stream = watch.Watch()
+    for event in stream.stream(scene.core.list_namespaced_resource_quota, scene.namespace, timeout_seconds=30):
+        if counted in (event["object"].status.hard or {}):
+            stream.stop()
+            return
+    raise AssertionError("the quota was not taken over")
 
 
 # Namesakes
