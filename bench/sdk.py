@@ -58,6 +58,7 @@ def run(python: Path, module: str, row: Row, home: Path) -> float:
         "PREFECT_HOME": str(home),
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     }
     if module == "penstock":

@@ -44,6 +44,7 @@ def check_calls() -> None:
     assert_type(add(1, return_state=True), State[int])
     assert_type(total("mon", return_state=True), State[int])
     assert_type(total("mon", return_state=True).result(), int)
+    assert_type(total(name.submit(1), limit=3), int)
     assert_type(add(1, wait_for=[add.submit(1)]), int)
     add("1")  # E: call-overload
     add(1, z=3)  # E: call-overload

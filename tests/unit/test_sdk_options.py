@@ -1,5 +1,7 @@
 """Options that are not offered or can't be, and names that Prefect has and Penstock has not."""
 
+from pathlib import Path
+
 import pytest
 
 import penstock
@@ -7,6 +9,15 @@ from penstock import flow, task
 from penstock.authoring.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOptions
 from penstock.errors import NotOfferedError, OptionError, PenstockError
 from penstock.task_runners import ThreadPoolTaskRunner
+
+PREFECT = (
+    "result_storage",
+    "result_storage_key",
+    "cache_result_in_memory",
+    "viz_return_value",
+    "asset_deps",
+)
+"""Options of Prefect 3 that are easily forgotten."""
 
 
 def decorate(decorator, **options):
@@ -141,6 +152,15 @@ def test_every_public_name_exists():
 def test_every_error_is_one_of_penstocks():
     for error in (OptionError, NotOfferedError):
         assert issubclass(error, PenstockError)
+
+
+@pytest.mark.parametrize(
+    "option",
+    sorted({*FlowKeywords.__annotations__, *TaskKeywords.__annotations__, *PREFECT}),
+)
+def test_every_option_of_ours_and_of_prefect_is_documented(option):
+    documented = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    assert f"`{option}`" in documented
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock import flow, task
+from penstock import flow, runtime, task
 from penstock.authoring.fingerprint import fingerprint
 from penstock.cache_policies import (
     DEFAULT,
@@ -248,6 +248,20 @@ def test_only_the_user_may_enter_the_folder_of_results(home):
     folders = [path for path in home.rglob("*") if path.is_dir()]
     assert len(folders) == 4
     assert not [path for path in folders if path.stat().st_mode & 0o077]
+
+
+def test_runs_that_ended_long_ago_are_removed_and_others_are_not(home):
+    def keep():
+        return Counted(persist_result=True).task(1) and runtime.flow_run.id
+
+    old, recent = in_flow(keep), in_flow(keep)
+    facts = home / "runs" / old / "run.json"
+    facts.write_text(facts.read_text().replace('"time": ', '"time": 1, "was": '))
+    new = in_flow(keep)
+    assert {path.name for path in (home / "runs").iterdir() if path.is_dir()} == {old, recent, new}
+    (home / "runs" / ".swept").unlink()
+    newest = in_flow(keep)
+    assert {path.name for path in (home / "runs").iterdir() if path.is_dir()} == {recent, new, newest}
 
 
 def test_flows_that_keep_nothing_write_nothing(home):

@@ -414,6 +414,60 @@ def test_a_task_runs_name_is_made_of_parameters():
     assert named(1) == "1 and 2"
 
 
+def test_a_task_runs_name_has_results_in_the_place_of_futures():
+    @task(task_run_name="of {x}")
+    def named(x):
+        return runtime.task_run.name
+
+    assert in_flow(lambda: named.submit(add.submit(1, 2)).result()) == "of 3"
+
+
+def test_a_name_that_can_not_be_made_fails_the_task():
+    @task(task_run_name=lambda: str(1 / 0))
+    def named():
+        return 1
+
+    assert "task_run_name made no name: ZeroDivisionError" in named(return_state=True).message
+
+
+def test_an_exception_without_a_text_that_can_be_had_is_a_failure_like_others():
+    class Mute(Exception):  # noqa: N818 - the user's name
+        def __str__(self):
+            raise KeyError
+
+    @task
+    def fails():
+        raise Mute
+
+    assert fails(return_state=True).message.endswith("Mute: (its text can't be had)")
+
+
+def test_callbacks_have_been_called_when_the_flow_is_over():
+    called: list[object] = []
+
+    def scene():
+        for future in same.map(list(range(200))):
+            future.add_done_callback(called.append)
+
+    in_flow(scene)
+    assert len(called) == 200
+
+
+def test_a_callback_that_raises_is_logged_and_keeps_nobody_waiting(caplog):
+    def broken(_):
+        raise KeyError("k")
+
+    def scene():
+        gate = threading.Event()
+        future = task(gate.wait, name="waits").submit()
+        future.add_done_callback(broken)
+        gate.set()
+        return future.result()
+
+    assert in_flow(scene)
+    assert "A callback of Future('waits-0', Completed) raised" in caplog.text
+
+
 def test_a_task_runs_name_is_made_by_a_function_of_parameters():
     @task(task_run_name=lambda parameters: f"of {parameters['x']}")
     def named(x):

@@ -10,6 +10,7 @@ from penstock.authoring.function import Decorated
 from penstock.authoring.options import FlowKeywords, FlowOptions, Hook, read_flow_options
 from penstock.authoring.script import take_resume_argument
 from penstock.authoring.states import State
+from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
 
 P = ParamSpec("P")
@@ -53,6 +54,12 @@ class Flow(Decorated, Generic[P, R]):
     def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State[R]: ...
     @overload
     def __call__(self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, first: Pending, /, *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, first: Any, second: Pending, /, *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, **kwargs: Pending) -> R: ...
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
         """Run the flow here and now.
@@ -132,6 +139,12 @@ class AsyncFlow(Flow[P, R]):
     def __call__(
         self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any
     ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, first: Pending, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, first: Any, second: Pending, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, **kwargs: Pending) -> Coroutine[Any, Any, R]: ...
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
         """Run the flow on the caller's event loop; otherwise as `Flow.__call__`."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.backend import Call, backend
 from penstock.authoring.function import Decorated
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.mapping import expand
 from penstock.authoring.options import Hook, TaskKeywords, TaskOptions, read_task_options
 from penstock.authoring.states import State
+from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
-Pending = Future[Any] | FutureList[Any] | list[Future[Any]] | allow_failure[Any] | unmapped[Any]
-"""What stands for a result to come in the place of an argument."""
 
 _NO_QUEUE: Final = "penstock has no task queue outside of flows: put the task into a flow and run that"
 

@@ -7,8 +7,11 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
-from penstock.authoring.futures import Future
+from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.states import State
+
+Pending = Future[Any] | FutureList[Any] | list[Future[Any]] | allow_failure[Any] | unmapped[Any]
+"""What stands for a result to come in the place of an argument."""
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
 

@@ -17,17 +17,16 @@ from penstock.authoring.context import logger_of
 from penstock.authoring.flow import Flow
 from penstock.authoring.futures import Future
 from penstock.authoring.home import home
-from penstock.authoring.options import RunName
 from penstock.authoring.runs import TAGS, FlowRun, TaskRun
 from penstock.authoring.states import State
 from penstock.authoring.task import Task
 from penstock.authoring.upstream import Failures, find_futures, resolve
-from penstock.errors import OptionError
 from penstock.local import flow_life, log, summary, task_life
-from penstock.local.final_state import describe, state_of_error
+from penstock.local.final_state import state_of_error
 from penstock.local.flow_call import AsyncFlowCall, FlowCall
 from penstock.local.iteration import iterate, iterate_async
 from penstock.local.lane import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
+from penstock.local.run_name import render
 from penstock.local.session import SESSION, Session, child_id, resumed_run
 from penstock.local.signals import ended_by_signals
 from penstock.local.step import Steps, drive, drive_async
@@ -62,7 +61,7 @@ class LocalBackend:
         """Have a task run, and return at once."""
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
-        run = self._new_task_run(task, session, call)
+        run = self._new_task_run(task, session)
         if session is None:
             lane = _COROUTINES if task.is_async else _THREADS
         else:
@@ -101,7 +100,7 @@ class LocalBackend:
         task.bind(call.args, call.kwargs)
         for future in _futures_of(call):
             future.wait()
-        run = self._new_task_run(task, session, call)
+        run = self._new_task_run(task, session)
         failures = Failures()
         call_now = resolve_call(call, failures)
         if failures:
@@ -118,7 +117,7 @@ class LocalBackend:
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
         await _await_all(_futures_of(call))
-        run = self._new_task_run(task, session, call)
+        run = self._new_task_run(task, session)
         failures = Failures()
         call_now = resolve_call(call, failures)
         if failures:
@@ -151,7 +150,7 @@ class LocalBackend:
     def _begin_iteration(
         self, task: Task[..., Any], call: Call, session: Session | None
     ) -> tuple[TaskRun, Call, Steps]:
-        run = self._new_task_run(task, session, call)
+        run = self._new_task_run(task, session)
         failures = Failures()
         call_now = resolve_call(call, failures)
         if failures:
@@ -179,14 +178,12 @@ class LocalBackend:
             state = await drive_async(flow_life.live(session), AsyncFlowCall(session))
         return _answer(state, call)
 
-    def _new_task_run(self, task: Task[..., Any], session: Session | None, call: Call) -> TaskRun:
+    def _new_task_run(self, task: Task[..., Any], session: Session | None) -> TaskRun:
         index = next(self._counter) if session is None else session.next_index(task.key)
         tags = task.options.tags | TAGS.get()
-        run = TaskRun(task, run_id=_new_id(), index=index, tags=tags, flow_run=None if session is None else session.run)
-        if task.options.task_run_name is not None:
-            parameters = task.bind(call.args, call.kwargs)
-            run.name = _render("task_run_name", task.options.task_run_name, parameters)
-        return run
+        return TaskRun(
+            task, run_id=_new_id(), index=index, tags=tags, flow_run=None if session is None else session.run
+        )
 
 
 def _open_session(flow: Flow[..., Any], call: Call, parameters: dict[str, Any]) -> Session | State[Any]:
@@ -208,7 +205,7 @@ def _open_session(flow: Flow[..., Any], call: Call, parameters: dict[str, Any]) 
         run_id, name = resumed_run(flow.key, parameters) or (_new_id(), None)
     if name is None:
         wanted = flow.options.flow_run_name
-        name = f"{flow.name}-{run_id.hex[:6]}" if wanted is None else _render("flow_run_name", wanted, parameters)
+        name = f"{flow.name}-{run_id.hex[:6]}" if wanted is None else render("flow_run_name", wanted, parameters)
     run = FlowRun(
         flow,
         run_id=run_id,
@@ -264,21 +261,6 @@ def _futures_of(call: Call) -> list[Future[Any]]:
 async def _await_all(futures: Iterable[Future[Any]]) -> None:
     for future in futures:
         await future.wait_async()
-
-
-def _render(option: str, name: RunName, parameters: dict[str, Any]) -> str:
-    try:
-        if isinstance(name, str):
-            return name.format(**parameters)
-        return str(name(parameters=parameters) if _takes_parameters(name) else name())
-    except Exception as error:
-        raise OptionError(f"{option} made no name: {describe(error)}") from error
-
-
-def _takes_parameters(function: Any) -> bool:
-    import inspect  # noqa: PLC0415
-
-    return "parameters" in inspect.signature(function).parameters
 
 
 def _new_id() -> UUID:

@@ -64,5 +64,8 @@ def state_of_error(error: BaseException, kind: str) -> State[Any]:
 
 def describe(error: BaseException) -> str:
     """Return an exception as one line: `ValueError: no such day`."""
-    text = str(error).strip().split("\n")[0]
+    try:
+        text = str(error).strip().split("\n")[0]
+    except Exception:  # noqa: BLE001 - an exception of a user can have any __str__
+        text = "(its text can't be had)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

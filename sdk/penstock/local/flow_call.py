@@ -20,6 +20,8 @@ from penstock.local.submission import Submission
 
 STOP_GRACE_S: Final = 5.0
 """How long a flow that is stopped waits for its tasks. What does not end by then is left behind, with a warning."""
+_CALLBACKS_S: Final = 0.001
+"""How soon to look again whether the callbacks of a future have ended."""
 
 
 class FlowCall:
@@ -55,6 +57,8 @@ class FlowCall:
         """Bring the tasks that the run has submitted to their end."""
         began = time.monotonic()
         while (submission := _press(self._session, ending, began)) is not None:
+            if submission.future.done():
+                time.sleep(_CALLBACKS_S)
             submission.future.wait(None if ending is Ending.WAIT else STRIKE_AGAIN_S)
 
     def _call(self) -> Any:
@@ -100,6 +104,8 @@ class AsyncFlowCall:
 
         began = time.monotonic()
         while (submission := _press(self._session, ending, began)) is not None:
+            if submission.future.done():
+                await asyncio.sleep(_CALLBACKS_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if ending is Ending.WAIT else STRIKE_AGAIN_S):
                     await submission.future.wait_async()

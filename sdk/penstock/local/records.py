@@ -22,6 +22,7 @@ from penstock.errors import ResumeError
 
 KEPT_S: Final = 30 * 24 * 3600.0
 """How long a finished run is kept."""
+SWEPT_EVERY_S: Final = 24 * 3600.0
 LAST: Final = frozenset({"1", "true", "last", "yes"})
 OFF: Final = frozenset({"", "0", "false", "no"})
 
@@ -96,7 +97,14 @@ def find(wanted: str, *, key: str, parameters: str | None) -> StoredRun | None:
 
 
 def sweep(*, now: float) -> None:
-    """Remove runs that have been over for long."""
+    """Remove runs that have been over for long; looks for them once a day."""
+    marker = home() / "runs" / ".swept"
+    try:
+        if marker.stat().st_mtime > now - SWEPT_EVERY_S:
+            return
+    except FileNotFoundError:
+        pass
+    write_file(marker, b"")
     for facts in _read_all():
         if facts["time"] < now - KEPT_S and not _is_running(facts):
             shutil.rmtree(home() / "runs" / facts["id"], ignore_errors=True)

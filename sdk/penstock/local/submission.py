@@ -190,8 +190,9 @@ class Submission:
         session = self._session
         self._steps = self._performer = self._outcome = None
         self._call = Call((), {})
-        if session is not None:
-            if not state.is_completed():
-                session.failures.append(self._run)
-            session.outstanding.discard(self)
+        if session is not None and not state.is_completed():
+            session.failures.append(self._run)
         self.future.finish()
+        if session is not None:
+            # After the callbacks: what they do is done before the flow is over.
+            session.outstanding.discard(self)

@@ -17,6 +17,7 @@ from penstock.authoring.upstream import Failures
 from penstock.errors import ResultError, UpstreamFailedError
 from penstock.local.final_state import describe, state_of_error, state_of_task_return
 from penstock.local.persistence import Persistence, persistence_of
+from penstock.local.run_name import render
 from penstock.local.session import Session
 from penstock.local.step import Attempt, Invoke, Outcome, Sleep, Step, Steps
 
@@ -41,15 +42,10 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
     """
     options = run.task.options
     run.parameters = parameters
-    persistence: Persistence | None = None
-    try:
-        persistence = persistence_of(run, parameters, session)
-    except Exception as error:  # noqa: BLE001 - a user's function made the key
-        return (yield from _finish(run, state_of_error(error, "Task run"), session))
-    if persistence is not None and persistence.is_reusable:
-        found = persistence.stored.read()
-        if found is not None:
-            return (yield from _finish(run, Completed(name=CACHED, data=found.value), session))
+    prepared = _prepare(run, parameters, session)
+    if isinstance(prepared, State):
+        return (yield from _finish(run, prepared, session))
+    persistence = prepared
     while True:
         run.run_count += 1
         if run.run_count == 1:
@@ -70,6 +66,21 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
             state = state_of_error(slept.error, "Task run")
             break
     return (yield from _finish(run, state, session))
+
+
+def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | State[Any] | None:
+    """Name the run and decide where its result is kept; or return how it ended without an attempt."""
+    try:
+        if run.task.options.task_run_name is not None:
+            run.name = render("task_run_name", run.task.options.task_run_name, parameters)
+        persistence = persistence_of(run, parameters, session)
+    except Exception as error:  # noqa: BLE001 - functions of the user made the name and the key
+        return state_of_error(error, "Task run")
+    if persistence is not None and persistence.is_reusable:
+        found = persistence.stored.read()
+        if found is not None:
+            return Completed(name=CACHED, data=found.value)
+    return persistence
 
 
 def skip(run: TaskRun, failures: Failures, session: Session | None) -> Steps:
