@@ -82,7 +82,7 @@ class CacheSweep:
                 await self.sweep()
             except NotLeaderError as error:
                 self._fail(error)
-            except (ApiError, ApiUnreachableError) as error:
+            except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
                 logger.warning("The cache could not be swept: %s", error)
 
     async def sweep(self) -> None:

@@ -120,7 +120,7 @@ class RunRetention:
             flows = set(self._unlisted)
             try:
                 await self._list(flows)
-            except (ApiError, ApiUnreachableError) as error:
+            except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
                 logger.warning("Runs that are over could not be listed, so some stay longer: %s", error)
                 await asyncio.sleep(LOOK_AGAIN_S)
                 continue
@@ -162,7 +162,7 @@ class RunRetention:
             await self._writer.delete(FLOWRUNS, run.key.namespace, run.key.name, run.uid, deadline=deadline)
         except NotLeaderError as error:
             self._fail(error)
-        except (ApiError, ApiUnreachableError) as error:
+        except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
             if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
                 return
             logger.warning("The run %s could not be removed: %s", run.key, error)
