@@ -23,6 +23,7 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 ONE_TASK: dict[str, Any] = {"tasks": [{"name": "a", "image": "busybox:1.36"}]}
 OCTOBER = {"schedule": {"name": "a"}, "from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
+HOOK = {"secretRef": {"name": "hooks", "key": "a"}}
 ETCD_LIMIT_BYTES = 1_572_864
 
 
@@ -267,6 +268,18 @@ BAD: list[Any] = [
         {"cron": ["@daily"], "runTemplate": {"spec": {}}},
         "spec.runTemplate.spec: .*give exactly one of flow, flowSpec and retryOf",
         id="a template of a run of nothing",
+    ),
+    pytest.param(
+        SCHEDULE,
+        {"events": [{"name": "a"}], "runTemplate": {"spec": {"flow": {"name": "a"}}}},
+        "spec.events\\[0\\]: .*give exactly one of flowRun, resource and webhook",
+        id="an event without a source",
+    ),
+    pytest.param(
+        SCHEDULE,
+        {"events": [{"name": "a", "webhook": HOOK}] * 2, "runTemplate": {"spec": {"flow": {"name": "a"}}}},
+        "spec.events\\[1\\]: Duplicate value",
+        id="two events of one name",
     ),
     pytest.param(
         BACKFILL,

@@ -20,6 +20,7 @@ from penstock_operator.admission import (
     Admission,
     Findings,
 )
+from penstock_operator.eventkinds import read_event_kinds
 
 IMAGE = "registry.example:5000/etl:1.4"
 ORDERS = {
@@ -446,3 +447,23 @@ def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
     (cause,) = response["status"]["details"]["causes"]
     assert cause["field"] == "spec.scheduledTime"
     assert "2026-11-24T02:30:00Z" in cause["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        pytest.param(
+            "Pod", "v1/Pod is not among the kinds that this installation allows", id="one that is not allowed"
+        ),
+        pytest.param("Secret", "Secrets are never listened to", id="Secrets"),
+    ],
+)
+def test_a_schedule_that_listens_to_a_kind_that_it_may_not_is_refused_when_it_is_applied(kind, said):
+    event = {"name": "a", "resource": {"apiVersion": "v1", "kind": kind}}
+    spec = {"events": [event], "runTemplate": {"spec": RUN}}
+    admission = Admission(look_up, look_up_schedule, look_up_run, read_event_kinds("v1/ConfigMap=configmaps"))
+    response = asyncio.run(admission.validate_schedule(review_of("Schedule", spec)))["response"]
+    assert not response["allowed"]
+    (cause,) = response["status"]["details"]["causes"]
+    assert cause["field"] == "spec.events[0].resource.kind"
+    assert said in cause["message"]

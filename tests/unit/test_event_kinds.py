@@ -1,0 +1,65 @@
+"""Which kinds of objects events may listen to, as the installer allows them, and how long runs of events are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from penstock.api.schedule import History, ScheduleSpec
+from penstock_operator.eventkinds import EventKind, check_event_kinds, read_event_kinds
+from penstock_operator.resource import Resource
+from penstock_operator.scheduledruns import ScheduledRun
+from penstock_operator.schedulehistory import EVENTS_KEPT_S, surplus_of_events
+
+
+def test_the_option_names_kinds_and_where_their_objects_are():
+    assert read_event_kinds("v1/ConfigMap=configmaps, batch/v1/Job=jobs") == {
+        EventKind("v1", "ConfigMap"): Resource("", "v1", "configmaps"),
+        EventKind("batch/v1", "Job"): Resource("batch", "v1", "jobs"),
+    }
+    assert read_event_kinds("") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ConfigMap", "is not of the form v1/ConfigMap=configmaps"),
+        ("v1/Secret=secrets", "Secrets can't be allowed"),
+        ("v1/Config=secrets", "Secrets can't be allowed"),
+        ("penstock.dev/v1alpha1/FlowRun=flowruns", "Penstock's own kinds can't be allowed"),
+    ],
+)
+def test_what_is_never_allowed_can_not_be_named(text, said):
+    with pytest.raises(ValueError, match=said):
+        read_event_kinds(text)
+
+
+def test_a_kind_that_is_not_allowed_is_told_with_those_that_are():
+    def problems(kind: str, allowed: str) -> list[str]:
+        event: dict[str, Any] = {"name": "a", "resource": {"apiVersion": "v1", "kind": kind}}
+        spec = {"events": [event], "runTemplate": {"spec": {"flow": {"name": "a"}}}}
+        found = check_event_kinds(ScheduleSpec.model_validate(spec), read_event_kinds(allowed))
+        return [str(problem) for problem in found]
+
+    assert problems("ConfigMap", "v1/ConfigMap=configmaps") == []
+    (problem,) = problems("Pod", "v1/ConfigMap=configmaps")
+    assert problem.startswith("spec.events[0].resource.kind: v1/Pod is not among the kinds")
+    assert problem.endswith("there are v1/ConfigMap")
+    assert problems("Pod", "")[0].endswith("there are none")
+
+
+def test_history_keeps_the_last_runs_of_events_and_each_for_as_long_as_it_could_be_replayed():
+    def run(minute: int, state: str = "Completed", *, is_of_event: bool = True) -> ScheduledRun:
+        time = f"2026-11-24T10:{minute:02}:00Z"
+        return ScheduledRun(f"r{minute}", f"u{minute}", None, state, time, is_of_event=is_of_event)
+
+    runs = [run(minute) for minute in (3, 1, 2, 0)] + [run(4, "Failed"), run(5, "Failed"), run(6, is_of_event=False)]
+    late = 1_800_000_000.0
+    doomed = surplus_of_events(runs, History(completed=2, failed=1), late)
+    assert [one.name for one in doomed] == ["r0", "r1", "r4"]
+    ten = 1_795_514_400.0
+    assert [one.name for one in surplus_of_events(runs, History(completed=0, failed=0), ten + EVENTS_KEPT_S + 61)] == [
+        "r0",
+        "r1",
+    ]
