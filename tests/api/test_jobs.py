@@ -106,6 +106,17 @@ def test_a_job_that_fails_is_tried_again_by_us_and_not_by_its_controller(at_work
     assert len(scene.ever["jobs"]) == 3
 
 
+def test_an_evicted_pod_of_a_job_costs_nothing_of_the_limit(at_work):
+    # argo-2, B18, B20
+    scene = at_work
+    scene.start(job_task(retry={"limit": 0}, pod_pod_reason="Evicted", pod_exit_code="137,0"))
+
+    assert scene.finish()["state"] == "Completed"
+    entry = scene.entry()
+    assert (entry["attempt"], entry["disruptions"], entry.get("failures", 0)) == (2, 1, 0)
+    assert entry["attempts"][0]["reason"] == "Evicted"
+
+
 def test_a_fan_out_of_jobs_has_one_job_and_one_pod_for_each_item(at_work):
     scene = at_work
     scene.start(job_task(forEach={"count": 20}, maxParallel=7, retry={"limit": 1}, pod_exit_code="1,0"))

@@ -296,7 +296,7 @@ def _check_spec(spec: Mapping[str, Any], path: str) -> Iterator[Problem]:
         if containers is None:
             continue
         if not isinstance(containers, list):
-            yield Problem(f"{path}.{field}", f"must be a list, but is {describe(containers)}")
+            yield Problem(f"{path}.{field}", _no_list(containers))
             continue
         for index, container in enumerate(containers):
             yield from _check_container(container, f"{path}.{field}[{index}]")
@@ -308,9 +308,14 @@ def _check_container(container: Any, path: str) -> Iterator[Problem]:
         return
     for field in CONTAINER_LISTS:
         if container.get(field) is not None and not isinstance(container[field], list):
-            yield Problem(f"{path}.{field}", f"must be a list, but is {describe(container[field])}")
+            yield Problem(f"{path}.{field}", _no_list(container[field]))
     for field in ("env", "volumeMounts"):
         entries = container.get(field)
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if not isinstance(entry, Mapping):
                 yield Problem(f"{path}.{field}[{index}]", f"must be an object, but is {describe(entry)}")
+
+
+def _no_list(value: Any) -> str:
+    hint = ": an expression may stand in it, not for it" if isinstance(value, str) and "$(" in value else ""
+    return f"must be a list, but is {describe(value)}{hint}"
