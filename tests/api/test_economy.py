@@ -1,0 +1,73 @@
+"""What a run costs the API server and the operator: counted, not timed, so that a change which costs more is seen."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.api.replica import Replica
+from tests.api.scene import Scene, task
+
+pytestmark = pytest.mark.api
+
+
+class Cost(NamedTuple):
+    """What the operator's metrics say so far."""
+
+    looks: float
+    creates: float
+    statuses: float
+    pod_patches: float
+
+
+@pytest.fixture
+def operator(kubeconfig, scene, tmp_path) -> Iterator[Replica]:
+    """An operator that has nothing else to do."""
+    lease = f"economy-{uuid.uuid4().hex[:8]}"
+    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease) as replica:
+        yield replica
+
+
+def cost(operator: Replica) -> Cost:
+    def writes(verb: str, resource: str) -> float:
+        return operator.metric("penstock_api_requests_total", verb=verb, resource=resource)
+
+    return Cost(
+        operator.metric("penstock_reconcile_duration_seconds_count"),
+        writes("create", "pods"),
+        writes("patch", "flowruns/status"),
+        writes("patch", "pods"),
+    )
+
+
+def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, scene):  # B19
+    scene.start(task(pod_start_after="100ms", pod_run_for="100ms"))
+    scene.finish()
+
+    found = cost(operator)
+
+    assert (found.creates, found.pod_patches) == (1, 1)
+    assert found.statuses <= 4, "begun, running, over, and one more for what happens in between"
+    assert found.looks < 10
+
+
+def test_a_fan_out_costs_each_item_a_create_and_a_release_and_the_run_a_few_statuses(operator, scene: Scene):
+    scene.start(task(forEach={"count": 200}))
+    scene.finish(within_s=120)
+
+    found = cost(operator)
+
+    assert (found.creates, found.pod_patches) == (200, 200)
+    assert found.statuses <= 20
+
+
+def test_an_untracked_fan_out_costs_each_item_a_create_alone(operator, scene: Scene):
+    scene.start(task(forEach={"count": 200}), trackPods=False)
+    scene.finish(within_s=120)
+
+    found = cost(operator)
+
+    assert (found.creates, found.pod_patches) == (200, 0)
