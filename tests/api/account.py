@@ -70,16 +70,27 @@ def make_account(api: kubernetes_client.ApiClient, admin: Path) -> set[Right]:
 
 def used_rights(admin: Path) -> set[Right]:
     """Return what the account has asked for, by the audit log of a cluster with fake nodes."""
-    user = f"system:serviceaccount:{NAMESPACE}:{NAME}"
-    used: set[Right] = set()
+    return {right for right, _ in _asked(admin, f"system:serviceaccount:{NAMESPACE}:{NAME}")}
+
+
+def lacking_rights(admin: Path, *, namespace: str, account: str) -> set[Right]:
+    """Return what a service account has asked for and was not allowed, by the same log.
+
+    The API server answers 403 for other reasons too: a namespace that is being deleted, a full quota.
+    """
+    asked = _asked(admin, f"system:serviceaccount:{namespace}:{account}")
+    return {right for right, is_allowed in asked if not is_allowed}
+
+
+def _asked(admin: Path, user: str) -> Iterator[tuple[Right, bool]]:
     with (admin.parent / AUDIT_LOG).open() as log:
         for line in log:
             event = json.loads(line)
             about = event.get("objectRef", {})
             if event["user"]["username"] == user and "resource" in about:
                 resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
-                used.add(Right(about.get("apiGroup", ""), resource, event["verb"]))
-    return used
+                right = Right(about.get("apiGroup", ""), resource, event["verb"])
+                yield right, event.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid"
 
 
 def _rendered() -> Iterator[dict[str, Any]]:
