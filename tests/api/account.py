@@ -18,7 +18,15 @@ from tests.cluster.control_plane import AUDIT_LOG
 CHART = Path(__file__).parents[2] / "helm" / "penstock"
 NAME = "penstock-tests"
 NAMESPACE = "default"
-VALUES: Mapping[str, Any] = {"fullnameOverride": NAME, "crds": {"enabled": False}, "webhook": {"enabled": False}}
+VALUES: Mapping[str, Any] = {
+    "fullnameOverride": NAME,
+    "crds": {"enabled": False},
+    "webhook": {"enabled": False},
+    "events": {
+        "kinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}],
+        "webhook": {"enabled": True, "secretNames": ["penstock-webhook", "weak"]},
+    },
+}
 TOKEN_S = 24 * 3600
 
 

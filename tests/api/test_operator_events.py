@@ -403,21 +403,24 @@ def test_a_delivery_cannot_be_replayed_after_its_run_was_deleted(scene, start, s
         pytest.param({"to": "clock/it"}, id="no webhook"),
         pytest.param({"to": "keyless/it"}, id="no such key"),
         pytest.param({"to": "weak/it"}, id="a secret that is none"),
+        pytest.param({"to": "curious/it"}, id="a Secret that the operator may not read"),
     ],
 )
 def test_whatever_is_not_genuine_gets_the_same_answer(scene, start, sender, changed):
     start()
     secret(scene)
     secret(scene, "hunter2", name="weak")
+    secret(scene, name="others")
     schedule(scene, webhook())
     schedule(scene, {"flowRun": {"flow": "load", "states": ["Failed"]}}, name="clock")
     schedule(scene, {"webhook": {"secretRef": {"name": "penstock-webhook", "key": "none"}}}, name="keyless")
     schedule(scene, {"webhook": {"secretRef": {"name": "weak", "key": "orders"}}}, name="weak")
+    schedule(scene, {"webhook": {"secretRef": {"name": "others", "key": "orders"}}}, name="curious")
     listening(scene)
 
     assert sender.post({}, **changed) == Reply(HTTPStatus.UNAUTHORIZED, UNAUTHORIZED)
 
-    if changed.get("to") in ("keyless/it", "weak/it"):
+    if changed.get("to") in ("keyless/it", "weak/it", "curious/it"):
         name = changed["to"].partition("/")[0]
         assert listening(scene, name, reason="EventFailed")
         assert "hunter2" not in json.dumps(scene.now["schedules"][name].status)
