@@ -30,7 +30,7 @@ from penstock_operator.jobobservation import Job, job_owner
 from penstock_operator.keptpods import retention_annotations
 from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun
-from penstock_operator.observation import Pod, is_main_over, observe_pod, run_uid
+from penstock_operator.observation import Pod, is_main_over, is_pod_over, observe_pod, run_uid
 from penstock_operator.patientreader import PatientReader
 from penstock_operator.pod import PodSettings, build_pod
 from penstock_operator.reflector import EventType
@@ -210,7 +210,7 @@ class AttemptPods:
     async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
         """Stop the attempt: delete what carries it, unless it has ended and mere company of it goes on."""
         try:
-            if stop.reason is None and await self._dismiss_company(run, stop):
+            if stop.reason is None and await self._is_over(run, stop):
                 return
             if self._is_job(run, stop.key, stop.attempt):
                 await self._jobs.stop(run, stop)
@@ -233,23 +233,31 @@ class AttemptPods:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("The Pod %s could not be stopped: %s", metadata.key, error)
 
-    async def _dismiss_company(self, run: LiveRun, stop: StopAttempt) -> bool:
-        """End a Pod whose `main` is over while others of its containers run on, and keep its logs.
+    async def _is_over(self, run: LiveRun, stop: StopAttempt) -> bool:
+        """Whether the Pod of an attempt that is merely in the way has ended, or is ended now without being deleted.
+
+        What asked for its end may be older than what a read has shown since, so its state is read once more: a Pod that
+        is over is kept, with its logs.
+        """
+        pod = await self.read(run.key.namespace, stop.pod)
+        if pod is None or pod.metadata.uid != stop.uid:
+            return False
+        if is_main_over(pod):
+            await self._dismiss_company(pod)
+            return True
+        return is_pod_over(pod)
+
+    async def _dismiss_company(self, pod: Pod) -> None:
+        """End what goes on of a Pod whose `main` is over, and keep its logs.
 
         A sidecar that something injected may never end by itself. Deleting the Pod would take `main`'s log away, but a
         Pod ends, and stays, when its activeDeadlineSeconds are over, which may be set at any time.
-
-        Returns:
-            Whether that is what there was to do.
         """
-        pod = await self.read(run.key.namespace, stop.pod)
-        if pod is None or pod.metadata.uid != stop.uid or not is_main_over(pod):
-            return False
-        patch = {"metadata": {"uid": stop.uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_S}}
+        metadata = pod.metadata
+        patch = {"metadata": {"uid": metadata.uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_S}}
         await self._lanes.work.patch(
-            PODS, run.key.namespace, stop.pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
+            PODS, metadata.namespace, metadata.name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
         )
-        return True
 
     async def release(self, namespace: str, pod: str, uid: str) -> None:
         """Take the finalizer off a Pod; one that is gone, or is another of its name, is left alone."""

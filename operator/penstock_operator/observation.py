@@ -200,7 +200,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         outcome=_outcome(pod, terminated, now),
         waiting_reason=waiting_reason,
         waiting_message=waiting_message,
-        is_finished=_is_finished(pod),
+        is_finished=is_pod_over(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
         is_held=waiting_reason == Reason.ADMISSION_QUEUE,
@@ -213,10 +213,10 @@ def is_main_over(pod: Pod) -> bool:
     """Whether the task is over while others of its Pod's containers run on, and nobody has asked for the Pod's end."""
     state = _main(pod)
     is_asked_for = pod.metadata.deletion_timestamp is not None
-    return state is not None and state.terminated is not None and not is_asked_for and not _is_finished(pod)
+    return state is not None and state.terminated is not None and not is_asked_for and not is_pod_over(pod)
 
 
-def _is_finished(pod: Pod) -> bool:
+def is_pod_over(pod: Pod) -> bool:
     """Whether nothing of the Pod runs any more, or only what the kubelet is about to stop by itself.
 
     The kubelet tells the ends of containers before it changes the phase; a Pod deleted in between loses its logs.
