@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -121,6 +122,12 @@ class Replica:
             for sample in family.samples
             if sample.name == name and labels.items() <= sample.labels.items()
         )
+
+    def until_metric(self, value: float, name: str, **labels: str) -> None:
+        """Ask for a metric until it has a value: what is counted is counted a moment after others can see it."""
+        ends_at = time.monotonic() + STOP_S
+        while (seen := self.metric(name, **labels)) != value:
+            assert time.monotonic() < ends_at, f"{name}{labels} is {seen:g} and not {value:g}"
 
     def is_healthy(self) -> bool:
         try:

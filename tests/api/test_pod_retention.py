@@ -73,7 +73,7 @@ def test_pods_go_by_how_their_attempt_ended(policy, want, scene, operator):
     scene.start(task("later"), name="another", podRetention={"completed": "0s"})
     scene.finish("another")
     scene.until(lambda: tasks_of_pods(scene) == want, f"the Pods of {want} to be left")
-    assert operator.metric("penstock_removals_total", kind="Pod") == 3 - len(want)
+    operator.until_metric(3 - len(want), "penstock_removals_total", kind="Pod")
 
 
 def test_a_pod_stays_for_as_long_as_the_policy_says(scene, operator):
@@ -174,4 +174,4 @@ def test_of_a_task_that_runs_as_a_job_the_job_goes(scene, operator, api):
     scene.until(lambda: not scene.pods(), "the Pods to go")
     assert batch.list_namespaced_job(scene.namespace).items == []
     assert (scene.entry("first")["attempt"], scene.entry("first")["outputs"]) == (2, {"rows": 3})
-    assert operator.metric("penstock_removals_total", kind="Job") == 3
+    operator.until_metric(3, "penstock_removals_total", kind="Job")

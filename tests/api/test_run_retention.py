@@ -96,7 +96,7 @@ def test_a_time_of_nothing_removes_runs_at_once_but_those_that_a_person_named(sc
     scene.until(
         lambda: {pod.metadata.labels[names.LABEL_RUN] for pod in scene.pods()} == {"by-hand"}, "their Pods to go"
     )
-    assert operator.metric("penstock_removals_total", kind="run") == 2
+    operator.until_metric(2, "penstock_removals_total", kind="run")
 
 
 def test_runs_go_by_how_they_ended(scene, operator):
