@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +25,7 @@ from penstock.engine.event import (
     compile_event,
     covered_states,
     definition,
+    flow_of,
     flow_run_event,
     resource_event,
 )
@@ -83,6 +84,8 @@ class _Heard(NamedTuple):
     key: ObjectKey
     version: int
     """Of an object; 0 for a run."""
+    flow: str | None = None
+    """Name of a run's Flow, if that is known."""
 
 
 @dataclass(slots=True)
@@ -151,7 +154,12 @@ class EventController(KeyedController):
         self._has_webhooks = has_webhooks
         self._schedules: dict[ObjectKey, _Schedule] = {}
         self._watches = ObjectWatches(
-            client, kinds, namespace=namespace, on_object=self._on_object, on_synced=self._on_synced
+            client,
+            kinds,
+            namespace=namespace,
+            on_object=self._on_object,
+            on_synced=self._on_synced,
+            fail=options["fail"],
         )
 
     async def close(self) -> None:
@@ -167,7 +175,7 @@ class EventController(KeyedController):
 
     def on_run_end(self, end: RunEnd) -> None:
         """Take over that a run is over."""
-        if end.state is None or end.flow is None:
+        if end.state is None:
             return
         for key, schedule in self._schedules.items():
             if key.namespace != end.key.namespace:
@@ -177,10 +185,11 @@ class EventController(KeyedController):
                 if (
                     wanted is not None
                     and listener.is_armed
-                    and wanted.flow == end.flow
+                    # A retry says by a label of which Flow it is: who reads it will see.
+                    and end.flow in (wanted.flow, None)
                     and end.state in covered_states(wanted.states)
                 ):
-                    self._hear(key, _Heard(name, end.uid, ObjectKey(*end.key), 0))
+                    self._hear(key, _Heard(name, end.uid, ObjectKey(*end.key), 0, end.flow))
 
     def _on_object(self, kind: EventKind, item: PartialObject) -> None:
         for key, schedule in self._schedules.items():
@@ -311,23 +320,28 @@ class EventController(KeyedController):
 
     async def _ended(self, key: ObjectKey, wanted: FlowRunEvent, seen: Seen) -> list[tuple[ObjectMeta, float]]:
         """Find the runs that have ended and are not done with, and when each did."""
-        found: list[tuple[ObjectMeta, float]] = []
+        found: dict[str, tuple[ObjectMeta, float]] = {}
         for state in sorted(covered_states(wanted.states)):
-            token = ""
-            while True:
-                query = {"fieldSelector": f"spec.flow.name={wanted.flow},status.state={state}", "limit": str(PAGE_RUNS)}
-                if token:
-                    query["continue"] = token
-                reply = await self._client.request("GET", FLOWRUNS.path(key.namespace), query=query)
-                page = msgspec.json.decode(reply.body, type=_RunPage)
-                for run in page.items or ():
+            by_field = {"fieldSelector": f"spec.flow.name={wanted.flow},status.state={state}"}
+            by_label = {"labelSelector": f"{names.LABEL_FLOW}={wanted.flow}", "fieldSelector": f"status.state={state}"}
+            for selectors in (by_field, by_label):
+                async for run in self._runs(key.namespace, selectors):
                     ended = run.status.completion_time
                     if ended is not None and seen.is_new(run.metadata.uid, epoch(ended)):
-                        found.append((run.metadata, epoch(ended)))
-                token = page.metadata.continue_token
-                if not token:
-                    break
-        return found
+                        found[run.metadata.uid] = (run.metadata, epoch(ended))
+        return list(found.values())
+
+    async def _runs(self, namespace: str, selectors: Mapping[str, str]) -> AsyncIterator[_Run]:
+        token = ""
+        while True:
+            query = {**selectors, "limit": str(PAGE_RUNS), **({"continue": token} if token else {})}
+            reply = await self._client.request("GET", FLOWRUNS.path(namespace), query=query)
+            page = msgspec.json.decode(reply.body, type=_RunPage)
+            for run in page.items or ():
+                yield run
+            token = page.metadata.continue_token
+            if not token:
+                return
 
     async def _arm_for_objects(self, key: ObjectKey, name: str, listener: _Listener) -> None:
         wanted = listener.trigger.resource
@@ -385,8 +399,8 @@ class EventController(KeyedController):
 
     async def _take_run(self, body: Mapping[str, Any], schedule: _Schedule, listener: _Listener, heard: _Heard) -> None:
         run = await self._read_object(FLOWRUNS.path(heard.key.namespace, heard.key.name), heard.uid)
-        seen = listener.seen
-        if run is None or seen is None:
+        seen, wanted = listener.seen, listener.trigger.flow_run
+        if run is None or seen is None or wanted is None or (heard.flow or flow_of(run)) != wanted.flow:
             return
         metadata, ended = run["metadata"], (run.get("status") or {}).get("completionTime")
         if ended is None or not seen.is_new(heard.uid, epoch(ended)):

@@ -23,9 +23,10 @@ class ObjectWatches:
         namespace: the one to watch; empty for all.
         on_object: told of every object that is there or changes.
         on_synced: told when all objects of a kind are known.
+        fail: told of an error after which this process must not go on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
         self,
         client: ApiClient,
         kinds: EventKinds,
@@ -33,7 +34,9 @@ class ObjectWatches:
         namespace: str,
         on_object: Callable[[EventKind, PartialObject], None],
         on_synced: Callable[[EventKind], None],
+        fail: Callable[[BaseException], None],
     ) -> None:
+        self._fail = fail
         self._client = client
         self._kinds = kinds
         self._namespace = namespace
@@ -75,8 +78,15 @@ class ObjectWatches:
             on_event=on_event,
             on_synced=lambda: self._on_synced(kind),
         )
-        self._tasks[kind] = asyncio.create_task(reflector.run(), name=f"watch {kind}")
+        self._tasks[kind] = task = asyncio.create_task(reflector.run(), name=f"watch {kind}")
+        task.add_done_callback(self._end)
         return reflector
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        # It waits out whatever may pass; what ends it was not foreseen.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
 
     def keep(self, kinds: set[EventKind]) -> None:
         """End all watches but those of these kinds."""

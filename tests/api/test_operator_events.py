@@ -151,6 +151,24 @@ def test_an_end_while_no_operator_ran_is_not_missed_and_none_counts_twice(scene,
     assert len({run.metadata.annotations[names.ANNOTATION_EVENT] for run in made(scene, ever=True)}) == 3
 
 
+def test_a_retry_that_completes_is_an_end_of_its_flow_too(scene, start):
+    start()
+    schedule(scene, {"flowRun": {"flow": "load", "states": ["Completed"], "params": {"what": "$(event.run.flow)"}}})
+    listening(scene)
+    load(scene, "bad", exit_code="1")
+    scene.reach("Failed", "bad")
+    scene.create("FlowRun", "other", {"flowSpec": {"tasks": [task()]}})
+    scene.reach("Completed", "other")
+
+    labels = {names.LABEL_FLOW: "load"}
+    retry = {"retryOf": {"name": "bad", "revision": "Latest"}}
+    scene.patch("Flow", "load", {"spec": {"tasks": [task()]}})
+    scene.create("FlowRun", "again", retry, labels=labels)
+    scene.reach("Completed", "again")
+
+    assert made_one(scene).spec["params"] == {"what": "load"}
+
+
 def test_runs_do_not_follow_from_each_other_for_ever(scene, start):
     start()
     scene.create("Flow", "echo", {"tasks": [task()]})

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from penstock.api.event import EventSource, EventTrigger
+from penstock.api.names import LABEL_FLOW
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.expression import Expression
 from penstock.engine.scope import ANYTHING, EVENT_ROOTS, Fields, Scope
@@ -227,6 +228,12 @@ def covered_states(states: Iterable[str]) -> frozenset[str]:
     return frozenset(one for state in states for one in COVERED_STATES.get(state, (state,)))
 
 
+def flow_of(run: Mapping[str, Any]) -> str | None:
+    """Return the name of the Flow that a run is of; a retry names another run, and says by a label of which Flow."""
+    name: str | None = ((run.get("spec") or {}).get("flow") or {}).get("name")
+    return name or (run["metadata"].get("labels") or {}).get(LABEL_FLOW)
+
+
 def flow_run_event(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     """Return what expressions see of the end of a run.
 
@@ -238,7 +245,7 @@ def flow_run_event(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     seen = {
         "name": metadata["name"],
         "uid": metadata["uid"],
-        "flow": (spec.get("flow") or {}).get("name"),
+        "flow": flow_of(run),
         "params": status.get("params") or spec.get("params") or {},
         "outputs": status.get("outputs") or {},
         "labels": metadata.get("labels") or {},
