@@ -595,3 +595,30 @@ def test_five_thousand_skipped_tasks_fit_a_status():
 
     assert existing.status["counts"] == {"Failed": 1, "Skipped": 4999}
     assert len(str(existing.status)) < 1024 * 1024
+
+
+# Retried runs
+
+
+def test_a_retry_that_keeps_every_task_runs_finally_under_a_clock_of_its_own():
+    flow = "finallyTimeout: 60s\ntasks: [{name: a}]\nfinally: [{name: clean}]"
+    before = world(flow, failing("clean"))
+    finish(before)
+    later = START + 86400
+    existing = world(flow, now=later, kept=before.status["tasks"])
+
+    finish(existing)
+
+    assert entries(existing) == {"a": ("Completed", None), "clean": ("Completed", None)}
+    assert created(existing) == ["clean"]
+    assert existing.status["completionTime"] >= existing.status["startTime"]
+
+
+def test_a_child_that_is_nested_too_deep_is_not_tried_again():
+    outcome = Outcome(Cause.FAILURE, 0.0, Reason.TOO_DEEP, "a calls b calls a")
+    existing = world("tasks: [{name: a, flow: {name: b}, retry: {limit: 5}}]", lambda *_: outcome)
+
+    finish(existing)
+
+    assert entries(existing)["a"] == ("Failed", "TooDeep")
+    assert len(existing.created) == 1

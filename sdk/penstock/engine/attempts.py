@@ -187,6 +187,8 @@ class Attempts:
     def _veto(self, task: TaskRun, unit: Unit, outcome: Outcome) -> str | None:
         """Return why a failure is final whatever its budget; None if it is not."""
         policy = task.plan.retry
+        if outcome.reason == Reason.TOO_DEEP:
+            return "another attempt would be as deep"
         if outcome.exit_code is not None and outcome.exit_code in policy.non_retryable_exit_codes:
             return f"exit code {outcome.exit_code} is one of retry.nonRetryableExitCodes"
         if policy.when is None or outcome.reason in CANCELLING_REASONS:

@@ -9,7 +9,7 @@ A step costs what has changed: a task that ends touches the tasks that depend on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from penstock.engine.attempts import OUTPUTS_BYTES, Attempts
@@ -30,6 +30,7 @@ from penstock.engine.state import (
     RunState,
     TaskState,
 )
+from penstock.engine.taskrun import TaskRun
 from penstock.engine.verdict import RunVerdict, flow_outputs, judge_run
 
 __all__ = ["MAX_UNSTORED_OUTCOMES", "OUTPUTS_BYTES", "Machine", "RunIdentity"]
@@ -279,11 +280,14 @@ class Machine:
             return
         if self.plan.finally_timeout_s is not None:
             main = board.tasks[: self.plan.first_finally]
-            ended_at = max((task.completion_time or now for task in main), default=now)
-            self._finally_due_at = ended_at + self.plan.finally_timeout_s
+            self._finally_due_at = self._ended_at(main, now) + self.plan.finally_timeout_s
         self._push_run_timer()
 
     # The run
+
+    def _ended_at(self, tasks: Sequence[TaskRun], now: float) -> float:
+        """Return when the last of some tasks ended, in this run: what it kept of another ended before it began."""
+        return max(self._board.report.head.created_at, *(task.completion_time or now for task in tasks))
 
     def _update_state(self, now: float) -> None:
         """Say whether the run waits, runs, or is paused."""
@@ -318,7 +322,7 @@ class Machine:
         board = self._board
         if self.is_over or board.report.finished_tasks < len(board.tasks):
             return
-        completed_at = max((task.completion_time or now for task in board.tasks), default=now)
+        completed_at = self._ended_at(board.tasks, now)
         verdict = judge_run(board.tasks, shutdown=board.shutdown)
         outputs, problem = flow_outputs(self.plan, board.values(self.plan.output_tasks, is_finally=True))
         if problem is not None and verdict.state is RunState.COMPLETED:
