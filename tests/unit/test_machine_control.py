@@ -622,3 +622,33 @@ def test_a_child_that_is_nested_too_deep_is_not_tried_again():
 
     assert entries(existing)["a"] == ("Failed", "TooDeep")
     assert len(existing.created) == 1
+
+
+# What expressions see of the run
+
+
+@pytest.mark.parametrize(
+    "condition", ["run.name == 'run'", "run.scheduledTime == ''", "run.name.startsWith('r') && run.namespace != ''"]
+)
+def test_conditions_over_the_run_hold_for_one_without_a_scheduled_time(condition):
+    existing = world(f'tasks: [{{name: a, when: "{condition}"}}]')
+
+    finish(existing)
+
+    assert entries(existing)["a"] == ("Completed", None)
+
+
+def test_a_condition_of_a_finally_task_can_ask_how_the_run_went():
+    existing = world("tasks: [{name: a}]\nfinally: [{name: page, when: \"run.state == 'Failed'\"}]", failing("a"))
+
+    finish(existing)
+
+    assert entries(existing)["page"] == ("Completed", None)
+
+
+def test_a_change_of_the_spec_is_stored_as_seen_though_nothing_follows_from_it():
+    existing = world("tasks: [{name: a}]")
+    start(existing)
+    existing.change(timeout_s=3600.0)
+
+    assert existing.machine.advance(existing.now).is_changed

@@ -132,7 +132,8 @@ class Board:
             "namespace": self.run.namespace,
             "name": self.run.name,
             "uid": self.run.uid,
-            "scheduledTime": self.run.scheduled_time,
+            # Text like the others, whose type expressions are checked against.
+            "scheduledTime": self.run.scheduled_time or "",
         }
         if is_finally:
             main = self.tasks[: self.plan.first_finally]

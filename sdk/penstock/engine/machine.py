@@ -109,6 +109,8 @@ class Machine:
         """
         board = self._board
         was_suspended, board.control = board.control.is_suspended, control
+        # Whoever changed the spec can see by observedGeneration that it was looked at.
+        board.report.touch_head(is_urgent=True)
         board.clock.timeout_s = self.plan.timeout_s if control.timeout_s is None else control.timeout_s
         self._push_run_timer()
         if was_suspended and not control.is_suspended:
