@@ -41,6 +41,8 @@ LONGEST_SLEEP_S: Final = 600.0
 """A clock may be set: ticks are computed anew at least this often."""
 CREATE_S: Final = 30.0
 """How long a create or a delete is tried before the Schedule is told to be in trouble, and tried again later."""
+MESSAGE_CHARACTERS: Final = 8192
+"""Of a condition; a Schedule may have many faults, each of which quotes it."""
 NO_TIMING: Final = "none"
 """In place of a digest: whatever the timing will be, it is an edit, and acts from then on."""
 FIRST_PAUSE_S: Final = 10.0
@@ -319,7 +321,7 @@ class ScheduleController(KeyedController):
             body.get("status") or {},
             is_ready=reason in ("Scheduled", "Ended"),
             reason=reason,
-            message=message,
+            message=message[:MESSAGE_CHARACTERS],
             generation=body["metadata"]["generation"],
             now=self.clock(),
         )

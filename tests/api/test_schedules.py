@@ -562,6 +562,8 @@ def test_ends_are_told_and_the_last_success_never_goes_back(scene, controlling, 
         for hours in (1, 2, 3):
             controller.turn_to(clock.hour(hours))
             fired(scene, clock.hour(hours))
+        # Ends are told of runs that the status has named.
+        scene.until(lambda: status(scene).get("activeRuns") == 3, "three to be active")
         finish(scene, clock.hour(1), completionTime="2026-01-02T00:00:00Z")
         scene.until(lambda: status(scene).get("lastSuccessTime") == "2026-01-02T00:00:00Z", "the success")
         finish(scene, clock.hour(2), completionTime="2026-01-01T00:00:00Z")
@@ -625,6 +627,7 @@ def test_a_run_with_jitter_comes_after_its_tick_and_is_named_after_it(scene, con
         pytest.param({"cron": ["TZ=UTC 0 * * * *"]}, "InvalidSchedule", "timeZone", id="a zone in cron"),
         pytest.param({"cron": ["@every 1h"]}, "InvalidSchedule", "interval: {every: 1h}", id="every"),
         pytest.param({"rrule": ["FREQ=HOURLY"]}, "InvalidSchedule", "spec.rrule[0]", id="no such rule"),
+        pytest.param({"rrule": ["X" * 1000] * 32}, "InvalidSchedule", "spec.rrule[0]", id="more to say than fits"),
         pytest.param({"timeZone": "Europe/Berlon"}, "UnknownTimeZone", "Europe/Berlin", id="no such zone"),
     ],
 )
