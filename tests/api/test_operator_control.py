@@ -102,6 +102,18 @@ def attempted(scene: Scene) -> list[str]:
             {"each": "Completed", "after": "Completed"},
             id="a fan-out within its tolerance",
         ),
+        pytest.param(
+            [
+                task("maybe", when="false"),
+                task("order", dependsOn=["maybe"]),
+                task("outputs", args=["$(tasks.maybe.outputs.x)"]),
+                task("either", dependsOnStates=[{"task": "maybe", "states": ["Completed", "Skipped"]}]),
+            ],
+            {},
+            "Completed",
+            {"maybe": "Skipped", "order": "Skipped", "outputs": "Skipped", "either": "Completed"},
+            id="what follows a task whose condition is false is skipped, unless it asks for that (B12, B32, argo-20)",
+        ),
     ],
 )
 def test_what_follows_from_how_a_task_ended(stage, tasks, flow, state, want):
@@ -290,7 +302,7 @@ def test_a_task_that_a_quota_holds_is_given_up_after_the_queue_timeout(stage):  
     assert stage.pods(ever=True) == []
 
 
-def test_a_deadline_ends_a_task_whatever_is_left_of_its_retries(stage):  # B28
+def test_a_deadline_ends_a_task_whatever_is_left_of_its_retries(stage):  # B28, argo-7
     stage.start(task(deadline="2s", retry={"limit": 1000, "delay": "200ms"}, pod_exit_code="1"))
 
     assert stage.finish()["state"] == "Failed"
