@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -307,6 +308,20 @@ def test_a_shutdown_is_stored_before_anything_is_stopped_and_survives_a_crash():
         "message": "spec.shutdown is Cancel",
     }
     assert entries(existing)["a"] == ("Cancelled", "RunCancelled")
+
+
+@pytest.mark.parametrize("mode", ["Cancel", "Terminate"])
+def test_a_pod_that_ended_before_anybody_knew_of_it_is_not_made_again_in_a_run_that_is_stopped(mode):  # B39
+    existing = world("tasks: [{name: a, retry: {limit: 3}}]")
+    existing.step()
+    existing.delete(existing.live_pods()[0])
+    existing.control = replace(existing.control, shutdown=mode)
+    existing.crash()
+
+    finish(existing)
+
+    assert entries(existing)["a"] == ("Cancelled", "RunCancelled" if mode == "Cancel" else "RunTerminated")
+    assert created(existing) == ["a"]
 
 
 # Suspension
