@@ -52,6 +52,11 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
         """Namespace and name."""
         return ObjectKey(self.namespace, self.name)
 
+    @property
+    def version(self) -> int:
+        """The resourceVersion as a number, which grows with every write (KEP-5504); 0 where a server has others."""
+        return int(self.resource_version) if self.resource_version.isdecimal() else 0
+
 
 class HasMetadata(Protocol):
     """Any decoded object."""

@@ -203,6 +203,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         is_finished=is_pod_over(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
+        version=metadata.version,
         is_held=waiting_reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,
         began_at=identity.began_at,

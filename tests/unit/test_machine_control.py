@@ -438,6 +438,18 @@ def test_a_decision_made_before_the_question_counts():
 # Clocks and retries
 
 
+def test_what_is_older_than_what_was_seen_changes_nothing():
+    existing = world("tasks: [{name: a}]")
+    step(existing)
+    (pod,) = existing.live_pods()
+    waits = replace(pod, version=7, waiting_reason="Unschedulable", waiting_message="no node")
+    existing.machine.observe(waits, existing.now)
+    existing.machine.observe(replace(pod, version=5), existing.now)
+    step(existing)
+
+    assert entries(existing)["a"] == ("Pending", "Unschedulable")
+
+
 @pytest.mark.parametrize(
     ("waiting", "want"),
     [

@@ -122,6 +122,9 @@ class Attempts:
     def _see(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
         board = self._board
         unit = task.live_unit(seen.key.item)
+        if unit is not None and unit.uid == seen.uid and seen.version < unit.version:
+            # The reply to a create may come after the watch has shown what became of the Pod.
+            return
         is_past = unit is not None and (
             seen.attempt < unit.attempt or (seen.attempt == unit.attempt and unit.state is TaskState.RETRYING)
         )

@@ -62,6 +62,7 @@ class AttemptSeen:
         is_paused: it is a child run that waits for a person.
         gone_due_at: when a Pod that is being deleted should be gone, seconds since the epoch.
         began_at: when the first attempt was made, as far as the Pod says so.
+        version: grows with every change of the object; 0 where that is not known.
     """
 
     key: UnitKey
@@ -83,6 +84,7 @@ class AttemptSeen:
     is_paused: bool = False
     gone_due_at: float | None = None
     began_at: float | None = None
+    version: int = 0
 
 
 class AttemptGone(NamedTuple):

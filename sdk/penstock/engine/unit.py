@@ -61,6 +61,7 @@ class Unit:
         queued_at: since when the current attempt waits to start.
         began_at: when the first attempt was made.
         is_seen: whether a Pod of the current attempt was seen since the machine was built.
+        version: that of the Pod as it was last seen.
         is_granted: whether the cache has said that this run is to run it.
         noted: the state that the run's counts of states know.
         armed_at: the earliest time for which a timer is set.
@@ -85,6 +86,7 @@ class Unit:
     queued_at: float | None = None
     began_at: float | None = None
     is_seen: bool = False
+    version: int = 0
     is_granted: bool = False
     noted: TaskState | None = None
     armed_at: float | None = None
@@ -125,7 +127,7 @@ class Unit:
             self.began_at = seen.created_at if seen.began_at is None else seen.began_at
         if self.queued_at is None:
             self.queued_at = seen.created_at
-        self.pod, self.uid, self.node = seen.pod, seen.uid, seen.node or self.node
+        self.pod, self.uid, self.version, self.node = seen.pod, seen.uid, seen.version, seen.node or self.node
         self.created_at, self.gone_due_at = seen.created_at, seen.gone_due_at
         if seen.started_at is not None and self.started_at is None:
             # A node's clock may be wrong: neither before the creation nor after the first sight.
