@@ -324,6 +324,19 @@ def test_a_pod_that_ended_before_anybody_knew_of_it_is_not_made_again_in_a_run_t
     assert created(existing) == ["a"]
 
 
+def test_an_attempt_that_is_being_stopped_for_its_own_sake_is_not_made_again_in_a_cancelled_run():
+    existing = world("tasks: [{name: a, timeout: 60s, retry: {limit: 3}}]")
+    start(existing)
+    existing.now += 61
+    existing.machine.advance(existing.now)
+    existing.change(shutdown="Cancel")
+
+    finish(existing)
+
+    assert entries(existing)["a"] == ("Cancelled", "RunCancelled")
+    assert (created(existing), existing.status["state"]) == (["a"], "Cancelled")
+
+
 # Suspension
 
 

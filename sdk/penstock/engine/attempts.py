@@ -172,13 +172,12 @@ class Attempts:
     def settle(self, task: TaskRun, key: UnitKey, unit: Unit, outcome: Outcome, now: float) -> None:
         """Take over how an attempt ended."""
         board = self._board
-        reason = board.stop_reason(is_finally=task.plan.is_finally)
-        if reason is not None and not unit.stopping and outcome.cause is not Cause.SUCCESS:
-            # A Pod that nobody knew of when the run was stopped, and that has ended: it is not made again.
-            unit.stopping = reason
         outcome = self._within_budget(unit.override(outcome))
         veto = self._veto(task, unit, outcome) if outcome.cause is Cause.FAILURE else None
         unit.settle(outcome, policy=task.plan.retry, run_uid=board.run.uid, key=key, veto=veto)
+        reason = board.stop_reason(is_finally=task.plan.is_finally)
+        if reason is not None and unit.state is TaskState.RETRYING:
+            unit.give_up(reason)
         board.settled_outcomes += 1
         board.note(task, unit)
         if unit.state is not TaskState.COMPLETED:

@@ -191,6 +191,11 @@ class Unit:
             attempt=self.attempt,
         )
 
+    def give_up(self, reason: Reason) -> None:
+        """Make no further attempt, though budget is left: the run is being stopped."""
+        self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
+        self.wake_at = None
+
     def fail(self, reason: Reason, message: str, now: float) -> None:
         """End for good without a budget: what is wrong stays wrong."""
         self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
