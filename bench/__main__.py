@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -200,8 +201,6 @@ async def _until_leading(session: aiohttp.ClientSession, process: asyncio.subpro
 
 def webhook(ca: bytes) -> Body:
     """Return the configuration by which the API server asks the operator."""
-    import base64  # noqa: PLC0415 - only here
-
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
