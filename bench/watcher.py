@@ -2,8 +2,8 @@
 
     python bench/watcher.py NAMESPACE        (KUBECONFIG names the cluster)
 
-Prints `ready`, then, for each line on its standard input, what it knows: `{"pods": {...}, "runs": {...}}`, with times
-of this machine in seconds since the epoch.
+Prints `ready`, then answers each line on its standard input: `count` with how many are over, `{"pods": 3, "runs": 0}`,
+and `report` with all that it knows, with times of this machine in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock_operator.connection import Connection
 
+UNLIMITED: Final = aiohttp.ClientTimeout(total=None)
 POD_ENDS: Final = frozenset({"Succeeded", "Failed"})
 RUN_ENDS: Final = frozenset(str(state) for state in FINAL_RUN_STATES)
 
@@ -28,8 +29,9 @@ RUN_ENDS: Final = frozenset(str(state) for state in FINAL_RUN_STATES)
 class Metadata(msgspec.Struct):
     """Whose event it is."""
 
-    name: str
+    name: str = ""
     labels: dict[str, str] = {}
+    resource_version: str = msgspec.field(name="resourceVersion", default="")
 
 
 class Status(msgspec.Struct):
@@ -42,8 +44,9 @@ class Status(msgspec.Struct):
 class Seen(msgspec.Struct):
     """An object, as far as it matters here."""
 
-    metadata: Metadata
-    status: Status = msgspec.field(default_factory=Status)
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    status: Status | str = msgspec.field(default_factory=Status)
+    """An error has a word there."""
 
 
 class Event(msgspec.Struct):
@@ -66,6 +69,7 @@ class Watched:
         """Take over an event."""
         now, name = time.time(), event.object.metadata.name
         status = event.object.status
+        assert isinstance(status, Status)
         self.seen.setdefault(name, now)
         word = status.phase or status.state
         self.state[name] = word
@@ -79,15 +83,25 @@ class Watched:
 
 
 async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened: asyncio.Event) -> None:
-    """Follow a watch for ever."""
+    """Follow a watch for ever.
+
+    The API server ends the watch of whoever is slow to read; it goes on where it broke off, so nothing is lost.
+    """
     decoder = msgspec.json.Decoder(Event)
-    async with session.get(url, timeout=aiohttp.ClientTimeout(total=None)) as reply:
-        opened.set()
-        rest = b""
-        async for chunk in reply.content.iter_any():
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                into.hear(decoder.decode(line))
+    version = ""
+    while True:
+        async with session.get(url, params={"watch": "true", "resourceVersion": version}, timeout=UNLIMITED) as reply:
+            reply.raise_for_status()
+            opened.set()
+            rest = b""
+            async for chunk in reply.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    event = decoder.decode(line)
+                    if event.type == "ERROR":
+                        raise SystemExit(f"a watch can't go on: {line.decode()}")
+                    version = event.object.metadata.resource_version
+                    into.hear(event)
 
 
 async def main(namespace: str) -> None:
@@ -99,8 +113,8 @@ async def main(namespace: str) -> None:
         opened = [asyncio.Event(), asyncio.Event()]
         base = connection.server
         urls = (
-            f"{base}/api/v1/namespaces/{namespace}/pods?watch=true",
-            f"{base}/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns?watch=true",
+            f"{base}/api/v1/namespaces/{namespace}/pods",
+            f"{base}/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns",
         )
         tasks = [
             asyncio.create_task(watch(session, url, into, event))
@@ -109,12 +123,15 @@ async def main(namespace: str) -> None:
         for event in opened:
             await event.wait()
         print("ready", flush=True)
-        while await asyncio.to_thread(sys.stdin.readline):
+        while question := await asyncio.to_thread(sys.stdin.readline):
             for task in tasks:
                 if task.done():
                     task.result()
-                    raise SystemExit("a watch ended, and what it would have shown is lost")
-            print(json.dumps({"pods": pods.report(), "runs": runs.report()}), flush=True)
+            if question.strip() == "count":
+                answer: dict[str, Any] = {"pods": len(pods.over), "runs": len(runs.over)}
+            else:
+                answer = {"pods": pods.report(), "runs": runs.report()}
+            print(json.dumps(answer), flush=True)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

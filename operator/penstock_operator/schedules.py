@@ -281,12 +281,20 @@ class ScheduleController(KeyedController):
             if name in active:
                 continue
             if name in finished:
-                note = f"Saw completed run: {name}, state: {finished[name].state}"
-                self.record(body, is_warning=False, reason="SawCompletedRun", note=note)
-            elif name not in deleted and await self._read_run(key.namespace, name) is None:
-                note = f"Active run went missing: {name}; its tick gets no other"
-                self.record(body, is_warning=False, reason="MissingRun", note=note)
+                self._tell_end(body, name, finished[name].state)
+            elif name not in deleted:
+                # Of the two watches the one of active runs may be ahead: then it is over, and not known to be.
+                found = await self._read_run(key.namespace, name)
+                if found is None:
+                    note = f"Active run went missing: {name}; its tick gets no other"
+                    self.record(body, is_warning=False, reason="MissingRun", note=note)
+                else:
+                    self._tell_end(body, name, found.get("status", {}).get("state", ""))
         deleted &= active | set(finished)
+
+    def _tell_end(self, body: Mapping[str, Any], name: str, state: str) -> None:
+        note = f"Saw completed run: {name}, state: {state}"
+        self.record(body, is_warning=False, reason="SawCompletedRun", note=note)
 
     def _tell_decision(self, body: Mapping[str, Any], plan: Plan, before: Ledger, firing: Firing) -> None:
         zone = plan.timetable.zone
