@@ -17,12 +17,13 @@ RUN python3 -m venv tools \
 COPY pyproject.toml README.md LICENSE ./
 COPY sdk sdk
 COPY operator operator
+COPY helm helm
 # Bytecode is written here, once: the root file system is read-only where the image runs, and without
 # bytecode every start compiles all that it imports. `unchecked-hash` looks at no file times. The client's
 # second half, kubernetes.aio, is as big as all else together and nothing here imports it.
 RUN tools/bin/python -m hatchling build --target wheel --directory dist \
  && tools/bin/pip --python /opt/penstock/bin/python install --quiet --no-compile --no-deps --no-index dist/*.whl \
- && find /opt/penstock/lib -type d -name tests -prune -exec rm -r {} + \
+ && find /opt/penstock/lib -type d -name tests -not -path '*/chart/*' -prune -exec rm -r {} + \
  && rm -r /opt/penstock/lib/python3*/site-packages/kubernetes/aio \
  && /opt/penstock/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/penstock/lib
 

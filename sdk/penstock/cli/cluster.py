@@ -261,7 +261,7 @@ class Cluster:
             if error.status != NOT_FOUND:
                 raise
             raise CommandError(
-                f"the cluster does not know {kind}s: Penstock is not installed there (helm install, see the README)"
+                f"the cluster does not know {kind}s: Penstock is not installed there (penstock install)"
             ) from error
         names = [other["metadata"]["name"] for other in listing["items"]]
         raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")

@@ -19,8 +19,8 @@ MIN_VERSION: Final = (1, 31)
 UNSEEN_S: Final = 60
 """An operator sees a new run within a second; after this time there is none for it."""
 LEASE_NAME: Final = "penstock-operator"
-INSTALL: Final = "helm install penstock helm/penstock --namespace penstock-system --create-namespace"
-UPGRADE: Final = "helm upgrade penstock helm/penstock --namespace penstock-system"
+INSTALL: Final = "penstock install"
+UPGRADE: Final = "penstock install"
 
 
 class Level(Enum):

@@ -50,7 +50,15 @@ PROBE: Final = {
 
 def command(arguments: argparse.Namespace) -> int:
     """Look at everything; 1 if something is bad."""
-    cluster = Cluster.connect(arguments)
+    return diagnose(Cluster.connect(arguments))
+
+
+def diagnose(cluster: Cluster) -> int:
+    """Look at everything and print it.
+
+    Returns:
+        The exit code: 1 if something is bad.
+    """
     console = Console(highlight=False)
     is_bad = False
     for finding in examine(cluster, dt.datetime.now(dt.UTC)):

@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_schedule(commands, cluster)
     _add_backfill(commands, cluster)
     _add_local(commands)
+    _add_install(commands, cluster)
     doctor = commands.add_parser("doctor", parents=[cluster], help="find out whether Penstock can work here")
     doctor.set_defaults(module="penstock.cli.doctor")
     return parser
@@ -226,6 +227,35 @@ def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     backfill.add_argument("--reprocess", choices=REPROCESS, help="which ticks that have a run get another one (None)")
     backfill.add_argument("--name", metavar="NAME", help="its name (default: the Schedule's and a random end)")
     _add_ending(backfill)
+
+
+def _add_install(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    install = commands.add_parser(
+        "install",
+        parents=[cluster],
+        help="install or upgrade Penstock: definitions and operator, through the chart",
+        description="Installs or upgrades Penstock with helm, waits until it works, and looks at everything as doctor"
+        " does. -n is the operator's namespace (default: penstock-system, or where it is installed).",
+    )
+    install.set_defaults(module="penstock.cli.install")
+    install.add_argument("--image", metavar="IMAGE", help="the operator's image: REPOSITORY:TAG, REPOSITORY@sha256:...")
+    install.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a value of the chart, as helm has it; repeatable",
+    )
+    install.add_argument(
+        "-f", "--values", metavar="FILE", action="append", default=[], help="values of the chart (repeatable)"
+    )
+    install.add_argument("--reset-values", action="store_true", help="forget what was set by earlier installations")
+    install.add_argument("--release", metavar="NAME", help="name of the release (penstock, or the one that is there)")
+    install.add_argument("--chart", metavar="CHART", help="another: a folder, or oci://... (default: this version's)")
+    install.add_argument("--version", metavar="VERSION", help="which version of --chart")
+    install.add_argument("--timeout", metavar="DURATION", default="5m", help="how long to wait (5m)")
+    install.add_argument("--no-wait", action="store_true", help="don't wait, and look at nothing")
+    install.add_argument("--dry-run", action="store_true", help="print what would be applied, and change nothing")
 
 
 def _add_local(commands: Commands) -> None:

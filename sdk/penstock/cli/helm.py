@@ -1,0 +1,83 @@
+"""Helm, the program: what installs charts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from penstock.errors import CommandError
+
+LEAST_VERSION: Final = (3, 17)
+"""The first with `--take-ownership`."""
+FLAGS: Final = (("kubeconfig", "--kubeconfig"), ("context", "--kube-context"))
+PREFIX: Final = "Error: "
+
+
+class Helm:
+    """Helm on PATH, with the options that lead to the cluster.
+
+    Args:
+        program: its path.
+        flags: those options.
+    """
+
+    def __init__(self, program: str, flags: Sequence[str]) -> None:
+        self._program = program
+        self._flags = tuple(flags)
+
+    @classmethod
+    def find(cls, kubeconfig: str | None, context: str | None) -> Helm:
+        """Find it.
+
+        Args:
+            kubeconfig: as it was typed.
+            context: as it was typed.
+
+        Raises:
+            CommandError: it is not there, or too old.
+        """
+        program = shutil.which("helm")
+        least = ".".join(map(str, LEAST_VERSION))
+        if program is None:
+            raise CommandError(
+                f"helm is not on PATH, and it installs the chart: get Helm {least} or later (https://helm.sh/docs/intro/install)"
+            )
+        typed = {"kubeconfig": kubeconfig, "context": context}
+        found = cls(program, [f"{flag}={value}" for name, flag in FLAGS if (value := typed[name])])
+        version = found.run("version", "--template={{.Version}}")
+        numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:2])
+        if numbers and numbers < LEAST_VERSION:
+            raise CommandError(f"{program} is Helm {version.strip()}: {least} or later is needed")
+        return found
+
+    def run(self, *words: str) -> str:
+        """Run it, and return what it wrote.
+
+        Raises:
+            CommandError: it failed, in its own words.
+        """
+        # What it says beside its output is shown only if it fails: a chart's notes are for who types helm.
+        done = subprocess.run(  # noqa: S603 - a list, and no shell
+            [self._program, *words, *self._flags], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise CommandError(f"helm {words[0]}: {_error(done.stderr) or f'exit code {done.returncode}'}")
+        for line in done.stderr.splitlines():
+            if line.startswith("WARNING"):
+                print(line, file=sys.stderr)
+        return done.stdout
+
+    def has(self, release: str, namespace: str) -> bool:
+        """Whether a release is there, well or not."""
+        return bool(self.run("list", "--all", "--short", f"--namespace={namespace}", f"--filter=^{release}$").strip())
+
+
+def _error(text: str) -> str:
+    """Return the error and what follows it as one line, without the log before it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    start = next((place for place, line in enumerate(lines) if line.startswith(PREFIX)), len(lines) - 1)
+    return " ".join(line.removeprefix(PREFIX) for line in lines[max(start, 0) :])
