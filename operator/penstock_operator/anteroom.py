@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.engine.slots import Slots
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock_operator.liverun import LiveRun
 from penstock_operator.recorder import EventRecorder
-from penstock_operator.slots import Slots
 from penstock_operator.statusstore import StatusStore, Stored
 from penstock_operator.unstarted import Ended, Parked
 

@@ -13,6 +13,8 @@ from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.facts import AttemptGone, AttemptSeen, CreateHeld, CreateRefused, UnitKey
 from penstock.engine.identity import pod_name
 from penstock.engine.plan import Plan, TaskPlan
+from penstock.engine.pod import PodSettings, build_pod
+from penstock.engine.workspace import mount_of
 from penstock.errors import PenstockError
 from penstock_operator.attemptjobs import AttemptJobs
 from penstock_operator.client import METADATA, ApiClient
@@ -32,10 +34,8 @@ from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun
 from penstock_operator.observation import Pod, is_main_over, is_pod_over, observe_pod, run_uid
 from penstock_operator.patientreader import PatientReader
-from penstock_operator.pod import PodSettings, build_pod
 from penstock_operator.reflector import EventType
 from penstock_operator.resource import JOBS, PODS
-from penstock_operator.workspace import mount_of
 from penstock_operator.workspaces import ClaimRefusedError, Workspaces
 from penstock_operator.writer import Writer
 

@@ -18,6 +18,7 @@ from penstock.api.backfill import BackfillSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.backfill import BackfillMachine, Creation, Outcome, Record, TickRun
 from penstock.engine.identity import repeated_run_name
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.pasttick import read_clocks, ticks_to_make_up, write_clocks
 from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.timestamp import epoch, rfc3339
@@ -34,7 +35,7 @@ from penstock_operator.errors import (
 )
 from penstock_operator.keyedcontroller import RETRY_S, KeyedController
 from penstock_operator.liverun import RunEnd
-from penstock_operator.metadata import ObjectKey, ObjectMeta, OwnerReference
+from penstock_operator.metadata import ObjectMeta, OwnerReference
 from penstock_operator.reflector import EventType
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.tickrun import build_run

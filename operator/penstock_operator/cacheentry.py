@@ -14,9 +14,10 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.facts import UnitKey
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.errors import StoredStatusError
-from penstock_operator.metadata import ObjectKey, ObjectMeta
+from penstock_operator.metadata import ObjectMeta
 
 CLOCK_SKEW_S: Final = 300.0
 """Outputs from further in the future were not written by one of us."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.engine.cache import is_run_over, is_unit_over
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.backoff import Backoff
 from penstock_operator.cacheentry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
 from penstock_operator.client import METADATA, ApiClient
@@ -22,7 +23,7 @@ from penstock_operator.errors import (
     is_precondition_failed,
     is_transient,
 )
-from penstock_operator.metadata import ObjectKey, ObjectMeta, PartialObject
+from penstock_operator.metadata import ObjectMeta, PartialObject
 from penstock_operator.resource import CONFIGMAPS, FLOWRUNS
 from penstock_operator.writer import Writer
 

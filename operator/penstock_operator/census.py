@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock_operator.runkey import RunKey
+from penstock.engine.runkey import RunKey
 
 
 class Census:

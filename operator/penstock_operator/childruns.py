@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.engine.child import build_child, observe_child, read_parent, too_deep
 from penstock.engine.container import ChildInputs
 from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, CreateHeld, CreateRefused, Fact, Outcome
 from penstock.engine.identity import pod_name
 from penstock.engine.reasons import Reason
+from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.errors import PenstockError
-from penstock_operator.child import build_child, observe_child, read_parent, too_deep
 from penstock_operator.errors import (
     ApiError,
     ApiUnreachableError,
@@ -29,7 +30,6 @@ from penstock_operator.errors import (
 from penstock_operator.gate import QuotaGates
 from penstock_operator.liverun import LiveRun
 from penstock_operator.resource import FLOWRUNS
-from penstock_operator.runkey import RunKey
 from penstock_operator.statusstore import StatusStore
 from penstock_operator.writer import Writer
 

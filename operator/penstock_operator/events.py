@@ -29,6 +29,7 @@ from penstock.engine.event import (
     flow_run_event,
     resource_event,
 )
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.seen import Seen
 from penstock.engine.selector import selects
 from penstock.engine.timestamp import epoch, rfc3339
@@ -41,7 +42,7 @@ from penstock_operator.eventkinds import EventKind, EventKinds, not_allowed
 from penstock_operator.eventrun import EventId, EventRefusedError, create_event_run
 from penstock_operator.keyedcontroller import KeyedController
 from penstock_operator.liverun import RunEnd
-from penstock_operator.metadata import ObjectKey, ObjectMeta, PartialObject
+from penstock_operator.metadata import ObjectMeta, PartialObject
 from penstock_operator.objectwatch import ObjectWatches
 from penstock_operator.resource import FLOWRUNS
 

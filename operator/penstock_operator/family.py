@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from penstock.engine.child import observe_child, observe_deleted_child
 from penstock.engine.facts import AttemptSeen, Fact
 from penstock.engine.reasons import Reason
 from penstock.engine.shutdown import Shutdown
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock_operator.child import observe_child, observe_deleted_child
 from penstock_operator.childruns import shutdown_of_child
 from penstock_operator.liverun import LiveRun
 

@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.machine import RunIdentity
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.plan import Plan
 from penstock.engine.validation import parse_flow
 from penstock.errors import InvalidSpecError
@@ -20,7 +21,7 @@ from penstock_operator.conditions import ready_condition
 from penstock_operator.errors import ApiError, ApiUnreachableError, is_not_found
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.keyedcontroller import KeyedController
-from penstock_operator.metadata import ObjectKey, PartialObject
+from penstock_operator.metadata import PartialObject
 from penstock_operator.rehearsal import Rehearsal
 from penstock_operator.resource import CONFIGMAPS
 from penstock_operator.revision import Owner

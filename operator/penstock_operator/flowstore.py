@@ -12,11 +12,11 @@ import msgspec
 from penstock.api import names
 from penstock.api.flow import InlineFlowSpec
 from penstock.engine.concurrency import ConcurrencyLimit, compile_concurrency
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.plan import Plan, compile_plan
 from penstock.engine.validation import parse_flow
 from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import ApiError, is_already_exists
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.resource import CONFIGMAPS, FLOWS
 from penstock_operator.revision import Owner, build_revision, canonical_spec, read_revision, revision_name
 from penstock_operator.writer import Writer

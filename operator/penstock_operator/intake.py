@@ -13,26 +13,26 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
+from penstock.engine.child import read_parent
 from penstock.engine.concurrency import ConcurrencyLimit
 from penstock.engine.control import read_control
 from penstock.engine.machine import Machine
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.params import resolve_params
 from penstock.engine.plan import Plan
 from penstock.engine.reasons import Reason
+from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
 from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.validation import parse_run, scheduled_at
 from penstock.errors import ExpressionError, InvalidSpecError, Problem, StoredStatusError
 from penstock_operator.census import Census
-from penstock_operator.child import read_parent
 from penstock_operator.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.liverun import LiveRun
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.retry import NAME_PATH, Retried, Retries, gone_revision
 from penstock_operator.revision import Owner
-from penstock_operator.runkey import RunKey
-from penstock_operator.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
 from penstock_operator.statusstore import StatusStore
 from penstock_operator.unstarted import Ended, Parked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from penstock.engine.plan import TaskPlan
-from penstock_operator.pod import backstop_s
+from penstock.engine.pod import backstop_s
 
 QUEUE_NAME_LABEL: Final = "kueue.x-k8s.io/queue-name"
 """https://kueue.sigs.k8s.io/docs/tasks/run/jobs/: on the Job, where the podTemplate's labels are put as well."""

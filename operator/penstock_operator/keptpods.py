@@ -12,8 +12,8 @@ from penstock.api import names
 from penstock.api.duration import duration_s
 from penstock.api.flow import PodRetention
 from penstock.engine.facts import Cause
+from penstock.engine.objectkey import ObjectKey
 from penstock.errors import DurationError
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.observation import Pod, is_tracked, observe_pod, run_uid
 from penstock_operator.resource import JOBS, PODS, Resource
 

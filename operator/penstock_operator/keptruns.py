@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api.duration import duration_s
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock.errors import DurationError
-from penstock_operator.metadata import ObjectKey, ObjectMeta
+from penstock_operator.metadata import ObjectMeta
 
 NAMING_KINDS: Final = frozenset({"Schedule", "Backfill", "FlowRun"})
 """Our kinds that create runs, and name them."""

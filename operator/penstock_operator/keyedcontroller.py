@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.client import MERGE_PATCH, METADATA
 from penstock_operator.errors import ApiError, is_not_found
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.recorder import EventRecorder, Regarding
 from penstock_operator.reflector import EventType
 from penstock_operator.resource import Resource

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from penstock.engine.child import ParentLink
 from penstock.engine.facts import Fact
 from penstock.engine.machine import Machine, RunIdentity
+from penstock.engine.objectkey import ObjectKey
+from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import Shutdown
+from penstock.engine.slots import Claim
 from penstock.engine.timestamp import epoch
-from penstock_operator.child import ParentLink
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.recorder import Regarding
-from penstock_operator.runkey import RunKey
-from penstock_operator.slots import Claim
 
 LEAST_PAUSE_S: Final = 0.1
 """Between two flushes of a run's status."""

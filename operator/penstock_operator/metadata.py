@@ -6,20 +6,11 @@ event cost microseconds.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
-
-class ObjectKey(NamedTuple):
-    """An object's namespace and name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        """Return the key as people write it."""
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+from penstock.engine.objectkey import ObjectKey
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from penstock.api import names
 from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
+from penstock.engine.outputs import read_outputs
 from penstock.engine.reasons import Reason
 from penstock_operator.metadata import ObjectMeta
-
-OUTPUTS_LIMIT_BYTES: Final = 4096
-"""A container's termination message: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
-POD_OUTPUTS_LIMIT_BYTES: Final = 12288
-"""The termination messages of all containers of a Pod together."""
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -335,36 +331,6 @@ def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
     if problem is not None:
         return Outcome(Cause.FAILURE, finished_at, Reason.INVALID_OUTPUTS, problem, terminated.exit_code)
     return Outcome(Cause.SUCCESS, finished_at, exit_code=0, outputs=outputs)
-
-
-def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, str | None]:
-    """Read a task's outputs from its termination message.
-
-    Args:
-        text: the message.
-        containers: number of containers of the Pod, which share the limit.
-
-    Returns:
-        The outputs, or what is wrong with them. No text is no outputs: an empty object.
-    """
-    limit = min(OUTPUTS_LIMIT_BYTES, POD_OUTPUTS_LIMIT_BYTES // max(containers, 1))
-    size = len(text.encode())
-    if size >= limit:
-        return None, (
-            f"the outputs reach the limit of {limit} bytes, so they may be cut off: "
-            "write large data elsewhere and put a reference into the outputs"
-        )
-    if not text.strip():
-        return {}, None
-    try:
-        outputs = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        return None, f"the outputs are no JSON ({error}): {text[:100]!r}"
-    except RecursionError:
-        return None, "the outputs are nested too deeply"
-    if not isinstance(outputs, dict):
-        return None, f"the outputs are no JSON object: {text[:100]!r}"
-    return outputs, None
 
 
 def _waiting(pod: Pod, main: ContainerState | None) -> tuple[str | None, str | None]:

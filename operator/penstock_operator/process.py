@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from penstock.api import names
+from penstock.engine.objectkey import ObjectKey
+from penstock.engine.pod import PodSettings
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.validation import parse_flow, parse_schedule
 from penstock.errors import PenstockError
@@ -30,11 +32,10 @@ from penstock_operator.flowstore import FlowStore
 from penstock_operator.http import HttpServers
 from penstock_operator.jobobservation import Job
 from penstock_operator.lease import LeaderElection
-from penstock_operator.metadata import ObjectKey, PartialObject
+from penstock_operator.metadata import PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod
 from penstock_operator.options import Options
-from penstock_operator.pod import PodSettings
 from penstock_operator.podretention import PodRetention
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector

@@ -18,11 +18,12 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.backoff import Backoff
 from penstock_operator.client import JSON, METADATA, METADATA_LIST, ApiClient
 from penstock_operator.errors import ApiError, ApiUnreachableError, Status, is_expired
 from penstock_operator.lines import LineSplitter
-from penstock_operator.metadata import HasMetadata, ObjectKey, PartialObject
+from penstock_operator.metadata import HasMetadata, PartialObject
 from penstock_operator.resource import Resource
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ import msgspec
 
 from penstock.engine.machine import RunIdentity
 from penstock.engine.plan import Plan
+from penstock.engine.pod import PodSettings
 from penstock_operator.client import METADATA
 from penstock_operator.errors import ApiError, ApiUnreachableError
-from penstock_operator.pod import PodSettings
 from penstock_operator.specimen import Specimen, explain_refusal, make_specimens
 from penstock_operator.writer import Writer
 

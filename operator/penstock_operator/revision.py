@@ -14,13 +14,12 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.flow import InlineFlowSpec
+from penstock.engine.pod import executable_script, script_key
 from penstock.errors import StoredStatusError
-from penstock_operator.pod import script_key
 
 SPEC_KEY: Final = "spec.json"
 LIMIT_BYTES: Final = 1024 * 1024
 """What the API server stores in one ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/."""
-DEFAULT_INTERPRETER: Final = "#!/bin/sh\n"
 _PREFIX_CHARACTERS = 40
 _HASH_CHARACTERS = 12
 
@@ -61,8 +60,7 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
     data = {SPEC_KEY: canonical.decode()}
     for task in (*spec.tasks, *(spec.finally_ or ())):
         if task.script is not None:
-            script = task.script if task.script.startswith("#!") else DEFAULT_INTERPRETER + task.script
-            data[script_key(task.name)] = script
+            data[script_key(task.name)] = executable_script(task.script)
     labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_FLOW_UID: owner.uid}
     metadata: dict[str, Any] = {
         "name": revision_name(owner, canonical),

@@ -15,8 +15,12 @@ from typing import Any, Final
 from penstock.engine.container import ChildInputs
 from penstock.engine.effects import Step, StopAttempt, VerifyAttempt
 from penstock.engine.facts import AttemptSeen, Fact, UnitKey
+from penstock.engine.objectkey import ObjectKey
+from penstock.engine.pod import PodSettings
 from penstock.engine.reasons import Reason
+from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.slots import Slots
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.task_plan import TaskKind
 from penstock_operator.anteroom import Anteroom, AnteroomListener
@@ -35,14 +39,11 @@ from penstock_operator.intake import Intake, Started, flow_name
 from penstock_operator.jobobservation import Job
 from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun, RunEnd
-from penstock_operator.metadata import ObjectKey, PartialObject
+from penstock_operator.metadata import PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod, observe_pod, run_uid
-from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType
-from penstock_operator.runkey import RunKey
-from penstock_operator.slots import Slots
 from penstock_operator.statusstore import StatusStore, Stored
 from penstock_operator.strays import Strays
 from penstock_operator.taskcache import CacheListener, TaskCache

@@ -11,12 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from penstock.api import names
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock_operator.client import ApiClient
 from penstock_operator.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
 from penstock_operator.keptruns import EndedRun, KeptRuns, RunMetadata, read_ended_run, read_policy
 from penstock_operator.liverun import RunEnd
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.metrics import Metrics
 from penstock_operator.pace import Pace
 from penstock_operator.reflector import EventType

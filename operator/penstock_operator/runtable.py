@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch
 from penstock.errors import StoredStatusError
 from penstock_operator.client import ApiClient
 from penstock_operator.errors import ApiError, is_not_found
 from penstock_operator.keptruns import RunMetadata
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.resource import FLOWRUNS
 
 logger = logging.getLogger(__name__)

@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
 from penstock_operator.client import ApiClient
-from penstock_operator.metadata import ObjectKey, ObjectMeta, PartialObject
+from penstock_operator.metadata import ObjectMeta, PartialObject
 from penstock_operator.reflector import EventType, Reflector
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.tickrun import tick_of

@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
+from penstock.engine.objectkey import ObjectKey
 from penstock.engine.ticks.firing import Firing, Ledger, decide
 from penstock.errors import ExpressionError, InvalidSpecError
 from penstock_operator.client import ApiClient
 from penstock_operator.conditions import ready_condition
 from penstock_operator.errors import ApiError, is_already_exists, is_conflict, is_namespace_terminating, is_not_found
 from penstock_operator.keyedcontroller import KeyedController
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.metrics import Metrics
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.scheduledruns import ScheduledRun, ScheduledRuns

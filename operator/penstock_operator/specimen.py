@@ -20,13 +20,13 @@ from penstock.engine.effects import CreateAttempt
 from penstock.engine.facts import UnitKey
 from penstock.engine.machine import RunIdentity
 from penstock.engine.plan import Plan, TaskPlan
+from penstock.engine.pod import PodSettings, build_pod
 from penstock.engine.task_plan import TaskKind
+from penstock.engine.workspace import mount_of
 from penstock.errors import ExpressionError
 from penstock_operator.errors import ApiError, is_namespace_terminating, is_quota
 from penstock_operator.job import build_job, job_deadline_s
-from penstock_operator.pod import PodSettings, build_pod
 from penstock_operator.resource import JOBS, PODS, Resource
-from penstock_operator.workspace import mount_of
 
 MAX_SHAPES: Final = 20
 """Most specimens of one Flow: further shapes are judged when their Pods are created."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from penstock.engine.runkey import RunKey
 from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import ApiError, DeposedError, is_not_found, is_precondition_failed
 from penstock_operator.liverun import LiveRun, status_patch, stored_head
 from penstock_operator.resource import FLOWRUNS
-from penstock_operator.runkey import RunKey
 from penstock_operator.writer import Writer
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from penstock.api import names
+from penstock.engine.runkey import RunKey
 from penstock_operator.observation import Pod, is_tracked, run_uid
-from penstock_operator.runkey import RunKey
 
 KNOWN_GONE: Final = 10_000
 """Uids of runs known to be over or gone, so that their many Pods cost one look."""

@@ -21,11 +21,12 @@ import msgspec
 from penstock.engine.cache import flow_scope
 from penstock.engine.effects import AskCache, SettleCache
 from penstock.engine.facts import CacheBusy, CacheHit, CacheMiss, Fact, UnitKey
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.cacheentry import EntryLabels, Holder, Lock, Outputs, StoredEntry, entry_name, read_entry
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.errors import ApiError, is_namespace_terminating
 from penstock_operator.liverun import LiveRun
-from penstock_operator.metadata import ObjectKey, ObjectMeta
+from penstock_operator.metadata import ObjectMeta
 from penstock_operator.metrics import Metrics
 from penstock_operator.recorder import EventRecorder, Regarding
 

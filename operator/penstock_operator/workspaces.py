@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.flow import Workspace
+from penstock.engine.workspace import build_claim, claim_name
 from penstock.errors import PenstockError
 from penstock_operator.client import METADATA
 from penstock_operator.errors import ApiError, is_already_exists, is_namespace_terminating, is_not_found, is_quota
@@ -16,7 +17,6 @@ from penstock_operator.liverun import LiveRun
 from penstock_operator.metadata import PartialObject
 from penstock_operator.patientreader import PatientReader
 from penstock_operator.resource import CLAIMS
-from penstock_operator.workspace import build_claim, claim_name
 from penstock_operator.writer import Writer
 
 _CLAIM: Final = msgspec.json.Decoder(PartialObject)

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import msgspec
 
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
 from penstock_operator.errors import NotLeaderError
-from penstock_operator.metadata import ObjectKey
 from penstock_operator.metrics import Metrics
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector

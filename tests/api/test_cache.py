@@ -15,13 +15,13 @@ from kubernetes import watch
 from penstock.api import names
 from penstock.engine.effects import AskCache, SettleCache
 from penstock.engine.facts import CacheBusy, CacheHit, CacheMiss, Fact, UnitKey
+from penstock.engine.runkey import RunKey
 from penstock_operator.cachestore import CacheStore
 from penstock_operator.cachesweep import CacheSweep
 from penstock_operator.client import ApiClient
 from penstock_operator.liverun import LiveRun
 from penstock_operator.metrics import Metrics
 from penstock_operator.recorder import EventRecorder
-from penstock_operator.runkey import RunKey
 from penstock_operator.taskcache import CacheListener, TaskCache
 from penstock_operator.writer import Writer
 from tests.api.faults import FaultProxy, Seen

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from penstock.api import names
+from penstock.engine.pod import PodSettings
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
 from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.metrics import Metrics
-from penstock_operator.pod import PodSettings
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.rehearsal import Rehearsal
 from penstock_operator.resource import FLOWS

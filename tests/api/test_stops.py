@@ -9,15 +9,15 @@ import pytest
 
 from penstock.engine.effects import StopAttempt
 from penstock.engine.facts import UnitKey
+from penstock.engine.pod import PodSettings
 from penstock.engine.reasons import Reason
+from penstock.engine.runkey import RunKey
 from penstock_operator.attemptpods import AttemptPods, Lanes
 from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
 from penstock_operator.listener import Listener
 from penstock_operator.liverun import LiveRun
 from penstock_operator.metrics import Metrics
-from penstock_operator.pod import PodSettings
-from penstock_operator.runkey import RunKey
 from penstock_operator.writer import Writer
 from tests.api.scene import Scene
 

@@ -10,7 +10,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.engine.machine import RunIdentity
-from penstock_operator.workspace import WORKSPACE_VOLUME, claim_name
+from penstock.engine.workspace import WORKSPACE_VOLUME, claim_name
 from tests.api.replica import QUICK_LEASE, Replica
 from tests.api.scene import Scene, Seen, task
 

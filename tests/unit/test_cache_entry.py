@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.engine.cache import is_unit_over
 from penstock.engine.facts import UnitKey
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.cacheentry import (
     EntryLabels,
     Holder,
@@ -18,7 +19,6 @@ from penstock_operator.cacheentry import (
     entry_name,
     read_entry,
 )
-from penstock_operator.metadata import ObjectKey
 
 NOW = 1_800_000_000.0
 KEY = ObjectKey("lab", "cache-1")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.api import names
 from penstock.api.flow import PodRetention
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.keptpods import (
     UNTRACKED_GRACE_S,
     KeptPod,
@@ -17,7 +18,7 @@ from penstock_operator.keptpods import (
     read_kept_pod,
     retention_annotations,
 )
-from penstock_operator.metadata import ObjectKey, ObjectMeta, OwnerReference
+from penstock_operator.metadata import ObjectMeta, OwnerReference
 from penstock_operator.observation import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
 from penstock_operator.resource import JOBS, PODS
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.engine.objectkey import ObjectKey
 from penstock_operator.keptruns import (
     EndedRun,
     KeptRuns,
@@ -18,7 +19,7 @@ from penstock_operator.keptruns import (
     read_ended_run,
     read_policy,
 )
-from penstock_operator.metadata import ObjectKey, OwnerReference
+from penstock_operator.metadata import OwnerReference
 
 FLOW = ObjectKey("lab", "orders")
 

@@ -12,10 +12,10 @@ from penstock.engine.effects import CreateAttempt
 from penstock.engine.facts import UnitKey
 from penstock.engine.machine import RunIdentity
 from penstock.engine.plan import compile_plan
+from penstock.engine.pod import PodSettings, build_pod
 from penstock.engine.quantity import read_quantity
+from penstock.engine.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
 from penstock_operator.job import build_job, job_deadline_s
-from penstock_operator.pod import PodSettings, build_pod
-from penstock_operator.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
 
 RUN = RunIdentity("ns", "orders", "uid-1")
 SETTINGS = PodSettings(user=65532, is_tracked=True)

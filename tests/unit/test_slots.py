@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
 from penstock.engine.concurrency import ConcurrencyLimit, OnLimit, compile_concurrency
+from penstock.engine.objectkey import ObjectKey
+from penstock.engine.runkey import RunKey
+from penstock.engine.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
 from penstock.engine.validation import check_flow
 from penstock.errors import ExpressionError
-from penstock_operator.metadata import ObjectKey
-from penstock_operator.runkey import RunKey
-from penstock_operator.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
 
 FLOW = ObjectKey("shop", "orders")
 QUEUE, SKIP, REPLACE = (ConcurrencyLimit(1, rule) for rule in OnLimit)

@@ -9,8 +9,8 @@ import pytest
 from penstock.api.flow import FlowSpec
 from penstock.engine.machine import RunIdentity
 from penstock.engine.plan import compile_plan
+from penstock.engine.pod import PodSettings
 from penstock_operator.errors import ApiError, Cause, Details
-from penstock_operator.pod import PodSettings
 from penstock_operator.specimen import MAX_SHAPES, Specimen, explain_refusal, make_specimens
 
 FLOW = RunIdentity("ns", "etl", "uid-1")

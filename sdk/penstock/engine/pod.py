@@ -10,16 +10,17 @@ from penstock.engine.container import ContainerInputs
 from penstock.engine.effects import CreateAttempt
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import RunIdentity
+from penstock.engine.owner import run_owner
 from penstock.engine.plan import TaskPlan
+from penstock.engine.strategic_merge import strategic_merge
 from penstock.engine.timestamp import rfc3339
-from penstock_operator.owner import run_owner
-from penstock_operator.strategic_merge import strategic_merge
-from penstock_operator.workspace import Mount, affinity_of, mount_workspace
+from penstock.engine.workspace import Mount, affinity_of, mount_workspace
 
 OUTPUTS_PATH: Final = "/dev/termination-log"
 SCRIPT_DIRECTORY: Final = "/penstock"
 SCRIPT_PATH: Final = f"{SCRIPT_DIRECTORY}/script"
 SCRIPT_VOLUME: Final = "penstock-script"
+DEFAULT_INTERPRETER: Final = "#!/bin/sh\n"
 EXECUTABLE: Final = 0o555
 BACKSTOP_S: Final = 300
 """How much longer than its clocks allow a Pod may live when nobody watches it."""
@@ -37,6 +38,11 @@ class PodSettings(NamedTuple):
 def script_key(task: str) -> str:
     """Return the key of a task's script in its revision."""
     return f"script.{task}"
+
+
+def executable_script(script: str) -> str:
+    """Return a script that says what runs it: a shell, if it does not."""
+    return script if script.startswith("#!") else DEFAULT_INTERPRETER + script
 
 
 def build_pod(  # noqa: PLR0913 - keyword-only, named at every call

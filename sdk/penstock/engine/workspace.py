@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from penstock.api import names
 from penstock.api.flow import Workspace
 from penstock.engine.machine import RunIdentity
+from penstock.engine.owner import run_owner
 from penstock.engine.task_plan import WORKSPACE_PATH
-from penstock_operator.owner import run_owner
 
 WORKSPACE_VOLUME: Final = "penstock-workspace"
 ACCESS_MODE: Final = "ReadWriteOnce"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from penstock.engine.concurrency import ConcurrencyLimit, OnLimit
+from penstock.engine.objectkey import ObjectKey
+from penstock.engine.runkey import RunKey
 from penstock.errors import ExpressionError
-from penstock_operator.metadata import ObjectKey
-from penstock_operator.runkey import RunKey
 
 EXACT_PLACES: Final = 10
 """The first so many that wait are told each change of their place; who waits farther behind when it has halved or
