@@ -303,7 +303,7 @@ def test_the_api_server_refuses(create, kind, spec, want):
     [
         (FLOW, MAX_LABEL_VALUE),
         (FLOWRUN, MAX_LABEL_VALUE),
-        (SCHEDULE, MAX_SCHEDULE_NAME),
+        (SCHEDULE, MAX_SCHEDULE_NAME),  # C20
         (BACKFILL, MAX_LABEL_VALUE),
     ],
     ids=lambda value: getattr(value, "name", value),

@@ -210,6 +210,7 @@ def test_ticks_missed_while_no_operator_ran(scene, controlling, clock, spec, loo
             assert scene.event("TooManyMissedTimes", "tick").type == "Warning"
     assert runs(scene) == sorted(run_of(clock.hour(hours)) for hours in made)
     assert shown.get("missedTicks", 0) == missed
+    assert ("lastTickTime" in shown) == bool(made)
     # The window is for what was missed: what is to come comes as ever.
     assert epoch(shown["nextTickTimes"][0]) == clock.hour(looked_at["hours"] + 1).timestamp()
 

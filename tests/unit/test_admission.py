@@ -162,8 +162,21 @@ def test_what_works_passes_in_silence(kind, spec):
             r"^spec\.flowSpec\.tasks\[0\]\.image: ",
             id="an inline spec that can't work",
         ),
+        # C2, C3, C6, C5
         pytest.param(
             "Schedule", {**SCHEDULE, "cron": ["61 * * * *"]}, r"^spec\.cron\[0\]: .*61", id="a minute that is none"
+        ),
+        pytest.param(
+            "Schedule",
+            {**SCHEDULE, "cron": ["@daily", "59 23 31 2 *"]},
+            r"^spec\.cron\[1\]: .*matches no day that exists",
+            id="a day that never comes",
+        ),
+        pytest.param(
+            "Schedule",
+            {**SCHEDULE, "cron": ["CRON_TZ=Europe/Berlin 0 9 * * *"]},
+            r"^spec\.cron\[0\]: .*give it in timeZone",
+            id="a zone in an expression",
         ),
         pytest.param(
             "Schedule",

@@ -225,6 +225,28 @@ def test_an_expression_without_a_star_is_due_once_for_each_time_on_the_wall(part
     assert got == sorted(moment for moment in moments if start < moment <= start + timedelta(days=3))
 
 
+@pytest.mark.parametrize(
+    ("expression", "want"),
+    [
+        # C1, from Thursday, 1 January 2026, 00:00; of @every see what is refused
+        pytest.param("*/20 * * * *", ["01T00:20", "01T00:40", "01T01:00"], id="steps"),
+        pytest.param("10-30/10 9 * * *", ["01T09:10", "01T09:20", "01T09:30"], id="steps in a range"),
+        pytest.param("50/5 * * * *", ["01T00:50", "01T00:55", "01T01:50"], id="steps from a value"),
+        pytest.param("0 9-11 * * *", ["01T09:00", "01T10:00", "01T11:00"], id="a range"),
+        pytest.param("0,30 9,21 * * *", ["01T09:00", "01T09:30", "01T21:00"], id="lists"),
+        pytest.param("0 0 * * sun,Tue", ["04T00:00", "06T00:00", "11T00:00"], id="names of days"),
+        pytest.param("0 0 * * 7", ["04T00:00", "11T00:00", "18T00:00"], id="Sunday as 7"),
+        pytest.param("0 0 * * 0", ["04T00:00", "11T00:00", "18T00:00"], id="Sunday as 0"),
+        pytest.param("0 0 10 jan-Feb *", ["10T00:00", "10T00:00", "10T00:00"], id="names of months"),
+        pytest.param("0 12 ? * ?", ["01T12:00", "02T12:00", "03T12:00"], id="? for any"),
+        pytest.param("@hourly", ["01T01:00", "01T02:00", "01T03:00"], id="an alias"),
+    ],
+)
+def test_every_way_to_write_a_field_is_read(expression, want):
+    got = timetable([expression], None).between(utc("2026-01-01T00:00"), utc("2030-01-01T00:00"), 3)
+    assert [f"{tick:%dT%H:%M}" for tick in got] == want
+
+
 @pytest.mark.parametrize("alias", ALIASES)
 def test_an_alias_is_its_expression(alias):
     start = utc("2026-01-15T10:30")
@@ -253,6 +275,8 @@ def test_an_alias_is_its_expression(alias):
         ("@dayly", 'there is no @dayly (did you mean "@daily"?)'),
         ("@every 5m", "write interval: {every: 5m}"),
         ("@reboot", "there is no @reboot"),
+        ("H * * * *", "the minute 'H'"),  # prefect-23
+        ("0 R * * *", "the hour 'R'"),
         ("0 0 30 2 *", "matches no day that exists"),
         ("0 0 31 4,6,9,11 *", "matches no day that exists"),
         ("0 0 13 * 5", 'write two expressions, "0 0 13 * *" and "0 0 * * 5"'),
