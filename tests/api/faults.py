@@ -60,12 +60,21 @@ class Fault:
     """Answer with a stream of this one watch event, and end it."""
 
 
+@dataclass
+class Hold:
+    """Watches that match say nothing until they are let go; then they say all of it."""
+
+    matches: Matcher
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class FaultProxy:
     """Passes everything on, except what a fault says; use as an async context manager."""
 
     def __init__(self, connection: Connection) -> None:
         self._upstream = connection
         self.faults: list[Fault] = []
+        self.holds: list[Hold] = []
         self.seen: list[Seen] = []
         self.changes = Changes(lambda: f"requests seen: {self.seen[-8:]}, streams open: {len(self._streams)}")
         self._streams: dict[int, web.StreamResponse] = {}
@@ -88,6 +97,8 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._is_flowing.set()
+        for held in self.holds:
+            held.let_go.set()
         self.cut_streams()
         await self._runner.cleanup()
         await self._session.close()
@@ -111,6 +122,12 @@ class FaultProxy:
         fault = Fault(matches, **what)
         self.faults.append(fault)
         return fault
+
+    def hold(self, matches: Matcher) -> Hold:
+        """Let a watch, open already or not, fall behind all others."""
+        held = Hold(matches)
+        self.holds.append(held)
+        return held
 
     def cut_streams(self) -> None:
         """Cut every open watch, as a load balancer or a killed API server does."""
@@ -162,10 +179,10 @@ class FaultProxy:
             reply_headers = {name: value for name, value in answer.headers.items() if name not in HOP_HEADERS}
             if not seen.is_watch or answer.status != 200:
                 return web.Response(status=answer.status, headers=reply_headers, body=await answer.read())
-            return await self._stream(request, answer, reply_headers)
+            return await self._stream(seen, request, answer, reply_headers)
 
     async def _stream(
-        self, request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]
+        self, seen: Seen, request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]
     ) -> web.StreamResponse:
         stream = web.StreamResponse(headers=headers)
         await stream.prepare(request)
@@ -175,6 +192,9 @@ class FaultProxy:
         try:
             async for piece in answer.content.iter_any():
                 await self._is_flowing.wait()
+                for held in self.holds:
+                    if held.matches(seen):
+                        await held.let_go.wait()
                 await stream.write(piece)
         finally:
             del self._streams[id(stream)], self._requests[id(stream)]

@@ -57,6 +57,17 @@ class Proxy:
     def fail(self, matches: Callable[[Seen], bool], **what: object) -> Fault:
         return self._proxy.fail(matches, **what)
 
+    def seen(self, matches: Callable[[Seen], bool]) -> int:
+        """Return how many such requests came."""
+        return self._proxy.count(matches)
+
+    @contextmanager
+    def holding(self, matches: Callable[[Seen], bool]) -> Iterator[None]:
+        """Let watches fall behind for the length of the block."""
+        held = self._proxy.hold(matches)
+        yield
+        self._loop.call_soon_threadsafe(held.let_go.set)
+
     def cut_streams(self) -> None:
         self._loop.call_soon_threadsafe(self._proxy.cut_streams)
 

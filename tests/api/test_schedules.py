@@ -16,6 +16,7 @@ from kubernetes import client as kubernetes_client
 from penstock.api import names
 from penstock.engine.timestamp import epoch
 from penstock_operator.connection import Connection
+from tests.api.faults import Seen
 from tests.api.proxy import Proxy
 from tests.api.scene import Scene, task
 from tests.api.schedulescene import Clock, Controlling
@@ -552,7 +553,55 @@ def test_a_run_that_can_not_be_deleted_is_not_replaced_until_it_can(scene, proxy
     assert runs(scene) == [run_of(clock.hour(2))]
 
 
+def test_nothing_is_told_of_runs_that_a_namespace_in_deletion_does_not_take(scene, proxy, core, clock):
+    # C32
+    schedule(scene, clock, finalizers=["example.com/hold"])
+    through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
+
+    def creates(plural):
+        return proxy.seen(lambda seen: seen.method == "POST" and seen.path.endswith(f"/{plural}"))
+
+    with Controlling(through, scene.namespace, clock) as controller:
+        armed(scene)
+        # The controller does not learn that the Schedule goes with its namespace.
+        with proxy.holding(lambda seen: seen.is_watch and seen.path.endswith("/schedules")):
+            core.delete_namespace(scene.namespace)
+            scene.until(
+                lambda: scene.now["schedules"]["tick"].metadata.deletion_timestamp, "the namespace to be emptied"
+            )
+            for hours in (1, 2):
+                controller.turn_to(clock.hour(hours))
+                proxy.wait_for_requests(lambda seen: seen.method == "POST" and seen.path.endswith("/flowruns"), hours)
+    assert (creates("flowruns"), creates("events")) == (2, 0)
+    assert "lastMissed" not in status(scene)
+    scene.patch("Schedule", "tick", [{"op": "remove", "path": "/metadata/finalizers"}])
+
+
 # The end of runs
+
+
+def is_watch_of_finished_runs(seen: Seen) -> bool:
+    return seen.is_watch and "status.state!=Running" in seen.query.get("fieldSelector", "")
+
+
+def test_an_end_is_told_though_the_watch_of_runs_that_are_over_is_behind(scene, proxy, clock):
+    # C26, C28
+    schedule(scene, clock)
+    through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
+    with Controlling(through, scene.namespace, clock) as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        scene.until(lambda: status(scene).get("activeRuns") == 1, "the run to be active")
+        assert proxy.seen(is_watch_of_finished_runs) == 1
+        with proxy.holding(is_watch_of_finished_runs):
+            finish(scene, clock.hour(1), completionTime="2026-01-02T00:00:00Z")
+            assert run_of(clock.hour(1)) in scene.event("SawCompletedRun", "tick").message
+            scene.until(lambda: status(scene)["activeRuns"] == 0, "none to be active")
+            assert "lastSuccessTime" not in status(scene)
+        scene.until(lambda: status(scene).get("lastSuccessTime"), "the success to be known")
+    told = scene.core.list_namespaced_event(scene.namespace).items
+    assert sorted(event.reason for event in told) == ["SawCompletedRun", "SuccessfulCreate"]
 
 
 def test_ends_are_told_and_the_last_success_never_goes_back(scene, controlling, clock):

@@ -85,8 +85,10 @@ def test_between_is_next_again_and_again_for_ten_thousand_expressions(zone):
     for expression, table in timetables(zone, CRONS):
         start = chance.choice(TRANSITIONS[zone]) + timedelta(minutes=chance.randint(-1500, 90))
         got = table.between(start, start + LONG, TICKS)
-        again, tick = [], start
+        again: list[datetime | None] = []
+        tick: datetime | None = start
         for _ in got:
+            assert tick is not None
             tick = table.next(tick)
             again.append(tick)
         assert again == got, expression
