@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api.flow import FlowSpec
 from penstock.api.names import API_VERSION, GROUP
 from penstock.cli.manifest import Document, SyntaxProblem, read_documents
+from penstock.engine.envelope import check_envelope
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation import (
     check_backfill,
@@ -106,6 +107,7 @@ def _problems(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> 
     if not isinstance(metadata, Mapping) or not (metadata.get("name") or metadata.get("generateName")):
         yield Problem("metadata.name", "is missing: give the object a name")
         return
+    yield from check_envelope(content)
     try:
         yield from _check(content, flows)
     except InvalidSpecError as error:

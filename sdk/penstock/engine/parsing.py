@@ -92,7 +92,8 @@ def parse(model: type[Model], value: Any, path: str) -> Model:
     if value is None:
         raise InvalidSpecError([Problem(path, "is missing")])
     try:
-        return model.model_validate(value)
+        # As the API server does: to it "5" is no number and 1 is not true.
+        return model.model_validate(value, strict=True)
     except ValidationError as error:
         problems = list(dict.fromkeys(_problems(model, error, path)))
         raise InvalidSpecError(problems[:MAX_PROBLEMS]) from error
