@@ -5,6 +5,7 @@
     PenstockError
     ├── CommandError        what was typed at the command line can't be done
     │   └── RefusalError    the API server refused it; holds the status of its reply
+    ├── CompileError        a Python flow that can't become a Flow; says in which line, and what to do
     ├── DurationError       a duration that can't be read
     ├── ExpressionError     an expression that does not compile, or whose value can't be had
     ├── InvalidSpecError    a Flow, FlowRun or Schedule that can't work; holds every problem found
@@ -56,6 +57,10 @@ class RefusalError(CommandError):
     def __init__(self, message: str, status: int) -> None:
         self.status = status
         super().__init__(message)
+
+
+class CompileError(PenstockError):
+    """A Python flow that can't become a Flow: the message begins with file and line, and ends with what to do."""
 
 
 class DurationError(PenstockError, ValueError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class Backend(Protocol):
     def submit(self, task: Task[..., Any], call: Call) -> Future[Any]:
         """Have a task run, and return at once."""
 
+    def map(self, task: Task[..., Any], call: Call) -> Any:
+        """Have a task run for each item; return the futures, or once all are over their states."""
+
     def pause(
         self, run: FlowRun, kind: type[Any] | None, *, timeout_s: float, key: str | None, message: str | None
     ) -> Any:
@@ -57,3 +61,14 @@ def backend() -> Backend:
     if _backend is None:
         _backend = cast("Backend", importlib.import_module(DEFAULT).BACKEND)
     return _backend
+
+
+@contextmanager
+def in_place(replacement: Backend) -> Iterator[None]:
+    """Have calls carried out by something else. For one thread: it holds for the whole process."""
+    global _backend  # noqa: PLW0603 - one for the process
+    before, _backend = _backend, replacement
+    try:
+        yield
+    finally:
+        _backend = before

@@ -19,9 +19,18 @@ Hook = Callable[..., Any]
 RunName = str | Callable[..., str]
 """A text with the names of parameters in braces, or a function of no argument or of `parameters`."""
 Serializer = Literal["pickle", "json"]
+RunAs = Literal["tasks", "pod"]
 DelaySeconds = float | list[float] | Callable[[int], list[float]]
 MAX_DELAYS: Final = 50
 SERIALIZERS: Final = ("pickle", "json")
+RUN_AS: Final = ("tasks", "pod")
+_POD: Final[Mapping[str, Any]] = {
+    "image": str,
+    "resources": Mapping,
+    "service_account_name": str,
+    "pod_template": Mapping,
+}
+"""What describes a Pod, and its type."""
 
 
 class FlowKeywords(TypedDict, total=False):
@@ -44,6 +53,14 @@ class FlowKeywords(TypedDict, total=False):
     on_failure: Iterable[Hook] | None
     on_crashed: Iterable[Hook] | None
     on_cancellation: Iterable[Hook] | None
+    run_as: RunAs | None
+    storage: str | None
+    workspace: Mapping[str, Any] | None
+    image: str | None
+    resources: Mapping[str, Any] | None
+    env: Mapping[str, str] | None
+    service_account_name: str | None
+    pod_template: Mapping[str, Any] | None
 
 
 class TaskKeywords(TypedDict, total=False):
@@ -70,6 +87,11 @@ class TaskKeywords(TypedDict, total=False):
     on_failure: Iterable[Hook] | None
     on_commit: Iterable[Hook] | None
     on_rollback: Iterable[Hook] | None
+    image: str | None
+    resources: Mapping[str, Any] | None
+    env: Mapping[str, str] | None
+    service_account_name: str | None
+    pod_template: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +116,18 @@ class FlowOptions:
     on_failure: tuple[Hook, ...] = ()
     on_crashed: tuple[Hook, ...] = ()
     on_cancellation: tuple[Hook, ...] = ()
+    run_as: RunAs = "tasks"
+    """In a cluster: a Pod for each task, or one for the whole flow."""
+    storage: str | None = None
+    """Where results go in a cluster that are too big for outputs."""
+    workspace: Mapping[str, Any] | None = None
+    """A volume that the tasks of a run share in a cluster, as in a Flow."""
+    image: str | None = None
+    """As in a Flow, like all that follows: only a run in a cluster looks at it."""
+    resources: Mapping[str, Any] | None = None
+    env: Mapping[str, str] | None = None
+    service_account_name: str | None = None
+    pod_template: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +157,12 @@ class TaskOptions:
     on_failure: tuple[Hook, ...] = ()
     on_commit: tuple[Hook, ...] = ()
     on_rollback: tuple[Hook, ...] = ()
+    image: str | None = None
+    """As in a Flow, like all that follows: only a run in a cluster looks at it."""
+    resources: Mapping[str, Any] | None = None
+    env: Mapping[str, str] | None = None
+    service_account_name: str | None = None
+    pod_template: Mapping[str, Any] | None = None
 
 
 _STORAGE: Final = "results go to the folder PENSTOCK_HOME; set that variable instead"
@@ -183,8 +223,19 @@ def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: Flow
         runner = keywords["task_runner"]
         changes["max_workers"] = runner and reader.check("task_runner", ThreadPoolTaskRunner).max_workers
     changes |= reader.plain(
-        {"version": str, "validate_parameters": bool, "flow_run_name": (str, Callable)}, FlowOptions
+        {
+            "version": str,
+            "validate_parameters": bool,
+            "flow_run_name": (str, Callable),
+            "storage": str,
+            "workspace": Mapping,
+            **_POD,
+        },
+        FlowOptions,
     )
+    changes |= reader.env()
+    if "run_as" in keywords:
+        changes["run_as"] = reader.one_of("run_as", RUN_AS) or "tasks"
     if "flow_run_name" in changes:
         check_run_name("flow_run_name", changes["flow_run_name"], fn)
     changes |= reader.hooks(("on_running", "on_completion", "on_failure", "on_crashed", "on_cancellation"))
@@ -221,9 +272,11 @@ def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: Task
             "cache_policy": CachePolicy,
             "cache_key_fn": Callable,
             "refresh_cache": bool,
+            **_POD,
         },
         TaskOptions,
     )
+    changes |= reader.env()
     if "task_run_name" in changes:
         check_run_name("task_run_name", changes["task_run_name"], fn)
     changes |= reader.hooks(("on_running", "on_completion", "on_failure", "on_commit", "on_rollback"))
@@ -305,7 +358,7 @@ class _Reader:
                     f"{self._where}(timeout_seconds=0): nothing ends in no time; leave it out for no limit"
                 )
         if "result_serializer" in self._keywords:
-            changes["result_serializer"] = self._serializer()
+            changes["result_serializer"] = self.one_of("result_serializer", SERIALIZERS)
         for name in ("persist_result", "log_prints"):
             if name in self._keywords:
                 changes[name] = None if self.get(name) is None else self.check(name, bool)
@@ -349,11 +402,21 @@ class _Reader:
             raise OptionError(f"{self._where}({name}={value!r}): expected a whole number, 0 or more")
         return value
 
-    def _serializer(self) -> Any:
-        value = self.get("result_serializer")
-        if value not in {None, *SERIALIZERS}:
-            raise OptionError(f"{self._where}(result_serializer={value!r}): expected 'pickle' or 'json'")
+    def one_of(self, name: str, known: tuple[str, ...]) -> Any:
+        """Read a word."""
+        value = self.get(name)
+        if value not in {None, *known}:
+            raise OptionError(f"{self._where}({name}={value!r}): expected {' or '.join(map(repr, known))}")
         return value
+
+    def env(self) -> dict[str, Any]:
+        """Read environment variables."""
+        env = self.get("env")
+        if "env" not in self._keywords or env is None:
+            return {"env": None} if "env" in self._keywords else {}
+        if not isinstance(env, Mapping) or not all(isinstance(each, str) for pair in env.items() for each in pair):
+            raise OptionError(f"{self._where}(env={env!r}): expected texts by name: env={{'REGION': 'eu'}}")
+        return {"env": dict(env)}
 
     def _delays(self, retries: int) -> tuple[float, ...]:
         name = "retry_delay_seconds"

@@ -8,7 +8,6 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpac
 from penstock.authoring.backend import Call, backend
 from penstock.authoring.function import Decorated
 from penstock.authoring.futures import Future, FutureList
-from penstock.authoring.mapping import expand
 from penstock.authoring.options import Hook, TaskKeywords, TaskOptions, read_task_options
 from penstock.authoring.states import State
 from penstock.authoring.upstream import Pending
@@ -115,12 +114,7 @@ class Task(Decorated, Generic[P, R]):
         """
         if "deferred" in kwargs and "deferred" not in self.signature.parameters:
             raise OptionError("map() has no option 'deferred': penstock has no task queue; map inside of a flow")
-        submit = backend().submit
-        upstream = None if wait_for is None else list(wait_for)
-        futures = FutureList(
-            submit(self, Call(*arguments, wait_for=upstream)) for arguments in expand(self.signature, args, kwargs)
-        )
-        return [_wait_for_state(future) for future in futures] if return_state else futures
+        return backend().map(self, Call(args, kwargs, wait_for, return_state))
 
     def with_options(self, **keywords: Unpack[TaskKeywords]) -> Self:
         """Return a task of the same function, with some options changed.

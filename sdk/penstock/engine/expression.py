@@ -83,8 +83,8 @@ class Expression:
         chosen = {root: values[root] for root in self._found.roots if root in values}
         if "tasks" in chosen:
             tasks: dict[str, dict[str, Any]] = {}
-            for name, attribute in self.tasks:
-                given = chosen["tasks"].get(name, {})
+            for name, wanted in self.tasks:
+                given, attribute = chosen["tasks"].get(name, {}), wanted.removeprefix("?")
                 tasks.setdefault(name, {}).update({attribute: given[attribute]} if attribute in given else {})
             chosen["tasks"] = tasks
         if "params" in chosen and not self.takes_all_params:

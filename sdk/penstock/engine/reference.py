@@ -11,6 +11,7 @@ from penstock.engine.scope import (
     ANYTHING,
     EVENT_ROOTS,
     ITEM_ROOTS,
+    OPTIONAL_OUTPUTS,
     ROOT_FIELDS,
     TASK_ATTRIBUTES,
     TICK_ROOTS,
@@ -275,6 +276,10 @@ class _Reader:
             raise Fault(starts[0] if starts else first.start, message)
         if tasks is not None and name not in tasks:
             raise Fault(starts[0], f'there is no task "{name}"{suggest(name, tasks)}')
+        if len(path.steps) == 1 and optional == "outputs":
+            # Whoever says that there may be none waits until the task is over, however it ends.
+            self._found.tasks.add(TaskReference(name, OPTIONAL_OUTPUTS))
+            return
         if len(path.steps) == 1 or attribute not in TASK_ATTRIBUTES:
             lack = (
                 f'"{attribute}"{suggest(attribute, TASK_ATTRIBUTES)}'

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 TASK_ATTRIBUTES: Final = ("outputs", "state", "reason", "exitCode")
+OPTIONAL_OUTPUTS: Final = "?outputs"
+"""What `tasks.x.?outputs` wants to know: the outputs if there are any, so it needs no success of x."""
 
 TASK_ROOTS: Final = frozenset({"params", "tasks", "run"})
 """Roots in args, env, when, forEach and the Flow's outputs."""
@@ -51,7 +53,7 @@ class TaskReference(NamedTuple):
 
     task: str
     attribute: str
-    """outputs, state, reason or exitCode."""
+    """outputs, ?outputs, state, reason or exitCode."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from uuid import UUID
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
 from penstock.authoring.flow import Flow
-from penstock.authoring.futures import Future
+from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.home import home
+from penstock.authoring.mapping import expand
 from penstock.authoring.runs import TAGS, FlowRun, TaskRun
 from penstock.authoring.states import State
 from penstock.authoring.task import Task
@@ -73,6 +74,18 @@ class LocalBackend:
             future.add_done_callback(self._loose.discard)
         submission.start_after(_futures_of(call))
         return future
+
+    def map(self, task: Task[..., Any], call: Call) -> Any:
+        """Have a task run for each item; return the futures, or once all are over their states."""
+        upstream = None if call.wait_for is None else list(call.wait_for)
+        futures = FutureList(
+            self.submit(task, Call(*arguments, wait_for=upstream))
+            for arguments in expand(task.signature, call.args, call.kwargs)
+        )
+        if not call.return_state:
+            return futures
+        futures.wait()
+        return [future.state for future in futures]
 
     def wait_for_loose(self) -> None:
         """Wait for the tasks that were submitted outside of flows: the process ends after them."""

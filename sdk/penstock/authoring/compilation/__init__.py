@@ -1,0 +1,192 @@
+"""Compiling: a Python flow becomes a Flow, each of whose tasks is a Pod of its own.
+
+The flow's function is called once, with symbols in the place of params and results. What it calls becomes tasks, what
+it hands on becomes dependencies. What depends on data can't be told so, and is refused with its line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from penstock.authoring.compilation.manifest import STORAGE, container_of, flow_name, outputs_of, pod_task, tasks_of
+from penstock.authoring.compilation.params import read_params
+from penstock.authoring.compilation.place import Place
+from penstock.authoring.compilation.retry import duration
+from penstock.authoring.compilation.source import source_of
+from penstock.authoring.compilation.trace import CompileWarning, Trace, label
+from penstock.authoring.flow import Flow
+
+__all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
+
+API_VERSION: Final = "penstock.dev/v1alpha1"
+MAX_DESCRIPTION: Final = 1024
+WORKSPACE: Final = "/workspace"
+_FLOW_HOOKS: Final = ("on_running", "on_completion", "on_failure", "on_crashed", "on_cancellation")
+
+
+def compile_flow(  # noqa: PLR0913 - keyword-only, all optional
+    flow: Flow[..., Any],
+    *,
+    image: str | None = None,
+    storage: str | None = None,
+    name: str | None = None,
+    namespace: str | None = None,
+    entrypoint: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Make a Flow of a Python flow.
+
+    Args:
+        flow: the flow.
+        image: image of the tasks that name none; it holds Python, penstock and, unless it comes otherwise, the code.
+        storage: where big results go: `s3://bucket/prefix`, or a folder that all Pods share.
+        name: name of the Flow; that of the Python flow if not given.
+        namespace: its namespace.
+        entrypoint: `module:name` under which Pods find the flow; found out if not given.
+        env: environment variables of all tasks.
+
+    Returns:
+        The manifest, as plain data. Flows that it calls are Flows of their own: `compile_flows` makes those too.
+
+    Raises:
+        CompileError: the flow needs what only a run knows, or says what a Flow has no words for.
+    """
+    return _compile(flow, image, storage, name, namespace, entrypoint, env)[0]
+
+
+def compile_flows(  # noqa: PLR0913 - as compile_flow
+    flow: Flow[..., Any],
+    *,
+    image: str | None = None,
+    storage: str | None = None,
+    name: str | None = None,
+    namespace: str | None = None,
+    entrypoint: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Make a Flow of a Python flow and of each flow that it calls. Arguments and errors as for `compile_flow`.
+
+    Returns:
+        The manifests, as plain data; the flow's own is the last.
+    """
+    manifest, children = _compile(flow, image, storage, name, namespace, entrypoint, env)
+    made: dict[str, dict[str, Any]] = {}
+    for child in children:
+        if child is not flow:
+            for each in compile_flows(child, image=image, storage=storage, namespace=namespace, env=env):
+                made.setdefault(each["metadata"]["name"], each)
+    return [*made.values(), manifest]
+
+
+def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
+    flow: Flow[..., Any],
+    image: str | None,
+    storage: str | None,
+    name: str | None,
+    namespace: str | None,
+    entrypoint: str | None,
+    env: Mapping[str, str] | None,
+) -> tuple[dict[str, Any], list[Flow[..., Any]]]:
+    place = _place(flow)
+    _check_options(flow, place)
+    source = entrypoint or source_of(flow, place)
+    spec: dict[str, Any] = {}
+    if flow.options.description:
+        spec["description"] = flow.options.description[:MAX_DESCRIPTION]
+    children: list[Flow[..., Any]] = []
+    if flow.options.run_as == "pod":
+        params = read_params(flow, place)
+        task_name = label(flow.name)
+        tasks = [pod_task(flow, place, name=task_name, source=source, params=list(params))]
+        result = f"tasks.{task_name}.outputs"
+        outputs: dict[str, Any] | None = {
+            "result": f"$({result}.?result.orValue(null))",
+            "tasks": f"$({result}.?tasks.orValue({{}}))",
+        }
+    else:
+        trace = _traced(flow, place)
+        params = trace.params
+        tasks, outputs = tasks_of(trace, flow_source=source), outputs_of(trace)
+        children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
+    if params:
+        spec["params"] = [param.manifest for param in params.values()]
+    defaults = _defaults(flow, image, storage, env)
+    if defaults:
+        spec["defaults"] = defaults
+    spec["tasks"] = tasks
+    if outputs is not None:
+        spec["outputs"] = outputs
+    if flow.options.timeout_s is not None and flow.options.run_as != "pod":
+        spec["timeout"] = duration(flow.options.timeout_s)
+    # As in one process: what does not depend on a task that failed goes on.
+    spec["failurePolicy"] = "Continue"
+    if flow.options.workspace is not None:
+        spec["workspace"] = dict(flow.options.workspace)
+    metadata: dict[str, Any] = {"name": name or flow_name(flow)}
+    if namespace is not None:
+        metadata["namespace"] = namespace
+    if flow.options.version is not None:
+        metadata["annotations"] = {"penstock.dev/flow-version": flow.options.version}
+    return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, children
+
+
+def _traced(flow: Flow[..., Any], place: Place) -> Trace:
+    trace = Trace(flow, place)
+    trace.run()
+    if not trace.nodes:
+        raise place.refuse(
+            f"flow {flow.name!r} calls no task, so there is nothing to run",
+            "call tasks in it, or run it in one container with @flow(run_as='pod')",
+        )
+    return trace
+
+
+def _defaults(
+    flow: Flow[..., Any], image: str | None, storage: str | None, env: Mapping[str, str] | None
+) -> dict[str, Any]:
+    defaults = container_of(flow.options)
+    if image is not None:
+        defaults["image"] = image
+    variables = {**(flow.options.env or {}), **(env or {})} if flow.options.run_as != "pod" else dict(env or {})
+    where = storage or flow.options.storage
+    if where is None and flow.options.workspace is not None:
+        where = f"{flow.options.workspace.get('mountPath', WORKSPACE)}/.penstock"
+    if where is not None:
+        variables[STORAGE] = where
+    if variables:
+        defaults["env"] = [{"name": key, "value": value.replace("$(", "$$(")} for key, value in variables.items()]
+    return defaults
+
+
+def _check_options(flow: Flow[..., Any], place: Place) -> None:
+    """Refuse what a Flow has no words for."""
+    options = flow.options
+    for problem, advice in _problems(flow):
+        if problem:
+            raise place.refuse(f"{problem} of flow {flow.name!r} has no counterpart in the cluster", advice)
+    if options.run_as == "pod":
+        return
+    if options.retries:
+        raise place.refuse(
+            f"retries={options.retries} of flow {flow.name!r} would run its function again, which no Pod runs",
+            "give the tasks retries, use `penstock retry`, or run it as one container with @flow(run_as='pod')",
+        )
+    for hook in _FLOW_HOOKS:
+        if getattr(options, hook):
+            raise place.refuse(
+                f"{hook} of flow {flow.name!r} would be called by the flow's function, which no Pod runs",
+                "do it in a task, in a `finally` task of the Flow, or use @flow(run_as='pod')",
+            )
+
+
+def _problems(flow: Flow[..., Any]) -> Iterator[tuple[str, str]]:
+    if flow.options.flow_run_name is not None:
+        yield "flow_run_name", "whoever creates a run names it: `penstock run --name`; leave it out here"
+
+
+def _place(flow: Flow[..., Any]) -> Place:
+    """Return where a flow's function stands."""
+    code = inspect.unwrap(flow.fn).__code__
+    return Place(code.co_filename, code.co_firstlineno)

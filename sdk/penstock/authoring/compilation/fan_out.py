@@ -1,0 +1,191 @@
+"""map() as a fan-out: what there is an item for, and what each item is called with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, get_origin, get_type_hints
+
+from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.compilation.arguments import INDEX, MARK, Encoder, Template, escape, expression_of
+from penstock.authoring.compilation.place import here
+from penstock.authoring.compilation.symbols import (
+    ParamSymbol,
+    ResultSymbol,
+    Step,
+    TracedFuture,
+    TracedFutures,
+    TracedState,
+    TracedStates,
+)
+from penstock.errors import CompileError
+
+if TYPE_CHECKING:
+    from penstock.authoring.compilation.trace import Node
+    from penstock.authoring.task import Task
+
+
+class FanOut(NamedTuple):
+    """The items of a mapped task."""
+
+    for_each: dict[str, Any]
+    """The field of the manifest."""
+    total: str
+    """An expression for the number of items."""
+
+
+class _Column(NamedTuple):
+    """An argument that goes item by item."""
+
+    total: str
+    """An expression for its length."""
+    template: dict[str, Any]
+    literal: list[Any] | None = None
+    items: Any = None
+    """What forEach.items can be, if this is the only column."""
+
+
+def fan_out(
+    node: Node, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[FanOut, dict[str, Template]]:
+    """Read the arguments of map().
+
+    Args:
+        node: the mapped task.
+        task: the same as it was written.
+        args: the arguments by position.
+        kwargs: the arguments by name.
+
+    Returns:
+        The fan-out, and the arguments of an item by name.
+
+    Raises:
+        CompileError: the arguments don't make items.
+    """
+    encoder = Encoder(node)
+    columns: list[_Column] = []
+
+    def read(value: Any) -> Template:
+        column = _column(value, node, encoder)
+        if column is None:
+            return encoder.encode(value)
+        columns.append(column)
+        return column.template
+
+    template = _by_name(task, node, args, kwargs, read)
+    if not columns:
+        raise here().refuse(f"{task.name}.map() has no argument that goes item by item", "give a list, or use submit()")
+    lengths = {len(column.literal) for column in columns if column.literal is not None}
+    if len(lengths) > 1:
+        raise here().refuse(
+            f"{task.name}.map() takes lists of one length, but they have {sorted(lengths)}", "mark one as unmapped(...)"
+        )
+    total = columns[0].total
+    for column in columns[1:]:
+        if column.total != total:
+            node.lengths.append([node.slots.add(total), node.slots.add(column.total)])
+    if len(columns) == 1 and columns[0].items is not None:
+        (only,) = columns
+        kept = {key: only.template[key] for key in ("type",) if key in only.template}
+        only.template.clear()
+        only.template.update({MARK: "value", "slot": node.slots.add("item"), **kept})
+        return FanOut({"items": only.items}, total), template
+    return FanOut({"count": int(total) if total.isdecimal() else f"$({total})"}, total), template
+
+
+def _by_name(task: Task[..., Any], node: Node, args: Any, kwargs: Any, read: Any) -> dict[str, Template]:
+    bound = node.bind(args, kwargs)
+    template: dict[str, Template] = {}
+    for name, value in bound.items():
+        kind = task.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            template[name] = [read(each) for each in value]
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            template[name] = {key: read(each) for key, each in value.items()}
+        else:
+            template[name] = read(value)
+    return template
+
+
+def _column(value: Any, node: Node, encoder: Encoder, *, is_failure_allowed: bool = False) -> _Column | None:  # noqa: PLR0911 - one for each kind
+    """Return an argument as a column; None if every item gets all of it."""
+    if isinstance(value, unmapped):
+        return None
+    if isinstance(value, allow_failure):
+        return _column(value.value, node, encoder, is_failure_allowed=True)
+    if isinstance(value, ParamSymbol):
+        return _param_column(value, node, encoder)
+    if isinstance(value, TracedFutures | TracedStates):
+        return _item_column(value.node, (), encoder, is_failure_allowed=is_failure_allowed)
+    if isinstance(value, ResultSymbol):
+        if value.node.fan_out is not None and not value.path:
+            return _item_column(value.node, (), encoder, is_failure_allowed=False)
+        return _result_column(value.node, value.path, node, encoder)
+    if isinstance(value, TracedFuture | TracedState):
+        return _result_column(value.node, (), node, encoder)
+    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+        return None
+    items = list(value)
+    templates = [encoder.encode(each, is_failure_allowed=is_failure_allowed) for each in items]
+    template = {MARK: "pick", "items": templates, "index": node.slots.add(INDEX)}
+    return _Column(str(len(items)), template, items, escape(items) if _is_exact(items) else None)
+
+
+def _param_column(symbol: ParamSymbol, node: Node, encoder: Encoder) -> _Column | None:
+    if not symbol.is_list:
+        return None
+    source = expression_of(symbol)
+    param = node.trace.params[symbol.name]
+    if param.is_converted or symbol.path:
+        # What it is made into is known to the flow's annotation alone, so the whole list goes along.
+        template = {MARK: "element", "of": encoder.encode(symbol), "index": node.slots.add(INDEX)}
+        return _Column(f"size({source})", template)
+    template = {MARK: "value", "slot": node.slots.add(f"{source}[index]")}
+    if param.element is not None:
+        template["type"] = param.element
+    return _Column(f"size({source})", template, None, f"$({source})")
+
+
+def _item_column(upstream: Node, path: tuple[Step, ...], encoder: Encoder, *, is_failure_allowed: bool) -> _Column:
+    assert upstream.fan_out is not None
+    return _Column(upstream.fan_out.total, encoder.item(upstream, path, is_failure_allowed=is_failure_allowed))
+
+
+def _result_column(upstream: Node, path: tuple[Step, ...], node: Node, encoder: Encoder) -> _Column | None:
+    if not path and _returns_one(upstream):
+        return None
+    if path:
+        raise here().refuse(
+            f"a part of the result of {upstream.name!r} is mapped over, but how many items it has is not known"
+            " before a task runs",
+            "have a task return that part by itself, and map over its result",
+        )
+    if upstream.task is None:
+        raise here().refuse(
+            f"the result of the flow {upstream.name!r} is mapped over, whose length its outputs don't tell",
+            "have a task return the list, and map over that",
+        )
+    upstream.is_counted = True
+    template = {MARK: "element", "of": encoder.encode(ResultSymbol(upstream)), "index": node.slots.add(INDEX)}
+    return _Column(f"tasks.{upstream.name}.outputs.count", template)
+
+
+def _returns_one(node: Node) -> bool:
+    """Whether the annotation of a task says that its result is one value for all items."""
+    if node.task is None:
+        return False
+    try:
+        hint = get_type_hints(node.task.fn).get("return")
+    except (NameError, TypeError, CompileError):
+        return False  # names for type checkers only
+    if node.task.is_generator or hint is None:
+        return False
+    origin = get_origin(hint) or hint
+    return isinstance(origin, type) and (issubclass(origin, str | bytes | Mapping) or not hasattr(origin, "__iter__"))
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether a value is the same after the API server has had it, which knows 2.0 as 2 and no order of keys."""
+    if isinstance(value, list):
+        return all(_is_exact(each) for each in value)
+    return value is None or type(value) in {bool, int, str}

@@ -1,0 +1,206 @@
+"""The Flow of a trace, as plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from penstock.authoring.compilation.caching import cache_of
+from penstock.authoring.compilation.expressed import express
+from penstock.authoring.compilation.place import Place
+from penstock.authoring.compilation.retry import duration, retry_of
+from penstock.authoring.compilation.source import source_of
+from penstock.authoring.compilation.trace import Node, Trace, label
+from penstock.authoring.flow import Flow
+from penstock.authoring.options import FlowOptions, TaskOptions
+
+COMMAND: Final = ["python", "-m", "penstock.runner"]
+CALL: Final = "PENSTOCK_CALL"
+VALUES: Final = "PENSTOCK_VALUES"
+STORAGE: Final = "PENSTOCK_STORAGE"
+MAX_EXPRESSION: Final = 4000
+MAX_CALL: Final = 32768
+"""Most characters of an environment variable of a Flow."""
+OVER: Final = ["Completed", "Failed", "Cancelled", "Skipped"]
+"""All states in which a task is over."""
+
+
+def tasks_of(trace: Trace, *, flow_source: str) -> list[dict[str, Any]]:
+    """Return the tasks of a traced flow.
+
+    Raises:
+        CompileError: one of them can't be a task.
+    """
+    return [_task(node, trace.flow, flow_source) for node in trace.nodes]
+
+
+def outputs_of(trace: Trace) -> dict[str, Any] | None:
+    """Return the outputs of a traced flow: what its function returned, under the name `result`.
+
+    Raises:
+        CompileError: it returns what no expression says.
+    """
+    if trace.returned is None:
+        return None
+    what = f"what flow {trace.flow.name!r} returns"
+    return {"result": express(trace.returned, lambda _: None, trace.place, what)}
+
+
+def pod_task(flow: Flow[..., Any], place: Place, *, name: str, source: str, params: list[str]) -> dict[str, Any]:
+    """Return the only task of a flow that runs in one container."""
+    expressions = ["run.name", "run.uid", *(f"params.{param}" for param in params)]
+    call = {
+        "flow": source,
+        "name": name,
+        "run": [0, 1],
+        "arguments": {
+            param: {"$": "param", "slot": position, "name": param} for position, param in enumerate(params, start=2)
+        },
+    }
+    return {
+        "name": name,
+        "command": list(COMMAND),
+        "args": [source],
+        "env": _env(call, expressions, flow.options.env, place),
+        **_settings(flow.options, place, f"flow {flow.name!r}"),
+    }
+
+
+def _task(node: Node, flow: Flow[..., Any], flow_source: str) -> dict[str, Any]:
+    task: dict[str, Any] = {"name": node.name}
+    _add_dependencies(task, node)
+    if node.is_tolerated:
+        task["allowFailed"] = 1 if node.fan_out is None else "100%"
+    if node.approval is not None:
+        timeout_s = node.approval["timeout"]
+        return {
+            **task,
+            "approval": {"message": _text(node.approval["message"]), "timeout": duration(timeout_s)},
+        }
+    if node.flow is not None and node.flow.options.run_as != "pod":
+        return {**task, **_child(node, node.flow)}
+    called = node.task or node.flow
+    assert called is not None
+    source = source_of(called, node.place)
+    if node.fan_out is not None:
+        task["forEach"] = node.fan_out.for_each
+        if flow.options.max_workers is not None:
+            task["maxParallel"] = min(flow.options.max_workers, 2000)
+    cache = None if node.task is None else cache_of(node)
+    if cache is not None:
+        task["cache"] = cache
+    task |= {
+        "command": list(COMMAND),
+        "args": [source],
+        "env": _env(_call(node, flow, source, flow_source), node.slots.expressions, called.options.env, node.place),
+        **_settings(called.options, node.place, f"{'flow' if node.task is None else 'task'} {called.name!r}"),
+    }
+    return task
+
+
+def _add_dependencies(task: dict[str, Any], node: Node) -> None:
+    needed = [other.name for other, is_success_needed in node.needs.items() if is_success_needed]
+    awaited = [other.name for other, is_success_needed in node.needs.items() if not is_success_needed]
+    if needed:
+        task["dependsOn"] = needed
+    if awaited:
+        task["dependsOnStates"] = [{"task": name, "states": list(OVER)} for name in awaited]
+
+
+def _child(node: Node, flow: Flow[..., Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"flow": {"name": flow_name(flow)}}
+    if node.params:
+        fields["flow"]["params"] = node.params
+    return fields
+
+
+def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> dict[str, Any]:
+    """Return what the runner is told."""
+    options = (node.task or node.flow).options  # type: ignore[union-attr]  # one of them is there
+    call: dict[str, Any] = {"task" if node.task is not None else "flow": source, "name": node.name}
+    if node.task is not None and flow_source != source:
+        call["of"] = flow_source
+    call["run"] = [node.slots.add("run.name"), node.slots.add("run.uid")]
+    if node.fan_out is not None:
+        call["index"] = node.slots.add("index")
+    call["arguments"] = node.arguments
+    if node.lengths:
+        call["lengths"] = node.lengths
+    if node.tags:
+        call["tags"] = sorted(node.tags)
+    for option in ("log_prints", "result_serializer"):
+        value = getattr(options, option)
+        value = getattr(flow.options, option) if value is None else value
+        if value is not None:
+            call[option] = value
+    for name, flag in (("gathered", node.is_gathered), ("counted", node.is_counted)):
+        if flag:
+            call[name] = True
+    if node.plain_for is not None:
+        call["plain_for"] = node.plain_for
+    return call
+
+
+def _env(
+    call: dict[str, Any], expressions: list[str], others: Mapping[str, str] | None, place: Place
+) -> list[dict[str, Any]]:
+    text = _text(json.dumps(call, separators=(",", ":"), ensure_ascii=False))
+    if len(text) > MAX_CALL:
+        raise place.refuse(
+            f"the arguments of {call['name']!r} take {len(text)} characters, and at most {MAX_CALL} fit into a Flow",
+            "read them inside of a task, or make them a param",
+        )
+    env = [{"name": name, "value": _text(value)} for name, value in (others or {}).items()]
+    env.append({"name": CALL, "value": text})
+    for number, part in enumerate(_parts(expressions, call["name"], place)):
+        env.append({"name": f"{VALUES}_{number}" if number else VALUES, "value": f"$([{', '.join(part)}])"})
+    return env
+
+
+def _parts(expressions: list[str], name: str, place: Place) -> list[list[str]]:
+    """Spread expressions over as many lists as the longest expression allows."""
+    parts: list[list[str]] = [[]]
+    room = MAX_EXPRESSION
+    for expression in expressions:
+        if len(expression) > MAX_EXPRESSION:
+            raise place.refuse(f"an argument of {name!r} needs too long an expression", "take a shorter path")
+        if len(expression) + 2 > room:
+            parts.append([])
+            room = MAX_EXPRESSION
+        parts[-1].append(expression)
+        room -= len(expression) + 2
+    return parts
+
+
+def _settings(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict[str, Any]:
+    """Return what the options say of how a Pod runs."""
+    settings: dict[str, Any] = {}
+    retry = retry_of(options, place, who)
+    if retry is not None:
+        settings["retry"] = retry
+    if options.timeout_s is not None:
+        settings["timeout"] = duration(options.timeout_s)
+    if isinstance(options, TaskOptions):
+        settings |= container_of(options)
+    return settings
+
+
+def container_of(options: TaskOptions | FlowOptions) -> dict[str, Any]:
+    """Return what the options say of the container, but for its environment."""
+    fields = {
+        "image": options.image,
+        "resources": options.resources,
+        "serviceAccountName": options.service_account_name,
+        "podTemplate": options.pod_template,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def flow_name(flow: Flow[..., Any]) -> str:
+    """Return the name of the Flow that a flow becomes."""
+    return label(flow.name)
+
+
+def _text(text: str) -> str:
+    return text.replace("$(", "$$(")

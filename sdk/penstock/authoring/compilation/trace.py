@@ -1,0 +1,381 @@
+"""Tracing: the flow's function is called once, with symbols for what is not known, and each call becomes a node."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from penstock.authoring.backend import Call, in_place
+from penstock.authoring.compilation.arguments import Encoder, Slots, Template
+from penstock.authoring.compilation.expressed import express
+from penstock.authoring.compilation.fan_out import FanOut, fan_out
+from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.place import Place, handler_around, here
+from penstock.authoring.compilation.symbols import (
+    ParamSymbol,
+    ResultSymbol,
+    Symbol,
+    TracedFuture,
+    TracedFutures,
+    TracedState,
+    TracedStates,
+)
+from penstock.authoring.context import FLOW_LOGGER
+from penstock.authoring.flow import Flow
+from penstock.authoring.runs import FLOW_RUN, TAGS, FlowRun
+from penstock.authoring.states import Running
+from penstock.authoring.task import Task
+from penstock.authoring.transactions import TRANSACTION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_NAME: Final = 63
+
+
+class CompileWarning(UserWarning):
+    """What a flow's function does besides calling tasks, and that its runs don't do."""
+
+
+class Node:
+    """One call that the flow makes: a task of the Flow.
+
+    Args:
+        trace: the trace that it belongs to.
+        name: name of the task, unique in the Flow.
+        place: where it was called.
+        task: the Python task; None for an approval and a flow.
+        flow: the Python flow.
+        approval: what is asked, and for how long.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        trace: Trace,
+        *,
+        name: str,
+        place: Place,
+        task: Task[..., Any] | None = None,
+        flow: Flow[..., Any] | None = None,
+        approval: dict[str, Any] | None = None,
+    ) -> None:
+        self.trace = trace
+        self.name = name
+        self.place = place
+        self.task = task
+        self.flow = flow
+        self.approval = approval
+        self.slots = Slots()
+        self.lengths: list[list[int]] = []
+        """Pairs of slots that must be the same number: lengths of mapped arguments."""
+        self.arguments: dict[str, Template] = {}
+        self.needs: dict[Node, bool] = dict(trace.barrier)
+        """What must be over first, and whether it must have completed."""
+        self.fan_out: FanOut | None = None
+        self.tags = TAGS.get() | (task.options.tags if task is not None else frozenset())
+        self.is_awaited = False
+        self.is_gathered = False
+        """Whether results of items are wanted by another."""
+        self.is_counted = False
+        """Whether the length of the result is wanted."""
+        self.is_failure_seen = False
+        self.is_success_expected = False
+        self.params: dict[str, Any] = {}
+        """Of a child flow: its params as the manifest has them."""
+        self.plain_for: str | None = None
+        """Who needs the result as JSON, in the words of a message."""
+
+    @property
+    def is_tolerated(self) -> bool:
+        """Whether the flow goes on, and may complete, if this fails."""
+        return self.is_failure_seen and not self.is_success_expected
+
+    def depend(self, other: Node, *, is_success_needed: bool) -> None:
+        """Wait for another."""
+        self.needs[other] = is_success_needed or self.needs.get(other, False)
+
+    def wait_for_success(self) -> None:
+        """Have all that is called from now on wait until this has completed."""
+        self.is_awaited = self.is_success_expected = True
+        barrier = self.trace.barrier
+        for other in self.needs:
+            barrier.pop(other, None)
+        barrier[self] = True
+
+    def wait_for_end(self) -> None:
+        """Have all that is called from now on wait until this is over."""
+        self.is_awaited = self.is_failure_seen = True
+        barrier = self.trace.barrier
+        for other, is_success_needed in self.needs.items():
+            if not is_success_needed:
+                barrier.pop(other, None)
+        barrier.setdefault(self, False)
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments by name, without those that are not given."""
+        decorated = self.task or self.flow
+        assert decorated is not None
+        try:
+            return dict(decorated.signature.bind(*args, **kwargs).arguments)
+        except TypeError as error:
+            raise self.place.refuse(f"{decorated.name!r} can't be called so", str(error)) from error
+
+
+class RunSymbol(Symbol):
+    """Something about the run.
+
+    Args:
+        told: what it is.
+        expression: an expression for it.
+    """
+
+    __slots__ = ("expression",)
+
+    def __init__(self, told: str, expression: str) -> None:
+        super().__init__(told)
+        self.expression = expression
+
+    def at(self, step: Any) -> NoReturn:
+        """Refuse: it has no parts."""
+        raise here().refuse(f"{self.told} has no [{step!r}]", "hand it to a task as it is")
+
+
+class Trace:
+    """What a flow's function calls.
+
+    Args:
+        flow: the flow.
+        place: where it stands.
+    """
+
+    def __init__(self, flow: Flow[..., Any], place: Place) -> None:
+        self.flow = flow
+        self.place = place
+        self.params: dict[str, FlowParam] = read_params(flow, place)
+        self.nodes: list[Node] = []
+        self.barrier: dict[Node, bool] = {}
+        """What everything from now on waits for, and whether it must have completed."""
+        self.returned: Any = None
+        self._names: set[str] = set()
+
+    def run(self) -> None:
+        """Call the flow's function.
+
+        Raises:
+            CompileError: it needs to know what only a run knows.
+            Exception: the function's own.
+        """
+        symbols: dict[str, Any] = {
+            name: ParamSymbol(name, is_list=param.is_list) for name, param in self.params.items()
+        }
+        args, kwargs = self.flow.arguments(symbols)
+        token = FLOW_RUN.set(_TracedRun(self.flow))
+        try:
+            with in_place(TracingBackend(self)), _told_at_compilation():
+                self.returned = self.flow.fn(*args, **kwargs)
+                if self.flow.is_async:
+                    import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+
+                    self.returned = asyncio.run(self.returned)
+        finally:
+            FLOW_RUN.reset(token)
+
+    def add(self, wanted: str, **what: Any) -> Node:
+        """Add a node, with a name of its own."""
+        place = here()
+        if (line := handler_around(place)) is not None:
+            raise place.refuse(
+                f"{wanted!r} is called inside the `try` of line {line}, which never sees how it ends in a Pod",
+                "hand allow_failure(future) to a task that deals with the failure, call it with return_state=True, or"
+                " use @flow(run_as='pod')",
+            )
+        if TRANSACTION.get() is not None:
+            raise place.refuse(
+                f"{wanted!r} is called inside `with transaction()`, which Pods have no part in",
+                "use @flow(run_as='pod'), or tasks with allow_failure that undo",
+            )
+        node = Node(self, name=self._unique(label(wanted)), place=place, **what)
+        self.nodes.append(node)
+        return node
+
+    def _unique(self, name: str) -> str:
+        unique, number = name, 1
+        while unique in self._names:
+            number += 1
+            end = f"-{number}"
+            unique = name[: MAX_NAME - len(end)] + end
+        self._names.add(unique)
+        return unique
+
+
+class TracingBackend:
+    """Takes down calls instead of carrying them out.
+
+    Args:
+        trace: takes up the nodes.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+        """Take down the call of a flow inside of the flow."""
+        return self._call(self._record(flow, call), call, is_async=flow.is_async)
+
+    def call_task(self, task: Task[..., Any], call: Call) -> Any:
+        """Take down the call of a task, which all that follows waits for."""
+        if task.is_async:
+            return self._call_async(task, call)
+        return self._call(self._record(task, call), call, is_async=False)
+
+    def submit(self, task: Task[..., Any], call: Call) -> Any:
+        """Take down a task that runs beside what follows."""
+        return TracedFuture(self._record(task, call))
+
+    def map(self, task: Task[..., Any], call: Call) -> Any:
+        """Take down a task that runs for each item."""
+        node = self._trace.add(task.options.name, task=task)
+        node.fan_out, node.arguments = fan_out(node, task, call.args, call.kwargs)
+        _wait_for(node, call.wait_for)
+        if not call.return_state:
+            return TracedFutures(node)
+        node.wait_for_end()
+        return TracedStates(node)
+
+    def pause(self, run: FlowRun, kind: Any, *, timeout_s: float, key: str | None, message: str | None) -> Any:
+        """Take down a pause as an approval."""
+        if kind is not None:
+            raise here().refuse(
+                "pause_flow_run(wait_for_input=...) asks for a value, but people say yes or no to a run in the cluster",
+                "leave it out and make the value a param of the flow",
+            )
+        node = self._trace.add(
+            key or "approval", approval={"message": message or f"Go on with {run.flow_name}?", "timeout": timeout_s}
+        )
+        node.wait_for_success()
+
+    def folder(self) -> Path:
+        """Refuse: the flow's function makes nothing in a run.
+
+        Raises:
+            CompileError: always.
+        """
+        raise here().refuse("an artifact would be made when the flow is compiled, not by its runs", "make it in a task")
+
+    async def _call_async(self, task: Task[..., Any], call: Call) -> Any:
+        import asyncio  # noqa: PLC0415 - who awaits has it
+
+        node = self._record(task, call)
+        # What was gathered with it is called before any of it is waited for.
+        await asyncio.sleep(0)
+        return self._answer(node, call)
+
+    def _call(self, node: Node, call: Call, *, is_async: bool) -> Any:
+        if not is_async:
+            return self._answer(node, call)
+
+        async def answer() -> Any:
+            return self._answer(node, call)
+
+        return answer()
+
+    def _answer(self, node: Node, call: Call) -> Any:
+        if call.return_state:
+            node.wait_for_end()
+            return TracedState(node)
+        node.wait_for_success()
+        return ResultSymbol(node)
+
+    def _record(self, called: Task[..., Any] | Flow[..., Any], call: Call) -> Node:
+        what = {"task" if isinstance(called, Task) else "flow": called}
+        node = self._trace.add(called.options.name, **what)
+        bound = node.bind(call.args, call.kwargs)
+        if isinstance(called, Flow) and called.options.run_as != "pod":
+            node.params = {name: _child_param(node, called, name, value) for name, value in bound.items()}
+        else:
+            encoder = Encoder(node)
+            node.arguments = {name: encoder.encode(value) for name, value in bound.items()}
+        _wait_for(node, call.wait_for)
+        return node
+
+
+def _wait_for(node: Node, upstream: Any) -> None:
+    if upstream is None:
+        return
+    encoder = Encoder(node)
+    kept = list(node.slots.expressions)
+    encoder.encode(upstream if isinstance(upstream, TracedFutures | TracedStates | TracedFuture) else list(upstream))
+    # It waits for them, but wants to know nothing of them.
+    node.slots.expressions = kept
+
+
+def _child_param(node: Node, flow: Flow[..., Any], name: str, value: Any) -> Any:
+    what = f"the param {name!r} of flow {flow.name!r}"
+
+    def want(upstream: Node) -> None:
+        node.depend(upstream, is_success_needed=True)
+        upstream.plain_for = what
+
+    if value is None:
+        raise node.place.refuse(f"{what} is None, which Kubernetes can't tell from none at all", "leave it out")
+    return express(value, want, node.place, what)
+
+
+def label(name: str) -> str:
+    """Make a task's name of any text: a DNS label that begins with a letter."""
+    text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    text = text if text[:1].isalpha() else f"task-{text}".strip("-")
+    return text[:MAX_NAME].strip("-")
+
+
+class _TracedRun(FlowRun):
+    """Stands for the run while its flow is traced."""
+
+    __slots__ = ()
+
+    def __init__(self, flow: Flow[..., Any]) -> None:
+        self.flow = flow
+        self.state = Running()
+        self.name: Any = RunSymbol("the name of the run", "run.name")
+        self.id: Any = RunSymbol("the id of the run", "run.uid")
+        self.parent = None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise here().refuse(f".{name} of the run is known only when the flow runs", "ask for it in a task")
+
+
+class _Printed(io.TextIOBase):
+    """Takes what the flow's function prints, and warns."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            _warn("prints", "print in a task")
+        return len(text)
+
+
+def _warn(what: str, advice: str) -> None:
+    warnings.warn(f"{here()}: the flow {what}, which its runs in a cluster don't do: {advice}", CompileWarning, 2)
+
+
+@contextlib.contextmanager
+def _told_at_compilation() -> Iterator[None]:
+    """Warn of what the function tells while it is traced, for nobody hears it when the flow runs."""
+
+    def warn(_: logging.LogRecord) -> bool:
+        _warn("logs", "log in a task")
+        return False
+
+    FLOW_LOGGER.addFilter(warn)
+    level = FLOW_LOGGER.level
+    FLOW_LOGGER.setLevel(logging.DEBUG)
+    try:
+        with contextlib.redirect_stdout(_Printed()):
+            yield
+    finally:
+        FLOW_LOGGER.setLevel(level)
+        FLOW_LOGGER.removeFilter(warn)
