@@ -64,7 +64,7 @@ def test_what_a_task_is_and_asks_of_others_stands_beside_it():
         **{"finally": [task("f")]},
     )
     assert [line.split("● ")[-1] for line in drawing(spec).splitlines() if "● " in line] == [
-        "a  (for each item)",
+        "a  (for each of 3 items)",
         "b  (when, if a is over)",
         "c  (if a is Failed|Skipped)",
         "d  (approval)",
@@ -80,6 +80,13 @@ def test_a_run_shows_its_states():
         "status": {"tasks": [{"name": "a", "state": "Failed"}, {"name": "b", "state": "Skipped"}]},
     }
     assert drawing(make_spec(task("a"), task("b", "a")), run) == "✗ a  Failed\n│\n- b  Skipped"
+
+
+def test_a_fan_out_of_a_run_shows_how_many_of_its_items_are_over():
+    items = {"total": 4, "counts": {"Completed": 2, "Failed": 1, "Running": 1}}
+    run = {"metadata": {"name": "r"}, "status": {"tasks": [{"name": "a", "state": "Running", "items": items}]}}
+    spec = make_spec(task("a", forEach={"items": "$(params.x)"}), params=[{"name": "x", "type": "array"}])
+    assert drawing(spec, run) == "● a  (for each item)  Running 3/4, 1 failed"
 
 
 def test_every_edge_of_a_large_graph_is_drawn_quickly():

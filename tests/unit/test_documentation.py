@@ -10,6 +10,7 @@ import yaml
 from penstock.api.states import STATES
 from penstock.cli.grammar import build_parser
 from penstock.cli.lint import lint
+from penstock.cli.main import main
 from penstock.engine.reasons import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_concepts_has_every_state():
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_command_of_the_documentation_can_be_typed(page):
     for line in re.findall(r"^    (?:\$ )?penstock ([a-z-].*)$", page.read_text(), re.MULTILINE):
-        typed = shlex.split(line.split(" | ")[0], comments=True)
+        typed = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
         if "--help" not in typed:
             build_parser().parse_args(typed)
 
@@ -75,3 +76,11 @@ def test_the_page_of_the_command_line_has_every_command():
     assert isinstance(commands, dict)
     text = (ROOT / "docs" / "cli.md").read_text()
     assert [each for each in commands if not each.startswith("_") and f"penstock {each}" not in text] == []
+
+
+def test_the_picture_of_the_command_line_page_is_the_one_that_is_drawn(tmp_path, capsys):
+    page = ROOT / "docs" / "cli.md"
+    file = tmp_path / "orders.yaml"
+    file.write_text(blocks(page, "yaml")[0])
+    assert main(["graph", "-f", str(file), "-o", "svg"]) == 0
+    assert capsys.readouterr().out == (page.parent / "images" / "orders.svg").read_text()

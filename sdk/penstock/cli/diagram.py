@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.cli.progress import Object, read_tasks
+from penstock.cli.progress import Object, TaskRow, read_tasks
 from penstock.engine.plan import COVERS, DependencyKind, compile_plan
 from penstock.engine.state import TaskState
 from penstock.engine.task_plan import TaskKind, TaskPlan
 
+MIN_GROUP: Final = 4
+"""Tasks that differ in nothing but their names are drawn as one from this number on."""
 KIND_WORDS: Final = {TaskKind.APPROVAL: "approval", TaskKind.CONTAINER: ""}
 
 
@@ -33,6 +36,13 @@ class Node(NamedTuple):
     """Its state in a run; empty for a Flow."""
     is_finally: bool
     edges: tuple[Edge, ...]
+    items: str = ""
+    """Of a task with items, in a run: how many are over, of all."""
+
+    @property
+    def standing(self) -> str:
+        """How it is in a run: its state, and its items."""
+        return " ".join(filter(None, (self.state, self.items)))
 
 
 def build_diagram(spec: InlineFlowSpec, run: Object | None = None) -> list[Node]:
@@ -49,7 +59,7 @@ def build_diagram(spec: InlineFlowSpec, run: Object | None = None) -> list[Node]
         InvalidSpecError: the Flow can't work.
     """
     rows = {row.name: row for row in read_tasks(run)} if run else {}
-    return [_node(task, rows[task.name].state if task.name in rows else "") for task in compile_plan(spec).tasks]
+    return [_node(task, rows.get(task.name)) for task in compile_plan(spec).tasks]
 
 
 def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
@@ -82,10 +92,49 @@ def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
     return ordered
 
 
-def _node(task: TaskPlan, state: str) -> Node:
+def group(nodes: Sequence[Node], positions: Sequence[int]) -> list[tuple[int, ...]]:
+    """Put tasks together that wait for the same, are waited for by the same, and are of the same sort.
+
+    Args:
+        nodes: the graph.
+        positions: the tasks to group; edges to others don't count.
+
+    Returns:
+        The positions of each group's members, in their order; most groups have one.
+    """
+    followers: dict[int, set[tuple[int, str]]] = {place: set() for place in positions}
+    for place in positions:
+        for edge in nodes[place].edges:
+            if edge.task in followers:
+                followers[edge.task].add((place, edge.label))
+    alike: dict[object, list[int]] = {}
+    for place in positions:
+        node = nodes[place]
+        alike.setdefault((node.edges, frozenset(followers[place]), node.note), []).append(place)
+    groups: list[tuple[int, ...]] = []
+    for members in alike.values():
+        groups += [tuple(members)] if len(members) >= MIN_GROUP else [(member,) for member in members]
+    return sorted(groups)
+
+
+def sum_up(nodes: Sequence[Node], members: Sequence[int]) -> tuple[str, str]:
+    """Say how tasks that are drawn as one are in a run.
+
+    Returns:
+        The state that most of them have, and the text; both empty without a run.
+    """
+    if len(members) == 1:
+        return nodes[members[0]].state, nodes[members[0]].standing
+    counts = Counter(nodes[member].state for member in members).most_common()
+    state, count = counts[0]
+    return state, state if count == len(members) else ", ".join(f"{each} {name or 'unknown'}" for name, each in counts)
+
+
+def _node(task: TaskPlan, row: TaskRow | None) -> Node:
     notes = [f"flow {task.child.flow}" if task.child else KIND_WORDS.get(task.kind, "")]
     if task.fan_out:
-        notes.append("for each item")
+        count = task.fan_out.fixed_count
+        notes.append("for each item" if count is None else f"for each of {count} items")
     if task.when:
         notes.append("when")
     edges = []
@@ -96,7 +145,8 @@ def _node(task: TaskPlan, state: str) -> Node:
         elif dependency.kind is DependencyKind.STATES:
             label = _spell(dependency.states)
         edges.append(Edge(dependency.task, label))
-    return Node(task.name, ", ".join(filter(None, notes)), state, task.is_finally, tuple(edges))
+    state, items = (row.state, row.items if task.fan_out else "") if row else ("", "")
+    return Node(task.name, ", ".join(filter(None, notes)), state, task.is_finally, tuple(edges), items)
 
 
 def _spell(states: frozenset[TaskState]) -> str:

@@ -36,7 +36,7 @@ def write_dot(nodes: Sequence[Node], name: str) -> Iterator[str]:
 
 
 def _box(place: int, node: Node) -> str:
-    text = "\\n".join(filter(None, (node.name, node.note, node.state)))
+    text = "\\n".join(filter(None, (node.name, node.note, node.standing)))
     colour = f', fillcolor="{COLOURS[node.state]}"' if node.state in COLOURS else ""
     shape = ", shape=hexagon" if node.note == "approval" else ", peripheries=2" if node.note.startswith("flow ") else ""
     return f'{f"t{place}"} [label="{text}"{colour}{shape}];'

@@ -144,9 +144,9 @@ def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     graph.add_argument(
         "-o",
         "--output",
-        choices=("terminal", "mermaid", "dot"),
+        choices=("terminal", "svg", "png", "mermaid", "dot"),
         default="terminal",
-        help="how to draw it (default: terminal)",
+        help="how to draw it (default: terminal); png needs the extra penstock[png]",
     )
 
     watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it is over")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.cluster import Cluster
-from penstock.cli.diagram import Node, build_diagram
+from penstock.cli.diagram import Node, build_diagram, sum_up
 from penstock.cli.dot import write_dot
 from penstock.cli.lanes import NODE, draw, label
 from penstock.cli.lint import read_file
@@ -24,6 +23,7 @@ from penstock.cli.mermaid import write_mermaid
 from penstock.cli.progress import Object, status_of
 from penstock.cli.refusal import FORBIDDEN, NOT_FOUND
 from penstock.cli.resource import RUNS, find_resource
+from penstock.cli.svg import write_svg
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation import parse_flow, parse_run
 from penstock.errors import CommandError, InvalidSpecError, RefusalError
@@ -54,14 +54,33 @@ def command(arguments: argparse.Namespace) -> int:
         nodes = build_diagram(drawn.spec, drawn.run)
     except InvalidSpecError as error:
         raise CommandError(f"{drawn.name} can't be drawn, for it can't work: {error}") from error
-    if arguments.output == "terminal":
-        console = Console(highlight=False)
-        for line in draw_terminal(nodes):
-            console.print(line, no_wrap=True, overflow="ellipsis" if console.is_terminal else "ignore", crop=False)
-    else:
-        for text in write_mermaid(nodes) if arguments.output == "mermaid" else write_dot(nodes, drawn.name):
-            print(text)
+    match arguments.output:
+        case "terminal":
+            console = Console(highlight=False)
+            for line in draw_terminal(nodes):
+                console.print(line, no_wrap=True, overflow="ellipsis" if console.is_terminal else "ignore", crop=False)
+        case "mermaid":
+            print(*write_mermaid(nodes), sep="\n")
+        case "dot":
+            print(*write_dot(nodes, drawn.name), sep="\n")
+        case "svg":
+            print(*_write_svg(nodes, drawn), sep="\n")
+        case "png":
+            _print_png("".join(_write_svg(nodes, drawn)))
     return 0
+
+
+def _write_svg(nodes: Sequence[Node], drawn: Drawn) -> Iterator[str]:
+    state = status_of(drawn.run).get("state", "") if drawn.run else ""
+    return write_svg(nodes, f"{drawn.name}  {state}".strip())
+
+
+def _print_png(svg: str) -> None:
+    from penstock.cli.png import paint  # noqa: PLC0415 - what paints comes with an extra
+
+    if sys.stdout.isatty():
+        raise CommandError("a terminal can't show a PNG: send it to a file with > FILE.png")
+    sys.stdout.buffer.write(paint(svg, warn=lambda text: print(text, file=sys.stderr)))
 
 
 def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
@@ -75,13 +94,11 @@ def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
             if not row.members:
                 yield Text(row.lanes.rstrip(), "dim")
                 continue
-            counts = Counter(nodes[member].state for member in row.members)
-            (state, _), *others = counts.most_common()
+            state, told = sum_up(nodes, row.members)
             before, _, after = row.lanes.partition(NODE)
             line = Text(before, "dim").append(look(state).sign if state else NO_STATE, look(state).style)
             line.append(after, "dim").append(Text(label(nodes, row.members), ""))
             if state:
-                told = ", ".join(f"{count} {each}" for each, count in counts.most_common()) if others else state
                 line.append(f"  {told}", look(state).style)
             yield line
 

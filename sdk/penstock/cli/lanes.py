@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from penstock.cli.diagram import Node, order
+from penstock.cli.diagram import Node, group, order
 from penstock.engine.suggestion import enumerate_names
 
-MIN_GROUP: Final = 4
-"""Tasks that differ in nothing but their names share a row from this number on."""
 NODE: Final = "*"
 """Where in the lanes the sign of the row's task stands."""
 _CORNERS: Final = {  # by whether a line leads up, down, left, right
@@ -48,7 +46,7 @@ def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
         nodes: the graph.
         positions: the tasks to draw; edges to others are left out.
     """
-    groups = _group(nodes, positions)
+    groups = group(nodes, positions)
     leaders = [members[0] for members in groups]
     leader_of = {member: members[0] for members in groups for member in members}
     upstream = {
@@ -75,23 +73,6 @@ def label(nodes: Sequence[Node], members: Sequence[int]) -> str:
     conditions = [f"if {nodes[edge.task].name} is {edge.label}" for edge in first.edges if edge.label]
     notes = ", ".join(filter(None, [first.note, *conditions]))
     return f"{name}  ({notes})" if notes else name
-
-
-def _group(nodes: Sequence[Node], positions: Sequence[int]) -> list[tuple[int, ...]]:
-    """Put tasks together that wait for the same, are waited for by the same, and are of the same sort."""
-    followers: dict[int, set[tuple[int, str]]] = {place: set() for place in positions}
-    for place in positions:
-        for edge in nodes[place].edges:
-            if edge.task in followers:
-                followers[edge.task].add((place, edge.label))
-    alike: dict[object, list[int]] = {}
-    for place in positions:
-        node = nodes[place]
-        alike.setdefault((node.edges, frozenset(followers[place]), node.note), []).append(place)
-    groups: list[tuple[int, ...]] = []
-    for members in alike.values():
-        groups += [tuple(members)] if len(members) >= MIN_GROUP else [(member,) for member in members]
-    return sorted(groups)
 
 
 class _Lanes:

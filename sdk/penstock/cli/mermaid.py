@@ -52,6 +52,6 @@ def write_mermaid(nodes: Sequence[Node]) -> Iterator[str]:
 
 
 def _box(place: int, node: Node) -> str:
-    text = "<br/>".join(filter(None, (node.name, node.note, node.state)))
+    text = "<br/>".join(filter(None, (node.name, node.note, node.standing)))
     first, last = ("{{", "}}") if node.note == "approval" else ("[[", "]]") if node.note.startswith("flow ") else "[]"
     return f't{place}{first}"{text}"{last}'

@@ -29,6 +29,12 @@ class FanOut:
         given = [self.items, self.count, *(self.matrix or {}).values()]
         return frozenset().union(*(one.tasks for one in given if one is not None))
 
+    @property
+    def fixed_count(self) -> int | None:
+        """How many items there will be, if that depends on nothing."""
+        given = [self.items, self.count, *(self.matrix or {}).values()]
+        return len(self.expand({})) if all(one.is_constant for one in given if one is not None) else None
+
     def expand(self, values: Mapping[str, Any]) -> list[Any]:
         """Return the items.
 

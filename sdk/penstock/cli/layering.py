@@ -1,0 +1,199 @@
+"""Puts a graph into layers, so that lines are short and few of them cross. Pure; the same graph gives the same picture.
+
+The method is that of K. Sugiyama, S. Tagawa and M. Toda, "Methods for Visual Understanding of Hierarchical System
+Structures" (1981): layers by the longest way from the start, a stop wherever a line passes a layer, the order within
+layers by the mean of the neighbours, and then heights as close to the neighbours as the others leave room for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import Final, NamedTuple
+
+MAX_STOPS: Final = 20_000
+"""Where lines pass more layers than this, all together, they are led straight through them."""
+SWEEPS: Final = 12
+"""How often the order, and then the heights, are improved, there and back."""
+STOP_WEIGHT: Final = 4.0
+"""How much more a line that passes a layer is to be straight than one that ends there."""
+
+Pair = tuple[int, int]
+"""A line: from which node, to which."""
+
+
+class Spot(NamedTuple):
+    """Where a node, or a stop, is."""
+
+    layer: int
+    height: float
+
+
+class Layered(NamedTuple):
+    """A graph in layers."""
+
+    spots: dict[int, Spot]
+    """Of each node."""
+    ways: dict[Pair, tuple[Spot, ...]]
+    """Of each line: the spots that it leads through, both ends among them."""
+
+
+class _Places(NamedTuple):
+    """The nodes, and the stops of lines in the layers that they pass; lines from the same node share theirs."""
+
+    layer_of: dict[int, int]
+    before: dict[int, list[int]]
+    """Neighbours in earlier layers."""
+    after: dict[int, list[int]]
+    """Neighbours in later layers."""
+    first_stop: int
+    """Stops are numbered from here on."""
+
+
+def layer(nodes: Sequence[int], pairs: Iterable[Pair], *, room: float, room_of_stop: float) -> Layered:
+    """Put a graph into layers.
+
+    Args:
+        nodes: its nodes, each after those that lead to it.
+        pairs: its lines.
+        room: between the middles of two nodes in a layer.
+        room_of_stop: between the middles of two lines that pass a layer.
+    """
+    upstream: dict[int, list[int]] = {node: [] for node in nodes}
+    for start, end in sorted(pairs):
+        upstream[end].append(start)
+    layer_of = _choose_layers(nodes, upstream)
+    stops = _choose_stops(upstream, layer_of)
+    ways = {
+        (start, end): (start, *(stops[start, number] for number in _between(start, end, layer_of) if stops), end)
+        for end in nodes
+        for start in upstream[end]
+    }
+    places = _Places(dict(layer_of), defaultdict(list), defaultdict(list), max(nodes) + 1)
+    places.layer_of.update({place: number for (_, number), place in stops.items()})
+    for one, other in dict.fromkeys(step for way in ways.values() for step in pairwise(way)):
+        places.before[other].append(one)
+        places.after[one].append(other)
+    heights = _choose_heights(_arrange(places), places, room, room_of_stop)
+    spots = {place: Spot(places.layer_of[place], height) for place, height in heights.items()}
+    return Layered(
+        {node: spots[node] for node in nodes},
+        {pair: tuple(spots[place] for place in way) for pair, way in ways.items()},
+    )
+
+
+def _between(start: int, end: int, layer_of: dict[int, int]) -> range:
+    return range(layer_of[start] + 1, layer_of[end])
+
+
+def _choose_layers(nodes: Sequence[int], upstream: dict[int, list[int]]) -> dict[int, int]:
+    layer_of: dict[int, int] = {}
+    followers: dict[int, int] = {}
+    for node in nodes:
+        layer_of[node] = 1 + max((layer_of[one] for one in upstream[node]), default=-1)
+        for one in upstream[node]:
+            followers[one] = min(layer_of[node], followers.get(one, layer_of[node]))
+    for node in nodes:  # what waits for nothing stands before what waits for it, not at the far left
+        if not upstream[node] and node in followers:
+            layer_of[node] = followers[node] - 1
+    return layer_of
+
+
+def _choose_stops(upstream: dict[int, list[int]], layer_of: dict[int, int]) -> dict[Pair, int]:
+    """Number the stops, by the node that the line comes from and the layer."""
+    farthest: dict[int, int] = {}
+    for end, starts in upstream.items():
+        for start in starts:
+            farthest[start] = max(layer_of[end], farthest.get(start, 0))
+    if sum(last - layer_of[start] - 1 for start, last in farthest.items()) > MAX_STOPS:
+        return {}
+    passed = ((start, number) for start, last in farthest.items() for number in range(layer_of[start] + 1, last))
+    return {stop: place for place, stop in enumerate(passed, max(layer_of) + 1)}
+
+
+def _arrange(places: _Places) -> list[list[int]]:
+    """Order each layer, so that few lines cross."""
+    layers: list[list[int]] = [[] for _ in range(max(places.layer_of.values()) + 1)]
+    for place, number in places.layer_of.items():
+        layers[number].append(place)
+    best, fewest = layers, _count_crossings(layers, places)
+    for sweep in range(SWEEPS):
+        if fewest == 0:
+            break
+        neighbours = places.after if sweep % 2 else places.before
+        layers = [list(each) for each in layers]
+        index_of = {place: float(index) for each in layers for index, place in enumerate(each)}
+        for each in reversed(layers) if sweep % 2 else layers:
+            means = {place: _mean(neighbours[place], index_of.__getitem__, index_of[place]) for place in each}
+            each.sort(key=means.__getitem__)
+            index_of.update((place, float(index)) for index, place in enumerate(each))
+        if (crossings := _count_crossings(layers, places)) < fewest:
+            best, fewest = layers, crossings
+    return best
+
+
+def _count_crossings(layers: Sequence[Sequence[int]], places: _Places) -> int:
+    crossings = 0
+    index_of = {place: index for each in layers for index, place in enumerate(each)}
+    for each in layers:
+        ends: list[int] = []
+        for place in each:
+            targets = sorted(index_of[after] for after in places.after[place])
+            crossings += sum(len(ends) - bisect_right(ends, target) for target in targets)
+            for target in targets:
+                insort(ends, target)
+    return crossings
+
+
+def _choose_heights(
+    layers: Sequence[Sequence[int]], places: _Places, room: float, room_of_stop: float
+) -> dict[int, float]:
+    """Choose heights close to those of the neighbours, in the order of each layer."""
+    offsets: list[list[float]] = []
+    for each in layers:
+        rooms = [room_of_stop if place >= places.first_stop else room for place in each]
+        offsets.append(list(accumulate(((one + other) / 2 for one, other in pairwise(rooms)), initial=0.0)))
+    heights = {
+        place: offset - own[-1] / 2
+        for each, own in zip(layers, offsets, strict=True)
+        for place, offset in zip(each, own, strict=True)
+    }
+    for sweep in range(SWEEPS + 1):
+        # There and back again; at the end, between both.
+        sides = (places.before, places.after) if sweep == SWEEPS else ((places.before, places.after)[sweep % 2],)
+        numbers = range(len(layers))
+        for number in reversed(numbers) if sweep % 2 else numbers:
+            wanted = []
+            for place, offset in zip(layers[number], offsets[number], strict=True):
+                neighbours = [one for side in sides for one in side[place]]
+                mean = _mean(neighbours, heights.__getitem__, heights[place])
+                wanted.append((mean - offset, STOP_WEIGHT if place >= places.first_stop else 1.0))
+            for place, offset, height in zip(layers[number], offsets[number], _rise(wanted), strict=True):
+                heights[place] = height + offset
+    return heights
+
+
+def _mean(places: Sequence[int], value: Callable[[int], float], otherwise: float) -> float:
+    return sum(map(value, places)) / len(places) if places else otherwise
+
+
+def _rise(wanted: Iterable[tuple[float, float]]) -> Iterator[float]:
+    """Return the values that never fall and are, by the sum of squares, closest to those that are wanted.
+
+    Neighbours that would fall are pooled; see "Isotonic regression" in any book of statistics.
+
+    Args:
+        wanted: values, each with its weight.
+    """
+    pools: list[tuple[float, float, int]] = []  # of each: mean, weight, how many
+    for value, weight in wanted:
+        pool = (value, weight, 1)
+        while pools and pools[-1][0] >= pool[0]:
+            mean, total, count = pools.pop()
+            sum_of_weights = total + pool[1]
+            pool = ((mean * total + pool[0] * pool[1]) / sum_of_weights, sum_of_weights, count + pool[2])
+        pools.append(pool)
+    for mean, _, count in pools:
+        yield from [mean] * count
