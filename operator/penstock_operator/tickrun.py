@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from penstock.api import names
 from penstock.api.schedule import ScheduleSpec
+from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import Timetable
 from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation import compile_tick_params
@@ -53,9 +54,7 @@ def build_run(body: Mapping[str, Any], spec: ScheduleSpec, timetable: Timetable,
     # So that a task can ask for it: run.scheduledTime.
     run_spec.setdefault("scheduledTime", rfc3339(tick.timestamp()))
     if template.spec.params:
-        before = timetable.previous(tick)
-        previous = {} if before is None else {"date": before.astimezone(timetable.zone).date().isoformat()}
-        roots = {"tick": {"time": local.isoformat(), "date": local.date().isoformat(), "previous": previous}}
+        roots = tick_roots(timetable, tick)
         templates = compile_tick_params(template.spec.params)
         run_spec["params"] = {name: value.evaluate(roots) for name, value in templates.items()}
     extra = template.metadata

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from penstock import runtime as runtime
     from penstock.authoring.annotations import allow_failure, unmapped
     from penstock.authoring.context import get_run_logger, tags
+    from penstock.authoring.deployment import Deployment, serve
     from penstock.authoring.flow import Flow, flow
     from penstock.authoring.pause import pause_flow_run
     from penstock.authoring.runs import FlowRun, TaskRun
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Deployment",
     "Flow",
     "FlowRun",
     "State",
@@ -35,6 +37,7 @@ __all__ = [
     "get_run_logger",
     "pause_flow_run",
     "runtime",
+    "serve",
     "tags",
     "task",
     "transaction",
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Deployment": "penstock.authoring.deployment",
     "Flow": "penstock.authoring.flow",
     "FlowRun": "penstock.authoring.runs",
     "TaskRun": "penstock.authoring.runs",
@@ -52,6 +56,7 @@ _HOMES: Final = {
     "flow": "penstock.authoring.flow",
     "get_run_logger": "penstock.authoring.context",
     "pause_flow_run": "penstock.authoring.pause",
+    "serve": "penstock.authoring.deployment",
     "tags": "penstock.authoring.context",
     "task": "penstock.authoring.task",
     "transaction": "penstock.authoring.transactions",

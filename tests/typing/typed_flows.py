@@ -112,4 +112,4 @@ def check_surroundings() -> None:
     with tags("a", "b") as names:
         assert_type(names, frozenset[str])
     Variable.set("a", 1)
-    penstock.serve  # E: attr-defined
+    penstock.get_client  # E: attr-defined

@@ -109,7 +109,7 @@ def test_what_python_can_not_describe_can_not_be_decorated():
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("serve", "Schedule"), ("run_deployment", "FlowRun"), ("get_client", "kubectl"), ("concurrency", "max_workers")],
+    [("aserve", "serve"), ("arun_deployment", "to_thread"), ("get_client", "kubectl"), ("concurrency", "max_workers")],
 )
 def test_a_name_that_only_prefect_has_is_refused_with_what_to_do(name, told):
     with pytest.raises(NotOfferedError, match=f"penstock has no '{name}'.*{told}"):
@@ -117,15 +117,15 @@ def test_a_name_that_only_prefect_has_is_refused_with_what_to_do(name, told):
 
 
 def test_importing_a_name_that_only_prefect_has_says_what_to_do():
-    with pytest.raises(ImportError, match="write a Schedule"):
-        from penstock import serve  # type: ignore[attr-defined]  # noqa: F401, PLC0415 - that is the point
+    with pytest.raises(ImportError, match="there is no server"):
+        from penstock import get_client  # type: ignore[attr-defined]  # noqa: F401, PLC0415 - that is the point
 
 
 def test_a_name_that_nobody_has_is_an_ordinary_mistake():
     assert not hasattr(penstock, "nothing")
 
 
-@pytest.mark.parametrize("name", ["serve", "deploy", "visualize", "submit"])
+@pytest.mark.parametrize("name", ["aserve", "from_source", "visualize", "submit"])
 def test_a_method_of_flows_that_only_prefect_has_is_refused_with_what_to_do(name):
     with pytest.raises(NotOfferedError, match=rf"flows have no {name}\(\)"):
         getattr(flow(name="f")(lambda: 1), name)

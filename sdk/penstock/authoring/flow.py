@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from penstock.authoring.backend import Call, backend
 from penstock.authoring.function import Decorated
@@ -13,16 +13,17 @@ from penstock.authoring.states import State
 from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
 
+if TYPE_CHECKING:
+    from penstock.authoring.deployment import Deployment, DeploymentKeywords
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
-_SCHEDULE: Final = "describe the flow in a manifest and run it from a Schedule (docs/quickstart.md), or run this script"
 _NOT_OFFERED: Final = {
-    "serve": _SCHEDULE,
-    "deploy": _SCHEDULE,
-    "to_deployment": _SCHEDULE,
+    "aserve": "call serve() outside of an event loop, in a program of its own",
+    "ato_deployment": "call to_deployment(), which waits for nothing",
     "from_source": "import the module that has the flow",
     "visualize": "leave it out: flows are not drawn by calling their functions",
     "submit": "submit tasks; call a flow inside of a task to run it beside others",
@@ -84,6 +85,47 @@ class Flow(Decorated, Generic[P, R]):
             OptionError: an option does not exist or can't be.
         """
         return type(self)(self.fn, read_flow_options(self.fn, keywords, self.options), self._origin)
+
+    def to_deployment(self, name: str | None = None, **keywords: Unpack[DeploymentKeywords]) -> Deployment:
+        """Say when the flow is due and with which parameters: for `serve()`.
+
+        Args:
+            name: name of the deployment; that of the flow if not given.
+            **keywords: the options, of `DeploymentKeywords`. docs/python.md says what each does.
+
+        Raises:
+            OptionError: an option does not exist or can't be.
+        """
+        from penstock.authoring.deployment import read_deployment  # noqa: PLC0415 - most flows are not deployed here
+
+        return read_deployment(self, name, keywords)
+
+    def serve(
+        self,
+        name: str | None = None,
+        *,
+        pause_on_shutdown: bool = True,
+        print_starting_message: bool = True,
+        **keywords: Unpack[DeploymentKeywords],
+    ) -> None:
+        """Run the flow whenever it is due, each run in a process of its own, until Ctrl-C or SIGTERM.
+
+        Args:
+            name: as of `to_deployment`.
+            pause_on_shutdown: forget what is missed while this does not run; else it is made up for by `on_missed`.
+            print_starting_message: say what is served.
+            **keywords: as of `to_deployment`.
+
+        Raises:
+            OptionError: an option does not exist or can't be, or the flow can't be served.
+        """
+        from penstock.authoring.deployment import serve  # noqa: PLC0415 - most flows are not deployed here
+
+        serve(
+            self.to_deployment(name, **keywords),
+            pause_on_shutdown=pause_on_shutdown,
+            print_starting_message=print_starting_message,
+        )
 
     def on_running(self, hook: HookT) -> HookT:
         """Have a function called when an attempt starts. A decorator."""

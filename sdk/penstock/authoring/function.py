@@ -54,7 +54,7 @@ class Decorated:
     def key(self) -> str:
         """The name, and where the function stands: the same in each process that runs the same program."""
         module = self.fn.__module__
-        if module == "__main__":
+        if module in {"__main__", "__mp_main__"}:  # the latter in a process that multiprocessing has started
             file = getattr(sys.modules["__main__"], "__file__", None)
             module = os.path.realpath(file) if file else module
         return f"{self.name}|{module}:{getattr(self.fn, '__qualname__', self.name)}"

@@ -10,6 +10,7 @@
     │   ├── results/    results of its own tasks
     │   └── artifacts/
     ├── artifacts/      artifacts made outside of runs
+    ├── served/         what `serve` holds, and remembers of what was due
     └── variables/      one file for each
 """
 

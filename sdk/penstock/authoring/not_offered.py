@@ -7,20 +7,18 @@ from typing import Final
 
 from penstock.errors import NotOfferedError
 
-_SCHEDULES: Final = "write a Schedule, and apply it with kubectl: docs/quickstart.md"
 _CLUSTER: Final = "create a FlowRun, with kubectl or `penstock run`: docs/quickstart.md"
 NAMES: Final[Mapping[str, str]] = {
-    "serve": _SCHEDULES,
-    "deploy": _SCHEDULES,
+    "deploy": _CLUSTER,
     "run_deployment": _CLUSTER,
     "get_client": "there is no server; the Kubernetes API has every run: kubectl get flowruns",
     "suspend_flow_run": "only a run in a cluster can be suspended; pause_flow_run waits at the terminal",
     "resume_flow_run": "a paused run is resumed at its terminal, a killed one by running its script with --resume",
     "concurrency": "give the flow task_runner=ThreadPoolTaskRunner(max_workers=...)",
     "rate_limit": "give the flow task_runner=ThreadPoolTaskRunner(max_workers=...), and wait inside of the task",
-    "aserve": _SCHEDULES,
-    "adeploy": _SCHEDULES,
-    "arun_deployment": _CLUSTER,
+    "aserve": "call serve() outside of an event loop, in a program of its own",
+    "adeploy": "call deploy(); in a coroutine by asyncio.to_thread(deploy, ...)",
+    "arun_deployment": "call run_deployment(); in a coroutine by asyncio.to_thread(run_deployment, ...)",
 }
 
 

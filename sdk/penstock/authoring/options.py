@@ -311,7 +311,7 @@ def check_run_name(option: str, name: RunName | None, fn: Callable[..., Any]) ->
     for field in used:
         root = field.replace("[", ".").split(".")[0]
         if root not in parameters:
-            raise OptionError(f"{option}={name!r}: there is no parameter {root!r}{_nearest(root, parameters)}")
+            raise OptionError(f"{option}={name!r}: there is no parameter {root!r}{nearest(root, parameters)}")
 
 
 class _Reader:
@@ -327,7 +327,7 @@ class _Reader:
                 continue
             if name in not_offered:
                 raise OptionError(f"{where} has no option {name!r}: {not_offered[name]}")
-            raise OptionError(f"{where} has no option {name!r}{_nearest(name, known)}")
+            raise OptionError(f"{where} has no option {name!r}{nearest(name, known)}")
 
     def get(self, name: str) -> Any:
         return self._keywords.get(name)
@@ -437,7 +437,8 @@ class _Reader:
         return float(value)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the nearest of some names was meant; nothing if none is near."""
     from penstock.engine.suggestion import suggest  # noqa: PLC0415 - only who made a mistake waits for it
 
     return suggest(name, known)

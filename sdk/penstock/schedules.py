@@ -1,0 +1,7 @@
+"""When a flow is due."""
+
+from __future__ import annotations
+
+from penstock.authoring.schedules import Cron, Interval, RRule, Timing
+
+__all__ = ["Cron", "Interval", "RRule", "Timing"]
