@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 
 BENCH := bench-results
 
-.PHONY: help venv lock crds lint test test-unit image bench hooks demo demo-down cluster-up cluster-down
+.PHONY: help venv lock crds lint test test-unit image bench bench-sdk hooks demo demo-down cluster-up cluster-down
 
 help:  ## List these verbs.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ image: venv  ## Build the image TAG, with Docker if its engine answers, else wit
 
 bench: venv  ## Penstock beside an Indexed Job and a bare loop, on fake nodes; ARGS="--rounds 1 --only chain".
 	$(BIN)/python -m bench --output $(BENCH) $(ARGS)
+
+bench-sdk: venv  ## Python flows beside Prefect from PyPI; ARGS=--write-docs: into docs/benchmarks-sdk.md.
+	$(BIN)/python -m bench.sdk $(ARGS)
 
 hooks: venv  ## Run the static checks before each commit from now on.
 	$(BIN)/pre-commit install

@@ -20,10 +20,14 @@ def measure(module_name: str, what: str, count: int) -> float:
 
     Args:
         module_name: the SDK.
-        what: `import_ms`, `import_mb`, `flow_ms`, `submit`, `map` or `call`; the last three are tasks a second.
+        what: `import_ms`, `import_mb`, `runner_ms`, `flow_ms`, `submit`, `map` or `call`;
+            the last three are tasks a second.
         count: how many flows or tasks.
     """
     began = time.perf_counter()
+    if what == "runner_ms":
+        importlib.import_module(f"{module_name}.runner")
+        return (time.perf_counter() - began) * 1000
     module: Any = importlib.import_module(module_name)
     flow, task = module.flow, module.task
     if what == "import_ms":
