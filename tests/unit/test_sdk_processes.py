@@ -446,3 +446,12 @@ def test_a_signal_that_strikes_where_python_ignores_exceptions_is_sent_again(scr
     process.send_signal(signal.SIGTERM)
     stdout, _ = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (143, "Crashed\n")
+
+
+def test_importing_penstock_takes_less_than_40_megabytes(script):
+    script.write("""
+        from penstock import flow, task
+        with open("/proc/self/status") as status:
+            print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
+    """)
+    assert float(script.run()[1]) < 40
