@@ -12,14 +12,11 @@ from penstock.cli.grammar import build_parser
 from penstock.cli.lint import lint
 from penstock.cli.main import main
 from penstock.engine.reasons import Reason
+from tests.pages import blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 IDS = [page.name for page in PAGES]
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", sorted(ROOT.glob("examples/*.yaml")), ids=lambda path: path.name)
@@ -76,6 +73,16 @@ def test_the_page_of_the_command_line_has_every_command():
     assert isinstance(commands, dict)
     text = (ROOT / "docs" / "cli.md").read_text()
     assert [each for each in commands if not each.startswith("_") and f"penstock {each}" not in text] == []
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_ported_flow_is_what_the_page_says_that_it_became(place):
+    page = ROOT / "docs" / "from-prefect.md"
+    file = re.findall(r"^\*\*\[(\w+\.py)\]", page.read_text(), re.MULTILINE)[place]
+    ported = (ROOT / "examples" / "ported" / file).read_text()
+    for hunk in blocks(page, "diff")[place].split("@@\n"):
+        after = "".join(line[1:] for line in hunk.splitlines(keepends=True) if not line.startswith("-"))
+        assert after in ported
 
 
 def test_the_picture_of_the_command_line_page_is_the_one_that_is_drawn(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The scripts of the examples, run as their containers would run them, each with what the tasks before it gave out."""
+"""The scripts of the examples and of some pages, as their containers run them, with what the tasks before gave out."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.pages import find
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MAX_OUTPUTS_BYTES = 4096  # what a termination message holds
@@ -135,3 +137,20 @@ def test_the_hello_flow_counts_what_it_greets_with(tmp_path):
     hello = Container(tmp_path, read("hello.yaml", "Flow")["spec"])
     assert hello.run("greet", "Seattle") == {"greeting": "Hello, Seattle!"}
     assert hello.run("count", GREETING="Hello, Seattle!") == {"characters": 15}
+
+
+def test_the_flow_for_who_comes_from_argo_adds_squares(tmp_path):
+    flow = Container(tmp_path, find("from-argo.md", "Flow")["spec"])
+    numbers = flow.run("list", UPTO=3)["numbers"]
+    assert numbers == [1, 2, 3]
+    squares = [flow.run("square", NUMBER=number) for number in numbers]
+    assert squares[1] == {"square": 4}
+    assert flow.run("sum", SQUARES=squares) == {"total": 14}
+
+
+def test_the_flow_for_who_comes_from_airflow_loads_each_file(tmp_path):
+    flow = Container(tmp_path, find("from-airflow.md", "Flow")["spec"])
+    files = flow.run("list-files", "2026-11-22")["files"]
+    assert files == ["2026-11-22/eu.csv", "2026-11-22/us.csv"]
+    assert flow.run("load", files[0]) == {"rows": 17}
+    assert flow.stdout == "loading 2026-11-22/eu.csv\n"

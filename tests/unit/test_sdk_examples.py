@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,28 @@ def test_the_clock_changes_flow_knows_every_zone_and_looks_each_up_once(run, hom
     assert "1 zones go 120 minutes forward" in first.stdout
     assert " Cached" not in first.stderr
     assert " Cached " in second.stderr.splitlines()[-1]
+
+
+class TestPorted:
+    """Flows that were written for Prefect; docs/from-prefect.md shows what changed."""
+
+    def test_licences_are_counted_and_each_is_read_once(self, run):
+        first, second = run("ported/licences.py"), run("ported/licences.py")
+        assert first.returncode == 0, first.stderr
+        assert re.search(r"\d+ packages have \d+ licences", first.stderr)
+        assert re.search(r"read_licence +\d+ +\d+ Cached", second.stderr)
+
+    def test_lines_are_counted_as_they_come_in(self, run, tmp_path):
+        (tmp_path / "one.py").write_text("a\nb\n")
+        (tmp_path / "two.py").write_text("c\n")
+        ended = run("ported/line_counts.py", tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert "2 files have 3 lines" in ended.stderr
+
+    def test_rain_fails_for_the_year_without_data_and_tells_somebody(self, run, monkeypatch):
+        monkeypatch.setenv("CHAT_TOKEN", "secret")
+        ended = run("ported/rain.py")
+        assert ended.returncode == 1
+        assert "rain-of-2012: 148" in ended.stderr
+        assert "rain-of-2016: no count (" in ended.stderr
+        assert "(with a token of 6 characters)" in ended.stderr + ended.stdout
