@@ -21,20 +21,14 @@ class Persistence(NamedTuple):
 
 
 def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
-    """Decide where the result of a task run is kept; None if it is not.
+    """Decide where the result of a task run is kept that is to be kept; None if it has no key.
 
     Raises:
         ResultError: no key can be made of its inputs.
         Exception: that of the task's own cache_key_fn.
     """
     options = run.task.options
-    wanted = options.persist_result
     policy = options.cache_policy
-    if wanted is None:
-        is_cached = options.cache_key_fn is not None or (policy is not None and bool(policy.parts or policy.key_fns))
-        wanted = True if is_cached else session is not None and bool(session.persist_result)
-    if not wanted:
-        return None
     context = TaskRunContext(run, parameters)
     serializer = options.result_serializer or ("pickle" if session is None else session.serializer)
     if options.cache_key_fn is not None:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
@@ -15,8 +15,10 @@ from penstock.authoring.upstream import Failures, resolve
 from penstock.local.deadline import OverdueError, call_within
 from penstock.local.interrupt import STRIKE_AGAIN_S, Interrupt, StoppedError
 from penstock.local.prints import logged_prints
-from penstock.local.session import Session
 from penstock.local.step import Ending
+
+if TYPE_CHECKING:
+    from penstock.local.session import Session
 
 
 def resolve_call(call: Call, failures: Failures) -> Call:

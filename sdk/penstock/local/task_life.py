@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.context import TASK_LOGGER, logger_of
 from penstock.authoring.options import Hook
@@ -16,10 +16,12 @@ from penstock.authoring.transactions import TRANSACTION, Transaction
 from penstock.authoring.upstream import Failures
 from penstock.errors import ResultError, UpstreamFailedError
 from penstock.local.final_state import describe, state_of_error, state_of_task_return
-from penstock.local.persistence import Persistence, persistence_of
 from penstock.local.run_name import render
-from penstock.local.session import Session
 from penstock.local.step import Attempt, Invoke, Outcome, Sleep, Step, Steps
+
+if TYPE_CHECKING:
+    from penstock.local.persistence import Persistence
+    from penstock.local.session import Session
 
 MAX_LINES: Final = 20
 """So many runs of a task that end in the same state are told one by one; more would hide everything else."""
@@ -73,6 +75,10 @@ def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | Non
     try:
         if run.task.options.task_run_name is not None:
             run.name = render("task_run_name", run.task.options.task_run_name, parameters)
+        if not _is_kept(run, session):
+            return None
+        from penstock.local.persistence import persistence_of  # noqa: PLC0415 - what keeps nothing starts faster
+
         persistence = persistence_of(run, parameters, session)
     except Exception as error:  # noqa: BLE001 - functions of the user made the name and the key
         return state_of_error(error, "Task run")
@@ -81,6 +87,17 @@ def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | Non
         if found is not None:
             return Completed(name=CACHED, data=found.value)
     return persistence
+
+
+def _is_kept(run: TaskRun, session: Session | None) -> bool:
+    """Whether the task wants its result kept, or its flow does."""
+    options = run.task.options
+    if options.persist_result is not None:
+        return options.persist_result
+    policy = options.cache_policy
+    if options.cache_key_fn is not None or (policy is not None and (policy.parts or policy.key_fns)):
+        return True
+    return session is not None and bool(session.persist_result)
 
 
 def skip(run: TaskRun, failures: Failures, session: Session | None) -> Steps:

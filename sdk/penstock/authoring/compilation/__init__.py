@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from penstock.authoring.compilation.manifest import STORAGE, container_of, flow_name, outputs_of, pod_task, tasks_of
+from penstock.authoring.call import STORAGE
+from penstock.authoring.compilation.manifest import container_of, flow_name, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.params import read_params
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.retry import duration
@@ -156,7 +157,7 @@ def _defaults(
     if where is not None:
         variables[STORAGE] = where
     if variables:
-        defaults["env"] = [{"name": key, "value": value.replace("$(", "$$(")} for key, value in variables.items()]
+        defaults["env"] = [{"name": key, "value": value} for key, value in variables.items()]
     return defaults
 
 

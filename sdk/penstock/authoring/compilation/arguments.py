@@ -1,22 +1,6 @@
 """Arguments of a call as data: what is known is written down, what is not becomes a slot for an expression.
 
-A call is a template, plain JSON, in which an object with the key `$` stands for something else:
-
-==========  ===========================================================================================
-`param`     a param of the run, converted to the annotation of the flow's parameter if it is `name`d
-`value`     any other value of a slot, taken as it is
-`result`    the result of a task
-`outcome`   the same, or why the task did not complete
-`results`   the list of the results of a mapped task
-`item`      the result of the item of a mapped task that has the same index
-`element`   the element at the index of this item, of another template
-`pick`      the template at the index of this item
-`tuple`     a tuple of templates
-`pairs`     a dictionary whose keys are no names
-`pickle`    a value that JSON does not know
-==========  ===========================================================================================
-
-Only what a task's own outputs say is ever unpickled or fetched: never what a run was given as params.
+`penstock.authoring.call` says what templates there are.
 """
 
 from __future__ import annotations
@@ -27,6 +11,7 @@ import pickle
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.call import MARK
 from penstock.authoring.compilation.place import here
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
@@ -45,7 +30,6 @@ from penstock.errors import CompileError
 if TYPE_CHECKING:
     from penstock.authoring.compilation.trace import Node
 
-MARK: Final = "$"
 INDEX: Final = "index"
 Template = Any
 """Plain JSON."""
@@ -132,11 +116,13 @@ class Encoder:
         return {MARK: "pickle", "data": base64.b64encode(data).decode()}
 
     def _param(self, symbol: ParamSymbol) -> Template:
-        return self.param(symbol, self._slots.add(f"params.{symbol.name}"))
-
-    def param(self, symbol: ParamSymbol, slot: int) -> Template:
-        """Write a param whose value is in a slot."""
-        template: dict[str, Any] = {MARK: "param", "slot": slot, "name": symbol.name}
+        param = self._node.trace.params[symbol.name]
+        slot = self._slots.add(f"params.{symbol.name}")
+        template: dict[str, Any] = {MARK: "value", "slot": slot}
+        if param.is_converted:
+            template = {MARK: "param", "slot": slot, "name": symbol.name}
+        elif param.element is not None and not symbol.path:
+            template["elements"] = param.element
         if symbol.path:
             template["path"] = list(symbol.path)
         return template

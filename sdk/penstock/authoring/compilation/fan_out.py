@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, get_origin, get_type_hints
 
 from penstock.authoring.annotations import allow_failure, unmapped
-from penstock.authoring.compilation.arguments import INDEX, MARK, Encoder, Template, escape, expression_of
+from penstock.authoring.call import MARK
+from penstock.authoring.compilation.arguments import INDEX, Encoder, Template, escape, expression_of
 from penstock.authoring.compilation.place import here
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,

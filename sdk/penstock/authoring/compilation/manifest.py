@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from penstock.authoring.call import ATTEMPT, CALL, FAILURES, MARK, VALUES
 from penstock.authoring.compilation.caching import cache_of
 from penstock.authoring.compilation.expressed import express
 from penstock.authoring.compilation.place import Place
@@ -16,9 +17,9 @@ from penstock.authoring.flow import Flow
 from penstock.authoring.options import FlowOptions, TaskOptions
 
 COMMAND: Final = ["python", "-m", "penstock.runner"]
-CALL: Final = "PENSTOCK_CALL"
-VALUES: Final = "PENSTOCK_VALUES"
-STORAGE: Final = "PENSTOCK_STORAGE"
+LABEL_ATTEMPT: Final = "penstock.dev/attempt"
+ANNOTATION_FAILURES: Final = "penstock.dev/failures"
+"""As in penstock.api.names, a layer that takes long to import."""
 MAX_EXPRESSION: Final = 4000
 MAX_CALL: Final = 32768
 """Most characters of an environment variable of a Flow."""
@@ -54,16 +55,14 @@ def pod_task(flow: Flow[..., Any], place: Place, *, name: str, source: str, para
         "flow": source,
         "name": name,
         "run": [0, 1],
-        "arguments": {
-            param: {"$": "param", "slot": position, "name": param} for position, param in enumerate(params, start=2)
-        },
+        # The flow converts them itself.
+        "arguments": {param: {MARK: "value", "slot": slot} for slot, param in enumerate(params, start=2)},
     }
     return {
         "name": name,
         "command": list(COMMAND),
         "args": [source],
         "env": _env(call, expressions, flow.options.env, place),
-        **_settings(flow.options, place, f"flow {flow.name!r}"),
     }
 
 
@@ -90,13 +89,14 @@ def _task(node: Node, flow: Flow[..., Any], flow_source: str) -> dict[str, Any]:
     cache = None if node.task is None else cache_of(node)
     if cache is not None:
         task["cache"] = cache
-    task |= {
-        "command": list(COMMAND),
-        "args": [source],
-        "env": _env(_call(node, flow, source, flow_source), node.slots.expressions, called.options.env, node.place),
-        **_settings(called.options, node.place, f"{'flow' if node.task is None else 'task'} {called.name!r}"),
-    }
-    return task
+    env = _env(_call(node, flow, source, flow_source), node.slots.expressions, called.options.env, node.place)
+    task |= {"command": list(COMMAND), "args": [source], "env": env}
+    # A flow in one container retries and ends itself, as it does in any process.
+    if isinstance(called.options, TaskOptions):
+        task |= _settings(called.options, node.place, f"task {called.name!r}")
+        if called.options.retries:
+            env += [_field(ATTEMPT, "labels", LABEL_ATTEMPT), _field(FAILURES, "annotations", ANNOTATION_FAILURES)]
+    return task | container_of(called.options)
 
 
 def _add_dependencies(task: dict[str, Any], node: Node) -> None:
@@ -119,8 +119,7 @@ def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> di
     """Return what the runner is told."""
     options = (node.task or node.flow).options  # type: ignore[union-attr]  # one of them is there
     call: dict[str, Any] = {"task" if node.task is not None else "flow": source, "name": node.name}
-    if node.task is not None and flow_source != source:
-        call["of"] = flow_source
+    call["of"] = flow_source
     call["run"] = [node.slots.add("run.name"), node.slots.add("run.uid")]
     if node.fan_out is not None:
         call["index"] = node.slots.add("index")
@@ -129,6 +128,8 @@ def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> di
         call["lengths"] = node.lengths
     if node.tags:
         call["tags"] = sorted(node.tags)
+    if node.task is not None and node.task.options.retries:
+        call["retries"] = node.task.options.retries
     for option in ("log_prints", "result_serializer"):
         value = getattr(options, option)
         value = getattr(flow.options, option) if value is None else value
@@ -145,13 +146,13 @@ def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> di
 def _env(
     call: dict[str, Any], expressions: list[str], others: Mapping[str, str] | None, place: Place
 ) -> list[dict[str, Any]]:
-    text = _text(json.dumps(call, separators=(",", ":"), ensure_ascii=False))
+    text = json.dumps(call, separators=(",", ":"), ensure_ascii=False).replace("$", "\\u0024")
     if len(text) > MAX_CALL:
         raise place.refuse(
             f"the arguments of {call['name']!r} take {len(text)} characters, and at most {MAX_CALL} fit into a Flow",
             "read them inside of a task, or make them a param",
         )
-    env = [{"name": name, "value": _text(value)} for name, value in (others or {}).items()]
+    env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in (others or {}).items()]
     env.append({"name": CALL, "value": text})
     for number, part in enumerate(_parts(expressions, call["name"], place)):
         env.append({"name": f"{VALUES}_{number}" if number else VALUES, "value": f"$([{', '.join(part)}])"})
@@ -173,16 +174,18 @@ def _parts(expressions: list[str], name: str, place: Place) -> list[list[str]]:
     return parts
 
 
-def _settings(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict[str, Any]:
-    """Return what the options say of how a Pod runs."""
+def _field(variable: str, kind: str, key: str) -> dict[str, Any]:
+    return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{kind}['{key}']"}}}
+
+
+def _settings(options: TaskOptions, place: Place, who: str) -> dict[str, Any]:
+    """Return what the options say of attempts."""
     settings: dict[str, Any] = {}
     retry = retry_of(options, place, who)
     if retry is not None:
         settings["retry"] = retry
     if options.timeout_s is not None:
         settings["timeout"] = duration(options.timeout_s)
-    if isinstance(options, TaskOptions):
-        settings |= container_of(options)
     return settings
 
 

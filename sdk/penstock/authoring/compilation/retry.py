@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from penstock.authoring.call import EXIT_NOT_AGAIN
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.options import FlowOptions, TaskOptions
-from penstock.authoring.runner_exit import NOT_AGAIN
 
 MAX_FACTOR: Final = 100
 MAX_RETRIES: Final = 1000
@@ -23,7 +23,7 @@ def retry_of(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict
         return None
     if options.retries > MAX_RETRIES:
         raise place.refuse(f"retries={options.retries} of {who}", f"at most {MAX_RETRIES} retries are possible")
-    retry: dict[str, Any] = {"limit": options.retries, "nonRetryableExitCodes": [NOT_AGAIN]}
+    retry: dict[str, Any] = {"limit": options.retries, "nonRetryableExitCodes": [EXIT_NOT_AGAIN]}
     retry |= _delays(options, place, who)
     jitter = getattr(options, "retry_jitter", 0.0)
     if jitter and "delay" in retry:

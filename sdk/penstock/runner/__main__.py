@@ -1,0 +1,52 @@
+"""The entry of a task's Pod."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.authoring import entrypoint
+from penstock.authoring.call import CALL, EXIT_NOT_AGAIN, VALUES
+from penstock.errors import PenstockError
+
+OUTPUTS: Final = "PENSTOCK_OUTPUTS"
+
+
+def main() -> int:
+    """Carry out the call that the environment describes, and return the exit code of the container."""
+    try:
+        call, values = _read()
+        entrypoint.search_code()
+        if "task" in call:
+            from penstock.runner.task import run_task  # noqa: PLC0415 - only what is needed is imported
+
+            code, outputs = run_task(call, values)
+        else:
+            from penstock.runner.flow import run_flow  # noqa: PLC0415 - as above
+
+            code, outputs = run_flow(call, values)
+    except PenstockError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        return EXIT_NOT_AGAIN
+    if outputs is not None and (path := os.environ.get(OUTPUTS)):
+        Path(path).write_text(json.dumps(outputs, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
+    return code
+
+
+def _read() -> tuple[dict[str, Any], list[Any]]:
+    """Return the call, and what is in its slots."""
+    if CALL not in os.environ:
+        raise PenstockError(f"{CALL} is not set: `penstock compile` writes Flows whose tasks run this module")
+    values: list[Any] = []
+    number = 0
+    while (text := os.environ.get(f"{VALUES}_{number}" if number else VALUES)) is not None:
+        values += json.loads(text)
+        number += 1
+    return json.loads(os.environ[CALL]), values
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+"""Compiled flows run as processes, one for each attempt, and give what they give in one process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.taskprocesses import Finished, run_manifest
+
+SETTINGS = """
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+
+from penstock import allow_failure, flow, get_run_logger, runtime, tags, task, unmapped
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Row:
+    day: str
+    values: tuple[float, ...]
+"""
+
+
+def write(folder: Path, body: str) -> Path:
+    file = folder / "my_flow.py"
+    file.write_text(SETTINGS + textwrap.dedent(body))
+    return file
+
+
+def python(folder: Path, code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def in_process(file: Path, call: str = "etl()") -> Any:
+    return json.loads(python(file.parent, f"import json, my_flow; print(json.dumps(my_flow.{call}))"))
+
+
+def manifest(file: Path, **options: Any) -> dict[str, Any]:
+    code = (
+        "import json, my_flow; from penstock.authoring.compilation import compile_flow;"
+        f"print(json.dumps(compile_flow(my_flow.etl, image='penstock:dev', **{options!r})))"
+    )
+    made: dict[str, Any] = json.loads(python(file.parent, code))
+    return made
+
+
+def as_processes(file: Path, params: dict[str, Any] | None = None, **options: Any) -> Finished:
+    return run_manifest(manifest(file, **options), params, folder=file.parent, python=sys.executable)
+
+
+def test_values_of_all_kinds_reach_the_next_task_as_they_were(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        VALUES = [None, True, 0, 1.0, 2.5, "", "$(HOME) $$ ü", [1, [2.0, None]], {"b": 1, "a": {"c": []}}, (1, 2), {1},
+                  dt.date(2026, 11, 22), Row("mon", (1.0, 2.0)), Colour.RED, 2**70, b"x", float("inf"), {1: 2}]
+
+        @task
+        def make(index: int):
+            return VALUES[index]
+
+        @task
+        def same(index: int, value) -> bool:
+            return repr(value) == repr(VALUES[index])
+
+        @task
+        def literal(value) -> str:
+            return repr(value)
+
+        @flow
+        def etl():
+            indexes = list(range(len(VALUES)))
+            return [same.map(indexes, make.map(indexes)).result(), literal.map(VALUES).result()]
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed", run.tasks
+    assert run.outputs["result"] == in_process(file)
+    assert run.outputs["result"][0] == [True] * 18
+
+
+def test_a_flow_with_everything_gives_the_same_in_both_ways(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def days(count: int) -> list[str]:
+            return [f"day {number}" for number in range(count)]
+
+        @task(retries=2, retry_delay_seconds=0, log_prints=True)
+        def load(day: str, scale: float, kind: Colour) -> Row:
+            print("loading", day)
+            return Row(day, (len(day) * scale, 1.0))
+
+        @task
+        async def parse(row: Row, *, factor: int = 1) -> float:
+            return sum(row.values) * factor
+
+        @task
+        def total(rows: list[float]) -> dict[str, float]:
+            return {"sum": sum(rows), "count": len(rows)}
+
+        @task
+        def fail():
+            raise ValueError("no")
+
+        @task
+        def told(error: object) -> bool:
+            return isinstance(error, Exception)
+
+        @task(tags=["one"])
+        def where(name: str) -> list[str]:
+            return [runtime.task_run.task_name, *runtime.task_run.tags, str(get_run_logger() is not None)]
+
+        @task
+        def numbers():
+            yield 1
+            yield 2
+
+        @flow
+        def etl(count: int = 3, scale: float = 2, day: dt.date = dt.date(2026, 11, 22), kind: Colour = Colour.RED,
+                regions: list[str] = ["eu", "us"]) -> dict:
+            names = days(count)
+            rows = parse.map(load.map(names, scale, unmapped(kind)), factor=2)
+            result = total.submit(rows)
+            failed = fail.submit()
+            allowed = told(allow_failure(failed))
+            with tags("two"):
+                place = where("x")
+            more = total.submit(numbers.submit(), wait_for=rows)
+            regional = days.map([1, 2])
+            return {
+                "total": result.result(), "allowed": allowed, "where": place, "scale": scale,
+                "regional": regional.result(), "more": more.result(),
+            }
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed", [(each["name"], each.get("message")) for each in run.tasks.values()]
+    assert run.outputs["result"] == in_process(file)
+    assert run.outputs["result"]["total"] == {"count": 3, "sum": 66}
+    assert "loading day 1" in run.logs["load/1/1"]
+    assert run.tasks["fail"]["state"] == "Failed"
+
+
+def test_results_that_are_too_big_for_outputs_go_to_the_storage(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def make(count: int) -> list[str]:
+            return [f"item {number} " + "x" * 100 for number in range(count)]
+
+        @task
+        def work(item: str) -> str:
+            return item[:8] + "y" * 900
+
+        @task
+        def gather(items: list[str]) -> int:
+            return sum(len(each) for each in items)
+
+        @flow
+        def etl(count: int = 38) -> int:
+            return gather(work.map(make(count)))
+        """,
+    )
+
+    run = as_processes(file, storage=str(tmp_path / "storage"))
+    without = as_processes(file)
+
+    assert run.state == "Completed", [(each["name"], each.get("message")) for each in run.tasks.values()]
+    assert run.outputs["result"] == in_process(file) == 38 * 908
+    assert run.tasks["make"]["outputs"]["result"] == {"type": "list", "length": 38}
+    assert run.tasks["work"]["reason"] == "OutputsDropped"
+    assert without.state == "Failed"
+    assert "give the flow a storage (@flow(storage='s3://bucket/prefix')" in without.tasks["make"]["message"]
+
+
+def test_a_result_that_was_changed_in_the_storage_is_refused(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def make() -> bytes:
+            return b"x" * 10000
+
+        @task
+        def spoil(value: bytes) -> int:
+            for each in __import__("pathlib").Path("storage").rglob("*.pickle"):
+                each.write_bytes(b"evil")
+            return 1
+
+        @task
+        def use(value: bytes) -> int:
+            return len(value)
+
+        @flow
+        def etl():
+            value = make()
+            spoil(value)
+            use(value)
+        """,
+    )
+
+    run = as_processes(file, storage=str(tmp_path / "storage"))
+
+    assert run.state == "Failed"
+    assert "is not what was stored there: its hash differs" in run.tasks["use"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return lambda: 1", "a function, can't be handed to another Pod"),
+        ("return open('my_flow.py')", "can't be handed to another Pod"),
+        ("return 'x' * 5000", "outputs hold 4095: give the flow a storage"),
+        ("raise SystemExit(3)", "SystemExit"),
+    ],
+)
+def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, told):
+    file = write(
+        tmp_path,
+        f"""
+        @task(retries=3)
+        def bad():
+            {body}
+
+        @flow
+        def etl():
+            bad()
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Failed"
+    assert run.tasks["bad"]["exitCode"] == 78
+    assert run.tasks["bad"]["attempt"] == 1
+    assert told in run.tasks["bad"]["message"]
+
+
+def test_retries_hooks_and_the_condition_go_by_attempts(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        def note(*what):
+            with open("notes", "a") as notes:
+                print(*what, file=notes)
+
+        @task(retries=2, on_running=[lambda t, r, s: note("running", r.run_count)],
+              on_failure=[lambda t, r, s: note("failed", s.name)])
+        def bad():
+            raise ValueError("no")
+
+        @task(retries=5, retry_condition_fn=lambda t, r, s: r.run_count < 2)
+        def picky():
+            raise ValueError("no")
+
+        @flow
+        def etl():
+            bad.submit()
+            picky.submit()
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert (tmp_path / "notes").read_text().splitlines() == ["running 1", "running 2", "running 3", "failed Failed"]
+    assert run.tasks["bad"]["attempt"] == 3
+    assert run.tasks["picky"]["attempt"] == 2
+
+
+def test_a_flow_in_one_pod_may_do_as_it_likes_and_tells_of_its_tasks(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def count(day: dt.date) -> int:
+            return day.day
+
+        @flow(run_as="pod", retries=1)
+        def etl(day: dt.date = dt.date(2026, 11, 22)) -> int:
+            number = count(day)
+            while number < 30:
+                number += count(day)
+            return number
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed", run.tasks
+    assert run.outputs == {"result": 44, "tasks": {"count": {"Completed": 2}}}
+
+
+def test_arguments_of_map_of_different_lengths_fail_the_items(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def add(a: int, b: int) -> int:
+            return a + b
+
+        @flow
+        def etl(one: list[int], other: list[int]):
+            add.map(one, other)
+        """,
+    )
+
+    good = as_processes(file, {"one": [1, 2], "other": [3, 4]})
+    bad = as_processes(file, {"one": [1, 2], "other": [3]})
+
+    assert good.tasks["add"]["outputs"] == [{"result": 4}, {"result": 6}]
+    assert bad.state == "Failed"
