@@ -57,7 +57,7 @@ def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[lis
     found: Iterable[Candidate] = expected.candidates
     if not prefix.startswith("-"):
         found = [*found, *_from_cluster(expected)]
-    return [each for each in found if each.word.startswith(prefix)], expected.metavar == "FILE"
+    return [each for each in found if each.word.startswith(prefix)], expected.metavar.startswith("FILE")
 
 
 def expect(parser: argparse.ArgumentParser, words: Sequence[str]) -> Expected:

@@ -258,10 +258,30 @@ def _add_install(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     install.add_argument("--dry-run", action="store_true", help="print what would be applied, and change nothing")
 
 
+def _add_compilation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image", metavar="IMAGE", help="image of tasks that name none")
+    parser.add_argument(
+        "--storage", metavar="URL", help="where big results go: s3://BUCKET/PREFIX, or a folder that all Pods share"
+    )
+    parser.add_argument("--name", metavar="NAME", help="name of the Flow (default: that of the Python flow)")
+
+
 def _add_local(commands: Commands) -> None:
     lint = commands.add_parser("lint", help="check manifests without a cluster")
     lint.set_defaults(module="penstock.cli.lint")
     lint.add_argument("files", metavar="FILE", nargs="+", help="YAML with Flows, FlowRuns and Schedules; - is stdin")
+
+    compile_ = commands.add_parser(
+        "compile",
+        help="make a Flow of a Python flow",
+        description="Calls the flow's function once, with symbols in the place of data, and writes the Flow that it"
+        " describes: a Pod for each task.",
+    )
+    compile_.set_defaults(module="penstock.cli.compile")
+    compile_.add_argument("entrypoint", metavar="FILE:FLOW", help="my_flow.py:etl, or my_package.my_flow:etl")
+    compile_.add_argument("-o", "--output", metavar="FILE", help="where to write it (default: standard output)")
+    _add_compilation(compile_)
+    compile_.add_argument("-n", "--namespace", metavar="NS", help="namespace to write into it (default: none)")
 
     explain = commands.add_parser("explain", help="say what a state or a reason means, and what to do")
     explain.set_defaults(module="penstock.cli.explain")

@@ -1,0 +1,116 @@
+"""`penstock compile`: the Flow that a Python flow becomes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from penstock.authoring import entrypoint
+from penstock.authoring.compilation import CompileWarning, compile_flows
+from penstock.authoring.flow import Flow
+from penstock.authoring.task import Task
+from penstock.engine.validation import check_flow, parse_flow
+from penstock.errors import CommandError, InvalidSpecError, PenstockError
+
+WIDTH: Final = 120
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Compile a flow, and those that it calls, and write their manifests."""
+    manifests = compiled(
+        arguments.entrypoint,
+        image=arguments.image,
+        storage=arguments.storage,
+        name=arguments.name,
+        namespace=arguments.namespace,
+    )
+    text = "---\n".join(written(manifest) for manifest in manifests)
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(arguments.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{arguments.output} can't be written: {error.strerror}") from error
+    return 0
+
+
+def load_flow(source: str) -> Flow[..., Any]:
+    """Import a flow: `FILE.py:FLOW` or `MODULE:FLOW`.
+
+    Raises:
+        CommandError: there is none, or its module can't be imported.
+    """
+    try:
+        found = entrypoint.load(source)
+    except PenstockError:
+        raise
+    except Exception as error:
+        raise CommandError(f"{source} can't be imported: {_told(error)}") from error
+    if not isinstance(found, Flow):
+        what = "a task" if isinstance(found, Task) else f"a {type(found).__name__}"
+        raise CommandError(f"{source} is {what}, no flow: decorate a function with @flow")
+    return found
+
+
+def compiled(source: str, **options: Any) -> list[dict[str, Any]]:
+    """Compile a flow and those that it calls, tell of warnings, and check what came out.
+
+    Args:
+        source: the entrypoint.
+        **options: those of `compile_flow`.
+
+    Raises:
+        PenstockError: the flow can't become a Flow.
+    """
+    flow = load_flow(source)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", CompileWarning)
+        try:
+            manifests = compile_flows(flow, **options)
+        except PenstockError:
+            raise
+        except Exception as error:
+            raise CommandError(
+                f"{source} can't be compiled, because the flow's function raised {_told(error)}"
+            ) from error
+    for each in dict.fromkeys(str(each.message) for each in told if issubclass(each.category, CompileWarning)):
+        print(f"penstock: warning: {each}", file=sys.stderr)
+    for manifest in manifests:
+        _check_images(manifest, source)
+        problems = check_flow(parse_flow(manifest))
+        if problems:
+            raise InvalidSpecError(problems)
+    return manifests
+
+
+def written(manifest: dict[str, Any]) -> str:
+    """Write a manifest as YAML."""
+    text: str = yaml.safe_dump(manifest, sort_keys=False, width=WIDTH, allow_unicode=True)
+    return text
+
+
+def _check_images(manifest: dict[str, Any], source: str) -> None:
+    """Say it in the words of who typed: the engine speaks of fields."""
+    spec = manifest["spec"]
+    if "image" in spec.get("defaults", {}):
+        return
+    for task in spec["tasks"]:
+        if "command" in task and "image" not in task:
+            raise CommandError(
+                f"{source}: task {task['name']} has no image: give --image IMAGE, or @flow(image='...'); it needs"
+                " Python and penstock"
+            )
+
+
+def _told(error: Exception) -> str:
+    """Say what was raised, and where in the user's code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

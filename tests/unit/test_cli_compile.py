@@ -1,0 +1,106 @@
+"""`penstock compile`, as it is typed."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+import yaml
+
+from penstock.cli.lint import lint
+from penstock.cli.main import main
+
+FLOW = """
+    from penstock import flow, task
+
+    @task
+    def load(day: str) -> int:
+        return len(day)
+
+    @flow
+    def child(rows: int):
+        load(lambda: 1)
+
+    @flow
+    def etl(day: str = "mon") -> int:
+        print("compiling")
+        return load(day)
+
+    @flow
+    def choosy(day: str):
+        if load(day):
+            load(day)
+
+    @flow
+    def broken():
+        return 1 / 0
+
+    @flow
+    def parent(day: str):
+        etl(day)
+    """
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    name = f"flow_{tmp_path.name.rsplit('-', maxsplit=1)[-1]}"
+    for number, text in enumerate((FLOW,)):
+        (tmp_path / f"{name}_{number}.py").write_text(textwrap.dedent(text))
+    yield tmp_path
+    for module in [each for each in sys.modules if each.startswith("flow_")]:
+        del sys.modules[module]
+
+
+@pytest.fixture
+def file(folder):
+    return next(each.name for each in folder.glob("*.py"))
+
+
+def test_a_flow_is_written_where_it_was_asked_for(folder, file, capsys):
+    code = main(["compile", f"{file}:etl", "-o", "flow.yaml", "--image", "x", "--name", "daily", "-n", "team"])
+
+    text = (folder / "flow.yaml").read_text()
+    assert code == 0
+    assert yaml.safe_load(text)["metadata"] == {"name": "daily", "namespace": "team"}
+    assert lint({"flow.yaml": text}) == ([], 1)
+    assert capsys.readouterr().err == (
+        f"penstock: warning: {file}:14: the flow prints, which its runs in a cluster don't do: print in a task\n"
+    )
+
+
+def test_flows_that_it_calls_come_before_it(file, capsys):
+    code = main(["compile", f"{file}:parent", "--image", "x"])
+
+    flows = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert code == 0
+    assert [each["metadata"]["name"] for each in flows] == ["etl", "parent"]
+    assert flows[1]["spec"]["tasks"][0]["flow"] == {"name": "etl", "params": {"day": "$(params.day)"}}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["FILE:choosy"],
+            "FILE:19: the result of 'load' is used as a condition, which is known only when the flow runs",
+        ),
+        (["FILE:etl"], "task load has no image: give --image IMAGE"),
+        (["FILE:load", "--image", "x"], "FILE:load is a task, no flow"),
+        (["FILE:nothing"], "there is no 'nothing' in"),
+        (["nowhere.py:etl"], "nowhere.py: there is no such file"),
+        (["nowhere:etl"], "there is no module 'nowhere' here"),
+        (["etl"], "'etl' is no entrypoint: write"),
+        (["FILE:broken"], "the flow's function raised ZeroDivisionError: division by zero"),
+        (["FILE:child"], "an argument of 'load', a function, can't be written into a manifest"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(file, capsys, words, told):
+    code = main(["compile", *(word.replace("FILE", file) for word in words)])
+
+    error = capsys.readouterr().err.splitlines()
+    assert code == 1
+    assert error[-1].startswith("penstock: ")
+    assert told.replace("FILE", file) in error[-1]
