@@ -16,6 +16,7 @@ from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.errors import ApiError, is_already_exists, is_not_found, is_quota
 from penstock_operator.metadata import PartialObject
 from penstock_operator.resource import FLOWRUNS
+from penstock_operator.schedulerun import build_schedule_run
 from penstock_operator.writer import FOREVER, Writer
 
 
@@ -100,33 +101,17 @@ def build_event_run(
 ) -> dict[str, Any]:
     """Build the run of an event; see `create_event_run` for the arguments."""
     metadata, template = body["metadata"], spec.run_template
-    extra = template.metadata
     run_spec = template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"params"})
     if params:
         run_spec["params"] = dict(params)
-    labels = dict(extra.labels or {}) if extra is not None else {}
-    annotations = dict(extra.annotations or {}) if extra is not None else {}
-    annotations[names.ANNOTATION_EVENT] = event.identity
+    annotations = {names.ANNOTATION_EVENT: event.identity}
     if event.chain:
         annotations[names.ANNOTATION_CHAIN] = str(event.chain)
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "FlowRun",
-        "metadata": {
-            "name": event_run_name(metadata["name"], metadata["uid"], event.event, event.identity),
-            "namespace": metadata["namespace"],
-            "labels": labels | {names.LABEL_SCHEDULE: metadata["name"], names.LABEL_EVENT: event.event},
-            "annotations": annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": "Schedule",
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": run_spec,
-    }
+    return build_schedule_run(
+        body,
+        template,
+        name=event_run_name(metadata["name"], metadata["uid"], event.event, event.identity),
+        spec=run_spec,
+        labels={names.LABEL_EVENT: event.event},
+        annotations=annotations,
+    )

@@ -12,6 +12,7 @@ from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import Timetable
 from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation import compile_tick_params
+from penstock_operator.schedulerun import build_schedule_run
 
 MINUTE_S: Final = 60
 LONGEST_MINUTE: Final = 10
@@ -57,27 +58,11 @@ def build_run(body: Mapping[str, Any], spec: ScheduleSpec, timetable: Timetable,
         roots = tick_roots(timetable, tick)
         templates = compile_tick_params(template.spec.params)
         run_spec["params"] = {name: value.evaluate(roots) for name, value in templates.items()}
-    extra = template.metadata
-    labels = dict(extra.labels or {}) if extra is not None else {}
-    annotations = dict(extra.annotations or {}) if extra is not None else {}
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "FlowRun",
-        "metadata": {
-            "name": run_name(metadata["name"], tick),
-            "namespace": metadata["namespace"],
-            "labels": labels | {names.LABEL_SCHEDULE: metadata["name"]},
-            "annotations": annotations | {names.ANNOTATION_TICK: local.isoformat()},
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": "Schedule",
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": run_spec,
-    }
+    return build_schedule_run(
+        body,
+        template,
+        name=run_name(metadata["name"], tick),
+        spec=run_spec,
+        labels={},
+        annotations={names.ANNOTATION_TICK: local.isoformat()},
+    )
