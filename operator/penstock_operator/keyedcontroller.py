@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -94,16 +94,23 @@ class KeyedController(ABC):
 
     async def work(self) -> None:
         """Look at objects for ever."""
-        await work_through(
-            self.queue, self._look_at, kind=self.kind, workers=self.workers, retry_s=RETRY_S, fail=self._fail
-        )
+        await self.work_through(self.queue, self._look_at, workers=self.workers)
+
+    async def work_through(
+        self, queue: WorkQueue[ObjectKey], look_at: Callable[[ObjectKey], Awaitable[None]], *, workers: int
+    ) -> None:
+        """Do something with each object that comes, for ever; what fails is tried again."""
+        await work_through(queue, look_at, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail)
 
     async def _look_at(self, key: ObjectKey) -> None:
-        body = self.objects.get(key)
-        if body is None:
-            return
-        written = self._written.get(key)
-        await self.look_at(key, body if written is None else {**body, "status": written.status})
+        body = self.latest(key)
+        if body is not None:
+            await self.look_at(key, body)
+
+    def latest(self, key: ObjectKey) -> Mapping[str, Any] | None:
+        """Return an object with the status that was stored last; None if there is none of this name."""
+        body, written = self.objects.get(key), self._written.get(key)
+        return body if body is None or written is None else {**body, "status": written.status}
 
     @abstractmethod
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:

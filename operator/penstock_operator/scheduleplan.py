@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,8 +16,11 @@ from penstock.engine.pasttick import CLOCK_FIELDS
 from penstock.engine.ticks.firing import Policies
 from penstock.engine.ticks.jitter import Jitter
 from penstock.engine.ticks.timetable import Timetable, read_timetable
+from penstock.engine.ticks.upcoming import Upcoming
 from penstock.engine.validation import check_schedule, parse_schedule
 from penstock.errors import InvalidSpecError
+
+SHOWN_TICKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Plan:
         generation: of the spec.
         spec: the spec.
         timetable: its ticks.
+        upcoming: the next of them.
         jitter: how long after its tick a run is due.
         policies: what it asks for.
         timing: digest of what says when it is due.
@@ -38,6 +42,7 @@ class Plan:
     generation: int
     spec: ScheduleSpec
     timetable: Timetable
+    upcoming: Upcoming
     jitter: Jitter
     policies: Policies
     timing: str
@@ -61,6 +66,7 @@ class Plan:
             generation=body["metadata"]["generation"],
             spec=spec,
             timetable=timetable,
+            upcoming=Upcoming(timetable, SHOWN_TICKS),
             jitter=Jitter(timetable, longest, uid),
             policies=Policies.read(spec),
             timing=hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16],

@@ -3,6 +3,9 @@
 One look at a Schedule brings it to where it should be: what is due is decided by `penstock.engine.ticks.firing` and
 carried out, what was decided is stored, and a timer is set for the next tick. The order makes it safe to stop at any
 point: a run is created before its tick is stored as decided, and its name follows from the tick.
+
+When many are due at the same second, all runs are created first and the statuses stored afterwards. Until then what was
+decided is kept in memory, and counts as if it were stored.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from penstock.api import names
 from penstock.engine.objectkey import ObjectKey
 from penstock.engine.ticks.firing import Firing, Ledger, decide
 from penstock.errors import ExpressionError, InvalidSpecError
-from penstock_operator.client import ApiClient
+from penstock_operator.client import METADATA, ApiClient
 from penstock_operator.conditions import ready_condition
 from penstock_operator.errors import ApiError, is_already_exists, is_conflict, is_namespace_terminating, is_not_found
 from penstock_operator.keyedcontroller import KeyedController
 from penstock_operator.metrics import Metrics
+from penstock_operator.precedence import Precedence
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.scheduledruns import ScheduledRun, ScheduledRuns
 from penstock_operator.scheduleevents import notices, waits
@@ -32,6 +36,7 @@ from penstock_operator.schedulehistory import surplus, surplus_of_events
 from penstock_operator.scheduleplan import Plan
 from penstock_operator.schedulestatus import Outcome, build_status, read_ledger
 from penstock_operator.tickrun import build_run, run_name
+from penstock_operator.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +53,19 @@ NO_TIMING: Final = "none"
 FIRST_PAUSE_S: Final = 10.0
 """After a run was refused; it doubles each time."""
 LONGEST_PAUSE_S: Final = 300.0
+STATUS_WORKERS: Final = 16
+LONGEST_UNSTORED_S: Final = 30.0
+"""How long a status gives way to the creation of runs."""
+
+
+class Decided(NamedTuple):
+    """What a look has led to and is not stored yet."""
+
+    uid: str
+    status: Mapping[str, Any]
+    plan: Plan | None
+    """None if the Schedule can't work."""
+    ledger: Ledger | None
 
 
 class Refusal(NamedTuple):
@@ -84,16 +102,33 @@ class ScheduleController(KeyedController):
         self._refusals: dict[ObjectKey, int] = {}
         self._deleted: dict[ObjectKey, set[str]] = {}
         """Runs that were deleted here, by name, until the status does not call them active any more."""
+        self._decided: dict[ObjectKey, Decided] = {}
+        self._to_store: WorkQueue[ObjectKey] = WorkQueue()
+        self._precedence = Precedence(LONGEST_UNSTORED_S)
         runs.listen(self._on_run)
 
     def forget(self, key: ObjectKey) -> None:
         """Learn that a Schedule is gone; its runs go with it."""
-        for known in (self._plans, self._refusals, self._deleted):
+        for known in (self._plans, self._refusals, self._deleted, self._decided):
             known.pop(key, None)
+        self._to_store.forget(key)
 
     def _on_run(self, key: ObjectKey) -> None:
         if key in self.objects:
             self.queue.add(key)
+
+    async def work(self) -> None:
+        """Look at Schedules for ever, and store what the looks lead to."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(super().work())
+            tasks.create_task(self.work_through(self._to_store, self.store, workers=STATUS_WORKERS))
+
+    def latest(self, key: ObjectKey) -> Mapping[str, Any] | None:
+        """Return a Schedule with the status that was decided last, stored or not."""
+        body, decided = super().latest(key), self._decided.get(key)
+        if body is None or decided is None or decided.uid != body["metadata"]["uid"]:
+            return body
+        return {**body, "status": {**(body.get("status") or {}), **decided.status}}
 
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
         """Create the runs that are due, store what was decided, and see when to look again."""
@@ -102,7 +137,7 @@ class ScheduleController(KeyedController):
         try:
             plan = await self._plan(key, body)
         except InvalidSpecError as error:
-            await self._store_invalid(key, body, error)
+            self._tell_invalid(key, body, error)
             return
         now = datetime.fromtimestamp(self.clock(), tz=UTC)
         before, since = read_ledger(body, plan, now)
@@ -118,9 +153,30 @@ class ScheduleController(KeyedController):
             body, plan, outcome, active=self._active(plan), finished=self._runs.finished(plan.uid), since=since, now=now
         )
         status["conditions"] = _with_others(body, self._ready(body, reason=outcome.reason, message=outcome.message))
-        await self.store_status(key, body, status)
-        await self._clean(key, body, plan, outcome.firing.ledger)
+        self._store_later(key, Decided(plan.uid, status, plan, outcome.firing.ledger))
         self._sleep(key, plan, outcome, now)
+
+    def _store_later(self, key: ObjectKey, decided: Decided) -> None:
+        before = self._decided.get(key)
+        if before is not None and before.uid == decided.uid:
+            # A look says what is new since the one before.
+            decided = decided._replace(status={**before.status, **decided.status})
+        self._decided[key] = decided
+        self._to_store.add(key)
+
+    async def store(self, key: ObjectKey) -> None:
+        """Store what was decided of a Schedule, and delete the runs that history does not keep by then."""
+        await self._precedence.give_way()
+        body, decided = super().latest(key), self._decided.get(key)
+        if body is None or decided is None or decided.uid != body["metadata"]["uid"]:
+            return
+        # What others say of it may have changed meanwhile.
+        conditions = _with_others(body, decided.status["conditions"][0])
+        await self.store_status(key, body, {**decided.status, "conditions": conditions})
+        if self._decided.get(key) is decided:
+            del self._decided[key]
+        if decided.plan is not None and decided.ledger is not None:
+            await self._clean(key, body, decided.plan, decided.ledger)
 
     async def _plan(self, key: ObjectKey, body: Mapping[str, Any]) -> Plan:
         metadata = body["metadata"]
@@ -170,7 +226,7 @@ class ScheduleController(KeyedController):
         # What was created by a predecessor who could not write it down counts as fired.
         adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
         firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))
-        if plan.timetable.next(now) is None and not firing.ledger.queued and not plan.spec.events:
+        if not plan.upcoming.after(now) and not firing.ledger.queued and not plan.spec.events:
             return Outcome(firing, "Ended", "has no tick any more")
         return Outcome(firing)
 
@@ -188,7 +244,10 @@ class ScheduleController(KeyedController):
             return self._refused(body, "Invalid", f"run {name}: spec.runTemplate.spec.params: {error}")
         try:
             deadline = time.monotonic() + CREATE_S
-            reply = await self.writer.create(FLOWRUNS, key.namespace, msgspec.json.encode(run), deadline=deadline)
+            with self._precedence.first():
+                reply = await self.writer.create(
+                    FLOWRUNS, key.namespace, msgspec.json.encode(run), accept=METADATA, deadline=deadline
+                )
         except ApiError as error:
             if is_already_exists(error):
                 return None if await self._is_ours(key, plan, name, tick) else TAKEN
@@ -307,7 +366,7 @@ class ScheduleController(KeyedController):
 
     # The status
 
-    async def _store_invalid(self, key: ObjectKey, body: Mapping[str, Any], error: InvalidSpecError) -> None:
+    def _tell_invalid(self, key: ObjectKey, body: Mapping[str, Any], error: InvalidSpecError) -> None:
         """Say why it creates no runs; nothing more happens until it is edited, or the operator starts anew."""
         is_zone = all(problem.path.endswith(".timeZone") for problem in error.problems)
         reason, message = "UnknownTimeZone" if is_zone else "InvalidSchedule", str(error)
@@ -322,7 +381,7 @@ class ScheduleController(KeyedController):
         if (body.get("status") or {}).get("observedGeneration") != status["observedGeneration"]:
             # It was made so. (A zone may also disappear by itself, and come back: then nothing was edited.)
             status["timing"] = NO_TIMING
-        await self.store_status(key, body, status)
+        self._store_later(key, Decided(body["metadata"]["uid"], status, None, None))
 
     def _ready(self, body: Mapping[str, Any], *, reason: str, message: str) -> dict[str, Any]:
         return ready_condition(
@@ -336,11 +395,12 @@ class ScheduleController(KeyedController):
 
     def _sleep(self, key: ObjectKey, plan: Plan, outcome: Outcome, now: datetime) -> None:
         """Set the timer for the next look."""
-        # With jitter, the next to be due may have its tick behind it; a tick that was refused has it, too.
-        after = now if outcome.is_refused else outcome.firing.ledger.decided
-        following = None if plan.spec.suspend else plan.timetable.next(after)
+        following = next(iter(plan.upcoming.after(now)), None)
+        if plan.spec.jitter is not None and not outcome.is_refused:
+            # The next to be due may have its tick behind it. (A tick that was refused has it, too.)
+            following = plan.timetable.next(outcome.firing.ledger.decided)
         waits_s = [LONGEST_SLEEP_S]
-        if following is not None:
+        if following is not None and not plan.spec.suspend:
             waits_s.append((plan.jitter.due(following) - now).total_seconds() + PAD_S)
         if outcome.is_refused:
             waits_s.append(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._refusals.get(key, 0), 16)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Final
 
 from penstock.engine.state import RunState
@@ -16,7 +15,6 @@ from penstock_operator.scheduleevents import explain
 from penstock_operator.scheduleplan import Plan
 from penstock_operator.tickrun import run_name
 
-SHOWN_TICKS: Final = 3
 SHOWN_ACTIVE: Final = 50
 
 
@@ -82,7 +80,7 @@ def build_status(  # noqa: PLR0913 - keyword-only, named at the one call
     stored, firing = body.get("status") or {}, outcome.firing
     successes = [run.completion_time for run in finished if run.state == RunState.COMPLETED and run.completion_time]
     successes += [stored["lastSuccessTime"]] if stored.get("lastSuccessTime") else []
-    upcoming = () if plan.spec.suspend else islice(plan.timetable.forward(now), SHOWN_TICKS)
+    upcoming = () if plan.spec.suspend else plan.upcoming.after(now)
     status: dict[str, Any] = {
         "observedGeneration": plan.generation,
         "timing": plan.timing,

@@ -62,7 +62,7 @@ class Fault:
 
 @dataclass
 class Hold:
-    """Watches that match say nothing until they are let go; then they say all of it."""
+    """Requests that match wait, and watches say nothing, until they are let go; then nothing of it is lost."""
 
     matches: Matcher
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,7 +124,7 @@ class FaultProxy:
         return fault
 
     def hold(self, matches: Matcher) -> Hold:
-        """Let a watch, open already or not, fall behind all others."""
+        """Let requests fall behind all others; of a watch, open already or not, what it says."""
         held = Hold(matches)
         self.holds.append(held)
         return held
@@ -160,6 +160,8 @@ class FaultProxy:
         seen = Seen(request.method, request.path, dict(request.query), request.headers.get("Authorization", ""))
         self.seen.append(seen)
         self.changes.touch()
+        if not seen.is_watch:
+            await self._wait_for_holds(seen)
         fault = self._fault(seen)
         if fault is not None and not fault.lose_reply:
             return await self._misbehave(request, fault)
@@ -192,14 +194,17 @@ class FaultProxy:
         try:
             async for piece in answer.content.iter_any():
                 await self._is_flowing.wait()
-                for held in self.holds:
-                    if held.matches(seen):
-                        await held.let_go.wait()
+                await self._wait_for_holds(seen)
                 await stream.write(piece)
         finally:
             del self._streams[id(stream)], self._requests[id(stream)]
             self.changes.touch()
         return stream
+
+    async def _wait_for_holds(self, seen: Seen) -> None:
+        for held in self.holds:
+            if not held.let_go.is_set() and held.matches(seen):
+                await held.let_go.wait()
 
     def _fault(self, seen: Seen) -> Fault | None:
         for fault in self.faults:

@@ -63,7 +63,7 @@ class Proxy:
 
     @contextmanager
     def holding(self, matches: Callable[[Seen], bool]) -> Iterator[None]:
-        """Let watches fall behind for the length of the block."""
+        """Let requests and watches fall behind for the length of the block."""
         held = self._proxy.hold(matches)
         yield
         self._loop.call_soon_threadsafe(held.let_go.set)

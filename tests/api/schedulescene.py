@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -153,12 +153,18 @@ class _Busy(ScheduleController):
         self._looks = 0
 
     async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
+        await self._unless_stopping(super().look_at, key, body)
+
+    async def store(self, key: ObjectKey) -> None:
+        await self._unless_stopping(super().store, key)
+
+    async def _unless_stopping(self, act: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         if self.is_stopping:
             return
         self._looks += 1
         self.idle.clear()
         try:
-            await super().look_at(key, body)
+            await act(*arguments)
         finally:
             self._looks -= 1
             if not self._looks:

@@ -123,6 +123,18 @@ def test_a_run_tells_what_it_is_for(scene, controlling, clock):
     assert lateness["penstock_schedule_lateness_seconds_sum"] == pytest.approx(2.0)
 
 
+def test_a_run_of_a_flow_can_be_found_by_the_flow(scene, controlling, clock):
+    schedule(scene, clock, runTemplate={"spec": {"flow": {"name": "orders"}}})
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+    assert scene.run(run_of(clock.hour(1))).metadata.labels == {
+        names.LABEL_SCHEDULE: "tick",
+        names.LABEL_FLOW: "orders",
+    }
+
+
 def test_params_may_name_the_tick_and_the_one_before(scene, controlling, clock):
     flow = {"params": [{"name": "day"}, {"name": "at"}], "tasks": [task()]}
     params = {"day": "$(tick.previous.date)", "at": "$(tick.date) $(tick.time)"}
@@ -533,6 +545,38 @@ def test_a_create_whose_answer_was_lost_makes_one_run(scene, proxy, clock):
         fired(scene, clock.hour(1))
         scene.until(lambda: status(scene)["activeRuns"] == 1, "the run to be active")
     assert len(scene.ever["flowruns"]) == 1
+
+
+def test_runs_that_are_due_are_created_before_anything_is_stored(scene, proxy, clock):
+    schedule(scene, clock)
+    schedule(scene, clock, "other")
+    through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
+    held: list[Seen] = []
+
+    def is_first_create(seen: Seen) -> bool:
+        if seen.method == "POST" and seen.path.endswith("/flowruns") and not held:
+            held.append(seen)
+            return True
+        return False
+
+    def is_of_status(seen: Seen) -> bool:
+        return seen.method == "PATCH" and seen.path.endswith("/status")
+
+    with Controlling(through, scene.namespace, clock) as controller:
+        armed(scene)
+        armed(scene, "other")
+        stored = proxy.seen(is_of_status)
+        with proxy.holding(is_first_create):
+            controller.turn_to(clock.hour(1))
+            proxy.wait_for_requests(lambda seen: seen in held, 1)
+            controller.look("other")
+            assert scene.event("SuccessfulCreate", "other")
+            # One of two runs is still being created, so nothing is stored; but what was decided counts.
+            controller.look("other")
+            assert proxy.seen(is_of_status) == stored
+        fired(scene, clock.hour(1))
+        fired(scene, clock.hour(1), "other")
+    assert len(scene.ever["flowruns"]) == 2
 
 
 def test_a_run_that_can_not_be_deleted_is_not_replaced_until_it_can(scene, proxy, clock):
