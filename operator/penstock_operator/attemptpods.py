@@ -10,23 +10,15 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
-from penstock.engine.facts import AttemptGone, AttemptSeen, CreateHeld, CreateRefused, UnitKey
+from penstock.engine.facts import AttemptGone, AttemptSeen, CreateRefused, UnitKey
 from penstock.engine.identity import pod_name
 from penstock.engine.plan import Plan, TaskPlan
 from penstock.engine.pod import PodSettings, build_pod
 from penstock.engine.workspace import mount_of
-from penstock.errors import PenstockError
+from penstock_operator.attemptcreates import AttemptCreates
 from penstock_operator.attemptjobs import AttemptJobs
 from penstock_operator.client import METADATA, ApiClient
-from penstock_operator.errors import (
-    ApiError,
-    is_already_exists,
-    is_conflict,
-    is_namespace_terminating,
-    is_not_found,
-    is_quota,
-)
-from penstock_operator.gate import QuotaGates
+from penstock_operator.errors import ApiError, is_conflict, is_not_found
 from penstock_operator.job import build_job, job_deadline_s
 from penstock_operator.jobobservation import Job, job_owner
 from penstock_operator.keptpods import retention_annotations
@@ -59,10 +51,6 @@ class Lanes(NamedTuple):
     """Lets Pods go: the least urgent write."""
 
 
-class QuotaFullError(PenstockError):
-    """A ResourceQuota refused a Pod, a Job or a claim."""
-
-
 class AttemptPods:
     """Carries out what the machine asks for.
 
@@ -88,7 +76,7 @@ class AttemptPods:
         self._settings = settings
         self._listener = listener
         self._clock = clock
-        self._gates = QuotaGates()
+        self._creates = AttemptCreates(self._send, self._adopt, listener, full="the namespace's quota is full")
         self._workspaces = Workspaces(self._reader, lanes.work)
         self._jobs = AttemptJobs(client, lanes.work, listener=listener, clock=clock)
 
@@ -113,36 +101,17 @@ class AttemptPods:
 
     def notice_room(self, namespace: str) -> None:
         """Learn that a Pod of ours in a namespace has ended: a quota may have room."""
-        self._gates.notice_room(namespace)
+        self._creates.notice_room(namespace)
 
     # What the machine asks for
 
     async def create(self, run: LiveRun, create: CreateAttempt) -> None:
         """Create the Pod or Job of an attempt, adopt the one that is there, or learn why it can't be had."""
-        if self._gates.is_closed(run.key.namespace):
-            self._hold(run, create, "the namespace's quota is full")
-            return
-        try:
-            await self._try_create(run, create)
-        except QuotaFullError as full:
-            self._hold(run, create, str(full))
+        await self._creates.create(run, create)
 
-    def _hold(self, run: LiveRun, create: CreateAttempt, message: str) -> None:
-        self._listener.tell(run, CreateHeld(create.key, create.attempt, message))
-
-        async def attempt() -> bool:
-            try:
-                await self._try_create(run, create)
-            except QuotaFullError:
-                return False
-            return True
-
-        self._gates.wait(run.key.namespace, attempt)
-
-    async def _try_create(self, run: LiveRun, create: CreateAttempt) -> None:
+    async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
         machine = run.machine
-        if not self._listener.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
-            return
+        assert machine is not None
         task = _task_of(machine.plan, create.key)
         try:
             if machine.plan.workspace is not None:
@@ -155,8 +124,6 @@ class AttemptPods:
             reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
         except ClaimRefusedError as refused:
             self._listener.tell(run, CreateRefused(create.key, create.attempt, str(refused)))
-        except ApiError as error:
-            await self._on_refused(run, create, error)
         else:
             self._hear_reply(run, _POD.decode(reply.body))
 
@@ -173,19 +140,6 @@ class AttemptPods:
             settings=settings,
             workspace=None if plan.workspace is None else mount_of(plan.workspace, run.identity),
         )
-
-    async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
-        if is_already_exists(error):
-            await self._adopt(run, create)
-        elif is_quota(error):
-            raise QuotaFullError(error.message)
-        elif is_namespace_terminating(error):
-            run.is_terminating = True
-        elif is_not_found(error):
-            run.is_terminating = True
-            self._listener.doubt(run)
-        else:
-            self._listener.tell(run, CreateRefused(create.key, create.attempt, error.message or str(error)))
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
         name = pod_name(run.key.name, run.uid, create.key, create.attempt)

@@ -13,21 +13,13 @@ import msgspec
 from penstock.engine.child import build_child, observe_child, read_parent, too_deep
 from penstock.engine.container import ChildInputs
 from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
-from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, CreateHeld, CreateRefused, Fact, Outcome
+from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, CreateRefused, Fact, Outcome
 from penstock.engine.identity import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import Shutdown, ShutdownMode
-from penstock.errors import PenstockError
-from penstock_operator.errors import (
-    ApiError,
-    ApiUnreachableError,
-    is_already_exists,
-    is_namespace_terminating,
-    is_not_found,
-    is_quota,
-)
-from penstock_operator.gate import QuotaGates
+from penstock_operator.attemptcreates import AttemptCreates
+from penstock_operator.errors import ApiError, ApiUnreachableError
 from penstock_operator.liverun import LiveRun
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.statusstore import StatusStore
@@ -59,10 +51,6 @@ class ChildListener:
     doubt: Callable[[LiveRun], None]
 
 
-class RunQuotaFullError(PenstockError):
-    """A ResourceQuota refused a FlowRun."""
-
-
 class ChildRuns:
     """Carries out what the machine asks for about tasks that run a flow.
 
@@ -80,11 +68,12 @@ class ChildRuns:
         self._writer = writer
         self._listener = listener
         self._clock = clock
-        self._gates = QuotaGates()
+        full = "the namespace's quota of FlowRuns is full"
+        self._creates = AttemptCreates(self._send, self._adopt, listener, full=full)
 
     def notice_room(self, namespace: str) -> None:
         """Learn that a run in a namespace is gone: a quota may have room."""
-        self._gates.notice_room(namespace)
+        self._creates.notice_room(namespace)
 
     async def create(self, run: LiveRun, create: CreateAttempt) -> None:
         """Create the child run of an attempt, adopt the one that is there, or learn why it can't be had."""
@@ -94,51 +83,13 @@ class ChildRuns:
         if problem is not None:
             self._listener.tell(run, self._failed(run, create, Reason.TOO_DEEP, problem))
             return
-        if self._gates.is_closed(run.key.namespace):
-            self._hold(run, create, "the namespace's quota of FlowRuns is full")
-            return
-        try:
-            await self._try_create(run, create)
-        except RunQuotaFullError as full:
-            self._hold(run, create, str(full))
+        await self._creates.create(run, create)
 
-    def _hold(self, run: LiveRun, create: CreateAttempt, message: str) -> None:
-        self._listener.tell(run, CreateHeld(create.key, create.attempt, message))
-
-        async def attempt() -> bool:
-            try:
-                await self._try_create(run, create)
-            except RunQuotaFullError:
-                return False
-            return True
-
-        self._gates.wait(run.key.namespace, attempt)
-
-    async def _try_create(self, run: LiveRun, create: CreateAttempt) -> None:
-        machine = run.machine
-        if not self._listener.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
-            return
+    async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
         priority = (run.body.get("spec") or {}).get("priority")
         child = build_child(create, run.identity, callers=run.callers, priority=priority)
-        try:
-            reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
-        except ApiError as error:
-            await self._on_refused(run, create, error)
-        else:
-            self._hear(run, msgspec.json.decode(reply.body))
-
-    async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
-        if is_already_exists(error):
-            await self._adopt(run, create)
-        elif is_quota(error):
-            raise RunQuotaFullError(error.message)
-        elif is_namespace_terminating(error):
-            run.is_terminating = True
-        elif is_not_found(error):
-            run.is_terminating = True
-            self._listener.doubt(run)
-        else:
-            self._listener.tell(run, CreateRefused(create.key, create.attempt, error.message or str(error)))
+        reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
+        self._hear(run, msgspec.json.decode(reply.body))
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
         key = _child_key(run, create)
