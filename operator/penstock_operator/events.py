@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from penstock.api import names
-from penstock.api.event import EventTrigger, FlowRunEvent
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.event import (
     MAX_CHAIN,
-    CompiledEvent,
     compile_event,
     covered_states,
     definition,
@@ -36,9 +33,18 @@ from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.validation import check_schedule, parse_schedule
 from penstock.errors import ExpressionError, InvalidSpecError
 from penstock_operator.client import ApiClient
-from penstock_operator.conditions import condition
+from penstock_operator.endedruns import ended_runs
 from penstock_operator.errors import ApiError, is_namespace_terminating, is_not_found
 from penstock_operator.eventkinds import EventKind, EventKinds, not_allowed
+from penstock_operator.eventlistener import (
+    LISTENING,
+    EventListener,
+    Heard,
+    ListeningSchedule,
+    kind_of,
+    listening_condition,
+    update_of,
+)
 from penstock_operator.eventrun import EventId, EventRefusedError, create_event_run
 from penstock_operator.keyedcontroller import KeyedController
 from penstock_operator.liverun import RunEnd
@@ -48,91 +54,11 @@ from penstock_operator.resource import FLOWRUNS
 
 logger = logging.getLogger(__name__)
 
-LISTENING: Final = "Listening"
-PAGE_RUNS: Final = 500
 SLACK_S: Final = 5.0
 """Clocks differ, and times are whole seconds: ends of the last seconds before a Schedule begins to listen are noted one
 by one."""
 AGAIN_S: Final = 30.0
 """When to try again to watch a kind that can't be listed."""
-
-
-class _RunStatus(msgspec.Struct, frozen=True, rename="camel"):
-    completion_time: str | None = None
-
-
-class _Run(msgspec.Struct):
-    metadata: ObjectMeta
-    status: _RunStatus = _RunStatus()
-
-
-class _ListMeta(msgspec.Struct):
-    continue_token: str = msgspec.field(default="", name="continue")
-
-
-class _RunPage(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[_Run] | None = None
-
-
-class _Heard(NamedTuple):
-    """Something that may be an event."""
-
-    event: str
-    """Name of the event in the Schedule."""
-    uid: str
-    """Of the run or object."""
-    key: ObjectKey
-    version: int
-    """Of an object; 0 for a run."""
-    flow: str | None = None
-    """Name of a run's Flow, if that is known."""
-
-
-@dataclass(slots=True)
-class _Listener:
-    """Listens for one event of a Schedule.
-
-    Attributes:
-        trigger: what to listen for.
-        compiled: its expressions.
-        definition: a digest of what is listened for.
-        stored: what the Schedule's status says of it, as far as we know.
-        seen: ends of runs that are done with.
-        version: changes of objects up to it are done with.
-        is_armed: whether it listens.
-        trouble: why it can't listen: a reason and a text.
-        problem: why the last event made no run.
-    """
-
-    trigger: EventTrigger
-    compiled: CompiledEvent
-    definition: str
-    stored: dict[str, Any]
-    seen: Seen | None = None
-    version: int | None = None
-    is_armed: bool = False
-    trouble: tuple[str, str] | None = None
-    problem: str | None = None
-
-
-@dataclass(slots=True)
-class _Schedule:
-    """A Schedule with events.
-
-    Attributes:
-        uid: its uid.
-        generation: of the spec that the listeners are made of.
-        spec: its spec.
-        listeners: by the names of the events.
-        heard: what was heard and not looked at yet.
-    """
-
-    uid: str
-    generation: int
-    spec: ScheduleSpec
-    listeners: dict[str, _Listener]
-    heard: dict[_Heard, None] = field(default_factory=dict)
 
 
 class EventController(KeyedController):
@@ -153,7 +79,7 @@ class EventController(KeyedController):
         self._client = client
         self._kinds = kinds
         self._has_webhooks = has_webhooks
-        self._schedules: dict[ObjectKey, _Schedule] = {}
+        self._schedules: dict[ObjectKey, ListeningSchedule] = {}
         self._watches = ObjectWatches(
             client,
             kinds,
@@ -190,7 +116,7 @@ class EventController(KeyedController):
                     and end.flow in (wanted.flow, None)
                     and end.state in covered_states(wanted.states)
                 ):
-                    self._hear(key, _Heard(name, end.uid, ObjectKey(*end.key), 0, end.flow))
+                    self._hear(key, Heard(name, end.uid, ObjectKey(*end.key), 0, end.flow))
 
     def _on_object(self, kind: EventKind, item: PartialObject) -> None:
         for key, schedule in self._schedules.items():
@@ -198,20 +124,20 @@ class EventController(KeyedController):
                 for name, listener in schedule.listeners.items():
                     self._offer(key, name, listener, kind, item.metadata)
 
-    def _offer(self, key: ObjectKey, name: str, listener: _Listener, kind: EventKind, metadata: ObjectMeta) -> None:
+    def _offer(self, key: ObjectKey, name: str, listener: EventListener, kind: EventKind, metadata: ObjectMeta) -> None:
         wanted = listener.trigger.resource
         if wanted is None or listener.version is None or EventKind(wanted.api_version, wanted.kind) != kind:
             return
         version = int(metadata.resource_version)
         if version > listener.version and selects(wanted.selector, metadata.labels):
-            self._hear(key, _Heard(name, metadata.uid, metadata.key, version))
+            self._hear(key, Heard(name, metadata.uid, metadata.key, version))
 
     def _on_synced(self, kind: EventKind) -> None:
         for key, schedule in self._schedules.items():
-            if any(_kind_of(listener) == kind for listener in schedule.listeners.values()):
+            if any(kind_of(listener) == kind for listener in schedule.listeners.values()):
                 self.queue.add(key)
 
-    def _hear(self, key: ObjectKey, heard: _Heard) -> None:
+    def _hear(self, key: ObjectKey, heard: Heard) -> None:
         schedule = self._schedules.get(key)
         if schedule is not None:
             schedule.heard[heard] = None
@@ -234,11 +160,11 @@ class EventController(KeyedController):
             await self._work_off(body, schedule)
         finally:
             for name, listener in schedule.listeners.items():
-                if update := _update(listener, stored.get(name) or {}):
+                if update := update_of(listener, stored.get(name) or {}):
                     changed[name] = update
             await self._store(key, body, changed, schedule)
 
-    def _read(self, key: ObjectKey, body: Mapping[str, Any]) -> _Schedule | None:
+    def _read(self, key: ObjectKey, body: Mapping[str, Any]) -> ListeningSchedule | None:
         """Read the Schedule's events; None if it has none, or none that can work."""
         metadata = body["metadata"]
         known = self._schedules.get(key)
@@ -252,7 +178,7 @@ class EventController(KeyedController):
             if check_schedule(spec):
                 return None
             listeners = {
-                trigger.name: _Listener(
+                trigger.name: EventListener(
                     trigger,
                     compile_event(spec, index),
                     definition(trigger, is_suspended=bool(spec.suspend)),
@@ -268,18 +194,18 @@ class EventController(KeyedController):
                 # What was stored a moment ago may not have come back yet.
                 if name in known.listeners:
                     listener.stored = known.listeners[name].stored | listener.stored
-        schedule = self._schedules[key] = _Schedule(metadata["uid"], metadata["generation"], spec, listeners)
+        schedule = self._schedules[key] = ListeningSchedule(metadata["uid"], metadata["generation"], spec, listeners)
         self._watches.keep(self._watched_kinds())
         return schedule
 
     def _watched_kinds(self) -> set[EventKind]:
-        kinds = (_kind_of(one) for schedule in self._schedules.values() for one in schedule.listeners.values())
+        kinds = (kind_of(one) for schedule in self._schedules.values() for one in schedule.listeners.values())
         return {kind for kind in kinds if kind is not None}
 
     # Listening
 
     async def _arm(
-        self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: _Listener, spec: ScheduleSpec
+        self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: EventListener, spec: ScheduleSpec
     ) -> None:
         if listener.is_armed or spec.suspend:
             return
@@ -295,7 +221,7 @@ class EventController(KeyedController):
                     "this installation takes no webhooks (events.webhook.enabled)",
                 )
 
-    async def _arm_for_runs(self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: _Listener) -> None:
+    async def _arm_for_runs(self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: EventListener) -> None:
         wanted = listener.trigger.flow_run
         assert wanted is not None
         stored = listener.stored
@@ -310,41 +236,16 @@ class EventController(KeyedController):
         # From here on hints count; what ended before is found by the list.
         listener.is_armed = True
         try:
-            for run, time in await self._ended(key, wanted, listener.seen):
+            for run, time in await ended_runs(self._client, key.namespace, wanted, listener.seen):
                 if is_new:
                     listener.seen.add(run.uid, time)
                 else:
-                    self._hear(key, _Heard(name, run.uid, run.key, 0))
+                    self._hear(key, Heard(name, run.uid, run.key, 0))
         except BaseException:
             listener.is_armed = False
             raise
 
-    async def _ended(self, key: ObjectKey, wanted: FlowRunEvent, seen: Seen) -> list[tuple[ObjectMeta, float]]:
-        """Find the runs that have ended and are not done with, and when each did."""
-        found: dict[str, tuple[ObjectMeta, float]] = {}
-        for state in sorted(covered_states(wanted.states)):
-            by_field = {"fieldSelector": f"spec.flow.name={wanted.flow},status.state={state}"}
-            by_label = {"labelSelector": f"{names.LABEL_FLOW}={wanted.flow}", "fieldSelector": f"status.state={state}"}
-            for selectors in (by_field, by_label):
-                async for run in self._runs(key.namespace, selectors):
-                    ended = run.status.completion_time
-                    if ended is not None and seen.is_new(run.metadata.uid, epoch(ended)):
-                        found[run.metadata.uid] = (run.metadata, epoch(ended))
-        return list(found.values())
-
-    async def _runs(self, namespace: str, selectors: Mapping[str, str]) -> AsyncIterator[_Run]:
-        token = ""
-        while True:
-            query = {**selectors, "limit": str(PAGE_RUNS), **({"continue": token} if token else {})}
-            reply = await self._client.request("GET", FLOWRUNS.path(namespace), query=query)
-            page = msgspec.json.decode(reply.body, type=_RunPage)
-            for run in page.items or ():
-                yield run
-            token = page.metadata.continue_token
-            if not token:
-                return
-
-    async def _arm_for_objects(self, key: ObjectKey, name: str, listener: _Listener) -> None:
+    async def _arm_for_objects(self, key: ObjectKey, name: str, listener: EventListener) -> None:
         wanted = listener.trigger.resource
         assert wanted is not None
         kind = EventKind(wanted.api_version, wanted.kind)
@@ -379,7 +280,7 @@ class EventController(KeyedController):
 
     # Events
 
-    async def _work_off(self, body: Mapping[str, Any], schedule: _Schedule) -> None:
+    async def _work_off(self, body: Mapping[str, Any], schedule: ListeningSchedule) -> None:
         """Look at what was heard, changes of objects in the order of their versions."""
         while schedule.heard:
             heard = min(schedule.heard, key=lambda one: one.version)
@@ -398,7 +299,9 @@ class EventController(KeyedController):
                     raise
             schedule.heard.pop(heard, None)
 
-    async def _take_run(self, body: Mapping[str, Any], schedule: _Schedule, listener: _Listener, heard: _Heard) -> None:
+    async def _take_run(
+        self, body: Mapping[str, Any], schedule: ListeningSchedule, listener: EventListener, heard: Heard
+    ) -> None:
         run = await self._read_object(FLOWRUNS.path(heard.key.namespace, heard.key.name), heard.uid)
         seen, wanted = listener.seen, listener.trigger.flow_run
         if run is None or seen is None or wanted is None or (heard.flow or flow_of(run)) != wanted.flow:
@@ -419,9 +322,9 @@ class EventController(KeyedController):
     async def _follow(
         self,
         body: Mapping[str, Any],
-        schedule: _Schedule,
-        listener: _Listener,
-        heard: _Heard,
+        schedule: ListeningSchedule,
+        listener: EventListener,
+        heard: Heard,
         run: Mapping[str, Any],
     ) -> None:
         """Create the run that follows from the end of another."""
@@ -436,7 +339,7 @@ class EventController(KeyedController):
             await self._create(body, schedule, listener, EventId(heard.event, heard.uid, chain), params)
 
     async def _take_object(
-        self, body: Mapping[str, Any], schedule: _Schedule, listener: _Listener, heard: _Heard
+        self, body: Mapping[str, Any], schedule: ListeningSchedule, listener: EventListener, heard: Heard
     ) -> None:
         wanted = listener.trigger.resource
         if wanted is None or listener.version is None or heard.version <= listener.version:
@@ -470,8 +373,8 @@ class EventController(KeyedController):
     async def _create(
         self,
         body: Mapping[str, Any],
-        schedule: _Schedule,
-        listener: _Listener,
+        schedule: ListeningSchedule,
+        listener: EventListener,
         event: EventId,
         params: Mapping[str, Any],
     ) -> None:
@@ -485,69 +388,19 @@ class EventController(KeyedController):
     # The status
 
     async def _store(
-        self, key: ObjectKey, body: Mapping[str, Any], changed: Mapping[str, Any], schedule: _Schedule | None
+        self, key: ObjectKey, body: Mapping[str, Any], changed: Mapping[str, Any], schedule: ListeningSchedule | None
     ) -> None:
         stored = body.get("status") or {}
         conditions = stored.get("conditions") or []
         others = [one for one in conditions if one["type"] != LISTENING]
         known = [one for one in conditions if one["type"] == LISTENING]
-        now = [] if schedule is None else [self._condition(stored, schedule)]
+        now = [] if schedule is None else [listening_condition(stored, schedule, self.clock())]
         status: dict[str, Any] = {"events": changed} if changed else {}
         # Its own controller begins the list: until then a list of ours alone would be overwritten.
         if now != known and others:
             status["conditions"] = [*others, *now]
         if status:
             await self.store_status(key, body, status)
-
-    def _condition(self, stored: Mapping[str, Any], schedule: _Schedule) -> dict[str, Any]:
-        reason, message = LISTENING, f"hears of its events: {', '.join(schedule.listeners)}"
-        events = stored.get("events") or {}
-        if schedule.spec.suspend:
-            reason, message = "Suspended", "hears of nothing while spec.suspend is true"
-        else:
-            for name, listener in schedule.listeners.items():
-                # What is wrong with a delivery, the replica that took it has stored.
-                is_webhook = listener.trigger.webhook is not None
-                problem = (events.get(name) or {}).get("problem") if is_webhook else listener.problem
-                trouble = listener.trouble or (("EventFailed", problem) if problem is not None else None)
-                if trouble is not None:
-                    reason, message = trouble[0], f"event {name}: {trouble[1]}"
-                    break
-        return condition(
-            stored,
-            LISTENING,
-            str(reason == LISTENING),
-            reason=reason,
-            message=message,
-            generation=schedule.generation,
-            now=self.clock(),
-        )
-
-
-def _update(listener: _Listener, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event's status that are not as they should be."""
-    is_watched = listener.is_armed or listener.definition == "suspended"
-    wanted: dict[str, Any] = {"definition": listener.definition} if is_watched else {}
-    if listener.trigger.webhook is None:
-        wanted["problem"] = listener.problem
-    if listener.seen is not None:
-        wanted |= listener.seen.write()
-    if listener.version is not None:
-        # Without a run nothing is lost if these changes are looked at again, so it is not worth a write each time.
-        is_due = "lastRun" in listener.stored and listener.stored.get("lastRun") != stored.get("lastRun")
-        is_due |= stored.get("definition") != listener.definition or listener.problem != stored.get("problem")
-        if is_due or "resourceVersion" not in stored:
-            wanted["resourceVersion"] = str(listener.version)
-    if listener.trigger.webhook is None:
-        wanted |= {name: listener.stored[name] for name in ("lastRun", "lastTime") if name in listener.stored}
-    update = {name: value for name, value in wanted.items() if stored.get(name) != value}
-    listener.stored |= update
-    return update
-
-
-def _kind_of(listener: _Listener) -> EventKind | None:
-    wanted = listener.trigger.resource
-    return None if wanted is None else EventKind(wanted.api_version, wanted.kind)
 
 
 def _chain(annotations: Mapping[str, str]) -> int:
