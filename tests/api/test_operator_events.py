@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import socket
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from penstock.api import names
-from penstock.engine.signature import sign
 from penstock_operator.deliveries import MAX_BODY_BYTES
+from tests.api.delivery import SECRET, Reply, Sender
 from tests.api.replica import QUICK_LEASE, Replica, free_port
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
 
-KEY = b"0123456789abcdef0123456789abcdef"
-SECRET = "whsec_" + base64.b64encode(KEY).decode()
 KINDS = "v1/ConfigMap=configmaps"
 UNAUTHORIZED = {"error": "the delivery is not signed as this address wants it"}
 REPORT = {"params": [{"name": "what", "default": "nothing"}], "tasks": [task(args=["$(params.what)"])]}
@@ -107,6 +100,7 @@ def ending() -> dict[str, Any]:
 
 
 def test_the_end_of_a_run_in_one_of_the_states_makes_a_run_with_what_it_gave(scene, start):
+    # B38: a run that failed makes nothing of it
     start()
     what = {"what": "$(event.run.name) $(event.run.state) $(event.run.params.day)"}
     wanted = {"flow": "load", "states": ["Completed"], "params": what}
@@ -300,46 +294,34 @@ def test_a_suspended_schedule_hears_nothing_and_makes_nothing_up_later(scene, st
     assert run.metadata.annotations[names.ANNOTATION_EVENT].startswith(after.metadata.uid)
 
 
+@pytest.mark.parametrize(
+    ("on_limit", "first", "second"),
+    [
+        pytest.param("Queue", "Running", "Queued", id="it waits"),
+        pytest.param("Skip", "Running", "Skipped", id="it is skipped"),
+        pytest.param("Replace", "Cancelled", "Running", id="it takes the other's place"),
+    ],
+)
+def test_of_runs_by_events_as_many_go_at_once_as_the_flow_says(scene, start, on_limit, first, second):
+    start()
+    limited = {"tasks": [task(pod_outcome="run")], "concurrency": {"limit": 1, "onLimit": on_limit}}
+    scene.create("Flow", "orders", limited)
+    schedule(scene, config(), run={"flow": {"name": "orders"}, "flowSpec": None})
+    listening(scene)
+
+    config_map(scene, "one")
+    earlier = made_one(scene)
+    scene.reach("Running", earlier.metadata.name)
+    config_map(scene, "two")
+    scene.until(lambda: len(made(scene)) == 2, "the second run to be made")
+    (later,) = [run for run in made(scene) if run.metadata.uid != earlier.metadata.uid]
+
+    scene.reach(second, later.metadata.name)
+    scene.reach(first, earlier.metadata.name)
+    assert later.metadata.labels[names.LABEL_FLOW] == "orders"
+
+
 # Webhooks
-
-
-class Reply(NamedTuple):
-    status: int
-    body: Any
-
-
-class Sender:
-    """Posts deliveries."""
-
-    def __init__(self, port: int, namespace: str) -> None:
-        self.port = port
-        self.base = f"http://127.0.0.1:{port}/events/{namespace}"
-
-    def post(self, body: Any, *, to: str = "on/it", delivery: str = "msg_1", **changed: Any) -> Reply:
-        """Post a delivery; `changed` are headers, `key` signs, `late_s` is its age."""
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        timestamp = int(time.time()) - int(changed.pop("late_s", 0))
-        signature = base64.b64encode(sign(delivery, timestamp, content, changed.pop("key", KEY))).decode()
-        headers = {"id": delivery, "timestamp": str(timestamp), "signature": f"v1,{signature}"} | changed
-        request = urllib.request.Request(
-            f"{self.base}/{to}", data=content, headers={f"webhook-{name}": value for name, value in headers.items()}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
-                return Reply(reply.status, json.loads(reply.read()))
-        except urllib.error.HTTPError as error:
-            return Reply(error.code, json.loads(error.read() or b"{}"))
-
-    def wait(self) -> None:
-        """Wait until somebody listens."""
-        ends_at = time.monotonic() + 30
-        while time.monotonic() < ends_at:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-            except ConnectionRefusedError:
-                continue
-            return
-        raise AssertionError("nobody listens for webhooks")
 
 
 @pytest.fixture

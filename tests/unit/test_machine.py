@@ -169,6 +169,16 @@ def test_evictions_do_not_use_up_the_tasks_own_retries():  # B20
     assert (entries["a"]["state"], entries["a"]["failures"], entries["a"]["disruptions"]) == ("Failed", 1, 2)
 
 
+def test_of_what_the_run_retries_by_default_a_failure_of_the_task_may_be_left_out():  # argo-9
+    only_disruptions = "defaults: {image: busybox, retry: {limit: 0, infrastructure: 5}}\ntasks: [{name: a}]"
+    existing = world(only_disruptions, ALWAYS_FAILS)
+
+    entries = finish(existing)
+
+    assert existing.created == [(UnitKey("a"), 1)]
+    assert (entries["a"]["state"], entries["a"]["failures"]) == ("Failed", 1)
+
+
 def test_a_retry_waits_for_its_delay_and_the_delay_grows():
     existing = world("tasks: [{name: a, retry: {limit: 2, delay: 10s, factor: 3}}]", ALWAYS_FAILS)
     waits = []
