@@ -13,8 +13,8 @@ from tests.cluster.image import archived, build_image
 from tests.cluster.kinds import KINDS
 from tests.cluster.progress import say
 
-# Built when they are asked for by name: one cluster in many needs kind, and none actionlint.
-RARE = ("kind", "actionlint")
+# Built when they are asked for by name: one cluster in many needs kind, and none the others.
+RARE = ("kind", "actionlint", "versitygw")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -122,6 +122,13 @@ MODULES = (
         version_of="sigs.k8s.io/kind",
         variables={},
     ),
+    # No part of a cluster: an object store for the tests of results that are too big for a run's status.
+    GoModule(
+        name="versitygw",
+        programs={"versitygw": "github.com/versity/versitygw/cmd/versitygw"},
+        version_of="github.com/versity/versitygw",
+        variables={"main.Version": "{version}"},
+    ),
     # No part of a cluster: `make lint` reads the CI workflows with it.
     GoModule(
         name="actionlint",

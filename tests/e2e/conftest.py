@@ -7,11 +7,14 @@ bare cluster. The operator in it is upgraded to the code of this work tree.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -100,3 +103,41 @@ def shared(admin: Kubectl, penstock: str) -> Iterator[Kubectl]:
     """kubectl in a namespace of all tests of a module, which start their runs together."""
     with new_namespace(admin) as name:
         yield admin.in_namespace(name)
+
+
+class Volume(NamedTuple):
+    """A volume that a claim of its class gets."""
+
+    storage_class: str
+    folder: Path
+    """Where it is on its node."""
+
+
+@pytest.fixture
+def volume(real_cluster: cluster.Cluster, admin: Kubectl) -> Iterator[Volume]:
+    """A volume of the node, for clusters without a provisioner; its folder belongs to root."""
+    if real_cluster.kind != "bare":
+        pytest.skip(f"the node of a cluster of kind {real_cluster.kind!r} has another file system than this test")
+    (node,) = admin.get_all("nodes")
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    folder = real_cluster.state_dir / "volumes" / name
+    folder.mkdir(parents=True)
+    place = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node["metadata"]["name"]]}
+    persistent_volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": name,
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "local": {"path": str(folder)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [place]}]}},
+        },
+    }
+    admin.apply(json.dumps(persistent_volume))
+    try:
+        yield Volume(name, folder)
+    finally:
+        admin.run("delete", "persistentvolume", name, "--wait=false")
+        shutil.rmtree(folder)

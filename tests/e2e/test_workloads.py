@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.cluster import Cluster
+from tests.e2e.conftest import Volume
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.manifest import FIRST_ATTEMPT_HANGS, IMAGE, flow, flow_run, task
 
@@ -90,44 +85,6 @@ def suspend(kubectl: Kubectl, job: str, *, is_suspended: bool) -> None:
 
 
 # Workspaces
-
-
-class Volume(NamedTuple):
-    """A volume that a claim of its class gets."""
-
-    storage_class: str
-    folder: Path
-    """Where it is on its node."""
-
-
-@pytest.fixture
-def volume(real_cluster: Cluster, admin: Kubectl) -> Iterator[Volume]:
-    """A volume of the node, for clusters without a provisioner; its folder belongs to root."""
-    if real_cluster.kind != "bare":
-        pytest.skip(f"the node of a cluster of kind {real_cluster.kind!r} has another file system than this test")
-    (node,) = admin.get_all("nodes")
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
-    folder = real_cluster.state_dir / "volumes" / name
-    folder.mkdir(parents=True)
-    place = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node["metadata"]["name"]]}
-    persistent_volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {
-            "storageClassName": name,
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "local": {"path": str(folder)},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [place]}]}},
-        },
-    }
-    admin.apply(json.dumps(persistent_volume))
-    try:
-        yield Volume(name, folder)
-    finally:
-        admin.run("delete", "persistentvolume", name, "--wait=false")
-        shutil.rmtree(folder)
 
 
 def test_three_tasks_share_a_workspace_that_goes_with_its_run(kubectl: Kubectl, volume: Volume):

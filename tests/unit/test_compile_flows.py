@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import datetime as dt
+import enum
+import re
+import threading
+from typing import Any, Literal
 
 import pytest
 
-from penstock import Flow, allow_failure, flow, task, unmapped
+from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, transaction, unmapped
+from penstock.artifacts import create_markdown_artifact
 from penstock.authoring.compilation import compile_flow
+from penstock.cache_policies import INPUTS, RUN_ID
 from penstock.engine.validation import check_flow, parse_flow
 from penstock.errors import CompileError
+from penstock.futures import as_completed
 
 
 @task
 def load(day: str) -> int:
     return len(day)
+
+
+@task
+def take(value: Any) -> Any:
+    return value
 
 
 @task
@@ -118,3 +131,281 @@ def test_a_failure_that_is_allowed_neither_skips_what_follows_nor_fails_the_run(
     assert made["total"]["dependsOnStates"] == [
         {"task": "load", "states": ["Completed", "Failed", "Cancelled", "Skipped"]}
     ]
+
+
+def test_options_of_tasks_are_fields_of_the_manifest():
+    @flow(image="flow:1", env={"A": "a"}, workspace={"size": "1Gi"}, timeout_seconds=60, version="7", name="My Flow")
+    def etl(day: str):
+        """Do it."""
+        tuned(day)
+
+    manifest = compiled(etl, storage=None)
+    (made,) = manifest["spec"]["tasks"]
+
+    assert manifest["metadata"] == {"name": "my-flow", "annotations": {"penstock.dev/flow-version": "7"}}
+    assert manifest["spec"]["timeout"] == "60s"
+    assert manifest["spec"]["description"] == "Do it."
+    assert manifest["spec"]["defaults"]["env"] == [
+        {"name": "A", "value": "a"},
+        {"name": "PENSTOCK_STORAGE", "value": "/workspace/.penstock"},
+    ]
+    assert made["retry"] == {
+        "limit": 3, "nonRetryableExitCodes": [78], "delay": "1s", "factor": 10, "maxDelay": "60s", "jitter": "20%",
+    }  # fmt: skip
+    assert made["timeout"] == "1500ms"
+    assert made["resources"] == {"limits": {"memory": "1Gi"}}
+    assert made["cache"] == {"key": "$([params.day, run.uid])", "ttl": "3600s"}
+    assert {"name": "B", "value": "$(params.day)"} in made["env"]
+
+
+@task(
+    retries=3, retry_delay_seconds=[1, 10, 60], retry_jitter_factor=0.2, timeout_seconds=1.5,
+    cache_policy=INPUTS + RUN_ID, cache_expiration=3600, resources={"limits": {"memory": "1Gi"}},
+    env={"B": "$(params.day)"},
+)  # fmt: skip
+def tuned(day: str) -> str:
+    return day
+
+
+@pytest.mark.parametrize(
+    ("delays", "want"),
+    [
+        (5, {"delay": "5s"}),
+        ([2, 4, 8], {"delay": "2s", "factor": 2, "maxDelay": "8s"}),
+        ([1, 10, 60], {"delay": "1s", "factor": 10, "maxDelay": "60s"}),
+        ([1, 3], {"delay": "1s", "factor": 3, "maxDelay": "3s"}),
+        ([0.5, 7200], {"delay": "500ms", "factor": 100, "maxDelay": "7200s"}),
+        (7200, {"delay": "7200s", "maxDelay": "7200s"}),
+        ([1, 1, 10], None),
+        ([10, 1], None),
+        ([0, 1], None),
+    ],
+)
+def test_delays_follow_the_rule_that_a_flow_has_or_are_refused(delays, want):
+    @flow
+    def etl():
+        load.with_options(retries=3, retry_delay_seconds=delays)("a")
+
+    if want is None or delays == [0.5, 7200]:
+        with pytest.raises(CompileError, match=r"retry_delay_seconds=.* of task 'load' follow no rule"):
+            compile_flow(etl, entrypoint="tests:flow")
+        return
+    retry = tasks(etl)["load"]["retry"]
+    assert {name: retry[name] for name in retry if name not in {"limit", "nonRetryableExitCodes"}} == want
+
+
+class Methods:
+    @task
+    def method(self) -> int:
+        return 1
+
+    @staticmethod
+    @task
+    def static() -> int:
+        return 1
+
+
+def in_a_try():
+    try:
+        load("a")
+    except ValueError:
+        load("b")
+
+
+def in_a_transaction():
+    with transaction():
+        load("a")
+
+
+def in_a_loop():
+    for future in load.map(["a", "b"]):
+        future.result()
+
+
+def makes_a_task():
+    task(lambda: 1, name="inner")()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (in_a_try, "'load' is called inside the `try` of line"),
+        (in_a_transaction, "'load' is called inside `with transaction()`"),
+        (in_a_loop, "take all results at once with futures.result()"),
+        (makes_a_task, "is made inside of a function"),
+        (lambda: Methods().method(), "task 'method' is a method"),
+        (lambda: load.submit("a").result(timeout=3), "give the task timeout_seconds instead"),
+        (lambda: load.submit("a").result(raise_on_failure=False), "hand allow_failure(future) to the task"),
+        (lambda: load("a", return_state=True).is_failed(), ".is_failed of the state of 'load'"),
+        (lambda: load.submit("a").done(), "done() of the future of 'load'"),
+        (lambda: list(as_completed([load.submit("a")])), "add_done_callback() of the future"),
+        (lambda: load.submit(*["a", "b"]), "'load' can't be called so: too many positional arguments"),
+        (load.map, "missing a required argument"),
+        (lambda: load.map("abc"), "has no argument that goes item by item"),
+        (lambda: add.map([1, 2], [1]), "takes lists of one length, but they have [1, 2]"),
+        (lambda: load.map(take("a")["rows"]), "have a task return that part by itself"),
+        (lambda: take(object), None),
+        (lambda: take(threading.Lock()), "can't be written into a manifest"),
+        (lambda: load.with_options(cache_key_fn=lambda *_: "x")("a"), "use a cache_policy"),
+        (lambda: load.with_options(refresh_cache=True)("a"), "refresh_cache=True of task 'load'"),
+        (lambda: load.with_options(on_failure=[print])("a"), "given by with_options, which a Pod does not see"),
+        (lambda: take(runtime.flow_run.id), "the id of the run is made text"),
+        (lambda: take(runtime.flow_run.name), None),
+        (lambda: pause_flow_run(str), "make the value a param of the flow"),
+        (lambda: create_markdown_artifact("x"), "make it in a task"),
+        (lambda: None, "calls no task, so there is nothing to run"),
+        (Methods.static, None),
+    ],
+)  # fmt: skip
+def test_what_a_flow_has_no_words_for_is_refused_and_named(body, told):
+    @flow
+    def etl():
+        body()
+
+    if told is None:
+        assert compiled(etl)
+        return
+    with pytest.raises(CompileError, match=rf"^\S*test_compile_flows\.py:\d+: .*{re.escape(told)}"):
+        compile_flow(etl, entrypoint="tests:flow")
+
+
+class Mode(enum.Enum):
+    FULL = "full"
+    PART = "part"
+
+
+def test_params_have_the_types_defaults_and_choices_of_the_signature():
+    @flow
+    def etl(
+        day: dt.date, rows: list[int], options: dict[str, Any], mode: Mode = Mode.PART, ratio: float = 0.5, n=3,
+        since: dt.date = dt.date(2026, 11, 22), kind: Literal["a", "b"] = "a",
+    ):  # fmt: skip
+        take(day)
+
+    assert compiled(etl)["spec"]["params"] == [
+        {"name": "day", "type": "string"},
+        {"name": "rows", "type": "array"},
+        {"name": "options", "type": "object"},
+        {"name": "mode", "type": "string", "enum": ["full", "part"], "default": "part"},
+        {"name": "ratio", "type": "number", "default": 0.5},
+        {"name": "n", "type": "integer", "default": 3},
+        {"name": "since", "type": "string", "default": "2026-11-22"},
+        {"name": "kind", "type": "string", "enum": ["a", "b"], "default": "a"},
+    ]
+
+
+def no_annotation(x):
+    take(x)
+
+
+def no_default(x: str | None = None):
+    take(x)
+
+
+def two_types(x: int | str):
+    take(x)
+
+
+def many(*x: str):
+    take(x)
+
+
+@pytest.mark.parametrize(
+    ("fn", "told"),
+    [
+        (no_annotation, "'x' of flow 'no-annotation' has no annotation: write its type: x: str"),
+        (no_default, "has the default None, which Kubernetes can't tell from none at all: give it a default"),
+        (two_types, "can be of several types, but a param has one: annotate it with one type"),
+        (many, "*x of flow 'many' can't be a param: name each parameter, or take one list"),
+    ],
+)
+def test_parameters_that_can_be_no_params_are_refused(fn, told):
+    with pytest.raises(CompileError, match=re.escape(told)):
+        compile_flow(flow(fn), entrypoint="tests:flow")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"retries": 1}, "retries=1 of flow 'etl' would run its function again"),
+        ({"on_failure": [print]}, "on_failure of flow 'etl' would be called by the flow's function"),
+        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' has no counterpart"),
+    ],
+)
+def test_options_that_only_a_running_function_has_are_refused(options, told):
+    @flow(**options)
+    def etl():
+        load("a")
+
+    with pytest.raises(CompileError, match=re.escape(told)):
+        compile_flow(etl, entrypoint="tests:flow")
+
+
+@task
+async def fetch(day: str) -> int:
+    return len(day)
+
+
+def test_coroutines_that_are_gathered_run_side_by_side():
+    @flow
+    async def etl():
+        one, two = await asyncio.gather(fetch("a"), fetch("b"))
+        await fetch(await take.submit(one))
+        return [one, two]
+
+    waits = {name: each.get("dependsOn") for name, each in tasks(etl).items()}
+
+    assert waits == {
+        "fetch": None, "fetch-2": None, "take": ["fetch", "fetch-2"], "fetch-3": ["take"],
+    }  # fmt: skip
+
+
+@flow
+def child(rows: int, words: list[str]) -> int:
+    return add(rows, len("words"))
+
+
+@flow(run_as="pod")
+def whole(rows: int) -> int:
+    return rows
+
+
+def test_flows_in_flows_are_children_or_pods():
+    @flow
+    def etl(n: int):
+        rows = load("a")
+        made = child(rows, ["$(x)"])
+        return whole(made), child(n, [])
+
+    made = tasks(etl)
+
+    assert made["child"]["flow"] == {
+        "name": "child", "params": {"rows": "$(tasks.load.outputs.?result.orValue(null))", "words": ["$$(x)"]},
+    }  # fmt: skip
+    assert made["whole"]["args"][0].endswith(":whole")
+    assert "\"plain_for\":\"the param 'rows' of flow 'child'\"" in made["load"]["env"][0]["value"]
+
+
+def test_a_pause_is_an_approval():
+    @flow
+    def etl():
+        load("a")
+        pause_flow_run(key="go_on", message="Publish $(x)?", timeout=60)
+        load("b")
+
+    made = tasks(etl)
+
+    assert made["go-on"] == {
+        "name": "go-on", "dependsOn": ["load"], "approval": {"message": "Publish $$(x)?", "timeout": "60s"},
+    }  # fmt: skip
+    assert made["load-2"]["dependsOn"] == ["go-on"]
+
+
+def test_more_values_than_one_expression_holds_are_spread():
+    @flow
+    def etl():
+        total([load.submit("x") for _ in range(200)])
+
+    env = [each["name"] for each in tasks(etl)["total"]["env"]]
+
+    assert env == ["PENSTOCK_CALL", "PENSTOCK_VALUES", "PENSTOCK_VALUES_1"]

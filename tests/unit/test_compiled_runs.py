@@ -331,3 +331,22 @@ def test_arguments_of_map_of_different_lengths_fail_the_items(tmp_path):
 
     assert good.tasks["add"]["outputs"] == [{"result": 4}, {"result": 6}]
     assert bad.state == "Failed"
+
+
+def measured(folder: Path, code: str) -> str:
+    """Return what a program prints that has just imported what a task's Pod imports."""
+    return python(folder, f"import sys, time; began = time.process_time(); import penstock.runner.task; {code}")
+
+
+def test_a_task_starts_without_what_it_does_not_need(tmp_path):
+    heavy = ["pydantic", "kubernetes", "obstore", "asyncio", "yaml", "rich", "cel_expr_python", "penstock.api"]
+
+    assert measured(tmp_path, f"print([name for name in {heavy!r} if name in sys.modules])") == "[]\n"
+
+
+def test_a_task_starts_in_80_milliseconds_and_40_megabytes(tmp_path):
+    memory = "next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))"
+
+    # Of processor time, and the best of five: how busy the machine is, is not what is measured.
+    assert min(float(measured(tmp_path, "print((time.process_time() - began) * 1000)")) for _ in range(5)) < 80
+    assert int(measured(tmp_path, f"print({memory})")) < 40 * 1024

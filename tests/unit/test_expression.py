@@ -4,6 +4,7 @@ import contextlib
 import json
 import resource
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -280,3 +281,22 @@ def test_any_text_compiles_or_is_refused(text):
 def test_what_goes_through_cel_comes_out_the_same(value):
     scope = Scope(frozenset({"params"}))
     assert compile_expression("[params.x][0]", scope).evaluate({"params": {"x": value}}) == value
+
+
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        ("tasks.list-files.?outputs.?rows.orValue(0)", 3),
+        ("tasks.list-files.?outputs.?nothing.orValue(0)", 0),
+        ("tasks.load.?outputs[?index].orValue(null)", None),
+        ("tasks.load.?outputs.hasValue() && tasks.load.state == 'Failed'", True),
+    ],
+)
+def test_optional_outputs_are_there_or_not(source, want):
+    expression = compiled(source)
+
+    tasks: Any = VALUES["tasks"]
+    without = {name: {key: each for key, each in task.items() if key != "outputs"} for name, task in tasks.items()}
+    assert expression.evaluate(VALUES) == want
+    assert not expression.evaluate({**VALUES, "tasks": without})
+    assert {reference.attribute for reference in expression.tasks} <= {"?outputs", "state"}

@@ -303,3 +303,14 @@ def test_a_plan_mirrors_its_spec(flow):
         assert {compiled.positions[name] for name in task.render_tasks} <= set(upstream)
         needed = {d.task for d in task.upstream if d.kind is NEEDS}
         assert {compiled.positions[name] for name in written[position].depends_on or ()} <= needed
+
+
+def test_optional_outputs_need_only_the_end_of_a_task():
+    compiled = plan(
+        {"name": "a"},
+        {"name": "b", "args": ["$(tasks.a.?outputs.?rows.orValue(0))"]},
+        {"name": "c", "args": ["$([tasks.a.?outputs.orValue({}), tasks.a.outputs])"]},
+    )
+
+    assert compiled.tasks[1].upstream == (Dependency(0, AFTER),)
+    assert compiled.tasks[2].upstream == (needs(0),)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 from penstock.authoring import entrypoint
@@ -32,7 +31,8 @@ def main() -> int:
         print(f"penstock: {error}", file=sys.stderr)
         return EXIT_NOT_AGAIN
     if outputs is not None and (path := os.environ.get(OUTPUTS)):
-        Path(path).write_text(json.dumps(outputs, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is a tenth of a task's start
+            json.dump(outputs, file, separators=(",", ":"), ensure_ascii=False)
     return code
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 import enum
 import json
 import math
-from pathlib import PurePath
+import os
 from typing import Any, Final
 
 INT64: Final = 2**63
@@ -65,7 +65,7 @@ def readable(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one for each
         return _readable_plain(value)
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    if isinstance(value, PurePath):
+    if isinstance(value, os.PathLike):
         return str(value)
     if depth < MAX_DEPTH:
         if isinstance(value, list | tuple | set | frozenset):

@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -58,7 +56,7 @@ def encode(value: Any, *, serializer: str | None, storage: Storage | None, who: 
             f" storage (@flow(storage='s3://bucket/prefix'), @flow(workspace={{'size': '1Gi'}}), or {STORAGE}), or"
             " return less"
         )
-    digest = hashlib.sha256(data).hexdigest()
+    digest = _hash(data)
     url = storage.write(f"results/{digest[:2]}/{digest}.{'json' if kind == 'exact' else 'pickle'}", data)
     return {"result": described(value), "stored": {"url": url, "sha256": digest, "bytes": len(data), "as": kind}}
 
@@ -74,7 +72,7 @@ def decode(outputs: Mapping[str, Any] | None) -> Any:
     if "stored" in outputs:
         stored = outputs["stored"]
         data = fetch(stored["url"])
-        if hashlib.sha256(data).hexdigest() != stored["sha256"]:
+        if _hash(data) != stored["sha256"]:
             raise ResultError(f"the result in {stored['url']} is not what was stored there: its hash differs")
         return json.loads(data) if stored["as"] == "exact" else _unpickled(data)
     if "exact" in outputs:
@@ -97,6 +95,8 @@ def _serialised(value: Any, serializer: str | None, who: str) -> tuple[bytes, st
     try:
         if is_json(value) or serializer == "json":
             return json.dumps(value, separators=(",", ":")).encode(), "exact"
+        import pickle  # noqa: PLC0415 - most results are JSON
+
         return pickle.dumps(value, protocol=5), "pickle"
     except Exception as error:
         advice = (
@@ -110,7 +110,15 @@ def _serialised(value: Any, serializer: str | None, who: str) -> tuple[bytes, st
         ) from error
 
 
+def _hash(data: bytes) -> str:
+    import hashlib  # noqa: PLC0415 - most results are small
+
+    return hashlib.sha256(data).hexdigest()
+
+
 def _unpickled(data: bytes) -> Any:
+    import pickle  # noqa: PLC0415 - as above
+
     try:
         return pickle.loads(data)  # noqa: S301 - a task of the same run wrote it; docs/python-on-cluster.md says who can
     except Exception as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from penstock.authoring.call import STORAGE
 from penstock.errors import ResultError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FILE: Final = "file://"
 _SCHEMES: Final = ("s3://", "gs://", "az://", "abfs://", "azure://", "gcs://", "s3a://")
@@ -41,6 +43,8 @@ def storage() -> Storage | None:
     if not url:
         return None
     if "://" not in url or url.startswith(_FILE):
+        from pathlib import Path  # noqa: PLC0415 - a tenth of a task's start
+
         return _Folder(Path(url.removeprefix(_FILE)))
     _check(url)
     return _Bucket(url)
@@ -54,6 +58,8 @@ def fetch(url: str) -> bytes:
         ResultError: they can't be had.
     """
     if "://" not in url:
+        from pathlib import Path  # noqa: PLC0415 - as above
+
         try:
             return Path(url).read_bytes()
         except FileNotFoundError as error:

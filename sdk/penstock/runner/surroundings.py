@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,6 +51,8 @@ def uuid_of(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
+        import hashlib  # noqa: PLC0415 - ids of runs are UUIDs
+
         return UUID(hashlib.sha256(text.encode()).hexdigest()[:32], version=4)
 
 

@@ -46,7 +46,7 @@ def _delays(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict[
         # An hour is the longest delay unless another is named.
         return {"delay": duration(first)} | ({"maxDelay": duration(first)} if first > HOUR_S else {})
     factor = round(min(delays[1] / first, MAX_FACTOR)) if first else 0
-    for candidate in {factor, factor + 1, MAX_FACTOR}:
+    for candidate in (factor, factor + 1, MAX_FACTOR):
         made = [min(first * candidate**position, last) for position in range(len(delays))]
         if candidate >= 1 and all(abs(one - other) < 0.001 for one, other in zip(made, delays, strict=True)):  # noqa: PLR2004 - a millisecond
             return {"delay": duration(first), "factor": candidate, "maxDelay": duration(last)}
