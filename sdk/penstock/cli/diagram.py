@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.progress import Object, TaskRow, read_tasks
-from penstock.engine.plan import COVERS, DependencyKind, compile_plan
+from penstock.engine.dependencies import COVERS
+from penstock.engine.plan import DependencyKind, compile_plan
 from penstock.engine.state import TaskState
 from penstock.engine.task_plan import TaskKind, TaskPlan
 

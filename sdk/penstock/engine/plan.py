@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -26,20 +26,16 @@ from penstock.api.flow import (
     TaskDefaults,
     Workspace,
 )
-from penstock.api.names import OUTPUTS_VARIABLE
+from penstock.engine.dependencies import DependencyReader, awaited_states, explain_cycles
 from penstock.engine.expression import Expression, Scope, TaskReference, TaskShape
 from penstock.engine.fan_out import FanOut, compile_fan_out
-from penstock.engine.graph import find_cycles, reverse
+from penstock.engine.graph import reverse
 from penstock.engine.params import check_params
 from penstock.engine.pod_template import PodTemplate, check_pod_template, compile_pod_template, compile_value_source
-from penstock.engine.quantity import read_quantity
 from penstock.engine.scope import FAILURE_ROOTS, ITEM_ROOTS, TASK_ROOTS
-from penstock.engine.state import COMPLETED_TASK_STATES, TaskState
-from penstock.engine.suggestion import suggest
 from penstock.engine.task_plan import (
     CACHE_TTL,
     MAX_PARALLEL,
-    WORKSPACE_PATH,
     ApprovalPlan,
     CachePlan,
     ChildPlan,
@@ -52,6 +48,7 @@ from penstock.engine.task_plan import (
     Tolerance,
     merge_retry,
 )
+from penstock.engine.taskshape import check_env, check_shape, check_workspace
 from penstock.engine.template import Template, ValueTemplate, compile_condition, compile_template, compile_value
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
@@ -70,28 +67,6 @@ __all__ = [
 
 MAX_PROBLEMS: Final = 50
 """Nobody reads more, and looking for the nearest name of each wrong one takes time."""
-MAX_SHOWN_CYCLE: Final = 20
-COVERS: Final = {
-    TaskState.COMPLETED: COMPLETED_TASK_STATES,
-    TaskState.FAILED: frozenset({TaskState.FAILED, TaskState.TIMED_OUT, TaskState.CRASHED}),
-}
-"""What a state named in dependsOnStates stands for, if for more than itself."""
-CONTAINER_FIELDS: Final = (
-    "image",
-    "command",
-    "args",
-    "script",
-    "env",
-    "resources",
-    "service_account_name",
-    "workload",
-    "cache",
-    "log_tail",
-    "pod_template",
-)
-"""Fields that only a container has."""
-ATTEMPT_FIELDS: Final = ("for_each", "retry", "timeout", "queue_timeout", "deadline")
-"""Fields about attempts, which an approval does not make."""
 SIGNATURE_FIELDS: Final = ("image", "command", "args", "script", "env", "pod_template", "service_account_name")
 """Fields that decide what a container does: part of every key of its cache."""
 ADDED_FIELDS: Final = frozenset({"env", "pod_template"})
@@ -154,6 +129,9 @@ class _Compiler:
         self._positions: dict[str, int] = {}
         for position, task in enumerate(self._tasks):
             self._positions.setdefault(task.name, position)
+        self._dependencies = DependencyReader(
+            self._tasks, self._positions, first_finally=self._first_finally, report=self._report
+        )
         main = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.tasks}
         last = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.finally_ or ()}
         params = self._params = frozenset(param.name for param in spec.params or ())
@@ -209,7 +187,8 @@ class _Compiler:
             self._report(problem)
         self._check_defaults()
         if spec.workspace is not None:
-            self._check_workspace(spec.workspace)
+            for problem in check_workspace(spec.workspace):
+                self._report(problem)
         tasks = [self._compile_task(position, task) for position, task in enumerate(self._tasks)]
         outputs: dict[str, ValueTemplate] = {}
         scope = self._scopes[True, False]
@@ -222,9 +201,10 @@ class _Compiler:
         if spec.finally_timeout is not None and not spec.finally_:
             self._report(Problem("spec.finallyTimeout", "limits the tasks of finally, of which there are none"))
         upstream = [[one.task for one in task.upstream] for task in tasks]
-        self._check_cycles(upstream)
+        for position, message in explain_cycles(upstream, [task.name for task in tasks]):
+            self._report(Problem(self._path(position), message))
         downstream = reverse(upstream)
-        awaited = self._awaited_states(tasks)
+        awaited = awaited_states(tasks)
         return Plan(
             tasks=tuple(
                 replace(
@@ -247,40 +227,15 @@ class _Compiler:
             track_pods=spec.track_pods,
         )
 
-    def _awaited_states(self, tasks: Sequence[TaskPlan]) -> dict[int, frozenset[TaskState]]:
-        """Return the states in which other tasks wait for a task, by its position.
-
-        A finally task waits for all others, whatever it refers to: it keeps no failure from stopping the run.
-        """
-        awaited: dict[int, frozenset[TaskState]] = {}
-        for task in tasks:
-            if task.is_finally:
-                continue
-            for dependency in task.upstream:
-                if dependency.kind is not DependencyKind.NEEDS:
-                    awaited[dependency.task] = awaited.get(dependency.task, frozenset()) | dependency.states
-        return awaited
-
     def _check_defaults(self) -> None:
         defaults, path = self._defaults, "spec.defaults"
-        self._check_env(defaults.env or (), f"{path}.env")
+        for problem in check_env(defaults.env or (), f"{path}.env"):
+            self._report(problem)
         for field in ("timeout", "queue_timeout", "deadline"):
             self._timeout_s(getattr(defaults, field), f"{path}.{to_camel(field)}")
         for problem in check_pod_template(defaults.pod_template or {}, f"{path}.podTemplate"):
             self._report(problem)
         # What a default refers to is checked once for each kind of task: `$(item)` is fine if every task has forEach.
-
-    def _check_workspace(self, workspace: Workspace) -> None:
-        path = "spec.workspace"
-        try:
-            if read_quantity(workspace.size) <= 0:
-                self._report(Problem(f"{path}.size", f"is {workspace.size}: there is room for nothing"))
-        except ValueError as error:
-            self._report(Problem(f"{path}.size", str(error)))
-        mount_path = workspace.mount_path or WORKSPACE_PATH
-        if not mount_path.startswith("/") or not mount_path.strip("/") or ":" in mount_path:
-            message = f"{mount_path!r} is no place for a volume: write an absolute path without a colon, below /"
-            self._report(Problem(f"{path}.mountPath", message))
 
     def _compile_task(self, position: int, task: Task) -> TaskPlan:
         path = self._path(position)
@@ -328,7 +283,7 @@ class _Compiler:
             child=child,
             approval=approval,
             cache=cache,
-            upstream=self._upstream(position, task, references, path),
+            upstream=self._dependencies.upstream(position, references, path),
             downstream=(),
             awaited_states=frozenset(),
             when=when,
@@ -415,45 +370,8 @@ class _Compiler:
         first = self._positions[task.name]
         if first != position:
             self._report(Problem(f"{path}.name", f'"{task.name}" is the name of {self._path(first)} already'))
-        if kind is TaskKind.CONTAINER and not task.image and not self._defaults.image:
-            self._report(Problem(f"{path}.image", "is missing: give an image here or in spec.defaults.image"))
-        if kind is not TaskKind.CONTAINER:
-            self._check_foreign_fields(task, kind, path)
-        if task.command is not None and task.script is not None:
-            self._report(Problem(f"{path}.script", "a script is run in place of a command: give one of the two"))
-        if task.max_parallel is not None and task.for_each is None:
-            self._report(Problem(f"{path}.maxParallel", "counts the items of forEach, which this task does not have"))
-        self._check_env(task.env or (), f"{path}.env")
-
-    def _check_foreign_fields(self, task: Task, kind: TaskKind, path: str) -> None:
-        if task.flow is not None and task.approval is not None:
-            self._report(Problem(f"{path}.approval", "a task is a child flow or an approval: give only one of them"))
-        what = "a child flow" if kind is TaskKind.FLOW else "an approval"
-        fields = CONTAINER_FIELDS if kind is TaskKind.FLOW else CONTAINER_FIELDS + ATTEMPT_FIELDS
-        for field in fields:
-            if getattr(task, field) is not None:
-                hint = ": its own timeout is approval.timeout" if field == "timeout" else ""
-                self._report(Problem(f"{path}.{to_camel(field)}", f"{what} does not have this{hint}: remove it"))
-
-    def _check_env(self, env: Sequence[EnvVar], path: str) -> None:
-        seen: dict[str, int] = {}
-        for index, variable in enumerate(env):
-            where = f"{path}[{index}]"
-            first = seen.setdefault(variable.name, index)
-            if first != index:
-                self._report(Problem(f"{where}.name", f'"{variable.name}" is the name of {path}[{first}] already'))
-            if "=" in variable.name:
-                self._report(Problem(f"{where}.name", "names of variables contain no ="))
-            if variable.name == OUTPUTS_VARIABLE:
-                self._report(Problem(f"{where}.name", f"{OUTPUTS_VARIABLE} is set by Penstock: choose another name"))
-            if variable.value is not None and variable.value_from is not None:
-                self._report(Problem(where, "value and valueFrom exclude each other: give one of them"))
-            if variable.value_from is not None and len(variable.value_from) != 1:
-                self._report(
-                    Problem(
-                        f"{where}.valueFrom", "give exactly one source, as in a Pod: secretKeyRef, configMapKeyRef, ..."
-                    )
-                )
+        for problem in check_shape(task, kind, path, has_default_image=bool(self._defaults.image)):
+            self._report(problem)
 
     def _merge_env(self, position: int, task: Task, path: str) -> Iterable[EnvEntry]:
         """Put the task's variables into the defaults', each at the place of its namesake.
@@ -532,59 +450,6 @@ class _Compiler:
             self._report(
                 Problem(path, f"refers to tasks.{name}, the task itself, which has no value before it has run")
             )
-
-    def _upstream(
-        self, position: int, task: Task, references: Iterable[TaskReference], path: str
-    ) -> tuple[Dependency, ...]:
-        edges: dict[int, Dependency] = {}
-        for task_name, attribute in references:
-            other = self._positions[task_name]
-            if attribute == "outputs":
-                edges[other] = Dependency(other, DependencyKind.NEEDS, COMPLETED_TASK_STATES)
-            else:
-                edges.setdefault(other, Dependency(other, DependencyKind.AFTER))
-        for index, dependency in enumerate(task.depends_on_states or ()):
-            where = f"{path}.dependsOnStates[{index}].task"
-            if self._is_known(position, dependency.task, where):
-                other = self._positions[dependency.task]
-                states = frozenset().union(
-                    *(COVERS.get(TaskState(state), {TaskState(state)}) for state in dependency.states)
-                )
-                if other in edges and edges[other].kind is DependencyKind.NEEDS:
-                    states &= COMPLETED_TASK_STATES
-                    if not states:
-                        self._report(Problem(where, f"refers to the outputs of {dependency.task}, which it then lacks"))
-                    edges[other] = Dependency(other, DependencyKind.NEEDS, states)
-                else:
-                    edges[other] = Dependency(other, DependencyKind.STATES, states)
-        for index, name in enumerate(task.depends_on or ()):
-            where = f"{path}.dependsOn[{index}]"
-            if any(one.task == name for one in task.depends_on_states or ()):
-                self._report(Problem(where, f'"{name}" is in dependsOnStates too: name it in one of them'))
-            if self._is_known(position, name, where):
-                other = self._positions[name]
-                edges[other] = Dependency(other, DependencyKind.NEEDS, COMPLETED_TASK_STATES)
-        edges.pop(position, None)
-        return tuple(edges[other] for other in sorted(edges))
-
-    def _is_known(self, position: int, name: str, path: str) -> bool:
-        """Whether a task may depend on another by this name; reports why not."""
-        if name == self._tasks[position].name:
-            self._report(Problem(path, "a task can't depend on itself"))
-        elif name not in self._positions:
-            self._report(Problem(path, f'there is no task "{name}"{suggest(name, self._positions)}'))
-        elif position < self._first_finally <= self._positions[name]:
-            self._report(Problem(path, f'"{name}" is a finally task, which runs after all others'))
-        else:
-            return True
-        return False
-
-    def _check_cycles(self, upstream: Sequence[Sequence[int]]) -> None:
-        for cycle in find_cycles(upstream):
-            names = [self._tasks[position].name for position in cycle]
-            shown = names[:MAX_SHOWN_CYCLE] + ["..."] * (len(names) > MAX_SHOWN_CYCLE) + names[:1]
-            message = f"these tasks wait for each other, each for the next: {' -> '.join(shown)}"
-            self._report(Problem(self._path(cycle[0]), message))
 
     def _retry(self, task: Task, inherited: TaskDefaults, path: str) -> RetryPolicy:
         key = (inherited is self._defaults, None if task.retry is None else task.retry.model_dump_json())
