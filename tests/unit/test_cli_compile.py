@@ -10,8 +10,12 @@ import yaml
 
 from penstock.cli.lint import lint
 from penstock.cli.main import main
+from penstock.cli.manifest import Document, read_documents
+from penstock.cli.yaml_text import yaml_text
 
 FLOW = """
+    import random
+
     from penstock import flow, task
 
     @task
@@ -35,6 +39,10 @@ FLOW = """
     @flow
     def broken():
         return 1 / 0
+
+    @flow
+    def lucky():
+        load(random.random())
 
     @flow
     def parent(day: str):
@@ -67,7 +75,7 @@ def test_a_flow_is_written_where_it_was_asked_for(folder, file, capsys):
     assert yaml.safe_load(text)["metadata"] == {"name": "daily", "namespace": "team"}
     assert lint({"flow.yaml": text}) == ([], 1)
     assert capsys.readouterr().err == (
-        f"penstock: warning: {file}:14: the flow prints, which its runs in a cluster don't do: print in a task\n"
+        f"penstock: warning: {file}:16: the flow prints, which its runs in a cluster don't do: print in a task\n"
     )
 
 
@@ -85,7 +93,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
     [
         (
             ["FILE:choosy"],
-            "FILE:19: the result of 'load' is used as a condition, which is known only when the flow runs",
+            "FILE:21: the result of 'load' is used as a condition, which is known only when the flow runs",
         ),
         (["FILE:etl"], "task load has no image: give --image IMAGE"),
         (["FILE:load", "--image", "x"], "FILE:load is a task, no flow"),
@@ -93,6 +101,9 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
         (["nowhere.py:etl"], "nowhere.py: there is no such file"),
         (["nowhere:etl"], "there is no module 'nowhere' here"),
         (["etl"], "'etl' is no entrypoint: write"),
+        (["FILE:lucky"], "'load' is called otherwise each time that flow 'lucky' is called"),
+        (["FILE:etl", "--image", "x", "--name", "Bad Name"], "a Flow can't be called 'Bad Name': use small letters"),
+        (["/etc/passwd:x"], "/etc/passwd: it is no Python file"),
         (["FILE:broken"], "the flow's function raised ZeroDivisionError: division by zero"),
         (["FILE:child"], "an argument of 'load', a function, can't be written into a manifest"),
     ],
@@ -104,3 +115,13 @@ def test_what_is_wrong_is_told_in_one_line(file, capsys, words, told):
     assert code == 1
     assert error[-1].startswith("penstock: ")
     assert told.replace("FILE", file) in error[-1]
+
+
+@pytest.mark.parametrize("text", ["1e3", "0o17", "y", "No", "1_000", "", "~", ".5", "2026-11", "a: b", "ünï", "x\ny"])
+def test_text_stays_text_when_kubectl_reads_it(text):
+    written = yaml_text({text or "x": [text]})
+
+    (document,) = read_documents(written)
+
+    assert isinstance(document, Document)
+    assert document.content == {text or "x": [text]}

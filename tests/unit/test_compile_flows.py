@@ -13,7 +13,7 @@ import pytest
 
 from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, transaction, unmapped
 from penstock.artifacts import create_markdown_artifact
-from penstock.authoring.compilation import compile_flow
+from penstock.authoring.compilation import compile_flow, compile_flows
 from penstock.cache_policies import INPUTS, RUN_ID
 from penstock.engine.validation import check_flow, parse_flow
 from penstock.errors import CompileError
@@ -409,3 +409,36 @@ def test_more_values_than_one_expression_holds_are_spread():
     env = [each["name"] for each in tasks(etl)["total"]["env"]]
 
     assert env == ["PENSTOCK_CALL", "PENSTOCK_VALUES", "PENSTOCK_VALUES_1"]
+
+
+@flow
+def ping(n: int):
+    take(n)
+    pong(n)
+
+
+@flow
+def pong(n: int):
+    ping(n)
+    ping(n)
+
+
+@flow(name="ping")
+def other_ping(n: int):
+    take(n)
+
+
+def test_each_flow_is_compiled_once_however_often_it_is_called():
+    manifests = compile_flows(ping, image="x", entrypoint="tests:ping")
+
+    assert [each["metadata"]["name"] for each in manifests] == ["pong", "ping"]
+
+
+def test_two_flows_of_one_name_are_refused():
+    @flow
+    def etl():
+        ping(1)
+        other_ping(2)
+
+    with pytest.raises(CompileError, match="two flows are called 'ping': give one of them another name"):
+        compile_flows(etl, entrypoint="tests:flow")

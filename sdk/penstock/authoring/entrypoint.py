@@ -41,6 +41,8 @@ def load_module(place: str) -> ModuleType:
         from pathlib import Path  # noqa: PLC0415 - Pods, which know modules only, start faster
 
         path = Path(place).resolve()
+        if path.suffix != ".py":
+            raise CommandError(f"{place}: it is no Python file: name one that ends in .py, or a module")
         if not path.is_file():
             raise CommandError(f"{place}: there is no such file")
         if not path.stem.isidentifier():

@@ -7,18 +7,15 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Any
 
 from penstock.authoring import entrypoint
 from penstock.authoring.compilation import CompileWarning, compile_flows
 from penstock.authoring.flow import Flow
 from penstock.authoring.task import Task
+from penstock.cli.yaml_text import yaml_text
 from penstock.engine.validation import check_flow, parse_flow
 from penstock.errors import CommandError, InvalidSpecError, PenstockError
-
-WIDTH: Final = 120
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -92,8 +89,7 @@ def compiled(source: str, **options: Any) -> list[dict[str, Any]]:
 
 def written(manifest: dict[str, Any]) -> str:
     """Write a manifest as YAML."""
-    text: str = yaml.safe_dump(manifest, sort_keys=False, width=WIDTH, allow_unicode=True)
-    return text
+    return yaml_text(manifest)
 
 
 def _check_images(manifest: dict[str, Any], source: str) -> None:
@@ -111,6 +107,6 @@ def _check_images(manifest: dict[str, Any], source: str) -> None:
 
 def _told(error: Exception) -> str:
     """Say what was raised, and where in the user's code."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{where}"

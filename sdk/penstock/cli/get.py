@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from penstock.cli.looks import look
 from penstock.cli.progress import Object
 from penstock.cli.refusal import NOT_FOUND
 from penstock.cli.resource import RUNS, Resource, find_resource
+from penstock.cli.yaml_text import yaml_text
 from penstock.engine.suggestion import suggest
 from penstock.errors import CommandError, RefusalError
 
@@ -137,7 +137,7 @@ def write_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> s
         each["metadata"].pop("managedFields", None)
     whole = {"apiVersion": "v1", "kind": "List", "items": list(objects)} if is_list else objects[0]
     if output == "yaml":
-        return str(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
+        return yaml_text(whole)
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -7,6 +7,8 @@ it hands on becomes dependencies. What depends on data can't be told so, and is 
 from __future__ import annotations
 
 import inspect
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,7 +18,7 @@ from penstock.authoring.compilation.params import read_params
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.retry import duration
 from penstock.authoring.compilation.source import source_of
-from penstock.authoring.compilation.trace import CompileWarning, Trace, label
+from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, label
 from penstock.authoring.flow import Flow
 
 __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
@@ -72,13 +74,19 @@ def compile_flows(  # noqa: PLR0913 - as compile_flow
     Returns:
         The manifests, as plain data; the flow's own is the last.
     """
-    manifest, children = _compile(flow, image, storage, name, namespace, entrypoint, env)
-    made: dict[str, dict[str, Any]] = {}
-    for child in children:
-        if child is not flow:
-            for each in compile_flows(child, image=image, storage=storage, namespace=namespace, env=env):
-                made.setdefault(each["metadata"]["name"], each)
-    return [*made.values(), manifest]
+    manifest, pending = _compile(flow, image, storage, name, namespace, entrypoint, env)
+    made: dict[str, tuple[Flow[..., Any], dict[str, Any]]] = {flow_name(flow): (flow, manifest)}
+    while pending:
+        child = pending.pop()
+        known, _ = made.get(flow_name(child), (child, {}))
+        if known.fn is not child.fn:
+            raise _place(child).refuse(f"two flows are called {child.name!r}", "give one of them another name")
+        if flow_name(child) not in made:
+            compiled, further = _compile(child, image, storage, None, namespace, None, env)
+            made[flow_name(child)] = child, compiled
+            pending += further
+    own, *others = [each for _, each in made.values()]
+    return [*others, own]
 
 
 def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
@@ -125,7 +133,7 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
     spec["failurePolicy"] = "Continue"
     if flow.options.workspace is not None:
         spec["workspace"] = dict(flow.options.workspace)
-    metadata: dict[str, Any] = {"name": name or flow_name(flow)}
+    metadata: dict[str, Any] = {"name": _checked_name(name or flow_name(flow), place)}
     if namespace is not None:
         metadata["namespace"] = namespace
     if flow.options.version is not None:
@@ -134,8 +142,17 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
 
 
 def _traced(flow: Flow[..., Any], place: Place) -> Trace:
-    trace = Trace(flow, place)
+    trace, again = Trace(flow, place), Trace(flow, place)
     trace.run()
+    again.run()
+    for one, other in itertools.zip_longest(trace.nodes, again.nodes):
+        if one is None or other is None or one.written() != other.written():
+            node = one or other
+            raise node.place.refuse(
+                f"{node.name!r} is called otherwise each time that flow {flow.name!r} is called, for its function goes"
+                " by the clock or by chance",
+                "do that in a task, or take it as a param",
+            )
     if not trace.nodes:
         raise place.refuse(
             f"flow {flow.name!r} calls no task, so there is nothing to run",
@@ -185,6 +202,12 @@ def _check_options(flow: Flow[..., Any], place: Place) -> None:
 def _problems(flow: Flow[..., Any]) -> Iterator[tuple[str, str]]:
     if flow.options.flow_run_name is not None:
         yield "flow_run_name", "whoever creates a run names it: `penstock run --name`; leave it out here"
+
+
+def _checked_name(name: str, place: Place) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name) or len(name) > MAX_NAME:
+        raise place.refuse(f"a Flow can't be called {name!r}", f"use small letters, digits and hyphens: {label(name)}")
+    return name
 
 
 def _place(flow: Flow[..., Any]) -> Place:

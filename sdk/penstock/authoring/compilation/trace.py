@@ -116,6 +116,11 @@ class Node:
                 barrier.pop(other, None)
         barrier.setdefault(self, False)
 
+    def written(self) -> Any:
+        """Return all that is known of the call, to be compared."""
+        needs = {other.name: is_success_needed for other, is_success_needed in self.needs.items()}
+        return self.name, self.arguments, self.params, self.approval, self.slots.expressions, self.fan_out, needs
+
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by name, without those that are not given."""
         decorated = self.task or self.flow
