@@ -42,7 +42,7 @@ def conditions(scene: Scene, kind: str, name: str) -> dict[str, Any]:
     return {} if found is None else {one["type"]: one for one in found.status.get("conditions", ())}
 
 
-def test_the_example_of_events_reacts_to_each_of_them(scene, kubeconfig, tmp_path):
+def test_the_examples_of_events_react_to_each_of_them(scene, kubeconfig, tmp_path):
     port = free_port()
     options = (*QUICK_LEASE, "--event-kinds", "v1/ConfigMap=configmaps", "--event-port", str(port))
     secret: Any = {"metadata": {"name": "penstock-webhook"}, "stringData": {"example": SECRET}}
@@ -50,23 +50,25 @@ def test_the_example_of_events_reacts_to_each_of_them(scene, kubeconfig, tmp_pat
     with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, options=options):
         apply(scene, "hello.yaml")
         apply(scene, "events.yaml")
-        scene.until(
-            lambda: conditions(scene, "schedules", "reactions").get("Listening", {}).get("status") == "True",
-            "the Schedule to listen",
-        )
+        apply(scene, "outside/events.yaml")
+        for name in ("reactions", "outside"):
+            scene.until(
+                lambda name=name: conditions(scene, "schedules", name).get("Listening", {}).get("status") == "True",
+                f"the Schedule {name} to listen",
+            )
         config_map: Any = {"metadata": {"name": "today"}, "data": {"who": "objects"}}
         scene.core.create_namespaced_config_map(scene.namespace, config_map)
-        watched: Any = {"metadata": {"labels": {"watched-by": "reactions"}}}
+        watched: Any = {"metadata": {"labels": {"watched-by": "outside"}}}
         scene.core.patch_namespaced_config_map("today", scene.namespace, watched)
         sender = Sender(port, scene.namespace)
         sender.wait()
         body = {"type": "example.sent", "data": {"sender": "the test"}}
-        assert sender.post(body, to="reactions/called").status == HTTPStatus.ACCEPTED
+        assert sender.post(body, to="outside/called").status == HTTPStatus.ACCEPTED
         scene.start_of("hello", "greeting", params={"who": "events"})
 
         def reactions() -> dict[str, str]:
             runs = scene.now["flowruns"].values()
-            ours = [run for run in runs if run.metadata.labels.get(names.LABEL_SCHEDULE) == "reactions"]
+            ours = [run for run in runs if names.LABEL_SCHEDULE in run.metadata.labels]
             return {run.metadata.labels[names.LABEL_EVENT]: run.spec["params"]["what"] for run in ours}
 
         scene.until(lambda: len(reactions()) == 3, "a run of each event")

@@ -413,6 +413,17 @@ def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock
     scene.patch("Schedule", "tick", [{"op": "remove", "path": "/metadata/finalizers"}])
 
 
+def test_with_a_schedule_go_its_runs(scene, controlling, clock):
+    # C30
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        scene.delete("Schedule", "tick")
+        scene.until(lambda: not scene.now["flowruns"], "the run to go with its Schedule")
+
+
 # Crashes
 
 

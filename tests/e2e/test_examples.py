@@ -52,3 +52,19 @@ def test_the_outputs_of_hello_are_those_of_its_tasks(applied: Kubectl):
     run = applied.finish("hello")
 
     assert run["status"]["outputs"] == {"greeting": "Hello, Seattle!", "characters": 15}
+
+
+def test_the_backfill_makes_up_its_days(applied: Kubectl):
+    applied.wait("backfill/umbrella-in-march", "condition=Finished", timeout_s=300)
+
+    (backfill,) = applied.get_all("backfills")
+    assert backfill["status"]["state"] == "Completed"
+    made = applied.get_all("flowruns", selector="penstock.dev/backfill=umbrella-in-march")
+    assert sorted(run["spec"]["params"]["day"] for run in made) == [f"2014-03-0{day}" for day in range(3, 8)]
+
+
+def test_the_end_of_hello_is_reacted_to(applied: Kubectl):
+    applied.wait("schedule/reactions", "jsonpath={.status.events.greeted.lastRun}")
+
+    reactions = applied.get_all("flowruns", selector="penstock.dev/event=greeted")
+    assert {"what": "hello said: Hello, Seattle!"} in [run["spec"]["params"] for run in reactions]

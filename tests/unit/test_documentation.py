@@ -19,11 +19,13 @@ PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 IDS = [page.name for page in PAGES]
 
 
-@pytest.mark.parametrize("example", sorted(ROOT.glob("examples/*.yaml")), ids=lambda path: path.name)
+EXAMPLES = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(ROOT.glob("examples/**/*.yaml"))}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_passes_lint(example):
-    others = {path.name: path.read_text() for path in ROOT.glob("examples/*.yaml")}
-    findings, _ = lint(others)
-    assert [finding for finding in findings if finding.file == example.name] == []
+    findings, _ = lint(EXAMPLES)
+    assert [finding for finding in findings if finding.file == example] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
