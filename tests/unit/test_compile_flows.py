@@ -442,3 +442,38 @@ def test_two_flows_of_one_name_are_refused():
 
     with pytest.raises(CompileError, match="two flows are called 'ping': give one of them another name"):
         compile_flows(etl, entrypoint="tests:flow")
+
+
+def test_results_that_go_with_a_run_are_not_cached_for_others():
+    @flow(workspace={"size": "1Gi"})
+    def etl():
+        load.with_options(cache_policy=INPUTS)("a")
+
+    assert compile_flow(etl, entrypoint="tests:flow", storage="s3://bucket")
+    with pytest.raises(CompileError, match="give the flow a storage that stays, or add RUN_ID to the policy"):
+        compile_flow(etl, entrypoint="tests:flow")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"task_run_name": "x"}, "task_run_name of task 'load' was given by with_options"),
+        ({"retry_condition_fn": print}, "retry_condition_fn of task 'load' was given by with_options"),
+    ],
+)
+def test_options_that_a_pod_would_not_see_are_refused(options, told):
+    @flow
+    def etl():
+        load.with_options(**options)("a")
+
+    with pytest.raises(CompileError, match=told):
+        compile_flow(etl, entrypoint="tests:flow")
+
+
+def test_a_flow_in_one_pod_can_not_be_varied_inside_of_another():
+    @flow
+    def etl():
+        whole.with_options(retries=3)(1)
+
+    with pytest.raises(CompileError, match="retries of flow 'whole' was given by with_options"):
+        compile_flow(etl, entrypoint="tests:flow")

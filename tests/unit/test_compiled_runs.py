@@ -350,3 +350,118 @@ def test_a_task_starts_in_80_milliseconds_and_40_megabytes(tmp_path):
     # Of processor time, and the best of five: how busy the machine is, is not what is measured.
     assert min(float(measured(tmp_path, "print((time.process_time() - began) * 1000)")) for _ in range(5)) < 80
     assert int(measured(tmp_path, f"print({memory})")) < 40 * 1024
+
+
+def test_failures_that_are_allowed_reach_whoever_wants_to_know(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def picky(number: int) -> int:
+            if number == 1:
+                raise ValueError("no")
+            return number
+
+        @task
+        def tell(values: object) -> list[str]:
+            listed = values if isinstance(values, list) else [values]
+            return ["failed" if isinstance(each, Exception) else str(each) for each in listed]
+
+        @flow
+        def etl():
+            futures = picky.map([0, 1, 2])
+            together = tell.submit(allow_failure(futures))
+            one_by_one = tell.map(allow_failure(futures))
+            state = picky(1, return_state=True)
+            after = tell.submit("after")
+            skipped = tell.submit(allow_failure(tell.submit(state)))
+            return [each.result() for each in (together, one_by_one, after, skipped)]
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed", [(each["name"], each.get("message")) for each in run.tasks.values()]
+    assert run.outputs["result"] == in_process(file)
+    assert run.outputs["result"] == [["0", "failed", "2"], [["0"], ["failed"], ["2"]], ["after"], ["failed"]]
+
+
+def test_flows_in_one_pod_inside_of_others_and_coroutines_get_what_they_are_handed(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        async def rows(day: dt.date) -> tuple[Row, ...]:
+            return (Row(str(day), (1.0,)),)
+
+        @task
+        async def length(row: Row) -> int:
+            return len(row.day)
+
+        @flow(run_as="pod")
+        async def inner(given: list, day: dt.date, colour: Colour) -> tuple[int, str]:
+            lengths = [await length(row) for row in given]
+            return sum(lengths) + day.day, colour.value
+
+        @task
+        def told(pair: tuple[int, str]) -> str:
+            return repr(pair)
+
+        @flow
+        async def etl(day: dt.date = dt.date(2026, 11, 22), kind: Colour = Colour.RED) -> str:
+            return told(await inner(await rows(day), day, kind))
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed", [(each["name"], each.get("message")) for each in run.tasks.values()]
+    assert run.outputs["result"] == "(32, 'red')"
+    assert run.tasks["inner"]["outputs"]["tasks"] == {"length": {"Completed": 1}}
+
+
+def test_a_script_that_compiles_itself_hands_on_its_own_classes(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def tell(row: Row, kind: Colour) -> str:
+            return f"{row.day} {kind.value}"
+
+        @flow
+        def etl() -> str:
+            return tell(Row("mon", ()), Colour.RED)
+
+        if __name__ == "__main__":
+            import json
+            from penstock.authoring.compilation import compile_flow
+            print(json.dumps(compile_flow(etl, image="penstock:dev")))
+        """,
+    )
+    done = subprocess.run([sys.executable, str(file)], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    run = run_manifest(json.loads(done.stdout), folder=tmp_path, python=sys.executable)
+
+    assert run.outputs == {"result": "mon red"}, [(each["name"], each.get("message")) for each in run.tasks.values()]
+
+
+def test_a_storage_that_can_not_be_written_may_be_written_next_time(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task(retries=1)
+        def make() -> str:
+            return "x" * 5000
+
+        @flow
+        def etl() -> None:
+            make()
+        """,
+    )
+    (tmp_path / "storage").write_text("no folder")
+
+    run = as_processes(file, storage=str(tmp_path / "storage"))
+
+    assert run.tasks["make"]["attempt"] == 2
+    assert "can't be written to" in run.tasks["make"]["message"]
+    assert "check PENSTOCK_STORAGE" in run.tasks["make"]["message"]

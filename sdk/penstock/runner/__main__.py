@@ -8,8 +8,9 @@ import sys
 from typing import Any, Final
 
 from penstock.authoring import entrypoint
-from penstock.authoring.call import CALL, EXIT_NOT_AGAIN, VALUES
+from penstock.authoring.call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, VALUES
 from penstock.errors import PenstockError
+from penstock.runner.storage import UnreachableError
 
 OUTPUTS: Final = "PENSTOCK_OUTPUTS"
 
@@ -29,7 +30,7 @@ def main() -> int:
             code, outputs = run_flow(call, values)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
-        return EXIT_NOT_AGAIN
+        return EXIT_FAILED if isinstance(error, UnreachableError) else EXIT_NOT_AGAIN
     if outputs is not None and (path := os.environ.get(OUTPUTS)):
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is a tenth of a task's start
             json.dump(outputs, file, separators=(",", ":"), ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -58,7 +59,7 @@ class Decoder:
             "pick": lambda template: self.decode(template["items"][self._values[template["index"]]]),
             "tuple": lambda template: tuple(self.decode(template["items"])),
             "pairs": lambda template: dict(zip(*map(self.decode, template["items"]), strict=True)),
-            "pickle": _literal,
+            "pickle": self._literal,
         }
 
     def decode(self, template: Template) -> Any:
@@ -91,6 +92,20 @@ class Decoder:
         if "elements" in template and any(type(each).__name__ != template["elements"] for each in value):
             return [_converted(each, template["elements"]) for each in value]
         return value
+
+    def _literal(self, template: Mapping[str, Any]) -> Any:
+        import pickle  # noqa: PLC0415 - most arguments are JSON
+
+        script = self._flow().fn.__module__
+
+        class Unpickler(pickle.Unpickler):
+            """Finds what a script has that compiled itself."""
+
+            def find_class(self, module: str, name: str) -> Any:
+                return super().find_class(script if module == "__main__" else module, name)
+
+        # Who writes the manifest names the code that runs.
+        return Unpickler(io.BytesIO(base64.b64decode(template["data"]))).load()
 
     def _param(self, template: Mapping[str, Any]) -> Any:
         value = self._values[template["slot"]]
@@ -160,12 +175,6 @@ class Decoder:
 def kept_place(run: str, task: str, index: int) -> str:
     """Return the place of an item's outputs in the storage."""
     return f"runs/{run}/{task}/{index}.json"
-
-
-def _literal(template: Mapping[str, Any]) -> Any:
-    import pickle  # noqa: PLC0415 - most arguments are JSON
-
-    return pickle.loads(base64.b64decode(template["data"]))  # noqa: S301 - who writes the manifest names the code
 
 
 def _at(value: Any, template: Mapping[str, Any]) -> Any:

@@ -38,17 +38,11 @@ def encode(value: Any, *, serializer: str | None, storage: Storage | None, who: 
     """
     if value is None:
         return {}
-    if is_exact(value):
-        outputs = {"result": value}
-        if _size(outputs) <= (MAX_OUTPUTS_BYTES if storage is None else MAX_KEPT_IN_STATUS_BYTES):
-            return outputs
+    limit_bytes = MAX_OUTPUTS_BYTES if storage is None else MAX_KEPT_IN_STATUS_BYTES
     data, kind = _serialised(value, serializer, who)
-    shown = readable(value)
-    if len(compact(shown).encode()) > MAX_SHOWN_BYTES and kind == "pickle":
-        shown = described(value)
-    inline = data.decode() if kind == "exact" else base64.b64encode(data).decode()
-    outputs = {"result": shown, kind: inline}
-    if _size(outputs) <= (MAX_OUTPUTS_BYTES if storage is None else MAX_KEPT_IN_STATUS_BYTES):
+    # What is bigger than all outputs is not looked at any closer.
+    outputs = _inline(value, data, kind) if len(data) <= limit_bytes else None
+    if outputs is not None and _size(outputs) <= limit_bytes:
         return outputs
     if storage is None:
         raise ResultError(
@@ -59,6 +53,17 @@ def encode(value: Any, *, serializer: str | None, storage: Storage | None, who: 
     digest = _hash(data)
     url = storage.write(f"results/{digest[:2]}/{digest}.{'json' if kind == 'exact' else 'pickle'}", data)
     return {"result": described(value), "stored": {"url": url, "sha256": digest, "bytes": len(data), "as": kind}}
+
+
+def _inline(value: Any, data: bytes, kind: str) -> dict[str, Any]:
+    if is_exact(value):
+        return {"result": value}
+    shown = readable(value)
+    if kind == "exact":
+        return {"result": shown, "exact": data.decode()}
+    if len(compact(shown).encode()) > MAX_SHOWN_BYTES:
+        shown = described(value)
+    return {"result": shown, "pickle": base64.b64encode(data).decode()}
 
 
 def decode(outputs: Mapping[str, Any] | None) -> Any:

@@ -15,6 +15,10 @@ _FILE: Final = "file://"
 _SCHEMES: Final = ("s3://", "gs://", "az://", "abfs://", "azure://", "gcs://", "s3a://")
 
 
+class UnreachableError(ResultError):
+    """The storage could not be written or read: it may answer next time."""
+
+
 class NotStoredError(ResultError):
     """Nothing is kept under a URL."""
 
@@ -63,9 +67,11 @@ def fetch(url: str) -> bytes:
         try:
             return Path(url).read_bytes()
         except FileNotFoundError as error:
-            raise NotStoredError(f"there is no {url}: all tasks of the flow need that folder") from error
+            raise NotStoredError(
+                f"there is no {url}: all tasks need that folder, which is gone with its run if it is a workspace"
+            ) from error
         except OSError as error:
-            raise ResultError(
+            raise UnreachableError(
                 f"the result in {url} can't be read ({error.strerror}): all tasks of the flow need that folder"
             ) from error
     _check(url)
@@ -89,7 +95,7 @@ class _Folder:
             draft.write_bytes(data)
             draft.replace(path)
         except OSError as error:
-            raise ResultError(
+            raise UnreachableError(
                 f"the result can't be written to {path} ({error.strerror}): check {STORAGE}, and that the folder is"
                 " mounted and may be written to"
             ) from error
@@ -109,7 +115,7 @@ class _Bucket:
         try:
             obstore.put(self._store(), place, data)
         except Exception as error:
-            raise ResultError(f"the result can't be written to {self._url}/{place}: {_told(error)}") from error
+            raise UnreachableError(f"the result can't be written to {self._url}/{place}: {_told(error)}") from error
         return self.url(place)
 
     def read(self, place: str) -> bytes:
@@ -120,7 +126,7 @@ class _Bucket:
         except FileNotFoundError as error:
             raise NotStoredError(f"there is no {self._url}/{place}") from error
         except Exception as error:
-            raise ResultError(f"the result in {self._url}/{place} can't be read: {_told(error)}") from error
+            raise UnreachableError(f"the result in {self._url}/{place} can't be read: {_told(error)}") from error
 
     def _store(self) -> Any:
         from obstore.store import from_url  # noqa: PLC0415 - as above

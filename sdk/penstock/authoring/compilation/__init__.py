@@ -115,7 +115,7 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
             "tasks": f"$({result}.?tasks.orValue({{}}))",
         }
     else:
-        trace = _traced(flow, place)
+        trace = _traced(flow, place, storage)
         params = trace.params
         tasks, outputs = tasks_of(trace, flow_source=source), outputs_of(trace)
         children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
@@ -141,8 +141,9 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
     return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, children
 
 
-def _traced(flow: Flow[..., Any], place: Place) -> Trace:
-    trace, again = Trace(flow, place), Trace(flow, place)
+def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
+    is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
+    trace, again = Trace(flow, place, is_storage_of_run=is_storage_of_run), Trace(flow, place)
     trace.run()
     again.run()
     for one, other in itertools.zip_longest(trace.nodes, again.nodes):

@@ -28,6 +28,12 @@ def cache_of(node: Node) -> dict[str, Any] | None:
     parts, excluded = _policy(node, task)
     if not parts:
         return None
+    if "run" not in parts and node.trace.is_storage_of_run:
+        raise node.place.refuse(
+            f"the cache_policy of task {task.name!r} lets other runs use its results, but they go with this run's"
+            " workspace",
+            "give the flow a storage that stays, or add RUN_ID to the policy",
+        )
     facts: list[str] = []
     if "inputs" in parts:
         if excluded & node.arguments.keys() and node.slots.expressions:

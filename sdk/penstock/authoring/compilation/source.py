@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.entrypoint import find
@@ -16,7 +17,23 @@ from penstock.errors import CommandError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_HOOKS = ("on_running", "on_completion", "on_failure", "on_commit", "on_rollback")
+HOOKS: Final = (
+    "on_running",
+    "on_completion",
+    "on_failure",
+    "on_crashed",
+    "on_cancellation",
+    "on_commit",
+    "on_rollback",
+)
+OF_THE_TASK: Final = (*HOOKS, "task_run_name", "retry_condition_fn")
+"""Options that a task's Pod takes from what it finds in the module: the manifest has no words for functions."""
+OF_THE_POD: Final = (
+    *HOOKS,
+    *("retries", "retry_delays_s", "max_workers", "timeout_s", "validate_parameters", "persist_result"),
+    *("result_serializer", "log_prints"),
+)
+"""The same of a flow that runs in one Pod."""
 
 
 def source_of(decorated: Task[..., Any] | Flow[..., Any], place: Place) -> str:
@@ -49,7 +66,7 @@ def source_of(decorated: Task[..., Any] | Flow[..., Any], place: Place) -> str:
         raise place.refuse(
             f"{who} is not what {module_name} has under the name {qualified}", "give it a name of its own in the file"
         )
-    _refuse_other_hooks(decorated, found, who, place)
+    _refuse_other_options(decorated, found, who, place)
     return f"{module_name}:{qualified}"
 
 
@@ -70,13 +87,19 @@ def _function(found: Any) -> Any:
     return found.fn if isinstance(found, Decorated) else found
 
 
-def _refuse_other_hooks(decorated: Any, found: Any, who: str, place: Place) -> None:
-    """Refuse hooks of a task that with_options made: the Pod has those of the one that it finds."""
+def _refuse_other_options(decorated: Any, found: Any, who: str, place: Place) -> None:
+    """Refuse options that with_options gave: the Pod has those of the one that it finds."""
     there = getattr(found.__func__ if isinstance(found, staticmethod) else found, "options", None)
-    for hook in _HOOKS:
-        wanted = getattr(decorated.options, hook, ())
-        if wanted != getattr(there, hook, ()):
+    defaults = {each.name: each.default for each in fields(decorated.options)}
+    for option in _read_in_the_pod(decorated):
+        if option in defaults and getattr(decorated.options, option) != getattr(there, option, defaults[option]):
             raise place.refuse(
-                f"{hook} of {who} was given by with_options, which a Pod does not see",
-                "give the task made by with_options a name at the top of the file",
+                f"{option} of {who} was given by with_options, which a Pod does not see",
+                "give what with_options made a name at the top of the file",
             )
+
+
+def _read_in_the_pod(decorated: Task[..., Any] | Flow[..., Any]) -> tuple[str, ...]:
+    if isinstance(decorated, Task):
+        return OF_THE_TASK
+    return OF_THE_POD if decorated.options.run_as == "pod" else ()

@@ -156,11 +156,13 @@ class Trace:
     Args:
         flow: the flow.
         place: where it stands.
+        is_storage_of_run: whether results that are stored go with the run.
     """
 
-    def __init__(self, flow: Flow[..., Any], place: Place) -> None:
+    def __init__(self, flow: Flow[..., Any], place: Place, *, is_storage_of_run: bool = False) -> None:
         self.flow = flow
         self.place = place
+        self.is_storage_of_run = is_storage_of_run
         self.params: dict[str, FlowParam] = read_params(flow, place)
         self.nodes: list[Node] = []
         self.barrier: dict[Node, bool] = {}
