@@ -4,9 +4,6 @@ import asyncio
 import io
 import json
 import os
-import pty
-import select
-import subprocess
 import sys
 import textwrap
 import time
@@ -25,6 +22,7 @@ from penstock.artifacts import (
     update_progress_artifact,
 )
 from penstock.errors import OptionError, PauseError, VariableError
+from tests.terminal import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -170,51 +168,11 @@ def test_a_flow_that_nobody_can_answer_fails(monkeypatch):
         in_flow(pause_flow_run)
 
 
-class Terminal:
-    """A script at a terminal, and the person who answers."""
-
-    def __init__(self, folder, home, text):
-        path = folder / "asks.py"
-        path.write_text(textwrap.dedent(text))
-        self.shown = ""
-        self._screen, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, str(path)],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            close_fds=True,
-            env={
-                **os.environ,
-                "PENSTOCK_HOME": str(home),
-                "PYTHONPATH": str(REPOSITORY / "sdk"),
-                "TERM": "xterm",
-                "COLUMNS": "100",
-            },
-        )
-        os.close(theirs)
-
-    def read_until(self, text):
-        deadline = time.monotonic() + 30
-        while text not in self.shown:
-            if not select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise AssertionError(f"{text!r} was not shown, but:\n{self.shown}")
-            try:
-                self.shown += os.read(self._screen, 4096).decode()
-            except OSError as error:
-                raise AssertionError(f"{text!r} was not shown, but:\n{self.shown}") from error
-
-    def type(self, text):
-        os.write(self._screen, f"{text}\n".encode())
-
-    def end(self):
-        try:
-            while data := os.read(self._screen, 4096):
-                self.shown += data.decode()
-        except OSError:  # the other end is closed
-            pass
-        os.close(self._screen)
-        return self.process.wait(timeout=30)
+def at_terminal(folder, home, text):
+    path = folder / "asks.py"
+    path.write_text(textwrap.dedent(text))
+    told = {"PENSTOCK_HOME": str(home), "PYTHONPATH": str(REPOSITORY / "sdk"), "TERM": "xterm"}
+    return Terminal([sys.executable, str(path)], {**os.environ, **told})
 
 
 ASKS = """
@@ -247,57 +205,57 @@ ASKS = """
 
 # prefect-22
 def test_a_person_at_the_terminal_approves_and_gives_values(tmp_path, home):
-    terminal = Terminal(tmp_path, home, ASKS)
+    terminal = at_terminal(tmp_path, home, ASKS)
     terminal.read_until("Publish? [y/N] ")
-    terminal.type("perhaps")
-    terminal.read_until("Publish? [y/N] perhaps\r\nPublish? [y/N] ")
-    terminal.type("y")
+    terminal.type("perhaps\n")
+    terminal.read_until("Publish? [y/N] perhaps\nPublish? [y/N] ")
+    terminal.type("y\n")
     terminal.read_until("int: ")
-    terminal.type("many")
+    terminal.type("many\n")
     terminal.read_until("valid integer")
-    terminal.type("3")
+    terminal.type("3\n")
     terminal.read_until("count: ")
-    terminal.type("5")
+    terminal.type("5\n")
     terminal.read_until("colour [green]: ")
-    terminal.type("")
+    terminal.type("\n")
     assert terminal.end() == 0
     assert "GOT 3 count=5 colour='green'" in terminal.shown
     assert "REFUSED flow run" in terminal.shown
 
 
 def test_a_person_at_the_terminal_refuses(tmp_path, home):
-    terminal = Terminal(tmp_path, home, ASKS)
+    terminal = at_terminal(tmp_path, home, ASKS)
     terminal.read_until("Publish? [y/N] ")
-    terminal.type("n")
+    terminal.type("n\n")
     assert terminal.end() == 1
     assert "PauseError: not approved: Publish?" in terminal.shown
 
 
 # prefect-22
 def test_a_flow_that_nobody_answers_in_time_fails(tmp_path, home):
-    terminal = Terminal(tmp_path, home, ASKS.replace('key="publish")', 'key="publish", timeout=0.1)', 1))
+    terminal = at_terminal(tmp_path, home, ASKS.replace('key="publish")', 'key="publish", timeout=0.1)', 1))
     assert terminal.end() == 1
     assert "The flow was paused and never resumed." in terminal.shown
 
 
 def test_the_time_that_a_person_takes_is_no_part_of_the_timeout(tmp_path, home):
-    terminal = Terminal(tmp_path, home, ASKS.replace("timeout_seconds=20", "timeout_seconds=1"))
+    terminal = at_terminal(tmp_path, home, ASKS.replace("timeout_seconds=20", "timeout_seconds=1"))
     terminal.read_until("Publish? [y/N] ")
     time.sleep(1.2)  # not to wait for something, but to take the time that the flow does not have
-    terminal.type("y")
+    terminal.type("y\n")
     terminal.read_until("int: ")
-    terminal.type("3")
+    terminal.type("3\n")
     terminal.read_until("count: ")
-    terminal.type("5")
+    terminal.type("5\n")
     terminal.read_until("colour [green]: ")
-    terminal.type("red")
+    terminal.type("red\n")
     assert terminal.end() == 0
 
 
 def test_a_terminal_gets_colours_and_a_table(tmp_path, home):
-    terminal = Terminal(tmp_path, home, ASKS)
+    terminal = at_terminal(tmp_path, home, ASKS)
     terminal.read_until("Publish? [y/N] ")
-    terminal.type("n")
+    terminal.type("n\n")
     terminal.end()
     assert "\033[32mCompleted\033[0m" in terminal.shown
     assert "STATES" in terminal.shown

@@ -96,7 +96,7 @@ def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
                 continue
             state, told = sum_up(nodes, row.members)
             before, _, after = row.lanes.partition(NODE)
-            line = Text(before, "dim").append(look(state).sign if state else NO_STATE, look(state).style)
+            line = Text().append(before, "dim").append(look(state).sign if state else NO_STATE, look(state).style)
             line.append(after, "dim").append(Text(label(nodes, row.members), ""))
             if state:
                 line.append(f"  {told}", look(state).style)

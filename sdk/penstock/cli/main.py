@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from penstock.cli.grammar import build_parser
 from penstock.errors import PenstockError
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = importlib.import_module(arguments.module).command
-        return command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is no news
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -42,7 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    return code
+
+
+def run_and_exit() -> NoReturn:
+    """Do what was typed, and end the process: what the program `penstock` calls."""
+    code = main()
+    import threading  # noqa: PLC0415 - what needs no threads does not wait for it
+
+    if any(thread.daemon for thread in threading.enumerate()):
+        # They wait in reads that only the other side can end, and may wake up while the interpreter is taken down:
+        # now and then that aborts the process, and the exit code would be that of a crash.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit()
