@@ -36,7 +36,13 @@ async def gather(urls: list[str]) -> int:
     return len(urls)
 
 
+@flow(run_as="pod", storage="s3://a", workspace={"size": "1Gi"}, image="b", env={"C": "c"})
+def whole(day: str) -> int:
+    return len(day)
+
+
 def check_calls() -> None:
+    assert_type(whole("mon"), int)
     assert_type(add(1, 2), int)
     assert_type(add(1, y=2), int)
     assert_type(name(1), str)
@@ -91,6 +97,9 @@ def check_options() -> None:
     task(retries="3")  # E: call-overload
     task(retrys=3)  # E: call-overload
     flow(result_storage="s3://a")  # E: call-overload
+    flow(run_as="job")  # E: call-overload
+    task(env={"A": 1})  # E: dict-item
+    task(image="a", resources={"limits": {"cpu": 2}}, pod_template={"spec": {}})(len)
     add.with_options(version="1")  # E: call-arg
 
 
