@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from penstock.engine.slots import Slots
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
+from penstock.engine.unstarted import Ended, Parked
 from penstock_operator.liverun import LiveRun
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.statusstore import StatusStore, Stored
-from penstock_operator.unstarted import Ended, Parked
 
 logger = logging.getLogger(__name__)
 

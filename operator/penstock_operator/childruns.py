@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.engine.child import build_child, observe_child, read_parent, too_deep
+from penstock.engine.child import build_child, observe_child, read_parent, shutdown_of_child, too_deep
 from penstock.engine.container import ChildInputs
 from penstock.engine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, CreateRefused, Fact, Outcome
 from penstock.engine.identity import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.runkey import RunKey
-from penstock.engine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.shutdown import Shutdown
 from penstock_operator.attemptcreates import AttemptCreates
 from penstock_operator.errors import ApiError, ApiUnreachableError
 from penstock_operator.liverun import LiveRun
@@ -119,7 +119,7 @@ class ChildRuns:
 
     async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
         """End the child run of an attempt early: it stops its own tasks and says so in its status."""
-        shutdown = shutdown_of_child(run, stop.reason)
+        shutdown = shutdown_of_child(run.key.name, stop.reason)
         key = RunKey(run.key.namespace, stop.pod)
         if self._listener.end(key, stop.uid, shutdown):
             return
@@ -162,18 +162,6 @@ class ChildRuns:
             is_finished=True,
             is_tracked=False,
         )
-
-
-def shutdown_of_child(parent: LiveRun, reason: str | None) -> Shutdown:
-    """Decide how a child ends whose parent does not want it any more.
-
-    Args:
-        parent: the parent.
-        reason: why the parent stops it.
-    """
-    mode = ShutdownMode.TERMINATE if reason == Reason.RUN_TERMINATED else ShutdownMode.CANCEL
-    why = f" ({reason})" if reason else ""
-    return Shutdown(mode, Reason.PARENT_ENDED, f"the parent run {parent.key.name} stopped its task{why}")
 
 
 def _child_key(run: LiveRun, attempt: CreateAttempt | VerifyAttempt) -> RunKey:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock.engine.child import observe_child, observe_deleted_child
+from penstock.engine.child import observe_child, observe_deleted_child, shutdown_of_child
 from penstock.engine.facts import AttemptSeen, Fact
 from penstock.engine.reasons import Reason
 from penstock.engine.shutdown import Shutdown
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock_operator.childruns import shutdown_of_child
 from penstock_operator.liverun import LiveRun
 
 
@@ -69,7 +68,7 @@ class Family:
         if parent is not None and is_terminated and run.head.get("state") not in FINAL_RUN_STATES:
             # A child that is being ended already is not asked for a second time. But a crash may have come between a
             # Cancel, which the child's status shows, and a Terminate, which it does not.
-            self._listener.end(run, shutdown_of_child(parent, Reason.RUN_TERMINATED))
+            self._listener.end(run, shutdown_of_child(parent.key.name, Reason.RUN_TERMINATED))
 
     def tell_parent_of_deletion(self, run: LiveRun) -> None:
         """Tell a run's parent that the run was deleted before it was over."""
@@ -78,7 +77,7 @@ class Family:
     def end_children(self, run: LiveRun, reason: str | None) -> None:
         """End what is left of a run's children when it is over itself."""
         for child in list(self._children.get(run.uid, {}).values()):
-            self._listener.end(child, shutdown_of_child(run, reason))
+            self._listener.end(child, shutdown_of_child(run.key.name, reason))
 
     def _tell(self, run: LiveRun, *, is_deleted: bool = False) -> None:
         link = run.parent

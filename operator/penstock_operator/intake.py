@@ -25,6 +25,7 @@ from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
 from penstock.engine.state import FINAL_RUN_STATES, RunState
+from penstock.engine.unstarted import Ended, Parked
 from penstock.engine.validation import parse_run, scheduled_at
 from penstock.errors import ExpressionError, InvalidSpecError, Problem, StoredStatusError
 from penstock_operator.census import Census
@@ -34,7 +35,6 @@ from penstock_operator.liverun import LiveRun
 from penstock_operator.retry import NAME_PATH, Retried, Retries, gone_revision
 from penstock_operator.revision import Owner
 from penstock_operator.statusstore import StatusStore
-from penstock_operator.unstarted import Ended, Parked
 
 logger = logging.getLogger(__name__)
 

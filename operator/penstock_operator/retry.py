@@ -10,12 +10,12 @@ from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
 from penstock.engine.reasons import Reason
 from penstock.engine.runkey import RunKey
 from penstock.engine.state import FINAL_RUN_STATES, RunState
+from penstock.engine.unstarted import Parked
 from penstock.engine.validation import parse_run
 from penstock.errors import InvalidSpecError, Problem
 from penstock_operator.errors import ApiError, is_not_found
 from penstock_operator.flowstore import FlowStore
 from penstock_operator.statusstore import StatusStore
-from penstock_operator.unstarted import Parked
 
 NAME_PATH: Final = "spec.retryOf.name"
 

@@ -23,6 +23,7 @@ from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.slots import Slots
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.task_plan import TaskKind
+from penstock.engine.unstarted import Ended, Parked
 from penstock_operator.anteroom import Anteroom, AnteroomListener
 from penstock_operator.attemptpods import AttemptPods, Lanes
 from penstock_operator.background import Background
@@ -47,7 +48,6 @@ from penstock_operator.reflector import EventType
 from penstock_operator.statusstore import StatusStore, Stored
 from penstock_operator.strays import Strays
 from penstock_operator.taskcache import CacheListener, TaskCache
-from penstock_operator.unstarted import Ended, Parked
 from penstock_operator.workers import work_through
 from penstock_operator.workqueue import WorkQueue
 

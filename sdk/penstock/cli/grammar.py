@@ -73,9 +73,14 @@ def _add_cluster_options(parser: argparse.ArgumentParser, *, default: str | None
 
 
 def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    run = commands.add_parser("run", parents=[cluster], help="start a run of a Flow")
+    run = commands.add_parser("run", parents=[cluster], help="start a run of a Flow, in the cluster or on this machine")
     run.set_defaults(module="penstock.cli.run")
-    run.add_argument("flow", metavar="FLOW", help="name of the Flow")
+    run.add_argument(
+        "flow",
+        metavar="FLOW|FILE",
+        nargs="+",
+        help="name of the Flow; with --local files: manifests (flow.yaml:NAME), or a Python flow (etl.py:NAME)",
+    )
     run.add_argument(
         "-p",
         "--param",
@@ -85,6 +90,7 @@ def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         default=[],
         help="value of a param; JSON, unless the param is a string (repeatable)",
     )
+    run.add_argument("--params-file", metavar="FILE", help="values of params, as YAML or JSON; -p wins; - is stdin")
     run.add_argument("--name", metavar="NAME", help="name of the run (default: the Flow's and a random end)")
     run.add_argument(
         "--at", metavar="TIME", help="start no sooner: +90s, +2h, 14:30, 2026-11-22T14:30 (local), or with a zone"
@@ -92,6 +98,7 @@ def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     run.add_argument("--priority", metavar="N", type=int, help="place among runs that wait for the same limit (0)")
     run.add_argument("--timeout", metavar="DURATION", help="longest time of the run: 90s, 2h (default: the Flow's)")
     _add_ending(run)
+    _add_running_here(run)
 
     retry = commands.add_parser("retry", parents=[cluster], help="run again what a run did not complete")
     retry.set_defaults(module="penstock.cli.retry")
@@ -99,6 +106,20 @@ def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     retry.add_argument("--latest", action="store_true", help="with the Flow as it is now, not as that run had it")
     retry.add_argument("--name", metavar="NAME", help="name of the new run (default: the Flow's and a random end)")
     _add_ending(retry)
+
+
+def _add_running_here(run: argparse.ArgumentParser) -> None:
+    here = run.add_argument_group("on this machine")
+    here.add_argument("--local", action="store_true", help="run files here, without a cluster: each task is a process")
+    here.add_argument("--docker", action="store_true", help="each task is a container of Docker or Podman instead")
+    here.add_argument(
+        "--parallel", metavar="N", type=int, help="tasks that run at once (default: 16, or 2 a processor)"
+    )
+    for word in ("approve", "reject"):
+        here.add_argument(
+            f"--{word}", metavar="TASK", action="append", default=[], help=f"{word} this task (repeatable)"
+        )
+    here.add_argument("-o", "--output", choices=("json", "yaml"), help="print the FlowRun with its status in the end")
 
 
 def _add_ending(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,8 @@ from penstock.cli.cluster import Cluster
 from penstock.cli.diagram import Node, build_diagram, sum_up
 from penstock.cli.dot import write_dot
 from penstock.cli.lanes import NODE, draw, label
-from penstock.cli.lint import read_file
 from penstock.cli.looks import look
-from penstock.cli.manifest import Document, SyntaxProblem, read_documents
+from penstock.cli.manifest import Document, SyntaxProblem, read_documents, read_file
 from penstock.cli.mermaid import write_mermaid
 from penstock.cli.progress import Object, status_of
 from penstock.cli.refusal import FORBIDDEN, NOT_FOUND

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import FlowSpec
 from penstock.api.names import API_VERSION, GROUP
-from penstock.cli.manifest import Document, SyntaxProblem, read_documents
+from penstock.cli.manifest import Document, SyntaxProblem, read_documents, read_file
 from penstock.engine.envelope import check_envelope
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation import (
@@ -23,10 +21,9 @@ from penstock.engine.validation import (
     parse_run,
     parse_schedule,
 )
-from penstock.errors import CommandError, InvalidSpecError, Problem
+from penstock.errors import InvalidSpecError, Problem
 
 KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill")
-STDIN: Final = "-"
 
 
 class FlowKey(NamedTuple):
@@ -135,19 +132,3 @@ def _is(content: Any, kind: str) -> bool:
 
 def _key(content: Mapping[str, Any], flow: str) -> FlowKey:
     return FlowKey(content["metadata"].get("namespace") or "", flow)
-
-
-def read_file(file: str) -> str:
-    """Read a file of text; `-` is standard input.
-
-    Raises:
-        CommandError: it can't be read.
-    """
-    if file == STDIN:
-        return sys.stdin.read()
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{file} can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file} can't be read: it is not UTF-8") from error

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import yaml
 
 from penstock.cli.scalar import MERGE_TAG, PLAIN_TAG, STR_TAG, key_text, read_scalar
+from penstock.errors import CommandError
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
+STDIN: Final = "-"
 _VERSION: Final = (1, 1)
 MAX_VALUES: Final = 1_000_000
 """Of one document. Aliases of aliases make any number of a few lines."""
@@ -79,6 +83,22 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
         yield SyntaxProblem(1, "not YAML that can be read: it is nested too deeply")
     finally:
         loader.dispose()
+
+
+def read_file(file: str) -> str:
+    """Read a file of text; `-` is standard input.
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    if file == STDIN:
+        return sys.stdin.read()
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{file} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} can't be read: it is not UTF-8") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.cli.manifest import Document, SyntaxProblem, read_documents, read_file
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
 
@@ -31,6 +32,32 @@ def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict
         if name not in declared:
             raise CommandError(f"-p {assignment}: the Flow has no param {name}{_alternatives(name, list(declared))}")
         values[name] = text if declared[name] == "string" else _read_json(assignment, text, declared[name])
+    return values
+
+
+def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str, Any]:
+    """Read values from a file of YAML or JSON: a mapping of params.
+
+    Args:
+        file: its name; `-` is standard input; None: no values.
+        declared: type of each param of the Flow, by name.
+
+    Raises:
+        CommandError: the file can't be read, is no mapping, or names no param of the Flow.
+    """
+    if file is None:
+        return {}
+    documents = list(read_documents(read_file(file)))
+    for document in documents:
+        for problem in [document] if isinstance(document, SyntaxProblem) else document.problems:
+            raise CommandError(f"{file}:{problem.line}: {problem.message}")
+    contents = [document.content for document in documents if isinstance(document, Document)]
+    if len(contents) > 1 or not all(isinstance(content, dict) for content in contents):
+        raise CommandError(f"{file}: give one mapping of params and their values")
+    values: dict[str, Any] = contents[0] if contents else {}
+    for name in values:
+        if name not in declared:
+            raise CommandError(f"{file}: the Flow has no param {name}{_alternatives(name, list(declared))}")
     return values
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import importlib
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -13,25 +15,46 @@ from penstock.api.names import API_VERSION
 from penstock.cli.cluster import Cluster
 from penstock.cli.control import report
 from penstock.cli.moment import read_moment, write_moment
-from penstock.cli.params import read_params
+from penstock.cli.params import read_params, read_params_file
 from penstock.cli.progress import Object
 from penstock.cli.watch import watch_run
+from penstock.engine.suggestion import enumerate_names
 from penstock.errors import CommandError, DurationError
 
+FILE_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json", ".py"})
 MAX_PREFIX: Final = 57
 """Length to which a Flow's name is cut: the API server adds a hyphen's worth of five random characters, and a run's
 name is at most 63."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a FlowRun and, if asked to, stay with it until it is over."""
+    """Create a FlowRun and, if asked to, stay with it until it is over; or run files here."""
+    if arguments.local or arguments.docker:
+        # Only then: what runs processes takes a while to import.
+        return importlib.import_module("penstock.cli.localrun").command(arguments)  # type: ignore[no-any-return]
+    refuse_what_is_local(arguments)
+    (arguments.flow,) = arguments.flow
     options = read_options(arguments, dt.datetime.now().astimezone())
     cluster = Cluster.connect(arguments)
     flow = cluster.flow(arguments.flow)
     declared = {param["name"]: param.get("type", "string") for param in flow["spec"].get("params") or ()}
-    params = read_params(arguments.params, declared)
+    params = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
     spec: Object = {"flow": {"name": arguments.flow}, **({"params": params} if params else {}), **options}
     return start(cluster, build_run(arguments.flow, name=arguments.name, spec=spec), arguments)
+
+
+def refuse_what_is_local(arguments: argparse.Namespace) -> None:
+    """Make sure that nothing was typed that only a run on this machine has.
+
+    Raises:
+        CommandError: something was; the message says what to do.
+    """
+    names = [name for name in ("parallel", "approve", "reject", "output") if getattr(arguments, name)]
+    if names:
+        raise CommandError(f"{enumerate_names([f'--{name}' for name in names])}: only with --local")
+    if len(arguments.flow) > 1 or Path(arguments.flow[0]).suffix in FILE_SUFFIXES:
+        words = " ".join(arguments.flow)
+        raise CommandError(f"{words}: to run files on this machine add --local; in the cluster, name one Flow")
 
 
 def start(cluster: Cluster, body: Object, arguments: argparse.Namespace) -> int:
@@ -67,9 +90,19 @@ def read_options(arguments: argparse.Namespace, now: dt.datetime) -> dict[str, A
     Raises:
         CommandError: one can't be read.
     """
-    fields: dict[str, Any] = {}
+    fields = read_overrides(arguments)
     if arguments.at is not None:
         fields["scheduledTime"] = write_moment(read_moment(arguments.at, now))
+    return fields
+
+
+def read_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Read the options that say something else than the manifest; raises as `read_options`.
+
+    Args:
+        arguments: with `priority` and `timeout`, each None unless typed.
+    """
+    fields: dict[str, Any] = {}
     if arguments.priority is not None:
         fields["priority"] = arguments.priority
     if arguments.timeout is not None:

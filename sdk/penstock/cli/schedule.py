@@ -13,8 +13,7 @@ from rich.text import Text
 
 from penstock.api.schedule import ScheduleSpec
 from penstock.cli.cluster import Cluster
-from penstock.cli.lint import read_file
-from penstock.cli.manifest import Document, SyntaxProblem, read_documents
+from penstock.cli.manifest import Document, SyntaxProblem, read_documents, read_file
 from penstock.cli.month import draw_month
 from penstock.cli.progress import Object, format_duration
 from penstock.engine.suggestion import enumerate_names, suggest

@@ -89,7 +89,7 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
     except KeyboardInterrupt:
         print(f"FlowRun {name} goes on; to end it: {cluster.hint(f'cancel {name}')}", file=sys.stderr)
         raise
-    for line in _ending(run, cluster):
+    for line in ending(run, _more(run, cluster)):
         console.print(line, soft_wrap=True)
     return 0 if is_successful(run) else 1
 
@@ -262,8 +262,13 @@ def _silence() -> Iterator[Callable[[Object, dict[str, Object]], None]]:
     yield lambda run, children: None  # noqa: ARG005 - a screen is shown the run
 
 
-def _ending(run: Object, cluster: Cluster) -> Iterator[Text]:
-    name = run["metadata"]["name"]
+def ending(run: Object, more: Callable[[TaskRow], str]) -> Iterator[Text]:
+    """Say how a run ended, and what became of what failed.
+
+    Args:
+        run: the FlowRun, which is over.
+        more: where there is more to read about a task that failed; empty: nowhere.
+    """
     for key, value in (status_of(run).get("outputs") or {}).items():
         yield Text(f"  {key}: {shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
     for row in read_tasks(run):
@@ -271,11 +276,20 @@ def _ending(run: Object, cluster: Cluster) -> Iterator[Text]:
             yield Text(f"  {row.name} {row.state} {row.explanation()}".rstrip(), "red")
             for failed in row.failed_items[-MAX_FAILED_ITEMS:]:
                 yield Text(f"    {failed}", "red")
-            if row.run:
-                yield Text(f"  more: {cluster.hint(f'describe {row.run}')}")
-            elif row.attempt or row.items:
-                yield Text(f"  more: {cluster.hint(f'logs {name} --task {row.name}')}")
+            if hint := more(row):
+                yield Text(f"  more: {hint}")
     yield Text(headline(run, _now()), "bold green" if is_successful(run) else "bold red")
+
+
+def _more(run: Object, cluster: Cluster) -> Callable[[TaskRow], str]:
+    def more(row: TaskRow) -> str:
+        if row.run:
+            return cluster.hint(f"describe {row.run}")
+        if row.attempt or row.items:
+            return cluster.hint(f"logs {run['metadata']['name']} --task {row.name}")
+        return ""
+
+    return more
 
 
 def _now() -> dt.datetime:

@@ -12,6 +12,7 @@ from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import RunIdentity
 from penstock.engine.reasons import Reason
+from penstock.engine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch, rfc3339
 
@@ -133,6 +134,18 @@ def too_deep(callers: tuple[str, ...], flow: str) -> str | None:
     if len(callers) <= MAX_DEPTH:
         return None
     return f"flows are nested deeper than {MAX_DEPTH} levels: {' > '.join((*callers, flow))}"
+
+
+def shutdown_of_child(parent: str, reason: str | None) -> Shutdown:
+    """Decide how a child ends whose parent does not want it any more.
+
+    Args:
+        parent: name of the parent run.
+        reason: why the parent stops it.
+    """
+    mode = ShutdownMode.TERMINATE if reason == Reason.RUN_TERMINATED else ShutdownMode.CANCEL
+    why = f" ({reason})" if reason else ""
+    return Shutdown(mode, Reason.PARENT_ENDED, f"the parent run {parent} stopped its task{why}")
 
 
 def observe_child(

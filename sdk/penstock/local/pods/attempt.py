@@ -1,0 +1,195 @@
+"""One attempt of a container task on this machine, and how it ended, told as its Pod would tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from penstock.engine.effects import CreateAttempt
+from penstock.engine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
+from penstock.engine.reasons import Reason
+from penstock.local.pods.carrier import Carrier, Ended, Running, StartError
+from penstock.local.pods.container import Belongings, Container, prepare_container
+from penstock.local.pods.objects import MissingObjectError, Objects
+from penstock.local.pods.process import Output
+
+START_ERROR_CODE: Final = 128
+"""As container runtimes have it."""
+KILLED_CODES: Final = frozenset({128 + 9, 128 + 15})
+
+
+class Attempt:
+    """Carries out one attempt. What happens is told as facts.
+
+    Args:
+        create: which attempt.
+        pod: its Pod.
+        tell: takes facts.
+        write: takes what the container writes, line by line.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        create: CreateAttempt,
+        pod: Mapping[str, Any],
+        *,
+        tell: Callable[[AttemptSeen], None],
+        write: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._pod = pod
+        self._tell = tell
+        self._write = write
+        self._clock = clock
+        self._running: Running | None = None
+        self._grace_s = 0.0
+        self._is_stopped = asyncio.Event()
+        self._end: asyncio.Task[None] | None = None
+        self.uid = str(uuid.uuid4())
+        self.name: str = pod["metadata"]["name"]
+        self._seen = AttemptSeen(
+            create.key,
+            create.attempt,
+            create.failures,
+            create.disruptions,
+            self.name,
+            self.uid,
+            self._clock(),
+            is_tracked=False,
+            began_at=create.began_at,
+            version=1,
+        )
+
+    async def live(
+        self,
+        carrier: Carrier,
+        objects: Objects,
+        places: asyncio.Semaphore,
+        belongings: Belongings,
+        *,
+        has_log_tail: bool,
+    ) -> None:
+        """Wait for a place, run the container, and tell how it ended.
+
+        Args:
+            carrier: starts it.
+            objects: what its Pod may refer to.
+            places: how many containers run at once.
+            belongings: what it has on this machine; its directory is removed in the end.
+            has_log_tail: whether the end of a failed container's log becomes the message.
+        """
+        self._change()
+        try:
+            if not await self._take_place(places):
+                self._finish(Outcome(Cause.FAILURE, self._clock(), Reason.EXIT_CODE, "stopped before it started"))
+                return
+            try:
+                container = prepare_container(self._pod, objects, belongings, outputs_path=carrier.outputs_path)
+                self._finish(await self._run(carrier, container, has_log_tail=has_log_tail))
+            except (MissingObjectError, StartError) as error:
+                self._finish(Outcome(Cause.FAILURE, self._clock(), Reason.START_ERROR, str(error), START_ERROR_CODE))
+            finally:
+                places.release()
+        finally:
+            shutil.rmtree(belongings.folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Have it end: by SIGTERM, and by SIGKILL when its grace is over."""
+        if self._is_stopped.is_set():
+            return
+        self._is_stopped.set()
+        self._change(is_deleting=True)
+        if self._running is not None:
+            self._running.signal(signal.SIGTERM)
+            self._end = asyncio.create_task(self._kill_later())
+
+    def kill(self) -> None:
+        """Have it end at once."""
+        self._is_stopped.set()
+        if self._running is not None:
+            self._running.signal(signal.SIGKILL)
+
+    async def _take_place(self, places: asyncio.Semaphore) -> bool:
+        """Wait for a place; false if the attempt was stopped before."""
+        stopped = asyncio.create_task(self._is_stopped.wait())
+        place = asyncio.create_task(places.acquire())
+        await asyncio.wait({stopped, place}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if self._is_stopped.is_set():
+            place.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await place
+                places.release()
+            return False
+        return True
+
+    async def _run(self, carrier: Carrier, container: Container, *, has_log_tail: bool) -> Outcome:
+        output = Output(self._write)
+        self._grace_s = container.grace_s
+        running = await carrier.start(container, output)
+        self._running = running
+        self._change(started_at=self._clock())
+        if self._is_stopped.is_set():
+            # Between its place and its start.
+            running.signal(signal.SIGTERM)
+            self._end = asyncio.create_task(self._kill_later())
+        ended = await running.wait()
+        if self._end is not None:
+            self._end.cancel()
+        message = _read_end(container.outputs)
+        log_tail = output.tail if has_log_tail else ""
+        return outcome_of(ended, message, log_tail, containers=container.containers, now=self._clock())
+
+    async def _kill_later(self) -> None:
+        await asyncio.sleep(self._grace_s)
+        self.kill()
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._change(outcome=outcome, is_finished=True)
+
+    def _change(self, **fields: Any) -> None:
+        self._seen = replace(self._seen, version=self._seen.version + 1, **fields)
+        self._tell(self._seen)
+
+
+def outcome_of(ended: Ended, message: str, log_tail: str, *, containers: int, now: float) -> Outcome:
+    """Tell how an attempt ended, in the words that the cluster has for it.
+
+    Args:
+        ended: the end of its container.
+        message: what it wrote as its outputs.
+        log_tail: the end of its log, which says why it failed if the message does not.
+        containers: number of containers of the Pod, which share the limit of outputs.
+        now: seconds since the epoch.
+    """
+    if ended.start_problem is not None:
+        text = f"{ended.start_problem}: {log_tail.strip()}".rstrip(": ")
+        return Outcome(Cause.FAILURE, now, Reason.START_ERROR, text, START_ERROR_CODE)
+    if ended.exit_code or ended.is_out_of_memory:
+        reason = Reason.OOM_KILLED if ended.is_out_of_memory else Reason.EXIT_CODE
+        text = (message or log_tail).strip() or f"exit code {ended.exit_code}"
+        return Outcome(Cause.FAILURE, now, reason, text, ended.exit_code)
+    outputs, problem = read_outputs(message, containers=containers)
+    if problem is not None:
+        return Outcome(Cause.FAILURE, now, Reason.INVALID_OUTPUTS, problem, 0)
+    return Outcome(Cause.SUCCESS, now, exit_code=0, outputs=outputs)
+
+
+def _read_end(file: Path) -> str:
+    """Return the end of a file, as much of it as the kubelet reads of a termination message."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - OUTPUTS_LIMIT_BYTES))
+            return stream.read(OUTPUTS_LIMIT_BYTES).decode(errors="replace")
+    except OSError:
+        # The task removed it, or made something else of it.
+        return ""

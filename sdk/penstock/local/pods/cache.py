@@ -1,0 +1,77 @@
+"""The cache of task outputs, within one local run and its child runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from penstock.engine.effects import AskCache, SettleCache
+from penstock.engine.facts import CacheBusy, CacheHit, CacheMiss, Fact, UnitKey
+
+Tell = Callable[[Fact], None]
+
+
+class _Holder(NamedTuple):
+    run: str
+    key: UnitKey
+
+
+class _Question(NamedTuple):
+    run: str
+    ask: AskCache
+    tell: Tell
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Attributes are who makes the outputs, the outputs with the run that made them, and who waits."""
+
+    holder: _Holder | None = None
+    outputs: Mapping[str, Any] | None = None
+    source: str = ""
+    expires_at: float = 0.0
+    waiting: list[_Question] = field(default_factory=list)
+
+
+class Cache:
+    """Answers for the outputs of tasks that have a cache key."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], _Entry] = {}
+
+    def ask(self, scope: str, run: str, ask: AskCache, *, now: float, tell: Tell) -> None:
+        """Answer a question, now or when who makes the outputs is done.
+
+        Args:
+            scope: which runs share outputs.
+            run: name of the run that asks.
+            ask: the question.
+            now: seconds since the epoch.
+            tell: takes answers.
+        """
+        entry = self._entries.setdefault((scope, ask.digest), _Entry())
+        self._answer(entry, _Question(run, ask, tell), now)
+
+    def settle(self, scope: str, run: str, settle: SettleCache, *, now: float) -> None:
+        """Take over outputs, or that there are none; those who wait are answered."""
+        entry = self._entries.setdefault((scope, settle.digest), _Entry())
+        waiting = [one for one in entry.waiting if (one.run, one.ask.key) != (run, settle.key)]
+        if entry.holder == _Holder(run, settle.key):
+            entry.holder = None
+        if settle.outputs is not None:
+            entry.outputs, entry.source, entry.expires_at = dict(settle.outputs), run, now + settle.ttl_s
+        entry.waiting = []
+        for question in waiting:
+            self._answer(entry, question, now)
+
+    def _answer(self, entry: _Entry, question: _Question, now: float) -> None:
+        key = question.ask.key
+        if entry.outputs is not None and entry.expires_at > now:
+            question.tell(CacheHit(key, dict(entry.outputs), entry.source))
+        elif entry.holder is None or entry.holder == _Holder(question.run, key):
+            entry.holder = _Holder(question.run, key)
+            question.tell(CacheMiss(key))
+        else:
+            entry.waiting.append(question)
+            question.tell(CacheBusy(key, f"run {entry.holder.run} runs it"))

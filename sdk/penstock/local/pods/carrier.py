@@ -1,0 +1,141 @@
+"""What carries a container on this machine: a process, here, or a real container, in `docker`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from penstock.errors import PenstockError
+from penstock.local.pods import view
+from penstock.local.pods.container import Container, local_command
+from penstock.local.pods.process import Output, Process
+from penstock.local.pods.volumes import Mount
+
+ROOT_VARIABLE: Final = "PENSTOCK_ROOT"
+"""Where nothing can be mounted: the directory in which the volumes are found under their paths."""
+ROOT: Final = "root"
+
+
+class StartError(PenstockError):
+    """A container that can't be started."""
+
+
+class Ended(NamedTuple):
+    """How a container ended."""
+
+    exit_code: int
+    is_out_of_memory: bool = False
+    start_problem: str | None = None
+    """Why its program could not be started, if that is so."""
+
+
+class Running(Protocol):
+    """A container that was started."""
+
+    async def wait(self) -> Ended:
+        """Wait for its end."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+
+
+class Carrier(Protocol):
+    """Starts containers."""
+
+    name: str
+    """What carries one: process or container."""
+    outputs_path: str | None
+    """Where a container sees the file for its outputs; None: where it is."""
+
+    async def start(self, container: Container, output: Output) -> Running:
+        """Start a container.
+
+        Raises:
+            StartError: it can't be started.
+        """
+
+
+class Processes:
+    """Starts containers as processes of this machine, with its programs and its environment in place of the image's.
+
+    Args:
+        environment: this machine's.
+    """
+
+    name = "process"
+    outputs_path: str | None = None
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.can_mount = can_mount()
+
+    async def start(self, container: Container, output: Output) -> Running:
+        """Start a process; see `Carrier`."""
+        words = local_command(container)
+        environment = {**self._environment, **container.environment}
+        working_dir = container.working_dir
+        mounts = [mount for mount in container.mounts if str(mount.source) != mount.path]
+        if not words:
+            raise StartError("the task has neither command nor script, and what its image starts is not known here")
+        if mounts and not self.can_mount:
+            environment[ROOT_VARIABLE] = str(link_mounts(mounts, container.outputs.parent / ROOT))
+            mounts = []
+        if mounts:
+            pairs = json.dumps([(str(mount.source), mount.path) for mount in mounts])
+            words = [sys.executable, "-I", "-S", view.__file__, str(container.outputs.parent), pairs, *words]
+            if working_dir is not None:
+                # It may be in a volume, which is there only later.
+                words[6:] = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', working_dir, *words[6:]]
+                working_dir = None
+        elif shutil.which(words[0], path=environment.get("PATH", os.defpath)) is None:
+            raise StartError(f'"{words[0]}" is no program that this machine finds on PATH')
+        try:
+            process = Process.start(words, environment=environment, working_dir=working_dir, output=output)
+        except OSError as error:
+            raise StartError(f"{words[0]} can't be started: {error.strerror}: {error.filename}") from error
+        return _RunningProcess(process, container.outputs.parent / view.PROBLEM)
+
+
+class _RunningProcess:
+    def __init__(self, process: Process, problem: Path) -> None:
+        self._process = process
+        self._problem = problem
+
+    async def wait(self) -> Ended:
+        code = await self._process.wait()
+        return Ended(code, start_problem=self._problem.read_text() if self._problem.exists() else None)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.signal(number)
+
+
+def link_mounts(mounts: list[Mount], root: Path) -> Path:
+    """Make a directory in which each volume is found under its path.
+
+    Args:
+        mounts: the volumes.
+        root: the directory to make.
+    """
+    for mount in mounts:
+        place = root / mount.path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(mount.source)
+    return root
+
+
+def can_mount() -> bool:
+    """Whether this machine lets a process see a volume at its path."""
+    if not sys.platform.startswith("linux"):
+        return False
+    # The folder is for what could not be done, which the exit code says, too.
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-I", "-S", view.__file__, folder, "[]"]
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0  # noqa: S603 - our own program

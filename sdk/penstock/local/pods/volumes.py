@@ -1,0 +1,97 @@
+"""The volumes of a Pod, as directories of this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from penstock.engine.pod import SCRIPT_VOLUME
+from penstock.engine.workspace import WORKSPACE_VOLUME
+from penstock.local.pods.downward import field_value
+from penstock.local.pods.objects import Objects
+
+DATA_MODE: Final = 0o644
+_DATA_KINDS: Final = {"configMap": "ConfigMap", "secret": "Secret"}
+KINDS: Final = (*_DATA_KINDS, "downwardAPI", "projected", "hostPath", "emptyDir")
+"""What is as in the cluster. For a volume of another kind an empty directory stands in."""
+
+
+class Mount(NamedTuple):
+    """A directory or file of this machine, and where a container sees it."""
+
+    source: Path
+    path: str
+
+
+def mounts_of(
+    pod: Mapping[str, Any], container: Mapping[str, Any], objects: Objects, *, folder: Path, workspace: Path | None
+) -> list[Mount]:
+    """Make what a container mounts.
+
+    Args:
+        pod: the Pod.
+        container: the container.
+        objects: what its volumes may refer to.
+        folder: where to make them.
+        workspace: the run's, if it has one.
+
+    Returns:
+        The mounts in the order of the container, without that of its script.
+
+    Raises:
+        MissingObjectError: what a volume is made of is not there.
+    """
+    volumes = {volume.get("name"): volume for volume in pod["spec"].get("volumes") or ()}
+    sources: dict[str, Path] = {}
+    mounts = []
+    for mount in container.get("volumeMounts") or ():
+        name = mount["name"]
+        if name == SCRIPT_VOLUME:
+            continue
+        if name not in sources:
+            is_workspace = name == WORKSPACE_VOLUME and workspace is not None
+            sources[name] = (
+                workspace
+                if is_workspace and workspace is not None
+                else _make(pod, volumes.get(name, {}), objects, Path(tempfile.mkdtemp(prefix="volume-", dir=folder)))
+            )
+        source = sources[name]
+        if mount.get("subPath"):
+            source /= str(mount["subPath"]).lstrip("/")
+            if not source.exists():
+                source.mkdir(parents=True)
+        mounts.append(Mount(source, "/" + str(mount["mountPath"]).strip("/")))
+    return mounts
+
+
+def _make(pod: Mapping[str, Any], volume: Mapping[str, Any], objects: Objects, folder: Path) -> Path:
+    if volume.get("hostPath") is not None:
+        return Path(str(volume["hostPath"].get("path")))
+    for source in (volume.get("projected") or {}).get("sources") or [volume]:
+        for field, kind in _DATA_KINDS.items():
+            if source.get(field) is not None:
+                _write_data(source[field], kind, objects, folder)
+        for item in (source.get("downwardAPI") or {}).get("items") or ():
+            if item.get("fieldRef") is not None:
+                text = field_value(pod, str(item["fieldRef"].get("fieldPath")))
+                _write(folder, str(item["path"]), text.encode(), DATA_MODE)
+    return folder
+
+
+def _write_data(source: Mapping[str, Any], kind: str, objects: Objects, folder: Path) -> None:
+    name = str(source.get("name") or source.get("secretName"))
+    data = objects.data(kind, name, is_optional=bool(source.get("optional")))
+    default = source.get("defaultMode", DATA_MODE)
+    items: Iterable[Mapping[str, Any]] = source.get("items") or [{"key": key, "path": key} for key in data]
+    for item in items:
+        if item["key"] in data:
+            _write(folder, str(item["path"]), data[item["key"]], item.get("mode", default))
+
+
+def _write(folder: Path, path: str, content: bytes, mode: int) -> None:
+    file = folder / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    file.chmod(mode)

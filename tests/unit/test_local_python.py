@@ -1,0 +1,77 @@
+"""`penstock run --local etl.py:NAME`: flows of Python files, run in this process."""
+
+import sys
+import textwrap
+
+import pytest
+
+from penstock.cli.main import main
+
+FLOWS = textwrap.dedent("""\
+    from penstock import flow, task
+    import beside_it
+
+
+    @task
+    def double(n):
+        return n * beside_it.FACTOR
+
+
+    @flow
+    def etl(day: str, n: int = 1, words=()):
+        return {"day": day, "n": double(n), "words": list(words)}
+
+
+    @flow
+    def fails():
+        raise ValueError("no luck")
+
+
+    @flow
+    async def later(n: int):
+        return n
+    """)
+
+
+@pytest.fixture
+def typed(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    (tmp_path / "flows_of_test.py").write_text(FLOWS)
+    (tmp_path / "beside_it.py").write_text("FACTOR = 2\n")
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words):
+        code = main(["run", "--local", *words])
+        printed, log = capfd.readouterr()
+        return code, printed, log
+
+    return typed
+
+
+def test_a_flow_gets_its_params_and_its_result_can_be_printed(typed):
+    code, printed, log = typed("flows_of_test.py:etl", "-p", "day=2026", "-p", "n=4", "-p", 'words=["a"]', "-o", "json")
+    assert code == 0, log
+    assert printed == '{\n    "day": "2026",\n    "n": 8,\n    "words": [\n        "a"\n    ]\n}\n'
+
+
+def test_a_coroutine_is_a_flow_too(typed):
+    assert typed("flows_of_test.py:later", "-p", "n=4", "-o", "json")[:2] == (0, "4\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("flows_of_test.py:fails",), "penstock: flow fails failed: ValueError: no luck"),
+        (("flows_of_test.py:elt",), 'flows_of_test.py has no flow elt (did you mean "etl"?)'),
+        (("flows_of_test.py",), "flows_of_test.py has the flows etl, fails, later: say which after a colon"),
+        (("nothing.py:etl",), "nothing.py can't be read: no such file"),
+        (("flows_of_test.py:etl", "-p", "dya=1"), 'flow etl has no parameter dya (did you mean "day"?)'),
+        (("flows_of_test.py:etl", "-p", "day=1", "--docker"), "--docker: is for manifests"),
+        (("flows_of_test.py:etl",), "day"),
+    ],
+)
+def test_what_does_not_work_is_said_in_one_line(typed, words, message):
+    code, _, log = typed(*words)
+    assert code == 1
+    assert message in log.splitlines()[-1]

@@ -1,0 +1,198 @@
+"""What holds for any Flow that runs on this machine: it ends, in a status that the cluster would take, and nothing is
+left behind. Containers are played, with their exit codes, outputs and manners; time is virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import signal
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.api.flow import FlowSpec
+from penstock.api.flowrun import FlowRunStatus
+from penstock.engine.parsing import parse
+from penstock.engine.runkey import RunKey
+from penstock.engine.shutdown import ShutdownMode
+from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
+from penstock.local.pods.carrier import Ended, StartError
+from penstock.local.pods.objects import Objects
+from penstock.local.pods.room import Room, new_run
+from penstock.local.pods.sources import compile_flow
+from tests.strategies import flow_specs
+from tests.unit import virtual_time
+
+START = 1_000_000.0
+CHILD = FlowSpec.model_validate(
+    {
+        "params": [{"name": f"p{place}", "default": ""} for place in range(9)],
+        "tasks": [{"name": "one", "image": "x", "args": ["$(params.p0)"]}, {"name": "two", "image": "x"}],
+        "concurrency": {"limit": 1},
+        "outputs": {"rows": "$(tasks.one.outputs.rows)"},
+    }
+)
+
+
+class Player:
+    """Plays a container: it takes its time, and ends with an exit code and outputs; some won't be told to end."""
+
+    def __init__(self, stage: Stage, container: Any) -> None:
+        self._stage = stage
+        self._container = container
+        self._killed = asyncio.Event()
+        self._exit_code = stage.rng.choice([0, 0, 0, 0, 1, 3, 137])
+        self._is_stubborn = stage.rng.random() < 0.2
+
+    async def wait(self) -> Ended:
+        try:
+            async with asyncio.timeout(self._stage.rng.choice([0.0, 0.5, 3.0, 45.0])):
+                await self._killed.wait()
+            self._exit_code = 143
+        except TimeoutError:
+            if not self._exit_code:
+                rows = self._stage.rng.choice(["", '{"rows": 3}', '{"rows": 0}', "no JSON"])
+                self._container.outputs.write_text(rows)
+        self._stage.live.discard(self._container.name)
+        return Ended(self._exit_code)
+
+    def signal(self, number: signal.Signals) -> None:
+        if number is signal.SIGKILL or not self._is_stubborn:
+            self._killed.set()
+
+
+class Stage:
+    """Starts played containers; knows which of them live."""
+
+    name = "player"
+    outputs_path: str | None = None
+
+    def __init__(self, rng: random.Random, most: int) -> None:
+        self.rng = rng
+        self.live: set[str] = set()
+        self.started: Counter[str] = Counter()
+        self._most = most
+
+    async def start(self, container: Any, output: Any) -> Player:
+        if self.rng.random() < 0.05:
+            raise StartError("no such program")
+        self.live.add(container.name)
+        self.started[container.name] += 1
+        assert len(self.live) <= self._most, "more containers run at once than may"
+        assert self.started[container.name] == 1, "an attempt is started twice"
+        output.feed(b"a line\n")
+        return Player(self, container)
+
+
+class Person:
+    """Decides about approvals at once."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.room: Room
+        self.states: list[str] = []
+
+    def hear(self, line: Any) -> None:
+        assert line.text == "a line"
+
+    def see(self, run: Any) -> None:
+        self.states.append(run["status"]["state"] if run.get("status") else "")
+        decided = {one["task"] for one in run["spec"].get("approvals", ())}
+        for task in (run.get("status") or {}).get("tasks", ()):
+            if task["state"] == "Paused" and task.get("reason") == "AwaitingApproval" and task["name"] not in decided:
+                key = RunKey(run["metadata"]["namespace"], run["metadata"]["name"])
+                is_approved = self.rng.random() < 0.7
+                asyncio.get_running_loop().call_soon(self.decide, key, task["name"], is_approved)
+
+    def decide(self, run: RunKey, task: str, is_approved: bool) -> None:  # noqa: FBT001 - as call_soon hands it over
+        self.room.decide(run, task, is_approved=is_approved, comment=None)
+
+
+async def play(spec: FlowSpec, rng: random.Random, folder: Path, shutdowns: list[tuple[float, ShutdownMode]]) -> Any:
+    places = rng.choice([1, 3, 100])
+    stage, person = Stage(rng, places), Person(rng)
+    room = Room(
+        {"child": compile_flow("child", CHILD)},
+        Objects([]),
+        carrier=stage,
+        audience=person,
+        folder=folder,
+        places=places,
+        approvals={},
+        clock=lambda: START + virtual_time.now(),
+    )
+    person.room = room
+    loop = asyncio.get_running_loop()
+    for delay_s, mode in shutdowns:
+        loop.call_later(delay_s, room.shut_down, mode)
+    run = await room.carry_out(new_run("it", {"flow": {"name": "it"}}), compile_flow("it", spec))
+    assert not stage.live, "containers are left behind"
+    return run, [one.body for one in room.runs]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    spec=flow_specs(),
+    seed=st.integers(0, 2**32),
+    shutdowns=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.2, 1.0, 20.0]), st.sampled_from(list(ShutdownMode))), max_size=2
+    ),
+)
+def test_any_run_ends_in_a_status_that_the_cluster_would_take_and_leaves_nothing(spec, seed, shutdowns):
+    shutdowns.sort(key=lambda one: (one[0], one[1]))
+    if len(shutdowns) == 2 and shutdowns[1][1] < shutdowns[0][1]:
+        shutdowns.pop()
+    with tempfile.TemporaryDirectory() as folder:
+        run, everyone = virtual_time.run(play(spec, random.Random(seed), Path(folder), shutdowns))
+        assert not list(Path(folder).glob("*/outputs")), "files are left behind"
+
+    for body in everyone:
+        status = body["status"]
+        assert status["state"] in FINAL_RUN_STATES
+        assert all(task["state"] in FINAL_TASK_STATES for task in status.get("tasks", ()))
+        parse(FlowRunStatus, json.loads(json.dumps(status)), "status")
+    if not shutdowns:
+        assert run["status"]["progress"] == f"{len(run['status']['tasks'])}/{len(run['status']['tasks'])}"
+
+
+def test_child_runs_beyond_the_limit_of_their_flow_are_queued():
+    spec = FlowSpec.model_validate({"tasks": [{"name": "a", "forEach": {"count": 3}, "flow": {"name": "child"}}]})
+    with tempfile.TemporaryDirectory() as folder:
+        run, everyone = virtual_time.run(play(spec, random.Random(3), Path(folder), []))
+
+    assert len(everyone) == 4
+    spans = sorted((body["status"]["startTime"], body["status"]["completionTime"]) for body in everyone[1:])
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert run["status"]["state"] in FINAL_RUN_STATES
+
+
+def test_a_flow_that_runs_itself_for_ever_ends_at_the_depth_that_is_allowed():
+    spec = FlowSpec.model_validate({"tasks": [{"name": "again", "flow": {"name": "deep"}}]})
+
+    async def scenario(folder: Path) -> Any:
+        room = Room(
+            {"deep": compile_flow("deep", spec)},
+            Objects([]),
+            carrier=Stage(random.Random(1), 9),
+            audience=Person(random.Random(1)),
+            folder=folder,
+            places=9,
+            approvals={},
+            clock=lambda: START + virtual_time.now(),
+        )
+        await room.carry_out(new_run("it", {"flow": {"name": "deep"}}), compile_flow("deep", spec))
+        return [one.body for one in room.runs]
+
+    with tempfile.TemporaryDirectory() as folder:
+        everyone = virtual_time.run(scenario(Path(folder)))
+
+    assert len(everyone) == 9
+    assert everyone[-1]["status"]["tasks"][0]["reason"] == "TooDeep"
+    assert {body["status"]["state"] for body in everyone} == {"Failed"}
