@@ -63,9 +63,9 @@ def test_a_coroutine_is_a_flow_too(typed):
     ("words", "message"),
     [
         (("flows_of_test.py:fails",), "penstock: flow fails failed: ValueError: no luck"),
-        (("flows_of_test.py:elt",), 'flows_of_test.py has no flow elt (did you mean "etl"?)'),
-        (("flows_of_test.py",), "flows_of_test.py has the flows etl, fails, later: say which after a colon"),
-        (("nothing.py:etl",), "nothing.py can't be read: no such file"),
+        (("flows_of_test.py:elt",), "there is no 'elt' in flows_of_test"),
+        (("flows_of_test.py",), "'flows_of_test.py' is no entrypoint: write FILE.py:FLOW"),
+        (("nothing.py:etl",), "nothing.py: there is no such file"),
         (("flows_of_test.py:etl", "-p", "dya=1"), 'flow etl has no parameter dya (did you mean "day"?)'),
         (("flows_of_test.py:etl", "-p", "day=1", "--docker"), "--docker: is for manifests"),
         (("flows_of_test.py:etl",), "day"),

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from rich.console import Console
 
 from penstock.api.flow import InlineFlowSpec
@@ -27,6 +26,7 @@ from penstock.cli.params import read_params, read_params_file
 from penstock.cli.progress import Object, is_successful
 from penstock.cli.pythonflow import is_python, run_python
 from penstock.cli.run import MAX_PREFIX, read_overrides
+from penstock.cli.yaml_text import yaml_text
 from penstock.engine.parsing import parse_run
 from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import ShutdownMode
@@ -95,7 +95,7 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     if arguments.output == "json":
         print(json.dumps(run, indent=4, ensure_ascii=False))
     elif arguments.output == "yaml":
-        print(yaml.safe_dump(run, sort_keys=False, allow_unicode=True), end="")
+        print(yaml_text(run), end="")
     if session.interrupts:
         return EXIT_INTERRUPTED
     return EXIT_OK if is_successful(run) else EXIT_FAILED

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 from penstock.authoring.flow import Flow
+from penstock.cli.compile import load_flow
 from penstock.cli.main import EXIT_FAILED, EXIT_OK
 from penstock.cli.params import read_params_file
+from penstock.cli.yaml_text import yaml_text
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, ParameterError, PenstockError
 
@@ -36,9 +35,7 @@ def run_python(arguments: argparse.Namespace) -> int:
             raise CommandError(f"--{name}: is for manifests; a Python flow says that itself")
     if len(arguments.flow) > 1:
         raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
-    file, _, name = arguments.flow[0].partition(f"{SUFFIX}:")
-    path = Path(file if file.endswith(SUFFIX) else f"{file}{SUFFIX}")
-    flow = _find(_load(path), name, str(path))
+    flow = load_flow(arguments.flow[0])
     declared = dict.fromkeys(flow.signature.parameters, "")
     params = {**read_params_file(arguments.params_file, declared), **_read(arguments.params, flow)}
     try:
@@ -62,40 +59,6 @@ def run_python(arguments: argparse.Namespace) -> int:
 
 async def _await(result: Any) -> Any:
     return await result
-
-
-def _load(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise CommandError(f"{path} can't be read: no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise CommandError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    # As Python has it of a script that it starts: what stands beside the file can be imported, and pickled.
-    sys.path.insert(0, str(path.resolve().parent))
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise CommandError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _find(module: ModuleType, name: str, path: str) -> Flow[..., Any]:
-    flows = {each: value for each, value in vars(module).items() if isinstance(value, Flow)}
-    by_name = {**{flow.name: flow for flow in flows.values()}, **flows}
-    if name:
-        if name not in by_name:
-            raise CommandError(
-                f"{path} has no flow {name}{suggest(name, list(by_name)) or f': it has {enumerate_names(list(flows))}'}"
-            )
-        return by_name[name]
-    if not flows:
-        raise CommandError(f"{path} has no flow: decorate a function with @flow")
-    own = [each for each, flow in flows.items() if flow.fn.__module__ == module.__name__] or list(flows)
-    if len(own) > 1:
-        raise CommandError(f"{path} has the flows {enumerate_names(own)}: say which after a colon, as {path}:{own[0]}")
-    return flows[own[0]]
 
 
 def _read(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[str, Any]:
@@ -131,8 +94,4 @@ def _write(result: Any, output: str) -> str:
         text = json.dumps(result, indent=4, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise CommandError(f"-o {output}: the flow's result has no JSON: {error}") from error
-    if output == "json":
-        return f"{text}\n"
-    import yaml  # noqa: PLC0415 - only for who asks for it
-
-    return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
+    return f"{text}\n" if output == "json" else yaml_text(json.loads(text))
