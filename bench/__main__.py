@@ -89,15 +89,17 @@ class Bench:
             await watcher.wait()
             await self._clear(namespace)
         ends = seen["runs" if way.startswith("Penstock") else "pods"]["over"].values()
-        spent = after.since(before)
+        spent, written = after.since(before), late.since(before)
         return Result(
             shape=shape.name,
             way=way,
             makespan_s=max(ends) - started_at,
             hops_ms=_hops(seen["pods"]) if shape.is_chain and way.startswith("Penstock") else [],
-            writes_per_pod=late.since(before).writes / shape.pods,
+            writes_per_pod=written.writes / shape.pods,
+            kilobytes_per_pod=written.bytes_written / shape.pods / 1000,
+            requests_per_pod={f"{verb} {resource}": n / shape.pods for (verb, resource), n in written.requests.items()},
             cpu_ms_per_pod={name: value / shape.pods * 1000 for name, value in spent.cpu.items()},
-            operator_peak_mib=peak_mib(self._pids["operator"]),
+            peak_mib={name: peak_mib(pid) for name, pid in self._pids.items()},
         )
 
     async def _start(self, shape: Shape, way: str, namespace: str) -> None:
@@ -127,10 +129,7 @@ class Bench:
 
     async def _account(self) -> Account:
         async with self._session.get(f"{self._server}/metrics") as reply:
-            text = await reply.text()
-        return Account.take(
-            self._pids, "\n".join(line for line in text.splitlines() if "apiserver_request_total" in line)
-        )
+            return Account.take(self._pids, await reply.text())
 
     async def _post_all(self, path: str, bodies: Iterable[Body]) -> None:
         waiting = iter(bodies)

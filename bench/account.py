@@ -11,6 +11,8 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+METRICS: Final = ("apiserver_request_total", "apiserver_request_body_size_bytes_sum")
+"""What is read of the API server's metrics: https://kubernetes.io/docs/reference/instrumentation/metrics/."""
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,10 +35,12 @@ class Account:
     Attributes:
         cpu: CPU time by process, in seconds.
         requests: requests to the API server, by verb and resource.
+        bytes_written: bytes of the bodies of all requests but those about Leases.
     """
 
     cpu: dict[str, float]
     requests: Counter[tuple[str, str]]
+    bytes_written: float
 
     @classmethod
     def take(cls, pids: dict[str, int], metrics: str) -> Account:
@@ -47,14 +51,18 @@ class Account:
             metrics: what the API server says at /metrics.
         """
         requests: Counter[tuple[str, str]] = Counter()
-        for family in text_string_to_metric_families(metrics):
-            if family.name == "apiserver_request":
-                for sample in family.samples:
-                    if sample.name == "apiserver_request_total":
-                        labels = sample.labels
-                        resource = labels["resource"] + (f"/{labels['subresource']}" if labels["subresource"] else "")
-                        requests[labels["verb"], resource] += int(sample.value)
-        return cls({name: cpu_s(pid) for name, pid in pids.items()}, requests)
+        bytes_written = 0.0
+        # The parser takes long over all of them, most of which are buckets.
+        lines = (line for line in metrics.splitlines() if line.startswith(METRICS))
+        for family in text_string_to_metric_families("\n".join(lines)):
+            for sample in family.samples:
+                labels = sample.labels
+                if sample.name == "apiserver_request_total":
+                    resource = labels["resource"] + (f"/{labels['subresource']}" if labels["subresource"] else "")
+                    requests[labels["verb"], resource] += int(sample.value)
+                elif labels["resource"] != "leases":
+                    bytes_written += sample.value
+        return cls({name: cpu_s(pid) for name, pid in pids.items()}, requests, bytes_written)
 
     def since(self, before: Account) -> Account:
         """Return what happened since another moment."""
@@ -67,6 +75,7 @@ class Account:
                     if count - before.requests[key]
                 }
             ),
+            self.bytes_written - before.bytes_written,
         )
 
     @property

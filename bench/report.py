@@ -15,6 +15,7 @@ COLUMNS = (
     "times the bare loop",
     "bar",
     "writes a Pod",
+    "kB a Pod",
     "operator ms a Pod",
     "control plane ms a Pod",
     "hop ms p50, p95",
@@ -31,8 +32,10 @@ class Result:
     makespan_s: float
     hops_ms: list[float]
     writes_per_pod: float
+    kilobytes_per_pod: float
+    requests_per_pod: dict[str, float]
     cpu_ms_per_pod: dict[str, float]
-    operator_peak_mib: float
+    peak_mib: dict[str, float]
 
     def __str__(self) -> str:
         """Return the result as a line."""
@@ -68,6 +71,7 @@ def _rows(results: Sequence[Result], bars: Mapping[str, tuple[float | None, floa
                 f"{statistics.median(times) / bare:.2f}",
                 "" if bar is None else f"{bar:.2f}",
                 f"{statistics.median(one.writes_per_pod for one in chosen):.2f}",
+                f"{statistics.median(one.kilobytes_per_pod for one in chosen):.1f}",
                 f"{statistics.median(one.cpu_ms_per_pod['operator'] for one in chosen):.2f}",
                 f"{statistics.median(_control_plane(one) for one in chosen):.1f}",
                 f"{hops[len(hops) // 2]:.1f}, {hops[len(hops) * 95 // 100]:.1f}" if hops else "",
