@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -11,16 +12,28 @@ from penstock_operator.log import set_up_logging
 from penstock_operator.options import parse
 from penstock_operator.process import run
 
+YOUNG_OBJECTS = 10_000
+"""A collection of the youngest garbage begins after so many new objects. Hundreds of them belong to each run and are no
+garbage; with CPython's 700 an operator with a thousand runs spends a tenth of its time on looking at them."""
+
 
 def main() -> int:
     """Read the options and run; returns the exit code."""
     try:
         options = parse(sys.argv[1:], os.environ)
         set_up_logging(options.log_level, options.log_format)
+        collect_garbage_less_often()
         return asyncio.run(run(options, os.environ))
     except PenstockError as error:
         print(f"penstock-operator: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up
         return 2
+
+
+def collect_garbage_less_often() -> None:
+    """Tell Python's collector what is known here of its work."""
+    # What is imported stays: no collection needs to look at it.
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 if __name__ == "__main__":

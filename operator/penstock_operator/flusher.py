@@ -12,10 +12,18 @@ from typing import Any, Final
 from penstock_operator.errors import ApiError, ApiUnreachableError
 from penstock_operator.liverun import LiveRun
 from penstock_operator.metrics import Metrics
+from penstock_operator.runkey import RunKey
 from penstock_operator.statusstore import StatusStore, Stored
 
 logger = logging.getLogger(__name__)
 
+LEAST_PAUSE_S: Final = 0.1
+"""Between two flushes of a run's status."""
+DUTY: Final = 20.0
+"""The next flush begins no sooner than this many times the last one's duration after it. With more runs than this that
+have something to store, it is their number: then all of them together keep about one flush under way."""
+LONGEST_PAUSE_S: Final = 20.0
+"""No run waits longer for its turn among others."""
 RETRY_S: Final = 5.0
 """When to try again to store a status that could not be stored."""
 
@@ -50,18 +58,29 @@ class Flusher:
         self._statuses = statuses
         self._metrics = metrics
         self._listener = listener
+        self._unstored: set[RunKey] = set()
 
     def flush_when_due(self, run: LiveRun, *, is_urgent: bool) -> None:
         """Store a changed status: now, or when it is due."""
         now = time.monotonic()
         if run.unstored_since is None:
             run.unstored_since = now
+            self._unstored.add(run.key)
         if run.flushing is not None:
             return
         if is_urgent or now >= run.next_flush_at:
             run.flushing = self._listener.spawn(self._flush(run))
         else:
             self._listener.wake(run, run.next_flush_at)
+
+    def forget(self, run: LiveRun) -> None:
+        """Learn that nothing more of a run is stored."""
+        self._unstored.discard(run.key)
+
+    def _next_flush_at(self, started_at: float, ended_at: float) -> float:
+        """Return when a run may be stored again, in monotonic seconds."""
+        took_s = ended_at - started_at
+        return ended_at + max(LEAST_PAUSE_S, DUTY * took_s, min(len(self._unstored) * took_s, LONGEST_PAUSE_S))
 
     async def _flush(self, run: LiveRun) -> None:
         machine = run.machine
@@ -78,10 +97,11 @@ class Flusher:
             logger.info("%s: its status can't be stored now: %s", run.key, error)
         finally:
             run.flushing = None
-            run.flushed(started_at, time.monotonic())
+            run.next_flush_at = self._next_flush_at(started_at, time.monotonic())
         self._metrics.status_flush_duration.observe(time.monotonic() - started_at)
         if stored is Stored.YES:
             run.unstored_since = None
+            self._unstored.discard(run.key)
             run.is_slot_unstored = False
             machine.stored(changes.version)
             self._listener.stored(run)

@@ -17,10 +17,6 @@ from penstock.engine.slots import Claim
 from penstock.engine.timestamp import epoch
 from penstock_operator.recorder import Regarding
 
-LEAST_PAUSE_S: Final = 0.1
-"""Between two flushes of a run's status."""
-DUTY: Final = 20.0
-"""The next flush begins no sooner than this many times the last one's duration after it."""
 STALE_AFTER_S: Final = 60.0
 """A run whose status could not be stored for so long creates nothing."""
 
@@ -133,10 +129,6 @@ class LiveRun:
         """
         is_stale = self.unstored_since is not None and now - self.unstored_since > STALE_AFTER_S
         return not (self.is_terminating or is_stale or self.is_slot_unstored)
-
-    def flushed(self, started_at: float, ended_at: float) -> None:
-        """Note a flush, in monotonic seconds: the next one keeps a distance from it."""
-        self.next_flush_at = ended_at + max(LEAST_PAUSE_S, DUTY * (ended_at - started_at))
 
 
 def stored_head(

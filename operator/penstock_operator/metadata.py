@@ -13,7 +13,7 @@ import msgspec
 from penstock.engine.objectkey import ObjectKey
 
 
-class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """Who an object belongs to."""
 
     kind: str = ""
@@ -22,7 +22,7 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", gc=False):
     controller: bool = False
 
 
-class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """`metav1.ObjectMeta`, without what the operator never reads. Times are RFC 3339 in UTC, to the second."""
 
     name: str = ""

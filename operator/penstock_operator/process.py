@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from penstock.api import names
+from penstock.api.flow import FlowSpec
 from penstock.engine.objectkey import ObjectKey
 from penstock.engine.pod import PodSettings
 from penstock.engine.state import FINAL_RUN_STATES
@@ -34,9 +35,11 @@ from penstock_operator.jobobservation import Job
 from penstock_operator.lease import LeaderElection
 from penstock_operator.metadata import PartialObject
 from penstock_operator.metrics import Metrics
+from penstock_operator.newruns import new_runs
 from penstock_operator.observation import Pod
 from penstock_operator.options import Options
 from penstock_operator.podretention import PodRetention
+from penstock_operator.recentflows import RecentFlows
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
 from penstock_operator.rehearsal import Rehearsal
@@ -144,11 +147,16 @@ class Process:
 
     def _servers(self, client: ApiClient) -> HttpServers:
         options = self._options
+
+        async def look_up_flow(namespace: str, name: str) -> FlowSpec | None:
+            return await _look_up(client, FLOWS, parse_flow, ObjectKey(namespace, name))
+
         admission = Admission(
-            lambda namespace, name: _look_up(client, FLOWS, parse_flow, ObjectKey(namespace, name)),
+            look_up_flow,
             lambda namespace, name: _look_up(client, SCHEDULES, parse_schedule, ObjectKey(namespace, name)),
             lambda namespace, name: _look_up(client, FLOWRUNS, _state_of, ObjectKey(namespace, name)),
             options.event_kinds,
+            recent=RecentFlows(look_up_flow),
         )
         # Not the leader's alone: the name of what it makes follows from what comes in.
         writer = Writer(client, in_flight=DELIVERIES_IN_FLIGHT, may_write=lambda: True)
@@ -230,20 +238,7 @@ class Process:
             metrics=self._metrics,
             fail=self._fail,
         )
-        removal_writer = Writer(client, in_flight=REMOVALS_IN_FLIGHT, may_write=election.is_leading)
-        pod_retention = PodRetention(
-            removal_writer, unstored_since=room.unstored_since, metrics=self._metrics, fail=self._fail
-        )
-
-        run_retention = RunRetention(
-            client,
-            removal_writer,
-            namespace=options.namespace,
-            is_carried_out=room.is_carried_out,
-            metrics=self._metrics,
-            fail=self._fail,
-        )
-        room.on_end.append(run_retention.on_run_end)
+        pod_retention, run_retention = self._retention(client, election, room)
 
         def on_pod(event: EventType, pod: Pod) -> None:
             room.on_pod(event, pod)
@@ -277,7 +272,8 @@ class Process:
             metadata_only=True,
             on_event=room.on_run,
         )
-        self._reflectors = [pods, jobs, runs, *of_schedules]
+        beginning = new_runs(client, room.on_new_run, namespace=options.namespace)
+        self._reflectors = [pods, jobs, runs, beginning, *of_schedules]
         self._kopf = KopfThread(
             self._connection,
             namespace=options.namespace,
@@ -285,7 +281,6 @@ class Process:
                 flow=_each(flows.receive, run_retention.on_flow),
                 schedule=_each(schedules.receive, events.receive, backfills.on_schedule),
                 backfill=backfills.receive,
-                new_run=room.on_new_run,
             ),
             failed=self._fail,
         )
@@ -297,6 +292,7 @@ class Process:
                 await _open(tasks, runs, *of_schedules)
                 room.open()
                 self._kopf.start()
+                await _open(tasks, beginning)
                 tasks.create_task(room.work())
                 tasks.create_task(flows.work())
                 tasks.create_task(flows.sweep())
@@ -310,6 +306,23 @@ class Process:
             await self._kopf.stop()
             await events.close()
             await room.close()
+
+    def _retention(
+        self, client: ApiClient, election: LeaderElection, room: EngineRoom
+    ) -> tuple[PodRetention, RunRetention]:
+        """Make what removes Pods and runs that are over."""
+        writer = Writer(client, in_flight=REMOVALS_IN_FLIGHT, may_write=election.is_leading)
+        pods = PodRetention(writer, unstored_since=room.unstored_since, metrics=self._metrics, fail=self._fail)
+        runs = RunRetention(
+            client,
+            writer,
+            namespace=self._options.namespace,
+            is_carried_out=room.is_carried_out,
+            metrics=self._metrics,
+            fail=self._fail,
+        )
+        room.on_end.append(runs.on_run_end)
+        return pods, runs
 
     def _schedules(self, client: ApiClient, **common: Any) -> tuple[ScheduleController, tuple[Reflector[Any], ...]]:
         """Make the controller of Schedules, and the watches of their runs."""

@@ -72,6 +72,10 @@ class EventRecorder:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def settled(self) -> None:
+        """Wait for the Events that are under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _send(self, namespace: str, body: bytes) -> None:
         async with self._slots:
             try:

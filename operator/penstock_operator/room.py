@@ -164,13 +164,17 @@ class EngineRoom:
         known = self._runs.get(key)
         if event is EventType.DELETED or run.metadata.deletion_timestamp is not None:
             self._child_runs.notice_room(key.namespace)
-            if known is None:
+            if known is None or (known.machine is not None and known.machine.is_over):
+                # Its end takes it out of this watch. If it is deleted instead, the write of its end finds that out.
                 return
             known.is_doubtful = True
         elif known is not None and known.uid == run.metadata.uid:
             if run.metadata.generation == known.generation:
                 return
             known.is_spec_stale = True
+        elif self._strays.is_gone(run.metadata.uid):
+            # The watch is behind: we have stored its end.
+            return
         else:
             self._strays.expect(run.metadata.uid)
             self._census.expect(key)
@@ -182,8 +186,8 @@ class EngineRoom:
         key = RunKey(metadata["namespace"], metadata["name"])
         known = self._runs.get(key)
         if event is EventType.DELETED:
-            # Or it has a status now; then what we know of it is newer.
-            if known is None or known.uid != metadata["uid"] or known.epoch is not None:
+            # Or it has a status now; then what we know of it is newer, or its reply is on the way.
+            if known is None or known.uid != metadata["uid"] or known.epoch is not None or known.flushing is not None:
                 return
             known.is_doubtful = True
         elif known is not None and known.uid == metadata["uid"]:
@@ -501,6 +505,7 @@ class EngineRoom:
             self._queue.forget(run.key)
         if self._by_uid.get(run.uid) is run:
             del self._by_uid[run.uid]
+        self._flusher.forget(run)
         self._family.remove(run)
         self._intake.forget(run)
 

@@ -137,7 +137,7 @@ class Step:
         notices: what a person should be told.
         wake_at: when to advance again even if nothing happens, seconds since the epoch.
         is_changed: the status has something new to store.
-        is_urgent: the run's state changed, so it should be stored at once.
+        is_urgent: somebody may wait for what changed, such as the run's end: it should be stored at once.
     """
 
     creates: list[CreateAttempt]

@@ -28,6 +28,8 @@ def choose_kept(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> dict[int, d
         those of fan-outs of which some items are.
     """
     by_name = {entry["name"]: entry for entry in entries}
+    if not by_name:
+        return {}
     kept: dict[int, dict[str, Any]] = {}
     whole: set[int] = set()
     for position in in_order([[one.task for one in task.upstream] for task in plan.tasks]):

@@ -165,9 +165,9 @@ class Report:
         return self._version
 
     def set_state(self, state: RunState, reason: str | None = None, message: str | None = None) -> None:
-        """Note the run's state."""
+        """Note the run's state. That it runs is no news that anybody waits for: it goes out at the usual pace."""
         self.head.state, self.head.reason, self.head.message = state, reason, message
-        self.touch_head(is_urgent=True)
+        self.touch_head(is_urgent=state is not RunState.RUNNING)
 
     def finish_run(
         self, state: RunState, reason: str | None, message: str | None, outputs: dict[str, Any], completed_at: float
