@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.engine.runkey import RunKey
 from penstock_operator.errors import ApiError, ApiUnreachableError
 from penstock_operator.liverun import LiveRun
 from penstock_operator.metrics import Metrics
-from penstock_operator.runkey import RunKey
 from penstock_operator.statusstore import StatusStore, Stored
 
 logger = logging.getLogger(__name__)
