@@ -60,6 +60,8 @@ class World:
     created: list[tuple[UnitKey, int]] = field(default_factory=list)
     crashes: int = 0
     _asked: list[AskCache] = field(default_factory=list)
+    _idle_at: float | None = None
+    """When the last step found nothing to do, if nothing has happened since."""
 
     def __post_init__(self) -> None:
         self.machine = self.build()
@@ -81,6 +83,7 @@ class World:
     def crash(self) -> None:
         """Throw the machine away and build it again from the stored status and the Pods."""
         self.crashes += 1
+        self._idle_at = None
         self.machine = self.build()
         self._asked.clear()
         # A child run that is over is in no list: it is looked for by its name.
@@ -93,6 +96,7 @@ class World:
         """Advance the machine and carry out what it asks for, in any order, or crash before that."""
         step = self.machine.advance(self.now)
         self._check_control(step)
+        self._idle_at = None if _does_anything(step) else self.now
         if crash_before_writes:
             writes = [*step.creates]
             self.rng.shuffle(writes)
@@ -132,6 +136,8 @@ class World:
                 self.cached[settled.digest] = settled.outputs
         asked = [*self._asked, *(question for question in step.cache if isinstance(question, AskCache))]
         self._asked = []
+        if asked:
+            self._idle_at = None
         for question in asked:
             if self.rng.random() < self.busy_rate:
                 self.machine.observe(CacheBusy(question.key, "run other runs it"), self.now)
@@ -145,6 +151,7 @@ class World:
     def change(self, **fields: Any) -> None:
         """Change what the run's spec says."""
         self.control = replace(self.control, **fields)
+        self._idle_at = None
         self.machine.set_control(self.control, self.now)
 
     def decide(self, task: str, *, is_approved: bool) -> None:
@@ -185,7 +192,10 @@ class World:
                 self.status["tasks"][int(path[1])] = value
             else:
                 self.status[path[0]] = value
-        self.machine.stored(changes.version)
+        is_work = self.machine.stored(changes.version)
+        if self._idle_at == self.now and not is_work:
+            assert not _does_anything(self.machine.advance(self.now)), "a step was due that nobody would have made"
+        self._idle_at = None
 
     def live_pods(self) -> list[AttemptSeen]:
         """Return the Pods that are not over."""
@@ -206,10 +216,12 @@ class World:
 
     def repeat(self, pod: AttemptSeen) -> None:
         """Tell the machine of a Pod once more."""
+        self._idle_at = None
         self.machine.observe(pod, self.now)
 
     def _change(self, pod: AttemptSeen) -> None:
         self.pods[pod.pod] = pod
+        self._idle_at = None
         self.machine.observe(pod, self.now)
 
     def _create(self, create: CreateAttempt, *, is_heard: bool) -> None:
@@ -266,6 +278,12 @@ class World:
         assert item is None or item["attempt"] > pod.attempt or item.get("state") == "Retrying", (
             f"{pod.pod} is not recorded"
         )
+
+
+def _does_anything(step: Step) -> bool:
+    return bool(
+        step.creates or step.stops or step.releases or step.verifies or step.cache or step.conclusions or step.notices
+    )
 
 
 def fixed_fate(seed: int, *, failure_rate: float, disruption_rate: float) -> Fate:

@@ -100,11 +100,14 @@ class Flusher:
             run.next_flush_at = self._next_flush_at(started_at, time.monotonic())
         self._metrics.status_flush_duration.observe(time.monotonic() - started_at)
         if stored is Stored.YES:
+            was_held_back = not run.may_create(time.monotonic())
             run.unstored_since = None
             self._unstored.discard(run.key)
             run.is_slot_unstored = False
-            machine.stored(changes.version)
+            is_work = machine.stored(changes.version)
             self._listener.stored(run)
+            if not (is_work or was_held_back):
+                return
         else:
             machine.unstored(changes)
             run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)

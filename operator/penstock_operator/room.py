@@ -147,7 +147,7 @@ class EngineRoom:
             if run is not None:
                 self._on_deleted_pod(run, pod)
         elif run is not None:
-            self._hear(run, pod)
+            self._hear(run, pod, is_event=True)
         else:
             key = self._strays.add(pod)
             if key is not None:
@@ -393,9 +393,9 @@ class EngineRoom:
         run.is_doubtful = True
         self._queue.add(run.key)
 
-    def _hear(self, run: LiveRun, pod: Pod) -> None:
+    def _hear(self, run: LiveRun, pod: Pod, *, is_event: bool = False) -> None:
         seen = self._pods.observe(run, pod)
-        if seen is None:
+        if seen is None or (is_event and run.machine is not None and not run.machine.is_news(seen)):
             return
         if seen.is_tracked:
             run.tracked[seen.pod] = seen.uid

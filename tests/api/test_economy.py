@@ -50,8 +50,8 @@ def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, scene):  # B
     found = cost(operator)
 
     assert (found.creates, found.pod_patches) == (1, 1)
-    assert found.statuses <= 4, "begun, running, over, and one more for what happens in between"
-    assert found.looks < 20
+    assert found.statuses <= 3, "begun, running, over"
+    assert found.looks < 10
 
 
 def test_a_fan_out_costs_each_item_a_create_and_a_release_and_the_run_a_few_statuses(operator, scene: Scene):

@@ -264,8 +264,8 @@ def test_a_retry_that_waits_fails_when_the_run_that_it_names_is_deleted(scene):
 def test_a_run_whose_status_a_person_makes_unreadable_stops_its_pods(scene):
     # B30
     scene.start(task(**FOR_EVER), task("other", **FOR_EVER))
-    scene.running_pod()
-    scene.running_pod("other")
+    scene.reach_task("Running", "main")
+    scene.reach_task("Running", "other")
 
     scene.patch("FlowRun", "run", {"status": {"tasks": [{"name": "else", "state": "Running"}]}}, is_status=True)
     # So that the operator has something to store, and finds what became of the rest.

@@ -125,7 +125,7 @@ def test_an_operator_that_is_killed_once_goes_on_where_it_was(scene, replica, po
 def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
     with replica(identity="same") as operator:
         scene.start(task("a", pod_run_for="500ms", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
-        scene.reach_task("Running", "a")
+        scene.running_pod("a")
         operator.kill()
     # Its Pod ends, and somebody clears it away: the finalizer keeps what it said.
     ended = scene.until(lambda: scene.pod("a").status.get("phase") == "Succeeded" and scene.pod("a"), "the Pod to end")

@@ -119,6 +119,12 @@ class Attempts:
 
     # Pods, Jobs and child runs
 
+    def is_news(self, seen: AttemptSeen) -> bool:
+        """Whether an attempt's Pod is other than it was when it was seen last."""
+        position = self._board.plan.positions.get(seen.key.task)
+        unit = None if position is None else self._board.tasks[position].live_unit(seen.key.item)
+        return unit is None or unit.uid != seen.uid or seen.version == 0 or seen.version > unit.version
+
     def _see(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
         board = self._board
         unit = task.live_unit(seen.key.item)

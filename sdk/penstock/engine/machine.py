@@ -15,7 +15,7 @@ from typing import Any, Final
 from penstock.engine.attempts import OUTPUTS_BYTES, Attempts
 from penstock.engine.board import Board, RunIdentity
 from penstock.engine.effects import CreateAttempt, Notice, Step
-from penstock.engine.facts import Control, Fact
+from penstock.engine.facts import AttemptSeen, Control, Fact
 from penstock.engine.items import json_size
 from penstock.engine.kept import choose_kept
 from penstock.engine.plan import Plan
@@ -100,6 +100,10 @@ class Machine:
         """
         self._attempts.observe(fact, now)
 
+    def is_news(self, seen: AttemptSeen) -> bool:
+        """Whether what was seen of a Pod is not known here yet: the reply to its create comes again as an event."""
+        return self._attempts.is_news(seen)
+
     def set_control(self, control: Control, now: float) -> None:
         """Take over what the run's spec says now.
 
@@ -156,8 +160,7 @@ class Machine:
         if not self.is_over:
             self._run_timers(now)
             self._starter.settle_ready(now)
-            unstored = board.settled_outcomes - self._stored_outcomes
-            if may_create and not board.control.is_suspended and unstored < MAX_UNSTORED_OUTCOMES:
+            if may_create and not board.control.is_suspended and not self._is_full:
                 creates = self._starter.create(now)
             self._starter.settle_ready(now)
         self._push_finally_timer(now)
@@ -168,12 +171,18 @@ class Machine:
             creates, wake_at=wake_at, is_changed=board.report.is_dirty, is_urgent=board.report.is_urgent
         )
 
-    def stored(self, version: int) -> None:
-        """Learn that all changes up to this version are stored: what waited for it may now be done."""
+    def stored(self, version: int) -> bool:
+        """Learn that all changes up to this version are stored: what waited for it may now be done.
+
+        Returns:
+            Whether a step would find something to do.
+        """
         report = self._board.report
         report.stored_version = max(report.stored_version, version)
+        was_full = self._is_full
         self._stored_outcomes = self._sent_outcomes.pop(version, self._stored_outcomes)
-        self._board.outbox.stored(report.stored_version)
+        is_freed = self._board.outbox.stored(report.stored_version)
+        return is_freed or was_full or self.is_over or report.is_dirty
 
     def changes(self) -> Changes:
         """Return what the stored status lacks; see `Report.changes`."""
@@ -185,6 +194,10 @@ class Machine:
         """Learn that these changes were not stored after all."""
         self._sent_outcomes.pop(changes.version, None)
         self._board.report.take_back(changes)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._board.settled_outcomes - self._stored_outcomes >= MAX_UNSTORED_OUTCOMES
 
     @property
     def state(self) -> RunState:

@@ -43,10 +43,13 @@ class Outbox:
         last = self._waiting[-1][0] if self._waiting else 0
         self._waiting.append((max(version, last), effect))
 
-    def stored(self, stored_version: int) -> None:
-        """Free the effects whose reason is stored."""
+    def stored(self, stored_version: int) -> bool:
+        """Free the effects whose reason is stored; returns whether there are any."""
+        is_any = False
         while self._waiting and self._waiting[0][0] <= stored_version:
             self._send(self._waiting.popleft()[1])
+            is_any = True
+        return is_any
 
     def _send(self, effect: ReleaseAttempt | StopAttempt) -> None:
         if isinstance(effect, StopAttempt):

@@ -1,0 +1,253 @@
+"""A cluster with fake nodes, the operator at work on it, and what is measured of both from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import yaml
+
+from bench.account import Account, peak_mib
+from bench.report import Result
+from bench.shapes import Body, Shape, bare_pod, indexed_job
+from penstock_operator.connection import Connection
+from tests import cluster
+from tests.cluster.certificates import Authority
+
+ROOT: Final = Path(__file__).parents[1]
+FLOWRUNS: Final = "/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns"
+IN_FLIGHT: Final = 32
+POLL_S: Final = 0.2
+LIMIT_S: Final = 120.0
+HTTP_PORT: Final = 18080
+WEBHOOK_PORT: Final = 18443
+SETTLE_S: Final = 1.0
+
+
+class Bench:
+    """A cluster, on which work is done and measured.
+
+    Args:
+        session: to its API server.
+        server: the API server's URL.
+        pids: processes of the cluster, by name.
+        kubeconfig: for child processes.
+        folder: for the operator's certificate and log.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, server: str, pids: dict[str, int], *, kubeconfig: Path, folder: Path
+    ) -> None:
+        self.pids = pids
+        self._session = session
+        self._server = server
+        self._folder = folder
+        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT)}
+        pair = Authority.create(folder / "authority").sign(
+            "server", subject="/CN=webhook", alternative_names=["IP:127.0.0.1"]
+        )
+        (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
+        (folder / "tls.key").write_bytes(pair.key.read_bytes())
+
+    async def measure(self, shape: Shape, way: str) -> Result:
+        """Do a shape's work one way, in a namespace of its own that is gone afterwards."""
+        namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        await self.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        watcher = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "bench" / "watcher.py"), namespace,
+            env=self._environment, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**26,
+        )  # fmt: skip
+        assert watcher.stdin is not None
+        assert watcher.stdout is not None
+        try:
+            assert (await watcher.stdout.readline()).strip() == b"ready"
+            flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
+            if way.startswith("Penstock") and shape.flow is not None:
+                await self.post(flows, shape.flow)
+            await asyncio.sleep(SETTLE_S)
+            before, started_at = await self.account(), time.time()
+            await self._start(shape, way, namespace)
+            seen = await self._until_over(watcher, shape, way)
+            after = await self.account()
+            await asyncio.sleep(SETTLE_S)
+            late = await self.account()
+        finally:
+            watcher.stdin.close()
+            await watcher.wait()
+            await self._clear(namespace)
+        ends = seen["runs" if way.startswith("Penstock") else "pods"]["over"].values()
+        spent, written = after.since(before), late.since(before)
+        return Result(
+            shape=shape.name,
+            way=way,
+            makespan_s=max(ends) - started_at,
+            hops_ms=_hops(seen["pods"]) if shape.is_chain and way.startswith("Penstock") else [],
+            writes_per_pod=written.writes / shape.pods,
+            kilobytes_per_pod=written.bytes_written / shape.pods / 1000,
+            requests_per_pod={f"{verb} {resource}": n / shape.pods for (verb, resource), n in written.requests.items()},
+            cpu_ms_per_pod={name: value / shape.pods * 1000 for name, value in spent.cpu.items()},
+            peak_mib={name: peak_mib(pid) for name, pid in self.pids.items()},
+        )
+
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[None]:
+        """Run the operator, from the moment when it leads."""
+        with (self._folder / "operator.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "penstock_operator",
+                "--bind-address", "127.0.0.1", "--http-port", str(HTTP_PORT),
+                "--webhook-port", str(WEBHOOK_PORT), "--webhook-cert-dir", str(self._folder),
+                env=self._environment, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            async with aiohttp.ClientSession() as session:
+                await _until_leading(session, process)
+            self.pids["operator"] = process.pid
+            yield
+        finally:
+            process.terminate()
+            await process.wait()
+
+    def webhook(self) -> Body:
+        """Return the configuration by which the API server asks the operator."""
+        ca = base64.b64encode((self._folder / "authority" / "ca.crt").read_bytes()).decode()
+        return {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "penstock-bench"},
+            "webhooks": [
+                {
+                    "name": f"{plural}.penstock.dev",
+                    "rules": [
+                        {
+                            "apiGroups": ["penstock.dev"],
+                            "apiVersions": ["v1alpha1"],
+                            "operations": ["CREATE", "UPDATE"],
+                            "resources": [plural],
+                        }
+                    ],
+                    "clientConfig": {
+                        "url": f"https://127.0.0.1:{WEBHOOK_PORT}/validate/{plural}",
+                        "caBundle": ca,
+                    },
+                    "failurePolicy": "Ignore",
+                    "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"],
+                    "timeoutSeconds": 5,
+                }
+                for plural in ("flows", "flowruns")
+            ],
+        }
+
+    async def _start(self, shape: Shape, way: str, namespace: str) -> None:
+        if way == "bare loop":
+            await self._post_all(f"/api/v1/namespaces/{namespace}/pods", map(bare_pod, range(shape.pods)))
+        elif way == "Indexed Job":
+            await self.post(f"/apis/batch/v1/namespaces/{namespace}/jobs", indexed_job(shape.pods))
+        else:
+            runs = shape.runs(way == "Penstock")
+            await self._post_all(f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns", runs)
+
+    async def _until_over(self, watcher: asyncio.subprocess.Process, shape: Shape, way: str) -> Any:
+        assert watcher.stdin is not None
+        assert watcher.stdout is not None
+        wanted = len(shape.runs(way == "Penstock")) if way.startswith("Penstock") else shape.pods
+        kind = "runs" if way.startswith("Penstock") else "pods"
+        ends_at = time.monotonic() + LIMIT_S
+        while True:
+            watcher.stdin.write(b"count\n")
+            over = json.loads(await watcher.stdout.readline())[kind]
+            if over >= wanted:
+                watcher.stdin.write(b"report\n")
+                return json.loads(await watcher.stdout.readline())
+            if time.monotonic() > ends_at:
+                raise SystemExit(f"{shape.name}, {way}: {over} of {wanted} {kind} over after {LIMIT_S:g} s")
+            await asyncio.sleep(POLL_S)
+
+    async def account(self) -> Account:
+        """Return what the cluster's processes and its API server have done so far."""
+        async with self._session.get(f"{self._server}/metrics") as reply:
+            return Account.take(self.pids, await reply.text())
+
+    async def _post_all(self, path: str, bodies: Iterable[Body]) -> None:
+        waiting = iter(bodies)
+
+        async def work() -> None:
+            for body in waiting:
+                await self.post(path, body)
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+    async def post(self, path: str, body: Body) -> None:
+        """Create an object."""
+        async with self._session.post(f"{self._server}{path}", json=body) as reply:
+            if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise SystemExit(f"POST {path}: {reply.status}: {await reply.text()}")
+            await reply.read()
+
+    async def _clear(self, namespace: str) -> None:
+        """Delete a namespace, and wait until it is gone: emptying it is work, which would slow down what comes next."""
+        url = f"{self._server}/api/v1/namespaces/{namespace}"
+        async with self._session.delete(url) as reply:
+            await reply.read()
+        while True:
+            async with self._session.get(url) as reply:
+                await reply.read()
+                if reply.status == HTTPStatus.NOT_FOUND:
+                    return
+            await asyncio.sleep(POLL_S)
+
+
+def _hops(pods: dict[str, dict[str, Any]]) -> list[float]:
+    """Return the times from a Pod's end to the next Pod's first sight, in milliseconds."""
+    by_task = {int(task[1:]): name for name, task in pods["task"].items()}
+    return [
+        (pods["seen"][by_task[n]] - pods["over"][by_task[n - 1]]) * 1000 for n in range(1, len(by_task)) if n in by_task
+    ]
+
+
+async def _until_leading(session: aiohttp.ClientSession, process: asyncio.subprocess.Process) -> None:
+    ends_at = time.monotonic() + 60
+    while process.returncode is None and time.monotonic() < ends_at:
+        try:
+            async with session.get(f"http://127.0.0.1:{HTTP_PORT}/metrics") as reply:
+                if "penstock_leader 1.0" in await reply.text():
+                    return
+        except aiohttp.ClientError:
+            pass
+        await asyncio.sleep(POLL_S)
+    raise SystemExit("the operator does not lead")
+
+
+@asynccontextmanager
+async def rig() -> AsyncIterator[Bench]:
+    """Start a cluster with our kinds and webhooks, and stop it at the end. The operator is started apart."""
+    name = f"bench-{os.getpid()}"
+    up = cluster.up(name, "fake")
+    folder = up.state_dir / "bench"
+    folder.mkdir()
+    try:
+        connection = Connection.load({"KUBECONFIG": str(up.kubeconfig)})
+        connector = aiohttp.TCPConnector(ssl=connection.ssl_context or True, limit=0)
+        async with aiohttp.ClientSession(headers=connection.headers, connector=connector) as session:
+            pids = {path.stem: json.loads(path.read_text())["pid"] for path in (up.state_dir / "run").glob("*.pid")}
+            bench = Bench(session, connection.server, pids, kubeconfig=up.kubeconfig, folder=folder)
+            for path in sorted((ROOT / "crds").glob("*.yaml")):
+                await bench.post(
+                    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text())
+                )
+            await bench.post("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", bench.webhook())
+            yield bench
+    finally:
+        cluster.down(name)
