@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import enum
+import json
 import re
 import threading
 from typing import Any, Literal
@@ -107,6 +108,7 @@ def test_map_over_a_param_over_results_and_over_the_items_of_another():
         (list, "gone through"),
         (lambda rows: rows.real, "asked for its .real"),
         (lambda rows: {rows: 1}, "looked up in a dictionary"),
+        (lambda rows: rows[0:1], "asked for its [slice"),
     ],
 )
 def test_what_depends_on_data_is_refused_with_its_line_and_what_to_do(use, told):
@@ -115,7 +117,7 @@ def test_what_depends_on_data_is_refused_with_its_line_and_what_to_do(use, told)
         use(load("a"))
 
     with pytest.raises(
-        CompileError, match=rf"test_compile_flows\.py:\d+: the result of 'load' is .*{told}.*run_as='pod'"
+        CompileError, match=rf"test_compile_flows\.py:\d+: the result of 'load' is .*{re.escape(told)}.*run_as='pod'"
     ):
         compile_flow(etl, entrypoint="tests:flow")
 
@@ -236,6 +238,9 @@ def makes_a_task():
         (lambda: Methods().method(), "task 'method' is a method"),
         (lambda: load.submit("a").result(timeout=3), "give the task timeout_seconds instead"),
         (lambda: load.submit("a").result(raise_on_failure=False), "hand allow_failure(future) to the task"),
+        (lambda: take("-".join([take("a")])), "that is known only when the flow runs (sequence item 0"),
+        (lambda: take(json.dumps(take("a"))), "(Object of type ResultSymbol is not JSON serializable)"),
+        (lambda: [take(each) for each in take("a")], "known only when the flow runs: map a task over it"),
         (lambda: load("a", return_state=True).is_failed(), ".is_failed of the state of 'load'"),
         (lambda: load.submit("a").done(), "done() of the future of 'load'"),
         (lambda: list(as_completed([load.submit("a")])), "add_done_callback() of the future"),

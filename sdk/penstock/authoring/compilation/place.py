@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
+import traceback
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -39,6 +40,12 @@ def here() -> Place:
     while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
         frame = frame.f_back
     return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def of_error(error: BaseException) -> Place | None:
+    """Return the innermost line of the user's that an error came through."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_inside(each.filename)]
+    return Place(frames[-1].filename, frames[-1].lineno or 0) if frames else None
 
 
 def handler_around(place: Place) -> int | None:

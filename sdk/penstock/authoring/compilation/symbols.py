@@ -19,6 +19,7 @@ ADVICE: Final = (
     "do it inside a task, run the whole flow in one container with @flow(run_as='pod'), or write the Flow by hand with"
     " a `when`"
 )
+GONE_THROUGH: Final = "is gone through"
 Step = str | int
 
 
@@ -99,13 +100,14 @@ def refuse(symbol: Symbol, what: str) -> NoReturn:
     Raises:
         CompileError: always.
     """
-    raise here().refuse(f"{symbol.told} {what}, which is known only when the flow runs", ADVICE)
+    advice = f"map a task over it with .map(), {ADVICE}" if what == GONE_THROUGH else ADVICE
+    raise here().refuse(f"{symbol.told} {what}, which is known only when the flow runs", advice)
 
 
 _REFUSED: Final = {
     "is used as a condition": ("__bool__",),
     "is made text": ("__str__", "__format__", "__repr__"),
-    "is gone through": ("__iter__", "__next__", "__reversed__", "__aiter__"),
+    GONE_THROUGH: ("__iter__", "__next__", "__reversed__", "__aiter__"),
     "is asked for its length": ("__len__", "__length_hint__"),
     "is searched": ("__contains__",),
     "is looked up in a dictionary or set": ("__hash__",),

@@ -15,8 +15,9 @@ from penstock.authoring.compilation.arguments import Encoder, Slots, Template
 from penstock.authoring.compilation.expressed import express
 from penstock.authoring.compilation.fan_out import FanOut, fan_out
 from penstock.authoring.compilation.params import FlowParam, read_params
-from penstock.authoring.compilation.place import Place, handler_around, here
+from penstock.authoring.compilation.place import Place, handler_around, here, of_error
 from penstock.authoring.compilation.symbols import (
+    ADVICE,
     ParamSymbol,
     ResultSymbol,
     Symbol,
@@ -150,6 +151,9 @@ class RunSymbol(Symbol):
         raise here().refuse(f"{self.told} has no [{step!r}]", "hand it to a task as it is")
 
 
+SYMBOLS: Final = (ParamSymbol, ResultSymbol, RunSymbol, TracedFuture, TracedFutures, TracedState, TracedStates)
+
+
 class Trace:
     """What a flow's function calls.
 
@@ -184,13 +188,25 @@ class Trace:
         token = FLOW_RUN.set(_TracedRun(self.flow))
         try:
             with in_place(TracingBackend(self)), _told_at_compilation():
-                self.returned = self.flow.fn(*args, **kwargs)
-                if self.flow.is_async:
-                    import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
-
-                    self.returned = asyncio.run(self.returned)
+                self.returned = self._call(args, kwargs)
+        except TypeError as error:
+            if any(each.__name__ in str(error) for each in SYMBOLS):
+                # A function of Python's or of a library wanted a value.
+                place = of_error(error) or self.place
+                raise place.refuse(
+                    f"a value is wanted that is known only when the flow runs ({error})", ADVICE
+                ) from error
+            raise
         finally:
             FLOW_RUN.reset(token)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        returned = self.flow.fn(*args, **kwargs)
+        if not self.flow.is_async:
+            return returned
+        import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+
+        return asyncio.run(returned)
 
     def add(self, wanted: str, **what: Any) -> Node:
         """Add a node, with a name of its own."""
