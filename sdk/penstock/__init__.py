@@ -7,6 +7,7 @@ is cheap.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -80,6 +81,21 @@ if not TYPE_CHECKING:  # to type checkers a module that has __getattr__ has ever
 
         refuse(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Foreign:
+    """Asked last for a module of ours: one that only Prefect has is refused with what to use instead."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        package, _, module = name.partition(".")
+        if package == __name__:
+            from penstock.authoring.not_offered import refuse_module  # noqa: PLC0415 - as above
+
+            refuse_module(module)
+
+
+sys.meta_path.append(_Foreign)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, assert_type
 
 import penstock
@@ -24,6 +25,23 @@ def name(x: int) -> str:
 @task
 async def fetch(url: str) -> bytes:
     return url.encode()
+
+
+@task
+def count(upto: int) -> Iterator[int]:
+    yield from range(upto)
+
+
+@task(retries=1)
+async def pages(upto: int) -> AsyncIterator[str]:
+    for number in range(upto):
+        yield str(number)
+
+
+@task
+def letters() -> Generator[str, None, int]:
+    yield "a"
+    return 1
 
 
 @flow
@@ -65,9 +83,27 @@ async def check_coroutines() -> None:
     assert_type(fetch.submit("a"), Future[bytes])
     assert_type(await fetch.submit("a"), bytes)
     assert_type(fetch.map(["a"]), FutureList[bytes])
+    assert_type(await fetch.map(["a"])[0], bytes)
+    assert_type(fetch.map(unmapped("a"), return_state=True), list[State[bytes]])
+    assert_type(fetch.with_options(retries=1).submit("a"), Future[bytes])
     await fetch(5)  # E: call-overload
     fetch("a")  # E: unused-coroutine
     await gather("a")  # E: call-overload
+
+
+async def check_generators() -> None:
+    assert_type(count(3), Iterator[int])
+    assert_type(list(count(3)), list[int])
+    assert_type(letters(), Iterator[str])
+    assert_type(count.submit(3), Future[list[int]])
+    assert_type(count.submit(3).result(), list[int])
+    assert_type(count.map([1, 2]), FutureList[list[int]])
+    assert_type(count(3, return_state=True), State[list[int]])
+    assert_type([page async for page in pages(3)], list[str])
+    assert_type(pages.submit(3).result(), list[str])
+    assert_type(await pages(3, return_state=True), State[list[str]])
+    count("3")  # E: call-overload
+    count.submit("3")  # E: call-overload
 
 
 def check_futures() -> None:

@@ -1,11 +1,13 @@
 """Options that are not offered or can't be, and names that Prefect has and Penstock has not."""
 
+import importlib
 from pathlib import Path
 
 import pytest
 
 import penstock
 from penstock import flow, task
+from penstock.authoring.not_offered import MODULES
 from penstock.authoring.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOptions
 from penstock.errors import NotOfferedError, OptionError, PenstockError
 from penstock.task_runners import ThreadPoolTaskRunner
@@ -119,6 +121,26 @@ def test_a_name_that_only_prefect_has_is_refused_with_what_to_do(name, told):
 def test_importing_a_name_that_only_prefect_has_says_what_to_do():
     with pytest.raises(ImportError, match="there is no server"):
         from penstock import get_client  # type: ignore[attr-defined]  # noqa: F401, PLC0415 - that is the point
+
+
+# prefect-25
+@pytest.mark.parametrize("name", ["concurrency", "rate_limit"])
+def test_limits_that_flows_share_come_later_and_say_so(name):
+    with pytest.raises(NotOfferedError, match=r"limits that flows share come later; until then .*max_workers"):
+        getattr(penstock, name)
+    with pytest.raises(ImportError, match="limits that flows share come later"):
+        importlib.import_module("penstock.concurrency.sync")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_that_only_prefect_has_is_refused_with_what_to_do(module):
+    with pytest.raises(NotOfferedError, match=f"penstock has no module '{module}': "):
+        importlib.import_module(f"penstock.{module}")
+
+
+def test_a_module_that_nobody_has_is_an_ordinary_mistake():
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'penstock\.nothing'"):
+        importlib.import_module("penstock.nothing")
 
 
 def test_a_name_that_nobody_has_is_an_ordinary_mistake():

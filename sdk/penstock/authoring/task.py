@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from penstock.authoring.backend import Call, backend
@@ -194,6 +194,56 @@ class AsyncTask(Task[P, R]):
         return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
 
 
+class GeneratorTask(Task[P, list[R]]):
+    """A generator function whose calls are task runs: called, it yields; submitted, its result is a list."""
+
+    @overload  # type: ignore[override]  # what yields can't stand for what returns a list
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> State[list[R]]: ...
+    @overload
+    def __call__(
+        self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any
+    ) -> Iterator[R]: ...
+    @overload
+    def __call__(self, first: Pending, /, *args: Any, **kwargs: Any) -> Iterator[R]: ...
+    @overload
+    def __call__(self, first: Any, second: Pending, /, *args: Any, **kwargs: Any) -> Iterator[R]: ...
+    @overload
+    def __call__(self, **kwargs: Pending) -> Iterator[R]: ...
+
+    def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Yield what the function yields; otherwise as `Task.__call__`."""
+        return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+
+
+class AsyncGeneratorTask(Task[P, list[R]]):
+    """An asynchronous generator function whose calls are task runs: `async for each in task(...)`."""
+
+    @overload  # type: ignore[override]  # what yields can't stand for what returns a list
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, State[list[R]]]: ...
+    @overload
+    def __call__(
+        self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any
+    ) -> AsyncIterator[R]: ...
+    @overload
+    def __call__(self, first: Pending, /, *args: Any, **kwargs: Any) -> AsyncIterator[R]: ...
+    @overload
+    def __call__(self, first: Any, second: Pending, /, *args: Any, **kwargs: Any) -> AsyncIterator[R]: ...
+    @overload
+    def __call__(self, **kwargs: Pending) -> AsyncIterator[R]: ...
+
+    def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Yield what the function yields; otherwise as `Task.__call__`."""
+        return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+
+
 def _wait_for_state(future: Future[R]) -> State[R]:
     future.wait()
     return future.state
@@ -208,6 +258,10 @@ class _Decorator:
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncTask[P, T]: ...
     @overload
+    def __call__(self, fn: Callable[P, Iterator[T]], /) -> GeneratorTask[P, T]: ...
+    @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[T]], /) -> AsyncGeneratorTask[P, T]: ...
+    @overload
     def __call__(self, fn: Callable[P, T], /) -> Task[P, T]: ...
 
     def __call__(self, fn: Any, /) -> Any:
@@ -216,6 +270,10 @@ class _Decorator:
 
 @overload
 def task(fn: Callable[P, Coroutine[Any, Any, T]], /, **keywords: Unpack[TaskKeywords]) -> AsyncTask[P, T]: ...
+@overload
+def task(fn: Callable[P, Iterator[T]], /, **keywords: Unpack[TaskKeywords]) -> GeneratorTask[P, T]: ...
+@overload
+def task(fn: Callable[P, AsyncIterator[T]], /, **keywords: Unpack[TaskKeywords]) -> AsyncGeneratorTask[P, T]: ...
 @overload
 def task(fn: Callable[P, T], /, **keywords: Unpack[TaskKeywords]) -> Task[P, T]: ...
 @overload
@@ -238,4 +296,8 @@ def task(fn: Any = None, /, **keywords: Unpack[TaskKeywords]) -> Any:
 def _decorate(fn: Any, keywords: TaskKeywords) -> Task[..., Any]:
     raw = fn.__func__ if isinstance(fn, classmethod | staticmethod) else fn
     made = Task[..., Any](fn, read_task_options(raw, keywords))
-    return AsyncTask[..., Any](fn, made.options) if made.is_async and not made.is_generator else made
+    if made.is_generator:
+        if made.is_async:
+            return AsyncGeneratorTask[..., Any](fn, made.options)
+        return GeneratorTask[..., Any](fn, made.options)
+    return AsyncTask[..., Any](fn, made.options) if made.is_async else made
