@@ -26,7 +26,7 @@ def measure(module_name: str, what: str, count: int) -> float:
     """
     began = time.perf_counter()
     if what == "runner_ms":
-        importlib.import_module(f"{module_name}.runner")
+        importlib.import_module(f"{module_name}.runner.task")
         return (time.perf_counter() - began) * 1000
     module: Any = importlib.import_module(module_name)
     flow, task = module.flow, module.task
