@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from penstock import runtime as runtime
     from penstock.authoring.annotations import allow_failure, unmapped
+    from penstock.authoring.cluster import ClusterRun, deploy, run_deployment
     from penstock.authoring.context import get_run_logger, tags
     from penstock.authoring.deployment import Deployment, serve
     from penstock.authoring.flow import Flow, flow
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClusterRun",
     "Deployment",
     "Flow",
     "FlowRun",
@@ -34,9 +36,11 @@ __all__ = [
     "TaskRun",
     "Variable",
     "allow_failure",
+    "deploy",
     "flow",
     "get_run_logger",
     "pause_flow_run",
+    "run_deployment",
     "runtime",
     "serve",
     "tags",
@@ -46,6 +50,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "ClusterRun": "penstock.authoring.cluster",
     "Deployment": "penstock.authoring.deployment",
     "Flow": "penstock.authoring.flow",
     "FlowRun": "penstock.authoring.runs",
@@ -54,9 +59,11 @@ _HOMES: Final = {
     "Task": "penstock.authoring.task",
     "Variable": "penstock.authoring.variables",
     "allow_failure": "penstock.authoring.annotations",
+    "deploy": "penstock.authoring.cluster",
     "flow": "penstock.authoring.flow",
     "get_run_logger": "penstock.authoring.context",
     "pause_flow_run": "penstock.authoring.pause",
+    "run_deployment": "penstock.authoring.cluster",
     "serve": "penstock.authoring.deployment",
     "tags": "penstock.authoring.context",
     "task": "penstock.authoring.task",

@@ -3,6 +3,7 @@
 ::
 
     PenstockError
+    ├── CodeError           the code of a flow, which a Pod can't fetch
     ├── CommandError        what was typed at the command line can't be done
     │   └── RefusalError    the API server refused it; holds the status of its reply
     ├── CompileError        a Python flow that can't become a Flow; says in which line, and what to do
@@ -40,6 +41,10 @@ from typing import NamedTuple
 
 class PenstockError(Exception):
     """The root of the tree: catch it to catch everything that Penstock raises on purpose."""
+
+
+class CodeError(PenstockError):
+    """The code of a flow, which a Pod can't fetch."""
 
 
 class CommandError(PenstockError):

@@ -7,6 +7,7 @@ end.
 from __future__ import annotations
 
 import os
+import textwrap
 import uuid
 from collections.abc import Coroutine, Iterator
 from http import HTTPStatus
@@ -22,7 +23,8 @@ from kubernetes import watch
 from penstock_operator.connection import Connection
 from tests import cluster
 from tests.api.account import Right, make_account
-from tests.api.commandline import FLOW, Objects, Start, Typed
+from tests.api.commandline import FLOW, Objects, Start, Typed, once
+from tests.api.deploying import ETL, Deploy
 from tests.api.replica import Replica
 from tests.api.scene import Scene
 
@@ -159,3 +161,27 @@ def operator(kubeconfig: Path, crds: None, tmp_path_factory: pytest.TempPathFact
         yield replica
         assert "Traceback" not in replica.log
     assert "The operator ends as it was told to" in replica.log
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file with a Python flow."""
+    path = tmp_path / "etl.py"
+    path.write_text(textwrap.dedent(ETL.replace("FACTOR", "2")))
+    return path
+
+
+@pytest.fixture
+def deploy(typed: Start, file: Path) -> Deploy:
+    """Deploys that flow."""
+
+    def deploy(*words: str) -> tuple[int, list[str]]:
+        return once(typed, "deploy", str(file), *words)
+
+    return deploy
+
+
+@pytest.fixture
+def where(crds: None, namespace: str, kubeconfig: Path) -> dict[str, str]:
+    """Which cluster, as `run_deployment` takes it."""
+    return {"namespace": namespace, "kubeconfig": str(kubeconfig)}

@@ -22,6 +22,7 @@ T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 _NOT_OFFERED: Final = {
+    "adeploy": "call deploy(); in a coroutine by asyncio.to_thread(flow.deploy, ...)",
     "aserve": "call serve() outside of an event loop, in a program of its own",
     "ato_deployment": "call to_deployment(), which waits for nothing",
     "from_source": "import the module that has the flow",
@@ -126,6 +127,26 @@ class Flow(Decorated, Generic[P, R]):
             pause_on_shutdown=pause_on_shutdown,
             print_starting_message=print_starting_message,
         )
+
+    def deploy(self, name: str | None = None, **keywords: Any) -> str:
+        """Put the flow into a cluster, with its schedules.
+
+        Args:
+            name: name of the Flow; that of the flow if not given.
+            **keywords: those of `to_deployment`, and of `penstock.deploy`: image, inline, source, namespace, ...
+
+        Returns:
+            The name of the Flow.
+
+        Raises:
+            OptionError: an option does not exist or can't be.
+            CompileError: the flow can't be compiled.
+            CommandError: the cluster can't be reached, or refused something.
+        """
+        from penstock.authoring.cluster import DeployKeywords, deploy  # noqa: PLC0415 - most flows are not deployed here
+
+        where = {key: keywords.pop(key) for key in list(keywords) if key in DeployKeywords.__annotations__}
+        return deploy(self.to_deployment(name, **keywords), **cast("DeployKeywords", where))[0]
 
     def on_running(self, hook: HookT) -> HookT:
         """Have a function called when an attempt starts. A decorator."""

@@ -7,11 +7,8 @@ from typing import Final
 
 from penstock.errors import NotOfferedError
 
-_CLUSTER: Final = "create a FlowRun, with kubectl or `penstock run`: docs/quickstart.md"
 _LIMIT: Final = "give the flow task_runner=ThreadPoolTaskRunner(max_workers=...), or a Flow its concurrency"
 NAMES: Final[Mapping[str, str]] = {
-    "deploy": _CLUSTER,
-    "run_deployment": _CLUSTER,
     "get_client": "there is no server; the Kubernetes API has every run: kubectl get flowruns",
     "suspend_flow_run": "only a run in a cluster can be suspended; pause_flow_run waits at the terminal",
     "resume_flow_run": "a paused run is resumed at its terminal, a killed one by running its script with --resume",
@@ -28,7 +25,7 @@ MODULES: Final[Mapping[str, str]] = {
     "client": NAMES["get_client"],
     "concurrency": NAMES["concurrency"],
     "context": "use penstock.runtime",
-    "deployments": "use flow.serve(), or write a Schedule",
+    "deployments": "import run_deployment and deploy from penstock",
     "events": "write a Schedule with events: docs/events.md",
     "filesystems": "use the library that it wraps; results go to PENSTOCK_HOME",
     "input": "give pause_flow_run a type, or a pydantic model",

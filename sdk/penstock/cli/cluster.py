@@ -149,12 +149,15 @@ class Cluster:
         """
         yield from self.follow("flowruns", "FlowRun", name)
 
-    def follow(self, plural: str, kind: str, name: str) -> Generator[Object]:
-        """Yield one of our objects, as `follow_run` does; `plural` and `kind` name its resource."""
+    def follow(self, plural: str, kind: str, name: str, *, until: float | None = None) -> Generator[Object]:
+        """Yield one of our objects, as `follow_run` does; `plural` and `kind` name its resource.
+
+        It ends at `until`, by the monotonic clock, if that is given.
+        """
         found = self.named(plural, kind, name)
         listing = self._ours(plural, field_selector=f"metadata.name={name}")
         with self._spoken():
-            for event in listing.follow({found["metadata"]["uid"]: found}):
+            for event in listing.follow({found["metadata"]["uid"]: found}, until=until):
                 if event.type == "DELETED":
                     raise CommandError(f"{kind} {name} was deleted")
                 yield event.object
@@ -281,7 +284,12 @@ class Cluster:
         Raises:
             RefusalError: there is none, or it may not be read.
         """
-        return self.send("GET", f"/api/v1/namespaces/{self.namespace}/configmaps/{name}")
+        return self.send("GET", self.config_map_path(name))
+
+    def config_map_path(self, name: str = "") -> str:
+        """Return where the namespace's ConfigMaps are, or the one of a name."""
+        path = f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}/configmaps"
+        return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
     def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
         """Ask whether the person may do something in the namespace."""

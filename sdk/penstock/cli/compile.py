@@ -6,6 +6,7 @@ import argparse
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from penstock.authoring.compilation import CompileWarning, compile_flows
 from penstock.authoring.flow import Flow
 from penstock.authoring.task import Task
 from penstock.cli.yaml_text import yaml_text
+from penstock.engine.suggestion import enumerate_names
 from penstock.engine.validation import check_flow, parse_flow
 from penstock.errors import CommandError, InvalidSpecError, PenstockError
 
@@ -39,13 +41,13 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def load_flow(source: str) -> Flow[..., Any]:
-    """Import a flow: `FILE.py:FLOW` or `MODULE:FLOW`.
+    """Import a flow: `FILE.py:FLOW`, `MODULE:FLOW`, or `FILE.py` if there is one flow in it.
 
     Raises:
         CommandError: there is none, or its module can't be imported.
     """
     try:
-        found = entrypoint.load(source)
+        found = _only_flow(source) if source.endswith(".py") else entrypoint.load(source)
     except PenstockError:
         raise
     except Exception as error:
@@ -66,7 +68,24 @@ def compiled(source: str, **options: Any) -> list[dict[str, Any]]:
     Raises:
         PenstockError: the flow can't become a Flow.
     """
-    flow = load_flow(source)
+    manifests = compile_loaded(load_flow(source), source, **options)
+    for manifest in manifests:
+        _check_images(manifest, source)
+    check(manifests)
+    return manifests
+
+
+def compile_loaded(flow: Flow[..., Any], source: str, **options: Any) -> list[dict[str, Any]]:
+    """Compile a flow and those that it calls, and tell of warnings.
+
+    Args:
+        flow: the flow.
+        source: what it is called in messages.
+        **options: those of `compile_flow`.
+
+    Raises:
+        PenstockError: the flow can't become a Flow.
+    """
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", CompileWarning)
         try:
@@ -79,17 +98,38 @@ def compiled(source: str, **options: Any) -> list[dict[str, Any]]:
             ) from error
     for each in dict.fromkeys(str(each.message) for each in told if issubclass(each.category, CompileWarning)):
         print(f"penstock: warning: {each}", file=sys.stderr)
+    return manifests
+
+
+def check(manifests: Sequence[dict[str, Any]]) -> None:
+    """Check Flows as an operator would.
+
+    Raises:
+        InvalidSpecError: one can't work.
+    """
     for manifest in manifests:
-        _check_images(manifest, source)
         problems = check_flow(parse_flow(manifest))
         if problems:
             raise InvalidSpecError(problems)
-    return manifests
 
 
 def written(manifest: dict[str, Any]) -> str:
     """Write a manifest as YAML."""
     return yaml_text(manifest)
+
+
+def _only_flow(file: str) -> Flow[..., Any]:
+    module = entrypoint.load_module(file)
+    flows = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, Flow) and value.fn.__module__ == module.__name__
+    }
+    if not flows:
+        raise CommandError(f"{file} has no flow: decorate a function with @flow")
+    if len(flows) > 1:
+        raise CommandError(f"{file} has {enumerate_names(sorted(flows))}: name one, {file}:{min(flows)}")
+    return next(iter(flows.values()))
 
 
 def _check_images(manifest: dict[str, Any], source: str) -> None:

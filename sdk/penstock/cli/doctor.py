@@ -15,6 +15,7 @@ from penstock.api.names import API_VERSION
 from penstock.cli.cluster import Cluster
 from penstock.cli.diagnosis import (
     LEASE_NAME,
+    OPERATOR_LABELS,
     RIGHTS,
     Finding,
     Level,
@@ -37,7 +38,6 @@ SIGNS: Final = {
     Level.BAD: ("✗", "bold red"),
 }
 SUBJECT_WIDTH: Final = 12
-OPERATOR_LABELS: Final = "app.kubernetes.io/part-of=penstock,app.kubernetes.io/component=operator"
 NO_SUCH_TASK: Final = "penstock-doctor-asks"
 PROBE: Final = {
     "apiVersion": API_VERSION,

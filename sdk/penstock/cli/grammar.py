@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_schedule(commands, cluster)
     _add_backfill(commands, cluster)
     _add_local(commands)
+    _add_deploy(commands, cluster)
     _add_install(commands, cluster)
     doctor = commands.add_parser("doctor", parents=[cluster], help="find out whether Penstock can work here")
     doctor.set_defaults(module="penstock.cli.doctor")
@@ -248,6 +249,47 @@ def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     backfill.add_argument("--reprocess", choices=REPROCESS, help="which ticks that have a run get another one (None)")
     backfill.add_argument("--name", metavar="NAME", help="its name (default: the Schedule's and a random end)")
     _add_ending(backfill)
+
+
+def _add_deploy(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    deploy = commands.add_parser("deploy", parents=[cluster], help="put a Python flow into the cluster")
+    deploy.set_defaults(module="penstock.cli.deploy")
+    deploy.add_argument("flow", metavar="FILE", help="my_flow.py:etl, module:etl, or my_flow.py if it has one flow")
+    deploy.add_argument("--name", metavar="NAME", help="name of the Flow (default: that of the Python flow)")
+    deploy.add_argument("--image", metavar="IMAGE", help="image of tasks that name none (default: the operator's)")
+    code = deploy.add_mutually_exclusive_group()
+    code.add_argument("--inline", action="store_true", help="bring the code in a ConfigMap: needs no image of your own")
+    code.add_argument(
+        "--source",
+        metavar="URL",
+        help="Pods fetch the code: git+https://HOST/REPOSITORY@REF, or s3://BUCKET/PREFIX, where it is put",
+    )
+    deploy.add_argument("--storage", metavar="URL", help="where results go that are too big for outputs")
+    deploy.add_argument("--cron", metavar="CRON", action="append", default=[], help="when to run it (repeatable)")
+    deploy.add_argument("--interval", metavar="DURATION", action="append", default=[], help="likewise: 15m, 2h")
+    deploy.add_argument("--rrule", metavar="RRULE", action="append", default=[], help="likewise, by RFC 5545")
+    deploy.add_argument("--timezone", metavar="ZONE", help="in which these are read (UTC)")
+    deploy.add_argument("--on-missed", choices=("Skip", "Latest", "All"), help="ticks that were missed (Latest)")
+    deploy.add_argument("--on-overlap", choices=("Allow", "Skip", "Queue", "Replace"), help="runs that overlap (Allow)")
+    deploy.add_argument("--limit", metavar="N", type=int, help="runs that go on at once at most; others queue")
+    deploy.add_argument(
+        "-p",
+        "--param",
+        dest="params",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="default of a param; JSON, unless the param is a string (repeatable)",
+    )
+    deploy.add_argument(
+        "--dry-run", choices=("client", "server"), help="apply nothing; server: ask whether it could be"
+    )
+    deploy.add_argument(
+        "-o", "--output", choices=("text", "yaml", "json", "name"), default="text", help="what to print (text)"
+    )
+    deploy.add_argument("--force-conflicts", action="store_true", help="take over fields that somebody else manages")
+    deploy.add_argument("--wait", action="store_true", help="then wait until the operator has found it sound")
+    deploy.add_argument("--timeout", metavar="DURATION", default="2m", help="how long to wait (2m)")
 
 
 def _add_install(commands: Commands, cluster: argparse.ArgumentParser) -> None:

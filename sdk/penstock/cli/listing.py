@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -46,13 +47,14 @@ class Listing(NamedTuple):
         answer = self.api.sanitize_for_serialization(self.function(*self.arguments, **self.options))
         return answer["metadata"]["resourceVersion"], answer["items"]
 
-    def follow(self, known: Mapping[str, Object]) -> Iterator[Event]:
+    def follow(self, known: Mapping[str, Object], *, until: float | None = None) -> Iterator[Event]:
         """Yield the objects as they are, and each again whenever it changes.
 
         Args:
             known: objects by uid that the caller has seen: of those that are gone it is told so.
+            until: when to end, by the monotonic clock; never if not given.
         """
-        while True:
+        while not _is_past(until):
             version, objects = self.items()
             current = {each["metadata"]["uid"]: each for each in objects}
             # What was deleted while no watch was open is told by nobody: it is missing, that's all.
@@ -60,24 +62,24 @@ class Listing(NamedTuple):
             yield from (Event("MODIFIED", each) for each in objects)
             known = current
             try:
-                for event in self._watch(version):
+                for event in self._watch(version, until):
                     current[event.object["metadata"]["uid"]] = event.object
                     yield event
             except ApiException as error:
                 if error.status != GONE:
                     raise
 
-    def _watch(self, version: str) -> Iterator[Event]:
+    def _watch(self, version: str, until: float | None) -> Iterator[Event]:
         stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
         failures = 0
-        while True:
+        while not _is_past(until):
             try:
                 for event in stream.stream(
                     self.function,
                     *self.arguments,
                     **self.options,
                     resource_version=version,
-                    timeout_seconds=WATCH_S,
+                    timeout_seconds=WATCH_S if until is None else _seconds_to(until),
                     _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 ):
                     failures = 0
@@ -88,3 +90,12 @@ class Listing(NamedTuple):
                     raise
                 time.sleep(RECONNECT_S)
             version = stream.resource_version or version
+
+
+def _is_past(until: float | None) -> bool:
+    return until is not None and time.monotonic() >= until
+
+
+def _seconds_to(until: float) -> int:
+    """Return the time that is left, as a watch takes it: whole seconds, at least one."""
+    return max(1, min(WATCH_S, math.ceil(until - time.monotonic())))

@@ -19,7 +19,7 @@ def yaml_text(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts quotes around text that kubectl would take for something else: `1e3`, `0o17`, `y`."""
+    """Puts quotes around text that kubectl would take for something else: `1e3`, `0o17`, `y`; keeps lines as lines."""
 
     def ignore_aliases(self, data: Any) -> bool:
         """Write everything out: what stands twice in a manifest is not the same thing."""
@@ -32,7 +32,8 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
         is_text = isinstance(read_scalar(text, PLAIN_TAG), str)
     except ValueError:
         is_text = False
-    return dumper.represent_scalar(_STR_TAG, text, style=None if is_text else "'")
+    style = "|" if "\n" in text else None if is_text else "'"
+    return dumper.represent_scalar(_STR_TAG, text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)

@@ -8,8 +8,8 @@ import sys
 from typing import Any, Final
 
 from penstock.authoring import entrypoint
-from penstock.authoring.call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, VALUES
-from penstock.errors import PenstockError
+from penstock.authoring.call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
+from penstock.errors import CodeError, PenstockError
 from penstock.runner.storage import UnreachableError
 
 OUTPUTS: Final = "PENSTOCK_OUTPUTS"
@@ -19,6 +19,10 @@ def main() -> int:
     """Carry out the call that the environment describes, and return the exit code of the container."""
     try:
         call, values = _read()
+        if os.environ.get(SOURCE):
+            from penstock.runner.code import fetch_code  # noqa: PLC0415 - most images have the code
+
+            fetch_code()
         entrypoint.search_code()
         if "task" in call:
             from penstock.runner.task import run_task  # noqa: PLC0415 - only what is needed is imported
@@ -30,7 +34,8 @@ def main() -> int:
             code, outputs = run_flow(call, values)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
-        return EXIT_FAILED if isinstance(error, UnreachableError) else EXIT_NOT_AGAIN
+        # The network may be there again next time.
+        return EXIT_FAILED if isinstance(error, UnreachableError | CodeError) else EXIT_NOT_AGAIN
     if outputs is not None and (path := os.environ.get(OUTPUTS)):
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is a tenth of a task's start
             json.dump(outputs, file, separators=(",", ":"), ensure_ascii=False)

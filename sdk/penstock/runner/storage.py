@@ -44,8 +44,15 @@ def storage() -> Storage | None:
         ResultError: its URL is of no kind that is known.
     """
     url = os.environ.get(STORAGE, "").rstrip("/")
-    if not url:
-        return None
+    return open_storage(url) if url else None
+
+
+def open_storage(url: str) -> Storage:
+    """Return the storage below a URL, or in a folder.
+
+    Raises:
+        ResultError: the URL is of no kind that is known.
+    """
     if "://" not in url or url.startswith(_FILE):
         from pathlib import Path  # noqa: PLC0415 - a tenth of a task's start
 

@@ -1,0 +1,86 @@
+"""Code that a Pod fetches before it runs: a commit of a Git repository, or a zip."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from penstock.authoring.call import SOURCE
+from penstock.authoring.codesource import COMMIT, GIT, ZIP, GitSource, read_source
+from penstock.authoring.entrypoint import CODE_VARIABLE
+from penstock.errors import CodeError, ResultError
+from penstock.runner.storage import fetch
+
+FETCH_S: Final = 600
+
+
+def fetch_code() -> None:
+    """Fetch what the environment names, and have modules found there first.
+
+    Raises:
+        CodeError: it can't be had.
+        CommandError: what the environment names is no source.
+    """
+    place = os.environ.get(SOURCE)
+    if not place:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="penstock-code-"))
+    found = _checkout(read_source(place), folder) if place.startswith(GIT) else _download(place, folder)
+    others = os.environ.get(CODE_VARIABLE)
+    os.environ[CODE_VARIABLE] = f"{found}{os.pathsep}{others}" if others else str(found)
+
+
+def _checkout(source: GitSource, folder: Path) -> Path:
+    if not COMMIT.fullmatch(source.ref):
+        raise CodeError(f"{SOURCE} names {source.ref}, which is no commit: deploy the flow again")
+    git = shutil.which("git")
+    if git is None:
+        raise CodeError(f"the code is in {source.url}, and there is no git in the image: add it")
+    _git(git, folder, "init", "--quiet")
+    try:
+        _git(git, folder, "fetch", "--quiet", "--depth=1", source.url, source.ref)
+    except CodeError:
+        # Not every server gives a commit away that is no branch's last: then all of them are fetched.
+        _git(git, folder, "fetch", "--quiet", source.url, "+refs/*:refs/penstock/*")
+    _git(git, folder, "checkout", "--quiet", source.ref)
+    found = folder / source.subdirectory
+    if not found.is_dir():
+        raise CodeError(f"there is no folder {source.subdirectory} in {source.url} at {source.ref}")
+    return found
+
+
+def _git(git: str, folder: Path, *words: str) -> None:
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(  # noqa: S603 - a list, and no shell
+            [git, *words],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=FETCH_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CodeError(f"git {words[0]} did not end within {FETCH_S} s") from error
+    if done.returncode:
+        raise CodeError(f"the code can't be fetched: git {words[0]}: {' '.join(done.stderr.split())}")
+
+
+def _download(url: str, folder: Path) -> Path:
+    try:
+        data = fetch(url)
+    except ResultError as error:
+        raise CodeError(f"the code can't be fetched: {error}") from error
+    digest = url.rpartition("/")[2].removesuffix(ZIP)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise CodeError(f"{url} is not the code that was deployed: its SHA-256 is another")
+    path = folder / f"code{ZIP}"
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,245 @@
+"""How the code of a Python flow comes to a Pod: by a ConfigMap, from Git, as a zip."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from penstock.authoring.codesource import read_source
+from penstock.authoring.deployment import read_deployment
+from penstock.cli.codemap import LIMIT_BYTES, build_code_map, check_size, read_code
+from penstock.cli.coderepository import pin
+from penstock.cli.compile import load_flow
+from penstock.cli.deployment import Code, build_manifests
+from penstock.errors import CommandError
+
+COMMIT = "0123456789" * 4
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a flow, whose modules are forgotten in the end."""
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    (folder / "shop_flow.py").write_text(
+        textwrap.dedent(
+            """
+            from penstock import flow, task
+            from shop_tools.factor import FACTOR
+
+            @task
+            def double() -> int:
+                return 21 * FACTOR
+
+            @flow
+            def shop() -> int:
+                return double()
+            """
+        )
+    )
+    (folder / "shop_tools").mkdir()
+    (folder / "shop_tools" / "__init__.py").write_text("")
+    (folder / "shop_tools" / "factor.py").write_text("FACTOR = 2\n")
+    (folder / "other.py").write_text("raise RuntimeError\n")
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if name.startswith("shop_"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def manifests(folder):
+    """Builds what is to be in a cluster, for an image and a source of the code."""
+
+    def manifests(**code):
+        flow = load_flow(f"{folder}/shop_flow.py:shop")
+        return build_manifests(read_deployment(flow, None, {}), Code(image="busybox", **code), None)
+
+    return manifests
+
+
+def run(manifests, **environment):
+    """Run the only task of a Flow as its Pod would, in an empty folder."""
+    flow = manifests.flow["spec"]
+    env = {each["name"]: each["value"] for each in (*flow["defaults"].get("env", ()), *flow["tasks"][0]["env"])}
+    env["PENSTOCK_VALUES"] = json.dumps(["run", "uid"])
+    return subprocess.run(
+        [sys.executable, *flow["tasks"][0]["command"][1:]],
+        env={**os.environ, **env, "PENSTOCK_OUTPUTS": environment["outputs"], **environment.get("more", {})},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    return subprocess.run(
+        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(folder):
+    """A Git repository with that folder in it."""
+    top = folder.parent
+    git(top, "init", "--quiet", "--initial-branch=main")
+    git(top, "add", "flows")
+    git(top, "commit", "--quiet", "-m", "first")
+    git(top, "tag", "-a", "v1", "-m", "one")
+    return top
+
+
+# In a ConfigMap
+
+
+def test_inline_code_is_the_file_and_what_it_imports_from_beside_it(folder):
+    flow = load_flow(f"{folder}/shop_flow.py:shop")
+    modules = read_code(flow)
+    assert [each.place for each in modules] == ["shop_flow.py", "shop_tools/__init__.py", "shop_tools/factor.py"]
+    code_map = build_code_map("shop", modules)
+    assert sorted(code_map["data"]) == ["shop_flow.py", "shop_tools.__init__.py", "shop_tools.factor.py"]
+
+
+def test_other_code_has_another_name_and_the_same_code_the_same(folder):
+    modules = read_code(load_flow(f"{folder}/shop_flow.py:shop"))
+    name = build_code_map("shop", modules)["metadata"]["name"]
+    assert build_code_map("shop", list(modules))["metadata"]["name"] == name
+    changed = [each._replace(text=each.text + "#") for each in modules]
+    assert build_code_map("shop", changed)["metadata"]["name"] != name
+
+
+def test_code_that_does_not_fit_is_refused_with_its_size(folder):
+    (module, *_) = read_code(load_flow(f"{folder}/shop_flow.py:shop"))
+    check_size([module._replace(text="x" * LIMIT_BYTES)])
+    with pytest.raises(
+        CommandError, match=r"takes 1,048,577 bytes \(shop_flow.py alone 1,048,577\).* 1,048,576: put it"
+    ):
+        check_size([module._replace(text="x" * (LIMIT_BYTES + 1))])
+
+
+def test_code_is_mounted_beside_what_the_flow_says_of_its_pods(folder, manifests):
+    file = folder / "shop_flow.py"
+    template = (
+        '@flow(pod_template={"spec": {"volumes": [{"name": "a"}], "containers": [{"name": "main", "tty": True}]}})'
+    )
+    file.write_text(file.read_text().replace("@flow", template))
+    spec = manifests(is_inline=True).flow["spec"]["defaults"]["podTemplate"]["spec"]
+    assert [each["name"] for each in spec["volumes"]] == ["a", "penstock-code"]
+    assert [sorted(each) for each in spec["containers"]] == [["name", "tty", "volumeMounts"]]
+
+
+# From Git
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("git+https://example.com/a/b.git", ("https://example.com/a/b.git", "HEAD", "")),
+        ("git+https://example.com/a/b@v1.2#subdirectory=flows", ("https://example.com/a/b", "v1.2", "flows")),
+        ("git+ssh://git@example.com/a/b@feature/x", ("ssh://git@example.com/a/b", "feature/x", "")),
+    ],
+)
+def test_a_source_is_read_as_pip_reads_it(text, want):
+    assert read_source(text) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("https://example.com/a", "write git"),
+        ("git+example.com/a", "write git"),
+        ("git+ext://sh/a", "can't be asked by ext"),
+        ("git+https://me:secret@example.com/a", "a password in the URL"),
+    ],
+)
+def test_what_is_no_source_is_refused(text, message):
+    with pytest.raises(CommandError, match=message):
+        read_source(text)
+
+
+def test_branches_and_tags_are_pinned_to_their_commits(repository):
+    head = git(repository, "rev-parse", "HEAD")
+    for ref in ("main", "v1", "HEAD"):
+        assert pin(read_source(f"git+file://{repository}@{ref}")).ref == head
+    assert pin(read_source(f"git+file://{repository}@{COMMIT}")).ref == COMMIT, "a commit is taken as it is"
+
+
+@pytest.mark.parametrize(("ref", "message"), [("nothing", "has no branch or tag nothing"), ("--help", "has no branch")])
+def test_a_ref_that_is_not_there_is_told(repository, ref, message):
+    with pytest.raises(CommandError, match=message):
+        pin(read_source(f"git+file://{repository}@{ref}"))
+
+
+def test_a_repository_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(CommandError, match="can't be read"):
+        pin(read_source(f"git+file://{tmp_path}/nothing@main"))
+
+
+def test_a_pod_runs_the_commit_that_was_deployed(repository, folder, manifests, tmp_path):
+    made = manifests(source=f"git+file://{repository}@main")
+    (folder / "shop_tools" / "factor.py").write_text("FACTOR = 100\n")
+    git(repository, "commit", "--quiet", "-a", "-m", "second")
+    done = run(made, outputs=str(tmp_path / "outputs"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "outputs").read_text())["result"] == 42
+
+
+def test_a_pod_without_its_repository_fails_so_that_it_may_be_tried_again(repository, manifests, tmp_path):
+    made = manifests(source=f"git+file://{repository}@main")
+    (repository / ".git").rename(repository / "gone")
+    done = run(made, outputs=str(tmp_path / "outputs"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("penstock: the code can't be fetched: git ")
+
+
+def test_a_pod_without_git_says_so(repository, manifests, tmp_path):
+    made = manifests(source=f"git+file://{repository}@main")
+    done = run(made, outputs=str(tmp_path / "outputs"), more={"PATH": "/nowhere"})
+    assert done.returncode == 1
+    assert "there is no git in the image" in done.stderr
+
+
+# As a zip
+
+
+def test_a_pod_runs_the_zip_that_was_put_into_a_folder(manifests, folder, tmp_path):
+    made = manifests(source=str(tmp_path / "store"))
+    assert not (tmp_path / "store").exists(), "a dry run would have left it so"
+    made.archive.upload()
+    (folder / "shop_tools" / "factor.py").write_text("FACTOR = 100\n")
+    done = run(made, outputs=str(tmp_path / "outputs"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "outputs").read_text())["result"] == 42
+
+
+def test_a_zip_that_somebody_changed_is_not_run(manifests, tmp_path):
+    made = manifests(source=str(tmp_path / "store"))
+    made.archive.upload()
+    (file,) = (tmp_path / "store" / "code").glob("*.zip")
+    file.write_bytes(file.read_bytes() + b" ")
+    done = run(made, outputs=str(tmp_path / "outputs"))
+    assert done.returncode == 1
+    assert "is not the code that was deployed" in done.stderr
+
+
+def test_a_store_of_no_known_kind_is_refused(manifests):
+    with pytest.raises(CommandError, match="--source ftp:"):
+        manifests(source="ftp://example.com")
+
+
+# Nowhere
+
+
+def test_without_an_image_the_code_must_come_otherwise(folder):
+    flow = load_flow(f"{folder}/shop_flow.py:shop")
+    with pytest.raises(CommandError, match="name the image that the code is in by --image; or bring the code"):
+        build_manifests(read_deployment(flow, None, {}), Code(), None)
+    with pytest.raises(CommandError, match="name an image with Python and penstock by --image"):
+        build_manifests(read_deployment(flow, None, {}), Code(is_inline=True), None)
