@@ -70,8 +70,8 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _write_svg(nodes: Sequence[Node], drawn: Drawn) -> Iterator[str]:
-    state = status_of(drawn.run).get("state", "") if drawn.run else ""
-    return write_svg(nodes, f"{drawn.name}  {state}".strip())
+    title = f"FlowRun {drawn.name} {status_of(drawn.run).get('state', '')}".rstrip() if drawn.run else drawn.name
+    return write_svg(nodes, title)
 
 
 def _print_png(svg: str) -> None:
