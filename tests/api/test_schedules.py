@@ -183,6 +183,48 @@ def test_all_kinds_of_ticks_make_runs_until_the_last(scene, controlling, clock):
     assert ready(scene)["status"] == "True"
 
 
+def test_every_way_to_write_a_cron_expression_is_taken(scene, controlling, clock):
+    # C1; @every is refused with what to write instead, see below
+    written = [
+        "*/15 0-6,20 * * *",
+        "0 0 * * sun",
+        "0 0 1 jan-mar *",
+        "0 0 ? * MON-FRI",
+        "0 0 L * ?",
+        "@yearly",
+        "@hourly",
+    ]
+    for number, expression in enumerate(written):
+        schedule(scene, clock, f"s{number}", cron=[expression])
+    with controlling():
+        for number in range(len(written)):
+            armed(scene, f"s{number}")
+    for number, expression in enumerate(written):
+        name = f"s{number}"
+        assert ready(scene, name)["status"] == "True", expression
+        ticks = [datetime.fromisoformat(text) for text in status(scene, name)["nextTickTimes"]]
+        assert len(ticks) == 3, expression
+        assert all(tick.second == 0 and tick.timestamp() > clock() for tick in ticks), expression
+
+
+def test_a_night_on_which_clocks_are_set_has_one_run(scene, controlling, clock):
+    # C7, prefect-23: in 2027 Berlin sets its clocks on 28 March, 01:00Z, and back on 31 October, 01:00Z
+    nights = {"spring": "2027-03-28", "autumn": "2027-10-31"}
+    for name, night in nights.items():
+        times = {"startTime": f"{night}T00:00:00", "endTime": f"{night}T12:00:00"}
+        schedule(scene, clock, name, cron=["30 2 * * *"], timeZone="Europe/Berlin", **times)
+    forward, back = (datetime.fromisoformat(text) for text in ("2027-03-28T01:00:00Z", "2027-10-31T00:30:00Z"))
+    with controlling() as controller:
+        for name, tick in (("spring", forward), ("autumn", back)):
+            armed(scene, name)
+            controller.turn_to(tick, name)
+            fired(scene, tick, name)
+            controller.turn_to(tick + timedelta(hours=5), name)
+            scene.until(lambda name=name: ready(scene, name).get("reason") == "Ended", f"{name} to be over")
+    assert runs(scene) == sorted([run_of(forward, "spring"), run_of(back, "autumn")])
+    assert scene.run(run_of(forward, "spring")).metadata.annotations[names.ANNOTATION_TICK].endswith("T03:00:00+02:00")
+
+
 # What was missed
 
 
