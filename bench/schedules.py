@@ -37,7 +37,8 @@ from penstock_operator.resource import FLOWRUNS, SCHEDULES, Resource
 PORT = 18321
 CREATORS = 8
 """Schedules are created so many at a time, which leaves the operator room to look at them meanwhile."""
-LEAST_CREATES_PER_S = 60
+LEAST_CREATES_PER_S = 40
+"""Of Schedules, with all that the operator stores about them: when the tick is follows from it."""
 PATIENCE_S = 1200.0
 POLL_S = 0.5
 QUIET_S = 60.0
