@@ -283,7 +283,8 @@ def test_params_have_the_types_defaults_and_choices_of_the_signature():
     @flow
     def etl(
         day: dt.date, rows: list[int], options: dict[str, Any], mode: Mode = Mode.PART, ratio: float = 0.5, n=3,
-        since: dt.date = dt.date(2026, 11, 22), kind: Literal["a", "b"] = "a",
+        since: dt.date = dt.date(2026, 11, 22), most: int | None = None, until: dt.date | None = None,
+        kind: Literal["a", "b"] = "a",
     ):  # fmt: skip
         take(day)
 
@@ -295,15 +296,13 @@ def test_params_have_the_types_defaults_and_choices_of_the_signature():
         {"name": "ratio", "type": "number", "default": 0.5},
         {"name": "n", "type": "integer", "default": 3},
         {"name": "since", "type": "string", "default": "2026-11-22"},
+        {"name": "most", "type": "integer", "required": False},
+        {"name": "until", "type": "string", "required": False},
         {"name": "kind", "type": "string", "enum": ["a", "b"], "default": "a"},
     ]
 
 
 def no_annotation(x):
-    take(x)
-
-
-def no_default(x: str | None = None):
     take(x)
 
 
@@ -319,7 +318,6 @@ def many(*x: str):
     ("fn", "told"),
     [
         (no_annotation, "'x' of flow 'no-annotation' has no annotation: write its type: x: str"),
-        (no_default, "has the default None, which Kubernetes can't tell from none at all: give it a default"),
         (two_types, "can be of several types, but a param has one: annotate it with one type"),
         (many, "*x of flow 'many' can't be a param: name each parameter, or take one list"),
     ],

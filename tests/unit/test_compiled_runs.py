@@ -465,3 +465,29 @@ def test_a_storage_that_can_not_be_written_may_be_written_next_time(tmp_path):
     assert run.tasks["make"]["attempt"] == 2
     assert "can't be written to" in run.tasks["make"]["message"]
     assert "check PENSTOCK_STORAGE" in run.tasks["make"]["message"]
+
+
+def test_params_that_are_left_out_are_none(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def tell(*values: object) -> str:
+            return repr(values)
+
+        @flow(run_as="pod")
+        def inner(until: dt.date | None = None) -> str:
+            return repr(until)
+
+        @flow
+        def etl(most: int | None = None, until: dt.date | None = None, names: list[str] | None = None) -> list[str]:
+            return [tell(most, until, names), inner(until)]
+        """,
+    )
+
+    without = as_processes(file)
+    given = as_processes(file, {"most": 3, "until": "2026-11-22", "names": ["a"]})
+
+    assert without.outputs["result"] == ["(None, None, None)", "None"] == in_process(file)
+    day = "datetime.date(2026, 11, 22)"
+    assert given.outputs["result"] == [f"(3, {day}, ['a'])", day]

@@ -154,3 +154,20 @@ def test_a_name_is_declared_once():
 
 def test_sound_declarations_have_no_problems():
     assert check_params(params(DAY, REGIONS, {"name": "n", "type": "integer", "default": None, "minimum": 1})) == []
+
+
+def test_a_param_that_is_not_required_may_be_left_out_and_has_no_value():
+    declared = params({**DAY, "required": False}, REGIONS)
+
+    assert resolve_params(declared, {}) == {"regions": ["eu"]}
+    assert resolve_params(declared, {"day": None}) == {"regions": ["eu"]}
+    assert resolve_params(declared, {"day": "x"}) == {"day": "x", "regions": ["eu"]}
+    assert problems(declared, {"day": 3}) == [
+        "spec.params.day: is the number 3, but must be a string: put it in quotes"
+    ]
+
+
+def test_a_param_with_a_default_is_not_required():
+    assert [str(problem) for problem in check_params(params({**REGIONS, "required": True}))] == [
+        "spec.params[0].required: a param with a default is never missing: remove one of them"
+    ]

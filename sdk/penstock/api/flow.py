@@ -54,7 +54,10 @@ class Param(ApiModel):
     description: ShortText | None = None
     """What it is for."""
     default: JsonValue = None
-    """Value when a run gives none. A param without a default is required."""
+    """Value when a run gives none. A param without a default is required, unless it says otherwise."""
+    required: bool | None = None
+    """False: a run may leave it out although it has no default, and then it has no value:
+    `$(params.?NAME.orValue(""))`. True if not given."""
     enum: Annotated[list[JsonValue], Field(min_length=1, max_length=256), ATOMIC_LIST] | None = None
     """The only values allowed."""
     pattern: ShortText | None = None
@@ -68,7 +71,7 @@ class Param(ApiModel):
     def is_required(self) -> bool:
         """Whether a run must give it."""
         # The API server drops a null, so null must mean the same here: not given.
-        return self.default is None
+        return self.default is None and self.required is not False
 
 
 class Retry(ApiModel):

@@ -38,7 +38,7 @@ def resolve_params(
         later: names of given values that are not what they will be; only these names are checked.
 
     Returns:
-        The values by name, in the order of the declarations.
+        The values by name, in the order of the declarations, without those that may be left out and are.
 
     Raises:
         InvalidSpecError: values are missing, unknown or don't fit. Holds every problem.
@@ -60,7 +60,7 @@ def resolve_params(
             kind = ARTICLES.get(param.type, f"a {param.type}")
             described = f" ({param.description})" if param.description else ""
             problems.append(Problem(f"{path}.{name}", f"is missing: the flow needs {kind} here{described}"))
-        else:
+        elif param.default is not None:
             values[name] = _normal(param, param.default)
     if problems:
         raise InvalidSpecError(problems)
@@ -87,6 +87,8 @@ def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[
 
 def _check_declaration(param: Param) -> Iterator[tuple[str, str]]:
     """Yield each field of a declaration that is wrong, and why."""
+    if param.required and param.default is not None:
+        yield "required", "a param with a default is never missing: remove one of them"
     yield from _check_rules(param)
     for index, value in enumerate(param.enum or ()):
         if message := _type_fault(param, _normal(param, value)):

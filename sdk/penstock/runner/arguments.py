@@ -86,7 +86,10 @@ class Decoder:
                 )
 
     def _value(self, template: Mapping[str, Any]) -> Any:
-        value = _at(self._values[template["slot"]], template)
+        value = self._values[template["slot"]]
+        if value is None:
+            return None
+        value = _at(value, template)
         if "type" in template and type(value).__name__ != template["type"]:
             return _converted(value, template["type"])
         if "elements" in template and any(type(each).__name__ != template["elements"] for each in value):
@@ -109,6 +112,8 @@ class Decoder:
 
     def _param(self, template: Mapping[str, Any]) -> Any:
         value = self._values[template["slot"]]
+        if value is None:
+            return None  # left out, which only params may be whose default is None
         flow, name = self._flow(), template["name"]
         annotation = flow.signature.parameters[name].annotation
         if annotation in {float, "float"} and type(value) is int:

@@ -108,7 +108,7 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
     if flow.options.run_as == "pod":
         params = read_params(flow, place)
         task_name = label(flow.name)
-        tasks = [pod_task(flow, place, name=task_name, source=source, params=list(params))]
+        tasks = [pod_task(flow, place, name=task_name, source=source, params=params)]
         result = f"tasks.{task_name}.outputs"
         outputs: dict[str, Any] | None = {
             "result": f"$({result}.?result.orValue(null))",

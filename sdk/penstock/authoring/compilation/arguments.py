@@ -117,7 +117,7 @@ class Encoder:
 
     def _param(self, symbol: ParamSymbol) -> Template:
         param = self._node.trace.params[symbol.name]
-        slot = self._slots.add(f"params.{symbol.name}")
+        slot = self._slots.add(param.expression)
         template: dict[str, Any] = {MARK: "value", "slot": slot}
         if param.is_converted:
             template = {MARK: "param", "slot": slot, "name": symbol.name}
@@ -165,7 +165,7 @@ class Encoder:
 def expression_of(symbol: Symbol) -> str:
     """Return the expression whose value a symbol is, as far as one can be written."""
     if isinstance(symbol, ParamSymbol):
-        return f"params.{symbol.name}{path_expression(symbol.path)}"
+        return f"{symbol.expression}{path_expression(symbol.path)}"
     expression: str = symbol.expression
     return expression
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from penstock.authoring.call import ATTEMPT, CALL, FAILURES, MARK, VALUES
 from penstock.authoring.compilation.caching import cache_of
 from penstock.authoring.compilation.expressed import express
+from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.retry import duration, retry_of
 from penstock.authoring.compilation.source import source_of
@@ -48,9 +49,11 @@ def outputs_of(trace: Trace) -> dict[str, Any] | None:
     return {"result": express(trace.returned, lambda _: None, trace.place, what)}
 
 
-def pod_task(flow: Flow[..., Any], place: Place, *, name: str, source: str, params: list[str]) -> dict[str, Any]:
+def pod_task(
+    flow: Flow[..., Any], place: Place, *, name: str, source: str, params: Mapping[str, FlowParam]
+) -> dict[str, Any]:
     """Return the only task of a flow that runs in one container."""
-    expressions = ["run.name", "run.uid", *(f"params.{param}" for param in params)]
+    expressions = ["run.name", "run.uid", *(param.expression for param in params.values())]
     call = {
         "flow": source,
         "name": name,

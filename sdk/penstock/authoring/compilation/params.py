@@ -27,6 +27,12 @@ class FlowParam(NamedTuple):
     element: str | None = None
     """The plain type of a list's elements, if they have one."""
 
+    @property
+    def expression(self) -> str:
+        """An expression for its value; null where it is left out."""
+        name = self.manifest["name"]
+        return f"params.?{name}.orValue(null)" if "required" in self.manifest else f"params.{name}"
+
 
 def read_params(flow: Flow[..., Any], place: Place) -> dict[str, FlowParam]:
     """Read the params of a flow, by name.
@@ -55,11 +61,9 @@ def _read(flow: Flow[..., Any], parameter: inspect.Parameter, hint: Any, place: 
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
         raise place.refuse(f"{name!r} can't name a param", "use at most 63 letters, digits and underscores")
     has_default = parameter.default is not inspect.Parameter.empty
+    hint, is_optional = _without_none(hint)
     if has_default and parameter.default is None:
-        raise place.refuse(
-            f"{name!r} of flow {flow.name!r} has the default None, which Kubernetes can't tell from none at all",
-            "give it a default that says the same, such as '' or -1",
-        )
+        has_default, is_optional = False, True
     if hint is inspect.Parameter.empty:
         if not has_default or type(parameter.default) not in {*PLAIN, float}:
             raise place.refuse(f"{name!r} of flow {flow.name!r} has no annotation", f"write its type: {name}: str")
@@ -69,7 +73,19 @@ def _read(flow: Flow[..., Any], parameter: inspect.Parameter, hint: Any, place: 
     if has_default:
         default = parameter.default
         manifest["default"] = _default(flow, name, hint, default, place) if is_converted else default
+    elif is_optional:
+        # To Kubernetes a null is what is not given.
+        manifest["required"] = False
     return FlowParam(manifest, manifest["type"] == "array", is_converted, element)
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """Return an annotation without None, and whether that was part of it."""
+    if typing.get_origin(hint) not in {typing.Union, types.UnionType}:
+        return hint, False
+    kinds = typing.get_args(hint)
+    others = tuple(kind for kind in kinds if kind is not type(None))
+    return (typing.Union[others] if others else hint), len(others) < len(kinds)  # noqa: UP007 - made at run time
 
 
 def _schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> tuple[dict[str, Any], bool, str | None]:
@@ -90,7 +106,6 @@ def _from_schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> di
     """Ask pydantic what JSON the annotation takes."""
     import pydantic  # noqa: PLC0415 - flows of plain types start faster
 
-    optional = typing.get_origin(hint) in {typing.Union, types.UnionType} and type(None) in typing.get_args(hint)
     try:
         schema = pydantic.TypeAdapter(hint).json_schema()
     except pydantic.errors.PydanticUserError as error:
@@ -103,7 +118,7 @@ def _from_schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> di
     if kind not in _SCHEMA_TYPES:
         raise place.refuse(
             f"{name!r} of flow {flow.name!r} can be of several types, but a param has one",
-            "leave out None, and give a default that says the same" if optional else "annotate it with one type",
+            "annotate it with one type",
         )
     manifest: dict[str, Any] = {"type": kind}
     if "enum" in schema or "const" in schema:

@@ -59,20 +59,22 @@ class ParamSymbol(Symbol):
 
     Args:
         name: the param's.
+        expression: an expression for its value.
         is_list: whether its values are lists.
         path: what leads to the part.
     """
 
-    __slots__ = ("is_list", "name")
+    __slots__ = ("expression", "is_list", "name")
 
-    def __init__(self, name: str, *, is_list: bool, path: tuple[Step, ...] = ()) -> None:
+    def __init__(self, name: str, *, expression: str, is_list: bool, path: tuple[Step, ...] = ()) -> None:
         super().__init__(f"the param {name!r}", path)
         self.name = name
+        self.expression = expression
         self.is_list = is_list
 
     def at(self, step: Step) -> Symbol:
         """Return a part of it."""
-        return ParamSymbol(self.name, is_list=True, path=(*self.path, step))
+        return ParamSymbol(self.name, expression=self.expression, is_list=True, path=(*self.path, step))
 
 
 class ResultSymbol(Symbol):

@@ -182,7 +182,8 @@ class Trace:
             Exception: the function's own.
         """
         symbols: dict[str, Any] = {
-            name: ParamSymbol(name, is_list=param.is_list) for name, param in self.params.items()
+            name: ParamSymbol(name, expression=param.expression, is_list=param.is_list)
+            for name, param in self.params.items()
         }
         args, kwargs = self.flow.arguments(symbols)
         token = FLOW_RUN.set(_TracedRun(self.flow))
@@ -319,7 +320,9 @@ class TracingBackend:
         node = self._trace.add(called.options.name, **what)
         bound = node.bind(call.args, call.kwargs)
         if isinstance(called, Flow) and called.options.run_as != "pod":
-            node.params = {name: _child_param(node, called, name, value) for name, value in bound.items()}
+            node.params = {
+                name: _child_param(node, called, name, value) for name, value in bound.items() if value is not None
+            }
         else:
             encoder = Encoder(node)
             node.arguments = {name: encoder.encode(value) for name, value in bound.items()}
@@ -344,8 +347,6 @@ def _child_param(node: Node, flow: Flow[..., Any], name: str, value: Any) -> Any
         node.depend(upstream, is_success_needed=True)
         upstream.plain_for = what
 
-    if value is None:
-        raise node.place.refuse(f"{what} is None, which Kubernetes can't tell from none at all", "leave it out")
     return express(value, want, node.place, what)
 
 
