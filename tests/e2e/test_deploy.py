@@ -63,7 +63,9 @@ def test_a_flow_is_deployed_and_run_without_an_image_of_its_own(kubectl, folder)
     ran = typed(kubectl, folder, "run", "etl", "-p", "count=4", "--name", "first", "--watch")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert kubectl.get("flowrun", "first")["status"]["outputs"] == {"result": 2 * (0 + 1 + 2 + 3)}
-    images = {each["spec"]["containers"][0]["image"] for each in kubectl.get_all("pods", selector="penstock.dev/run=first")}
+    images = {
+        each["spec"]["containers"][0]["image"] for each in kubectl.get_all("pods", selector="penstock.dev/run=first")
+    }
     assert images == {IMAGE}, "that of the operator"
 
 
