@@ -491,3 +491,29 @@ def test_params_that_are_left_out_are_none(tmp_path):
     assert without.outputs["result"] == ["(None, None, None)", "None"] == in_process(file)
     day = "datetime.date(2026, 11, 22)"
     assert given.outputs["result"] == [f"(3, {day}, ['a'])", day]
+
+
+def test_items_with_the_same_input_use_each_others_results(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        from penstock.cache_policies import INPUTS, TASK_SOURCE
+        from penstock.task_runners import ThreadPoolTaskRunner
+
+        @task(cache_policy=INPUTS + TASK_SOURCE)
+        def load(day: str, scale: int) -> int:
+            return len(day) * scale
+
+        @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
+        def etl(days: list[str], scale: int = 2) -> list[int]:
+            return load.map(days, scale).result()
+        """,
+    )
+
+    # What the cache answers is forgotten in a crash, and here one follows each step.
+    params = {"days": ["a", "bb", "a"]}
+    run = run_manifest(manifest(file), params, folder=tmp_path, python=sys.executable, crashes=False)
+
+    assert run.state == "Completed"
+    assert run.outputs["result"] == [2, 4, 2]
+    assert run.tasks["load"]["items"]["counts"] == {"Cached": 1, "Completed": 2}
