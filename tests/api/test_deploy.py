@@ -12,6 +12,7 @@ from kubernetes import watch
 from penstock import flow as make_flow
 from penstock import run_deployment
 from penstock.errors import CommandError, OptionError, ParameterError, RefusalError
+from tests.api.commandline import once
 from tests.api.deploying import INLINE, code_maps, get, kinds, orders
 from tests.api.scene import task
 
@@ -247,3 +248,65 @@ def test_a_name_that_is_taken_is_told(scene, where):
 def test_what_only_prefect_has_is_told(where):
     with pytest.raises(OptionError, match=r"poll_interval.*watched"):
         run_deployment("orders", poll_interval=3, **where)  # type: ignore[call-arg]  # that is the point
+
+
+# Once, without a Flow
+
+
+def test_a_python_file_is_run_once_with_its_code(typed, scene, core, file, namespace):
+    code, lines = once(typed, "run", str(file), *INLINE, "-p", "count=5", "--name", "mine")
+    assert (code, lines) == (0, ["flowrun.penstock.dev/mine created"])
+    run = get(scene, "flowruns", "mine")
+    assert run["spec"]["params"] == {"count": 5}
+    assert [each["name"] for each in run["spec"]["flowSpec"]["tasks"]] == ["double"]
+    (volume,) = run["spec"]["flowSpec"]["defaults"]["podTemplate"]["spec"]["volumes"]
+    code_map = core.read_namespaced_config_map(volume["configMap"]["name"], namespace)
+    assert [owner.uid for owner in code_map.metadata.owner_references] == [run["metadata"]["uid"]]
+    assert scene.now["flows"] == {}
+
+
+def test_a_run_whose_code_can_not_be_created_is_deleted_again(typed, scene, core, file, namespace):
+    core.create_namespaced_config_map(namespace, {"metadata": {"name": "mine-code"}})
+    code, lines = once(typed, "run", str(file), *INLINE, "--name", "mine")
+    assert code == 1
+    assert "ConfigMap mine-code: " in lines[-1]
+    assert lines[-1].endswith("the run was deleted again")
+    scene.until(lambda: "mine" not in scene.now["flowruns"], "the run is gone")
+
+
+def test_a_manifest_is_run_once(typed, scene, tmp_path):
+    path = tmp_path / "flow.yaml"
+    flow = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "Flow",
+        "metadata": {"name": "orders"},
+        "spec": {"concurrency": {"limit": 1}, "params": [{"name": "day"}], "tasks": [task("load", command=["true"])]},
+    }
+    run = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "FlowRun",
+        "metadata": {"generateName": "orders-"},
+        "spec": {"flow": {"name": "orders"}, "params": {"day": "x"}},
+    }
+    path.write_text(yaml.safe_dump(flow))
+    assert once(typed, "run", str(path), "--inline", "-p", "day=monday", "--name", "one")[0] == 0
+    path.write_text(yaml.safe_dump_all([flow, run]))
+    assert once(typed, "run", str(path), "--inline", "--name", "two")[0] == 0
+    assert get(scene, "flowruns", "one")["spec"]["params"] == {"day": "monday"}
+    assert get(scene, "flowruns", "two")["spec"]["params"] == {"day": "x"}
+    assert [each["name"] for each in get(scene, "flowruns", "two")["spec"]["flowSpec"]["tasks"]] == ["load"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["orders", "--image", "x"], "--image: only with --inline"),
+        (["x.yaml", "--inline", "--local"], "leave one out"),
+        (["x.py", "--inline"], "there is no such file"),
+        (["x.yaml", "--inline", "--image", "y"], "--image: is for Python flows"),
+    ],
+)
+def test_what_can_not_be_run_once_is_told(typed, crds, words, message):
+    code, lines = once(typed, "run", *words)
+    assert code == 1
+    assert message in lines[-1]

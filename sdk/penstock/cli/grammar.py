@@ -80,7 +80,7 @@ def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         "flow",
         metavar="FLOW|FILE",
         nargs="+",
-        help="name of the Flow; with --local files: manifests (flow.yaml:NAME), or a Python flow (etl.py:NAME)",
+        help="name of the Flow; with --local or --inline files: flow.yaml:NAME, or a Python flow, etl.py:NAME",
     )
     run.add_argument(
         "-p",
@@ -98,6 +98,10 @@ def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--priority", metavar="N", type=int, help="place among runs that wait for the same limit (0)")
     run.add_argument("--timeout", metavar="DURATION", help="longest time of the run: 90s, 2h (default: the Flow's)")
+    run.add_argument(
+        "--inline", action="store_true", help="run a file in the cluster, once: the run holds its Flow, and its code"
+    )
+    run.add_argument("--image", metavar="IMAGE", help="with --inline: of a Python flow (default: the operator's)")
     _add_ending(run)
     _add_running_here(run)
 

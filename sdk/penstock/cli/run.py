@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +30,15 @@ name is at most 63."""
 
 def command(arguments: argparse.Namespace) -> int:
     """Create a FlowRun and, if asked to, stay with it until it is over; or run files here."""
+    if arguments.inline and (arguments.local or arguments.docker):
+        raise CommandError("--inline runs files in the cluster, --local and --docker on this machine: leave one out")
+    if arguments.image is not None and not arguments.inline:
+        raise CommandError("--image: only with --inline, of a Python flow")
     if arguments.local or arguments.docker:
         # Only then: what runs processes takes a while to import.
         return importlib.import_module("penstock.cli.localrun").command(arguments)  # type: ignore[no-any-return]
+    if arguments.inline:
+        return importlib.import_module("penstock.cli.runinline").command(arguments)  # type: ignore[no-any-return]
     refuse_what_is_local(arguments)
     (arguments.flow,) = arguments.flow
     options = read_options(arguments, dt.datetime.now().astimezone())
@@ -54,21 +61,28 @@ def refuse_what_is_local(arguments: argparse.Namespace) -> None:
         raise CommandError(f"{enumerate_names([f'--{name}' for name in names])}: only with --local")
     if len(arguments.flow) > 1 or Path(arguments.flow[0]).suffix in FILE_SUFFIXES:
         words = " ".join(arguments.flow)
-        raise CommandError(f"{words}: to run files on this machine add --local; in the cluster, name one Flow")
+        raise CommandError(
+            f"{words}: to run files on this machine add --local, in the cluster --inline; or name one Flow"
+        )
 
 
-def start(cluster: Cluster, body: Object, arguments: argparse.Namespace) -> int:
+def start(
+    cluster: Cluster, body: Object, arguments: argparse.Namespace, *, then: Callable[[Object], None] | None = None
+) -> int:
     """Create a FlowRun and, if asked to, stay with it.
 
     Args:
         cluster: where.
         body: the FlowRun.
         arguments: with `watch` and `wait`.
+        then: called with the run when it is created, before it is told.
 
     Returns:
         The exit code.
     """
     run = cluster.create_run(body)
+    if then is not None:
+        then(run)
     name, due = run["metadata"]["name"], run["spec"].get("scheduledTime")
     advice = f"Next: {cluster.hint(f'watch {name}')}, {cluster.hint(f'logs {name} -f')}"
     report(run, f"created, due {due}" if due else "created", "" if arguments.watch or arguments.wait else advice)
