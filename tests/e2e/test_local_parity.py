@@ -37,7 +37,7 @@ OUTER = flow(
         test "$2" = '["a","b c"]' && test "$3" = '$(literal)' && test "$4" = '$(NOTHING)' || exit 9
         echo "{\\"square\\": $(($1 * $1))}" > $PENSTOCK_OUTPUTS
     - {name: again, retry: {limit: 2, delay: 100ms}, script: 'echo "try $ATTEMPT"; test "$ATTEMPT" = 2'}
-    - {name: slow, timeout: 1s, allowFailed: 1, command: [sleep, "600"]}
+    - {name: slow, timeout: 1s, allowFailed: 1, script: 'trap "exit 143" TERM; sleep 600 & wait'}
     - {name: after-slow, dependsOnStates: [{task: slow, states: [Failed]}], command: ["true"]}
     - {name: no-object, allowFailed: 1, script: 'echo "[1]" > $PENSTOCK_OUTPUTS'}
     - {name: too-much, allowFailed: 1, script: 'head -c 5000 /dev/zero | tr "\\\\0" x > $PENSTOCK_OUTPUTS'}
