@@ -28,6 +28,12 @@ def peak_mib(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
+def resident_mib(pid: int) -> float:
+    """Return the memory that a process has resident, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
 @dataclass(frozen=True)
 class Account:
     """Counters at one moment; `since` gives what happened between two.

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -30,9 +30,16 @@ FLOWRUNS: Final = "/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns"
 IN_FLIGHT: Final = 32
 POLL_S: Final = 0.2
 LIMIT_S: Final = 120.0
+LIMIT_PER_POD_S: Final = 0.1
 HTTP_PORT: Final = 18080
 WEBHOOK_PORT: Final = 18443
 SETTLE_S: Final = 1.0
+QUIET_WRITES: Final = 5
+"""So many in `SETTLE_S` are no work."""
+
+
+Ask = Callable[[str], Awaitable[Any]]
+"""Asks the watcher for its `count`, or for its `report`."""
 
 
 class Bench:
@@ -60,42 +67,32 @@ class Bench:
         (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
         (folder / "tls.key").write_bytes(pair.key.read_bytes())
 
-    async def measure(self, shape: Shape, way: str) -> Result:
+    async def measure(self, shape: Shape, way: str, *, namespace: str = "") -> Result:
         """Do a shape's work one way, in a namespace of its own that is gone afterwards."""
-        namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        namespace = namespace or f"bench-{uuid.uuid4().hex[:8]}"
         await self.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        watcher = await asyncio.create_subprocess_exec(
-            sys.executable, str(ROOT / "bench" / "watcher.py"), namespace,
-            env=self._environment, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**26,
-        )  # fmt: skip
-        assert watcher.stdin is not None
-        assert watcher.stdout is not None
         try:
-            assert (await watcher.stdout.readline()).strip() == b"ready"
-            flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
-            if way.startswith("Penstock") and shape.flow is not None:
-                await self.post(flows, shape.flow)
-            await asyncio.sleep(SETTLE_S)
-            before, started_at = await self.account(), time.time()
-            await self._start(shape, way, namespace)
-            seen = await self._until_over(watcher, shape, way)
-            after = await self.account()
-            await asyncio.sleep(SETTLE_S)
-            late = await self.account()
+            async with self.watching(namespace) as ask:
+                flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
+                if way.startswith("Penstock") and shape.flow is not None:
+                    await self.post(flows, shape.flow)
+                await asyncio.sleep(SETTLE_S)
+                before, started_at = await self.account(), time.time()
+                await self._start(shape, way, namespace)
+                seen = await self._until_over(ask, shape, way)
+                after = await self._until_quiet()
         finally:
-            watcher.stdin.close()
-            await watcher.wait()
-            await self._clear(namespace)
+            await self.clear(namespace)
         ends = seen["runs" if way.startswith("Penstock") else "pods"]["over"].values()
-        spent, written = after.since(before), late.since(before)
+        spent = after.since(before)
         return Result(
             shape=shape.name,
             way=way,
             makespan_s=max(ends) - started_at,
             hops_ms=_hops(seen["pods"]) if shape.is_chain and way.startswith("Penstock") else [],
-            writes_per_pod=written.writes / shape.pods,
-            kilobytes_per_pod=written.bytes_written / shape.pods / 1000,
-            requests_per_pod={f"{verb} {resource}": n / shape.pods for (verb, resource), n in written.requests.items()},
+            writes_per_pod=spent.writes / shape.pods,
+            kilobytes_per_pod=spent.bytes_written / shape.pods / 1000,
+            requests_per_pod={f"{verb} {resource}": n / shape.pods for (verb, resource), n in spent.requests.items()},
             cpu_ms_per_pod={name: value / shape.pods * 1000 for name, value in spent.cpu.items()},
             peak_mib={name: peak_mib(pid) for name, pid in self.pids.items()},
         )
@@ -152,35 +149,65 @@ class Bench:
 
     async def _start(self, shape: Shape, way: str, namespace: str) -> None:
         if way == "bare loop":
-            await self._post_all(f"/api/v1/namespaces/{namespace}/pods", map(bare_pod, range(shape.pods)))
+            await self.post_all(f"/api/v1/namespaces/{namespace}/pods", map(bare_pod, range(shape.pods)))
         elif way == "Indexed Job":
             await self.post(f"/apis/batch/v1/namespaces/{namespace}/jobs", indexed_job(shape.pods))
         else:
             runs = shape.runs(way == "Penstock")
-            await self._post_all(f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns", runs)
+            await self.post_all(f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns", runs)
 
-    async def _until_over(self, watcher: asyncio.subprocess.Process, shape: Shape, way: str) -> Any:
+    @asynccontextmanager
+    async def watching(self, namespace: str) -> AsyncIterator[Ask]:
+        """Have an independent process watch a namespace; yields what asks it."""
+        watcher = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "bench" / "watcher.py"), namespace,
+            env=self._environment, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**26,
+        )  # fmt: skip
         assert watcher.stdin is not None
         assert watcher.stdout is not None
+        to, answers = watcher.stdin, watcher.stdout
+
+        async def ask(question: str) -> Any:
+            to.write(f"{question}\n".encode())
+            return json.loads(await answers.readline())
+
+        try:
+            assert (await answers.readline()).strip() == b"ready"
+            yield ask
+        finally:
+            to.close()
+            await watcher.wait()
+
+    async def _until_over(self, ask: Ask, shape: Shape, way: str) -> Any:
         wanted = len(shape.runs(way == "Penstock")) if way.startswith("Penstock") else shape.pods
         kind = "runs" if way.startswith("Penstock") else "pods"
-        ends_at = time.monotonic() + LIMIT_S
+        limit_s = LIMIT_S + LIMIT_PER_POD_S * shape.pods
+        ends_at = time.monotonic() + limit_s
         while True:
-            watcher.stdin.write(b"count\n")
-            over = json.loads(await watcher.stdout.readline())[kind]
+            over = (await ask("count"))[kind]
             if over >= wanted:
-                watcher.stdin.write(b"report\n")
-                return json.loads(await watcher.stdout.readline())
+                return await ask("report")
             if time.monotonic() > ends_at:
-                raise SystemExit(f"{shape.name}, {way}: {over} of {wanted} {kind} over after {LIMIT_S:g} s")
+                raise SystemExit(f"{shape.name}, {way}: {over} of {wanted} {kind} over after {limit_s:g} s")
             await asyncio.sleep(POLL_S)
+
+    async def _until_quiet(self) -> Account:
+        """Wait until nothing is written any more: letting Pods go is work too, and comes after the end."""
+        last = await self.account()
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            now = await self.account()
+            if now.since(last).writes <= QUIET_WRITES:
+                return now
+            last = now
 
     async def account(self) -> Account:
         """Return what the cluster's processes and its API server have done so far."""
         async with self._session.get(f"{self._server}/metrics") as reply:
             return Account.take(self.pids, await reply.text())
 
-    async def _post_all(self, path: str, bodies: Iterable[Body]) -> None:
+    async def post_all(self, path: str, bodies: Iterable[Body]) -> None:
+        """Create objects, as many at a time as the bare loop does."""
         waiting = iter(bodies)
 
         async def work() -> None:
@@ -189,6 +216,22 @@ class Bench:
 
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
+    async def size(self, path: str) -> int:
+        """Return how many bytes an object has as JSON; 0 if there is none."""
+        async with self._session.get(f"{self._server}{path}") as reply:
+            body = await reply.read()
+            return len(body) if reply.status == HTTPStatus.OK else 0
+
+    async def patch_status(self, path: str, status: Body) -> None:
+        """Write an object's status as its controller would."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with self._session.patch(
+            f"{self._server}{path}/status", json={"status": status}, headers=headers
+        ) as reply:
+            if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise SystemExit(f"PATCH {path}: {reply.status}: {await reply.text()}")
+            await reply.read()
+
     async def post(self, path: str, body: Body) -> None:
         """Create an object."""
         async with self._session.post(f"{self._server}{path}", json=body) as reply:
@@ -196,7 +239,7 @@ class Bench:
                 raise SystemExit(f"POST {path}: {reply.status}: {await reply.text()}")
             await reply.read()
 
-    async def _clear(self, namespace: str) -> None:
+    async def clear(self, namespace: str) -> None:
         """Delete a namespace, and wait until it is gone: emptying it is work, which would slow down what comes next."""
         url = f"{self._server}/api/v1/namespaces/{namespace}"
         async with self._session.delete(url) as reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,6 +62,16 @@ def _lattice(tasks: int, width: int) -> list[Body]:
     ]
 
 
+def _random_graph(tasks: int) -> list[Body]:
+    """Tasks that depend on up to three of the two hundred before them."""
+    rng = random.Random(tasks)
+    found: list[Body] = []
+    for n in range(tasks):
+        upstream = {f"t{rng.randrange(max(0, n - 200), n)}" for _ in range(rng.randint(0, 3) if n else 0)}
+        found.append({"name": f"t{n}", "dependsOn": sorted(upstream)} if upstream else {"name": f"t{n}"})
+    return found
+
+
 def _many(count: int) -> Callable[[bool], list[Body]]:
     return lambda _is_tracked: [_run(f"run-{n}", {"flow": {"name": "flow"}}) for n in range(count)]
 
@@ -83,6 +94,18 @@ SHAPES: Final = (
     Shape("200 runs of 10 tasks", 2000, _many(200), flow=_flow(_chain(10)), bar=(1.4, None)),
     Shape("lattice of 2,000", 2000, _inline(_lattice(2000, 20)), bar=(1.35, None)),
 )
+
+
+LARGE: Final = (
+    Shape("random graph of 500", 500, _many(1), flow=_flow(_random_graph(500))),
+    Shape("random graph of 5,000", 5000, _many(1), flow=_flow(_random_graph(5000))),
+    Shape(
+        "fan-out of 10,000, 500 at a time",
+        10_000,
+        _inline([{"name": "each", "forEach": {"count": 10_000}, "maxParallel": 500}]),
+    ),
+)
+"""Shapes that ask whether it is done at all, and what it costs then."""
 
 
 def bare_pod(number: int) -> Body:
