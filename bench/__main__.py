@@ -14,7 +14,7 @@ import asyncio
 from pathlib import Path
 
 from bench.report import Result, write
-from bench.rig import rig
+from bench.rig import ROOT, rig
 from bench.shapes import SHAPES, Shape
 
 
@@ -49,9 +49,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="words of the shapes to run; all if not given")
     parser.add_argument("--output", type=Path, help="folder for results.json and results.md")
+    parser.add_argument("--write-docs", action="store_true", help="put table and picture into docs/benchmarks.md")
     options = parser.parse_args()
     results = asyncio.run(run(options))
-    print(write(results, {shape.name: shape.bar for shape in SHAPES}, options.output))
+    docs = ROOT / "docs" if options.write_docs else None
+    print(write(results, {shape.name: shape.bar for shape in SHAPES}, options.output, docs))
 
 
 if __name__ == "__main__":

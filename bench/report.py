@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.page import machine, put
+from bench.picture import Bar, Group, draw
+
 COLUMNS = (
     "shape",
     "way",
@@ -20,6 +23,13 @@ COLUMNS = (
     "control plane ms a Pod",
     "hop ms p50, p95",
 )
+COLOURS = {
+    "bare loop": "#8a93a3",
+    "Penstock": "#2e7d4f",
+    "Penstock, untracked": "#7fb796",
+    "Indexed Job": "#b0763a",
+}
+"""Of the bars, in their order."""
 CONTROL_PLANE = ("apiserver", "etcd", "scheduler", "controller-manager", "kwok")
 
 
@@ -45,14 +55,48 @@ class Result:
         )
 
 
-def write(results: Sequence[Result], bars: Mapping[str, tuple[float | None, float | None]], folder: Path | None) -> str:
-    """Return the table of medians; with a folder, also write it there, with every single result beside it."""
+def write(
+    results: Sequence[Result],
+    bars: Mapping[str, tuple[float | None, float | None]],
+    folder: Path | None,
+    docs: Path | None = None,
+) -> str:
+    """Return the table of medians.
+
+    Args:
+        results: every single one.
+        bars: the most that we allow ourselves, in times of the bare loop, tracked and untracked, by shape.
+        folder: where to write the table, the picture and every result; None: nowhere.
+        docs: the documentation, to put table and picture into; None: leave it alone.
+    """
     table = "\n".join(_rows(results, bars))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(json.dumps([asdict(result) for result in results], indent=1))
         (folder / "results.md").write_text(table + "\n")
+    if docs is not None:
+        one = results[0]
+        where = machine(sum((result.shape, result.way) == (one.shape, one.way) for result in results))
+        (docs / "images").mkdir(exist_ok=True)
+        (docs / "images" / "benchmarks.svg").write_text(_picture(results, where))
+        image = "![Makespans of each shape, done in each way](images/benchmarks.svg)"
+        put(docs / "benchmarks.md", "measured", f"{where}.\n\n{table}\n\n{image}")
     return table
+
+
+def _picture(results: Sequence[Result], where: str) -> str:
+    groups = []
+    for shape in dict.fromkeys(result.shape for result in results):
+        bare = _median(results, shape, "bare loop")
+        bars = []
+        for way in COLOURS:
+            times = [result.makespan_s for result in results if (result.shape, result.way) == (shape, way)]
+            if times:
+                median = statistics.median(times)
+                bars.append(Bar(way, times, f"{median:.2f} s, {median / bare:.2f} times"))
+        groups.append(Group(shape, "seconds, less is better", bars))
+    footnote = f"Medians; lines from the least to the most; times those of the bare loop. {where}"
+    return draw("Penstock beside a bare loop and an Indexed Job", groups, colours=COLOURS, footnote=footnote)
 
 
 def _rows(results: Sequence[Result], bars: Mapping[str, tuple[float | None, float | None]]) -> list[str]:

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.page import machine
 from bench.sdk_report import Measured, Row, Series, write_results
 
 WORKLOAD = Path(__file__).with_name("sdk_workload.py")
@@ -94,8 +95,7 @@ def measure(python: Path, rounds: int) -> Measured:
                 if row.prefect_count is not None:
                     theirs.append(run(python, "prefect", row.what, row.prefect_count, Path(home)))
             print(f"round {number} of {rounds} done, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    machine = f"Python {sys.version.split()[0]}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the end"
-    return Measured(f"{machine}, {rounds} rounds", answer.stdout.strip(), series)
+    return Measured(machine(rounds), answer.stdout.strip(), series)
 
 
 def main() -> None:

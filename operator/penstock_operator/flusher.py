@@ -23,7 +23,7 @@ DUTY: Final = 20.0
 """The next flush begins no sooner than this many times the last one's duration after it. With more runs than this that
 have something to store, it is their number: then all of them together keep about one flush under way."""
 LONGEST_PAUSE_S: Final = 20.0
-"""No run waits longer for its turn among others."""
+"""Whoever looks at a run sees no older state of it, however large it is and however busy the API server."""
 RETRY_S: Final = 5.0
 """When to try again to store a status that could not be stored."""
 
@@ -79,8 +79,8 @@ class Flusher:
 
     def _next_flush_at(self, started_at: float, ended_at: float) -> float:
         """Return when a run may be stored again, in monotonic seconds."""
-        took_s = ended_at - started_at
-        return ended_at + max(LEAST_PAUSE_S, DUTY * took_s, min(len(self._unstored) * took_s, LONGEST_PAUSE_S))
+        pause_s = max(DUTY, len(self._unstored)) * (ended_at - started_at)
+        return ended_at + min(max(LEAST_PAUSE_S, pause_s), LONGEST_PAUSE_S)
 
     async def _flush(self, run: LiveRun) -> None:
         machine = run.machine

@@ -167,9 +167,9 @@ class Machine:
         self._finish_run(now)
         self._update_state(now)
         wake_at = None if self.is_over else board.timers.next_due(now)
-        return board.outbox.take(
-            creates, wake_at=wake_at, is_changed=board.report.is_dirty, is_urgent=board.report.is_urgent
-        )
+        # Whoever can't create until outcomes are stored does not wait to store them.
+        is_urgent = board.report.is_urgent or self._is_full
+        return board.outbox.take(creates, wake_at=wake_at, is_changed=board.report.is_dirty, is_urgent=is_urgent)
 
     def stored(self, version: int) -> bool:
         """Learn that all changes up to this version are stored: what waited for it may now be done.
