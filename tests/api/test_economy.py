@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from penstock_operator.connection import Connection
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
@@ -43,7 +46,21 @@ def cost(operator: Replica) -> Cost:
     )
 
 
-def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, scene):  # B19
+def written_bytes(connection: Connection) -> float:
+    """Return the size of all that was ever written to runs, their creation included, as the API server counts it."""
+    request = urllib.request.Request(f"{connection.server}/metrics", headers=connection.headers)
+    with urllib.request.urlopen(request, context=connection.ssl_context, timeout=30) as reply:
+        text = reply.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "apiserver_request_body_size_bytes_sum" and sample.labels["resource"] == "flowruns"
+    )
+
+
+def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, connection, scene):  # B19
+    before = written_bytes(connection)
     scene.start(task(pod_start_after="100ms", pod_run_for="100ms"))
     scene.finish()
 
@@ -52,9 +69,11 @@ def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, scene):  # B
     assert (found.creates, found.pod_patches) == (1, 1)
     assert found.statuses <= 3, "begun, running, over"
     assert found.looks < 10
+    assert written_bytes(connection) - before < 6_000
 
 
-def test_a_fan_out_costs_each_item_a_create_and_a_release_and_the_run_a_few_statuses(operator, scene: Scene):
+def test_a_fan_out_costs_each_item_a_create_and_a_release_and_the_run_a_few_statuses(operator, connection, scene):
+    before = written_bytes(connection)
     scene.start(task(forEach={"count": 200}))
     scene.finish(within_s=120)
 
@@ -62,6 +81,8 @@ def test_a_fan_out_costs_each_item_a_create_and_a_release_and_the_run_a_few_stat
 
     assert (found.creates, found.pod_patches) == (200, 200)
     assert found.statuses <= 20
+    assert found.looks <= 200 * 5, "created, scheduled, running, over, and let go"
+    assert written_bytes(connection) - before < 40_000
 
 
 def test_an_untracked_fan_out_costs_each_item_a_create_alone(operator, scene: Scene):
