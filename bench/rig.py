@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import sys
 import time
 import uuid
@@ -31,8 +32,6 @@ IN_FLIGHT: Final = 32
 POLL_S: Final = 0.2
 LIMIT_S: Final = 120.0
 LIMIT_PER_POD_S: Final = 0.1
-HTTP_PORT: Final = 18080
-WEBHOOK_PORT: Final = 18443
 SETTLE_S: Final = 1.0
 QUIET_WRITES: Final = 5
 """So many in `SETTLE_S` are no work."""
@@ -60,6 +59,7 @@ class Bench:
         self._session = session
         self._server = server
         self._folder = folder
+        self._http_port, self._webhook_port = _free_port(), _free_port()
         self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT)}
         pair = Authority.create(folder / "authority").sign(
             "server", subject="/CN=webhook", alternative_names=["IP:127.0.0.1"]
@@ -103,18 +103,22 @@ class Bench:
         with (self._folder / "operator.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "penstock_operator",
-                "--bind-address", "127.0.0.1", "--http-port", str(HTTP_PORT),
-                "--webhook-port", str(WEBHOOK_PORT), "--webhook-cert-dir", str(self._folder),
+                "--bind-address", "127.0.0.1", "--http-port", str(self._http_port),
+                "--webhook-port", str(self._webhook_port), "--webhook-cert-dir", str(self._folder),
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
         try:
             async with aiohttp.ClientSession() as session:
-                await _until_leading(session, process)
+                await _until_leading(session, process, self._http_port)
             self.pids["operator"] = process.pid
             yield
         finally:
-            process.terminate()
-            await process.wait()
+            if process.returncode is not None:
+                tail = (self._folder / "operator.log").read_text().splitlines()[-20:]
+                print("the operator ended by itself:", *tail, sep="\n", file=sys.stderr)
+            else:
+                process.terminate()
+                await process.wait()
 
     def webhook(self) -> Body:
         """Return the configuration by which the API server asks the operator."""
@@ -135,7 +139,7 @@ class Bench:
                         }
                     ],
                     "clientConfig": {
-                        "url": f"https://127.0.0.1:{WEBHOOK_PORT}/validate/{plural}",
+                        "url": f"https://127.0.0.1:{self._webhook_port}/validate/{plural}",
                         "caBundle": ca,
                     },
                     "failurePolicy": "Ignore",
@@ -260,11 +264,18 @@ def _hops(pods: dict[str, dict[str, Any]]) -> list[float]:
     ]
 
 
-async def _until_leading(session: aiohttp.ClientSession, process: asyncio.subprocess.Process) -> None:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _until_leading(session: aiohttp.ClientSession, process: asyncio.subprocess.Process, port: int) -> None:
     ends_at = time.monotonic() + 60
     while process.returncode is None and time.monotonic() < ends_at:
         try:
-            async with session.get(f"http://127.0.0.1:{HTTP_PORT}/metrics") as reply:
+            async with session.get(f"http://127.0.0.1:{port}/metrics") as reply:
                 if "penstock_leader 1.0" in await reply.text():
                     return
         except aiohttp.ClientError:
