@@ -96,10 +96,11 @@ def test_what_is_printed_as_yaml_can_be_applied(deploy, scene):
     scene.create("Flow", "etl", documents[1]["spec"])
 
 
-def test_fields_of_somebody_else_are_taken_over_only_if_asked_for(deploy, scene):
+def test_fields_of_somebody_else_are_taken_over_only_if_asked_for(deploy, scene, core, namespace):
     scene.create("Flow", "etl", {"tasks": [task("theirs")]})
-    code, lines = deploy("--image", "busybox")
+    code, lines = deploy(*INLINE)
     assert code == 1
+    assert code_maps(core, namespace) == [], "code of a Flow that was refused goes again"
     assert lines[-1].startswith("penstock: Flow etl is there already, and managed by ")
     assert "--force-conflicts takes it over" in lines[-1]
     code, lines = deploy("--image", "busybox", "--force-conflicts")

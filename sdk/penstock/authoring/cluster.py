@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 
-from penstock.authoring.deployment import NOT_OFFERED, Deployment
+from penstock.authoring.deployment import NOT_OFFERED, Deployment, DeploymentKeywords
 from penstock.authoring.options import nearest
 from penstock.authoring.states import State, StateType
 from penstock.errors import OptionError
@@ -59,6 +59,10 @@ class DeployKeywords(ClusterKeywords, total=False):
     timeout: float
     force_conflicts: bool
     print_next_steps: bool
+
+
+class FlowDeployKeywords(DeploymentKeywords, DeployKeywords, total=False):
+    """What `flow.deploy` takes besides a name."""
 
 
 @dataclass(frozen=True, slots=True)

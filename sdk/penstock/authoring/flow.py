@@ -14,6 +14,7 @@ from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
 
 if TYPE_CHECKING:
+    from penstock.authoring.cluster import FlowDeployKeywords
     from penstock.authoring.deployment import Deployment, DeploymentKeywords
 
 P = ParamSpec("P")
@@ -128,7 +129,7 @@ class Flow(Decorated, Generic[P, R]):
             print_starting_message=print_starting_message,
         )
 
-    def deploy(self, name: str | None = None, **keywords: Any) -> str:
+    def deploy(self, name: str | None = None, **keywords: Unpack[FlowDeployKeywords]) -> str:
         """Put the flow into a cluster, with its schedules.
 
         Args:
@@ -145,8 +146,10 @@ class Flow(Decorated, Generic[P, R]):
         """
         from penstock.authoring.cluster import DeployKeywords, deploy  # noqa: PLC0415 - most flows are not deployed here
 
-        where = {key: keywords.pop(key) for key in list(keywords) if key in DeployKeywords.__annotations__}
-        return deploy(self.to_deployment(name, **keywords), **cast("DeployKeywords", where))[0]
+        where = {key: value for key, value in keywords.items() if key in DeployKeywords.__annotations__}
+        what = {key: value for key, value in keywords.items() if key not in where}
+        deployment = self.to_deployment(name, **cast("DeploymentKeywords", what))
+        return deploy(deployment, **cast("DeployKeywords", where))[0]
 
     def on_running(self, hook: HookT) -> HookT:
         """Have a function called when an attempt starts. A decorator."""

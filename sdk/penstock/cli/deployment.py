@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from penstock.authoring.codesource import GIT, GitSource, read_source
 from penstock.authoring.compilation import flow_name
 from penstock.authoring.deployment import Deployment
 from penstock.authoring.entrypoint import CODE_VARIABLE
-from penstock.cli.apply import Applied, apply
+from penstock.cli.apply import Applied, Change, apply
 from penstock.cli.cluster import Cluster
 from penstock.cli.codearchive import Archive, pack
 from penstock.cli.codemap import FOLDER, Module, build_code_map, check_size, mount_code, own, read_code, remove_unused
@@ -148,8 +149,14 @@ def deploy(cluster: Cluster, manifests: Manifests, *, takes_over: bool = False, 
     code_map = manifests.code_map
     if code_map is not None and owners:
         code_map = own(code_map, owners)
-    bodies = [*([code_map] if code_map is not None else []), *manifests.flows, *manifests.schedules]
-    applied = [apply(cluster, body, takes_over=takes_over, is_dry=is_dry) for body in bodies]
+    applied: list[Applied] = []
+    try:
+        for body in (*([code_map] if code_map is not None else ()), *manifests.flows, *manifests.schedules):
+            applied.append(apply(cluster, body, takes_over=takes_over, is_dry=is_dry))  # noqa: PERF401 - one may fail
+    except CommandError:
+        if applied and not is_dry:
+            _remove_orphan(cluster, applied[0])
+        raise
     by_name = {(each.object["kind"], each.object["metadata"]["name"]): each.object for each in applied}
     flow = by_name["Flow", manifests.flow["metadata"]["name"]]
     if is_dry:
@@ -185,6 +192,13 @@ def wait_until_ready(cluster: Cluster, flow: Object, timeout_s: float) -> None:
         if ready["status"] == "False":
             raise CommandError(f"Flow {name} is not ready: {ready['reason']}: {' '.join(ready['message'].split())}")
     raise CommandError(f"no operator has looked at Flow {name} within {timeout_s:g} s: see penstock doctor")
+
+
+def _remove_orphan(cluster: Cluster, first: Applied) -> None:
+    """Remove code that was created just now, and whose Flow was refused: nobody else would."""
+    if first.object["kind"] == "ConfigMap" and first.change is Change.CREATED:
+        with contextlib.suppress(CommandError):
+            cluster.send("DELETE", cluster.config_map_path(first.object["metadata"]["name"]))
 
 
 def _pinned(text: str, deployment: Deployment) -> GitSource:
