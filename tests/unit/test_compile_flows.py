@@ -18,7 +18,7 @@ from penstock.authoring.compilation import compile_flow, compile_flows
 from penstock.cache_policies import INPUTS, RUN_ID
 from penstock.engine.validation import check_flow, parse_flow
 from penstock.errors import CompileError
-from penstock.futures import as_completed
+from penstock.futures import as_completed, wait
 
 
 @task
@@ -480,3 +480,50 @@ def test_a_flow_in_one_pod_can_not_be_varied_inside_of_another():
 
     with pytest.raises(CompileError, match="retries of flow 'whole' was given by with_options"):
         compile_flow(etl, entrypoint="tests:flow")
+
+
+def test_who_waits_for_futures_waits_for_their_end():
+    @flow
+    def etl():
+        wait(load.map(["a", "b"]))
+        wait([add.submit(1, 2)])
+        load("c")
+
+    made = tasks(etl)
+
+    waits = [each["task"] for each in made["load-2"]["dependsOnStates"]]
+    assert waits == ["add"]
+    assert made["add"]["dependsOnStates"][0]["task"] == "load"
+    assert made["load"]["allowFailed"] == "100%"
+
+
+def test_a_failure_that_was_waited_for_fails_the_run_if_what_the_flow_needs_is_built_on_it():
+    @flow
+    def etl():
+        future = take.submit("a")
+        wait([future])
+        return total([load.submit(future)])
+
+    @flow
+    def other():
+        future = take.submit("a")
+        wait([future])
+        load.submit(future)
+
+    with_use, without = tasks(etl), tasks(other)
+
+    assert "allowFailed" not in with_use["take"]
+    assert without["take"]["allowFailed"] == 1
+
+
+def test_long_chains_of_submitted_tasks_are_compiled():
+    @flow
+    def etl():
+        future = take.submit(0)
+        for _ in range(1500):
+            future = take.submit(future)
+        return future.result()
+
+    made = compile_flow(etl, entrypoint="tests:flow")
+
+    assert len(made["spec"]["tasks"]) == 1501

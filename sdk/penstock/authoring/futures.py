@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.runs import TaskRun
@@ -216,6 +216,10 @@ class DoneAndNotDone(NamedTuple):
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
     """Wait until all futures are done, or for `timeout` seconds, whichever is sooner."""
+    if isinstance(futures, FutureList) and type(futures) is not FutureList:
+        # While a flow is compiled: how many there are is not known, and so which are done.
+        futures.wait(timeout)
+        return DoneAndNotDone(cast("set[Future[Any]]", futures), set())
     waited = list(futures)
     deadline = None if timeout is None else time.monotonic() + timeout
     for future in waited:

@@ -117,7 +117,8 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
     else:
         trace = _traced(flow, place, storage)
         params = trace.params
-        tasks, outputs = tasks_of(trace, flow_source=source), outputs_of(trace)
+        outputs = outputs_of(trace)
+        tasks = tasks_of(trace, flow_source=source)
         children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
     if params:
         spec["params"] = [param.manifest for param in params.values()]

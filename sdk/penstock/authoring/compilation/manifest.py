@@ -46,7 +46,7 @@ def outputs_of(trace: Trace) -> dict[str, Any] | None:
     if trace.returned is None:
         return None
     what = f"what flow {trace.flow.name!r} returns"
-    return {"result": express(trace.returned, lambda _: None, trace.place, what)}
+    return {"result": express(trace.returned, lambda node: node.expect_success(), trace.place, what)}
 
 
 def pod_task(

@@ -100,9 +100,19 @@ class Node:
         """Wait for another."""
         self.needs[other] = is_success_needed or self.needs.get(other, False)
 
+    def expect_success(self) -> None:
+        """Have the flow fail if this fails, and if anything fails that it can't do without."""
+        found = [self]
+        while found:
+            node = found.pop()
+            if not node.is_success_expected:
+                node.is_success_expected = True
+                found += (other for other, is_success_needed in node.needs.items() if is_success_needed)
+
     def wait_for_success(self) -> None:
         """Have all that is called from now on wait until this has completed."""
-        self.is_awaited = self.is_success_expected = True
+        self.is_awaited = True
+        self.expect_success()
         barrier = self.trace.barrier
         for other in self.needs:
             barrier.pop(other, None)
