@@ -1,6 +1,6 @@
 import pytest
 
-from penstock.cli.candidates import complete, expect
+from penstock.cli.candidates import RESOURCES_OF, complete, expect
 from penstock.cli.grammar import build_parser
 from penstock.cli.main import main
 
@@ -51,3 +51,11 @@ def test_what_the_shells_call_is_not_shown_to_people():
 def test_every_shell_has_a_script(shell, capsys):
     assert main(["completion", shell]) == 0
     assert "penstock __complete -- " in capsys.readouterr().out
+
+
+def test_a_run_may_be_of_a_flow_or_of_files(monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    for words in (["run", ""], ["run", "--local", ""], ["run", "--local", "flow.yaml", ""]):
+        assert expect(build_parser(), words).metavar == "FLOW|FILE"
+        assert complete(build_parser(), words) == ([], True)
+    assert RESOURCES_OF["FLOW|FILE"] == ("flows",)

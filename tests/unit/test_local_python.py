@@ -36,7 +36,8 @@ FLOWS = textwrap.dedent("""\
 @pytest.fixture
 def typed(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    for module in ("flows_of_test", "beside_it"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     (tmp_path / "flows_of_test.py").write_text(FLOWS)
     (tmp_path / "beside_it.py").write_text("FACTOR = 2\n")
     monkeypatch.chdir(tmp_path)
@@ -64,7 +65,7 @@ def test_a_coroutine_is_a_flow_too(typed):
     [
         (("flows_of_test.py:fails",), "penstock: flow fails failed: ValueError: no luck"),
         (("flows_of_test.py:elt",), "there is no 'elt' in flows_of_test"),
-        (("flows_of_test.py",), "'flows_of_test.py' is no entrypoint: write FILE.py:FLOW"),
+        (("flows_of_test.py",), "flows_of_test.py has etl, fails, later: name one, flows_of_test.py:etl"),
         (("nothing.py:etl",), "nothing.py: there is no such file"),
         (("flows_of_test.py:etl", "-p", "dya=1"), 'flow etl has no parameter dya (did you mean "day"?)'),
         (("flows_of_test.py:etl", "-p", "day=1", "--docker"), "--docker: is for manifests"),

@@ -17,6 +17,7 @@ METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s
 RESOURCES_OF: Final = {
     "RUN": ("flowruns",),
     "FLOW": ("flows",),
+    "FLOW|FILE": ("flows",),
     "FLOW|RUN": ("flows", "flowruns"),
     "SCHEDULE": ("schedules",),
 }
@@ -57,7 +58,7 @@ def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[lis
     found: Iterable[Candidate] = expected.candidates
     if not prefix.startswith("-"):
         found = [*found, *_from_cluster(expected)]
-    return [each for each in found if each.word.startswith(prefix)], expected.metavar.startswith("FILE")
+    return [each for each in found if each.word.startswith(prefix)], "FILE" in expected.metavar
 
 
 def expect(parser: argparse.ArgumentParser, words: Sequence[str]) -> Expected:

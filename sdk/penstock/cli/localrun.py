@@ -27,6 +27,7 @@ from penstock.cli.progress import Object, is_successful
 from penstock.cli.pythonflow import is_python, run_python
 from penstock.cli.run import MAX_PREFIX, read_overrides
 from penstock.cli.yaml_text import yaml_text
+from penstock.engine.envelope import check_envelope
 from penstock.engine.parsing import parse_run
 from penstock.engine.runkey import RunKey
 from penstock.engine.shutdown import ShutdownMode
@@ -44,7 +45,7 @@ LEAST_PLACES: Final = 16
 """Tasks that run at once on a machine of few processors: most wait for something else."""
 RANDOM_CHARACTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 """Of which the API server makes the end of a name, too."""
-NOT_HERE: Final = ("at", "watch", "wait")
+NOT_HERE: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -179,7 +180,7 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     name = arguments.name or metadata.get("name") or f"{prefix}{ending}"
     metadata["namespace"] = NAMESPACE
     body = new_run(name, spec, metadata)
-    problems = check_run(parse_run(body), source.spec)
+    problems = [*check_envelope(body), *check_run(parse_run(body), source.spec)]
     if problems:
         raise InvalidSpecError(problems)
     return body, source
