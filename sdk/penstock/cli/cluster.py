@@ -36,6 +36,7 @@ ANSWER_S: Final = 60
 PAGE: Final = 500
 """Objects that are asked for at once, as kubectl does."""
 NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NOT_INSTALLED: Final = "the cluster does not know {}s: Penstock is not installed there (penstock install)"
 SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _config: Any = config  # the functions of this module have no types
@@ -121,7 +122,12 @@ class Cluster:
         Raises:
             CommandError: the cluster refused it, in its own words.
         """
-        return self.send("POST", self.path("flowruns"), body=body)
+        try:
+            return self.send("POST", self.path("flowruns"), body=body)
+        except RefusalError as error:
+            if error.status == NOT_FOUND and "namespaces" not in str(error):
+                raise CommandError(_NOT_INSTALLED.format("FlowRun")) from error
+            raise
 
     def change_run(self, run: Object, operations: Sequence[Object]) -> Object:
         """Change a FlowRun, unless another one has taken its name meanwhile.
@@ -263,9 +269,7 @@ class Cluster:
         except RefusalError as error:
             if error.status != NOT_FOUND:
                 raise
-            raise CommandError(
-                f"the cluster does not know {kind}s: Penstock is not installed there (penstock install)"
-            ) from error
+            raise CommandError(_NOT_INSTALLED.format(kind)) from error
         names = [other["metadata"]["name"] for other in listing["items"]]
         raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")
 
