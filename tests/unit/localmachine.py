@@ -157,6 +157,6 @@ class Terminal:
 
 def _take_terminal(descriptor: int) -> None:
     import fcntl  # noqa: PLC0415 - in the new process only
-    import termios  # noqa: PLC0415
+    import termios  # noqa: PLC0415 - as above
 
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)

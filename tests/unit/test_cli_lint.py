@@ -97,3 +97,12 @@ def test_the_exit_code_tells_whether_there_were_findings(tmp_path, capsys):
     assert f"{bad}:9: " in capsys.readouterr().out
     assert main(["lint", str(tmp_path / "none.yaml")]) == 1
     assert "No such file" in capsys.readouterr().err
+
+
+def test_the_items_of_a_list_are_checked_on_their_lines():
+    text = "apiVersion: v1\nkind: List\nitems:\n" + textwrap.indent(FLOW.replace("image:", "imgae:"), "  ").replace(
+        "  apiVersion", "- apiVersion", 1
+    )
+    (finding,) = [finding for finding in findings(text) if "imgae" in finding]
+    assert finding.startswith("0.yaml:12: spec.tasks[0].imgae: ")
+    assert lint({"list.yaml": "apiVersion: v1\nkind: List\nitems: []\n"}) == ([], 0)

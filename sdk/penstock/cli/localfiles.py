@@ -85,8 +85,7 @@ def _contents(texts: Mapping[str, str]) -> Iterable[Object]:
                 raise CommandError(
                     f"{file}:{document.line('')}: is no object of Kubernetes: write apiVersion, kind, ..."
                 )
-            # A List holds what kubectl get prints.
-            yield from content["items"] if content.get("kind") == "List" and content.get("items") else [content]
+            yield content
 
 
 def _choose(contents: Sequence[Object], flows: Mapping[str, Source], name: str | None) -> Object:

@@ -61,7 +61,7 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
         text: the file's content.
 
     Returns:
-        Documents, without those that are empty; a `SyntaxProblem` ends them.
+        Documents, without those that are empty, each item of a List one of its own; a `SyntaxProblem` ends them.
     """
     loader = _Loader(text)
     try:
@@ -73,7 +73,7 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
             if loader.yaml_version not in (None, _VERSION):
                 builder.note(root, "the API server reads YAML 1.1 only: remove the %YAML directive")
             if content is not None or builder.problems:
-                yield Document(content, root, tuple(builder.problems))
+                yield from _objects(Document(content, root, tuple(builder.problems)))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         yield SyntaxProblem(mark.line + 1 if mark else 1, f"not YAML: {error.problem}")
@@ -214,6 +214,20 @@ class _Builder:
                     yield from self._pairs(merged)
                 else:
                     self.note(key, "<< takes a mapping, or a list of mappings")
+
+
+def _objects(document: Document) -> Iterator[Document]:
+    """Return a document, or the items of a List, as kubectl writes and reads it."""
+    content, root = document.content, document.root
+    if not (isinstance(content, dict) and content.get("kind") == "List" and content.get("apiVersion") == "v1"):
+        yield document
+        return
+    assert isinstance(root, yaml.MappingNode)
+    lists = [value for key, value in root.value if key.value == "items" and isinstance(value, yaml.SequenceNode)]
+    problems = document.problems
+    for item, node in zip(content.get("items") or (), lists[-1].value if lists else (), strict=False):
+        yield Document(item, node, problems)
+        problems = ()
 
 
 def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:

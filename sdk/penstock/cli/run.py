@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -35,10 +34,13 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.image is not None and not arguments.inline:
         raise CommandError("--image: only with --inline, of a Python flow")
     if arguments.local or arguments.docker:
-        # Only then: what runs processes takes a while to import.
-        return importlib.import_module("penstock.cli.localrun").command(arguments)  # type: ignore[no-any-return]
+        from penstock.cli import localrun  # noqa: PLC0415 - it needs more than runs in the cluster do
+
+        return localrun.command(arguments)
     if arguments.inline:
-        return importlib.import_module("penstock.cli.runinline").command(arguments)  # type: ignore[no-any-return]
+        from penstock.cli import runinline  # noqa: PLC0415 - as above
+
+        return runinline.command(arguments)
     refuse_what_is_local(arguments)
     (arguments.flow,) = arguments.flow
     options = read_options(arguments, dt.datetime.now().astimezone())

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -31,12 +32,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     """Make the view and become the program; without words, only say whether a view can be made."""
-    folder, mounts, *words = sys.argv[1], json.loads(sys.argv[2]), *sys.argv[3:]
-    here = os.getcwd()  # noqa: PTH109 - paths of the view are no paths of the machine
+    folder, mounts, *words = Path(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]
+    here = Path.cwd()
     try:
         leave()
         for source, path in mounts:
-            mount(source, path, folder)
+            mount(Path(source), Path(path), folder)
         os.chdir(here)
     except OSError as error:
         fail(folder, f"the volumes can't be mounted: {error}")
@@ -48,10 +49,9 @@ def main() -> None:
         fail(folder, f'"{words[0]}" can\'t be started: {error.strerror}')
 
 
-def fail(folder: str, why: str) -> None:
+def fail(folder: Path, why: str) -> None:
     """Say that the program could not be started: in a file, for its exit code could be the program's own."""
-    with open(os.path.join(folder, PROBLEM), "w", encoding="utf-8") as stream:  # noqa: PTH118, PTH123
-        stream.write(why)
+    (folder / PROBLEM).write_text(why, encoding="utf-8")
     sys.exit(CANNOT_START)
 
 
@@ -62,58 +62,50 @@ def leave() -> None:
         _check(_libc.unshare(CLONE_NEWNS), "unshare")
     else:
         _check(_libc.unshare(CLONE_NEWUSER | CLONE_NEWNS), "unshare")
-        for file, content in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{user} {user} 1"),
-            ("gid_map", f"{group} {group} 1"),
-        ):
-            with open(f"/proc/self/{file}", "w", encoding="ascii") as stream:  # noqa: PTH123 - starts fast without
-                stream.write(content)
-    _mount("none", "/", None, MS_REC | MS_PRIVATE)
+        maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+        for file, content in maps.items():
+            Path("/proc/self", file).write_text(content, encoding="ascii")
+    _mount(Path("none"), Path("/"), None, MS_REC | MS_PRIVATE)
 
 
-def mount(source: str, path: str, folder: str) -> None:
+def mount(source: Path, path: Path, folder: Path) -> None:
     """Have a directory or file be seen at a path."""
     if not os.path.lexists(path):
         cover(path, folder)
-        make(path, is_directory=os.path.isdir(source))  # noqa: PTH112 - starts fast without
+        make(path, is_directory=source.is_dir())
     _mount(source, path, None, MS_BIND | MS_REC)
 
 
-def cover(path: str, folder: str) -> None:
+def cover(path: Path, folder: Path) -> None:
     """Make the nearest directory above a path one that can be added to."""
-    above = os.path.dirname(path)  # noqa: PTH120 - starts fast without
-    while not os.path.isdir(above):  # noqa: PTH112
-        above = os.path.dirname(above)  # noqa: PTH120
-    copy = tempfile.mkdtemp(prefix="cover-", dir=folder)
-    entries = os.listdir(above)  # noqa: PTH208
-    _mount("tmpfs", copy, "tmpfs", 0)
-    for name in entries:
-        old, new = os.path.join(above, name), os.path.join(copy, name)  # noqa: PTH118
-        if os.path.islink(old):  # noqa: PTH114
-            os.symlink(os.readlink(old), new)  # noqa: PTH115, PTH211
+    above = next(parent for parent in path.parents if parent.is_dir())
+    copy = Path(tempfile.mkdtemp(prefix="cover-", dir=folder))
+    entries = list(above.iterdir())
+    _mount(Path("tmpfs"), copy, "tmpfs", 0)
+    for old in entries:
+        new = copy / old.name
+        if old.is_symlink():
+            new.symlink_to(old.readlink())
         else:
-            make(new, is_directory=os.path.isdir(old))  # noqa: PTH112
+            make(new, is_directory=old.is_dir())
             _mount(old, new, None, MS_BIND | MS_REC)
-    if above == "/":
+    if above == Path("/"):
         os.chroot(copy)
         os.chdir("/")
     else:
         _mount(copy, above, None, MS_BIND | MS_REC)
 
 
-def make(path: str, *, is_directory: bool) -> None:
+def make(path: Path, *, is_directory: bool) -> None:
     """Make an empty directory or file, and the directories that it is in."""
-    os.makedirs(path if is_directory else os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+    (path if is_directory else path.parent).mkdir(parents=True, exist_ok=True)
     if not is_directory:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+        path.touch()
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
-    done = _libc.mount(
-        source.encode(), target.encode(), None if kind is None else kind.encode(), ctypes.c_ulong(flags), None
-    )
-    _check(done, target)
+def _mount(source: Path, target: Path, kind: str | None, flags: int) -> None:
+    words = os.fsencode(source), os.fsencode(target), None if kind is None else kind.encode()
+    _check(_libc.mount(*words, ctypes.c_ulong(flags), None), str(target))
 
 
 def _check(done: int, what: str) -> None:
