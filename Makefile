@@ -44,6 +44,7 @@ lint: venv  ## Every static check.
 test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": some; CLUSTER=...: where Pods run.
 	@# Built first, because a test that waits for a compiler looks like one that hangs.
 	$(BIN)/python -m tests.cluster build > /dev/null
+	$(BIN)/python -m tests.cluster build versitygw > /dev/null
 	CLUSTER=$(CLUSTER) $(BIN)/pytest $(ARGS)
 
 test-unit: venv  ## The tests that need no cluster.
