@@ -331,7 +331,7 @@ def test_parameters_that_can_be_no_params_are_refused(fn, told):
     ("options", "told"),
     [
         ({"retries": 1}, "retries=1 of flow 'etl' would run its function again"),
-        ({"on_failure": [print]}, "on_failure of flow 'etl' would be called by the flow's function"),
+        ({"on_running": [print]}, "on_running of flow 'etl' would be called as its function begins"),
         ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' has no counterpart"),
     ],
 )

@@ -344,11 +344,15 @@ def test_a_task_starts_without_what_it_does_not_need(tmp_path):
     assert measured(tmp_path, f"print([name for name in {heavy!r} if name in sys.modules])") == "[]\n"
 
 
-def test_a_task_starts_in_80_milliseconds_and_40_megabytes(tmp_path):
+def test_a_task_starts_in_little_more_time_than_its_code_takes_and_in_40_megabytes(tmp_path):
     memory = "next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))"
+    spent = "print((time.process_time() - began) * 1000)"
+    sdk = f"import time; began = time.process_time(); from penstock import flow, task; {spent}"
 
-    # Of processor time, and the best of five: how busy the machine is, is not what is measured.
-    assert min(float(measured(tmp_path, "print((time.process_time() - began) * 1000)")) for _ in range(5)) < 80
+    # How fast the machine is, is not what is measured: any code that has a flow spends the second of these.
+    starts = [(float(measured(tmp_path, spent)), float(python(tmp_path, sdk))) for _ in range(5)]
+
+    assert min(start for start, _ in starts) < 2.5 * min(import_ for _, import_ in starts)
     assert int(measured(tmp_path, f"print({memory})")) < 40 * 1024
 
 
@@ -517,3 +521,37 @@ def test_items_with_the_same_input_use_each_others_results(tmp_path):
     assert run.state == "Completed"
     assert run.outputs["result"] == [2, 4, 2]
     assert run.tasks["load"]["items"]["counts"] == {"Cached": 1, "Completed": 2}
+
+
+def test_hooks_of_a_flow_are_called_when_its_run_is_over(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        def note(flow, run, state):
+            with open("notes", "a") as notes:
+                print(flow.name, run.name, state.name, state.type, file=notes)
+
+        def raises(flow, run, state):
+            raise ValueError("no")
+
+        async def later(flow, run, state):
+            note(flow, run, state)
+
+        @task
+        def hooks(is_bad: bool) -> bool:
+            assert not is_bad
+            return is_bad
+
+        @flow(on_failure=[raises, note, later], on_cancellation=[note])
+        def etl(is_bad: bool) -> bool:
+            return hooks(is_bad)
+        """,
+    )
+
+    good = as_processes(file, {"is_bad": False})
+    bad = as_processes(file, {"is_bad": True})
+
+    assert (good.state, good.tasks["hooks-2"]["state"]) == ("Completed", "Skipped")
+    assert (bad.state, bad.tasks["hooks-2"]["state"]) == ("Failed", "Completed")
+    assert (tmp_path / "notes").read_text() == "etl run Failed FAILED\n" * 2
+    assert "Hook 'raises' raised" in bad.logs["hooks-2/None/1"]

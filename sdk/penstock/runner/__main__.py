@@ -28,6 +28,10 @@ def main() -> int:
             from penstock.runner.task import run_task  # noqa: PLC0415 - only what is needed is imported
 
             code, outputs = run_task(call, values)
+        elif "hooks" in call:
+            from penstock.runner.hooks import run_hooks  # noqa: PLC0415 - as above
+
+            code, outputs = run_hooks(call, values)
         else:
             from penstock.runner.flow import run_flow  # noqa: PLC0415 - as above
 

@@ -10,11 +10,11 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from penstock.authoring.call import STORAGE
-from penstock.authoring.compilation.manifest import container_of, flow_name, outputs_of, pod_task, tasks_of
-from penstock.authoring.compilation.params import read_params
+from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
+from penstock.authoring.compilation.params import FlowParam, read_params
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.retry import duration
 from penstock.authoring.compilation.source import source_of
@@ -26,7 +26,6 @@ __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
 API_VERSION: Final = "penstock.dev/v1alpha1"
 MAX_DESCRIPTION: Final = 1024
 WORKSPACE: Final = "/workspace"
-_FLOW_HOOKS: Final = ("on_running", "on_completion", "on_failure", "on_crashed", "on_cancellation")
 
 
 def compile_flow(  # noqa: PLR0913 - keyword-only, all optional
@@ -101,45 +100,60 @@ def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
     place = _place(flow)
     _check_options(flow, place)
     source = entrypoint or source_of(flow, place)
-    spec: dict[str, Any] = {}
-    if flow.options.description:
-        spec["description"] = flow.options.description[:MAX_DESCRIPTION]
-    children: list[Flow[..., Any]] = []
-    if flow.options.run_as == "pod":
-        params = read_params(flow, place)
-        task_name = label(flow.name)
-        tasks = [pod_task(flow, place, name=task_name, source=source, params=params)]
-        result = f"tasks.{task_name}.outputs"
-        outputs: dict[str, Any] | None = {
-            "result": f"$({result}.?result.orValue(null))",
-            "tasks": f"$({result}.?tasks.orValue({{}}))",
-        }
-    else:
-        trace = _traced(flow, place, storage)
-        params = trace.params
-        outputs = outputs_of(trace)
-        tasks = tasks_of(trace, flow_source=source)
-        children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
-    if params:
-        spec["params"] = [param.manifest for param in params.values()]
-    defaults = _defaults(flow, image, storage, env)
-    if defaults:
-        spec["defaults"] = defaults
-    spec["tasks"] = tasks
-    if outputs is not None:
-        spec["outputs"] = outputs
-    if flow.options.timeout_s is not None and flow.options.run_as != "pod":
-        spec["timeout"] = duration(flow.options.timeout_s)
-    # As in one process: what does not depend on a task that failed goes on.
-    spec["failurePolicy"] = "Continue"
-    if flow.options.workspace is not None:
-        spec["workspace"] = dict(flow.options.workspace)
+    body = _in_one_pod(flow, place, source) if flow.options.run_as == "pod" else _in_tasks(flow, place, source, storage)
+    fields: dict[str, Any] = {
+        "description": (flow.options.description or "")[:MAX_DESCRIPTION],
+        "params": [param.manifest for param in body.params.values()],
+        "defaults": _defaults(flow, image, storage, env),
+        "tasks": body.tasks,
+        "finally": body.final,
+        "outputs": body.outputs,
+        "timeout": body.timeout,
+        # As in one process: what does not depend on a task that failed goes on.
+        "failurePolicy": "Continue",
+        "workspace": flow.options.workspace and dict(flow.options.workspace),
+    }
     metadata: dict[str, Any] = {"name": _checked_name(name or flow_name(flow), place)}
     if namespace is not None:
         metadata["namespace"] = namespace
     if flow.options.version is not None:
         metadata["annotations"] = {"penstock.dev/flow-version": flow.options.version}
-    return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, children
+    spec = {field: value for field, value in fields.items() if value}
+    return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, body.children
+
+
+class _Body(NamedTuple):
+    """What the function of a flow comes to."""
+
+    params: dict[str, FlowParam]
+    tasks: list[dict[str, Any]]
+    final: list[dict[str, Any]]
+    outputs: dict[str, Any] | None
+    timeout: str | None
+    children: list[Flow[..., Any]]
+    """The flows that it calls, which are Flows of their own."""
+
+
+def _in_one_pod(flow: Flow[..., Any], place: Place, source: str) -> _Body:
+    params = read_params(flow, place)
+    name = label(flow.name)
+    task = pod_task(flow, place, name=name, source=source, params=params)
+    outputs = {
+        "result": f"$(tasks.{name}.outputs.?result.orValue(null))",
+        "tasks": f"$(tasks.{name}.outputs.?tasks.orValue({{}}))",
+    }
+    return _Body(params, [task], [], outputs, None, [])
+
+
+def _in_tasks(flow: Flow[..., Any], place: Place, source: str, storage: str | None) -> _Body:
+    trace = _traced(flow, place, storage)
+    # What is returned is wanted, which the tasks then know.
+    outputs = outputs_of(trace)
+    tasks = tasks_of(trace, flow_source=source)
+    hooks = hooks_task(flow, place, name=trace.unique("hooks"), source=source)
+    children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
+    timeout = None if flow.options.timeout_s is None else duration(flow.options.timeout_s)
+    return _Body(trace.params, tasks, [] if hooks is None else [hooks], outputs, timeout, children)
 
 
 def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
@@ -193,12 +207,11 @@ def _check_options(flow: Flow[..., Any], place: Place) -> None:
             f"retries={options.retries} of flow {flow.name!r} would run its function again, which no Pod runs",
             "give the tasks retries, use `penstock retry`, or run it as one container with @flow(run_as='pod')",
         )
-    for hook in _FLOW_HOOKS:
-        if getattr(options, hook):
-            raise place.refuse(
-                f"{hook} of flow {flow.name!r} would be called by the flow's function, which no Pod runs",
-                "do it in a task, in a `finally` task of the Flow, or use @flow(run_as='pod')",
-            )
+    if options.on_running:
+        raise place.refuse(
+            f"on_running of flow {flow.name!r} would be called as its function begins, which no Pod runs",
+            "do it in a first task, or use @flow(run_as='pod')",
+        )
 
 
 def _problems(flow: Flow[..., Any]) -> Iterator[tuple[str, str]]:

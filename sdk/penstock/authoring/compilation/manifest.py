@@ -24,6 +24,13 @@ ANNOTATION_FAILURES: Final = "penstock.dev/failures"
 MAX_EXPRESSION: Final = 4000
 MAX_CALL: Final = 32768
 """Most characters of an environment variable of a Flow."""
+HOOKS: Final = {
+    "on_completion": ("Completed",),
+    "on_failure": ("Failed", "TimedOut"),
+    "on_crashed": ("Crashed",),
+    "on_cancellation": ("Cancelled",),
+}
+"""Hooks of a flow, and the states of its run that they are called for."""
 OVER: Final = ["Completed", "Failed", "Cancelled", "Skipped"]
 """All states in which a task is over."""
 
@@ -66,6 +73,23 @@ def pod_task(
         "command": list(COMMAND),
         "args": [source],
         "env": _env(call, expressions, flow.options.env, place),
+    }
+
+
+def hooks_task(flow: Flow[..., Any], place: Place, *, name: str, source: str) -> dict[str, Any] | None:
+    """Return the finally task that calls a flow's hooks; None if it has none."""
+    states = [state for hook, covered in HOOKS.items() if getattr(flow.options, hook) for state in covered]
+    if not states:
+        return None
+    call = {"hooks": source, "name": name, "run": [0, 1], "state": 2}
+    return {
+        "name": name,
+        "when": f"run.state in {json.dumps(states)}",
+        # A hook changes nothing about how the run ends.
+        "allowFailed": 1,
+        "command": list(COMMAND),
+        "args": [source],
+        "env": _env(call, ["run.name", "run.uid", "run.state"], None, place),
     }
 
 

@@ -233,11 +233,12 @@ class Trace:
                 f"{wanted!r} is called inside `with transaction()`, which Pods have no part in",
                 "use @flow(run_as='pod'), or tasks with allow_failure that undo",
             )
-        node = Node(self, name=self._unique(label(wanted)), place=place, **what)
+        node = Node(self, name=self.unique(label(wanted)), place=place, **what)
         self.nodes.append(node)
         return node
 
-    def _unique(self, name: str) -> str:
+    def unique(self, name: str) -> str:
+        """Return a task's name that no other has."""
         unique, number = name, 1
         while unique in self._names:
             number += 1

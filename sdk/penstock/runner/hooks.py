@@ -1,0 +1,63 @@
+"""Hooks of a flow, called in a Pod of their own once its run is over."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from penstock.authoring.context import logger_of
+from penstock.authoring.runs import FLOW_RUN
+from penstock.authoring.states import State, StateType
+from penstock.local import log
+from penstock.runner.surroundings import find_flow, flow_run_of
+
+TYPES: Final[Mapping[str, StateType]] = {
+    "Completed": StateType.COMPLETED,
+    "Failed": StateType.FAILED,
+    "TimedOut": StateType.FAILED,
+    "Crashed": StateType.CRASHED,
+    "Cancelled": StateType.CANCELLED,
+}
+HOOKS: Final[Mapping[StateType, str]] = {
+    StateType.COMPLETED: "on_completion",
+    StateType.FAILED: "on_failure",
+    StateType.CRASHED: "on_crashed",
+    StateType.CANCELLED: "on_cancellation",
+}
+
+
+def run_hooks(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[str, Any] | None]:
+    """Call a flow's hooks in their order. One that raises is logged, and changes nothing.
+
+    Args:
+        call: the call.
+        values: what is in its slots.
+
+    Returns:
+        The container's exit code, and no outputs.
+
+    Raises:
+        PenstockError: the code is not there.
+    """
+    log.set_up()
+    flow = find_flow(call["hooks"])
+    run = flow_run_of(call, values, flow)
+    name = str(values[call["state"]])
+    state: State[Any] = State(TYPES[name], name, f"the run is {name}")
+    run.enter(state)
+    FLOW_RUN.set(run)
+    for hook in getattr(flow.options, HOOKS[state.type]):
+        try:
+            answer = hook(flow, run, state)
+            if inspect.isawaitable(answer):
+                import asyncio  # noqa: PLC0415 - hooks without coroutines don't pay for it
+
+                asyncio.run(_awaited(answer))
+        except Exception:  # noqa: BLE001 - the others are called all the same
+            logger_of(run).exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
+    return 0, None
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
