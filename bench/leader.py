@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from bench.page import machine, put, rows
 from penstock.api import names
 from penstock.engine.pod import PodSettings
 from penstock_operator.__main__ import collect_garbage_less_often
@@ -42,6 +43,7 @@ from penstock_operator.room import EngineRoom
 from penstock_operator.writer import Writer
 from tests.cluster.certificates import Authority
 
+ROOT: Final = Path(__file__).parents[1]
 NAMESPACE: Final = "bench"
 IN_FLIGHT: Final = 32
 EPOCH: Final = 1
@@ -179,6 +181,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=3000, help="of each shape: a multiple of 10")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
     collect_garbage_less_often()
     spent: dict[tuple[str, str], list[float]] = {}
@@ -189,12 +192,16 @@ def main() -> None:
                     if where is not None:
                         where.mkdir()
                     spent.setdefault((one.name, way), []).append(asyncio.run(measure(one, where)))
-    medians = {key: statistics.median(times) * 1000 for key, times in spent.items()}
-    for (shape, way), spent_ms in medians.items():
-        print(f"{shape:32} {way:14} {spent_ms:6.3f} ms a task, {1000 / spent_ms:6.0f} tasks/s a core")
+    found: list[dict[str, float | str]] = []
+    for (shape, way), times in spent.items():
+        spent_ms = statistics.median(times) * 1000
+        found.append({"shape": shape, "": way, "CPU ms a task": spent_ms, "tasks/s a core": 1000 / spent_ms})
+    table = rows(found)
+    print(table)
     if options.json:
-        found = [{"shape": shape, "way": way, "cpu_ms_per_task": value} for (shape, way), value in medians.items()]
         options.json.write_text(json.dumps(found, indent=1))
+    if options.write_docs:
+        put(ROOT / "docs" / "benchmarks.md", "leader", f"{machine(options.rounds)}.\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+ROUND_FROM = 100
+"""Numbers from here on are shown without decimals."""
 
 
 def put(page: Path, name: str, text: str) -> None:
@@ -27,7 +31,21 @@ def put(page: Path, name: str, text: str) -> None:
     page.write_text(text)
 
 
+def rows(found: Sequence[Mapping[str, float | str]]) -> str:
+    """Return a Markdown table: a row for each, a column for each key of the first."""
+    columns = list(found[0])
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for one in found:
+        cells = [str(one[name]) if isinstance(one[name], str) else _number(float(one[name])) for name in columns]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= ROUND_FROM else f"{value:,.2f}"
+
+
 def machine(rounds: int) -> str:
     """Say in a line what it was measured on."""
-    load = os.getloadavg()[0]
-    return f"Python {platform.python_version()}, {os.cpu_count()} CPUs, load {load:.1f} at the end, {rounds} rounds"
+    load, repeated = os.getloadavg()[0], "1 round" if rounds == 1 else f"{rounds} rounds"
+    return f"Python {platform.python_version()}, {os.cpu_count()} CPUs, load {load:.1f} at the end, {repeated}"

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.account import cpu_s, peak_mib, resident_mib
-from bench.rig import FLOWRUNS, IN_FLIGHT, Bench, rig
+from bench.page import machine, put, rows
+from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, LARGE, Body
 
 RUNS: Final = 10_000
@@ -189,10 +190,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=("large", "history"), default=[])
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args()
     found = asyncio.run(run(options.only))
+    table = "\n\n".join(rows(part) for part in found.values())
+    print(table)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
+    if options.write_docs:
+        put(ROOT / "docs" / "benchmarks.md", "scale", f"{machine(1)}.\n\n{table}")
 
 
 if __name__ == "__main__":
