@@ -13,6 +13,8 @@ import pytest
 
 from tests.taskprocesses import Finished, run_manifest
 
+MODULES = 170
+"""More than what a task imports today, and a fraction of what a heavy library would bring."""
 SETTINGS = """
 from __future__ import annotations
 
@@ -335,7 +337,7 @@ def test_arguments_of_map_of_different_lengths_fail_the_items(tmp_path):
 
 def measured(folder: Path, code: str) -> str:
     """Return what a program prints that has just imported what a task's Pod imports."""
-    return python(folder, f"import sys, time; began = time.process_time(); import penstock.runner.task; {code}")
+    return python(folder, f"import sys; before = len(sys.modules); import penstock.runner.task; {code}")
 
 
 def test_a_task_starts_without_what_it_does_not_need(tmp_path):
@@ -344,15 +346,11 @@ def test_a_task_starts_without_what_it_does_not_need(tmp_path):
     assert measured(tmp_path, f"print([name for name in {heavy!r} if name in sys.modules])") == "[]\n"
 
 
-def test_a_task_starts_in_little_more_time_than_its_code_takes_and_in_40_megabytes(tmp_path):
+def test_a_task_starts_with_few_modules_and_in_40_megabytes(tmp_path):
     memory = "next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))"
-    spent = "print((time.process_time() - began) * 1000)"
-    sdk = f"import time; began = time.process_time(); from penstock import flow, task; {spent}"
 
-    # How fast the machine is, is not what is measured: any code that has a flow spends the second of these.
-    starts = [(float(measured(tmp_path, spent)), float(python(tmp_path, sdk))) for _ in range(5)]
-
-    assert min(start for start, _ in starts) < 2.5 * min(import_ for _, import_ in starts)
+    # What they take in milliseconds is for a benchmark to say: `make bench-sdk`.
+    assert int(measured(tmp_path, "print(len(sys.modules) - before)")) < MODULES
     assert int(measured(tmp_path, f"print({memory})")) < 40 * 1024
 
 

@@ -364,6 +364,8 @@ def test_what_was_submitted_outside_of_flows_runs_before_the_process_ends(script
     assert sorted(stdout.split()) == ["1", "2", "3"]
 
 
+MODULES = 110
+"""More than what a flow imports today, and a fraction of what a heavy library would bring."""
 HEAVY = ("pydantic", "kubernetes", "rich", "asyncio", "yaml", "cel_expr_python")
 
 
@@ -400,15 +402,15 @@ def test_running_a_plain_flow_imports_nothing_heavy(script):
     assert stdout == "[]\n"
 
 
-def test_importing_penstock_takes_less_than_80_milliseconds(script):
+def test_importing_penstock_imports_few_modules(script):
+    # What they take in milliseconds is for a benchmark to say: `make bench-sdk`.
     script.write("""
-        import time
-        began = time.process_time()
+        import sys
+        before = len(sys.modules)
         from penstock import flow, task
-        print((time.process_time() - began) * 1000)
+        print(len(sys.modules) - before)
     """)
-    # Of processor time, and the best of five: how busy the machine is, is not what is measured.
-    assert min(float(script.run()[1]) for _ in range(5)) < 80
+    assert int(script.run()[1]) < MODULES
 
 
 def test_importing_penstock_stays_below_40_megabytes(script):
@@ -446,12 +448,3 @@ def test_a_signal_that_strikes_where_python_ignores_exceptions_is_sent_again(scr
     process.send_signal(signal.SIGTERM)
     stdout, _ = process.communicate(timeout=30)
     assert (process.returncode, stdout) == (143, "Crashed\n")
-
-
-def test_importing_penstock_takes_less_than_40_megabytes(script):
-    script.write("""
-        from penstock import flow, task
-        with open("/proc/self/status") as status:
-            print(next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024)
-    """)
-    assert float(script.run()[1]) < 40
