@@ -50,10 +50,11 @@ class Player:
         self._killed = asyncio.Event()
         self._exit_code = stage.rng.choice([0, 0, 0, 0, 1, 3, 137])
         self._is_stubborn = stage.rng.random() < 0.2
+        self._told_at: float | None = None
 
     async def wait(self) -> Ended:
         try:
-            async with asyncio.timeout(self._stage.rng.choice([0.0, 0.5, 3.0, 45.0])):
+            async with asyncio.timeout(self._stage.rng.choice([0.0, 0.5, 3.0, 45.0, 500.0])):
                 await self._killed.wait()
             self._exit_code = 143
         except TimeoutError:
@@ -61,9 +62,13 @@ class Player:
                 rows = self._stage.rng.choice(["", '{"rows": 3}', '{"rows": 0}', "no JSON"])
                 self._container.outputs.write_text(rows)
         self._stage.live.discard(self._container.name)
+        if self._told_at is not None:
+            assert virtual_time.now() - self._told_at <= self._container.grace_s, "what was told to end goes on"
         return Ended(self._exit_code)
 
     def signal(self, number: signal.Signals) -> None:
+        if self._told_at is None:
+            self._told_at = virtual_time.now()
         if number is signal.SIGKILL or not self._is_stubborn:
             self._killed.set()
 
