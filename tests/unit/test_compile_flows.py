@@ -527,3 +527,36 @@ def test_long_chains_of_submitted_tasks_are_compiled():
     made = compile_flow(etl, entrypoint="tests:flow")
 
     assert len(made["spec"]["tasks"]) == 1501
+
+
+@flow
+def asks_a_param(x: str | None = None):
+    if x is None:
+        load("a")
+
+
+@flow
+def asks_a_result(x: str):
+    rows = take(x)
+    if isinstance(rows, list):
+        load("a")
+
+
+@flow
+def asks_itself(x: str):
+    name = None
+    load(x if name is None else "a")
+
+
+@pytest.mark.parametrize(
+    ("asking", "line", "told"),
+    [(asks_a_param, 2, "what 'x' is"), (asks_a_result, 3, "what 'rows' is")],
+)
+def test_what_a_symbol_can_not_notice_is_found_in_the_source(asking, line, told):
+    number = asking.fn.__code__.co_firstlineno + line
+
+    with pytest.raises(
+        CompileError, match=rf"test_compile_flows\.py:{number}: {told}, is known only when the flow runs"
+    ):
+        compile_flow(asking, entrypoint="tests:flow")
+    assert compiled(asks_itself)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.call import STORAGE
+from penstock.authoring.compilation.identity import check_identity
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.params import FlowParam, read_params
 from penstock.authoring.compilation.place import Place
@@ -157,6 +158,7 @@ def _in_tasks(flow: Flow[..., Any], place: Place, source: str, storage: str | No
 
 
 def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
+    check_identity(flow)
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
     trace, again = Trace(flow, place, is_storage_of_run=is_storage_of_run), Trace(flow, place)
     trace.run()
