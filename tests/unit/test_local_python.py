@@ -1,5 +1,6 @@
 """`penstock run --local etl.py:NAME`: flows of Python files, run in this process."""
 
+import subprocess
 import sys
 import textwrap
 
@@ -76,3 +77,8 @@ def test_what_does_not_work_is_said_in_one_line(typed, words, message):
     code, _, log = typed(*words)
     assert code == 1
     assert message in log.splitlines()[-1]
+
+
+def test_a_run_on_this_machine_loads_no_client_of_a_cluster():
+    program = "import sys, penstock.cli.localrun; sys.exit('kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

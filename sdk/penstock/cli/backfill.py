@@ -14,8 +14,8 @@ from rich.console import Console
 from penstock.api.names import API_VERSION
 from penstock.cli.backfillwatch import watch_backfill
 from penstock.cli.cluster import Cluster
+from penstock.cli.overrides import MAX_PREFIX
 from penstock.cli.progress import Object
-from penstock.cli.run import MAX_PREFIX
 from penstock.errors import CommandError
 
 FORMS = "2026-10-01, 2026-10-01T06:00 (both in the Schedule's zone), or 2026-10-01T06:00:00+02:00"

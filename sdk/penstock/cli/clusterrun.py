@@ -19,9 +19,10 @@ from penstock.authoring.states import State, StateType
 from penstock.cli.cancel import build_operation
 from penstock.cli.cluster import Cluster
 from penstock.cli.deployment import TAGS
+from penstock.cli.overrides import MAX_PREFIX
 from penstock.cli.progress import Object, is_finished
 from penstock.cli.refusal import CONFLICT
-from penstock.cli.run import MAX_PREFIX, build_run
+from penstock.cli.run import build_run
 from penstock.engine.params import resolve_params
 from penstock.engine.timestamp import rfc3339
 from penstock.errors import CommandError, InvalidSpecError, ParameterError, PenstockError, RefusalError

@@ -75,7 +75,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser, *, default: str | None
 
 def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", parents=[cluster], help="start a run of a Flow, in the cluster or on this machine")
-    run.set_defaults(module="penstock.cli.run")
+    run.set_defaults(module="penstock.cli.runcommand")
     run.add_argument(
         "flow",
         metavar="FLOW|FILE",

@@ -22,10 +22,10 @@ from penstock.cli.asker import Asker
 from penstock.cli.localfiles import FaultyFilesError, Files, read_files
 from penstock.cli.localscreen import Question, Screen
 from penstock.cli.main import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from penstock.cli.overrides import MAX_PREFIX, read_overrides
 from penstock.cli.params import read_params, read_params_file
 from penstock.cli.progress import Object, is_successful
 from penstock.cli.pythonflow import is_python, run_python
-from penstock.cli.run import MAX_PREFIX, read_overrides
 from penstock.cli.yaml_text import yaml_text
 from penstock.engine.envelope import check_envelope
 from penstock.engine.parsing import parse_run

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock.api.names import LABEL_INDEX, LABEL_PARENT, LABEL_TASK
-from penstock.cli.logs import SEPARATOR, Source
+from penstock.cli.ending import ending
 from penstock.cli.looks import look
 from penstock.cli.progress import (
     Object,
@@ -22,7 +22,7 @@ from penstock.cli.progress import (
     status_of,
     waiting_tasks,
 )
-from penstock.cli.watch import ending
+from penstock.cli.source import SEPARATOR, Source
 from penstock.local.pods.room import Line
 
 NEVER_STARTED: Final = frozenset({"Skipped"})

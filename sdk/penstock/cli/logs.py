@@ -5,29 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import threading
-from typing import Final, NamedTuple
 
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
 from penstock.cli.cluster import Cluster
 from penstock.cli.progress import Object, is_finished, read_tasks
+from penstock.cli.source import SEPARATOR, Source
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
-
-SEPARATOR: Final = " | "
-
-
-class Source(NamedTuple):
-    """Whose log it is; sorts by task, item and attempt."""
-
-    task: str
-    item: int
-    """Index of the item; -1 for a task without items."""
-    attempt: int
-
-    def __str__(self) -> str:
-        """Return the name that stands before each line: `load`, `load[3]`, `load[3]#2` for a second attempt."""
-        item = f"[{self.item}]" if self.item >= 0 else ""
-        return f"{self.task}{item}" + (f"#{self.attempt}" if self.attempt > 1 else "")
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -10,37 +10,22 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from penstock.api.duration import duration_s
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster import Cluster
 from penstock.cli.control import report
 from penstock.cli.moment import read_moment, write_moment
+from penstock.cli.overrides import MAX_PREFIX, read_overrides
 from penstock.cli.params import read_params, read_params_file
 from penstock.cli.progress import Object
 from penstock.cli.watch import watch_run
 from penstock.engine.suggestion import enumerate_names
-from penstock.errors import CommandError, DurationError
+from penstock.errors import CommandError
 
 FILE_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json", ".py"})
-MAX_PREFIX: Final = 57
-"""Length to which a Flow's name is cut: the API server adds a hyphen's worth of five random characters, and a run's
-name is at most 63."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a FlowRun and, if asked to, stay with it until it is over; or run files here."""
-    if arguments.inline and (arguments.local or arguments.docker):
-        raise CommandError("--inline runs files in the cluster, --local and --docker on this machine: leave one out")
-    if arguments.image is not None and not arguments.inline:
-        raise CommandError("--image: only with --inline, of a Python flow")
-    if arguments.local or arguments.docker:
-        from penstock.cli import localrun  # noqa: PLC0415 - it needs more than runs in the cluster do
-
-        return localrun.command(arguments)
-    if arguments.inline:
-        from penstock.cli import runinline  # noqa: PLC0415 - as above
-
-        return runinline.command(arguments)
+    """Create a FlowRun and, if asked to, stay with it until it is over."""
     refuse_what_is_local(arguments)
     (arguments.flow,) = arguments.flow
     options = read_options(arguments, dt.datetime.now().astimezone())
@@ -109,24 +94,6 @@ def read_options(arguments: argparse.Namespace, now: dt.datetime) -> dict[str, A
     fields = read_overrides(arguments)
     if arguments.at is not None:
         fields["scheduledTime"] = write_moment(read_moment(arguments.at, now))
-    return fields
-
-
-def read_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the options that say something else than the manifest; raises as `read_options`.
-
-    Args:
-        arguments: with `priority` and `timeout`, each None unless typed.
-    """
-    fields: dict[str, Any] = {}
-    if arguments.priority is not None:
-        fields["priority"] = arguments.priority
-    if arguments.timeout is not None:
-        try:
-            duration_s(arguments.timeout)
-        except DurationError as error:
-            raise CommandError(f"--timeout {arguments.timeout}: {error}") from error
-        fields["timeout"] = arguments.timeout
     return fields
 
 

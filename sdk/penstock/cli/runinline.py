@@ -16,10 +16,11 @@ from penstock.cli.codemap import VOLUME
 from penstock.cli.compile import load_flow
 from penstock.cli.deployment import Code, build_manifests
 from penstock.cli.localfiles import FaultyFilesError, read_files
+from penstock.cli.overrides import MAX_PREFIX
 from penstock.cli.params import read_params, read_params_file
 from penstock.cli.progress import Object
 from penstock.cli.pythonflow import is_python
-from penstock.cli.run import MAX_PREFIX, build_run, read_options, start
+from penstock.cli.run import build_run, read_options, start
 from penstock.errors import CommandError, PenstockError
 
 ENDINGS: Final = "bcdfghjklmnpqrstvwxz2456789"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ from rich.text import Text
 
 from penstock.cli.backfillwatch import watch_backfill
 from penstock.cli.cluster import Cluster
+from penstock.cli.ending import ending
 from penstock.cli.looks import look
 from penstock.cli.progress import (
-    FAILED_STATES,
     Object,
     TaskRow,
     changed_lines,
@@ -30,7 +29,6 @@ from penstock.cli.progress import (
     most_urgent,
     read_tasks,
     requests,
-    shorten,
     status_of,
 )
 from penstock.cli.resource import BACKFILLS, RUNS, find_resource
@@ -40,7 +38,6 @@ REFRESHES_PER_S: Final = 4
 """Of the running times; what the run does is shown when it happens."""
 CHROME_LINES: Final = 6
 """Lines of the screen that are no rows: headline, column names, rest and space."""
-MAX_FAILED_ITEMS: Final = 3
 MAX_NAME_WIDTH: Final = 32
 GAP: Final = 2
 STATE_WIDTH: Final = len("● Completed")
@@ -260,25 +257,6 @@ def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dic
 @contextlib.contextmanager
 def _silence() -> Iterator[Callable[[Object, dict[str, Object]], None]]:
     yield lambda run, children: None  # noqa: ARG005 - a screen is shown the run
-
-
-def ending(run: Object, more: Callable[[TaskRow], str]) -> Iterator[Text]:
-    """Say how a run ended, and what became of what failed.
-
-    Args:
-        run: the FlowRun, which is over.
-        more: where there is more to read about a task that failed; empty: nowhere.
-    """
-    for key, value in (status_of(run).get("outputs") or {}).items():
-        yield Text(f"  {key}: {shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
-    for row in read_tasks(run):
-        if row.state in FAILED_STATES:
-            yield Text(f"  {row.name} {row.state} {row.explanation()}".rstrip(), "red")
-            for failed in row.failed_items[-MAX_FAILED_ITEMS:]:
-                yield Text(f"    {failed}", "red")
-            if hint := more(row):
-                yield Text(f"  more: {hint}")
-    yield Text(headline(run, _now()), "bold green" if is_successful(run) else "bold red")
 
 
 def _more(run: Object, cluster: Cluster) -> Callable[[TaskRow], str]:

@@ -1,0 +1,37 @@
+"""What is typed about a run and stands in place of what its manifest or its Flow says."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from penstock.api.duration import duration_s
+from penstock.errors import CommandError, DurationError
+
+MAX_PREFIX: Final = 57
+"""Length to which a Flow's name is cut: the API server adds a hyphen's worth of five random characters, and a run's
+name is at most 63."""
+
+
+def read_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Read the options that say something else than the manifest.
+
+    Args:
+        arguments: with `priority` and `timeout`, each None unless typed.
+
+    Returns:
+        Fields of the run's spec.
+
+    Raises:
+        CommandError: one can't be read.
+    """
+    fields: dict[str, Any] = {}
+    if arguments.priority is not None:
+        fields["priority"] = arguments.priority
+    if arguments.timeout is not None:
+        try:
+            duration_s(arguments.timeout)
+        except DurationError as error:
+            raise CommandError(f"--timeout {arguments.timeout}: {error}") from error
+        fields["timeout"] = arguments.timeout
+    return fields

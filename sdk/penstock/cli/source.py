@@ -1,0 +1,21 @@
+"""Whose log a line is of: what stands before the lines of several tasks."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+SEPARATOR: Final = " | "
+
+
+class Source(NamedTuple):
+    """Whose log it is; sorts by task, item and attempt."""
+
+    task: str
+    item: int
+    """Index of the item; -1 for a task without items."""
+    attempt: int
+
+    def __str__(self) -> str:
+        """Return the name that stands before each line: `load`, `load[3]`, `load[3]#2` for a second attempt."""
+        item = f"[{self.item}]" if self.item >= 0 else ""
+        return f"{self.task}{item}" + (f"#{self.attempt}" if self.attempt > 1 else "")
