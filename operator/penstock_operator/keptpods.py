@@ -21,6 +21,8 @@ KEPT_PER_RUN: Final = 50
 KEPT: Final = 5_000
 UNTRACKED_GRACE_S: Final = 60.0
 """A Pod that never had our finalizer is kept so long in any case: its outcome is in the status by then."""
+SURPLUS_GRACE_S: Final = 30.0
+"""A Pod that is one too many stays so long after its end: somebody may look at it, and work that goes on comes first."""
 STALE_ENTRIES: Final = 256
 """A heap is rebuilt when it holds so many entries more than twice the Pods that it is about."""
 
@@ -160,10 +162,14 @@ class KeptPods:
     Args:
         per_run: most Pods kept for one run.
         total: most Pods kept in all.
+        surplus_grace_s: how long a Pod stays after its end that is too many for its run, seconds.
     """
 
-    def __init__(self, *, per_run: int = KEPT_PER_RUN, total: int = KEPT) -> None:
+    def __init__(
+        self, *, per_run: int = KEPT_PER_RUN, total: int = KEPT, surplus_grace_s: float = SURPLUS_GRACE_S
+    ) -> None:
         self._per_run = per_run
+        self._surplus_grace_s = surplus_grace_s
         self._total = total
         self._kept: dict[str, KeptPod] = {}
         self._shelves: dict[str, _Shelf] = {}
@@ -189,7 +195,7 @@ class KeptPods:
                 self._due = [entry for entry in self._due if entry[1] in self._kept]
                 heapq.heapify(self._due)
         if shelf.count > self._per_run:
-            self._send_away(shelf.first_to_go(self._kept))
+            self._send_away(shelf.first_to_go(self._kept), grace_s=self._surplus_grace_s)
         elif self._all.count > self._total:
             self._send_away(self._all.first_to_go(self._kept))
 
@@ -204,9 +210,10 @@ class KeptPods:
         if not shelf.count:
             del self._shelves[pod.run_uid]
 
-    def _send_away(self, pod: KeptPod) -> None:
+    def _send_away(self, pod: KeptPod, *, grace_s: float = 0.0) -> None:
         self.discard(pod.uid)
-        self.postpone(pod, pod.not_before)
+        may_stay = grace_s > 0 and len(self._leaving) < self._total
+        self.postpone(pod, max(pod.not_before, pod.ended_at + grace_s) if may_stay else pod.not_before)
 
     def postpone(self, pod: KeptPod, until: float) -> None:
         """Have a Pod go later that could not go now.

@@ -67,7 +67,7 @@ def test_without_a_policy_a_pod_stays_and_nothing_is_to_be_done():
 
 
 def test_of_too_many_the_oldest_that_ended_well_go_first_then_the_oldest_that_failed():
-    pods = KeptPods(per_run=2)
+    pods = KeptPods(per_run=2, surplus_grace_s=0.0)
     for number, completed in enumerate([False, True, False, True, False]):
         pods.add(kept(f"pod-{number}", ended=number, completed=completed))
 
@@ -75,12 +75,22 @@ def test_of_too_many_the_oldest_that_ended_well_go_first_then_the_oldest_that_fa
 
 
 def test_each_run_has_its_own_allowance_within_that_of_all():
-    pods = KeptPods(per_run=2, total=3)
+    pods = KeptPods(per_run=2, total=3, surplus_grace_s=0.0)
     for number, run in enumerate(["a", "a", "b", "b", "b"]):
         pods.add(kept(f"pod-{number}", run=run, ended=number))
 
     assert gone(pods, 0.0) == ["pod-0", "pod-2"]
     assert len(pods) == 3
+
+
+def test_a_pod_that_is_too_many_for_its_run_stays_a_moment_unless_too_many_wait_for_that():
+    pods = KeptPods(per_run=1, total=2, surplus_grace_s=30.0)
+    for number in range(4):
+        pods.add(kept(f"pod-{number}", ended=number))
+
+    assert gone(pods, 4.0) == ["pod-2"], "two wait already"
+    assert gone(pods, 30.0) == ["pod-0"]
+    assert gone(pods, 31.0) == ["pod-1"]
 
 
 def test_a_pod_that_is_heard_of_twice_counts_once():
@@ -93,7 +103,7 @@ def test_a_pod_that_is_heard_of_twice_counts_once():
 
 
 def test_a_pod_that_may_not_go_yet_counts_no_more_but_waits():
-    pods = KeptPods(per_run=0)
+    pods = KeptPods(per_run=0, surplus_grace_s=0.0)
     pods.add(KeptPod(**{field: getattr(kept("a"), field) for field in KeptPod.__slots__} | {"not_before": 7.0}))
 
     assert (len(pods), pods.next_due_at) == (0, 7.0)
@@ -121,7 +131,7 @@ def histories(draw: Any) -> list[tuple[str, Any]]:
 
 @given(histories(), st.integers(1, 4), st.integers(1, 6))
 def test_it_does_what_a_plain_list_would(steps, per_run, total):
-    pods, now = KeptPods(per_run=per_run, total=total), 0.0
+    pods, now = KeptPods(per_run=per_run, total=total, surplus_grace_s=0.0), 0.0
     model: dict[str, KeptPod] = {}
     expected: list[str] = []
 
