@@ -22,7 +22,7 @@ KEPT: Final = 5_000
 UNTRACKED_GRACE_S: Final = 60.0
 """A Pod that never had our finalizer is kept so long in any case: its outcome is in the status by then."""
 SURPLUS_GRACE_S: Final = 30.0
-"""A Pod that is one too many stays so long after its end: somebody may look at it, and work that goes on comes first."""
+"""A Pod too many stays so long after its end: somebody may look at it, and work that goes on comes first."""
 STALE_ENTRIES: Final = 256
 """A heap is rebuilt when it holds so many entries more than twice the Pods that it is about."""
 
@@ -176,6 +176,8 @@ class KeptPods:
         self._all = _Shelf()
         self._due: list[tuple[float, str]] = []
         self._leaving: list[tuple[float, int, KeptPod]] = []
+        self._awaited: set[str] = set()
+        """Uids of those that are to leave and are not gone yet."""
         self._order = itertools.count()
 
     def __len__(self) -> int:
@@ -201,6 +203,7 @@ class KeptPods:
 
     def discard(self, uid: str) -> None:
         """Learn that a Pod is gone, or goes."""
+        self._awaited.discard(uid)
         pod = self._kept.pop(uid, None)
         if pod is None:
             return
@@ -222,6 +225,7 @@ class KeptPods:
             pod: the Pod, which does not count as kept any more.
             until: seconds since the epoch.
         """
+        self._awaited.add(pod.uid)
         heapq.heappush(self._leaving, (until, next(self._order), pod))
 
     def take_due(self, now: float) -> list[KeptPod]:
@@ -236,7 +240,11 @@ class KeptPods:
                 self._send_away(pod)
         taken: list[KeptPod] = []
         while self._leaving and self._leaving[0][0] <= now:
-            taken.append(heapq.heappop(self._leaving)[2])
+            pod = heapq.heappop(self._leaving)[2]
+            # Somebody else may have deleted it meanwhile: its namespace, for one.
+            if pod.uid in self._awaited:
+                self._awaited.discard(pod.uid)
+                taken.append(pod)
         return taken
 
     @property

@@ -152,6 +152,7 @@ def test_it_does_what_a_plain_list_would(steps, per_run, total):
         elif what == "discard":
             pods.discard(argument)
             model.pop(argument, None)
+            expected = [uid for uid in expected if uid != argument]
         else:
             now = max(now, argument)
             due = sorted(
