@@ -58,7 +58,7 @@ T = TypeVar("T")
 UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
 STATUS_IN_FLIGHT: Final = 16
-RELEASES_IN_FLIGHT: Final = 8
+RELEASES_IN_FLIGHT: Final = 2
 CACHE_IN_FLIGHT: Final = 16
 REMOVALS_IN_FLIGHT: Final = 4
 DELIVERIES_IN_FLIGHT: Final = 16
