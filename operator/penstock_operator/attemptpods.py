@@ -34,6 +34,8 @@ from penstock_operator.writer import Writer
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
+PATIENT_RELEASES: Final = 1000
+"""With so many Pods waiting to be let go, more of them queue with what is created: else both would only grow."""
 AT_ONCE_S: Final = 1
 """The shortest activeDeadlineSeconds there is."""
 
@@ -79,6 +81,7 @@ class AttemptPods:
         self._creates = AttemptCreates(self._send, self._adopt, listener, full="the namespace's quota is full")
         self._workspaces = Workspaces(self._reader, lanes.work)
         self._jobs = AttemptJobs(client, lanes.work, listener=listener, clock=clock)
+        self._releasing = 0
 
     async def close(self) -> None:
         """End what goes on in the background."""
@@ -216,13 +219,15 @@ class AttemptPods:
     async def release(self, namespace: str, pod: str, uid: str) -> None:
         """Take the finalizer off a Pod; one that is gone, or is another of its name, is left alone."""
         patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
+        writer = self._lanes.release if self._releasing < PATIENT_RELEASES else self._lanes.work
+        self._releasing += 1
         try:
-            await self._lanes.release.patch(
-                PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
-            )
+            await writer.patch(PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH)
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("The Pod %s/%s could not be let go: %s", namespace, pod, error)
+        finally:
+            self._releasing -= 1
 
     async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
         """Find out whether the Pod of an attempt still exists."""
