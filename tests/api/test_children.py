@@ -233,7 +233,7 @@ def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
     scene.reach("Running", name)
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Cancel"}})
     scene.reach_task("Running", "tidy", name)
-    assert scene.status()["state"] == "Running"
+    scene.reach("Running")
 
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
 
@@ -374,6 +374,7 @@ def test_a_run_that_only_looks_like_a_child_is_nobodys_child(scene):
     scene.start(call())
     found = child(scene)
     scene.reach("Running", found.metadata.name)
+    scene.reach("Running")
     labels = dict(found.metadata.labels)
     scene.create("FlowRun", "impostor", {"flow": {"name": "inner"}, "shutdown": "Cancel"}, labels=labels)
 
