@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from bench.account import cpu_s, peak_mib, resident_mib
 from bench.page import machine, put, rows
-from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, Bench, rig
+from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, SETTLE_S, Ask, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, LARGE, Body
 
 RUNS: Final = 10_000
@@ -129,17 +129,27 @@ async def _first_pods_s(bench: Bench, prefix: str) -> list[float]:
     """Start some runs, one after the other, and return how long it took each until it had a Pod, in seconds."""
     begun: dict[str, float] = {}
     async with bench.watching(NAMESPACE) as ask:
+        kept = await _until_listed(ask)
         for number in range(NEW_RUNS):
             name = f"{prefix}-{number}"
             begun[name] = time.time()
             await bench.post(FLOWRUNS.format(namespace=NAMESPACE), _run(name, "flow-0"))
-            while (await ask("count"))["runs"] <= number:  # noqa: ASYNC110 - another process knows
+            while (await ask("count"))["runs"] <= kept + number:  # noqa: ASYNC110 - another process knows
                 await asyncio.sleep(POLL_S)
         seen = (await ask("report"))["pods"]["seen"]
     return [
         min(moment for pod, moment in seen.items() if pod.startswith(f"{name}-")) - began_at
         for name, began_at in begun.items()
     ]
+
+
+async def _until_listed(ask: Ask) -> int:
+    """Wait until a watch has shown what there is, and return how many runs were over before."""
+    before = -1
+    while (now := int((await ask("count"))["runs"])) != before:
+        before = now
+        await asyncio.sleep(SETTLE_S)
+    return now
 
 
 def _flow(name: str) -> Body:
