@@ -266,11 +266,11 @@ def test_volumes_and_the_workspace_are_where_the_pod_has_them(machine):
                 {
                     "name": "a",
                     "podTemplate": template,
-                    "script": "cat /penstock-test/data/deep/mode > /work/space/x; touch /etc/penstock-x/y",
+                    "script": "cat /penstock-test/data/deep/mode > /scratch/space/x; touch /etc/penstock-x/y",
                 },
-                {"name": "b", "dependsOn": ["a"], "command": ["grep", "-x", "fast", "/work/space/x"]},
+                {"name": "b", "dependsOn": ["a"], "command": ["grep", "-x", "fast", "/scratch/space/x"]},
             ],
-            workspace={"size": "1Gi", "mountPath": "/work/space"},
+            workspace={"size": "1Gi", "mountPath": "/scratch/space"},
         )
         + config_map("settings", mode="fast")
     )
