@@ -72,10 +72,10 @@ class Terminal:
         """Whether anything was shown in a colour."""
         return _COLOURS.search(self.shown) is not None
 
-    def read_until(self, text: str) -> None:
-        """Read until this is shown; what stood there before counts."""
+    def read_until(self, text: str, *, times: int = 1) -> None:
+        """Read until this was shown, so many times; what stood there before counts."""
         deadline = time.monotonic() + DEADLINE_S
-        while text not in self.text:
+        while self.text.count(text) < times:
             if not self._read(deadline):
                 raise AssertionError(f"it ended, and {text!r} was not shown, but:\n{self.text}")
 

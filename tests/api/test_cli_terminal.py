@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -22,6 +22,18 @@ ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES", "TERM"}
 }
 
+HARD_OF_HEARING = """
+import signal, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+from penstock.cli.main import run_and_exit
+run_and_exit()
+"""
+"""The command line, where a signal does not end a system call of the main thread: another thread gets it.
+
+So it is by chance when the signal comes just before the system call.
+"""
+
 At = Callable[..., Terminal]
 
 
@@ -30,8 +42,10 @@ def at(kubeconfig, namespace) -> Iterator[At]:
     """Starts `penstock` with these words, at a terminal."""
     with ExitStack() as stack:
 
-        def start(*words: str, columns: int = 100, **variables: str) -> Terminal:
-            typed = [sys.executable, "-m", "penstock.cli.main", *words]
+        def start(
+            *words: str, columns: int = 100, program: Sequence[str] = ("-m", "penstock.cli.main"), **variables: str
+        ) -> Terminal:
+            typed = [sys.executable, *program, *words]
             place = ["--kubeconfig", str(kubeconfig), "-n", namespace]
             return stack.enter_context(Terminal([*typed, *place], {**ENVIRONMENT, **variables}, columns=columns))
 
@@ -94,6 +108,14 @@ class TestWatch:
         assert "Traceback" not in screen.text
         assert screen.shown.rindex(SHOWN) > screen.shown.rindex(HIDDEN)
         assert "shutdown" not in objects.run("r")["spec"]
+
+    def test_ctrl_c_ends_it_even_if_it_does_not_end_what_waits_for_the_server(self, objects, at):
+        objects.create_run("r")
+        objects.set_status("r", "Running", entry("load", "Running"))
+        screen = at("watch", "r", program=("-c", HARD_OF_HEARING))
+        screen.read_until("● Running", times=3)  # of which the last are those of a clock: it waits for the server
+        screen.type(CTRL_C)
+        assert screen.end() == 130
 
     def test_no_color_takes_the_colours_and_leaves_the_table(self, objects, at):
         objects.create_run("r")

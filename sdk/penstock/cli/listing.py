@@ -11,6 +11,7 @@ import urllib3.exceptions
 from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
 
+from penstock.cli.aside import read_aside
 from penstock.cli.progress import Object
 from penstock.cli.refusal import GONE, may_pass
 
@@ -70,18 +71,19 @@ class Listing(NamedTuple):
                     raise
 
     def _watch(self, version: str, until: float | None) -> Iterator[Event]:
-        stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
         failures = 0
         while not _is_past(until):
+            stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
             try:
-                for event in stream.stream(
+                events = stream.stream(
                     self.function,
                     *self.arguments,
                     **self.options,
                     resource_version=version,
                     timeout_seconds=WATCH_S if until is None else _seconds_to(until),
                     _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-                ):
+                )
+                for event in read_aside(events, stream.stop):
                     failures = 0
                     yield Event(event["type"], event["raw_object"])
             except (urllib3.exceptions.HTTPError, ApiException) as error:

@@ -7,6 +7,7 @@ import contextlib
 import threading
 
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
+from penstock.cli.aside import join
 from penstock.cli.cluster import Cluster
 from penstock.cli.progress import Object, is_finished, read_tasks
 from penstock.cli.source import SEPARATOR, Source
@@ -97,7 +98,7 @@ class _Follower:
         for pod in self._cluster.pods(self._run):
             self._read(pod)
         for reader in list(self._readers.values()):
-            reader.join()
+            join(reader)
 
     def _follow_pods(self) -> None:
         with contextlib.suppress(CommandError):  # the watch of the run meets the same trouble, and says it
