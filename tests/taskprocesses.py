@@ -61,7 +61,7 @@ class ProcessWorld(World):
         outputs = self.folder / "outputs"
         outputs.write_text("")
         fields = {"metadata.labels['penstock.dev/attempt']": attempt}
-        fields |= {"metadata.annotations['penstock.dev/failures']": create.failures}
+        fields |= {"metadata.annotations['penstock.dev/failures']": create.failures or ""}
         variables = {"PENSTOCK_OUTPUTS": str(outputs)}
         for entry in inputs.env:
             source = entry.get("valueFrom")

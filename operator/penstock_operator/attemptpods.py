@@ -34,7 +34,7 @@ from penstock_operator.writer import Writer
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-PATIENT_RELEASES: Final = 1000
+PATIENT_RELEASES: Final = 5000
 """With so many Pods waiting to be let go, more of them queue with what is created: else both would only grow."""
 AT_ONCE_S: Final = 1
 """The shortest activeDeadlineSeconds there is."""

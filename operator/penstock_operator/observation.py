@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from penstock.api import names
+from penstock.engine.counters import read_counters
 from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
 from penstock.engine.outputs import read_outputs
 from penstock.engine.reasons import Reason
@@ -152,8 +153,7 @@ def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
         return AttemptIdentity(
             UnitKey(labels[names.LABEL_TASK], None if index is None else int(index)),
             int(labels[names.LABEL_ATTEMPT]),
-            int(annotations.get(names.ANNOTATION_FAILURES, "0")),
-            int(annotations.get(names.ANNOTATION_DISRUPTIONS, "0")),
+            *read_counters(annotations),
             read_time(annotations.get(names.ANNOTATION_BEGIN_TIME)),
         )
     except (KeyError, ValueError):

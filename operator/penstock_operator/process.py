@@ -59,6 +59,8 @@ UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" 
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
 STATUS_IN_FLIGHT: Final = 16
 RELEASES_IN_FLIGHT: Final = 2
+RELEASE_PATIENCE_S: Final = 30.0
+"""Nobody waits for a Pod that is over to be let go, unless somebody deletes it: so long may its deletion take."""
 CACHE_IN_FLIGHT: Final = 16
 REMOVALS_IN_FLIGHT: Final = 4
 DELIVERIES_IN_FLIGHT: Final = 16
@@ -201,7 +203,13 @@ class Process:
         writer = Writer(client, in_flight=options.writes_in_flight, may_write=election.is_leading)
         # Lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases.
         status_writer = Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=election.is_leading)
-        release_writer = Writer(client, in_flight=RELEASES_IN_FLIGHT, may_write=election.is_leading)
+        release_writer = Writer(
+            client,
+            in_flight=RELEASES_IN_FLIGHT,
+            may_write=election.is_leading,
+            yields_to=(writer, status_writer),
+            patience_s=RELEASE_PATIENCE_S,
+        )
         cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
         recorder = EventRecorder(writer, instance=options.identity)
         store = FlowStore(client, writer)

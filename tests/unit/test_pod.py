@@ -43,7 +43,7 @@ def test_a_pod_meets_the_restricted_standard_and_carries_its_identity():
     assert pod["metadata"]["finalizers"] == ["penstock.dev/outcome"]
     assert pod["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert pod["metadata"]["labels"]["penstock.dev/attempt"] == "2"
-    assert pod["metadata"]["annotations"] == {"penstock.dev/failures": "1", "penstock.dev/disruptions": "0"}
+    assert pod["metadata"]["annotations"] == {"penstock.dev/failures": "1"}
     assert "activeDeadlineSeconds" not in pod["spec"]
 
 

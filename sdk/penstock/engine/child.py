@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.container import ChildInputs
+from penstock.engine.counters import read_counters, write_counters
 from penstock.engine.effects import CreateAttempt
 from penstock.engine.facts import AttemptSeen, Cause, Outcome, UnitKey
 from penstock.engine.identity import pod_name
@@ -51,8 +52,7 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
         index = labels.get(names.LABEL_INDEX)
         key = UnitKey(labels[names.LABEL_TASK], None if index is None else int(index))
         attempt = int(labels[names.LABEL_ATTEMPT])
-        failures = int(annotations.get(names.ANNOTATION_FAILURES, "0"))
-        disruptions = int(annotations.get(names.ANNOTATION_DISRUPTIONS, "0"))
+        counters = read_counters(annotations)
     except (KeyError, ValueError):
         return None
     owners = metadata.get("ownerReferences") or ()
@@ -62,7 +62,7 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
     began_at = annotations.get(names.ANNOTATION_BEGIN_TIME)
     callers = tuple(filter(None, annotations.get(names.ANNOTATION_CALLERS, "").split(",")))
     return ParentLink(
-        name, uid, key, attempt, failures, disruptions, None if began_at is None else epoch(began_at), callers
+        name, uid, key, attempt, *counters, None if began_at is None else epoch(began_at), callers
     )
 
 
@@ -89,11 +89,7 @@ def build_child(
     }
     if key.item is not None:
         labels[names.LABEL_INDEX] = str(key.item)
-    annotations = {
-        names.ANNOTATION_FAILURES: str(create.failures),
-        names.ANNOTATION_DISRUPTIONS: str(create.disruptions),
-        names.ANNOTATION_CALLERS: ",".join(callers),
-    }
+    annotations = {**write_counters(create.failures, create.disruptions), names.ANNOTATION_CALLERS: ",".join(callers)}
     if create.began_at is not None:
         annotations[names.ANNOTATION_BEGIN_TIME] = rfc3339(create.began_at)
     spec: dict[str, Any] = {"flow": {"name": inputs.flow}}

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.container import ContainerInputs
+from penstock.engine.counters import write_counters
 from penstock.engine.effects import CreateAttempt
 from penstock.engine.identity import pod_name
 from penstock.engine.machine import RunIdentity
@@ -171,10 +172,7 @@ def _keep_ours(  # noqa: PLR0913, PLR0917 - what `build_pod` was given
         labels[names.LABEL_FLOW] = flow
     if key.item is not None:
         labels[names.LABEL_INDEX] = str(key.item)
-    annotations = {
-        names.ANNOTATION_FAILURES: str(create.failures),
-        names.ANNOTATION_DISRUPTIONS: str(create.disruptions),
-    }
+    annotations = write_counters(create.failures, create.disruptions)
     if create.began_at is not None:
         annotations[names.ANNOTATION_BEGIN_TIME] = rfc3339(create.began_at)
     template: Mapping[str, Any] = pod["metadata"]

@@ -91,7 +91,8 @@ def _task(call: Mapping[str, Any]) -> Task[..., Any]:
 
 def _for_one_attempt(task: Task[..., Any], call: Mapping[str, Any]) -> Task[..., Any]:
     changes: dict[str, Any] = {**_THE_ENGINES, "log_prints": call.get("log_prints")}
-    if int(os.environ.get(FAILURES, "0")) < call.get("retries", 0):
+    # Empty when none has failed: then the Pod has no such annotation to take it from.
+    if int(os.environ.get(FAILURES) or 0) < call.get("retries", 0):
         # Called for the last attempt only.
         changes["on_failure"] = ()
     return Task[..., Any](task.fn, replace(task.options, **changes))
