@@ -60,7 +60,7 @@ class ProcessWorld(World):
         task = self.plan.tasks[self.plan.positions[key.task]]
         outputs = self.folder / "outputs"
         outputs.write_text("")
-        fields = {"metadata.labels['penstock.dev/attempt']": attempt}
+        fields: dict[str, object] = {"metadata.labels['penstock.dev/attempt']": attempt}
         fields |= {"metadata.annotations['penstock.dev/failures']": create.failures or ""}
         variables = {"PENSTOCK_OUTPUTS": str(outputs)}
         for entry in inputs.env:

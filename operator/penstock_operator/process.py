@@ -61,6 +61,9 @@ STATUS_IN_FLIGHT: Final = 16
 RELEASES_IN_FLIGHT: Final = 2
 RELEASE_PATIENCE_S: Final = 30.0
 """Nobody waits for a Pod that is over to be let go, unless somebody deletes it: so long may its deletion take."""
+EVENTS_IN_FLIGHT: Final = 4
+EVENT_PATIENCE_S: Final = 15.0
+"""An Event tells of the time when it was recorded, whenever it is written."""
 CACHE_IN_FLIGHT: Final = 16
 REMOVALS_IN_FLIGHT: Final = 4
 DELIVERIES_IN_FLIGHT: Final = 16
@@ -162,7 +165,8 @@ class Process:
         )
         # Not the leader's alone: the name of what it makes follows from what comes in.
         writer = Writer(client, in_flight=DELIVERIES_IN_FLIGHT, may_write=lambda: True)
-        recorder = EventRecorder(writer, instance=options.identity)
+        event_writer = Writer(client, in_flight=EVENTS_IN_FLIGHT, may_write=lambda: True)
+        recorder = EventRecorder(event_writer, instance=options.identity)
         deliveries = Deliveries(client, writer, recorder, namespace=options.namespace)
         return HttpServers(
             bind_address=options.bind_address,
@@ -211,7 +215,14 @@ class Process:
             patience_s=RELEASE_PATIENCE_S,
         )
         cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
-        recorder = EventRecorder(writer, instance=options.identity)
+        event_writer = Writer(
+            client,
+            in_flight=EVENTS_IN_FLIGHT,
+            may_write=election.is_leading,
+            yields_to=(writer, status_writer),
+            patience_s=EVENT_PATIENCE_S,
+        )
+        recorder = EventRecorder(event_writer, instance=options.identity)
         store = FlowStore(client, writer)
         settings = PodSettings(options.task_user, options.track_pods)
         room = EngineRoom(

@@ -23,8 +23,7 @@ logger = logging.getLogger(__name__)
 CONTROLLER: Final = f"{names.GROUP}/operator"
 PATIENCE_S: Final = 30.0
 """How long an Event is tried; it is not worth more."""
-IN_FLIGHT: Final = 4
-WAITING: Final = 1000
+WAITING: Final = 2000
 """Events that wait to be sent; more are dropped, for an operator in trouble must not drown in its complaints."""
 NOTE_CHARACTERS: Final = 1024
 """https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/: note is less than 1kB."""
@@ -43,14 +42,13 @@ class EventRecorder:
     """Sends Events in the background.
 
     Args:
-        writer: for the writes.
+        writer: for the writes; nothing else should have to wait for them.
         instance: identity of this replica.
     """
 
     def __init__(self, writer: Writer, *, instance: str) -> None:
         self._writer = writer
         self._instance = instance
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def record(self, regarding: Regarding, *, is_warning: bool, reason: str, note: str, identity: str = "") -> None:
@@ -77,15 +75,14 @@ class EventRecorder:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self, namespace: str, body: bytes) -> None:
-        async with self._slots:
-            try:
-                deadline = time.monotonic() + PATIENCE_S
-                await self._writer.create(EVENTS, namespace, body, accept=METADATA, deadline=deadline)
-            except ApiError as error:
-                if not (is_already_exists(error) or is_namespace_terminating(error) or is_not_found(error)):
-                    logger.warning("An Event could not be recorded: %s", error)
-            except PenstockError as error:
-                logger.debug("An Event could not be recorded: %s", error)
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            await self._writer.create(EVENTS, namespace, body, accept=METADATA, deadline=deadline)
+        except ApiError as error:
+            if not (is_already_exists(error) or is_namespace_terminating(error) or is_not_found(error)):
+                logger.warning("An Event could not be recorded: %s", error)
+        except PenstockError as error:
+            logger.debug("An Event could not be recorded: %s", error)
 
 
 def build_event(  # noqa: PLR0913 - keyword-only, named at every call

@@ -218,3 +218,36 @@ def test_no_more_writes_than_allowed_are_in_flight_and_the_rest_go_in_order(conn
             first[1].cancel()
 
     asyncio.run(scenario())
+
+
+def test_what_yields_is_written_once_the_others_are_idle(connection, namespace):
+    async def scenario() -> None:
+        async with (
+            writing(connection) as (proxy, urgent, _),
+            writing(connection, yields_to=(urgent,), patience_s=600) as (other, patient, _),
+        ):
+            proxy.fail(is_post, hang=True)
+            hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
+            await proxy.wait_for_requests(is_post, 1)
+            waits = asyncio.create_task(patient.create(CONFIGMAPS, namespace, config_map("waits")))
+            await urgent.create(CONFIGMAPS, namespace, config_map("goes-first"))
+            assert other.count(is_post) == 0
+            hangs.cancel()
+            await waits
+
+    asyncio.run(scenario())
+
+
+def test_what_yields_does_not_do_so_for_longer_than_its_patience(connection, namespace):
+    async def scenario() -> None:
+        async with (
+            writing(connection) as (proxy, urgent, _),
+            writing(connection, yields_to=(urgent,), patience_s=0.1) as (_, patient, _),
+        ):
+            proxy.fail(is_post, hang=True)
+            hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
+            await proxy.wait_for_requests(is_post, 1)
+            await patient.create(CONFIGMAPS, namespace, config_map("waits"))
+            hangs.cancel()
+
+    asyncio.run(scenario())

@@ -11,20 +11,24 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests import cluster
+from tests.cluster import binaries
 from tests.e2e.kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "penstock:e2e"
 PYTHON_IMAGE = "docker.io/library/python:3.13-slim"
 SYSTEM_NAMESPACE = "penstock-system"
+STORE_IMAGE = "penstock-object-store:e2e"
+STORE_PORT = 7070
+BUCKET = "results"
 NAME_VARIABLE = "PENSTOCK_TEST_CLUSTER"
 
 
@@ -141,3 +145,62 @@ def volume(real_cluster: cluster.Cluster, admin: Kubectl) -> Iterator[Volume]:
     finally:
         admin.run("delete", "persistentvolume", name, "--wait=false")
         shutil.rmtree(folder)
+
+
+class ObjectStore(NamedTuple):
+    """A server that speaks S3."""
+
+    url: str
+    """Where to put things."""
+    credentials: dict[str, str]
+    """The environment of whoever does; Pods have it, with the server's address, from the Secret `object-store`."""
+
+
+@pytest.fixture
+def object_store(real_cluster: cluster.Cluster, kubectl: Kubectl, tmp_path: Path) -> ObjectStore:
+    """A server that speaks S3, in a Pod behind the Service `object-store`."""
+    context = tmp_path / "object-store"
+    context.mkdir()
+    shutil.copy(binaries.binary("versitygw"), context / "versitygw")
+    (context / "Dockerfile").write_text("ARG BASE=python:3.13-slim\nFROM ${BASE}\nCOPY versitygw /versitygw\n")
+    cluster.build_image(STORE_IMAGE, context=context)
+    cluster.load_image(real_cluster, STORE_IMAGE)
+    # A bucket is a folder of the server's.
+    serve = f"mkdir -p /data/{BUCKET} /meta && exec /versitygw --port :{STORE_PORT} posix --sidecar /meta /data"
+    container = {
+        "image": STORE_IMAGE,
+        "command": ["sh", "-c", serve],
+        "env": [{"name": "ROOT_ACCESS_KEY", "value": "user"}, {"name": "ROOT_SECRET_KEY", "value": "password"}],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "meta", "mountPath": "/meta"}],
+    }
+    address = serve_from_pod(kubectl, "object-store", STORE_PORT, container, empty_folders=("data", "meta"))
+    credentials = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "password"}
+    variables = {**credentials, "AWS_ENDPOINT_URL": f"http://{address}:{STORE_PORT}"}
+    kubectl.run(
+        "create", "secret", "generic", "object-store", *(f"--from-literal={k}={v}" for k, v in variables.items())
+    )
+    return ObjectStore(f"s3://{BUCKET}/penstock", credentials)
+
+
+def serve_from_pod(
+    kubectl: Kubectl, name: str, port: int, container: Mapping[str, Any], *, empty_folders: tuple[str, ...] = ()
+) -> str:
+    """Have a container of a Pod serve a port, behind a Service of the same name; returns the Service's address."""
+    container = {
+        "name": "server",
+        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        **container,
+    }
+    spec = {
+        "containers": [container],
+        "volumes": [{"name": folder, "emptyDir": {}} for folder in empty_folders],
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532,
+                            "seccompProfile": {"type": "RuntimeDefault"}},
+    }  # fmt: skip
+    metadata = {"name": name, "labels": {"app": name}}
+    kubectl.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+    kubectl.wait(f"pod/{name}", "condition=Ready")
+    kubectl.run("expose", "pod", name, f"--port={port}")
+    address: str = kubectl.get("service", name)["spec"]["clusterIP"]
+    return address

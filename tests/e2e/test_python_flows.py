@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import cluster
-from tests.cluster import binaries
-from tests.e2e.conftest import IMAGE, ROOT, Volume
+from tests.e2e.conftest import IMAGE, ROOT, ObjectStore, Volume
 from tests.e2e.kubectl import Kubectl
 from tests.e2e.manifest import task
 
@@ -22,9 +19,6 @@ pytestmark = pytest.mark.e2e
 
 EXAMPLE = ROOT / "examples" / "seasons.py"
 LETTERS = Path(__file__).parent / "flows" / "letters.py"
-STORE_IMAGE = "penstock-object-store:e2e"
-BUCKET = "results"
-PORT = 7070
 
 
 def in_process(file: Path, call: str) -> Any:
@@ -74,53 +68,16 @@ def test_an_example_gives_the_same_in_pods_that_share_a_folder(kubectl: Kubectl,
     assert "2012 had" in kubectl.run("logs", pod["metadata"]["name"])
 
 
-@pytest.fixture
-def object_store(real_cluster: cluster.Cluster, kubectl: Kubectl, tmp_path: Path) -> str:
-    """A server that speaks S3, in a Pod, and a Secret with what its users need; returns the URL for results."""
-    shutil.copy(binaries.binary("versitygw"), tmp_path / "versitygw")
-    (tmp_path / "Dockerfile").write_text("ARG BASE=python:3.13-slim\nFROM ${BASE}\nCOPY versitygw /versitygw\n")
-    cluster.build_image(STORE_IMAGE, context=tmp_path)
-    cluster.load_image(real_cluster, STORE_IMAGE)
-    # A bucket is a folder of the server's.
-    serve = f"mkdir -p /data/{BUCKET} /meta && exec /versitygw --port :{PORT} posix --sidecar /meta /data"
-    container = {
-        "name": "store",
-        "image": STORE_IMAGE,
-        "command": ["sh", "-c", serve],
-        "env": [{"name": "ROOT_ACCESS_KEY", "value": "user"}, {"name": "ROOT_SECRET_KEY", "value": "password"}],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "meta", "mountPath": "/meta"}],
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    spec = {
-        "containers": [container],
-        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "meta", "emptyDir": {}}],
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532,
-                            "seccompProfile": {"type": "RuntimeDefault"}},
-    }  # fmt: skip
-    metadata = {"name": "object-store", "labels": {"app": "object-store"}}
-    kubectl.apply(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
-    kubectl.wait("pod/object-store", "condition=Ready")
-    kubectl.run("expose", "pod", "object-store", f"--port={PORT}")
-    address = kubectl.get("service", "object-store")["spec"]["clusterIP"]
-    kubectl.run(
-        "create", "secret", "generic", "object-store",
-        "--from-literal=AWS_ACCESS_KEY_ID=user", "--from-literal=AWS_SECRET_ACCESS_KEY=password",
-        f"--from-literal=AWS_ENDPOINT_URL=http://{address}:{PORT}",
-    )  # fmt: skip
-    return f"s3://{BUCKET}/penstock"
-
-
-def test_a_megabyte_reaches_the_next_pods_through_an_object_store(kubectl: Kubectl, object_store: str):
+def test_a_megabyte_reaches_the_next_pods_through_an_object_store(kubectl: Kubectl, object_store: ObjectStore):
     kubectl.run("create", "configmap", "code", f"--from-file={LETTERS}")
-    manifest = compiled(kubectl, LETTERS, "letters", "--storage", object_store)
+    manifest = compiled(kubectl, LETTERS, "letters", "--storage", object_store.url)
 
     run = run_of(kubectl, manifest, "count=30")
 
     assert run["status"]["state"] == "Completed", run["status"]
     assert run["status"]["outputs"]["result"] == in_process(LETTERS, "letters(30)")
     stored = task(run, "write")["outputs"]["stored"]
-    assert stored["url"].startswith(f"{object_store}/results/")
+    assert stored["url"].startswith(f"{object_store.url}/results/")
     assert stored["bytes"] > 30_000
     assert task(run, "count-letters")["items"]["counts"] == {"Completed": 30}
 

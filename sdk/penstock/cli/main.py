@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -54,7 +55,9 @@ def run_and_exit() -> NoReturn:
     if any(thread.daemon for thread in threading.enumerate()):
         # They wait in reads that only the other side can end, and may wake up while the interpreter is taken down:
         # now and then that aborts the process, and the exit code would be that of a crash.
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # its reader has gone
+                stream.flush()
         os._exit(code)
     sys.exit(code)
 

@@ -61,9 +61,7 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
         return None
     began_at = annotations.get(names.ANNOTATION_BEGIN_TIME)
     callers = tuple(filter(None, annotations.get(names.ANNOTATION_CALLERS, "").split(",")))
-    return ParentLink(
-        name, uid, key, attempt, *counters, None if began_at is None else epoch(began_at), callers
-    )
+    return ParentLink(name, uid, key, attempt, *counters, None if began_at is None else epoch(began_at), callers)
 
 
 def build_child(
