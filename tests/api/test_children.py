@@ -245,7 +245,7 @@ def test_a_drain_of_the_parent_lets_the_child_go_on_to_its_end(scene):
     # B5
     inner(scene, task("work", pod_run_for="1s"))
     scene.start(call(), task("after", dependsOn=["call"]))
-    scene.reach("Running", child(scene).metadata.name)
+    scene.running_pod("work")
 
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Drain"}})
 

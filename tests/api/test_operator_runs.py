@@ -253,7 +253,7 @@ def test_a_task_waits_for_the_quota_and_then_runs_without_having_cost_an_attempt
     scene.core.create_namespaced_resource_quota(
         scene.namespace, {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
     )
-    scene.start(task("a", pod_run_for="1s"), task("b", pod_run_for="1s"))
+    scene.start(task("a", pod_run_for="4s"), task("b", pod_run_for="4s"))
 
     scene.until(lambda: "Queued" in {scene.entry("a").get("state"), scene.entry("b").get("state")}, "one to be Queued")
     queued = "a" if scene.entry("a")["state"] == "Queued" else "b"

@@ -113,7 +113,7 @@ def is_status_write(seen: Seen) -> bool:
 def test_no_pod_goes_before_its_outcome_is_stored(scene, replica, proxy):
     with replica(proxy.kubeconfig):
         scene.start(task("good", pod_run_for="1s", pod_outputs='{"rows": 3}'), podRetention={"completed": "0s"})
-        scene.reach_task("Running", "good")
+        scene.running_pod("good")
         with proxy.outage(is_status_write, status=503):
             scene.until(lambda: scene.pod("good").status.get("phase") == "Succeeded", "the Pod to end")
             proxy.wait_for_requests(lambda seen: is_status_write(seen) and "/flowruns/" in seen.path, 5)

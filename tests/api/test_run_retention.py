@@ -211,7 +211,7 @@ def test_no_run_goes_before_its_end_is_stored(scene, replica, proxy):
     with replica(proxy.kubeconfig):
         a_flow(scene, {"completed": "0s"}, pod_run_for="1s")
         name = generate(scene)
-        scene.reach_task("Running", run=name)
+        scene.running_pod()
         with proxy.outage(is_status_write, status=503):
             scene.until(lambda: scene.pod().status.get("phase") == "Succeeded", "its Pod to end")
             proxy.wait_for_requests(lambda seen: is_status_write(seen) and "/flowruns/" in seen.path, 5)

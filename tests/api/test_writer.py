@@ -226,7 +226,7 @@ def test_what_yields_is_written_once_the_others_are_idle(connection, namespace):
             writing(connection) as (proxy, urgent, _),
             writing(connection, yields_to=(urgent,), patience_s=600) as (other, patient, _),
         ):
-            proxy.fail(is_post, hang=True)
+            proxy.fail(is_post, times=1, hang=True)
             hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
             await proxy.wait_for_requests(is_post, 1)
             waits = asyncio.create_task(patient.create(CONFIGMAPS, namespace, config_map("waits")))
@@ -244,7 +244,7 @@ def test_what_yields_does_not_do_so_for_longer_than_its_patience(connection, nam
             writing(connection) as (proxy, urgent, _),
             writing(connection, yields_to=(urgent,), patience_s=0.1) as (_, patient, _),
         ):
-            proxy.fail(is_post, hang=True)
+            proxy.fail(is_post, times=1, hang=True)
             hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
             await proxy.wait_for_requests(is_post, 1)
             await patient.create(CONFIGMAPS, namespace, config_map("waits"))
