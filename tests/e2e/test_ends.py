@@ -37,8 +37,12 @@ OUT_OF_MEMORY = flow_run(
       resources: {limits: {memory: 48Mi}}
       script: |
         #!/bin/sh
-        python3 -c 'held = b"x" * (256 << 20)'
-        sleep 1  # the kernel's word takes a moment to the runtime
+        # The kernel's word takes a moment to the runtime, which may not listen yet when the container has just begun.
+        for round in 1 2 3 4; do
+          sleep 1
+          python3 -c 'held = b"x" * (256 << 20)'
+        done
+        sleep 2
         exit 0
     """,
     failurePolicy="Continue",
