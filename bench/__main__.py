@@ -15,14 +15,14 @@ from pathlib import Path
 
 from bench.report import Result, write
 from bench.rig import ROOT, rig
-from bench.shapes import SHAPES, Shape
+from bench.shapes import SAME_PODS, SHAPES, Shape
 
 
 def ways(shape: Shape) -> list[str]:
     """Return the ways in which a shape's work is done."""
     found = ["bare loop", "Penstock"]
     if shape.bar[1] is not None:
-        found.append("Penstock, untracked")
+        found += ["Penstock, untracked", SAME_PODS]
     if shape.has_job:
         found.append("Indexed Job")
     return found

@@ -36,6 +36,7 @@ from penstock_operator.liverun import RunEnd
 from penstock_operator.metrics import Metrics
 from penstock_operator.newruns import new_runs
 from penstock_operator.observation import Pod
+from penstock_operator.quiet import Quiet
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import Reflector
 from penstock_operator.resource import PODS
@@ -160,6 +161,7 @@ def _room(client: ApiClient, lanes: Lanes, recorder: EventRecorder, on_end: Call
         cache=CacheStore(client, _writer(client)),
         flows=FlowStore(client, lanes.work),
         recorder=recorder,
+        quiet=Quiet(),
         metrics=Metrics(),
         epoch=EPOCH,
         settings=PodSettings(USER, is_tracked=True),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.page import machine, put
 from bench.picture import Bar, Group, draw
+from bench.shapes import SAME_PODS
 
 COLUMNS = (
     "shape",
@@ -25,6 +26,7 @@ COLUMNS = (
 )
 COLOURS = {
     "bare loop": "#8a93a3",
+    SAME_PODS: "#b7bdc8",
     "Penstock": "#2e7d4f",
     "Penstock, untracked": "#7fb796",
     "Indexed Job": "#b0763a",

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 import yaml
 
 from bench.account import Account, peak_mib
 from bench.report import Result
-from bench.shapes import Body, Shape, bare_pod, indexed_job
+from bench.shapes import OWNER, SAME_PODS, Body, Shape, bare_pod, indexed_job, task_pods
 from penstock_operator.connection import Connection
 from tests import cluster
 from tests.cluster.certificates import Authority
@@ -154,6 +155,10 @@ class Bench:
     async def _start(self, shape: Shape, way: str, namespace: str) -> None:
         if way == "bare loop":
             await self.post_all(f"/api/v1/namespaces/{namespace}/pods", map(bare_pod, range(shape.pods)))
+        elif way == SAME_PODS:
+            owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": OWNER}}
+            uid = (await self.post(f"/api/v1/namespaces/{namespace}/configmaps", owner))["metadata"]["uid"]
+            await self.post_all(f"/api/v1/namespaces/{namespace}/pods", task_pods(shape.pods, uid))
         elif way == "Indexed Job":
             await self.post(f"/apis/batch/v1/namespaces/{namespace}/jobs", indexed_job(shape.pods))
         else:
@@ -236,12 +241,13 @@ class Bench:
                 raise SystemExit(f"PATCH {path}: {reply.status}: {await reply.text()}")
             await reply.read()
 
-    async def post(self, path: str, body: Body) -> None:
-        """Create an object."""
+    async def post(self, path: str, body: Body) -> Body:
+        """Create an object, and return it."""
         async with self._session.post(f"{self._server}{path}", json=body) as reply:
             if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise SystemExit(f"POST {path}: {reply.status}: {await reply.text()}")
-            await reply.read()
+            created: Body = msgspec.json.decode(await reply.read())
+            return created
 
     async def clear(self, namespace: str) -> None:
         """Delete a namespace, and wait until it is gone: emptying it is work, which would slow down what comes next."""

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.api import names
+from penstock.api.flow import FlowSpec
+from penstock.engine.container import ContainerInputs
+from penstock.engine.effects import CreateAttempt
+from penstock.engine.facts import UnitKey
+from penstock.engine.machine import RunIdentity
+from penstock.engine.plan import compile_plan
+from penstock.engine.pod import PodSettings, build_pod
+
 API_VERSION: Final = "penstock.dev/v1alpha1"
 IMAGE: Final = "busybox"
+USER: Final = 65532
+OWNER: Final = "owner"
+
+SAME_PODS: Final = "bare loop of the same Pods"
+"""A way: what a Pod of Penstock costs when nobody decides about it."""
 
 Body = dict[str, Any]
 
@@ -126,12 +140,33 @@ def bare_pod(number: int) -> Body:
             "automountServiceAccountToken": False,
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": 65532,
+                "runAsUser": USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [container],
         },
     }
+
+
+def task_pods(pods: int, owner: str) -> Iterator[Body]:
+    """Return the Pods of a fan-out as Penstock makes them, untracked, but such that the operator does not see them.
+
+    Args:
+        pods: how many.
+        owner: uid of the ConfigMap `OWNER`, which stands for their run.
+    """
+    spec = {"defaults": {"image": IMAGE}, "tasks": [{"name": "each", "forEach": {"count": pods}}]}
+    (task,) = compile_plan(FlowSpec.model_validate(spec)).tasks
+    inputs = ContainerInputs(IMAGE, [], [])
+    run = RunIdentity("", "run", owner)
+    for number in range(pods):
+        create = CreateAttempt(UnitKey("each", number), 1, 0, 0, inputs)
+        pod = build_pod(create, task, run, flow=None, revision=None, settings=PodSettings(USER, is_tracked=False))
+        metadata = pod["metadata"]
+        del metadata["namespace"]
+        metadata["labels"][f"{names.LABEL_RUN_UID}-unseen"] = metadata["labels"].pop(names.LABEL_RUN_UID)
+        metadata["ownerReferences"][0] |= {"apiVersion": "v1", "kind": "ConfigMap", "name": OWNER}
+        yield pod
 
 
 def indexed_job(pods: int) -> Body:

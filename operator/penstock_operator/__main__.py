@@ -8,6 +8,7 @@ import os
 import sys
 
 from penstock.errors import PenstockError
+from penstock_operator.eventloop import RestingSelector, new_event_loop
 from penstock_operator.log import set_up_logging
 from penstock_operator.options import parse
 from penstock_operator.process import run
@@ -23,7 +24,9 @@ def main() -> int:
         options = parse(sys.argv[1:], os.environ)
         set_up_logging(options.log_level, options.log_format)
         collect_garbage_less_often()
-        return asyncio.run(run(options, os.environ))
+        selector = RestingSelector()
+        with asyncio.Runner(loop_factory=lambda: new_event_loop(selector)) as runner:
+            return runner.run(run(options, os.environ, selector))
     except PenstockError as error:
         print(f"penstock-operator: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up
         return 2

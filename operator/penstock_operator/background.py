@@ -24,6 +24,11 @@ class Background:
         self._fail = fail
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return len(self._tasks)
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Begin some work."""
         task = asyncio.create_task(self._guard(work))

@@ -27,6 +27,7 @@ from penstock_operator.client import ApiClient
 from penstock_operator.connection import Connection
 from penstock_operator.deliveries import Deliveries
 from penstock_operator.errors import ApiError, is_not_found
+from penstock_operator.eventloop import RestingSelector
 from penstock_operator.events import EventController
 from penstock_operator.flows import FlowController
 from penstock_operator.flowstore import FlowStore
@@ -39,6 +40,7 @@ from penstock_operator.newruns import new_runs
 from penstock_operator.observation import Pod
 from penstock_operator.options import Options
 from penstock_operator.podretention import PodRetention
+from penstock_operator.quiet import Quiet
 from penstock_operator.recentflows import RecentFlows
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType, Reflector
@@ -58,7 +60,8 @@ T = TypeVar("T")
 UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
 STATUS_IN_FLIGHT: Final = 16
-RELEASES_IN_FLIGHT: Final = 2
+RELEASES_IN_FLIGHT: Final = 8
+"""One wake-up serves several of them; what begins meanwhile waits for no more than these."""
 RELEASE_PATIENCE_S: Final = 30.0
 """Nobody waits for a Pod that is over to be let go, unless somebody deletes it: so long may its deletion take."""
 EVENTS_IN_FLIGHT: Final = 4
@@ -71,12 +74,13 @@ SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
 
-async def run(options: Options, environ: Mapping[str, str]) -> int:
+async def run(options: Options, environ: Mapping[str, str], selector: RestingSelector) -> int:
     """Run the operator until it is told to stop, or may not go on.
 
     Args:
         options: how.
         environ: the environment, for credentials.
+        selector: of the running loop; it learns how much is in hand.
 
     Returns:
         The exit code: 0 when told to stop.
@@ -84,15 +88,16 @@ async def run(options: Options, environ: Mapping[str, str]) -> int:
     Raises:
         PenstockError: it could not start.
     """
-    return await Process(options, environ).run()
+    return await Process(options, environ, selector).run()
 
 
 class Process:
     """One replica of the operator."""
 
-    def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
+    def __init__(self, options: Options, environ: Mapping[str, str], selector: RestingSelector) -> None:
         self._options = options
         self._connection = Connection.load(environ)
+        self._selector = selector
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
@@ -204,43 +209,37 @@ class Process:
         self._is_leading = True
         self._metrics.leader.set_function(lambda: float(election.is_leading()))
         options = self._options
-        writer = Writer(client, in_flight=options.writes_in_flight, may_write=election.is_leading)
-        # Lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases.
-        status_writer = Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=election.is_leading)
-        release_writer = Writer(
-            client,
-            in_flight=RELEASES_IN_FLIGHT,
-            may_write=election.is_leading,
-            yields_to=(writer, status_writer),
-            patience_s=RELEASE_PATIENCE_S,
-        )
+        quiet = Quiet()
+        lanes = self._lanes(client, election, quiet)
         cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
         event_writer = Writer(
             client,
             in_flight=EVENTS_IN_FLIGHT,
             may_write=election.is_leading,
-            yields_to=(writer, status_writer),
+            yields_to=quiet,
             patience_s=EVENT_PATIENCE_S,
         )
         recorder = EventRecorder(event_writer, instance=options.identity)
-        store = FlowStore(client, writer)
+        store = FlowStore(client, lanes.work)
         settings = PodSettings(options.task_user, options.track_pods)
         room = EngineRoom(
             client,
-            Lanes(writer, status_writer, release_writer),
+            lanes,
             cache=cache,
             flows=store,
             recorder=recorder,
+            quiet=quiet,
             metrics=self._metrics,
             epoch=epoch,
             settings=settings,
             fail=self._fail,
         )
-        common = {"writer": writer, "recorder": recorder, "fail": self._fail}
+        self._selector.count = room.units_in_hand
+        common = {"writer": lanes.work, "recorder": recorder, "fail": self._fail}
         flows = FlowController(
             client,
             store=store,
-            rehearsal=Rehearsal(writer, settings),
+            rehearsal=Rehearsal(lanes.work, settings),
             namespace=options.namespace,
             on_ready=room.on_flow,
             revisions_in_use=room.revisions_in_use,
@@ -325,6 +324,21 @@ class Process:
             await self._kopf.stop()
             await events.close()
             await room.close()
+
+    def _lanes(self, client: ApiClient, election: LeaderElection, quiet: Quiet) -> Lanes:
+        """Make lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases."""
+        may_write = election.is_leading
+        return Lanes(
+            work=Writer(client, in_flight=self._options.writes_in_flight, may_write=may_write, disturbs=quiet),
+            status=Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=may_write, disturbs=quiet),
+            release=Writer(
+                client,
+                in_flight=RELEASES_IN_FLIGHT,
+                may_write=may_write,
+                yields_to=quiet,
+                patience_s=RELEASE_PATIENCE_S,
+            ),
+        )
 
     def _retention(
         self, client: ApiClient, election: LeaderElection, room: EngineRoom

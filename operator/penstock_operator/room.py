@@ -43,6 +43,7 @@ from penstock_operator.liverun import LiveRun, RunEnd
 from penstock_operator.metadata import PartialObject
 from penstock_operator.metrics import Metrics
 from penstock_operator.observation import Pod, observe_pod, run_uid
+from penstock_operator.quiet import Quiet
 from penstock_operator.recorder import EventRecorder
 from penstock_operator.reflector import EventType
 from penstock_operator.statusstore import StatusStore, Stored
@@ -68,6 +69,7 @@ class EngineRoom:
         cache: entries of the cache of task outputs.
         flows: Flows and revisions.
         recorder: for Events.
+        quiet: is disturbed by what is learnt about runs.
         metrics: where work is counted.
         epoch: of this leader.
         settings: what the installer decided about Pods.
@@ -83,6 +85,7 @@ class EngineRoom:
         cache: CacheStore,
         flows: FlowStore,
         recorder: EventRecorder,
+        quiet: Quiet,
         metrics: Metrics,
         epoch: int,
         settings: PodSettings,
@@ -93,6 +96,7 @@ class EngineRoom:
         """Told of every run that is over, once that is stored, and of every run that is gone. Now and then twice, and
         not of what ended while no operator ran: who must know that, too, lists the finished runs at its start."""
         self._recorder = recorder
+        self._quiet = quiet
         self._metrics = metrics
         self._fail = fail
         self._clock = clock
@@ -212,6 +216,11 @@ class EngineRoom:
         """Whether a run of this uid is known here, and its end was not told."""
         run = self._by_uid.get(uid)
         return run is not None and not run.is_counted
+
+    def units_in_hand(self) -> int:
+        """Return how many tasks and items are under way, and writes about them."""
+        machines = (run.machine for run in self._runs.values() if run.machine is not None)
+        return sum(machine.live_units for machine in machines) + self._background.under_way
 
     def unstored_since(self, uid: str) -> float | None:
         """Return since when a run has something to store, in monotonic seconds; None: it has nothing, or is over."""
@@ -383,6 +392,7 @@ class EngineRoom:
 
     def _tell(self, run: LiveRun, fact: Fact) -> None:
         run.facts.append(fact)
+        self._quiet.disturb()
         if self._is_live(run):
             self._queue.add(run.key)
 

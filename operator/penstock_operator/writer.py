@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -14,13 +14,12 @@ import msgspec
 from penstock_operator.backoff import Backoff
 from penstock_operator.client import JSON, JSON_PATCH, METADATA, ApiClient, Response
 from penstock_operator.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_transient
+from penstock_operator.quiet import Quiet
 from penstock_operator.resource import Resource
 
 logger = logging.getLogger(__name__)
 
 FOREVER: Final = float("inf")
-IDLE_S: Final = 0.1
-"""Between a task's end and its successors there is no write for some milliseconds: that is no idleness yet."""
 
 
 class Writer:
@@ -34,8 +33,9 @@ class Writer:
         client: the way to the API server.
         in_flight: writes at the same time; more wait their turn, in order.
         may_write: asked right before each send.
-        yields_to: others whose writes go first, as long as this one's have not waited for `patience_s`.
-        patience_s: the longest that a write of this one lets others go first, seconds.
+        disturbs: what its writes disturb. One that was refused and pauses disturbs nobody: it may do so for hours.
+        yields_to: what its writes wait for, each as long as it has not waited for `patience_s`.
+        patience_s: the longest that a write waits for quiet, seconds.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
         new_backoff: makes the pauses of one write.
@@ -47,7 +47,8 @@ class Writer:
         *,
         in_flight: int,
         may_write: Callable[[], bool],
-        yields_to: Sequence[Writer] = (),
+        disturbs: Quiet | None = None,
+        yields_to: Quiet | None = None,
         patience_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -56,12 +57,9 @@ class Writer:
         self._client = client
         self._slots = asyncio.Semaphore(in_flight)
         self._may_write = may_write
+        self._disturbs = disturbs
         self._yields_to = yields_to
         self._patience_s = patience_s
-        self._pending = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._last_end = float("-inf")
         self._clock = clock
         self._sleep = sleep
         self._new_backoff = new_backoff
@@ -187,19 +185,6 @@ class Writer:
 
         return await self._write(send, deadline, is_transient)
 
-    async def wait_idle(self, timeout_s: float) -> None:
-        """Wait until there has been no write for a moment, at most so many seconds.
-
-        One that was refused and pauses counts as none: it may do so for hours.
-        """
-        if timeout_s > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._idle.wait()
-                    while (busy_s := self._last_end + IDLE_S - self._clock()) > 0:
-                        await self._sleep(busy_s)
-                        await self._idle.wait()
-
     async def _write(
         self, send: Callable[[], Awaitable[Response]], deadline: float, may_pass: Callable[[ApiError], bool]
     ) -> Response:
@@ -223,13 +208,11 @@ class Writer:
             await self._sleep(pause_s)
 
     async def _send_once(self, send: Callable[[], Awaitable[Response]], patient_until: float) -> Response:
-        self._pending += 1
-        self._idle.clear()
-        try:
-            # The place is given back during a pause, or a few refused writes would hold up all others.
+        # The place is given back during a pause, or a few refused writes would hold up all others.
+        with self._disturbs.disturbed() if self._disturbs else contextlib.nullcontext():
             async with self._slots:
-                for other in self._yields_to:
-                    await other.wait_idle(patient_until - self._clock())
+                if self._yields_to is not None:
+                    await self._yields_to.wait(patient_until - self._clock())
                 if not self._may_write():
                     raise NotLeaderError("this process does not hold the Lease: nothing is written")
                 self.in_flight += 1
@@ -237,8 +220,3 @@ class Writer:
                     return await send()
                 finally:
                     self.in_flight -= 1
-        finally:
-            self._pending -= 1
-            self._last_end = self._clock()
-            if not self._pending:
-                self._idle.set()

@@ -22,6 +22,7 @@ from penstock_operator.errors import (
     is_precondition_failed,
 )
 from penstock_operator.metrics import Metrics
+from penstock_operator.quiet import Quiet
 from penstock_operator.resource import CONFIGMAPS
 from penstock_operator.writer import Writer
 from tests.api.faults import FaultProxy, Seen
@@ -57,6 +58,25 @@ async def writing(connection, **changes) -> AsyncIterator[tuple[FaultProxy, Writ
     }
     async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
         yield proxy, Writer(client, **(settings | changes)), clock
+
+
+@contextlib.asynccontextmanager
+async def yielding(
+    connection, namespace, *, patience_s: float
+) -> AsyncIterator[tuple[FaultProxy, Writer, asyncio.Task[Any], asyncio.Task[Any]]]:
+    """Begin an urgent write that hangs, and one that waits for quiet.
+
+    Yields the proxy of the patient one, the writer of the urgent one, and the two writes.
+    """
+    quiet = Quiet()
+    async with (
+        writing(connection, disturbs=quiet) as (proxy, urgent, _),
+        writing(connection, yields_to=quiet, patience_s=patience_s) as (other, patient, _),
+    ):
+        proxy.fail(is_post, times=1, hang=True)
+        hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
+        await proxy.wait_for_requests(is_post, 1)
+        yield other, urgent, hangs, asyncio.create_task(patient.create(CONFIGMAPS, namespace, config_map("waits")))
 
 
 def config_map(name: str, value: str = "1") -> bytes:
@@ -220,18 +240,11 @@ def test_no_more_writes_than_allowed_are_in_flight_and_the_rest_go_in_order(conn
     asyncio.run(scenario())
 
 
-def test_what_yields_is_written_once_the_others_are_idle(connection, namespace):
+def test_what_yields_is_written_once_it_is_quiet(connection, namespace):
     async def scenario() -> None:
-        async with (
-            writing(connection) as (proxy, urgent, _),
-            writing(connection, yields_to=(urgent,), patience_s=600) as (other, patient, _),
-        ):
-            proxy.fail(is_post, times=1, hang=True)
-            hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
-            await proxy.wait_for_requests(is_post, 1)
-            waits = asyncio.create_task(patient.create(CONFIGMAPS, namespace, config_map("waits")))
+        async with yielding(connection, namespace, patience_s=600) as (proxy, urgent, hangs, waits):
             await urgent.create(CONFIGMAPS, namespace, config_map("goes-first"))
-            assert other.count(is_post) == 0
+            assert proxy.count(is_post) == 0
             hangs.cancel()
             await waits
 
@@ -240,14 +253,8 @@ def test_what_yields_is_written_once_the_others_are_idle(connection, namespace):
 
 def test_what_yields_does_not_do_so_for_longer_than_its_patience(connection, namespace):
     async def scenario() -> None:
-        async with (
-            writing(connection) as (proxy, urgent, _),
-            writing(connection, yields_to=(urgent,), patience_s=0.1) as (_, patient, _),
-        ):
-            proxy.fail(is_post, times=1, hang=True)
-            hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
-            await proxy.wait_for_requests(is_post, 1)
-            await patient.create(CONFIGMAPS, namespace, config_map("waits"))
+        async with yielding(connection, namespace, patience_s=0.1) as (_, _, hangs, waits):
+            await waits
             hangs.cancel()
 
     asyncio.run(scenario())

@@ -224,6 +224,11 @@ class Machine:
         """Number of tasks and items whose container runs."""
         return self._board.live_counts[TaskState.RUNNING]
 
+    @property
+    def live_units(self) -> int:
+        """Number of tasks and items that have begun and are not over."""
+        return self._board.live_counts.total()
+
     # Control
 
     def _apply_control(self, now: float) -> None:
