@@ -15,7 +15,8 @@ from typing import Final
 
 REST_PER_UNIT_S: Final = 0.0001
 """The API server needs some milliseconds for each Pod, so a rest adds a few percent to what is waited for anyway."""
-LONGEST_REST_S: Final = 0.02
+MOST_UNITS: Final = 200
+"""More of them make no longer rest: that of 20 ms is hardly noticed by whoever waits for a single task."""
 COUNT_EVERY_S: Final = 0.1
 
 
@@ -31,8 +32,8 @@ class RestingSelector(selectors.DefaultSelector):
         self, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         super().__init__()
-        self.count: Callable[[], int] = lambda: 0
-        """Tells how much is in hand: units of work that end one by one."""
+        self.count: Callable[[int], int] = lambda _most: 0
+        """Tells how many units of work are in hand, at most so many as it is given: more make no difference."""
         self._clock = clock
         self._sleep = sleep
         self._rest_s = 0.0
@@ -44,7 +45,7 @@ class RestingSelector(selectors.DefaultSelector):
         if timeout is None or timeout > 0:
             now = self._clock()
             if now >= self._count_at:
-                self._rest_s = min(self.count() * REST_PER_UNIT_S, LONGEST_REST_S)
+                self._rest_s = self.count(MOST_UNITS) * REST_PER_UNIT_S
                 self._count_at = now + COUNT_EVERY_S
             rest_s = self._woken_at + self._rest_s - now
             if timeout is not None:

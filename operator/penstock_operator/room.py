@@ -217,10 +217,15 @@ class EngineRoom:
         run = self._by_uid.get(uid)
         return run is not None and not run.is_counted
 
-    def units_in_hand(self) -> int:
-        """Return how many tasks and items are under way, and writes about them."""
-        machines = (run.machine for run in self._runs.values() if run.machine is not None)
-        return sum(machine.live_units for machine in machines) + self._background.under_way
+    def units_in_hand(self, most: int) -> int:
+        """Return how many tasks and items are under way, and writes about them; `most` if there are more."""
+        found = self._background.under_way
+        for run in self._runs.values():
+            if found >= most:
+                break
+            if run.machine is not None:
+                found += run.machine.live_units
+        return min(found, most)
 
     def unstored_since(self, uid: str) -> float | None:
         """Return since when a run has something to store, in monotonic seconds; None: it has nothing, or is over."""
