@@ -35,6 +35,9 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
+KEPT_ALIVE_S = 60.0
+"""The next burst finds its connections: a TLS handshake costs as much as several writes. The API server closes what was
+idle for 90 s."""
 REFRESH_S = 60.0
 """How often the `kubernetes` package is asked whether credentials need renewal: its own token period."""
 LARGE_BODY_BYTES: Final = 2**20
@@ -95,7 +98,7 @@ class ApiClient:
     async def __aenter__(self) -> Self:
         """Open the session."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
             headers={"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"},
             auto_decompress=False,
             raise_for_status=False,
