@@ -16,6 +16,7 @@ class Quiet:
     """Is disturbed by whatever goes on, and comes back a moment after it.
 
     Args:
+        after_s: how long the moment is, seconds.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
     """
@@ -23,9 +24,11 @@ class Quiet:
     def __init__(
         self,
         *,
+        after_s: float = AFTER_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._after_s = after_s
         self._clock = clock
         self._sleep = sleep
         self._going_on = 0
@@ -57,6 +60,6 @@ class Quiet:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._over.wait()
-                while (left_s := self._last_at + AFTER_S - self._clock()) > 0:
+                while (left_s := self._last_at + self._after_s - self._clock()) > 0:
                     await self._sleep(left_s)
                     await self._over.wait()

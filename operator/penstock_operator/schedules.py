@@ -28,7 +28,7 @@ from penstock_operator.conditions import ready_condition
 from penstock_operator.errors import ApiError, is_already_exists, is_conflict, is_namespace_terminating, is_not_found
 from penstock_operator.keyedcontroller import KeyedController
 from penstock_operator.metrics import Metrics
-from penstock_operator.precedence import Precedence
+from penstock_operator.quiet import Quiet
 from penstock_operator.resource import FLOWRUNS
 from penstock_operator.scheduledruns import ScheduledRun, ScheduledRuns
 from penstock_operator.scheduleevents import notices, waits
@@ -104,7 +104,7 @@ class ScheduleController(KeyedController):
         """Runs that were deleted here, by name, until the status does not call them active any more."""
         self._decided: dict[ObjectKey, Decided] = {}
         self._to_store: WorkQueue[ObjectKey] = WorkQueue()
-        self._precedence = Precedence(LONGEST_UNSTORED_S)
+        self._creating = Quiet(after_s=0.0)
         runs.listen(self._on_run)
 
     def forget(self, key: ObjectKey) -> None:
@@ -166,7 +166,7 @@ class ScheduleController(KeyedController):
 
     async def store(self, key: ObjectKey) -> None:
         """Store what was decided of a Schedule, and delete the runs that history does not keep by then."""
-        await self._precedence.give_way()
+        await self._creating.wait(LONGEST_UNSTORED_S)
         body, decided = super().latest(key), self._decided.get(key)
         if body is None or decided is None or decided.uid != body["metadata"]["uid"]:
             return
@@ -244,7 +244,7 @@ class ScheduleController(KeyedController):
             return self._refused(body, "Invalid", f"run {name}: spec.runTemplate.spec.params: {error}")
         try:
             deadline = time.monotonic() + CREATE_S
-            with self._precedence.first():
+            with self._creating.disturbed():
                 reply = await self.writer.create(
                     FLOWRUNS, key.namespace, msgspec.json.encode(run), accept=METADATA, deadline=deadline
                 )

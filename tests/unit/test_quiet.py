@@ -74,6 +74,24 @@ def test_it_is_not_quiet_before_the_last_of_what_goes_on_is_over():
     asyncio.run(scenario())
 
 
+def test_without_a_moment_it_is_quiet_as_soon_as_the_last_is_over():
+    async def scenario() -> None:
+        quiet, did = Quiet(after_s=0.0), []
+
+        async def wait() -> None:
+            await quiet.wait(LONG_S)
+            did.append("what waits")
+
+        with quiet.disturbed():
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            did.append("what goes first")
+        await waiting
+        assert did == ["what goes first", "what waits"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, 0.001])
 def test_patience_ends(timeout_s):
     async def scenario() -> None:
