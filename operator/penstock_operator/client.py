@@ -36,8 +36,8 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
 KEPT_ALIVE_S = 60.0
-"""The next burst finds its connections: a TLS handshake costs as much as several writes. The API server closes what was
-idle for 90 s."""
+"""The next burst of work finds its connections, and spares the TLS handshakes. The API server closes what was idle for
+90 s."""
 REFRESH_S = 60.0
 """How often the `kubernetes` package is asked whether credentials need renewal: its own token period."""
 LARGE_BODY_BYTES: Final = 2**20
