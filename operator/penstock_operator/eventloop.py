@@ -1,7 +1,7 @@
 """An event loop that rests for a moment between two wake-ups while much is in hand.
 
-With hundreds of Pods under way something comes from the API server every millisecond or two, and to wake up for each
-was measured to cost a third more CPU time than to take several at once (docs/decisions/cost-of-runs.md). A chain of tasks,
+With hundreds of Pods under way something comes from the API server every millisecond or two. To wake up for each was
+measured to cost a third more CPU time than to take several at once (docs/decisions/cost-of-runs.md). A chain of tasks,
 of which one is under way at a time, is not kept waiting. Network cards spread their interrupts in the same way.
 """
 
