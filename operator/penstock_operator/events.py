@@ -128,6 +128,9 @@ class EventController(KeyedController):
         wanted = listener.trigger.resource
         if wanted is None or listener.version is None or EventKind(wanted.api_version, wanted.kind) != kind:
             return
+        if metadata.labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY:
+            # The Pod of a run that an event made would be the next event, for ever.
+            return
         version = int(metadata.resource_version)
         if version > listener.version and selects(wanted.selector, metadata.labels):
             self._hear(key, Heard(name, metadata.uid, metadata.key, version))

@@ -385,7 +385,7 @@ class Process:
 
     async def _watch_lease(self, election: LeaderElection) -> None:
         await election.lost.wait()
-        self._fail(PenstockError("the Lease was lost: another replica leads"))
+        self._fail(PenstockError("the Lease is lost, so that another replica can lead"))
 
 
 def _each(*receivers: Receive) -> Receive:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import textwrap
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ def core(api: kubernetes_client.ApiClient) -> kubernetes_client.CoreV1Api:
 
 
 @pytest.fixture
+def batch(api: kubernetes_client.ApiClient) -> kubernetes_client.BatchV1Api:
+    return kubernetes_client.BatchV1Api(api)
+
+
+@pytest.fixture
 def namespace(core: kubernetes_client.CoreV1Api) -> Iterator[str]:
     """A namespace of the test's own; it goes on its own time after the test."""
     name = f"test-{uuid.uuid4().hex[:12]}"
@@ -161,6 +166,25 @@ def operator(kubeconfig: Path, crds: None, tmp_path_factory: pytest.TempPathFact
         yield replica
         assert "Traceback" not in replica.log
     assert "The operator ends as it was told to" in replica.log
+
+
+@pytest.fixture
+def replica(
+    kubeconfig: Path, scene: Scene, tmp_path: Path, api: kubernetes_client.ApiClient
+) -> Iterator[Callable[..., Replica]]:
+    """Makes replicas that watch the test's namespace and share its Lease, one after the other unless they are named.
+
+    No operator of all namespaces may run beside them: each would depose the other.
+    """
+
+    def make(through: Path = kubeconfig, *, identity: str = "same", **options: Any) -> Replica:
+        return Replica(
+            through, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity=identity, **options
+        )
+
+    yield make
+    leases = kubernetes_client.CoordinationV1Api(api)
+    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={scene.namespace}")
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api.account import account_kubeconfig
 
 STOP_S = 30
-QUICK_LEASE = ("--lease-duration", "3s", "--lease-renew-deadline", "2s", "--lease-retry-period", "500ms")
-"""So that a test need not wait long for a dead leader's Lease to run out."""
+SHOWN_CHARACTERS = 20_000
 
 
 def free_port() -> int:
@@ -32,6 +31,9 @@ def free_port() -> int:
 
 class Replica:
     """Runs from the start of the block to its end, unless the test ends it before.
+
+    Nothing starts it again if it ends by itself, as a Deployment would: that fails the test. Its log is printed at the
+    end, so that a test that fails shows it.
 
     Args:
         kubeconfig: of the API server, or of a proxy in front of it.
@@ -60,6 +62,7 @@ class Replica:
         ]  # fmt: skip
         account = account_kubeconfig(kubeconfig)
         # A proxy's kubeconfig has none beside it: there the administrator's rights have to do.
+        self._is_end_expected = False
         self._environment = os.environ | {"KUBECONFIG": str(account if account.exists() else kubeconfig)}
 
     def __enter__(self) -> Self:
@@ -70,7 +73,8 @@ class Replica:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
+        code = self._process.poll()
+        if code is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
         try:
@@ -79,6 +83,9 @@ class Replica:
             self._process.kill()
             self._process.wait()
             raise
+        finally:
+            print(f"{self.identity} logged:\n{self.log[-SHOWN_CHARACTERS:]}")
+        assert code is None or self._is_end_expected, f"{self.identity} ended by itself, exit code {code}"
 
     @property
     def log(self) -> str:
@@ -90,6 +97,7 @@ class Replica:
 
     def kill(self) -> None:
         """End it without a chance to say or do anything more."""
+        self._is_end_expected = True
         self._process.kill()
         self._process.wait()
 
@@ -107,6 +115,7 @@ class Replica:
 
     def wait(self) -> int:
         """Wait for it to end by itself, and return its exit code."""
+        self._is_end_expected = True
         return self._process.wait(STOP_S)
 
     def metrics(self) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from penstock.api import names
 from tests.api.delivery import SECRET, Sender
-from tests.api.replica import QUICK_LEASE, Replica, free_port
+from tests.api.replica import Replica, free_port
 from tests.api.scene import Scene, fake
 
 pytestmark = pytest.mark.api
@@ -44,7 +44,7 @@ def conditions(scene: Scene, kind: str, name: str) -> dict[str, Any]:
 
 def test_the_examples_of_events_react_to_each_of_them(scene, kubeconfig, tmp_path):
     port = free_port()
-    options = (*QUICK_LEASE, "--event-kinds", "v1/ConfigMap=configmaps", "--event-port", str(port))
+    options = ("--event-kinds", "v1/ConfigMap=configmaps", "--event-port", str(port))
     secret: Any = {"metadata": {"name": "penstock-webhook"}, "stringData": {"example": SECRET}}
     scene.core.create_namespaced_secret(scene.namespace, secret)
     with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, options=options):
@@ -80,7 +80,7 @@ def test_the_examples_of_events_react_to_each_of_them(scene, kubeconfig, tmp_pat
 
 
 def test_the_example_of_a_backfill_makes_up_five_days(scene, kubeconfig, tmp_path):
-    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, options=QUICK_LEASE):
+    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace):
         # In any order: the Backfill waits for what it names.
         apply(scene, "backfill.yaml")
         apply(scene, "umbrella.yaml")

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock.engine.facts import UnitKey
 from penstock.engine.identity import pod_name
 from penstock.engine.state import FINAL_RUN_STATES
-from tests.api.replica import QUICK_LEASE, Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
 FOR_EVER = {"pod_outcome": "run"}
-Start = Callable[[], Replica]
-
-
-@pytest.fixture
-def replica(kubeconfig: Path, scene: Scene, tmp_path: Path, api: kubernetes_client.ApiClient) -> Iterator[Start]:
-    """Makes replicas that watch the test's namespace, one after the other."""
-
-    def make() -> Replica:
-        return Replica(
-            kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity="same", options=QUICK_LEASE
-        )
-
-    yield make
-    leases = kubernetes_client.CoordinationV1Api(api)
-    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={scene.namespace}")
 
 
 def going_on(scene: Scene) -> set[str]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock.engine.facts import UnitKey
 from penstock.engine.identity import pod_name
-from tests.api.replica import QUICK_LEASE, Replica
-from tests.api.scene import AttemptKey, Scene, Seen, fake, task
+from tests.api.jobs import hold_pods, job_task, suspend, the_job
+from tests.api.replica import Replica
+from tests.api.scene import AttemptKey, Scene, fake
 
 pytestmark = pytest.mark.api
 
@@ -28,46 +27,13 @@ def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
 
 
 @pytest.fixture
-def batch(api) -> kubernetes_client.BatchV1Api:
-    return kubernetes_client.BatchV1Api(api)
-
-
-@pytest.fixture
 def at_work(scene: Scene, operator: Replica) -> Scene:
     """The test's namespace, with the operator at work."""
     return scene
 
 
-def job_task(name: str = "main", **fields: Any) -> dict[str, Any]:
-    return task(name, workload="Job", **fields)
-
-
 def attempts(*numbers: int, name: str = "main") -> list[AttemptKey]:
     return [AttemptKey("run", name, "", str(number)) for number in numbers]
-
-
-def the_job(scene: Scene, attempt: int = 1, task_name: str = "main") -> Seen:
-    """Wait for the Job of an attempt."""
-    labels = {names.LABEL_TASK: task_name, names.LABEL_ATTEMPT: str(attempt)}
-
-    def find() -> Seen | None:
-        jobs = list(scene.now["jobs"].values())
-        return next((job for job in jobs if labels.items() <= job.metadata.labels.items()), None)
-
-    found = scene.until(find, f"the Job of attempt {attempt}")
-    assert found is not None
-    return found
-
-
-def suspend(batch: kubernetes_client.BatchV1Api, job: Seen, *, is_suspended: bool) -> None:
-    """Do as a queue does."""
-    batch.patch_namespaced_job(job.metadata.name, job.metadata.namespace, {"spec": {"suspend": is_suspended}})
-
-
-def hold_pods(scene: Scene, **hard: str) -> None:
-    """Give the namespace a quota, and wait until it is enforced."""
-    quota: Any = {"metadata": {"name": "q"}, "spec": {"hard": hard}}
-    scene.core.create_namespaced_resource_quota(scene.namespace, quota)
 
 
 # What tasks do
@@ -352,82 +318,3 @@ def test_a_job_that_the_api_server_refuses_fails_the_task_with_its_words(at_work
     assert scene.finish()["state"] == "Failed"
     assert scene.entry()["reason"] == "CreateRefused"
     assert "hostname" in scene.entry()["message"]
-
-
-# The operator's own deaths
-
-
-@pytest.fixture
-def replica(kubeconfig, scene: Scene, tmp_path, api) -> Iterator[Callable[[], Replica]]:
-    """Makes replicas that watch the test's namespace and share its Lease."""
-
-    def make() -> Replica:
-        options = QUICK_LEASE
-        return Replica(
-            kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity="same", options=options
-        )
-
-    yield make
-    leases = kubernetes_client.CoordinationV1Api(api)
-    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={scene.namespace}")
-
-
-WORK = (
-    job_task("first", pod_run_for="300ms", pod_outputs='{"n": 8}'),
-    job_task("each", forEach={"count": "$(tasks.first.outputs.n)"}, maxParallel=4, retry={"limit": 1},
-             pod_exit_code="1,0", pod_run_for="300ms"),
-)  # fmt: skip
-"""1 + 8 * 2 Pods."""
-
-
-@pytest.mark.parametrize(
-    "points", [pytest.param((1,), id="a Job is made"), pytest.param((1, 3, 6, 10, 17), id="again and again")]
-)
-def test_an_operator_that_is_killed_among_jobs_loses_nothing_and_does_nothing_twice(scene, replica, points):
-    # B40: killed when so many Jobs were seen, mostly before the status knows of them.
-    for number in (0, *points):
-        with replica() as operator:
-            if not number:
-                scene.start(*WORK)
-            else:
-                scene.until(lambda number=number: len(scene.ever["jobs"]) >= number, f"{number} Jobs")
-            operator.kill()
-    with replica():
-        status = scene.finish()
-    assert (status["state"], status["progress"]) == ("Completed", "2/2")
-    assert len(scene.ever["jobs"]) == 17
-    assert len(scene.ever_attempts()) == 17
-
-
-def test_a_job_that_waits_is_taken_over_by_the_next_operator(scene, replica, batch):
-    # B40
-    hold_pods(scene, pods="0")
-    with replica() as operator:
-        scene.start(job_task())
-        suspend(batch, the_job(scene), is_suspended=True)
-        scene.until(lambda: scene.entry().get("reason") == "AdmissionQueue", "the task to wait for its queue")
-        operator.kill()
-    scene.core.delete_namespaced_resource_quota("q", scene.namespace)
-    with replica():
-        suspend(batch, the_job(scene), is_suspended=False)
-        assert scene.finish()["state"] == "Completed"
-    assert len(scene.ever["jobs"]) == 1
-
-
-def test_what_becomes_of_a_jobs_pod_while_no_operator_runs_is_not_lost(scene, replica):
-    # B39, prefect-16
-    with replica() as operator:
-        scene.start(job_task("a", pod_run_for="2s", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
-        scene.start(job_task(pod_outcome="run"), name="other")
-        scene.reach_task("Running", run="other")
-        scene.running_pod("a")
-        operator.kill()
-    ended = scene.until(lambda: scene.pod("a").status.get("phase") == "Succeeded" and scene.pod("a"), "the Pod to end")
-    scene.delete_pod(ended)
-    scene.delete_pod(scene.pod())
-
-    with replica():
-        scene.until(lambda: scene.status().get("outputs") == {"x": 1}, "the outputs to be stored")
-        scene.running_pod(attempt=2)
-        scene.until(lambda: scene.entry(run="other").get("disruptions") == 1, "the disruption to be counted")
-    assert len(scene.ever_attempts()) == 1

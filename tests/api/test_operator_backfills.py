@@ -12,7 +12,7 @@ import pytest
 
 from penstock.api import names
 from penstock.engine.timestamp import epoch
-from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.replica import Replica
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
@@ -213,14 +213,13 @@ def test_operators_killed_half_way_make_the_same_runs(scene, kubeconfig, tmp_pat
     backfill(scene, days=12, maxActive=3)
 
     for done in (2, 5, 9):
-        options = (*QUICK_LEASE,)
-        with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease, options=options) as replica:
+        with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease, identity="same") as replica:
             scene.until(
                 lambda done=done: sum(run.status.get("state") == "Completed" for run in runs(scene)) >= done,
                 f"{done} runs to be completed",
             )
             replica.kill()
-    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease, options=QUICK_LEASE) as replica:
+    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease, identity="same") as replica:
         found = reach(scene, "Completed")
 
     assert found["progress"] == "12/12"

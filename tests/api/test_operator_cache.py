@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.api import names
-from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
@@ -24,7 +24,7 @@ def operator(kubeconfig, scene, tmp_path) -> Iterator[Replica]:
 
 
 def replica(kubeconfig, scene: Scene, folder, lease: str) -> Replica:
-    return Replica(kubeconfig, folder, namespace=scene.namespace, lease=lease, options=QUICK_LEASE)
+    return Replica(kubeconfig, folder, namespace=scene.namespace, lease=lease, identity="same")
 
 
 def cached(name: str = "load", **fields: Any) -> dict[str, Any]:

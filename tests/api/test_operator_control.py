@@ -10,7 +10,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
@@ -331,58 +331,3 @@ def test_progressively_later_timeouts_each_end_their_task(stage):  # argo-12
 
     assert stage.finish()["state"] == "Failed"
     assert set(ends(stage).values()) == {("TimedOut", "DeadlineExceeded")}
-
-
-# Crashes
-
-
-@pytest.mark.parametrize(
-    ("flow", "act", "want"),
-    [
-        pytest.param(
-            [task("slow", pod_run_for="3s"), task("last", dependsOn=["slow"])],
-            {"shutdown": "Drain"},
-            {"slow": ("Completed", None), "last": ("Skipped", "RunDrained"), "clean": ("Completed", None)},
-            id="while a run is drained",
-        ),
-        pytest.param(
-            [task("slow", pod_outcome="run", pod_stop_after="3s"), task("last", dependsOn=["slow"])],
-            {"shutdown": "Cancel"},
-            {
-                "slow": ("Cancelled", "RunCancelled"),
-                "last": ("Skipped", "UpstreamFailed"),
-                "clean": ("Completed", None),
-            },
-            id="while Pods of a cancelled run stop",
-        ),
-        pytest.param(
-            [{"name": "slow", "approval": {"timeout": "6s"}}, task("last", dependsOn=["slow"])],
-            {},
-            {
-                "slow": ("TimedOut", "ApprovalTimeout"),
-                "last": ("Skipped", "UpstreamFailed"),
-                "clean": ("Completed", None),
-            },
-            id="while an approval waits",
-        ),
-        pytest.param(
-            [task("slow", retry={"limit": 1, "delay": "4s"}, pod_exit_code="1,0"), task("last", dependsOn=["slow"])],
-            {},
-            {"slow": ("Completed", None), "last": ("Completed", None), "clean": ("Completed", None)},
-            id="while a retry waits",
-        ),
-    ],
-)
-def test_an_operator_that_is_killed_loses_nothing(scene, kubeconfig, tmp_path, flow, act, want):  # B40
-    options = {"namespace": scene.namespace, "lease": f"kill-{uuid.uuid4().hex[:8]}", "options": QUICK_LEASE}
-    with Replica(kubeconfig, tmp_path, identity="first", **options) as first:
-        scene.start(*flow, **{"finally": [task("clean")]})
-        scene.until(lambda: scene.entry("slow").get("state") in ("Running", "Paused", "Retrying"), "the task to begin")
-        if act:
-            set_spec(scene, **act)
-            scene.until(lambda: "shutdown" in scene.status(), "the shutdown to be stored")
-        first.kill()
-    with Replica(kubeconfig, tmp_path, identity="second", **options) as second:
-        scene.finish()
-        assert ends(scene) == want
-        assert "Traceback" not in second.log

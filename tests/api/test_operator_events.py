@@ -13,7 +13,7 @@ import pytest
 from penstock.api import names
 from penstock_operator.deliveries import MAX_BODY_BYTES
 from tests.api.delivery import SECRET, Reply, Sender
-from tests.api.replica import QUICK_LEASE, Replica, free_port
+from tests.api.replica import Replica, free_port
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
@@ -36,9 +36,9 @@ def start(kubeconfig, crds, namespace, tmp_path, event_port) -> Iterator[Start]:
     lease = f"events-{uuid.uuid4().hex[:8]}"
     started: list[Replica] = []
 
-    def start(*, kinds: str = KINDS, port: int | None = event_port) -> Replica:
-        options = (*QUICK_LEASE, "--event-kinds", kinds, *(("--event-port", str(port)) if port else ()))
-        replica = Replica(kubeconfig, tmp_path, namespace=namespace, lease=lease, options=options)
+    def start(*, kinds: str = KINDS, port: int | None = event_port, identity: str = "one") -> Replica:
+        options = ("--event-kinds", kinds, *(("--event-port", str(port)) if port else ()))
+        replica = Replica(kubeconfig, tmp_path, namespace=namespace, lease=lease, identity=identity, options=options)
         started.append(replica)
         return replica.__enter__()
 
@@ -306,19 +306,37 @@ def test_of_runs_by_events_as_many_go_at_once_as_the_flow_says(scene, start, on_
     start()
     limited = {"tasks": [task(pod_outcome="run")], "concurrency": {"limit": 1, "onLimit": on_limit}}
     scene.create("Flow", "orders", limited)
-    schedule(scene, config(), run={"flow": {"name": "orders"}, "flowSpec": None})
+    event = config(selector={"matchLabels": {"team": "data"}})
+    schedule(scene, event, run={"flow": {"name": "orders"}, "flowSpec": None})
     listening(scene)
 
-    config_map(scene, "one")
+    config_map(scene, "one", {"team": "data"})
     earlier = made_one(scene)
     scene.reach("Running", earlier.metadata.name)
-    config_map(scene, "two")
+    config_map(scene, "two", {"team": "data"})
     scene.until(lambda: len(made(scene)) == 2, "the second run to be made")
     (later,) = [run for run in made(scene) if run.metadata.uid != earlier.metadata.uid]
 
     scene.reach(second, later.metadata.name)
     scene.reach(first, earlier.metadata.name)
     assert later.metadata.labels[names.LABEL_FLOW] == "orders"
+
+
+def test_what_penstock_itself_has_made_is_no_event(scene, start):
+    start()
+    # Every namespace is given a ConfigMap of that name, some time after its creation.
+    others = "event.object.metadata.name != 'kube-root-ca.crt'"
+    schedule(scene, config(when=others, params={"what": "$(event.object.metadata.name)"}))
+    listening(scene)
+    scene.create("Flow", "load", {"tasks": [task()]})
+    scene.start_of("load", "first")
+    scene.finish("first")
+    assert scene.status("first")["revision"], "a ConfigMap has the revision"
+
+    config_map(scene, "of-a-person")
+
+    run = made_one(scene)
+    assert run.spec["params"] == {"what": "of-a-person"}
 
 
 # Webhooks
@@ -363,7 +381,7 @@ def test_a_signed_delivery_makes_one_run_however_often_it_comes(scene, start, se
 def test_another_replica_answers_a_repeated_delivery_with_the_same_run(scene, start, sender, event_port):
     start()
     other_port = free_port()
-    start(port=other_port)
+    start(port=other_port, identity="two")
     other = Sender(other_port, scene.namespace)
     sender.wait()
     other.wait()

@@ -12,31 +12,12 @@ from kubernetes import watch
 from penstock_operator.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
-from tests.api.replica import QUICK_LEASE, Replica
 from tests.api.scene import DEADLINE_S, Scene, task
 
 pytestmark = pytest.mark.api
 
-START = Callable[..., Replica]
-
-
-@pytest.fixture
-def replica(kubeconfig: Path, scene: Scene, tmp_path: Path) -> START:
-    """Makes replicas that watch the test's namespace and share its Lease."""
-
-    def make(through: Path = kubeconfig, identity: str = "") -> Replica:
-        return Replica(
-            through, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity=identity, options=QUICK_LEASE
-        )
-
-    return make
-
-
-@pytest.fixture(autouse=True)
-def no_lease_left(api, namespace) -> Iterator[None]:
-    yield
-    leases = kubernetes_client.CoordinationV1Api(api)
-    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={namespace}")
+QUICK_LEASE = ("--lease-duration", "6s", "--lease-renew-deadline", "5s", "--lease-retry-period", "500ms")
+"""So that a test need not wait long for the Lease of a leader that is gone to run out."""
 
 
 def wait_for_leader(api, lease: str, is_leader: Callable[[str], bool]) -> str:
@@ -101,29 +82,29 @@ def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothi
     # B40
     points = (None, is_begun, is_first_over, is_mid_fan_out, is_retrying, is_nearly_over)
     for number, point in enumerate(points):
-        with replica(identity="same") as operator:
+        with replica() as operator:
             if point is None:
                 scene.start(*WORK)
             else:
                 scene.until(lambda point=point: point(scene), f"point {number}")
             operator.kill()
-    with replica(identity="same"):
+    with replica():
         all_is_well(scene)
 
 
 @pytest.mark.parametrize("point", [is_begun, is_mid_fan_out, is_nearly_over])
 def test_an_operator_that_is_killed_once_goes_on_where_it_was(scene, replica, point):
     # B40
-    with replica(identity="same") as operator:
+    with replica() as operator:
         scene.start(*WORK)
         scene.until(lambda: point(scene), point.__name__)
         operator.kill()
-    with replica(identity="same"):
+    with replica():
         all_is_well(scene)
 
 
 def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
-    with replica(identity="same") as operator:
+    with replica() as operator:
         scene.start(task("a", pod_run_for="500ms", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
         scene.running_pod("a")
         operator.kill()
@@ -132,7 +113,7 @@ def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
     scene.delete_pod(ended)
     scene.start(task(), name="made-meanwhile")
 
-    with replica(identity="same"):
+    with replica():
         assert scene.finish()["outputs"] == {"x": 1}
         assert scene.finish("made-meanwhile")["state"] == "Completed"
     assert len(scene.ever_attempts()) == 1
@@ -140,7 +121,7 @@ def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
 
 def test_a_pod_that_is_deleted_while_no_operator_runs_counts_as_deleted_and_not_as_failed(scene, replica):
     # B39
-    with replica(identity="same") as operator:
+    with replica() as operator:
         scene.start(task(pod_outcome="run", pod_stop_after="1500ms"))
         first = scene.running_pod()
         operator.kill()
@@ -153,31 +134,97 @@ def test_a_pod_that_is_deleted_while_no_operator_runs_counts_as_deleted_and_not_
         "its node to have done with it",
     )
 
-    with replica(identity="same"):
+    with replica():
         scene.running_pod(attempt=2)
         scene.until(lambda: scene.entry().get("disruptions") == 1, "the disruption to be counted")
     assert scene.entry()["attempts"][0]["reason"] == "PodDeleted"
 
 
 def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, replica):
-    with replica(identity="same") as operator:
+    with replica() as operator:
         scene.start(task(pod_outcome="run"), task("done"))
         scene.running_pod()
         operator.kill()
     scene.delete("FlowRun", "run")
     scene.until(lambda: not scene.now["flowruns"], "the run to be gone")
 
-    with replica(identity="same"):
+    with replica():
         scene.until(lambda: not scene.pods(), "its Pods to be gone")
+
+
+@pytest.mark.parametrize(
+    ("flow", "act", "want"),
+    [
+        pytest.param(
+            [task("slow", pod_run_for="3s"), task("last", dependsOn=["slow"])],
+            {"shutdown": "Drain"},
+            {"slow": ("Completed", None), "last": ("Skipped", "RunDrained"), "clean": ("Completed", None)},
+            id="while a run is drained",
+        ),
+        pytest.param(
+            [task("slow", pod_outcome="run", pod_stop_after="3s"), task("last", dependsOn=["slow"])],
+            {"shutdown": "Cancel"},
+            {
+                "slow": ("Cancelled", "RunCancelled"),
+                "last": ("Skipped", "UpstreamFailed"),
+                "clean": ("Completed", None),
+            },
+            id="while Pods of a cancelled run stop",
+        ),
+        pytest.param(
+            [{"name": "slow", "approval": {"timeout": "6s"}}, task("last", dependsOn=["slow"])],
+            {},
+            {
+                "slow": ("TimedOut", "ApprovalTimeout"),
+                "last": ("Skipped", "UpstreamFailed"),
+                "clean": ("Completed", None),
+            },
+            id="while an approval waits",
+        ),
+        pytest.param(
+            [task("slow", retry={"limit": 1, "delay": "4s"}, pod_exit_code="1,0"), task("last", dependsOn=["slow"])],
+            {},
+            {"slow": ("Completed", None), "last": ("Completed", None), "clean": ("Completed", None)},
+            id="while a retry waits",
+        ),
+    ],
+)
+def test_an_operator_that_is_killed_loses_nothing(scene, replica, flow, act, want):  # B40
+    with replica() as operator:
+        scene.start(*flow, **{"finally": [task("clean")]})
+        scene.until(lambda: scene.entry("slow").get("state") in ("Running", "Paused", "Retrying"), "the task to begin")
+        if act:
+            scene.patch("FlowRun", "run", {"spec": act})
+            scene.until(lambda: "shutdown" in scene.status(), "the shutdown to be stored")
+        operator.kill()
+    with replica() as operator:
+        status = scene.finish()
+        assert {entry["name"]: (entry["state"], entry.get("reason")) for entry in status["tasks"]} == want
+        assert "Traceback" not in operator.log
+
+
+def test_the_next_operator_uses_the_claim_that_is_there(scene, replica, volume):
+    # B40
+    with replica() as operator:
+        scene.start(
+            task("a", pod_run_for="1s"),
+            task("b", dependsOn=["a"]),
+            workspace={"size": "1Mi", "storageClassName": volume},
+        )
+        scene.until(scene.pods, "the first Pod")
+        operator.kill()
+    with replica():
+        assert scene.finish()["state"] == "Completed"
+    assert len(scene.core.list_namespaced_persistent_volume_claim(scene.namespace).items) == 1
 
 
 # Two replicas
 
 
 def test_the_standby_takes_over_when_the_leader_is_killed(scene, replica, api):
-    with replica(identity="one") as leader:
+    with replica(identity="one", options=QUICK_LEASE) as leader:
         wait_for_leader(api, scene.namespace, "one".__eq__)
-        with replica(identity="two"):
+        with replica(identity="two", options=QUICK_LEASE):
             scene.start(*WORK)
             scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
             leader.kill()
@@ -186,9 +233,9 @@ def test_the_standby_takes_over_when_the_leader_is_killed(scene, replica, api):
 
 
 def test_the_standby_takes_over_when_the_leader_is_told_to_end(scene, replica, api):
-    with replica(identity="one") as leader:
+    with replica(identity="one", options=QUICK_LEASE) as leader:
         wait_for_leader(api, scene.namespace, "one".__eq__)
-        with replica(identity="two"):
+        with replica(identity="two", options=QUICK_LEASE):
             scene.start(*WORK)
             scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
             assert leader.terminate() == 0
@@ -197,9 +244,9 @@ def test_the_standby_takes_over_when_the_leader_is_told_to_end(scene, replica, a
 
 
 def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(scene, replica, api):
-    with replica(identity="one") as leader:
+    with replica(identity="one", options=QUICK_LEASE) as leader:
         wait_for_leader(api, scene.namespace, "one".__eq__)
-        with replica(identity="two"):
+        with replica(identity="two", options=QUICK_LEASE):
             scene.start(*WORK)
             scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
             leader.pause()

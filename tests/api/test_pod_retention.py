@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,23 +12,12 @@ from penstock.api import names
 from penstock_operator.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
-from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
 Start = Callable[..., Replica]
-
-
-@pytest.fixture
-def replica(kubeconfig: Path, scene: Scene, tmp_path: Path) -> Start:
-    """Makes replicas that watch the test's namespace and share its Lease."""
-    lease = f"retention-{uuid.uuid4().hex[:8]}"
-
-    def make(through: Path = kubeconfig) -> Replica:
-        return Replica(through, tmp_path, namespace=scene.namespace, lease=lease, identity="same", options=QUICK_LEASE)
-
-    return make
 
 
 @pytest.fixture

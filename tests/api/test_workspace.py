@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kubernetes import client as kubernetes_client
 
 from penstock.engine.machine import RunIdentity
 from penstock.engine.workspace import WORKSPACE_VOLUME, claim_name
-from tests.api.replica import QUICK_LEASE, Replica
+from tests.api.replica import Replica
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
@@ -157,25 +156,3 @@ def test_deleting_a_run_takes_its_claim_with_it(at_work, volume):
 
     scene.until(lambda: not scene.pods() and not scene.now["flowruns"], "the run and its Pods to be gone")
     assert all(claim.metadata.deletion_timestamp is not None for claim in claims(scene)) or not claims(scene)
-
-
-def test_the_next_operator_uses_the_claim_that_is_there(kubeconfig, scene, tmp_path, api, volume):
-    # B40
-    def replica() -> Replica:
-        return Replica(
-            kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity="s", options=QUICK_LEASE
-        )
-
-    with replica() as operator:
-        scene.start(
-            task("a", pod_run_for="1s"),
-            task("b", dependsOn=["a"]),
-            workspace={"size": "1Mi", "storageClassName": volume},
-        )
-        scene.until(scene.pods, "the first Pod")
-        operator.kill()
-    with replica():
-        assert scene.finish()["state"] == "Completed"
-    assert len(claims(scene)) == 1
-    leases = kubernetes_client.CoordinationV1Api(api)
-    leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={scene.namespace}")
