@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -21,6 +22,7 @@ import msgspec
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock_operator.connection import Connection
 
+RETRY_S: Final = 1.0
 UNLIMITED: Final = aiohttp.ClientTimeout(total=None)
 POD_ENDS: Final = frozenset({"Succeeded", "Failed"})
 RUN_ENDS: Final = frozenset(str(state) for state in FINAL_RUN_STATES)
@@ -91,6 +93,10 @@ async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened:
     version = ""
     while True:
         async with session.get(url, params={"watch": "true", "resourceVersion": version}, timeout=UNLIMITED) as reply:
+            if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+                # The API server has just learnt of this kind.
+                await asyncio.sleep(RETRY_S)
+                continue
             reply.raise_for_status()
             opened.set()
             rest = b""
@@ -120,8 +126,16 @@ async def main(namespace: str) -> None:
             asyncio.create_task(watch(session, url, into, event))
             for url, into, event in zip(urls, (pods, runs), opened, strict=True)
         ]
-        for event in opened:
-            await event.wait()
+
+        async def both_opened() -> None:
+            for event in opened:
+                await event.wait()
+
+        both = asyncio.create_task(both_opened())
+        done, _ = await asyncio.wait([both, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            # A watch that can't be opened ends all, and says why.
+            task.result()
         print("ready", flush=True)
         while question := await asyncio.to_thread(sys.stdin.readline):
             for task in tasks:
