@@ -68,8 +68,15 @@ class Bench:
         (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
         (folder / "tls.key").write_bytes(pair.key.read_bytes())
 
-    async def measure(self, shape: Shape, way: str, *, namespace: str = "") -> Result:
-        """Do a shape's work one way, in a namespace of its own that is gone afterwards."""
+    async def measure(self, shape: Shape, way: str, *, namespace: str = "", kept: int | None = None) -> Result:
+        """Do a shape's work one way, in a namespace of its own that is gone afterwards.
+
+        Args:
+            shape: the work.
+            way: how.
+            namespace: its name; a new one if not given.
+            kept: measure until no more Pods than so many are left, because removing the others is work too.
+        """
         namespace = namespace or f"bench-{uuid.uuid4().hex[:8]}"
         await self.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         try:
@@ -81,6 +88,8 @@ class Bench:
                 before, started_at = await self.account(), time.time()
                 await self._start(shape, way, namespace)
                 seen = await self._until_over(ask, shape, way)
+                if kept is not None:
+                    await self._until_left(namespace, kept, within_s=LIMIT_S + LIMIT_PER_POD_S * shape.pods)
                 after = await self._until_quiet()
         finally:
             await self.clear(namespace)
@@ -199,6 +208,19 @@ class Bench:
             if time.monotonic() > ends_at:
                 raise SystemExit(f"{shape.name}, {way}: {over} of {wanted} {kind} over after {limit_s:g} s")
             await asyncio.sleep(POLL_S)
+
+    async def _until_left(self, namespace: str, most: int, *, within_s: float) -> None:
+        url = f"{self._server}/api/v1/namespaces/{namespace}/pods"
+        ends_at = time.monotonic() + within_s
+        while True:
+            async with self._session.get(url, params={"limit": "1"}) as reply:
+                page = await reply.json()
+            left = len(page["items"]) + page["metadata"].get("remainingItemCount", 0)
+            if left <= most:
+                return
+            if time.monotonic() > ends_at:
+                raise SystemExit(f"{namespace}: {left} Pods are left after {within_s:g} s, and not {most}")
+            await asyncio.sleep(SETTLE_S)
 
     async def _until_quiet(self) -> Account:
         """Wait until nothing is written any more: letting Pods go is work too, and comes after the end."""

@@ -24,6 +24,7 @@ from bench.account import cpu_s, peak_mib, resident_mib
 from bench.page import machine, put, rows
 from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, SETTLE_S, Ask, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, LARGE, Body
+from penstock_operator.keptpods import KEPT_PER_RUN
 
 RUNS: Final = 10_000
 FLOWS: Final = 200
@@ -46,7 +47,7 @@ async def large(bench: Bench) -> list[Numbers]:
             namespace = f"bench-large-{number}"
             path = FLOWRUNS.format(namespace=namespace) + ("/run" if shape.flow is None else "/run-0")
             largest = asyncio.create_task(_largest(bench, path))
-            result = await bench.measure(shape, "Penstock", namespace=namespace)
+            result = await bench.measure(shape, "Penstock", namespace=namespace, kept=KEPT_PER_RUN)
             largest.cancel()
             found.append(
                 {
