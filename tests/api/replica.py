@@ -60,9 +60,9 @@ class Replica:
             "--http-port", str(self.port),
             *options,
         ]  # fmt: skip
+        self._is_end_expected = False
         account = account_kubeconfig(kubeconfig)
         # A proxy's kubeconfig has none beside it: there the administrator's rights have to do.
-        self._is_end_expected = False
         self._environment = os.environ | {"KUBECONFIG": str(account if account.exists() else kubeconfig)}
 
     def __enter__(self) -> Self:
