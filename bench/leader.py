@@ -25,23 +25,23 @@ from typing import Any, Final, NamedTuple
 
 from bench.page import machine, put, rows
 from penstock.api import names
-from penstock.engine.pod import PodSettings
+from penstock.engine.workloads.pod import PodSettings
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.idle import Quiet
+from penstock.kube.reflector import Reflector
+from penstock.kube.resources import PODS
+from penstock.kube.writer import Writer
 from penstock_operator.__main__ import collect_garbage_less_often
-from penstock_operator.attemptpods import Lanes
-from penstock_operator.cachestore import CacheStore
-from penstock_operator.client import ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.flowstore import FlowStore
-from penstock_operator.liverun import RunEnd
+from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
-from penstock_operator.newruns import new_runs
-from penstock_operator.observation import Pod
-from penstock_operator.quiet import Quiet
-from penstock_operator.recorder import EventRecorder
-from penstock_operator.reflector import Reflector
-from penstock_operator.resource import PODS
-from penstock_operator.room import EngineRoom
-from penstock_operator.writer import Writer
+from penstock_operator.runs.attempts.pods import Lanes
+from penstock_operator.runs.cache.store import CacheStore
+from penstock_operator.runs.controller import EngineRoom
+from penstock_operator.runs.live_run import RunEnd
+from penstock_operator.runs.watches import new_runs
+from penstock_operator.runtime.recorder import EventRecorder
+from penstock_operator.workloads.pod_status import Pod
 from tests.cluster.certificates import Authority
 
 ROOT: Final = Path(__file__).parents[1]

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.effects import CreateAttempt
-from penstock.engine.facts import AttemptSeen, Cause, Outcome
-from penstock.engine.machine import Machine, RunIdentity
-from penstock.engine.plan import compile_plan
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.keys import RunIdentity
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.machine import Machine
 
 RUN = RunIdentity("default", "bench", "5f0c8e7e-bench")
 FLUSH_EVERY = 20

@@ -23,7 +23,7 @@ import yaml
 from bench.account import Account, peak_mib
 from bench.report import Result
 from bench.shapes import OWNER, SAME_PODS, Body, Shape, bare_pod, indexed_job, task_pods
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests import cluster
 from tests.cluster.certificates import Authority
 

@@ -24,7 +24,7 @@ from bench.account import cpu_s, peak_mib, resident_mib
 from bench.page import machine, put, rows
 from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, SETTLE_S, Ask, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, LARGE, Body
-from penstock_operator.keptpods import KEPT_PER_RUN
+from penstock_operator.retention.kept_pods import KEPT_PER_RUN
 
 RUNS: Final = 10_000
 FLOWS: Final = 200

@@ -27,12 +27,12 @@ import msgspec
 
 from bench.account import Account, cpu_s, peak_mib
 from penstock.api import names
-from penstock_operator.client import METADATA, METADATA_LIST, ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.metadata import PartialObject
+from penstock.kube.client import METADATA, METADATA_LIST, ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.metadata import PartialObject
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import FLOWRUNS, SCHEDULES, Resource
 from penstock_operator.metrics import Metrics
-from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import FLOWRUNS, SCHEDULES, Resource
 
 PORT = 18321
 CREATORS = 8

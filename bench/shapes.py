@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from penstock.api import names
 from penstock.api.flow import FlowSpec
-from penstock.engine.container import ContainerInputs
-from penstock.engine.effects import CreateAttempt
-from penstock.engine.facts import UnitKey
-from penstock.engine.machine import RunIdentity
-from penstock.engine.plan import compile_plan
-from penstock.engine.pod import PodSettings, build_pod
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.inputs import ContainerInputs
+from penstock.engine.workloads.pod import PodSettings, build_pod
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
 IMAGE: Final = "busybox"

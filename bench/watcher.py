@@ -20,7 +20,7 @@ import aiohttp
 import msgspec
 
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 
 RETRY_S: Final = 1.0
 UNLIMITED: Final = aiohttp.ClientTimeout(total=None)

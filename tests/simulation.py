@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from penstock.engine.container import ChildInputs
-from penstock.engine.effects import AskCache, CreateAttempt, Step, StopAttempt
-from penstock.engine.facts import (
+from penstock.engine.compiler.plan import DependencyKind, Plan
+from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt
+from penstock.engine.machine.facts import (
     ApprovalGiven,
     AttemptGone,
     AttemptSeen,
@@ -24,11 +25,10 @@ from penstock.engine.facts import (
     Cause,
     Control,
     Outcome,
-    UnitKey,
 )
-from penstock.engine.identity import pod_name
-from penstock.engine.machine import Machine, RunIdentity
-from penstock.engine.plan import DependencyKind, Plan
+from penstock.engine.machine.inputs import ChildInputs
+from penstock.engine.machine.machine import Machine
+from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 
 RUN = RunIdentity("default", "run", "0b6c3f0e-run")

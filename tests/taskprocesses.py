@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from penstock.engine.container import ContainerInputs
-from penstock.engine.effects import CreateAttempt
-from penstock.engine.facts import Cause, Outcome, UnitKey
-from penstock.engine.params import resolve_params
-from penstock.engine.plan import compile_plan
+from penstock.engine.compiler.params import resolve_params
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.facts import Cause, Outcome
+from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.reasons import Reason
-from penstock.engine.validation import check_flow, parse_flow
+from penstock.engine.validation.validation import check_flow, parse_flow
 from tests.simulation import World
 
 MAX_STEPS = 500

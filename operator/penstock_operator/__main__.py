@@ -8,7 +8,7 @@ import os
 import sys
 
 from penstock.errors import PenstockError
-from penstock_operator.eventloop import RestingSelector, new_event_loop
+from penstock_operator.event_loop import RestingSelector, new_event_loop
 from penstock_operator.log import set_up_logging
 from penstock_operator.options import parse
 from penstock_operator.process import run

@@ -11,11 +11,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, NoReturn
 
 from penstock.api.duration import duration_s
-from penstock.errors import DurationError
-from penstock_operator.errors import OptionError
-from penstock_operator.eventkinds import EventKinds, read_event_kinds
-from penstock_operator.lease import LeaseTimes
+from penstock.errors import DurationError, OptionError
+from penstock.kube.lease import LeaseTimes
 from penstock_operator.log import LEVELS, LogFormat
+from penstock_operator.triggers.kinds import EventKinds, read_event_kinds
 
 MAX_PORT: Final = 65535
 MAX_USER: Final = 2**31 - 1

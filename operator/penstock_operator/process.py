@@ -13,45 +13,45 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.flow import FlowSpec
-from penstock.engine.objectkey import ObjectKey
-from penstock.engine.pod import PodSettings
+from penstock.engine.keys import ObjectKey
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock.engine.validation import parse_flow, parse_schedule
+from penstock.engine.validation.validation import parse_flow, parse_schedule
+from penstock.engine.workloads.pod import PodSettings
 from penstock.errors import PenstockError
-from penstock_operator.admission import Admission
-from penstock_operator.attemptpods import Lanes
-from penstock_operator.backfills import BackfillController
-from penstock_operator.cachestore import CacheStore
-from penstock_operator.cachesweep import CacheSweep
-from penstock_operator.client import ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.deliveries import Deliveries
-from penstock_operator.errors import ApiError, is_not_found
-from penstock_operator.eventloop import RestingSelector
-from penstock_operator.events import EventController
-from penstock_operator.flows import FlowController
-from penstock_operator.flowstore import FlowStore
-from penstock_operator.http import HttpServers
-from penstock_operator.jobobservation import Job
-from penstock_operator.lease import LeaderElection
-from penstock_operator.metadata import PartialObject
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.idle import Quiet
+from penstock.kube.lease import LeaderElection
+from penstock.kube.metadata import PartialObject
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
+from penstock.kube.writer import Writer
+from penstock_operator.backfills.controller import BackfillController
+from penstock_operator.event_loop import RestingSelector
+from penstock_operator.flows.controller import FlowController
+from penstock_operator.flows.dry_run import Rehearsal
+from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
-from penstock_operator.newruns import new_runs
-from penstock_operator.observation import Pod
 from penstock_operator.options import Options
-from penstock_operator.podretention import PodRetention
-from penstock_operator.quiet import Quiet
-from penstock_operator.recentflows import RecentFlows
-from penstock_operator.recorder import EventRecorder
-from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.rehearsal import Rehearsal
-from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
-from penstock_operator.room import EngineRoom
-from penstock_operator.runretention import RunRetention
-from penstock_operator.scheduledruns import ScheduledRuns
-from penstock_operator.schedules import ScheduleController
-from penstock_operator.shell import KopfThread, Receive, Receivers
-from penstock_operator.writer import Writer
+from penstock_operator.retention.pods import PodRetention
+from penstock_operator.retention.runs import RunRetention
+from penstock_operator.runs.attempts.pods import Lanes
+from penstock_operator.runs.cache.store import CacheStore
+from penstock_operator.runs.cache.sweep import CacheSweep
+from penstock_operator.runs.controller import EngineRoom
+from penstock_operator.runs.watches import new_runs
+from penstock_operator.runtime.kopf_thread import KopfThread, Receive, Receivers
+from penstock_operator.runtime.recorder import EventRecorder
+from penstock_operator.schedules.controller import ScheduleController
+from penstock_operator.schedules.runs import ScheduledRuns
+from penstock_operator.triggers.controller import EventController
+from penstock_operator.triggers.webhook import Deliveries
+from penstock_operator.webhooks.admission import Admission
+from penstock_operator.webhooks.flow_lookup import RecentFlows
+from penstock_operator.webhooks.server import HttpServers
+from penstock_operator.workloads.job_status import Job
+from penstock_operator.workloads.pod_status import Pod
 
 logger = logging.getLogger(__name__)
 

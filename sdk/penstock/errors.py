@@ -15,7 +15,7 @@
     │   └── MappingMissingIterableError
     ├── MissingContextError what only works inside a run was used outside
     ├── NotOfferedError     a name that other systems have and Penstock has not; says what to use
-    ├── OptionError         an option of @flow or @task that does not exist or can't be
+    ├── OptionError         an option that does not exist, or whose value is invalid
     ├── ParameterError      arguments that a flow or task does not take
     ├── PauseError          a run that can't pause, or was not resumed
     ├── ResultError         a result that can't be stored or read, or has no cache key
@@ -100,7 +100,7 @@ class NotOfferedError(PenstockError, ImportError):
 
 
 class OptionError(PenstockError, TypeError):
-    """An option of @flow or @task that does not exist, or whose value can't be."""
+    """An option of @flow or @task, or of the operator, that does not exist, or whose value is invalid."""
 
 
 class ParameterError(PenstockError, TypeError):

@@ -20,7 +20,7 @@ from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 from kubernetes import watch
 
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests import cluster
 from tests.api.account import Right, make_account
 from tests.api.commandline import FLOW, Objects, Start, Typed, once

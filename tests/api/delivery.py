@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from typing import Any, NamedTuple
 
-from penstock.engine.signature import sign
+from penstock.engine.triggers.webhook_signature import sign
 
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 from aiohttp import web
 
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.waiting import Changes
 
 HOP_HEADERS = ("Host", "Connection", "Transfer-Encoding", "Content-Length")

@@ -11,7 +11,7 @@ from typing import Self
 
 import yaml
 
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.faults import Fault, FaultProxy, Seen
 from tests.api.scene import DEADLINE_S
 

@@ -15,13 +15,13 @@ from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock_operator.backoff import Backoff
-from penstock_operator.client import ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.metadata import ObjectMeta
+from penstock.kube.backoff import Backoff
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.metadata import ObjectMeta
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 from penstock_operator.metrics import Metrics
-from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 
 DEADLINE_S = 60.0
 FAKE = "fake.penstock.dev"

@@ -11,17 +11,17 @@ from typing import Any, Self
 
 import msgspec
 
-from penstock.engine.objectkey import ObjectKey
-from penstock_operator.client import ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.errors import NotLeaderError
+from penstock.engine.keys import ObjectKey
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.errors import NotLeaderError
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import SCHEDULES
+from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.recorder import EventRecorder
-from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import SCHEDULES
-from penstock_operator.scheduledruns import ScheduledRuns
-from penstock_operator.schedules import ScheduleController
-from penstock_operator.writer import Writer
+from penstock_operator.runtime.recorder import EventRecorder
+from penstock_operator.schedules.controller import ScheduleController
+from penstock_operator.schedules.runs import ScheduledRuns
 from tests.api.scene import DEADLINE_S, Seen
 
 

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 
 from penstock.api.kind import KINDS
 from penstock.api.names import API_VERSION, GROUP, VERSION
-from penstock_operator.admission import Admission
-from penstock_operator.http import HttpServers
+from penstock_operator.webhooks.admission import Admission
+from penstock_operator.webhooks.server import HttpServers
 from tests.cluster import binaries
 from tests.cluster.certificates import Authority
 

@@ -13,17 +13,17 @@ import pytest
 from kubernetes import watch
 
 from penstock.api import names
-from penstock.engine.effects import AskCache, SettleCache
-from penstock.engine.facts import CacheBusy, CacheHit, CacheMiss, Fact, UnitKey
-from penstock.engine.runkey import RunKey
-from penstock_operator.cachestore import CacheStore
-from penstock_operator.cachesweep import CacheSweep
-from penstock_operator.client import ApiClient
-from penstock_operator.liverun import LiveRun
+from penstock.engine.keys import RunKey, UnitKey
+from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
+from penstock.kube.client import ApiClient
+from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.recorder import EventRecorder
-from penstock_operator.taskcache import CacheListener, TaskCache
-from penstock_operator.writer import Writer
+from penstock_operator.runs.cache.lookup import CacheListener, TaskCache
+from penstock_operator.runs.cache.store import CacheStore
+from penstock_operator.runs.cache.sweep import CacheSweep
+from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runtime.recorder import EventRecorder
 from tests.api.faults import FaultProxy, Seen
 from tests.api.waiting import Changes
 
@@ -523,7 +523,7 @@ def test_a_lock_that_somebody_deletes_costs_no_outputs(core, scene, flow_run, co
 
 
 def test_the_sweep_removes_what_nobody_will_use_and_nothing_else(core, scene, flow_run, connection, monkeypatch):
-    monkeypatch.setattr("penstock_operator.cachesweep.PAGE_ITEMS", 2)
+    monkeypatch.setattr("penstock_operator.runs.cache.sweep.PAGE_ITEMS", 2)
 
     async def scenario() -> None:
         async with office(connection, scene.namespace) as here, office(connection, scene.namespace) as other:

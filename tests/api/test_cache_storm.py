@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.effects import AskCache, SettleCache
-from penstock.engine.facts import CacheHit, CacheMiss, UnitKey
-from penstock_operator.liverun import LiveRun
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.facts import CacheHit, CacheMiss
+from penstock_operator.runs.live_run import LiveRun
 from tests.api.scene import Scene
 from tests.api.test_cache import TTL_S, Office, office
 

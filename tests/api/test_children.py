@@ -9,8 +9,8 @@ import pytest
 from kubernetes import watch
 
 from penstock.api import names
-from penstock.engine.facts import UnitKey
-from penstock.engine.identity import pod_name
+from penstock.engine.keys import UnitKey
+from penstock.engine.names import pod_name
 from penstock.engine.state import FINAL_RUN_STATES
 from tests.api.scene import Scene, Seen, task
 

@@ -12,7 +12,7 @@ import yaml
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.commandline import once
 from tests.api.faults import FaultProxy, Seen
 

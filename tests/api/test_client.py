@@ -12,12 +12,12 @@ import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
-from penstock_operator import errors
-from penstock_operator.client import JSON_PATCH, MERGE_PATCH, METADATA, ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.errors import ApiError, ApiUnreachableError
+from penstock.kube import errors
+from penstock.kube.client import JSON_PATCH, MERGE_PATCH, METADATA, ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.resources import CONFIGMAPS, PODS, Resource
 from penstock_operator.metrics import Metrics
-from penstock_operator.resource import CONFIGMAPS, PODS, Resource
 from tests.api.faults import FaultProxy
 
 pytestmark = pytest.mark.api

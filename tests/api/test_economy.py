@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from penstock.api import names
-from penstock.engine.pod import PodSettings
-from penstock_operator.client import ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.flows import FlowController
-from penstock_operator.flowstore import FlowStore
+from penstock.engine.workloads.pod import PodSettings
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.resources import FLOWS
+from penstock.kube.writer import Writer
+from penstock_operator.flows.controller import FlowController
+from penstock_operator.flows.dry_run import Rehearsal
+from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
-from penstock_operator.recorder import EventRecorder
-from penstock_operator.rehearsal import Rehearsal
-from penstock_operator.resource import FLOWS
-from penstock_operator.writer import Writer
+from penstock_operator.runtime.recorder import EventRecorder
 
 pytestmark = pytest.mark.api
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.api import names
-from penstock.engine.facts import UnitKey
-from penstock.engine.identity import pod_name
+from penstock.engine.keys import UnitKey
+from penstock.engine.names import pod_name
 from tests.api.jobs import hold_pods, job_task, suspend, the_job
 from tests.api.replica import Replica
 from tests.api.scene import AttemptKey, Scene, fake

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 import pytest
 from kubernetes import client as kubernetes_client
 
-from penstock_operator.client import ApiClient
-from penstock_operator.errors import NotLeaderError, OptionError
-from penstock_operator.lease import LeaderElection, LeaseTimes
+from penstock.errors import OptionError
+from penstock.kube.client import ApiClient
+from penstock.kube.errors import NotLeaderError
+from penstock.kube.lease import LeaderElection, LeaseTimes
+from penstock.kube.resources import CONFIGMAPS
+from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.resource import CONFIGMAPS
-from penstock_operator.writer import Writer
 from tests.api.faults import FaultProxy, Seen
 from tests.api.waiting import Changes
 

@@ -12,8 +12,8 @@ from kubernetes import client as kubernetes_client
 
 from penstock.api.kind import KINDS
 from penstock.api.names import GROUP, VERSION
-from penstock.cli.lint import lint
-from penstock.cli.manifest import Document, read_documents
+from penstock.cli.manifests.lint import lint
+from penstock.cli.manifests.manifest import Document, read_documents
 from tests.manifests import OBJECTS, SCALARS, with_param
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]

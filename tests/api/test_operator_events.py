@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from penstock.api import names
-from penstock_operator.deliveries import MAX_BODY_BYTES
+from penstock_operator.triggers.webhook import MAX_BODY_BYTES
 from tests.api.delivery import SECRET, Reply, Sender
 from tests.api.replica import Replica, free_port
 from tests.api.scene import Scene, Seen, task

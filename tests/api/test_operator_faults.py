@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
 from tests.api.scene import DEADLINE_S, Scene, task

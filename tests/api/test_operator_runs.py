@@ -9,8 +9,8 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock.engine.facts import UnitKey
-from penstock.engine.identity import pod_name
+from penstock.engine.keys import UnitKey
+from penstock.engine.names import pod_name
 from tests.api.replica import Replica
 from tests.api.scene import AttemptKey, Scene, fake, task
 

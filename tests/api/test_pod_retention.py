@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
 from tests.api.replica import Replica

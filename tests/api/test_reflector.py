@@ -10,12 +10,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from penstock_operator.backoff import Backoff
-from penstock_operator.client import ApiClient
-from penstock_operator.metadata import ObjectMeta, PartialObject
+from penstock.kube.backoff import Backoff
+from penstock.kube.client import ApiClient
+from penstock.kube.metadata import ObjectMeta, PartialObject
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.metrics import Metrics
-from penstock_operator.reflector import EventType, Reflector
-from penstock_operator.resource import CONFIGMAPS
 from tests.api.faults import FaultProxy
 from tests.api.waiting import Changes
 
@@ -146,7 +146,7 @@ def test_every_change_is_told_once_and_in_order(connection, namespace, make, cha
 
 
 def test_a_list_of_several_pages_is_whole(connection, namespace, make, monkeypatch):
-    monkeypatch.setattr("penstock_operator.reflector.PAGE_ITEMS", 3)
+    monkeypatch.setattr("penstock.kube.reflector.PAGE_ITEMS", 3)
     for number in range(8):
         make(f"c{number}")
 
@@ -161,7 +161,7 @@ def test_a_list_of_several_pages_is_whole(connection, namespace, make, monkeypat
 def test_a_continue_token_that_expired_begins_the_list_anew_and_finds_what_went_meanwhile(
     connection, namespace, make, drop, monkeypatch
 ):
-    monkeypatch.setattr("penstock_operator.reflector.PAGE_ITEMS", 2)
+    monkeypatch.setattr("penstock.kube.reflector.PAGE_ITEMS", 2)
     for number in range(5):
         make(f"c{number}")
 

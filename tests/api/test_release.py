@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from penstock.api.names import FINALIZER, LABEL_RUN_UID
-from penstock_operator.release import release, wait_until_gone
+from penstock_operator.uninstall import release, wait_until_gone
 
 pytestmark = pytest.mark.api
 
@@ -61,7 +61,7 @@ def test_a_pod_that_is_being_deleted_goes(core, namespace):
 
 @pytest.mark.usefixtures("task_pods")
 def test_many_pods_are_read_in_pages(core, namespace, monkeypatch):
-    monkeypatch.setattr("penstock_operator.release.PAGE", 1)
+    monkeypatch.setattr("penstock_operator.uninstall.PAGE", 1)
     assert release(core, namespace) == 2
 
 
@@ -81,7 +81,7 @@ def test_the_command_says_what_it_did(kubeconfig, core, namespace):
         [
             sys.executable,
             "-m",
-            "penstock_operator.release",
+            "penstock_operator.uninstall",
             f"--namespace={namespace}",
             f"--operator-namespace={namespace}",
             "--operator-selector=app=operator",

@@ -15,7 +15,7 @@ from kubernetes import client as kubernetes_client
 
 from penstock.api import names
 from penstock.engine.timestamp import epoch
-from penstock_operator.connection import Connection
+from penstock.kube.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
 from tests.api.scene import Scene, task

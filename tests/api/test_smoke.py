@@ -3,7 +3,7 @@
 import pytest
 from kubernetes import client as kubernetes_client
 
-from penstock_operator.smoke import fault_of_dry_run, fault_of_readiness, fault_of_webhook
+from penstock_operator.helm_test import fault_of_dry_run, fault_of_readiness, fault_of_webhook
 
 pytestmark = pytest.mark.api
 

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.effects import StopAttempt
-from penstock.engine.facts import UnitKey
-from penstock.engine.pod import PodSettings
+from penstock.engine.keys import RunKey, UnitKey
+from penstock.engine.machine.effects import StopAttempt
 from penstock.engine.reasons import Reason
-from penstock.engine.runkey import RunKey
-from penstock_operator.attemptpods import AttemptPods, Lanes
-from penstock_operator.client import ApiClient
-from penstock_operator.connection import Connection
-from penstock_operator.listener import Listener
-from penstock_operator.liverun import LiveRun
+from penstock.engine.workloads.pod import PodSettings
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.writer import Writer
+from penstock_operator.runs.attempts.pods import AttemptPods, Lanes
+from penstock_operator.runs.listener import Listener
+from penstock_operator.runs.live_run import LiveRun
 from tests.api.scene import Scene
 
 pytestmark = pytest.mark.api

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.machine import RunIdentity
-from penstock.engine.workspace import WORKSPACE_VOLUME, claim_name
+from penstock.engine.keys import RunIdentity
+from penstock.engine.workloads.workspace import WORKSPACE_VOLUME, claim_name
 from tests.api.replica import Replica
 from tests.api.scene import Scene, Seen, task
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from penstock_operator.backoff import Backoff
-from penstock_operator.client import JSON, MERGE_PATCH, METADATA, ApiClient
-from penstock_operator.errors import (
+from penstock.kube.backoff import Backoff
+from penstock.kube.client import JSON, MERGE_PATCH, METADATA, ApiClient
+from penstock.kube.errors import (
     ApiError,
     ApiUnreachableError,
     NotLeaderError,
@@ -21,10 +21,10 @@ from penstock_operator.errors import (
     is_not_found,
     is_precondition_failed,
 )
+from penstock.kube.idle import Quiet
+from penstock.kube.resources import CONFIGMAPS
+from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.quiet import Quiet
-from penstock_operator.resource import CONFIGMAPS
-from penstock_operator.writer import Writer
 from tests.api.faults import FaultProxy, Seen
 
 pytestmark = pytest.mark.api

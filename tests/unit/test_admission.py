@@ -12,15 +12,15 @@ import pytest
 from penstock.api.flow import FlowSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.errors import InvalidSpecError, Problem
-from penstock_operator import admission
-from penstock_operator.admission import (
+from penstock_operator.triggers.kinds import read_event_kinds
+from penstock_operator.webhooks import admission
+from penstock_operator.webhooks.admission import (
     MAX_SHOWN_PROBLEMS,
     MAX_SHOWN_WARNINGS,
     MAX_WARNING_CHARACTERS,
     Admission,
     Findings,
 )
-from penstock_operator.eventkinds import read_event_kinds
 
 IMAGE = "registry.example:5000/etl:1.4"
 ORDERS = {

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.backfill import Order, Reprocess
-from penstock.engine.backfill import BackfillMachine, Creation, Outcome, Record, TickRun
+from penstock.engine.ticks.backfill import BackfillMachine, Creation, Outcome, Record, TickRun
 
 OURS = "ours"
 ORDERS: tuple[Order, ...] = ("OldestFirst", "NewestFirst")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from penstock_operator.backoff import Backoff
+from penstock.kube.backoff import Backoff
 
 
 def test_pauses_double_up_to_the_cap():

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.engine.cache import is_unit_over
-from penstock.engine.facts import UnitKey
-from penstock.engine.objectkey import ObjectKey
-from penstock_operator.cacheentry import (
+from penstock.engine.keys import ObjectKey, UnitKey
+from penstock_operator.runs.cache.entry import (
     EntryLabels,
     Holder,
     Lock,

@@ -7,9 +7,9 @@ from typing import Any, get_args
 import pytest
 
 from penstock.api.backfill import Order, Reprocess
-from penstock.cli.backfill import build_backfill
-from penstock.cli.backfillwatch import ending, is_over, progress_line
-from penstock.cli.grammar import ORDERS, REPROCESS, build_parser
+from penstock.cli.cluster.backfill_watching import ending, is_over, progress_line
+from penstock.cli.commands.backfill import build_backfill
+from penstock.cli.parser import ORDERS, REPROCESS, build_parser
 from penstock.errors import CommandError
 
 

@@ -1,8 +1,8 @@
 import pytest
 
-from penstock.cli.candidates import RESOURCES_OF, complete, expect
-from penstock.cli.grammar import build_parser
+from penstock.cli.cluster.completion import RESOURCES_OF, complete, expect
 from penstock.cli.main import main
+from penstock.cli.parser import build_parser
 
 HERE = ("--kubeconfig", "/nonexistent")
 

@@ -8,10 +8,10 @@ import textwrap
 import pytest
 import yaml
 
-from penstock.cli.lint import lint
 from penstock.cli.main import main
-from penstock.cli.manifest import Document, read_documents
-from penstock.cli.yaml_text import yaml_text
+from penstock.cli.manifests.lint import lint
+from penstock.cli.manifests.manifest import Document, read_documents
+from penstock.cli.manifests.yaml_text import yaml_text
 
 FLOW = """
     import random

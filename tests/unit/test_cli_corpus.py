@@ -2,8 +2,8 @@
 
 import pytest
 
-from penstock.cli.lint import lint
-from penstock.cli.manifest import Document, SyntaxProblem, read_documents
+from penstock.cli.manifests.lint import lint
+from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
 from tests.manifests import SCALARS, with_param
 
 MEANT = {

@@ -1,7 +1,7 @@
 import pytest
 
 from penstock.api.states import STATES
-from penstock.cli.explain import BUDGETS, explain, list_words
+from penstock.cli.commands.explain import BUDGETS, explain, list_words
 from penstock.cli.main import main
 from penstock.engine.reasons import REASONS
 from penstock.errors import CommandError

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from penstock.api.kind import KINDS
-from penstock.cli.get import build_selectors, lay_out, write_objects
-from penstock.cli.resource import RESOURCES, RUNS, find_resource
+from penstock.cli.cluster.kinds import RESOURCES, RUNS, find_resource
+from penstock.cli.commands.get import build_selectors, lay_out, write_objects
 from penstock.errors import CommandError
 
 FLOWS = find_resource("flows")

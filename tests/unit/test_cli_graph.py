@@ -3,11 +3,11 @@ import textwrap
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.cli.diagram import build_diagram
-from penstock.cli.dot import write_dot
-from penstock.cli.graph import draw_terminal, find_in_file
+from penstock.cli.commands.graph import draw_terminal, find_in_file
 from penstock.cli.main import main
-from penstock.cli.mermaid import write_mermaid
+from penstock.drawing.diagram import build_diagram
+from penstock.drawing.dot import write_dot
+from penstock.drawing.mermaid import write_mermaid
 from penstock.errors import CommandError
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.chart import Definitions, Release, find_chart, image_values
-from penstock.cli.grammar import build_parser
-from penstock.cli.helm import Helm
-from penstock.cli.install import choose_release, read_options
+from penstock.cli.cluster.chart import Definitions, Release, find_chart, image_values
+from penstock.cli.cluster.helm import Helm
+from penstock.cli.commands.install import choose_release, read_options
+from penstock.cli.parser import build_parser
 from penstock.errors import CommandError
 
 ROOT = Path(__file__).parents[2]

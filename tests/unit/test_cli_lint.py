@@ -2,8 +2,8 @@ import textwrap
 
 import pytest
 
-from penstock.cli.lint import lint
 from penstock.cli.main import main
+from penstock.cli.manifests.lint import lint
 
 FLOW = textwrap.dedent("""\
     apiVersion: penstock.dev/v1alpha1

@@ -1,4 +1,4 @@
-from penstock.cli.logs import select_pods
+from penstock.cli.commands.logs import select_pods
 
 
 def make_pod(task, *, attempt=1, index=None, state="terminated", created="2026-11-22T12:00:00Z"):

@@ -5,10 +5,10 @@ import textwrap
 import pytest
 
 import penstock
-from penstock.cli.grammar import build_parser
+from penstock.cli.cluster.start_run import build_run
 from penstock.cli.invocation import cluster_flags, program
 from penstock.cli.main import main
-from penstock.cli.run import build_run
+from penstock.cli.parser import build_parser
 
 HEAVY = ("kubernetes", "pydantic", "rich", "yaml", "cel_expr_python", "asyncio", "resvg_py", "ssl", "inspect", "json")
 
@@ -31,7 +31,13 @@ def test_the_help_loads_nothing_that_makes_it_slow(words):
     assert not loaded.intersection(HEAVY)
     # Of ours, only what describes the words: what a command needs is loaded when it is run.
     assert {name for name in loaded if name.startswith("penstock.")} == {
-        *("penstock.cli", "penstock.cli.grammar", "penstock.cli.invocation", "penstock.cli.main"),
+        *(
+            "penstock.cli",
+            "penstock.cli.parser",
+            "penstock.cli.invocation",
+            "penstock.cli.main",
+            "penstock.cli.exit_codes",
+        ),
         *("penstock.engine", "penstock.engine.suggestion", "penstock.errors"),
     }
 

@@ -2,7 +2,7 @@ import textwrap
 
 import pytest
 
-from penstock.cli.manifest import Document, SyntaxProblem, read_documents
+from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
 
 MANIFEST = textwrap.dedent("""\
     # a comment

@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from penstock.cli.moment import read_moment, write_moment
+from penstock.cli.text.times import read_moment, write_moment
 from penstock.errors import CommandError
 
 NOW = dt.datetime(2026, 11, 22, 14, 0, tzinfo=dt.timezone(dt.timedelta(hours=1)))

@@ -1,6 +1,6 @@
 import pytest
 
-from penstock.cli.params import read_params
+from penstock.cli.manifests.params import read_params
 from penstock.errors import CommandError
 
 DECLARED = {"day": "string", "count": "integer", "deep": "boolean", "regions": "array"}

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
-from penstock.cli.diagram import build_diagram, group
-from penstock.cli.layout import Grid, lay_out
-from penstock.cli.png import MAX_SIDE, paint
-from penstock.cli.svg import write_svg
+from penstock.drawing.diagram import build_diagram, group
+from penstock.drawing.layout import Grid, lay_out
+from penstock.drawing.png import MAX_SIDE, paint
+from penstock.drawing.svg import write_svg
 
 GRID = Grid(box_width=100, box_height=40, gap_x=50, gap_y=20)
 ROUNDING = 1e-6

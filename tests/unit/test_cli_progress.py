@@ -6,17 +6,10 @@ import pytest
 from rich.console import Console
 
 from penstock.api.states import STATES
-from penstock.cli.looks import look
-from penstock.cli.progress import (
-    changed_lines,
-    format_duration,
-    headline,
-    is_finished,
-    most_urgent,
-    read_tasks,
-    requests,
-)
-from penstock.cli.watch import build_table
+from penstock.cli.cluster.watching import build_table
+from penstock.cli.text.progress import changed_lines, headline, is_finished, most_urgent, requests
+from penstock.drawing.state_styles import look
+from penstock.drawing.task_rows import format_duration, read_tasks
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
 

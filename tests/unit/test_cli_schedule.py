@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from penstock.api.schedule import ScheduleSpec
+from penstock.cli.commands.schedule import find_in_file, preview
 from penstock.cli.main import main
-from penstock.cli.schedule import find_in_file, preview
 from penstock.errors import CommandError
 
 NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)

@@ -8,12 +8,12 @@ import textwrap
 
 import pytest
 
-from penstock.authoring.codesource import read_source
+from penstock.authoring.code_source import read_source
 from penstock.authoring.deployment import read_deployment
-from penstock.cli.codemap import LIMIT_BYTES, build_code_map, check_size, read_code
-from penstock.cli.coderepository import pin
-from penstock.cli.compile import load_flow
-from penstock.cli.deployment import Code, build_manifests
+from penstock.cli.deployment.code_map import LIMIT_BYTES, build_code_map, check_size, read_code
+from penstock.cli.deployment.code_repository import pin
+from penstock.cli.deployment.compile import load_flow
+from penstock.cli.deployment.deployment import Code, build_manifests
 from penstock.errors import CommandError
 
 COMMIT = "0123456789" * 4

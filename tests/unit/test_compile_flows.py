@@ -16,7 +16,7 @@ from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, t
 from penstock.artifacts import create_markdown_artifact
 from penstock.authoring.compilation import compile_flow, compile_flows
 from penstock.cache_policies import INPUTS, RUN_ID
-from penstock.engine.validation import check_flow, parse_flow
+from penstock.engine.validation.validation import check_flow, parse_flow
 from penstock.errors import CompileError
 from penstock.futures import as_completed, wait
 

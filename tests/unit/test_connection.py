@@ -5,8 +5,8 @@ import os
 import pytest
 import yaml
 
-from penstock_operator.connection import Connection
-from penstock_operator.errors import ConfigurationError
+from penstock.kube.connection import Connection
+from penstock.kube.errors import ConfigurationError
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from penstock import flow
-from penstock.engine.validation import check_schedule, parse_schedule
+from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import OptionError
 from penstock.schedules import Cron, Interval, RRule
 

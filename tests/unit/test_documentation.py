@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from penstock.api.states import STATES
-from penstock.cli.grammar import build_parser
-from penstock.cli.lint import lint
 from penstock.cli.main import main
+from penstock.cli.manifests.lint import lint
+from penstock.cli.parser import build_parser
 from penstock.engine.reasons import Reason
 from tests.pages import blocks
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from penstock.api.event import LabelSelector
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.event import (
+from penstock.engine.names import event_run_name
+from penstock.engine.triggers.label_selector import selects
+from penstock.engine.triggers.trigger import (
     compile_event,
     covered_states,
     definition,
@@ -19,10 +21,8 @@ from penstock.engine.event import (
     resource_event,
     webhook_event,
 )
-from penstock.engine.identity import event_run_name
-from penstock.engine.seen import KEPT, Seen
-from penstock.engine.selector import selects
-from penstock.engine.validation import check_schedule
+from penstock.engine.triggers.watermark import KEPT, Seen
+from penstock.engine.validation.validation import check_schedule
 from penstock.errors import ExpressionError
 
 ENDED = {"flow": "load", "states": ["Completed"]}

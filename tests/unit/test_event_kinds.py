@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from penstock.api.schedule import History, ScheduleSpec
-from penstock_operator.eventkinds import EventKind, check_event_kinds, read_event_kinds
-from penstock_operator.resource import Resource
-from penstock_operator.scheduledruns import ScheduledRun
-from penstock_operator.schedulehistory import EVENTS_KEPT_S, surplus_of_events
+from penstock.kube.resources import Resource
+from penstock_operator.schedules.history import EVENTS_KEPT_S, surplus_of_events
+from penstock_operator.schedules.runs import ScheduledRun
+from penstock_operator.triggers.kinds import EventKind, check_event_kinds, read_event_kinds
 
 
 def test_the_option_names_kinds_and_where_their_objects_are():

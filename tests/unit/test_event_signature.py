@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.signature import SecretError, is_signed, read_headers, read_secrets, sign
+from penstock.engine.triggers.webhook_signature import SecretError, is_signed, read_headers, read_secrets, sign
 
 # The example of the standard's own libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from penstock_operator.eventloop import COUNT_EVERY_S, MOST_UNITS, REST_PER_UNIT_S, RestingSelector
+from penstock_operator.event_loop import COUNT_EVERY_S, MOST_UNITS, REST_PER_UNIT_S, RestingSelector
 
 FEW, MANY = 20, 100_000
 LONGEST_REST_S = MOST_UNITS * REST_PER_UNIT_S

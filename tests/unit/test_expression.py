@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.engine.expression import Expression, Scope, TaskReference, TaskShape, compile_expression
+from penstock.engine.expressions.expression import Expression, Scope, TaskReference, TaskShape, compile_expression
 from penstock.errors import ExpressionError
 from tests.strategies import json_values
 

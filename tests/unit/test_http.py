@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from penstock_operator.errors import ConfigurationError
-from penstock_operator.http import MAX_BODY_BYTES, HttpServers
+from penstock.kube.errors import ConfigurationError
 from penstock_operator.metrics import Metrics
+from penstock_operator.webhooks.server import MAX_BODY_BYTES, HttpServers
 
 
 def write_certificate(folder: Path, name: str) -> None:

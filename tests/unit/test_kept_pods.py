@@ -10,17 +10,12 @@ from hypothesis import strategies as st
 
 from penstock.api import names
 from penstock.api.flow import PodRetention
-from penstock.engine.objectkey import ObjectKey
-from penstock_operator.keptpods import (
-    UNTRACKED_GRACE_S,
-    KeptPod,
-    KeptPods,
-    read_kept_pod,
-    retention_annotations,
-)
-from penstock_operator.metadata import ObjectMeta, OwnerReference
-from penstock_operator.observation import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
-from penstock_operator.resource import JOBS, PODS
+from penstock.engine.keys import ObjectKey
+from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock.kube.resources import JOBS, PODS
+from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, read_kept_pod
+from penstock_operator.workloads.pod_status import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
+from penstock_operator.workloads.retention_annotations import retention_annotations
 
 NOW = 1_800_000_000.0
 RUN = OwnerReference(kind="FlowRun", name="run", uid="run-uid", controller=True)

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.objectkey import ObjectKey
-from penstock_operator.keptruns import (
+from penstock.engine.keys import ObjectKey
+from penstock.kube.metadata import OwnerReference
+from penstock_operator.retention.kept_runs import (
     EndedRun,
     KeptRuns,
     Parent,
-    RunMetadata,
     RunPolicy,
     is_named_by_person,
     read_ended_run,
     read_policy,
 )
-from penstock_operator.metadata import OwnerReference
+from penstock_operator.runs.watches import RunMetadata
 
 FLOW = ObjectKey("lab", "orders")
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_operator.lines import LineSplitter
+from penstock.kube.lines import LineSplitter
 
 
 @given(st.lists(st.binary(max_size=8).filter(lambda line: line and b"\n" not in line)), st.data())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.engine.pod import OUTPUTS_PATH, SCRIPT_PATH
+from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
 from penstock.local.pods.attempt import outcome_of
 from penstock.local.pods.carrier import Ended
 from penstock.local.pods.container import Container

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import FlowRunStatus
-from penstock.engine.parsing import parse
-from penstock.engine.runkey import RunKey
-from penstock.engine.shutdown import ShutdownMode
+from penstock.engine.keys import RunKey
+from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
+from penstock.engine.validation.parsing import parse
 from penstock.local.pods.carrier import Ended, StartError
 from penstock.local.pods.objects import Objects
 from penstock.local.pods.room import Room, new_run

@@ -31,14 +31,16 @@ def lines_of(level: str, log_format: LogFormat, speak) -> list[str]:
 
 def test_json_has_one_object_a_line_with_what_came_as_extra():
     def speak() -> None:
-        logging.getLogger("penstock_operator.room").info("Run %s:\n started", "a", extra={"run": "ns/a", "attempt": 2})
+        logging.getLogger("penstock_operator.runs.controller").info(
+            "Run %s:\n started", "a", extra={"run": "ns/a", "attempt": 2}
+        )
 
     (line,) = lines_of("info", LogFormat.JSON, speak)
     told = json.loads(line)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("time"))
     assert told == {
         "level": "info",
-        "logger": "penstock_operator.room",
+        "logger": "penstock_operator.runs.controller",
         "message": "Run a:\n started",
         "run": "ns/a",
         "attempt": 2,

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.container import ContainerInputs
-from penstock.engine.effects import CreateAttempt
-from penstock.engine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome, UnitKey
-from penstock.engine.machine import MAX_UNSTORED_OUTCOMES, OUTPUTS_BYTES
-from penstock.engine.plan import compile_plan
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.inputs import ContainerInputs
+from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES, OUTPUTS_BYTES
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import StoredStatusError

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.effects import AskCache, SettleCache
-from penstock.engine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome, UnitKey
-from penstock.engine.history import HISTORY_BYTES
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome
+from penstock.engine.machine.history import HISTORY_BYTES
 from penstock.engine.reasons import Reason
 from tests.simulation import START, World
 from tests.unit.test_machine import ALWAYS_EVICTED, ALWAYS_FAILS, ALWAYS_WELL, created, finish, inputs_of, world

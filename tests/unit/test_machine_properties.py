@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec, Task
-from penstock.engine.params import resolve_params
-from penstock.engine.plan import compile_plan
+from penstock.engine.compiler.params import resolve_params
+from penstock.engine.compiler.plan import compile_plan
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from tests.simulation import World, fixed_fate
 from tests.strategies import flow_specs

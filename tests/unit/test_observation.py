@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.engine.facts import AttemptSeen, Cause
-from penstock_operator.jobobservation import Job, classify_trouble, had_no_pod, makes_no_pod, observe_job
-from penstock_operator.observation import Pod, is_main_over, observe_pod
+from penstock.engine.machine.facts import AttemptSeen, Cause
+from penstock_operator.workloads.job_status import Job, classify_trouble, had_no_pod, makes_no_pod, observe_job
+from penstock_operator.workloads.pod_status import Pod, is_main_over, observe_pod
 
 LABELS = {"penstock.dev/task": "load", "penstock.dev/attempt": "2", "penstock.dev/index": "7"}
 RUNNING = {"running": {"startedAt": "2026-11-22T12:00:00Z"}}

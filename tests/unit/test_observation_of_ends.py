@@ -6,7 +6,7 @@ A real kubelet tells the ends of containers one report before that of the Pod, a
 import msgspec
 import pytest
 
-from penstock_operator.observation import Pod, observe_pod
+from penstock_operator.workloads.pod_status import Pod, observe_pod
 
 TERMINATED = {"terminated": {"exitCode": 0, "finishedAt": "2026-11-22T12:00:00Z"}}
 RUNNING = {"running": {"startedAt": "2026-11-22T12:00:00Z"}}

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from penstock.errors import PenstockError
-from penstock_operator import errors
-from penstock_operator.errors import ApiError
+from penstock.kube import errors
+from penstock.kube.errors import ApiError
 
 
 def status(code: int, reason: str, message: str, **details: object) -> ApiError:

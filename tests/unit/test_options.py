@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from penstock_operator.errors import OptionError
-from penstock_operator.lease import LeaseTimes
-from penstock_operator.log import LogFormat
+from penstock.errors import OptionError
 from penstock_operator.options import parse
+from penstock.kube.lease import LeaseTimes
+from penstock_operator.log import LogFormat
 
 
 def test_without_any_setting_the_defaults_hold():

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from penstock_operator.pace import Pace
+from penstock_operator.runtime.rate_limiter import Pace
 
 
 def test_so_many_a_second_go_through_and_the_first_at_once():

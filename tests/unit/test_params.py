@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.flow import Param
-from penstock.engine.params import check_params, resolve_params
+from penstock.engine.compiler.params import check_params, resolve_params
 from penstock.errors import InvalidSpecError
 from tests.strategies import json_values
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from penstock.api.flow import MAX_ITEMS, FlowSpec
-from penstock.engine.plan import Dependency, DependencyKind, Plan, RetryPolicy, compile_plan
+from penstock.engine.compiler.plan import Dependency, DependencyKind, Plan, RetryPolicy, compile_plan
 from penstock.engine.state import COMPLETED_TASK_STATES
 from penstock.errors import ExpressionError, InvalidSpecError
 from tests.strategies import flow_specs

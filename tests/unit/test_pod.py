@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec, Workspace
-from penstock.engine.container import ContainerInputs, attempt_inputs
-from penstock.engine.effects import CreateAttempt
-from penstock.engine.facts import UnitKey
-from penstock.engine.machine import RunIdentity
-from penstock.engine.plan import compile_plan
-from penstock.engine.pod import PodSettings, build_pod
-from penstock.engine.quantity import read_quantity
-from penstock.engine.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
-from penstock_operator.job import build_job, job_deadline_s
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.quantity import read_quantity
+from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
+from penstock.engine.workloads.pod import PodSettings, build_pod
+from penstock.engine.workloads.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
+from penstock_operator.workloads.job import build_job, job_deadline_s
 
 RUN = RunIdentity("ns", "orders", "uid-1")
 SETTINGS = PodSettings(user=65532, is_tracked=True)

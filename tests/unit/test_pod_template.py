@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.container import ContainerInputs, attempt_inputs
-from penstock.engine.plan import Plan, compile_plan
+from penstock.engine.compiler.plan import Plan, compile_plan
+from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
 from penstock.errors import ExpressionError, InvalidSpecError
 
 VALUES: dict[str, Any] = {

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from penstock_operator.quiet import AFTER_S, Quiet
+from penstock.kube.idle import AFTER_S, Quiet
 
 LONG_S = 600.0
 

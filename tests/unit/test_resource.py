@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_operator.resource import FLOWRUNS, LEASES, PODS, Resource, request_labels
+from penstock.kube.resources import FLOWRUNS, LEASES, PODS, Resource, request_labels
 
 NAMESPACES = Resource("", "v1", "namespaces")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from penstock import flow, runtime, task
 from penstock.authoring.retry_delays import retry_delay_s
-from penstock.engine.delay import attempt_digest, jittered_s
+from penstock.engine.backoff import attempt_digest, jittered_s
 from penstock.errors import OptionError
 from penstock.task_runners import ThreadPoolTaskRunner
 from penstock.tasks import exponential_backoff

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.concurrency import ConcurrencyLimit, OnLimit, compile_concurrency
-from penstock.engine.objectkey import ObjectKey
-from penstock.engine.runkey import RunKey
-from penstock.engine.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
-from penstock.engine.validation import check_flow
+from penstock.engine.concurrency.limit import ConcurrencyLimit, OnLimit, compile_concurrency
+from penstock.engine.concurrency.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.keys import ObjectKey, RunKey
+from penstock.engine.validation.validation import check_flow
 from penstock.errors import ExpressionError
 
 FLOW = ObjectKey("shop", "orders")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.machine import RunIdentity
-from penstock.engine.plan import compile_plan
-from penstock.engine.pod import PodSettings
-from penstock_operator.errors import ApiError, Cause, Details
-from penstock_operator.specimen import MAX_SHAPES, Specimen, explain_refusal, make_specimens
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.keys import RunIdentity
+from penstock.engine.workloads.pod import PodSettings
+from penstock.kube.errors import ApiError, Cause, Details
+from penstock_operator.flows.sample_pods import MAX_SHAPES, Specimen, explain_refusal, make_specimens
 
 FLOW = RunIdentity("ns", "etl", "uid-1")
 

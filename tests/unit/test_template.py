@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.expression import Scope, TaskReference, TaskShape
-from penstock.engine.template import compile_condition, compile_template, compile_value
+from penstock.engine.expressions.expression import Scope, TaskReference, TaskShape
+from penstock.engine.expressions.template import compile_condition, compile_template, compile_value
 from penstock.errors import ExpressionError
 from tests.strategies import json_values
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.validation import (
+from penstock.engine.validation.validation import (
     check_flow,
     check_run,
     check_schedule,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_operator.workqueue import STALE_ENTRIES, WorkQueue
+from penstock_operator.runtime.workqueue import STALE_ENTRIES, WorkQueue
 from tests.unit.virtual_time import now, run
 
 

@@ -16,8 +16,8 @@ from penstock.authoring.options import nearest
 from penstock.authoring.states import State, StateType
 from penstock.errors import OptionError
 
-DEPLOYER: Final = "penstock.cli.deployfromcode"
-STARTER: Final = "penstock.cli.clusterrun"
+DEPLOYER: Final = "penstock.cli.deployment.from_python"
+STARTER: Final = "penstock.cli.deployment.run_deployment"
 RUN_NOT_OFFERED: Final[Mapping[str, str]] = {
     "poll_interval": "leave it out: the run is watched, not polled",
     "work_queue_name": NOT_OFFERED["work_queue_name"],

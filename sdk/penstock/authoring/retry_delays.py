@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from penstock.engine.delay import attempt_digest, backed_off_s, jittered_s
+from penstock.engine.backoff import attempt_digest, backed_off_s, jittered_s
 
 MAX_DELAY_S = 365 * 24 * 3600.0
 

@@ -8,16 +8,11 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from typing import NoReturn
 
-from penstock.cli.grammar import build_parser
+from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
+from penstock.cli.parser import build_parser
 from penstock.errors import PenstockError
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-"""The run did not end well, the manifest is wrong, or the cluster refused."""
-EXIT_INTERRUPTED: Final = 130
-"""128 + SIGINT, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

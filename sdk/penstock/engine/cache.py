@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.engine.facts import UnitKey
 from penstock.engine.intervals import decode_intervals
+from penstock.engine.keys import UnitKey
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from penstock.errors import StoredStatusError
 

@@ -16,7 +16,7 @@ from penstock.engine.ticks.firing import Firing, Missed, Policies, decide
 from penstock.engine.ticks.jitter import Jitter
 from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import read_timetable
-from penstock.engine.validation import check_schedule, compile_tick_params, parse_schedule
+from penstock.engine.validation.validation import check_schedule, compile_tick_params, parse_schedule
 from penstock.errors import InvalidSpecError
 from penstock.local.ledger import LedgerFile
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock.authoring.call import SOURCE
-from penstock.authoring.codesource import COMMIT, GIT, ZIP, GitSource, read_source
+from penstock.authoring.code_source import COMMIT, GIT, ZIP, GitSource, read_source
 from penstock.authoring.entrypoint import CODE_VARIABLE
 from penstock.errors import CodeError, ResultError
 from penstock.runner.storage import fetch

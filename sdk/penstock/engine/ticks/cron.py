@@ -18,7 +18,7 @@ from cronsim import CronSim, CronSimError
 
 from penstock.engine.suggestion import suggest
 from penstock.engine.ticks.source import GREATEST_TIME, LEAST_TIME
-from penstock.engine.ticks.wallclock import WallClock, once, whenever
+from penstock.engine.ticks.wall_clock import WallClock, once, whenever
 
 ALIASES: Final = {
     "@hourly": "0 * * * *",

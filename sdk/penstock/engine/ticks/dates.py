@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 
-from penstock.engine.ticks.wallclock import WallClock
+from penstock.engine.ticks.wall_clock import WallClock
 
 
 class Dates:

@@ -20,7 +20,7 @@ from dateutil.rrule import rrule, rrulestr
 
 from penstock.engine.ticks.rule import join, read_lines, read_parts
 from penstock.engine.ticks.source import GREATEST_TIME, LEAST_TIME
-from penstock.engine.ticks.wallclock import WallClock, once
+from penstock.engine.ticks.wall_clock import WallClock, once
 
 BEGINNING: Final = datetime(2001, 1, 1)  # noqa: DTZ001 - on the wall
 """Of rules without DTSTART: a Monday, the first of a month and of a year, at midnight."""

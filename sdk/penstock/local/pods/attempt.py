@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from penstock.engine.effects import CreateAttempt
-from penstock.engine.facts import AttemptSeen, Cause, Outcome
-from penstock.engine.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
+from penstock.engine.workloads.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
 from penstock.local.pods.carrier import Carrier, Ended, Running, StartError
 from penstock.local.pods.container import Belongings, Container, prepare_container
 from penstock.local.pods.objects import MissingObjectError, Objects

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from penstock.engine.effects import AskCache, SettleCache
-from penstock.engine.facts import CacheBusy, CacheHit, CacheMiss, Fact, UnitKey
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 
 Tell = Callable[[Fact], None]
 

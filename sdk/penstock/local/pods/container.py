@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from penstock.api.names import MAIN_CONTAINER, OUTPUTS_VARIABLE
-from penstock.engine.pod import EXECUTABLE, SCRIPT_PATH, executable_script
+from penstock.engine.workloads.pod import EXECUTABLE, SCRIPT_PATH, executable_script
 from penstock.local.pods.environment import container_environment
 from penstock.local.pods.expansion import expand
 from penstock.local.pods.objects import Objects

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.names import MAIN_CONTAINER
-from penstock.engine.workspace import WORKSPACE_VOLUME
+from penstock.engine.workloads.workspace import WORKSPACE_VOLUME
 from penstock.local.pods.volumes import KINDS
 
 SHOWN_TASKS: Final = 5

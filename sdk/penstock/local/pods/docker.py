@@ -10,8 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from typing import Final
 
-from penstock.engine.pod import OUTPUTS_PATH, SCRIPT_PATH
-from penstock.engine.quantity import read_quantity
+from penstock.engine.compiler.quantity import read_quantity
+from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
 from penstock.errors import CommandError
 from penstock.local.pods.carrier import Ended, Running, StartError
 from penstock.local.pods.container import Container

@@ -15,32 +15,31 @@ from typing import Any, Final, NamedTuple, Protocol
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.names import API_VERSION
 from penstock.engine.cache import flow_scope
-from penstock.engine.child import build_child, observe_child, read_parent, shutdown_of_child, too_deep
-from penstock.engine.container import ChildInputs
-from penstock.engine.control import read_control
-from penstock.engine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
-from penstock.engine.facts import AttemptGone, AttemptSeen, Cause, Fact, Outcome
-from penstock.engine.identity import pod_name
-from penstock.engine.machine import Machine
-from penstock.engine.objectkey import ObjectKey
-from penstock.engine.params import resolve_params
-from penstock.engine.parsing import parse
-from penstock.engine.pod import PodSettings, build_pod
+from penstock.engine.compiler.params import resolve_params
+from penstock.engine.compiler.task_plan import TaskPlan
+from penstock.engine.concurrency.slots import Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.keys import ObjectKey, RunKey
+from penstock.engine.machine.control import read_control
+from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, Fact, Outcome
+from penstock.engine.machine.inputs import ChildInputs
+from penstock.engine.machine.machine import Machine
+from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
-from penstock.engine.runkey import RunKey
-from penstock.engine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.slots import Claim, Replaced, Skipped, Slots, Waits
 from penstock.engine.state import RunState
-from penstock.engine.task_plan import TaskPlan
 from penstock.engine.timestamp import rfc3339
-from penstock.engine.unstarted import Ended, Parked
-from penstock.engine.workspace import mount_of
+from penstock.engine.validation.parsing import parse
+from penstock.engine.workloads.child_run import build_child, observe_child, read_parent, shutdown_of_child, too_deep
+from penstock.engine.workloads.pod import PodSettings, build_pod
+from penstock.engine.workloads.workspace import mount_of
 from penstock.errors import ExpressionError, InvalidSpecError
 from penstock.local.pods.attempt import Attempt
 from penstock.local.pods.cache import Cache
 from penstock.local.pods.carrier import Carrier
 from penstock.local.pods.container import Belongings
-from penstock.local.pods.localrun import LocalRun, Source
+from penstock.local.pods.local_run import LocalRun, Source
 from penstock.local.pods.objects import Objects
 
 NAMESPACE: Final = "local"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from penstock.api.flow import FlowSpec, InlineFlowSpec
-from penstock.engine.concurrency import compile_concurrency
-from penstock.engine.plan import compile_plan
+from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.concurrency.limit import compile_concurrency
 from penstock.engine.suggestion import suggest
 from penstock.errors import InvalidSpecError, Problem
-from penstock.local.pods.localrun import Source
+from penstock.local.pods.local_run import Source
 
 
 def compile_flow(name: str, spec: FlowSpec) -> Source:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from penstock.engine.pod import SCRIPT_VOLUME
-from penstock.engine.workspace import WORKSPACE_VOLUME
+from penstock.engine.workloads.pod import SCRIPT_VOLUME
+from penstock.engine.workloads.workspace import WORKSPACE_VOLUME
 from penstock.local.pods.downward import field_value
 from penstock.local.pods.objects import Objects
 

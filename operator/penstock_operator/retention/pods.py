@@ -1,0 +1,132 @@
+"""Deletes the Pods of ended attempts when their time has come, and not before their outcome is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
+from penstock.kube.reflector import EventType
+from penstock.kube.resources import JOBS
+from penstock.kube.writer import Writer
+from penstock_operator.metrics import Metrics
+from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, carrier_uid, read_kept_pod
+from penstock_operator.runtime.rate_limiter import Pace
+from penstock_operator.workloads.pod_status import Pod, is_tracked
+
+logger = logging.getLogger(__name__)
+
+PER_S: Final = 50.0
+"""Pods deleted a second, at most."""
+WORKERS: Final = 4
+PATIENCE_S: Final = 30.0
+"""How long one deletion is tried."""
+RETRY_S: Final = 60.0
+"""When a deletion that failed is tried again."""
+
+
+class PodRetention:
+    """Keeps Pods of ended attempts for as long as they say.
+
+    Args:
+        writer: for the deletions.
+        unstored_since: since when a run has something to store, in monotonic seconds; None: it has nothing.
+        metrics: where removals are counted.
+        fail: told of an error after which this process must not go on.
+        kept: what is kept.
+        clock: seconds since the epoch.
+        pace: of the deletions.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+        self,
+        writer: Writer,
+        *,
+        unstored_since: Callable[[str], float | None],
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        kept: KeptPods | None = None,
+        clock: Callable[[], float] = time.time,
+        pace: Pace | None = None,
+    ) -> None:
+        self._writer = writer
+        self._unstored_since = unstored_since
+        self._removals = metrics.removals
+        self._fail = fail
+        self._kept = KeptPods() if kept is None else kept
+        self._clock = clock
+        self._pace = pace or Pace(PER_S)
+        self._tracked: set[str] = set()
+        """Uids of Pods that carry our finalizer."""
+        self._wake = asyncio.Event()
+
+    def on_pod(self, event: EventType, pod: Pod) -> None:
+        """Take over a change of a Pod."""
+        uid = pod.metadata.uid
+        if event is EventType.DELETED:
+            self._tracked.discard(uid)
+            self._kept.discard(carrier_uid(pod))
+        elif is_tracked(pod):
+            self._tracked.add(uid)
+        elif pod.metadata.deletion_timestamp is not None:
+            self._kept.discard(carrier_uid(pod))
+        else:
+            kept = read_kept_pod(pod, was_tracked=uid in self._tracked, now=self._clock())
+            if kept is not None:
+                self._kept.add(kept)
+                self._wake.set()
+
+    async def run(self) -> None:
+        """Delete what is due, for ever."""
+        while True:
+            self._wake.clear()
+            due = self._kept.take_due(self._clock())
+            if due:
+                await self._delete_all(due)
+                continue
+            next_at = self._kept.next_due_at
+            try:
+                async with asyncio.timeout(None if next_at is None else max(next_at - self._clock(), 0.0)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _delete_all(self, due: list[KeptPod]) -> None:
+        waiting = iter(due)
+
+        async def work() -> None:
+            for pod in waiting:
+                await self._delete(pod)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(WORKERS):
+                tasks.create_task(work())
+
+    async def _delete(self, pod: KeptPod) -> None:
+        now = self._clock()
+        if not pod.was_tracked:
+            # Nothing but time tells that its outcome is stored, and that its run is not behind with storing.
+            since = self._unstored_since(pod.run_uid)
+            if since is not None and time.monotonic() - since > UNTRACKED_GRACE_S / 2:
+                self._kept.postpone(pod, now + UNTRACKED_GRACE_S)
+                return
+        await self._pace.step()
+        # A Job orphans its Pods unless it is told otherwise.
+        propagation = "Background" if pod.resource is JOBS else None
+        deadline = time.monotonic() + PATIENCE_S
+        try:
+            await self._writer.delete(
+                pod.resource, pod.key.namespace, pod.key.name, pod.uid, propagation=propagation, deadline=deadline
+            )
+        except NotLeaderError as error:
+            self._fail(error)
+        except (ApiError, ApiUnreachableError) as error:
+            if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
+                return
+            logger.warning("%s %s could not be removed: %s", pod.resource.plural, pod.key, error)
+            self._kept.postpone(pod, now + RETRY_S)
+        else:
+            self._removals.labels("Job" if pod.resource is JOBS else "Pod").inc()

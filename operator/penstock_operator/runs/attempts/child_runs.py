@@ -1,0 +1,168 @@
+"""Child runs as writes: created or adopted, ended early, and looked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from penstock.engine.keys import RunKey
+from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateRefused, Fact, Outcome
+from penstock.engine.machine.inputs import ChildInputs
+from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.names import pod_name
+from penstock.engine.reasons import Reason
+from penstock.engine.workloads.child_run import build_child, observe_child, read_parent, shutdown_of_child, too_deep
+from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.resources import FLOWRUNS
+from penstock.kube.writer import Writer
+from penstock_operator.runs.attempts.create import AttemptCreates
+from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.status import StatusStore
+
+logger = logging.getLogger(__name__)
+
+READ_AGAIN_S: Final = 5.0
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildListener:
+    """Who hears what became of a write.
+
+    Attributes:
+        is_live: whether a run is still the one of its name that is carried out.
+        tell: takes a fact about a parent.
+        meet: takes the object of a child that is not over, which may not be known yet, and what was decided about it.
+        end: ends a run of a name and uid early; false if it is not known.
+        doubt: told that a run, or its namespace, may be gone.
+    """
+
+    is_live: Callable[[LiveRun], bool]
+    tell: Callable[[LiveRun, Fact], None]
+    meet: Callable[[Body, Shutdown | None], None]
+    end: Callable[[RunKey, str, Shutdown], bool]
+    doubt: Callable[[LiveRun], None]
+
+
+class ChildRuns:
+    """Carries out what the machine asks for about tasks that run a flow.
+
+    Args:
+        statuses: reads runs.
+        writer: for writes.
+        listener: who hears of it.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, statuses: StatusStore, writer: Writer, *, listener: ChildListener, clock: Callable[[], float]
+    ) -> None:
+        self._statuses = statuses
+        self._writer = writer
+        self._listener = listener
+        self._clock = clock
+        full = "the namespace's quota of FlowRuns is full"
+        self._creates = AttemptCreates(self._send, self._adopt, listener, full=full)
+
+    def notice_room(self, namespace: str) -> None:
+        """Learn that a run in a namespace is gone: a quota may have room."""
+        self._creates.notice_room(namespace)
+
+    async def create(self, run: LiveRun, create: CreateAttempt) -> None:
+        """Create the child run of an attempt, adopt the one that is there, or learn why it can't be had."""
+        inputs = create.inputs
+        assert isinstance(inputs, ChildInputs)
+        problem = too_deep(run.callers, inputs.flow)
+        if problem is not None:
+            self._listener.tell(run, self._failed(run, create, Reason.TOO_DEEP, problem))
+            return
+        await self._creates.create(run, create)
+
+    async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
+        priority = (run.body.get("spec") or {}).get("priority")
+        child = build_child(create, run.identity, callers=run.callers, priority=priority)
+        reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
+        self._hear(run, msgspec.json.decode(reply.body))
+
+    async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
+        key = _child_key(run, create)
+        body = await self._read(key)
+        if body is None:
+            # It went in between: the machine asks again.
+            self._listener.tell(run, AttemptGone(create.key, create.attempt))
+            return
+        link = read_parent(body["metadata"])
+        if link is None or (link.uid, link.key, link.attempt) != (run.uid, create.key, create.attempt):
+            message = f"a FlowRun named {key.name} exists that is not a child of this run"
+            self._listener.tell(run, CreateRefused(create.key, create.attempt, message))
+            return
+        self._hear(run, body)
+
+    def _hear(self, run: LiveRun, body: Body, shutdown: Shutdown | None = None) -> None:
+        """Take over a child as it is now: what it says to its parent, and that it is there."""
+        metadata = body["metadata"]
+        link = read_parent(metadata)
+        if link is None or link.uid != run.uid:
+            return
+        seen = observe_child(link, metadata, body.get("spec") or {}, body.get("status") or {}, now=self._clock())
+        if self._listener.is_live(run):
+            self._listener.tell(run, seen)
+        if not seen.is_finished:
+            self._listener.meet(body, shutdown)
+
+    async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
+        """End the child run of an attempt early: it stops its own tasks and says so in its status."""
+        shutdown = shutdown_of_child(run.key.name, stop.reason)
+        key = RunKey(run.key.namespace, stop.pod)
+        if self._listener.end(key, stop.uid, shutdown):
+            return
+        body = await self._read(key)
+        if body is None or body["metadata"]["uid"] != stop.uid:
+            self._listener.tell(run, AttemptGone(stop.key, stop.attempt))
+            return
+        self._hear(run, body, shutdown)
+
+    async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
+        """Find out whether the child run of an attempt still exists, and how it is."""
+        body = await self._read(_child_key(run, verify))
+        link = None if body is None else read_parent(body["metadata"])
+        if body is None or link is None or link.uid != run.uid:
+            self._listener.tell(run, AttemptGone(verify.key, verify.attempt))
+        else:
+            self._hear(run, body)
+
+    async def _read(self, key: RunKey) -> Body | None:
+        """Read a run, however long that takes; None if there is none."""
+        while True:
+            try:
+                return await self._statuses.read(key)
+            except (ApiError, ApiUnreachableError) as error:
+                logger.info("The run %s can't be read: %s", key, error)
+            await asyncio.sleep(READ_AGAIN_S)
+
+    def _failed(self, run: LiveRun, create: CreateAttempt, reason: Reason, message: str) -> AttemptSeen:
+        """Tell of an attempt that failed before there was a child."""
+        now = self._clock()
+        return AttemptSeen(
+            key=create.key,
+            attempt=create.attempt,
+            failures=create.failures,
+            disruptions=create.disruptions,
+            pod=_child_key(run, create).name,
+            uid="",
+            created_at=now,
+            outcome=Outcome(Cause.FAILURE, now, reason, message),
+            is_finished=True,
+            is_tracked=False,
+        )
+
+
+def _child_key(run: LiveRun, attempt: CreateAttempt | VerifyAttempt) -> RunKey:
+    return RunKey(run.key.namespace, pod_name(run.key.name, run.uid, attempt.key, attempt.attempt))

@@ -1,0 +1,171 @@
+"""What the ConfigMap of a cached task says: a lock while some run has it to make, then the outputs. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from penstock.api import names
+from penstock.engine.keys import ObjectKey, UnitKey
+from penstock.engine.timestamp import epoch, rfc3339
+from penstock.errors import StoredStatusError
+from penstock.kube.metadata import ObjectMeta
+
+CLOCK_SKEW_S: Final = 300.0
+"""Outputs from further in the future were not written by one of us."""
+MAX_OUTPUTS_BYTES: Final = 16 * 1024
+"""A task gives out at most 4 KiB; written anew, numbers such as 1e9 take more room."""
+_NAME_CHARACTERS: Final = 40
+
+
+class Holder(NamedTuple):
+    """Who makes the outputs."""
+
+    run: str
+    """Name of the run."""
+    uid: str
+    """Its uid."""
+    key: UnitKey
+    """The task or item."""
+
+
+class Lock(NamedTuple):
+    """Some run has the task to run just now."""
+
+    holder: Holder
+    since: float
+    """Seconds since the epoch."""
+
+
+class Outputs(NamedTuple):
+    """Outputs to reuse."""
+
+    run: str
+    """Name of the run that they come from."""
+    stored_at: float
+    """Seconds since the epoch."""
+    ttl_s: float
+    value: dict[str, Any]
+
+    def is_fresh(self, now: float, ttl_s: float | None = None) -> bool:
+        """Whether they may be reused.
+
+        Args:
+            now: seconds since the epoch.
+            ttl_s: longest age for the one who asks; the shorter of this and of who stored them holds.
+        """
+        longest_s = self.ttl_s if ttl_s is None else min(self.ttl_s, ttl_s)
+        return now - self.stored_at < longest_s
+
+
+class StoredEntry(msgspec.Struct, frozen=True):
+    """A ConfigMap, as far as the cache reads it."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    data: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryLabels:
+    """By what a person finds the entries of a Flow or a task: `kubectl delete configmap -l ...` empties the cache.
+
+    Attributes:
+        flow: name of the Flow; None for an inline spec.
+        task: name of the task.
+    """
+
+    flow: str | None
+    task: str
+
+
+def entry_name(scope: str, digest: str) -> str:
+    """Name the ConfigMap of a task's outputs.
+
+    Args:
+        scope: which runs share them; see `penstock.engine.cache.flow_scope`.
+        digest: of the rest.
+    """
+    hashed = hashlib.sha256(f"{scope}\0{digest}".encode()).digest()
+    return f"cache-{base64.b32encode(hashed).decode().lower()[:_NAME_CHARACTERS]}"
+
+
+def build_entry(name: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -> dict[str, Any]:
+    """Build a ConfigMap."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name.name, "namespace": name.namespace, "labels": _labels(labels, content)},
+        "data": _data(content),
+    }
+
+
+def build_patch(found: ObjectMeta, labels: EntryLabels, content: Lock | Outputs) -> list[dict[str, Any]]:
+    """Build the JSON Patch that gives a ConfigMap another content, unless somebody has changed it meanwhile.
+
+    Args:
+        found: metadata of the ConfigMap as it was read.
+        labels: of the task.
+        content: what it shall say.
+    """
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": found.uid},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": found.resource_version},
+        {"op": "add", "path": "/metadata/labels", "value": _labels(labels, content)},
+        {"op": "add", "path": "/data", "value": _data(content)},
+    ]
+
+
+def read_entry(entry: StoredEntry, now: float) -> Lock | Outputs | None:
+    """Read a ConfigMap; None if somebody has made of it what none of us wrote.
+
+    Args:
+        entry: the ConfigMap.
+        now: seconds since the epoch.
+    """
+    data = entry.data or {}
+    try:
+        time = epoch(data["time"])
+        if "outputs" in data:
+            return _read_outputs(data, time, now)
+        item = data.get("item")
+        key = UnitKey(data["task"], None if item is None else int(item))
+        return Lock(Holder(data["run"], data["runUid"], key), time)
+    except (KeyError, ValueError, RecursionError, StoredStatusError):
+        return None
+
+
+def _read_outputs(data: Mapping[str, str], stored_at: float, now: float) -> Outputs | None:
+    text, ttl_s = data["outputs"], float(data["ttlSeconds"])
+    if len(text.encode()) > MAX_OUTPUTS_BYTES or stored_at > now + CLOCK_SKEW_S or not math.isfinite(ttl_s):
+        return None
+    # A ValidationError or a DecodeError: both are ValueErrors.
+    return Outputs(data["run"], stored_at, ttl_s, msgspec.json.decode(text, type=dict[str, Any]))
+
+
+def _labels(labels: EntryLabels, content: Lock | Outputs) -> dict[str, str]:
+    written = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_CACHE: "lock" if isinstance(content, Lock) else "outputs",
+        names.LABEL_TASK: labels.task,
+    }
+    return written if labels.flow is None else written | {names.LABEL_FLOW: labels.flow}
+
+
+def _data(content: Lock | Outputs) -> dict[str, str]:
+    if isinstance(content, Lock):
+        holder = content.holder
+        data = {"run": holder.run, "runUid": holder.uid, "task": holder.key.task, "time": rfc3339(content.since)}
+        return data if holder.key.item is None else data | {"item": str(holder.key.item)}
+    return {
+        "run": content.run,
+        "time": rfc3339(content.stored_at),
+        "ttlSeconds": str(content.ttl_s),
+        "outputs": json.dumps(content.value, separators=(",", ":"), ensure_ascii=False),
+    }

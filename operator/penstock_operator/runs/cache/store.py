@@ -1,0 +1,124 @@
+"""The ConfigMaps of the cache as reads and writes, each of which tells when somebody else was quicker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from penstock.engine.cache import is_run_over, is_unit_over
+from penstock.engine.keys import ObjectKey
+from penstock.kube.backoff import Backoff
+from penstock.kube.client import METADATA, ApiClient
+from penstock.kube.errors import (
+    ApiError,
+    ApiUnreachableError,
+    is_already_exists,
+    is_conflict,
+    is_not_found,
+    is_precondition_failed,
+    is_transient,
+)
+from penstock.kube.metadata import ObjectMeta, PartialObject
+from penstock.kube.resources import CONFIGMAPS, FLOWRUNS
+from penstock.kube.writer import Writer
+from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
+
+logger = logging.getLogger(__name__)
+
+_ENTRY: Final = msgspec.json.Decoder(StoredEntry)
+_METADATA: Final = msgspec.json.Decoder(PartialObject)
+
+
+class CacheStore:
+    """Reads and writes entries of the cache.
+
+    Every method raises ApiError when the API server refuses for good, and waits as long as it does not answer.
+
+    Args:
+        client: for reads.
+        writer: for writes.
+        new_backoff: makes the pauses between reads that fail.
+    """
+
+    def __init__(self, client: ApiClient, writer: Writer, *, new_backoff: Callable[[], Backoff] = Backoff) -> None:
+        self._client = client
+        self._writer = writer
+        self._new_backoff = new_backoff
+
+    async def read(self, key: ObjectKey) -> StoredEntry | None:
+        """Read an entry; None if there is none."""
+        body = await self._read(CONFIGMAPS.path(key.namespace, key.name))
+        return None if body is None else _ENTRY.decode(body)
+
+    async def create(self, key: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -> ObjectMeta | None:
+        """Create an entry; None if there is one already."""
+        body = msgspec.json.encode(build_entry(key, labels, content))
+        try:
+            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA)
+        except ApiError as error:
+            if is_already_exists(error):
+                return None
+            raise
+        return _METADATA.decode(reply.body).metadata
+
+    async def replace(
+        self, key: ObjectKey, found: ObjectMeta, labels: EntryLabels, content: Lock | Outputs
+    ) -> ObjectMeta | None:
+        """Give an entry another content; None if it has changed since it was found."""
+        patch = msgspec.json.encode(build_patch(found, labels, content))
+        try:
+            reply = await self._writer.patch(CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA)
+        except ApiError as error:
+            if _was_changed(error):
+                return None
+            # Whatever somebody made of it (immutable, say) can't be changed, but it can go.
+            logger.info("%s can't be changed: %s; made anew", key, error)
+            return await self.create(key, labels, content) if await self.remove(key, found) else None
+        return _METADATA.decode(reply.body).metadata
+
+    async def remove(self, key: ObjectKey, found: ObjectMeta) -> bool:
+        """Delete an entry; false if it has changed since it was found."""
+        try:
+            await self._writer.delete(
+                CONFIGMAPS, key.namespace, key.name, found.uid, resource_version=found.resource_version
+            )
+        except ApiError as error:
+            if _was_changed(error):
+                return False
+            raise
+        return True
+
+    async def is_alive(self, namespace: str, holder: Holder) -> bool:
+        """Whether the one who holds a lock is still at it, as far as its run's stored status says."""
+        body = await self._read(FLOWRUNS.path(namespace, holder.run))
+        if body is None:
+            return False
+        run = msgspec.json.decode(body, type=dict[str, Any])
+        metadata, status = run["metadata"], run.get("status") or {}
+        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_over(status):
+            return False
+        return not is_unit_over(status, holder.key)
+
+    async def _read(self, path: str) -> bytes | None:
+        backoff = self._new_backoff()
+        while True:
+            pause_s = None
+            try:
+                return (await self._client.request("GET", path)).body
+            except ApiError as error:
+                if is_not_found(error):
+                    return None
+                if not is_transient(error):
+                    raise
+                pause_s = error.retry_after_s
+            except ApiUnreachableError as error:
+                logger.debug("Read again: %s", error)
+            await asyncio.sleep(backoff.next_s(pause_s))
+
+
+def _was_changed(error: ApiError) -> bool:
+    return is_precondition_failed(error) or is_conflict(error) or is_not_found(error)

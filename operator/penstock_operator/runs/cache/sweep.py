@@ -1,0 +1,121 @@
+"""Removes entries of the cache that nobody will use: too old, or locks of runs that are no more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+
+from penstock.api import names
+from penstock.kube.client import ApiClient
+from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError
+from penstock.kube.resources import CONFIGMAPS
+from penstock_operator.metrics import Metrics
+from penstock_operator.runs.cache.entry import Lock, Outputs, StoredEntry, read_entry
+from penstock_operator.runs.cache.store import CacheStore
+from penstock_operator.runtime.rate_limiter import Pace
+
+logger = logging.getLogger(__name__)
+
+SWEEP_S: Final = 600.0
+"""Between two sweeps."""
+PER_S: Final = 20.0
+"""Entries removed a second, at most."""
+PAGE_ITEMS: Final = 200
+"""An entry has up to some 5 KB."""
+SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_CACHE}"
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    token: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct, frozen=True):
+    metadata: _Metadata = _Metadata()
+    items: list[StoredEntry] = []
+
+
+class CacheSweep:
+    """Looks through the cache now and then.
+
+    Args:
+        client: for the list.
+        store: the entries.
+        namespace: the one to sweep; empty for all.
+        is_live: whether a run of this uid is carried out by this process.
+        metrics: where removals are counted.
+        fail: told of an error after which this process must not go on.
+        clock: seconds since the epoch.
+        pace: of removals.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+        self,
+        client: ApiClient,
+        store: CacheStore,
+        *,
+        namespace: str,
+        is_live: Callable[[str], bool],
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.time,
+        pace: Pace | None = None,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._namespace = namespace
+        self._is_live = is_live
+        self._removals = metrics.removals.labels("cache entry")
+        self._fail = fail
+        self._clock = clock
+        self._pace = pace or Pace(PER_S)
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except NotLeaderError as error:
+                self._fail(error)
+            except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
+                logger.warning("The cache could not be swept: %s", error)
+
+    async def sweep(self) -> None:
+        """Look at every entry once.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: it did not answer.
+        """
+        async for entry in self._entries():
+            if await self._is_of_use(entry):
+                continue
+            await self._pace.step()
+            # Conditional: what somebody has made of it meanwhile stays.
+            if await self._store.remove(entry.metadata.key, entry.metadata):
+                self._removals.inc()
+
+    async def _is_of_use(self, entry: StoredEntry) -> bool:
+        content = read_entry(entry, self._clock())
+        if isinstance(content, Outputs):
+            return content.is_fresh(self._clock())
+        if isinstance(content, Lock):
+            holder = content.holder
+            return self._is_live(holder.uid) or await self._store.is_alive(entry.metadata.namespace, holder)
+        return False
+
+    async def _entries(self) -> AsyncIterator[StoredEntry]:
+        query = {"labelSelector": SELECTOR, "limit": str(PAGE_ITEMS)}
+        while True:
+            reply = await self._client.request("GET", CONFIGMAPS.path(self._namespace), query=query)
+            page = msgspec.json.decode(reply.body, type=_Page)
+            for entry in page.items:
+                yield entry
+            if not page.metadata.token:
+                return
+            query["continue"] = page.metadata.token

@@ -1,0 +1,185 @@
+"""A run that is not over: its machine, what was seen of it, and when its status is due to be stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from penstock.engine.concurrency.slots import Claim
+from penstock.engine.keys import ObjectKey, RunIdentity, RunKey
+from penstock.engine.machine.facts import Fact
+from penstock.engine.machine.machine import Machine
+from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.timestamp import epoch
+from penstock.engine.workloads.child_run import ParentLink
+from penstock_operator.runtime.recorder import Regarding
+
+STALE_AFTER_S: Final = 60.0
+"""A run whose status could not be stored for so long creates nothing."""
+
+
+class RunEnd(NamedTuple):
+    """A run that is over, as far as others than the engine room want to know."""
+
+    key: RunKey
+    uid: str
+    flow: str | None
+    """Name of its Flow; None for an inline spec."""
+    state: str | None
+    """Its final state, which is stored; None: the run is gone."""
+    metadata: Mapping[str, Any]
+    """As it was when the run was read last."""
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """One run in memory.
+
+    Attributes:
+        key: which run.
+        uid: its uid.
+        generation: generation of the spec that was read.
+        resource_version: of the object when it was read: guards the first status.
+        body: the object as it was read.
+        flow: name of its Flow; None for an inline spec.
+        revision: ConfigMap with its spec and scripts.
+        observed_generation: the one in the stored status.
+        epoch: the epoch in the stored status; None while there is no status.
+        head: the stored status, as far as it is about the run as a whole.
+        parent: whose task it carries out, if it is a child run.
+        retry_of: what `status.retryOf` says, if it is a retry.
+        machine: decides; None until the run starts.
+        ending: what somebody else decided about its end before it started.
+        claim: what it brought when it asked for a slot and had to wait.
+        is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
+        facts: what was seen and not yet told to the machine.
+        tracked: Pods that carry our finalizer, by name, with their uid.
+        is_spec_stale: the spec has changed since it was read.
+        is_doubtful: the run may not exist any more.
+        is_terminating: its namespace is being deleted: nothing can be created.
+        is_counted: its end is in the metrics.
+        claiming: its workspace's claim is being made, or was.
+    """
+
+    key: RunKey
+    uid: str
+    generation: int
+    resource_version: str
+    body: Mapping[str, Any]
+    flow: str | None = None
+    revision: str | None = None
+    observed_generation: int | None = None
+    epoch: int | None = None
+    head: dict[str, Any] = field(default_factory=dict)
+    parent: ParentLink | None = None
+    retry_of: dict[str, Any] | None = None
+    machine: Machine | None = None
+    ending: Shutdown | None = None
+    claim: Claim | None = None
+    is_slot_unstored: bool = False
+    facts: list[Fact] = field(default_factory=list)
+    tracked: dict[str, str] = field(default_factory=dict)
+    is_spec_stale: bool = False
+    is_doubtful: bool = False
+    is_terminating: bool = False
+    is_counted: bool = False
+    flushing: asyncio.Task[None] | None = None
+    next_flush_at: float = 0.0
+    unstored_since: float | None = None
+    claiming: asyncio.Future[None] | None = None
+
+    @property
+    def identity(self) -> RunIdentity:
+        """The run in the engine's words."""
+        scheduled_time = (self.body.get("spec") or {}).get("scheduledTime")
+        return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow, scheduled_time=scheduled_time)
+
+    @property
+    def regarding(self) -> Regarding:
+        """The run as what an Event is about."""
+        return Regarding("FlowRun", self.key.namespace, self.key.name, self.uid)
+
+    @property
+    def flow_key(self) -> ObjectKey | None:
+        """Which Flow; None for an inline spec."""
+        return None if self.flow is None else ObjectKey(self.key.namespace, self.flow)
+
+    @property
+    def created_at(self) -> float:
+        """When the run was created, seconds since the epoch."""
+        return epoch(self.body["metadata"]["creationTimestamp"])
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """The flows that this run is nested in, the outermost first, and its own; `(RUN)` for an inline spec."""
+        return (*(() if self.parent is None else self.parent.callers), self.flow or f"({self.key.name})")
+
+    def end(self, state: str | None) -> RunEnd:
+        """Return its end in that state."""
+        return RunEnd(self.key, self.uid, self.flow, state, self.body["metadata"])
+
+    def may_create(self, now: float) -> bool:
+        """Whether Pods may be created: not when their outcomes could not be stored.
+
+        Args:
+            now: monotonic seconds.
+        """
+        is_stale = self.unstored_since is not None and now - self.unstored_since > STALE_AFTER_S
+        return not (self.is_terminating or is_stale or self.is_slot_unstored)
+
+
+def stored_head(
+    before: Mapping[str, Any], status: Mapping[str, Any] | None, operations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what a stored status says of the run as a whole, after a write.
+
+    Args:
+        before: what it said before.
+        status: the whole status that was written, if it was.
+        operations: else the operations that changed it.
+    """
+    if status is not None:
+        return {name: value for name, value in status.items() if name != "tasks"}
+    head = dict(before)
+    for operation in operations:
+        _, _, name = operation["path"].partition("/status/")
+        if "/" in name:
+            continue
+        if operation["op"] == "remove":
+            head.pop(name, None)
+        else:
+            head[name] = operation["value"]
+    return head
+
+
+def status_patch(
+    run: LiveRun, epoch: int, status: dict[str, Any] | None, operations: list[dict[str, Any]]
+) -> list[Any]:
+    """Build the JSON Patch that stores a run's status, and that fails when another leader wrote it.
+
+    Args:
+        run: the run.
+        epoch: of this leader.
+        status: the whole status, when none is stored; else None.
+        operations: else what changed.
+    """
+    patch: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": run.uid}]
+    if run.epoch is None:
+        patch.append({"op": "test", "path": "/metadata/resourceVersion", "value": run.resource_version})
+    else:
+        patch.append({"op": "test", "path": "/status/epoch", "value": run.epoch})
+    if status is not None:
+        whole = {**status, "epoch": epoch, "observedGeneration": run.generation}
+        if run.revision is not None:
+            whole["revision"] = run.revision
+        if run.retry_of is not None:
+            whole["retryOf"] = run.retry_of
+        return [*patch, {"op": "add", "path": "/status", "value": whole}]
+    patch += operations
+    if run.epoch != epoch:
+        patch.append({"op": "replace", "path": "/status/epoch", "value": epoch})
+    if run.observed_generation != run.generation:
+        patch.append({"op": "add", "path": "/status/observedGeneration", "value": run.generation})
+    return patch

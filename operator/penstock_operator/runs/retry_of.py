@@ -1,0 +1,133 @@
+"""Retries of runs: what a new run takes from the one that it retries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from penstock.api.flow import InlineFlowSpec
+from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
+from penstock.engine.keys import RunKey
+from penstock.engine.machine.unstarted import Parked
+from penstock.engine.reasons import Reason
+from penstock.engine.state import FINAL_RUN_STATES, RunState
+from penstock.engine.validation.validation import parse_run
+from penstock.errors import InvalidSpecError, Problem
+from penstock.kube.errors import ApiError, is_not_found
+from penstock_operator.flows.store import FlowStore
+from penstock_operator.runs.status import StatusStore
+
+NAME_PATH: Final = "spec.retryOf.name"
+
+
+class Retried(NamedTuple):
+    """What a run takes from the one that it retries."""
+
+    flow: str | None
+    """Name of the Flow; None for an inline spec."""
+    revision: str | None
+    """The revision that it had; None: the Flow as it is now."""
+    inline: InlineFlowSpec | None
+    """The spec, if it was inline."""
+    params: Mapping[str, Any]
+    """The values that it had."""
+    tasks: list[Mapping[str, Any]]
+    """What became of its tasks."""
+    ancestor: dict[str, Any]
+    """What `status.retryOf` of the new run says."""
+
+
+class Retries:
+    """Looks into the runs that others retry.
+
+    Args:
+        statuses: reads runs.
+        flows: reads revisions.
+    """
+
+    def __init__(self, statuses: StatusStore, flows: FlowStore) -> None:
+        self._statuses = statuses
+        self._flows = flows
+
+    async def resolve(self, run: RunKey, spec: FlowRunSpec) -> Retried | Parked:
+        """Find what a run takes from the one that it retries, or that it waits for that one's end.
+
+        Args:
+            run: the run that retries.
+            spec: its spec.
+
+        Raises:
+            InvalidSpecError: there is no such run, or nothing can be taken from it.
+            ApiError: it can't be read.
+        """
+        assert spec.retry_of is not None
+        old, old_spec = await self._read(run, spec.retry_of.name)
+        status = old.get("status") or {}
+        state = status.get("state", RunState.PENDING)
+        if state not in FINAL_RUN_STATES:
+            message = f"waits for the end of run {spec.retry_of.name}, which is {state}"
+            return Parked(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
+        ancestor = _ancestor(old)
+        seen = {run.name}
+        while old_spec.retry_of is not None and not status.get("tasks"):
+            # It never started, so it has nothing but what it would have taken itself.
+            if old["metadata"]["name"] in seen:
+                raise InvalidSpecError([Problem(NAME_PATH, "the runs that it retries retry each other")])
+            seen.add(old["metadata"]["name"])
+            old, old_spec = await self._read(run, old_spec.retry_of.name)
+            status = old.get("status") or {}
+        retried = Retried(
+            flow=None if old_spec.flow is None else old_spec.flow.name,
+            revision=status.get("revision"),
+            inline=old_spec.flow_spec,
+            params=status.get("params") or old_spec.params or {},
+            tasks=list(status.get("tasks") or ()),
+            ancestor=ancestor,
+        )
+        if old_spec.retry_of is not None:
+            retried = await self._from_revision(run, retried)
+        if spec.retry_of.revision == "Latest" and retried.flow is not None:
+            return retried._replace(revision=None)
+        return retried
+
+    async def _read(self, run: RunKey, name: str) -> tuple[dict[str, Any], FlowRunSpec]:
+        if name == run.name:
+            raise InvalidSpecError([Problem(NAME_PATH, "a run can't retry itself")])
+        body = await self._statuses.read(RunKey(run.namespace, name))
+        if body is None:
+            message = f"the FlowRun {name} does not exist in namespace {run.namespace}: start a new run instead"
+            raise InvalidSpecError([Problem(NAME_PATH, message)])
+        try:
+            return body, parse_run(body)
+        except InvalidSpecError as error:
+            raise InvalidSpecError([Problem(NAME_PATH, f"the FlowRun {name} can't be retried: {error}")]) from error
+
+    async def _from_revision(self, run: RunKey, retried: Retried) -> Retried:
+        """Find the flow of a run that is a retry itself: its revision knows."""
+        if retried.revision is None:
+            raise InvalidSpecError([Problem(NAME_PATH, "the run's status does not say what it ran: start a new run")])
+        try:
+            kept = await self._flows.read_kept(run.namespace, retried.revision)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            raise InvalidSpecError([Problem(NAME_PATH, gone_revision(retried.revision))]) from error
+        if kept.flow is None:
+            return retried._replace(inline=kept.spec)
+        return retried._replace(flow=kept.flow)
+
+
+def gone_revision(revision: str) -> str:
+    """Say that a revision is not kept any more."""
+    return (
+        f"the revision {revision} that the run had is gone, since the Flow has changed and no unfinished run needs it: "
+        "use revision: Latest"
+    )
+
+
+def _ancestor(old: Mapping[str, Any]) -> dict[str, Any]:
+    metadata, before = old["metadata"], (old.get("status") or {}).get("retryOf")
+    ancestor: dict[str, Any] = {"name": metadata["name"], "uid": metadata["uid"]}
+    if before is not None:
+        ancestor["lineage"] = [*before.get("lineage", ()), before["name"]][-MAX_LINEAGE:]
+    return ancestor

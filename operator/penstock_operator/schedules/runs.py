@@ -1,0 +1,214 @@
+"""The runs of Schedules, as the API server has them: which are not over, and how the others ended.
+
+Whether a run overlaps another is judged by what exists, never by a count of what was created. Two watches, both of runs
+that carry a Schedule's label: of those that are not over the metadata is enough, and of those that are, which no
+longer change, the status is read too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from penstock.api import names
+from penstock.engine.keys import ObjectKey
+from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
+from penstock.kube.client import ApiClient
+from penstock.kube.metadata import ObjectMeta, PartialObject
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import FLOWRUNS
+from penstock_operator.schedules.tick_run import tick_of
+
+KNOWN_LEFT: Final = 10_000
+"""Uids of runs that are over or gone, for a reply to their creation that comes after the news of it."""
+_UNFINISHED: Final = ",".join(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))
+# Without a state there is a run that nobody has looked at.
+_FINISHED: Final = ",".join(
+    ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
+)
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    state: str = ""
+    completion_time: str | None = None
+
+
+class _Finished(msgspec.Struct, frozen=True, gc=False):
+    metadata: ObjectMeta = ObjectMeta()
+    status: _Status = _Status()
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """A run of a Schedule.
+
+    Args:
+        name: its name.
+        uid: its uid.
+        tick: what it is for; None if its name is not one that a Schedule gives.
+        state: how it ended; empty if it is not over.
+        completion_time: when, RFC 3339.
+        is_deleting: whether it is being deleted.
+        is_of_event: whether an event made it, which has no tick.
+    """
+
+    name: str
+    uid: str
+    tick: datetime | None
+    state: str = ""
+    completion_time: str | None = None
+    is_deleting: bool = False
+    is_of_event: bool = False
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether it is over, and well."""
+        return self.state in SUCCESSFUL_RUN_STATES
+
+
+class _Owner(NamedTuple):
+    key: ObjectKey
+    uid: str
+
+
+class ScheduledRuns:
+    """Keeps the runs of every Schedule, by its uid."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, dict[str, ScheduledRun]] = {}
+        self._finished: dict[str, dict[str, ScheduledRun]] = {}
+        self._owners: dict[str, _Owner] = {}
+        """By the uid of the run: of one that vanished unseen, nothing else is known."""
+        self._left: OrderedDict[str, None] = OrderedDict()
+        self._on_change: Callable[[ObjectKey], None] = lambda key: None  # noqa: ARG005 - until someone listens
+
+    def reflectors(self, client: ApiClient, namespace: str) -> tuple[Reflector[Any], ...]:
+        """Return the watches that feed this.
+
+        Args:
+            client: the way to the API server.
+            namespace: empty for all.
+        """
+        unfinished = Reflector(
+            client,
+            FLOWRUNS,
+            kind=PartialObject,
+            namespace=namespace,
+            label_selector=names.LABEL_SCHEDULE,
+            field_selector=_UNFINISHED,
+            metadata_only=True,
+            on_event=self.on_unfinished,
+        )
+        finished = Reflector(
+            client,
+            FLOWRUNS,
+            kind=_Finished,
+            namespace=namespace,
+            label_selector=names.LABEL_SCHEDULE,
+            field_selector=_FINISHED,
+            on_event=self.on_finished,
+        )
+        return unfinished, finished
+
+    def listen(self, on_change: Callable[[ObjectKey], None]) -> None:
+        """Have a Schedule's key told whenever one of its runs has come, changed or gone."""
+        self._on_change = on_change
+
+    def active(self, schedule_uid: str) -> list[ScheduledRun]:
+        """Return the runs of a Schedule that are not over, in the order of their ticks; those without one are last."""
+        return _in_order(self._active.get(schedule_uid, {}).values())
+
+    def finished(self, schedule_uid: str) -> list[ScheduledRun]:
+        """Return the runs of a Schedule that are over, likewise."""
+        return _in_order(self._finished.get(schedule_uid, {}).values())
+
+    def on_created(self, schedule: ObjectKey, schedule_uid: str, run: ScheduledRun) -> None:
+        """Learn from the reply that a run was created: the watch may be late."""
+        if run.uid not in self._left:
+            self._owners[run.uid] = _Owner(schedule, schedule_uid)
+            self._active.setdefault(schedule_uid, {}).setdefault(run.uid, run)
+
+    def on_unfinished(self, event: EventType, item: PartialObject) -> None:
+        """Take over a change of a run that is not over; DELETED is one that ended or is gone."""
+        uid = item.metadata.uid
+        if event is EventType.DELETED:
+            owner = self._owners.get(uid)
+            self._note_left(uid)
+        elif uid in self._left:
+            return
+        else:
+            owner = self._own(item.metadata)
+            if owner is not None:
+                runs, run = self._active.setdefault(owner.uid, {}), _read(item.metadata, owner)
+                if runs.get(uid) == run:
+                    # Something else about it has changed, or it is known from the reply to its creation.
+                    return
+                runs[uid] = run
+        self._tell(owner)
+
+    def on_finished(self, event: EventType, item: _Finished) -> None:
+        """Take over a run that is over, or its deletion."""
+        uid = item.metadata.uid
+        self._note_left(uid)
+        if event is EventType.DELETED:
+            owner = self._owners.pop(uid, None)
+            if owner is not None:
+                _discard(self._finished, owner.uid, uid)
+        else:
+            owner = self._own(item.metadata)
+            if owner is not None:
+                self._finished.setdefault(owner.uid, {})[uid] = _read(item.metadata, owner, item.status)
+        self._tell(owner)
+
+    def _own(self, metadata: ObjectMeta) -> _Owner | None:
+        for reference in metadata.owner_references:
+            if reference.controller and reference.kind == "Schedule":
+                owner = _Owner(ObjectKey(metadata.namespace, reference.name), reference.uid)
+                self._owners[metadata.uid] = owner
+                return owner
+        return None
+
+    def _note_left(self, uid: str) -> None:
+        self._left[uid] = None
+        if len(self._left) > KNOWN_LEFT:
+            self._left.popitem(last=False)
+        owner = self._owners.get(uid)
+        if owner is None:
+            return
+        _discard(self._active, owner.uid, uid)
+        if uid not in self._finished.get(owner.uid, {}):
+            # Nothing is kept of it any more. If it ended, the other watch says so.
+            del self._owners[uid]
+
+    def _tell(self, owner: _Owner | None) -> None:
+        if owner is not None:
+            self._on_change(owner.key)
+
+
+def _read(metadata: ObjectMeta, owner: _Owner, status: _Status | None = None) -> ScheduledRun:
+    status = status or _Status()
+    return ScheduledRun(
+        name=metadata.name,
+        uid=metadata.uid,
+        tick=tick_of(owner.key.name, metadata.name),
+        state=status.state,
+        completion_time=status.completion_time,
+        is_deleting=metadata.deletion_timestamp is not None,
+        is_of_event=names.LABEL_EVENT in metadata.labels,
+    )
+
+
+def _discard(runs: dict[str, dict[str, ScheduledRun]], schedule_uid: str, uid: str) -> None:
+    of_schedule = runs.get(schedule_uid, {})
+    of_schedule.pop(uid, None)
+    if not of_schedule:
+        runs.pop(schedule_uid, None)
+
+
+def _in_order(runs: Iterable[ScheduledRun]) -> list[ScheduledRun]:
+    return sorted(runs, key=lambda run: (run.tick is None, run.tick.timestamp() if run.tick else 0.0, run.name))

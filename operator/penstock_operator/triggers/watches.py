@@ -1,0 +1,101 @@
+"""Watches of the kinds of objects that Schedules listen to: one for each kind, while anybody does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from penstock.kube.client import METADATA_LIST, ApiClient
+from penstock.kube.metadata import PartialObject
+from penstock.kube.reflector import EventType, Reflector
+from penstock_operator.triggers.kinds import EventKind, EventKinds
+
+logger = logging.getLogger(__name__)
+
+
+class ObjectWatches:
+    """The watches. Only metadata is watched: who wants to know more, reads the object.
+
+    Args:
+        client: the way to the API server.
+        kinds: where the objects of each allowed kind are.
+        namespace: the one to watch; empty for all.
+        on_object: told of every object that is there or changes.
+        on_synced: told when all objects of a kind are known.
+        fail: told of an error after which this process must not go on.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+        self,
+        client: ApiClient,
+        kinds: EventKinds,
+        *,
+        namespace: str,
+        on_object: Callable[[EventKind, PartialObject], None],
+        on_synced: Callable[[EventKind], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._fail = fail
+        self._client = client
+        self._kinds = kinds
+        self._namespace = namespace
+        self._on_object = on_object
+        self._on_synced = on_synced
+        self._reflectors: dict[EventKind, Reflector[PartialObject]] = {}
+        self._tasks: dict[EventKind, asyncio.Task[None]] = {}
+
+    async def open(self, kind: EventKind) -> Reflector[PartialObject]:
+        """Watch a kind, if it is not watched yet.
+
+        Returns:
+            The watch; it may not know all objects yet.
+
+        Raises:
+            ApiError: the kind can't be listed: it does not exist, or the operator may not.
+            ApiUnreachableError: the API server did not answer.
+        """
+        found = self._reflectors.get(kind)
+        if found is not None:
+            return found
+        resource = self._kinds[kind]
+        # The watch itself would try for ever, and tell nobody but the log.
+        await self._client.request("GET", resource.path(self._namespace), query={"limit": "1"}, accept=METADATA_LIST)
+        if kind in self._reflectors:
+            return self._reflectors[kind]
+
+        def on_event(event: EventType, item: PartialObject) -> None:
+            if event is not EventType.DELETED:
+                self._on_object(kind, item)
+
+        reflector = self._reflectors[kind] = Reflector(
+            self._client,
+            resource,
+            kind=PartialObject,
+            namespace=self._namespace,
+            metadata_only=True,
+            keep_objects=True,
+            on_event=on_event,
+            on_synced=lambda: self._on_synced(kind),
+        )
+        self._tasks[kind] = task = asyncio.create_task(reflector.run(), name=f"watch {kind}")
+        task.add_done_callback(self._end)
+        return reflector
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        # It waits out whatever may pass; what ends it was not foreseen.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+    def keep(self, kinds: set[EventKind]) -> None:
+        """End all watches but those of these kinds."""
+        for kind in self._reflectors.keys() - kinds:
+            del self._reflectors[kind]
+            self._tasks.pop(kind).cancel()
+
+    async def close(self) -> None:
+        """End all watches."""
+        tasks = list(self._tasks.values())
+        self.keep(set())
+        await asyncio.gather(*tasks, return_exceptions=True)

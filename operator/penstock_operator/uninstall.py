@@ -1,0 +1,128 @@
+"""Lets go of task Pods once the operator is uninstalled: `python -m penstock_operator.uninstall`.
+
+A task's Pod carries a finalizer until its outcome is stored, and nobody but the operator takes it off. Without an
+operator such a Pod can't be deleted, nor can its namespace. The Pods themselves are left alone: what runs goes on, and
+an operator that is installed again finds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from kubernetes import client, config, watch
+
+from penstock.api.names import FINALIZER, LABEL_RUN_UID
+
+PAGE = 500
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+# Taken off by name: whatever other finalizers there are, or come meanwhile, stay.
+WITHOUT_FINALIZER = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
+
+
+def release(core: client.CoreV1Api, namespace: str = "") -> int:
+    """Take the finalizer off every task Pod.
+
+    Args:
+        core: the API server.
+        namespace: the one namespace to look at; empty: all.
+
+    Returns:
+        The number of Pods released.
+
+    Raises:
+        ApiException: the API server refused.
+    """
+    released = 0
+    for pod in _task_pods(core, namespace):
+        if FINALIZER not in (pod.metadata.finalizers or ()):
+            continue
+        try:
+            core.patch_namespaced_pod(
+                pod.metadata.name, pod.metadata.namespace, WITHOUT_FINALIZER, _content_type=STRATEGIC_MERGE
+            )
+        except client.ApiException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        else:
+            released += 1
+    return released
+
+
+def wait_until_gone(core: client.CoreV1Api, namespace: str, selector: str, timeout_s: int) -> bool:
+    """Wait for the operator's Pods to be gone, so that nobody makes new task Pods behind us.
+
+    Args:
+        core: the API server.
+        namespace: the operator's namespace.
+        selector: label selector of its Pods.
+        timeout_s: longest wait, seconds.
+
+    Returns:
+        Whether they are gone.
+
+    Raises:
+        ApiException: the API server refused.
+    """
+    list_pods: Callable[..., Any] = partial(core.list_namespaced_pod, namespace, label_selector=selector)
+    found = list_pods()
+    left = {pod.metadata.uid for pod in found.items}
+    if not left:
+        return True
+    events = watch.Watch().stream(  # type: ignore[no-untyped-call]  # the client's watch has no types
+        list_pods, resource_version=found.metadata.resource_version, timeout_seconds=timeout_s
+    )
+    for event in events:
+        uid = event["object"].metadata.uid
+        if event["type"] == "DELETED":
+            left.discard(uid)
+        else:
+            left.add(uid)
+        if not left:
+            return True
+    return False
+
+
+def _task_pods(core: client.CoreV1Api, namespace: str) -> Iterator[Any]:
+    list_pods: Callable[..., Any] = (
+        partial(core.list_namespaced_pod, namespace) if namespace else core.list_pod_for_all_namespaces
+    )
+    token = None
+    while True:
+        found = list_pods(label_selector=LABEL_RUN_UID, limit=PAGE, _continue=token)
+        yield from found.items
+        token = found.metadata._continue  # noqa: SLF001 - the client's name for a field that is called `continue`
+        if not token:
+            return
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m penstock_operator.uninstall", description=__doc__)
+    parser.add_argument("--namespace", default="", help="the one namespace to look at (default: all)")
+    parser.add_argument("--operator-namespace", default="", help="first wait until no operator runs in this namespace")
+    parser.add_argument("--operator-selector", default="", help="label selector of the operator's Pods")
+    parser.add_argument("--timeout", type=int, default=120, help="longest wait for the operator to end, in seconds")
+    options = parser.parse_args(arguments)
+    config.load_config()  # type: ignore[no-untyped-call]  # the client's configuration has no types
+    core = client.CoreV1Api()
+    gone = not options.operator_namespace or wait_until_gone(
+        core, options.operator_namespace, options.operator_selector, options.timeout
+    )
+    released = release(core, options.namespace)
+    print(f"released {released} task Pods")  # noqa: T201 - this is a command
+    if not gone:
+        print(  # noqa: T201 - this is a command
+            f"operator Pods are still in namespace {options.operator_namespace} after {options.timeout} s and may have "
+            "made more: delete them, then run this again",
+            file=sys.stderr,
+        )
+    return 0 if gone else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""Admission: whoever applies an object learns at once what is wrong with it.
+
+A convenience: the engine checks everything again, and an object written around this webhook ends as a Flow that is not
+ready or as a run that failed, with the same words. So when in doubt it lets an object pass, and says so. Reviews are
+`admission.k8s.io/v1`: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from penstock.api.flow import FlowSpec, InlineFlowSpec
+from penstock.api.flowrun import FlowRunSpec
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.state import FINAL_RUN_STATES
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.ticks.past import read_span, ticks_to_make_up
+from penstock.engine.validation.validation import (
+    check_backfill,
+    check_flow,
+    check_run,
+    check_schedule,
+    parse_backfill,
+    parse_flow,
+    parse_run,
+    parse_schedule,
+)
+from penstock.errors import InvalidSpecError, PenstockError, Problem
+from penstock_operator.triggers.kinds import EventKinds, check_event_kinds
+
+logger = logging.getLogger(__name__)
+
+LOOKUP_S: Final = 3.0
+"""Longest wait for a Flow: the API server itself waits for us, and with it the person."""
+MAX_SHOWN_PROBLEMS: Final = 20
+MAX_SHOWN_WARNINGS: Final = 10
+MAX_WARNING_CHARACTERS: Final = 256
+"""The API server cuts a longer warning."""
+
+Review = Mapping[str, Any]
+Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
+"""Finds a Flow by namespace and name: None if there is none, InvalidSpecError if it can't work."""
+ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
+"""Finds a Schedule, likewise."""
+RunLookup = Callable[[str, str], Awaitable[str | None]]
+"""Finds the state of a FlowRun, empty before its first; None if there is no such run."""
+
+
+class Findings(NamedTuple):
+    """What was found out about an object."""
+
+    problems: Sequence[Problem] = ()
+    """What keeps it from working: it is refused."""
+    warnings: Sequence[str] = ()
+    """What works, and may surprise."""
+
+
+Check = Callable[[Review], Awaitable[Findings]]
+"""Looks at the object of a request; may raise InvalidSpecError instead of returning problems."""
+
+
+class Admission:
+    """Answers the reviews of all kinds.
+
+    Args:
+        lookup: finds the Flow that a run or a Schedule names.
+        schedule_lookup: finds the Schedule that a Backfill names.
+        run_lookup: finds the run that another one retries.
+        event_kinds: kinds of objects that events may listen to.
+        recent: finds Flows that may be a little out of date. A run that such a Flow lets pass passes; before anything
+            is said against one, its Flow is looked at as it is now.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        schedule_lookup: ScheduleLookup,
+        run_lookup: RunLookup,
+        event_kinds: EventKinds = MappingProxyType({}),
+        *,
+        recent: Lookup | None = None,
+    ) -> None:
+        self._lookup = lookup
+        self._recent = recent
+        self._event_kinds = event_kinds
+        self._schedule_lookup = schedule_lookup
+        self._run_lookup = run_lookup
+
+    async def validate_flow(self, body: Review) -> dict[str, Any]:
+        """Review a Flow.
+
+        Args:
+            body: an AdmissionReview with a request.
+
+        Returns:
+            The AdmissionReview with the response.
+        """
+        return await review(body, self._check_flow)
+
+    async def validate_flowrun(self, body: Review) -> dict[str, Any]:
+        """Review a FlowRun, likewise. One whose Flow does not exist yet passes: apply order does not matter."""
+        return await review(body, self._check_flowrun)
+
+    async def validate_schedule(self, body: Review) -> dict[str, Any]:
+        """Review a Schedule, likewise."""
+        return await review(body, self._check_schedule)
+
+    async def validate_backfill(self, body: Review) -> dict[str, Any]:
+        """Review a Backfill, likewise. One whose Schedule does not exist yet passes, as it waits for it."""
+        return await review(body, self._check_backfill)
+
+    async def _check_flow(self, request: Review) -> Findings:
+        spec = parse_flow(request["object"])
+        # In a thread, here and below: to compile thousands of tasks takes a second, and the engine shares the loop.
+        problems = await asyncio.to_thread(check_flow, spec)
+        return Findings(problems, tuple(_image_warnings(spec, "spec")))
+
+    async def _check_flowrun(self, request: Review) -> Findings:
+        spec = parse_run(request["object"])
+        if request["operation"] == "UPDATE":
+            # It keeps the revision that it began with: the Flow as it is now is none of its business.
+            warnings = await self._approval_warnings(request, spec)
+            return Findings(await asyncio.to_thread(check_run, spec, None), warnings)
+        if self._recent is not None and spec.flow is not None:
+            findings = await self._check_new_run(request, spec, self._recent)
+            if not (findings.problems or findings.warnings):
+                return findings
+        return await self._check_new_run(request, spec, self._lookup)
+
+    async def _check_new_run(self, request: Review, spec: FlowRunSpec, lookup: Lookup) -> Findings:
+        flow, warnings = await self._referred_flow(request, spec, "spec", "the run waits for it", lookup)
+        warnings += tuple(_approval_warnings(spec, flow))
+        if spec.retry_of is not None:
+            warnings += await self._retry_warnings(request, spec.retry_of.name)
+        if spec.flow_spec is None:
+            # Nothing to compile, so quicker than a thread.
+            return Findings(check_run(spec, flow), warnings)
+        return Findings(await asyncio.to_thread(check_run, spec, flow), warnings)
+
+    async def _approval_warnings(self, request: Review, spec: FlowRunSpec) -> tuple[str, ...]:
+        """Warn whoever decides about something that nobody asked."""
+        before = (request.get("oldObject") or {}).get("spec") or {}
+        if spec.approvals is None or (request["object"].get("spec") or {}).get("approvals") == before.get("approvals"):
+            return ()
+        flow, _ = await self._referred_flow(request, spec, "spec", "")
+        return tuple(_approval_warnings(spec, flow))
+
+    async def _retry_warnings(self, request: Review, name: str) -> tuple[str, ...]:
+        """Warn whoever retries a run that is not there, or not over. A run applied together with it may come later."""
+        where = "spec.retryOf.name"
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                state = await self._run_lookup(request.get("namespace", ""), name)
+        except (PenstockError, OSError, TimeoutError) as error:
+            logger.warning("FlowRun %s could not be read for a review: %s", name, error)
+            return ()
+        if state is None:
+            return (f"{where}: FlowRun {name} does not exist: the retry will fail unless it appears at once",)
+        if state not in FINAL_RUN_STATES:
+            return (f"{where}: FlowRun {name} is not over yet: the retry waits for its end",)
+        return ()
+
+    async def _check_schedule(self, request: Review) -> Findings:
+        spec = parse_schedule(request["object"])
+        path = "spec.runTemplate.spec"
+        # Params of a template hold expressions over the tick, so they are checked when there is a tick.
+        _, warnings = await self._referred_flow(request, spec.run_template.spec, path, "its runs will wait for it")
+        problems = await asyncio.to_thread(check_schedule, spec)
+        known = {problem.path for problem in problems}
+        # What is never allowed was said already.
+        problems += [one for one in check_event_kinds(spec, self._event_kinds) if one.path not in known]
+        return Findings(problems, warnings)
+
+    async def _check_backfill(self, request: Review) -> Findings:
+        spec = parse_backfill(request["object"])
+        problems = check_backfill(spec)
+        if problems or request["operation"] == "UPDATE":
+            return Findings(problems)
+        where, name = "spec.schedule.name", spec.schedule.name
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                schedule = await self._schedule_lookup(request.get("namespace", ""), name)
+        except InvalidSpecError:
+            return Findings(warnings=(f"{where}: Schedule {name} can't work as it is: the Backfill waits",))
+        except (PenstockError, OSError, TimeoutError) as error:
+            logger.warning("Schedule %s could not be read for a review: %s", name, error)
+            return Findings(warnings=(f"{where}: Schedule {name} could not be read, so its ticks were not counted",))
+        if schedule is None:
+            return Findings(warnings=(f"{where}: Schedule {name} does not exist yet: the Backfill waits for it",))
+        now = datetime.now(tz=UTC)
+        await asyncio.to_thread(ticks_to_make_up, spec, schedule, now)
+        if read_span(spec)[1] > now:
+            return Findings(warnings=("spec.to: lies ahead: ticks from now on are left to the Schedule itself",))
+        return Findings()
+
+    async def _referred_flow(
+        self, request: Review, run: FlowRunSpec, path: str, consequence: str, lookup: Lookup | None = None
+    ) -> tuple[FlowSpec | None, tuple[str, ...]]:
+        """Find the Flow that a run names, and what there is to say about it or about the inline one."""
+        if run.flow is None:
+            return None, () if run.flow_spec is None else tuple(_image_warnings(run.flow_spec, f"{path}.flowSpec"))
+        where, name = f"{path}.flow.name", run.flow.name
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                flow = await (lookup or self._lookup)(request.get("namespace", ""), name)
+        except InvalidSpecError:
+            return None, (f"{where}: Flow {name} can't run as it is: see kubectl describe flow {name}",)
+        except (PenstockError, OSError, TimeoutError) as error:
+            logger.warning("Flow %s could not be read for a review: %s", name, error)
+            return None, (f"{where}: Flow {name} could not be read just now, so nothing was checked against it",)
+        if flow is None:
+            return None, (f"{where}: Flow {name} does not exist yet: {consequence}",)
+        return flow, ()
+
+
+async def review(body: Review, check: Check) -> dict[str, Any]:
+    """Answer a review.
+
+    An update that leaves the spec alone always passes, even if the spec breaks a rule that was made later: such an
+    object must still be labelled, and its finalizers must come off.
+
+    Args:
+        body: an AdmissionReview with a request.
+        check: looks at the object; asked only if there is something to look at.
+
+    Returns:
+        The AdmissionReview with the response. Never raises: what can't be checked is allowed with a warning.
+    """
+    request: Review = {}
+    try:
+        request = body["request"]
+        findings = await check(request) if _is_worth_checking(request) else Findings()
+    except InvalidSpecError as error:
+        findings = Findings(error.problems)
+    except Exception:
+        logger.exception("A review failed; the object is allowed, and checked again when it is used")
+        findings = Findings(warnings=("Penstock could not check this object; it will be checked when it is used",))
+    return _answer(request, findings)
+
+
+def _is_worth_checking(request: Review) -> bool:
+    if request.get("operation") not in {"CREATE", "UPDATE"} or request.get("subResource"):
+        return False
+    now, before = request["object"], request.get("oldObject") or {}
+    if now.get("metadata", {}).get("deletionTimestamp"):
+        return False
+    return bool(request["operation"] == "CREATE" or now.get("spec") != before.get("spec"))
+
+
+def _answer(request: Review, findings: Findings) -> dict[str, Any]:
+    response: dict[str, Any] = {"uid": request.get("uid", ""), "allowed": not findings.problems}
+    if findings.problems:
+        response["status"] = _refusal(request, findings.problems)
+    if findings.warnings:
+        response["warnings"] = [_short(text) for text in findings.warnings[:MAX_SHOWN_WARNINGS]]
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+
+
+def _refusal(request: Review, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Make a `metav1.Status` that kubectl prints as it prints the API server's own: a list of fields and problems."""
+    shown = list(problems[:MAX_SHOWN_PROBLEMS])
+    if len(problems) > len(shown):
+        shown.append(Problem("spec", f"and {len(problems) - len(shown)} more problems"))
+    kind = request.get("kind") or {}
+    return {
+        "status": "Failure",
+        "code": int(HTTPStatus.UNPROCESSABLE_ENTITY),
+        "reason": "Invalid",
+        "message": "\n".join(str(problem) for problem in shown),
+        "details": {
+            "name": _name(request),
+            "group": kind.get("group", ""),
+            "kind": kind.get("kind", ""),
+            "causes": [
+                {"reason": "FieldValueInvalid", "field": problem.path, "message": problem.message} for problem in shown
+            ],
+        },
+    }
+
+
+def _name(request: Review) -> str:
+    """Name an object that may not have its generated name yet."""
+    metadata = (request.get("object") or {}).get("metadata") or {}
+    return str(request.get("name") or metadata.get("name") or metadata.get("generateName") or "")
+
+
+def _image_warnings(spec: InlineFlowSpec, path: str) -> Iterator[str]:
+    """Warn once of each image that may be another one tomorrow, and for the next attempt of the same task."""
+    images = [(f"{path}.defaults.image", spec.defaults.image)] if spec.defaults is not None else []
+    images += [(f"{path}.tasks[{position}].image", task.image) for position, task in enumerate(spec.tasks)]
+    warned: set[str] = set()
+    for where, image in images:
+        if image is not None and image not in warned and not _is_pinned(image):
+            warned.add(image)
+            yield f"{where}: {image} may change between attempts: name a tag other than latest, or a digest"
+
+
+def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterator[str]:
+    """Warn of decisions about what is no approval. The run may have another revision, so it is no more than that."""
+    flow = flow or spec.flow_spec
+    if flow is None:
+        return
+    asked = [task.name for task in (*flow.tasks, *(flow.finally_ or ())) if task.approval is not None]
+    for position, decision in enumerate(spec.approvals or ()):
+        if decision.task not in asked:
+            where = f"spec.approvals[{position}].task"
+            yield (
+                f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this decides "
+                f"nothing: it has {enumerate_names(asked)}"
+            )
+
+
+def _is_pinned(image: str) -> bool:
+    """Tell whether an image has a digest, or a tag other than `latest`. A colon before a slash is a registry's port."""
+    if "@" in image:
+        return True
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    return tag not in {"", "latest"}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_WARNING_CHARACTERS else f"{text[: MAX_WARNING_CHARACTERS - 3]}..."

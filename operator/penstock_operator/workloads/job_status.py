@@ -1,0 +1,164 @@
+"""What a Job says about the attempt that it carries, as long as its Pod says nothing. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import msgspec
+
+from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.reasons import Reason
+from penstock.kube.errors import QUOTA_TEXT
+from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock_operator.workloads.pod_status import Pod, read_identity, read_time
+
+_END_CONDITIONS: Final = frozenset({"Complete", "SuccessCriteriaMet", "Failed", "FailureTarget"})
+"""Any of them says that the Job makes no further Pod:
+https://kubernetes.io/docs/concepts/workloads/controllers/job/#terminal-job-conditions."""
+_REFUSALS: Final = (" is forbidden: ", " is invalid: ", " denied the request")
+"""In the Job controller's words about a Pod that the API server will refuse again however often it is asked."""
+
+
+class JobCondition(msgspec.Struct, frozen=True):
+    """A condition of the Job."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class JobStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What is known of the Job."""
+
+    conditions: tuple[JobCondition, ...] = ()
+    start_time: str | None = None
+    """When it was last let start; a Job that never was has never had a Pod."""
+
+
+class JobSpec(msgspec.Struct, frozen=True):
+    """Whether it may start."""
+
+    suspend: bool | None = None
+
+
+class Job(msgspec.Struct, frozen=True):
+    """An attempt's Job, as far as the operator reads it."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: JobSpec = JobSpec()
+    status: JobStatus = JobStatus()
+
+
+class Trouble(NamedTuple):
+    """Why a Job that may start has no Pod."""
+
+    reason: Reason
+    message: str
+
+
+def job_owner(pod: Pod) -> OwnerReference | None:
+    """Return the Job that made a Pod; None if none did."""
+    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
+
+
+def makes_no_pod(job: Job) -> bool:
+    """Whether a Job is over or being deleted, so that it never makes another Pod."""
+    return job.metadata.deletion_timestamp is not None or _end(job) is not None
+
+
+def had_no_pod(job: Job) -> bool:
+    """Whether a Job has certainly never had a Pod."""
+    return job.status.start_time is None and _end(job) is None
+
+
+def is_suspended(job: Job) -> bool:
+    """Whether a Job waits for its queue."""
+    return bool(job.spec.suspend)
+
+
+def _end(job: Job) -> JobCondition | None:
+    return next((one for one in job.status.conditions if one.type in _END_CONDITIONS and one.status == "True"), None)
+
+
+def observe_job(job: Job, *, now: float, trouble: Trouble | None = None) -> AttemptSeen | None:
+    """Read an attempt from its Job, of which no Pod is known.
+
+    Args:
+        job: the Job as it is now.
+        now: seconds since the epoch.
+        trouble: why it has no Pod although it may, if that was found out.
+
+    Returns:
+        What the engine should know: an outcome only if the Job is over. None if the Job's labels don't name an attempt.
+    """
+    metadata = job.metadata
+    identity = read_identity(metadata)
+    if identity is None:
+        return None
+    reason: str | None = None
+    message: str | None = None
+    if is_suspended(job):
+        reason, message = Reason.ADMISSION_QUEUE, f"the Job {metadata.name} is suspended: its queue has not admitted it"
+    elif trouble is not None:
+        reason, message = trouble
+    return AttemptSeen(
+        key=identity.key,
+        attempt=identity.attempt,
+        failures=identity.failures,
+        disruptions=identity.disruptions,
+        pod=metadata.name,
+        uid=metadata.uid,
+        created_at=read_time(metadata.creation_timestamp) or now,
+        outcome=_outcome(job, now),
+        waiting_reason=reason,
+        waiting_message=message,
+        is_finished=_end(job) is not None,
+        is_deleting=metadata.deletion_timestamp is not None,
+        is_tracked=False,
+        is_held=reason is not None,
+        began_at=identity.began_at,
+    )
+
+
+def _outcome(job: Job, now: float) -> Outcome | None:
+    end = _end(job)
+    if end is None:
+        return None
+    if end.reason == "DeadlineExceeded":
+        # The backstop of a Job that nobody watched, before its Pod started.
+        return Outcome(Cause.FAILURE, now, Reason.QUEUE_TIMEOUT, end.message or end.reason)
+    message = f"the Pod of the Job {job.metadata.name} was deleted and left no outcome; the Job says: {end.message}"
+    return Outcome(Cause.DISRUPTION, now, Reason.POD_DELETED, message)
+
+
+def explain_end(seen: AttemptSeen, job: Job) -> AttemptSeen:
+    """Put right who ended a Pod that its Job deleted."""
+    outcome = seen.outcome
+    if outcome is None or outcome.reason != Reason.POD_DELETED:
+        return seen
+    end = _end(job)
+    if end is not None and end.reason == "DeadlineExceeded":
+        outcome = outcome._replace(cause=Cause.FAILURE, reason=Reason.DEADLINE_EXCEEDED, message=end.message)
+    elif is_suspended(job):
+        message = f"the Job {job.metadata.name} was suspended while its Pod ran: its queue took the place back"
+        outcome = outcome._replace(reason=Reason.PREEMPTED, message=message)
+    return replace(seen, outcome=outcome)
+
+
+def classify_trouble(message: str) -> tuple[Trouble, bool]:
+    """Read what the Job controller says about a Pod that it could not create.
+
+    Its Events are all that tells: https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/controller_utils.go
+    (`FailedCreatePodReason`), `Error creating: ` and the API server's message.
+
+    Returns:
+        The trouble, and whether it stays however long one waits.
+    """
+    text = message.removeprefix("Error creating: ")
+    if QUOTA_TEXT in text:
+        return Trouble(Reason.QUOTA_EXCEEDED, text), False
+    if any(words in text for words in _REFUSALS):
+        return Trouble(Reason.CREATE_REFUSED, text), True
+    return Trouble(Reason.ADMISSION_QUEUE, text), False

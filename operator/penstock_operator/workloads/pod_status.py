@@ -1,0 +1,358 @@
+"""What a Pod says about the attempt that it carries: from the API server's words to the engine's. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from penstock.api import names
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.reasons import Reason
+from penstock.engine.workloads.counters import read_counters
+from penstock.engine.workloads.outputs import read_outputs
+from penstock.kube.metadata import ObjectMeta
+
+_IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ErrImageInspect",
+    }
+)
+_CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "CreatePodSandboxError"})
+_START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
+_STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
+"""Of a container that was killed or told to end."""
+_DISRUPTIONS: Final = {
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_LOST,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "TerminationByKubelet": Reason.EVICTED,
+}
+"""Reasons of the Pod condition DisruptionTarget:
+https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions."""
+_POD_REASONS: Final = {
+    "Evicted": Reason.EVICTED,
+    "NodeLost": Reason.NODE_LOST,
+    # The kubelet made room for a critical Pod; its DisruptionTarget says no more than that it was the kubelet.
+    "Preempting": Reason.PREEMPTED,
+}
+"""`status.reason` of a Pod that someone else ended."""
+_UNKNOWN_STATUS: Final = "ContainerStatusUnknown"
+"""The kubelet lost sight of the container and made its end up, exit code 137 included."""
+_OOM_KILLED: Final = "OOMKilled"
+_CLAIM_WORDS: Final = ("persistentvolumeclaim", "persistent volume", "storageclass")
+"""In the scheduler's message about a Pod whose claim has no volume, in any case of letters."""
+
+
+class Terminated(msgspec.Struct, frozen=True, rename="camel"):
+    """How a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class Running(msgspec.Struct, frozen=True, rename="camel"):
+    """A container that runs."""
+
+    started_at: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A container that has not started."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(msgspec.Struct, frozen=True):
+    """One of the three."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """A container of the Pod."""
+
+    name: str
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    """Of one that is started again: how it ended last."""
+
+
+class PodCondition(msgspec.Struct, frozen=True):
+    """A condition of the Pod."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What is known of the Pod."""
+
+    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown", ""] = ""
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[PodCondition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the Pod is."""
+
+    node_name: str | None = None
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """A task's Pod, as far as the operator reads it."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+def run_uid(pod: Pod) -> str:
+    """Return the uid of the run that a Pod belongs to; empty if none."""
+    return pod.metadata.labels.get(names.LABEL_RUN_UID, "")
+
+
+def is_tracked(pod: Pod) -> bool:
+    """Whether a Pod carries our finalizer."""
+    return names.FINALIZER in pod.metadata.finalizers
+
+
+class AttemptIdentity(NamedTuple):
+    """Which attempt an object carries, and what had happened before it."""
+
+    key: UnitKey
+    attempt: int
+    failures: int
+    disruptions: int
+    began_at: float | None
+
+
+def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
+    """Read which attempt a Pod or Job carries from its labels and annotations; None if they don't name one."""
+    labels, annotations = metadata.labels, metadata.annotations
+    try:
+        index = labels.get(names.LABEL_INDEX)
+        return AttemptIdentity(
+            UnitKey(labels[names.LABEL_TASK], None if index is None else int(index)),
+            int(labels[names.LABEL_ATTEMPT]),
+            *read_counters(annotations),
+            read_time(annotations.get(names.ANNOTATION_BEGIN_TIME)),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
+    """Read an attempt from its Pod.
+
+    Args:
+        pod: the Pod as it is now.
+        now: seconds since the epoch.
+
+    Returns:
+        What the engine should know; None if the Pod's labels don't name an attempt.
+    """
+    metadata = pod.metadata
+    identity = read_identity(metadata)
+    if identity is None:
+        return None
+    main = _main(pod)
+    terminated = None if main is None else main.terminated
+    started_at = None
+    if terminated is not None:
+        started_at = terminated.started_at
+    elif main is not None and main.running is not None:
+        started_at = main.running.started_at
+    waiting_reason, waiting_message = _waiting(pod, main)
+    deletion = read_time(metadata.deletion_timestamp)
+    return AttemptSeen(
+        key=identity.key,
+        attempt=identity.attempt,
+        failures=identity.failures,
+        disruptions=identity.disruptions,
+        pod=metadata.name,
+        uid=metadata.uid,
+        created_at=read_time(metadata.creation_timestamp) or now,
+        started_at=read_time(started_at),
+        node=pod.spec.node_name,
+        outcome=_outcome(pod, terminated, now),
+        waiting_reason=waiting_reason,
+        waiting_message=waiting_message,
+        is_finished=is_pod_over(pod),
+        is_deleting=deletion is not None,
+        is_tracked=is_tracked(pod),
+        version=metadata.version,
+        is_held=waiting_reason == Reason.ADMISSION_QUEUE,
+        gone_due_at=deletion,
+        began_at=identity.began_at,
+    )
+
+
+def is_main_over(pod: Pod) -> bool:
+    """Whether the task is over while others of its Pod's containers run on, and nobody has asked for the Pod's end."""
+    state = _main(pod)
+    is_asked_for = pod.metadata.deletion_timestamp is not None
+    return state is not None and state.terminated is not None and not is_asked_for and not is_pod_over(pod)
+
+
+def is_pod_over(pod: Pod) -> bool:
+    """Whether nothing of the Pod runs any more, or only what the kubelet is about to stop by itself.
+
+    The kubelet tells the ends of containers before it changes the phase; a Pod deleted in between loses its logs.
+    """
+    if pod.status.phase in ("Succeeded", "Failed"):
+        return True
+    # The kubelet lists every container of the spec from its first report on.
+    states = [status.state for status in pod.status.container_statuses]
+    return bool(states) and all(state.terminated is not None for state in states)
+
+
+def _main(pod: Pod) -> ContainerState | None:
+    return next((status.state for status in pod.status.container_statuses if status.name == names.MAIN_CONTAINER), None)
+
+
+def read_time(text: str | None) -> float | None:
+    """Read a time as seconds since the epoch; None if there is none, or the zero time."""
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text).timestamp()
+    # A container that never started has the zero time, year 1.
+    return time if time > 0 else None
+
+
+def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | None:
+    disruption = _disruption(pod)
+    if terminated is not None:
+        return _outcome_of_main(pod, terminated, disruption, read_time(terminated.finished_at) or now)
+    if disruption is not None and (pod.status.phase == "Failed" or pod.spec.node_name is None):
+        return disruption._replace(finished_at=now)
+    if pod.status.phase == "Failed":
+        return _failed_without_main(pod, now)
+    if pod.status.phase == "Succeeded":
+        # Every container of a succeeded Pod ended with 0, whether or not the status still lists it.
+        return Outcome(Cause.SUCCESS, now, outputs={})
+    return None
+
+
+def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | None, finished_at: float) -> Outcome:
+    if terminated.exit_code == 0 and terminated.reason != _OOM_KILLED:
+        return _success(pod, terminated, finished_at)
+    if disruption is not None and not _was_over_before_deletion(pod, terminated, finished_at):
+        return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
+    if terminated.reason == _UNKNOWN_STATUS:
+        return Outcome(Cause.DISRUPTION, finished_at, Reason.NODE_LOST, terminated.message or terminated.reason)
+    if pod.status.reason == "DeadlineExceeded" and terminated.exit_code in _STOP_EXIT_CODES:
+        message = pod.status.message or pod.status.reason
+        return Outcome(Cause.FAILURE, finished_at, Reason.DEADLINE_EXCEEDED, message, terminated.exit_code)
+    failure = _failure(terminated, finished_at)
+    if failure.reason == Reason.EXIT_CODE and (other := _other_out_of_memory(pod)) is not None:
+        message = f"container {other} was out of memory; main: {failure.message}"
+        return failure._replace(reason=Reason.OOM_KILLED, message=message)
+    return failure
+
+
+def _other_out_of_memory(pod: Pod) -> str | None:
+    """Return the container beside `main` that was killed for its memory, if one was: it took `main` with it."""
+    for status in (*pod.status.container_statuses, *pod.status.init_container_statuses):
+        ended = status.state.terminated or status.last_state.terminated
+        if status.name != names.MAIN_CONTAINER and ended is not None and ended.reason == _OOM_KILLED:
+            return status.name
+    return None
+
+
+def _was_over_before_deletion(pod: Pod, terminated: Terminated, finished_at: float) -> bool:
+    deletion = read_time(pod.metadata.deletion_timestamp)
+    if deletion is None:
+        return False
+    if not pod.metadata.deletion_grace_period_seconds:
+        # When all has ended the kubelet deletes the Pod again, without grace, and the time of that stands in place of
+        # the one that was asked for first. What is left to tell by is how the container ended.
+        return terminated.exit_code not in _STOP_EXIT_CODES or terminated.reason == _OOM_KILLED
+    return finished_at < deletion - pod.metadata.deletion_grace_period_seconds
+
+
+def _disruption(pod: Pod) -> Outcome | None:
+    """Return who else ended the Pod, if someone did: the time and exit code are to be filled in."""
+    if pod.status.reason in _POD_REASONS:
+        return Outcome(Cause.DISRUPTION, 0.0, _POD_REASONS[pod.status.reason], pod.status.message or None)
+    for condition in pod.status.conditions:
+        if condition.type == "DisruptionTarget" and condition.status == "True":
+            reason = _DISRUPTIONS.get(condition.reason, Reason.EVICTED)
+            return Outcome(Cause.DISRUPTION, 0.0, reason, condition.message or condition.reason)
+    if pod.metadata.deletion_timestamp is not None:
+        return Outcome(Cause.DISRUPTION, 0.0, Reason.POD_DELETED, "the Pod was deleted")
+    return None
+
+
+def _failed_without_main(pod: Pod, now: float) -> Outcome:
+    message = pod.status.message or pod.status.reason or "the Pod failed before the container main ran"
+    if pod.status.reason == "DeadlineExceeded":
+        # The backstop of a Pod that nobody watched: `main` never ran, so it is not `timeout` that it exceeded.
+        reason, why = _waiting(pod, _main(pod))
+        return Outcome(Cause.FAILURE, now, reason or Reason.QUEUE_TIMEOUT, why or message)
+    for status in pod.status.init_container_statuses:
+        ended = status.state.terminated
+        if ended is not None and ended.exit_code:
+            failure = _failure(ended, read_time(ended.finished_at) or now)
+            return failure._replace(message=f"init container {status.name}: {failure.message or ended.reason}")
+    return Outcome(Cause.DISRUPTION, now, Reason.NODE_REFUSED, message)
+
+
+def _failure(terminated: Terminated, finished_at: float) -> Outcome:
+    reason = Reason.EXIT_CODE
+    if terminated.reason == _OOM_KILLED:
+        reason = Reason.OOM_KILLED
+    elif terminated.reason in _START_REASONS:
+        reason = Reason.START_ERROR
+    message = terminated.message.strip() or f"exit code {terminated.exit_code}"
+    return Outcome(Cause.FAILURE, finished_at, reason, message, terminated.exit_code)
+
+
+def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
+    outputs, problem = read_outputs(terminated.message, containers=len(pod.status.container_statuses))
+    if problem is not None:
+        return Outcome(Cause.FAILURE, finished_at, Reason.INVALID_OUTPUTS, problem, terminated.exit_code)
+    return Outcome(Cause.SUCCESS, finished_at, exit_code=0, outputs=outputs)
+
+
+def _waiting(pod: Pod, main: ContainerState | None) -> tuple[str | None, str | None]:
+    """Tell why a Pod that has not started does not start."""
+    for state in (*(status.state for status in pod.status.init_container_statuses), main):
+        waiting = None if state is None else state.waiting
+        if waiting is None:
+            continue
+        if waiting.reason in _IMAGE_REASONS:
+            return Reason.IMAGE_PULL_FAILED, waiting.message or waiting.reason
+        if waiting.reason in _CONFIG_REASONS:
+            return Reason.CONTAINER_CONFIG_ERROR, waiting.message or waiting.reason
+    for condition in pod.status.conditions:
+        if condition.type != "PodScheduled" or condition.status != "False":
+            continue
+        if condition.reason == "SchedulingGated":
+            # A queue of Pods, such as Kueue's, holds it: https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/.
+            return Reason.ADMISSION_QUEUE, condition.message or None
+        if condition.reason == "Unschedulable":
+            is_unbound = names.ANNOTATION_WORKSPACE in pod.metadata.annotations and any(
+                word in condition.message.lower() for word in _CLAIM_WORDS
+            )
+            return Reason.WORKSPACE_UNBOUND if is_unbound else Reason.UNSCHEDULABLE, condition.message or None
+    return None, None

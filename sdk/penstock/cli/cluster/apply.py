@@ -1,0 +1,153 @@
+"""Objects as they should be, applied on the server's side: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from penstock.api.names import GROUP
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.api_errors import CONFLICT, NOT_FOUND
+from penstock.drawing.task_rows import Object
+from penstock.engine.suggestion import enumerate_names
+from penstock.errors import CommandError, RefusalError
+
+FIELD_MANAGER: Final = "penstock"
+JSON_PATCH: Final = "application/json-patch+json"
+PLURALS: Final = {"Flow": "flows", "Schedule": "schedules", "ConfigMap": "configmaps"}
+
+
+class Change(StrEnum):
+    """What became of an object."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+
+
+class Applied(NamedTuple):
+    """An object after it was applied."""
+
+    object: Object
+    change: Change
+
+
+def apply(cluster: Cluster, body: Mapping[str, Any], *, takes_over: bool = False, is_dry: bool = False) -> Applied:
+    """Apply an object.
+
+    Args:
+        cluster: where; its namespace counts.
+        body: the fields that are to be so.
+        takes_over: whether to take fields over from whoever manages them.
+        is_dry: whether the server only says what it would do.
+
+    Raises:
+        CommandError: somebody else manages fields of it, or the cluster refused it.
+    """
+    kind, name = body["kind"], body["metadata"]["name"]
+    place = path(cluster, body)
+    before = _find(cluster, place)
+    if before is not None and (others := _strangers(before)):
+        if not takes_over:
+            raise CommandError(
+                f"{kind} {name} is there already, and managed by {enumerate_names(others)}: --force-conflicts takes it"
+                " over, --name gives another name"
+            )
+        if not is_dry:
+            _take_over(cluster, place, before, body)
+    query = {"fieldManager": FIELD_MANAGER, "force": str(takes_over).lower(), "fieldValidation": "Strict"}
+    if is_dry:
+        query["dryRun"] = "All"
+    try:
+        after = cluster.send("PATCH", place, query=query, body=body, content_type="application/apply-patch+yaml")
+    except RefusalError as error:
+        who = f"{kind} {name}"
+        if error.status == CONFLICT and "conflict" in str(error):
+            raise CommandError(
+                f"{who} is managed by somebody else: {_one_line(str(error))}; --force-conflicts takes over what it is"
+                " about, --name gives another name"
+            ) from error
+        if error.status == NOT_FOUND and kind != "ConfigMap" and "namespaces" not in str(error):
+            raise CommandError(
+                f"the cluster does not know {kind}s: Penstock is not installed there (penstock install)"
+            ) from error
+        raise CommandError(f"{who}: {_one_line(str(error))}") from error
+    if before is None:
+        return Applied(after, Change.CREATED)
+    # A dry run gives no new version: then what is asked for must be what is there.
+    is_same = _meaning(before) == _meaning(after)
+    return Applied(after, Change.UNCHANGED if is_same else Change.CONFIGURED)
+
+
+def resource(body: Mapping[str, Any]) -> str:
+    """Return an object's name as kubectl prints it."""
+    group = "" if body["kind"] == "ConfigMap" else f".{GROUP}"
+    return f"{body['kind'].lower()}{group}/{body['metadata']['name']}"
+
+
+def path(cluster: Cluster, body: Mapping[str, Any]) -> str:
+    """Return where an object is."""
+    plural, name = PLURALS[body["kind"]], body["metadata"]["name"]
+    return cluster.config_map_path(name) if body["kind"] == "ConfigMap" else cluster.path(plural, name)
+
+
+def _find(cluster: Cluster, place: str) -> Object | None:
+    try:
+        return cluster.send("GET", place)
+    except RefusalError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return None
+
+
+def _meaning(body: Object) -> dict[str, Any]:
+    """Return what of an object people write."""
+    metadata = body["metadata"]
+    described = {key: metadata.get(key) for key in ("labels", "annotations", "ownerReferences")}
+    return {"metadata": described, **{key: body.get(key) for key in ("spec", "data")}}
+
+
+def _strangers(body: Object) -> list[str]:
+    """Return who wrote an object that was never deployed from here.
+
+    To apply it all the same would mix two graphs: tasks are told apart by their names.
+    """
+    entries = body["metadata"].get("managedFields") or ()
+    if body["kind"] == "ConfigMap" or any(
+        each["manager"] == FIELD_MANAGER and each["operation"] == "Apply" for each in entries
+    ):
+        return []
+    return sorted({each["manager"] for each in entries if "f:spec" in each.get("fieldsV1", {})})
+
+
+def _take_over(cluster: Cluster, place: str, before: Object, body: Mapping[str, Any]) -> None:
+    """Make an object ours, as if it had been deployed from here from the beginning."""
+    same = {"op": "test", "path": "/metadata/uid", "value": before["metadata"]["uid"]}
+    spec = {"op": "replace", "path": "/spec", "value": body["spec"]}
+    query = {"fieldManager": FIELD_MANAGER}
+    after = cluster.send("PATCH", place, query=query, body=[same, spec], content_type=JSON_PATCH)
+    # What others managed becomes ours, or what a later deployment leaves out would stay:
+    # https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
+    fields: dict[str, Any] = {}
+    for entry in after["metadata"]["managedFields"]:
+        if "f:spec" in entry.get("fieldsV1", {}):
+            _merge(fields, entry["fieldsV1"])
+    ours = {
+        "manager": FIELD_MANAGER,
+        "operation": "Apply",
+        "apiVersion": body["apiVersion"],
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    managed = {"op": "replace", "path": "/metadata/managedFields", "value": [ours]}
+    cluster.send("PATCH", place, query=query, body=[same, managed], content_type=JSON_PATCH)
+
+
+def _merge(into: dict[str, Any], fields: Mapping[str, Any]) -> None:
+    for key, below in fields.items():
+        _merge(into.setdefault(key, {}), below)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,103 @@
+"""Lists of objects that can be followed: what is there, and then every change of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import urllib3.exceptions
+from kubernetes import watch
+from kubernetes.client.exceptions import ApiException
+
+from penstock.cli.cluster.api_errors import GONE, may_pass
+from penstock.cli.cluster.interruptible import read_aside
+from penstock.drawing.task_rows import Object
+
+WATCH_S: Final = 300
+"""The server ends a watch after this time; the next one goes on where it stopped."""
+READ_TIMEOUT_S: Final = WATCH_S + 30
+"""Silence for longer than a watch may last means that the connection is dead."""
+CONNECT_TIMEOUT_S: Final = 10
+RECONNECT_S: Final = 1
+"""Between a broken connection and the next one, so that a sick server isn't hammered."""
+RECONNECTS: Final = 60
+"""Connections in a row that may break before a watch gives up: an API server that restarts is back by then."""
+
+
+class Event(NamedTuple):
+    """One change of an object that is followed."""
+
+    type: str
+    """ADDED, MODIFIED or DELETED."""
+    object: Object
+
+
+class Listing(NamedTuple):
+    """A list call that can also be watched."""
+
+    api: Any
+    """The client, which turns what the call returns into JSON."""
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    options: dict[str, str]
+
+    def items(self) -> tuple[str, list[Object]]:
+        """Return the resource version of the list, and its objects."""
+        answer = self.api.sanitize_for_serialization(self.function(*self.arguments, **self.options))
+        return answer["metadata"]["resourceVersion"], answer["items"]
+
+    def follow(self, known: Mapping[str, Object], *, until: float | None = None) -> Iterator[Event]:
+        """Yield the objects as they are, and each again whenever it changes.
+
+        Args:
+            known: objects by uid that the caller has seen: of those that are gone it is told so.
+            until: when to end, by the monotonic clock; never if not given.
+        """
+        while not _is_past(until):
+            version, objects = self.items()
+            current = {each["metadata"]["uid"]: each for each in objects}
+            # What was deleted while no watch was open is told by nobody: it is missing, that's all.
+            yield from (Event("DELETED", each) for uid, each in known.items() if uid not in current)
+            yield from (Event("MODIFIED", each) for each in objects)
+            known = current
+            try:
+                for event in self._watch(version, until):
+                    current[event.object["metadata"]["uid"]] = event.object
+                    yield event
+            except ApiException as error:
+                if error.status != GONE:
+                    raise
+
+    def _watch(self, version: str, until: float | None) -> Iterator[Event]:
+        failures = 0
+        while not _is_past(until):
+            stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
+            try:
+                events = stream.stream(
+                    self.function,
+                    *self.arguments,
+                    **self.options,
+                    resource_version=version,
+                    timeout_seconds=WATCH_S if until is None else _seconds_to(until),
+                    _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                )
+                for event in read_aside(events, stream.stop):
+                    failures = 0
+                    yield Event(event["type"], event["raw_object"])
+            except (urllib3.exceptions.HTTPError, ApiException) as error:
+                failures += 1
+                if failures > RECONNECTS or not may_pass(error):
+                    raise
+                time.sleep(RECONNECT_S)
+            version = stream.resource_version or version
+
+
+def _is_past(until: float | None) -> bool:
+    return until is not None and time.monotonic() >= until
+
+
+def _seconds_to(until: float) -> int:
+    """Return the time that is left, as a watch takes it: whole seconds, at least one."""
+    return max(1, min(WATCH_S, math.ceil(until - time.monotonic())))

@@ -1,0 +1,268 @@
+"""A run as it proceeds: a table on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Literal
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.text.ending import ending
+from penstock.cli.text.progress import changed_lines, headline, is_finished, is_successful, most_urgent, requests
+from penstock.drawing.state_styles import look
+from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of
+from penstock.errors import CommandError
+
+REFRESHES_PER_S: Final = 4
+"""Of the running times; what the run does is shown when it happens."""
+
+
+CHROME_LINES: Final = 6
+"""Lines of the screen that are no rows: headline, column names, rest and space."""
+
+
+MAX_NAME_WIDTH: Final = 32
+
+
+GAP: Final = 2
+
+
+STATE_WIDTH: Final = len("● Completed")
+
+
+TIME_WIDTH: Final = len("59m59s")
+
+
+MIN_NAME_WIDTH: Final = 8
+
+
+MIN_WHY_WIDTH: Final = 12
+"""Less says nothing: before that, other columns make way."""
+
+
+SPARED_FIRST: Final = ("ATTEMPT", "TIME", "ITEMS")
+"""Columns that a narrow screen does without, the first one first."""
+
+
+def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = False) -> int:
+    """Show a run until it is over, and how it ended.
+
+    Args:
+        cluster: where it runs.
+        name: name of the FlowRun.
+        console: where to write; a table that changes if it is a terminal, otherwise one line for each change.
+        quiet: whether to write only how it ended.
+
+    Returns:
+        The exit code: 0 if it ended well (Completed or Skipped), 1 if not.
+
+    Raises:
+        CommandError: there is no such run, or it was deleted, or the cluster can't be reached.
+        KeyboardInterrupt: Ctrl-C was typed, and what that means for the run has been said.
+    """
+    screen = _silence() if quiet else _table(console, cluster) if console.is_terminal else _lines(console, cluster)
+    run: Object = {}
+    try:
+        with screen as show, contextlib.closing(cluster.follow_run(name)) as states:
+            family = Family(cluster, show)
+            for run in states:
+                family.update(run)
+                if is_finished(run):
+                    break
+    except KeyboardInterrupt:
+        print(f"FlowRun {name} goes on; to end it: {cluster.hint(f'cancel {name}')}", file=sys.stderr)
+        raise
+    for line in ending(run, _more(run, cluster)):
+        console.print(line, soft_wrap=True)
+    return 0 if is_successful(run) else 1
+
+
+class Family:
+    """A run and its child runs, shown whenever any of them changes.
+
+    Args:
+        cluster: where they run.
+        show: shows the run and its child runs by name.
+    """
+
+    def __init__(self, cluster: Cluster, show: Callable[[Object, dict[str, Object]], None]) -> None:
+        self._cluster = cluster
+        self._show = show
+        self._lock = threading.Lock()
+        self._run: Object = {}
+        self._children: dict[str, Object] = {}
+        self._follower: threading.Thread | None = None
+
+    def update(self, run: Object) -> None:
+        """Take the run as it is now."""
+        with self._lock:
+            self._run = run
+            self._show(run, self._children)
+        if self._follower is None and not is_finished(run) and any(row.run for row in read_tasks(run)):
+            # A daemon: it waits in reads that nothing but the other side can end.
+            self._follower = threading.Thread(target=self._follow, args=(run["metadata"]["uid"],), daemon=True)
+            self._follower.start()
+
+    def _follow(self, uid: str) -> None:
+        with contextlib.suppress(CommandError):  # the watch of the run meets the same trouble, and says it
+            for event in self._cluster.follow_children(uid):
+                with self._lock:
+                    self._children[event.object["metadata"]["name"]] = event.object
+                    if not is_finished(self._run):
+                        self._show(self._run, self._children)
+
+
+def build_table(  # noqa: PLR0913 - keyword-only, named at every call
+    run: Object,
+    now: dt.datetime,
+    *,
+    width: int,
+    height: int,
+    children: Mapping[str, Object] | None = None,
+    hint: Callable[[str], str] = "penstock {}".format,
+) -> RenderableType:
+    """Draw a run.
+
+    Args:
+        run: the FlowRun.
+        now: the time, for what is still running.
+        width: columns that the screen has.
+        height: lines that it has.
+        children: its child runs by name, as far as they are known.
+        hint: makes of a command what has to be typed.
+    """
+    asked = list(_requests(run, children, hint))
+    rows, rest = most_urgent(read_tasks(run, children), max(1, height - CHROME_LINES - len(asked)))
+    # Its end says how it ended, below: above the table it would stand there twice.
+    title = Text(headline(run, now), "bold", no_wrap=True, overflow="ellipsis")
+    parts: list[RenderableType] = [] if is_finished(run) else [title]
+    if rows:
+        parts.append(_build_grid(rows, now, width))
+    if rest:
+        parts.append(Text(rest, "dim"))
+    return Group(*parts, *asked)
+
+
+def _requests(run: Object, children: Mapping[str, Object] | None, hint: Callable[[str], str]) -> Iterator[Text]:
+    for request in requests(run, children):
+        yield Text(request.text, "bold yellow")
+        for command_words in request.commands:
+            yield Text(f"  {hint(command_words)}")
+
+
+def _build_grid(rows: Sequence[TaskRow], now: dt.datetime, width: int) -> Table:
+    name_width = min(MAX_NAME_WIDTH, max(len(row.name) for row in rows))
+    widths = {
+        "STATE": STATE_WIDTH,
+        "ATTEMPT": len("ATTEMPT"),
+        "ITEMS": max(len("ITEMS"), *(len(row.items) for row in rows)),
+        "TIME": TIME_WIDTH,
+    }
+    for spared in SPARED_FIRST:
+        if name_width + sum(widths.values()) + GAP * (len(widths) + 1) + MIN_WHY_WIDTH > width:
+            del widths[spared]
+    others_width = sum(widths.values()) + GAP * (len(widths) + 1)
+    name_width = max(MIN_NAME_WIDTH, min(name_width, width - others_width - MIN_WHY_WIDTH))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, GAP, 0, 0))
+    table.add_column("TASK", no_wrap=True, overflow="ellipsis", max_width=name_width)
+    for column, column_width in widths.items():
+        justify: Literal["left", "right"] = "left" if column == "STATE" else "right"
+        table.add_column(column, no_wrap=True, min_width=column_width, justify=justify)
+    table.add_column("WHY", no_wrap=True)
+    is_finally = False
+    for row in rows:
+        if row.is_finally and not is_finally:
+            is_finally = True
+            table.add_row(Text("finally", "dim"))
+        sign, style = look(row.state)
+        cells = {
+            "STATE": Text(f"{sign} {row.state}", style),
+            "ATTEMPT": Text(str(row.attempt or "")),
+            "ITEMS": Text(row.items),
+            "TIME": Text(row.duration(now)),
+        }
+        # Cut here, because a table that is too wide for the screen would shrink its other columns to nothing.
+        why = Text(row.why(now), "dim")
+        why.truncate(max(len("WHY"), width - name_width - others_width), overflow="ellipsis")
+        table.add_row(Text(row.name), *(cells[column] for column in widths), why)
+    return table
+
+
+@contextlib.contextmanager
+def _table(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dict[str, Object]], None]]:
+    shown: list[tuple[Object, dict[str, Object]]] = []
+
+    def render() -> RenderableType:
+        if not shown:
+            return Text("")
+        run, children = shown[-1]
+        return build_table(
+            run, _now(), width=console.width, height=console.height, children=dict(children), hint=cluster.hint
+        )
+
+    with Live(get_renderable=render, console=console, refresh_per_second=REFRESHES_PER_S) as live:
+
+        def show(run: Object, children: dict[str, Object]) -> None:
+            shown[:] = [(run, children)]
+            live.refresh()
+
+        yield show
+
+
+@contextlib.contextmanager
+def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dict[str, Object]], None]]:
+    described: list[TaskRow] = []
+    asked: set[str] = set()
+    before: tuple[str, str | None, int | None] = ("", None, None)
+
+    def write(line: str) -> None:
+        # Not wrapped and not marked up: these lines are for files, pipes and `grep`.
+        console.print(Text(f"{_now().astimezone():%H:%M:%S}  {line}"), soft_wrap=True)
+
+    def show(run: Object, children: dict[str, Object]) -> None:
+        nonlocal before
+        status = status_of(run)
+        news = (status.get("state", "unseen"), (status.get("shutdown") or {}).get("mode"), status.get("queuePosition"))
+        if news != before and not is_finished(run):
+            write(headline(run, _now()))
+        before = news
+        rows = read_tasks(run, children)
+        for line in changed_lines(described, rows):
+            write(line)
+        described[:] = rows
+        now_asked = requests(run, children)
+        for request in now_asked:
+            if request.text not in asked:
+                write(f"{request.text}; type {' or '.join(cluster.hint(words) for words in request.commands)}")
+        asked.clear()
+        asked.update(request.text for request in now_asked)
+
+    yield show
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[Callable[[Object, dict[str, Object]], None]]:
+    yield lambda run, children: None  # noqa: ARG005 - a screen is shown the run
+
+
+def _more(run: Object, cluster: Cluster) -> Callable[[TaskRow], str]:
+    def more(row: TaskRow) -> str:
+        if row.run:
+            return cluster.hint(f"describe {row.run}")
+        if row.attempt or row.items:
+            return cluster.hint(f"logs {run['metadata']['name']} --task {row.name}")
+        return ""
+
+    return more
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,68 @@
+"""`penstock backfill`: make up a Schedule's past."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from rich.console import Console
+
+from penstock.api.names import API_VERSION
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.backfill_watching import watch_backfill
+from penstock.cli.manifests.overrides import MAX_PREFIX
+from penstock.drawing.task_rows import Object
+from penstock.errors import CommandError
+
+FORMS = "2026-10-01, 2026-10-01T06:00 (both in the Schedule's zone), or 2026-10-01T06:00:00+02:00"
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Create a Backfill and, if asked to, stay with it until it is over."""
+    cluster = Cluster.connect(arguments)
+    schedule = cluster.named("schedules", "Schedule", arguments.schedule)
+    body = build_backfill(arguments, schedule["spec"].get("timeZone") or "UTC")
+    made = cluster.send("POST", cluster.path("backfills"), body=body)
+    name, is_left_alone = made["metadata"]["name"], not (arguments.watch or arguments.wait)
+    print(f"backfill.penstock.dev/{name} created", flush=True)
+    if is_left_alone and sys.stdout.isatty():
+        print(f"Next: {cluster.hint(f'watch backfill/{name}')}")
+    return 0 if is_left_alone else watch_backfill(cluster, name, Console(highlight=False), quiet=arguments.wait)
+
+
+def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
+    """Build the Backfill that was typed.
+
+    Args:
+        arguments: what was typed.
+        zone: the Schedule's, for times without one.
+
+    Raises:
+        CommandError: a time can't be read.
+    """
+    name = arguments.name
+    metadata = {"name": name} if name else {"generateName": f"{arguments.schedule[:MAX_PREFIX].rstrip('.-')}-"}
+    spec: dict[str, Any] = {
+        "schedule": {"name": arguments.schedule},
+        "from": _time("--from", arguments.from_, zone),
+        "to": _time("--to", arguments.to, zone),
+    }
+    given: Mapping[str, Any] = {
+        "maxActive": arguments.max_active,
+        "order": arguments.order,
+        "reprocess": arguments.reprocess,
+    }
+    spec |= {field: value for field, value in given.items() if value is not None}
+    return {"apiVersion": API_VERSION, "kind": "Backfill", "metadata": metadata, "spec": spec}
+
+
+def _time(flag: str, text: str, zone: str) -> str:
+    try:
+        time = dt.datetime.fromisoformat(text)
+        return (time if time.tzinfo is not None else time.replace(tzinfo=ZoneInfo(zone))).isoformat()
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        raise CommandError(f"{flag} {text}: not a time; write {FORMS}") from error

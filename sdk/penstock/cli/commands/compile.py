@@ -1,0 +1,37 @@
+"""`penstock compile`: the Flow that a Python flow becomes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from penstock.cli.deployment.compile import compiled
+from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.errors import CommandError
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Compile a flow, and those that it calls, and write their manifests."""
+    manifests = compiled(
+        arguments.entrypoint,
+        image=arguments.image,
+        storage=arguments.storage,
+        name=arguments.name,
+        namespace=arguments.namespace,
+    )
+    text = "---\n".join(written(manifest) for manifest in manifests)
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(arguments.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{arguments.output} can't be written: {error.strerror}") from error
+    return 0
+
+
+def written(manifest: dict[str, Any]) -> str:
+    """Write a manifest as YAML."""
+    return yaml_text(manifest)

@@ -1,0 +1,82 @@
+"""`penstock completion`: lets a shell complete what is typed, names of the cluster's Flows and runs included."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Final
+
+from penstock.cli.cluster.completion import complete
+from penstock.cli.parser import COMPLETE, build_parser
+
+FILES: Final = ":files"
+"""Instead of a word: files may stand there."""
+BASH: Final = r"""# Completion of penstock for bash: source <(penstock completion bash)
+_penstock() {
+    local IFS=$'\n'
+    COMPREPLY=($(penstock COMPLETE -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f1))
+    if [[ ${COMPREPLY[0]-} == ":files" ]]; then
+        COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
+    fi
+}
+complete -F _penstock penstock
+"""
+ZSH: Final = r"""#compdef penstock
+# Completion of penstock for zsh: source <(penstock completion zsh)
+_penstock() {
+    local -a found described
+    found=("${(@f)$(penstock COMPLETE -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ ${found[1]} == ":files" ]]; then
+        _files
+        return
+    fi
+    local line
+    for line in "${found[@]}"; do
+        [[ -n $line ]] && described+=("${line//:/\\:}")
+    done
+    described=("${described[@]/$'\t'/:}")
+    _describe penstock described
+}
+compdef _penstock penstock
+"""
+FISH: Final = r"""# Completion of penstock for fish: penstock completion fish | source
+function __penstock_complete
+    set -l words (commandline -opc) (commandline -ct)
+    set -l found (penstock COMPLETE -- $words[2..] 2>/dev/null)
+    if test "$found[1]" = ":files"
+        __fish_complete_path (commandline -ct)
+    else
+        printf '%s\n' $found
+    end
+end
+complete -c penstock -f -a '(__penstock_complete)'
+"""
+SCRIPTS: Final = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+NO_FILES, FILES_TOO = ":4", ":0"
+"""How kubectl is told, in the manner of its own completion, whether files may stand there."""
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Print a shell's script; or, called by that, what the last word may become."""
+    if arguments.subcommand != COMPLETE:
+        print(SCRIPTS[arguments.shell].replace("COMPLETE", COMPLETE), end="")
+        return 0
+    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    found, has_files = complete(build_parser(), words)
+    for word, text in found:
+        print(f"{word}\t{text}" if text else word)
+    if has_files and not found:
+        print(FILES)
+    return 0
+
+
+def complete_for_kubectl() -> int:
+    """Complete `kubectl penstock ...`: kubectl calls `kubectl_complete-penstock` with the words.
+
+    See https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/ and `kubectl completion --help`.
+    """
+    found, has_files = complete(build_parser(), sys.argv[1:] or [""])
+    for word, text in found:
+        print(f"{word}\t{text}" if text else word)
+    print(FILES_TOO if has_files else NO_FILES)
+    return 0

@@ -1,0 +1,120 @@
+"""`penstock deploy`: put a Python flow into the cluster."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from penstock.api.duration import duration_s
+from penstock.authoring.compilation.params import read_params as declared_params
+from penstock.authoring.compilation.place import Place
+from penstock.authoring.deployment import Deployment, DeploymentKeywords, read_deployment
+from penstock.authoring.flow import Flow
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.apply import Change, resource
+from penstock.cli.deployment.compile import load_flow
+from penstock.cli.deployment.deployment import Code, Deployed, Manifests, build_manifests, deploy, wait_until_ready
+from penstock.cli.manifests.params import read_params
+from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.errors import CommandError, DurationError, OptionError
+
+MARKS: Final = {"client": " (dry run)", "server": " (server dry run)", None: ""}
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Compile a flow, and apply it with its code and its Schedules."""
+    timeout_s = _seconds("--timeout", arguments.timeout)
+    deployment = read_arguments(arguments)
+    cluster = None if arguments.dry_run == "client" else Cluster.connect(arguments)
+    code = Code(image=arguments.image, is_inline=arguments.inline, source=arguments.source, storage=arguments.storage)
+    manifests = build_manifests(deployment, code, cluster)
+    mark = MARKS[arguments.dry_run]
+    if cluster is None:
+        _print(list(manifests), [Change.CREATED] * len(list(manifests)), arguments.output, mark)
+        return 0
+    done = deploy(cluster, manifests, takes_over=arguments.force_conflicts, is_dry=arguments.dry_run is not None)
+    _print([each.object for each in done.applied], [each.change for each in done.applied], arguments.output, mark)
+    if arguments.dry_run is None:
+        _tell_rest(cluster, done, manifests, arguments)
+        if arguments.wait:
+            wait_until_ready(cluster, done.flow, timeout_s)
+            print(f"{resource(done.flow)} is ready", file=sys.stderr if arguments.output != "text" else sys.stdout)
+    return 0
+
+
+def read_arguments(arguments: argparse.Namespace) -> Deployment:
+    """Read what was typed.
+
+    Args:
+        arguments: as they were typed.
+
+    Raises:
+        CommandError: it makes no sense.
+    """
+    flow = load_flow(arguments.flow)
+    keywords: DeploymentKeywords = {
+        "cron": arguments.cron,
+        "interval": [timedelta(seconds=_seconds("--interval", each)) for each in arguments.interval],
+        "rrule": arguments.rrule,
+        "timezone": arguments.timezone,
+        "on_missed": arguments.on_missed,
+        "on_overlap": arguments.on_overlap,
+        "limit": arguments.limit,
+    }
+    try:
+        if arguments.params:
+            declared = {name: each.manifest["type"] for name, each in declared_params(flow, _place(flow)).items()}
+            keywords["parameters"] = read_params(arguments.params, declared)
+        return read_deployment(flow, arguments.name, keywords)
+    except OptionError as error:
+        raise CommandError(str(error)) from error
+
+
+def _place(flow: Flow[..., Any]) -> Place:
+    code = inspect.unwrap(flow.fn).__code__
+    return Place(code.co_filename, code.co_firstlineno)
+
+
+def _tell_rest(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:
+    is_text = arguments.output == "text"
+    for name in done.removed:
+        print(f"configmap/{name} deleted", file=sys.stdout if is_text else sys.stderr)
+    for name in done.left:
+        print(
+            f"penstock: Schedule {name} of an earlier deployment is still there; kubectl delete schedule {name}"
+            " removes it and its runs",
+            file=sys.stderr,
+        )
+    if is_text and sys.stdout.isatty() and not arguments.wait:
+        print(f"Next: {cluster.hint('run ' + manifests.flow['metadata']['name'] + ' --watch')}")
+
+
+def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], output: str, mark: str) -> None:
+    plain = [_without_noise(body) for body in bodies]
+    if output == "yaml":
+        print("---\n".join(yaml_text(body) for body in plain), end="")
+    elif output == "json":
+        print(json.dumps({"apiVersion": "v1", "kind": "List", "items": plain}, indent=2))
+    elif output == "name":
+        print("\n".join(resource(body) for body in bodies))
+    else:
+        for body, change in zip(bodies, changes, strict=True):
+            print(f"{resource(body)} {change}{mark}")
+
+
+def _without_noise(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what no person reads: who manages which field."""
+    metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
+    return {**body, "metadata": metadata}
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return duration_s(text)
+    except DurationError as error:
+        raise CommandError(f"{option} {text}: {error}") from error

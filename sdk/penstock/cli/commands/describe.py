@@ -1,0 +1,35 @@
+"""`penstock describe`: the story of a run."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+
+from rich.console import Console
+
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.api_errors import FORBIDDEN
+from penstock.cli.text.story import tell
+from penstock.drawing.task_rows import Object
+from penstock.errors import RefusalError
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Print all that there is to know of a run."""
+    cluster = Cluster.connect(arguments)
+    run = cluster.run(arguments.run)
+    console = Console(highlight=False)
+    for line in tell(run, _events(cluster, run), dt.datetime.now().astimezone(), cluster.hint):
+        console.print(line, soft_wrap=True)
+    return 0
+
+
+def _events(cluster: Cluster, run: Object) -> list[Object]:
+    try:
+        return cluster.events(run)
+    except RefusalError as error:
+        if error.status != FORBIDDEN:
+            raise
+        print(f"its Events are left out: {error}", file=sys.stderr)
+        return []

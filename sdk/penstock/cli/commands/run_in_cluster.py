@@ -1,0 +1,46 @@
+"""`penstock run` in the cluster: start a run of a Flow there."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from pathlib import Path
+from typing import Final
+
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.start_run import build_run, read_options, start
+from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.drawing.task_rows import Object
+from penstock.engine.suggestion import enumerate_names
+from penstock.errors import CommandError
+
+FILE_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json", ".py"})
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Create a FlowRun and, if asked to, stay with it until it is over."""
+    refuse_what_is_local(arguments)
+    (arguments.flow,) = arguments.flow
+    options = read_options(arguments, dt.datetime.now().astimezone())
+    cluster = Cluster.connect(arguments)
+    flow = cluster.flow(arguments.flow)
+    declared = {param["name"]: param.get("type", "string") for param in flow["spec"].get("params") or ()}
+    params = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
+    spec: Object = {"flow": {"name": arguments.flow}, **({"params": params} if params else {}), **options}
+    return start(cluster, build_run(arguments.flow, name=arguments.name, spec=spec), arguments)
+
+
+def refuse_what_is_local(arguments: argparse.Namespace) -> None:
+    """Make sure that nothing was typed that only a run on this machine has.
+
+    Raises:
+        CommandError: something was; the message says what to do.
+    """
+    names = [name for name in ("parallel", "approve", "reject", "output") if getattr(arguments, name)]
+    if names:
+        raise CommandError(f"{enumerate_names([f'--{name}' for name in names])}: only with --local")
+    if len(arguments.flow) > 1 or Path(arguments.flow[0]).suffix in FILE_SUFFIXES:
+        words = " ".join(arguments.flow)
+        raise CommandError(
+            f"{words}: to run files on this machine add --local, in the cluster --inline; or name one Flow"
+        )

@@ -1,0 +1,121 @@
+"""`penstock run --inline`: run a file in the cluster, once. The FlowRun holds the Flow: nothing else is left behind."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import secrets
+import sys
+from typing import Any, Final
+
+from penstock.api.names import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
+from penstock.authoring.deployment import read_deployment
+from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.start_run import build_run, read_options, start
+from penstock.cli.deployment.code_map import VOLUME
+from penstock.cli.deployment.compile import load_flow
+from penstock.cli.deployment.deployment import Code, build_manifests
+from penstock.cli.local.files import FaultyFilesError, read_files
+from penstock.cli.local.python_flow import is_python
+from penstock.cli.manifests.overrides import MAX_PREFIX
+from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.drawing.task_rows import Object
+from penstock.errors import CommandError, PenstockError
+
+ENDINGS: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""Characters of which the API server makes the end of a name, too."""
+NOT_INLINE: Final = ("concurrency", "retention")
+"""Fields about the runs of a Flow among each other."""
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Create a FlowRun that holds its Flow and, if asked to, stay with it."""
+    options = read_options(arguments, dt.datetime.now().astimezone())
+    cluster = Cluster.connect(arguments)
+    name, spec, code_map = (_of_python if is_python(arguments.flow[0]) else _of_manifest)(cluster, arguments)
+    declared = {param["name"]: param.get("type", "string") for param in _flow_spec(spec).get("params") or ()}
+    params = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
+    if params:
+        spec["params"] = {**(spec.get("params") or {}), **params}
+    body = build_run(name, name=name, spec=spec | options)
+
+    def add_code(run: Object) -> None:
+        if code_map is not None:
+            _create_code(cluster, run, code_map)
+
+    return start(cluster, body, arguments, then=add_code)
+
+
+def _of_python(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
+    """Return name and spec of the run of a Python flow, and its code."""
+    if len(arguments.flow) > 1:
+        raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
+    flow = load_flow(arguments.flow[0])
+    manifests = build_manifests(read_deployment(flow, None, {}), Code(image=arguments.image, is_inline=True), cluster)
+    if len(manifests.flows) > 1:
+        raise CommandError(
+            f"flow {flow.name!r} calls other flows, which must be in the cluster: penstock deploy it first"
+        )
+    assert manifests.code_map is not None
+    name = arguments.name or _new_name(manifests.flow["metadata"]["name"])
+    code = {
+        **manifests.code_map,
+        "metadata": {"name": f"{name}-code", "labels": {LABEL_MANAGED_BY: MANAGED_BY}},
+    }
+    spec = manifests.flow["spec"]
+    for volume in spec["defaults"]["podTemplate"]["spec"]["volumes"]:
+        if volume["name"] == VOLUME:
+            volume["configMap"]["name"] = code["metadata"]["name"]
+    return name, {"flowSpec": spec}, code
+
+
+def _of_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
+    """Return name and spec of the run that files have, or of their Flow's."""
+    if arguments.image is not None:
+        raise CommandError("--image: is for Python flows; a manifest says it itself")
+    try:
+        files = read_files(arguments.flow)
+    except FaultyFilesError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        raise
+    chosen = files.chosen
+    if chosen["kind"] == "Flow":
+        flow_spec = {key: value for key, value in chosen["spec"].items() if key not in NOT_INLINE}
+        return arguments.name or _new_name(chosen["metadata"]["name"]), {"flowSpec": flow_spec}, None
+    metadata, spec = chosen["metadata"], dict(chosen["spec"])
+    flow = (spec.pop("flow", None) or {}).get("name")
+    if flow is not None:
+        if flow not in files.flows:
+            raise CommandError(f"the FlowRun is one of Flow {flow}, which is not in the files: kubectl create -f it")
+        spec["flowSpec"] = files.flows[flow].spec.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude=set(NOT_INLINE)
+        )
+    if not spec.get("flowSpec"):
+        raise CommandError("the FlowRun has neither flow nor flowSpec: kubectl create -f it")
+    prefix = flow or metadata.get("generateName", "run").rstrip("-")
+    return arguments.name or metadata.get("name") or _new_name(prefix), spec, None
+
+
+def _flow_spec(spec: Object) -> dict[str, Any]:
+    found: dict[str, Any] = spec["flowSpec"]
+    return found
+
+
+def _new_name(flow: str) -> str:
+    ending = "".join(secrets.choice(ENDINGS) for _ in range(5))
+    return f"{flow[:MAX_PREFIX].rstrip('.-')}-{ending}"
+
+
+def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
+    """Create the code that Pods of a run wait for; without it the run goes again."""
+    metadata = run["metadata"]
+    owner = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": metadata["name"], "uid": metadata["uid"]}
+    body = {**code_map, "metadata": {**code_map["metadata"], "ownerReferences": [owner]}}
+    try:
+        cluster.send("POST", cluster.config_map_path(), body=body)
+    except PenstockError as error:
+        with contextlib.suppress(PenstockError):
+            cluster.send("DELETE", cluster.path("flowruns", metadata["name"]))
+        raise CommandError(f"ConfigMap {code_map['metadata']['name']}: {error}; the run was deleted again") from error

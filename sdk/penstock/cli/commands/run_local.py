@@ -1,0 +1,220 @@
+"""`penstock run --local`: run a manifest, or a Python flow, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from penstock.api.flow import InlineFlowSpec
+from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from penstock.cli.local.approvals import Asker
+from penstock.cli.local.files import FaultyFilesError, Files, read_files
+from penstock.cli.local.python_flow import is_python, run_python
+from penstock.cli.local.screen import Question, Screen
+from penstock.cli.manifests.overrides import MAX_PREFIX, read_overrides
+from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.cli.text.progress import is_successful
+from penstock.drawing.task_rows import Object
+from penstock.engine.keys import RunKey
+from penstock.engine.machine.shutdown import ShutdownMode
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.validation.object_fields import check_envelope
+from penstock.engine.validation.parsing import parse_run
+from penstock.engine.validation.validation import check_run
+from penstock.errors import CommandError, InvalidSpecError
+from penstock.local.pods.carrier import Carrier, Processes
+from penstock.local.pods.differences import differences
+from penstock.local.pods.docker import Containers, find_program
+from penstock.local.pods.local_run import Source
+from penstock.local.pods.room import NAMESPACE, Room, new_run
+from penstock.local.pods.sources import check_commands, compile_inline, reachable
+
+LEAST_PLACES: Final = 16
+"""Tasks that run at once on a machine of few processors: most wait for something else."""
+RANDOM_CHARACTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""Of which the API server makes the end of a name, too."""
+NOT_HERE: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Run files here, until the run is over."""
+    for name in NOT_HERE:
+        if getattr(arguments, name):
+            raise CommandError(f"--{name}: is for runs in the cluster; a run with --local starts now and is shown")
+    if arguments.parallel is not None and arguments.parallel < 1:
+        raise CommandError(f"--parallel {arguments.parallel}: nothing would ever start; give 1 or more")
+    if any(is_python(word) for word in arguments.flow):
+        return run_python(arguments)
+    try:
+        files = read_files(arguments.flow)
+    except FaultyFilesError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        raise
+    return _run_manifest(files, arguments)
+
+
+def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
+    body, source = _prepare(files, arguments)
+    sources = reachable(source, files.flows)
+    approvals = _approvals(arguments, [each.spec for each in sources])
+    carrier: Carrier
+    if arguments.docker:
+        carrier = Containers(find_program())
+    else:
+        check_commands(sources)
+        carrier = Processes(os.environ)
+    console = Console(highlight=False, stderr=arguments.output is not None)
+    places = arguments.parallel or max(LEAST_PLACES, 2 * (os.cpu_count() or 1))
+    session = _Session(files, carrier, console, places=places, approvals=approvals)
+    for line in differences([each.spec for each in sources], is_container=arguments.docker):
+        session.screen.note(f"note: {line}")
+    if body["spec"].get("scheduledTime") is not None:
+        session.screen.note("note: spec.scheduledTime: the run starts now")
+    if isinstance(carrier, Processes) and not carrier.can_mount:
+        session.screen.note("note: volumes can't be mounted here: their paths are below the directory $PENSTOCK_ROOT")
+    folder = Path(tempfile.mkdtemp(prefix="penstock-"))
+    # Containers run as somebody else.
+    folder.chmod(0o755)
+    try:
+        run = asyncio.run(session.run(body, source, folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    session.screen.end(run)
+    if arguments.output == "json":
+        print(json.dumps(run, indent=4, ensure_ascii=False))
+    elif arguments.output == "yaml":
+        print(yaml_text(run), end="")
+    if session.interrupts:
+        return EXIT_INTERRUPTED
+    return EXIT_OK if is_successful(run) else EXIT_FAILED
+
+
+class _Session:
+    """A run, with the person who watches it."""
+
+    def __init__(
+        self, files: Files, carrier: Carrier, console: Console, *, places: int, approvals: Mapping[str, Object]
+    ) -> None:
+        self._files = files
+        self._carrier = carrier
+        self._places = places
+        self._approvals = approvals
+        self._room: Room | None = None
+        self._asker = Asker(self._decide, is_terminal=sys.stdin.isatty())
+        self.screen = Screen(console, self._asker.ask)
+        self.interrupts = 0
+
+    async def run(self, body: Object, source: Source, folder: Path) -> Object:
+        """Carry the run out; Ctrl-C, SIGTERM and a closed terminal end it early."""
+        self._room = Room(
+            self._files.flows,
+            self._files.objects,
+            carrier=self._carrier,
+            audience=self.screen,
+            folder=folder,
+            places=self._places,
+            approvals=self._approvals,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._interrupt, self._room)
+        try:
+            return await self._room.carry_out(body, source)
+        finally:
+            self._asker.close()
+
+    def _interrupt(self, room: Room) -> None:
+        self.interrupts += 1
+        if self.interrupts == 1:
+            self.screen.note(
+                "the run is cancelled: what runs is told to end, then finally runs; once more ends that too", "yellow"
+            )
+            room.shut_down(ShutdownMode.CANCEL)
+        elif self.interrupts == 2:  # noqa: PLR2004 - the second time
+            self.screen.note("the run is terminated; once more kills what still runs", "yellow")
+            room.shut_down(ShutdownMode.TERMINATE)
+        else:
+            room.kill()
+
+    def _decide(self, question: Question, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see Decide
+        assert self._room is not None
+        self._room.decide(RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment)
+
+
+def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Source]:
+    """Make the FlowRun that was chosen, or one of the Flow that was, with what was typed.
+
+    Raises:
+        CommandError: what was typed does not fit.
+        InvalidSpecError: the run can't start.
+    """
+    chosen = files.chosen
+    metadata: Object = {}
+    if chosen["kind"] == "Flow":
+        prefix = f"{chosen['metadata']['name'][:MAX_PREFIX].rstrip('.-')}-"
+        spec: Object = {"flow": {"name": chosen["metadata"]["name"]}}
+    else:
+        metadata = dict(chosen["metadata"])
+        prefix = metadata.pop("generateName", "")
+        spec = {name: value for name, value in chosen["spec"].items() if value is not None}
+    source = _source(files, chosen, spec)
+    declared = {param.name: param.type for param in source.plan.params}
+    typed = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
+    if typed:
+        spec["params"] = {**(spec.get("params") or {}), **typed}
+    spec |= read_overrides(arguments)
+    ending = "".join(secrets.choice(RANDOM_CHARACTERS) for _ in range(5))
+    name = arguments.name or metadata.get("name") or f"{prefix}{ending}"
+    metadata["namespace"] = NAMESPACE
+    body = new_run(name, spec, metadata)
+    problems = [*check_envelope(body), *check_run(parse_run(body), source.spec)]
+    if problems:
+        raise InvalidSpecError(problems)
+    return body, source
+
+
+def _source(files: Files, chosen: Object, spec: Object) -> Source:
+    if spec.get("retryOf") is not None:
+        raise CommandError("spec.retryOf: on this machine no earlier run is known: name the Flow instead")
+    if spec.get("suspend"):
+        raise CommandError("spec.suspend is true: nothing would ever start; remove it")
+    run = parse_run({**chosen, "spec": spec})
+    if run.flow_spec is not None:
+        return compile_inline(run.flow_spec)
+    assert run.flow is not None
+    name = run.flow.name
+    if name not in files.flows:
+        known = list(files.flows)
+        raise CommandError(
+            f"spec.flow.name: there is no Flow {name} in the files{suggest(name, known)}: add its manifest"
+        )
+    return files.flows[name]
+
+
+def _approvals(arguments: argparse.Namespace, specs: Sequence[InlineFlowSpec]) -> dict[str, Object]:
+    """Read what was decided beforehand."""
+    known = [task.name for spec in specs for task in (*spec.tasks, *(spec.finally_ or ())) if task.approval is not None]
+    decided: dict[str, Any] = {}
+    for word, decision in (("approve", "Approve"), ("reject", "Reject")):
+        for name in getattr(arguments, word):
+            if name not in known:
+                hint = suggest(name, known) or (f": there are {enumerate_names(known)}" if known else ": none does")
+                raise CommandError(f"--{word} {name}: no such task waits for a decision{hint}")
+            if name in decided:
+                raise CommandError(f"--{word} {name}: it is decided twice")
+            decided[name] = {"decision": decision, "comment": f"by --{word}"}
+    return decided

@@ -1,0 +1,178 @@
+"""Code of a Python flow in a ConfigMap, mounted into the Pods of its tasks: for first steps, without an image.
+
+The ConfigMap is named by what is in it and can't be changed: a run that began with it ends with it, whatever is
+deployed meanwhile. It goes with the Flow, or at a later deployment, once no revision of the Flow names it any more.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_FLOW_UID, LABEL_MANAGED_BY, MAIN_CONTAINER, MANAGED_BY
+from penstock.authoring.flow import Flow
+from penstock.cli.cluster.access import Cluster
+from penstock.drawing.task_rows import Object
+from penstock.errors import CommandError, RefusalError
+
+LIMIT_BYTES: Final = 1024 * 1024
+"""What the API server stores in one ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/."""
+FOLDER: Final = "/var/run/penstock/code"
+VOLUME: Final = "penstock-code"
+MAIN: Final = "__main__"
+_PREFIX_CHARACTERS: Final = 40
+_HASH_CHARACTERS: Final = 12
+_NOT_OURS: Final = frozenset({"site-packages", "dist-packages", "node_modules"})
+
+
+class Module(NamedTuple):
+    """A file of code."""
+
+    place: str
+    """Below the folder of the flow's file, with slashes."""
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Its key in the ConfigMap, where no slash may be."""
+        return self.place.replace("/", ".")
+
+
+def read_code(flow: Flow[..., Any]) -> list[Module]:
+    """Read the file of a flow, and those that it has imported from beside and below itself.
+
+    Raises:
+        CommandError: it stands in no file.
+    """
+    module = sys.modules.get(flow.fn.__module__)
+    file = getattr(module, "__file__", None)
+    if not file or not Path(file).is_file():
+        raise CommandError(f"flow {flow.name!r} stands in no file: write it to one")
+    name = Path(file).stem if flow.fn.__module__ == MAIN else flow.fn.__module__
+    # The folder that the module is imported from: for `a.b` the one above that of `b`.
+    folder = Path(file).resolve().parents[name.count(".") + (Path(file).name == "__init__.py")]
+    paths = {Path(file).resolve(), *_imported_from(folder)}
+    return [Module(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in sorted(paths)]
+
+
+def check_size(modules: Sequence[Module]) -> None:
+    """Check that code fits into a ConfigMap.
+
+    Raises:
+        CommandError: it does not.
+    """
+    size = sum(len(each.text.encode()) for each in modules)
+    if size > LIMIT_BYTES:
+        largest = max(modules, key=lambda each: len(each.text))
+        raise CommandError(
+            f"the code takes {size:,} bytes ({largest.place} alone {len(largest.text.encode()):,}), and a ConfigMap"
+            f" holds {LIMIT_BYTES:,}: put it into an image (--image) or somewhere else (--source)"
+        )
+
+
+def build_code_map(flow: str, modules: Sequence[Module]) -> dict[str, Any]:
+    """Build the ConfigMap.
+
+    Args:
+        flow: name of the Flow.
+        modules: the code.
+    """
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(f"{module.place}\0{len(module.text)}\0{module.text}\0".encode())
+    end = base64.b32encode(digest.digest()).decode().lower()[:_HASH_CHARACTERS]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{flow[:_PREFIX_CHARACTERS].rstrip('-.')}-code-{end}",
+            "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_CODE: flow},
+        },
+        "immutable": True,
+        "data": {module.key: module.text for module in modules},
+    }
+
+
+def mount_code(flow: dict[str, Any], code_map: Mapping[str, Any], modules: Sequence[Module]) -> None:
+    """Have the Pods of a Flow's tasks see the code.
+
+    Args:
+        flow: the Flow; it is changed.
+        code_map: the ConfigMap.
+        modules: what is in it.
+    """
+    spec = flow["spec"].setdefault("defaults", {}).setdefault("podTemplate", {}).setdefault("spec", {})
+    items = [{"key": module.key, "path": module.place} for module in modules]
+    source = {"name": code_map["metadata"]["name"], "items": items}
+    spec["volumes"] = [*spec.get("volumes", ()), {"name": VOLUME, "configMap": source}]
+    containers = spec["containers"] = [dict(each) for each in spec.get("containers", ())]
+    main = next((each for each in containers if each.get("name") == MAIN_CONTAINER), None)
+    if main is None:
+        main = {"name": MAIN_CONTAINER}
+        containers.append(main)
+    mount = {"name": VOLUME, "mountPath": FOLDER, "readOnly": True}
+    main["volumeMounts"] = [*main.get("volumeMounts", ()), mount]
+
+
+def own(code_map: Mapping[str, Any], flows: Sequence[Object]) -> dict[str, Any]:
+    """Return a ConfigMap that goes when the last of some Flows does."""
+    owners = [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "Flow",
+            "name": flow["metadata"]["name"],
+            "uid": flow["metadata"]["uid"],
+            "blockOwnerDeletion": False,
+        }
+        for flow in flows
+    ]
+    return {**code_map, "metadata": {**code_map["metadata"], "ownerReferences": owners}}
+
+
+def remove_unused(cluster: Cluster, flow: Object, keep: str) -> list[str]:
+    """Remove earlier code of a Flow that no revision of it names any more.
+
+    Args:
+        cluster: where.
+        flow: the Flow.
+        keep: name of the ConfigMap that it has now.
+
+    Returns:
+        The names of those that were removed.
+    """
+    revisions = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_FLOW_UID}"
+    try:
+        old = _list(cluster, f"{LABEL_CODE}={flow['metadata']['name']}")
+        names = [each["metadata"]["name"] for each in old if each["metadata"]["name"] != keep]
+        if not names:
+            return []
+        # Of all Flows: those that this one calls have the same code.
+        used = " ".join(text for each in _list(cluster, revisions) for text in (each.get("data") or {}).values())
+        gone = [name for name in names if f'"{name}"' not in used]
+        for name in gone:
+            cluster.send("DELETE", cluster.config_map_path(name))
+    except RefusalError:
+        return []  # who may not list or delete ConfigMaps leaves them to the Flow's end
+    return gone
+
+
+def _imported_from(folder: Path) -> set[Path]:
+    """Return the files of modules that Python has found in a folder: `a.b` in `a/b.py`, and so on."""
+    found = set()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or not file.endswith(".py"):
+            continue
+        path, place = Path(file).resolve(), name.replace(".", "/")
+        if path in {folder / f"{place}.py", folder / place / "__init__.py"} and not _NOT_OURS & set(path.parts):
+            found.add(path)
+    return found
+
+
+def _list(cluster: Cluster, selector: str) -> list[Object]:
+    pages = cluster.pages(cluster.config_map_path(), {"labelSelector": selector})
+    return [item for page in pages for item in page["items"]]

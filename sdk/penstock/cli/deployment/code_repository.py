@@ -1,0 +1,54 @@
+"""The commit that a branch or tag of a Git repository is now."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from penstock.authoring.code_source import COMMIT, GitSource
+from penstock.errors import CommandError
+
+ANSWER_S: Final = 60
+
+
+def pin(source: GitSource) -> GitSource:
+    """Ask the repository which commit a branch or tag is now.
+
+    Raises:
+        CommandError: git is not here, or the repository or the ref is not there.
+    """
+    if COMMIT.fullmatch(source.ref):
+        return source
+    git = shutil.which("git")
+    if git is None:
+        raise CommandError(f"git is not on PATH, so {source.ref} can't be looked up: name a commit, or install git")
+    # What an annotated tag is of comes as `tag^{}`, after the tag itself.
+    asked = ["HEAD"] if source.ref == "HEAD" else [f"refs/heads/{source.ref}", f"refs/tags/{source.ref}*"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a list, and no shell
+            [git, "ls-remote", "--", source.url, *asked],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ANSWER_S,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"--source: {source.url} does not answer") from error
+    if done.returncode:
+        why = " ".join(done.stderr.split())
+        raise CommandError(f"--source: {source.url} can't be read: {why}")
+    found = {name: commit for commit, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    for name in ("HEAD", f"refs/heads/{source.ref}", f"refs/tags/{source.ref}^{{}}", f"refs/tags/{source.ref}"):
+        if (commit := found.get(name)) and (name != "HEAD" or source.ref == "HEAD"):
+            return source._replace(ref=commit)
+    raise CommandError(f"--source: {source.url} has no branch or tag {source.ref}")
+
+
+def subdirectory_of(file: Path) -> str:
+    """Return the folder of a file within the Git checkout that it is in; empty if it is the top, or in none."""
+    folder = file.resolve().parent
+    top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    return "" if top == folder else folder.relative_to(top).as_posix()

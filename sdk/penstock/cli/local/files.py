@@ -1,0 +1,129 @@
+"""What a run on this machine is started from: the manifests that were named, and which of their objects it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from penstock.api.names import API_VERSION
+from penstock.cli.manifests.lint import Finding, lint
+from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
+from penstock.drawing.task_rows import Object
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.validation.parsing import parse_flow
+from penstock.errors import CommandError
+from penstock.local.pods.local_run import Source
+from penstock.local.pods.objects import Objects
+from penstock.local.pods.sources import compile_flow
+
+RUNNABLE: Final = ("FlowRun", "Flow")
+
+
+class FaultyFilesError(CommandError):
+    """Manifests that the cluster would not take.
+
+    Args:
+        findings: what is wrong, at least one.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(f"{len(findings)} of the files' problems stand above: nothing was run")
+
+
+class Files(NamedTuple):
+    """What is in the files."""
+
+    flows: Mapping[str, Source]
+    objects: Objects
+    chosen: Object
+    """The FlowRun or Flow to run."""
+
+
+def read_files(words: Sequence[str]) -> Files:
+    """Read manifests, and choose what to run.
+
+    Args:
+        words: names of files; of one of them, after a colon, may be said which Flow or FlowRun of it to run.
+
+    Raises:
+        FaultyFilesError: they are not what the cluster would take.
+        CommandError: a file can't be read, or it is not clear what to run.
+    """
+    files, names = [], []
+    for word in words:
+        file, _, name = word.rpartition(":")
+        if file and not Path(word).exists():
+            files.append(file)
+            names.append(name)
+        else:
+            files.append(word)
+    if len(names) > 1:
+        raise CommandError(f"one thing is run, but {enumerate_names(names)} are named: leave all but one out")
+    texts = {file: read_file(file) for file in files}
+    findings, _ = lint(texts)
+    if findings:
+        raise FaultyFilesError(findings)
+    contents = list(_contents(texts))
+    flows = [content for content in contents if _is(content, "Flow")]
+    _refuse_repeated(flows)
+    sources = {
+        content["metadata"]["name"]: compile_flow(content["metadata"]["name"], parse_flow(content)) for content in flows
+    }
+    return Files(sources, Objects(contents), _choose(contents, sources, names[0] if names else None))
+
+
+def _contents(texts: Mapping[str, str]) -> Iterable[Object]:
+    for file, text in texts.items():
+        for document in read_documents(text):
+            if isinstance(document, SyntaxProblem):
+                raise CommandError(f"{file}:{document.line}: {document.message}")
+            assert isinstance(document, Document)
+            content = document.content
+            if not isinstance(content, dict):
+                raise CommandError(
+                    f"{file}:{document.line('')}: is no object of Kubernetes: write apiVersion, kind, ..."
+                )
+            yield content
+
+
+def _choose(contents: Sequence[Object], flows: Mapping[str, Source], name: str | None) -> Object:
+    """Choose what to run: what was named; else the only FlowRun; else the only Flow that no other one calls."""
+    for kind in RUNNABLE:
+        found = [content for content in contents if _is(content, kind)]
+        if name is not None:
+            found = [content for content in found if content["metadata"].get("name") == name]
+        elif kind == "Flow":
+            called = {
+                task.flow.name for source in flows.values() for task in source.spec.tasks if task.flow is not None
+            }
+            found = [content for content in found if content["metadata"]["name"] not in called] or found
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = [str(content["metadata"].get("name", "(generateName)")) for content in found]
+            raise CommandError(
+                f"the files have {len(found)} {kind}s to run: say which after a colon, as FILE:{names[0]}"
+            )
+    known = [
+        str(content["metadata"].get("name")) for content in contents if any(_is(content, kind) for kind in RUNNABLE)
+    ]
+    if name is None:
+        raise CommandError("the files have neither a Flow nor a FlowRun to run")
+    raise CommandError(
+        f"the files have no Flow or FlowRun {name}{suggest(name, known) or f': they have {enumerate_names(known)}'}"
+    )
+
+
+def _refuse_repeated(flows: Iterable[Object]) -> None:
+    names: set[str] = set()
+    for content in flows:
+        name = content["metadata"]["name"]
+        if name in names:
+            raise CommandError(f"the files have two Flows {name}: leave one out")
+        names.add(name)
+
+
+def _is(content: Mapping[str, Any], kind: str) -> bool:
+    return content.get("apiVersion") == API_VERSION and content.get("kind") == kind

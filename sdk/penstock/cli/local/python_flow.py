@@ -1,0 +1,97 @@
+"""`penstock run --local etl.py:NAME`: run a flow of a Python file in this process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from penstock.authoring.flow import Flow
+from penstock.cli.deployment.compile import load_flow
+from penstock.cli.exit_codes import EXIT_FAILED, EXIT_OK
+from penstock.cli.manifests.params import read_params_file
+from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.errors import CommandError, ParameterError, PenstockError
+
+SUFFIX: Final = ".py"
+
+
+def is_python(word: str) -> bool:
+    """Whether a word names a Python file, or a flow of one."""
+    return word.endswith(SUFFIX) or f"{SUFFIX}:" in word
+
+
+def run_python(arguments: argparse.Namespace) -> int:
+    """Call a flow; its log says how it goes.
+
+    Raises:
+        CommandError: the file can't be loaded, or has no such flow.
+    """
+    for name in ("docker", "parallel", "approve", "reject", "priority", "timeout", "name"):
+        if getattr(arguments, name):
+            raise CommandError(f"--{name}: is for manifests; a Python flow says that itself")
+    if len(arguments.flow) > 1:
+        raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
+    flow = load_flow(arguments.flow[0])
+    declared = dict.fromkeys(flow.signature.parameters, "")
+    params = {**read_params_file(arguments.params_file, declared), **_read(arguments.params, flow)}
+    try:
+        result = flow(**params)
+        if hasattr(result, "__await__"):
+            import asyncio  # noqa: PLC0415 - only for flows that are coroutines
+
+            result = asyncio.run(_await(result))
+    except ParameterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the flow raises, its log has told it
+        if not isinstance(error, PenstockError):
+            print(f"penstock: flow {flow.name} failed: {type(error).__name__}: {error}", file=sys.stderr)
+        else:
+            print(f"penstock: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if arguments.output is not None:
+        print(_write(result, arguments.output), end="")
+    return EXIT_OK
+
+
+async def _await(result: Any) -> Any:
+    return await result
+
+
+def _read(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[str, Any]:
+    """Read `key=value` words: JSON, unless the parameter is a string or the value is no JSON."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise CommandError(f"-p {assignment}: write it as KEY=VALUE")
+        parameter = flow.signature.parameters.get(name)
+        if parameter is None:
+            known = list(flow.signature.parameters)
+            hint = suggest(name, known) or f": it has {enumerate_names(known)}"
+            raise CommandError(f"-p {assignment}: flow {flow.name} has no parameter {name}{hint}")
+        values[name] = text if parameter.annotation in {str, "str"} else _json_or_text(text)
+    return values
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _write(result: Any, output: str) -> str:
+    """Write a result as the JSON or YAML that it is.
+
+    Raises:
+        CommandError: it is neither.
+    """
+    try:
+        text = json.dumps(result, indent=4, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"-o {output}: the flow's result has no JSON: {error}") from error
+    return f"{text}\n" if output == "json" else yaml_text(json.loads(text))

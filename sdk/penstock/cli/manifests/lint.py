@@ -1,0 +1,121 @@
+"""Manifests checked as the cluster would check them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from penstock.api.flow import FlowSpec
+from penstock.api.names import API_VERSION, GROUP
+from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.validation.object_fields import check_envelope
+from penstock.engine.validation.validation import (
+    check_backfill,
+    check_flow,
+    check_run,
+    check_schedule,
+    parse_backfill,
+    parse_flow,
+    parse_run,
+    parse_schedule,
+)
+from penstock.errors import InvalidSpecError, Problem
+
+KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill")
+
+
+class FlowKey(NamedTuple):
+    """Which Flow."""
+
+    namespace: str
+    """Empty where the manifest names none."""
+    name: str
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        """Return the finding as compilers write theirs, so that editors can jump to it."""
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
+    """Check manifests, each also against the Flows of all the others.
+
+    Args:
+        files: contents by file name.
+
+    Returns:
+        What is wrong, by file and in the order of its objects; and how many objects of ours there are.
+    """
+    documents = [(file, document) for file, text in files.items() for document in read_documents(text)]
+    flows: dict[FlowKey, FlowSpec] = {}
+    for _, document in documents:
+        if isinstance(document, Document) and _is(document.content, "Flow"):
+            try:
+                flows[_key(document.content, document.content["metadata"]["name"])] = parse_flow(document.content)
+            except (InvalidSpecError, KeyError, TypeError):
+                continue  # found again below, where it becomes a finding
+    findings: list[Finding] = []
+    objects = 0
+    for file, document in documents:
+        if isinstance(document, SyntaxProblem):
+            findings.append(Finding(file, document.line, document.message))
+        elif _is_ours(document.content):
+            objects += 1
+            found = [Finding(file, problem.line, problem.message) for problem in document.problems]
+            found += (
+                Finding(file, document.line(problem.path), str(problem) if problem.path else problem.message)
+                for problem in _problems(document.content, flows)
+            )
+            findings += sorted(found, key=lambda finding: finding.line)
+    return findings, objects
+
+
+def _problems(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Iterator[Problem]:
+    kind = content.get("kind")
+    if content["apiVersion"] != API_VERSION:
+        yield Problem("apiVersion", f"{content['apiVersion']} is no version of Penstock's: write {API_VERSION}")
+        return
+    if kind not in KINDS:
+        hint = suggest(str(kind), KINDS) or f": there are {enumerate_names(KINDS)}"
+        yield Problem("kind", f"{GROUP} has no kind {kind}{hint}")
+        return
+    metadata = content.get("metadata")
+    if not isinstance(metadata, Mapping) or not (metadata.get("name") or metadata.get("generateName")):
+        yield Problem("metadata.name", "is missing: give the object a name")
+        return
+    yield from check_envelope(content)
+    try:
+        yield from _check(content, flows)
+    except InvalidSpecError as error:
+        yield from error.problems
+
+
+def _check(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Sequence[Problem]:
+    if content["kind"] == "Flow":
+        return check_flow(parse_flow(content))
+    if content["kind"] == "Schedule":
+        return check_schedule(parse_schedule(content))
+    if content["kind"] == "Backfill":
+        return check_backfill(parse_backfill(content))
+    run = parse_run(content)
+    return check_run(run, flows.get(_key(content, run.flow.name)) if run.flow else None)
+
+
+def _is_ours(content: Any) -> bool:
+    return isinstance(content, Mapping) and str(content.get("apiVersion")).startswith(f"{GROUP}/")
+
+
+def _is(content: Any, kind: str) -> bool:
+    return _is_ours(content) and content.get("kind") == kind
+
+
+def _key(content: Mapping[str, Any], flow: str) -> FlowKey:
+    return FlowKey(content["metadata"].get("namespace") or "", flow)

@@ -1,0 +1,246 @@
+"""Manifests as files have them: objects, and the line on which each of their fields stands."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from penstock.cli.manifests.scalar import MERGE_TAG, PLAIN_TAG, STR_TAG, key_text, read_scalar
+from penstock.errors import CommandError
+
+_INDEX: Final = re.compile(r"\[(\d+)\]")
+STDIN: Final = "-"
+_VERSION: Final = (1, 1)
+MAX_VALUES: Final = 1_000_000
+"""Of one document. Aliases of aliases make any number of a few lines."""
+
+
+class SyntaxProblem(NamedTuple):
+    """Text that is no YAML, or that says the same thing twice."""
+
+    line: int
+    message: str
+
+
+class Document(NamedTuple):
+    """One object of a file."""
+
+    content: Any
+    """The object; not always a mapping: that is for the reader to check."""
+    root: yaml.Node
+    problems: tuple[SyntaxProblem, ...]
+    """What is wrong with its text though it can be read."""
+
+    def line(self, path: str) -> int:
+        """Find where a field stands.
+
+        Args:
+            path: as a `Problem` has it: `spec.tasks[2].dependsOn[0]`.
+
+        Returns:
+            The line, from 1, of the field, or of the nearest part around it that is written down.
+        """
+        node, line, rest = self.root, self.root.start_mark.line, path
+        while rest:
+            found = _step(node, rest)
+            if found is None:
+                break
+            node, line, rest = found
+        return line + 1
+
+
+def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
+    """Read the documents of a YAML file, up to the first that is no YAML, as kubectl and the API server read them.
+
+    Args:
+        text: the file's content.
+
+    Returns:
+        Documents, without those that are empty, each item of a List one of its own; a `SyntaxProblem` ends them.
+    """
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            root = loader.get_node()
+            assert root is not None, "check_node said that there is one"
+            builder = _Builder()
+            content = builder.build(root)
+            if loader.yaml_version not in (None, _VERSION):
+                builder.note(root, "the API server reads YAML 1.1 only: remove the %YAML directive")
+            if content is not None or builder.problems:
+                yield from _objects(Document(content, root, tuple(builder.problems)))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        yield SyntaxProblem(mark.line + 1 if mark else 1, f"not YAML: {error.problem}")
+    except yaml.YAMLError as error:
+        yield SyntaxProblem(1, f"not YAML: {error}")
+    except RecursionError:
+        yield SyntaxProblem(1, "not YAML that can be read: it is nested too deeply")
+    finally:
+        loader.dispose()
+
+
+def read_file(file: str) -> str:
+    """Read a file of text; `-` is standard input.
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    if file == STDIN:
+        return sys.stdin.read()
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{file} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} can't be read: it is not UTF-8") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the structure of YAML as libyaml does, and leaves it to `scalar` what words mean."""
+
+    # Only ever written by the parser; the types of PyYAML don't know it.
+    yaml_version: tuple[int, int] | None
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        """Return the tag of what has none."""
+        if kind is yaml.ScalarNode:
+            return PLAIN_TAG if implicit[0] else STR_TAG
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # PyYAML has no types here
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        """Compose a scalar: after a lone `!` it is text."""
+        is_text = self.peek_event().tag == "!"  # type: ignore[no-untyped-call]  # PyYAML has no types here
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if is_text:
+            node.tag = STR_TAG
+        return node
+
+    def scan_to_next_token(self) -> None:
+        """Skip what separates tokens: tabs too, where they can't be taken for indentation."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+
+_Loader.ESCAPE_REPLACEMENTS = {  # type: ignore[misc]  # libyaml, other than PyYAML, knows no \\/
+    sign: text for sign, text in yaml.SafeLoader.ESCAPE_REPLACEMENTS.items() if sign != "/"
+}
+
+
+class _Builder:
+    """Makes a document's value of its nodes, and notes what the API server would not take."""
+
+    def __init__(self) -> None:
+        self.problems: list[SyntaxProblem] = []
+        self._built: dict[yaml.Node, tuple[Any, int]] = {}
+        self._open: set[yaml.Node] = set()
+
+    def build(self, root: yaml.Node) -> Any:
+        """Return the value of a document."""
+        value, size = self._build(root)
+        if size > MAX_VALUES:
+            self.note(root, f"holds more than {MAX_VALUES} values, by way of aliases")
+            return None
+        return value
+
+    def note(self, node: yaml.Node, message: str) -> None:
+        """Note a problem."""
+        self.problems.append(SyntaxProblem(node.start_mark.line + 1, message))
+
+    def _build(self, node: yaml.Node) -> tuple[Any, int]:
+        """Return the value of a node, and of how many values it is made."""
+        if node in self._open:
+            self.note(node, "an alias stands inside of what it repeats")
+            return None, 1
+        if node not in self._built:
+            self._open.add(node)
+            self._built[node] = self._build_new(node)
+            self._open.discard(node)
+        return self._built[node]
+
+    def _build_new(self, node: yaml.Node) -> tuple[Any, int]:
+        if isinstance(node, yaml.SequenceNode):
+            built = [self._build(child) for child in node.value]
+            return [value for value, _ in built], 1 + sum(size for _, size in built)
+        if isinstance(node, yaml.MappingNode):
+            return self._build_mapping(node)
+        return self._scalar(node), 1
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return read_scalar(node.value, node.tag)
+        except ValueError as error:
+            self.note(node, str(error))
+            return None
+
+    def _build_mapping(self, node: yaml.MappingNode) -> tuple[dict[str, Any], int]:
+        fields: dict[str, Any] = {}
+        seen: dict[tuple[type, Any], int] = {}
+        total = 1
+        for key_node, value_node in self._pairs(node):
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.note(key_node, "a key must be a word, not a list or a mapping")
+                continue
+            key = self._scalar(key_node)
+            name = key_text(key)
+            if name is None:
+                self.note(key_node, f"{key_node.value or 'nothing'} can't be a key: put it in quotes")
+                continue
+            line = seen.setdefault((type(key), key), key_node.start_mark.line + 1)
+            if line != key_node.start_mark.line + 1 or name in fields:
+                self.note(key_node, f"{key_node.value} is already given on line {line}")
+            fields[name], size = self._build(value_node)
+            total += size
+        return fields, total
+
+    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Yield the fields of a mapping, those that it merges in among them."""
+        for key, value in node.value:
+            is_merge = isinstance(key, yaml.ScalarNode) and (
+                key.tag == MERGE_TAG or (key.tag == PLAIN_TAG and key.value == "<<")
+            )
+            if not is_merge:
+                yield key, value
+                continue
+            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(merged, yaml.MappingNode) and merged not in self._open:
+                    yield from self._pairs(merged)
+                else:
+                    self.note(key, "<< takes a mapping, or a list of mappings")
+
+
+def _objects(document: Document) -> Iterator[Document]:
+    """Return a document, or the items of a List, as kubectl writes and reads it."""
+    content, root = document.content, document.root
+    if not (isinstance(content, dict) and content.get("kind") == "List" and content.get("apiVersion") == "v1"):
+        yield document
+        return
+    assert isinstance(root, yaml.MappingNode)
+    lists = [value for key, value in root.value if key.value == "items" and isinstance(value, yaml.SequenceNode)]
+    problems = document.problems
+    for item, node in zip(content.get("items") or (), lists[-1].value if lists else (), strict=False):
+        yield Document(item, node, problems)
+        problems = ()
+
+
+def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
+    """Go one step down a field path; None if what comes next is not written down."""
+    if isinstance(node, yaml.SequenceNode) and (match := _INDEX.match(path)):
+        index = int(match[1])
+        if index < len(node.value):
+            child = node.value[index]
+            return child, child.start_mark.line, path[match.end() :].removeprefix(".")
+    if isinstance(node, yaml.MappingNode):
+        # A key may have dots of its own, as labels do: the longest that fits is meant.
+        fitting = [pair for pair in node.value if re.match(re.escape(str(pair[0].value)) + r"(?=[.\[]|$)", path)]
+        if fitting:
+            key, value = max(fitting, key=lambda pair: len(pair[0].value))
+            return value, key.start_mark.line, path[len(key.value) :].removeprefix(".")
+    return None

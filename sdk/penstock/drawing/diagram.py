@@ -1,0 +1,160 @@
+"""A Flow's graph as it is drawn: what its tasks are, what they wait for, and how they are in a run. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from penstock.api.flow import InlineFlowSpec
+from penstock.drawing.task_rows import Object, TaskRow, read_tasks
+from penstock.engine.compiler.dependencies import COVERS
+from penstock.engine.compiler.plan import DependencyKind, compile_plan
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
+from penstock.engine.state import TaskState
+
+MIN_GROUP: Final = 4
+"""Tasks that differ in nothing but their names are drawn as one from this number on."""
+KIND_WORDS: Final = {TaskKind.APPROVAL: "approval", TaskKind.CONTAINER: ""}
+
+
+class Edge(NamedTuple):
+    """What a task waits for."""
+
+    task: int
+    """Position of the other task."""
+    label: str
+    """What is asked of it, where that is not to have completed: `Failed`, or `over`."""
+
+
+class Node(NamedTuple):
+    """A task."""
+
+    name: str
+    note: str
+    """What it is besides a container that runs once: `for each item`, `flow send-report`, `approval`."""
+    state: str
+    """Its state in a run; empty for a Flow."""
+    is_finally: bool
+    edges: tuple[Edge, ...]
+    items: str = ""
+    """Of a task with items, in a run: how many are over, of all."""
+
+    @property
+    def standing(self) -> str:
+        """How it is in a run: its state, and its items."""
+        return " ".join(filter(None, (self.state, self.items)))
+
+
+def build_diagram(spec: InlineFlowSpec, run: Object | None = None) -> list[Node]:
+    """Build the graph of a Flow.
+
+    Args:
+        spec: its spec.
+        run: a FlowRun of it, whose states are shown.
+
+    Returns:
+        The tasks in the order of the spec, those of finally last.
+
+    Raises:
+        InvalidSpecError: the Flow can't work.
+    """
+    rows = {row.name: row for row in read_tasks(run)} if run else {}
+    return [_node(task, rows.get(task.name)) for task in compile_plan(spec).tasks]
+
+
+def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
+    """Order tasks so that each comes after those that it waits for, and soon after the last of them.
+
+    Args:
+        nodes: the graph.
+        positions: the tasks to order; edges to others don't count.
+
+    Returns:
+        Their positions.
+    """
+    chosen = set(positions)
+    waits = {place: sum(edge.task in chosen for edge in nodes[place].edges) for place in positions}
+    downstream: dict[int, list[int]] = {place: [] for place in positions}
+    for place in positions:
+        for edge in nodes[place].edges:
+            if edge.task in chosen:
+                downstream[edge.task].append(place)
+    ordered: list[int] = []
+    ready = [place for place in reversed(positions) if waits[place] == 0]
+    while ready:
+        place = ready.pop()
+        ordered.append(place)
+        # The first of those that it lets go is next: branches are followed to their end before others begin.
+        for follower in reversed(downstream[place]):
+            waits[follower] -= 1
+            if waits[follower] == 0:
+                ready.append(follower)
+    return ordered
+
+
+def group(nodes: Sequence[Node], positions: Sequence[int]) -> list[tuple[int, ...]]:
+    """Put tasks together that wait for the same, are waited for by the same, and are of the same sort.
+
+    Args:
+        nodes: the graph.
+        positions: the tasks to group; edges to others don't count.
+
+    Returns:
+        The positions of each group's members, in their order; most groups have one.
+    """
+    followers: dict[int, set[tuple[int, str]]] = {place: set() for place in positions}
+    for place in positions:
+        for edge in nodes[place].edges:
+            if edge.task in followers:
+                followers[edge.task].add((place, edge.label))
+    alike: dict[object, list[int]] = {}
+    for place in positions:
+        node = nodes[place]
+        alike.setdefault((node.edges, frozenset(followers[place]), node.note), []).append(place)
+    groups: list[tuple[int, ...]] = []
+    for members in alike.values():
+        groups += [tuple(members)] if len(members) >= MIN_GROUP else [(member,) for member in members]
+    return sorted(groups)
+
+
+def sum_up(nodes: Sequence[Node], members: Sequence[int]) -> tuple[str, str]:
+    """Say how tasks that are drawn as one are in a run.
+
+    Returns:
+        The state that most of them have, and the text; both empty without a run.
+    """
+    if len(members) == 1:
+        return nodes[members[0]].state, nodes[members[0]].standing
+    counts = Counter(nodes[member].state for member in members).most_common()
+    state, count = counts[0]
+    return state, state if count == len(members) else ", ".join(f"{each} {name or 'unknown'}" for name, each in counts)
+
+
+def _node(task: TaskPlan, row: TaskRow | None) -> Node:
+    notes = [f"flow {task.child.flow}" if task.child else KIND_WORDS.get(task.kind, "")]
+    if task.fan_out:
+        count = task.fan_out.fixed_count
+        notes.append("for each item" if count is None else f"for each of {count} items")
+    if task.when:
+        notes.append("when")
+    edges = []
+    for dependency in task.upstream:
+        label = ""
+        if dependency.kind is DependencyKind.AFTER:
+            label = "over"
+        elif dependency.kind is DependencyKind.STATES:
+            label = _spell(dependency.states)
+        edges.append(Edge(dependency.task, label))
+    state, items = (row.state, row.items if task.fan_out else "") if row else ("", "")
+    return Node(task.name, ", ".join(filter(None, notes)), state, task.is_finally, tuple(edges), items)
+
+
+def _spell(states: frozenset[TaskState]) -> str:
+    """Name states as a spec does, where one word covers several."""
+    left, words = set(states), []
+    for word, covered in COVERS.items():
+        if covered <= left:
+            words.append(str(word))
+            left -= covered
+    return "|".join(sorted([*words, *map(str, left)]))

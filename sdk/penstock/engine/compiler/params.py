@@ -1,0 +1,187 @@
+"""Params: what a Flow declares, and the values that a run gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from penstock.api.flow import Param
+from penstock.engine.expressions.cel import GREATEST_INT, LEAST_INT, MAX_DEPTH
+from penstock.engine.expressions.expression import Scope, compile_expression
+from penstock.engine.expressions.path import describe
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.errors import ExpressionError, InvalidSpecError, Problem
+
+ARTICLES: Final = {"array": "an array", "object": "an object", "integer": "a whole number"}
+
+# CEL's matches() is RE2: linear in time whatever the pattern, and the same language that the CRD promises.
+_MATCHES: Final = compile_expression("item.text.matches(item.pattern)", Scope(frozenset({"item"})))
+
+
+def resolve_params(
+    params: Sequence[Param] | None,
+    given: Mapping[str, Any] | None,
+    *,
+    path: str = "spec.params",
+    later: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return the value of every param of a run.
+
+    An integer is any number without a fraction, as in JSON Schema, and becomes one: 3.0 is 3. A boolean is no number.
+    A null says that nothing is given, as it does to the API server.
+
+    Args:
+        params: the Flow's declarations.
+        given: the run's values by name.
+        path: field path of `given`, for problems.
+        later: names of given values that are not what they will be; only these names are checked.
+
+    Returns:
+        The values by name, in the order of the declarations, without those that may be left out and are.
+
+    Raises:
+        InvalidSpecError: values are missing, unknown or don't fit. Holds every problem.
+    """
+    given = given or {}
+    known = {param.name: param for param in params or ()}
+    problems = [
+        Problem(f"{path}.{name}", f"the flow has no such param{suggest(name, known)}: it has {enumerate_names(known)}")
+        for name in given
+        if name not in known
+    ]
+    values: dict[str, Any] = {}
+    for name, param in known.items():
+        if given.get(name) is not None:
+            values[name] = _normal(param, given[name])
+            if name not in later:
+                problems += (Problem(f"{path}.{name}", message) for message in _check_value(param, values[name]))
+        elif param.is_required:
+            kind = ARTICLES.get(param.type, f"a {param.type}")
+            described = f" ({param.description})" if param.description else ""
+            problems.append(Problem(f"{path}.{name}", f"is missing: the flow needs {kind} here{described}"))
+        elif param.default is not None:
+            values[name] = _normal(param, param.default)
+    if problems:
+        raise InvalidSpecError(problems)
+    return values
+
+
+def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[Problem]:
+    """Find what is wrong with a Flow's declarations.
+
+    Args:
+        params: the declarations.
+        path: field path of the list, for problems.
+    """
+    problems: list[Problem] = []
+    first: dict[str, int] = {}
+    for index, param in enumerate(params):
+        where = f"{path}[{index}]"
+        if first.setdefault(param.name, index) != index:
+            message = f'"{param.name}" is the name of {path}[{first[param.name]}] already'
+            problems.append(Problem(f"{where}.name", message))
+        problems += (Problem(f"{where}.{field}", message) for field, message in _check_declaration(param))
+    return problems
+
+
+def _check_declaration(param: Param) -> Iterator[tuple[str, str]]:
+    """Yield each field of a declaration that is wrong, and why."""
+    if param.required and param.default is not None:
+        yield "required", "a param with a default is never missing: remove one of them"
+    yield from _check_rules(param)
+    for index, value in enumerate(param.enum or ()):
+        if message := _type_fault(param, _normal(param, value)):
+            yield f"enum[{index}]", message
+    if param.default is not None and not (param.pattern and _pattern_fault(param.pattern)):
+        for message in _check_value(param, _normal(param, param.default)):
+            yield "default", message
+
+
+def _check_rules(param: Param) -> Iterator[tuple[str, str]]:
+    if param.pattern is not None:
+        if param.type != "string":
+            yield "pattern", f"is for strings only, but the type is {param.type}"
+        elif message := _pattern_fault(param.pattern):
+            yield "pattern", message
+    for field, bound in (("minimum", param.minimum), ("maximum", param.maximum)):
+        if bound is not None and param.type not in ("integer", "number"):
+            yield field, f"is for numbers only, but the type is {param.type}"
+    if param.minimum is not None and param.maximum is not None and param.minimum > param.maximum:
+        yield "minimum", f"{param.minimum} is more than the maximum {param.maximum}: no value fits"
+
+
+def _normal(param: Param, value: Any) -> Any:
+    if param.type == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _check_value(param: Param, value: Any) -> Iterator[str]:
+    """Say what is wrong with a value that a run gives, or a default."""
+    if message := _type_fault(param, value):
+        yield message
+        return
+    if param.enum is not None and not any(_is_same(value, _normal(param, one)) for one in param.enum):
+        allowed = [json.dumps(one, ensure_ascii=False) for one in param.enum]
+        nearest = suggest(value, [one for one in param.enum if isinstance(one, str)]) if isinstance(value, str) else ""
+        yield f"is {describe(value)}{nearest}, but must be one of {enumerate_names(allowed)}"
+    if param.pattern is not None and isinstance(value, str):
+        yield from _check_pattern(param.pattern, value)
+    if param.type in ("integer", "number"):
+        if param.minimum is not None and value < param.minimum:
+            yield f"is {value}, but must be at least {param.minimum}"
+        if param.maximum is not None and value > param.maximum:
+            yield f"is {value}, but must be at most {param.maximum}"
+
+
+def _type_fault(param: Param, value: Any) -> str | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = {
+        "string": isinstance(value, str),
+        "integer": is_number and isinstance(value, int),
+        "number": is_number,
+        "boolean": isinstance(value, bool),
+        "array": isinstance(value, list),
+        "object": isinstance(value, Mapping),
+    }[param.type]
+    if not fits:
+        hint = ": put it in quotes" if param.type == "string" and (is_number or isinstance(value, bool)) else ""
+        return f"is {describe(value)}, but must be {ARTICLES.get(param.type, f'a {param.type}')}{hint}"
+    if isinstance(value, int) and not LEAST_INT <= value <= GREATEST_INT:
+        return f"is {value}, which is beyond 64 bits: use a string"
+    if _is_deeper(value, MAX_DEPTH):
+        return f"is nested deeper than {MAX_DEPTH} levels"
+    return None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, list | Mapping):
+        return False
+    if not levels:
+        return True
+    return any(_is_deeper(one, levels - 1) for one in (value.values() if isinstance(value, Mapping) else value))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Compare as JSON does, where true is not 1."""
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    return bool(one == other)
+
+
+def _pattern_fault(pattern: str) -> str | None:
+    try:
+        _MATCHES.evaluate({"item": {"text": "", "pattern": pattern}})
+    except ExpressionError as error:
+        reason = str(error).partition("invalid regular expression: ")[2] or str(error)
+        return f"is no regular expression of RE2, which has no look-around and no back-references: {reason}"
+    return None
+
+
+def _check_pattern(pattern: str, value: str) -> Iterator[str]:
+    try:
+        if not _MATCHES.evaluate({"item": {"text": value, "pattern": pattern}}):
+            yield f"is {describe(value)}, but must match {pattern}"
+    except ExpressionError as error:
+        yield f"can't be matched against {pattern}: {error}"

@@ -1,0 +1,100 @@
+"""The fields of a task as such: which go together, and which kind of task has which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pydantic.alias_generators import to_camel
+
+from penstock.api.flow import EnvVar, Task, Workspace
+from penstock.api.names import OUTPUTS_VARIABLE
+from penstock.engine.compiler.quantity import read_quantity
+from penstock.engine.compiler.task_plan import WORKSPACE_PATH, TaskKind
+from penstock.errors import Problem
+
+CONTAINER_FIELDS: Final = (
+    "image",
+    "command",
+    "args",
+    "script",
+    "env",
+    "resources",
+    "service_account_name",
+    "workload",
+    "cache",
+    "log_tail",
+    "pod_template",
+)
+"""Fields that only a container has."""
+ATTEMPT_FIELDS: Final = ("for_each", "retry", "timeout", "queue_timeout", "deadline")
+"""Fields about attempts, which an approval does not make."""
+
+
+def check_shape(task: Task, kind: TaskKind, path: str, *, has_default_image: bool) -> Iterator[Problem]:
+    """Find what is wrong with the fields of a task.
+
+    Args:
+        task: the task.
+        kind: what it is.
+        path: its field path.
+        has_default_image: whether the Flow gives an image for tasks without one.
+    """
+    if kind is TaskKind.CONTAINER and not task.image and not has_default_image:
+        yield Problem(f"{path}.image", "is missing: give an image here or in spec.defaults.image")
+    if kind is not TaskKind.CONTAINER:
+        yield from _check_foreign_fields(task, kind, path)
+    if task.command is not None and task.script is not None:
+        yield Problem(f"{path}.script", "a script is run in place of a command: give one of the two")
+    if task.max_parallel is not None and task.for_each is None:
+        yield Problem(f"{path}.maxParallel", "counts the items of forEach, which this task does not have")
+    yield from check_env(task.env or (), f"{path}.env")
+
+
+def _check_foreign_fields(task: Task, kind: TaskKind, path: str) -> Iterator[Problem]:
+    if task.flow is not None and task.approval is not None:
+        yield Problem(f"{path}.approval", "a task is a child flow or an approval: give only one of them")
+    what = "a child flow" if kind is TaskKind.FLOW else "an approval"
+    fields = CONTAINER_FIELDS if kind is TaskKind.FLOW else CONTAINER_FIELDS + ATTEMPT_FIELDS
+    for field in fields:
+        if getattr(task, field) is not None:
+            hint = ": its own timeout is approval.timeout" if field == "timeout" else ""
+            yield Problem(f"{path}.{to_camel(field)}", f"{what} does not have this{hint}: remove it")
+
+
+def check_env(env: Sequence[EnvVar], path: str) -> Iterator[Problem]:
+    """Find what is wrong with variables.
+
+    Args:
+        env: the variables.
+        path: their field path.
+    """
+    seen: dict[str, int] = {}
+    for index, variable in enumerate(env):
+        where = f"{path}[{index}]"
+        first = seen.setdefault(variable.name, index)
+        if first != index:
+            yield Problem(f"{where}.name", f'"{variable.name}" is the name of {path}[{first}] already')
+        if "=" in variable.name:
+            yield Problem(f"{where}.name", "names of variables contain no =")
+        if variable.name == OUTPUTS_VARIABLE:
+            yield Problem(f"{where}.name", f"{OUTPUTS_VARIABLE} is set by Penstock: choose another name")
+        if variable.value is not None and variable.value_from is not None:
+            yield Problem(where, "value and valueFrom exclude each other: give one of them")
+        if variable.value_from is not None and len(variable.value_from) != 1:
+            message = "give exactly one source, as in a Pod: secretKeyRef, configMapKeyRef, ..."
+            yield Problem(f"{where}.valueFrom", message)
+
+
+def check_workspace(workspace: Workspace) -> Iterator[Problem]:
+    """Find what is wrong with a Flow's workspace."""
+    path = "spec.workspace"
+    try:
+        if read_quantity(workspace.size) <= 0:
+            yield Problem(f"{path}.size", f"is {workspace.size}: there is room for nothing")
+    except ValueError as error:
+        yield Problem(f"{path}.size", str(error))
+    mount_path = workspace.mount_path or WORKSPACE_PATH
+    if not mount_path.startswith("/") or not mount_path.strip("/") or ":" in mount_path:
+        message = f"{mount_path!r} is no place for a volume: write an absolute path without a colon, below /"
+        yield Problem(f"{path}.mountPath", message)

@@ -1,0 +1,190 @@
+"""A task as a run sees it: compiled, with the Flow's defaults merged in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final
+
+from penstock.api.duration import duration_s
+from penstock.api.flow import Retry
+from penstock.engine.compiler.fan_out import FanOut
+from penstock.engine.compiler.pod_template import PodTemplate
+from penstock.engine.expressions.expression import Expression
+from penstock.engine.expressions.template import Template, ValueTemplate
+from penstock.engine.state import FINAL_TASK_STATES, TaskState
+
+MAX_PARALLEL: Final = 2000
+"""Items of a fan-out that run at once, if the task says no less."""
+RETRY_LIMIT: Final = 0
+RETRY_INFRASTRUCTURE: Final = 5
+RETRY_FACTOR: Final = 1
+RETRY_MAX_DELAY_S: Final = 3600.0
+NODE_LOST_AFTER: Final = "10m"
+CACHE_TTL: Final = "24h"
+WORKSPACE_PATH: Final = "/workspace"
+
+
+class DependencyKind(Enum):
+    """What a task waits for."""
+
+    NEEDS = auto()
+    """The other must have Completed: dependsOn, and references to its outputs."""
+    STATES = auto()
+    """The other must be over in one of some states: dependsOnStates."""
+    AFTER = auto()
+    """The other must be over: references to its state, reason or exitCode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """An edge of the graph."""
+
+    task: int
+    """Position of the task that is waited for."""
+    kind: DependencyKind
+    states: frozenset[TaskState] = FINAL_TASK_STATES
+    """States of the other that satisfy."""
+
+
+class TaskKind(Enum):
+    """What a task is."""
+
+    CONTAINER = auto()
+    FLOW = auto()
+    APPROVAL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPlan:
+    """The child flow that a task runs."""
+
+    flow: str
+    params: ValueTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPlan:
+    """The question that a task asks a person."""
+
+    message: Template
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """How a task's outputs are reused."""
+
+    key: Template
+    ttl_s: float
+    signature: str
+    """Digest of what the task runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many of some may fail: a number, or a part of all."""
+
+    count: int = 0
+    percentage: int | None = None
+
+    def of(self, total: int) -> int:
+        """Return how many of so many may fail; a part is rounded down."""
+        return self.count if self.percentage is None else total * self.percentage // 100
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How failed attempts are made again, every field decided."""
+
+    limit: int
+    infrastructure: int
+    delay_s: float
+    factor: int
+    max_delay_s: float
+    jitter: float
+    """Part of the delay, 0 to 1."""
+    when: Expression | None = None
+    """False after a failure that is final."""
+    non_retryable_exit_codes: frozenset[int] = frozenset()
+    node_lost_after_s: float | None = None
+    """None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvEntry:
+    """An environment variable: a value, or the source of one as in a Pod."""
+
+    name: str
+    value: Template | None
+    value_from: PodTemplate | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """A task, with the Flow's defaults merged in."""
+
+    position: int
+    name: str
+    kind: TaskKind
+    is_finally: bool
+    image: Template
+    command: tuple[str, ...] | None
+    has_script: bool
+    args: tuple[Template, ...]
+    env: tuple[EnvEntry, ...]
+    resources: dict[str, Any] | None
+    service_account_name: str | None
+    pod_templates: tuple[PodTemplate, ...]
+    """Patches over the Pod: the defaults', then the task's."""
+    is_job: bool
+    """Whether a Job carries each attempt."""
+    has_log_tail: bool
+    """Whether the end of a failed container's log becomes the message."""
+    child: ChildPlan | None
+    approval: ApprovalPlan | None
+    cache: CachePlan | None
+    upstream: tuple[Dependency, ...]
+    """One for each task that is waited for, in order of position."""
+    downstream: tuple[int, ...]
+    """Positions of the tasks that wait for this one."""
+    awaited_states: frozenset[TaskState]
+    """States in which some other task waits for this one to end: a failure so awaited stops nothing."""
+    when: Expression | None
+    fan_out: FanOut | None
+    max_parallel: int
+    allow_failed: Tolerance
+    retry: RetryPolicy
+    timeout_s: float | None
+    queue_timeout_s: float | None
+    deadline_s: float | None
+    render_tasks: frozenset[str]
+    """Names of the tasks whose values its expressions need."""
+
+
+def merge_retry(defaults: Retry | None, own: Retry | None, when: Expression | None = None) -> RetryPolicy:
+    """Merge a task's retry with the defaults' field by field; the task's own wins.
+
+    Args:
+        defaults: the Flow's.
+        own: the task's.
+        when: the compiled `when` of whichever has one.
+    """
+
+    def choose(field: str, otherwise: Any) -> Any:
+        for one in (own, defaults):
+            if one is not None and (value := getattr(one, field)) is not None:
+                return value
+        return otherwise
+
+    return RetryPolicy(
+        limit=choose("limit", RETRY_LIMIT),
+        infrastructure=choose("infrastructure", RETRY_INFRASTRUCTURE),
+        delay_s=duration_s(choose("delay", "0s")),
+        factor=choose("factor", RETRY_FACTOR),
+        max_delay_s=duration_s(max_delay) if (max_delay := choose("max_delay", None)) else RETRY_MAX_DELAY_S,
+        jitter=int(choose("jitter", "0%").removesuffix("%")) / 100,
+        when=when,
+        non_retryable_exit_codes=frozenset(choose("non_retryable_exit_codes", ())),
+        node_lost_after_s=None if (lost := choose("node_lost_after", NODE_LOST_AFTER)) == "Never" else duration_s(lost),
+    )

@@ -1,0 +1,75 @@
+"""How many runs of a Flow go on at once: its limit, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from penstock.api.flow import FlowSpec
+from penstock.engine.expressions.expression import Scope
+from penstock.engine.expressions.scope import KEY_ROOTS
+from penstock.engine.expressions.template import Template, compile_template
+from penstock.errors import ExpressionError, InvalidSpecError, Problem
+
+
+class OnLimit(StrEnum):
+    """What becomes of one run more than there may be."""
+
+    QUEUE = "Queue"
+    SKIP = "Skip"
+    REPLACE = "Replace"
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """A Flow's limit.
+
+    Attributes:
+        limit: runs of one key that go on at once.
+        on_limit: what becomes of one more.
+        key: the compiled key; None if all runs count together.
+        source: the key as it is written: two limits with the same one group runs alike.
+    """
+
+    limit: int
+    on_limit: OnLimit
+    key: Template | None = field(default=None, compare=False)
+    source: str | None = None
+
+    def key_of(self, values: Mapping[str, Any]) -> str:
+        """Return the key of a run.
+
+        Args:
+            values: what the key's expressions see: `params` and `run`.
+
+        Raises:
+            ExpressionError: it has no value; the message names the field.
+        """
+        if self.key is None:
+            return ""
+        try:
+            return self.key.render(values)
+        except ExpressionError as error:
+            raise ExpressionError(f"the Flow's concurrency.key: {error}") from error
+
+
+def compile_concurrency(spec: FlowSpec) -> ConcurrencyLimit | None:
+    """Compile a Flow's limit; None if it has none.
+
+    Raises:
+        InvalidSpecError: the key does not compile.
+    """
+    concurrency = spec.concurrency
+    if concurrency is None:
+        return None
+    on_limit = OnLimit(concurrency.on_limit or OnLimit.QUEUE)
+    if concurrency.key is None:
+        return ConcurrencyLimit(concurrency.limit, on_limit)
+    scope = Scope(KEY_ROOTS, params=frozenset(param.name for param in spec.params or ()))
+    try:
+        key = compile_template(concurrency.key, scope)
+    except ExpressionError as error:
+        raise InvalidSpecError([Problem("spec.concurrency.key", str(error))]) from error
+    return ConcurrencyLimit(concurrency.limit, on_limit, key, concurrency.key)

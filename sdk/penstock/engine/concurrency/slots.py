@@ -1,0 +1,341 @@
+"""Slots: which runs of a Flow go on, and which wait. Pure, and counted from runs, never from a counter.
+
+A Flow's limit holds for runs of one key together. Who goes on holds a slot; who waits stands in order: by priority,
+then by age, then by name. Nothing here starts or ends a run: `wake` has a run looked at, which then asks again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from penstock.engine.concurrency.limit import ConcurrencyLimit, OnLimit
+from penstock.engine.keys import ObjectKey, RunKey
+from penstock.errors import ExpressionError
+
+EXACT_PLACES: Final = 10
+"""The first so many that wait are told each change of their place; who waits farther behind when it has halved or
+doubled. Else one freed slot would cost a write for each of ten thousand runs."""
+NO_KEY: Final = "\0"
+"""Begins the group of a run whose key has no value any more."""
+SHOWN_KEY_CHARACTERS: Final = 100
+NAMED_RUNS: Final = 3
+"""Runs that a message names."""
+
+
+class Claim(NamedTuple):
+    """What a run brings when it asks for a slot."""
+
+    run: RunKey
+    uid: str
+    created_at: float
+    """Seconds since the epoch."""
+    priority: int
+    values: Mapping[str, Any]
+    """What the key's expressions see: `params` and `run`."""
+
+    @property
+    def age(self) -> tuple[float, str, str]:
+        """What older runs have less of."""
+        return (self.created_at, self.run.name, self.uid)
+
+    @property
+    def place(self) -> tuple[int, float, str, str]:
+        """What the next one in the queue has least of."""
+        return (-self.priority, *self.age)
+
+
+class Admitted(NamedTuple):
+    """The run goes on."""
+
+
+class Waits(NamedTuple):
+    """The run waits for its turn."""
+
+    position: int
+    """From 1."""
+    message: str
+
+
+class Skipped(NamedTuple):
+    """The run does not go on, and does not wait."""
+
+    message: str
+
+
+class Replaced(NamedTuple):
+    """The run does not go on, because a newer one does."""
+
+    message: str
+
+
+Verdict = Admitted | Waits | Skipped | Replaced
+Replace = Callable[[RunKey, str], None]
+"""Ends a run for another one; takes the message for people."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """The runs of one key."""
+
+    holders: dict[str, Claim] = field(default_factory=dict)
+    waiting: list[tuple[int, float, str, str]] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=dict)
+    """Place of each that waits, as it was last told, by uid."""
+    changes: int = 0
+    """Of the queue, ever."""
+
+
+class _FlowSlots:
+    """The runs of one Flow, grouped by their keys."""
+
+    def __init__(self) -> None:
+        self.limit: ConcurrencyLimit | None = None
+        self.claims: dict[str, Claim] = {}
+        self.holders: set[str] = set()
+        self.ending: set[str] = set()
+        """Holders that are being ended already."""
+        self.groups: dict[str, _Group] = {}
+        self.keys: dict[str, str] = {}
+
+    def hold(self, claim: Claim) -> None:
+        """Give a run a slot, whatever the limit says: it goes on."""
+        self.remove_from_group(claim.uid)
+        self.claims[claim.uid] = claim
+        self.holders.add(claim.uid)
+        self.group_of(claim).holders[claim.uid] = claim
+
+    def wait(self, claim: Claim) -> None:
+        """Put a run into the queue, at its place."""
+        known = self.claims.get(claim.uid)
+        if known is not None and known.place != claim.place:
+            self.remove_from_group(claim.uid)
+        self.claims[claim.uid] = claim
+        group = self.group_of(claim)
+        at = bisect_left(group.waiting, claim.place)
+        if at == len(group.waiting) or group.waiting[at] != claim.place:
+            insort(group.waiting, claim.place)
+            group.changes += 1
+
+    def group_of(self, claim: Claim) -> _Group:
+        """Return the group of a run, which it need not be in yet."""
+        key = self.keys.get(claim.uid)
+        if key is None:
+            try:
+                key = "" if self.limit is None else self.limit.key_of(claim.values)
+            except ExpressionError:
+                # The key was edited: what goes on goes on, and counts with nobody.
+                key = f"{NO_KEY}{claim.uid}"
+            self.keys[claim.uid] = key
+        return self.groups.setdefault(key, _Group())
+
+    def remove_from_group(self, uid: str) -> _Group | None:
+        """Take a run out of its group; returns the group it was in."""
+        claim, key = self.claims.get(uid), self.keys.pop(uid, None)
+        group = None if key is None else self.groups.get(key)
+        if claim is None or key is None or group is None:
+            return None
+        group.holders.pop(uid, None)
+        group.told.pop(uid, None)
+        at = bisect_left(group.waiting, claim.place)
+        if at < len(group.waiting) and group.waiting[at] == claim.place:
+            del group.waiting[at]
+        group.changes += 1
+        if not group.holders and not group.waiting:
+            del self.groups[key]
+        return group
+
+    def regroup(self) -> None:
+        """Group all runs anew, by another key."""
+        self.groups.clear()
+        self.keys.clear()
+        for uid, claim in self.claims.items():
+            if uid in self.holders:
+                self.group_of(claim).holders[uid] = claim
+            else:
+                insort(self.group_of(claim).waiting, claim.place)
+
+
+class Slots:
+    """The slots of all Flows.
+
+    Args:
+        wake: has a run looked at that waits: it may go on now, or its place has changed.
+        replace: ends a run for a newer one.
+    """
+
+    def __init__(self, wake: Callable[[RunKey], None], replace: Replace) -> None:
+        self._wake = wake
+        self._replace = replace
+        self._flows: dict[ObjectKey, _FlowSlots] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Number of runs that wait."""
+        return sum(len(slots.claims) - len(slots.holders) for slots in self._flows.values())
+
+    def knows(self, flow: ObjectKey) -> bool:
+        """Whether any run of a Flow holds a slot or waits for one."""
+        return flow in self._flows
+
+    def hold(self, flow: ObjectKey, claim: Claim) -> None:
+        """Learn that a run goes on, or has gone on before this process began."""
+        self._flows.setdefault(flow, _FlowSlots()).hold(claim)
+
+    def enroll(self, flow: ObjectKey, claim: Claim) -> None:
+        """Learn that a run has waited since before this process began: nobody behind it may pass it by."""
+        self._flows.setdefault(flow, _FlowSlots()).wait(claim)
+
+    def end(self, flow: ObjectKey, uid: str) -> None:
+        """Learn that a run is being ended: it keeps its slot until it is over, and need not be replaced."""
+        slots = self._flows.get(flow)
+        if slots is not None and uid in slots.holders:
+            slots.ending.add(uid)
+
+    def leave(self, flow: ObjectKey, uid: str) -> None:
+        """Learn that a run is over, or does not want a slot any more: the next ones are woken."""
+        slots = self._flows.get(flow)
+        if slots is None or uid not in slots.claims:
+            return
+        group = slots.remove_from_group(uid)
+        del slots.claims[uid]
+        slots.holders.discard(uid)
+        slots.ending.discard(uid)
+        if not slots.claims:
+            del self._flows[flow]
+        elif group is not None:
+            self._wake_next(flow, slots, group)
+
+    def learn(self, flow: ObjectKey, limit: ConcurrencyLimit | None) -> None:
+        """Learn a Flow's limit as it is now: those are woken for whom it changes something."""
+        slots = self._flows.get(flow)
+        if slots is None:
+            return
+        before, slots.limit = slots.limit, limit
+        if before == limit:
+            return
+        is_other_key = (None if before is None else before.source) != (None if limit is None else limit.source)
+        if is_other_key:
+            slots.regroup()
+        is_other_rule = is_other_key or before is None or limit is None or before.on_limit is not limit.on_limit
+        for group in list(slots.groups.values()):
+            if is_other_rule:
+                for _, _, name, _ in group.waiting:
+                    self._wake(RunKey(flow.namespace, name))
+            else:
+                self._wake_next(flow, slots, group)
+
+    def ask(self, flow: ObjectKey, claim: Claim, limit: ConcurrencyLimit | None) -> Verdict:
+        """Ask for a slot, under the limit that the Flow has now.
+
+        Raises:
+            ExpressionError: the run has no key.
+        """
+        if limit is not None:
+            limit.key_of(claim.values)
+        self._flows.setdefault(flow, _FlowSlots())
+        self.learn(flow, limit)
+        slots = self._flows[flow]
+        if claim.uid in slots.holders:
+            return Admitted()
+        slots.wait(claim)
+        verdict = self._judge(flow, slots, claim)
+        if isinstance(verdict, Admitted):
+            group = slots.remove_from_group(claim.uid)
+            slots.hold(claim)
+            if group is not None:
+                self._wake_next(flow, slots, group)
+        elif isinstance(verdict, Waits):
+            self._wake_next(flow, slots, slots.group_of(claim))
+        else:
+            self.leave(flow, claim.uid)
+        return verdict
+
+    def look(self, flow: ObjectKey, uid: str) -> Waits | None:
+        """Return where a run stands that waits; None if it should ask again, for it may go on.
+
+        It costs no look at the Flow, so a change of place is cheap.
+        """
+        slots = self._flows.get(flow)
+        claim = None if slots is None else slots.claims.get(uid)
+        if slots is None or claim is None or uid in slots.holders:
+            return None
+        if slots.limit is None or slots.limit.on_limit is not OnLimit.QUEUE:
+            return None
+        if slots.keys.get(uid, "").startswith(NO_KEY):
+            return None
+        verdict = self._judge(flow, slots, claim)
+        return verdict if isinstance(verdict, Waits) else None
+
+    def _judge(self, flow: ObjectKey, slots: _FlowSlots, claim: Claim) -> Verdict:
+        limit, group = slots.limit, slots.group_of(claim)
+        if limit is None:
+            return Admitted()
+        at = bisect_left(group.waiting, claim.place)
+        rule = _rule(flow, limit, slots.keys[claim.uid])
+        if limit.on_limit is OnLimit.REPLACE:
+            victims = _victims(slots, group, limit)
+            newest = max([*group.holders.values(), *_waiting(slots, group)], key=lambda one: one.age)
+            for victim in victims:
+                if victim.uid == claim.uid:
+                    return Replaced(f"run {newest.run.name} takes its place: {rule}")
+                slots.ending.add(victim.uid)
+                self._replace(victim.run, f"run {newest.run.name} takes its place: {rule}")
+        if at < limit.limit - len(group.holders):
+            return Admitted()
+        if limit.on_limit is OnLimit.SKIP:
+            return Skipped(f"{_holders(group)}: {rule}, and skips further ones")
+        group.told[claim.uid] = at + 1
+        message = f"{_holders(group)}: {rule}"
+        if at:
+            names = [name for _, _, name, _ in group.waiting[max(at - NAMED_RUNS, 0) : at]]
+            message += (
+                f"; {_count(at, 'waits', 'wait')} in front: {'... ' if at > len(names) else ''}{', '.join(names)}"
+            )
+        return Waits(at + 1, message)
+
+    def _wake_next(self, flow: ObjectKey, slots: _FlowSlots, group: _Group) -> None:
+        """Wake those that may go on now, and those whose place is no longer what they were told."""
+        free = len(group.waiting) if slots.limit is None else slots.limit.limit - len(group.holders)
+        # Every second change a little farther back, every fourth still farther: on the whole a few looks a change.
+        reach = group.changes & -group.changes
+        looked_through = max(free, EXACT_PLACES, 4 * reach)
+        for at, (_, _, name, uid) in enumerate(group.waiting[:looked_through]):
+            if at < free or _is_misled(group.told.get(uid), at + 1):
+                self._wake(RunKey(flow.namespace, name))
+
+
+def _is_misled(told: int | None, position: int) -> bool:
+    """Whether a run should be told its place anew."""
+    if told is None or told == position:
+        return False
+    return position <= EXACT_PLACES or not position <= told * 2 <= position * 4
+
+
+def _victims(slots: _FlowSlots, group: _Group, limit: ConcurrencyLimit) -> list[Claim]:
+    """Return the runs that newer ones take the place of: the oldest that go on, then the oldest that wait."""
+    newcomers = sorted(_waiting(slots, group), key=lambda claim: claim.age)
+    active = [claim for uid, claim in group.holders.items() if uid not in slots.ending]
+    excess = len(active) + len(newcomers) - limit.limit
+    return [*sorted(active, key=lambda claim: claim.age), *newcomers][: max(excess, 0)]
+
+
+def _waiting(slots: _FlowSlots, group: _Group) -> list[Claim]:
+    return [slots.claims[uid] for _, _, _, uid in group.waiting]
+
+
+def _rule(flow: ObjectKey, limit: ConcurrencyLimit, key: str) -> str:
+    of_key = "" if limit.key is None else f" of key {key[:SHOWN_KEY_CHARACTERS]}"
+    return f"Flow {flow.name} allows {_count(limit.limit, 'run', 'runs')}{of_key} at once"
+
+
+def _holders(group: _Group) -> str:
+    names = sorted(claim.run.name for claim in group.holders.values())
+    shown = ", ".join(names[:NAMED_RUNS]) + (", ..." if len(names) > NAMED_RUNS else "")
+    return f"{shown} {'goes' if len(names) == 1 else 'go'} on" if names else "others are in front"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,337 @@
+"""Runs CEL: everything that is particular to the library behind it is in this module.
+
+Habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. An optional inside
+a map ends the process when `plain_value()` meets it, so values are taken out level by level. And each null taken out
+costs Python a reference to None, which it counts before 3.12 and dies without: so nulls are known by their type.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
+
+from penstock.engine.expressions.lexer import Fault
+from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_memory
+from penstock.engine.suggestion import suggest
+
+MAX_DEPTH: Final = 64
+"""Nesting of a value that goes in or comes out; CEL's library ends the process somewhere above 3,000."""
+MAX_VALUES: Final = 200_000
+"""Values in the value of an expression: the items of the biggest fan-out and a little more."""
+MAX_SHOWN_PATH: Final = 80
+MAX_CACHED_PROGRAMS: Final = 1024
+"""At about 8 KB each."""
+LEAST_INT: Final = -(2**63)
+GREATEST_INT: Final = 2**63 - 1
+
+_EXTENSIONS: Final = (
+    ext_optional.ExtOptional(),
+    ext_strings.ExtStrings(),
+    ext_math.ExtMath(),
+    ext_bindings.ExtBindings(),
+    ext_encoders.ExtEncoders(),
+)
+_ROOT_TYPES: Final = {
+    "params": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "tasks": cel.Type.Map(cel.Type.STRING, cel.Type.Map(cel.Type.STRING, cel.Type.DYN)),
+    "run": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+    "tick": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
+    "index": cel.Type.INT,
+}
+_FUNCTIONS: Final = frozenset(
+    (
+        *(
+            "size",
+            "has",
+            "all",
+            "exists",
+            "exists_one",
+            "map",
+            "filter",
+            "matches",
+            "contains",
+            "startsWith",
+            "endsWith",
+        ),
+        *(
+            "string",
+            "int",
+            "uint",
+            "double",
+            "bool",
+            "bytes",
+            "type",
+            "dyn",
+            "duration",
+            "timestamp",
+            "charAt",
+            "indexOf",
+        ),
+        *("getFullYear", "getMonth", "getDate", "getHours", "getMinutes", "getSeconds", "lastIndexOf", "join", "split"),
+        *("replace", "substring", "lowerAscii", "upperAscii", "trim", "format", "reverse", "orValue", "hasValue"),
+    )
+)
+"""What people call, for suggestions; CEL decides what exists."""
+
+_COMPILE_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_STATUS = re.compile(r"^[A-Z_]+: ")
+_NO_OVERLOAD = re.compile(
+    r"no matching overloads? (?:found : |for ')([^' (]+)(?:' applied to ')?(?:\((.*)\))?", re.IGNORECASE
+)
+_OPERATOR = re.compile(r"^[_\[]*([^_a-z\[\]]+|in)_*$")
+_MISSING_KEY = re.compile(r'^Key not found in map : "(.*)"$', re.DOTALL)
+
+
+class Failure(Exception):  # noqa: N818 - becomes an ExpressionError where the user's names are known
+    """An expression that has no value.
+
+    Args:
+        message: why, for a person.
+        may_be_path: whether a path that leads nowhere may be the reason.
+        key: the key that a map did not have, if that is the reason.
+    """
+
+    def __init__(self, message: str, *, may_be_path: bool = False, key: str | None = None) -> None:
+        self.message = message
+        self.may_be_path = may_be_path
+        self.key = key
+        super().__init__(message)
+
+
+class Program:
+    """A compiled expression of plain CEL."""
+
+    __slots__ = ("_expression", "_may_grow", "result")
+
+    def __init__(self, expression: Any, *, may_grow: bool) -> None:
+        self._expression = expression
+        self._may_grow = may_grow
+        self.result: str = expression.return_type().name()
+        """Type of its values as far as it is known before it runs: BOOL, STRING, ..., DYN."""
+
+    def run(self, data: Mapping[str, Any]) -> Any:
+        """Return the value of the expression, as JSON has it.
+
+        Args:
+            data: values of the roots.
+
+        Raises:
+            Failure: it has none.
+        """
+        for root, value in data.items():
+            try:
+                _check_input(value, 0)
+            except _UnfitError as error:
+                raise Failure(f"{error.path(root)} {error.message}") from error
+        try:
+            with limited_memory() if self._may_grow else nullcontext():
+                return _Taker().take(self._expression.eval(data=data), 0)
+        except Failure:
+            raise
+        except MemoryError as error:
+            # In this library map() and filter() copy their result once for each item, so long lists end here too.
+            raise Failure(
+                f"it takes more memory than an expression may, {LIMIT_BYTES >> 20} MiB: "
+                "values grow too large, or a list of more than about 1500 items is mapped or filtered"
+            ) from error
+        except Exception as error:  # the library raises RuntimeError, TypeError, SystemError and AssertionError alike
+            raise Failure(_say_why(str(error))) from error
+
+
+@lru_cache(maxsize=MAX_CACHED_PROGRAMS)
+def compile_program(source: str, roots: frozenset[str]) -> Program:
+    """Compile plain CEL.
+
+    Args:
+        source: the expression.
+        roots: the variables that it may use.
+
+    Raises:
+        Fault: it does not compile.
+    """
+    try:
+        program = Program(_environment(roots).compile(source), may_grow="(" in source)
+    except RuntimeError as error:
+        raise _read_compile_error(str(error), source, roots) from error
+    if "optional" in program.result:
+        raise Fault(0, "its value is optional: end it with .orValue(...) to say what it is otherwise")
+    return program
+
+
+@cache
+def _environment(roots: frozenset[str]) -> Any:
+    variables = {root: _ROOT_TYPES.get(root, cel.Type.DYN) for root in sorted(roots)}
+    return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
+
+
+class _UnfitError(Exception):
+    """A value that CEL would take wrongly.
+
+    Args:
+        message: what is wrong with it.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        self.places: list[str | int] = []
+        """Keys and indexes that lead to it, the last one first."""
+        super().__init__(message)
+
+    def path(self, root: str) -> str:
+        steps = (f".{key}" if isinstance(key, str) else f"[{key}]" for key in reversed(self.places))
+        path = root + "".join(steps)
+        return path if len(path) <= MAX_SHOWN_PATH else f"{path[:MAX_SHOWN_PATH]}..."
+
+
+def _check_input(value: Any, depth: int) -> None:
+    """Refuse what CEL would take wrongly: it wraps integers, cuts strings at NUL, and dies of depth."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _UnfitError("contains a NUL character, which expressions can't handle")
+    elif isinstance(value, int):
+        if not LEAST_INT <= value <= GREATEST_INT:
+            raise _UnfitError(f"is {value}, which is beyond 64 bits: give it as a string")
+    elif isinstance(value, list | dict):
+        _check_container(value, depth)
+
+
+def _check_container(value: list[Any] | dict[str, Any], depth: int) -> None:
+    if depth == MAX_DEPTH:
+        raise _UnfitError(f"is nested deeper than {MAX_DEPTH} levels")
+    place: Any = None
+    try:
+        for place, one in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(place, str):
+                _check_input(place, depth)
+            _check_input(one, depth + 1)
+    except _UnfitError as error:
+        error.places.append(place)
+        raise
+
+
+class _Taker:
+    """Turns CEL's values into JSON's.
+
+    Objects are sorted by key: CEL keeps no order, and from the same input the same must follow each time. Values are
+    counted: in CEL a list may hold the same value a thousand times at no cost, in JSON it may not.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+
+    def take(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if depth > MAX_DEPTH:
+            raise Failure(f"its value is nested deeper than {MAX_DEPTH} levels")
+        if self._left < 0:
+            raise Failure(f"its value holds more than {MAX_VALUES} values")
+        kind = value.type()
+        if kind == cel.Type.NULL:
+            return None
+        try:
+            plain = value.value()
+        except TypeError as error:
+            message = "its value holds an optional: end it with .orValue(...) to say what it is otherwise"
+            raise Failure(message) from error
+        if kind == cel.Type.ERROR:
+            raise _read_failure(str(plain))
+        if isinstance(plain, list):
+            return [self.take(one, depth + 1) for one in plain]
+        if isinstance(plain, dict):
+            if strange := [key for key in plain if not isinstance(key, str)]:
+                raise Failure(
+                    f"its value has the key {strange[0]!r}, but keys of objects are strings: write string(...)"
+                )
+            return {key: self.take(plain[key], depth + 1) for key in sorted(plain)}
+        return _json_scalar(plain)
+
+
+def _json_scalar(plain: Any) -> Any:
+    if plain is None or isinstance(plain, str | bool):
+        return plain
+    if isinstance(plain, int):
+        if not LEAST_INT <= plain <= GREATEST_INT:
+            raise Failure(f"its value {plain} is beyond 64 bits")
+        return plain
+    if isinstance(plain, float):
+        if not math.isfinite(plain):
+            raise Failure(f"its value is {plain}, which JSON has no number for")
+        return plain
+    if isinstance(plain, datetime):
+        return plain.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(plain, timedelta):
+        return f"{plain.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+    if isinstance(plain, bytes | bytearray):
+        raise Failure("its value is bytes: write base64.encode(...) or string(...)")
+    raise Failure("its value is a type, not a value of JSON")
+
+
+def _read_failure(text: str) -> Failure:
+    text = _STATUS.sub("", text)
+    if missing := _MISSING_KEY.match(text):
+        return Failure(f'there is no key "{missing[1]}"', may_be_path=True, key=missing[1])
+    may_be_path = text.startswith(("Applying SELECT", "Index error", "Invalid container", "No matching overloads"))
+    return Failure(_say_why(text), may_be_path=may_be_path)
+
+
+def _read_compile_error(text: str, source: str, roots: frozenset[str]) -> Fault:
+    match = _COMPILE_ERROR.search(text)
+    if match is None or int(match[1]) < 1:
+        return Fault(0, _say_why(_STATUS.sub("", match[3] if match else text)))
+    lines = source.split("\n")
+    offset = sum(len(line) + 1 for line in lines[: int(match[1]) - 1]) + int(match[2]) - 1
+    message = match[3]
+    if undeclared := re.match(r"undeclared reference to '([^']*)'", message):
+        return _undeclared(undeclared[1], offset, source, roots)
+    return Fault(min(max(offset, 0), len(source)), _say_why(message))
+
+
+def _undeclared(name: str, offset: int, source: str, roots: frozenset[str]) -> Fault:
+    # CEL points at the last dot of a qualified name, and at the parenthesis of a call.
+    first, dot, _ = name.partition(".")
+    start = source.rfind(first, 0, offset + len(first))
+    start = offset if start < 0 else start
+    if re.match(r"\s*\(", source[start + len(first) :]) and not dot:
+        return Fault(start, f"there is no function {first}(){suggest(first, _FUNCTIONS)}")
+    hint = suggest(first, roots)
+    if source[start - 1 : start] == "-" and re.match(r"[A-Za-z0-9_\]]", source[max(start - 2, 0) : start - 1]):
+        hint = hint or f'; a key with a hyphen is written ["...-{first}"]'
+    return Fault(start, f'there is no "{first}" here{hint or ": there are " + ", ".join(sorted(roots))}')
+
+
+def _say_why(text: str) -> str:
+    """Say in a user's words what CEL's library says in its own."""
+    text = text.split("\n", 1)[0].removesuffix(" (in container '')")
+    for start, words in _WORDS:
+        if start in text:
+            return words
+    if overload := _NO_OVERLOAD.search(text):
+        operator = _OPERATOR.match(overload[1])
+        named = operator[1] if operator else f"{overload[1]}()"
+        types = (overload[2] or "").replace("int64", "int")
+        return f"{named} can't be applied to {f'({types})' if types else 'a value of this type'}"
+    if syntax := re.match(
+        r"Syntax error: (?:mismatched input|extraneous input|no viable alternative at input) '(.*?)'", text
+    ):
+        return "the expression ends too early" if syntax[1] == "<EOF>" else f'unexpected "{syntax[1]}"'
+    return text
+
+
+_WORDS: Final = (
+    ("recursion depth", "it is nested too deeply: at most 32 levels, and 31 of + - * / in a row"),
+    ("recursion limit", "it is nested too deeply: at most 32 levels, and 31 of + - * / in a row"),
+    ("Iteration budget", "it iterates more than 10,000 times"),
+    ("Applying SELECT", "only an object has fields, and something else is asked for one"),
+    ("<jump_condition>", "the condition before ? is neither true nor false"),
+    ("<iter_range>", "only a list or an object can be iterated"),
+    ("Invalid container type", "only a list or an object can be indexed"),
+    ("construction from null", "a string is not valid Unicode"),
+)

@@ -1,0 +1,153 @@
+"""What the machine is told: the world as it is now, in the machine's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from penstock.engine.keys import UnitKey
+
+
+class Cause(Enum):
+    """Who ended an attempt."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    """The task itself: charged to `retry.limit`."""
+    DISRUPTION = "disruption"
+    """The infrastructure: charged to `retry.infrastructure`."""
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended."""
+
+    cause: Cause
+    finished_at: float
+    """Seconds since the epoch."""
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    outputs: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSeen:
+    """The Pod of one attempt as it is now; or what carries it in place of a Pod: a child run, a Job that has no Pod.
+
+    Attributes:
+        key: the task or item.
+        attempt: number of the attempt, from 1.
+        failures: attempts charged to `retry.limit` before this one.
+        disruptions: attempts charged to `retry.infrastructure` before this one.
+        pod: name of the Pod.
+        uid: uid of the Pod.
+        created_at: creation time, seconds since the epoch.
+        started_at: start of the container `main`, if it has started.
+        node: name of the node, once there is one.
+        outcome: how it ended, if it has.
+        waiting_reason: why it does not start, if that is known.
+        waiting_message: the same for people.
+        is_finished: the whole Pod is over, not only the container `main`.
+        is_deleting: the Pod has a deletion timestamp.
+        is_tracked: the Pod has the tracking finalizer.
+        is_held: it waits for an admission queue or a concurrency limit.
+        is_paused: it is a child run that waits for a person.
+        gone_due_at: when a Pod that is being deleted should be gone, seconds since the epoch.
+        began_at: when the first attempt was made, as far as the Pod says so.
+        version: grows with every change of the object; 0 where that is not known.
+    """
+
+    key: UnitKey
+    attempt: int
+    failures: int
+    disruptions: int
+    pod: str
+    uid: str
+    created_at: float
+    started_at: float | None = None
+    node: str | None = None
+    outcome: Outcome | None = None
+    waiting_reason: str | None = None
+    waiting_message: str | None = None
+    is_finished: bool = False
+    is_deleting: bool = False
+    is_tracked: bool = True
+    is_held: bool = False
+    is_paused: bool = False
+    gone_due_at: float | None = None
+    began_at: float | None = None
+    version: int = 0
+
+
+class AttemptGone(NamedTuple):
+    """The Pod of one attempt does not exist any more, and no outcome of it was seen."""
+
+    key: UnitKey
+    attempt: int
+
+
+class CreateRefused(NamedTuple):
+    """The API server refused an attempt's Pod for good."""
+
+    key: UnitKey
+    attempt: int
+    message: str
+
+
+class CreateHeld(NamedTuple):
+    """An attempt's Pod can't be created yet: a quota is full."""
+
+    key: UnitKey
+    attempt: int
+    message: str
+
+
+class CacheHit(NamedTuple):
+    """An earlier attempt of the same task with the same key has outputs to reuse."""
+
+    key: UnitKey
+    outputs: dict[str, Any]
+    run: str
+    """Name of the run that they come from."""
+
+
+class CacheMiss(NamedTuple):
+    """Nothing is cached, and this run holds the lock: it runs the task and others wait for it."""
+
+    key: UnitKey
+
+
+class CacheBusy(NamedTuple):
+    """Another run holds the lock: it runs the same task just now."""
+
+    key: UnitKey
+    message: str
+
+
+Fact = AttemptSeen | AttemptGone | CreateRefused | CreateHeld | CacheHit | CacheMiss | CacheBusy
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a run's spec says that may change while it runs.
+
+    Attributes:
+        is_suspended: nothing new is started.
+        shutdown: Drain, Cancel or Terminate, if the run is to end early.
+        approvals: the decision and the comment about each approval, by task.
+        timeout_s: longest time of the run in seconds, in place of the Flow's.
+    """
+
+    is_suspended: bool = False
+    shutdown: str | None = None
+    approvals: Mapping[str, ApprovalGiven] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+class ApprovalGiven(NamedTuple):
+    """What a person decided."""
+
+    is_approved: bool
+    comment: str | None = None

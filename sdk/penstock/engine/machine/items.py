@@ -1,0 +1,182 @@
+"""The items of a fan-out: which are over and how, which run, which have not started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from penstock.engine.intervals import decode_intervals, encode_intervals
+from penstock.engine.machine.task_instance import Clocks, Unit
+from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, TaskState
+from penstock.errors import StoredStatusError
+
+GATHERED_OUTPUTS_BYTES: Final = 32 * 1024
+"""Most bytes of items' outputs, as compact JSON, that a task's entry gathers."""
+KEPT_FAILURES: Final = 10
+"""Failed attempts of items that a task's entry shows."""
+
+_NOT_STARTED, _LIVE = 0, 1
+_CODE = {state: number for number, state in enumerate(sorted(FINAL_TASK_STATES), start=2)}
+_STATE = {number: state for state, number in _CODE.items()}
+
+
+def json_size(outputs: dict[str, Any] | None) -> int:
+    """Return the bytes of outputs as compact JSON; 0 for none."""
+    return 0 if outputs is None else len(json.dumps(outputs, separators=(",", ":")).encode())
+
+
+class Items:
+    """The items of one fan-out.
+
+    An item that is over costs one byte and its place in the gathered outputs; only live ones are objects.
+
+    Args:
+        total: number of items.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.live: dict[int, Unit] = {}
+        self.failed: list[dict[str, Any]] = []
+        self._codes = bytearray(total)
+        self._not_started = total
+        self._cursor = 0
+        self._outputs: dict[int, Any] | None = {}
+        self._outputs_bytes = 2 + 5 * total
+        self.counts: dict[TaskState, int] = {}
+        self.started_at: float | None = None
+        """When the first container of an item started, seconds since the epoch."""
+
+    @property
+    def has_unstarted(self) -> bool:
+        """Whether some item has not started."""
+        return self._not_started > 0
+
+    @property
+    def failures(self) -> int:
+        """Number of items that ended not well."""
+        return sum(count for state, count in self.counts.items() if state in UNSUCCESSFUL_TASK_STATES)
+
+    @property
+    def unstarted(self) -> int:
+        """Number of items that have not started."""
+        return self._not_started
+
+    def is_item_over(self, index: int) -> bool:
+        """Whether an item is over."""
+        return self._codes[index] > _LIVE
+
+    def start_next(self) -> int:
+        """Make the first item that has not started live, and return its index."""
+        self._cursor = self._codes.index(_NOT_STARTED, self._cursor)
+        index = self._cursor
+        self.adopt(index)
+        return index
+
+    def adopt(self, index: int) -> Unit:
+        """Return the unit of a live item, made live if it had not started."""
+        unit = self.live.get(index)
+        if unit is None:
+            unit = self.live[index] = Unit()
+            self._codes[index] = _LIVE
+            self._not_started -= 1
+        return unit
+
+    def finish(self, index: int, outputs: dict[str, Any] | None) -> Unit:
+        """Take an item out of the live ones, into the state that its unit has reached."""
+        unit = self.live.pop(index)
+        self._codes[index] = _CODE[unit.state]
+        self.counts[unit.state] = self.counts.get(unit.state, 0) + 1
+        if outputs is not None:
+            self._gather(index, outputs)
+        return unit
+
+    def record_failure(self, attempt: dict[str, Any]) -> None:
+        """Remember a failed attempt for the person who looks."""
+        self.failed = [*self.failed[1 - KEPT_FAILURES :], attempt]
+
+    def gathered(self) -> list[Any] | None:
+        """Return the outputs of all items in order, null where there are none; None when they are too many to keep."""
+        if self._outputs is None:
+            return None
+        return [self._outputs.get(index) for index in range(self.total)]
+
+    @property
+    def outputs_bytes(self) -> int:
+        """Bytes of the gathered outputs as compact JSON."""
+        return self._outputs_bytes if self._outputs else 0
+
+    @property
+    def has_outputs(self) -> bool:
+        """Whether some item gave outputs that are kept."""
+        return bool(self._outputs)
+
+    @property
+    def are_outputs_dropped(self) -> bool:
+        """Whether the items' outputs were too many to keep."""
+        return self._outputs is None
+
+    def _gather(self, index: int, outputs: dict[str, Any]) -> None:
+        if self._outputs is None:
+            return
+        # What is not there yet counts as `null,`, so that the sum does not depend on who ends first.
+        self._outputs_bytes += json_size(outputs) - len("null")
+        if self._outputs_bytes > GATHERED_OUTPUTS_BYTES:
+            self._outputs = None
+        else:
+            self._outputs[index] = outputs
+
+    def entry(self, clocks: Clocks) -> dict[str, Any]:
+        """Return what the status keeps."""
+        entry: dict[str, Any] = {"total": self.total}
+        counts = {str(state): count for state, count in sorted(self.counts.items())}
+        for unit in self.live.values():
+            counts[unit.state] = counts.get(unit.state, 0) + 1
+        if counts:
+            entry["counts"] = counts
+        indexes = {str(state): encode_intervals(self._in_state(_CODE[state])) for state in sorted(self.counts)}
+        if indexes:
+            entry["indexes"] = indexes
+        if self.live:
+            entry["live"] = [self.live[index].live_entry(index, clocks) for index in sorted(self.live)]
+        if self.failed:
+            entry["failed"] = self.failed
+        if self._outputs is None:
+            entry["outputsDropped"] = True
+        return entry
+
+    def _in_state(self, code: int) -> Iterator[int]:
+        position = self._codes.find(code)
+        while position >= 0:
+            yield position
+            position = self._codes.find(code, position + 1)
+
+    @classmethod
+    def restore(cls, entry: Mapping[str, Any], outputs: list[Any] | None) -> Items:
+        """Build the items from a stored entry.
+
+        Raises:
+            StoredStatusError: the entry names indexes that can't be.
+        """
+        items = cls(entry["total"])
+        try:
+            for name, text in entry.get("indexes", {}).items():
+                state = TaskState(name)
+                for index in islice(decode_intervals(text), items.total):
+                    items._codes[index] = _CODE[state]
+                    items.counts[state] = items.counts.get(state, 0) + 1
+                    items._not_started -= 1
+            for live in entry.get("live", ()):
+                items.adopt(live["index"])
+                items.live[live["index"]] = Unit.restore(live)
+        except (IndexError, KeyError, ValueError) as error:
+            raise StoredStatusError(f"stored items can't be read: {error}") from error
+        items.failed = list(entry.get("failed", ()))
+        if entry.get("outputsDropped"):
+            items._outputs = None
+        for index, value in enumerate(outputs or ()):
+            if value is not None:
+                items._gather(index, value)
+        return items

@@ -1,0 +1,63 @@
+"""How a run is ended early, and who decided so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+from penstock.engine.machine.entry import known
+from penstock.engine.reasons import Reason
+
+
+class ShutdownMode(IntEnum):
+    """How strong it is: it can only get stronger."""
+
+    DRAIN = 1
+    """What runs goes on to its end."""
+    CANCEL = 2
+    """What runs is stopped; finally tasks run."""
+    TERMINATE = 3
+    """Everything is stopped, finally tasks too."""
+
+    @property
+    def word(self) -> str:
+        """The mode as the API spells it."""
+        return self.name.capitalize()
+
+    @classmethod
+    def of(cls, word: str) -> ShutdownMode:
+        """Return the mode that the API spells so."""
+        return cls[word.upper()]
+
+
+REASONS: Final = {
+    ShutdownMode.DRAIN: Reason.RUN_DRAINED,
+    ShutdownMode.CANCEL: Reason.RUN_CANCELLED,
+    ShutdownMode.TERMINATE: Reason.RUN_TERMINATED,
+}
+"""The reason of what a person's shutdown ends."""
+SHUTDOWN_REASONS: Final = frozenset({*REASONS.values(), Reason.RUN_REPLACED, Reason.PARENT_ENDED})
+
+
+class Shutdown(NamedTuple):
+    """One decision to end a run early."""
+
+    mode: ShutdownMode
+    reason: Reason
+    message: str
+
+    @classmethod
+    def by_spec(cls, word: str) -> Shutdown:
+        """Return the decision that a person made in `spec.shutdown`."""
+        mode = ShutdownMode.of(word)
+        return cls(mode, REASONS[mode], f"spec.shutdown is {word}")
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the status keeps."""
+        return known({"mode": self.mode.word, "reason": str(self.reason), "message": self.message or None})
+
+    @classmethod
+    def restore(cls, entry: Mapping[str, Any]) -> Shutdown:
+        """Read what the status kept."""
+        return cls(ShutdownMode.of(entry["mode"]), Reason(entry["reason"]), entry.get("message", ""))

@@ -1,0 +1,231 @@
+"""One task of a run: what it waits for, its unit or its items, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from penstock.engine.compiler.plan import TaskPlan
+from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.entry import known
+from penstock.engine.machine.items import Items
+from penstock.engine.machine.reuse import completed_items
+from penstock.engine.machine.task_instance import Clocks, Unit
+from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_TASK_STATES, TaskState
+from penstock.engine.timestamp import epoch, rfc3339
+
+KEPT_ATTEMPTS: Final = 10
+"""Failed attempts that a task's entry shows."""
+
+
+class TaskRun:
+    """The state of one task.
+
+    Args:
+        plan: the compiled task.
+    """
+
+    def __init__(self, plan: TaskPlan) -> None:
+        self.plan = plan
+        self._clocks = Clocks(plan.queue_timeout_s is not None, plan.deadline_s is not None)
+        self.unit: Unit | None = None
+        self.items: Items | None = None
+        self.values: list[Any] | None = None
+        """The values of the items, once they are needed."""
+        self.context: dict[str, Any] | None = None
+        """What the task's expressions see. It can't change any more once the task starts."""
+        self.outputs: dict[str, Any] | None = None
+        self.reason: str | None = None
+        self.message: str | None = None
+        self.completion_time: float | None = None
+        self.attempts: list[dict[str, Any]] = []
+        self.source: str | None = None
+        """The run that a final state comes from, if that is not this one."""
+        self.kept: Mapping[str, Any] | None = None
+        """The entry of a fan-out of a run that is retried, some items of which are kept."""
+        self.is_admitted = False
+        """Whether `when` was found true. It is asked once."""
+        self._final: TaskState | None = None
+
+    @property
+    def state(self) -> TaskState:
+        """The task's state."""
+        if self._final is not None:
+            return self._final
+        if self.unit is not None:
+            return self.unit.state
+        return TaskState.PENDING if self.items is None else TaskState.RUNNING
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an attempt of it, or of an item of it, was started."""
+        return self.unit is not None or self.items is not None
+
+    def key(self, index: int | None) -> UnitKey:
+        """Name the task, or one item of it."""
+        return UnitKey(self.plan.name, index)
+
+    @property
+    def is_tolerated(self) -> bool:
+        """Whether its end does not fail the run, however it was."""
+        return self.plan.fan_out is None and self.plan.allow_failed.of(1) > 0
+
+    def begin(self, index: int | None) -> Unit:
+        """Make the task, or one item of it, live."""
+        if index is None:
+            self.unit = Unit()
+            return self.unit
+        assert self.items is not None
+        return self.items.adopt(index)
+
+    def live(self) -> Iterator[tuple[int | None, Unit]]:
+        """Walk the units that have started and are not over."""
+        if self._final is not None:
+            return
+        if self.items is not None:
+            yield from list(self.items.live.items())
+        elif self.unit is not None:
+            yield None, self.unit
+
+    def live_unit(self, index: int | None) -> Unit | None:
+        """Return the unit of the task or item if it is live."""
+        if self._final is not None:
+            return None
+        if index is None:
+            return self.unit
+        return None if self.items is None else self.items.live.get(index)
+
+    def is_unit_over(self, index: int | None) -> bool:
+        """Whether the task, or the item, is over."""
+        if self._final is not None:
+            return True
+        return index is not None and self.items is not None and self.items.is_item_over(index)
+
+    def finish(self, state: TaskState, reason: str | None, message: str | None, now: float) -> None:
+        """Reach a final state."""
+        assert state in FINAL_TASK_STATES
+        self._final, self.reason, self.message, self.completion_time = state, reason, message, now
+        self.values = self.context = self.kept = None
+
+    def open_items(self, total: int) -> None:
+        """Learn how many items there are; those that a retried run completed are over already."""
+        kept = None if self.kept is None else completed_items(self.kept)
+        if kept is not None and kept["total"] == total:
+            assert self.kept is not None
+            self.items = Items.restore(kept, self.kept.get("outputs"))
+        else:
+            self.items = Items(total)
+
+    def record_failure(self, index: int | None, unit: Unit) -> None:
+        """Remember a failed attempt for the person who looks."""
+        if index is not None:
+            assert self.items is not None
+            self.items.record_failure(unit.attempt_entry(index))
+        elif unit.state is TaskState.RETRYING:
+            self.attempts = [*self.attempts[1 - KEPT_ATTEMPTS :], unit.attempt_entry(None)]
+
+    def history_bytes(self) -> int:
+        """Return the bytes that its failed attempts and its message take in the status."""
+        told = [*self.attempts, *(self.items.failed if self.items is not None else ())]
+        message = self.message or (self.unit.message if self.unit is not None else None)
+        return sum(len(str(attempt)) for attempt in told) + len(message or "")
+
+    def drop_attempts(self) -> bool:
+        """Forget what earlier attempts said; returns whether there was anything to forget."""
+        has_any = bool(self.attempts) or (self.items is not None and bool(self.items.failed))
+        self.attempts = []
+        if self.items is not None:
+            self.items.failed = []
+        return has_any
+
+    def drop_message(self) -> bool:
+        """Forget the message of a final state; returns whether there was one."""
+        if self._final is None or not self.message:
+            return False
+        self.message = None
+        if self.unit is not None:
+            self.unit.message = None
+        return True
+
+    def as_value(self) -> dict[str, Any]:
+        """Return what expressions see of the task."""
+        value: dict[str, Any] = {
+            "state": str(self.state),
+            # As plain text: expressions know no enumerations.
+            "reason": None if self.reason is None else str(self.reason),
+            "exitCode": None if self.unit is None else self.unit.exit_code,
+        }
+        if self.items is not None:
+            gathered = self.items.gathered()
+            if gathered is not None:
+                value["outputs"] = gathered
+        elif self.state in COMPLETED_TASK_STATES:
+            value["outputs"] = self.outputs or {}
+        return value
+
+    def entry(self) -> dict[str, Any]:
+        """Return the task's entry of the status, without what is not known."""
+        unit = self.unit
+        is_over = self._final is not None
+        outputs: Any = self.outputs
+        if self.items is not None:
+            outputs = self.items.gathered() if self.items.has_outputs else None
+        entry: dict[str, Any] = {
+            "name": self.plan.name,
+            "state": str(self.state),
+            "reason": self.reason,
+            "message": self.message,
+            "completionTime": None if self.completion_time is None else rfc3339(self.completion_time),
+            "outputs": outputs,
+            "attempts": self.attempts or None,
+            "finally": self.plan.is_finally or None,
+            "run": self.source,
+        }
+        if self.items is not None:
+            started_at = self.items.started_at
+            entry |= {
+                "items": self.items.entry(self._clocks),
+                "startTime": None if started_at is None else rfc3339(started_at),
+            }
+        if unit is not None:
+            entry |= {
+                "attempt": unit.attempt,
+                "failures": unit.failures or None,
+                "disruptions": unit.disruptions or None,
+                "startTime": None if unit.started_at is None else rfc3339(unit.started_at),
+                "exitCode": unit.exit_code,
+                "node": unit.node,
+                "run" if self.plan.kind is TaskKind.FLOW else "pod": unit.pod,
+            }
+        if unit is not None and not is_over:
+            entry |= {
+                "reason": unit.reason,
+                "message": unit.message,
+                "stopping": unit.stopping,
+                **unit.clock_entry(self._clocks),
+            }
+        return known(entry)
+
+    def restore(self, entry: Mapping[str, Any]) -> None:
+        """Take over a stored entry.
+
+        Raises:
+            StoredStatusError: the entry can't be read.
+        """
+        state = TaskState(entry["state"])
+        if "items" in entry:
+            self.items = Items.restore(entry["items"], entry.get("outputs"))
+            self.items.started_at = epoch(entry["startTime"]) if "startTime" in entry else None
+        elif "attempt" in entry:
+            self.unit = Unit.restore(entry)
+        if self.items is None:
+            self.outputs = entry.get("outputs")
+        self.attempts = list(entry.get("attempts", ()))
+        if state in FINAL_TASK_STATES:
+            self._final = state
+            self.reason, self.message = entry.get("reason"), entry.get("message")
+            if self.plan.kind is not TaskKind.FLOW:
+                self.source = entry.get("run")
+            if "completionTime" in entry:
+                self.completion_time = epoch(entry["completionTime"])

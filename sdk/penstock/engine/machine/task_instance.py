@@ -1,0 +1,287 @@
+"""A unit of work: a task, or one item of a fan-out, with its attempts and its two budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from penstock.engine.compiler.plan import RetryPolicy
+from penstock.engine.keys import UnitKey
+from penstock.engine.machine.entry import known
+from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.retry import retry_delay_s
+from penstock.engine.reasons import REASONS, Reason
+from penstock.engine.state import TaskState
+from penstock.engine.timestamp import epoch, rfc3339
+
+TIMEOUT_REASONS: Final = frozenset({Reason.DEADLINE_EXCEEDED, Reason.TASK_DEADLINE_EXCEEDED, Reason.APPROVAL_TIMEOUT})
+"""Reasons of attempts that took too long."""
+WAITING_REASONS: Final = frozenset(
+    {
+        Reason.QUEUE_TIMEOUT,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.UNSCHEDULABLE,
+        Reason.WORKSPACE_UNBOUND,
+        Reason.CONTAINER_CONFIG_ERROR,
+        Reason.QUOTA_EXCEEDED,
+        Reason.ADMISSION_QUEUE,
+        Reason.CACHE_BUSY,
+    }
+)
+"""Reasons why an attempt does not start; at last why it never did."""
+CANCELLING_REASONS: Final = frozenset(
+    {
+        Reason.RUN_TIMED_OUT,
+        Reason.FINALLY_TIMED_OUT,
+        Reason.RUN_DRAINED,
+        Reason.RUN_CANCELLED,
+        Reason.RUN_TERMINATED,
+        Reason.RUN_REPLACED,
+        Reason.PARENT_ENDED,
+    }
+)
+"""Reasons of what was stopped for the sake of the run, and is not tried again."""
+
+
+class Clocks(NamedTuple):
+    """Which clocks a task has whose start must outlive a restart."""
+
+    has_queue_timeout: bool = False
+    has_deadline: bool = False
+
+
+@dataclass(slots=True)
+class Unit:
+    """A started unit of work. Only its methods change its state.
+
+    Attributes:
+        attempt: number of the current or last attempt, from 1.
+        failures: attempts charged to `retry.limit`.
+        disruptions: attempts charged to `retry.infrastructure`.
+        queued_at: since when the current attempt waits to start.
+        began_at: when the first attempt was made.
+        is_seen: whether a Pod of the current attempt was seen since the machine was built.
+        version: that of the Pod as it was last seen.
+        is_granted: whether the cache has said that this run is to run it.
+        noted: the state that the run's counts of states know.
+        armed_at: the earliest time for which a timer is set.
+    """
+
+    attempt: int = 1
+    failures: int = 0
+    disruptions: int = 0
+    state: TaskState = TaskState.PENDING
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    pod: str | None = None
+    uid: str | None = None
+    node: str | None = None
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    wake_at: float | None = None
+    stopping: str | None = None
+    gone_due_at: float | None = None
+    queued_at: float | None = None
+    began_at: float | None = None
+    is_seen: bool = False
+    version: int = 0
+    is_granted: bool = False
+    noted: TaskState | None = None
+    armed_at: float | None = None
+
+    def begin_next_attempt(self) -> None:
+        """Turn to the next attempt, whose Pod is to be created."""
+        self.attempt += 1
+        self.state = TaskState.PENDING
+        self.reason = self.message = self.exit_code = None
+        self.pod = self.uid = self.node = None
+        self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
+        self.stopping = self.queued_at = self.armed_at = None
+        self.is_seen = False
+
+    def ask(self, now: float) -> None:
+        """Have the current attempt created: its wait begins."""
+        if self.queued_at is None:
+            self.queued_at = now
+        if self.began_at is None:
+            self.began_at = now
+
+    def pause(self, message: str, now: float) -> None:
+        """Wait for a person's decision."""
+        self.state, self.reason, self.message = TaskState.PAUSED, Reason.AWAITING_APPROVAL, message or None
+        if self.started_at is None:
+            self.started_at = now
+        self.is_seen = True
+
+    def see(self, seen: AttemptSeen, now: float) -> bool:
+        """Take over what a live Pod shows; returns whether anything changed that a person or a clock looks at."""
+        before = (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
+        if seen.attempt > self.attempt:
+            # Attempts whose end was never stored: the Pod carries the counters.
+            self.attempt, self.failures, self.disruptions = seen.attempt, seen.failures, seen.disruptions
+            self.wake_at = self.stopping = self.started_at = self.queued_at = None
+        self.is_seen = True
+        if seen.began_at is not None or self.began_at is None:
+            self.began_at = seen.created_at if seen.began_at is None else seen.began_at
+        if self.queued_at is None:
+            self.queued_at = seen.created_at
+        self.pod, self.uid, self.version, self.node = seen.pod, seen.uid, seen.version, seen.node or self.node
+        self.created_at, self.gone_due_at = seen.created_at, seen.gone_due_at
+        if seen.started_at is not None and self.started_at is None:
+            # A node's clock may be wrong: neither before the creation nor after the first sight.
+            self.started_at = max(seen.created_at, min(seen.started_at, now))
+        if seen.is_paused:
+            self.state = TaskState.PAUSED
+        elif self.started_at is not None:
+            self.state = TaskState.RUNNING
+        else:
+            self.state = TaskState.QUEUED if seen.is_held else TaskState.PENDING
+        if self.stopping is None and (seen.started_at is not None or self.started_at is None):
+            self.reason, self.message = seen.waiting_reason, seen.waiting_message
+        return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
+
+    def hold(self, reason: Reason, message: str) -> None:
+        """Wait for a quota, or for another run."""
+        self.state, self.reason, self.message = TaskState.QUEUED, reason, message
+
+    def settle(self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: UnitKey, veto: str | None) -> None:
+        """Take over the end of the current attempt: charge it to its budget, and decide on another attempt.
+
+        Args:
+            outcome: the end, as `override` left it.
+            policy: how failed attempts are made again.
+            run_uid: uid of the run.
+            key: the task or item.
+            veto: why a failure of the task itself is final whatever its budget; None if it is not.
+        """
+        self.reason, self.message, self.exit_code = outcome.reason, outcome.message, outcome.exit_code
+        self.finished_at = outcome.finished_at
+        if outcome.reason in CANCELLING_REASONS:
+            self.state = TaskState.CANCELLED
+            return
+        if outcome.reason == Reason.TASK_DEADLINE_EXCEEDED:
+            self.state = TaskState.TIMED_OUT
+            return
+        if outcome.cause is Cause.SUCCESS:
+            self.state = TaskState.COMPLETED
+            return
+        if outcome.cause is Cause.DISRUPTION:
+            self.disruptions += 1
+            is_spent, final = self.disruptions > policy.infrastructure, TaskState.CRASHED
+        else:
+            self.failures += 1
+            is_spent = self.failures > policy.limit or veto is not None
+            final = TaskState.TIMED_OUT if outcome.reason in TIMEOUT_REASONS | WAITING_REASONS else TaskState.FAILED
+            if veto is not None and self.failures <= policy.limit:
+                self.message = f"{self.message or self.reason}; not tried again: {veto}"
+        if is_spent:
+            self.state = final
+            return
+        self.state = TaskState.RETRYING
+        self.stopping = self.gone_due_at = None
+        self.wake_at = outcome.finished_at + retry_delay_s(
+            policy,
+            cause=outcome.cause,
+            failures=self.failures,
+            disruptions=self.disruptions,
+            run_uid=run_uid,
+            key=key,
+            attempt=self.attempt,
+        )
+
+    def give_up(self, reason: Reason) -> None:
+        """Make no further attempt, though budget is left: the run is being stopped."""
+        self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
+        self.wake_at = None
+
+    def fail(self, reason: Reason, message: str, now: float) -> None:
+        """End for good without a budget: what is wrong stays wrong."""
+        self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
+
+    def override(self, outcome: Outcome) -> Outcome:
+        """Return how an attempt counts that ended so.
+
+        The stored reason beats the exit code: a Pod that we stop ends by our signal, whatever code it returns.
+        """
+        if self.stopping is None:
+            return outcome
+        return Outcome(
+            Cause.FAILURE,
+            outcome.finished_at,
+            self.stopping,
+            self.stop_message(Reason(self.stopping)),
+            outcome.exit_code,
+        )
+
+    def stop_message(self, reason: Reason) -> str:
+        """Say why the current attempt was stopped."""
+        if reason in WAITING_REASONS:
+            return f"not started within queueTimeout{f': {self.message}' if self.message else ''}"
+        return {
+            Reason.DEADLINE_EXCEEDED: "the attempt took longer than the task's timeout",
+            Reason.TASK_DEADLINE_EXCEEDED: "all attempts together took longer than the task's deadline",
+            Reason.RUN_TIMED_OUT: "the run took longer than its timeout",
+            Reason.FINALLY_TIMED_OUT: "the finally tasks took longer than finallyTimeout",
+            Reason.APPROVAL_TIMEOUT: "nobody decided within the approval's timeout",
+        }.get(reason, REASONS[reason].meaning)
+
+    def live_entry(self, index: int, clocks: Clocks) -> dict[str, Any]:
+        """Return what the status keeps of an item that is not over."""
+        return known(
+            {
+                "index": index,
+                "attempt": self.attempt,
+                "state": None if self.state is TaskState.PENDING else str(self.state),
+                "failures": self.failures or None,
+                "disruptions": self.disruptions or None,
+                "startTime": None if self.started_at is None else rfc3339(self.started_at),
+                **self.clock_entry(clocks),
+                "stopping": self.stopping,
+            }
+        )
+
+    def clock_entry(self, clocks: Clocks) -> dict[str, Any]:
+        """Return the times that the unit's clocks need after a restart."""
+        return {
+            "wakeTime": None if self.wake_at is None else rfc3339(self.wake_at),
+            "queueTime": rfc3339(self.queued_at) if clocks.has_queue_timeout and self.queued_at is not None else None,
+            "beginTime": rfc3339(self.began_at) if clocks.has_deadline and self.began_at is not None else None,
+        }
+
+    def attempt_entry(self, index: int | None) -> dict[str, Any]:
+        """Return what the status keeps of an attempt that failed."""
+        return known(
+            {
+                "attempt": self.attempt,
+                "index": index,
+                "reason": self.reason,
+                "message": self.message,
+                "exitCode": self.exit_code,
+                "pod": self.pod,
+                "startTime": None if self.started_at is None else rfc3339(self.started_at),
+                "completionTime": None if self.finished_at is None else rfc3339(self.finished_at),
+            }
+        )
+
+    @classmethod
+    def restore(cls, entry: Mapping[str, Any]) -> Unit:
+        """Build a unit from a stored entry of a task or a live item."""
+        return cls(
+            attempt=entry.get("attempt", 1),
+            failures=entry.get("failures", 0),
+            disruptions=entry.get("disruptions", 0),
+            state=TaskState(entry.get("state", TaskState.PENDING)),
+            reason=entry.get("reason"),
+            message=entry.get("message"),
+            exit_code=entry.get("exitCode"),
+            pod=entry.get("pod", entry.get("run")),
+            node=entry.get("node"),
+            started_at=epoch(entry["startTime"]) if "startTime" in entry else None,
+            wake_at=epoch(entry["wakeTime"]) if "wakeTime" in entry else None,
+            queued_at=epoch(entry["queueTime"]) if "queueTime" in entry else None,
+            began_at=epoch(entry["beginTime"]) if "beginTime" in entry else None,
+            stopping=entry.get("stopping"),
+        )

@@ -1,0 +1,165 @@
+"""Objects turned into models, with problems that a person understands.
+
+The API server checks schemas before we see an object. This is for what comes past it: local runs, the command line, a
+spec in a ConfigMap, an object written by an older version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from penstock.api.backfill import BackfillSpec
+from penstock.api.base import ApiModel
+from penstock.api.duration import DURATION_PATTERN
+from penstock.api.flow import FlowSpec
+from penstock.api.flowrun import FlowRunSpec
+from penstock.api.schedule import MOMENT_PATTERN, ScheduleSpec
+from penstock.engine.expressions.path import describe
+from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.errors import InvalidSpecError, Problem
+
+Model = TypeVar("Model", bound=ApiModel)
+
+MAX_PROBLEMS: Final = 50
+
+TYPES: Final = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+UNION_ARMS: Final = frozenset({"int", "str", "constrained-int", "constrained-str"})
+"""How the library marks the errors of `int | str`."""
+PATTERNS: Final = {
+    DURATION_PATTERN: "a duration of numbers and units h, m, s or ms, as in 90s or 1h30m",
+    MOMENT_PATTERN: "a time as in 2026-12-24T18:00:00Z, 2026-12-24T18:00:00 for one in timeZone, or 2026-12-24",
+    r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and hyphens, beginning with a letter",
+    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "lower-case letters, digits, hyphens and dots",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, not beginning with a digit",
+    r"^(100|[0-9]{1,2})%$": "a percentage from 0% to 100%",
+}
+"""What the patterns of the API say, in words."""
+
+
+def parse_flow(obj: Mapping[str, Any]) -> FlowSpec:
+    """Read the spec of a Flow.
+
+    Args:
+        obj: the whole object, as JSON has it.
+
+    Raises:
+        InvalidSpecError: it has unknown, missing or wrong fields. Whether it can work is for `check_flow` to say.
+    """
+    return parse(FlowSpec, obj.get("spec"), "spec")
+
+
+def parse_run(obj: Mapping[str, Any]) -> FlowRunSpec:
+    """Read the spec of a FlowRun, as `parse_flow` does."""
+    return parse(FlowRunSpec, obj.get("spec"), "spec")
+
+
+def parse_schedule(obj: Mapping[str, Any]) -> ScheduleSpec:
+    """Read the spec of a Schedule, as `parse_flow` does."""
+    return parse(ScheduleSpec, obj.get("spec"), "spec")
+
+
+def parse_backfill(obj: Mapping[str, Any]) -> BackfillSpec:
+    """Read the spec of a Backfill, as `parse_flow` does."""
+    return parse(BackfillSpec, obj.get("spec"), "spec")
+
+
+def parse(model: type[Model], value: Any, path: str) -> Model:
+    """Read a model.
+
+    Args:
+        model: what to read.
+        value: plain JSON.
+        path: its field path, for problems.
+
+    Raises:
+        InvalidSpecError: it has unknown, missing or wrong fields.
+    """
+    if value is None:
+        raise InvalidSpecError([Problem(path, "is missing")])
+    try:
+        # As the API server does: to it "5" is no number and 1 is not true.
+        return model.model_validate(value, strict=True)
+    except ValidationError as error:
+        problems = list(dict.fromkeys(_problems(model, error, path)))
+        raise InvalidSpecError(problems[:MAX_PROBLEMS]) from error
+
+
+def _problems(model: type[BaseModel], error: ValidationError, path: str) -> Iterator[Problem]:
+    """Yield a problem for each error. A value that fits no type of a union has an error for each, but one problem."""
+    unions: dict[str, list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        where, owner = _locate(model, details["loc"], path)
+        if details["loc"] and details["loc"][-1] in UNION_ARMS:
+            unions.setdefault(where, []).append(details)
+        else:
+            yield Problem(where, _say(details, owner))
+    for where, arms in unions.items():
+        telling = [details for details in arms if details["type"] not in TYPES]
+        if telling:
+            yield Problem(where, _say(telling[0], model))
+        else:
+            types = " or ".join(dict.fromkeys(TYPES[details["type"]] for details in arms))
+            yield Problem(where, f"must be {types}, but is {describe(arms[0]['input'])}")
+
+
+def _locate(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> tuple[str, type[BaseModel]]:
+    """Return the field path of an error, and the model whose field it is about."""
+    owner, below = model, model
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in UNION_ARMS and part != "[key]":
+            path += f".{part}"
+            owner = below
+            annotations = [field.annotation for field in owner.model_fields.values() if field.alias == part]
+            below = (_model_in(annotations[0]) if annotations else None) or owner
+    return path, owner
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for one in get_args(annotation) if (model := _model_in(one))), None)
+
+
+def _say(details: ErrorDetails, owner: type[BaseModel]) -> str:
+    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        known = [field.alias or name for name, field in owner.model_fields.items()]
+        return f"there is no such field{suggest(str(details['loc'][-1]), known)}: there are {enumerate_names(known)}"
+    if kind in ("too_long", "string_too_long", "too_short", "string_too_short"):
+        return _say_length(value, context)
+    must = f"be {TYPES[kind]}" if kind in TYPES else None
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return f"must {must}, but is {describe(value)}: put it in quotes"
+    if kind == "string_pattern_mismatch":
+        must = f"be {PATTERNS.get(context['pattern'], 'of the form ' + context['pattern'])}"
+    if kind == "literal_error":
+        must = f"be {str(context['expected']).replace(chr(39), '')}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        must = f"be at least {context['ge']}" if "ge" in context else f"be at most {context['le']}"
+    return f"must {must or details['msg'].removeprefix('Input should ')}, but is {describe(value)}"
+
+
+def _say_length(value: Any, context: Mapping[str, Any]) -> str:
+    unit = "characters" if isinstance(value, str) else "entries"
+    if "max_length" in context:
+        return f"has {len(value)} {unit}: at most {context['max_length']} are allowed"
+    return f"has {len(value)} {unit}: at least {context['min_length']} is needed"

@@ -1,0 +1,215 @@
+"""Child runs: the FlowRun that carries an attempt of a task, and what it says about that attempt. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from penstock.api import names
+from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.inputs import ChildInputs
+from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.names import pod_name
+from penstock.engine.reasons import Reason
+from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
+from penstock.engine.timestamp import epoch, rfc3339
+from penstock.engine.workloads.counters import read_counters, write_counters
+
+MAX_DEPTH: Final = 8
+"""How deep runs may be nested: a run that nobody called is at depth 0."""
+_HELD_STATES: Final = frozenset({RunState.QUEUED, RunState.SCHEDULED})
+
+
+class ParentLink(NamedTuple):
+    """Which attempt of which run's task a child run carries."""
+
+    run: str
+    """Name of the parent, in the same namespace."""
+    uid: str
+    key: UnitKey
+    attempt: int
+    failures: int
+    disruptions: int
+    began_at: float | None
+    callers: tuple[str, ...]
+    """The flows that the child is nested in, the outermost first."""
+
+
+def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
+    """Read whose child a run is.
+
+    Args:
+        metadata: of the run.
+
+    Returns:
+        None if it is nobody's child: unless labels, owner and name all agree, somebody made it look like one.
+    """
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    try:
+        name, uid = labels[names.LABEL_PARENT], labels[names.LABEL_PARENT_UID]
+        index = labels.get(names.LABEL_INDEX)
+        key = UnitKey(labels[names.LABEL_TASK], None if index is None else int(index))
+        attempt = int(labels[names.LABEL_ATTEMPT])
+        counters = read_counters(annotations)
+    except (KeyError, ValueError):
+        return None
+    owners = metadata.get("ownerReferences") or ()
+    is_owned = any(owner["uid"] == uid and owner["kind"] == "FlowRun" and owner.get("controller") for owner in owners)
+    if not is_owned or metadata["name"] != pod_name(name, uid, key, attempt):
+        return None
+    began_at = annotations.get(names.ANNOTATION_BEGIN_TIME)
+    callers = tuple(filter(None, annotations.get(names.ANNOTATION_CALLERS, "").split(",")))
+    return ParentLink(name, uid, key, attempt, *counters, None if began_at is None else epoch(began_at), callers)
+
+
+def build_child(
+    create: CreateAttempt, parent: RunIdentity, *, callers: tuple[str, ...], priority: int | None
+) -> dict[str, Any]:
+    """Build the child run of an attempt.
+
+    Args:
+        create: which attempt, with the child's Flow and params.
+        parent: the run, which owns the child: it goes with its parent.
+        callers: the parent's flow, after those that it is nested in.
+        priority: the parent's.
+    """
+    inputs, key = create.inputs, create.key
+    assert isinstance(inputs, ChildInputs)
+    labels = {
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_FLOW: inputs.flow,
+        names.LABEL_PARENT: parent.name,
+        names.LABEL_PARENT_UID: parent.uid,
+        names.LABEL_TASK: key.task,
+        names.LABEL_ATTEMPT: str(create.attempt),
+    }
+    if key.item is not None:
+        labels[names.LABEL_INDEX] = str(key.item)
+    annotations = {**write_counters(create.failures, create.disruptions), names.ANNOTATION_CALLERS: ",".join(callers)}
+    if create.began_at is not None:
+        annotations[names.ANNOTATION_BEGIN_TIME] = rfc3339(create.began_at)
+    spec: dict[str, Any] = {"flow": {"name": inputs.flow}}
+    if inputs.params:
+        spec["params"] = inputs.params
+    if priority is not None:
+        spec["priority"] = priority
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "FlowRun",
+        "metadata": {
+            "name": pod_name(parent.name, parent.uid, key, create.attempt),
+            "namespace": parent.namespace,
+            "labels": labels,
+            "annotations": annotations,
+            "ownerReferences": [
+                {
+                    "apiVersion": names.API_VERSION,
+                    "kind": "FlowRun",
+                    "name": parent.name,
+                    "uid": parent.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def too_deep(callers: tuple[str, ...], flow: str) -> str | None:
+    """Say why a flow can't be run as a child; None if it can.
+
+    Args:
+        callers: the flows that it would be nested in, the outermost first.
+        flow: its name.
+    """
+    if len(callers) <= MAX_DEPTH:
+        return None
+    return f"flows are nested deeper than {MAX_DEPTH} levels: {' > '.join((*callers, flow))}"
+
+
+def shutdown_of_child(parent: str, reason: str | None) -> Shutdown:
+    """Decide how a child ends whose parent does not want it any more.
+
+    Args:
+        parent: name of the parent run.
+        reason: why the parent stops it.
+    """
+    mode = ShutdownMode.TERMINATE if reason == Reason.RUN_TERMINATED else ShutdownMode.CANCEL
+    why = f" ({reason})" if reason else ""
+    return Shutdown(mode, Reason.PARENT_ENDED, f"the parent run {parent} stopped its task{why}")
+
+
+def observe_child(
+    link: ParentLink, metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any], *, now: float
+) -> AttemptSeen:
+    """Read an attempt from its child run.
+
+    Args:
+        link: which attempt it is.
+        metadata: of the child.
+        spec: of the child.
+        status: of the child, as it is stored; its tasks are not needed.
+        now: seconds since the epoch.
+    """
+    state, name = RunState(status.get("state", RunState.PENDING)), metadata["name"]
+    outcome = _outcome(name, state, status, now) if state in FINAL_RUN_STATES else None
+    started_at = status.get("startTime")
+    is_held = state in _HELD_STATES
+    waiting_reason, waiting_message = None, None
+    if outcome is None and state is not RunState.RUNNING and status.get("reason") is not None:
+        waiting_reason = Reason.ADMISSION_QUEUE if is_held else status["reason"]
+        waiting_message = f"child run {name} is {state}: {status.get('message', '')}".rstrip(": ")
+    return AttemptSeen(
+        key=link.key,
+        attempt=link.attempt,
+        failures=link.failures,
+        disruptions=link.disruptions,
+        pod=name,
+        uid=metadata["uid"],
+        created_at=epoch(metadata["creationTimestamp"]),
+        started_at=None if started_at is None else epoch(started_at),
+        outcome=outcome,
+        waiting_reason=waiting_reason,
+        waiting_message=waiting_message,
+        is_finished=outcome is not None,
+        is_deleting="shutdown" in status or spec.get("shutdown") is not None or "deletionTimestamp" in metadata,
+        is_tracked=False,
+        is_held=is_held,
+        is_paused=state is RunState.PAUSED,
+        began_at=link.began_at,
+    )
+
+
+def observe_deleted_child(link: ParentLink, metadata: Mapping[str, Any], *, now: float) -> AttemptSeen:
+    """Tell of an attempt whose child run was deleted before it was over."""
+    message = f"the child run {metadata['name']} was deleted"
+    return AttemptSeen(
+        key=link.key,
+        attempt=link.attempt,
+        failures=link.failures,
+        disruptions=link.disruptions,
+        pod=metadata["name"],
+        uid=metadata["uid"],
+        created_at=epoch(metadata["creationTimestamp"]),
+        outcome=Outcome(Cause.FAILURE, now, Reason.CHILD_DELETED, message),
+        is_finished=True,
+        is_deleting=True,
+        is_tracked=False,
+        began_at=link.began_at,
+    )
+
+
+def _outcome(name: str, state: RunState, status: Mapping[str, Any], now: float) -> Outcome:
+    completed = status.get("completionTime")
+    finished_at = now if completed is None else epoch(completed)
+    if state in SUCCESSFUL_RUN_STATES:
+        # A skipped run did all there was to do. Crashed is no disruption: its own budget is spent.
+        outputs = dict(status.get("outputs") or {}) if state is RunState.COMPLETED else {}
+        return Outcome(Cause.SUCCESS, finished_at, outputs=outputs)
+    why = ": ".join(part for part in (status.get("reason"), status.get("message")) if part)
+    return Outcome(
+        Cause.FAILURE, finished_at, Reason.CHILD_FAILED, f"child run {name} is {state}{f': {why}' if why else ''}"
+    )

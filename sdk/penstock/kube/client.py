@@ -1,0 +1,288 @@
+"""One HTTP session with the API server: bytes out, bytes in, refusals as errors."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, NamedTuple, Protocol, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from prometheus_client import Counter
+from yarl import URL
+
+from penstock import __version__
+from penstock.kube.connection import Connection
+from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError
+from penstock.kube.resources import RequestLabels, request_labels
+
+logger = logging.getLogger(__name__)
+
+JSON: Final = "application/json"
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Accept header: answer with the object's metadata only."""
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+REQUEST_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+KEPT_ALIVE_S = 60.0
+"""The next burst of work finds its connections, and spares the TLS handshakes. The API server closes what was idle for
+90 s."""
+REFRESH_S = 60.0
+"""How often the `kubernetes` package is asked whether credentials need renewal: its own token period."""
+LARGE_BODY_BYTES: Final = 2**20
+"""From here on aiohttp wants a file, which it sends in pieces."""
+RELOAD_PAUSE_S = 5.0
+"""Credentials that are refused are loaded anew no more often than this."""
+
+
+TRANSPORT_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class Response(NamedTuple):
+    """A reply that is no refusal."""
+
+    status: int
+    body: bytes
+
+
+class _Call(NamedTuple):
+    method: str
+    target: str
+    labels: RequestLabels
+    headers: dict[str, str]
+    body: bytes | None
+    limits: aiohttp.ClientTimeout
+
+
+class RequestMetrics(Protocol):
+    """Where requests are counted: a process' own metrics."""
+
+    @property
+    def api_requests(self) -> Counter:
+        """A counter with the labels verb, resource and code."""
+
+
+class ApiClient:
+    """Sends requests to the API server; an async context manager that owns its session.
+
+    Args:
+        connection: where to, and as whom.
+        metrics: counts every request.
+        connection_limit: requests at the same time; more wait their turn, in order. Streams and urgent requests don't
+            count, so that a flood of writes can't hold up a watch or a Lease.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        metrics: RequestMetrics,
+        connection_limit: int = 96,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._metrics = metrics
+        self._slots = asyncio.Semaphore(connection_limit)
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._refreshed_at = clock()
+        self._reloaded_at = float("-inf")
+        self._reload_lock = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._counters: dict[tuple[RequestLabels, str], Counter] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the session."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
+            headers={"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            raise_for_status=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the session and every stream of it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session and every stream of it."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        urgent: bool = False,
+    ) -> Response:
+        """Send one request and read the whole reply.
+
+        Args:
+            method: HTTP method.
+            path: as `Resource.path` builds it.
+            query: parameters of the URL.
+            body: JSON, encoded.
+            content_type: of the body; a patch says here which kind it is.
+            accept: what the reply should be, such as `METADATA`.
+            timeout_s: for the whole of it, seconds, without the wait for a free connection.
+            urgent: do not wait for a free connection.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: no whole reply came; the API server may or may not have acted.
+        """
+        headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
+        call = _Call(method, _target(path, query), request_labels(method, path), headers, body, _limits(timeout_s))
+        if urgent:
+            return await self._exchange(call)
+        async with self._slots:
+            return await self._exchange(call)
+
+    async def _exchange(self, call: _Call) -> Response:
+        response = await self._open(call)
+        try:
+            return Response(response.status, await response.read())
+        except TRANSPORT_ERRORS as error:
+            raise _unreachable(call, error) from error
+        finally:
+            response.release()
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        accept: str = JSON,
+        inactivity_s: float,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a watch and iterate over the pieces of its body, as they come.
+
+        Args:
+            path: of a collection.
+            query: parameters of the URL.
+            accept: what the objects should be, such as `METADATA`.
+            inactivity_s: a stream that is silent for longer, seconds, counts as dead.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: the connection could not be made, broke, or fell silent.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=inactivity_s)
+        labels = request_labels("GET", path, is_watch=True)
+        call = _Call("GET", _target(path, query), labels, {"Accept": accept}, None, limits)
+        response = await self._open(call)
+        try:
+            yield response.content.iter_any()
+        except TRANSPORT_ERRORS as error:
+            raise _unreachable(call, error) from error
+        finally:
+            # A peer that vanished does not answer a TLS farewell: without this its socket stays for half a minute.
+            if response.connection is not None and response.connection.transport is not None:
+                response.connection.transport.abort()
+            response.release()
+
+    async def _open(self, call: _Call) -> aiohttp.ClientResponse:
+        if self._clock() - self._refreshed_at >= REFRESH_S:
+            self._refresh_in_background()
+        sent_at = self._clock()
+        try:
+            return await self._send(call)
+        except ApiError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        await self._reload(sent_at)
+        return await self._send(call)
+
+    async def _send(self, call: _Call) -> aiohttp.ClientResponse:
+        assert self._session is not None, "use the client as a context manager"
+        connection = self._connection
+        try:
+            response = await self._session.request(
+                call.method,
+                URL(connection.server + call.target, encoded=True),
+                data=call.body if call.body is None or len(call.body) < LARGE_BODY_BYTES else io.BytesIO(call.body),
+                headers={**connection.headers, **call.headers},
+                timeout=call.limits,
+                ssl=connection.ssl_context or True,
+                server_hostname=connection.server_name,
+                proxy=connection.proxy,
+                allow_redirects=False,
+            )
+        except TRANSPORT_ERRORS as error:
+            self._count(call.labels, "error")
+            raise _unreachable(call, error) from error
+        self._count(call.labels, str(response.status))
+        if response.status < HTTPStatus.MULTIPLE_CHOICES:
+            return response
+        try:
+            body = await response.read()
+        except TRANSPORT_ERRORS as error:
+            raise _unreachable(call, error) from error
+        raise ApiError.from_reply(response.status, body, response.headers.get("Retry-After", ""))
+
+    def _count(self, labels: RequestLabels, code: str) -> None:
+        # Looking a child up by its labels costs more than counting; there are few, so they are kept.
+        counter = self._counters.get((labels, code))
+        if counter is None:
+            counter = self._counters[labels, code] = self._metrics.api_requests.labels(*labels, code)
+        counter.inc()
+
+    def _refresh_in_background(self) -> None:
+        self._refreshed_at = self._clock()
+        # Nobody waits for it: an exec plugin may take seconds, and what we hold is still good for minutes.
+        self._refreshing = asyncio.create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        try:
+            await asyncio.to_thread(self._connection.refresh)
+        except Exception:
+            logger.warning("Credentials could not be renewed; those held are used on", exc_info=True)
+
+    async def _reload(self, sent_at: float) -> None:
+        async with self._reload_lock:
+            # Many requests are refused at the same time: only the first of them loads.
+            if self._reloaded_at > sent_at or self._clock() - self._reloaded_at < RELOAD_PAUSE_S:
+                return
+            self._reloaded_at = self._clock()
+            logger.info("The API server refused our credentials; loading them anew")
+            try:
+                await asyncio.to_thread(self._connection.reload)
+            except ConfigurationError as error:
+                logger.warning("%s", error)
+
+
+def _unreachable(call: _Call, error: BaseException) -> ApiUnreachableError:
+    return ApiUnreachableError(f"{call.method} {call.target}: {str(error) or type(error).__name__}")
+
+
+@lru_cache
+def _limits(timeout_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, CONNECT_TIMEOUT_S))
+
+
+def _target(path: str, query: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(query)}" if query else path

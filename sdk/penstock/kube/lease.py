@@ -1,0 +1,304 @@
+"""Who of several replicas writes: a `coordination.k8s.io` Lease, held by one at a time.
+
+Rules, as in Kubernetes' own components (https://kubernetes.io/docs/concepts/architecture/leases/):
+
+- Every change of the Lease carries the resourceVersion that it was read at, so of two that try at once one loses.
+- A holder renews every `retry_period_s` and may write for `renew_deadline_s` after it *sent* its last successful
+  renewal.
+- Others take over once they have seen no renewal for `lease_duration_s` by their own clock. Clocks are never compared
+  between machines: the times in the Lease are for people.
+
+Our own addition is the epoch, `spec.leaseTransitions`: it grows with every acquisition, also when the same identity
+comes back, and is written into what the holder writes, so that what a deposed holder still sends can be refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from penstock.errors import OptionError
+from penstock.kube.client import ApiClient
+from penstock.kube.errors import (
+    ApiError,
+    ApiUnreachableError,
+    is_already_exists,
+    is_conflict,
+    is_not_found,
+)
+from penstock.kube.resources import LEASES
+
+logger = logging.getLogger(__name__)
+
+FIRST_EPOCH_FROM: Final = datetime(2025, 1, 1, tzinfo=UTC)
+"""A new Lease's epoch is the seconds since then: when someone deletes the Lease, the epoch still never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How fast leadership changes hands.
+
+    Raises:
+        OptionError: the times don't leave a holder room to renew before others take over.
+    """
+
+    lease_duration_s: float = 15.0
+    """Without a renewal for so long, others take over."""
+    renew_deadline_s: float = 10.0
+    """Without a renewal for so long, the holder stops writing."""
+    retry_period_s: float = 2.0
+    """How often a holder renews and the others look."""
+
+    def __post_init__(self) -> None:
+        """Check that the times fit together."""
+        if not self.lease_duration_s > self.renew_deadline_s > self.retry_period_s > 0:
+            raise OptionError(
+                f"--lease-duration ({self.lease_duration_s:g}s) must be greater than --lease-renew-deadline "
+                f"({self.renew_deadline_s:g}s), and that greater than --lease-retry-period ({self.retry_period_s:g}s)"
+            )
+        if self.lease_duration_s < 1:
+            raise OptionError(f"--lease-duration ({self.lease_duration_s:g}s) must be at least 1s")
+
+
+class _Record(NamedTuple):
+    """What a Lease says, as far as it tells holders and renewals apart."""
+
+    uid: str
+    holder: str
+    epoch: int
+    renew_time: str
+
+
+class LeaderElection:
+    """Takes part in the election for one Lease.
+
+    Args:
+        client: the way to the API server.
+        namespace: of the Lease.
+        name: of the Lease.
+        identity: of this process, for people; unique among those that run at the same time.
+        times: how fast leadership changes hands.
+        clock: monotonic seconds.
+        sleep: waits for a number of seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        client: ApiClient,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        times: LeaseTimes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.epoch = 0
+        """Number of this acquisition; greater than that of any holder before."""
+        self.lost = asyncio.Event()
+        """Set when leadership ended, by whatever cause; it does not come back in this object."""
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._times = times or LeaseTimes()
+        self._clock = clock
+        self._sleep = sleep
+        self._deadline = float("-inf")
+        self._lease: dict[str, Any] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    def is_leading(self) -> bool:
+        """Tell whether this process may write at this moment: a holder that can't renew stops in time by itself."""
+        return not self.lost.is_set() and self._clock() < self._deadline
+
+    async def acquire(self) -> int:
+        """Wait until this process leads, and keep it so in the background until `release` or `lost`.
+
+        Returns:
+            The epoch.
+        """
+        seen: _Record | None = None
+        seen_at = self._clock()
+        while True:
+            try:
+                looked_at = self._clock()
+                lease = await self._read()
+                record = _record(lease) if lease is not None else None
+                if record is not None and record != seen:
+                    seen, seen_at = record, looked_at
+                if self._is_free(record, seen, seen_at) and await self._take(lease, seen):
+                    break
+            except (ApiError, ApiUnreachableError) as error:
+                logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            await self._sleep(self._times.retry_period_s * (0.8 + 0.4 * random.random()))  # noqa: S311 - spreads load
+        logger.info("%s leads, epoch %d", self._identity, self.epoch)
+        self._renewing = asyncio.create_task(self._keep(), name="lease")
+        return self.epoch
+
+    async def release(self) -> None:
+        """Stop leading and let another take over at once. What is still being written must have ended before."""
+        was_leading = self.is_leading()
+        self._end()
+        if self._renewing is not None:
+            self._renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._renewing
+        if not was_leading:
+            return
+        try:
+            # A renewal that was cancelled half way may have been carried out: then the first try is refused.
+            if not await self._give_up() and await self._is_still_ours():
+                await self._give_up()
+        except (ApiError, ApiUnreachableError) as error:
+            logger.warning("Lease %s/%s could not be released, it will run out: %s", self._namespace, self._name, error)
+
+    async def _give_up(self) -> bool:
+        lease = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": "", "renewTime": _now()}}
+        try:
+            await self._put(lease, timeout_s=self._times.retry_period_s)
+        except ApiError as error:
+            if is_conflict(error):
+                return False
+            raise
+        return True
+
+    def _is_free(self, record: _Record | None, seen: _Record | None, seen_at: float) -> bool:
+        if record is not None and record.holder in ("", self._identity):
+            # Ourselves before a restart: that process is gone, and its epoch ends with this acquisition.
+            return True
+        # A Lease that vanished while someone held it does not free its holder from writing on until its deadline.
+        return seen is None or self._clock() - seen_at >= self._times.lease_duration_s
+
+    async def _take(self, lease: dict[str, Any] | None, seen: _Record | None) -> bool:
+        now = _now()
+        first = int((datetime.now(UTC) - FIRST_EPOCH_FROM).total_seconds())
+        epoch = max(first, seen.epoch + 1 if seen else 0) if lease is None else _record(lease).epoch + 1
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": round(self._times.lease_duration_s),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": epoch,
+        }
+        sent_at = self._clock()
+        try:
+            if lease is None:
+                await self._create(spec)
+            else:
+                await self._put({**lease, "spec": {**lease.get("spec", {}), **spec}}, self._times.renew_deadline_s)
+        except ApiError as error:
+            if is_conflict(error) or is_already_exists(error):
+                return False
+            raise
+        self.epoch = epoch
+        self._deadline = sent_at + self._times.renew_deadline_s
+        return True
+
+    async def _keep(self) -> None:
+        """Renew until that can't be done any more."""
+        try:
+            while self.is_leading():
+                await self._sleep(min(self._times.retry_period_s, max(0.0, self._deadline - self._clock())))
+                if self.is_leading() and not await self._renew():
+                    logger.error("Lease %s/%s was taken over or deleted", self._namespace, self._name)
+                    break
+            else:
+                logger.error("Lease %s/%s could not be renewed in time", self._namespace, self._name)
+        except Exception:
+            logger.exception("Lease %s/%s: renewal broke", self._namespace, self._name)
+        self._end()
+
+    async def _renew(self) -> bool:
+        """Try to renew once; returns False when someone else holds the Lease or it is gone."""
+        sent_at = self._clock()
+        left_s = max(0.1, self._deadline - sent_at)
+        lease = {**self._lease, "spec": {**self._lease["spec"], "renewTime": _now()}}
+        try:
+            await self._put(lease, timeout_s=min(left_s, self._times.renew_deadline_s / 2))
+        except (ApiError, ApiUnreachableError) as error:
+            if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
+                return await self._is_still_ours()
+            logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            return True
+        self._deadline = sent_at + self._times.renew_deadline_s
+        return True
+
+    async def _is_still_ours(self) -> bool:
+        """Look who changed the Lease: a person, our own renewal whose answer got lost, or a new holder."""
+        try:
+            lease = await self._read()
+        except (ApiError, ApiUnreachableError) as error:
+            logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            return True
+        if lease is None:
+            return False
+        record, ours = _record(lease), _record(self._lease)
+        if (record.uid, record.holder, record.epoch) != (ours.uid, ours.holder, ours.epoch):
+            return False
+        self._lease = lease
+        return True
+
+    def _end(self) -> None:
+        self._deadline = float("-inf")
+        self.lost.set()
+
+    async def _read(self) -> dict[str, Any] | None:
+        path = LEASES.path(self._namespace, self._name)
+        try:
+            response = await self._client.request("GET", path, timeout_s=self._times.renew_deadline_s / 2, urgent=True)
+        except ApiError as error:
+            if is_not_found(error):
+                return None
+            raise
+        return msgspec.json.decode(response.body, type=dict[str, Any])
+
+    async def _create(self, spec: dict[str, Any]) -> None:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": spec,
+        }
+        response = await self._client.request(
+            "POST",
+            LEASES.path(self._namespace),
+            body=msgspec.json.encode(lease),
+            timeout_s=self._times.renew_deadline_s / 2,
+            urgent=True,
+        )
+        self._lease = msgspec.json.decode(response.body)
+
+    async def _put(self, lease: dict[str, Any], timeout_s: float) -> None:
+        response = await self._client.request(
+            "PUT",
+            LEASES.path(self._namespace, self._name),
+            body=msgspec.json.encode(lease),
+            timeout_s=timeout_s,
+            urgent=True,
+        )
+        self._lease = msgspec.json.decode(response.body)
+
+
+def _record(lease: dict[str, Any]) -> _Record:
+    spec = lease.get("spec") or {}
+    return _Record(
+        lease["metadata"]["uid"],
+        spec.get("holderIdentity") or "",
+        spec.get("leaseTransitions") or 0,
+        spec.get("renewTime") or "",
+    )
+
+
+def _now() -> str:
+    # metav1.MicroTime has exactly six decimals.
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,329 @@
+"""A live view of one kind of object: list, then watch, for ever, whatever the network does.
+
+The caller hears about every object that appears, changes or goes. What went by while no watch was open is worked out
+from the next list, so that a deletion is never lost; intermediate states may be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from penstock.engine.keys import ObjectKey
+from penstock.kube.backoff import Backoff
+from penstock.kube.client import JSON, METADATA, METADATA_LIST, ApiClient
+from penstock.kube.errors import ApiError, ApiUnreachableError, Status, is_expired
+from penstock.kube.lines import LineSplitter
+from penstock.kube.metadata import HasMetadata, PartialObject
+from penstock.kube.resources import Resource
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=HasMetadata)
+
+PAGE_ITEMS = 500
+INACTIVITY_S = 90.0
+"""A watch that says nothing for so long is dead: the API server sends a bookmark about every minute."""
+WATCH_TIMEOUTS_S: Final = (240, 480)
+"""The API server ends a watch after a random time between these, so that watches spread over its replicas anew."""
+HEALTHY_S = 5.0
+"""A watch that ends sooner, without having said anything, counts as failed."""
+TOO_LARGE_VERSION: Final = "ResourceVersionTooLarge"
+"""Cause of a refusal by an API server that is behind the one that we heard the resourceVersion from."""
+
+
+class EventType(StrEnum):
+    """What happened to an object."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+class _Known(NamedTuple):
+    uid: str
+    resource_version: str
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_token: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct, Generic[T]):
+    metadata: _ListMeta
+    items: list[T] | None = None
+
+
+class _Event(msgspec.Struct, Generic[T]):
+    type: str
+    object: T
+
+
+class _RawPage(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class _RawEvent(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class Reflector(Generic[T]):
+    """Lists and watches one kind of object.
+
+    Args:
+        client: the way to the API server.
+        resource: what to watch.
+        kind: how an object is decoded: a msgspec Struct with `metadata`. Unless `keep_objects`, everything else in it
+            has a default, because all that is known of an object that vanished unseen is its name, namespace and uid.
+        on_event: told of every change; synchronous and quick. What it raises is logged, and the stream goes on.
+        on_synced: told once, when the first list is complete.
+        namespace: empty for all namespaces.
+        label_selector: as in `kubectl -l`; an object that leaves the selection is reported as DELETED.
+        field_selector: as in `kubectl --field-selector`, likewise.
+        metadata_only: ask for nothing but metadata; `kind` is then `PartialObject` or alike.
+        keep_objects: hold the last state of every object in `objects`, and report it when the object vanishes.
+        inactivity_s: a watch that is silent for longer is opened anew.
+        backoff: pauses after failures.
+        clock: monotonic seconds.
+        sleep: waits for a number of seconds.
+
+    Raises:
+        TypeError: `kind` has required fields besides `metadata`, and `keep_objects` is off.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+        self,
+        client: ApiClient,
+        resource: Resource,
+        *,
+        kind: type[T],
+        on_event: Callable[[EventType, T], None],
+        on_synced: Callable[[], None] | None = None,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        keep_objects: bool = False,
+        inactivity_s: float = INACTIVITY_S,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.synced = asyncio.Event()
+        self._client = client
+        self._resource = resource
+        self._path = resource.path(namespace)
+        self._kind = kind
+        self._on_event = on_event
+        self._on_synced = on_synced
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        self._selectors = {name: value for name, value in selectors.items() if value}
+        self._accept_list, self._accept_watch = (METADATA_LIST, METADATA) if metadata_only else (JSON, JSON)
+        self._keep_objects = keep_objects
+        self._inactivity_s = inactivity_s
+        self._backoff = backoff or Backoff()
+        self._clock = clock
+        self._sleep = sleep
+        self._page_decoder = msgspec.json.Decoder(_Page[kind])  # type: ignore[valid-type] # a type made at run time
+        self._event_decoder = msgspec.json.Decoder(_Event[kind])  # type: ignore[valid-type] # as above
+        self._known: dict[ObjectKey, _Known] = {}
+        self._objects: dict[ObjectKey, T] = {}
+        self._version = ""
+        self._heard_at = clock()
+        if not keep_objects:
+            try:
+                self._tombstone(ObjectKey("", "check"), _Known("", ""))
+            except msgspec.ValidationError as error:
+                raise TypeError(f"{kind.__name__} can't stand for a deleted object ({error}): give defaults") from error
+
+    @property
+    def objects(self) -> Mapping[ObjectKey, T]:
+        """The last known state of every object; empty unless `keep_objects`."""
+        return MappingProxyType(self._objects)
+
+    @property
+    def version(self) -> str:
+        """The resourceVersion up to which everything is known; empty before the first list."""
+        return self._version
+
+    def age_s(self, now: float) -> float:
+        """Seconds since the API server last said anything, at most about a minute in good times.
+
+        Args:
+            now: on the reflector's clock.
+        """
+        return now - self._heard_at
+
+    async def run(self) -> None:
+        """List and watch until cancelled; every failure is waited out."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                began_at = self._clock()
+                await self._watch()
+                if self._clock() - began_at < HEALTHY_S:
+                    await self._sleep(self._backoff.next_s())
+            except ApiError as error:
+                if _needs_list(error):
+                    self._version = ""
+                await self._pause(error, error.retry_after_s)
+            except (ApiUnreachableError, msgspec.DecodeError) as error:
+                await self._pause(error, None)
+
+    async def _pause(self, error: Exception, at_least_s: float | None) -> None:
+        pause_s = self._backoff.next_s(at_least_s)
+        logger.warning("Watching %s: %s; next try in %.1f s", self._resource.plural, error, pause_s)
+        await self._sleep(pause_s)
+
+    async def _list(self) -> None:
+        """Read everything, as of now, and work out what went by unseen."""
+        seen: set[ObjectKey] = set()
+        token = ""
+        while True:
+            # Without a resourceVersion the list is consistent: it has everything written before it was asked for.
+            query = {**self._selectors, "limit": str(PAGE_ITEMS)}
+            if token:
+                query["continue"] = token
+            response = await self._client.request("GET", self._path, query=query, accept=self._accept_list)
+            self._heard_at = self._clock()
+            meta, items = self._decode_page(response.body, seen)
+            for item in items:
+                self._present(item)
+            token = meta.continue_token
+            if not token:
+                break
+        for key in self._known.keys() - seen:
+            self._vanish(key)
+        self._version = meta.resource_version
+        if not self.synced.is_set():
+            self.synced.set()
+            if self._on_synced is not None:
+                self._on_synced()
+
+    def _decode_page(self, body: bytes, seen: set[ObjectKey]) -> tuple[_ListMeta, list[T]]:
+        try:
+            page: _Page[T] = self._page_decoder.decode(body)
+        except msgspec.ValidationError:
+            # One object that is not as we expect must not hide the others, nor look as if it were gone.
+            raw = msgspec.json.decode(body, type=_RawPage)
+            seen.update(msgspec.json.decode(item, type=PartialObject).metadata.key for item in raw.items or ())
+            items = [self._decode_item(item) for item in raw.items or ()]
+            return raw.metadata, [item for item in items if item is not None]
+        items_of_page = page.items or []
+        seen.update(item.metadata.key for item in items_of_page)
+        return page.metadata, items_of_page
+
+    def _decode_item(self, raw: msgspec.Raw) -> T | None:
+        try:
+            return msgspec.json.decode(raw, type=self._kind)
+        except msgspec.ValidationError as error:
+            partial = msgspec.json.decode(raw, type=PartialObject)
+            logger.error("%s %s can't be decoded: %s", self._resource.plural, partial.metadata.key, error)  # noqa: TRY400 - the error's text says where in the object
+            return None
+
+    async def _watch(self) -> None:
+        """Follow the changes since the last known version until the API server ends the stream."""
+        query = {
+            **self._selectors,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(random.randint(*WATCH_TIMEOUTS_S)),  # noqa: S311 - spreads load, guards nothing
+        }
+        splitter = LineSplitter()
+        async with self._client.stream(
+            self._path, query=query, accept=self._accept_watch, inactivity_s=self._inactivity_s
+        ) as pieces:
+            async for piece in pieces:
+                self._heard_at = self._clock()
+                for line in splitter.feed(piece):
+                    self._take(line)
+                self._backoff.reset()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event: _Event[T] = self._event_decoder.decode(line)
+        except msgspec.ValidationError:
+            self._take_unexpected(line)
+            return
+        if event.type in ("ADDED", "MODIFIED"):
+            self._present(event.object)
+        elif event.type == "DELETED":
+            self._forget(event.object.metadata.key)
+            self._tell(EventType.DELETED, event.object)
+        elif event.type != "BOOKMARK":
+            self._take_unexpected(line)
+            return
+        self._version = event.object.metadata.resource_version
+
+    def _take_unexpected(self, line: bytes) -> None:
+        event = msgspec.json.decode(line, type=_RawEvent)
+        if event.type == "ERROR":
+            raise ApiError.from_status(msgspec.json.decode(event.object, type=Status))
+        metadata = msgspec.json.decode(event.object, type=PartialObject).metadata
+        if event.type == "DELETED":
+            self._vanish(metadata.key)
+        else:
+            self._decode_item(event.object)
+        self._version = metadata.resource_version
+
+    def _present(self, item: T) -> None:
+        metadata = item.metadata
+        key = metadata.key
+        known = self._known.get(key)
+        if known is not None and known.uid != metadata.uid:
+            self._vanish(key)
+            known = None
+        if known is not None and known.resource_version == metadata.resource_version:
+            return
+        self._known[key] = _Known(metadata.uid, metadata.resource_version)
+        if self._keep_objects:
+            self._objects[key] = item
+        self._tell(EventType.ADDED if known is None else EventType.MODIFIED, item)
+
+    def _vanish(self, key: ObjectKey) -> None:
+        """Report an object that went unseen, or that was replaced by another of its name."""
+        known = self._known.get(key)
+        if known is None:
+            return
+        item = self._objects.get(key) or self._tombstone(key, known)
+        self._forget(key)
+        self._tell(EventType.DELETED, item)
+
+    def _forget(self, key: ObjectKey) -> None:
+        self._known.pop(key, None)
+        self._objects.pop(key, None)
+
+    def _tombstone(self, key: ObjectKey, known: _Known) -> T:
+        metadata = {"name": key.name, "namespace": key.namespace, "uid": known.uid}
+        return msgspec.convert({"metadata": {**metadata, "resourceVersion": known.resource_version}}, self._kind)
+
+    def _tell(self, event: EventType, item: T) -> None:
+        try:
+            self._on_event(event, item)
+        except Exception:
+            # A listener's mistake over one object must not end the stream of all.
+            logger.exception("%s %s %s was not handled", event, self._resource.plural, item.metadata.key)
+
+
+def _needs_list(error: ApiError) -> bool:
+    """Tell whether going on from the last known version is of no use."""
+    if is_expired(error) or any(cause.reason == TOO_LARGE_VERSION for cause in error.details.causes):
+        return True
+    return HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status not in (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.REQUEST_TIMEOUT,
+    )
