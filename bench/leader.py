@@ -28,7 +28,7 @@ from penstock.api import names
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.idle import Quiet
+from penstock.kube.idle import IdleSignal
 from penstock.kube.reflector import Reflector
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
@@ -37,7 +37,7 @@ from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.pods import Lanes
 from penstock_operator.runs.cache.store import CacheStore
-from penstock_operator.runs.controller import EngineRoom
+from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runs.watches import new_runs
 from penstock_operator.runtime.recorder import EventRecorder
@@ -151,17 +151,17 @@ def _writer(client: ApiClient) -> Writer:
     return Writer(client, in_flight=IN_FLIGHT, may_write=lambda: True)
 
 
-def _room(client: ApiClient, lanes: Lanes, recorder: EventRecorder, on_end: Callable[[RunEnd], None]) -> EngineRoom:
+def _room(client: ApiClient, lanes: Lanes, recorder: EventRecorder, on_end: Callable[[RunEnd], None]) -> RunController:
     def fail(error: BaseException) -> None:
         raise SystemExit(f"the engine room failed: {error!r}")
 
-    room = EngineRoom(
+    room = RunController(
         client,
         lanes,
         cache=CacheStore(client, _writer(client)),
         flows=FlowStore(client, lanes.work),
         recorder=recorder,
-        quiet=Quiet(),
+        quiet=IdleSignal(),
         metrics=Metrics(),
         epoch=EPOCH,
         settings=PodSettings(USER, is_tracked=True),

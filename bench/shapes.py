@@ -10,7 +10,7 @@ from typing import Any, Final
 from penstock.api import names
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan import compile_plan
-from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
@@ -159,7 +159,7 @@ def task_pods(pods: int, owner: str) -> Iterator[Body]:
     inputs = ContainerInputs(IMAGE, [], [])
     run = RunIdentity("", "run", owner)
     for number in range(pods):
-        create = CreateAttempt(UnitKey("each", number), 1, 0, 0, inputs)
+        create = CreateAttempt(TaskInstanceKey("each", number), 1, 0, 0, inputs)
         pod = build_pod(create, task, run, flow=None, revision=None, settings=PodSettings(USER, is_tracked=False))
         metadata = pod["metadata"]
         del metadata["namespace"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.engine.compiler.plan import DependencyKind, Plan
-from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt
 from penstock.engine.machine.facts import (
     ApprovalGiven,
@@ -34,7 +34,7 @@ from penstock.engine.reasons import Reason
 RUN = RunIdentity("default", "run", "0b6c3f0e-run")
 START = 1_000_000.0
 
-Fate = Callable[[UnitKey, int], Outcome]
+Fate = Callable[[TaskInstanceKey, int], Outcome]
 """Decides how an attempt ends; its time is filled in."""
 
 
@@ -57,7 +57,7 @@ class World:
     now: float = START
     pods: dict[str, AttemptSeen] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
-    created: list[tuple[UnitKey, int]] = field(default_factory=list)
+    created: list[tuple[TaskInstanceKey, int]] = field(default_factory=list)
     crashes: int = 0
     _asked: list[AskCache] = field(default_factory=list)
     _idle_at: float | None = None
@@ -289,7 +289,7 @@ def _does_anything(step: Step) -> bool:
 def fixed_fate(seed: int, *, failure_rate: float, disruption_rate: float) -> Fate:
     """Return a fate that is the same for the same attempt, whenever and however often it is asked."""
 
-    def fate(key: UnitKey, attempt: int) -> Outcome:
+    def fate(key: TaskInstanceKey, attempt: int) -> Outcome:
         digest = hashlib.sha256(f"{seed}/{key}/{attempt}".encode()).digest()
         draw = int.from_bytes(digest[:8], "big") / 2**64
         if draw < disruption_rate:

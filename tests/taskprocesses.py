@@ -18,7 +18,7 @@ from typing import Any
 
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan import compile_plan
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import Cause, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
@@ -47,13 +47,13 @@ class ProcessWorld(World):
     environment: Mapping[str, str] = field(default_factory=dict)
     python: str = "python"
     logs: dict[str, str] = field(default_factory=dict)
-    _creates: dict[tuple[UnitKey, int], CreateAttempt] = field(default_factory=dict)
+    _creates: dict[tuple[TaskInstanceKey, int], CreateAttempt] = field(default_factory=dict)
 
     def _create(self, create: CreateAttempt, *, is_heard: bool) -> None:
         self._creates[create.key, create.attempt] = create
         super()._create(create, is_heard=is_heard)
 
-    def carry_out(self, key: UnitKey, attempt: int) -> Outcome:
+    def carry_out(self, key: TaskInstanceKey, attempt: int) -> Outcome:
         """Run an attempt to its end."""
         create = self._creates[key, attempt]
         inputs = create.inputs

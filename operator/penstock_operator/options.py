@@ -14,7 +14,7 @@ from penstock.api.duration import duration_s
 from penstock.errors import DurationError, OptionError
 from penstock.kube.lease import LeaseTimes
 from penstock_operator.log import LEVELS, LogFormat
-from penstock_operator.triggers.kinds import EventKinds, read_event_kinds
+from penstock_operator.triggers.kinds import EventKinds, read_allowed_kinds
 
 MAX_PORT: Final = 65535
 MAX_USER: Final = 2**31 - 1
@@ -135,7 +135,7 @@ _OPTIONS: Final = (
     _Option(
         "--event-kinds",
         "",
-        read_event_kinds,
+        read_allowed_kinds,
         "kinds of objects that events of Schedules may listen to, as v1/ConfigMap=configmaps,batch/v1/Job=jobs",
         "KINDS",
     ),

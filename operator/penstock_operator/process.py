@@ -21,7 +21,7 @@ from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.errors import ApiError, is_not_found
-from penstock.kube.idle import Quiet
+from penstock.kube.idle import IdleSignal
 from penstock.kube.lease import LeaderElection
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
@@ -30,7 +30,7 @@ from penstock.kube.writer import Writer
 from penstock_operator.backfills.controller import BackfillController
 from penstock_operator.event_loop import RestingSelector
 from penstock_operator.flows.controller import FlowController
-from penstock_operator.flows.dry_run import Rehearsal
+from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
@@ -39,16 +39,16 @@ from penstock_operator.retention.runs import RunRetention
 from penstock_operator.runs.attempts.pods import Lanes
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
-from penstock_operator.runs.controller import EngineRoom
+from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.watches import new_runs
 from penstock_operator.runtime.kopf_thread import KopfThread, Receive, Receivers
 from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.schedules.controller import ScheduleController
-from penstock_operator.schedules.runs import ScheduledRuns
-from penstock_operator.triggers.controller import EventController
-from penstock_operator.triggers.webhook import Deliveries
+from penstock_operator.schedules.runs import ScheduleRuns
+from penstock_operator.triggers.controller import TriggerController
+from penstock_operator.triggers.webhook import WebhookReceiver
 from penstock_operator.webhooks.admission import Admission
-from penstock_operator.webhooks.flow_lookup import RecentFlows
+from penstock_operator.webhooks.flow_lookup import FlowLookup
 from penstock_operator.webhooks.server import HttpServers
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod_status import Pod
@@ -166,13 +166,13 @@ class Process:
             lambda namespace, name: _look_up(client, SCHEDULES, parse_schedule, ObjectKey(namespace, name)),
             lambda namespace, name: _look_up(client, FLOWRUNS, _state_of, ObjectKey(namespace, name)),
             options.event_kinds,
-            recent=RecentFlows(look_up_flow),
+            recent=FlowLookup(look_up_flow),
         )
         # Not the leader's alone: the name of what it makes follows from what comes in.
         writer = Writer(client, in_flight=DELIVERIES_IN_FLIGHT, may_write=lambda: True)
         event_writer = Writer(client, in_flight=EVENTS_IN_FLIGHT, may_write=lambda: True)
         recorder = EventRecorder(event_writer, instance=options.identity)
-        deliveries = Deliveries(client, writer, recorder, namespace=options.namespace)
+        deliveries = WebhookReceiver(client, writer, recorder, namespace=options.namespace)
         return HttpServers(
             bind_address=options.bind_address,
             http_port=options.http_port,
@@ -209,7 +209,7 @@ class Process:
         self._is_leading = True
         self._metrics.leader.set_function(lambda: float(election.is_leading()))
         options = self._options
-        quiet = Quiet()
+        quiet = IdleSignal()
         lanes = self._lanes(client, election, quiet)
         cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
         event_writer = Writer(
@@ -222,7 +222,7 @@ class Process:
         recorder = EventRecorder(event_writer, instance=options.identity)
         store = FlowStore(client, lanes.work)
         settings = PodSettings(options.task_user, options.track_pods)
-        room = EngineRoom(
+        room = RunController(
             client,
             lanes,
             cache=cache,
@@ -234,12 +234,12 @@ class Process:
             settings=settings,
             fail=self._fail,
         )
-        self._selector.count = room.units_in_hand
+        self._selector.count = room.task_instances_in_progress
         common = {"writer": lanes.work, "recorder": recorder, "fail": self._fail}
         flows = FlowController(
             client,
             store=store,
-            rehearsal=Rehearsal(lanes.work, settings),
+            rehearsal=DryRun(lanes.work, settings),
             namespace=options.namespace,
             on_ready=room.on_flow,
             revisions_in_use=room.revisions_in_use,
@@ -325,7 +325,7 @@ class Process:
             await events.close()
             await room.close()
 
-    def _lanes(self, client: ApiClient, election: LeaderElection, quiet: Quiet) -> Lanes:
+    def _lanes(self, client: ApiClient, election: LeaderElection, quiet: IdleSignal) -> Lanes:
         """Make lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases."""
         may_write = election.is_leading
         return Lanes(
@@ -341,7 +341,7 @@ class Process:
         )
 
     def _retention(
-        self, client: ApiClient, election: LeaderElection, room: EngineRoom
+        self, client: ApiClient, election: LeaderElection, room: RunController
     ) -> tuple[PodRetention, RunRetention]:
         """Make what removes Pods and runs that are over."""
         writer = Writer(client, in_flight=REMOVALS_IN_FLIGHT, may_write=election.is_leading)
@@ -359,19 +359,19 @@ class Process:
 
     def _schedules(self, client: ApiClient, **common: Any) -> tuple[ScheduleController, tuple[Reflector[Any], ...]]:
         """Make the controller of Schedules, and the watches of their runs."""
-        runs = ScheduledRuns()
+        runs = ScheduleRuns()
         controller = ScheduleController(
             client, runs=runs, metrics=self._metrics, resource=SCHEDULES, kind="Schedule", **common
         )
         return controller, runs.reflectors(client, self._options.namespace)
 
     def _followers(
-        self, client: ApiClient, room: EngineRoom, common: Mapping[str, Any]
-    ) -> tuple[BackfillController, EventController]:
+        self, client: ApiClient, room: RunController, common: Mapping[str, Any]
+    ) -> tuple[BackfillController, TriggerController]:
         """Make what looks at Schedules besides their own controller."""
         options = self._options
         backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **common)
-        events = EventController(
+        events = TriggerController(
             client,
             options.event_kinds,
             namespace=options.namespace,

@@ -21,7 +21,7 @@ from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.schedules.controller import ScheduleController
-from penstock_operator.schedules.runs import ScheduledRuns
+from penstock_operator.schedules.runs import ScheduleRuns
 from tests.api.scene import DEADLINE_S, Seen
 
 
@@ -95,7 +95,7 @@ class Controlling:
         async with ApiClient(self._connection, metrics=self.metrics) as client:
             writer = _Mortal(client, self._dies_after)
             recorder = EventRecorder(writer, instance="test")
-            runs = ScheduledRuns()
+            runs = ScheduleRuns()
             self._made = _Busy(
                 client,
                 runs=runs,

@@ -13,13 +13,13 @@ import pytest
 from kubernetes import watch
 
 from penstock.api import names
-from penstock.engine.keys import RunKey, UnitKey
+from penstock.engine.keys import RunKey, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.cache.lookup import CacheListener, TaskCache
+from penstock_operator.runs.cache.lookup import CacheListener, CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.live_run import LiveRun
@@ -29,7 +29,7 @@ from tests.api.waiting import Changes
 
 pytestmark = pytest.mark.api
 
-LOAD = UnitKey("load")
+LOAD = TaskInstanceKey("load")
 TTL_S = 3600.0
 
 
@@ -62,7 +62,7 @@ class Office:
             fail=self._fail,
             clock=lambda: self.now,
         )
-        self.cache = TaskCache(
+        self.cache = CacheLookup(
             store,
             listener=CacheListener(lambda run: self.runs.get(run.key.name) is run, self._tell, self._spawn),
             recorder=EventRecorder(writer, instance="test"),
@@ -106,13 +106,13 @@ class Office:
         del self.runs[run.key.name]
         self.cache.forget(run)
 
-    async def ask(self, run: LiveRun, key: UnitKey = LOAD, digest: str = "d", ttl_s: float = TTL_S) -> Fact:
+    async def ask(self, run: LiveRun, key: TaskInstanceKey = LOAD, digest: str = "d", ttl_s: float = TTL_S) -> Fact:
         """Ask, and return the next answer to that run's unit."""
         before = len(self.answers)
         self.cache.take(run, AskCache(key, digest, ttl_s))
         return await self.answer(run, key, after=before)
 
-    async def answer(self, run: LiveRun, key: UnitKey = LOAD, *, after: int) -> Fact:
+    async def answer(self, run: LiveRun, key: TaskInstanceKey = LOAD, *, after: int) -> Fact:
         def found() -> list[Fact]:
             return [fact for name, fact in self.answers[after:] if (name, fact.key) == (run.key.name, key)]
 
@@ -120,7 +120,12 @@ class Office:
         return found()[0]
 
     async def settle(
-        self, run: LiveRun, outputs: dict[str, Any] | None, key: UnitKey = LOAD, digest: str = "d", ttl_s: float = TTL_S
+        self,
+        run: LiveRun,
+        outputs: dict[str, Any] | None,
+        key: TaskInstanceKey = LOAD,
+        digest: str = "d",
+        ttl_s: float = TTL_S,
     ) -> None:
         """Tell the outcome of a unit, and wait until it is dealt with."""
         self.cache.take(run, SettleCache(key, digest, ttl_s, outputs))
@@ -250,11 +255,13 @@ def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection)
         async with office(connection, scene.namespace) as here:
             first, second = here.know(flow_run("first")), here.know(flow_run("second"))
             for item in range(10):
-                await here.ask(first, UnitKey("load", item), f"file-{item}")
-                await here.settle(first, {"item": item}, UnitKey("load", item), f"file-{item}")
+                await here.ask(first, TaskInstanceKey("load", item), f"file-{item}")
+                await here.settle(first, {"item": item}, TaskInstanceKey("load", item), f"file-{item}")
 
             digests = [f"file-{item}" for item in range(9)] + ["file-new"]
-            answers = [await here.ask(second, UnitKey("load", item), digest) for item, digest in enumerate(digests)]
+            answers = [
+                await here.ask(second, TaskInstanceKey("load", item), digest) for item, digest in enumerate(digests)
+            ]
 
             assert [isinstance(answer, CacheHit) for answer in answers] == [True] * 9 + [False]
 
@@ -325,7 +332,7 @@ def test_two_items_of_one_run_with_the_same_key_run_once(scene, flow_run, connec
     async def scenario() -> None:
         async with office(connection, scene.namespace) as here:
             run = here.know(flow_run("first"))
-            one, two = UnitKey("load", 0), UnitKey("load", 1)
+            one, two = TaskInstanceKey("load", 0), TaskInstanceKey("load", 1)
             assert await here.ask(run, one) == CacheMiss(one)
             assert isinstance(await here.ask(run, two), CacheBusy)
             before = len(here.answers)
@@ -570,7 +577,7 @@ def test_a_full_quota_lets_the_task_run_and_tells_it_once(core, scene, flow_run,
         async with office(connection, scene.namespace) as here:
             run = here.know(flow_run("first"))
             assert await here.ask(run) == CacheMiss(LOAD)
-            assert await here.ask(run, UnitKey("other"), "e") == CacheMiss(UnitKey("other"))
+            assert await here.ask(run, TaskInstanceKey("other"), "e") == CacheMiss(TaskInstanceKey("other"))
             await here.settle(run, {"rows": 1})
             assert here.lookups("unavailable") == 2
             await here.proxy.wait_for_requests(lambda seen: seen.path.endswith("/events"), 1)

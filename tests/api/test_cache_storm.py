@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import CacheHit, CacheMiss
 from penstock_operator.runs.live_run import LiveRun
@@ -47,7 +47,7 @@ class Storm:
         here.end(run)
 
     async def _get(self, here: Office, run: LiveRun, digest: str) -> bool:
-        key = UnitKey(digest)
+        key = TaskInstanceKey(digest)
         while True:
             before = len(here.answers)
             here.cache.take(run, AskCache(key, digest, TTL_S))
@@ -76,7 +76,7 @@ class Storm:
             here.cache.take(run, SettleCache(key, digest, TTL_S, outputs))
             return True
 
-    async def _answer(self, here: Office, run: LiveRun, key: UnitKey, after: int) -> CacheHit | CacheMiss:
+    async def _answer(self, here: Office, run: LiveRun, key: TaskInstanceKey, after: int) -> CacheHit | CacheMiss:
         def found() -> list[CacheHit | CacheMiss]:
             mine = [fact for name, fact in here.answers[after:] if (name, fact.key) == (run.key.name, key)]
             return [fact for fact in mine if isinstance(fact, CacheHit | CacheMiss)]

@@ -9,7 +9,7 @@ import pytest
 from kubernetes import watch
 
 from penstock.api import names
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
 from penstock.engine.state import FINAL_RUN_STATES
 from tests.api.scene import Scene, Seen, task
@@ -35,7 +35,7 @@ def child(
 ) -> Seen:
     """Wait for the child run of an attempt."""
     scene.until(lambda: parent in scene.now["flowruns"], f"run {parent}")
-    key = UnitKey(task_name, item)
+    key = TaskInstanceKey(task_name, item)
     name = pod_name(parent, scene.run(parent).metadata.uid, key, attempt)
     scene.until(lambda: name in scene.now["flowruns"], f"the child run of attempt {attempt} of {task_name}")
     return scene.run(name)
@@ -357,7 +357,7 @@ def wait_for_quota(scene: Scene, counted: str) -> None:
 def test_a_run_of_somebody_else_in_the_childs_place_fails_that_task_and_stays_as_it_is(scene):
     inner(scene)
     parent = scene.create("FlowRun", "run", {"flowSpec": {"tasks": [call()]}, "suspend": True})
-    name = pod_name("run", parent["metadata"]["uid"], UnitKey("call"), 1)
+    name = pod_name("run", parent["metadata"]["uid"], TaskInstanceKey("call"), 1)
     labels = {names.LABEL_PARENT: "run", names.LABEL_PARENT_UID: parent["metadata"]["uid"]}
     scene.create("FlowRun", name, {"flow": {"name": "inner"}, "suspend": True}, labels=labels)
     scene.patch("FlowRun", "run", {"spec": {"suspend": False}})

@@ -15,7 +15,7 @@ from penstock.kube.connection import Connection
 from penstock.kube.resources import FLOWS
 from penstock.kube.writer import Writer
 from penstock_operator.flows.controller import FlowController
-from penstock_operator.flows.dry_run import Rehearsal
+from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.recorder import EventRecorder
@@ -31,7 +31,7 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
         yield FlowController(
             client,
             store=FlowStore(client, writer),
-            rehearsal=Rehearsal(writer, PodSettings(user=65532, is_tracked=True)),
+            rehearsal=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
             namespace=namespace,
             on_ready=lambda _: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},

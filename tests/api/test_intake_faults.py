@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.api import names
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
 from penstock.engine.state import FINAL_RUN_STATES
 from tests.api.scene import Scene, task
@@ -149,7 +149,7 @@ def test_a_child_that_is_deleted_while_no_operator_runs_fails_its_task(scene, re
         scene.start({"name": "call", "flow": {"name": "inner"}})
         scene.until(lambda: scene.entry("call").get("state") == "Running", "the child to run")
         operator.kill()
-    scene.delete("FlowRun", pod_name("run", scene.run().metadata.uid, UnitKey("call"), 1))
+    scene.delete("FlowRun", pod_name("run", scene.run().metadata.uid, TaskInstanceKey("call"), 1))
     scene.until(lambda: len(scene.now["flowruns"]) == 1, "the child to be gone")
     with replica():
         assert scene.finish()["state"] == "Failed"
@@ -165,6 +165,6 @@ def test_a_parent_that_is_ended_while_no_operator_runs_ends_its_child(scene, rep
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Cancel"}})
     with replica():
         assert scene.finish()["state"] == "Cancelled"
-        child = pod_name("run", scene.run().metadata.uid, UnitKey("call"), 1)
+        child = pod_name("run", scene.run().metadata.uid, TaskInstanceKey("call"), 1)
         scene.until(lambda: scene.status(child).get("state") in FINAL_RUN_STATES, "the child to be over")
     assert scene.status(child)["reason"] == "ParentEnded"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from penstock.api import names
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
 from tests.api.jobs import hold_pods, job_task, suspend, the_job
 from tests.api.replica import Replica
@@ -50,7 +50,7 @@ def test_a_task_that_is_a_job_completes_with_its_outputs(at_work):
     assert scene.finish()["outputs"] == {"rows": 3}
     job, pod = the_job(scene, task_name="first"), scene.pod("first")
     uid = run["metadata"]["uid"]
-    assert job.metadata.name == pod_name("run", uid, UnitKey("first"), 1)
+    assert job.metadata.name == pod_name("run", uid, TaskInstanceKey("first"), 1)
     assert [owner.uid for owner in job.metadata.owner_references] == [uid]
     assert [owner.uid for owner in pod.metadata.owner_references] == [job.metadata.uid]
     assert scene.entry("first")["pod"] == pod.metadata.name

@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
 from tests.api.replica import Replica
 from tests.api.scene import AttemptKey, Scene, fake, task
@@ -301,7 +301,7 @@ def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(scene):
 def test_a_pod_of_somebody_else_in_the_way_fails_that_task_and_says_so(scene):
     # C22: the name is only known once the run has a uid, so the task waits for one before it.
     run = scene.start(task("first", pod_run_for="1s"), task(dependsOn=["first"]))
-    name = pod_name("run", run["metadata"]["uid"], UnitKey("main"), 1)
+    name = pod_name("run", run["metadata"]["uid"], TaskInstanceKey("main"), 1)
     body = {"metadata": {"name": name}, "spec": {"containers": [{"name": "main", "image": "busybox"}]}}
     scene.core.create_namespaced_pod(scene.namespace, body)
 

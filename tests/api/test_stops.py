@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.keys import RunKey, UnitKey
+from penstock.engine.keys import RunKey, TaskInstanceKey
 from penstock.engine.machine.effects import StopAttempt
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.pod import PodSettings
@@ -44,7 +44,7 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
                 key=RunKey(scene.namespace, "run"), uid="uid", generation=1, resource_version="1", body={"metadata": {}}
             )
             uid = scene.now["pods"][pod].metadata.uid
-            await pods.stop(run, StopAttempt(UnitKey("main"), 1, pod, uid, reason))
+            await pods.stop(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason))
 
     asyncio.run(scenario())
 

@@ -21,7 +21,7 @@ from penstock.kube.errors import (
     is_not_found,
     is_precondition_failed,
 )
-from penstock.kube.idle import Quiet
+from penstock.kube.idle import IdleSignal
 from penstock.kube.resources import CONFIGMAPS
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
@@ -68,7 +68,7 @@ async def yielding(
 
     Yields the proxy of the patient one, the writer of the urgent one, and the two writes.
     """
-    quiet = Quiet()
+    quiet = IdleSignal()
     async with (
         writing(connection, disturbs=quiet) as (proxy, urgent, _),
         writing(connection, yields_to=quiet, patience_s=patience_s) as (other, patient, _),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from penstock.cli.main import main
-from penstock.local.pods.carrier import can_mount
+from penstock.local.pods.container_runtime import can_mount
 
 DEADLINE_S = 60
 HAS_MOUNTS = can_mount()

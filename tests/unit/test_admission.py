@@ -12,7 +12,7 @@ import pytest
 from penstock.api.flow import FlowSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.errors import InvalidSpecError, Problem
-from penstock_operator.triggers.kinds import read_event_kinds
+from penstock_operator.triggers.kinds import read_allowed_kinds
 from penstock_operator.webhooks import admission
 from penstock_operator.webhooks.admission import (
     MAX_SHOWN_PROBLEMS,
@@ -474,7 +474,7 @@ def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
 def test_a_schedule_that_listens_to_a_kind_that_it_may_not_is_refused_when_it_is_applied(kind, said):
     event = {"name": "a", "resource": {"apiVersion": "v1", "kind": kind}}
     spec = {"events": [event], "runTemplate": {"spec": RUN}}
-    admission = Admission(look_up, look_up_schedule, look_up_run, read_event_kinds("v1/ConfigMap=configmaps"))
+    admission = Admission(look_up, look_up_schedule, look_up_run, read_allowed_kinds("v1/ConfigMap=configmaps"))
     response = asyncio.run(admission.validate_schedule(review_of("Schedule", spec)))["response"]
     assert not response["allowed"]
     (cause,) = response["status"]["details"]["causes"]

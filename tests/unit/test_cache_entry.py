@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.cache import is_unit_over
-from penstock.engine.keys import ObjectKey, UnitKey
+from penstock.engine.cache import is_task_instance_finished
+from penstock.engine.keys import ObjectKey, TaskInstanceKey
 from penstock_operator.runs.cache.entry import (
     EntryLabels,
     Holder,
@@ -43,7 +43,7 @@ def test_outputs_are_read_as_they_were_written(value, ttl_s):
 
 @given(st.none() | st.integers(0, 10_000))
 def test_a_lock_is_read_as_it_was_written(item):
-    lock = Lock(Holder("run-1", "uid-1", UnitKey("load", item)), NOW)
+    lock = Lock(Holder("run-1", "uid-1", TaskInstanceKey("load", item)), NOW)
 
     assert read_entry(stored(lock), NOW) == lock
 
@@ -99,28 +99,32 @@ def test_the_name_is_one_that_kubernetes_takes_and_differs_by_scope():
 @pytest.mark.parametrize(
     ("status", "key", "want"),
     [
-        pytest.param({}, UnitKey("load"), False, id="a run without a status"),
-        pytest.param({"tasks": [{"name": "load", "state": "Running"}]}, UnitKey("load"), False, id="a task that runs"),
-        pytest.param({"tasks": [{"name": "load", "state": "Failed"}]}, UnitKey("load"), True, id="a task that is over"),
+        pytest.param({}, TaskInstanceKey("load"), False, id="a run without a status"),
+        pytest.param(
+            {"tasks": [{"name": "load", "state": "Running"}]}, TaskInstanceKey("load"), False, id="a task that runs"
+        ),
+        pytest.param(
+            {"tasks": [{"name": "load", "state": "Failed"}]}, TaskInstanceKey("load"), True, id="a task that is over"
+        ),
         pytest.param(
             {"tasks": [{"name": "load", "state": "Running", "items": {"indexes": {"Completed": "0-4,7"}}}]},
-            UnitKey("load", 7),
+            TaskInstanceKey("load", 7),
             True,
             id="an item that is over",
         ),
         pytest.param(
             {"tasks": [{"name": "load", "state": "Running", "items": {"indexes": {"Completed": "0-4,7"}}}]},
-            UnitKey("load", 5),
+            TaskInstanceKey("load", 5),
             False,
             id="an item that is not over",
         ),
         pytest.param(
             {"tasks": [{"name": "load", "state": "Running", "items": {"indexes": {"Completed": "x"}}}]},
-            UnitKey("load", 5),
+            TaskInstanceKey("load", 5),
             False,
             id="a status that can't be read",
         ),
     ],
 )
 def test_a_status_tells_whether_a_holder_is_still_at_it(status, key, want):
-    assert is_unit_over(status, key) is want
+    assert is_task_instance_finished(status, key) is want

@@ -14,14 +14,14 @@ from penstock.api.schedule import ScheduleSpec
 from penstock.engine.names import event_run_name
 from penstock.engine.triggers.label_selector import selects
 from penstock.engine.triggers.trigger import (
-    compile_event,
+    compile_trigger,
     covered_states,
     definition,
     flow_run_event,
     resource_event,
     webhook_event,
 )
-from penstock.engine.triggers.watermark import KEPT, Seen
+from penstock.engine.triggers.watermark import KEPT, Watermark
 from penstock.engine.validation.validation import check_schedule
 from penstock.errors import ExpressionError
 
@@ -151,12 +151,12 @@ CONFIG_MAP = {**CONFIG, "metadata": {"name": "c", "managedFields": [1]}, "data":
     ],
 )
 def test_expressions_see_the_event(source, event, expression, want):
-    compiled = compile_event(schedule(source, params={"it": expression, "fixed": 1}), 0)
+    compiled = compile_trigger(schedule(source, params={"it": expression, "fixed": 1}), 0)
     assert compiled.evaluate(event) == {"it": want, "fixed": 1}
 
 
 def test_an_event_that_is_not_wanted_makes_no_run_and_one_that_cannot_be_told_says_where():
-    compiled = compile_event(schedule({"webhook": {**HOOK, "when": "event.body.kind == 'push'"}}), 0)
+    compiled = compile_trigger(schedule({"webhook": {**HOOK, "when": "event.body.kind == 'push'"}}), 0)
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "push"})) == {}
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "tag"})) is None
     with pytest.raises(ExpressionError, match=r"^spec\.events\[0\]\.webhook\.when: .*kind"):
@@ -209,12 +209,12 @@ def test_a_selector_selects_as_kubernetes_does(expression, labels, want):
 def test_each_event_is_new_once_in_any_order_that_is_nearly_that_of_time(count, displacement, seed, crash_rate):
     rng = random.Random(seed)
     events = sorted(range(count), key=lambda time: time + rng.uniform(0, displacement))
-    seen, done = Seen(-1.0), []
+    seen, done = Watermark(-1.0), []
     heard = [event for event in events for _ in range(rng.randint(1, 3))]
     for event in heard:
         if rng.random() < crash_rate:
             written = seen.write()
-            seen = Seen.read(written["since"], written["seen"])
+            seen = Watermark.read(written["since"], written["seen"])
         if seen.is_new(str(event), float(event)):
             done.append(event)
             seen.add(str(event), float(event))

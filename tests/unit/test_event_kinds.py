@@ -10,15 +10,15 @@ from penstock.api.schedule import History, ScheduleSpec
 from penstock.kube.resources import Resource
 from penstock_operator.schedules.history import EVENTS_KEPT_S, surplus_of_events
 from penstock_operator.schedules.runs import ScheduledRun
-from penstock_operator.triggers.kinds import EventKind, check_event_kinds, read_event_kinds
+from penstock_operator.triggers.kinds import AllowedKind, check_allowed_kinds, read_allowed_kinds
 
 
 def test_the_option_names_kinds_and_where_their_objects_are():
-    assert read_event_kinds("v1/ConfigMap=configmaps, batch/v1/Job=jobs") == {
-        EventKind("v1", "ConfigMap"): Resource("", "v1", "configmaps"),
-        EventKind("batch/v1", "Job"): Resource("batch", "v1", "jobs"),
+    assert read_allowed_kinds("v1/ConfigMap=configmaps, batch/v1/Job=jobs") == {
+        AllowedKind("v1", "ConfigMap"): Resource("", "v1", "configmaps"),
+        AllowedKind("batch/v1", "Job"): Resource("batch", "v1", "jobs"),
     }
-    assert read_event_kinds("") == {}
+    assert read_allowed_kinds("") == {}
 
 
 @pytest.mark.parametrize(
@@ -32,14 +32,14 @@ def test_the_option_names_kinds_and_where_their_objects_are():
 )
 def test_what_is_never_allowed_can_not_be_named(text, said):
     with pytest.raises(ValueError, match=said):
-        read_event_kinds(text)
+        read_allowed_kinds(text)
 
 
 def test_a_kind_that_is_not_allowed_is_told_with_those_that_are():
     def problems(kind: str, allowed: str) -> list[str]:
         event: dict[str, Any] = {"name": "a", "resource": {"apiVersion": "v1", "kind": kind}}
         spec = {"events": [event], "runTemplate": {"spec": {"flow": {"name": "a"}}}}
-        found = check_event_kinds(ScheduleSpec.model_validate(spec), read_event_kinds(allowed))
+        found = check_allowed_kinds(ScheduleSpec.model_validate(spec), read_allowed_kinds(allowed))
         return [str(problem) for problem in found]
 
     assert problems("ConfigMap", "v1/ConfigMap=configmaps") == []

@@ -6,8 +6,8 @@ import pytest
 
 from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
 from penstock.local.pods.attempt import outcome_of
-from penstock.local.pods.carrier import Ended
 from penstock.local.pods.container import Container
+from penstock.local.pods.container_runtime import Ended
 from penstock.local.pods.docker import run_words
 from penstock.local.pods.environment import container_environment
 from penstock.local.pods.expansion import expand

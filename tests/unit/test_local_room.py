@@ -23,9 +23,9 @@ from penstock.engine.keys import RunKey
 from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from penstock.engine.validation.parsing import parse
-from penstock.local.pods.carrier import Ended, StartError
+from penstock.local.pods.container_runtime import Ended, StartError
+from penstock.local.pods.executor import LocalExecutor, new_run
 from penstock.local.pods.objects import Objects
-from penstock.local.pods.room import Room, new_run
 from penstock.local.pods.sources import compile_flow
 from tests.strategies import flow_specs
 from tests.unit import virtual_time
@@ -101,7 +101,7 @@ class Person:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.room: Room
+        self.room: LocalExecutor
         self.states: list[str] = []
 
     def hear(self, line: Any) -> None:
@@ -123,7 +123,7 @@ class Person:
 async def play(spec: FlowSpec, rng: random.Random, folder: Path, shutdowns: list[tuple[float, ShutdownMode]]) -> Any:
     places = rng.choice([1, 3, 100])
     stage, person = Stage(rng, places), Person(rng)
-    room = Room(
+    room = LocalExecutor(
         {"child": compile_flow("child", CHILD)},
         Objects([]),
         carrier=stage,
@@ -182,7 +182,7 @@ def test_a_flow_that_runs_itself_for_ever_ends_at_the_depth_that_is_allowed():
     spec = FlowSpec.model_validate({"tasks": [{"name": "again", "flow": {"name": "deep"}}]})
 
     async def scenario(folder: Path) -> Any:
-        room = Room(
+        room = LocalExecutor(
             {"deep": compile_flow("deep", spec)},
             Objects([]),
             carrier=Stage(random.Random(1), 9),

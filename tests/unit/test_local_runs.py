@@ -280,7 +280,7 @@ def test_volumes_and_the_workspace_are_where_the_pod_has_them(machine):
 
 
 def test_where_nothing_can_be_mounted_a_variable_says_where_volumes_are(machine, monkeypatch):
-    monkeypatch.setattr("penstock.local.pods.carrier.can_mount", lambda: False)
+    monkeypatch.setattr("penstock.local.pods.container_runtime.can_mount", lambda: False)
     ran = machine.run(
         flow(
             [

@@ -10,7 +10,7 @@ import yaml
 
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan import compile_plan
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
@@ -156,7 +156,7 @@ def test_five_retries_make_six_pods_and_record_the_attempts():  # B1
 
     entries = finish(existing)
 
-    assert existing.created == [(UnitKey("a"), attempt) for attempt in range(1, 7)]
+    assert existing.created == [(TaskInstanceKey("a"), attempt) for attempt in range(1, 7)]
     assert entries["a"]["failures"] == 6
     assert [attempt["exitCode"] for attempt in entries["a"]["attempts"]] == [1] * 5
 
@@ -176,7 +176,7 @@ def test_of_what_the_run_retries_by_default_a_failure_of_the_task_may_be_left_ou
 
     entries = finish(existing)
 
-    assert existing.created == [(UnitKey("a"), 1)]
+    assert existing.created == [(TaskInstanceKey("a"), 1)]
     assert (entries["a"]["state"], entries["a"]["failures"]) == ("Failed", 1)
 
 
@@ -354,10 +354,10 @@ def test_one_item_that_fails_is_retried_alone():
     entries = finish(existing)
 
     assert sorted(existing.created) == [
-        (UnitKey("a", 0), 1),
-        (UnitKey("a", 1), 1),
-        (UnitKey("a", 1), 2),
-        (UnitKey("a", 2), 1),
+        (TaskInstanceKey("a", 0), 1),
+        (TaskInstanceKey("a", 1), 1),
+        (TaskInstanceKey("a", 1), 2),
+        (TaskInstanceKey("a", 2), 1),
     ]
     assert entries["a"]["items"]["indexes"] == {"Completed": "0-2"}
     assert entries["a"]["items"]["failed"][0]["index"] == 1
@@ -430,7 +430,7 @@ def test_a_run_with_too_many_unstored_outcomes_creates_nothing():
 
 def test_a_pod_that_an_earlier_leader_created_is_adopted_with_its_counters():
     existing = world("tasks: [{name: a, retry: {limit: 3}}]", ALWAYS_FAILS)
-    existing.machine.observe(AttemptSeen(UnitKey("a"), 3, 2, 0, "pod-3", "uid-3", START), START)
+    existing.machine.observe(AttemptSeen(TaskInstanceKey("a"), 3, 2, 0, "pod-3", "uid-3", START), START)
 
     step = existing.machine.advance(START)
     existing.flush()
@@ -449,7 +449,7 @@ def test_a_stored_running_attempt_whose_pod_is_not_listed_is_looked_for():  # B4
 
     (verify,) = existing.machine.advance(existing.now).verifies
 
-    assert (verify.key, verify.attempt) == (UnitKey("a"), 1)
+    assert (verify.key, verify.attempt) == (TaskInstanceKey("a"), 1)
 
 
 def test_a_pod_that_vanished_while_it_ran_is_a_disruption():  # argo: pod deleted; B17
@@ -474,13 +474,13 @@ def test_a_stored_attempt_that_was_never_created_is_created_under_the_same_numbe
 
     (create,) = existing.machine.advance(START).creates
 
-    assert (create.key, create.attempt) == (UnitKey("a"), 1)
+    assert (create.key, create.attempt) == (TaskInstanceKey("a"), 1)
 
 
 def test_a_create_that_a_quota_holds_is_queued_and_uses_no_attempt():  # argo-4
     existing = world("tasks: [{name: a}]")
     existing.machine.advance(START)
-    existing.machine.observe(CreateHeld(UnitKey("a"), 1, "exceeded quota: pods"), START)
+    existing.machine.observe(CreateHeld(TaskInstanceKey("a"), 1, "exceeded quota: pods"), START)
     existing.flush()
 
     entry = existing.status["tasks"][0]
@@ -491,7 +491,7 @@ def test_a_create_that_a_quota_holds_is_queued_and_uses_no_attempt():  # argo-4
 def test_a_refused_pod_fails_the_task_with_the_api_servers_words():
     existing = world("tasks: [{name: a}]")
     existing.machine.advance(START)
-    existing.machine.observe(CreateRefused(UnitKey("a"), 1, "violates PodSecurity"), START)
+    existing.machine.observe(CreateRefused(TaskInstanceKey("a"), 1, "violates PodSecurity"), START)
 
     entries = finish(existing)
 

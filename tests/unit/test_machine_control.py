@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome
 from penstock.engine.machine.history import HISTORY_BYTES
@@ -19,7 +19,7 @@ from tests.unit.test_machine import ALWAYS_EVICTED, ALWAYS_FAILS, ALWAYS_WELL, c
 def failing(*names: str, code: int = 1):
     """Return a fate in which these tasks always fail."""
 
-    def fate(key: UnitKey, attempt: int) -> Outcome:
+    def fate(key: TaskInstanceKey, attempt: int) -> Outcome:
         if key.task in names:
             return Outcome(Cause.FAILURE, 0.0, Reason.EXIT_CODE, f"exit code {code}", code)
         return ALWAYS_WELL(key, attempt)
@@ -492,11 +492,11 @@ def test_a_pod_that_does_not_start_in_time_ends_as_timed_out_for_what_it_waits_f
 def test_a_task_that_a_quota_holds_times_out_though_it_never_had_a_pod():  # argo-13
     existing = world("tasks: [{name: a, queueTimeout: 60s}]")
     create = existing.machine.advance(START).creates[0]
-    existing.machine.observe(CreateHeld(UnitKey("a"), 1, "exceeded quota: pods"), START)
+    existing.machine.observe(CreateHeld(TaskInstanceKey("a"), 1, "exceeded quota: pods"), START)
     existing.flush()
     existing.crash()
     existing.now += 61
-    existing.machine.observe(CreateHeld(UnitKey("a"), 1, "exceeded quota: pods"), existing.now)
+    existing.machine.observe(CreateHeld(TaskInstanceKey("a"), 1, "exceeded quota: pods"), existing.now)
 
     finish(existing)
 
@@ -551,7 +551,7 @@ def test_a_condition_of_retries_says_nothing_about_disruptions():  # B20
 def test_a_hit_reuses_outputs_and_makes_no_pod():  # B22, argo-22, prefect-13
     existing = world("tasks: [{name: a, cache: {key: '$(run.name)'}}, {name: b, args: ['$(tasks.a.outputs.x)']}]")
     (question,) = existing.machine.advance(START).cache
-    existing.machine.observe(CacheHit(UnitKey("a"), {"x": "old"}, "yesterday"), START)
+    existing.machine.observe(CacheHit(TaskInstanceKey("a"), {"x": "old"}, "yesterday"), START)
     (create,) = existing.machine.advance(START).creates
     existing.flush()
 
@@ -569,10 +569,10 @@ def test_a_hit_reuses_outputs_and_makes_no_pod():  # B22, argo-22, prefect-13
 def test_a_miss_runs_the_task_and_gives_its_outputs_to_the_cache():
     existing = world("tasks: [{name: a, cache: {key: k, ttl: 1h}}]")
     (question,) = existing.machine.advance(START).cache
-    existing.machine.observe(CacheBusy(UnitKey("a"), "run other runs it"), START)
+    existing.machine.observe(CacheBusy(TaskInstanceKey("a"), "run other runs it"), START)
     existing.flush()
     busy = entries(existing)["a"]
-    existing.machine.observe(CacheMiss(UnitKey("a")), START)
+    existing.machine.observe(CacheMiss(TaskInstanceKey("a")), START)
     step(existing)
     for _ in range(2):
         existing.progress(next(iter(existing.pods.values())))
@@ -581,13 +581,13 @@ def test_a_miss_runs_the_task_and_gives_its_outputs_to_the_cache():
 
     assert busy == ("Queued", "CacheBusy")
     assert outcome is not None
-    assert settled == [SettleCache(UnitKey("a"), question.digest, 3600.0, outcome.outputs)]
+    assert settled == [SettleCache(TaskInstanceKey("a"), question.digest, 3600.0, outcome.outputs)]
 
 
 def test_a_task_that_fails_gives_the_lock_back_without_outputs():
     existing = world("tasks: [{name: a, cache: {key: k}}]", failing("a"))
     existing.machine.advance(START)
-    existing.machine.observe(CacheMiss(UnitKey("a")), START)
+    existing.machine.observe(CacheMiss(TaskInstanceKey("a")), START)
     step(existing)
     for _ in range(2):
         existing.progress(next(iter(existing.pods.values())))

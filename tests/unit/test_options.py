@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from penstock.errors import OptionError
-from penstock_operator.options import parse
 from penstock.kube.lease import LeaseTimes
 from penstock_operator.log import LogFormat
+from penstock_operator.options import parse
 
 
 def test_without_any_setting_the_defaults_hold():

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from penstock_operator.runtime.rate_limiter import Pace
+from penstock_operator.runtime.rate_limiter import RateLimiter
 
 
 def test_so_many_a_second_go_through_and_the_first_at_once():
@@ -18,7 +18,7 @@ def test_so_many_a_second_go_through_and_the_first_at_once():
 
     async def scenario() -> None:
         nonlocal now
-        pace = Pace(10.0, clock=lambda: now, sleep=sleep)
+        pace = RateLimiter(10.0, clock=lambda: now, sleep=sleep)
         for _ in range(4):
             await pace.step()
             turns.append(now)

@@ -9,7 +9,7 @@ import pytest
 from penstock.api.flow import FlowSpec, Workspace
 from penstock.engine.compiler.plan import compile_plan
 from penstock.engine.compiler.quantity import read_quantity
-from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
@@ -26,7 +26,7 @@ def built(*, workspace: Mount | None = None, began_at: float | None = None, **ta
     plan = compile_plan(spec).tasks[0]
     inputs = attempt_inputs(plan, {"params": {}, "run": {}, "tasks": {}})
     assert isinstance(inputs, ContainerInputs)
-    create = CreateAttempt(UnitKey("load"), 2, 1, 0, inputs, began_at)
+    create = CreateAttempt(TaskInstanceKey("load"), 2, 1, 0, inputs, began_at)
     return build_pod(create, plan, RUN, flow="etl", revision="rev", settings=SETTINGS, workspace=workspace)
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from penstock.kube.idle import AFTER_S, Quiet
+from penstock.kube.idle import AFTER_S, IdleSignal
 
 LONG_S = 600.0
 
@@ -24,9 +24,9 @@ class Clock:
         self.now += pause_s
         await asyncio.sleep(0)
 
-    def quiet(self) -> Quiet:
+    def quiet(self) -> IdleSignal:
         """Return a quiet on this clock."""
-        return Quiet(clock=lambda: self.now, sleep=self.sleep)
+        return IdleSignal(clock=lambda: self.now, sleep=self.sleep)
 
 
 def test_it_is_quiet_at_first_and_a_moment_after_something_happened():
@@ -76,7 +76,7 @@ def test_it_is_not_quiet_before_the_last_of_what_goes_on_is_over():
 
 def test_without_a_moment_it_is_quiet_as_soon_as_the_last_is_over():
     async def scenario() -> None:
-        quiet, did = Quiet(after_s=0.0), []
+        quiet, did = IdleSignal(after_s=0.0), []
 
         async def wait() -> None:
             await quiet.wait(LONG_S)
@@ -95,7 +95,7 @@ def test_without_a_moment_it_is_quiet_as_soon_as_the_last_is_over():
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, 0.001])
 def test_patience_ends(timeout_s):
     async def scenario() -> None:
-        quiet = Quiet()
+        quiet = IdleSignal()
         with quiet.disturbed():
             await quiet.wait(timeout_s)
 

@@ -11,15 +11,15 @@ from penstock.engine.compiler.plan import compile_plan
 from penstock.engine.keys import RunIdentity
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.errors import ApiError, Cause, Details
-from penstock_operator.flows.sample_pods import MAX_SHAPES, Specimen, explain_refusal, make_specimens
+from penstock_operator.flows.sample_pods import MAX_SHAPES, SamplePod, explain_refusal, make_sample_pods
 
 FLOW = RunIdentity("ns", "etl", "uid-1")
 
 
-def specimens(*tasks: dict[str, Any], **fields: Any) -> list[Specimen]:
+def specimens(*tasks: dict[str, Any], **fields: Any) -> list[SamplePod]:
     defaults = {"defaults": {"image": "etl:1"}}
     plan = compile_plan(FlowSpec.model_validate(defaults | {"tasks": list(tasks), **fields}))
-    return make_specimens(plan, FLOW, revision="rev", settings=PodSettings(user=65532, is_tracked=True))
+    return make_sample_pods(plan, FLOW, revision="rev", settings=PodSettings(user=65532, is_tracked=True))
 
 
 def template(**spec: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_a_shape_of_which_too_little_is_known_is_left_out():
     assert specimens({"name": "a", **template(hostname="$(params.a.b.c)")}, params=params) == []
 
 
-BARE = Specimen(("a", "b"), None, {"kind": "Pod"}, frozenset())  # type: ignore[arg-type]  # not asked about here
+BARE = SamplePod(("a", "b"), None, {"kind": "Pod"}, frozenset())  # type: ignore[arg-type]  # not asked about here
 VAGUE = BARE._replace(unknown=frozenset({"spec.nodeSelector.z"}))
 
 

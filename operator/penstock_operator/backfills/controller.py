@@ -388,7 +388,7 @@ class BackfillController(KeyedController):
             self.record(body, is_warning=not machine.is_successful, reason=reason, note=message)
         await self._store_state(key, body, state, reason=reason, message=message, fields=fields)
 
-    async def _store_state(  # noqa: PLR0913 - keyword-only but for what it is, named at every call
+    async def _store_state(
         self, key: ObjectKey, body: Mapping[str, Any], state: str, *, reason: str, message: str, fields: dict[str, Any]
     ) -> None:
         is_over = state in ("Completed", "Failed")

@@ -20,7 +20,7 @@ from penstock.kube.conditions import ready_condition
 from penstock.kube.errors import ApiError, ApiUnreachableError, is_not_found
 from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import CONFIGMAPS
-from penstock_operator.flows.dry_run import Rehearsal
+from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.revision import Owner
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runtime.controller import KeyedController
@@ -62,12 +62,12 @@ class FlowController(KeyedController):
         options: those of `KeyedController`.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         client: ApiClient,
         *,
         store: FlowStore,
-        rehearsal: Rehearsal,
+        rehearsal: DryRun,
         namespace: str,
         on_ready: Callable[[ObjectKey], None],
         revisions_in_use: Callable[[], set[tuple[str, str]]],

@@ -19,7 +19,7 @@ from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import METADATA
 from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.writer import Writer
-from penstock_operator.flows.sample_pods import Specimen, explain_refusal, make_specimens
+from penstock_operator.flows.sample_pods import SamplePod, explain_refusal, make_sample_pods
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ LONGEST_S: Final = 30.0
 QUERY: Final = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
-class Rehearsal:
+class DryRun:
     """Asks the API server about Flows.
 
     Args:
@@ -55,7 +55,7 @@ class Rehearsal:
         Returns:
             A text for each shape that it refuses; none if it refuses none, or could not be asked.
         """
-        specimens = await asyncio.to_thread(make_specimens, plan, flow, revision=revision, settings=self._settings)
+        specimens = await asyncio.to_thread(make_sample_pods, plan, flow, revision=revision, settings=self._settings)
         try:
             async with asyncio.timeout(LONGEST_S):
                 refusals = await asyncio.gather(*(self._ask(flow.namespace, specimen) for specimen in specimens))
@@ -64,7 +64,7 @@ class Rehearsal:
             return []
         return [refusal for refusal in refusals if refusal is not None]
 
-    async def _ask(self, namespace: str, specimen: Specimen) -> str | None:
+    async def _ask(self, namespace: str, specimen: SamplePod) -> str | None:
         async with self._slots:
             try:
                 await self._writer.create(

@@ -17,7 +17,7 @@ from penstock.api import names
 from penstock.api.flow import Param
 from penstock.engine.compiler.plan import Plan, TaskPlan
 from penstock.engine.compiler.task_plan import TaskKind
-from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
@@ -50,7 +50,7 @@ _ARGUMENTS: Final = frozenset({"args", "value"})
 """Texts that the API server takes as they are: of containers, and of their variables."""
 
 
-class Specimen(NamedTuple):
+class SamplePod(NamedTuple):
     """A Pod or Job as a run of the Flow would create it."""
 
     tasks: tuple[str, ...]
@@ -75,7 +75,7 @@ class _Anything(dict[str, Any]):
         return self._leaf
 
 
-def make_specimens(plan: Plan, flow: RunIdentity, *, revision: str, settings: PodSettings) -> list[Specimen]:
+def make_sample_pods(plan: Plan, flow: RunIdentity, *, revision: str, settings: PodSettings) -> list[SamplePod]:
     """Make one specimen for each shape of Pod of a Flow, at most MAX_SHAPES.
 
     Args:
@@ -87,7 +87,7 @@ def make_specimens(plan: Plan, flow: RunIdentity, *, revision: str, settings: Po
     Returns:
         The specimens in order of their first tasks, without those of which too little is known.
     """
-    shapes: dict[bytes, Specimen] = {}
+    shapes: dict[bytes, SamplePod] = {}
     for task in plan.tasks:
         if task.kind is not TaskKind.CONTAINER:
             continue
@@ -101,17 +101,17 @@ def make_specimens(plan: Plan, flow: RunIdentity, *, revision: str, settings: Po
             shapes[shape] = known._replace(tasks=(*known.tasks, task.name))
         elif len(shapes) < MAX_SHAPES:
             resource = JOBS if task.is_job else PODS
-            shapes[shape] = Specimen((task.name,), resource, one, frozenset(_differences(one, other, "")))
+            shapes[shape] = SamplePod((task.name,), resource, one, frozenset(_differences(one, other, "")))
     return list(shapes.values())
 
 
-def _build(  # noqa: PLR0913 - one call
+def _build(
     plan: Plan, task: TaskPlan, flow: RunIdentity, revision: str, settings: PodSettings, *, choice: int
 ) -> dict[str, Any] | None:
     inputs = _inputs(plan, task, flow, choice)
     if inputs is None:
         return None
-    key = UnitKey(task.name, None if task.fan_out is None else 0)
+    key = TaskInstanceKey(task.name, None if task.fan_out is None else 0)
     pod = build_pod(
         CreateAttempt(key, 1, 0, 0, inputs),
         task,
@@ -190,7 +190,7 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
         yield path
 
 
-def explain_refusal(specimen: Specimen, error: ApiError) -> str | None:
+def explain_refusal(specimen: SamplePod, error: ApiError) -> str | None:
     """Tell what the API server has against a Flow.
 
     Args:

@@ -14,7 +14,7 @@ from penstock.kube.resources import JOBS
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, carrier_uid, read_kept_pod
-from penstock_operator.runtime.rate_limiter import Pace
+from penstock_operator.runtime.rate_limiter import RateLimiter
 from penstock_operator.workloads.pod_status import Pod, is_tracked
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class PodRetention:
         pace: of the deletions.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         writer: Writer,
         *,
@@ -50,7 +50,7 @@ class PodRetention:
         fail: Callable[[BaseException], None],
         kept: KeptPods | None = None,
         clock: Callable[[], float] = time.time,
-        pace: Pace | None = None,
+        pace: RateLimiter | None = None,
     ) -> None:
         self._writer = writer
         self._unstored_since = unstored_since
@@ -58,7 +58,7 @@ class PodRetention:
         self._fail = fail
         self._kept = KeptPods() if kept is None else kept
         self._clock = clock
-        self._pace = pace or Pace(PER_S)
+        self._pace = pace or RateLimiter(PER_S)
         self._tracked: set[str] = set()
         """Uids of Pods that carry our finalizer."""
         self._wake = asyncio.Event()

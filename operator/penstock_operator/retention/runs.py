@@ -23,7 +23,7 @@ from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, read_ended
 from penstock_operator.retention.run_table import finished_runs, read_run
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runs.watches import RunMetadata
-from penstock_operator.runtime.rate_limiter import Pace
+from penstock_operator.runtime.rate_limiter import RateLimiter
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class RunRetention:
         gather_s: see GATHER_S.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         client: ApiClient,
         writer: Writer,
@@ -64,7 +64,7 @@ class RunRetention:
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
-        pace: Pace | None = None,
+        pace: RateLimiter | None = None,
         gather_s: float = GATHER_S,
     ) -> None:
         self._client = client
@@ -74,7 +74,7 @@ class RunRetention:
         self._removals = metrics.removals.labels("run")
         self._fail = fail
         self._clock = clock
-        self._pace = pace or Pace(PER_S)
+        self._pace = pace or RateLimiter(PER_S)
         self._gather_s = gather_s
         self._kept = KeptRuns()
         self._unlisted: set[ObjectKey] = set()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.keys import ObjectKey, RunKey, UnitKey
+from penstock.engine.keys import ObjectKey, RunKey, TaskInstanceKey
 from penstock.engine.machine.effects import Step, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptSeen, Fact
 from penstock.engine.machine.inputs import ChildInputs
@@ -25,28 +25,28 @@ from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiUnreachableError
-from penstock.kube.idle import Quiet
+from penstock.kube.idle import IdleSignal
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.child_runs import ChildListener, ChildRuns
 from penstock_operator.runs.attempts.pods import AttemptPods, Lanes
-from penstock_operator.runs.cache.lookup import CacheListener, TaskCache
+from penstock_operator.runs.cache.lookup import CacheListener, CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.ended import Condemned
-from penstock_operator.runs.flusher import Flusher, FlushListener
-from penstock_operator.runs.hierarchy import Family, FamilyListener
-from penstock_operator.runs.initial_sync import Census
+from penstock_operator.runs.flusher import FlushListener, StatusFlusher
+from penstock_operator.runs.hierarchy import FamilyListener, Hierarchy
+from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.listener import Listener
 from penstock_operator.runs.live_run import LiveRun, RunEnd
-from penstock_operator.runs.orphans import Strays
-from penstock_operator.runs.pending import Anteroom, AnteroomListener
-from penstock_operator.runs.start import Intake, Started, flow_name
+from penstock_operator.runs.orphans import Orphans
+from penstock_operator.runs.pending import AnteroomListener, PendingRuns
+from penstock_operator.runs.start import RunStarter, Started, flow_name
 from penstock_operator.runs.status import StatusStore, Stored
 from penstock_operator.runtime.background import Background
 from penstock_operator.runtime.recorder import EventRecorder
-from penstock_operator.runtime.workers import work_through
+from penstock_operator.runtime.workers import run_workers
 from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod_status import Pod, observe_pod, run_uid
@@ -59,7 +59,7 @@ RETRY_S: Final = 5.0
 """When to look again at a run that could not be looked at."""
 
 
-class EngineRoom:
+class RunController:
     """Runs every FlowRun of the cluster, or of one namespace.
 
     Args:
@@ -76,7 +76,7 @@ class EngineRoom:
         clock: seconds since the epoch.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         client: ApiClient,
         lanes: Lanes,
@@ -84,7 +84,7 @@ class EngineRoom:
         cache: CacheStore,
         flows: FlowStore,
         recorder: EventRecorder,
-        quiet: Quiet,
+        quiet: IdleSignal,
         metrics: Metrics,
         epoch: int,
         settings: PodSettings,
@@ -109,7 +109,7 @@ class EngineRoom:
         self._background = Background(fail)
         self._spawn = self._background.spawn
         self._statuses = StatusStore(client, lanes.status, epoch=epoch)
-        self._strays = Strays(self._let_go)
+        self._strays = Orphans(self._let_go)
         listener = Listener(
             is_live=self._is_live,
             tell=self._tell,
@@ -122,19 +122,19 @@ class EngineRoom:
         )
         self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
         answers = CacheListener(self._is_live, self._tell, self._spawn)
-        self._cache = TaskCache(cache, listener=answers, recorder=recorder, metrics=metrics, clock=clock)
-        self._family = Family(FamilyListener(self._by_uid.get, self._tell, self._end_early), clock=clock)
+        self._cache = CacheLookup(cache, listener=answers, recorder=recorder, metrics=metrics, clock=clock)
+        self._family = Hierarchy(FamilyListener(self._by_uid.get, self._tell, self._end_early), clock=clock)
         child_listener = ChildListener(self._is_live, self._tell, self._meet, self._end_by_name, self._doubt)
         self._child_runs = ChildRuns(self._statuses, lanes.work, listener=child_listener, clock=clock)
-        self._census = Census(self._queue.add)
+        self._census = InitialSync(self._queue.add)
         self._slots = Slots(self._queue.add, self._replace)
-        self._intake = Intake(
+        self._intake = RunStarter(
             flows, self._statuses, slots=self._slots, census=self._census, find=self._by_uid.get, wake=self._queue.add
         )
         anteroom_listener = AnteroomListener(self._wake_at, self._on_stored, self._follow_up)
-        self._anteroom = Anteroom(self._statuses, self._slots, recorder, listener=anteroom_listener, clock=clock)
+        self._anteroom = PendingRuns(self._statuses, self._slots, recorder, listener=anteroom_listener, clock=clock)
         flush_listener = FlushListener(self._spawn, self._wake_at, self._on_stored, self._follow_up)
-        self._flusher = Flusher(self._statuses, metrics, flush_listener)
+        self._flusher = StatusFlusher(self._statuses, metrics, flush_listener)
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.runs_active.set_function(lambda: len(self._runs))
         metrics.runs_queued.set_function(lambda: self._slots.waiting)
@@ -216,14 +216,14 @@ class EngineRoom:
         run = self._by_uid.get(uid)
         return run is not None and not run.is_counted
 
-    def units_in_hand(self, most: int) -> int:
+    def task_instances_in_progress(self, most: int) -> int:
         """Return how many tasks and items are under way, and writes about them; `most` if there are more."""
         found = self._background.under_way
         for run in self._runs.values():
             if found >= most:
                 break
             if run.machine is not None:
-                found += run.machine.live_units
+                found += run.machine.live_task_instances
         return min(found, most)
 
     def unstored_since(self, uid: str) -> float | None:
@@ -246,9 +246,7 @@ class EngineRoom:
 
     async def work(self) -> None:
         """Look at runs for ever."""
-        await work_through(
-            self._queue, self._look_at, kind="FlowRun", workers=WORKERS, retry_s=RETRY_S, fail=self._fail
-        )
+        await run_workers(self._queue, self._look_at, kind="FlowRun", workers=WORKERS, retry_s=RETRY_S, fail=self._fail)
 
     async def _look_at(self, key: RunKey) -> None:
         try:
@@ -387,7 +385,7 @@ class EngineRoom:
                 identity=notice.identity,
             )
 
-    def _carrier_of(self, run: LiveRun, key: UnitKey) -> AttemptPods | ChildRuns:
+    def _carrier_of(self, run: LiveRun, key: TaskInstanceKey) -> AttemptPods | ChildRuns:
         """Return who looks after the attempts of a task."""
         assert run.machine is not None
         plan = run.machine.plan
@@ -547,4 +545,4 @@ class EngineRoom:
         self.on_pod(EventType.MODIFIED, pod)
 
     def _count_running(self) -> float:
-        return sum(run.machine.running_units for run in self._runs.values() if run.machine is not None)
+        return sum(run.machine.running_task_instances for run in self._runs.values() if run.machine is not None)

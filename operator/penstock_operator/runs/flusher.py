@@ -45,7 +45,7 @@ class FlushListener:
     failed: Callable[[LiveRun, Stored], Coroutine[Any, Any, None]]
 
 
-class Flusher:
+class StatusFlusher:
     """Stores what machines decide.
 
     Args:

@@ -28,7 +28,7 @@ class FamilyListener:
     end: Callable[[LiveRun, Shutdown], None]
 
 
-class Family:
+class Hierarchy:
     """Knows who is whose child.
 
     Args:

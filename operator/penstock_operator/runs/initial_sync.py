@@ -7,7 +7,7 @@ from collections.abc import Callable
 from penstock.engine.keys import RunKey
 
 
-class Census:
+class InitialSync:
     """Knows which runs are still to be looked at after a start, and who waits for that.
 
     Args:

@@ -14,7 +14,7 @@ KNOWN_GONE: Final = 10_000
 """Uids of runs known to be over or gone, so that their many Pods cost one look."""
 
 
-class Strays:
+class Orphans:
     """Keeps Pods until their run is found, or lets them go when it is over or gone.
 
     Args:

@@ -39,7 +39,7 @@ class AnteroomListener:
     failed: Callable[[LiveRun, Stored], Awaitable[None]]
 
 
-class Anteroom:
+class PendingRuns:
     """Keeps the statuses of runs that have not started.
 
     Args:

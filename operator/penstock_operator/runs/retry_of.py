@@ -37,7 +37,7 @@ class Retried(NamedTuple):
     """What `status.retryOf` of the new run says."""
 
 
-class Retries:
+class RetriedRuns:
     """Looks into the runs that others retry.
 
     Args:

@@ -30,9 +30,9 @@ from penstock.errors import ExpressionError, InvalidSpecError, Problem, StoredSt
 from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found
 from penstock_operator.flows.revision import Owner
 from penstock_operator.flows.store import FlowStore
-from penstock_operator.runs.initial_sync import Census
+from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun
-from penstock_operator.runs.retry_of import NAME_PATH, Retried, Retries, gone_revision
+from penstock_operator.runs.retry_of import NAME_PATH, Retried, RetriedRuns, gone_revision
 from penstock_operator.runs.status import StatusStore
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class _Source(NamedTuple):
     kept: tuple[Mapping[str, Any], ...] = ()
 
 
-class Intake:
+class RunStarter:
     """Brings runs to their start.
 
     Args:
@@ -74,19 +74,19 @@ class Intake:
         wake: has a run looked at.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         flows: FlowStore,
         statuses: StatusStore,
         *,
         slots: Slots,
-        census: Census,
+        census: InitialSync,
         find: Callable[[str], LiveRun | None],
         wake: Callable[[RunKey], None],
     ) -> None:
         self._flows = flows
         self._statuses = statuses
-        self._retries = Retries(statuses, flows)
+        self._retries = RetriedRuns(statuses, flows)
         self._slots = slots
         self._census = census
         self._find = find

@@ -17,7 +17,7 @@ from penstock.kube.reflector import EventType
 from penstock.kube.resources import Resource
 from penstock.kube.writer import Writer
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
-from penstock_operator.runtime.workers import work_through
+from penstock_operator.runtime.workers import run_workers
 from penstock_operator.runtime.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class KeyedController(ABC):
     ignores_own_writes = False
     """Whether an object in which nothing but its own status has changed needs no other look."""
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         resource: Resource,
         *,
@@ -94,13 +94,13 @@ class KeyedController(ABC):
 
     async def work(self) -> None:
         """Look at objects for ever."""
-        await self.work_through(self.queue, self._look_at, workers=self.workers)
+        await self.run_workers(self.queue, self._look_at, workers=self.workers)
 
-    async def work_through(
+    async def run_workers(
         self, queue: WorkQueue[ObjectKey], look_at: Callable[[ObjectKey], Awaitable[None]], *, workers: int
     ) -> None:
         """Do something with each object that comes, for ever; what fails is tried again."""
-        await work_through(queue, look_at, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail)
+        await run_workers(queue, look_at, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail)
 
     async def _look_at(self, key: ObjectKey) -> None:
         body = self.latest(key)

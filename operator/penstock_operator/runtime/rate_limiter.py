@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-class Pace:
+class RateLimiter:
     """Lets so much through a second, evenly.
 
     Args:

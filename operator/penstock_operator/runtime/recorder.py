@@ -85,7 +85,7 @@ class EventRecorder:
             logger.debug("An Event could not be recorded: %s", error)
 
 
-def build_event(  # noqa: PLR0913 - keyword-only, named at every call
+def build_event(
     regarding: Regarding, *, is_warning: bool, reason: str, note: str, identity: str, instance: str
 ) -> dict[str, Any]:
     """Build an Event of `events.k8s.io/v1`; see `EventRecorder.record` for the arguments."""

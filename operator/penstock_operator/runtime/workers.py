@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 Fail = Callable[[BaseException], None]
 
 
-async def work_through(  # noqa: PLR0913 - keyword-only, named at every call
+async def run_workers(
     queue: WorkQueue[K],
     look_at: Callable[[K], Awaitable[None]],
     *,

@@ -26,7 +26,7 @@ from penstock.errors import ExpressionError, InvalidSpecError
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.conditions import ready_condition
 from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_namespace_terminating, is_not_found
-from penstock.kube.idle import Quiet
+from penstock.kube.idle import IdleSignal
 from penstock.kube.resources import FLOWRUNS
 from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.controller import KeyedController
@@ -34,7 +34,7 @@ from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.history import surplus, surplus_of_events
 from penstock_operator.schedules.notices import notices, waits
 from penstock_operator.schedules.plan import Plan
-from penstock_operator.schedules.runs import ScheduledRun, ScheduledRuns
+from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns
 from penstock_operator.schedules.status import Outcome, build_status, read_ledger
 from penstock_operator.schedules.tick_run import build_run, run_name
 
@@ -93,7 +93,7 @@ class ScheduleController(KeyedController):
     """Most of a look is waiting for the API server, and many Schedules are due at the same second."""
     ignores_own_writes = True
 
-    def __init__(self, client: ApiClient, *, runs: ScheduledRuns, metrics: Metrics, **options: Any) -> None:
+    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, metrics: Metrics, **options: Any) -> None:
         super().__init__(**options)
         self._client = client
         self._runs = runs
@@ -104,7 +104,7 @@ class ScheduleController(KeyedController):
         """Runs that were deleted here, by name, until the status does not call them active any more."""
         self._decided: dict[ObjectKey, Decided] = {}
         self._to_store: WorkQueue[ObjectKey] = WorkQueue()
-        self._creating = Quiet(after_s=0.0)
+        self._creating = IdleSignal(after_s=0.0)
         runs.listen(self._on_run)
 
     def forget(self, key: ObjectKey) -> None:
@@ -121,7 +121,7 @@ class ScheduleController(KeyedController):
         """Look at Schedules for ever, and store what the looks lead to."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(super().work())
-            tasks.create_task(self.work_through(self._to_store, self.store, workers=STATUS_WORKERS))
+            tasks.create_task(self.run_workers(self._to_store, self.store, workers=STATUS_WORKERS))
 
     def latest(self, key: ObjectKey) -> Mapping[str, Any] | None:
         """Return a Schedule with the status that was decided last, stored or not."""

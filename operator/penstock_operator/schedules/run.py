@@ -10,7 +10,7 @@ from penstock.api.kind import MAX_LABEL_VALUE
 from penstock.api.schedule import RunTemplate
 
 
-def build_schedule_run(  # noqa: PLR0913 - keyword-only, named at every call
+def build_schedule_run(
     body: Mapping[str, Any],
     template: RunTemplate,
     *,

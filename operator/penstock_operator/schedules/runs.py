@@ -76,7 +76,7 @@ class _Owner(NamedTuple):
     uid: str
 
 
-class ScheduledRuns:
+class ScheduleRuns:
     """Keeps the runs of every Schedule, by its uid."""
 
     def __init__(self) -> None:

@@ -56,7 +56,7 @@ def read_ledger(body: Mapping[str, Any], plan: Plan, now: datetime) -> tuple[Led
     return Ledger(decided, tuple(read_time(text) for text in stored.get("queued") or ())), since
 
 
-def build_status(  # noqa: PLR0913 - keyword-only, named at the one call
+def build_status(
     body: Mapping[str, Any],
     plan: Plan,
     outcome: Outcome,

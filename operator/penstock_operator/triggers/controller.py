@@ -22,14 +22,14 @@ from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.triggers.label_selector import selects
 from penstock.engine.triggers.trigger import (
     MAX_CHAIN,
-    compile_event,
+    compile_trigger,
     covered_states,
     definition,
     flow_of,
     flow_run_event,
     resource_event,
 )
-from penstock.engine.triggers.watermark import Seen
+from penstock.engine.triggers.watermark import Watermark
 from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import ExpressionError, InvalidSpecError
 from penstock.kube.client import ApiClient
@@ -39,13 +39,13 @@ from penstock.kube.resources import FLOWRUNS
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.triggers.ended_runs import ended_runs
-from penstock_operator.triggers.kinds import EventKind, EventKinds, not_allowed
+from penstock_operator.triggers.kinds import AllowedKind, EventKinds, not_allowed
 from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
 from penstock_operator.triggers.trigger import (
     LISTENING,
-    EventListener,
-    Heard,
-    ListeningSchedule,
+    ObservedEvent,
+    Trigger,
+    TriggeredSchedule,
     kind_of,
     listening_condition,
     update_of,
@@ -61,7 +61,7 @@ AGAIN_S: Final = 30.0
 """When to try again to watch a kind that can't be listed."""
 
 
-class EventController(KeyedController):
+class TriggerController(KeyedController):
     """Listens for the events of Schedules, and creates their runs.
 
     Args:
@@ -79,7 +79,7 @@ class EventController(KeyedController):
         self._client = client
         self._kinds = kinds
         self._has_webhooks = has_webhooks
-        self._schedules: dict[ObjectKey, ListeningSchedule] = {}
+        self._schedules: dict[ObjectKey, TriggeredSchedule] = {}
         self._watches = ObjectWatches(
             client,
             kinds,
@@ -116,31 +116,31 @@ class EventController(KeyedController):
                     and end.flow in (wanted.flow, None)
                     and end.state in covered_states(wanted.states)
                 ):
-                    self._hear(key, Heard(name, end.uid, ObjectKey(*end.key), 0, end.flow))
+                    self._hear(key, ObservedEvent(name, end.uid, ObjectKey(*end.key), 0, end.flow))
 
-    def _on_object(self, kind: EventKind, item: PartialObject) -> None:
+    def _on_object(self, kind: AllowedKind, item: PartialObject) -> None:
         for key, schedule in self._schedules.items():
             if key.namespace == item.metadata.namespace:
                 for name, listener in schedule.listeners.items():
                     self._offer(key, name, listener, kind, item.metadata)
 
-    def _offer(self, key: ObjectKey, name: str, listener: EventListener, kind: EventKind, metadata: ObjectMeta) -> None:
+    def _offer(self, key: ObjectKey, name: str, listener: Trigger, kind: AllowedKind, metadata: ObjectMeta) -> None:
         wanted = listener.trigger.resource
-        if wanted is None or listener.version is None or EventKind(wanted.api_version, wanted.kind) != kind:
+        if wanted is None or listener.version is None or AllowedKind(wanted.api_version, wanted.kind) != kind:
             return
         if metadata.labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY:
             # The Pod of a run that an event made would be the next event, for ever.
             return
         version = int(metadata.resource_version)
         if version > listener.version and selects(wanted.selector, metadata.labels):
-            self._hear(key, Heard(name, metadata.uid, metadata.key, version))
+            self._hear(key, ObservedEvent(name, metadata.uid, metadata.key, version))
 
-    def _on_synced(self, kind: EventKind) -> None:
+    def _on_synced(self, kind: AllowedKind) -> None:
         for key, schedule in self._schedules.items():
             if any(kind_of(listener) == kind for listener in schedule.listeners.values()):
                 self.queue.add(key)
 
-    def _hear(self, key: ObjectKey, heard: Heard) -> None:
+    def _hear(self, key: ObjectKey, heard: ObservedEvent) -> None:
         schedule = self._schedules.get(key)
         if schedule is not None:
             schedule.heard[heard] = None
@@ -167,7 +167,7 @@ class EventController(KeyedController):
                     changed[name] = update
             await self._store(key, body, changed, schedule)
 
-    def _read(self, key: ObjectKey, body: Mapping[str, Any]) -> ListeningSchedule | None:
+    def _read(self, key: ObjectKey, body: Mapping[str, Any]) -> TriggeredSchedule | None:
         """Read the Schedule's events; None if it has none, or none that can work."""
         metadata = body["metadata"]
         known = self._schedules.get(key)
@@ -181,9 +181,9 @@ class EventController(KeyedController):
             if check_schedule(spec):
                 return None
             listeners = {
-                trigger.name: EventListener(
+                trigger.name: Trigger(
                     trigger,
-                    compile_event(spec, index),
+                    compile_trigger(spec, index),
                     definition(trigger, is_suspended=bool(spec.suspend)),
                     dict(((body.get("status") or {}).get("events") or {}).get(trigger.name) or {}),
                 )
@@ -197,18 +197,18 @@ class EventController(KeyedController):
                 # What was stored a moment ago may not have come back yet.
                 if name in known.listeners:
                     listener.stored = known.listeners[name].stored | listener.stored
-        schedule = self._schedules[key] = ListeningSchedule(metadata["uid"], metadata["generation"], spec, listeners)
+        schedule = self._schedules[key] = TriggeredSchedule(metadata["uid"], metadata["generation"], spec, listeners)
         self._watches.keep(self._watched_kinds())
         return schedule
 
-    def _watched_kinds(self) -> set[EventKind]:
+    def _watched_kinds(self) -> set[AllowedKind]:
         kinds = (kind_of(one) for schedule in self._schedules.values() for one in schedule.listeners.values())
         return {kind for kind in kinds if kind is not None}
 
     # Listening
 
     async def _arm(
-        self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: EventListener, spec: ScheduleSpec
+        self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: Trigger, spec: ScheduleSpec
     ) -> None:
         if listener.is_armed or spec.suspend:
             return
@@ -224,18 +224,18 @@ class EventController(KeyedController):
                     "this installation takes no webhooks (events.webhook.enabled)",
                 )
 
-    async def _arm_for_runs(self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: EventListener) -> None:
+    async def _arm_for_runs(self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: Trigger) -> None:
         wanted = listener.trigger.flow_run
         assert wanted is not None
         stored = listener.stored
         is_new = False
         if stored.get("definition") == listener.definition and "since" in stored:
-            listener.seen = Seen.read(stored["since"], stored.get("seen") or ())
+            listener.seen = Watermark.read(stored["since"], stored.get("seen") or ())
         elif not stored and body["metadata"]["generation"] == 1:
             # Containers tell their ends in whole seconds, and the API server its creations.
-            listener.seen = Seen(epoch(body["metadata"]["creationTimestamp"]) - 1.0)
+            listener.seen = Watermark(epoch(body["metadata"]["creationTimestamp"]) - 1.0)
         else:
-            listener.seen, is_new = Seen(self.clock() - SLACK_S), True
+            listener.seen, is_new = Watermark(self.clock() - SLACK_S), True
         # From here on hints count; what ended before is found by the list.
         listener.is_armed = True
         try:
@@ -243,15 +243,15 @@ class EventController(KeyedController):
                 if is_new:
                     listener.seen.add(run.uid, time)
                 else:
-                    self._hear(key, Heard(name, run.uid, run.key, 0))
+                    self._hear(key, ObservedEvent(name, run.uid, run.key, 0))
         except BaseException:
             listener.is_armed = False
             raise
 
-    async def _arm_for_objects(self, key: ObjectKey, name: str, listener: EventListener) -> None:
+    async def _arm_for_objects(self, key: ObjectKey, name: str, listener: Trigger) -> None:
         wanted = listener.trigger.resource
         assert wanted is not None
-        kind = EventKind(wanted.api_version, wanted.kind)
+        kind = AllowedKind(wanted.api_version, wanted.kind)
         if kind not in self._kinds:
             listener.trouble = ("KindNotAllowed", not_allowed(wanted, self._kinds))
             return
@@ -283,7 +283,7 @@ class EventController(KeyedController):
 
     # Events
 
-    async def _work_off(self, body: Mapping[str, Any], schedule: ListeningSchedule) -> None:
+    async def _work_off(self, body: Mapping[str, Any], schedule: TriggeredSchedule) -> None:
         """Look at what was heard, changes of objects in the order of their versions."""
         while schedule.heard:
             heard = min(schedule.heard, key=lambda one: one.version)
@@ -303,7 +303,7 @@ class EventController(KeyedController):
             schedule.heard.pop(heard, None)
 
     async def _take_run(
-        self, body: Mapping[str, Any], schedule: ListeningSchedule, listener: EventListener, heard: Heard
+        self, body: Mapping[str, Any], schedule: TriggeredSchedule, listener: Trigger, heard: ObservedEvent
     ) -> None:
         run = await self._read_object(FLOWRUNS.path(heard.key.namespace, heard.key.name), heard.uid)
         seen, wanted = listener.seen, listener.trigger.flow_run
@@ -325,9 +325,9 @@ class EventController(KeyedController):
     async def _follow(
         self,
         body: Mapping[str, Any],
-        schedule: ListeningSchedule,
-        listener: EventListener,
-        heard: Heard,
+        schedule: TriggeredSchedule,
+        listener: Trigger,
+        heard: ObservedEvent,
         run: Mapping[str, Any],
     ) -> None:
         """Create the run that follows from the end of another."""
@@ -342,12 +342,12 @@ class EventController(KeyedController):
             await self._create(body, schedule, listener, EventId(heard.event, heard.uid, chain), params)
 
     async def _take_object(
-        self, body: Mapping[str, Any], schedule: ListeningSchedule, listener: EventListener, heard: Heard
+        self, body: Mapping[str, Any], schedule: TriggeredSchedule, listener: Trigger, heard: ObservedEvent
     ) -> None:
         wanted = listener.trigger.resource
         if wanted is None or listener.version is None or heard.version <= listener.version:
             return
-        resource = self._kinds[EventKind(wanted.api_version, wanted.kind)]
+        resource = self._kinds[AllowedKind(wanted.api_version, wanted.kind)]
         found = await self._read_object(resource.path(heard.key.namespace, heard.key.name), heard.uid)
         if found is not None:
             found = {"apiVersion": wanted.api_version, "kind": wanted.kind, **found}
@@ -376,8 +376,8 @@ class EventController(KeyedController):
     async def _create(
         self,
         body: Mapping[str, Any],
-        schedule: ListeningSchedule,
-        listener: EventListener,
+        schedule: TriggeredSchedule,
+        listener: Trigger,
         event: EventId,
         params: Mapping[str, Any],
     ) -> None:
@@ -391,7 +391,7 @@ class EventController(KeyedController):
     # The status
 
     async def _store(
-        self, key: ObjectKey, body: Mapping[str, Any], changed: Mapping[str, Any], schedule: ListeningSchedule | None
+        self, key: ObjectKey, body: Mapping[str, Any], changed: Mapping[str, Any], schedule: TriggeredSchedule | None
     ) -> None:
         stored = body.get("status") or {}
         conditions = stored.get("conditions") or []

@@ -11,7 +11,7 @@ from penstock.api import names
 from penstock.api.event import FlowRunEvent
 from penstock.engine.timestamp import epoch
 from penstock.engine.triggers.trigger import covered_states
-from penstock.engine.triggers.watermark import Seen
+from penstock.engine.triggers.watermark import Watermark
 from penstock.kube.client import ApiClient
 from penstock.kube.metadata import ObjectMeta
 from penstock.kube.resources import FLOWRUNS
@@ -38,7 +38,7 @@ class _RunPage(msgspec.Struct):
 
 
 async def ended_runs(
-    client: ApiClient, namespace: str, wanted: FlowRunEvent, seen: Seen
+    client: ApiClient, namespace: str, wanted: FlowRunEvent, seen: Watermark
 ) -> list[tuple[ObjectMeta, float]]:
     """Find the runs that have ended and are not done with, and when each did.
 

@@ -17,7 +17,7 @@ _ENTRY: Final = re.compile(r"(?:([a-z0-9.-]+)/)?(v[a-z0-9]+)/([A-Z][A-Za-z0-9]*)
 FORBIDDEN_RESOURCES: Final = frozenset({"secrets"})
 
 
-class EventKind(NamedTuple):
+class AllowedKind(NamedTuple):
     """A kind, as a Schedule names it."""
 
     api_version: str
@@ -28,17 +28,17 @@ class EventKind(NamedTuple):
         return f"{self.api_version}/{self.kind}"
 
 
-EventKinds = Mapping[EventKind, Resource]
+EventKinds = Mapping[AllowedKind, Resource]
 """Where the objects of each allowed kind are."""
 
 
-def read_event_kinds(text: str) -> EventKinds:
+def read_allowed_kinds(text: str) -> EventKinds:
     """Read the option: `v1/ConfigMap=configmaps,batch/v1/Job=jobs`.
 
     Raises:
         ValueError: it can't be read, or names a kind that is never allowed.
     """
-    kinds: dict[EventKind, Resource] = {}
+    kinds: dict[AllowedKind, Resource] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         found = _ENTRY.fullmatch(entry)
         if found is None:
@@ -48,22 +48,22 @@ def read_event_kinds(text: str) -> EventKinds:
             raise ValueError(f"{entry!r}: Secrets can't be allowed, for who writes a Schedule could read them by it")
         if group in FORBIDDEN_GROUPS:
             raise ValueError(f"{entry!r}: Penstock's own kinds can't be allowed, or runs would lead to runs")
-        kinds[EventKind(f"{group}/{version}" if group else version, kind)] = Resource(group, version, plural)
+        kinds[AllowedKind(f"{group}/{version}" if group else version, kind)] = Resource(group, version, plural)
     return kinds
 
 
-def check_event_kinds(spec: ScheduleSpec, kinds: EventKinds, *, path: str = "spec") -> list[Problem]:
+def check_allowed_kinds(spec: ScheduleSpec, kinds: EventKinds, *, path: str = "spec") -> list[Problem]:
     """Find the events of a Schedule that listen to what this installation does not allow."""
     problems = []
     for index, trigger in enumerate(spec.events or ()):
         resource = trigger.resource
-        if resource is not None and EventKind(resource.api_version, resource.kind) not in kinds:
+        if resource is not None and AllowedKind(resource.api_version, resource.kind) not in kinds:
             problems.append(Problem(f"{path}.events[{index}].resource.kind", not_allowed(resource, kinds)))
     return problems
 
 
 def not_allowed(resource: ResourceEvent, kinds: EventKinds) -> str:
     """Say that a kind is not allowed, and which are."""
-    kind = EventKind(resource.api_version, resource.kind)
+    kind = AllowedKind(resource.api_version, resource.kind)
     there = enumerate_names([str(one) for one in kinds]) if kinds else "none"
     return f"{kind} is not among the kinds that this installation allows events to listen to: there are {there}"

@@ -35,7 +35,7 @@ class EventId(NamedTuple):
     """How many runs in a row it follows from."""
 
 
-async def create_event_run(  # noqa: PLR0913 - keyword-only but for the two ways to the API server
+async def create_event_run(
     client: ApiClient,
     writer: Writer,
     *,

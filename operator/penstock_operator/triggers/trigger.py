@@ -9,15 +9,15 @@ from typing import Any, Final, NamedTuple
 from penstock.api.event import EventTrigger
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
-from penstock.engine.triggers.trigger import CompiledEvent
-from penstock.engine.triggers.watermark import Seen
+from penstock.engine.triggers.trigger import CompiledTrigger
+from penstock.engine.triggers.watermark import Watermark
 from penstock.kube.conditions import condition
-from penstock_operator.triggers.kinds import EventKind
+from penstock_operator.triggers.kinds import AllowedKind
 
 LISTENING: Final = "Listening"
 
 
-class Heard(NamedTuple):
+class ObservedEvent(NamedTuple):
     """Something that may be an event."""
 
     event: str
@@ -32,7 +32,7 @@ class Heard(NamedTuple):
 
 
 @dataclass(slots=True)
-class EventListener:
+class Trigger:
     """Listens for one event of a Schedule.
 
     Attributes:
@@ -48,10 +48,10 @@ class EventListener:
     """
 
     trigger: EventTrigger
-    compiled: CompiledEvent
+    compiled: CompiledTrigger
     definition: str
     stored: dict[str, Any]
-    seen: Seen | None = None
+    seen: Watermark | None = None
     version: int | None = None
     is_armed: bool = False
     trouble: tuple[str, str] | None = None
@@ -59,7 +59,7 @@ class EventListener:
 
 
 @dataclass(slots=True)
-class ListeningSchedule:
+class TriggeredSchedule:
     """A Schedule with events.
 
     Attributes:
@@ -73,11 +73,11 @@ class ListeningSchedule:
     uid: str
     generation: int
     spec: ScheduleSpec
-    listeners: dict[str, EventListener]
-    heard: dict[Heard, None] = field(default_factory=dict)
+    listeners: dict[str, Trigger]
+    heard: dict[ObservedEvent, None] = field(default_factory=dict)
 
 
-def listening_condition(stored: Mapping[str, Any], schedule: ListeningSchedule, now: float) -> dict[str, Any]:
+def listening_condition(stored: Mapping[str, Any], schedule: TriggeredSchedule, now: float) -> dict[str, Any]:
     """Say whether a Schedule hears of its events.
 
     Args:
@@ -109,7 +109,7 @@ def listening_condition(stored: Mapping[str, Any], schedule: ListeningSchedule, 
     )
 
 
-def update_of(listener: EventListener, stored: Mapping[str, Any]) -> dict[str, Any]:
+def update_of(listener: Trigger, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an event's status that are not as they should be."""
     is_watched = listener.is_armed or listener.definition == "suspended"
     wanted: dict[str, Any] = {"definition": listener.definition} if is_watched else {}
@@ -130,7 +130,7 @@ def update_of(listener: EventListener, stored: Mapping[str, Any]) -> dict[str, A
     return update
 
 
-def kind_of(listener: EventListener) -> EventKind | None:
+def kind_of(listener: Trigger) -> AllowedKind | None:
     """Return the kind of objects that is listened to, if it is objects."""
     wanted = listener.trigger.resource
-    return None if wanted is None else EventKind(wanted.api_version, wanted.kind)
+    return None if wanted is None else AllowedKind(wanted.api_version, wanted.kind)

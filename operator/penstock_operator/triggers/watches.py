@@ -9,7 +9,7 @@ from collections.abc import Callable
 from penstock.kube.client import METADATA_LIST, ApiClient
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
-from penstock_operator.triggers.kinds import EventKind, EventKinds
+from penstock_operator.triggers.kinds import AllowedKind, EventKinds
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ class ObjectWatches:
         fail: told of an error after which this process must not go on.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         client: ApiClient,
         kinds: EventKinds,
         *,
         namespace: str,
-        on_object: Callable[[EventKind, PartialObject], None],
-        on_synced: Callable[[EventKind], None],
+        on_object: Callable[[AllowedKind, PartialObject], None],
+        on_synced: Callable[[AllowedKind], None],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._fail = fail
@@ -42,10 +42,10 @@ class ObjectWatches:
         self._namespace = namespace
         self._on_object = on_object
         self._on_synced = on_synced
-        self._reflectors: dict[EventKind, Reflector[PartialObject]] = {}
-        self._tasks: dict[EventKind, asyncio.Task[None]] = {}
+        self._reflectors: dict[AllowedKind, Reflector[PartialObject]] = {}
+        self._tasks: dict[AllowedKind, asyncio.Task[None]] = {}
 
-    async def open(self, kind: EventKind) -> Reflector[PartialObject]:
+    async def open(self, kind: AllowedKind) -> Reflector[PartialObject]:
         """Watch a kind, if it is not watched yet.
 
         Returns:
@@ -88,7 +88,7 @@ class ObjectWatches:
         if error is not None:
             self._fail(error)
 
-    def keep(self, kinds: set[EventKind]) -> None:
+    def keep(self, kinds: set[AllowedKind]) -> None:
         """End all watches but those of these kinds."""
         for kind in self._reflectors.keys() - kinds:
             del self._reflectors[kind]

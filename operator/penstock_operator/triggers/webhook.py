@@ -24,7 +24,7 @@ from penstock.api.event import WebhookEvent
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.expressions.cel import MAX_DEPTH
 from penstock.engine.timestamp import rfc3339
-from penstock.engine.triggers.trigger import compile_event, webhook_event
+from penstock.engine.triggers.trigger import compile_trigger, webhook_event
 from penstock.engine.triggers.webhook_signature import (
     TOLERANCE_S,
     Headers,
@@ -100,7 +100,7 @@ _UNAUTHORIZED: Final = _RefusalError(HTTPStatus.UNAUTHORIZED, "the delivery is n
 _BUSY: Final = _RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "not now: try again")
 
 
-class Deliveries:
+class WebhookReceiver:
     """Takes deliveries.
 
     Args:
@@ -178,7 +178,7 @@ class Deliveries:
     async def _make(self, target: _Target, headers: Headers, body: Any) -> str | None:
         """Make the run of a delivery; None if it is not wanted."""
         event = webhook_event(target.trigger, headers.id, rfc3339(headers.timestamp), body)
-        compiled = compile_event(target.spec, target.position)
+        compiled = compile_trigger(target.spec, target.position)
         params = await asyncio.to_thread(compiled.evaluate, event)
         if params is None:
             return None

@@ -32,7 +32,7 @@ from penstock.engine.validation.validation import (
     parse_schedule,
 )
 from penstock.errors import InvalidSpecError, PenstockError, Problem
-from penstock_operator.triggers.kinds import EventKinds, check_event_kinds
+from penstock_operator.triggers.kinds import EventKinds, check_allowed_kinds
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Admission:
         problems = await asyncio.to_thread(check_schedule, spec)
         known = {problem.path for problem in problems}
         # What is never allowed was said already.
-        problems += [one for one in check_event_kinds(spec, self._event_kinds) if one.path not in known]
+        problems += [one for one in check_allowed_kinds(spec, self._event_kinds) if one.path not in known]
         return Findings(problems, warnings)
 
     async def _check_backfill(self, request: Review) -> Findings:

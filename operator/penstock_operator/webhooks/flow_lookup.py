@@ -19,7 +19,7 @@ class _Seen(NamedTuple):
     spec: FlowSpec
 
 
-class RecentFlows:
+class FlowLookup:
     """Finds Flows, and remembers them for a moment. That there is none is not remembered.
 
     Args:

@@ -44,7 +44,7 @@ class HttpServers:
         events: the application that serves them.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         *,
         bind_address: str,

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from penstock.api import names
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
@@ -139,7 +139,7 @@ def is_tracked(pod: Pod) -> bool:
 class AttemptIdentity(NamedTuple):
     """Which attempt an object carries, and what had happened before it."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     failures: int
     disruptions: int
@@ -152,7 +152,7 @@ def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
     try:
         index = labels.get(names.LABEL_INDEX)
         return AttemptIdentity(
-            UnitKey(labels[names.LABEL_TASK], None if index is None else int(index)),
+            TaskInstanceKey(labels[names.LABEL_TASK], None if index is None else int(index)),
             int(labels[names.LABEL_ATTEMPT]),
             *read_counters(annotations),
             read_time(annotations.get(names.ANNOTATION_BEGIN_TIME)),

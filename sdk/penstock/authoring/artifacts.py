@@ -116,9 +116,7 @@ def _create(kind: str, text: str, data: Any, key: str | None, description: str |
     return artifact
 
 
-def _write(  # noqa: PLR0913, PLR0917 - what an artifact is
-    folder: Path, name: str, kind: str, artifact: UUID, text: str, data: Any, description: str | None
-) -> None:
+def _write(folder: Path, name: str, kind: str, artifact: UUID, text: str, data: Any, description: str | None) -> None:
     run = TASK_RUN.get() or FLOW_RUN.get()
     facts = {
         "id": str(artifact),

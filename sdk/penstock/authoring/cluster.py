@@ -102,7 +102,7 @@ def deploy(*deployments: Deployment, **keywords: Unpack[DeployKeywords]) -> list
     return names
 
 
-def run_deployment(  # noqa: PLR0913 - Prefect's signature
+def run_deployment(
     name: str,
     parameters: Mapping[str, Any] | None = None,
     *,

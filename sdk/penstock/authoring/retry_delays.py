@@ -25,7 +25,7 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     return delays
 
 
-def retry_delay_s(  # noqa: PLR0913 - keyword-only, named at every call
+def retry_delay_s(
     delays_s: tuple[float, ...], *, jitter: float, run_id: str, name: str, index: int | None, attempt: int
 ) -> float:
     """Return the wait before the next attempt, in seconds.

@@ -57,7 +57,7 @@ class FlowRun(_Run):
 
     __slots__ = ("flow", "parameters", "parent")
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         flow: Flow[..., Any],
         *,

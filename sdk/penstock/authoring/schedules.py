@@ -48,7 +48,7 @@ def Cron(
     return Timing({"cron": [_text("cron", cron)]}, timezone, dict(parameters or {}), active, slug)
 
 
-def Interval(  # noqa: PLR0913 - as Prefect has them
+def Interval(
     interval: timedelta | float,
     /,
     anchor_date: datetime | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.engine.intervals import decode_intervals
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from penstock.errors import StoredStatusError
 
@@ -26,7 +26,7 @@ def is_run_over(status: Mapping[str, Any]) -> bool:
     return status.get("state") in FINAL_RUN_STATES
 
 
-def is_unit_over(status: Mapping[str, Any], key: UnitKey) -> bool:
+def is_task_instance_finished(status: Mapping[str, Any], key: TaskInstanceKey) -> bool:
     """Whether a run's status says that a task or item is over.
 
     Args:

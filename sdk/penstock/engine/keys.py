@@ -27,7 +27,7 @@ class RunKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class UnitKey(NamedTuple):
+class TaskInstanceKey(NamedTuple):
     """One task of a run, or one item of its fan-out."""
 
     task: str

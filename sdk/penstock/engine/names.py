@@ -7,7 +7,7 @@ import hashlib
 from typing import Final
 
 from penstock.engine.backoff import attempt_digest
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 
 ENGINE_VERSION: Final = 1
 """Version of naming and hashing. A run keeps the one that it began with."""
@@ -17,12 +17,12 @@ MAX_NAME = 63
 _HASH_CHARACTERS = 10
 
 
-def unit_digest(run_uid: str, key: UnitKey, attempt: int) -> bytes:
+def task_instance_digest(run_uid: str, key: TaskInstanceKey, attempt: int) -> bytes:
     """Return a digest of one attempt: the same in every process, different for every attempt."""
     return attempt_digest(run_uid, key.task, key.item, attempt)
 
 
-def pod_name(run_name: str, run_uid: str, key: UnitKey, attempt: int) -> str:
+def pod_name(run_name: str, run_uid: str, key: TaskInstanceKey, attempt: int) -> str:
     """Name the Pod of an attempt.
 
     Args:
@@ -34,7 +34,7 @@ def pod_name(run_name: str, run_uid: str, key: UnitKey, attempt: int) -> str:
     Returns:
         A DNS label: run, task and index as far as they fit, then a hash of all that identifies the attempt.
     """
-    digest = base64.b32encode(unit_digest(run_uid, key, attempt)).decode().lower()[:_HASH_CHARACTERS]
+    digest = base64.b32encode(task_instance_digest(run_uid, key, attempt)).decode().lower()[:_HASH_CHARACTERS]
     index = "" if key.item is None else f"-{key.item}"
     room = MAX_NAME - len(digest) - len(index) - 1
     prefix = f"{run_name.replace('.', '-')}-{key.task}"

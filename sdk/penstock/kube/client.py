@@ -126,7 +126,7 @@ class ApiClient:
         if self._session is not None:
             await self._session.close()
 
-    async def request(  # noqa: PLR0913 - keyword-only, named at every call
+    async def request(
         self,
         method: str,
         path: str,

@@ -8,7 +8,7 @@ from typing import Any
 from penstock.engine.timestamp import rfc3339
 
 
-def ready_condition(  # noqa: PLR0913 - keyword-only, named at every call
+def ready_condition(
     stored: Mapping[str, Any], *, is_ready: bool, reason: str, message: str, generation: int, now: float
 ) -> dict[str, Any]:
     """Return the condition `Ready`.
@@ -32,7 +32,7 @@ def ready_condition(  # noqa: PLR0913 - keyword-only, named at every call
     )
 
 
-def condition(  # noqa: PLR0913 - keyword-only but for what it is, named at every call
+def condition(
     stored: Mapping[str, Any], kind: str, status: str, *, reason: str, message: str, generation: int, now: float
 ) -> dict[str, Any]:
     """Return a condition.

@@ -34,7 +34,7 @@ class Connection:
         configure: how to load everything anew, for credentials that expire.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         server: str,
         *,

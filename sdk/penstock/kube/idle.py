@@ -12,7 +12,7 @@ AFTER_S: Final = 0.1
 """Between a task's end and its successors there is nothing for some milliseconds: that is no quiet yet."""
 
 
-class Quiet:
+class IdleSignal:
     """Is disturbed by whatever goes on, and comes back a moment after it.
 
     Args:

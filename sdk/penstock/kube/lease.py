@@ -91,7 +91,7 @@ class LeaderElection:
         sleep: waits for a number of seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         client: ApiClient,
         *,

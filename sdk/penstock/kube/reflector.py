@@ -103,7 +103,7 @@ class Reflector(Generic[T]):
         TypeError: `kind` has required fields besides `metadata`, and `keep_objects` is off.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         client: ApiClient,
         resource: Resource,

@@ -14,7 +14,7 @@ import msgspec
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import JSON, JSON_PATCH, METADATA, ApiClient, Response
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_transient
-from penstock.kube.idle import Quiet
+from penstock.kube.idle import IdleSignal
 from penstock.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ class Writer:
         new_backoff: makes the pauses of one write.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         client: ApiClient,
         *,
         in_flight: int,
         may_write: Callable[[], bool],
-        disturbs: Quiet | None = None,
-        yields_to: Quiet | None = None,
+        disturbs: IdleSignal | None = None,
+        yields_to: IdleSignal | None = None,
         patience_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -66,7 +66,7 @@ class Writer:
         self.in_flight = 0
         """Writes that are with the API server now."""
 
-    async def create(  # noqa: PLR0913 - keyword-only, named at every call
+    async def create(
         self,
         resource: Resource,
         namespace: str,
@@ -98,7 +98,7 @@ class Writer:
         # A Conflict on create is quota accounting that lost a race, not an object of that name.
         return await self._write(send, deadline, lambda error: is_transient(error) or is_conflict(error))
 
-    async def patch(  # noqa: PLR0913 - as above
+    async def patch(
         self,
         resource: Resource,
         namespace: str,
@@ -140,7 +140,7 @@ class Writer:
 
         return await self._write(send, deadline, is_transient)
 
-    async def delete(  # noqa: PLR0913 - keyword-only, named at every call
+    async def delete(
         self,
         resource: Resource,
         namespace: str,

@@ -26,13 +26,13 @@ from penstock.local import flow_life, log, summary, task_life
 from penstock.local.final_state import state_of_error
 from penstock.local.flow_call import AsyncFlowCall, FlowCall
 from penstock.local.iteration import iterate, iterate_async
-from penstock.local.lane import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
 from penstock.local.run_name import render
 from penstock.local.session import SESSION, Session, child_id, resumed_run
 from penstock.local.signals import ended_by_signals
 from penstock.local.step import Steps, drive, drive_async
 from penstock.local.submission import Submission
 from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
+from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
 
 _THREADS: Final = ThreadLane(MAX_THREADS)
 _COROUTINES: Final = LoopLane(MAX_COROUTINES)

@@ -144,9 +144,7 @@ def _is_running(facts: dict[str, Any]) -> bool:
     return False
 
 
-def describe(  # noqa: PLR0913 - keyword-only, named at every call
-    *, run_id: UUID, name: str, flow: str, key: str, parameters: str | None, started: float
-) -> dict[str, Any]:
+def describe(*, run_id: UUID, name: str, flow: str, key: str, parameters: str | None, started: float) -> dict[str, Any]:
     """Return what `run.json` says of a run besides its state."""
     return {
         "id": str(run_id),

@@ -18,8 +18,8 @@ from penstock.authoring.options import Serializer
 from penstock.authoring.runs import FlowRun, TaskRun
 from penstock.authoring.script import VARIABLE as RESUME
 from penstock.errors import ResultError
-from penstock.local.lane import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
-from penstock.local.tally import Tally
+from penstock.local.task_counts import Tally
+from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
 
 if TYPE_CHECKING:
     from penstock.local.records import Record

@@ -17,10 +17,10 @@ from penstock.errors import CancelledRunError
 from penstock.local import task_life
 from penstock.local.final_state import state_of_error
 from penstock.local.interrupt import Interrupt
-from penstock.local.lane import Lane
 from penstock.local.session import Session
 from penstock.local.step import Outcome, Sleep, Steps, drive_async, perform
 from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
+from penstock.local.task_pool import TaskPool
 from penstock.local.timer import TIMER
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Submission:
         lane: where it runs.
     """
 
-    def __init__(self, run: TaskRun, call: Call, session: Session | None, lane: Lane) -> None:
+    def __init__(self, run: TaskRun, call: Call, session: Session | None, lane: TaskPool) -> None:
         self.future: Future[Any] = Future(run)
         self._run = run
         self._call = call

@@ -11,7 +11,7 @@ from typing import Final
 from penstock.authoring.context import FLOW_LOGGER, logger_of
 from penstock.local.log import is_terminal
 from penstock.local.session import Session
-from penstock.local.tally import TaskTally
+from penstock.local.task_counts import TaskTally
 
 GOOD: Final = frozenset({"Completed", "Cached"})
 HEADER: Final = ("TASK", "RUNS", "STATES", "RETRIES", "MEAN")

@@ -21,7 +21,7 @@ from penstock.engine.workloads.child_run import build_child, observe_child, read
 from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.create import AttemptCreates
+from penstock_operator.runs.attempts.create import AttemptCreator
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.status import StatusStore
 
@@ -69,7 +69,7 @@ class ChildRuns:
         self._listener = listener
         self._clock = clock
         full = "the namespace's quota of FlowRuns is full"
-        self._creates = AttemptCreates(self._send, self._adopt, listener, full=full)
+        self._creates = AttemptCreator(self._send, self._adopt, listener, full=full)
 
     def notice_room(self, namespace: str) -> None:
         """Learn that a run in a namespace is gone: a quota may have room."""

@@ -35,7 +35,7 @@ class _QuotaFullError(PenstockError):
     """A ResourceQuota refused the object."""
 
 
-class AttemptCreates:
+class AttemptCreator:
     """Creates the objects of attempts. While a namespace's quota is full, all but one of its creates wait.
 
     Args:

@@ -59,7 +59,7 @@ class _Waiting:
     task: asyncio.Task[None] | None = None
 
 
-class PodlessJobs:
+class JobWarnings:
     """Looks for the reasons of Jobs that have no Pod.
 
     Args:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.api import names
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.engine.names import pod_name
@@ -26,7 +26,7 @@ from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_no
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.job_warnings import PodlessJobs
+from penstock_operator.runs.attempts.job_warnings import JobWarnings
 from penstock_operator.runs.attempts.reader import PatientReader
 from penstock_operator.runs.listener import Listener
 from penstock_operator.runs.live_run import LiveRun
@@ -105,7 +105,7 @@ class AttemptJobs:
         self._writer = writer
         self._listener = listener
         self._clock = clock
-        self._podless = PodlessJobs(client)
+        self._podless = JobWarnings(client)
         self._carried: dict[str, dict[str, _Carried]] = {}
         """By uid of the run, and name of the Job."""
 
@@ -281,7 +281,7 @@ class AttemptJobs:
 
     # What the machine asks for
 
-    def is_known(self, run: LiveRun, key: UnitKey, attempt: int) -> bool:
+    def is_known(self, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
         """Whether a Job of an attempt is known."""
         return _name(run, key, attempt) in self._carried.get(run.uid, {})
 
@@ -381,11 +381,11 @@ class AttemptJobs:
                 logger.warning("%s: the Job %s could not be stopped: %s", run.key, metadata.name, error)
 
 
-def _name(run: LiveRun, key: UnitKey, attempt: int) -> str:
+def _name(run: LiveRun, key: TaskInstanceKey, attempt: int) -> str:
     return pod_name(run.key.name, run.uid, key, attempt)
 
 
-def _is_of(job: Job, run: LiveRun, key: UnitKey, attempt: int) -> bool:
+def _is_of(job: Job, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
     identity = read_identity(job.metadata)
     return (
         identity is not None

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.compiler.plan import Plan, TaskPlan
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.engine.names import pod_name
@@ -21,7 +21,7 @@ from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.create import AttemptCreates
+from penstock_operator.runs.attempts.create import AttemptCreator
 from penstock_operator.runs.attempts.jobs import AttemptJobs
 from penstock_operator.runs.attempts.reader import PatientReader
 from penstock_operator.runs.attempts.workspaces import ClaimRefusedError, Workspaces
@@ -79,7 +79,7 @@ class AttemptPods:
         self._settings = settings
         self._listener = listener
         self._clock = clock
-        self._creates = AttemptCreates(self._send, self._adopt, listener, full="the namespace's quota is full")
+        self._creates = AttemptCreator(self._send, self._adopt, listener, full="the namespace's quota is full")
         self._workspaces = Workspaces(self._reader, lanes.work)
         self._jobs = AttemptJobs(client, lanes.work, listener=listener, clock=clock)
         self._releasing = 0
@@ -246,11 +246,11 @@ class AttemptPods:
         """Read a Pod, however long that takes; None if there is none."""
         return await self._reader.read(PODS, namespace, name, _POD)
 
-    def _is_job(self, run: LiveRun, key: UnitKey, attempt: int) -> bool:
+    def _is_job(self, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
         if run.machine is not None:
             return _task_of(run.machine.plan, key).is_job
         return self._jobs.is_known(run, key, attempt)
 
 
-def _task_of(plan: Plan, key: UnitKey) -> TaskPlan:
+def _task_of(plan: Plan, key: TaskInstanceKey) -> TaskPlan:
     return plan.tasks[plan.positions[key.task]]

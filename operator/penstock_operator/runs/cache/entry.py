@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
-from penstock.engine.keys import ObjectKey, UnitKey
+from penstock.engine.keys import ObjectKey, TaskInstanceKey
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.errors import StoredStatusError
 from penstock.kube.metadata import ObjectMeta
@@ -32,7 +32,7 @@ class Holder(NamedTuple):
     """Name of the run."""
     uid: str
     """Its uid."""
-    key: UnitKey
+    key: TaskInstanceKey
     """The task or item."""
 
 
@@ -135,7 +135,7 @@ def read_entry(entry: StoredEntry, now: float) -> Lock | Outputs | None:
         if "outputs" in data:
             return _read_outputs(data, time, now)
         item = data.get("item")
-        key = UnitKey(data["task"], None if item is None else int(item))
+        key = TaskInstanceKey(data["task"], None if item is None else int(item))
         return Lock(Holder(data["run"], data["runUid"], key), time)
     except (KeyError, ValueError, RecursionError, StoredStatusError):
         return None

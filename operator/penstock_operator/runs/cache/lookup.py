@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.cache import flow_scope
-from penstock.engine.keys import ObjectKey, UnitKey
+from penstock.engine.keys import ObjectKey, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.errors import ApiError, is_namespace_terminating
@@ -53,9 +53,9 @@ class CacheListener:
     spawn: Callable[[Coroutine[Any, Any, None]], object]
 
 
-class _UnitOfRun(NamedTuple):
+class _TaskInstanceOfRun(NamedTuple):
     uid: str
-    key: UnitKey
+    key: TaskInstanceKey
 
 
 class _Question(NamedTuple):
@@ -65,8 +65,8 @@ class _Question(NamedTuple):
     ask: AskCache
 
     @property
-    def unit(self) -> _UnitOfRun:
-        return _UnitOfRun(self.run.uid, self.ask.key)
+    def unit(self) -> _TaskInstanceOfRun:
+        return _TaskInstanceOfRun(self.run.uid, self.ask.key)
 
 
 class _Held(NamedTuple):
@@ -77,7 +77,7 @@ class _Held(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Desk:
+class _KeyWorker:
     """Where one key is dealt with.
 
     Attributes:
@@ -88,19 +88,19 @@ class _Desk:
         blocker: uid of the run that is waited for.
     """
 
-    questions: dict[_UnitOfRun, _Question] = field(default_factory=dict)
+    questions: dict[_TaskInstanceOfRun, _Question] = field(default_factory=dict)
     settlements: deque[tuple[LiveRun, SettleCache]] = field(default_factory=deque)
-    told: dict[_UnitOfRun, str] = field(default_factory=dict)
+    told: dict[_TaskInstanceOfRun, str] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     blocker: str | None = None
 
-    def drop(self, unit: _UnitOfRun) -> _Question | None:
+    def drop(self, unit: _TaskInstanceOfRun) -> _Question | None:
         """Take a question off the desk."""
         self.told.pop(unit, None)
         return self.questions.pop(unit, None)
 
 
-class TaskCache:
+class CacheLookup:
     """Answers for the outputs of tasks that have a cache key.
 
     Args:
@@ -112,7 +112,7 @@ class TaskCache:
         look_again_s: see LOOK_AGAIN_S.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         store: CacheStore,
         *,
@@ -128,7 +128,7 @@ class TaskCache:
         self._lookups = metrics.cache_lookups
         self._clock = clock
         self._look_again_s = look_again_s
-        self._desks: dict[ObjectKey, _Desk] = {}
+        self._desks: dict[ObjectKey, _KeyWorker] = {}
         self._blocked: dict[str, set[ObjectKey]] = {}
         """Keys that wait for a run, by its uid."""
         self._held: dict[ObjectKey, _Held] = {}
@@ -143,9 +143,9 @@ class TaskCache:
         key = ObjectKey(run.key.namespace, entry_name(self._scope(run), effect.digest))
         desk = self._desks.get(key)
         if desk is None:
-            desk = self._desks[key] = _Desk()
+            desk = self._desks[key] = _KeyWorker()
             self._listener.spawn(self._serve(key, desk))
-        desk.drop(_UnitOfRun(run.uid, effect.key))
+        desk.drop(_TaskInstanceOfRun(run.uid, effect.key))
         if isinstance(effect, AskCache):
             question = _Question(run, effect)
             desk.questions[question.unit] = question
@@ -173,7 +173,7 @@ class TaskCache:
 
     # A desk
 
-    async def _serve(self, key: ObjectKey, desk: _Desk) -> None:
+    async def _serve(self, key: ObjectKey, desk: _KeyWorker) -> None:
         """Deal with one key until nobody asks for it any more."""
         is_doubtful = False
         try:
@@ -193,7 +193,7 @@ class TaskCache:
             self._wait_for(key, desk, None)
             del self._desks[key]
 
-    async def _rest(self, key: ObjectKey, desk: _Desk) -> bool:
+    async def _rest(self, key: ObjectKey, desk: _KeyWorker) -> bool:
         """Wait until something happens to a key that is blocked; true when nothing did for long."""
         try:
             async with asyncio.timeout(self._look_again_s):
@@ -203,7 +203,7 @@ class TaskCache:
             return True
         return False
 
-    def _wait_for(self, key: ObjectKey, desk: _Desk, uid: str | None) -> None:
+    def _wait_for(self, key: ObjectKey, desk: _KeyWorker, uid: str | None) -> None:
         """Note which run a key waits for."""
         if desk.blocker is not None:
             _discard(self._blocked, desk.blocker, key)
@@ -219,7 +219,7 @@ class TaskCache:
 
     # Questions
 
-    async def _answer(self, key: ObjectKey, desk: _Desk, *, is_doubtful: bool) -> None:
+    async def _answer(self, key: ObjectKey, desk: _KeyWorker, *, is_doubtful: bool) -> None:
         """Answer the first question, and others with it where that needs nothing more."""
         question = next(iter(desk.questions.values()))
         holder = _holder(question.run, question.ask.key)
@@ -234,7 +234,7 @@ class TaskCache:
         except ApiError as error:
             self._go_without(desk, question.unit, error)
 
-    async def _look(self, key: ObjectKey, desk: _Desk, question: _Question, holder: Holder) -> None:
+    async def _look(self, key: ObjectKey, desk: _KeyWorker, question: _Question, holder: Holder) -> None:
         """Look at the entry, and reuse it, wait for it, or take it over."""
         labels, lock = _labels(question.run, question.ask.key), Lock(holder, self._clock())
         for _ in range(TRIES):
@@ -260,7 +260,7 @@ class TaskCache:
                 return
         raise ApiError(HTTPStatus.CONFLICT, "Conflict", f"the ConfigMap {key.name} changes all the time")
 
-    async def _is_in_use(self, key: ObjectKey, desk: _Desk, lock: Lock) -> bool:
+    async def _is_in_use(self, key: ObjectKey, desk: _KeyWorker, lock: Lock) -> bool:
         """Whether there is nothing to be had now: the lock's holder is at it, or its outcome has just come in."""
         if await self._store.is_alive(key.namespace, lock.holder):
             self._hold_off(key, desk, lock.holder)
@@ -275,7 +275,7 @@ class TaskCache:
         else:
             logger.debug("%s: outputs of %s are too old", key, found.metadata.resource_version)
 
-    def _hit(self, desk: _Desk, outputs: Outputs, first: _UnitOfRun) -> bool:
+    def _hit(self, desk: _KeyWorker, outputs: Outputs, first: _TaskInstanceOfRun) -> bool:
         """Give outputs to all for whom they are fresh; returns whether the first is among them."""
         now = self._clock()
         for question in list(desk.questions.values()):
@@ -285,14 +285,14 @@ class TaskCache:
                 self._listener.tell(question.run, CacheHit(question.ask.key, outputs.value, outputs.run))
         return first not in desk.questions
 
-    def _miss(self, desk: _Desk, unit: _UnitOfRun) -> None:
+    def _miss(self, desk: _KeyWorker, unit: _TaskInstanceOfRun) -> None:
         # It may have been taken back while we looked; then its settlement frees the lock.
         question = desk.drop(unit)
         if question is not None:
             self._lookups.labels("miss").inc()
             self._listener.tell(question.run, CacheMiss(unit.key))
 
-    def _hold_off(self, key: ObjectKey, desk: _Desk, holder: Holder) -> None:
+    def _hold_off(self, key: ObjectKey, desk: _KeyWorker, holder: Holder) -> None:
         """Have all wait for a holder."""
         self._wait_for(key, desk, holder.uid)
         task = holder.key.task if holder.key.item is None else f"{holder.key.task}[{holder.key.item}]"
@@ -303,7 +303,7 @@ class TaskCache:
                 desk.told[unit] = message
                 self._listener.tell(question.run, CacheBusy(unit.key, message))
 
-    def _go_without(self, desk: _Desk, unit: _UnitOfRun, error: ApiError) -> None:
+    def _go_without(self, desk: _KeyWorker, unit: _TaskInstanceOfRun, error: ApiError) -> None:
         """Let a task run although the cache can't be had."""
         question = desk.drop(unit)
         if question is None:
@@ -363,11 +363,11 @@ class TaskCache:
             lock = None
 
 
-def _holder(run: LiveRun, key: UnitKey) -> Holder:
+def _holder(run: LiveRun, key: TaskInstanceKey) -> Holder:
     return Holder(run.key.name, run.uid, key)
 
 
-def _labels(run: LiveRun, key: UnitKey) -> EntryLabels:
+def _labels(run: LiveRun, key: TaskInstanceKey) -> EntryLabels:
     return EntryLabels(run.flow, key.task)
 
 

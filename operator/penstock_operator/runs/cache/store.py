@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.engine.cache import is_run_over, is_unit_over
+from penstock.engine.cache import is_run_over, is_task_instance_finished
 from penstock.engine.keys import ObjectKey
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
@@ -101,7 +101,7 @@ class CacheStore:
         metadata, status = run["metadata"], run.get("status") or {}
         if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_over(status):
             return False
-        return not is_unit_over(status, holder.key)
+        return not is_task_instance_finished(status, holder.key)
 
     async def _read(self, path: str) -> bytes | None:
         backoff = self._new_backoff()

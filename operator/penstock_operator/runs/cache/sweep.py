@@ -17,7 +17,7 @@ from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.cache.entry import Lock, Outputs, StoredEntry, read_entry
 from penstock_operator.runs.cache.store import CacheStore
-from penstock_operator.runtime.rate_limiter import Pace
+from penstock_operator.runtime.rate_limiter import RateLimiter
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class CacheSweep:
         pace: of removals.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         client: ApiClient,
         store: CacheStore,
@@ -63,7 +63,7 @@ class CacheSweep:
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
-        pace: Pace | None = None,
+        pace: RateLimiter | None = None,
     ) -> None:
         self._client = client
         self._store = store
@@ -72,7 +72,7 @@ class CacheSweep:
         self._removals = metrics.removals.labels("cache entry")
         self._fail = fail
         self._clock = clock
-        self._pace = pace or Pace(PER_S)
+        self._pace = pace or RateLimiter(PER_S)
 
     async def run(self) -> None:
         """Sweep for ever."""

@@ -29,7 +29,7 @@ MAX_DESCRIPTION: Final = 1024
 WORKSPACE: Final = "/workspace"
 
 
-def compile_flow(  # noqa: PLR0913 - keyword-only, all optional
+def compile_flow(
     flow: Flow[..., Any],
     *,
     image: str | None = None,
@@ -59,7 +59,7 @@ def compile_flow(  # noqa: PLR0913 - keyword-only, all optional
     return _compile(flow, image, storage, name, namespace, entrypoint, env)[0]
 
 
-def compile_flows(  # noqa: PLR0913 - as compile_flow
+def compile_flows(
     flow: Flow[..., Any],
     *,
     image: str | None = None,
@@ -89,7 +89,7 @@ def compile_flows(  # noqa: PLR0913 - as compile_flow
     return [*others, own]
 
 
-def _compile(  # noqa: PLR0913, PLR0917 - what compile_flow was given
+def _compile(
     flow: Flow[..., Any],
     image: str | None,
     storage: str | None,

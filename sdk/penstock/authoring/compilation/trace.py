@@ -55,7 +55,7 @@ class Node:
         approval: what is asked, and for how long.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         trace: Trace,
         *,

@@ -203,7 +203,7 @@ class Cluster:
                 return
             more = {"continue": token}
 
-    def send(  # noqa: PLR0913 - keyword-only, named at every call
+    def send(
         self,
         method: str,
         path: str,

@@ -120,7 +120,7 @@ class Family:
                         self._show(self._run, self._children)
 
 
-def build_table(  # noqa: PLR0913 - keyword-only, named at every call
+def build_table(
     run: Object,
     now: dt.datetime,
     *,

@@ -35,11 +35,11 @@ from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.parsing import parse_run
 from penstock.engine.validation.validation import check_run
 from penstock.errors import CommandError, InvalidSpecError
-from penstock.local.pods.carrier import Carrier, Processes
+from penstock.local.pods.container_runtime import ContainerRuntime, Processes
 from penstock.local.pods.differences import differences
 from penstock.local.pods.docker import Containers, find_program
+from penstock.local.pods.executor import NAMESPACE, LocalExecutor, new_run
 from penstock.local.pods.local_run import Source
-from penstock.local.pods.room import NAMESPACE, Room, new_run
 from penstock.local.pods.sources import check_commands, compile_inline, reachable
 
 LEAST_PLACES: Final = 16
@@ -71,7 +71,7 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     body, source = _prepare(files, arguments)
     sources = reachable(source, files.flows)
     approvals = _approvals(arguments, [each.spec for each in sources])
-    carrier: Carrier
+    carrier: ContainerRuntime
     if arguments.docker:
         carrier = Containers(find_program())
     else:
@@ -107,20 +107,20 @@ class _Session:
     """A run, with the person who watches it."""
 
     def __init__(
-        self, files: Files, carrier: Carrier, console: Console, *, places: int, approvals: Mapping[str, Object]
+        self, files: Files, carrier: ContainerRuntime, console: Console, *, places: int, approvals: Mapping[str, Object]
     ) -> None:
         self._files = files
         self._carrier = carrier
         self._places = places
         self._approvals = approvals
-        self._room: Room | None = None
+        self._room: LocalExecutor | None = None
         self._asker = Asker(self._decide, is_terminal=sys.stdin.isatty())
         self.screen = Screen(console, self._asker.ask)
         self.interrupts = 0
 
     async def run(self, body: Object, source: Source, folder: Path) -> Object:
         """Carry the run out; Ctrl-C, SIGTERM and a closed terminal end it early."""
-        self._room = Room(
+        self._room = LocalExecutor(
             self._files.flows,
             self._files.objects,
             carrier=self._carrier,
@@ -137,7 +137,7 @@ class _Session:
         finally:
             self._asker.close()
 
-    def _interrupt(self, room: Room) -> None:
+    def _interrupt(self, room: LocalExecutor) -> None:
         self.interrupts += 1
         if self.interrupts == 1:
             self.screen.note(

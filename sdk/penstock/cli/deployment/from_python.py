@@ -15,7 +15,7 @@ from penstock.errors import OptionError
 READY_S = 120.0
 
 
-def deploy(  # noqa: PLR0913 - keyword-only, all optional
+def deploy(
     deployments: Sequence[Deployment],
     *,
     image: str | None = None,

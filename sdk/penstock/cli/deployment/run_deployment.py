@@ -32,7 +32,7 @@ HASH_CHARACTERS: Final = 10
 CANCEL: Final = "Cancel"
 
 
-def run_deployment(  # noqa: PLR0913 - keyword-only but for what every call names
+def run_deployment(
     name: str,
     parameters: Mapping[str, Any],
     *,

@@ -15,7 +15,7 @@ from penstock.cli.text.log_source import SEPARATOR, Source
 from penstock.cli.text.progress import changed_lines, headline, is_finished, waiting_tasks
 from penstock.drawing.state_styles import look
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of
-from penstock.local.pods.room import Line
+from penstock.local.pods.executor import Line
 
 NEVER_STARTED: Final = frozenset({"Skipped"})
 

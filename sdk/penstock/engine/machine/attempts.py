@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from penstock.engine.compiler.task_plan import TaskKind
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.clocks import Alarm, rung
 from penstock.engine.machine.effects import ReleaseAttempt, StopAttempt
 from penstock.engine.machine.facts import (
@@ -23,10 +23,10 @@ from penstock.engine.machine.facts import (
 )
 from penstock.engine.machine.items import json_size
 from penstock.engine.machine.notices import Notice
-from penstock.engine.machine.run import Board
+from penstock.engine.machine.run import Run
 from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.machine.task import TaskRun
-from penstock.engine.machine.task_instance import CANCELLING_REASONS, WAITING_REASONS, Unit
+from penstock.engine.machine.task_instance import CANCELLING_REASONS, WAITING_REASONS, TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
 from penstock.errors import ExpressionError
@@ -42,7 +42,7 @@ class Attempts:
         board: the state of the run.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Run) -> None:
         self._board = board
         self._disposed: set[str] = set()
 
@@ -61,7 +61,7 @@ class Attempts:
         if isinstance(fact, AttemptSeen):
             self._see(task, fact, now)
             return
-        unit = task.live_unit(fact.key.item)
+        unit = task.live_task_instance(fact.key.item)
         if unit is None:
             return
         if isinstance(fact, CacheHit | CacheMiss | CacheBusy):
@@ -69,7 +69,9 @@ class Attempts:
         elif unit.attempt == fact.attempt and unit.state is not TaskState.RETRYING:
             self._hear(task, unit, fact, now)
 
-    def _hear(self, task: TaskRun, unit: Unit, fact: AttemptGone | CreateRefused | CreateHeld, now: float) -> None:
+    def _hear(
+        self, task: TaskRun, unit: TaskInstance, fact: AttemptGone | CreateRefused | CreateHeld, now: float
+    ) -> None:
         """Take over what became of an attempt that is not there."""
         if isinstance(fact, CreateHeld):
             unit.hold(Reason.QUOTA_EXCEEDED, fact.message)
@@ -86,7 +88,9 @@ class Attempts:
         else:
             self._board.due.append(fact.key)
 
-    def _hear_cache(self, task: TaskRun, unit: Unit, fact: CacheHit | CacheMiss | CacheBusy, now: float) -> None:
+    def _hear_cache(
+        self, task: TaskRun, unit: TaskInstance, fact: CacheHit | CacheMiss | CacheBusy, now: float
+    ) -> None:
         is_waiting = unit.state in (TaskState.PENDING, TaskState.QUEUED) and not unit.is_seen and unit.attempt == 1
         if not is_waiting or unit.is_granted:
             return
@@ -107,10 +111,10 @@ class Attempts:
                 task.source = fact.run
             self._board.conclude(task, fact.key, unit, outcome.outputs, now)
 
-    def is_wanted(self, key: UnitKey, attempt: int) -> bool:
+    def is_wanted(self, key: TaskInstanceKey, attempt: int) -> bool:
         """Whether an attempt that was to be created is still to be: the run may have been stopped since."""
         position = self._board.plan.positions.get(key.task)
-        unit = None if position is None else self._board.tasks[position].live_unit(key.item)
+        unit = None if position is None else self._board.tasks[position].live_task_instance(key.item)
         return (
             unit is not None
             and unit.attempt == attempt
@@ -123,19 +127,19 @@ class Attempts:
     def is_news(self, seen: AttemptSeen) -> bool:
         """Whether an attempt's Pod is other than it was when it was seen last."""
         position = self._board.plan.positions.get(seen.key.task)
-        unit = None if position is None else self._board.tasks[position].live_unit(seen.key.item)
+        unit = None if position is None else self._board.tasks[position].live_task_instance(seen.key.item)
         return unit is None or unit.uid != seen.uid or seen.version == 0 or seen.version > unit.version
 
     def _see(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
         board = self._board
-        unit = task.live_unit(seen.key.item)
+        unit = task.live_task_instance(seen.key.item)
         if unit is not None and unit.uid == seen.uid and seen.version < unit.version:
             # The reply to a create may come after the watch has shown what became of the Pod.
             return
         is_past = unit is not None and (
             seen.attempt < unit.attempt or (seen.attempt == unit.attempt and unit.state is TaskState.RETRYING)
         )
-        if is_past or (unit is None and task.is_unit_over(seen.key.item)):
+        if is_past or (unit is None and task.is_task_instance_finished(seen.key.item)):
             self._let_go(task, seen)
             return
         if unit is None:
@@ -176,7 +180,7 @@ class Attempts:
         else:
             self._disposed.discard(seen.uid)
 
-    def settle(self, task: TaskRun, key: UnitKey, unit: Unit, outcome: Outcome, now: float) -> None:
+    def settle(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, outcome: Outcome, now: float) -> None:
         """Take over how an attempt ended."""
         board = self._board
         outcome = self._within_budget(unit.override(outcome))
@@ -197,7 +201,7 @@ class Attempts:
             return
         board.conclude(task, key, unit, outcome.outputs if unit.state is TaskState.COMPLETED else None, now)
 
-    def _veto(self, task: TaskRun, unit: Unit, outcome: Outcome) -> str | None:
+    def _veto(self, task: TaskRun, unit: TaskInstance, outcome: Outcome) -> str | None:
         """Return why a failure is final whatever its budget; None if it is not."""
         policy = task.plan.retry
         if outcome.reason == Reason.TOO_DEEP:
@@ -232,12 +236,12 @@ class Attempts:
             return Outcome(Cause.FAILURE, outcome.finished_at, Reason.INVALID_OUTPUTS, message, outcome.exit_code)
         return outcome
 
-    def fail(self, task: TaskRun, key: UnitKey, unit: Unit, message: str, now: float) -> None:
+    def fail(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, message: str, now: float) -> None:
         """End a unit for good whose inputs can't be had: what is wrong stays wrong."""
         unit.fail(Reason.EXPRESSION_ERROR, message, now)
         self._end_failed(task, key, unit, now)
 
-    def _end_failed(self, task: TaskRun, key: UnitKey, unit: Unit, now: float) -> None:
+    def _end_failed(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, now: float) -> None:
         board = self._board
         board.note(task, unit)
         task.record_failure(key.item, unit)
@@ -246,7 +250,7 @@ class Attempts:
 
     # Approvals
 
-    def ask_approval(self, task: TaskRun, key: UnitKey, unit: Unit, now: float) -> None:
+    def ask_approval(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, now: float) -> None:
         """Have a task wait for a person's decision, or take over one that was made before.
 
         Raises:
@@ -265,10 +269,10 @@ class Attempts:
     def decide_approval(self, task: TaskRun, now: float) -> None:
         """Take over what a person decided about an approval, if it waits for that."""
         given: ApprovalGiven | None = self._board.control.approvals.get(task.plan.name)
-        unit = task.live_unit(None)
+        unit = task.live_task_instance(None)
         if given is None or unit is None or unit.state is not TaskState.PAUSED:
             return
-        key = UnitKey(task.plan.name)
+        key = TaskInstanceKey(task.plan.name)
         if given.is_approved:
             outputs = {"decision": "Approve", "comment": given.comment or ""}
             unit.settle(
@@ -291,16 +295,16 @@ class Attempts:
         board = self._board
         for timer in board.timers.ring(now):
             task = board.tasks[timer.position]
-            unit = task.live_unit(timer.item)
+            unit = task.live_task_instance(timer.item)
             if unit is None or unit.attempt != timer.attempt:
                 continue
             unit.armed_at = None
-            key = UnitKey(task.plan.name, timer.item)
+            key = TaskInstanceKey(task.plan.name, timer.item)
             self._ring(task, key, unit, now)
-            if task.live_unit(timer.item) is unit:
+            if task.live_task_instance(timer.item) is unit:
                 board.arm(task, key, unit)
 
-    def _ring(self, task: TaskRun, key: UnitKey, unit: Unit, now: float) -> None:
+    def _ring(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, now: float) -> None:
         board = self._board
         alarm = rung(task.plan, unit, now, is_suspended=board.control.is_suspended)
         if alarm is Alarm.WAKE:
@@ -334,14 +338,14 @@ class Attempts:
             for index, unit in task.live():
                 if mode is ShutdownMode.DRAIN and task.plan.kind is not TaskKind.APPROVAL:
                     continue
-                key = UnitKey(task.plan.name, index)
+                key = TaskInstanceKey(task.plan.name, index)
                 is_stronger = task.plan.kind is TaskKind.FLOW and mode is ShutdownMode.TERMINATE
                 if not unit.stopping or is_stronger:
                     self._stop(task, key, unit, reason, now)
             if task.items is not None:
                 self._board.close_fan_out(task, now)
 
-    def _stop(self, task: TaskRun, key: UnitKey, unit: Unit, reason: Reason, now: float) -> None:
+    def _stop(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, reason: Reason, now: float) -> None:
         board = self._board
         has_pod = unit.is_seen and task.plan.kind is not TaskKind.APPROVAL and unit.state is not TaskState.RETRYING
         if not has_pod:

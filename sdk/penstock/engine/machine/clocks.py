@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Final
 
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
-from penstock.engine.machine.task_instance import Unit
+from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.state import TaskState
 
 
@@ -28,7 +28,7 @@ class Alarm(Enum):
 _BY_WEIGHT: Final = (Alarm.LOST, Alarm.DEADLINE, Alarm.TIMEOUT, Alarm.QUEUE_TIMEOUT, Alarm.WAKE)
 
 
-def alarms(task: TaskPlan, unit: Unit, *, is_suspended: bool) -> list[tuple[float, Alarm]]:
+def alarms(task: TaskPlan, unit: TaskInstance, *, is_suspended: bool) -> list[tuple[float, Alarm]]:
     """Return the clocks that run for a unit, with the time when each runs out, in seconds since the epoch.
 
     Args:
@@ -59,12 +59,12 @@ def alarms(task: TaskPlan, unit: Unit, *, is_suspended: bool) -> list[tuple[floa
     return found
 
 
-def next_alarm_at(task: TaskPlan, unit: Unit, *, is_suspended: bool) -> float | None:
+def next_alarm_at(task: TaskPlan, unit: TaskInstance, *, is_suspended: bool) -> float | None:
     """Return when the first of a unit's clocks runs out; None if none runs."""
     return min((due for due, _ in alarms(task, unit, is_suspended=is_suspended)), default=None)
 
 
-def rung(task: TaskPlan, unit: Unit, now: float, *, is_suspended: bool) -> Alarm | None:
+def rung(task: TaskPlan, unit: TaskInstance, now: float, *, is_suspended: bool) -> Alarm | None:
     """Return the clock of a unit that has run out; of several the one that leaves least to decide."""
     due = {alarm for at, alarm in alarms(task, unit, is_suspended=is_suspended) if at <= now}
     return next((alarm for alarm in _BY_WEIGHT if alarm in due), None)

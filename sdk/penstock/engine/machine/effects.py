@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.inputs import ChildInputs, ContainerInputs
 from penstock.engine.machine.notices import Notice
 from penstock.engine.state import TaskState
@@ -24,7 +24,7 @@ class CreateAttempt:
         began_at: when the first attempt was made, if the task has a deadline; seconds since the epoch.
     """
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     failures: int
     disruptions: int
@@ -35,7 +35,7 @@ class CreateAttempt:
 class StopAttempt(NamedTuple):
     """Stop an attempt that should not go on: delete its Pod or Job, or have its child run end early."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     pod: str
     uid: str
@@ -53,14 +53,14 @@ class ReleaseAttempt(NamedTuple):
 class VerifyAttempt(NamedTuple):
     """Find out whether the Pod of an attempt still exists, and tell the machine."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
 
 
 class AskCache(NamedTuple):
     """Look a task's outputs up, or take the lock to run it; answered by CacheHit, CacheMiss or CacheBusy."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     digest: str
     """Of Flow, task, what it runs, and its key."""
     ttl_s: float
@@ -69,7 +69,7 @@ class AskCache(NamedTuple):
 class SettleCache(NamedTuple):
     """Give the lock back: with the outputs if the task completed, else without."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     digest: str
     ttl_s: float
     outputs: dict[str, Any] | None
@@ -78,7 +78,7 @@ class SettleCache(NamedTuple):
 class Conclusion(NamedTuple):
     """A task or item that has reached a final state: for metrics."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     state: TaskState
     duration_s: float
     """Time from its last container's start to its end; 0 if none started."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 
 
 class Cause(Enum):
@@ -59,7 +59,7 @@ class AttemptSeen:
         version: grows with every change of the object; 0 where that is not known.
     """
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     failures: int
     disruptions: int
@@ -84,14 +84,14 @@ class AttemptSeen:
 class AttemptGone(NamedTuple):
     """The Pod of one attempt does not exist any more, and no outcome of it was seen."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
 
 
 class CreateRefused(NamedTuple):
     """The API server refused an attempt's Pod for good."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     message: str
 
@@ -99,7 +99,7 @@ class CreateRefused(NamedTuple):
 class CreateHeld(NamedTuple):
     """An attempt's Pod can't be created yet: a quota is full."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     message: str
 
@@ -107,7 +107,7 @@ class CreateHeld(NamedTuple):
 class CacheHit(NamedTuple):
     """An earlier attempt of the same task with the same key has outputs to reuse."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     outputs: dict[str, Any]
     run: str
     """Name of the run that they come from."""
@@ -116,13 +116,13 @@ class CacheHit(NamedTuple):
 class CacheMiss(NamedTuple):
     """Nothing is cached, and this run holds the lock: it runs the task and others wait for it."""
 
-    key: UnitKey
+    key: TaskInstanceKey
 
 
 class CacheBusy(NamedTuple):
     """Another run holds the lock: it runs the same task just now."""
 
-    key: UnitKey
+    key: TaskInstanceKey
     message: str
 
 

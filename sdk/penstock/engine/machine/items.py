@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from penstock.engine.intervals import decode_intervals, encode_intervals
-from penstock.engine.machine.task_instance import Clocks, Unit
+from penstock.engine.machine.task_instance import Clocks, TaskInstance
 from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, TaskState
 from penstock.errors import StoredStatusError
 
@@ -38,7 +38,7 @@ class Items:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.live: dict[int, Unit] = {}
+        self.live: dict[int, TaskInstance] = {}
         self.failed: list[dict[str, Any]] = []
         self._codes = bytearray(total)
         self._not_started = total
@@ -75,16 +75,16 @@ class Items:
         self.adopt(index)
         return index
 
-    def adopt(self, index: int) -> Unit:
+    def adopt(self, index: int) -> TaskInstance:
         """Return the unit of a live item, made live if it had not started."""
         unit = self.live.get(index)
         if unit is None:
-            unit = self.live[index] = Unit()
+            unit = self.live[index] = TaskInstance()
             self._codes[index] = _LIVE
             self._not_started -= 1
         return unit
 
-    def finish(self, index: int, outputs: dict[str, Any] | None) -> Unit:
+    def finish(self, index: int, outputs: dict[str, Any] | None) -> TaskInstance:
         """Take an item out of the live ones, into the state that its unit has reached."""
         unit = self.live.pop(index)
         self._codes[index] = _CODE[unit.state]
@@ -170,7 +170,7 @@ class Items:
                     items._not_started -= 1
             for live in entry.get("live", ()):
                 items.adopt(live["index"])
-                items.live[live["index"]] = Unit.restore(live)
+                items.live[live["index"]] = TaskInstance.restore(live)
         except (IndexError, KeyError, ValueError) as error:
             raise StoredStatusError(f"stored items can't be read: {error}") from error
         items.failed = list(entry.get("failed", ()))

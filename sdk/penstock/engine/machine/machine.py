@@ -21,7 +21,7 @@ from penstock.engine.machine.items import json_size
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.report import Changes
 from penstock.engine.machine.reuse import choose_kept
-from penstock.engine.machine.run import Board
+from penstock.engine.machine.run import Run
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.starter import Starter
 from penstock.engine.machine.task import TaskRun
@@ -58,7 +58,7 @@ class Machine:
         StoredStatusError: the stored status can't be read, or is not of this plan.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at every call
+    def __init__(
         self,
         plan: Plan,
         run: RunIdentity,
@@ -72,7 +72,7 @@ class Machine:
     ) -> None:
         self.plan = plan
         self.run = run
-        self._board = Board(plan, run, params, control=control or Control(), now=now)
+        self._board = Run(plan, run, params, control=control or Control(), now=now)
         self._attempts = Attempts(self._board)
         self._starter = Starter(self._board, self._attempts)
         self._is_started = False
@@ -222,12 +222,12 @@ class Machine:
         return self.is_over and not self._board.outbox.waiting and not self._board.report.is_dirty
 
     @property
-    def running_units(self) -> int:
+    def running_task_instances(self) -> int:
         """Number of tasks and items whose container runs."""
         return self._board.live_counts[TaskState.RUNNING]
 
     @property
-    def live_units(self) -> int:
+    def live_task_instances(self) -> int:
         """Number of tasks and items that have begun and are not over."""
         return self._board.live_counts.total()
 

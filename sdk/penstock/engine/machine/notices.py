@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from penstock.engine.keys import UnitKey
-from penstock.engine.machine.task_instance import Unit
+from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState, TaskState
 
 
@@ -19,7 +19,7 @@ class Notice(NamedTuple):
     """What makes it different from other notices of the run, the same in every process."""
 
     @classmethod
-    def of_attempt(cls, key: UnitKey, unit: Unit) -> Notice:
+    def of_attempt(cls, key: TaskInstanceKey, unit: TaskInstance) -> Notice:
         """Tell of an attempt that did not end well."""
         name = key.task if key.item is None else f"{key.task}[{key.item}]"
         text = f"task {name}: attempt {unit.attempt} ended: {unit.reason}: {unit.message or ''}".rstrip(": ")
@@ -33,7 +33,7 @@ class Notice(NamedTuple):
         return cls(is_warning=True, reason=f"Task{unit.state}", message=text, identity=f"{name}/{unit.attempt}")
 
     @classmethod
-    def of_question(cls, key: UnitKey, unit: Unit) -> Notice:
+    def of_question(cls, key: TaskInstanceKey, unit: TaskInstance) -> Notice:
         """Tell that a person is asked."""
         return cls(
             is_warning=False,

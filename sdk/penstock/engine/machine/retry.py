@@ -6,17 +6,24 @@ from typing import Final
 
 from penstock.engine.backoff import backed_off_s, jittered_s
 from penstock.engine.compiler.plan import RetryPolicy
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import Cause
-from penstock.engine.names import unit_digest
+from penstock.engine.names import task_instance_digest
 
 DISRUPTION_DELAY_S: Final = 1.0
 """Least wait after the first disruption, doubled by each further one: nodes that refuse are not asked at full speed."""
 MAX_DISRUPTION_DELAY_S: Final = 60.0
 
 
-def retry_delay_s(  # noqa: PLR0913 - keyword-only, named at every call
-    policy: RetryPolicy, *, cause: Cause, failures: int, disruptions: int, run_uid: str, key: UnitKey, attempt: int
+def retry_delay_s(
+    policy: RetryPolicy,
+    *,
+    cause: Cause,
+    failures: int,
+    disruptions: int,
+    run_uid: str,
+    key: TaskInstanceKey,
+    attempt: int,
 ) -> float:
     """Return the wait before the next attempt, in seconds.
 
@@ -34,7 +41,7 @@ def retry_delay_s(  # noqa: PLR0913 - keyword-only, named at every call
     """
     turn = max(failures + disruptions - 1, 0)
     delay_s = backed_off_s(policy.delay_s, factor=float(policy.factor), max_delay_s=policy.max_delay_s, turn=turn)
-    delay_s = jittered_s(delay_s, jitter=policy.jitter, digest=unit_digest(run_uid, key, attempt))
+    delay_s = jittered_s(delay_s, jitter=policy.jitter, digest=task_instance_digest(run_uid, key, attempt))
     if cause is Cause.DISRUPTION:
         floor_s = backed_off_s(
             DISRUPTION_DELAY_S, factor=2.0, max_delay_s=MAX_DISRUPTION_DELAY_S, turn=max(disruptions - 1, 0)

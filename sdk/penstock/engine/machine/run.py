@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import CachePlan
-from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.clocks import next_alarm_at
 from penstock.engine.machine.effects import Conclusion, ReleaseAttempt, SettleCache, StopAttempt
 from penstock.engine.machine.facts import AttemptSeen, Control
@@ -22,7 +22,7 @@ from penstock.engine.machine.report import Head, Report
 from penstock.engine.machine.run_clock import RunClock
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.task import TaskRun
-from penstock.engine.machine.task_instance import Unit
+from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.machine.timers import Timers
 from penstock.engine.machine.verdict import judge_fan_out, judge_run
 from penstock.engine.names import cache_digest
@@ -38,7 +38,7 @@ class Halt(NamedTuple):
     message: str
 
 
-class Board:
+class Run:
     """The state of one run.
 
     Args:
@@ -59,7 +59,7 @@ class Board:
         # A finally task waits for one thing more: that all others are over.
         self.remaining = [len(task.upstream) + task.is_finally for task in plan.tasks]
         self.ready: deque[int] = deque()
-        self.due: deque[UnitKey] = deque()
+        self.due: deque[TaskInstanceKey] = deque()
         self.open_fan_outs: dict[int, None] = {}
         self.early: dict[int, list[AttemptSeen]] = {}
         self.timers = Timers()
@@ -139,7 +139,7 @@ class Board:
             task.context = self.values(task.plan.render_tasks, is_finally=task.plan.is_finally)
         return task.context
 
-    def unit_context(self, task: TaskRun, key: UnitKey) -> dict[str, Any]:
+    def task_instance_context(self, task: TaskRun, key: TaskInstanceKey) -> dict[str, Any]:
         """Return what the expressions of a task, or of one item of it, see.
 
         Raises:
@@ -168,7 +168,7 @@ class Board:
 
     # Units
 
-    def begin(self, task: TaskRun, index: int | None) -> Unit:
+    def begin(self, task: TaskRun, index: int | None) -> TaskInstance:
         """Make a unit live that was not."""
         if task.plan.fan_out is not None and task.items is None:
             # A Pod of an item whose fan-out was never stored: its items follow from stored outputs again.
@@ -179,7 +179,7 @@ class Board:
         self.note(task, unit)
         return unit
 
-    def note(self, task: TaskRun, unit: Unit) -> None:
+    def note(self, task: TaskRun, unit: TaskInstance) -> None:
         """Note that a live unit changed."""
         if unit.noted is not unit.state:
             if unit.noted is not None:
@@ -189,7 +189,7 @@ class Board:
             self.has_started = self.has_started or unit.state in (TaskState.RUNNING, TaskState.PAUSED)
         self.report.touch(task)
 
-    def arm(self, task: TaskRun, key: UnitKey, unit: Unit) -> None:
+    def arm(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance) -> None:
         """Set a timer for the first of a unit's clocks that runs out."""
         due = next_alarm_at(task.plan, unit, is_suspended=self.control.is_suspended)
         if due is not None and (unit.armed_at is None or due < unit.armed_at):
@@ -206,7 +206,9 @@ class Board:
         for shortened in self._history.tell(task):
             self.report.touch(shortened)
 
-    def conclude(self, task: TaskRun, key: UnitKey, unit: Unit, outputs: dict[str, Any] | None, now: float) -> None:
+    def conclude(
+        self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, outputs: dict[str, Any] | None, now: float
+    ) -> None:
         """Take a unit that has reached a final state out of the live ones."""
         finished_at = now if unit.finished_at is None else unit.finished_at
         started_at = unit.started_at
@@ -242,16 +244,18 @@ class Board:
         assert task.items is not None
         return task.items.failures > task.plan.allow_failed.of(task.items.total)
 
-    def cache_digest(self, task: TaskRun, cache: CachePlan, key: UnitKey) -> str:
+    def cache_digest(self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey) -> str:
         """Return the digest under which a unit's outputs are cached.
 
         Raises:
             ExpressionError: the key has no value.
         """
-        text = cache.key.render(self.unit_context(task, key))
+        text = cache.key.render(self.task_instance_context(task, key))
         return cache_digest(flow=self.run.flow or "", task=task.plan.name, signature=cache.signature, key=text)
 
-    def _settle_cache(self, task: TaskRun, cache: CachePlan, key: UnitKey, outputs: dict[str, Any] | None) -> None:
+    def _settle_cache(
+        self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey, outputs: dict[str, Any] | None
+    ) -> None:
         try:
             digest = self.cache_digest(task, cache, key)
         except ExpressionError:
@@ -261,7 +265,7 @@ class Board:
 
     # Tasks
 
-    def finish_task(  # noqa: PLR0913 - what a task's entry says of its end
+    def finish_task(
         self,
         task: TaskRun,
         state: TaskState,
@@ -277,7 +281,7 @@ class Board:
         self.report.finish_task(task)
         self.tell(task)
         if not is_concluded:
-            self.outbox.conclusions.append(Conclusion(UnitKey(task.plan.name), state, 0.0))
+            self.outbox.conclusions.append(Conclusion(TaskInstanceKey(task.plan.name), state, 0.0))
         if state in UNSUCCESSFUL_TASK_STATES and not task.is_tolerated and state not in task.plan.awaited_states:
             self._stop_for(task)
         self.ready.extend(self.count_finished(task))

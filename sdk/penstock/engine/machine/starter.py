@@ -7,13 +7,13 @@ from typing import Final
 
 from penstock.engine.compiler.plan import DependencyKind
 from penstock.engine.compiler.task_plan import TaskKind
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempts import Attempts
 from penstock.engine.machine.effects import AskCache, CreateAttempt, VerifyAttempt
 from penstock.engine.machine.inputs import attempt_inputs
-from penstock.engine.machine.run import Board
+from penstock.engine.machine.run import Run
 from penstock.engine.machine.task import TaskRun
-from penstock.engine.machine.task_instance import Unit
+from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
 from penstock.errors import ExpressionError
@@ -29,7 +29,7 @@ class Starter:
         attempts: takes over what was seen before it made sense, and what can't be started.
     """
 
-    def __init__(self, board: Board, attempts: Attempts) -> None:
+    def __init__(self, board: Run, attempts: Attempts) -> None:
         self._board = board
         self._attempts = attempts
 
@@ -106,7 +106,7 @@ class Starter:
         while board.due:
             key = board.due.popleft()
             task = board.tasks[board.plan.positions[key.task]]
-            unit = task.live_unit(key.item)
+            unit = task.live_task_instance(key.item)
             if unit is not None and unit.state in (TaskState.PENDING, TaskState.QUEUED) and not unit.is_seen:
                 self._create_attempt(task, key, unit, creates, now)
         for position in list(board.open_fan_outs):
@@ -126,7 +126,7 @@ class Starter:
             self._attempts.start_run(now)
         if task.plan.fan_out is None:
             unit = board.begin(task, None)
-            self._create_attempt(task, UnitKey(task.plan.name), unit, creates, now)
+            self._create_attempt(task, TaskInstanceKey(task.plan.name), unit, creates, now)
             return
         try:
             board.expand(task)
@@ -152,14 +152,14 @@ class Starter:
         ):
             index = items.start_next()
             board.note(task, items.live[index])
-            self._create_attempt(task, UnitKey(task.plan.name, index), items.live[index], creates, now)
+            self._create_attempt(task, TaskInstanceKey(task.plan.name, index), items.live[index], creates, now)
         if not items.has_unstarted:
             board.open_fan_outs.pop(task.plan.position, None)
         if not items.live:
             board.close_fan_out(task, now)
 
     def _create_attempt(
-        self, task: TaskRun, key: UnitKey, unit: Unit, creates: list[CreateAttempt], now: float
+        self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, creates: list[CreateAttempt], now: float
     ) -> None:
         board = self._board
         unit.ask(now)
@@ -169,7 +169,7 @@ class Starter:
                 return
             if self._ask_cache(task, key, unit):
                 return
-            inputs = attempt_inputs(task.plan, board.unit_context(task, key))
+            inputs = attempt_inputs(task.plan, board.task_instance_context(task, key))
         except ExpressionError as error:
             self._attempts.fail(task, key, unit, str(error), now)
             return
@@ -177,7 +177,7 @@ class Starter:
         creates.append(CreateAttempt(key, unit.attempt, unit.failures, unit.disruptions, inputs, began_at))
         board.arm(task, key, unit)
 
-    def _ask_cache(self, task: TaskRun, key: UnitKey, unit: Unit) -> bool:
+    def _ask_cache(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance) -> bool:
         """Ask the cache before the first attempt; a further one has the lock already."""
         cache = task.plan.cache
         if cache is None or unit.is_granted or unit.attempt > 1:
@@ -192,7 +192,7 @@ class Starter:
         board = self._board
         for task in board.tasks:
             for index, unit in task.live():
-                key = UnitKey(task.plan.name, index)
+                key = TaskInstanceKey(task.plan.name, index)
                 if unit.is_seen:
                     continue
                 if task.plan.kind is TaskKind.APPROVAL:
@@ -206,7 +206,7 @@ class Starter:
                     board.note(task, unit)
                     board.due.append(key)
 
-    def _resume_approval(self, task: TaskRun, key: UnitKey, unit: Unit, now: float) -> None:
+    def _resume_approval(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, now: float) -> None:
         try:
             self._attempts.ask_approval(task, key, unit, now)
         except ExpressionError as error:

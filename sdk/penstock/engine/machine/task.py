@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from penstock.engine.compiler.plan import TaskPlan
 from penstock.engine.compiler.task_plan import TaskKind
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.items import Items
 from penstock.engine.machine.reuse import completed_items
-from penstock.engine.machine.task_instance import Clocks, Unit
+from penstock.engine.machine.task_instance import Clocks, TaskInstance
 from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_TASK_STATES, TaskState
 from penstock.engine.timestamp import epoch, rfc3339
 
@@ -29,7 +29,7 @@ class TaskRun:
     def __init__(self, plan: TaskPlan) -> None:
         self.plan = plan
         self._clocks = Clocks(plan.queue_timeout_s is not None, plan.deadline_s is not None)
-        self.unit: Unit | None = None
+        self.unit: TaskInstance | None = None
         self.items: Items | None = None
         self.values: list[Any] | None = None
         """The values of the items, once they are needed."""
@@ -62,24 +62,24 @@ class TaskRun:
         """Whether an attempt of it, or of an item of it, was started."""
         return self.unit is not None or self.items is not None
 
-    def key(self, index: int | None) -> UnitKey:
+    def key(self, index: int | None) -> TaskInstanceKey:
         """Name the task, or one item of it."""
-        return UnitKey(self.plan.name, index)
+        return TaskInstanceKey(self.plan.name, index)
 
     @property
     def is_tolerated(self) -> bool:
         """Whether its end does not fail the run, however it was."""
         return self.plan.fan_out is None and self.plan.allow_failed.of(1) > 0
 
-    def begin(self, index: int | None) -> Unit:
+    def begin(self, index: int | None) -> TaskInstance:
         """Make the task, or one item of it, live."""
         if index is None:
-            self.unit = Unit()
+            self.unit = TaskInstance()
             return self.unit
         assert self.items is not None
         return self.items.adopt(index)
 
-    def live(self) -> Iterator[tuple[int | None, Unit]]:
+    def live(self) -> Iterator[tuple[int | None, TaskInstance]]:
         """Walk the units that have started and are not over."""
         if self._final is not None:
             return
@@ -88,7 +88,7 @@ class TaskRun:
         elif self.unit is not None:
             yield None, self.unit
 
-    def live_unit(self, index: int | None) -> Unit | None:
+    def live_task_instance(self, index: int | None) -> TaskInstance | None:
         """Return the unit of the task or item if it is live."""
         if self._final is not None:
             return None
@@ -96,7 +96,7 @@ class TaskRun:
             return self.unit
         return None if self.items is None else self.items.live.get(index)
 
-    def is_unit_over(self, index: int | None) -> bool:
+    def is_task_instance_finished(self, index: int | None) -> bool:
         """Whether the task, or the item, is over."""
         if self._final is not None:
             return True
@@ -117,7 +117,7 @@ class TaskRun:
         else:
             self.items = Items(total)
 
-    def record_failure(self, index: int | None, unit: Unit) -> None:
+    def record_failure(self, index: int | None, unit: TaskInstance) -> None:
         """Remember a failed attempt for the person who looks."""
         if index is not None:
             assert self.items is not None
@@ -218,7 +218,7 @@ class TaskRun:
             self.items = Items.restore(entry["items"], entry.get("outputs"))
             self.items.started_at = epoch(entry["startTime"]) if "startTime" in entry else None
         elif "attempt" in entry:
-            self.unit = Unit.restore(entry)
+            self.unit = TaskInstance.restore(entry)
         if self.items is None:
             self.outputs = entry.get("outputs")
         self.attempts = list(entry.get("attempts", ()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from penstock.engine.compiler.plan import RetryPolicy
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.machine.retry import retry_delay_s
@@ -52,7 +52,7 @@ class Clocks(NamedTuple):
 
 
 @dataclass(slots=True)
-class Unit:
+class TaskInstance:
     """A started unit of work. Only its methods change its state.
 
     Attributes:
@@ -147,7 +147,9 @@ class Unit:
         """Wait for a quota, or for another run."""
         self.state, self.reason, self.message = TaskState.QUEUED, reason, message
 
-    def settle(self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: UnitKey, veto: str | None) -> None:
+    def settle(
+        self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: TaskInstanceKey, veto: str | None
+    ) -> None:
         """Take over the end of the current attempt: charge it to its budget, and decide on another attempt.
 
         Args:
@@ -267,7 +269,7 @@ class Unit:
         )
 
     @classmethod
-    def restore(cls, entry: Mapping[str, Any]) -> Unit:
+    def restore(cls, entry: Mapping[str, Any]) -> TaskInstance:
         """Build a unit from a stored entry of a task or a live item."""
         return cls(
             attempt=entry.get("attempt", 1),

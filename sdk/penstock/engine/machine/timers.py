@@ -15,7 +15,7 @@ class _Timer(NamedTuple):
     attempt: int
 
 
-class Rung(NamedTuple):
+class DueTimer(NamedTuple):
     """A timer whose time has come: which attempt it was set for."""
 
     position: int
@@ -45,12 +45,12 @@ class Timers:
         """Set the one timer of the run as a whole, in place of an earlier one; None: there is none."""
         self._run_due = due
 
-    def ring(self, now: float) -> list[Rung]:
+    def ring(self, now: float) -> list[DueTimer]:
         """Take out the attempts' timers whose time has come."""
-        rung: list[Rung] = []
+        rung: list[DueTimer] = []
         while self._heap and self._heap[0].due <= now:
             timer = heapq.heappop(self._heap)
-            rung.append(Rung(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt))
+            rung.append(DueTimer(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt))
         return rung
 
     def next_due(self, now: float) -> float | None:

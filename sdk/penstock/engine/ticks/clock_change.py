@@ -91,7 +91,7 @@ def affected_times(spec: ScheduleSpec, timetable: Timetable, change: ClockChange
     ]
 
 
-def _affected(  # noqa: PLR0913, PLR0917 - two calls, above
+def _affected(
     spec: ScheduleSpec,
     timetable: Timetable,
     change: ClockChange,

@@ -147,7 +147,7 @@ class Firing(NamedTuple):
         )
 
 
-def decide(  # noqa: PLR0913 - keyword-only, named at every call
+def decide(
     timetable: Timetable,
     jitter: Jitter,
     policies: Policies,

@@ -77,7 +77,7 @@ def source_of(trigger: EventTrigger) -> tuple[Source, EventSource] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledEvent:
+class CompiledTrigger:
     """An event, ready to be asked what it makes.
 
     Args:
@@ -118,7 +118,7 @@ class CompiledEvent:
         return params
 
 
-def compile_event(spec: ScheduleSpec, index: int, *, path: str = "spec") -> CompiledEvent:
+def compile_trigger(spec: ScheduleSpec, index: int, *, path: str = "spec") -> CompiledTrigger:
     """Compile the expressions of an event.
 
     Args:
@@ -155,10 +155,10 @@ def compile_event(spec: ScheduleSpec, index: int, *, path: str = "spec") -> Comp
             problems.append(Problem(place, f"{error}{hint if place.startswith(f'{path}.runTemplate') else ''}"))
     if problems:
         raise InvalidSpecError(problems)
-    return CompiledEvent(when, params, where)
+    return CompiledTrigger(when, params, where)
 
 
-def check_events(spec: ScheduleSpec, *, path: str = "spec") -> list[Problem]:
+def check_triggers(spec: ScheduleSpec, *, path: str = "spec") -> list[Problem]:
     """Find what is wrong with a Schedule's events.
 
     Args:
@@ -173,7 +173,7 @@ def check_events(spec: ScheduleSpec, *, path: str = "spec") -> list[Problem]:
         names.add(trigger.name)
         problems += _check_resource(trigger, f"{path}.events[{index}]")
         try:
-            compile_event(spec, index, path=path)
+            compile_trigger(spec, index, path=path)
         except InvalidSpecError as error:
             problems += error.problems
     return problems

@@ -17,7 +17,7 @@ KEPT: Final = 64
 
 
 @dataclass(slots=True)
-class Seen:
+class Watermark:
     """Events that are done with.
 
     Args:
@@ -29,7 +29,7 @@ class Seen:
     later: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, since: str, seen: Sequence[Mapping[str, Any]]) -> Seen:
+    def read(cls, since: str, seen: Sequence[Mapping[str, Any]]) -> Watermark:
         """Read it from a status.
 
         Raises:

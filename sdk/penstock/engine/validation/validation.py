@@ -22,7 +22,7 @@ from penstock.engine.expressions.scope import TICK_ROOTS
 from penstock.engine.expressions.template import ValueTemplate, compile_value
 from penstock.engine.ticks.past import read_span
 from penstock.engine.ticks.timetable import has_ticks, read_timetable
-from penstock.engine.triggers.trigger import check_events, params_of_every_event
+from penstock.engine.triggers.trigger import check_triggers, params_of_every_event
 from penstock.engine.validation.parsing import parse, parse_backfill, parse_flow, parse_run, parse_schedule
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
@@ -102,7 +102,7 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
         # What every event gives, need not stand in the template.
         run = run.model_copy(update={"params": {**params_of_every_event(spec), **(run.params or {})}})
         later = list(run.params or ())
-    problems += check_events(spec)
+    problems += check_triggers(spec)
     problems += _check_run(run, None, path=path, later=later)
     return problems
 

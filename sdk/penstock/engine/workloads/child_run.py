@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api import names
-from penstock.engine.keys import RunIdentity, UnitKey
+from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.machine.inputs import ChildInputs
@@ -28,7 +28,7 @@ class ParentLink(NamedTuple):
     run: str
     """Name of the parent, in the same namespace."""
     uid: str
-    key: UnitKey
+    key: TaskInstanceKey
     attempt: int
     failures: int
     disruptions: int
@@ -50,7 +50,7 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
     try:
         name, uid = labels[names.LABEL_PARENT], labels[names.LABEL_PARENT_UID]
         index = labels.get(names.LABEL_INDEX)
-        key = UnitKey(labels[names.LABEL_TASK], None if index is None else int(index))
+        key = TaskInstanceKey(labels[names.LABEL_TASK], None if index is None else int(index))
         attempt = int(labels[names.LABEL_ATTEMPT])
         counters = read_counters(annotations)
     except (KeyError, ValueError):

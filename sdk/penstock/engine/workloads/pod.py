@@ -46,7 +46,7 @@ def executable_script(script: str) -> str:
     return script if script.startswith("#!") else DEFAULT_INTERPRETER + script
 
 
-def build_pod(  # noqa: PLR0913 - keyword-only, named at every call
+def build_pod(
     create: CreateAttempt,
     task: TaskPlan,
     run: RunIdentity,
@@ -151,7 +151,7 @@ def _short_cuts(inputs: ContainerInputs, task: TaskPlan) -> dict[str, Any]:
     return spec
 
 
-def _keep_ours(  # noqa: PLR0913, PLR0917 - what `build_pod` was given
+def _keep_ours(
     pod: dict[str, Any],
     create: CreateAttempt,
     task: TaskPlan,

@@ -16,8 +16,8 @@ from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
-from penstock.local.pods.carrier import Carrier, Ended, Running, StartError
-from penstock.local.pods.container import Belongings, Container, prepare_container
+from penstock.local.pods.container import AttemptFiles, Container, prepare_container
+from penstock.local.pods.container_runtime import ContainerRuntime, Ended, Running, StartError
 from penstock.local.pods.objects import MissingObjectError, Objects
 from penstock.local.pods.process import Output
 
@@ -71,10 +71,10 @@ class Attempt:
 
     async def live(
         self,
-        carrier: Carrier,
+        carrier: ContainerRuntime,
         objects: Objects,
         places: asyncio.Semaphore,
-        belongings: Belongings,
+        belongings: AttemptFiles,
         *,
         has_log_tail: bool,
     ) -> None:
@@ -132,7 +132,7 @@ class Attempt:
             return False
         return True
 
-    async def _run(self, carrier: Carrier, container: Container, *, has_log_tail: bool) -> Outcome:
+    async def _run(self, carrier: ContainerRuntime, container: Container, *, has_log_tail: bool) -> Outcome:
         output = Output(self._write)
         self._grace_s = container.grace_s
         running = await carrier.start(container, output)

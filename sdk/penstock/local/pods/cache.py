@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from penstock.engine.keys import UnitKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 
@@ -15,7 +15,7 @@ Tell = Callable[[Fact], None]
 
 class _Holder(NamedTuple):
     run: str
-    key: UnitKey
+    key: TaskInstanceKey
 
 
 class _Question(NamedTuple):

@@ -40,7 +40,7 @@ class Container(NamedTuple):
     user: int | None
 
 
-class Belongings(NamedTuple):
+class AttemptFiles(NamedTuple):
     """What an attempt has on this machine besides its Pod."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Belongings(NamedTuple):
 
 
 def prepare_container(
-    pod: Mapping[str, Any], objects: Objects, belongings: Belongings, *, outputs_path: str | None
+    pod: Mapping[str, Any], objects: Objects, belongings: AttemptFiles, *, outputs_path: str | None
 ) -> Container:
     """Make what a Pod's container needs.
 

@@ -13,8 +13,8 @@ from typing import Final
 from penstock.engine.compiler.quantity import read_quantity
 from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
 from penstock.errors import CommandError
-from penstock.local.pods.carrier import Ended, Running, StartError
 from penstock.local.pods.container import Container
+from penstock.local.pods.container_runtime import Ended, Running, StartError
 from penstock.local.pods.process import Output, Process
 
 PROGRAMS: Final = ("docker", "podman")

@@ -37,8 +37,8 @@ from penstock.engine.workloads.workspace import mount_of
 from penstock.errors import ExpressionError, InvalidSpecError
 from penstock.local.pods.attempt import Attempt
 from penstock.local.pods.cache import Cache
-from penstock.local.pods.carrier import Carrier
-from penstock.local.pods.container import Belongings
+from penstock.local.pods.container import AttemptFiles
+from penstock.local.pods.container_runtime import ContainerRuntime
 from penstock.local.pods.local_run import LocalRun, Source
 from penstock.local.pods.objects import Objects
 
@@ -57,7 +57,7 @@ class Line(NamedTuple):
     text: str
 
 
-class Audience(Protocol):
+class Observers(Protocol):
     """Who hears what goes on."""
 
     def hear(self, line: Line) -> None:
@@ -67,7 +67,7 @@ class Audience(Protocol):
         """Take a FlowRun whose status has changed."""
 
 
-class Room:
+class LocalExecutor:
     """Carries out runs.
 
     Args:
@@ -81,13 +81,13 @@ class Room:
         clock: seconds since the epoch.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, named at the one call
+    def __init__(
         self,
         flows: Mapping[str, Source],
         objects: Objects,
         *,
-        carrier: Carrier,
-        audience: Audience,
+        carrier: ContainerRuntime,
+        audience: Observers,
         folder: Path,
         places: int,
         approvals: Mapping[str, Mapping[str, Any]],
@@ -359,7 +359,7 @@ class Room:
                 self._carrier,
                 self._objects,
                 self._places,
-                Belongings(folder, run.source.scripts[plan.name] if plan.has_script else None, run.workspace),
+                AttemptFiles(folder, run.source.scripts[plan.name] if plan.has_script else None, run.workspace),
                 has_log_tail=plan.has_log_tail,
             )
         finally:

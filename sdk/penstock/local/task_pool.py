@@ -24,7 +24,7 @@ class Job(Protocol):
         """Run for a while, without raising, and call `done` when the place is free again."""
 
 
-class Lane:
+class TaskPool:
     """Runs jobs, at most `limit` at a time. A job that waits for another gives its place away while it does.
 
     Args:
@@ -87,7 +87,7 @@ class Lane:
             return None
 
 
-class ThreadLane(Lane):
+class ThreadLane(TaskPool):
     """A lane of functions, each in a thread."""
 
     def _start(self) -> None:
@@ -98,7 +98,7 @@ class ThreadLane(Lane):
             job.work(_nothing)
 
 
-class LoopLane(Lane):
+class LoopLane(TaskPool):
     """A lane of coroutines, all on the background loop."""
 
     def _start(self) -> None:

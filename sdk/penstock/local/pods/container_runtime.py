@@ -47,7 +47,7 @@ class Running(Protocol):
         """Send it a signal."""
 
 
-class Carrier(Protocol):
+class ContainerRuntime(Protocol):
     """Starts containers."""
 
     name: str
