@@ -184,7 +184,7 @@ BAD: list[Any] = [
     pytest.param(
         FLOW,
         one_task(maxParallel=2),
-        "spec.tasks\\[0\\].maxParallel: .*is for a task with forEach",
+        "spec.tasks\\[0\\].maxParallel: .*maxParallel requires forEach",
         id="maxParallel alone",
     ),
     pytest.param(
@@ -227,7 +227,7 @@ BAD: list[Any] = [
     pytest.param(
         FLOWRUN,
         {"retryOf": {"name": "b"}, "params": {"day": "monday"}},
-        "spec.params: .*a retry has the params of the run that it names: remove params",
+        "spec.params: .*a retry uses the params of the run that it names: remove params",
         id="a retry with params of its own",
     ),
     pytest.param(
@@ -315,7 +315,7 @@ def test_a_name_may_be_as_long_as_what_is_made_of_it_allows_and_no_longer(create
     create(kind, spec, name="n" * length)
     said = refusal(lambda: create(kind, spec, name="n" * (length + 1)))
     assert said.startswith("metadata.name: ")
-    assert f"the name of a {kind.name} has at most {length} characters" in said
+    assert f"the name of a {kind.name} must have at most {length} characters" in said
 
 
 def test_a_generated_name_is_cut_to_fit(create):
@@ -325,9 +325,9 @@ def test_a_generated_name_is_cut_to_fit(create):
 
 NAMED: dict[str, Any] = {"flow": {"name": "a"}, "params": {"day": "monday", "deep": {"x": 1}}}
 INLINE: dict[str, Any] = {"flowSpec": {"tasks": [{"name": "a", "podTemplate": {"spec": {"x": 1}}}, {"name": "b"}]}}
-NO_FLOW_CHANGE = "spec.flow: .*flow can't be changed: create a new FlowRun instead"
-NO_PARAM_CHANGE = "spec.params: .*params can't be changed: create a new FlowRun instead"
-NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec can't be changed: create a new FlowRun instead"
+NO_FLOW_CHANGE = "spec.flow: .*flow cannot be changed: create a new FlowRun instead"
+NO_PARAM_CHANGE = "spec.params: .*params cannot be changed: create a new FlowRun instead"
+NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec cannot be changed: create a new FlowRun instead"
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_the_status_of_an_inline_run_is_no_way_around_what_is_fixed(create, patc
 def test_what_a_run_retries_is_fixed(create, patch, change):
     create(FLOWRUN, {"retryOf": {"name": "a"}})
     said = refusal(lambda: patch(FLOWRUN, {"spec": change}))
-    assert re.search("spec.retryOf: .*retryOf can't be changed: create a new FlowRun instead", said), said
+    assert re.search("spec.retryOf: .*retryOf cannot be changed: create a new FlowRun instead", said), said
 
 
 MODES = (None, "Drain", "Cancel", "Terminate")
@@ -414,7 +414,7 @@ def test_a_shutdown_only_gets_stronger(create, patch, before, after):
         assert patch(FLOWRUN, {"spec": {"shutdown": after}})["spec"].get("shutdown") == after
         return
     said = refusal(lambda: patch(FLOWRUN, {"spec": {"shutdown": after}}))
-    assert "spec.shutdown: Invalid value: a shutdown can't be taken back: it only gets stronger" in said
+    assert "spec.shutdown: Invalid value: a shutdown cannot be revoked or weakened: Drain can become Cancel" in said
 
 
 YES, NO = {"task": "a", "decision": "Approve"}, {"task": "b", "decision": "Reject", "comment": "not today"}
@@ -436,8 +436,8 @@ def test_decisions_about_approvals_are_added(create, patch, before, after):
 @pytest.mark.parametrize(
     "after",
     [
-        pytest.param(None, id="all taken back"),
-        pytest.param([NO], id="one taken back"),
+        pytest.param(None, id="all removed"),
+        pytest.param([NO], id="one removed"),
         pytest.param([{**YES, "decision": "Reject"}, NO], id="decided otherwise"),
         pytest.param([{**YES, "comment": "well"}, NO], id="another comment"),
     ],
@@ -445,7 +445,7 @@ def test_decisions_about_approvals_are_added(create, patch, before, after):
 def test_a_decision_about_an_approval_stands(create, patch, after):
     create(FLOWRUN, {"flow": {"name": "a"}, "approvals": [YES, NO]})
     said = refusal(lambda: patch(FLOWRUN, {"spec": {"approvals": after}}))
-    assert "spec.approvals: Invalid value: a decision about an approval can't be changed or taken back" in said
+    assert "spec.approvals: Invalid value: a decision about an approval cannot be changed or removed" in said
 
 
 @pytest.mark.parametrize("existing", [NAMED, INLINE], ids=["of a Flow", "of an inline spec"])
@@ -520,7 +520,7 @@ def test_the_operator_never_owns_a_field_of_an_inline_spec_one_by_one(create):
 
 def test_explain_reads_what_the_models_say(kubectl):
     text = " ".join(kubectl("explain", "flow.spec.tasks").split())
-    assert "dependsOn <[]string> Tasks that must have completed first." in text
+    assert "dependsOn <[]string> Tasks that must complete before this one starts." in text
     assert "name <string> -required- Name of the task, unique in the Flow." in text
     assert "<no description>" not in kubectl("explain", "flowrun", "--recursive=false")
 
@@ -576,7 +576,7 @@ def test_what_a_backfill_makes_up_can_not_be_changed_but_its_pace_can(create, pa
     create(BACKFILL, OCTOBER)
     (field,) = change
     said = refusal(lambda: patch(BACKFILL, {"spec": change}))
-    assert f"{field} can't be changed: create a new Backfill instead" in said
+    assert f"{field} cannot be changed: create a new Backfill instead" in said
     assert patch(BACKFILL, {"spec": {"maxActive": 5, "suspend": True}})["spec"]["maxActive"] == 5
 
 

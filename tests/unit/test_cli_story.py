@@ -86,9 +86,10 @@ def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
         "  2026-11-22 12:00:30  Warning  RunFailed: it failed",
         "",
         "What to do",
-        "  TaskFailed: See the task that the message names.",
-        "  ExitCode: Read the message (the end of its log) and its log; give retry.limit if the failure is passing.",
-        "  UpstreamFailed: See that task; the message names it.",
+        "  TaskFailed: Read the message, or run `penstock logs RUN --task TASK`.",
+        "  ExitCode: Read the end of its log in the message, then the whole log. If the failure is transient, set "
+        "`retry.limit`.",
+        "  UpstreamFailed: Check that task; the message names it.",
         "",
         "Type",
         "  penstock logs r --task load",

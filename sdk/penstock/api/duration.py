@@ -23,8 +23,8 @@ def duration_s(text: str) -> float:
         The duration in seconds.
 
     Raises:
-        DurationError: the text is no duration.
+        DurationError: the text is not a duration.
     """
     if not re.fullmatch(DURATION_PATTERN, text):
-        raise DurationError(f"{text!r} is no duration: write a number and a unit of h, m, s or ms, as in 90s or 1h30m")
+        raise DurationError(f"{text!r} is not a duration: write numbers with units of h, m, s or ms, as in 1h30m")
     return sum(int(number) * UNIT_S[unit] for number, unit in _PART.findall(text))
