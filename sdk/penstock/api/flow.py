@@ -1,4 +1,4 @@
-"""The Flow: a parameterised graph of tasks."""
+"""The Flow: a graph of tasks with parameters."""
 
 from __future__ import annotations
 
