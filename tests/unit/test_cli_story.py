@@ -87,8 +87,7 @@ def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
         "",
         "What to do",
         "  TaskFailed: Read the message, or run `penstock logs RUN --task TASK`.",
-        "  ExitCode: Read the end of its log in the message, then the whole log. If the failure is transient, set "
-        "`retry.limit`.",
+        "  ExitCode: Read its log; the message shows the end of it. If the failure is transient, set `retry.limit`.",
         "  UpstreamFailed: Check that task; the message names it.",
         "",
         "Type",

@@ -52,13 +52,13 @@ def outdated_files(root: Path) -> list[str]:
     """
     files = generated_files()
     different = [path for path, text in files.items() if _read(root / path) != text]
-    left_over = [
+    stale = [
         path
         for folder in CRD_FOLDERS
         for found in sorted((root / folder).glob("*.yaml"))
         if (path := found.relative_to(root).as_posix()) not in files
     ]
-    return different + left_over
+    return different + stale
 
 
 def main(arguments: list[str] | None = None) -> int:

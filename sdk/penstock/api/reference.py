@@ -196,26 +196,26 @@ _LIMITS: Final = {
     "minItems": ("maxItems", ""),
     "minProperties": ("maxProperties", ""),
 }
-"""Keys of JSON Schema: the minimum, the maximum, and the unit."""
+"""Keys of JSON Schema: of the minimum and of the maximum, and what follows the number."""
 
 
 def _limits(node: Schema) -> Iterator[str]:
     """Yield the limits of a value: of a number itself, of anything else its length."""
     is_form = "format" in node or node.get("pattern") in _NAMED_PATTERNS
-    for low, (high, unit) in _LIMITS.items():
+    for low, (high, suffix) in _LIMITS.items():
         match node.get(low), node.get(high):
             case _ if is_form:
                 continue
             case None, None:
                 continue
             case least, None:
-                yield f"{least:,} or more{unit}"
+                yield f"{least:,} or more{suffix}"
             case None, most:
-                yield f"at most {most:,}{unit}"
-            case 1, most if unit:
-                yield f"at most {most:,}{unit}, not empty"
+                yield f"at most {most:,}{suffix}"
+            case 1, most if suffix:
+                yield f"at most {most:,}{suffix}, not empty"
             case least, most:
-                yield f"{least:,} to {most:,}{unit}"
+                yield f"{least:,} to {most:,}{suffix}"
     if keys := node.get("x-kubernetes-list-map-keys"):
         yield f"each `{keys[0]}` once"
     if node.get("x-kubernetes-list-type") == "set":

@@ -80,7 +80,7 @@ NO_ACTION: Final = "No action is needed."
 REASONS: Final[dict[Reason, ReasonText]] = {
     Reason.EXIT_CODE: ReasonText(
         "The container exited with a non-zero exit code.",
-        "Read the end of its log in the message, then the whole log. If the failure is transient, set `retry.limit`.",
+        "Read its log; the message shows the end of it. If the failure is transient, set `retry.limit`.",
         "limit",
     ),
     Reason.OOM_KILLED: ReasonText(
