@@ -19,8 +19,8 @@ from penstock.variables import Variable
 DATA = Path(__file__).parents[1] / "weather-data.yaml"
 
 
-def notify(_flow: Any, run: Any, state: Any) -> None:
-    """Notify the team that a flow failed."""
+def tell(_flow: Any, run: Any, state: Any) -> None:
+    """Report that a flow failed."""
     token = os.environ["CHAT_TOKEN"]
     print(f"(with a token of {len(token)} characters) {run.name}: {state.message}")
 
@@ -54,15 +54,15 @@ def rain_of(year: int, limit: float) -> str:
     return report.submit(allow_failure(count.submit(days, limit))).result()
 
 
-@flow(log_prints=True, on_failure=[notify])
+@flow(log_prints=True, on_failure=[tell])
 def rain(first: int = 2012, last: int = 2016) -> list[str]:
-    """Report on some years; fail if one of them is missing."""
+    """Report on some years; fail if one of them has no data."""
     limit = float(Variable.get("wet_day_mm", default=1))
     lines = [rain_of(year, limit) for year in range(first, last + 1)]
     for line in lines:
         print(line)
     if any("no count" in line for line in lines):
-        raise LookupError("some years are missing")
+        raise LookupError("not all years could be had")
     return lines
 
 
