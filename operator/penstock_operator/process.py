@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from penstock.api import names
 from penstock.api.flow import FlowSpec
 from penstock.engine.keys import ObjectKey
@@ -20,7 +18,6 @@ from penstock.engine.workloads.pod import PodSettings
 from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.errors import ApiError, is_not_found
 from penstock.kube.idle import IdleSignal
 from penstock.kube.lease import LeaderElection
 from penstock.kube.metadata import PartialObject
@@ -70,6 +67,8 @@ EVENT_PATIENCE_S: Final = 15.0
 CACHE_IN_FLIGHT: Final = 16
 REMOVALS_IN_FLIGHT: Final = 4
 DELIVERIES_IN_FLIGHT: Final = 16
+LOOKUP_S: Final = 3.0
+"""The API server waits for admission's answer: an object that admission needs must be read within this time."""
 SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
@@ -412,10 +411,5 @@ async def _look_up(
     client: ApiClient, resource: Resource, parse: Callable[[Mapping[str, Any]], T], key: ObjectKey
 ) -> T | None:
     """Return an object's spec for admission; None if there is none."""
-    try:
-        reply = await client.request("GET", resource.path(key.namespace, key.name), urgent=True, timeout_s=3.0)
-        return parse(msgspec.json.decode(reply.body))
-    except ApiError as error:
-        if is_not_found(error):
-            return None
-        raise
+    body = await client.get(resource, key.namespace, key.name, kind=dict[str, Any], urgent=True, timeout_s=LOOKUP_S)
+    return None if body is None else parse(body)
