@@ -107,7 +107,7 @@ class RetriedRuns:
         if retried.revision is None:
             raise InvalidSpecError([Problem(NAME_PATH, "the run's status does not say what it ran: start a new run")])
         try:
-            kept = await self._flows.read_kept(run.namespace, retried.revision)
+            kept = await self._flows.read_revision(run.namespace, retried.revision)
         except ApiError as error:
             if not is_not_found(error):
                 raise
