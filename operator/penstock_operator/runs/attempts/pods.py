@@ -29,7 +29,7 @@ from penstock_operator.runs.listener import Listener
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.workloads.job import build_job, job_deadline_s
 from penstock_operator.workloads.job_status import Job, job_owner
-from penstock_operator.workloads.pod_status import Pod, is_main_over, is_pod_over, observe_pod, run_uid
+from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 logger = logging.getLogger(__name__)
@@ -200,10 +200,10 @@ class AttemptPods:
         pod = await self.read(run.key.namespace, stop.pod)
         if pod is None or pod.metadata.uid != stop.uid:
             return False
-        if is_main_over(pod):
+        if is_main_finished(pod):
             await self._dismiss_company(pod)
             return True
-        return is_pod_over(pod)
+        return is_pod_finished(pod)
 
     async def _dismiss_company(self, pod: Pod) -> None:
         """End what goes on of a Pod whose `main` is over, and keep its logs.
