@@ -51,7 +51,7 @@ class Office:
         self.changes = Changes(lambda: f"answers: {self.answers}")
         self.runs: dict[str, LiveRun] = {}
         self.tasks: set[asyncio.Task[None]] = set()
-        writer = Writer(client, in_flight=8, may_write=lambda: True)
+        writer = Writer(client, work_in_flight=8, may_write=lambda: True)
         store = CacheStore(client, writer)
         self.sweep = CacheSweep(
             client,

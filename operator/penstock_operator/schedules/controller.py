@@ -151,7 +151,7 @@ class ScheduleController(KeyedController[Schedule]):
 
     async def store(self, key: ObjectKey) -> None:
         """Store what was decided of a Schedule, and then delete the runs that history does not keep."""
-        await self._writer.is_idle.wait(LONGEST_UNSTORED_S)
+        await self._writer.creating.wait(LONGEST_UNSTORED_S)
         schedule, decided = super().latest(key), self._decided.get(key)
         if schedule is None or decided is None or decided.uid != schedule.metadata.uid:
             return

@@ -71,8 +71,8 @@ class RunWriter:
         record_event: RecordEvent,
         clock: Callable[[], float],
     ) -> None:
-        self.is_idle: Final = IdleSignal(after_s=0.0)
-        """While no run is being created."""
+        self.creating: Final = IdleSignal(moment_s=0.0)
+        """Busy while a run is being created."""
         self._client = client
         self._writer = writer
         self._runs = runs
@@ -109,7 +109,7 @@ class RunWriter:
             return self._refused(schedule, "Invalid", f"run {name}: spec.runTemplate.spec.params: {error}")
         try:
             deadline = time.monotonic() + CREATE_S
-            with self.is_idle.disturbed():
+            with self.creating.busy():
                 reply = await self._writer.create(
                     FLOWRUNS, key.namespace, msgspec.json.encode(run), accept=METADATA, deadline=deadline
                 )
