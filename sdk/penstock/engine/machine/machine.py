@@ -30,7 +30,6 @@ from penstock.engine.reasons import Reason
 from penstock.engine.state import (
     COMPLETED_TASK_STATES,
     FINAL_TASK_STATES,
-    UNSUCCESSFUL_TASK_STATES,
     RunState,
     TaskState,
 )
@@ -367,33 +366,18 @@ class Machine:
             board.outputs_bytes += json_size(task.outputs)
             if task.items is not None:
                 board.outputs_bytes += task.items.outputs_bytes
+            board.note_failure(task)
             if task.state in FINAL_TASK_STATES:
                 board.count_finished(task)
-                if self._is_stopping_failure(task.state, position=task.plan.position):
-                    board.failed_task = board.failed_task or task.plan.name
                 continue
             for _, unit in task.live():
                 board.note(task, unit)
-            if task.items is not None:
-                is_awaited = TaskState.FAILED in task.plan.awaited_states
-                if board.is_closed_by_failure(task) and not is_awaited and not task.plan.is_finally:
-                    board.failed_task = board.failed_task or task.plan.name
-                if task.items.has_unstarted or not task.items.live:
-                    board.open_fan_outs[task.plan.position] = None
+            if task.items is not None and (task.items.has_unstarted or not task.items.live):
+                board.open_fan_outs[task.plan.position] = None
         board.report.restored()
         self._push_run_timer()
         # Before any Pod is looked at: how an item counts that was stopped depends on it.
         self._judge_time(now)
-
-    def _is_stopping_failure(self, state: TaskState, *, position: int) -> bool:
-        task = self._board.tasks[position]
-        return (
-            self.plan.stops_on_failure
-            and not task.plan.is_finally
-            and state in UNSUCCESSFUL_TASK_STATES
-            and not task.is_tolerated
-            and state not in task.plan.awaited_states
-        )
 
     def _keep(self, entries: Iterable[Mapping[str, Any]], *, source: str | None) -> None:
         """Take over what a run completed that this one retries."""

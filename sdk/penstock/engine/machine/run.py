@@ -15,6 +15,7 @@ from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.clocks import next_alarm_at
 from penstock.engine.machine.effects import Conclusion, ReleaseAttempt, SettleCache, StopAttempt
 from penstock.engine.machine.facts import AttemptSeen, Control
+from penstock.engine.machine.failure_policy import closes_fan_out, stops_run
 from penstock.engine.machine.history import History
 from penstock.engine.machine.items import json_size
 from penstock.engine.machine.outbox import Outbox
@@ -234,15 +235,8 @@ class Run:
         self.report.touch(task)
         if unit.state in UNSUCCESSFUL_TASK_STATES:
             self.tell(task)
-            is_awaited = TaskState.FAILED in task.plan.awaited_states
-            if self.is_broken(task) and not is_awaited:
-                self._stop_for(task)
+            self.note_failure(task)
         self.close_fan_out(task, finished_at)
-
-    def is_broken(self, task: TaskRun) -> bool:
-        """Whether more items of a fan-out failed than may fail."""
-        assert task.items is not None
-        return task.items.failures > task.plan.allow_failed.of(task.items.total)
 
     def cache_digest(self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey) -> str:
         """Return the digest under which a unit's outputs are cached.
@@ -282,8 +276,7 @@ class Run:
         self.tell(task)
         if not is_concluded:
             self.outbox.conclusions.append(Conclusion(TaskInstanceKey(task.plan.name), state, 0.0))
-        if state in UNSUCCESSFUL_TASK_STATES and not task.is_tolerated and state not in task.plan.awaited_states:
-            self._stop_for(task)
+        self.note_failure(task)
         self.ready.extend(self.count_finished(task))
 
     def count_finished(self, task: TaskRun) -> list[int]:
@@ -300,8 +293,9 @@ class Run:
                 freed.append(position)
         return freed
 
-    def _stop_for(self, task: TaskRun) -> None:
-        if self.plan.stops_on_failure and self.failed_task is None and not task.plan.is_finally:
+    def note_failure(self, task: TaskRun) -> None:
+        """Let nothing new start if a task, or its items so far, failed in a way that stops the run."""
+        if self.failed_task is None and stops_run(self.plan, task):
             self.failed_task = task.plan.name
 
     def close_fan_out(self, task: TaskRun, now: float) -> None:
@@ -311,11 +305,7 @@ class Run:
         if task.state in FINAL_TASK_STATES or items.live:
             return
         halt = self.halt(is_finally=task.plan.is_finally)
-        if items.has_unstarted and halt is None and not self.is_closed_by_failure(task):
+        if items.has_unstarted and halt is None and not closes_fan_out(self.plan, task):
             return
         verdict = judge_fan_out(items, allowed=task.plan.allow_failed.of(items.total), halt=halt)
         self.finish_task(task, verdict.state, verdict.reason, verdict.message, now)
-
-    def is_closed_by_failure(self, task: TaskRun) -> bool:
-        """Whether a fan-out starts no further items because of those that failed."""
-        return self.plan.stops_on_failure and self.is_broken(task)

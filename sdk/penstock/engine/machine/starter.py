@@ -10,6 +10,7 @@ from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempts import Attempts
 from penstock.engine.machine.effects import AskCache, CreateAttempt, VerifyAttempt
+from penstock.engine.machine.failure_policy import closes_fan_out
 from penstock.engine.machine.inputs import attempt_inputs
 from penstock.engine.machine.run import Run
 from penstock.engine.machine.task import TaskRun
@@ -147,7 +148,7 @@ class Starter:
         while (
             items.has_unstarted
             and len(items.live) < task.plan.max_parallel
-            and not board.is_closed_by_failure(task)
+            and not closes_fan_out(board.plan, task)
             and board.halt(is_finally=task.plan.is_finally) is None
         ):
             index = items.start_next()
