@@ -39,11 +39,11 @@ def finish(world: World, *, rounds: int = 500) -> dict[str, dict[str, Any]]:
         if live:
             for pod in live:
                 world.progress(pod)
-        elif world.machine.is_settled:
+        elif world.machine.is_finished_and_stored:
             break
         elif step.wake_at is not None:
             world.now = max(world.now, step.wake_at)
-    assert world.machine.is_settled, world.status
+    assert world.machine.is_finished_and_stored, world.status
     return {entry["name"]: entry for entry in world.status["tasks"]}
 
 

@@ -206,7 +206,7 @@ class Server:
                 run.stop(now)
         places = 0 if firing.stops_active and served.runs else self._places(served)
         if firing.fire[places:]:
-            firing = firing.broken_off_at(firing.fire[places], served.ledger)
+            firing = firing.up_to_failure(firing.fire[places], served.ledger)
         # Kept first: a process that dies in between leaves a run out, and never starts it twice.
         served.keep(firing)
         for tick in firing.fire:

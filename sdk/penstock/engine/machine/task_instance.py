@@ -89,8 +89,8 @@ class TaskInstance:
     is_seen: bool = False
     version: int = 0
     is_granted: bool = False
-    noted: TaskState | None = None
-    armed_at: float | None = None
+    counted_state: TaskState | None = None
+    timer_at: float | None = None
 
     def begin_next_attempt(self) -> None:
         """Turn to the next attempt, whose Pod is to be created."""
@@ -99,24 +99,24 @@ class TaskInstance:
         self.reason = self.message = self.exit_code = None
         self.pod = self.uid = self.node = None
         self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
-        self.stopping = self.queued_at = self.armed_at = None
+        self.stopping = self.queued_at = self.timer_at = None
         self.is_seen = False
 
-    def ask(self, now: float) -> None:
+    def mark_requested(self, now: float) -> None:
         """Have the current attempt created: its wait begins."""
         if self.queued_at is None:
             self.queued_at = now
         if self.began_at is None:
             self.began_at = now
 
-    def pause(self, message: str, now: float) -> None:
+    def wait_for_approval(self, message: str, now: float) -> None:
         """Wait for a person's decision."""
         self.state, self.reason, self.message = TaskState.PAUSED, Reason.AWAITING_APPROVAL, message or None
         if self.started_at is None:
             self.started_at = now
         self.is_seen = True
 
-    def see(self, seen: AttemptSeen, now: float) -> bool:
+    def apply_seen(self, seen: AttemptSeen, now: float) -> bool:
         """Take over what a live Pod shows; returns whether anything changed that a person or a clock looks at."""
         before = (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
         if seen.attempt > self.attempt:
@@ -143,11 +143,11 @@ class TaskInstance:
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
 
-    def hold(self, reason: Reason, message: str) -> None:
+    def mark_queued(self, reason: Reason, message: str) -> None:
         """Wait for a quota, or for another run."""
         self.state, self.reason, self.message = TaskState.QUEUED, reason, message
 
-    def settle(
+    def end_attempt(
         self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: TaskInstanceKey, veto: str | None
     ) -> None:
         """Take over the end of the current attempt: charge it to its budget, and decide on another attempt.
@@ -194,16 +194,16 @@ class TaskInstance:
             attempt=self.attempt,
         )
 
-    def give_up(self, reason: Reason) -> None:
+    def cancel_retry(self, reason: Reason) -> None:
         """Make no further attempt, though budget is left: the run is being stopped."""
         self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
         self.wake_at = None
 
-    def fail(self, reason: Reason, message: str, now: float) -> None:
+    def fail_permanently(self, reason: Reason, message: str, now: float) -> None:
         """End for good without a budget: what is wrong stays wrong."""
         self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
 
-    def override(self, outcome: Outcome) -> Outcome:
+    def apply_stop_reason(self, outcome: Outcome) -> Outcome:
         """Return how an attempt counts that ended so.
 
         The stored reason beats the exit code: a Pod that we stop ends by our signal, whatever code it returns.
