@@ -54,7 +54,7 @@ def fire(
         Jitter(table, jitter, "uid"),
         policies,
         ledger=Ledger(at(decided), tuple(at(text) for text in queued)),
-        made={at(text) for text in made},
+        created={at(text) for text in made},
         has_active=has_active,
         now=at(now),
     )
@@ -136,7 +136,7 @@ def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
             id="Queue: the latest waits",
         ),
         pytest.param(
-            policies(overlap="Queue", most_queued=2),
+            policies(overlap="Queue", max_queued=2),
             {"queued": ("0:00",), "has_active": True},
             [],
             ["0:00", "1:00"],
@@ -262,7 +262,7 @@ every_policy = st.builds(
     within=st.none() | st.timedeltas(timedelta(minutes=1), timedelta(hours=5)),
     max_late=st.integers(1, 5),
     overlap=st.sampled_from(OverlapPolicy),
-    most_queued=st.integers(1, 3),
+    max_queued=st.integers(1, 3),
 )
 
 
@@ -281,7 +281,7 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
     for passed, has_active, is_lost in looks:
         now += passed
         firing = decide(
-            table, jitter, rules, ledger=ledger, made=frozenset(runs), has_active=has_active and bool(runs), now=now
+            table, jitter, rules, ledger=ledger, created=frozenset(runs), has_active=has_active and bool(runs), now=now
         )
         runs += firing.fire
         if not is_lost:
@@ -296,7 +296,7 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
         assert len(decided) == len(dealt_with) + missed
     if rules.overlap is not OverlapPolicy.QUEUE:
         assert len(ledger.queued) <= 1
-    assert len(ledger.queued) <= max(1, rules.most_queued)
+    assert len(ledger.queued) <= max(1, rules.max_queued)
 
 
 @pytest.mark.parametrize(
@@ -306,13 +306,15 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
         ({"onMissed": {"policy": "All"}}, Policies(missed=MissedPolicy.ALL, max_late=100)),
         (
             {"onMissed": {"within": "1h", "max": 5}, "onOverlap": "Queue", "maxQueued": 2},
-            Policies(within=HOUR, max_late=5, overlap=OverlapPolicy.QUEUE, most_queued=2),
+            Policies(within=HOUR, max_late=5, overlap=OverlapPolicy.QUEUE, max_queued=2),
         ),
     ],
 )
 def test_policies_have_the_defaults_of_the_reference(spec, want):
     template = {"spec": {"flow": {"name": "etl"}}}
-    assert Policies.read(ScheduleSpec.model_validate({"cron": ["@daily"], "runTemplate": template, **spec})) == want
+    assert (
+        Policies.from_spec(ScheduleSpec.model_validate({"cron": ["@daily"], "runTemplate": template, **spec})) == want
+    )
     assert replace(want) == want
 
 

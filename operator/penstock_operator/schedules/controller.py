@@ -206,7 +206,7 @@ class ScheduleController(KeyedController):
             plan.jitter,
             plan.policies,
             ledger=before,
-            made=made,
+            created=made,
             has_active=bool(active),
             now=now,
         )

@@ -89,7 +89,7 @@ class Served:
             raise InvalidSpecError(problems)
         self.name: str = body["metadata"]["name"]
         self.timetable = read_timetable(spec)
-        self.policies = Policies.read(spec)
+        self.policies = Policies.from_spec(spec)
         longest = timedelta(seconds=duration_s(spec.jitter) if spec.jitter is not None else 0)
         self.jitter = Jitter(self.timetable, longest, self.name)
         self.limit = limit
@@ -107,7 +107,7 @@ class Served:
             self.jitter,
             self.policies,
             ledger=self.ledger,
-            made=(),
+            created=(),
             has_active=bool(self.runs),
             now=now,
         )

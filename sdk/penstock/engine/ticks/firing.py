@@ -72,10 +72,10 @@ class Policies:
     within: timedelta | None = None
     max_late: int = DEFAULT_MAX_LATE
     overlap: OverlapPolicy = OverlapPolicy.ALLOW
-    most_queued: int = DEFAULT_QUEUED
+    max_queued: int = DEFAULT_QUEUED
 
     @classmethod
-    def read(cls, spec: ScheduleSpec) -> Policies:
+    def from_spec(cls, spec: ScheduleSpec) -> Policies:
         """Take the policies out of a spec, and the defaults for what it does not say."""
         missed = spec.on_missed or OnMissed()
         return cls(
@@ -83,7 +83,7 @@ class Policies:
             within=None if missed.within is None else timedelta(seconds=duration_s(missed.within)),
             max_late=missed.max or DEFAULT_MAX_LATE,
             overlap=OverlapPolicy(spec.on_overlap or OverlapPolicy.ALLOW),
-            most_queued=spec.max_queued or DEFAULT_QUEUED,
+            max_queued=spec.max_queued or DEFAULT_QUEUED,
         )
 
 
@@ -153,7 +153,7 @@ def decide(
     policies: Policies,
     *,
     ledger: Ledger,
-    made: Container[datetime],
+    created: Container[datetime],
     has_active: bool,
     now: datetime,
 ) -> Firing:
@@ -164,14 +164,14 @@ def decide(
         jitter: how long after its tick a run is due.
         policies: what the Schedule asks for.
         ledger: what has been decided.
-        made: ticks that have a run already: it was created by someone who could not write that down any more.
+        created: ticks that have a run already: it was created by someone who could not write that down any more.
         has_active: whether a run of the Schedule is not over.
         now: an aware time.
     """
     due, unseen = _due(timetable, jitter, ledger.decided, now)
     drops = _Drops(unseen)
-    waiting = [tick for tick in ledger.queued if tick not in made]
-    late = [tick for tick in due if tick not in made]
+    waiting = [tick for tick in ledger.queued if tick not in created]
+    late = [tick for tick in due if tick not in created]
     if policies.within is not None:
         oldest = now - policies.within
         waiting = drops.all_but(
@@ -239,4 +239,4 @@ def _overlap(
     if policies.overlap is OverlapPolicy.SKIP:
         drops.all_but(MissedReason.RUN_ALREADY_ACTIVE, others, [])
         return first, [], False
-    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.most_queued :]), False
+    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.max_queued :]), False
