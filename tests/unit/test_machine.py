@@ -14,7 +14,8 @@ from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
-from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES, OUTPUTS_BYTES
+from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES
+from penstock.engine.machine.outputs_limit import OUTPUTS_BYTES
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import StoredStatusError

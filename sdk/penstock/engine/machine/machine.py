@@ -9,22 +9,25 @@ A step costs what has changed: a task that ends touches the tasks that depend on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import RunIdentity
-from penstock.engine.machine.attempts import OUTPUTS_BYTES, Attempts
+from penstock.engine.machine.approvals import Approvals
+from penstock.engine.machine.attempts import Attempts
 from penstock.engine.machine.effects import CreateAttempt, Step
-from penstock.engine.machine.facts import AttemptSeen, Control, Fact
+from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Control, Fact
 from penstock.engine.machine.items import json_size
 from penstock.engine.machine.kept_tasks import choose_kept
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.run import Run
+from penstock.engine.machine.run_state import judge_unfinished_run
 from penstock.engine.machine.run_status import Changes
+from penstock.engine.machine.run_timeouts import RunTimeouts
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.starter import Starter
-from penstock.engine.machine.task import TaskRun
+from penstock.engine.machine.task_cache import TaskCache
 from penstock.engine.machine.verdict import RunVerdict, flow_outputs, judge_run
 from penstock.engine.reasons import Reason
 from penstock.engine.state import (
@@ -34,7 +37,7 @@ from penstock.engine.state import (
     TaskState,
 )
 
-__all__ = ["MAX_UNSTORED_OUTCOMES", "OUTPUTS_BYTES", "Machine", "RunIdentity"]
+__all__ = ["MAX_UNSTORED_OUTCOMES", "Machine", "RunIdentity"]
 
 MAX_UNSTORED_OUTCOMES: Final = 1000
 """With this many outcomes not yet stored a run creates nothing: they exist in Pods alone."""
@@ -73,9 +76,11 @@ class Machine:
         self.identity = identity
         self._run = Run(plan, identity, params, control=control or Control(), now=now)
         self._attempts = Attempts(self._run)
-        self._starter = Starter(self._run, self._attempts)
+        self._approvals = Approvals(self._run, self._attempts)
+        self._cache = TaskCache(self._run, self._attempts)
+        self._timeouts = RunTimeouts(self._run, self._attempts)
+        self._starter = Starter(self._run, self._attempts, self._approvals, self._cache)
         self._is_started = False
-        self._finally_due_at: float | None = None
         self._stored_outcomes = 0
         self._sent_outcomes: dict[int, int] = {}
         run = self._run
@@ -99,7 +104,10 @@ class Machine:
             fact: what was seen.
             now: seconds since the epoch.
         """
-        self._attempts.observe(fact, now)
+        if isinstance(fact, CacheHit | CacheMiss | CacheBusy):
+            self._cache.observe(fact, now)
+        else:
+            self._attempts.observe(fact, now)
 
     def is_news(self, seen: AttemptSeen) -> bool:
         """Whether what was seen of a Pod is not known here yet: the reply to its create comes again as an event."""
@@ -117,7 +125,7 @@ class Machine:
         # Whoever changed the spec can see by observedGeneration that it was looked at.
         run.status.mark_head_changed(is_urgent=True)
         run.clock.timeout_s = self.plan.timeout_s if control.timeout_s is None else control.timeout_s
-        self._push_run_timer()
+        self._timeouts.update_timer()
         if was_suspended and not control.is_suspended:
             for task in run.tasks:
                 for index, instance in task.live_instances():
@@ -155,16 +163,17 @@ class Machine:
         if not self._is_started:
             self._is_started = True
             self._starter.resume_unseen(now)
-            self._stop_overdue(now)
+            self._timeouts.stop_overdue(now)
         self._starter.decide_ready(now)
         creates: list[CreateAttempt] = []
         if not self.is_finished:
-            self._run_timers(now)
+            self._timeouts.check_timeouts(now)
+            self._attempts.check_deadlines(now)
             self._starter.decide_ready(now)
             if may_create and not run.control.is_suspended and not self._is_full:
                 creates = self._starter.create(now)
             self._starter.decide_ready(now)
-        self._push_finally_timer(now)
+        self._timeouts.start_finally_clock(now)
         self._finish_run(now)
         self._update_state(now)
         wake_at = None if self.is_finished else run.timers.next_due_at(now)
@@ -242,7 +251,7 @@ class Machine:
         for name in run.control.approvals:
             position = self.plan.positions.get(name)
             if position is not None and self.plan.tasks[position].approval is not None:
-                self._attempts.decide_approval(run.tasks[position], now)
+                self._approvals.apply_decision(run.tasks[position], now)
 
     def _shut_down(self, shutdown: Shutdown, now: float) -> None:
         run = self._run
@@ -260,64 +269,16 @@ class Machine:
         stopped = run.tasks if is_terminated else run.tasks[: self.plan.first_finally]
         self._attempts.stop_all(stopped, shutdown.reason, now, mode=shutdown.mode)
 
-    # Clocks
-
-    def _run_timers(self, now: float) -> None:
-        if self._check_run_deadline(now):
-            self._stop_overdue(now)
-        self._attempts.check_deadlines(now)
-
-    def _check_run_deadline(self, now: float) -> bool:
-        """See whether the time of the run, or of its finally tasks, is over; returns whether that is news."""
-        run = self._run
-        self._push_finally_timer(now)
-        due_at = self._finally_due_at if run.is_in_finally else run.clock.due_at
-        if due_at is None or due_at > now:
-            return False
-        if run.is_in_finally:
-            is_news = not run.is_finally_timed_out
-            run.is_finally_timed_out = True
-        else:
-            is_news = not run.is_timed_out
-            run.is_timed_out = True
-        return is_news
-
-    def _stop_overdue(self, now: float) -> None:
-        """Stop what runs although its time is over."""
-        run = self._run
-        if run.is_timed_out and not run.is_in_finally:
-            self._attempts.stop_all(run.tasks[: self.plan.first_finally], Reason.RUN_TIMED_OUT, now)
-        if run.is_finally_timed_out:
-            self._attempts.stop_all(run.tasks[self.plan.first_finally :], Reason.FINALLY_TIMED_OUT, now)
-
-    def _push_run_timer(self) -> None:
-        run = self._run
-        run.timers.set_run_timer(self._finally_due_at if run.is_in_finally else run.clock.due_at)
-
-    def _push_finally_timer(self, now: float) -> None:
-        """Start the clock of the finally tasks with the end of the last other task."""
-        run = self._run
-        if self._finally_due_at is not None or not run.is_in_finally or self.is_finished:
-            return
-        if self.plan.finally_timeout_s is not None:
-            main = run.tasks[: self.plan.first_finally]
-            self._finally_due_at = self._ended_at(main, now) + self.plan.finally_timeout_s
-        self._push_run_timer()
-
     # The run
-
-    def _ended_at(self, tasks: Sequence[TaskRun], now: float) -> float:
-        """Return when the last of some tasks ended, in this run: what it kept of another ended before it began."""
-        return max(self._run.status.head.created_at, *(task.completion_time or now for task in tasks))
 
     def _update_state(self, now: float) -> None:
         """Say whether the run waits, runs, or is paused."""
         run = self._run
         if self.is_finished:
             return
-        state, reason, message = self._judge_state()
+        state, reason, message = judge_unfinished_run(run)
         if state is run.state and reason == run.status.head.reason:
-            self._push_run_timer()
+            self._timeouts.update_timer()
             return
         if state is RunState.PAUSED:
             run.clock.pause(now)
@@ -325,25 +286,13 @@ class Machine:
             run.clock.resume(now)
         run.state = state
         run.status.set_state(state, reason, message)
-        self._push_run_timer()
-
-    def _judge_state(self) -> tuple[RunState, Reason | None, str | None]:
-        run = self._run
-        counts = run.live_counts
-        active = counts[TaskState.PENDING] + counts[TaskState.QUEUED] + counts[TaskState.RUNNING]
-        if run.control.is_suspended and active <= len(run.due_attempts):
-            return RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: nothing new starts"
-        is_waiting = counts[TaskState.PAUSED] and not (active or counts[TaskState.RETRYING])
-        if is_waiting and not (run.due_attempts or run.ready or run.open_fan_outs):
-            asked = [task.plan.name for task in run.tasks if task.state is TaskState.PAUSED]
-            return RunState.PAUSED, Reason.AWAITING_APPROVAL, f"waits for a decision: {', '.join(asked[:10])}"
-        return RunState.RUNNING if run.has_started else RunState.PENDING, None, None
+        self._timeouts.update_timer()
 
     def _finish_run(self, now: float) -> None:
         run = self._run
         if self.is_finished or run.status.finished_tasks < len(run.tasks):
             return
-        completed_at = self._ended_at(run.tasks, now)
+        completed_at = run.ended_at(run.tasks, now)
         verdict = judge_run(run.tasks, shutdown=run.shutdown)
         outputs, problem = flow_outputs(self.plan, run.expression_values(self.plan.output_tasks, is_finally=True))
         if problem is not None and verdict.state is RunState.COMPLETED:
@@ -375,9 +324,9 @@ class Machine:
             if task.items is not None and (task.items.has_unstarted or not task.items.live):
                 run.open_fan_outs[task.plan.position] = None
         run.status.mark_restored()
-        self._push_run_timer()
+        self._timeouts.update_timer()
         # Before any Pod is looked at: how an item counts that was stopped depends on it.
-        self._check_run_deadline(now)
+        self._timeouts.has_just_passed(now)
 
     def _keep_completed(self, entries: Iterable[Mapping[str, Any]], *, source: str | None) -> None:
         """Take over what a run completed that this one retries."""

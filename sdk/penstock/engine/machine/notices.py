@@ -35,7 +35,7 @@ class Notice(NamedTuple):
         return cls(is_warning=True, reason=f"Task{instance.state}", message=text, identity=f"{name}/{instance.attempt}")
 
     @classmethod
-    def of_question(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
+    def of_approval_request(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
         """Tell that a person is asked."""
         return cls(
             is_warning=False,

@@ -1,12 +1,12 @@
-"""What a run knows of itself: its tasks, what is ready, what waits, and the steps by which a task comes to its end.
+"""The state of one run: its tasks, which of them are ready or waiting, and the steps by which a task finishes.
 
-Everything here follows from the stored status, the Pods and the time; the modules that decide share it.
+All of it follows from the stored status, the Pods and the time. The modules that decide share it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
@@ -44,7 +44,7 @@ class Run:
 
     Args:
         plan: the compiled Flow.
-        run: which run it is.
+        identity: which run it is.
         params: the resolved params.
         control: what the run's spec says that may change.
         now: seconds since the epoch.
@@ -57,7 +57,7 @@ class Run:
         self.identity = identity
         self.control = control
         self.tasks = [TaskRun(task) for task in plan.tasks]
-        # A finally task waits for one thing more: that all others are over.
+        # A finally task also waits until all other tasks have finished.
         self.remaining = [len(task.upstream) + task.is_finally for task in plan.tasks]
         self.ready: deque[int] = deque()
         self.due_attempts: deque[TaskInstanceKey] = deque()
@@ -77,7 +77,7 @@ class Run:
         self.outputs_bytes = 0
         self.status = RunStatus(self.tasks, Head.new(now=now, total=len(self.tasks), params=params), self.clock)
         self._main_left = plan.first_finally
-        self._params = params
+        self.params = params
         self._history = History()
 
     @property
@@ -87,29 +87,38 @@ class Run:
 
     @property
     def is_in_finally(self) -> bool:
-        """Whether all tasks but the finally tasks are over."""
+        """Whether all tasks but the finally tasks have finished."""
         return not self._main_left
 
     def start_block(self, *, is_finally: bool) -> StartBlock | None:
-        """Return why no further task starts, if that is so."""
+        """Return why no further task starts; None if tasks may start."""
         shutdown = self.shutdown
-        start_block: StartBlock | None = None
+        block: StartBlock | None = None
         if shutdown is not None and (not is_finally or shutdown.mode is ShutdownMode.TERMINATE):
-            start_block = StartBlock(shutdown.reason, f"not started: {shutdown.message}")
+            block = StartBlock(shutdown.reason, f"not started: {shutdown.message}")
         elif is_finally and self.is_finally_timed_out:
-            start_block = StartBlock(
+            block = StartBlock(
                 Reason.FINALLY_TIMED_OUT, "not started: the finally tasks took longer than finallyTimeout"
             )
         elif not is_finally and self.is_timed_out:
-            start_block = StartBlock(Reason.RUN_TIMED_OUT, "not started: the run took longer than its timeout")
+            block = StartBlock(Reason.RUN_TIMED_OUT, "not started: the run took longer than its timeout")
         elif not is_finally and self.failed_task is not None:
-            start_block = StartBlock(
+            block = StartBlock(
                 Reason.RUN_STOPPING, f"not started: the run stops because task {self.failed_task} failed"
             )
-        return start_block
+        return block
+
+    def set_start_time(self, started_at: float) -> None:
+        """Record when the run's first task was started."""
+        self.clock.started_at = started_at
+        self.status.mark_head_changed()
+
+    def ended_at(self, tasks: Sequence[TaskRun], now: float) -> float:
+        """Return when the last of some tasks ended in this run: what it kept of another run ended before it began."""
+        return max(self.status.head.created_at, *(task.completion_time or now for task in tasks))
 
     def stop_reason(self, *, is_finally: bool) -> Reason | None:
-        """Return why whatever runs is to be stopped, if that is so."""
+        """Return why running attempts are to be stopped; None if they are not."""
         shutdown = self.shutdown
         least = ShutdownMode.TERMINATE if is_finally else ShutdownMode.CANCEL
         if shutdown is not None and shutdown.mode >= least:
@@ -121,8 +130,8 @@ class Run:
     # Values
 
     def expression_values(self, names: frozenset[str], *, is_finally: bool = False) -> dict[str, Any]:
-        """Return what expressions see that refer to these tasks."""
-        identity: dict[str, Any] = {
+        """Return the values of expressions that refer to these tasks."""
+        run: dict[str, Any] = {
             "namespace": self.identity.namespace,
             "name": self.identity.name,
             "uid": self.identity.uid,
@@ -131,24 +140,24 @@ class Run:
         }
         if is_finally:
             main = self.tasks[: self.plan.first_finally]
-            identity["state"] = str(judge_run(main, shutdown=self.shutdown).state)
+            run["state"] = str(judge_run(main, shutdown=self.shutdown).state)
         return {
-            "params": self._params,
-            "run": identity,
+            "params": self.params,
+            "run": run,
             "tasks": {name: self.tasks[self.plan.positions[name]].as_value() for name in names},
         }
 
     def expression_context(self, task: TaskRun) -> dict[str, Any]:
-        """Return what a task's expressions see; it can't change any more once the task starts."""
+        """Return the values of a task's expressions. They do not change any more once the task starts."""
         if task.context is None:
             task.context = self.expression_values(task.plan.render_tasks, is_finally=task.plan.is_finally)
         return task.context
 
     def instance_values(self, task: TaskRun, key: TaskInstanceKey) -> dict[str, Any]:
-        """Return what the expressions of a task, or of one item of it, see.
+        """Return the values of the expressions of a task or of one of its items.
 
         Raises:
-            ExpressionError: the items can't be had.
+            ExpressionError: the items could not be evaluated.
         """
         values = self.expression_context(task)
         if key.item is None:
@@ -159,10 +168,10 @@ class Run:
         return values | {"item": task.values[key.item], "index": key.item}
 
     def expand(self, task: TaskRun) -> None:
-        """Find the items of a fan-out.
+        """Evaluate the items of a fan-out.
 
         Raises:
-            ExpressionError: they can't be had.
+            ExpressionError: they could not be evaluated.
         """
         assert task.plan.fan_out is not None
         task.values = task.plan.fan_out.expand(self.expression_context(task))
@@ -171,12 +180,28 @@ class Run:
             assert task.items is not None
             self.outputs_bytes += task.items.outputs_bytes
 
-    # Units
+    def is_instance(self, task: TaskRun, key: TaskInstanceKey) -> bool:
+        """Whether a key names the task itself or an item that its fan-out has, as far as that is known now."""
+        if key.item is None:
+            return True
+        if task.plan.fan_out is None:
+            return False
+        if task.items is None:
+            if task.state in FINAL_TASK_STATES or self.remaining[task.plan.position]:
+                return False
+            try:
+                self.expand(task)
+            except ExpressionError:
+                return False
+        assert task.items is not None
+        return 0 <= key.item < task.items.total
+
+    # Tasks and items
 
     def begin_instance(self, task: TaskRun, index: int | None) -> TaskInstance:
-        """Make a unit live that was not."""
+        """Make a task or item live."""
         if task.plan.fan_out is not None and task.items is None:
-            # A Pod of an item whose fan-out was never stored: its items follow from stored outputs again.
+            # A Pod of an item whose fan-out was never stored: evaluate the items again from stored outputs.
             self.expand(task)
         instance = task.begin_instance(index)
         if task.items is not None and task.items.has_unstarted:
@@ -185,7 +210,7 @@ class Run:
         return instance
 
     def record_state(self, task: TaskRun, instance: TaskInstance) -> None:
-        """Note that a live unit changed."""
+        """Record that a live task or item changed."""
         if instance.counted_state is not instance.state:
             if instance.counted_state is not None:
                 self.live_counts[instance.counted_state] -= 1
@@ -195,26 +220,26 @@ class Run:
         self.status.mark_changed(task)
 
     def set_timer(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance) -> None:
-        """Set a timer for the first of a unit's clocks that runs out."""
+        """Set a timer for the next deadline of a task or item."""
         due = next_deadline_at(task.plan, instance, is_suspended=self.control.is_suspended)
         if due is not None and (instance.timer_at is None or due < instance.timer_at):
             instance.timer_at = due
             self.timers.set_attempt_timer(due, position=task.plan.position, item=key.item, attempt=instance.attempt)
 
     def do_once_stored(self, task: TaskRun, effect: RemoveFinalizer | StopAttempt) -> None:
-        """Have an effect done once what the task's entry says now is stored."""
+        """Send an effect out when the present state of the task's entry is stored."""
         version = self.status.version_of(task)
         self.outbox.add_effect(effect, version=version, stored_version=self.status.stored_version)
 
     def record_history(self, task: TaskRun) -> None:
-        """Keep what the tasks tell of the past within its budget."""
+        """Keep failed attempts and messages of the tasks within their budget."""
         for shortened in self._history.record_task(task):
             self.status.mark_changed(shortened)
 
     def finish_instance(
         self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance, outputs: dict[str, Any] | None, now: float
     ) -> None:
-        """Take a unit that has reached a final state out of the live ones."""
+        """Finish a task or item that has reached a final state."""
         finished_at = now if instance.finished_at is None else instance.finished_at
         started_at = instance.started_at
         self.outbox.conclusions.append(
@@ -243,7 +268,7 @@ class Run:
         self.close_fan_out(task, finished_at)
 
     def cache_digest(self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey) -> str:
-        """Return the digest under which a unit's outputs are cached.
+        """Return the digest under which the outputs of a task or item are cached.
 
         Raises:
             ExpressionError: the key has no value.
@@ -257,7 +282,7 @@ class Run:
         try:
             digest = self.cache_digest(task, cache, key)
         except ExpressionError:
-            # Without a key nothing was asked for, and there is nothing to give back.
+            # Without a key no lock was taken.
             return
         self.outbox.cache.append(ReleaseCacheLock(key, digest, cache.ttl_s, outputs))
 
@@ -273,7 +298,7 @@ class Run:
         *,
         is_concluded: bool = False,
     ) -> None:
-        """Let a task reach a final state, and see what follows for those that wait for it."""
+        """Move a task to a final state, and make the tasks ready that waited for it alone."""
         task.finish(state, reason, message, now)
         self.open_fan_outs.pop(task.plan.position, None)
         self.status.finish_task(task)
@@ -284,7 +309,7 @@ class Run:
         self.ready.extend(self.count_finished(task))
 
     def count_finished(self, task: TaskRun) -> list[int]:
-        """Count a task that is over in those that wait for it; returns the positions of those that wait no more."""
+        """Count down the tasks that wait for a finished one; returns the positions of those that are now ready."""
         waiting = list(task.plan.downstream)
         if not task.plan.is_finally:
             self._main_left -= 1
@@ -303,13 +328,13 @@ class Run:
             self.failed_task = task.plan.name
 
     def close_fan_out(self, task: TaskRun, now: float) -> None:
-        """End a fan-out when its last item is over, or no further one will start."""
+        """Finish a fan-out when its last item has finished, or when no further one will start."""
         items = task.items
         assert items is not None
         if task.state in FINAL_TASK_STATES or items.live:
             return
-        start_block = self.start_block(is_finally=task.plan.is_finally)
-        if items.has_unstarted and start_block is None and not closes_fan_out(self.plan, task):
+        block = self.start_block(is_finally=task.plan.is_finally)
+        if items.has_unstarted and block is None and not closes_fan_out(self.plan, task):
             return
-        verdict = judge_fan_out(items, allowed=task.plan.allow_failed.of(items.total), start_block=start_block)
+        verdict = judge_fan_out(items, allowed=task.plan.allow_failed.of(items.total), start_block=block)
         self.finish_task(task, verdict.state, verdict.reason, verdict.message, now)

@@ -1,43 +1,44 @@
-"""What starts next: tasks whose upstream is over, items of fan-outs, and attempts that are due."""
+"""What starts next: tasks whose upstream tasks have finished, items of fan-outs, and attempts that are due."""
 
 from __future__ import annotations
 
-import json
-from typing import Final
-
-from penstock.engine.compiler.plan import DependencyKind
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.approvals import Approvals
 from penstock.engine.machine.attempts import Attempts
-from penstock.engine.machine.effects import AskCache, CreateAttempt, VerifyAttempt
+from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
 from penstock.engine.machine.failure_policy import closes_fan_out
 from penstock.engine.machine.inputs import attempt_inputs
 from penstock.engine.machine.run import Run
+from penstock.engine.machine.skips import skip_task
 from penstock.engine.machine.task import TaskRun
+from penstock.engine.machine.task_cache import TaskCache
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
 from penstock.errors import ExpressionError
 
-SHOWN_VALUES: Final = 256
-
 
 class Starter:
-    """Starts what can start, and skips what can't.
+    """Starts the tasks, items and attempts that can start, and skips tasks that must not.
 
     Args:
-        board: the state of the run.
-        attempts: takes over what was seen before it made sense, and what can't be started.
+        run: the state of the run.
+        attempts: handles Pods that were observed before their task was ready, and fails what could not be started.
+        approvals: asks for the decisions of approvals.
+        cache: is asked before the first attempt of a task with a cache.
     """
 
-    def __init__(self, run: Run, attempts: Attempts) -> None:
+    def __init__(self, run: Run, attempts: Attempts, approvals: Approvals, cache: TaskCache) -> None:
         self._run = run
         self._attempts = attempts
+        self._approvals = approvals
+        self._cache = cache
 
     # Tasks
 
     def decide_ready(self, now: float) -> None:
-        """Decide on tasks whose upstream is over, as far as that needs no Pod: skips cascade here."""
+        """Skip or finish the ready tasks that need no Pod. A skip makes further tasks ready, so this cascades."""
         run = self._run
         held: list[int] = []
         while run.ready:
@@ -47,61 +48,14 @@ class Starter:
                 self._attempts.observe(fact, now)
             if task.is_begun or task.state in FINAL_TASK_STATES:
                 continue
-            if not self._skip(task, now):
+            if not skip_task(run, task, now):
                 held.append(position)
         run.ready.extend(held)
-
-    def _skip(self, task: TaskRun, now: float) -> bool:
-        run = self._run
-        for dependency in task.plan.upstream:
-            upstream = run.tasks[dependency.task]
-            if upstream.state in dependency.states:
-                continue
-            name, state = upstream.plan.name, upstream.state
-            if dependency.kind is DependencyKind.STATES:
-                asked = " or ".join(sorted(dependency.states))
-                reason, message = Reason.STATES_NOT_MET, f"task {name} is {state}, not {asked}"
-            else:
-                is_skip = state is TaskState.SKIPPED
-                reason = Reason.UPSTREAM_SKIPPED if is_skip else Reason.UPSTREAM_FAILED
-                message = f"depends on {name}, which is {state}"
-            run.finish_task(task, TaskState.SKIPPED, reason, message, now)
-            return True
-        start_block = run.start_block(is_finally=task.plan.is_finally)
-        if start_block is not None:
-            run.finish_task(task, TaskState.SKIPPED, start_block.reason, start_block.message, now)
-            return True
-        return self._skip_by_condition(task, now)
-
-    def _skip_by_condition(self, task: TaskRun, now: float) -> bool:
-        run = self._run
-        when = task.plan.when
-        if when is None or task.is_admitted:
-            return False
-        values = run.expression_context(task)
-        try:
-            verdict = when.evaluate(values)
-        except ExpressionError as error:
-            run.finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, f"when: {error}", now)
-            return True
-        if not isinstance(verdict, bool):
-            message = f"when: {when.source} is {json.dumps(verdict)[:SHOWN_VALUES]}, not true or false"
-            run.finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, message, now)
-            return True
-        if not verdict:
-            seen = {name: values["params"].get(name) for name in sorted(when.params)}
-            seen |= {f"tasks.{name}": values["tasks"][name] for name in sorted({use.task for use in when.tasks})}
-            shown = json.dumps(seen, separators=(",", ":"))[:SHOWN_VALUES]
-            message = f"{when.source} is false: {shown}"
-            run.finish_task(task, TaskState.SKIPPED, Reason.CONDITION_FALSE, message, now)
-            return True
-        task.is_admitted = True
-        return False
 
     # Creation
 
     def create(self, now: float) -> list[CreateAttempt]:
-        """Start everything that can start now, and return what is to be created for it."""
+        """Start everything that can start now; returns the attempts to create."""
         run = self._run
         creates: list[CreateAttempt] = []
         while run.due_attempts:
@@ -118,8 +72,8 @@ class Starter:
             self._fill(run.tasks[position], creates, now)
         while run.ready:
             task = run.tasks[run.ready.popleft()]
-            # What was created or failed just now may have stopped the run.
-            if self._skip(task, now):
+            # An attempt that was created or failed just now may have stopped the run.
+            if skip_task(run, task, now):
                 self.decide_ready(now)
                 continue
             self._start_task(task, creates, now)
@@ -128,7 +82,7 @@ class Starter:
     def _start_task(self, task: TaskRun, creates: list[CreateAttempt], now: float) -> None:
         run = self._run
         if run.clock.started_at is None:
-            self._attempts.start_run(now)
+            run.set_start_time(now)
         if task.plan.fan_out is None:
             instance = run.begin_instance(task, None)
             self._create_attempt(task, TaskInstanceKey(task.plan.name), instance, creates, now)
@@ -170,30 +124,20 @@ class Starter:
         instance.mark_requested(now)
         try:
             if task.plan.approval is not None:
-                self._attempts.ask_approval(task, key, instance, now)
+                self._approvals.request_approval(task, key, instance, now)
                 return
-            if self._ask_cache(task, key, instance):
+            if self._cache.ask_cache(task, key, instance):
                 return
             inputs = attempt_inputs(task.plan, run.instance_values(task, key))
         except ExpressionError as error:
-            self._attempts.fail_permanently(task, key, instance, str(error), now)
+            self._attempts.fail_permanently(task, key, instance, Reason.EXPRESSION_ERROR, str(error), now)
             return
         began_at = instance.began_at if task.plan.deadline_s is not None else None
         creates.append(CreateAttempt(key, instance.attempt, instance.failures, instance.disruptions, inputs, began_at))
         run.set_timer(task, key, instance)
 
-    def _ask_cache(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance) -> bool:
-        """Ask the cache before the first attempt; a further one has the lock already."""
-        cache = task.plan.cache
-        if cache is None or instance.is_granted or instance.attempt > 1:
-            return False
-        run = self._run
-        run.outbox.cache.append(AskCache(key, run.cache_digest(task, cache, key), cache.ttl_s))
-        run.set_timer(task, key, instance)
-        return True
-
     def resume_unseen(self, now: float) -> None:
-        """Decide on stored attempts of which no Pod was seen: not created yet, or gone."""
+        """Decide on stored attempts of which no Pod was observed: not created yet, or deleted."""
         run = self._run
         for task in run.tasks:
             for index, instance in task.live_instances():
@@ -213,6 +157,6 @@ class Starter:
 
     def _resume_approval(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance, now: float) -> None:
         try:
-            self._attempts.ask_approval(task, key, instance, now)
+            self._approvals.request_approval(task, key, instance, now)
         except ExpressionError as error:
-            self._attempts.fail_permanently(task, key, instance, str(error), now)
+            self._attempts.fail_permanently(task, key, instance, Reason.EXPRESSION_ERROR, str(error), now)

@@ -4,44 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.engine.compiler.plan import RetryPolicy
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.reason_groups import CANCELLING_REASONS, TIMEOUT_REASONS, WAITING_REASONS
 from penstock.engine.machine.retry import retry_delay_s
 from penstock.engine.reasons import REASONS, Reason
 from penstock.engine.state import TaskState
 from penstock.engine.timestamp import epoch, rfc3339
-
-TIMEOUT_REASONS: Final = frozenset({Reason.DEADLINE_EXCEEDED, Reason.TASK_DEADLINE_EXCEEDED, Reason.APPROVAL_TIMEOUT})
-"""Reasons of attempts that took too long."""
-WAITING_REASONS: Final = frozenset(
-    {
-        Reason.QUEUE_TIMEOUT,
-        Reason.IMAGE_PULL_FAILED,
-        Reason.UNSCHEDULABLE,
-        Reason.WORKSPACE_UNBOUND,
-        Reason.CONTAINER_CONFIG_ERROR,
-        Reason.QUOTA_EXCEEDED,
-        Reason.ADMISSION_QUEUE,
-        Reason.CACHE_BUSY,
-    }
-)
-"""Reasons why an attempt does not start; at last why it never did."""
-CANCELLING_REASONS: Final = frozenset(
-    {
-        Reason.RUN_TIMED_OUT,
-        Reason.FINALLY_TIMED_OUT,
-        Reason.RUN_DRAINED,
-        Reason.RUN_CANCELLED,
-        Reason.RUN_TERMINATED,
-        Reason.RUN_REPLACED,
-        Reason.PARENT_ENDED,
-    }
-)
-"""Reasons of what was stopped for the sake of the run, and is not tried again."""
 
 
 class Clocks(NamedTuple):
@@ -142,6 +115,10 @@ class TaskInstance:
         if self.stopping is None and (seen.started_at is not None or self.started_at is None):
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
+
+    def mark_cached(self, now: float) -> None:
+        """Complete without an attempt: the outputs come from the cache."""
+        self.state, self.reason, self.message, self.finished_at = TaskState.CACHED, None, None, now
 
     def mark_queued(self, reason: Reason, message: str) -> None:
         """Wait for a quota, or for another run."""
