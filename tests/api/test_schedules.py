@@ -764,7 +764,7 @@ def test_a_run_with_jitter_comes_after_its_tick_and_is_named_after_it(scene, con
     assert runs(scene) == [run_of(clock.hour(1))]
 
 
-# What can't work
+# What is invalid
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,9 @@ class BackfillController(KeyedController[Backfill]):
             if not live.is_loaded:
                 await self._load_runs(key, live)
             await self._handle_changes(key, live)
-            if not live.machine.is_over:
+            if not live.machine.is_finished:
                 await self._create_runs(key, live, item, spec)
-            if spec.suspend and not live.machine.is_over:
+            if spec.suspend and not live.machine.is_finished:
                 reason, message = "Suspended", "suspended: no further runs are created while spec.suspend is true"
         except (InvalidSpecError, StoredStatusError) as error:
             self._live.pop(key, None)
@@ -138,10 +138,10 @@ class BackfillController(KeyedController[Backfill]):
             tick_run = read_tick_run(run, numbers)
             if tick_run is not None:
                 runs[run.metadata.name] = tick_run
-                if tick_run.is_over and tick_run.backfill == live.uid:
+                if tick_run.is_finished and tick_run.backfill == live.uid:
                     await self._add_schedule_as_owner(key, live, run.metadata)
         live.runs = runs
-        live.machine.load(runs.values())
+        live.machine.load_runs(runs.values())
         live.is_loaded = True
 
     async def _handle_changes(self, key: ObjectKey, live: LiveBackfill) -> None:
@@ -152,7 +152,7 @@ class BackfillController(KeyedController[Backfill]):
                 continue
             name = change.key.name
             known = live.runs.get(name)
-            if known is None or known.is_over:
+            if known is None or known.is_finished:
                 continue
             if change.state is None:
                 live.forget_run(name)
@@ -261,12 +261,12 @@ class BackfillController(KeyedController[Backfill]):
             "ticks": len(live.ticks),
             "progress": machine.progress,
             "counts": counts,
-            **machine.record.write(),
+            **machine.record.to_status(),
         }
-        state = "Running" if machine.record.started or machine.record.settled else "Pending"
+        state = "Running" if machine.record.started or machine.record.outcomes else "Pending"
         if machine.record.started:
             live.started_at = fields["startTime"] = live.started_at or rfc3339(int(self.clock()))
-        if machine.is_over:
+        if machine.is_finished:
             state = reason = "Completed" if machine.is_successful else "Failed"
             message = _summary(counts, len(live.ticks))
             live.completed_at = fields["completionTime"] = live.completed_at or rfc3339(int(self.clock()))

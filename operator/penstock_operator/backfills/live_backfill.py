@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.api.backfill import BackfillSpec
 from penstock.engine.ticks.backfill import BackfillMachine, Record, TickRun
-from penstock.engine.ticks.past import read_clocks, ticks_to_make_up, write_clocks
+from penstock.engine.ticks.past import past_ticks, read_clocks, write_clocks
 from penstock.engine.timestamp import epoch
 from penstock.engine.validation.validation import check_backfill, parse_backfill, parse_schedule
 from penstock.errors import InvalidSpecError, PenstockError
@@ -69,7 +69,7 @@ class LiveBackfill:
     def forget_run(self, name: str) -> None:
         """Record that a run was deleted."""
         run = self.runs.pop(name)
-        self.machine.forget(run.tick, run.number)
+        self.machine.remove_run(run.tick, run.number)
 
 
 def parse_valid_backfill(backfill: Backfill) -> BackfillSpec:
@@ -105,13 +105,13 @@ async def begin_backfill(backfill: Backfill, spec: BackfillSpec, schedule: Sched
         frozen = read_clocks(clocks, schedule_spec)
         created_at = datetime.fromtimestamp(epoch(metadata.creation_timestamp or ""), tz=UTC)
         # In a thread: finding 10,000 ticks takes a second, and everything else shares the loop.
-        ticks = await asyncio.to_thread(ticks_to_make_up, spec, frozen, created_at)
+        ticks = await asyncio.to_thread(past_ticks, spec, frozen, created_at)
     except InvalidSpecError as error:
         if any(problem.path in ("spec.from", "spec.to") for problem in error.problems):
             raise
         message = f"waiting: Schedule {spec.schedule.name} is invalid: {error}"
         raise NotNowError("ScheduleInvalid", message) from error
-    record = Record.read(msgspec.to_builtins(stored))
+    record = Record.from_status(msgspec.to_builtins(stored))
     return LiveBackfill(
         metadata.uid,
         spec.schedule.name,

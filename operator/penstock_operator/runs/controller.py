@@ -19,7 +19,7 @@ from penstock.engine.machine.effects import Step, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptSeen, Fact
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
@@ -165,7 +165,7 @@ class RunController:
         known = self._runs.get(key)
         if event is EventType.DELETED or run.metadata.deletion_timestamp is not None:
             self._child_runs.notice_room(key.namespace)
-            if known is None or (known.machine is not None and known.machine.is_over):
+            if known is None or (known.machine is not None and known.machine.is_finished):
                 # Its end takes it out of this watch. If it is deleted instead, the write of its end finds that out.
                 return
             known.is_doubtful = True
@@ -323,7 +323,7 @@ class RunController:
         if isinstance(start, Started):
             run.machine, run.next_flush_at = start.machine, 0.0
             return True
-        if isinstance(start, Parked):
+        if isinstance(start, Waiting):
             await self._anteroom.park(run, start)
         elif isinstance(start, Ended):
             await self._end_unstarted(run, start)
@@ -354,7 +354,7 @@ class RunController:
             self._queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
         if step.is_changed:
             self._flusher.flush_when_due(run, is_urgent=step.is_urgent)
-        elif machine.is_settled and run.flushing is None:
+        elif machine.is_finished_and_stored and run.flushing is None:
             self._retire(run)
 
     def _carry_out(self, run: LiveRun, step: Step) -> None:
@@ -363,7 +363,7 @@ class RunController:
             self._spawn((self._child_runs if is_child else self._pods).create(run, create))
         for stop in step.stops:
             self._spawn(self._carrier_of(run, stop.key).stop(run, stop))
-        for release in step.releases:
+        for release in step.finalizer_removals:
             self._spawn(self._pods.release(run.key.namespace, release.pod, release.uid))
         for verify in step.verifies:
             self._spawn(self._carrier_of(run, verify.key).verify(run, verify))

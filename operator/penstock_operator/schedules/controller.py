@@ -168,7 +168,7 @@ class ScheduleController(KeyedController[Schedule]):
         known = self._plans.get(key)
         if known is None or (known.uid, known.generation) != (metadata.uid, metadata.generation):
             # In a thread, because the inline spec of its runs may have thousands of tasks.
-            known = self._plans[key] = await asyncio.to_thread(Plan.read_schedule, schedule)
+            known = self._plans[key] = await asyncio.to_thread(Plan.from_schedule, schedule)
         return known
 
     def _active(self, plan: Plan) -> list[ScheduledRun]:
@@ -189,7 +189,7 @@ class ScheduleController(KeyedController[Schedule]):
             plan.jitter,
             plan.policies,
             ledger=before,
-            made=made,
+            created=made,
             has_active=bool(active),
             now=now,
         )
@@ -203,9 +203,9 @@ class ScheduleController(KeyedController[Schedule]):
             if problem is NAME_TAKEN:
                 taken.append(tick)
             elif problem is not None:
-                done = firing.broken_off_at(tick, before).without(taken)
+                done = firing.up_to_failure(tick, before).without_taken_names(taken)
                 return Outcome(done, problem.reason, problem.message, is_refused=True)
-        firing = firing.without(taken)
+        firing = firing.without_taken_names(taken)
         # Runs that an earlier leader created and could not store count as fired.
         adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
         firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))

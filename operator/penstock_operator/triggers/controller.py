@@ -19,7 +19,7 @@ from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
 from penstock.engine.timestamp import epoch
 from penstock.engine.triggers.label_selector import selects
-from penstock.engine.triggers.trigger import compile_trigger, covered_states, definition
+from penstock.engine.triggers.trigger import compile_trigger, covered_states, definition_digest
 from penstock.engine.triggers.watermark import Watermark
 from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import InvalidSpecError
@@ -174,7 +174,7 @@ class TriggerController(KeyedController[Schedule]):
                 trigger.name: Trigger(
                     trigger,
                     compile_trigger(spec, index),
-                    definition(trigger, is_suspended=bool(spec.suspend)),
+                    definition_digest(trigger, is_suspended=bool(spec.suspend)),
                     item.status.events.get(trigger.name) or EventStatus(),
                 )
                 for index, trigger in enumerate(spec.events or ())
@@ -216,7 +216,7 @@ class TriggerController(KeyedController[Schedule]):
         stored = trigger.stored
         is_new = False
         if stored.definition == trigger.definition and stored.since is not None:
-            watermark = Watermark.read(stored.since, msgspec.to_builtins(stored.seen or ()))
+            watermark = Watermark.from_status(stored.since, msgspec.to_builtins(stored.seen or ()))
         elif stored == EventStatus() and metadata.generation == 1 and metadata.creation_timestamp is not None:
             # Ends of containers and creations of objects have times of whole seconds.
             watermark = Watermark(epoch(metadata.creation_timestamp) - 1.0)
@@ -228,7 +228,7 @@ class TriggerController(KeyedController[Schedule]):
         try:
             for run, time_s in await list_ended_runs(self._client, key.namespace, source, watermark):
                 if is_new:
-                    watermark.add(run.uid, time_s)
+                    watermark.mark_done(run.uid, time_s)
                 else:
                     self._observe(key, ObservedEvent(name, run.uid, run.key, 0))
         except BaseException:

@@ -97,10 +97,10 @@ class EventHandler:
                 await self._create_next_run(item, schedule, trigger, event, run)
             except (ExpressionError, EventRefusedError):
                 # Handled all the same: another try would fail as well.
-                watermark.add(event.uid, epoch(ended))
+                watermark.mark_done(event.uid, epoch(ended))
                 raise
             trigger.problem = None
-        watermark.add(event.uid, epoch(ended))
+        watermark.mark_done(event.uid, epoch(ended))
 
     async def _create_next_run(
         self,

@@ -82,7 +82,7 @@ class Trigger:
         if self.spec.webhook is None:
             wanted["problem"] = self.problem
         if self.watermark is not None:
-            wanted |= self.watermark.write()
+            wanted |= self.watermark.to_status()
         if self.version is not None:
             # Changes that created no run can be handled again without loss, so they are not worth a write each.
             is_due = self.stored.last_run is not None and self.stored.last_run != stored.last_run

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.engine.cache import is_run_over, is_task_instance_finished
+from penstock.engine.cache import is_run_finished, is_task_instance_finished
 from penstock.engine.keys import ObjectKey
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
@@ -106,7 +106,7 @@ class CacheStore:
             return False
         run = msgspec.json.decode(body, type=dict[str, Any])
         metadata, status = run["metadata"], run.get("status") or {}
-        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_over(status):
+        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_finished(status):
             return False
         return not is_task_instance_finished(status, holder.key)
 
