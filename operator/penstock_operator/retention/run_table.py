@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey
-from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch
 from penstock.errors import StoredStatusError
 from penstock.kube.client import ApiClient
+from penstock.kube.kinds.run_summary import FINISHED_RUNS
 from penstock.kube.page import ListMeta
 from penstock.kube.resources import FLOWRUNS
 from penstock_operator.runs.watches import RunMetadata
@@ -24,10 +24,6 @@ from penstock_operator.runs.watches import RunMetadata
 logger = logging.getLogger(__name__)
 
 TABLE: Final = "application/json;as=Table;g=meta.k8s.io;v=v1"
-FINISHED: Final = ",".join(
-    ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
-)
-"""Field selector of the finished runs."""
 ENDED: Final = "Finished at"
 """The column with the time; the one that `kubectl get` shows has the age."""
 
@@ -76,7 +72,7 @@ async def finished_runs(client: ApiClient, namespace: str, flow: str = "") -> As
         ApiError: the API server refused, or reading took so long that the list has to begin again.
         ApiUnreachableError: it did not answer.
     """
-    selector = f"{FINISHED},spec.flow.name={flow}" if flow else FINISHED
+    selector = f"{FINISHED_RUNS},spec.flow.name={flow}" if flow else FINISHED_RUNS
     pages = client.pages(FLOWRUNS, _TABLE.decode, namespace=namespace, field_selector=selector, accept=TABLE)
     async for table in pages:
         for row in _rows(table):

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.keys import ObjectKey
-from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
+from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
 from penstock.kube.client import ApiClient
-from penstock.kube.kinds.run_summary import RunSummary, RunSummaryStatus
+from penstock.kube.kinds.run_summary import FINISHED_RUNS, RunSummary, RunSummaryStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import FLOWRUNS
@@ -26,10 +26,6 @@ from penstock_operator.schedules.run import tick_of
 KNOWN_LEFT: Final = 10_000
 """Uids of finished or deleted runs, in case the reply to their creation comes after the watch has shown their end."""
 _UNFINISHED: Final = ",".join(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))
-# A run without a state has not been handled by an operator yet.
-_FINISHED: Final = ",".join(
-    ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class ScheduleRuns:
             kind=RunSummary,
             namespace=namespace,
             label_selector=names.LABEL_SCHEDULE,
-            field_selector=_FINISHED,
+            field_selector=FINISHED_RUNS,
             on_event=self.on_finished,
         )
         return unfinished, finished

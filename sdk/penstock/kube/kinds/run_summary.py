@@ -1,10 +1,18 @@
-"""A FlowRun as those read it that want to know whether and how it ended."""
+"""A FlowRun, read only for whether and how it ended."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.kube.metadata import ObjectMeta
+
+FINISHED_RUNS: Final = ",".join(
+    ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
+)
+"""Field selector of finished runs. A run without a state has not been handled by an operator yet."""
 
 
 class RunSummaryStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
