@@ -6,7 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -31,6 +31,7 @@ RETRY_S: Final = 10.0
 WORKERS: Final = 8
 
 Object = TypeVar("Object", bound=Flow | Schedule | Backfill)
+Recorded_contra = TypeVar("Recorded_contra", bound=Flow | Schedule | Backfill, contravariant=True)
 Status = FlowStatus | ScheduleStatus | BackfillStatus
 
 
@@ -40,6 +41,13 @@ class _WrittenStatus(NamedTuple):
     uid: str
     version: int
     status: Status
+
+
+class RecordEvent(Protocol[Recorded_contra]):
+    """Records a Kubernetes Event about an object: `KeyedController.record_event`."""
+
+    def __call__(self, item: Recorded_contra, *, is_warning: bool, reason: str, note: str) -> None:
+        """Record it."""
 
 
 def decode_as(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
+from penstock_operator.runtime.controller import RecordEvent
 from penstock_operator.schedules.history import surplus_of_events, surplus_of_ticks
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run import build_tick_run, run_name
@@ -40,13 +41,6 @@ class Refusal(NamedTuple):
 
 NAME_TAKEN: Final = Refusal("NameTaken", "")
 """A run of another owner has the name. It is left alone, and the tick gets no run."""
-
-
-class RecordEvent(Protocol):
-    """Records a Kubernetes Event about a Schedule."""
-
-    def __call__(self, item: Schedule, *, is_warning: bool, reason: str, note: str) -> None:
-        """See `KeyedController.record_event`."""
 
 
 class RunWriter:
@@ -68,7 +62,7 @@ class RunWriter:
         *,
         runs: ScheduleRuns,
         metrics: Metrics,
-        record_event: RecordEvent,
+        record_event: RecordEvent[Schedule],
         clock: Callable[[], float],
     ) -> None:
         self.creating: Final = IdleSignal(moment_s=0.0)

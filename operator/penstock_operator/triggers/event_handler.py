@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -19,16 +19,10 @@ from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import FLOWRUNS, Resource
 from penstock.kube.writer import Writer
+from penstock_operator.runtime.controller import RecordEvent
 from penstock_operator.triggers.kinds import AllowedKind, EventKinds
 from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
 from penstock_operator.triggers.trigger import ObservedEvent, Trigger, TriggeredSchedule
-
-
-class RecordEvent(Protocol):
-    """Records a Kubernetes Event about a Schedule."""
-
-    def __call__(self, item: Schedule, *, is_warning: bool, reason: str, note: str) -> None:
-        """See `KeyedController.record_event`."""
 
 
 class EventHandler:
@@ -48,7 +42,7 @@ class EventHandler:
         writer: Writer,
         kinds: EventKinds,
         *,
-        record_event: RecordEvent,
+        record_event: RecordEvent[Schedule],
         clock: Callable[[], float],
     ) -> None:
         self._client = client
