@@ -19,7 +19,7 @@ from penstock.kube.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
 from tests.api.scene import Scene, task
-from tests.api.schedulescene import Clock, Controlling
+from tests.api.schedule_scene import Clock, Controlling
 
 pytestmark = pytest.mark.api
 
