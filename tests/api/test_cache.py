@@ -14,7 +14,7 @@ from kubernetes import watch
 
 from penstock.api import names
 from penstock.engine.keys import RunKey, TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
 from penstock.kube.writer import Writer
@@ -51,7 +51,7 @@ class Office:
         self.changes = Changes(lambda: f"answers: {self.answers}")
         self.runs: dict[str, LiveRun] = {}
         self.tasks: set[asyncio.Task[None]] = set()
-        writer = Writer(client, in_flight=8, may_write=lambda: True)
+        writer = Writer(client, work_in_flight=8, may_write=lambda: True)
         store = CacheStore(client, writer)
         self.sweep = CacheSweep(
             client,
@@ -128,7 +128,7 @@ class Office:
         ttl_s: float = TTL_S,
     ) -> None:
         """Tell the outcome of a unit, and wait until it is dealt with."""
-        self.cache.take(run, SettleCache(key, digest, ttl_s, outputs))
+        self.cache.take(run, ReleaseCacheLock(key, digest, ttl_s, outputs))
         await self.changes.until(lambda: not any(desk.settlements for desk in self.cache._desks.values()), "settlement")
         if not any(desk.questions for desk in self.cache._desks.values()):
             await self.idle()

@@ -15,7 +15,7 @@ from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.attempts.pods import AttemptPods, Lanes
+from penstock_operator.runs.attempts.pods import AttemptPods
 from penstock_operator.runs.listener import Listener
 from penstock_operator.runs.live_run import LiveRun
 from tests.api.scene import Scene
@@ -32,10 +32,10 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
 
     async def scenario() -> None:
         async with ApiClient(connection, metrics=Metrics()) as client:
-            writer = Writer(client, in_flight=1, may_write=lambda: True)
+            writer = Writer(client, work_in_flight=1, may_write=lambda: True)
             pods = AttemptPods(
                 client,
-                Lanes(writer, writer, writer),
+                writer,
                 settings=PodSettings(user=65532, is_tracked=True),
                 listener=Listener(nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody),
                 clock=lambda: 0.0,

@@ -19,19 +19,19 @@ from penstock.engine.machine.effects import Step, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptSeen, Fact
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiUnreachableError
-from penstock.kube.idle import IdleSignal
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType
+from penstock.kube.writer import Writer
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.child_runs import ChildListener, ChildRuns
-from penstock_operator.runs.attempts.pods import AttemptPods, Lanes
+from penstock_operator.runs.attempts.pods import AttemptPods
 from penstock_operator.runs.cache.lookup import CacheListener, CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.ended import Condemned
@@ -64,11 +64,10 @@ class RunController:
 
     Args:
         client: for reads.
-        lanes: for writes.
+        writer: for writes; background writes wait while something is learnt about runs.
         cache: entries of the cache of task outputs.
         flows: Flows and revisions.
         recorder: for Events.
-        quiet: is disturbed by what is learnt about runs.
         metrics: where work is counted.
         epoch: of this leader.
         settings: what the installer decided about Pods.
@@ -79,12 +78,11 @@ class RunController:
     def __init__(
         self,
         client: ApiClient,
-        lanes: Lanes,
+        writer: Writer,
         *,
         cache: CacheStore,
         flows: FlowStore,
         recorder: EventRecorder,
-        quiet: IdleSignal,
         metrics: Metrics,
         epoch: int,
         settings: PodSettings,
@@ -95,7 +93,7 @@ class RunController:
         """Told of every run that is over, once that is stored, and of every run that is gone. Now and then twice, and
         not of what ended while no operator ran: who must know that, too, lists the finished runs at its start."""
         self._recorder = recorder
-        self._quiet = quiet
+        self._writer = writer
         self._metrics = metrics
         self._fail = fail
         self._clock = clock
@@ -108,7 +106,7 @@ class RunController:
         self._condemned = Condemned()
         self._background = Background(fail)
         self._spawn = self._background.spawn
-        self._statuses = StatusStore(client, lanes.status, epoch=epoch)
+        self._statuses = StatusStore(client, writer, epoch=epoch)
         self._strays = Orphans(self._let_go)
         listener = Listener(
             is_live=self._is_live,
@@ -120,12 +118,12 @@ class RunController:
             find=self._by_uid.get,
             spawn=self._spawn,
         )
-        self._pods = AttemptPods(client, lanes, settings=settings, listener=listener, clock=clock)
+        self._pods = AttemptPods(client, writer, settings=settings, listener=listener, clock=clock)
         answers = CacheListener(self._is_live, self._tell, self._spawn)
         self._cache = CacheLookup(cache, listener=answers, recorder=recorder, metrics=metrics, clock=clock)
         self._family = Hierarchy(FamilyListener(self._by_uid.get, self._tell, self._end_early), clock=clock)
         child_listener = ChildListener(self._is_live, self._tell, self._meet, self._end_by_name, self._doubt)
-        self._child_runs = ChildRuns(self._statuses, lanes.work, listener=child_listener, clock=clock)
+        self._child_runs = ChildRuns(self._statuses, writer, listener=child_listener, clock=clock)
         self._census = InitialSync(self._queue.add)
         self._slots = Slots(self._queue.add, self._replace)
         self._intake = RunStarter(
@@ -167,7 +165,7 @@ class RunController:
         known = self._runs.get(key)
         if event is EventType.DELETED or run.metadata.deletion_timestamp is not None:
             self._child_runs.notice_room(key.namespace)
-            if known is None or (known.machine is not None and known.machine.is_over):
+            if known is None or (known.machine is not None and known.machine.is_finished):
                 # Its end takes it out of this watch. If it is deleted instead, the write of its end finds that out.
                 return
             known.is_doubtful = True
@@ -325,7 +323,7 @@ class RunController:
         if isinstance(start, Started):
             run.machine, run.next_flush_at = start.machine, 0.0
             return True
-        if isinstance(start, Parked):
+        if isinstance(start, Waiting):
             await self._anteroom.park(run, start)
         elif isinstance(start, Ended):
             await self._end_unstarted(run, start)
@@ -356,7 +354,7 @@ class RunController:
             self._queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
         if step.is_changed:
             self._flusher.flush_when_due(run, is_urgent=step.is_urgent)
-        elif machine.is_settled and run.flushing is None:
+        elif machine.is_finished_and_stored and run.flushing is None:
             self._retire(run)
 
     def _carry_out(self, run: LiveRun, step: Step) -> None:
@@ -365,7 +363,7 @@ class RunController:
             self._spawn((self._child_runs if is_child else self._pods).create(run, create))
         for stop in step.stops:
             self._spawn(self._carrier_of(run, stop.key).stop(run, stop))
-        for release in step.releases:
+        for release in step.finalizer_removals:
             self._spawn(self._pods.release(run.key.namespace, release.pod, release.uid))
         for verify in step.verifies:
             self._spawn(self._carrier_of(run, verify.key).verify(run, verify))
@@ -394,7 +392,7 @@ class RunController:
 
     def _tell(self, run: LiveRun, fact: Fact) -> None:
         run.facts.append(fact)
-        self._quiet.disturb()
+        self._writer.expect_writes()
         if self._is_live(run):
             self._queue.add(run.key)
 

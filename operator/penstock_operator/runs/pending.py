@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.status import StatusStore, Stored
@@ -65,12 +65,12 @@ class PendingRuns:
         self._listener = listener
         self._clock = clock
 
-    async def park(self, run: LiveRun, parked: Parked) -> None:
+    async def park(self, run: LiveRun, parked: Waiting) -> None:
         """Have a run wait, and say so."""
         now = time.monotonic()
         if parked.due_at is not None:
             self._listener.wake(run, now + min(max(parked.due_at - self._clock(), 0.0), LONGEST_SLEEP_S))
-        if parked.is_told_by(run.head) and run.observed_generation == run.generation:
+        if parked.is_stored_in(run.head) and run.observed_generation == run.generation:
             return
         is_new = run.head.get("reason") != parked.reason
         if not is_new and parked.position is not None and now < run.next_flush_at:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.unstarted import Parked
+from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.validation.validation import parse_run
@@ -49,7 +49,7 @@ class RetriedRuns:
         self._statuses = statuses
         self._flows = flows
 
-    async def resolve(self, run: RunKey, spec: FlowRunSpec) -> Retried | Parked:
+    async def resolve(self, run: RunKey, spec: FlowRunSpec) -> Retried | Waiting:
         """Find what a run takes from the one that it retries, or that it waits for that one's end.
 
         Args:
@@ -66,7 +66,7 @@ class RetriedRuns:
         state = status.get("state", RunState.PENDING)
         if state not in FINAL_RUN_STATES:
             message = f"waits for the end of run {spec.retry_of.name}, which is {state}"
-            return Parked(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
+            return Waiting(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
         ancestor = _ancestor(old)
         seen = {run.name}
         while old_spec.retry_of is not None and not status.get("tasks"):
@@ -107,7 +107,7 @@ class RetriedRuns:
         if retried.revision is None:
             raise InvalidSpecError([Problem(NAME_PATH, "the run's status does not say what it ran: start a new run")])
         try:
-            kept = await self._flows.read_kept(run.namespace, retried.revision)
+            kept = await self._flows.read_revision(run.namespace, retried.revision)
         except ApiError as error:
             if not is_not_found(error):
                 raise

@@ -16,12 +16,12 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.limit import ConcurrencyLimit
-from penstock.engine.concurrency.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.validation.validation import parse_run, scheduled_at
@@ -100,7 +100,7 @@ class RunStarter:
         """Learn that a Flow has appeared or changed."""
         for run in self._waiting_for_flow.pop(flow, ()):
             self._wake(run)
-        while self._slots.knows(flow):
+        while self._slots.has_runs_of(flow):
             try:
                 current = await self._flows.current(flow)
             except InvalidSpecError:
@@ -113,7 +113,7 @@ class RunStarter:
                 await asyncio.sleep(READ_AGAIN_S)
                 continue
             if current is not None:
-                self._slots.learn(flow, current.limit)
+                self._slots.set_limit(flow, current.limit)
             return
 
     def on_run_over(self, run: RunKey) -> None:
@@ -125,7 +125,7 @@ class RunStarter:
         """Learn that a run is over and stored, gone, or picked up anew."""
         run.claim = None
         if run.flow_key is not None:
-            self._slots.leave(run.flow_key, run.uid)
+            self._slots.remove_run(run.flow_key, run.uid)
 
     def forget(self, run: LiveRun) -> None:
         """Drop what a run waits for: it is gone, or is picked up anew."""
@@ -179,9 +179,9 @@ class RunStarter:
             return
         run.machine.set_control(read_control(spec), now)
         if spec.shutdown is not None and run.flow_key is not None:
-            self._slots.end(run.flow_key, run.uid)
+            self._slots.mark_ending(run.flow_key, run.uid)
 
-    async def begin(self, run: LiveRun, now: float) -> Started | Parked | Ended | Unknown:
+    async def begin(self, run: LiveRun, now: float) -> Started | Waiting | Ended | Unknown:
         """Get a run its machine, or find out what it waits for, or that it can't run.
 
         Args:
@@ -209,11 +209,11 @@ class RunStarter:
         except ExpressionError as error:
             return Ended(RunState.FAILED, Reason.EXPRESSION_ERROR, str(error))
 
-    def _look_in_queue(self, run: LiveRun) -> Parked | None:
+    def _look_in_queue(self, run: LiveRun) -> Waiting | None:
         """Say where a run stands that waits for a slot; None if it should ask for one."""
         if run.claim is None or run.ending is not None or run.flow_key is None:
             return None
-        waits = self._slots.look(run.flow_key, run.uid)
+        waits = self._slots.queue_place(run.flow_key, run.uid)
         return None if waits is None else _queued(waits)
 
     # Runs that have begun
@@ -236,8 +236,8 @@ class RunStarter:
             raise StoredStatusError("the stored status names no revision")
         try:
             if spec.retry_of is not None:
-                run.flow = (await self._flows.read_kept(run.key.namespace, run.revision)).flow
-            return await self._flows.load(run.key.namespace, run.revision)
+                run.flow = (await self._flows.read_revision(run.key.namespace, run.revision)).flow
+            return await self._flows.load_plan(run.key.namespace, run.revision)
         except ApiError as error:
             if is_not_found(error):
                 raise StoredStatusError(f"the revision {run.revision} that the run began with is gone") from error
@@ -247,18 +247,18 @@ class RunStarter:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
         plan = await self._flows.compile(owner, spec)
         if is_kept or any(task.has_script for task in plan.tasks):
-            run.revision = await self._flows.keep(owner, spec, is_owned_by_run=True)
+            run.revision = await self._flows.keep_revision(owner, spec, is_owned_by_run=True)
         return plan
 
     # Runs that have not
 
-    async def _start(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Started | Parked | Ended | Unknown:
+    async def _start(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Started | Waiting | Ended | Unknown:
         held = await self._held_back(run, spec, now)
         if held is not None:
             self.leave(run)
             return held
         source = await self._source(run, spec)
-        if isinstance(source, Parked):
+        if isinstance(source, Waiting):
             self.leave(run)
             return source
         params = resolve_params(source.plan.params, source.params)
@@ -279,7 +279,7 @@ class RunStarter:
         )
         return Started(machine)
 
-    async def _held_back(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Parked | Ended | None:
+    async def _held_back(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Waiting | Ended | None:
         """Say why a run does not start, as far as its Flow has nothing to do with it."""
         ending = run.ending
         if ending is None and spec.shutdown is not None:
@@ -289,10 +289,10 @@ class RunStarter:
         if ending is not None:
             return Ended.by(ending)
         if spec.suspend:
-            return Parked(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: the run starts when it is false")
+            return Waiting(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: the run starts when it is false")
         due_at = scheduled_at(spec)
         if due_at is not None and due_at > now:
-            return Parked(RunState.SCHEDULED, Reason.NOT_DUE, f"starts at {spec.scheduled_time}", due_at=due_at)
+            return Waiting(RunState.SCHEDULED, Reason.NOT_DUE, f"starts at {spec.scheduled_time}", due_at=due_at)
         return None
 
     async def _ending_of_orphan(self, parent: str, run: LiveRun) -> Shutdown | None:
@@ -306,7 +306,7 @@ class RunStarter:
             return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is {state}")
         return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is gone")
 
-    async def _source(self, run: LiveRun, spec: FlowRunSpec) -> _Source | Parked:
+    async def _source(self, run: LiveRun, spec: FlowRunSpec) -> _Source | Waiting:
         """Find what a run is made of, or that it is not there yet."""
         if spec.flow_spec is not None:
             return _Source(await self._inline_plan(run, spec.flow_spec), spec.params or {})
@@ -315,7 +315,7 @@ class RunStarter:
         # Before the run is read: one that ends during the read must not be missed.
         self._waiting_for_run.setdefault(RunKey(run.key.namespace, spec.retry_of.name), set()).add(run.key)
         retried = await self._retries.resolve(run.key, spec)
-        if isinstance(retried, Parked):
+        if isinstance(retried, Waiting):
             return retried
         _discard(self._waiting_for_run, RunKey(run.key.namespace, spec.retry_of.name), run.key)
         run.flow, run.retry_of = retried.flow, retried.ancestor
@@ -324,7 +324,7 @@ class RunStarter:
             return _Source(plan, retried.params, kept=tuple(retried.tasks))
         return await self._source_of_retry(run, retried)
 
-    async def _source_of_flow(self, run: LiveRun, params: Mapping[str, Any]) -> _Source | Parked:
+    async def _source_of_flow(self, run: LiveRun, params: Mapping[str, Any]) -> _Source | Waiting:
         assert run.flow_key is not None
         # Before the Flow is read: one that appears during the read must not be missed.
         self._waiting_for_flow.setdefault(run.flow_key, set()).add(run.key)
@@ -333,23 +333,23 @@ class RunStarter:
             message = (
                 f"the Flow {run.flow} does not exist in namespace {run.key.namespace}; the run starts when it does"
             )
-            return Parked(RunState.PENDING, Reason.FLOW_NOT_FOUND, message)
+            return Waiting(RunState.PENDING, Reason.FLOW_NOT_FOUND, message)
         _discard(self._waiting_for_flow, run.flow_key, run.key)
         run.revision = current.revision
         return _Source(current.plan, params, current.limit)
 
-    async def _source_of_retry(self, run: LiveRun, retried: Retried) -> _Source | Parked:
+    async def _source_of_retry(self, run: LiveRun, retried: Retried) -> _Source | Waiting:
         assert run.flow_key is not None
         if retried.revision is None:
             source = await self._source_of_flow(run, {})
-            if isinstance(source, Parked):
+            if isinstance(source, Waiting):
                 return source
             # The Flow may have lost params since; what it has in common with before is kept.
             declared = {param.name for param in source.plan.params}
             params = {name: value for name, value in retried.params.items() if name in declared}
             return source._replace(params=params, kept=tuple(retried.tasks))
         try:
-            plan = await self._flows.load(run.key.namespace, retried.revision)
+            plan = await self._flows.load_plan(run.key.namespace, retried.revision)
         except ApiError as error:
             if is_not_found(error):
                 raise InvalidSpecError([Problem(NAME_PATH, gone_revision(retried.revision))]) from error
@@ -363,7 +363,7 @@ class RunStarter:
 
     def _ask_for_slot(
         self, run: LiveRun, spec: FlowRunSpec, params: Mapping[str, Any], limit: ConcurrencyLimit | None
-    ) -> Parked | Ended | Unknown | None:
+    ) -> Waiting | Ended | Unknown | None:
         """Ask for one of the Flow's slots; None if the run goes on."""
         flow = run.flow_key
         if flow is None or _uses_slot_of_ancestor(run):
@@ -371,11 +371,11 @@ class RunStarter:
         claim = self._claim(run, params, spec.priority or 0)
         if limit is not None and not self._census.is_complete:
             if run.head.get("state") == RunState.QUEUED:
-                self._slots.enroll(flow, claim)
+                self._slots.enqueue(flow, claim)
             self._census.wait(run.key)
             return Unknown()
-        verdict = self._slots.ask(flow, claim, limit)
-        if isinstance(verdict, Waits):
+        verdict = self._slots.request_slot(flow, claim, limit)
+        if isinstance(verdict, Queued):
             run.claim = claim
             return _queued(verdict)
         run.claim = None
@@ -390,9 +390,9 @@ class RunStarter:
     def _hold(self, run: LiveRun, flow: ObjectKey, params: Mapping[str, Any]) -> None:
         if _uses_slot_of_ancestor(run):
             return
-        self._slots.hold(flow, self._claim(run, params, 0))
+        self._slots.add_holder(flow, self._claim(run, params, 0))
         if "shutdown" in run.head or (run.body.get("spec") or {}).get("shutdown") is not None:
-            self._slots.end(flow, run.uid)
+            self._slots.mark_ending(flow, run.uid)
 
     def _claim(self, run: LiveRun, params: Mapping[str, Any], priority: int) -> Claim:
         scheduled_time = run.identity.scheduled_time
@@ -423,5 +423,5 @@ def flow_name(body: Mapping[str, Any]) -> str | None:
     return name
 
 
-def _queued(waits: Waits) -> Parked:
-    return Parked(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, waits.message, waits.position)
+def _queued(waits: Queued) -> Waiting:
+    return Waiting(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, waits.message, waits.position)

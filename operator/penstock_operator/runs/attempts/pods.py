@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS, PODS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.runs.attempts.create import AttemptCreator
 from penstock_operator.runs.attempts.jobs import AttemptJobs
 from penstock_operator.runs.attempts.reader import PatientReader
@@ -29,29 +29,16 @@ from penstock_operator.runs.listener import Listener
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.workloads.job import build_job, job_deadline_s
 from penstock_operator.workloads.job_status import Job, job_owner
-from penstock_operator.workloads.pod_status import Pod, is_main_over, is_pod_over, observe_pod, run_uid
+from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-PATIENT_RELEASES: Final = 5000
-"""With so many Pods waiting to be let go, more of them queue with what is created: else both would only grow."""
 AT_ONCE_S: Final = 1
 """The shortest activeDeadlineSeconds there is."""
 
 _POD: Final = msgspec.json.Decoder(Pod)
-
-
-class Lanes(NamedTuple):
-    """Ways to the API server that don't hold each other up."""
-
-    work: Writer
-    """Creates and stops Pods."""
-    status: Writer
-    """Stores statuses."""
-    release: Writer
-    """Lets Pods go: the least urgent write."""
 
 
 class AttemptPods:
@@ -59,7 +46,7 @@ class AttemptPods:
 
     Args:
         client: for reads.
-        lanes: for writes.
+        writer: for writes.
         settings: what the installer decided about Pods.
         listener: who hears of it.
         clock: seconds since the epoch.
@@ -68,21 +55,20 @@ class AttemptPods:
     def __init__(
         self,
         client: ApiClient,
-        lanes: Lanes,
+        writer: Writer,
         *,
         settings: PodSettings,
         listener: Listener,
         clock: Callable[[], float],
     ) -> None:
         self._reader = PatientReader(client)
-        self._lanes = lanes
+        self._writer = writer
         self._settings = settings
         self._listener = listener
         self._clock = clock
         self._creates = AttemptCreator(self._send, self._adopt, listener, full="the namespace's quota is full")
-        self._workspaces = Workspaces(self._reader, lanes.work)
-        self._jobs = AttemptJobs(client, lanes.work, listener=listener, clock=clock)
-        self._releasing = 0
+        self._workspaces = Workspaces(self._reader, writer)
+        self._jobs = AttemptJobs(client, writer, listener=listener, clock=clock)
 
     async def close(self) -> None:
         """End what goes on in the background."""
@@ -125,7 +111,7 @@ class AttemptPods:
             if task.is_job:
                 await self._jobs.create(run, create, build_job(body, deadline_s=job_deadline_s(task)))
                 return
-            reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
+            reply = await self._writer.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
         except ClaimRefusedError as refused:
             self._listener.tell(run, CreateRefused(create.key, create.attempt, str(refused)))
         else:
@@ -173,7 +159,7 @@ class AttemptPods:
             if self._is_job(run, stop.key, stop.attempt):
                 await self._jobs.stop(run, stop)
             else:
-                await self._lanes.work.delete(PODS, run.key.namespace, stop.pod, stop.uid)
+                await self._writer.delete(PODS, run.key.namespace, stop.pod, stop.uid)
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
                 await self.verify(run, VerifyAttempt(stop.key, stop.attempt))
@@ -186,7 +172,7 @@ class AttemptPods:
         owner = job_owner(pod)
         resource, name, uid = (PODS, metadata.name, metadata.uid) if owner is None else (JOBS, owner.name, owner.uid)
         try:
-            await self._lanes.work.delete(resource, metadata.namespace, name, uid, propagation="Background")
+            await self._writer.delete(resource, metadata.namespace, name, uid, propagation="Background")
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("The Pod %s could not be stopped: %s", metadata.key, error)
@@ -200,10 +186,10 @@ class AttemptPods:
         pod = await self.read(run.key.namespace, stop.pod)
         if pod is None or pod.metadata.uid != stop.uid:
             return False
-        if is_main_over(pod):
+        if is_main_finished(pod):
             await self._dismiss_company(pod)
             return True
-        return is_pod_over(pod)
+        return is_pod_finished(pod)
 
     async def _dismiss_company(self, pod: Pod) -> None:
         """End what goes on of a Pod whose `main` is over, and keep its logs.
@@ -213,22 +199,25 @@ class AttemptPods:
         """
         metadata = pod.metadata
         patch = {"metadata": {"uid": metadata.uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_S}}
-        await self._lanes.work.patch(
+        await self._writer.patch(
             PODS, metadata.namespace, metadata.name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
         )
 
     async def release(self, namespace: str, pod: str, uid: str) -> None:
         """Take the finalizer off a Pod; one that is gone, or is another of its name, is left alone."""
         patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
-        writer = self._lanes.release if self._releasing < PATIENT_RELEASES else self._lanes.work
-        self._releasing += 1
         try:
-            await writer.patch(PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH)
+            await self._writer.patch(
+                PODS,
+                namespace,
+                pod,
+                msgspec.json.encode(patch),
+                content_type=STRATEGIC_MERGE_PATCH,
+                priority=Priority.FINALIZER,
+            )
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("The Pod %s/%s could not be let go: %s", namespace, pod, error)
-        finally:
-            self._releasing -= 1
 
     async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
         """Find out whether the Pod of an attempt still exists."""

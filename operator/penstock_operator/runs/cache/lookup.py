@@ -20,7 +20,7 @@ import msgspec
 
 from penstock.engine.cache import flow_scope
 from penstock.engine.keys import ObjectKey, TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.errors import ApiError, is_namespace_terminating
 from penstock.kube.metadata import ObjectMeta
@@ -89,7 +89,7 @@ class _KeyWorker:
     """
 
     questions: dict[_TaskInstanceOfRun, _Question] = field(default_factory=dict)
-    settlements: deque[tuple[LiveRun, SettleCache]] = field(default_factory=deque)
+    settlements: deque[tuple[LiveRun, ReleaseCacheLock]] = field(default_factory=deque)
     told: dict[_TaskInstanceOfRun, str] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     blocker: str | None = None
@@ -138,7 +138,7 @@ class CacheLookup:
         self._complained: set[str] = set()
         """Uids of runs that were told that they run without the cache."""
 
-    def take(self, run: LiveRun, effect: AskCache | SettleCache) -> None:
+    def take(self, run: LiveRun, effect: AskCache | ReleaseCacheLock) -> None:
         """Take over a question or an outcome from a run's machine."""
         key = ObjectKey(run.key.namespace, entry_name(self._scope(run), effect.digest))
         desk = self._desks.get(key)
@@ -324,7 +324,7 @@ class CacheLookup:
 
     # Outcomes
 
-    async def _settle(self, key: ObjectKey, run: LiveRun, settle: SettleCache) -> None:
+    async def _settle(self, key: ObjectKey, run: LiveRun, settle: ReleaseCacheLock) -> None:
         """Turn a lock into outputs, or give it back."""
         holder = _holder(run, settle.key)
         held = self._held.get(key)
@@ -338,7 +338,7 @@ class CacheLookup:
             logger.info("%s: outputs of %s could not be cached: %s", key, run.key, error)
 
     async def _store_outcome(
-        self, key: ObjectKey, run: LiveRun, settle: SettleCache, holder: Holder, lock: ObjectMeta | None
+        self, key: ObjectKey, run: LiveRun, settle: ReleaseCacheLock, holder: Holder, lock: ObjectMeta | None
     ) -> None:
         labels, outputs = _labels(run, settle.key), None
         if settle.outputs is not None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.engine.cache import is_run_over, is_task_instance_finished
+from penstock.engine.cache import is_run_finished, is_task_instance_finished
 from penstock.engine.keys import ObjectKey
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
@@ -24,7 +24,7 @@ from penstock.kube.errors import (
 )
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.resources import CONFIGMAPS, FLOWRUNS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class CacheStore:
         """Create an entry; None if there is one already."""
         body = msgspec.json.encode(build_entry(key, labels, content))
         try:
-            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA)
+            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA, priority=Priority.CACHE)
         except ApiError as error:
             if is_already_exists(error):
                 return None
@@ -71,7 +71,9 @@ class CacheStore:
         """Give an entry another content; None if it has changed since it was found."""
         patch = msgspec.json.encode(build_patch(found, labels, content))
         try:
-            reply = await self._writer.patch(CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA)
+            reply = await self._writer.patch(
+                CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA, priority=Priority.CACHE
+            )
         except ApiError as error:
             if _was_changed(error):
                 return None
@@ -84,7 +86,12 @@ class CacheStore:
         """Delete an entry; false if it has changed since it was found."""
         try:
             await self._writer.delete(
-                CONFIGMAPS, key.namespace, key.name, found.uid, resource_version=found.resource_version
+                CONFIGMAPS,
+                key.namespace,
+                key.name,
+                found.uid,
+                resource_version=found.resource_version,
+                priority=Priority.CACHE,
             )
         except ApiError as error:
             if _was_changed(error):
@@ -99,7 +106,7 @@ class CacheStore:
             return False
         run = msgspec.json.decode(body, type=dict[str, Any])
         metadata, status = run["metadata"], run.get("status") or {}
-        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_over(status):
+        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_finished(status):
             return False
         return not is_task_instance_finished(status, holder.key)
 
