@@ -1,4 +1,4 @@
-"""A run that is not over: its machine, what was seen of it, and when its status is due to be stored."""
+"""A run that has not finished: its machine, the facts about it, and when its status is due to be stored."""
 
 from __future__ import annotations
 
@@ -20,17 +20,25 @@ STALE_AFTER_S: Final = 60.0
 """A run whose status could not be stored for so long creates nothing."""
 
 
+class RunUid(NamedTuple):
+    """A run, whatever its name: several of one name may have come and gone."""
+
+    namespace: str
+    """With the uid, because a label or annotation in any namespace can name any uid."""
+    uid: str
+
+
 class RunEnd(NamedTuple):
-    """A run that is over, as far as others than the engine room want to know."""
+    """A run that has finished or was deleted, as other controllers see it."""
 
     key: RunKey
     uid: str
     flow: str | None
     """Name of its Flow; None for an inline spec."""
     state: str | None
-    """Its final state, which is stored; None: the run is gone."""
+    """Its final state, which is stored; None: the run was deleted."""
     metadata: Mapping[str, Any]
-    """As it was when the run was read last."""
+    """As it was when the run was last read."""
 
 
 @dataclass(slots=True)
@@ -48,19 +56,23 @@ class LiveRun:
         observed_generation: the one in the stored status.
         epoch: the epoch in the stored status; None while there is no status.
         head: the stored status, as far as it is about the run as a whole.
-        parent: whose task it carries out, if it is a child run.
+        parent: the run and task that it was created for, if it is a child run.
         retry_of: what `status.retryOf` says, if it is a retry.
         machine: decides; None until the run starts.
-        ending: what somebody else decided about its end before it started.
-        claim: what it brought when it asked for a slot and had to wait.
+        shutdown: decided outside the run before it had a machine.
+        claim: its request for a slot, while it waits for one.
         is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
-        facts: what was seen and not yet told to the machine.
+        facts: those that the machine has not received yet.
         tracked: Pods that carry our finalizer, by name, with their uid.
         is_spec_stale: the spec has changed since it was read.
-        is_doubtful: the run may not exist any more.
+        needs_recheck: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
         is_counted: its end is in the metrics.
-        claiming: its workspace's claim is being made, or was.
+        flushing: its status is being stored.
+        next_flush_at: when its status may be stored again, monotonic seconds.
+        unstored_since: since when it has something to store, monotonic seconds.
+        run_uid: namespace and uid.
+        workspace_claim: the creation of its workspace's PersistentVolumeClaim, in progress or done.
     """
 
     key: RunKey
@@ -76,29 +88,34 @@ class LiveRun:
     parent: ParentLink | None = None
     retry_of: dict[str, Any] | None = None
     machine: Machine | None = None
-    ending: Shutdown | None = None
+    shutdown: Shutdown | None = None
     claim: Claim | None = None
     is_slot_unstored: bool = False
     facts: list[Fact] = field(default_factory=list)
     tracked: dict[str, str] = field(default_factory=dict)
     is_spec_stale: bool = False
-    is_doubtful: bool = False
+    needs_recheck: bool = False
     is_terminating: bool = False
     is_counted: bool = False
     flushing: asyncio.Task[None] | None = None
     next_flush_at: float = 0.0
     unstored_since: float | None = None
-    claiming: asyncio.Future[None] | None = None
+    workspace_claim: asyncio.Future[None] | None = None
+    run_uid: RunUid = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Join namespace and uid once."""
+        self.run_uid = RunUid(self.key.namespace, self.uid)
 
     @property
     def identity(self) -> RunIdentity:
-        """The run in the engine's words."""
+        """The run as the engine identifies it."""
         scheduled_time = (self.body.get("spec") or {}).get("scheduledTime")
         return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow, scheduled_time=scheduled_time)
 
     @property
     def regarding(self) -> Regarding:
-        """The run as what an Event is about."""
+        """The run as the object that an Event is about."""
         return Regarding("FlowRun", self.key.namespace, self.key.name, self.uid)
 
     @property
@@ -113,15 +130,15 @@ class LiveRun:
 
     @property
     def callers(self) -> tuple[str, ...]:
-        """The flows that this run is nested in, the outermost first, and its own; `(RUN)` for an inline spec."""
+        """The flows that this run is nested in, outermost first, then its own; `(RUN)` for an inline spec."""
         return (*(() if self.parent is None else self.parent.callers), self.flow or f"({self.key.name})")
 
-    def end(self, state: str | None) -> RunEnd:
-        """Return its end in that state."""
+    def end_as(self, state: str | None) -> RunEnd:
+        """Return its end in a final state; None: it was deleted."""
         return RunEnd(self.key, self.uid, self.flow, state, self.body["metadata"])
 
     def may_create(self, now: float) -> bool:
-        """Whether Pods may be created: not when their outcomes could not be stored.
+        """Whether Pods may be created: not while their outcomes cannot be stored.
 
         Args:
             now: monotonic seconds.

@@ -32,13 +32,13 @@ class Retried(NamedTuple):
     params: Mapping[str, Any]
     """The values that it had."""
     tasks: list[Mapping[str, Any]]
-    """What became of its tasks."""
+    """Its tasks as its status has them."""
     ancestor: dict[str, Any]
     """What `status.retryOf` of the new run says."""
 
 
 class RetriedRuns:
-    """Looks into the runs that others retry.
+    """Reads the runs that others retry.
 
     Args:
         statuses: reads runs.
@@ -49,8 +49,8 @@ class RetriedRuns:
         self._statuses = statuses
         self._flows = flows
 
-    async def resolve(self, run: RunKey, spec: FlowRunSpec) -> Retried | Parked:
-        """Find what a run takes from the one that it retries, or that it waits for that one's end.
+    async def resolve_retry(self, run: RunKey, spec: FlowRunSpec) -> Retried | Parked:
+        """Return what a run takes from the one that it retries, or that it waits for that one's end.
 
         Args:
             run: the run that retries.
@@ -58,10 +58,10 @@ class RetriedRuns:
 
         Raises:
             InvalidSpecError: there is no such run, or nothing can be taken from it.
-            ApiError: it can't be read.
+            ApiError: it cannot be read.
         """
         assert spec.retry_of is not None
-        old, old_spec = await self._read(run, spec.retry_of.name)
+        old, old_spec = await self._read_run(run, spec.retry_of.name)
         status = old.get("status") or {}
         state = status.get("state", RunState.PENDING)
         if state not in FINAL_RUN_STATES:
@@ -70,11 +70,11 @@ class RetriedRuns:
         ancestor = _ancestor(old)
         seen = {run.name}
         while old_spec.retry_of is not None and not status.get("tasks"):
-            # It never started, so it has nothing but what it would have taken itself.
+            # It never started: the new run takes what this one would have taken.
             if old["metadata"]["name"] in seen:
                 raise InvalidSpecError([Problem(NAME_PATH, "the runs that it retries retry each other")])
             seen.add(old["metadata"]["name"])
-            old, old_spec = await self._read(run, old_spec.retry_of.name)
+            old, old_spec = await self._read_run(run, old_spec.retry_of.name)
             status = old.get("status") or {}
         retried = Retried(
             flow=None if old_spec.flow is None else old_spec.flow.name,
@@ -90,22 +90,24 @@ class RetriedRuns:
             return retried._replace(revision=None)
         return retried
 
-    async def _read(self, run: RunKey, name: str) -> tuple[dict[str, Any], FlowRunSpec]:
+    async def _read_run(self, run: RunKey, name: str) -> tuple[dict[str, Any], FlowRunSpec]:
         if name == run.name:
-            raise InvalidSpecError([Problem(NAME_PATH, "a run can't retry itself")])
-        body = await self._statuses.read(RunKey(run.namespace, name))
+            raise InvalidSpecError([Problem(NAME_PATH, "a run cannot retry itself")])
+        body = await self._statuses.read_run(RunKey(run.namespace, name))
         if body is None:
             message = f"the FlowRun {name} does not exist in namespace {run.namespace}: start a new run instead"
             raise InvalidSpecError([Problem(NAME_PATH, message)])
         try:
             return body, parse_run(body)
         except InvalidSpecError as error:
-            raise InvalidSpecError([Problem(NAME_PATH, f"the FlowRun {name} can't be retried: {error}")]) from error
+            raise InvalidSpecError([Problem(NAME_PATH, f"the FlowRun {name} cannot be retried: {error}")]) from error
 
     async def _from_revision(self, run: RunKey, retried: Retried) -> Retried:
-        """Find the flow of a run that is a retry itself: its revision knows."""
+        """Find the flow of a run that is a retry itself: its revision names it."""
         if retried.revision is None:
-            raise InvalidSpecError([Problem(NAME_PATH, "the run's status does not say what it ran: start a new run")])
+            raise InvalidSpecError(
+                [Problem(NAME_PATH, "the run's status does not name its revision: start a new run instead")]
+            )
         try:
             kept = await self._flows.read_kept(run.namespace, retried.revision)
         except ApiError as error:
@@ -118,10 +120,10 @@ class RetriedRuns:
 
 
 def gone_revision(revision: str) -> str:
-    """Say that a revision is not kept any more."""
+    """Return the message for a revision that is not kept any more."""
     return (
-        f"the revision {revision} that the run had is gone, since the Flow has changed and no unfinished run needs it: "
-        "use revision: Latest"
+        f"the revision {revision} of the run does not exist any more, because the Flow has changed and no unfinished "
+        "run needs it: use revision: Latest"
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads that must succeed, however long that takes: what follows from them can't be guessed."""
+"""Reads that are repeated until they succeed: without their answer nothing can be decided."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _PodList(msgspec.Struct, frozen=True):
 _PODS: Final = msgspec.json.Decoder(_PodList)
 
 
-class PatientReader:
+class RetryingReader:
     """Reads objects until the API server answers.
 
     Args:
@@ -37,7 +37,9 @@ class PatientReader:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
 
-    async def read(self, resource: Resource, namespace: str, name: str, decoder: msgspec.json.Decoder[T]) -> T | None:
+    async def read_object(
+        self, resource: Resource, namespace: str, name: str, decoder: msgspec.json.Decoder[T]
+    ) -> T | None:
         """Read an object; None if there is none."""
         reply = await self._get(resource.path(namespace, name), {})
         return None if reply is None else decoder.decode(reply.body)
@@ -54,7 +56,7 @@ class PatientReader:
             except ApiError as error:
                 if is_not_found(error):
                     return None
-                logger.info("%s can't be read: %s", path, error)
+                logger.info("Failed to read %s; trying again: %s", path, error)
             except ApiUnreachableError as error:
-                logger.info("%s can't be read: %s", path, error)
+                logger.info("Failed to read %s; trying again: %s", path, error)
             await asyncio.sleep(READ_AGAIN_S)
