@@ -28,14 +28,12 @@ from penstock.api import names
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.idle import IdleSignal
 from penstock.kube.reflector import Reflector
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
 from penstock_operator.__main__ import collect_garbage_less_often
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.attempts.pods import Lanes
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.live_run import RunEnd
@@ -113,9 +111,9 @@ async def measure(shape: Shape, folder: Path | None) -> float:
     """Carry out a shape, and return the CPU time that it took for each task, in seconds."""
     async with synthetic(folder) as connection, ApiClient(connection, metrics=Metrics()) as client:
         ended: asyncio.Queue[RunEnd] = asyncio.Queue()
-        lanes = Lanes(_writer(client), _writer(client), _writer(client))
-        recorder = EventRecorder(lanes.work, instance="bench")
-        room = _room(client, lanes, recorder, ended.put_nowait)
+        writer = Writer(client, may_write=lambda: True, work_in_flight=IN_FLIGHT)
+        recorder = EventRecorder(writer, instance="bench")
+        room = _room(client, writer, recorder, ended.put_nowait)
         pods = Reflector(
             client,
             PODS,
@@ -147,21 +145,18 @@ async def measure(shape: Shape, folder: Path | None) -> float:
         return spent / shape.tasks
 
 
-def _writer(client: ApiClient) -> Writer:
-    return Writer(client, in_flight=IN_FLIGHT, may_write=lambda: True)
-
-
-def _room(client: ApiClient, lanes: Lanes, recorder: EventRecorder, on_end: Callable[[RunEnd], None]) -> RunController:
+def _room(
+    client: ApiClient, writer: Writer, recorder: EventRecorder, on_end: Callable[[RunEnd], None]
+) -> RunController:
     def fail(error: BaseException) -> None:
         raise SystemExit(f"the engine room failed: {error!r}")
 
     room = RunController(
         client,
-        lanes,
-        cache=CacheStore(client, _writer(client)),
-        flows=FlowStore(client, lanes.work),
+        writer,
+        cache=CacheStore(client, writer),
+        flows=FlowStore(client, writer),
         recorder=recorder,
-        quiet=IdleSignal(),
         metrics=Metrics(),
         epoch=EPOCH,
         settings=PodSettings(USER, is_tracked=True),

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from penstock.api import names
 from penstock.api.flow import FlowSpec
 from penstock.engine.keys import ObjectKey
@@ -20,8 +18,6 @@ from penstock.engine.workloads.pod import PodSettings
 from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.errors import ApiError, is_not_found
-from penstock.kube.idle import IdleSignal
 from penstock.kube.lease import LeaderElection
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
@@ -36,7 +32,6 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
 from penstock_operator.retention.pods import PodRetention
 from penstock_operator.retention.runs import RunRetention
-from penstock_operator.runs.attempts.pods import Lanes
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.controller import RunController
@@ -59,17 +54,9 @@ T = TypeVar("T")
 
 UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
 """Field selector of the runs that have begun and are not over; new ones come from kopf."""
-STATUS_IN_FLIGHT: Final = 16
-RELEASES_IN_FLIGHT: Final = 8
-"""One wake-up serves several of them; what begins meanwhile waits for no more than these."""
-RELEASE_PATIENCE_S: Final = 30.0
-"""Nobody waits for a Pod that is over to be let go, unless somebody deletes it: so long may its deletion take."""
-EVENTS_IN_FLIGHT: Final = 4
-EVENT_PATIENCE_S: Final = 15.0
-"""An Event tells of the time when it was recorded, whenever it is written."""
-CACHE_IN_FLIGHT: Final = 16
-REMOVALS_IN_FLIGHT: Final = 4
 DELIVERIES_IN_FLIGHT: Final = 16
+LOOKUP_S: Final = 3.0
+"""The API server waits for admission's answer: an object that admission needs must be read within this time."""
 SILENT_S: Final = 300.0
 """A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
 
@@ -169,9 +156,8 @@ class Process:
             recent=FlowLookup(look_up_flow),
         )
         # Not the leader's alone: the name of what it makes follows from what comes in.
-        writer = Writer(client, in_flight=DELIVERIES_IN_FLIGHT, may_write=lambda: True)
-        event_writer = Writer(client, in_flight=EVENTS_IN_FLIGHT, may_write=lambda: True)
-        recorder = EventRecorder(event_writer, instance=options.identity)
+        writer = Writer(client, may_write=lambda: True, work_in_flight=DELIVERIES_IN_FLIGHT)
+        recorder = EventRecorder(writer, instance=options.identity)
         deliveries = WebhookReceiver(client, writer, recorder, namespace=options.namespace)
         return HttpServers(
             bind_address=options.bind_address,
@@ -209,37 +195,28 @@ class Process:
         self._is_leading = True
         self._metrics.leader.set_function(lambda: float(election.is_leading()))
         options = self._options
-        quiet = IdleSignal()
-        lanes = self._lanes(client, election, quiet)
-        cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
-        event_writer = Writer(
-            client,
-            in_flight=EVENTS_IN_FLIGHT,
-            may_write=election.is_leading,
-            yields_to=quiet,
-            patience_s=EVENT_PATIENCE_S,
-        )
-        recorder = EventRecorder(event_writer, instance=options.identity)
-        store = FlowStore(client, lanes.work)
+        writer = Writer(client, may_write=election.is_leading, work_in_flight=options.writes_in_flight)
+        cache = CacheStore(client, writer)
+        recorder = EventRecorder(writer, instance=options.identity)
+        store = FlowStore(client, writer)
         settings = PodSettings(options.task_user, options.track_pods)
         room = RunController(
             client,
-            lanes,
+            writer,
             cache=cache,
             flows=store,
             recorder=recorder,
-            quiet=quiet,
             metrics=self._metrics,
             epoch=epoch,
             settings=settings,
             fail=self._fail,
         )
         self._selector.count = room.task_instances_in_progress
-        common = {"writer": lanes.work, "recorder": recorder, "fail": self._fail}
+        common = {"writer": writer, "recorder": recorder, "fail": self._fail}
         flows = FlowController(
             client,
             store=store,
-            rehearsal=DryRun(lanes.work, settings),
+            rehearsal=DryRun(writer, settings),
             namespace=options.namespace,
             on_ready=room.on_flow,
             revisions_in_use=room.revisions_in_use,
@@ -256,7 +233,7 @@ class Process:
             metrics=self._metrics,
             fail=self._fail,
         )
-        pod_retention, run_retention = self._retention(client, election, room)
+        pod_retention, run_retention = self._retention(client, writer, room)
 
         def on_pod(event: EventType, pod: Pod) -> None:
             room.on_pod(event, pod)
@@ -325,26 +302,8 @@ class Process:
             await events.close()
             await room.close()
 
-    def _lanes(self, client: ApiClient, election: LeaderElection, quiet: IdleSignal) -> Lanes:
-        """Make lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases."""
-        may_write = election.is_leading
-        return Lanes(
-            work=Writer(client, in_flight=self._options.writes_in_flight, may_write=may_write, disturbs=quiet),
-            status=Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=may_write, disturbs=quiet),
-            release=Writer(
-                client,
-                in_flight=RELEASES_IN_FLIGHT,
-                may_write=may_write,
-                yields_to=quiet,
-                patience_s=RELEASE_PATIENCE_S,
-            ),
-        )
-
-    def _retention(
-        self, client: ApiClient, election: LeaderElection, room: RunController
-    ) -> tuple[PodRetention, RunRetention]:
+    def _retention(self, client: ApiClient, writer: Writer, room: RunController) -> tuple[PodRetention, RunRetention]:
         """Make what removes Pods and runs that are over."""
-        writer = Writer(client, in_flight=REMOVALS_IN_FLIGHT, may_write=election.is_leading)
         pods = PodRetention(writer, unstored_since=room.unstored_since, metrics=self._metrics, fail=self._fail)
         runs = RunRetention(
             client,
@@ -412,10 +371,5 @@ async def _look_up(
     client: ApiClient, resource: Resource, parse: Callable[[Mapping[str, Any]], T], key: ObjectKey
 ) -> T | None:
     """Return an object's spec for admission; None if there is none."""
-    try:
-        reply = await client.request("GET", resource.path(key.namespace, key.name), urgent=True, timeout_s=3.0)
-        return parse(msgspec.json.decode(reply.body))
-    except ApiError as error:
-        if is_not_found(error):
-            return None
-        raise
+    body = await client.get(resource, key.namespace, key.name, kind=dict[str, Any], urgent=True, timeout_s=LOOKUP_S)
+    return None if body is None else parse(body)

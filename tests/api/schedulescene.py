@@ -177,7 +177,7 @@ class _Mortal(Writer):
     def __init__(self, client: ApiClient, dies_after: str) -> None:
         self._is_dead = False
         self._dies_after = dies_after
-        super().__init__(client, in_flight=8, may_write=lambda: not self._is_dead)
+        super().__init__(client, work_in_flight=8, may_write=lambda: not self._is_dead)
 
     async def create(self, resource: Any, *arguments: Any, **options: Any) -> Any:
         return await self._watched(super().create, "POST", resource, *arguments, **options)

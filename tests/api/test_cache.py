@@ -17,7 +17,6 @@ from penstock.engine.keys import RunKey, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
-from penstock.kube.idle import IdleSignal
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.cache.lookup import CacheLookup
@@ -39,12 +38,13 @@ class AnswerRegistry(RunRegistry):
     """Keeps the facts that the cache records, and the tasks that it spawns.
 
     Args:
-        fail: receives an error after which this process must not continue.
+        writer: see RunRegistry, as for the other arguments.
+        fail: see RunRegistry.
         clock: its time.
     """
 
-    def __init__(self, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
-        super().__init__(idle=IdleSignal(), fail=fail, clock=clock)
+    def __init__(self, writer: Writer, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
+        super().__init__(writer, fail=fail, clock=clock)
         self.answers: list[tuple[str, Fact]] = []
         self.changes = Changes(lambda: f"answers: {self.answers}")
         self.tasks: set[asyncio.Task[None]] = set()
@@ -80,9 +80,9 @@ class CacheProcess:
         self.namespace = namespace
         self.now = time.time()
         self.metrics = Metrics()
-        self.registry = AnswerRegistry(fail=self._fail, clock=lambda: self.now)
+        writer = Writer(client, work_in_flight=8, may_write=lambda: True)
+        self.registry = AnswerRegistry(writer, fail=self._fail, clock=lambda: self.now)
         self.answers, self.changes, self.tasks = self.registry.answers, self.registry.changes, self.registry.tasks
-        writer = Writer(client, in_flight=8, may_write=lambda: True)
         store = CacheStore(client, writer)
         self.sweep = CacheSweep(
             client,

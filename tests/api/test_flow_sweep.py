@@ -27,7 +27,7 @@ pytestmark = pytest.mark.api
 async def controller(connection: Connection, namespace: str, in_use: set[str]) -> AsyncIterator[FlowController]:
     """Give one that knows no Flow, of runs that need these revisions."""
     async with ApiClient(connection, metrics=Metrics()) as client:
-        writer = Writer(client, in_flight=4, may_write=lambda: True)
+        writer = Writer(client, work_in_flight=4, may_write=lambda: True)
         yield FlowController(
             client,
             store=FlowStore(client, writer),

@@ -188,7 +188,7 @@ def test_a_holder_that_can_not_renew_stops_writing_before_another_may_start(conn
         async with clients(connection) as (proxy, client):
             holder = candidate(client, namespace, "a", time)
             await acquire(holder)
-            writer = Writer(client, in_flight=1, may_write=holder.is_leading)
+            writer = Writer(client, work_in_flight=1, may_write=holder.is_leading)
             await writer.create(CONFIGMAPS, namespace, json.dumps({"metadata": {"name": "early"}}).encode())
             proxy.fail(is_renewal, cut=True)
             sent_at = time()

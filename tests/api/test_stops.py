@@ -13,7 +13,6 @@ from penstock.engine.reasons import Reason
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.idle import IdleSignal
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.orphans import Orphans
@@ -36,9 +35,9 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
 
     async def scenario() -> None:
         async with ApiClient(connection, metrics=Metrics()) as client:
-            writer = Writer(client, in_flight=1, may_write=lambda: True)
-            registry = RunRegistry(idle=IdleSignal(), fail=fail, clock=lambda: 0.0)
-            pod_writer = PodWriter(writer, writer)
+            writer = Writer(client, work_in_flight=1, may_write=lambda: True)
+            registry = RunRegistry(writer, fail=fail, clock=lambda: 0.0)
+            pod_writer = PodWriter(writer)
             pods = AttemptPods(
                 client,
                 writer,

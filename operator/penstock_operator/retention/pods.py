@@ -11,7 +11,7 @@ from typing import Final
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, carrier_uid, read_kept_pod
 from penstock_operator.runtime.rate_limiter import RateLimiter
@@ -119,7 +119,13 @@ class PodRetention:
         deadline = time.monotonic() + PATIENCE_S
         try:
             await self._writer.delete(
-                pod.resource, pod.key.namespace, pod.key.name, pod.uid, propagation=propagation, deadline=deadline
+                pod.resource,
+                pod.key.namespace,
+                pod.key.name,
+                pod.uid,
+                propagation=propagation,
+                deadline=deadline,
+                priority=Priority.REMOVAL,
             )
         except NotLeaderError as error:
             self._fail(error)

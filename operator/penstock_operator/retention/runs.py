@@ -17,7 +17,7 @@ from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import FLOWRUNS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, read_ended_run, read_policy
 from penstock_operator.retention.run_table import finished_runs, read_run
@@ -160,7 +160,9 @@ class RunRetention:
                 return
             await self._pace.step()
             deadline = time.monotonic() + PATIENCE_S
-            await self._writer.delete(FLOWRUNS, run.key.namespace, run.key.name, run.uid, deadline=deadline)
+            await self._writer.delete(
+                FLOWRUNS, run.key.namespace, run.key.name, run.uid, deadline=deadline, priority=Priority.REMOVAL
+            )
         except NotLeaderError as error:
             self._fail(error)
         except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:

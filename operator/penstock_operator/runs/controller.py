@@ -20,15 +20,15 @@ from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiUnreachableError
-from penstock.kube.idle import IdleSignal
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType
+from penstock.kube.writer import Writer
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.child_runs import ChildRuns
 from penstock_operator.runs.attempts.orphans import Orphans
 from penstock_operator.runs.attempts.pod_writer import PodWriter
-from penstock_operator.runs.attempts.pods import AttemptPods, Lanes
+from penstock_operator.runs.attempts.pods import AttemptPods
 from penstock_operator.runs.cache.lookup import CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.effects import EffectExecutor
@@ -55,11 +55,10 @@ class RunController:
 
     Args:
         client: for reads.
-        lanes: for writes.
+        writer: for writes; background writes wait while facts about runs come in.
         cache: entries of the cache of task outputs.
         flows: Flows and revisions.
         recorder: for Events.
-        quiet: is disturbed by every fact about a run.
         metrics: where work is counted.
         epoch: of this leader.
         settings: what the installer decided about Pods.
@@ -77,12 +76,11 @@ class RunController:
     def __init__(
         self,
         client: ApiClient,
-        lanes: Lanes,
+        writer: Writer,
         *,
         cache: CacheStore,
         flows: FlowStore,
         recorder: EventRecorder,
-        quiet: IdleSignal,
         metrics: Metrics,
         epoch: int,
         settings: PodSettings,
@@ -94,19 +92,19 @@ class RunController:
         self._metrics = metrics
         self._fail = fail
         self._clock = clock
-        registry = self._registry = RunRegistry(idle=quiet, fail=fail, clock=clock)
-        self._statuses = StatusStore(client, lanes.status, epoch=epoch)
+        registry = self._registry = RunRegistry(writer, fail=fail, clock=clock)
+        self._statuses = StatusStore(client, writer, epoch=epoch)
         self._flusher = StatusFlusher(
             self._statuses, registry, metrics, on_stored=self._on_stored, on_refused=self._on_refused
         )
         self._initial_sync = InitialSync(registry)
-        writer = PodWriter(lanes.work, lanes.release)
-        self._orphans = Orphans(writer, registry, self._initial_sync, clock=clock)
+        pod_writer = PodWriter(writer)
+        self._orphans = Orphans(pod_writer, registry, self._initial_sync, clock=clock)
         self._pods = AttemptPods(
-            client, lanes.work, writer, orphans=self._orphans, registry=registry, settings=settings, clock=clock
+            client, writer, pod_writer, orphans=self._orphans, registry=registry, settings=settings, clock=clock
         )
         self.on_pod, self.on_job = self._pods.on_pod, self._pods.jobs.on_job
-        self._child_runs = ChildRuns(self._statuses, lanes.work, registry, clock=clock)
+        self._child_runs = ChildRuns(self._statuses, writer, registry, clock=clock)
         self._cache = CacheLookup(cache, registry, recorder=recorder, metrics=metrics, clock=clock)
         self._effects = EffectExecutor(
             self._pods, self._child_runs, self._cache, registry, recorder=recorder, metrics=metrics

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.shutdown import Shutdown
-from penstock.kube.idle import IdleSignal
+from penstock.kube.writer import Writer
 from penstock_operator.runs.live_run import LiveRun, RunUid
 from penstock_operator.runtime.background import Background
+from penstock_operator.runtime.bounded import BoundedSet
 from penstock_operator.runtime.workqueue import WorkQueue
 
 KNOWN_FINISHED: Final = 10_000
@@ -22,7 +22,7 @@ class RunRegistry:
     """Holds the live runs, the queue of runs to reconcile, and the work in the background.
 
     Args:
-        idle: is disturbed by every fact.
+        writer: its background writes wait a moment after every fact.
         fail: receives an error after which this process must not continue.
         clock: seconds since the epoch.
 
@@ -32,8 +32,8 @@ class RunRegistry:
         spawn: runs a coroutine in the background.
     """
 
-    def __init__(self, *, idle: IdleSignal, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
-        self._idle = idle
+    def __init__(self, writer: Writer, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
+        self._writer = writer
         self._clock = clock
         self.queue: WorkQueue[RunKey] = WorkQueue()
         self.background = Background(fail)
@@ -44,7 +44,7 @@ class RunRegistry:
         """Objects of runs that are not live yet."""
         self._shutdowns: dict[str, Shutdown] = {}
         """What was decided about runs that are not live yet, by uid."""
-        self._finished: OrderedDict[RunUid, None] = OrderedDict()
+        self._finished: BoundedSet[RunUid] = BoundedSet(KNOWN_FINISHED)
 
     def __len__(self) -> int:
         """How many runs are live."""
@@ -119,9 +119,7 @@ class RunRegistry:
 
     def mark_finished(self, uid: RunUid) -> None:
         """Remember that a run has finished or was deleted."""
-        self._finished[uid] = None
-        if len(self._finished) > KNOWN_FINISHED:
-            self._finished.popitem(last=False)
+        self._finished.add(uid)
 
     def is_finished(self, uid: RunUid) -> bool:
         """Whether a run is known to have finished, or to be deleted."""
@@ -132,7 +130,7 @@ class RunRegistry:
     def record_fact(self, run: LiveRun, fact: Fact) -> None:
         """Keep a fact for the run's next reconciliation, and have the run reconciled."""
         run.facts.append(fact)
-        self._idle.disturb()
+        self._writer.expect_writes()
         if self.is_live(run):
             self.queue.add(run.key)
 

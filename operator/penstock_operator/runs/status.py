@@ -14,7 +14,7 @@ from penstock.engine.keys import RunKey
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, DeposedError, is_not_found, is_precondition_failed
 from penstock.kube.resources import FLOWRUNS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun, status_patch, stored_head
 from penstock_operator.runs.registry import RunRegistry
@@ -92,7 +92,9 @@ class StatusStore:
         body = msgspec.json.encode(status_patch(run, self._epoch, status, operations))
         namespace, name = run.key
         try:
-            await self._writer.patch(FLOWRUNS, namespace, name, body, subresource="status", accept=METADATA)
+            await self._writer.patch(
+                FLOWRUNS, namespace, name, body, subresource="status", accept=METADATA, priority=Priority.STATUS
+            )
         except ApiError as error:
             return Stored.RUN_GONE if is_not_found(error) else await self._explain_refusal(run, error)
         run.epoch = self._epoch

@@ -16,7 +16,7 @@ from penstock.errors import PenstockError
 from penstock.kube.client import METADATA
 from penstock.kube.errors import ApiError, is_already_exists, is_namespace_terminating, is_not_found
 from penstock.kube.resources import EVENTS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,9 @@ class EventRecorder:
     async def _send(self, namespace: str, body: bytes) -> None:
         try:
             deadline = time.monotonic() + PATIENCE_S
-            await self._writer.create(EVENTS, namespace, body, accept=METADATA, deadline=deadline)
+            await self._writer.create(
+                EVENTS, namespace, body, accept=METADATA, deadline=deadline, priority=Priority.EVENT
+            )
         except ApiError as error:
             if not (is_already_exists(error) or is_namespace_terminating(error) or is_not_found(error)):
                 logger.warning("An Event could not be recorded: %s", error)

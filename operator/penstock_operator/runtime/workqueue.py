@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+from penstock_operator.runtime.time_heap import TimeHeap
 
-STALE_ENTRIES = 1024
-"""The heap is rebuilt when it holds so many entries more than twice the keys that wait."""
+K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
@@ -33,9 +30,7 @@ class WorkQueue(Generic[K]):
         self._queued: set[K] = set()
         self._working: set[K] = set()
         self._again: set[K] = set()
-        self._due: dict[K, float] = {}
-        self._heap: list[tuple[float, int, K]] = []
-        self._order = itertools.count()
+        self._later: TimeHeap[K] = TimeHeap()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -46,7 +41,7 @@ class WorkQueue(Generic[K]):
     @property
     def delayed(self) -> int:
         """Keys that wait for their time."""
-        return len(self._due)
+        return len(self._later)
 
     def add(self, key: K) -> None:
         """Have a key looked at as soon as may be."""
@@ -68,21 +63,18 @@ class WorkQueue(Generic[K]):
         if when <= self._clock():
             self.add(key)
             return
-        known = self._due.get(key)
+        known = self._later.time_of(key)
         if known is not None and known <= when:
             return
-        self._due[key] = when
-        heapq.heappush(self._heap, (when, next(self._order), key))
-        if len(self._heap) > STALE_ENTRIES + 2 * len(self._due):
-            self._compact()
-        if self._heap[0][2] == key:
+        self._later.set(key, when)
+        if self._later.first == key:
             self._arm()
 
     def forget(self, key: K) -> None:
         """Drop a key, its time too. Work on it that has begun goes on, and is not repeated."""
         self._queued.discard(key)
         self._again.discard(key)
-        self._due.pop(key, None)
+        self._later.discard(key)
 
     async def get(self) -> K:
         """Wait for the next key; whoever gets it calls `done` with it."""
@@ -105,30 +97,18 @@ class WorkQueue(Generic[K]):
         """Stop the clock: no later key comes any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._heap.clear()
-        self._due.clear()
-
-    def _compact(self) -> None:
-        self._heap = [(when, next(self._order), key) for key, when in self._due.items()]
-        heapq.heapify(self._heap)
+        self._later.clear()
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        if self._heap:
-            delay_s = max(0.0, self._heap[0][0] - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._release)
+        when = self._later.next_time
+        if when is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, when - self._clock()), self._release)
 
     def _release(self) -> None:
         self._timer = None
-        now = self._clock()
-        while self._heap and self._heap[0][0] <= now:
-            when, _, key = heapq.heappop(self._heap)
-            # Entries of an earlier or forgotten time stay in the heap until they come up.
-            if self._due.get(key) == when:
-                del self._due[key]
-                self.add(key)
+        for key in self._later.pop_due(self._clock()):
+            self.add(key)
         self._arm()

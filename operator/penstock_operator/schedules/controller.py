@@ -104,7 +104,7 @@ class ScheduleController(KeyedController):
         """Runs that were deleted here, by name, until the status does not call them active any more."""
         self._decided: dict[ObjectKey, Decided] = {}
         self._to_store: WorkQueue[ObjectKey] = WorkQueue()
-        self._creating = IdleSignal(after_s=0.0)
+        self._creating = IdleSignal(moment_s=0.0)
         runs.listen(self._on_run)
 
     def forget(self, key: ObjectKey) -> None:
@@ -244,7 +244,7 @@ class ScheduleController(KeyedController):
             return self._refused(body, "Invalid", f"run {name}: spec.runTemplate.spec.params: {error}")
         try:
             deadline = time.monotonic() + CREATE_S
-            with self._creating.disturbed():
+            with self._creating.busy():
                 reply = await self.writer.create(
                     FLOWRUNS, key.namespace, msgspec.json.encode(run), accept=METADATA, deadline=deadline
                 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from penstock.engine.backoff import backed_off_s
+
 BASE_S = 0.1
 FACTOR = 2.0
 CAP_S = 30.0
@@ -41,8 +43,7 @@ class Backoff:
         Args:
             at_least_s: what the server asked for (`Retry-After`); jitter comes on top of it, never off it.
         """
-        # The exponent is held small: a float power of thousands overflows.
-        bound_s = min(self._cap_s, self._base_s * FACTOR ** min(self.failures, 32))
+        bound_s = backed_off_s(self._base_s, factor=FACTOR, max_delay_s=self._cap_s, turn=self.failures)
         self.failures += 1
         pause_s = bound_s * (0.5 + 0.5 * self._random_share())
         return pause_s if at_least_s is None else at_least_s + pause_s

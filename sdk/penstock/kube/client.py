@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -20,10 +20,14 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.kube.connection import Connection
-from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError
-from penstock.kube.resources import RequestLabels, request_labels
+from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, is_not_found
+from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, page_decoder
+from penstock.kube.resources import RequestLabels, Resource, request_labels
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+P = TypeVar("P", bound=HasListMeta)
 
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -160,6 +164,120 @@ class ApiClient:
             return await self._exchange(call)
         async with self._slots:
             return await self._exchange(call)
+
+    async def get(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        kind: type[T],
+        accept: str = JSON,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        urgent: bool = False,
+    ) -> T | None:
+        """Read an object as it is now; None if it does not exist.
+
+        Args:
+            resource: its kind.
+            namespace: where.
+            name: which.
+            kind: what it is decoded to: a msgspec Struct, or `dict[str, Any]`.
+            accept: `METADATA` for the metadata alone.
+            timeout_s: for the whole of it, seconds, without the wait for a free connection.
+            urgent: do not wait for a free connection.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: no whole reply came.
+            msgspec.DecodeError: the object is not as `kind` says.
+        """
+        path = resource.path(namespace, name)
+        try:
+            reply = await self.request("GET", path, accept=accept, timeout_s=timeout_s, urgent=urgent)
+        except ApiError as error:
+            if is_not_found(error):
+                return None
+            raise
+        return object_decoder(kind).decode(reply.body)
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        kind: type[T],
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        page_items: int = PAGE_ITEMS,
+        accept: str = JSON,
+    ) -> AsyncIterator[T]:
+        """Read the objects of a collection, page by page, as they were when the first page was read.
+
+        Args:
+            resource: their kind.
+            kind: what each is decoded to: a msgspec Struct, or `dict[str, Any]`.
+            namespace: empty for all namespaces.
+            label_selector: as in `kubectl -l`.
+            field_selector: as in `kubectl --field-selector`.
+            page_items: objects in one page.
+            accept: `METADATA_LIST` for the metadata alone.
+
+        Raises:
+            ApiError: the API server refused; `is_expired`: reading took so long that the list has to begin again.
+            ApiUnreachableError: no whole reply came.
+            msgspec.DecodeError: an object is not as `kind` says.
+        """
+        pages = self.pages(
+            resource,
+            page_decoder(kind).decode,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            page_items=page_items,
+            accept=accept,
+        )
+        async for page in pages:
+            for item in page.items or ():
+                yield item
+
+    async def pages(
+        self,
+        resource: Resource,
+        decode: Callable[[bytes], P],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        page_items: int = PAGE_ITEMS,
+        accept: str = JSON,
+    ) -> AsyncIterator[P]:
+        """Read a collection as whole pages: for a Table, or where the list's own metadata is needed.
+
+        No resourceVersion is sent, so the list has everything that was written before it was asked for.
+
+        Args:
+            resource: what to read.
+            decode: decodes a page; what it raises ends the list.
+            namespace: see `list`, as for the other arguments and errors.
+            label_selector: see `list`.
+            field_selector: see `list`.
+            page_items: see `list`.
+            accept: see `list`.
+        """
+        query = {"limit": str(page_items)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        path = resource.path(namespace)
+        while True:
+            reply = await self.request("GET", path, query=query, accept=accept)
+            page = decode(reply.body)
+            yield page
+            if not page.metadata.continue_token:
+                return
+            query["continue"] = page.metadata.continue_token
 
     async def _exchange(self, call: _Call) -> Response:
         response = await self._open(call)

@@ -253,14 +253,14 @@ class LeaderElection:
         self.lost.set()
 
     async def _read(self) -> dict[str, Any] | None:
-        path = LEASES.path(self._namespace, self._name)
-        try:
-            response = await self._client.request("GET", path, timeout_s=self._times.renew_deadline_s / 2, urgent=True)
-        except ApiError as error:
-            if is_not_found(error):
-                return None
-            raise
-        return msgspec.json.decode(response.body, type=dict[str, Any])
+        return await self._client.get(
+            LEASES,
+            self._namespace,
+            self._name,
+            kind=dict[str, Any],
+            timeout_s=self._times.renew_deadline_s / 2,
+            urgent=True,
+        )
 
     async def _create(self, spec: dict[str, Any]) -> None:
         lease = {

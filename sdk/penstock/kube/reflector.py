@@ -24,13 +24,13 @@ from penstock.kube.client import JSON, METADATA, METADATA_LIST, ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, Status, is_expired
 from penstock.kube.lines import LineSplitter
 from penstock.kube.metadata import HasMetadata, PartialObject
+from penstock.kube.page import PAGE_ITEMS, Page, page_decoder
 from penstock.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=HasMetadata)
 
-PAGE_ITEMS = 500
 INACTIVITY_S = 90.0
 """A watch that says nothing for so long is dead: the API server sends a bookmark about every minute."""
 WATCH_TIMEOUTS_S: Final = (240, 480)
@@ -39,6 +39,7 @@ HEALTHY_S = 5.0
 """A watch that ends sooner, without having said anything, counts as failed."""
 TOO_LARGE_VERSION: Final = "ResourceVersionTooLarge"
 """Cause of a refusal by an API server that is behind the one that we heard the resourceVersion from."""
+_RAW_PAGE: Final = page_decoder(msgspec.Raw)
 
 
 class EventType(StrEnum):
@@ -54,24 +55,9 @@ class _Known(NamedTuple):
     resource_version: str
 
 
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_token: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct, Generic[T]):
-    metadata: _ListMeta
-    items: list[T] | None = None
-
-
 class _Event(msgspec.Struct, Generic[T]):
     type: str
     object: T
-
-
-class _RawPage(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw] | None = None
 
 
 class _RawEvent(msgspec.Struct):
@@ -124,6 +110,7 @@ class Reflector(Generic[T]):
         self.synced = asyncio.Event()
         self._client = client
         self._resource = resource
+        self._namespace = namespace
         self._path = resource.path(namespace)
         self._kind = kind
         self._on_event = on_event
@@ -136,8 +123,8 @@ class Reflector(Generic[T]):
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._sleep = sleep
-        self._page_decoder = msgspec.json.Decoder(_Page[kind])  # type: ignore[valid-type] # a type made at run time
-        self._event_decoder = msgspec.json.Decoder(_Event[kind])  # type: ignore[valid-type] # as above
+        self._page_decoder = page_decoder(kind)
+        self._event_decoder = msgspec.json.Decoder(_Event[kind])  # type: ignore[valid-type] # a type made at run time
         self._known: dict[ObjectKey, _Known] = {}
         self._objects: dict[ObjectKey, T] = {}
         self._version = ""
@@ -191,40 +178,40 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         """Read everything, as of now, and work out what went by unseen."""
         seen: set[ObjectKey] = set()
-        token = ""
-        while True:
-            # Without a resourceVersion the list is consistent: it has everything written before it was asked for.
-            query = {**self._selectors, "limit": str(PAGE_ITEMS)}
-            if token:
-                query["continue"] = token
-            response = await self._client.request("GET", self._path, query=query, accept=self._accept_list)
+        version = ""
+        pages = self._client.pages(
+            self._resource,
+            lambda body: self._decode_page(body, seen),
+            namespace=self._namespace,
+            label_selector=self._selectors.get("labelSelector", ""),
+            field_selector=self._selectors.get("fieldSelector", ""),
+            page_items=PAGE_ITEMS,
+            accept=self._accept_list,
+        )
+        async for page in pages:
             self._heard_at = self._clock()
-            meta, items = self._decode_page(response.body, seen)
-            for item in items:
+            for item in page.items or ():
                 self._present(item)
-            token = meta.continue_token
-            if not token:
-                break
+            version = page.metadata.resource_version
         for key in self._known.keys() - seen:
             self._vanish(key)
-        self._version = meta.resource_version
+        self._version = version
         if not self.synced.is_set():
             self.synced.set()
             if self._on_synced is not None:
                 self._on_synced()
 
-    def _decode_page(self, body: bytes, seen: set[ObjectKey]) -> tuple[_ListMeta, list[T]]:
+    def _decode_page(self, body: bytes, seen: set[ObjectKey]) -> Page[T]:
         try:
-            page: _Page[T] = self._page_decoder.decode(body)
+            page = self._page_decoder.decode(body)
         except msgspec.ValidationError:
             # One object that is not as we expect must not hide the others, nor look as if it were gone.
-            raw = msgspec.json.decode(body, type=_RawPage)
+            raw = _RAW_PAGE.decode(body)
             seen.update(msgspec.json.decode(item, type=PartialObject).metadata.key for item in raw.items or ())
             items = [self._decode_item(item) for item in raw.items or ()]
-            return raw.metadata, [item for item in items if item is not None]
-        items_of_page = page.items or []
-        seen.update(item.metadata.key for item in items_of_page)
-        return page.metadata, items_of_page
+            return Page(raw.metadata, [item for item in items if item is not None])
+        seen.update(item.metadata.key for item in page.items or ())
+        return page
 
     def _decode_item(self, raw: msgspec.Raw) -> T | None:
         try:

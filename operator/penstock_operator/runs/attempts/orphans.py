@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -12,6 +11,7 @@ from penstock_operator.runs.attempts.pod_writer import PodWriter
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import RunUid
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.bounded import BoundedSet
 from penstock_operator.workloads.pod_status import Pod, is_tracked, observe_pod, run_uid
 
 KNOWN_BROKEN: Final = 1000
@@ -38,7 +38,7 @@ class Orphans:
         self._pods: dict[RunKey, dict[str, dict[str, Pod]]] = {}
         """By run, uid of the run, and name of the Pod: runs of one name may have come and gone."""
         self._expected: set[RunUid] = set()
-        self._broken: OrderedDict[RunUid, None] = OrderedDict()
+        self._broken: BoundedSet[RunUid] = BoundedSet(KNOWN_BROKEN)
         self._is_open = False
 
     def expect_run(self, uid: RunUid) -> None:
@@ -48,9 +48,7 @@ class Orphans:
 
     def mark_broken(self, uid: RunUid) -> None:
         """Have the Pods of a run stopped when they are seen: it had begun and cannot continue, so it has no machine."""
-        self._broken[uid] = None
-        if len(self._broken) > KNOWN_BROKEN:
-            self._broken.popitem(last=False)
+        self._broken.add(uid)
 
     def add_pod(self, pod: Pod) -> None:
         """Keep a Pod, and have its run reconciled if the Pod carries our finalizer."""

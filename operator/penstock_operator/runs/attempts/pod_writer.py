@@ -10,15 +10,13 @@ import msgspec
 from penstock.api import names
 from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.resources import JOBS, PODS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.workloads.job_status import job_owner
 from penstock_operator.workloads.pod_status import Pod
 
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-PATIENT_RELEASES: Final = 5000
-"""With so many finalizers waiting to be removed, more of them queue with what is created: else both would only grow."""
 SHORTEST_DEADLINE_S: Final = 1
 """The shortest activeDeadlineSeconds that a Pod may have."""
 
@@ -27,14 +25,11 @@ class PodWriter:
     """Writes to Pods.
 
     Args:
-        work: the writer that also creates Pods.
-        release: the writer for what is least urgent.
+        writer: for all of them.
     """
 
-    def __init__(self, work: Writer, release: Writer) -> None:
-        self._work = work
-        self._release = release
-        self._releasing = 0
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
 
     async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
         """Delete a Pod.
@@ -42,7 +37,7 @@ class PodWriter:
         Raises:
             ApiError: it was refused; not found or a conflict when the Pod is gone.
         """
-        await self._work.delete(PODS, namespace, name, uid)
+        await self._writer.delete(PODS, namespace, name, uid)
 
     async def delete_with_job(self, pod: Pod) -> None:
         """Delete a Pod whose run has no machine, or the Job that would replace the Pod."""
@@ -50,7 +45,7 @@ class PodWriter:
         owner = job_owner(pod)
         resource, name, uid = (PODS, metadata.name, metadata.uid) if owner is None else (JOBS, owner.name, owner.uid)
         try:
-            await self._work.delete(resource, metadata.namespace, name, uid, propagation="Background")
+            await self._writer.delete(resource, metadata.namespace, name, uid, propagation="Background")
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("Failed to stop Pod %s: %s", metadata.key, error)
@@ -66,19 +61,22 @@ class PodWriter:
         """
         metadata = pod.metadata
         patch = {"metadata": {"uid": metadata.uid}, "spec": {"activeDeadlineSeconds": SHORTEST_DEADLINE_S}}
-        await self._work.patch(
+        await self._writer.patch(
             PODS, metadata.namespace, metadata.name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
         )
 
     async def remove_finalizer(self, namespace: str, name: str, uid: str) -> None:
         """Remove our finalizer from a Pod; one that is gone, or another Pod of its name, is left alone."""
         patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
-        writer = self._release if self._releasing < PATIENT_RELEASES else self._work
-        self._releasing += 1
         try:
-            await writer.patch(PODS, namespace, name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH)
+            await self._writer.patch(
+                PODS,
+                namespace,
+                name,
+                msgspec.json.encode(patch),
+                content_type=STRATEGIC_MERGE_PATCH,
+                priority=Priority.FINALIZER,
+            )
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("Failed to remove the finalizer from Pod %s/%s: %s", namespace, name, error)
-        finally:
-            self._releasing -= 1

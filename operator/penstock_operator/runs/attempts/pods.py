@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -37,24 +37,13 @@ logger = logging.getLogger(__name__)
 _POD: Final = msgspec.json.Decoder(Pod)
 
 
-class Lanes(NamedTuple):
-    """Ways to the API server that don't hold each other up."""
-
-    work: Writer
-    """Creates and stops Pods."""
-    status: Writer
-    """Stores statuses."""
-    release: Writer
-    """Removes finalizers from Pods: the least urgent write."""
-
-
 class AttemptPods:
     """Records what Pods show, and carries out what the machine asks for.
 
     Args:
         client: for reads.
-        work: for creates.
-        writer: for other writes.
+        writer: for creates.
+        pod_writer: for other writes to Pods.
         orphans: receives Pods whose run is not live.
         registry: the live runs.
         settings: what the installer decided about Pods.
@@ -64,8 +53,8 @@ class AttemptPods:
     def __init__(
         self,
         client: ApiClient,
-        work: Writer,
-        writer: PodWriter,
+        writer: Writer,
+        pod_writer: PodWriter,
         *,
         orphans: Orphans,
         registry: RunRegistry,
@@ -73,17 +62,17 @@ class AttemptPods:
         clock: Callable[[], float],
     ) -> None:
         self._reader = RetryingReader(client)
-        self._work = work
         self._writer = writer
+        self._pod_writer = pod_writer
         self._orphans = orphans
         self._registry = registry
         self._settings = settings
         self._clock = clock
         self._creates = AttemptCreator(self._send, self._adopt, registry, full="the namespace's quota is full")
-        self._workspaces = Workspaces(self._reader, work)
+        self._workspaces = Workspaces(self._reader, writer)
         self.jobs = AttemptJobs(
             client,
-            work,
+            writer,
             registry,
             record_pod=self.record_pod,
             record_deleted_pod=self._record_deleted_pod,
@@ -165,7 +154,7 @@ class AttemptPods:
             if task.is_job:
                 await self.jobs.create_job(run, create, build_job(body, deadline_s=job_deadline_s(task)))
                 return
-            reply = await self._work.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
+            reply = await self._writer.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
         except ClaimRefusedError as refused:
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(refused)))
         else:
@@ -214,7 +203,7 @@ class AttemptPods:
             if self._is_job(run, stop.key, stop.attempt):
                 await self.jobs.stop_job(run, stop)
             else:
-                await self._writer.delete_pod(run.key.namespace, stop.pod, stop.uid)
+                await self._pod_writer.delete_pod(run.key.namespace, stop.pod, stop.uid)
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
                 await self.verify_attempt(run, VerifyAttempt(stop.key, stop.attempt))
@@ -231,18 +220,18 @@ class AttemptPods:
         if pod is None or pod.metadata.uid != stop.uid:
             return False
         if is_main_over(pod):
-            await self._writer.end_remaining_containers(pod)
+            await self._pod_writer.end_remaining_containers(pod)
             return True
         return is_pod_over(pod)
 
     def release_attempt(self, run: LiveRun, release: ReleaseAttempt) -> None:
         """Remove the finalizer from the Pod of an attempt whose end is stored."""
-        self._registry.spawn(self._writer.remove_finalizer(run.key.namespace, release.pod, release.uid))
+        self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, release.pod, release.uid))
 
     def release_tracked_pods(self, run: LiveRun) -> None:
         """Remove the finalizer from all Pods of a run that is not carried out any more."""
         for pod, uid in run.tracked.items():
-            self._registry.spawn(self._writer.remove_finalizer(run.key.namespace, pod, uid))
+            self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, pod, uid))
 
     def stop_without_machine(self, run: LiveRun) -> None:
         """Stop the known Pods of a run that has no machine to do so."""

@@ -24,7 +24,7 @@ from penstock.kube.errors import (
 )
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.resources import CONFIGMAPS, FLOWRUNS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class CacheStore:
         """Create an entry; None if there is one already."""
         body = msgspec.json.encode(build_entry(key, labels, content))
         try:
-            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA)
+            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA, priority=Priority.CACHE)
         except ApiError as error:
             if is_already_exists(error):
                 return None
@@ -71,7 +71,9 @@ class CacheStore:
         """Give an entry another content; None if it has changed since it was found."""
         patch = msgspec.json.encode(build_patch(found, labels, content))
         try:
-            reply = await self._writer.patch(CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA)
+            reply = await self._writer.patch(
+                CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA, priority=Priority.CACHE
+            )
         except ApiError as error:
             if _was_changed(error):
                 return None
@@ -84,7 +86,12 @@ class CacheStore:
         """Delete an entry; false if it has changed since it was found."""
         try:
             await self._writer.delete(
-                CONFIGMAPS, key.namespace, key.name, found.uid, resource_version=found.resource_version
+                CONFIGMAPS,
+                key.namespace,
+                key.name,
+                found.uid,
+                resource_version=found.resource_version,
+                priority=Priority.CACHE,
             )
         except ApiError as error:
             if _was_changed(error):
