@@ -9,14 +9,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from kubernetes import watch
 
 from penstock.api import names
-from penstock.engine.keys import RunKey, TaskInstanceKey
+from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, SettleCache
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.cache.lookup import CacheLookup
@@ -93,10 +95,11 @@ class CacheProcess:
             fail=self._fail,
             clock=lambda: self.now,
         )
+        self.recorder = EventRecorder(writer, instance="test")
         self.cache = CacheLookup(
             store,
             self.registry,
-            recorder=EventRecorder(writer, instance="test"),
+            recorder=self.recorder,
             metrics=self.metrics,
             clock=lambda: self.now,
             recheck_s=recheck_s,
@@ -107,14 +110,14 @@ class CacheProcess:
 
     def add_run(self, body: Mapping[str, Any]) -> LiveRun:
         """Carry out a run."""
-        metadata, spec = body["metadata"], body["spec"]
+        found = msgspec.convert(body, FlowRun)
         run = LiveRun(
-            key=RunKey(metadata["namespace"], metadata["name"]),
-            uid=metadata["uid"],
+            key=found.key,
+            uid=found.uid,
             generation=1,
-            resource_version=metadata["resourceVersion"],
-            body=body,
-            flow=(spec.get("flow") or {}).get("name"),
+            resource_version=found.metadata.resource_version,
+            object=found,
+            flow=found.flow,
         )
         self.registry.add_run(run)
         return run
@@ -257,14 +260,16 @@ def test_runs_of_the_same_inline_spec_share_and_others_do_not(scene, connection)
 
 
 def test_a_run_that_asks_again_has_its_lock_still(core, scene, flow_run, connection):
+    body = flow_run("first")
+
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
-            run = here.add_run(flow_run("first"))
+            run = here.add_run(body)
             await here.ask(run)
             assert await here.ask(run) == CacheMiss(LOAD)
         # The operator was killed and came back.
         async with cache_process(connection, scene.namespace) as there:
-            again = there.add_run(run.body)
+            again = there.add_run(body)
             assert await there.ask(again) == CacheMiss(LOAD)
             await there.settle(again, {"rows": 1})
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
@@ -593,12 +598,12 @@ def test_the_sweep_removes_what_nobody_will_use_and_nothing_else(core, scene, fl
 # An API server that says no
 
 
-def test_a_full_quota_lets_the_task_run_and_tells_it_once(core, scene, flow_run, connection):
+def test_a_full_quota_lets_the_task_run_and_is_reported_once(core, scene, flow_run, connection):
     quota = {"metadata": {"name": "full"}, "spec": {"hard": {"count/configmaps": "0"}}}
     core.create_namespaced_resource_quota(scene.namespace, quota)
     stream = watch.Watch()
     for seen in stream.stream(core.list_namespaced_resource_quota, scene.namespace, timeout_seconds=30):
-        # Until somebody has counted, the quota is in force for nobody.
+        # The quota is not enforced until its usage is counted.
         if seen["object"].status.used:
             stream.stop()
 
@@ -609,7 +614,7 @@ def test_a_full_quota_lets_the_task_run_and_tells_it_once(core, scene, flow_run,
             assert await here.ask(run, TaskInstanceKey("other"), "e") == CacheMiss(TaskInstanceKey("other"))
             await here.settle(run, {"rows": 1})
             assert here.lookups("unavailable") == 2
-            await here.proxy.wait_for_requests(lambda seen: seen.path.endswith("/events"), 1)
+            await here.recorder.settled()
             assert here.proxy.count(lambda seen: seen.path.endswith("/events")) == 1
 
     asyncio.run(scenario())

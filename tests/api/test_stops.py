@@ -13,6 +13,7 @@ from penstock.engine.reasons import Reason
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.orphans import Orphans
@@ -48,7 +49,7 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
                 clock=lambda: 0.0,
             )
             run = LiveRun(
-                key=RunKey(scene.namespace, "run"), uid="uid", generation=1, resource_version="1", body={"metadata": {}}
+                key=RunKey(scene.namespace, "run"), uid="uid", generation=1, resource_version="1", object=FlowRun()
             )
             uid = scene.now["pods"][pod].metadata.uid
             await pods.stop_attempt(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason))

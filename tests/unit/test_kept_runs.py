@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.engine.keys import ObjectKey
+from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.metadata import OwnerReference
 from penstock_operator.retention.kept_runs import (
     EndedRun,
@@ -19,7 +20,6 @@ from penstock_operator.retention.kept_runs import (
     read_ended_run,
     read_policy,
 )
-from penstock_operator.runs.watches import RunMetadata
 
 FLOW = ObjectKey("lab", "orders")
 

@@ -10,7 +10,7 @@ from penstock.api.duration import duration_s
 from penstock.engine.keys import ObjectKey
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock.errors import DurationError
-from penstock_operator.runs.watches import RunMetadata
+from penstock.kube.kinds.flow_run import RunMetadata
 
 NAMING_KINDS: Final = frozenset({"Schedule", "Backfill", "FlowRun"})
 """Our kinds that create runs, and name them."""

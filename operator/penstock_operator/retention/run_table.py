@@ -18,8 +18,8 @@ from penstock.engine.timestamp import epoch
 from penstock.errors import StoredStatusError
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.resources import FLOWRUNS
-from penstock_operator.runs.watches import RunMetadata
 
 logger = logging.getLogger(__name__)
 

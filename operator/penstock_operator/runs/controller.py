@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey
@@ -20,6 +20,7 @@ from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiUnreachableError
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.writer import Writer
@@ -37,7 +38,7 @@ from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun, RunEnd, RunUid
 from penstock_operator.runs.pending import PendingRuns
 from penstock_operator.runs.registry import RunRegistry
-from penstock_operator.runs.start import RunStarter, Started, flow_name
+from penstock_operator.runs.start import RunStarter, Started
 from penstock_operator.runs.status import StatusFlusher, StatusStore, Stored
 from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.runtime.workers import run_workers
@@ -146,15 +147,14 @@ class RunController:
             self._initial_sync.expect_run(key)
         self._registry.queue.add(key)
 
-    def on_new_run(self, event: EventType, body: Mapping[str, Any]) -> None:
+    def on_new_run(self, event: EventType, found: FlowRun) -> None:
         """Handle a change of a run that has no status yet."""
         if event is not EventType.DELETED:
-            self._registry.announce_run(body)
+            self._registry.announce_run(found)
             return
-        metadata = body["metadata"]
-        known = self._registry.find_run_by_key(RunKey(metadata["namespace"], metadata["name"]))
+        known = self._registry.find_run_by_key(found.key)
         # Or it has a status now; then what is known of it is newer, or the reply to that write is on the way.
-        if known is not None and known.uid == metadata["uid"] and known.epoch is None and known.flushing is None:
+        if known is not None and known.uid == found.uid and known.epoch is None and known.flushing is None:
             self._registry.recheck_run(known)
 
     def on_flow(self, key: ObjectKey) -> None:
@@ -218,11 +218,11 @@ class RunController:
 
     async def _reconcile_run(self, key: RunKey) -> None:
         run = self._registry.find_run_by_key(key)
-        body = self._registry.take_announced(key)
-        if run is not None and (run.needs_recheck or run.is_spec_stale or body is not None):
+        found = self._registry.take_announced(key)
+        if run is not None and (run.needs_recheck or run.is_spec_stale or found is not None):
             run = await self._recheck_run(run)
         if run is None:
-            run = await self._load_run(key, body)
+            run = await self._load_run(key, found)
         if run is None:
             return
         if run.machine is None and not await self._start_run(run):
@@ -231,29 +231,29 @@ class RunController:
         if self._registry.is_live(run):
             self._advance_run(run)
 
-    async def _load_run(self, key: RunKey, body: Mapping[str, Any] | None) -> LiveRun | None:
+    async def _load_run(self, key: RunKey, found: FlowRun | None) -> LiveRun | None:
         """Make a run live, unless it has finished or does not exist."""
-        if body is None:
-            body = await self._statuses.read_run(key)
-        if body is None or "deletionTimestamp" in body["metadata"]:
+        if found is None:
+            found = await self._statuses.read_run(key)
+        if found is None or found.is_deleting:
             self._orphans.claim_pods(key, None)
             return None
-        uid, status = body["metadata"]["uid"], body.get("status") or {}
+        uid = found.uid
         shutdown = self._registry.take_shutdown(uid)
-        if status.get("state") in FINAL_RUN_STATES:
+        if found.is_finished:
             # Perhaps the reply to the write that stored it was lost.
-            self._report_end(RunEnd(key, uid, flow_name(body), status["state"], body["metadata"]))
+            self._report_end(RunEnd(key, uid, found.flow, found.state, found.metadata))
             self._starter.on_run_finished(key)
-            if status.get("reason") == Reason.INVALID_STATUS:
+            if found.reason == Reason.INVALID_STATUS:
                 self._orphans.mark_broken(RunUid(key.namespace, uid))
             self._orphans.finish_run(key, uid)
             self._orphans.claim_pods(key, None)
             return None
         pods = self._orphans.claim_pods(key, uid)
-        run = self._starter.load_run(key, body)
+        run = self._starter.load_run(found)
         self._registry.add_run(run)
         run.shutdown = shutdown
-        if pods and not status.get("tasks"):
+        if pods and not found.tasks:
             self._starter.hold_slot(run)
         for pod in pods:
             self._pods.record_pod(run, pod)
@@ -263,14 +263,14 @@ class RunController:
 
     async def _recheck_run(self, run: LiveRun) -> LiveRun | None:
         """Read whether a run still exists, and its present spec."""
-        body = await self._statuses.read_run(run.key)
-        if body is None or body["metadata"]["uid"] != run.uid or "deletionTimestamp" in body["metadata"]:
+        found = await self._statuses.read_run(run.key)
+        if found is None or found.uid != run.uid or found.is_deleting:
             self._hierarchy.report_deletion_to_parent(run)
             self._drop_run(run)
             self._report_end(run.end_as(None))
             return None
         run.needs_recheck = run.is_spec_stale = False
-        self._starter.update_spec(run, body, self._clock())
+        self._starter.update_spec(run, found, self._clock())
         self._hierarchy.report_to_parent(run)
         return run
 

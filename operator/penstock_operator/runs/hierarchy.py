@@ -8,7 +8,7 @@ from penstock.engine.machine.facts import AttemptSeen
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.child_run import ParentLink, observe_child, observe_deleted_child, shutdown_of_child
-from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runs.live_run import LiveRun, RunUid, metadata_fields
 from penstock_operator.runs.registry import RunRegistry
 
 
@@ -69,12 +69,12 @@ class Hierarchy:
         parent = None if link is None else self._registry.find_run(run.key.namespace, link.uid)
         if link is None or parent is None:
             return
-        metadata, now = run.body["metadata"], self._clock()
+        metadata, now = metadata_fields(run.object), self._clock()
         seen: AttemptSeen
         if is_deleted:
             seen = observe_deleted_child(link, metadata, now=now)
         else:
-            seen = observe_child(link, metadata, run.body.get("spec") or {}, run.head, now=now)
+            seen = observe_child(link, metadata, run.object.spec, run.head, now=now)
         self._registry.record_fact(parent, seen)
 
 

@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from penstock.api import names
+from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.concurrency.slots import Claim
 from penstock.engine.keys import ObjectKey, RunIdentity, RunKey
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.timestamp import epoch
-from penstock.engine.workloads.child_run import ParentLink
+from penstock.engine.validation.parsing import parse_run
+from penstock.engine.workloads.child_run import ParentLink, read_parent
+from penstock.kube.kinds.flow_run import FlowRun, RunMetadata
 from penstock_operator.runtime.recorder import Regarding
 
 STALE_AFTER_S: Final = 60.0
@@ -37,7 +43,7 @@ class RunEnd(NamedTuple):
     """Name of its Flow; None for an inline spec."""
     state: str | None
     """Its final state, which is stored; None: the run was deleted."""
-    metadata: Mapping[str, Any]
+    metadata: RunMetadata
     """As it was when the run was last read."""
 
 
@@ -50,7 +56,7 @@ class LiveRun:
         uid: its uid.
         generation: generation of the spec that was read.
         resource_version: of the object when it was read: guards the first status.
-        body: the object as it was read.
+        object: as it was read.
         flow: name of its Flow; None for an inline spec.
         revision: ConfigMap with its spec and scripts.
         observed_generation: the one in the stored status.
@@ -79,7 +85,7 @@ class LiveRun:
     uid: str
     generation: int
     resource_version: str
-    body: Mapping[str, Any]
+    object: FlowRun
     flow: str | None = None
     revision: str | None = None
     observed_generation: int | None = None
@@ -110,7 +116,7 @@ class LiveRun:
     @property
     def identity(self) -> RunIdentity:
         """The run as the engine identifies it."""
-        scheduled_time = (self.body.get("spec") or {}).get("scheduledTime")
+        scheduled_time = self.object.scheduled_time
         return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow, scheduled_time=scheduled_time)
 
     @property
@@ -126,7 +132,7 @@ class LiveRun:
     @property
     def created_at(self) -> float:
         """When the run was created, seconds since the epoch."""
-        return epoch(self.body["metadata"]["creationTimestamp"])
+        return epoch(self.object.metadata.creation_timestamp or "")
 
     @property
     def callers(self) -> tuple[str, ...]:
@@ -135,7 +141,7 @@ class LiveRun:
 
     def end_as(self, state: str | None) -> RunEnd:
         """Return its end in a final state; None: it was deleted."""
-        return RunEnd(self.key, self.uid, self.flow, state, self.body["metadata"])
+        return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata)
 
     def may_create(self, now: float) -> bool:
         """Whether Pods may be created: not while their outcomes cannot be stored.
@@ -145,6 +151,26 @@ class LiveRun:
         """
         is_stale = self.unstored_since is not None and now - self.unstored_since > STALE_AFTER_S
         return not (self.is_terminating or is_stale or self.is_slot_unstored)
+
+
+def read_spec(run: FlowRun) -> FlowRunSpec:
+    """Read the spec of a run.
+
+    Raises:
+        InvalidSpecError: it is invalid.
+    """
+    return parse_run({"spec": run.spec})
+
+
+def parent_of(run: FlowRun) -> ParentLink | None:
+    """Return the run and task that a run was created for; None if it is not a child run."""
+    return read_parent(metadata_fields(run)) if names.LABEL_PARENT in run.metadata.labels else None
+
+
+def metadata_fields(run: FlowRun) -> dict[str, Any]:
+    """Return a run's metadata as plain data, for the engine."""
+    fields: dict[str, Any] = msgspec.to_builtins(run.metadata)
+    return fields
 
 
 def stored_head(

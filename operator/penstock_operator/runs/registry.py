@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.shutdown import Shutdown
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.runs.live_run import LiveRun, RunUid
 from penstock_operator.runtime.background import Background
@@ -40,8 +41,8 @@ class RunRegistry:
         self.spawn = self.background.spawn
         self._by_key: dict[RunKey, LiveRun] = {}
         self._by_uid: dict[str, LiveRun] = {}
-        self._announced: dict[RunKey, Mapping[str, Any]] = {}
-        """Objects of runs that are not live yet."""
+        self._announced: dict[RunKey, FlowRun] = {}
+        """Runs that are not live yet, as they were read."""
         self._shutdowns: dict[str, Shutdown] = {}
         """What was decided about runs that are not live yet, by uid."""
         self._finished: BoundedSet[RunUid] = BoundedSet(KNOWN_FINISHED)
@@ -75,30 +76,29 @@ class RunRegistry:
 
     # What becomes live, and what stops to be
 
-    def announce_run(self, body: Mapping[str, Any], shutdown: Shutdown | None = None) -> None:
+    def announce_run(self, found: FlowRun, shutdown: Shutdown | None = None) -> None:
         """Have a run reconciled that may not be live yet.
 
         Args:
-            body: the object.
+            found: the run as it was read.
             shutdown: what was decided about its end.
         """
-        metadata = body["metadata"]
-        key, uid = RunKey(metadata["namespace"], metadata["name"]), metadata["uid"]
+        key, uid = found.key, found.uid
         if shutdown is not None and not self.end_run_by_key(key, uid, shutdown):
             self._shutdowns[uid] = shutdown
         known = self._by_key.get(key)
         if known is not None and known.uid == uid:
-            if metadata["generation"] <= known.generation and "deletionTimestamp" not in metadata:
+            if found.metadata.generation <= known.generation and not found.is_deleting:
                 return
             known.is_spec_stale = True
         elif self.is_finished(RunUid(key.namespace, uid)):
             return
         else:
-            self._announced[key] = body
+            self._announced[key] = found
         self.queue.add(key)
 
-    def take_announced(self, key: RunKey) -> Mapping[str, Any] | None:
-        """Remove and return the object of a run that was announced."""
+    def take_announced(self, key: RunKey) -> FlowRun | None:
+        """Remove and return a run that was announced, as it was read."""
         return self._announced.pop(key, None)
 
     def take_shutdown(self, uid: str) -> Shutdown | None:

@@ -10,11 +10,12 @@ from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.unstarted import Parked
 from penstock.engine.reasons import Reason
-from penstock.engine.state import FINAL_RUN_STATES, RunState
-from penstock.engine.validation.validation import parse_run
+from penstock.engine.state import RunState
 from penstock.errors import InvalidSpecError, Problem
 from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.flows.store import FlowStore
+from penstock_operator.runs.live_run import read_spec
 from penstock_operator.runs.status import StatusStore
 
 NAME_PATH: Final = "spec.retryOf.name"
@@ -62,26 +63,23 @@ class RetriedRuns:
         """
         assert spec.retry_of is not None
         old, old_spec = await self._read_run(run, spec.retry_of.name)
-        status = old.get("status") or {}
-        state = status.get("state", RunState.PENDING)
-        if state not in FINAL_RUN_STATES:
-            message = f"waits for the end of run {spec.retry_of.name}, which is {state}"
+        if not old.is_finished:
+            message = f"waits for the end of run {spec.retry_of.name}, which is {old.state}"
             return Parked(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
         ancestor = _ancestor(old)
         seen = {run.name}
-        while old_spec.retry_of is not None and not status.get("tasks"):
+        while old_spec.retry_of is not None and not old.tasks:
             # It never started: the new run takes what this one would have taken.
-            if old["metadata"]["name"] in seen:
+            if old.metadata.name in seen:
                 raise InvalidSpecError([Problem(NAME_PATH, "the runs that it retries retry each other")])
-            seen.add(old["metadata"]["name"])
+            seen.add(old.metadata.name)
             old, old_spec = await self._read_run(run, old_spec.retry_of.name)
-            status = old.get("status") or {}
         retried = Retried(
             flow=None if old_spec.flow is None else old_spec.flow.name,
-            revision=status.get("revision"),
+            revision=old.revision,
             inline=old_spec.flow_spec,
-            params=status.get("params") or old_spec.params or {},
-            tasks=list(status.get("tasks") or ()),
+            params=old.stored_params or old_spec.params or {},
+            tasks=list(old.tasks),
             ancestor=ancestor,
         )
         if old_spec.retry_of is not None:
@@ -90,15 +88,15 @@ class RetriedRuns:
             return retried._replace(revision=None)
         return retried
 
-    async def _read_run(self, run: RunKey, name: str) -> tuple[dict[str, Any], FlowRunSpec]:
+    async def _read_run(self, run: RunKey, name: str) -> tuple[FlowRun, FlowRunSpec]:
         if name == run.name:
             raise InvalidSpecError([Problem(NAME_PATH, "a run cannot retry itself")])
-        body = await self._statuses.read_run(RunKey(run.namespace, name))
-        if body is None:
+        found = await self._statuses.read_run(RunKey(run.namespace, name))
+        if found is None:
             message = f"the FlowRun {name} does not exist in namespace {run.namespace}: start a new run instead"
             raise InvalidSpecError([Problem(NAME_PATH, message)])
         try:
-            return body, parse_run(body)
+            return found, read_spec(found)
         except InvalidSpecError as error:
             raise InvalidSpecError([Problem(NAME_PATH, f"the FlowRun {name} cannot be retried: {error}")]) from error
 
@@ -127,9 +125,9 @@ def gone_revision(revision: str) -> str:
     )
 
 
-def _ancestor(old: Mapping[str, Any]) -> dict[str, Any]:
-    metadata, before = old["metadata"], (old.get("status") or {}).get("retryOf")
-    ancestor: dict[str, Any] = {"name": metadata["name"], "uid": metadata["uid"]}
+def _ancestor(old: FlowRun) -> dict[str, Any]:
+    before = old.retry_of
+    ancestor: dict[str, Any] = {"name": old.metadata.name, "uid": old.uid}
     if before is not None:
         ancestor["lineage"] = [*before.get("lineage", ()), before["name"]][-MAX_LINEAGE:]
     return ancestor

@@ -65,9 +65,9 @@ class RunSources:
         """Forget what a run waits for."""
         if run.flow_key is not None:
             _discard(self._waiting_for_flow, run.flow_key, run.key)
-        retried = (run.body.get("spec") or {}).get("retryOf") or {}
-        if "name" in retried:
-            _discard(self._waiting_for_run, RunKey(run.key.namespace, retried["name"]), run.key)
+        retried = run.object.retried
+        if retried is not None:
+            _discard(self._waiting_for_run, RunKey(run.key.namespace, retried), run.key)
 
     async def find_source(self, run: LiveRun, spec: FlowRunSpec) -> Source | Parked:
         """Return what a run is made of, or what it waits for."""

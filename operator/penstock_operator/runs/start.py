@@ -21,14 +21,15 @@ from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.unstarted import Ended, Parked
 from penstock.engine.reasons import Reason
-from penstock.engine.state import FINAL_RUN_STATES, RunState
-from penstock.engine.validation.validation import parse_run, scheduled_at
-from penstock.engine.workloads.child_run import ParentLink, read_parent
+from penstock.engine.state import RunState
+from penstock.engine.validation.validation import scheduled_at
+from penstock.engine.workloads.child_run import ParentLink
 from penstock.errors import ExpressionError, InvalidSpecError, StoredStatusError
 from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.initial_sync import InitialSync
-from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.live_run import LiveRun, parent_of, read_spec
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.source import RunSources
 from penstock_operator.runs.status import StatusStore
@@ -113,42 +114,41 @@ class RunStarter:
 
     # Runs
 
-    def load_run(self, key: RunKey, body: Mapping[str, Any]) -> LiveRun:
+    def load_run(self, found: FlowRun) -> LiveRun:
         """Build a run from its object. An invalid spec is found by `start_run`."""
-        metadata, status = body["metadata"], body.get("status") or {}
         run = LiveRun(
-            key=key,
-            uid=metadata["uid"],
-            generation=metadata["generation"],
-            resource_version=metadata["resourceVersion"],
-            body=body,
-            revision=status.get("revision"),
-            epoch=status.get("epoch"),
-            observed_generation=status.get("observedGeneration"),
-            head={name: value for name, value in status.items() if name != "tasks"},
-            parent=read_parent(metadata),
-            retry_of=status.get("retryOf"),
+            key=found.key,
+            uid=found.uid,
+            generation=found.metadata.generation,
+            resource_version=found.metadata.resource_version,
+            object=found,
+            flow=found.flow,
+            revision=found.revision,
+            epoch=found.epoch,
+            observed_generation=found.observed_generation,
+            head={name: value for name, value in found.status.items() if name != "tasks"},
+            parent=parent_of(found),
+            retry_of=found.retry_of,
         )
-        run.flow = flow_name(body)
-        if run.flow_key is not None and status.get("tasks"):
+        if run.flow_key is not None and found.tasks:
             # Immediately, before another run asks for a slot.
-            self._hold_slot(run, run.flow_key, status.get("params") or {})
+            self._hold_slot(run, run.flow_key, found.stored_params)
         return run
 
     def hold_slot(self, run: LiveRun) -> None:
         """Give a slot to a run that has Pods already, though no stored status shows that."""
         if run.flow_key is not None:
-            self._hold_slot(run, run.flow_key, (run.body.get("spec") or {}).get("params") or {})
+            self._hold_slot(run, run.flow_key, run.object.params)
 
-    def update_spec(self, run: LiveRun, body: Mapping[str, Any], now: float) -> None:
+    def update_spec(self, run: LiveRun, found: FlowRun, now: float) -> None:
         """Apply what may change in a run's spec."""
-        run.body = body
-        run.generation = body["metadata"]["generation"]
+        run.object = found
+        run.generation = found.metadata.generation
         run.claim = None
         if run.machine is None:
             return
         try:
-            spec = parse_run(body)
+            spec = read_spec(found)
         except InvalidSpecError as error:
             logger.warning("FlowRun %s: its changed spec is invalid; keeping the earlier one: %s", run.key, error)
             return
@@ -170,11 +170,10 @@ class RunStarter:
         queued = self._queue_position(run)
         if queued is not None:
             return queued
-        stored = run.body.get("status") or {}
         try:
-            spec = parse_run(run.body)
-            if stored.get("tasks"):
-                return Started(await self._resume(run, spec, stored, now))
+            spec = read_spec(run.object)
+            if run.object.tasks:
+                return Started(await self._resume(run, spec, now))
             return await self._start(run, spec, now)
         except InvalidSpecError as error:
             is_params = all(problem.path.startswith("spec.params") for problem in error.problems)
@@ -193,8 +192,9 @@ class RunStarter:
 
     # Runs that have begun
 
-    async def _resume(self, run: LiveRun, spec: FlowRunSpec, stored: Mapping[str, Any], now: float) -> Machine:
+    async def _resume(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Machine:
         plan = await self._sources.find_resumed_plan(run, spec)
+        stored = run.object.status
         given = stored.get("params") if spec.retry_of is not None else spec.params
         params = resolve_params(plan.params, given)
         machine = Machine(plan, run.identity, params, now=now, stored=stored, control=read_control(spec))
@@ -254,13 +254,12 @@ class RunStarter:
 
     async def _shutdown_of_orphan(self, parent: str, run: LiveRun) -> Shutdown | None:
         """Decide about a child whose parent is not live: it may have finished, or not be reconciled yet."""
-        body = await self._statuses.read_run(RunKey(run.key.namespace, parent))
+        found = await self._statuses.read_run(RunKey(run.key.namespace, parent))
         assert run.parent is not None
-        if body is not None and body["metadata"]["uid"] == run.parent.uid:
-            state = (body.get("status") or {}).get("state", RunState.PENDING)
-            if state not in FINAL_RUN_STATES:
+        if found is not None and found.uid == run.parent.uid:
+            if not found.is_finished:
                 return None
-            return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is {state}")
+            return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is {found.state}")
         return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is gone")
 
     # Slots
@@ -295,7 +294,7 @@ class RunStarter:
         if _uses_slot_of_ancestor(run):
             return
         self._slots.hold(flow, self._claim(run, params, 0))
-        if "shutdown" in run.head or (run.body.get("spec") or {}).get("shutdown") is not None:
+        if "shutdown" in run.head or run.object.is_shutdown_requested:
             self._slots.end(flow, run.uid)
 
     def _claim(self, run: LiveRun, params: Mapping[str, Any], priority: int) -> Claim:
@@ -312,12 +311,6 @@ class RunStarter:
 def _uses_slot_of_ancestor(run: LiveRun) -> bool:
     """Whether a run is nested in a run of its own Flow: waiting for that one would never end."""
     return run.parent is not None and run.flow in run.parent.callers
-
-
-def flow_name(body: Mapping[str, Any]) -> str | None:
-    """Return the Flow that a run names; None for an inline spec, and for a retry."""
-    name: str | None = ((body.get("spec") or {}).get("flow") or {}).get("name")
-    return name
 
 
 def _queued(waits: Waits) -> Parked:

@@ -13,6 +13,7 @@ import msgspec
 from penstock.engine.keys import RunKey
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, DeposedError, is_not_found, is_precondition_failed
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
@@ -58,20 +59,14 @@ class StatusStore:
         self._writer = writer
         self._epoch = epoch
 
-    async def read_run(self, key: RunKey) -> dict[str, Any] | None:
+    async def read_run(self, key: RunKey) -> FlowRun | None:
         """Read a run; None if there is none.
 
         Raises:
             ApiError: the API server refused.
             ApiUnreachableError: it did not answer.
         """
-        try:
-            reply = await self._client.request("GET", FLOWRUNS.path(key.namespace, key.name))
-        except ApiError as error:
-            if is_not_found(error):
-                return None
-            raise
-        return msgspec.json.decode(reply.body, type=dict[str, Any])
+        return await self._client.get(FLOWRUNS, key.namespace, key.name, kind=FlowRun)
 
     async def store_status(
         self, run: LiveRun, status: dict[str, Any] | None, operations: list[dict[str, Any]]
@@ -104,17 +99,16 @@ class StatusStore:
 
     async def _explain_refusal(self, run: LiveRun, error: ApiError) -> Stored:
         """Find out why a status was refused: another leader, another run of that name, or the status itself."""
-        body = await self.read_run(run.key)
-        if body is None or body["metadata"]["uid"] != run.uid:
+        found = await self.read_run(run.key)
+        if found is None or found.uid != run.uid:
             return Stored.RUN_GONE
-        stored = body.get("status") or {}
-        epoch = stored.get("epoch")
+        epoch = found.epoch
         if epoch is not None and epoch > self._epoch:
             raise DeposedError(f"the status of {run.key} was written by a later leader (epoch {epoch})")
-        if epoch == run.epoch and (run.epoch is not None or not stored):
-            if run.epoch is None and body["metadata"]["resourceVersion"] != run.resource_version:
+        if epoch == run.epoch and (run.epoch is not None or not found.status):
+            if run.epoch is None and found.metadata.resource_version != run.resource_version:
                 # The run was changed, a label for example, between our read and our first write.
-                run.resource_version = body["metadata"]["resourceVersion"]
+                run.resource_version = found.metadata.resource_version
                 return Stored.NOT_NOW
             if not is_precondition_failed(error):
                 raise error

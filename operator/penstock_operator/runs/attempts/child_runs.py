@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -16,20 +16,19 @@ from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
-from penstock.engine.workloads.child_run import build_child, observe_child, read_parent, shutdown_of_child, too_deep
+from penstock.engine.workloads.child_run import build_child, observe_child, shutdown_of_child, too_deep
 from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.kinds.flow_run import DECODER, FlowRun
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.create import AttemptCreator
-from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.live_run import LiveRun, metadata_fields, parent_of
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusStore
 
 logger = logging.getLogger(__name__)
 
 READ_AGAIN_S: Final = 5.0
-
-Body = Mapping[str, Any]
 
 
 class ChildRuns:
@@ -67,35 +66,33 @@ class ChildRuns:
         await self._creates.create_attempt(run, create)
 
     async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
-        priority = (run.body.get("spec") or {}).get("priority")
-        child = build_child(create, run.identity, callers=run.callers, priority=priority)
+        child = build_child(create, run.identity, callers=run.callers, priority=run.object.priority)
         reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
-        self._record_child(run, msgspec.json.decode(reply.body))
+        self._record_child(run, DECODER.decode(reply.body))
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
         key = _child_key(run, create)
-        body = await self._read_run(key)
-        if body is None:
+        found = await self._read_run(key)
+        if found is None:
             # It was deleted in between: the machine asks again.
             self._registry.record_fact(run, AttemptGone(create.key, create.attempt))
             return
-        link = read_parent(body["metadata"])
+        link = parent_of(found)
         if link is None or (link.uid, link.key, link.attempt) != (run.uid, create.key, create.attempt):
             message = f"a FlowRun named {key.name} exists that is not a child of this run"
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, message))
             return
-        self._record_child(run, body)
+        self._record_child(run, found)
 
-    def _record_child(self, run: LiveRun, body: Body, shutdown: Shutdown | None = None) -> None:
-        metadata = body["metadata"]
-        link = read_parent(metadata)
+    def _record_child(self, run: LiveRun, found: FlowRun, shutdown: Shutdown | None = None) -> None:
+        link = parent_of(found)
         if link is None or link.uid != run.uid:
             return
-        seen = observe_child(link, metadata, body.get("spec") or {}, body.get("status") or {}, now=self._clock())
+        seen = observe_child(link, metadata_fields(found), found.spec, found.status, now=self._clock())
         if self._registry.is_live(run):
             self._registry.record_fact(run, seen)
         if not seen.is_finished:
-            self._registry.announce_run(body, shutdown)
+            self._registry.announce_run(found, shutdown)
 
     async def stop_attempt(self, run: LiveRun, stop: StopAttempt) -> None:
         """End the child run of an attempt early: it stops its own tasks and stores that in its status."""
@@ -103,22 +100,22 @@ class ChildRuns:
         key = RunKey(run.key.namespace, stop.pod)
         if self._registry.end_run_by_key(key, stop.uid, shutdown):
             return
-        body = await self._read_run(key)
-        if body is None or body["metadata"]["uid"] != stop.uid:
+        found = await self._read_run(key)
+        if found is None or found.uid != stop.uid:
             self._registry.record_fact(run, AttemptGone(stop.key, stop.attempt))
             return
-        self._record_child(run, body, shutdown)
+        self._record_child(run, found, shutdown)
 
     async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
         """Find out whether the child run of an attempt still exists, and its state."""
-        body = await self._read_run(_child_key(run, verify))
-        link = None if body is None else read_parent(body["metadata"])
-        if body is None or link is None or link.uid != run.uid:
+        found = await self._read_run(_child_key(run, verify))
+        link = None if found is None else parent_of(found)
+        if found is None or link is None or link.uid != run.uid:
             self._registry.record_fact(run, AttemptGone(verify.key, verify.attempt))
         else:
-            self._record_child(run, body)
+            self._record_child(run, found)
 
-    async def _read_run(self, key: RunKey) -> Body | None:
+    async def _read_run(self, key: RunKey) -> FlowRun | None:
         """Read a run, however long that takes; None if there is none."""
         while True:
             try:

@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 FIRST_READ_S: Final = 2.0
 """A Pod is created within milliseconds; on a busy cluster within this time."""
 LONGEST_PAUSE_S: Final = 30.0
-PAGE_ITEMS: Final = 500
 SELECTOR: Final = "reason=FailedCreate,regarding.kind=Job"
 
 OnWarning = Callable[[str], None]
@@ -39,15 +38,6 @@ class _Event(msgspec.Struct, frozen=True, rename="camel"):
     regarding: _Regarding = _Regarding()
     note: str = ""
     deprecated_last_timestamp: str | None = None
-
-
-class _ListMeta(msgspec.Struct, frozen=True):
-    continue_token: str = msgspec.field(default="", name="continue")
-
-
-class _EventList(msgspec.Struct, frozen=True):
-    metadata: _ListMeta = _ListMeta()
-    items: tuple[_Event, ...] = ()
 
 
 @dataclass(slots=True)
@@ -120,15 +110,8 @@ class JobWarnings:
     async def _read_warnings(self, namespace: str) -> dict[str, str]:
         """Read the Job controller's latest warning about each Job of a namespace, by uid."""
         last: dict[str, tuple[str, str]] = {}
-        token = ""
-        while True:
-            query = {"fieldSelector": SELECTOR, "limit": str(PAGE_ITEMS)} | ({"continue": token} if token else {})
-            reply = await self._client.request("GET", EVENTS.path(namespace), query=query)
-            page = msgspec.json.decode(reply.body, type=_EventList)
-            for event in page.items:
-                at = event.deprecated_last_timestamp or ""
-                if at >= last.get(event.regarding.uid, ("", ""))[0]:
-                    last[event.regarding.uid] = at, event.note
-            token = page.metadata.continue_token
-            if not token:
-                return {uid: note for uid, (_, note) in last.items()}
+        async for event in self._client.list(EVENTS, kind=_Event, namespace=namespace, field_selector=SELECTOR):
+            at = event.deprecated_last_timestamp or ""
+            if at >= last.get(event.regarding.uid, ("", ""))[0]:
+                last[event.regarding.uid] = at, event.note
+        return {uid: note for uid, (_, note) in last.items()}

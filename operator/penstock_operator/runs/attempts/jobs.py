@@ -230,7 +230,7 @@ class AttemptJobs:
             if not is_already_exists(error):
                 raise
             name = job_name(run, create.key, create.attempt)
-            found = await self._reader.read_object(JOBS, run.key.namespace, name, _JOB)
+            found = await self._reader.read_object(JOBS, run.key.namespace, name, Job)
             if found is None:
                 # It was deleted in between: the machine asks again.
                 self._registry.record_fact(run, AttemptGone(create.key, create.attempt))
@@ -272,7 +272,7 @@ class AttemptJobs:
         """Find out what is left of an attempt whose Pod seems gone; a Job that is left must not create another."""
         namespace = run.key.namespace
         name = job_name(run, verify.key, verify.attempt)
-        job = await self._reader.read_object(JOBS, namespace, name, _JOB)
+        job = await self._reader.read_object(JOBS, namespace, name, Job)
         pods = await self._reader.list_pods(namespace, pod_selector(run, verify))
         if not self._registry.is_live(run):
             return

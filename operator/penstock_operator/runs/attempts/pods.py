@@ -256,7 +256,7 @@ class AttemptPods:
 
     async def read_pod(self, namespace: str, name: str) -> Pod | None:
         """Read a Pod, however long that takes; None if there is none."""
-        return await self._reader.read_object(PODS, namespace, name, _POD)
+        return await self._reader.read_object(PODS, namespace, name, Pod)
 
     def _is_job(self, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
         if run.machine is not None:

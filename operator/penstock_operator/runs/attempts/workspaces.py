@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 import msgspec
 
@@ -18,8 +17,6 @@ from penstock.kube.resources import CLAIMS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.live_run import LiveRun
-
-_CLAIM: Final = msgspec.json.Decoder(PartialObject)
 
 
 class ClaimRefusedError(PenstockError):
@@ -66,6 +63,6 @@ class Workspaces:
 
     async def _check_owner(self, run: LiveRun) -> None:
         name = claim_name(run.identity)
-        found = await self._reader.read_object(CLAIMS, run.key.namespace, name, _CLAIM)
+        found = await self._reader.read_object(CLAIMS, run.key.namespace, name, PartialObject)
         if found is not None and found.metadata.labels.get(names.LABEL_RUN_UID) != run.uid:
             raise ClaimRefusedError(f"a PersistentVolumeClaim named {name} exists that does not belong to this run")

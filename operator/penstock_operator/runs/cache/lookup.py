@@ -151,7 +151,7 @@ class CacheLookup:
     def _scope(self, run: LiveRun) -> str:
         scope = self._scopes.get(run.uid)
         if scope is None:
-            spec = (run.body.get("spec") or {}).get("flowSpec")
+            spec = run.object.inline_spec
             # A run with neither a Flow nor an inline spec shares with no other run.
             content = msgspec.json.encode(run.uid if spec is None else spec, order="deterministic")
             scope = self._scopes[run.uid] = flow_scope(run.flow, hashlib.sha256(content).hexdigest())

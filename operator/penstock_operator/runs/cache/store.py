@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,14 +22,16 @@ from penstock.kube.errors import (
     is_precondition_failed,
     is_transient,
 )
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.metadata import ObjectMeta, PartialObject
-from penstock.kube.resources import CONFIGMAPS, FLOWRUNS
+from penstock.kube.resources import CONFIGMAPS, FLOWRUNS, Resource
 from penstock.kube.writer import Priority, Writer
 from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
 
 logger = logging.getLogger(__name__)
 
-_ENTRY: Final = msgspec.json.Decoder(StoredEntry)
+T = TypeVar("T")
+
 _METADATA: Final = msgspec.json.Decoder(PartialObject)
 
 
@@ -51,8 +53,7 @@ class CacheStore:
 
     async def get_entry(self, key: ObjectKey) -> StoredEntry | None:
         """Read an entry; None if there is none."""
-        body = await self._get(CONFIGMAPS.path(key.namespace, key.name))
-        return None if body is None else _ENTRY.decode(body)
+        return await self._get(CONFIGMAPS, key, StoredEntry)
 
     async def create_entry(self, key: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -> ObjectMeta | None:
         """Create an entry; None if there is one already."""
@@ -101,24 +102,18 @@ class CacheStore:
 
     async def is_holder_running(self, namespace: str, holder: Holder) -> bool:
         """Whether the holder of a lock still runs, according to its run's stored status."""
-        body = await self._get(FLOWRUNS.path(namespace, holder.run))
-        if body is None:
+        run = await self._get(FLOWRUNS, ObjectKey(namespace, holder.run), FlowRun)
+        if run is None or run.uid != holder.uid or run.is_deleting or is_run_over(run.status):
             return False
-        run = msgspec.json.decode(body, type=dict[str, Any])
-        metadata, status = run["metadata"], run.get("status") or {}
-        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_over(status):
-            return False
-        return not is_task_instance_finished(status, holder.key)
+        return not is_task_instance_finished(run.status, holder.key)
 
-    async def _get(self, path: str) -> bytes | None:
+    async def _get(self, resource: Resource, key: ObjectKey, kind: type[T]) -> T | None:
         backoff = self._new_backoff()
         while True:
             pause_s = None
             try:
-                return (await self._client.request("GET", path)).body
+                return await self._client.get(resource, key.namespace, key.name, kind=kind)
             except ApiError as error:
-                if is_not_found(error):
-                    return None
                 if not is_transient(error):
                     raise
                 pause_s = error.retry_after_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -28,15 +28,6 @@ PER_S: Final = 20.0
 PAGE_ITEMS: Final = 200
 """An entry has up to some 5 KB."""
 SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_CACHE}"
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    token: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-    items: list[StoredEntry] = []
 
 
 class CacheSweep:
@@ -92,7 +83,10 @@ class CacheSweep:
             ApiError: the API server refused.
             ApiUnreachableError: it did not answer.
         """
-        async for entry in self._entries():
+        entries = self._client.list(
+            CONFIGMAPS, kind=StoredEntry, namespace=self._namespace, label_selector=SELECTOR, page_items=PAGE_ITEMS
+        )
+        async for entry in entries:
             if await self._is_needed(entry):
                 continue
             await self._pace.step()
@@ -108,14 +102,3 @@ class CacheSweep:
             holder = content.holder
             return self._is_live(holder.uid) or await self._store.is_holder_running(entry.metadata.namespace, holder)
         return False
-
-    async def _entries(self) -> AsyncIterator[StoredEntry]:
-        query = {"labelSelector": SELECTOR, "limit": str(PAGE_ITEMS)}
-        while True:
-            reply = await self._client.request("GET", CONFIGMAPS.path(self._namespace), query=query)
-            page = msgspec.json.decode(reply.body, type=_Page)
-            for entry in page.items:
-                yield entry
-            if not page.metadata.token:
-                return
-            query["continue"] = page.metadata.token
