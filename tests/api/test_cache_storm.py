@@ -1,4 +1,4 @@
-"""Many runs, two processes, deaths at any point: none runs what another runs, none waits for ever, nothing is wrong."""
+"""Many runs, two processes, deaths at any point: none runs what another runs, none waits forever, nothing is wrong."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Storm:
             fate = self.random.random()
             self.at_work[digest] -= 1
             if fate < 0.2:
-                # Deleted, and its process hears of it, or does not because that has ended too.
+                # Deleted, and its process is notified, or is not because that has ended too.
                 self.scene.delete("FlowRun", run.key.name)
                 if fate < 0.1:
                     here.end(run)
@@ -100,4 +100,4 @@ def test_through_any_order_of_events_each_is_run_by_one_at_a_time(seed, scene, c
             await asyncio.gather(*(storm.live(here, run) for here, run in lives))
 
     asyncio.run(scenario())
-    assert storm.hits, "nobody reused anything"
+    assert storm.hits, "no outputs were reused"
