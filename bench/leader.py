@@ -31,6 +31,7 @@ from penstock.kube.connection import Connection
 from penstock.kube.reflector import Reflector
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
+from penstock.memory_limit import limit_expression_memory
 from penstock_operator.__main__ import collect_garbage_less_often
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
     collect_garbage_less_often()
+    limit_expression_memory()
     spent: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):

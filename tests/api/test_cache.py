@@ -15,7 +15,7 @@ from kubernetes import watch
 
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
 from penstock.kube.kinds.flow_run import FlowRun
@@ -140,7 +140,7 @@ class CacheProcess:
         await self.changes.until(lambda: bool(found()), f"an answer to {run.key.name} about {key}")
         return found()[0]
 
-    async def hand_in(
+    async def release(
         self,
         run: LiveRun,
         outputs: dict[str, Any] | None,
@@ -149,9 +149,9 @@ class CacheProcess:
         ttl_s: float = TTL_S,
     ) -> None:
         """Hand in the outcome of a task instance, and wait until it is stored."""
-        self.cache.handle_effect(run, SettleCache(key, digest, ttl_s, outputs))
+        self.cache.handle_effect(run, ReleaseCacheLock(key, digest, ttl_s, outputs))
         await self.changes.until(
-            lambda: not any(worker.settlements for worker in self.cache._workers.values()), "settlement"
+            lambda: not any(worker.releases for worker in self.cache._workers.values()), "the release of the lock"
         )
         if not any(worker.questions for worker in self.cache._workers.values()):
             await self.idle()
@@ -210,7 +210,7 @@ def test_the_second_run_reuses_the_outputs_of_the_first(core, scene, flow_run, c
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
 
             assert await here.ask(first) == CacheMiss(LOAD)
-            await here.hand_in(first, {"rows": 3, "text": "ä"})
+            await here.release(first, {"rows": 3, "text": "ä"})
             here.end(first)
 
             assert await here.ask(second) == CacheHit(LOAD, {"rows": 3, "text": "ä"}, "first")
@@ -232,7 +232,7 @@ def test_another_digest_flow_or_namespace_is_another_entry(core, scene, flow_run
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             other_flow = here.add_run(flow_run("other", flow="invoices"))
             await here.ask(first)
-            await here.hand_in(first, {"rows": 3})
+            await here.release(first, {"rows": 3})
 
             assert await here.ask(second, digest="e") == CacheMiss(LOAD)
             assert await here.ask(other_flow) == CacheMiss(LOAD)
@@ -251,7 +251,7 @@ def test_runs_of_the_same_inline_spec_share_and_others_do_not(scene, connection)
             )
             other = here.add_run(scene.start(spec, name="other", description="another"))
             await here.ask(first)
-            await here.hand_in(first, {"rows": 3})
+            await here.release(first, {"rows": 3})
 
             assert isinstance(await here.ask(second), CacheHit)
             assert isinstance(await here.ask(other), CacheMiss)
@@ -271,7 +271,7 @@ def test_a_run_that_asks_again_has_its_lock_still(core, scene, flow_run, connect
         async with cache_process(connection, scene.namespace) as there:
             again = there.add_run(body)
             assert await there.ask(again) == CacheMiss(LOAD)
-            await there.hand_in(again, {"rows": 1})
+            await there.release(again, {"rows": 1})
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
 
     asyncio.run(scenario())
@@ -284,7 +284,7 @@ def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection)
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             for item in range(10):
                 await here.ask(first, TaskInstanceKey("load", item), f"file-{item}")
-                await here.hand_in(first, {"item": item}, TaskInstanceKey("load", item), f"file-{item}")
+                await here.release(first, {"item": item}, TaskInstanceKey("load", item), f"file-{item}")
 
             digests = [f"file-{item}" for item in range(9)] + ["file-new"]
             answers = [
@@ -305,11 +305,11 @@ def test_outputs_that_are_too_old_are_produced_again(core, scene, flow_run, conn
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first, ttl_s=60)
-            await here.hand_in(first, {"rows": 1}, ttl_s=60)
+            await here.release(first, {"rows": 1}, ttl_s=60)
             here.now += 61
 
             assert await here.ask(second, ttl_s=60) == CacheMiss(LOAD)
-            await here.hand_in(second, {"rows": 2}, ttl_s=60)
+            await here.release(second, {"rows": 2}, ttl_s=60)
 
             entry = the_entry(core, scene.namespace)
             assert (entry.data["run"], json.loads(entry.data["outputs"])) == ("second", {"rows": 2})
@@ -331,7 +331,7 @@ def test_of_two_identical_tasks_at_once_one_runs_and_the_other_waits_for_it(scen
             assert isinstance(busy, CacheBusy)
             assert "run first" in busy.message
             before = len(here.answers)
-            await here.hand_in(first, {"rows": 3})
+            await here.release(first, {"rows": 3})
 
             assert await here.answer(second, after=before) == CacheHit(LOAD, {"rows": 3}, "first")
 
@@ -346,7 +346,7 @@ def test_when_the_one_that_ran_fails_the_next_one_runs(scene, flow_run, connecti
             await here.ask(second)
             assert isinstance(await here.ask(third), CacheBusy)
             before = len(here.answers)
-            await here.hand_in(first, None)
+            await here.release(first, None)
 
             assert await here.answer(second, after=before) == CacheMiss(LOAD)
             renewed = await here.answer(third, after=before)
@@ -364,7 +364,7 @@ def test_two_items_of_one_run_with_the_same_key_run_once(scene, flow_run, connec
             assert await here.ask(run, one) == CacheMiss(one)
             assert isinstance(await here.ask(run, two), CacheBusy)
             before = len(here.answers)
-            await here.hand_in(run, {"rows": 1}, one)
+            await here.release(run, {"rows": 1}, one)
 
             assert await here.answer(run, two, after=before) == CacheHit(two, {"rows": 1}, "first")
 
@@ -432,7 +432,7 @@ def test_a_lock_is_free_when_its_run_is_deleted_while_another_waits(scene, flow_
         ),
     ],
 )
-def test_a_lock_whose_settlement_was_lost_with_its_process_is_taken(status, scene, flow_run, connection):
+def test_a_lock_whose_release_was_lost_with_its_process_is_taken(status, scene, flow_run, connection):
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as dead:
             await dead.ask(dead.add_run(flow_run("first")))
@@ -453,7 +453,7 @@ def test_a_lock_of_a_live_run_of_another_process_is_read_again_after_a_while(sce
                 assert isinstance(await here.ask(second), CacheBusy)
                 before = len(here.answers)
                 # This process is not notified.
-                await other.hand_in(first, {"rows": 1})
+                await other.release(first, {"rows": 1})
                 assert await here.answer(second, after=before) == CacheHit(LOAD, {"rows": 1}, "first")
 
     asyncio.run(scenario())
@@ -480,9 +480,9 @@ def test_who_lost_its_lock_does_not_touch_what_the_next_one_made_of_it(core, sce
             async with cache_process(connection, scene.namespace) as here:
                 second = here.add_run(flow_run("second"))
                 assert await here.ask(second) == CacheMiss(LOAD)
-                await late.hand_in(first, {"rows": 1})
+                await late.release(first, {"rows": 1})
                 assert the_entry(core, scene.namespace).metadata.labels[names.LABEL_CACHE] == "lock"
-                await here.hand_in(second, {"rows": 2})
+                await here.release(second, {"rows": 2})
                 assert the_entry(core, scene.namespace).data["run"] == "second"
 
     asyncio.run(scenario())
@@ -495,7 +495,7 @@ def test_a_question_of_a_deleted_run_gets_no_lock(core, scene, flow_run, connect
             await here.ask(first)
             await here.ask(second)
             here.end(second)
-            await here.hand_in(first, None)
+            await here.release(first, None)
             await here.idle()
 
             assert entries(core, scene.namespace) == []
@@ -509,7 +509,7 @@ def test_a_unit_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flo
             run = here.add_run(flow_run("first"))
             here.cache.handle_effect(run, AskCache(LOAD, "d", TTL_S))
             await here.proxy.wait_for_requests(lambda seen: "configmaps" in seen.path, 1)
-            await here.hand_in(run, None)
+            await here.release(run, None)
             await here.idle()
 
             assert entries(core, scene.namespace) == []
@@ -534,11 +534,11 @@ def test_an_entry_that_was_edited_by_hand_is_replaced(change, core, scene, flow_
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first)
-            await here.hand_in(first, {"rows": 1})
+            await here.release(first, {"rows": 1})
             core.patch_namespaced_config_map(the_entry(core, scene.namespace).metadata.name, scene.namespace, change)
 
             assert await here.ask(second) == CacheMiss(LOAD)
-            await here.hand_in(second, {"rows": 2})
+            await here.release(second, {"rows": 2})
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 2}
 
     asyncio.run(scenario())
@@ -550,7 +550,7 @@ def test_a_deleted_lock_costs_no_outputs(core, scene, flow_run, connection):
             run = here.add_run(flow_run("first"))
             await here.ask(run)
             core.delete_namespaced_config_map(the_entry(core, scene.namespace).metadata.name, scene.namespace)
-            await here.hand_in(run, {"rows": 1})
+            await here.release(run, {"rows": 1})
 
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
 
@@ -575,7 +575,7 @@ def test_the_sweep_removes_what_will_not_be_used_and_nothing_else(core, scene, f
             await here.ask(gone, digest="without a holder")
             for digest, ttl_s in (("old", 10.0), ("young", 100.0), ("edited", 100.0)):
                 await here.ask(mine, digest=digest)
-                await here.hand_in(mine, {"text": digest}, digest=digest, ttl_s=ttl_s)
+                await here.release(mine, {"text": digest}, digest=digest, ttl_s=ttl_s)
             edited = next(
                 entry for entry in entries(core, scene.namespace) if "edited" in entry.data.get("outputs", "")
             )
@@ -612,7 +612,7 @@ def test_a_full_quota_lets_the_task_run_and_is_reported_once(core, scene, flow_r
             run = here.add_run(flow_run("first"))
             assert await here.ask(run) == CacheMiss(LOAD)
             assert await here.ask(run, TaskInstanceKey("other"), "e") == CacheMiss(TaskInstanceKey("other"))
-            await here.hand_in(run, {"rows": 1})
+            await here.release(run, {"rows": 1})
             assert here.lookups("unavailable") == 2
             await here.recorder.settled()
             assert here.proxy.count(lambda seen: seen.path.endswith("/events")) == 1
@@ -634,7 +634,7 @@ def test_an_api_server_that_stumbles_is_asked_again(core, scene, flow_run, conne
             here.proxy.fail(is_write, times=1, lose_reply=True)
             assert await here.ask(run) == CacheMiss(LOAD)
             here.proxy.fail(is_write, times=1, lose_reply=True)
-            await here.hand_in(run, {"rows": 1})
+            await here.release(run, {"rows": 1})
 
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheHit, CacheMiss
 from penstock_operator.runs.live_run import LiveRun
 from tests.api.scene import Scene
@@ -69,11 +69,11 @@ class Storm:
                     here.end(run)
                 return False
             if fate < 0.5:
-                here.cache.handle_effect(run, SettleCache(key, digest, TTL_S, None))
+                here.cache.handle_effect(run, ReleaseCacheLock(key, digest, TTL_S, None))
                 continue
             outputs = {"by": run.key.name, "for": digest}
             self.made[run.key.name + digest] = outputs
-            here.cache.handle_effect(run, SettleCache(key, digest, TTL_S, outputs))
+            here.cache.handle_effect(run, ReleaseCacheLock(key, digest, TTL_S, outputs))
             return True
 
     async def _answer(self, here: CacheProcess, run: LiveRun, key: TaskInstanceKey, after: int) -> CacheHit | CacheMiss:

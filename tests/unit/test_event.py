@@ -16,7 +16,7 @@ from penstock.engine.triggers.label_selector import selects
 from penstock.engine.triggers.trigger import (
     compile_trigger,
     covered_states,
-    definition,
+    definition_digest,
     flow_run_event,
     resource_event,
     webhook_event,
@@ -172,7 +172,7 @@ def test_an_edit_of_what_is_listened_for_is_seen_and_one_of_what_is_made_is_not(
     def digest(**fields: Any) -> str:
         events = schedule({"webhook": {**HOOK, **fields}}).events
         assert events is not None
-        return definition(events[0], is_suspended=False)
+        return definition_digest(events[0], is_suspended=False)
 
     assert digest() == digest(params={"a": 1})
     assert digest() != digest(when="event.id == 'x'")
@@ -213,10 +213,10 @@ def test_each_event_is_new_once_in_any_order_that_is_nearly_that_of_time(count, 
     heard = [event for event in events for _ in range(rng.randint(1, 3))]
     for event in heard:
         if rng.random() < crash_rate:
-            written = seen.write()
-            seen = Watermark.read(written["since"], written["seen"])
+            written = seen.to_status()
+            seen = Watermark.from_status(written["since"], written["seen"])
         if seen.is_new(str(event), float(event)):
             done.append(event)
-            seen.add(str(event), float(event))
+            seen.mark_done(str(event), float(event))
         assert len(seen.later) <= KEPT
     assert done == events

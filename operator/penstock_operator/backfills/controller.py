@@ -19,7 +19,7 @@ from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
 from penstock.engine.names import repeated_run_name
 from penstock.engine.ticks.backfill import BackfillMachine, Creation, Outcome, Record, TickRun
-from penstock.engine.ticks.past import read_clocks, ticks_to_make_up, write_clocks
+from penstock.engine.ticks.past import past_ticks, read_clocks, write_clocks
 from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.validation.validation import check_backfill, parse_backfill, parse_schedule
@@ -175,9 +175,9 @@ class BackfillController(KeyedController):
             if not live.is_loaded:
                 await self._load(key, live)
             await self._take_news(key, live)
-            if not live.machine.is_over:
+            if not live.machine.is_finished:
                 await self._create(key, live, body, spec)
-            if spec.suspend and not live.machine.is_over:
+            if spec.suspend and not live.machine.is_finished:
                 reason, message = "Suspended", "starts no further runs while spec.suspend is true"
         except (InvalidSpecError, StoredStatusError) as error:
             self._live.pop(key, None)
@@ -205,13 +205,13 @@ class BackfillController(KeyedController):
             frozen = read_clocks(clocks, schedule_spec)
             created_at = datetime.fromtimestamp(epoch(body["metadata"]["creationTimestamp"]), tz=UTC)
             # In a thread: to find 10,000 ticks takes a second, and the engine shares the loop.
-            ticks = await asyncio.to_thread(ticks_to_make_up, spec, frozen, created_at)
+            ticks = await asyncio.to_thread(past_ticks, spec, frozen, created_at)
         except InvalidSpecError as error:
             if any(problem.path in ("spec.from", "spec.to") for problem in error.problems):
                 raise
             raise NotNowError("ScheduleInvalid", f"waits for the Schedule {spec.schedule.name}: {error}") from error
         machine = BackfillMachine(
-            body["metadata"]["uid"], len(ticks), Record.read(stored), order=spec.order, reprocess=spec.reprocess
+            body["metadata"]["uid"], len(ticks), Record.from_status(stored), order=spec.order, reprocess=spec.reprocess
         )
         started_at, completed_at = stored.get("startTime"), stored.get("completionTime")
         return _Live(
@@ -242,13 +242,13 @@ class BackfillController(KeyedController):
                 tick_run = _read_run(run, numbers)
                 if tick_run is not None:
                     runs[run.metadata.name] = tick_run
-                    if tick_run.is_over and tick_run.backfill == live.uid:
+                    if tick_run.is_finished and tick_run.backfill == live.uid:
                         await self._hand_over(key, live, run.metadata)
             token = page.metadata.continue_token
             if not token:
                 break
         live.runs = runs
-        live.machine.load(runs.values())
+        live.machine.load_runs(runs.values())
         live.is_loaded = True
 
     async def _take_news(self, key: ObjectKey, live: _Live) -> None:
@@ -260,11 +260,11 @@ class BackfillController(KeyedController):
                 live.machine.observe(run)
                 continue
             known = live.runs.get(news.key.name)
-            if known is None or known.is_over:
+            if known is None or known.is_finished:
                 continue
             if news.state is None:
                 del live.runs[news.key.name]
-                live.machine.forget(known.tick, known.number)
+                live.machine.remove_run(known.tick, known.number)
                 continue
             if known.backfill == live.uid:
                 await self._hand_over(key, live, ObjectMeta(name=news.key.name, uid=news.uid))
@@ -376,12 +376,12 @@ class BackfillController(KeyedController):
             "ticks": len(live.ticks),
             "progress": machine.progress,
             "counts": counts,
-            **machine.record.write(),
+            **machine.record.to_status(),
         }
-        state = "Running" if machine.record.started or machine.record.settled else "Pending"
+        state = "Running" if machine.record.started or machine.record.outcomes else "Pending"
         if machine.record.started:
             live.started_at = fields["startTime"] = live.started_at or rfc3339(int(self.clock()))
-        if machine.is_over:
+        if machine.is_finished:
             state = reason = "Completed" if machine.is_successful else "Failed"
             message = _sum_up(counts, len(live.ticks))
             live.completed_at = fields["completionTime"] = live.completed_at or rfc3339(int(self.clock()))

@@ -14,7 +14,7 @@ from typing import Final
 from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
@@ -130,7 +130,7 @@ class RunController:
         known = self._registry.find_run_by_key(key)
         if event is EventType.DELETED or metadata.deletion_timestamp is not None:
             self._child_runs.report_freed_quota(key.namespace)
-            if known is None or (known.machine is not None and known.machine.is_over):
+            if known is None or (known.machine is not None and known.machine.is_finished):
                 # Its end takes it out of this watch. If it is deleted instead, the write of its end finds that out.
                 return
             known.needs_recheck = True
@@ -283,7 +283,7 @@ class RunController:
         if isinstance(start, Started):
             run.machine, run.next_flush_at = start.machine, 0.0
             return True
-        if isinstance(start, Parked):
+        if isinstance(start, Waiting):
             await self._pending.park_run(run, start)
         elif isinstance(start, Ended):
             await self._end_unstarted_run(run, start)
@@ -314,7 +314,7 @@ class RunController:
             self._registry.queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
         if step.is_changed:
             self._flusher.flush_when_due(run, is_urgent=step.is_urgent)
-        elif machine.is_settled and run.flushing is None:
+        elif machine.is_finished_and_stored and run.flushing is None:
             self._retire_run(run)
 
     def _replace_run(self, key: RunKey, message: str) -> None:
@@ -369,7 +369,7 @@ class RunController:
         self._forget_run(run)
         self._cache.forget_run(run)
         self._starter.on_run_finished(run.key)
-        self._pods.release_tracked_pods(run)
+        self._pods.remove_finalizers(run)
 
     def _forget_run(self, run: LiveRun) -> None:
         self._registry.remove_run(run)

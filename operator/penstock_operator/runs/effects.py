@@ -52,8 +52,8 @@ class EffectExecutor:
             spawn((self._child_runs if is_child else self._pods).create_attempt(run, create))
         for stop in step.stops:
             spawn(self._attempts_of(run, stop.key).stop_attempt(run, stop))
-        for release in step.releases:
-            self._pods.release_attempt(run, release)
+        for removal in step.finalizer_removals:
+            self._pods.remove_finalizer(run, removal)
         for verify in step.verifies:
             spawn(self._attempts_of(run, verify.key).verify_attempt(run, verify))
         for effect in step.cache:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
@@ -50,22 +50,22 @@ class PendingRuns:
         self._recorder = recorder
         self._clock = clock
 
-    async def park_run(self, run: LiveRun, parked: Parked) -> None:
+    async def park_run(self, run: LiveRun, waiting: Waiting) -> None:
         """Have a run wait, and store what for."""
         now = time.monotonic()
-        if parked.due_at is not None:
-            self._registry.reconcile_at(run, now + min(max(parked.due_at - self._clock(), 0.0), LONGEST_SLEEP_S))
-        if parked.is_told_by(run.head) and run.observed_generation == run.generation:
+        if waiting.due_at is not None:
+            self._registry.reconcile_at(run, now + min(max(waiting.due_at - self._clock(), 0.0), LONGEST_SLEEP_S))
+        if waiting.is_stored_in(run.head) and run.observed_generation == run.generation:
             return
-        is_new = run.head.get("reason") != parked.reason
-        if not is_new and parked.position is not None and now < run.next_flush_at:
+        is_new = run.head.get("reason") != waiting.reason
+        if not is_new and waiting.position is not None and now < run.next_flush_at:
             self._registry.reconcile_at(run, run.next_flush_at)
             return
-        if not await self._flusher.store_now(run, parked.status(run.created_at)):
+        if not await self._flusher.store_now(run, waiting.status(run.created_at)):
             return
         run.next_flush_at = time.monotonic() + min(POSITION_PAUSE_S * self._slots.waiting, LONGEST_POSITION_PAUSE_S)
-        if is_new and parked.position is not None:
-            self._recorder.record(run.regarding, is_warning=False, reason=str(parked.state), note=parked.message)
+        if is_new and waiting.position is not None:
+            self._recorder.record(run.regarding, is_warning=False, reason=str(waiting.state), note=waiting.message)
 
     async def end_run(self, run: LiveRun, ended: Ended) -> bool:
         """End a run that cannot run; false if that was not stored and the run is to be reconciled again."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.unstarted import Parked
+from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import InvalidSpecError, Problem
@@ -50,7 +50,7 @@ class RetriedRuns:
         self._statuses = statuses
         self._flows = flows
 
-    async def resolve_retry(self, run: RunKey, spec: FlowRunSpec) -> Retried | Parked:
+    async def resolve_retry(self, run: RunKey, spec: FlowRunSpec) -> Retried | Waiting:
         """Return what a run takes from the one that it retries, or that it waits for that one's end.
 
         Args:
@@ -65,7 +65,7 @@ class RetriedRuns:
         old, old_spec = await self._read_run(run, spec.retry_of.name)
         if not old.is_finished:
             message = f"waits for the end of run {spec.retry_of.name}, which is {old.state}"
-            return Parked(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
+            return Waiting(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
         ancestor = _ancestor(old)
         seen = {run.name}
         while old_spec.retry_of is not None and not old.tasks:

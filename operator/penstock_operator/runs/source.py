@@ -10,7 +10,7 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.limit import ConcurrencyLimit
 from penstock.engine.keys import ObjectKey, RunKey
-from penstock.engine.machine.unstarted import Parked
+from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import InvalidSpecError, Problem, StoredStatusError
@@ -69,7 +69,7 @@ class RunSources:
         if retried is not None:
             _discard(self._waiting_for_run, RunKey(run.key.namespace, retried), run.key)
 
-    async def find_source(self, run: LiveRun, spec: FlowRunSpec) -> Source | Parked:
+    async def find_source(self, run: LiveRun, spec: FlowRunSpec) -> Source | Waiting:
         """Return what a run is made of, or what it waits for."""
         if spec.flow_spec is not None:
             return Source(await self._compile_inline(run, spec.flow_spec), spec.params or {})
@@ -78,7 +78,7 @@ class RunSources:
         # Before the run is read: one that ends during the read must not be missed.
         self._waiting_for_run.setdefault(RunKey(run.key.namespace, spec.retry_of.name), set()).add(run.key)
         retried = await self._retries.resolve_retry(run.key, spec)
-        if isinstance(retried, Parked):
+        if isinstance(retried, Waiting):
             return retried
         _discard(self._waiting_for_run, RunKey(run.key.namespace, spec.retry_of.name), run.key)
         run.flow, run.retry_of = retried.flow, retried.ancestor
@@ -87,7 +87,7 @@ class RunSources:
             return Source(plan, retried.params, kept=tuple(retried.tasks))
         return await self._source_of_retry(run, retried)
 
-    async def _source_of_flow(self, run: LiveRun, params: Mapping[str, Any]) -> Source | Parked:
+    async def _source_of_flow(self, run: LiveRun, params: Mapping[str, Any]) -> Source | Waiting:
         assert run.flow_key is not None
         # Before the Flow is read: one that appears during the read must not be missed.
         self._waiting_for_flow.setdefault(run.flow_key, set()).add(run.key)
@@ -96,16 +96,16 @@ class RunSources:
             message = (
                 f"the Flow {run.flow} does not exist in namespace {run.key.namespace}; the run starts when it does"
             )
-            return Parked(RunState.PENDING, Reason.FLOW_NOT_FOUND, message)
+            return Waiting(RunState.PENDING, Reason.FLOW_NOT_FOUND, message)
         _discard(self._waiting_for_flow, run.flow_key, run.key)
         run.revision = current.revision
         return Source(current.plan, params, current.limit)
 
-    async def _source_of_retry(self, run: LiveRun, retried: Retried) -> Source | Parked:
+    async def _source_of_retry(self, run: LiveRun, retried: Retried) -> Source | Waiting:
         assert run.flow_key is not None
         if retried.revision is None:
             source = await self._source_of_flow(run, {})
-            if isinstance(source, Parked):
+            if isinstance(source, Waiting):
                 return source
             # The Flow may have lost params since; what it has in common with before is kept.
             declared = {param.name for param in source.plan.params}

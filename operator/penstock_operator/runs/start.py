@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.concurrency.limit import ConcurrencyLimit
-from penstock.engine.concurrency.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.engine.validation.validation import scheduled_at
@@ -81,7 +81,7 @@ class RunStarter:
     async def on_flow(self, flow: ObjectKey) -> None:
         """Handle a Flow that has appeared or changed: runs may wait for it, or its limit may be another."""
         self._sources.on_flow(flow)
-        while self._slots.knows(flow):
+        while self._slots.has_runs_of(flow):
             try:
                 current = await self._flows.current(flow)
             except InvalidSpecError:
@@ -94,7 +94,7 @@ class RunStarter:
                 await asyncio.sleep(READ_AGAIN_S)
                 continue
             if current is not None:
-                self._slots.learn(flow, current.limit)
+                self._slots.set_limit(flow, current.limit)
             return
 
     def on_run_finished(self, run: RunKey) -> None:
@@ -105,7 +105,7 @@ class RunStarter:
         """Free the slot of a run that has finished and is stored, was deleted, or starts over."""
         run.claim = None
         if run.flow_key is not None:
-            self._slots.leave(run.flow_key, run.uid)
+            self._slots.remove_run(run.flow_key, run.uid)
 
     def forget_run(self, run: LiveRun) -> None:
         """Forget what a run waits for, and its slot."""
@@ -154,9 +154,9 @@ class RunStarter:
             return
         run.machine.set_control(read_control(spec), now)
         if spec.shutdown is not None and run.flow_key is not None:
-            self._slots.end(run.flow_key, run.uid)
+            self._slots.mark_ending(run.flow_key, run.uid)
 
-    async def start_run(self, run: LiveRun, now: float) -> Started | Parked | Ended | NotSynced:
+    async def start_run(self, run: LiveRun, now: float) -> Started | Waiting | Ended | NotSynced:
         """Give a run its machine, or find out what it waits for, or why it cannot run.
 
         Args:
@@ -183,11 +183,11 @@ class RunStarter:
         except ExpressionError as error:
             return Ended(RunState.FAILED, Reason.EXPRESSION_ERROR, str(error))
 
-    def _queue_position(self, run: LiveRun) -> Parked | None:
+    def _queue_position(self, run: LiveRun) -> Waiting | None:
         """Return where a run waits for a slot; None if it should ask for one."""
         if run.claim is None or run.shutdown is not None or run.flow_key is None:
             return None
-        waits = self._slots.look(run.flow_key, run.uid)
+        waits = self._slots.queue_place(run.flow_key, run.uid)
         return None if waits is None else _queued(waits)
 
     # Runs that have begun
@@ -206,13 +206,13 @@ class RunStarter:
 
     # Runs that have not
 
-    async def _start(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Started | Parked | Ended | NotSynced:
+    async def _start(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Started | Waiting | Ended | NotSynced:
         held = await self._held_back(run, spec, now)
         if held is not None:
             self.free_slot(run)
             return held
         source = await self._sources.find_source(run, spec)
-        if isinstance(source, Parked):
+        if isinstance(source, Waiting):
             self.free_slot(run)
             return source
         params = resolve_params(source.plan.params, source.params)
@@ -233,7 +233,7 @@ class RunStarter:
         )
         return Started(machine)
 
-    async def _held_back(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Parked | Ended | None:
+    async def _held_back(self, run: LiveRun, spec: FlowRunSpec, now: float) -> Waiting | Ended | None:
         """Return why a run does not start, apart from its Flow."""
         shutdown = run.shutdown
         if shutdown is None and spec.shutdown is not None:
@@ -243,10 +243,10 @@ class RunStarter:
         if shutdown is not None:
             return Ended.by(shutdown)
         if spec.suspend:
-            return Parked(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: the run starts when it is false")
+            return Waiting(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: the run starts when it is false")
         due_at = scheduled_at(spec)
         if due_at is not None and due_at > now:
-            return Parked(RunState.SCHEDULED, Reason.NOT_DUE, f"starts at {spec.scheduled_time}", due_at=due_at)
+            return Waiting(RunState.SCHEDULED, Reason.NOT_DUE, f"starts at {spec.scheduled_time}", due_at=due_at)
         return None
 
     def _is_parent_live(self, run: LiveRun, link: ParentLink) -> bool:
@@ -266,7 +266,7 @@ class RunStarter:
 
     def _ask_for_slot(
         self, run: LiveRun, spec: FlowRunSpec, params: Mapping[str, Any], limit: ConcurrencyLimit | None
-    ) -> Parked | Ended | NotSynced | None:
+    ) -> Waiting | Ended | NotSynced | None:
         """Ask for one of the Flow's slots; None if the run may start."""
         flow = run.flow_key
         if flow is None or _uses_slot_of_ancestor(run):
@@ -274,11 +274,11 @@ class RunStarter:
         claim = self._claim(run, params, spec.priority or 0)
         if limit is not None and not self._initial_sync.is_complete:
             if run.head.get("state") == RunState.QUEUED:
-                self._slots.enroll(flow, claim)
+                self._slots.enqueue(flow, claim)
             self._initial_sync.reconcile_when_complete(run.key)
             return NotSynced()
-        verdict = self._slots.ask(flow, claim, limit)
-        if isinstance(verdict, Waits):
+        verdict = self._slots.request_slot(flow, claim, limit)
+        if isinstance(verdict, Queued):
             run.claim = claim
             return _queued(verdict)
         run.claim = None
@@ -293,9 +293,9 @@ class RunStarter:
     def _hold_slot(self, run: LiveRun, flow: ObjectKey, params: Mapping[str, Any]) -> None:
         if _uses_slot_of_ancestor(run):
             return
-        self._slots.hold(flow, self._claim(run, params, 0))
+        self._slots.add_holder(flow, self._claim(run, params, 0))
         if "shutdown" in run.head or run.object.is_shutdown_requested:
-            self._slots.end(flow, run.uid)
+            self._slots.mark_ending(flow, run.uid)
 
     def _claim(self, run: LiveRun, params: Mapping[str, Any], priority: int) -> Claim:
         scheduled_time = run.identity.scheduled_time
@@ -313,5 +313,5 @@ def _uses_slot_of_ancestor(run: LiveRun) -> bool:
     return run.parent is not None and run.flow in run.parent.callers
 
 
-def _queued(waits: Waits) -> Parked:
-    return Parked(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, waits.message, waits.position)
+def _queued(waits: Queued) -> Waiting:
+    return Waiting(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, waits.message, waits.position)

@@ -178,7 +178,7 @@ class StatusFlusher:
         machine = run.machine
         assert machine is not None
         # A task runs when the loop gets to it: what the same burst of events brings is in this flush.
-        changes = machine.changes()
+        changes = machine.take_changes()
         started_at = time.monotonic()
         stored = Stored.NOT_NOW
         try:
@@ -196,12 +196,12 @@ class StatusFlusher:
             run.unstored_since = None
             self._unstored.discard(run.key)
             run.is_slot_unstored = False
-            is_work = machine.stored(changes.version)
+            is_work = machine.mark_stored(changes.version)
             self._on_stored(run)
             if not (is_work or was_held_back):
                 return
         else:
-            machine.unstored(changes)
+            machine.mark_not_stored(changes)
             run.next_flush_at = max(run.next_flush_at, time.monotonic() + RETRY_S)
             await self._on_refused(run, stored)
         self._registry.reconcile_at(run, time.monotonic())

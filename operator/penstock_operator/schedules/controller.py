@@ -206,7 +206,7 @@ class ScheduleController(KeyedController):
             plan.jitter,
             plan.policies,
             ledger=before,
-            made=made,
+            created=made,
             has_active=bool(active),
             now=now,
         )
@@ -220,9 +220,9 @@ class ScheduleController(KeyedController):
             if problem is TAKEN:
                 taken.append(tick)
             elif problem is not None:
-                done = firing.broken_off_at(tick, before).without(taken)
+                done = firing.up_to_failure(tick, before).without_taken_names(taken)
                 return Outcome(done, problem.reason, problem.message, is_refused=True)
-        firing = firing.without(taken)
+        firing = firing.without_taken_names(taken)
         # What was created by a predecessor who could not write it down counts as fired.
         adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
         firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))

@@ -68,6 +68,6 @@ class Plan:
             timetable=timetable,
             upcoming=Upcoming(timetable, SHOWN_TICKS),
             jitter=Jitter(timetable, longest, uid),
-            policies=Policies.read(spec),
+            policies=Policies.from_spec(spec),
             timing=hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16],
         )

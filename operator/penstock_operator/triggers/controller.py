@@ -24,7 +24,7 @@ from penstock.engine.triggers.trigger import (
     MAX_CHAIN,
     compile_trigger,
     covered_states,
-    definition,
+    definition_digest,
     flow_of,
     flow_run_event,
     resource_event,
@@ -184,7 +184,7 @@ class TriggerController(KeyedController):
                 trigger.name: Trigger(
                     trigger,
                     compile_trigger(spec, index),
-                    definition(trigger, is_suspended=bool(spec.suspend)),
+                    definition_digest(trigger, is_suspended=bool(spec.suspend)),
                     dict(((body.get("status") or {}).get("events") or {}).get(trigger.name) or {}),
                 )
                 for index, trigger in enumerate(spec.events or ())
@@ -230,7 +230,7 @@ class TriggerController(KeyedController):
         stored = listener.stored
         is_new = False
         if stored.get("definition") == listener.definition and "since" in stored:
-            listener.seen = Watermark.read(stored["since"], stored.get("seen") or ())
+            listener.seen = Watermark.from_status(stored["since"], stored.get("seen") or ())
         elif not stored and body["metadata"]["generation"] == 1:
             # Containers tell their ends in whole seconds, and the API server its creations.
             listener.seen = Watermark(epoch(body["metadata"]["creationTimestamp"]) - 1.0)
@@ -241,7 +241,7 @@ class TriggerController(KeyedController):
         try:
             for run, time in await ended_runs(self._client, key.namespace, wanted, listener.seen):
                 if is_new:
-                    listener.seen.add(run.uid, time)
+                    listener.seen.mark_done(run.uid, time)
                 else:
                     self._hear(key, ObservedEvent(name, run.uid, run.key, 0))
         except BaseException:
@@ -317,10 +317,10 @@ class TriggerController(KeyedController):
                 await self._follow(body, schedule, listener, heard, run)
             except (ExpressionError, EventRefusedError):
                 # Done with all the same: another try would fail as well.
-                seen.add(heard.uid, epoch(ended))
+                seen.mark_done(heard.uid, epoch(ended))
                 raise
             listener.problem = None
-        seen.add(heard.uid, epoch(ended))
+        seen.mark_done(heard.uid, epoch(ended))
 
     async def _follow(
         self,

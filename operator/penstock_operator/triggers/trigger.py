@@ -116,7 +116,7 @@ def update_of(listener: Trigger, stored: Mapping[str, Any]) -> dict[str, Any]:
     if listener.trigger.webhook is None:
         wanted["problem"] = listener.problem
     if listener.seen is not None:
-        wanted |= listener.seen.write()
+        wanted |= listener.seen.to_status()
     if listener.version is not None:
         # Without a run nothing is lost if these changes are looked at again, so it is not worth a write each time.
         is_due = "lastRun" in listener.stored and listener.stored.get("lastRun") != stored.get("lastRun")

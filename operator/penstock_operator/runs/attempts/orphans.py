@@ -54,7 +54,7 @@ class Orphans:
         """Keep a Pod, and have its run reconciled if the Pod carries our finalizer."""
         uid, name = RunUid(pod.metadata.namespace, run_uid(pod)), pod.metadata.labels.get(names.LABEL_RUN, "")
         if self._registry.is_finished(uid):
-            self._release_pods([pod])
+            self._remove_finalizers([pod])
             return
         # Once all runs are known, a Pod without our finalizer whose run is not among them does not matter.
         if not name or (self._is_open and not is_tracked(pod) and uid not in self._expected):
@@ -71,7 +71,7 @@ class Orphans:
         self._pods.get(key, {}).get(run_uid(pod), {}).pop(pod.metadata.name, None)
 
     def claim_pods(self, key: RunKey, uid: str | None) -> list[Pod]:
-        """Return the Pods of the run of this name and uid, and release those of earlier runs of the name.
+        """Return the Pods of the run of this name and uid, and remove the finalizers of those of earlier runs of the name.
 
         Args:
             key: the run.
@@ -81,15 +81,15 @@ class Orphans:
         claimed = list(by_uid.pop(uid, {}).values()) if uid is not None else []
         for other, pods in by_uid.items():
             self._mark_finished(RunUid(key.namespace, other))
-            self._release_pods(pods.values())
+            self._remove_finalizers(pods.values())
         if uid is not None:
             self._expected.discard(RunUid(key.namespace, uid))
         return claimed
 
     def finish_run(self, key: RunKey, uid: str) -> None:
-        """Release the Pods of a run that has finished or was deleted, and those that are seen later."""
+        """Remove the finalizers from the Pods of a finished or deleted run, now and when they are seen later."""
         self._mark_finished(RunUid(key.namespace, uid))
-        self._release_pods(self._pods.get(key, {}).pop(uid, {}).values())
+        self._remove_finalizers(self._pods.get(key, {}).pop(uid, {}).values())
 
     def open(self) -> None:
         """Forget the Pods that no run will claim: the first lists of Pods and runs are complete."""
@@ -104,12 +104,12 @@ class Orphans:
         self._expected.discard(uid)
         self._registry.mark_finished(uid)
 
-    def _release_pods(self, pods: Iterable[Pod]) -> None:
+    def _remove_finalizers(self, pods: Iterable[Pod]) -> None:
         for pod in pods:
             if is_tracked(pod):
-                self._release_pod(pod)
+                self._remove_finalizer(pod)
 
-    def _release_pod(self, pod: Pod) -> None:
+    def _remove_finalizer(self, pod: Pod) -> None:
         metadata = pod.metadata
         if RunUid(metadata.namespace, run_uid(pod)) in self._broken and metadata.deletion_timestamp is None:
             seen = observe_pod(pod, now=self._clock())

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.engine.compiler.plan import Plan, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt, ReleaseAttempt, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
@@ -224,11 +224,11 @@ class AttemptPods:
             return True
         return is_pod_over(pod)
 
-    def release_attempt(self, run: LiveRun, release: ReleaseAttempt) -> None:
+    def remove_finalizer(self, run: LiveRun, removal: RemoveFinalizer) -> None:
         """Remove the finalizer from the Pod of an attempt whose end is stored."""
-        self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, release.pod, release.uid))
+        self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, removal.pod, removal.uid))
 
-    def release_tracked_pods(self, run: LiveRun) -> None:
+    def remove_finalizers(self, run: LiveRun) -> None:
         """Remove the finalizer from all Pods of a run that is not carried out any more."""
         for pod, uid in run.tracked.items():
             self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, pod, uid))

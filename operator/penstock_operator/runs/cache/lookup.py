@@ -20,7 +20,7 @@ import msgspec
 
 from penstock.engine.cache import flow_scope
 from penstock.engine.keys import ObjectKey, TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss
 from penstock.kube.errors import ApiError, is_namespace_terminating
 from penstock.kube.metadata import ObjectMeta
@@ -68,14 +68,14 @@ class _KeyWorker:
 
     Attributes:
         questions: by run and task instance, in the order in which they came.
-        settlements: outcomes, which are stored before questions are answered.
+        releases: outcomes of locked tasks, which are stored before questions are answered.
         messages: what was last reported to each question that waits.
         wake: set when there is something to do.
         blocker: uid of the run that is waited for.
     """
 
     questions: dict[_TaskInstanceOfRun, _Question] = field(default_factory=dict)
-    settlements: deque[tuple[LiveRun, SettleCache]] = field(default_factory=deque)
+    releases: deque[tuple[LiveRun, ReleaseCacheLock]] = field(default_factory=deque)
     messages: dict[_TaskInstanceOfRun, str] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     blocker: str | None = None
@@ -124,7 +124,7 @@ class CacheLookup:
         self._warned: set[str] = set()
         """Uids of runs with an Event that says that they run without the cache."""
 
-    def handle_effect(self, run: LiveRun, effect: AskCache | SettleCache) -> None:
+    def handle_effect(self, run: LiveRun, effect: AskCache | ReleaseCacheLock) -> None:
         """Handle a question or an outcome from a run's machine."""
         key = ObjectKey(run.key.namespace, entry_name(self._scope(run), effect.digest))
         worker = self._workers.get(key)
@@ -136,7 +136,7 @@ class CacheLookup:
             question = _Question(run, effect)
             worker.questions[question.instance] = question
         else:
-            worker.settlements.append((run, effect))
+            worker.releases.append((run, effect))
         worker.wake.set()
 
     def forget_run(self, run: LiveRun) -> None:
@@ -163,10 +163,10 @@ class CacheLookup:
         """Work on one key until no question and no outcome is left."""
         needs_recheck = False
         try:
-            while worker.settlements or worker.questions:
+            while worker.releases or worker.questions:
                 worker.wake.clear()
-                if worker.settlements:
-                    await self._store_settlement(key, *worker.settlements.popleft())
+                if worker.releases:
+                    await self._release_lock(key, *worker.releases.popleft())
                     continue
                 for question in list(worker.questions.values()):
                     if not self._registry.is_live(question.run):
@@ -250,7 +250,7 @@ class CacheLookup:
         if await self._store.is_holder_running(key.namespace, lock.holder):
             self._answer_busy(key, worker, lock.holder)
             return True
-        return bool(worker.settlements)
+        return bool(worker.releases)
 
     def _log_replacement(self, key: ObjectKey, found: StoredEntry, content: Lock | Outputs | None) -> None:
         if content is None:
@@ -271,7 +271,7 @@ class CacheLookup:
         return first not in worker.questions
 
     def _answer_miss(self, worker: _KeyWorker, instance: _TaskInstanceOfRun) -> None:
-        # It may have been withdrawn during the read; then its settlement frees the lock.
+        # It may have been withdrawn during the read; then the release that follows frees the lock.
         question = worker.drop_question(instance)
         if question is not None:
             self._lookups.labels("miss").inc()
@@ -309,25 +309,25 @@ class CacheLookup:
 
     # Outcomes
 
-    async def _store_settlement(self, key: ObjectKey, run: LiveRun, settle: SettleCache) -> None:
+    async def _release_lock(self, key: ObjectKey, run: LiveRun, release: ReleaseCacheLock) -> None:
         """Replace a lock by outputs, or delete it."""
-        holder = _holder(run, settle.key)
+        holder = _holder(run, release.key)
         held = self._held.get(key)
         lock = held.metadata if held is not None and held.holder == holder else None
         if lock is not None:
             self._forget_lock(key)
         try:
-            await self._store_outcome(key, run, settle, holder, lock)
+            await self._store_outcome(key, run, release, holder, lock)
         except ApiError as error:
             # The task has succeeded all the same; a full quota was reported when the lock was taken.
             logger.info("Cache entry %s: failed to store the outputs of FlowRun %s: %s", key, run.key, error)
 
     async def _store_outcome(
-        self, key: ObjectKey, run: LiveRun, settle: SettleCache, holder: Holder, lock: ObjectMeta | None
+        self, key: ObjectKey, run: LiveRun, release: ReleaseCacheLock, holder: Holder, lock: ObjectMeta | None
     ) -> None:
-        labels, outputs = _labels(run, settle.key), None
-        if settle.outputs is not None:
-            outputs = Outputs(run.key.name, self._clock(), settle.ttl_s, settle.outputs)
+        labels, outputs = _labels(run, release.key), None
+        if release.outputs is not None:
+            outputs = Outputs(run.key.name, self._clock(), release.ttl_s, release.outputs)
         for _ in range(TRIES):
             if lock is None:
                 found = await self._store.get_entry(key)

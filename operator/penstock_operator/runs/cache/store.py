@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from penstock.engine.cache import is_run_over, is_task_instance_finished
+from penstock.engine.cache import is_run_finished, is_task_instance_finished
 from penstock.engine.keys import ObjectKey
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
@@ -103,7 +103,7 @@ class CacheStore:
     async def is_holder_running(self, namespace: str, holder: Holder) -> bool:
         """Whether the holder of a lock still runs, according to its run's stored status."""
         run = await self._get(FLOWRUNS, ObjectKey(namespace, holder.run), FlowRun)
-        if run is None or run.uid != holder.uid or run.is_deleting or is_run_over(run.status):
+        if run is None or run.uid != holder.uid or run.is_deleting or is_run_finished(run.status):
             return False
         return not is_task_instance_finished(run.status, holder.key)
 
