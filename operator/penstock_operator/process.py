@@ -18,6 +18,9 @@ from penstock.engine.workloads.pod import PodSettings
 from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
+from penstock.kube.kinds.backfill import Backfill
+from penstock.kube.kinds.flow import Flow
+from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.lease import LeaderElection
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
@@ -36,7 +39,8 @@ from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.watches import new_runs
-from penstock_operator.runtime.kopf_thread import KopfThread, Receive, Receivers
+from penstock_operator.runtime.controller import decode_as
+from penstock_operator.runtime.kopf_thread import KopfThread, Receivers
 from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.schedules.controller import ScheduleController
 from penstock_operator.schedules.runs import ScheduleRuns
@@ -216,7 +220,7 @@ class Process:
         flows = FlowController(
             client,
             store=store,
-            rehearsal=DryRun(writer, settings),
+            dry_run=DryRun(writer, settings),
             namespace=options.namespace,
             on_ready=room.on_flow,
             revisions_in_use=room.revisions_in_use,
@@ -273,9 +277,9 @@ class Process:
             self._connection,
             namespace=options.namespace,
             receivers=Receivers(
-                flow=_each(flows.receive, run_retention.on_flow),
-                schedule=_each(schedules.receive, events.receive, backfills.on_schedule),
-                backfill=backfills.receive,
+                flow=decode_as(Flow, flows.on_object, run_retention.on_flow),
+                schedule=decode_as(Schedule, schedules.on_object, events.on_object, backfills.on_schedule),
+                backfill=decode_as(Backfill, backfills.on_object),
             ),
             failed=self._fail,
         )
@@ -309,7 +313,7 @@ class Process:
             client,
             writer,
             namespace=self._options.namespace,
-            is_carried_out=room.is_carried_out,
+            is_live=room.is_carried_out,
             metrics=self._metrics,
             fail=self._fail,
         )
@@ -345,14 +349,6 @@ class Process:
     async def _watch_lease(self, election: LeaderElection) -> None:
         await election.lost.wait()
         self._fail(PenstockError("the Lease is lost, so that another replica can lead"))
-
-
-def _each(*receivers: Receive) -> Receive:
-    def receive(event: EventType, body: Mapping[str, Any]) -> None:
-        for one in receivers:
-            one(event, body)
-
-    return receive
 
 
 async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:

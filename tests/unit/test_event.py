@@ -90,7 +90,7 @@ def test_a_schedule_of_events_needs_no_clock():
         ),
     ],
 )
-def test_what_cannot_work_is_refused_where_it_stands(event, said):
+def test_what_is_invalid_is_refused_where_it_stands(event, said):
     assert any(one.startswith(said) for one in problems(event)), problems(event)
 
 
@@ -155,7 +155,7 @@ def test_expressions_see_the_event(source, event, expression, want):
     assert compiled.evaluate(event) == {"it": want, "fixed": 1}
 
 
-def test_an_event_that_is_not_wanted_makes_no_run_and_one_that_cannot_be_told_says_where():
+def test_an_event_that_is_not_wanted_creates_no_run_and_one_that_could_not_be_evaluated_says_where():
     compiled = compile_trigger(schedule({"webhook": {**HOOK, "when": "event.body.kind == 'push'"}}), 0)
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "push"})) == {}
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "tag"})) is None

@@ -107,7 +107,7 @@ class RetriedRuns:
                 [Problem(NAME_PATH, "the run's status does not name its revision: start a new run instead")]
             )
         try:
-            kept = await self._flows.read_kept(run.namespace, retried.revision)
+            kept = await self._flows.read_revision(run.namespace, retried.revision)
         except ApiError as error:
             if not is_not_found(error):
                 raise

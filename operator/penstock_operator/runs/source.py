@@ -112,7 +112,7 @@ class RunSources:
             params = {name: value for name, value in retried.params.items() if name in declared}
             return source._replace(params=params, kept=tuple(retried.tasks))
         try:
-            plan = await self._flows.load(run.key.namespace, retried.revision)
+            plan = await self._flows.load_plan(run.key.namespace, retried.revision)
         except ApiError as error:
             if is_not_found(error):
                 raise InvalidSpecError([Problem(NAME_PATH, gone_revision(retried.revision))]) from error
@@ -134,8 +134,8 @@ class RunSources:
             raise StoredStatusError("the stored status names no revision")
         try:
             if spec.retry_of is not None:
-                run.flow = (await self._flows.read_kept(run.key.namespace, run.revision)).flow
-            return await self._flows.load(run.key.namespace, run.revision)
+                run.flow = (await self._flows.read_revision(run.key.namespace, run.revision)).flow
+            return await self._flows.load_plan(run.key.namespace, run.revision)
         except ApiError as error:
             if is_not_found(error):
                 raise StoredStatusError(f"the revision {run.revision} that the run began with is gone") from error
@@ -145,7 +145,7 @@ class RunSources:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
         plan = await self._flows.compile(owner, spec)
         if is_kept or any(task.has_script for task in plan.tasks):
-            run.revision = await self._flows.keep(owner, spec, is_owned_by_run=True)
+            run.revision = await self._flows.keep_revision(owner, spec, is_owned_by_run=True)
         return plan
 
 

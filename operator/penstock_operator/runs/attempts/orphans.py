@@ -71,7 +71,7 @@ class Orphans:
         self._pods.get(key, {}).get(run_uid(pod), {}).pop(pod.metadata.name, None)
 
     def claim_pods(self, key: RunKey, uid: str | None) -> list[Pod]:
-        """Return the Pods of the run of this name and uid, and remove the finalizers of Pods of earlier runs of the name.
+        """Return the Pods of the run of this name and uid, and release those of earlier runs of the name.
 
         Args:
             key: the run.

@@ -29,7 +29,7 @@ from penstock_operator.runs.attempts.workspaces import ClaimRefusedError, Worksp
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.workloads.job import build_job, job_deadline_s
-from penstock_operator.workloads.pod_status import Pod, is_main_over, is_pod_over, observe_pod, run_uid
+from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 logger = logging.getLogger(__name__)
@@ -219,10 +219,10 @@ class AttemptPods:
         pod = await self.read_pod(run.key.namespace, stop.pod)
         if pod is None or pod.metadata.uid != stop.uid:
             return False
-        if is_main_over(pod):
+        if is_main_finished(pod):
             await self._pod_writer.end_remaining_containers(pod)
             return True
-        return is_pod_over(pod)
+        return is_pod_finished(pod)
 
     def remove_finalizer(self, run: LiveRun, removal: RemoveFinalizer) -> None:
         """Remove the finalizer from the Pod of an attempt whose end is stored."""

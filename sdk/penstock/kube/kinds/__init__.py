@@ -1,4 +1,4 @@
-"""Penstock's own kinds as the operator reads them: one struct for each, decoded once.
+"""Penstock's objects as the API server stores them, decoded once when they are received.
 
-Specs stay plain data, since the models of `penstock.api` read them; nothing here judges a spec.
+Metadata and status are typed. A spec stays plain JSON: the models of `penstock.api` read it, with problems for people.
 """
