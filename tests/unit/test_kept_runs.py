@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.engine.keys import ObjectKey
 from penstock.kube.kinds.flow import Flow
+from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.metadata import OwnerReference
 from penstock_operator.retention.kept_runs import (
     EndedRun,
@@ -21,7 +22,6 @@ from penstock_operator.retention.kept_runs import (
     read_ended_run,
     read_policy,
 )
-from penstock_operator.runs.watches import RunMetadata
 
 FLOW = ObjectKey("lab", "orders")
 

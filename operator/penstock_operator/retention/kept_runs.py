@@ -9,7 +9,7 @@ from penstock.engine.keys import ObjectKey
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock.errors import DurationError
 from penstock.kube.kinds.flow import Flow
-from penstock_operator.runs.watches import RunMetadata
+from penstock.kube.kinds.flow_run import RunMetadata
 from penstock_operator.runtime.time_heap import TimeHeap
 
 NAMING_KINDS: Final = frozenset({"Schedule", "Backfill", "FlowRun"})

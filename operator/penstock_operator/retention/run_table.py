@@ -16,10 +16,10 @@ from penstock.engine.keys import ObjectKey
 from penstock.engine.timestamp import epoch
 from penstock.errors import StoredStatusError
 from penstock.kube.client import ApiClient
+from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.kinds.run_summary import FINISHED_RUNS
 from penstock.kube.page import ListMeta
 from penstock.kube.resources import FLOWRUNS
-from penstock_operator.runs.watches import RunMetadata
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,6 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, Parent, read_ended_run, read_policy
 from penstock_operator.retention.run_table import finished_runs, read_run
 from penstock_operator.runs.live_run import RunEnd
-from penstock_operator.runs.watches import RunMetadata
 from penstock_operator.runtime.rate_limiter import RateLimiter
 
 logger = logging.getLogger(__name__)
@@ -98,8 +97,7 @@ class RunRetention:
         flow = end.flow
         if end.state is None or flow is None or not self._kept.has_policy(ObjectKey(end.key.namespace, flow)):
             return
-        metadata = msgspec.convert(end.metadata, RunMetadata)
-        ended = read_ended_run(metadata, flow=flow, state=end.state, ended_at=self._clock())
+        ended = read_ended_run(end.metadata, flow=flow, state=end.state, ended_at=self._clock())
         if ended is not None:
             self._kept.add_run(ended)
             self._wake.set()
