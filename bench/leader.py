@@ -141,7 +141,7 @@ async def measure(shape: Shape, folder: Path | None) -> float:
             for task in background:
                 task.cancel()
         await room.close()
-        await recorder.settled()
+        await recorder.flush()
         return spent / shape.tasks
 
 

@@ -136,7 +136,7 @@ class Controlling:
             # A request that is cancelled leaves its connection behind: let what is under way end by itself.
             self._made.is_stopping = True
             await self._made.idle.wait()
-            await asyncio.gather(*reading, recorder.settled(), return_exceptions=True)
+            await asyncio.gather(*reading, recorder.flush(), return_exceptions=True)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, *reading, return_exceptions=True)

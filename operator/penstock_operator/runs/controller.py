@@ -216,7 +216,7 @@ class RunController:
 
     def task_instances_in_progress(self, most: int) -> int:
         """Return how many tasks and items are under way, and writes about them; `most` if there are more."""
-        found = self._background.under_way
+        found = self._background.in_progress
         for run in self._runs.values():
             if found >= most:
                 break
