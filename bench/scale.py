@@ -34,7 +34,7 @@ SAMPLE_S: Final = 0.5
 POLL_S: Final = 0.05
 NAMESPACE: Final = "bench-history"
 CRON: Final = "0 0 29 2 *"
-"""Due when nobody measures."""
+"""Due long after the measurement."""
 
 Numbers = dict[str, float | str]
 
@@ -145,7 +145,7 @@ async def _first_pods_s(bench: Bench, prefix: str) -> list[float]:
 
 
 async def _until_listed(ask: Ask) -> int:
-    """Wait until a watch has shown what there is, and return how many runs were over before."""
+    """Wait until a watch has shown what there is, and return how many runs had finished before."""
     before = -1
     while (now := int((await ask("count"))["runs"])) != before:
         before = now

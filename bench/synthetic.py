@@ -1,4 +1,4 @@
-"""A synthetic API server for `bench/leader.py`: it answers at once, and its Pods are over at once.
+"""A synthetic API server for `bench/leader.py`: it answers immediately, and its Pods finish immediately.
 
     python -m bench.synthetic [--cert FILE --key FILE]
 
@@ -189,7 +189,7 @@ async def serve(context: ssl.SSLContext | None, tell: Callable[[int], None]) -> 
 
     Args:
         context: for TLS; None: in the clear.
-        tell: told of the port.
+        tell: called with the port.
     """
     runner = web.AppRunner(Server().app(), access_log=None)
     await runner.setup()

@@ -16,7 +16,7 @@ from penstock.engine.compiler.plan import DependencyKind, Plan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt
 from penstock.engine.machine.facts import (
-    ApprovalGiven,
+    ApprovalDecision,
     AttemptGone,
     AttemptSeen,
     CacheBusy,
@@ -109,7 +109,7 @@ class World:
         self._answer_cache(step)
         for stop in step.stops:
             self._stop(stop)
-        for release in step.releases:
+        for release in step.finalizer_removals:
             pod = self.pods.get(release.pod)
             if pod is not None:
                 self._check_recorded(pod)
@@ -156,7 +156,7 @@ class World:
 
     def decide(self, task: str, *, is_approved: bool) -> None:
         """Decide about an approval."""
-        self.change(approvals={**self.control.approvals, task: ApprovalGiven(is_approved, "so be it")})
+        self.change(approvals={**self.control.approvals, task: ApprovalDecision(is_approved, "so be it")})
 
     def open_approvals(self) -> list[str]:
         """Return the approvals that wait, as far as the stored status says so."""
@@ -179,7 +179,7 @@ class World:
 
     def flush(self) -> None:
         """Store the status as the API server would."""
-        changes = self.machine.changes()
+        changes = self.machine.take_changes()
         if changes.status is not None:
             self.status = json.loads(json.dumps(changes.status))
         for operation in changes.operations:
@@ -192,7 +192,7 @@ class World:
                 self.status["tasks"][int(path[1])] = value
             else:
                 self.status[path[0]] = value
-        is_work = self.machine.stored(changes.version)
+        is_work = self.machine.mark_stored(changes.version)
         if self._idle_at == self.now and not is_work:
             assert not _does_anything(self.machine.advance(self.now)), "a step was due that nobody would have made"
         self._idle_at = None
@@ -282,7 +282,13 @@ class World:
 
 def _does_anything(step: Step) -> bool:
     return bool(
-        step.creates or step.stops or step.releases or step.verifies or step.cache or step.conclusions or step.notices
+        step.creates
+        or step.stops
+        or step.finalizer_removals
+        or step.verifies
+        or step.cache
+        or step.conclusions
+        or step.notices
     )
 
 

@@ -138,7 +138,7 @@ def run_manifest(
     for _ in range(MAX_STEPS):
         step = world.step()
         world.flush()
-        if world.machine.is_over:
+        if world.machine.is_finished:
             break
         for pod in world.live_pods():
             world.progress(pod)

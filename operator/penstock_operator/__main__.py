@@ -8,6 +8,7 @@ import os
 import sys
 
 from penstock.errors import PenstockError
+from penstock.memory_limit import limit_expression_memory
 from penstock_operator.event_loop import RestingSelector, new_event_loop
 from penstock_operator.log import set_up_logging
 from penstock_operator.options import parse
@@ -20,6 +21,7 @@ garbage; with CPython's 700 an operator with a thousand runs spends a tenth of i
 
 def main() -> int:
     """Read the options and run; returns the exit code."""
+    limit_expression_memory()
     try:
         options = parse(sys.argv[1:], os.environ)
         set_up_logging(options.log_level, options.log_format)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 from penstock.api import names
-from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
+from penstock.kube.kinds.backfill import Backfill
+from penstock.kube.kinds.flow import Flow
+from penstock.kube.kinds.run_summary import UNFINISHED_RUNS
+from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES
@@ -28,6 +31,7 @@ from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.watches import new_runs
+from penstock_operator.runtime.controller import decode_as
 from penstock_operator.runtime.kopf_thread import KopfThread
 from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.schedules.controller import ScheduleController
@@ -35,9 +39,6 @@ from penstock_operator.schedules.runs import ScheduleRuns
 from penstock_operator.triggers.controller import TriggerController
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod_status import Pod
-
-UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
-"""Field selector of the runs that have begun and have not finished."""
 
 
 class Leader:
@@ -86,7 +87,7 @@ class Leader:
         self._flows = FlowController(
             client,
             store=store,
-            rehearsal=DryRun(writer, settings),
+            dry_run=DryRun(writer, settings),
             namespace=options.namespace,
             on_ready=self._runs.on_flow,
             revisions_in_use=self._runs.revisions_in_use,
@@ -113,7 +114,7 @@ class Leader:
             client,
             writer,
             namespace=options.namespace,
-            is_carried_out=self._runs.is_carried_out,
+            is_live=self._runs.is_carried_out,
             metrics=metrics,
             fail=fail,
         )
@@ -134,9 +135,11 @@ class Leader:
             handlers.Memo(
                 connection,
                 asyncio.get_running_loop(),
-                on_flow=_each(self._flows.receive, self._run_retention.on_flow),
-                on_schedule=_each(self._schedules.receive, self._triggers.receive, self._backfills.on_schedule),
-                on_backfill=self._backfills.receive,
+                on_flow=decode_as(Flow, self._flows.on_object, self._run_retention.on_flow),
+                on_schedule=decode_as(
+                    Schedule, self._schedules.on_object, self._triggers.on_object, self._backfills.on_schedule
+                ),
+                on_backfill=decode_as(Backfill, self._backfills.on_object),
             ),
             namespace=options.namespace,
             fail=fail,
@@ -203,14 +206,6 @@ class Leader:
             on_event=self._runs.on_run,
         )
         return known, new_runs(self._client, self._runs.on_new_run, namespace=self._namespace)
-
-
-def _each(*receivers: handlers.OnObject) -> handlers.OnObject:
-    def receive(event: EventType, body: Mapping[str, Any]) -> None:
-        for one in receivers:
-            one(event, body)
-
-    return receive
 
 
 async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:

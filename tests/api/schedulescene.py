@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
-
-import msgspec
 
 from penstock.engine.keys import ObjectKey
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.errors import NotLeaderError
+from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import SCHEDULES
 from penstock.kube.writer import Writer
@@ -80,15 +79,15 @@ class Controlling:
         expected = NotLeaderError if self._dies_after else ()
         assert [failure for failure in self._failures if not isinstance(failure, expected)] == []
 
-    def look(self, name: str = "tick") -> None:
-        """Have a Schedule looked at: timers go by the time that really passes, and know nothing of the test's."""
+    def reconcile(self, name: str = "tick") -> None:
+        """Have a Schedule reconciled: timers go by the time that really passes, not by the test's clock."""
         key = ObjectKey(self._namespace, name)
-        self._loop.call_soon_threadsafe(lambda: self._made.queue.add(key))
+        self._loop.call_soon_threadsafe(lambda: self._controller.queue.add(key))
 
     def turn_to(self, moment: datetime, name: str = "tick") -> None:
-        """Set the clock, and have a Schedule looked at."""
+        """Set the clock, and have a Schedule reconciled."""
         self._clock.now = moment
-        self.look(name)
+        self.reconcile(name)
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -96,7 +95,7 @@ class Controlling:
             writer = _Mortal(client, self._dies_after)
             recorder = EventRecorder(writer, instance="test")
             runs = ScheduleRuns()
-            self._made = _Busy(
+            self._controller = _Busy(
                 client,
                 runs=runs,
                 metrics=self.metrics,
@@ -110,13 +109,13 @@ class Controlling:
             reading: set[asyncio.Task[None]] = set()
 
             async def read(name: str) -> None:
-                reply = await client.request("GET", SCHEDULES.path(self._namespace, name))
-                self._made.receive(EventType.MODIFIED, msgspec.json.decode(reply.body))
+                schedule = await client.get(SCHEDULES, self._namespace, name, kind=Schedule)
+                if schedule is not None:
+                    self._controller.on_object(EventType.MODIFIED, schedule)
 
-            def hear(event: EventType, item: Seen) -> None:
+            def on_event(event: EventType, item: Seen) -> None:
                 if event is EventType.DELETED:
-                    metadata = {"namespace": self._namespace, "name": item.metadata.name}
-                    self._made.receive(event, {"metadata": metadata})
+                    self._controller.on_object(event, Schedule(item.metadata))
                 else:
                     task = asyncio.create_task(read(item.metadata.name))
                     reading.add(task)
@@ -124,18 +123,20 @@ class Controlling:
 
             watches = [
                 *runs.reflectors(client, self._namespace),
-                Reflector(client, SCHEDULES, kind=Seen, on_event=hear, namespace=self._namespace, keep_objects=True),
+                Reflector(
+                    client, SCHEDULES, kind=Seen, on_event=on_event, namespace=self._namespace, keep_objects=True
+                ),
             ]
             tasks = []
             for watch in watches:
                 tasks.append(asyncio.create_task(watch.run()))
                 await watch.synced.wait()
-            tasks.append(asyncio.create_task(self._made.work()))
+            tasks.append(asyncio.create_task(self._controller.work()))
             self._is_ready.set()
             await self._stop.wait()
-            # A request that is cancelled leaves its connection behind: let what is under way end by itself.
-            self._made.is_stopping = True
-            await self._made.idle.wait()
+            # A request that is cancelled leaves its connection behind: let what is in progress end first.
+            self._controller.is_stopping = True
+            await self._controller.idle.wait()
             await asyncio.gather(*reading, recorder.flush(), return_exceptions=True)
             for task in tasks:
                 task.cancel()
@@ -143,17 +144,17 @@ class Controlling:
 
 
 class _Busy(ScheduleController):
-    """A controller that can be stopped between two looks."""
+    """A controller that can be stopped between two reconciles."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.is_stopping = False
         self.idle = asyncio.Event()
         self.idle.set()
-        self._looks = 0
+        self._reconciles = 0
 
-    async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
-        await self._unless_stopping(super().look_at, key, body)
+    async def reconcile(self, key: ObjectKey, item: Schedule) -> None:
+        await self._unless_stopping(super().reconcile, key, item)
 
     async def store(self, key: ObjectKey) -> None:
         await self._unless_stopping(super().store, key)
@@ -161,13 +162,13 @@ class _Busy(ScheduleController):
     async def _unless_stopping(self, act: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         if self.is_stopping:
             return
-        self._looks += 1
+        self._reconciles += 1
         self.idle.clear()
         try:
             await act(*arguments)
         finally:
-            self._looks -= 1
-            if not self._looks:
+            self._reconciles -= 1
+            if not self._reconciles:
                 self.idle.set()
 
 

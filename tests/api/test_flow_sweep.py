@@ -31,7 +31,7 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
         yield FlowController(
             client,
             store=FlowStore(client, writer),
-            rehearsal=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
+            dry_run=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
             namespace=namespace,
             on_ready=lambda _: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},

@@ -473,7 +473,7 @@ def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
     ("kind", "said"),
     [
         pytest.param(
-            "Pod", "v1/Pod is not among the kinds that this installation allows", id="one that is not allowed"
+            "Pod", "events cannot watch v1/Pod; kinds allowed in this installation: ", id="one that is not allowed"
         ),
         pytest.param("Secret", "Secrets are never listened to", id="Secrets"),
     ],

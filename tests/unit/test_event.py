@@ -16,7 +16,7 @@ from penstock.engine.triggers.label_selector import selects
 from penstock.engine.triggers.trigger import (
     compile_trigger,
     covered_states,
-    definition,
+    definition_digest,
     flow_run_event,
     resource_event,
     webhook_event,
@@ -90,7 +90,7 @@ def test_a_schedule_of_events_needs_no_clock():
         ),
     ],
 )
-def test_what_cannot_work_is_refused_where_it_stands(event, said):
+def test_what_is_invalid_is_refused_where_it_stands(event, said):
     assert any(one.startswith(said) for one in problems(event)), problems(event)
 
 
@@ -155,7 +155,7 @@ def test_expressions_see_the_event(source, event, expression, want):
     assert compiled.evaluate(event) == {"it": want, "fixed": 1}
 
 
-def test_an_event_that_is_not_wanted_makes_no_run_and_one_that_cannot_be_told_says_where():
+def test_an_event_that_is_not_wanted_creates_no_run_and_one_that_could_not_be_evaluated_says_where():
     compiled = compile_trigger(schedule({"webhook": {**HOOK, "when": "event.body.kind == 'push'"}}), 0)
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "push"})) == {}
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "tag"})) is None
@@ -172,7 +172,7 @@ def test_an_edit_of_what_is_listened_for_is_seen_and_one_of_what_is_made_is_not(
     def digest(**fields: Any) -> str:
         events = schedule({"webhook": {**HOOK, **fields}}).events
         assert events is not None
-        return definition(events[0], is_suspended=False)
+        return definition_digest(events[0], is_suspended=False)
 
     assert digest() == digest(params={"a": 1})
     assert digest() != digest(when="event.id == 'x'")
@@ -213,10 +213,10 @@ def test_each_event_is_new_once_in_any_order_that_is_nearly_that_of_time(count, 
     heard = [event for event in events for _ in range(rng.randint(1, 3))]
     for event in heard:
         if rng.random() < crash_rate:
-            written = seen.write()
-            seen = Watermark.read(written["since"], written["seen"])
+            written = seen.to_status()
+            seen = Watermark.from_status(written["since"], written["seen"])
         if seen.is_new(str(event), float(event)):
             done.append(event)
-            seen.add(str(event), float(event))
+            seen.mark_done(str(event), float(event))
         assert len(seen.later) <= KEPT
     assert done == events

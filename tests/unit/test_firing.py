@@ -54,7 +54,7 @@ def fire(
         Jitter(table, jitter, "uid"),
         policies,
         ledger=Ledger(at(decided), tuple(at(text) for text in queued)),
-        made={at(text) for text in made},
+        created={at(text) for text in made},
         has_active=has_active,
         now=at(now),
     )
@@ -86,7 +86,7 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(policies("Skip"), "5:00:30", ["5:00"], [("NotMadeUp", "4:00", 4)], id="but for one on time"),
         pytest.param(policies("All"), "3:30", ["1:00", "2:00", "3:00"], [], id="or all"),
         pytest.param(
-            policies("All", most_made_up=2), "4:30", ["3:00", "4:00"], [("NotMadeUp", "2:00", 2)], id="or the last two"
+            policies("All", max_late=2), "4:30", ["3:00", "4:00"], [("NotMadeUp", "2:00", 2)], id="or the last two"
         ),
         # C11, C12
         pytest.param(policies(within="0:05"), "3:04", ["3:00"], [("TooLate", "2:00", 2)], id="in time"),
@@ -136,7 +136,7 @@ def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
             id="Queue: the latest waits",
         ),
         pytest.param(
-            policies(overlap="Queue", most_queued=2),
+            policies(overlap="Queue", max_queued=2),
             {"queued": ("0:00",), "has_active": True},
             [],
             ["0:00", "1:00"],
@@ -223,7 +223,7 @@ def test_a_decision_that_breaks_off_leaves_the_rest_for_later():
     before = Ledger(at("0:30"), (at("0:00"),))
     firing = fire(policies=policies("All"), decided="0:30", queued=("0:00",), now="3:00")
     assert shown(firing.fire) == ["0:00", "1:00", "2:00", "3:00"]
-    at_queued, at_second = (firing.broken_off_at(at(text), before) for text in ("0:00", "2:00"))
+    at_queued, at_second = (firing.up_to_failure(at(text), before) for text in ("0:00", "2:00"))
     assert (shown(at_queued.fire), at_queued.ledger) == ([], before)
     assert (shown(at_second.fire), at_second.ledger) == (["0:00", "1:00"], Ledger(at("1:59:59")))
 
@@ -260,9 +260,9 @@ every_policy = st.builds(
     Policies,
     missed=st.sampled_from(MissedPolicy),
     within=st.none() | st.timedeltas(timedelta(minutes=1), timedelta(hours=5)),
-    most_made_up=st.integers(1, 5),
+    max_late=st.integers(1, 5),
     overlap=st.sampled_from(OverlapPolicy),
-    most_queued=st.integers(1, 3),
+    max_queued=st.integers(1, 3),
 )
 
 
@@ -281,7 +281,7 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
     for passed, has_active, is_lost in looks:
         now += passed
         firing = decide(
-            table, jitter, rules, ledger=ledger, made=frozenset(runs), has_active=has_active and bool(runs), now=now
+            table, jitter, rules, ledger=ledger, created=frozenset(runs), has_active=has_active and bool(runs), now=now
         )
         runs += firing.fire
         if not is_lost:
@@ -296,23 +296,25 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
         assert len(decided) == len(dealt_with) + missed
     if rules.overlap is not OverlapPolicy.QUEUE:
         assert len(ledger.queued) <= 1
-    assert len(ledger.queued) <= max(1, rules.most_queued)
+    assert len(ledger.queued) <= max(1, rules.max_queued)
 
 
 @pytest.mark.parametrize(
     ("spec", "want"),
     [
         ({}, Policies()),
-        ({"onMissed": {"policy": "All"}}, Policies(missed=MissedPolicy.ALL, most_made_up=100)),
+        ({"onMissed": {"policy": "All"}}, Policies(missed=MissedPolicy.ALL, max_late=100)),
         (
             {"onMissed": {"within": "1h", "max": 5}, "onOverlap": "Queue", "maxQueued": 2},
-            Policies(within=HOUR, most_made_up=5, overlap=OverlapPolicy.QUEUE, most_queued=2),
+            Policies(within=HOUR, max_late=5, overlap=OverlapPolicy.QUEUE, max_queued=2),
         ),
     ],
 )
 def test_policies_have_the_defaults_of_the_reference(spec, want):
     template = {"spec": {"flow": {"name": "etl"}}}
-    assert Policies.read(ScheduleSpec.model_validate({"cron": ["@daily"], "runTemplate": template, **spec})) == want
+    assert (
+        Policies.from_spec(ScheduleSpec.model_validate({"cron": ["@daily"], "runTemplate": template, **spec})) == want
+    )
     assert replace(want) == want
 
 

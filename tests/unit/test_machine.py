@@ -14,7 +14,8 @@ from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
-from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES, OUTPUTS_BYTES
+from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES
+from penstock.engine.machine.outputs_limit import OUTPUTS_BYTES
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import StoredStatusError
@@ -39,11 +40,11 @@ def finish(world: World, *, rounds: int = 500) -> dict[str, dict[str, Any]]:
         if live:
             for pod in live:
                 world.progress(pod)
-        elif world.machine.is_settled:
+        elif world.machine.is_finished_and_stored:
             break
         elif step.wake_at is not None:
             world.now = max(world.now, step.wake_at)
-    assert world.machine.is_settled, world.status
+    assert world.machine.is_finished_and_stored, world.status
     return {entry["name"]: entry for entry in world.status["tasks"]}
 
 

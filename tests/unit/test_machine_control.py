@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome
 from penstock.engine.machine.history import HISTORY_BYTES
 from penstock.engine.reasons import Reason
@@ -581,7 +581,7 @@ def test_a_miss_runs_the_task_and_gives_its_outputs_to_the_cache():
 
     assert busy == ("Queued", "CacheBusy")
     assert outcome is not None
-    assert settled == [SettleCache(TaskInstanceKey("a"), question.digest, 3600.0, outcome.outputs)]
+    assert settled == [ReleaseCacheLock(TaskInstanceKey("a"), question.digest, 3600.0, outcome.outputs)]
 
 
 def test_a_task_that_fails_gives_the_lock_back_without_outputs():
@@ -593,7 +593,7 @@ def test_a_task_that_fails_gives_the_lock_back_without_outputs():
         existing.progress(next(iter(existing.pods.values())))
     (settled,) = existing.machine.advance(existing.now).cache
 
-    assert isinstance(settled, SettleCache)
+    assert isinstance(settled, ReleaseCacheLock)
     assert settled.outputs is None
 
 

@@ -60,10 +60,10 @@ def play(
         elif step.wake_at is not None and rng.random() < 0.5:
             world.now = max(world.now, step.wake_at)
         world.now += rng.random()
-        if world.machine.is_over:
+        if world.machine.is_finished:
             world.flush()
             world.step()
-            if world.machine.is_settled:
+            if world.machine.is_finished_and_stored:
                 return world.status
     raise AssertionError(f"the run does not end: {world.status}")
 
@@ -119,7 +119,7 @@ def test_a_crash_at_any_point_loses_nothing(spec, seed, failure_rate, disruption
     assert len(world.created) == len(set(world.created)), "an attempt was made twice"
     assert not any(pod.is_tracked for pod in world.pods.values()), "a Pod was not let go"
     restored = world.build()
-    assert restored.is_settled
+    assert restored.is_finished_and_stored
     assert restored.state == status["state"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from penstock.api.backfill import MAX_TICKS, BackfillSpec
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.ticks.past import read_clocks, ticks_to_make_up, write_clocks
+from penstock.engine.ticks.past import past_ticks, read_clocks, write_clocks
 from penstock.errors import InvalidSpecError, StoredStatusError
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -22,7 +22,7 @@ def schedule(cron: str = "@daily", **fields: Any) -> ScheduleSpec:
 
 def ticks(one: ScheduleSpec, now: datetime = NOW, **span: str) -> list[str]:
     spec = BackfillSpec.model_validate({"schedule": {"name": "daily"}, **SPAN, **span})
-    return [tick.strftime("%d %H:%M") for tick in ticks_to_make_up(spec, one, now)]
+    return [tick.strftime("%d %H:%M") for tick in past_ticks(spec, one, now)]
 
 
 def test_a_tick_on_the_beginning_counts_and_one_on_the_end_does_not():

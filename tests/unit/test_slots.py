@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
 from penstock.engine.concurrency.limit import ConcurrencyLimit, OnLimit, compile_concurrency
-from penstock.engine.concurrency.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.validation.validation import check_flow
 from penstock.errors import ExpressionError
@@ -29,12 +29,12 @@ class Runs:
         self.slots = Slots(lambda run: self.woken.append(run.name), lambda run, _: self.replaced.append(run.name))
 
     def ask(self, name: str, limit: ConcurrencyLimit | None, **fields: Any) -> Any:
-        return self.slots.ask(FLOW, claim(name, **fields), limit)
+        return self.slots.request_slot(FLOW, claim(name, **fields), limit)
 
     def leave(self, name: str) -> list[str]:
         """Have a run leave, and return who is woken."""
         self.woken.clear()
-        self.slots.leave(FLOW, f"uid-{name}")
+        self.slots.remove_run(FLOW, f"uid-{name}")
         return self.woken
 
 
@@ -54,10 +54,10 @@ def limit_of(key: str, limit: int = 1) -> ConcurrencyLimit:
 def test_without_a_limit_everybody_goes_on_and_counts_when_there_is_one():
     runs = Runs()
     assert [runs.ask(name, None) for name in "abc"] == [Admitted()] * 3
-    assert runs.ask("d", QUEUE) == Waits(1, "a, b, c go on: Flow orders allows 1 run at once")
+    assert runs.ask("d", QUEUE) == Queued(1, "a, b, c go on: Flow orders allows 1 run at once")
     runs.leave("a")
     runs.leave("b")
-    assert isinstance(runs.ask("d", QUEUE), Waits)
+    assert isinstance(runs.ask("d", QUEUE), Queued)
     assert runs.leave("c") == ["d"]
     assert runs.ask("d", QUEUE) == Admitted()
 
@@ -85,15 +85,15 @@ def _of(runs: Runs, name: str) -> dict[str, Any]:
 def test_a_run_that_asks_twice_has_one_slot():
     runs = Runs()
     assert [runs.ask("a", QUEUE), runs.ask("a", QUEUE)] == [Admitted(), Admitted()]
-    assert isinstance(runs.ask("b", QUEUE), Waits)
+    assert isinstance(runs.ask("b", QUEUE), Queued)
     assert runs.leave("a") == ["b"]
     assert runs.slots.waiting == 1
 
 
 def test_a_newcomer_passes_nobody_by_who_was_there_before_the_restart():
     runs = Runs()
-    runs.slots.enroll(FLOW, claim("waited", created_at=1))
-    assert runs.ask("new", QUEUE, created_at=2) == Waits(
+    runs.slots.enqueue(FLOW, claim("waited", created_at=1))
+    assert runs.ask("new", QUEUE, created_at=2) == Queued(
         2, "others are in front: Flow orders allows 1 run at once; 1 waits in front: waited"
     )
     assert runs.ask("waited", QUEUE, created_at=1) == Admitted()
@@ -103,12 +103,12 @@ def test_a_look_costs_no_flow_and_says_when_to_ask_again():
     runs = Runs()
     runs.ask("a", QUEUE)
     runs.ask("b", QUEUE)
-    looked = runs.slots.look(FLOW, "uid-b")
+    looked = runs.slots.queue_place(FLOW, "uid-b")
     assert looked is not None
     assert looked.position == 1
     runs.leave("a")
-    assert runs.slots.look(FLOW, "uid-b") is None
-    assert runs.slots.look(FLOW, "uid-nobody") is None
+    assert runs.slots.queue_place(FLOW, "uid-b") is None
+    assert runs.slots.queue_place(FLOW, "uid-nobody") is None
 
 
 def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
@@ -122,11 +122,18 @@ def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
         while woken:
             one = woken.pop(0)
             tellings += 1
-            if runs.slots.look(FLOW, f"uid-{one}") is None:
+            if runs.slots.queue_place(FLOW, f"uid-{one}") is None:
                 runs.ask(one, QUEUE, created_at=float(one[1:]))
         group = runs.slots._flows[FLOW].groups[""]
         for at, (_, _, one, uid) in enumerate(group.waiting):
-            assert group.told[uid] == at + 1 if at < 10 else at + 1 <= group.told[uid] <= 4 * (at + 1), (number, one)
+            assert (
+                group.reported_places[uid] == at + 1
+                if at < 10
+                else at + 1 <= group.reported_places[uid] <= 4 * (at + 1)
+            ), (
+                number,
+                one,
+            )
     # Telling everybody each time would be 45,000.
     assert tellings < 25 * len(names)
 
@@ -137,17 +144,17 @@ def test_one_more_is_skipped():
     assert runs.ask("b", SKIP) == Skipped("a goes on: Flow orders allows 1 run at once, and skips further ones")
     assert runs.slots.waiting == 0
     runs.leave("a")
-    assert not runs.slots.knows(FLOW)
+    assert not runs.slots.has_runs_of(FLOW)
 
 
 def test_the_newest_takes_the_place_of_the_oldest_and_starts_when_that_is_over():
     runs = Runs()
     runs.ask("a", replace(REPLACE, limit=2), created_at=1)
     runs.ask("b", replace(REPLACE, limit=2), created_at=2)
-    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Waits)
+    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Queued)
     assert runs.replaced == ["a"]
     # A second look replaces nobody else.
-    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Waits)
+    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Queued)
     assert runs.replaced == ["a"]
     assert runs.leave("a") == ["c"]
     assert runs.ask("c", replace(REPLACE, limit=2), created_at=3) == Admitted()
@@ -165,8 +172,8 @@ def test_who_waits_to_replace_is_replaced_by_a_newer_one():
 def test_one_that_is_being_ended_anyway_is_not_replaced_again():
     runs = Runs()
     runs.ask("a", REPLACE)
-    runs.slots.end(FLOW, "uid-a")
-    assert isinstance(runs.ask("b", REPLACE, created_at=1), Waits)
+    runs.slots.mark_ending(FLOW, "uid-a")
+    assert isinstance(runs.ask("b", REPLACE, created_at=1), Queued)
     assert runs.replaced == []
 
 
@@ -174,7 +181,7 @@ def test_a_lowered_limit_replaces_nobody_by_itself():
     runs = Runs()
     for name in "abc":
         runs.ask(name, replace(REPLACE, limit=3))
-    runs.slots.learn(FLOW, REPLACE)
+    runs.slots.set_limit(FLOW, REPLACE)
     assert runs.replaced == []
 
 
@@ -183,10 +190,10 @@ def test_a_raised_limit_wakes_as_many_as_may_go_on():
     for number, name in enumerate("abcde"):
         runs.ask(name, QUEUE, created_at=number)
     runs.woken.clear()
-    runs.slots.learn(FLOW, replace(QUEUE, limit=3))
+    runs.slots.set_limit(FLOW, replace(QUEUE, limit=3))
     assert runs.woken[:2] == ["b", "c"]
     runs.woken.clear()
-    runs.slots.learn(FLOW, None)
+    runs.slots.set_limit(FLOW, None)
     assert runs.woken == ["b", "c", "d", "e"]
 
 
@@ -195,10 +202,10 @@ def test_keys_are_groups_of_their_own_and_a_new_key_groups_anew():
     by_region = limit_of("$(params.region)")
     assert runs.ask("a", by_region, region="eu") == Admitted()
     assert runs.ask("b", by_region, region="us") == Admitted()
-    assert isinstance(runs.ask("c", by_region, region="eu"), Waits)
-    runs.slots.learn(FLOW, limit_of("all"))
-    assert isinstance(runs.ask("d", limit_of("all"), region="asia"), Waits)
-    assert isinstance(runs.ask("d", limit_of("all", limit=2), region="asia"), Waits)
+    assert isinstance(runs.ask("c", by_region, region="eu"), Queued)
+    runs.slots.set_limit(FLOW, limit_of("all"))
+    assert isinstance(runs.ask("d", limit_of("all"), region="asia"), Queued)
+    assert isinstance(runs.ask("d", limit_of("all", limit=2), region="asia"), Queued)
     assert runs.leave("a")[:1] == ["c"]
 
 
@@ -216,9 +223,9 @@ def test_who_waits_and_has_no_key_any_more_asks_again_and_is_told():
     runs.ask("a", QUEUE, region="eu")
     runs.ask("b", QUEUE)
     runs.woken.clear()
-    runs.slots.learn(FLOW, limit_of("$(params.region)"))
+    runs.slots.set_limit(FLOW, limit_of("$(params.region)"))
     assert runs.woken == ["b"]
-    assert runs.slots.look(FLOW, "uid-b") is None
+    assert runs.slots.queue_place(FLOW, "uid-b") is None
     with pytest.raises(ExpressionError):
         runs.ask("b", limit_of("$(params.region)"))
 
@@ -259,7 +266,7 @@ def test_whatever_happens_the_limit_holds_and_nobody_is_forgotten(limit, steps):
         elif not is_coming:
             going_on.discard(name)
             waiting.pop(name, None)
-            runs.slots.leave(FLOW, f"uid-{name}")
+            runs.slots.remove_run(FLOW, f"uid-{name}")
         settle()
         assert len(going_on) <= limit
         assert not waiting or len(going_on) == limit

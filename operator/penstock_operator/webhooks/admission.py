@@ -20,7 +20,7 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.suggestion import enumerate_names, suggest
-from penstock.engine.ticks.past import read_span, ticks_to_make_up
+from penstock.engine.ticks.past import past_ticks, read_span
 from penstock.engine.validation.validation import (
     check_backfill,
     check_flow,
@@ -196,7 +196,7 @@ class Admission:
         if schedule is None:
             return Findings(warnings=(f"{where}: Schedule {name} does not exist yet: the Backfill waits for it",))
         now = datetime.now(tz=UTC)
-        await asyncio.to_thread(ticks_to_make_up, spec, schedule, now)
+        await asyncio.to_thread(past_ticks, spec, schedule, now)
         if read_span(spec)[1] > now:
             return Findings(
                 warnings=("spec.to: is in the future: the Schedule itself creates the runs of ticks after now",)

@@ -21,7 +21,7 @@ def flow_scope(flow: str | None, inline_digest: str) -> str:
     return f"flow/{flow}" if flow is not None else f"inline/{inline_digest}"
 
 
-def is_run_over(status: Mapping[str, Any]) -> bool:
+def is_run_finished(status: Mapping[str, Any]) -> bool:
     """Whether a run's status says that it is over."""
     return status.get("state") in FINAL_RUN_STATES
 

@@ -20,6 +20,7 @@ from penstock.local import log
 from penstock.local.child import Child, Reference, refer_to
 from penstock.local.ledger import LedgerFile
 from penstock.local.server import LOGGER, Launch, Served, Server, utc_now
+from penstock.memory_limit import limit_expression_memory
 
 MAIN_PROCESS: Final = "MainProcess"
 """The name of every process that multiprocessing has not started."""
@@ -38,6 +39,7 @@ def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful:
         OptionError: a deployment can't be served.
         InvalidSpecError: a schedule can't work.
     """
+    limit_expression_memory()
     _check(deployments)
     log.set_up()
     with ExitStack() as stack:

@@ -89,7 +89,7 @@ class Served:
             raise InvalidSpecError(problems)
         self.name: str = body["metadata"]["name"]
         self.timetable = read_timetable(spec)
-        self.policies = Policies.read(spec)
+        self.policies = Policies.from_spec(spec)
         longest = timedelta(seconds=duration_s(spec.jitter) if spec.jitter is not None else 0)
         self.jitter = Jitter(self.timetable, longest, self.name)
         self.limit = limit
@@ -107,7 +107,7 @@ class Served:
             self.jitter,
             self.policies,
             ledger=self.ledger,
-            made=(),
+            created=(),
             has_active=bool(self.runs),
             now=now,
         )
@@ -206,7 +206,7 @@ class Server:
                 run.stop(now)
         places = 0 if firing.stops_active and served.runs else self._places(served)
         if firing.fire[places:]:
-            firing = firing.broken_off_at(firing.fire[places], served.ledger)
+            firing = firing.up_to_failure(firing.fire[places], served.ledger)
         # Kept first: a process that dies in between leaves a run out, and never starts it twice.
         served.keep(firing)
         for tick in firing.fire:

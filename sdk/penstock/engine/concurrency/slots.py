@@ -51,7 +51,7 @@ class Admitted(NamedTuple):
     """The run goes on."""
 
 
-class Waits(NamedTuple):
+class Queued(NamedTuple):
     """The run waits for its turn."""
 
     position: int
@@ -71,7 +71,7 @@ class Replaced(NamedTuple):
     message: str
 
 
-Verdict = Admitted | Waits | Skipped | Replaced
+Verdict = Admitted | Queued | Skipped | Replaced
 Replace = Callable[[RunKey, str], None]
 """Ends a run for another one; takes the message for people."""
 
@@ -82,7 +82,7 @@ class _Group:
 
     holders: dict[str, Claim] = field(default_factory=dict)
     waiting: list[tuple[int, float, str, str]] = field(default_factory=list)
-    told: dict[str, int] = field(default_factory=dict)
+    reported_places: dict[str, int] = field(default_factory=dict)
     """Place of each that waits, as it was last told, by uid."""
     changes: int = 0
     """Of the queue, ever."""
@@ -100,14 +100,14 @@ class _FlowSlots:
         self.groups: dict[str, _Group] = {}
         self.keys: dict[str, str] = {}
 
-    def hold(self, claim: Claim) -> None:
+    def add_holder(self, claim: Claim) -> None:
         """Give a run a slot, whatever the limit says: it goes on."""
         self.remove_from_group(claim.uid)
         self.claims[claim.uid] = claim
         self.holders.add(claim.uid)
         self.group_of(claim).holders[claim.uid] = claim
 
-    def wait(self, claim: Claim) -> None:
+    def enqueue(self, claim: Claim) -> None:
         """Put a run into the queue, at its place."""
         known = self.claims.get(claim.uid)
         if known is not None and known.place != claim.place:
@@ -138,7 +138,7 @@ class _FlowSlots:
         if claim is None or key is None or group is None:
             return None
         group.holders.pop(uid, None)
-        group.told.pop(uid, None)
+        group.reported_places.pop(uid, None)
         at = bisect_left(group.waiting, claim.place)
         if at < len(group.waiting) and group.waiting[at] == claim.place:
             del group.waiting[at]
@@ -176,25 +176,25 @@ class Slots:
         """Number of runs that wait."""
         return sum(len(slots.claims) - len(slots.holders) for slots in self._flows.values())
 
-    def knows(self, flow: ObjectKey) -> bool:
+    def has_runs_of(self, flow: ObjectKey) -> bool:
         """Whether any run of a Flow holds a slot or waits for one."""
         return flow in self._flows
 
-    def hold(self, flow: ObjectKey, claim: Claim) -> None:
+    def add_holder(self, flow: ObjectKey, claim: Claim) -> None:
         """Learn that a run goes on, or has gone on before this process began."""
-        self._flows.setdefault(flow, _FlowSlots()).hold(claim)
+        self._flows.setdefault(flow, _FlowSlots()).add_holder(claim)
 
-    def enroll(self, flow: ObjectKey, claim: Claim) -> None:
+    def enqueue(self, flow: ObjectKey, claim: Claim) -> None:
         """Learn that a run has waited since before this process began: nobody behind it may pass it by."""
-        self._flows.setdefault(flow, _FlowSlots()).wait(claim)
+        self._flows.setdefault(flow, _FlowSlots()).enqueue(claim)
 
-    def end(self, flow: ObjectKey, uid: str) -> None:
+    def mark_ending(self, flow: ObjectKey, uid: str) -> None:
         """Learn that a run is being ended: it keeps its slot until it is over, and need not be replaced."""
         slots = self._flows.get(flow)
         if slots is not None and uid in slots.holders:
             slots.ending.add(uid)
 
-    def leave(self, flow: ObjectKey, uid: str) -> None:
+    def remove_run(self, flow: ObjectKey, uid: str) -> None:
         """Learn that a run is over, or does not want a slot any more: the next ones are woken."""
         slots = self._flows.get(flow)
         if slots is None or uid not in slots.claims:
@@ -208,7 +208,7 @@ class Slots:
         elif group is not None:
             self._wake_next(flow, slots, group)
 
-    def learn(self, flow: ObjectKey, limit: ConcurrencyLimit | None) -> None:
+    def set_limit(self, flow: ObjectKey, limit: ConcurrencyLimit | None) -> None:
         """Learn a Flow's limit as it is now: those are woken for whom it changes something."""
         slots = self._flows.get(flow)
         if slots is None:
@@ -227,7 +227,7 @@ class Slots:
             else:
                 self._wake_next(flow, slots, group)
 
-    def ask(self, flow: ObjectKey, claim: Claim, limit: ConcurrencyLimit | None) -> Verdict:
+    def request_slot(self, flow: ObjectKey, claim: Claim, limit: ConcurrencyLimit | None) -> Verdict:
         """Ask for a slot, under the limit that the Flow has now.
 
         Raises:
@@ -236,24 +236,24 @@ class Slots:
         if limit is not None:
             limit.key_of(claim.values)
         self._flows.setdefault(flow, _FlowSlots())
-        self.learn(flow, limit)
+        self.set_limit(flow, limit)
         slots = self._flows[flow]
         if claim.uid in slots.holders:
             return Admitted()
-        slots.wait(claim)
+        slots.enqueue(claim)
         verdict = self._judge(flow, slots, claim)
         if isinstance(verdict, Admitted):
             group = slots.remove_from_group(claim.uid)
-            slots.hold(claim)
+            slots.add_holder(claim)
             if group is not None:
                 self._wake_next(flow, slots, group)
-        elif isinstance(verdict, Waits):
+        elif isinstance(verdict, Queued):
             self._wake_next(flow, slots, slots.group_of(claim))
         else:
-            self.leave(flow, claim.uid)
+            self.remove_run(flow, claim.uid)
         return verdict
 
-    def look(self, flow: ObjectKey, uid: str) -> Waits | None:
+    def queue_place(self, flow: ObjectKey, uid: str) -> Queued | None:
         """Return where a run stands that waits; None if it should ask again, for it may go on.
 
         It costs no look at the Flow, so a change of place is cheap.
@@ -267,7 +267,7 @@ class Slots:
         if slots.keys.get(uid, "").startswith(NO_KEY):
             return None
         verdict = self._judge(flow, slots, claim)
-        return verdict if isinstance(verdict, Waits) else None
+        return verdict if isinstance(verdict, Queued) else None
 
     def _judge(self, flow: ObjectKey, slots: _FlowSlots, claim: Claim) -> Verdict:
         limit, group = slots.limit, slots.group_of(claim)
@@ -276,25 +276,25 @@ class Slots:
         at = bisect_left(group.waiting, claim.place)
         rule = _rule(flow, limit, slots.keys[claim.uid])
         if limit.on_limit is OnLimit.REPLACE:
-            victims = _victims(slots, group, limit)
+            outdated = _runs_to_replace(slots, group, limit)
             newest = max([*group.holders.values(), *_waiting(slots, group)], key=lambda one: one.age)
-            for victim in victims:
-                if victim.uid == claim.uid:
+            for one in outdated:
+                if one.uid == claim.uid:
                     return Replaced(f"run {newest.run.name} takes its place: {rule}")
-                slots.ending.add(victim.uid)
-                self._replace(victim.run, f"run {newest.run.name} takes its place: {rule}")
+                slots.ending.add(one.uid)
+                self._replace(one.run, f"run {newest.run.name} takes its place: {rule}")
         if at < limit.limit - len(group.holders):
             return Admitted()
         if limit.on_limit is OnLimit.SKIP:
             return Skipped(f"{_holders(group)}: {rule}, and skips further ones")
-        group.told[claim.uid] = at + 1
+        group.reported_places[claim.uid] = at + 1
         message = f"{_holders(group)}: {rule}"
         if at:
             names = [name for _, _, name, _ in group.waiting[max(at - NAMED_RUNS, 0) : at]]
             message += (
                 f"; {_count(at, 'waits', 'wait')} in front: {'... ' if at > len(names) else ''}{', '.join(names)}"
             )
-        return Waits(at + 1, message)
+        return Queued(at + 1, message)
 
     def _wake_next(self, flow: ObjectKey, slots: _FlowSlots, group: _Group) -> None:
         """Wake those that may go on now, and those whose place is no longer what they were told."""
@@ -303,18 +303,18 @@ class Slots:
         reach = group.changes & -group.changes
         looked_through = max(free, EXACT_PLACES, 4 * reach)
         for at, (_, _, name, uid) in enumerate(group.waiting[:looked_through]):
-            if at < free or _is_misled(group.told.get(uid), at + 1):
+            if at < free or _needs_report(group.reported_places.get(uid), at + 1):
                 self._wake(RunKey(flow.namespace, name))
 
 
-def _is_misled(told: int | None, position: int) -> bool:
-    """Whether a run should be told its place anew."""
-    if told is None or told == position:
+def _needs_report(reported: int | None, position: int) -> bool:
+    """Whether a run should be reported its place anew."""
+    if reported is None or reported == position:
         return False
-    return position <= EXACT_PLACES or not position <= told * 2 <= position * 4
+    return position <= EXACT_PLACES or not position <= reported * 2 <= position * 4
 
 
-def _victims(slots: _FlowSlots, group: _Group, limit: ConcurrencyLimit) -> list[Claim]:
+def _runs_to_replace(slots: _FlowSlots, group: _Group, limit: ConcurrencyLimit) -> list[Claim]:
     """Return the runs that newer ones take the place of: the oldest that go on, then the oldest that wait."""
     newcomers = sorted(_waiting(slots, group), key=lambda claim: claim.age)
     active = [claim for uid, claim in group.holders.items() if uid not in slots.ending]

@@ -19,7 +19,7 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
 from penstock.engine.expressions.lexer import Fault
-from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_memory
+from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_evaluation
 from penstock.engine.suggestion import suggest
 
 MAX_DEPTH: Final = 64
@@ -132,7 +132,7 @@ class Program:
             except _UnfitError as error:
                 raise Failure(f"{error.path(root)} {error.message}") from error
         try:
-            with limited_memory() if self._may_grow else nullcontext():
+            with limited_evaluation() if self._may_grow else nullcontext():
                 return _Taker().take(self._expression.eval(data=data), 0)
         except Failure:
             raise

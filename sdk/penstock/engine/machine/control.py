@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.api.duration import duration_s
 from penstock.api.flowrun import FlowRunSpec
-from penstock.engine.machine.facts import ApprovalGiven, Control
+from penstock.engine.machine.facts import ApprovalDecision, Control
 
 
 def read_control(spec: FlowRunSpec) -> Control:
@@ -12,6 +12,6 @@ def read_control(spec: FlowRunSpec) -> Control:
     return Control(
         is_suspended=bool(spec.suspend),
         shutdown=spec.shutdown,
-        approvals={one.task: ApprovalGiven(one.decision == "Approve", one.comment) for one in spec.approvals or ()},
+        approvals={one.task: ApprovalDecision(one.decision == "Approve", one.comment) for one in spec.approvals or ()},
         timeout_s=None if spec.timeout is None else duration_s(spec.timeout),
     )

@@ -43,7 +43,7 @@ class StopAttempt(NamedTuple):
     """Why, from the vocabulary of reasons; None where the attempt is merely in the way."""
 
 
-class ReleaseAttempt(NamedTuple):
+class RemoveFinalizer(NamedTuple):
     """Take the tracking finalizer off a Pod whose outcome is stored."""
 
     pod: str
@@ -66,7 +66,7 @@ class AskCache(NamedTuple):
     ttl_s: float
 
 
-class SettleCache(NamedTuple):
+class ReleaseCacheLock(NamedTuple):
     """Give the lock back: with the outputs if the task completed, else without."""
 
     key: TaskInstanceKey
@@ -103,9 +103,9 @@ class Step:
 
     creates: list[CreateAttempt]
     stops: list[StopAttempt]
-    releases: list[ReleaseAttempt]
+    finalizer_removals: list[RemoveFinalizer]
     verifies: list[VerifyAttempt]
-    cache: list[AskCache | SettleCache]
+    cache: list[AskCache | ReleaseCacheLock]
     conclusions: list[Conclusion]
     notices: list[Notice]
     wake_at: float | None

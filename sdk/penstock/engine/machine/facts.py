@@ -142,11 +142,11 @@ class Control:
 
     is_suspended: bool = False
     shutdown: str | None = None
-    approvals: Mapping[str, ApprovalGiven] = field(default_factory=dict)
+    approvals: Mapping[str, ApprovalDecision] = field(default_factory=dict)
     timeout_s: float | None = None
 
 
-class ApprovalGiven(NamedTuple):
+class ApprovalDecision(NamedTuple):
     """What a person decided."""
 
     is_approved: bool

@@ -22,18 +22,18 @@ class History:
         self._bytes: dict[TaskRun, int] = {}
         self._total = 0
 
-    def tell(self, task: TaskRun) -> list[TaskRun]:
+    def record_task(self, task: TaskRun) -> list[TaskRun]:
         """Weigh a task that has something new to tell.
 
         Returns:
             The tasks that had to drop something for it.
         """
-        self._weigh(task)
+        self._measure(task)
         if self._total <= HISTORY_BYTES:
             return []
         return list(dict.fromkeys([*self._trim(TaskRun.drop_attempts), *self._trim(TaskRun.drop_message)]))
 
-    def _weigh(self, task: TaskRun) -> None:
+    def _measure(self, task: TaskRun) -> None:
         self._total -= self._bytes.pop(task, 0)
         size = task.history_bytes()
         if size:

@@ -64,40 +64,40 @@ class Items:
         """Number of items that have not started."""
         return self._not_started
 
-    def is_item_over(self, index: int) -> bool:
+    def is_item_finished(self, index: int) -> bool:
         """Whether an item is over."""
         return self._codes[index] > _LIVE
 
-    def start_next(self) -> int:
+    def start_next_item(self) -> int:
         """Make the first item that has not started live, and return its index."""
         self._cursor = self._codes.index(_NOT_STARTED, self._cursor)
         index = self._cursor
-        self.adopt(index)
+        self.begin_item(index)
         return index
 
-    def adopt(self, index: int) -> TaskInstance:
+    def begin_item(self, index: int) -> TaskInstance:
         """Return the unit of a live item, made live if it had not started."""
-        unit = self.live.get(index)
-        if unit is None:
-            unit = self.live[index] = TaskInstance()
+        instance = self.live.get(index)
+        if instance is None:
+            instance = self.live[index] = TaskInstance()
             self._codes[index] = _LIVE
             self._not_started -= 1
-        return unit
+        return instance
 
-    def finish(self, index: int, outputs: dict[str, Any] | None) -> TaskInstance:
+    def finish_item(self, index: int, outputs: dict[str, Any] | None) -> TaskInstance:
         """Take an item out of the live ones, into the state that its unit has reached."""
-        unit = self.live.pop(index)
-        self._codes[index] = _CODE[unit.state]
-        self.counts[unit.state] = self.counts.get(unit.state, 0) + 1
+        instance = self.live.pop(index)
+        self._codes[index] = _CODE[instance.state]
+        self.counts[instance.state] = self.counts.get(instance.state, 0) + 1
         if outputs is not None:
             self._gather(index, outputs)
-        return unit
+        return instance
 
     def record_failure(self, attempt: dict[str, Any]) -> None:
         """Remember a failed attempt for the person who looks."""
         self.failed = [*self.failed[1 - KEPT_FAILURES :], attempt]
 
-    def gathered(self) -> list[Any] | None:
+    def gathered_outputs(self) -> list[Any] | None:
         """Return the outputs of all items in order, null where there are none; None when they are too many to keep."""
         if self._outputs is None:
             return None
@@ -132,8 +132,8 @@ class Items:
         """Return what the status keeps."""
         entry: dict[str, Any] = {"total": self.total}
         counts = {str(state): count for state, count in sorted(self.counts.items())}
-        for unit in self.live.values():
-            counts[unit.state] = counts.get(unit.state, 0) + 1
+        for instance in self.live.values():
+            counts[instance.state] = counts.get(instance.state, 0) + 1
         if counts:
             entry["counts"] = counts
         indexes = {str(state): encode_intervals(self._in_state(_CODE[state])) for state in sorted(self.counts)}
@@ -169,7 +169,7 @@ class Items:
                     items.counts[state] = items.counts.get(state, 0) + 1
                     items._not_started -= 1
             for live in entry.get("live", ()):
-                items.adopt(live["index"])
+                items.begin_item(live["index"])
                 items.live[live["index"]] = TaskInstance.restore(live)
         except (IndexError, KeyError, ValueError) as error:
             raise StoredStatusError(f"stored items can't be read: {error}") from error

@@ -19,26 +19,28 @@ class Notice(NamedTuple):
     """What makes it different from other notices of the run, the same in every process."""
 
     @classmethod
-    def of_attempt(cls, key: TaskInstanceKey, unit: TaskInstance) -> Notice:
+    def of_attempt(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
         """Tell of an attempt that did not end well."""
         name = key.task if key.item is None else f"{key.task}[{key.item}]"
-        text = f"task {name}: attempt {unit.attempt} ended: {unit.reason}: {unit.message or ''}".rstrip(": ")
-        if unit.state is TaskState.RETRYING:
+        text = f"task {name}: attempt {instance.attempt} ended: {instance.reason}: {instance.message or ''}".rstrip(
+            ": "
+        )
+        if instance.state is TaskState.RETRYING:
             return cls(
                 is_warning=True,
                 reason="TaskRetrying",
                 message=f"{text}; tried again",
-                identity=f"{name}/{unit.attempt}",
+                identity=f"{name}/{instance.attempt}",
             )
-        return cls(is_warning=True, reason=f"Task{unit.state}", message=text, identity=f"{name}/{unit.attempt}")
+        return cls(is_warning=True, reason=f"Task{instance.state}", message=text, identity=f"{name}/{instance.attempt}")
 
     @classmethod
-    def of_question(cls, key: TaskInstanceKey, unit: TaskInstance) -> Notice:
+    def of_approval_request(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
         """Tell that a person is asked."""
         return cls(
             is_warning=False,
             reason="ApprovalRequested",
-            message=f"task {key.task} waits for a decision{f': {unit.message}' if unit.message else ''}",
+            message=f"task {key.task} waits for a decision{f': {instance.message}' if instance.message else ''}",
             identity=f"{key.task}/asked",
         )
 

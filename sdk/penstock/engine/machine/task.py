@@ -10,7 +10,7 @@ from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.items import Items
-from penstock.engine.machine.reuse import completed_items
+from penstock.engine.machine.kept_tasks import completed_items
 from penstock.engine.machine.task_instance import Clocks, TaskInstance
 from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_TASK_STATES, TaskState
 from penstock.engine.timestamp import epoch, rfc3339
@@ -29,7 +29,7 @@ class TaskRun:
     def __init__(self, plan: TaskPlan) -> None:
         self.plan = plan
         self._clocks = Clocks(plan.queue_timeout_s is not None, plan.deadline_s is not None)
-        self.unit: TaskInstance | None = None
+        self.instance: TaskInstance | None = None
         self.items: Items | None = None
         self.values: list[Any] | None = None
         """The values of the items, once they are needed."""
@@ -53,14 +53,14 @@ class TaskRun:
         """The task's state."""
         if self._final is not None:
             return self._final
-        if self.unit is not None:
-            return self.unit.state
+        if self.instance is not None:
+            return self.instance.state
         return TaskState.PENDING if self.items is None else TaskState.RUNNING
 
     @property
     def is_begun(self) -> bool:
         """Whether an attempt of it, or of an item of it, was started."""
-        return self.unit is not None or self.items is not None
+        return self.instance is not None or self.items is not None
 
     def key(self, index: int | None) -> TaskInstanceKey:
         """Name the task, or one item of it."""
@@ -71,36 +71,36 @@ class TaskRun:
         """Whether its end does not fail the run, however it was."""
         return self.plan.fan_out is None and self.plan.allow_failed.of(1) > 0
 
-    def begin(self, index: int | None) -> TaskInstance:
+    def begin_instance(self, index: int | None) -> TaskInstance:
         """Make the task, or one item of it, live."""
         if index is None:
-            self.unit = TaskInstance()
-            return self.unit
+            self.instance = TaskInstance()
+            return self.instance
         assert self.items is not None
-        return self.items.adopt(index)
+        return self.items.begin_item(index)
 
-    def live(self) -> Iterator[tuple[int | None, TaskInstance]]:
+    def live_instances(self) -> Iterator[tuple[int | None, TaskInstance]]:
         """Walk the units that have started and are not over."""
         if self._final is not None:
             return
         if self.items is not None:
             yield from list(self.items.live.items())
-        elif self.unit is not None:
-            yield None, self.unit
+        elif self.instance is not None:
+            yield None, self.instance
 
     def live_task_instance(self, index: int | None) -> TaskInstance | None:
         """Return the unit of the task or item if it is live."""
         if self._final is not None:
             return None
         if index is None:
-            return self.unit
+            return self.instance
         return None if self.items is None else self.items.live.get(index)
 
     def is_task_instance_finished(self, index: int | None) -> bool:
         """Whether the task, or the item, is over."""
         if self._final is not None:
             return True
-        return index is not None and self.items is not None and self.items.is_item_over(index)
+        return index is not None and self.items is not None and self.items.is_item_finished(index)
 
     def finish(self, state: TaskState, reason: str | None, message: str | None, now: float) -> None:
         """Reach a final state."""
@@ -117,19 +117,19 @@ class TaskRun:
         else:
             self.items = Items(total)
 
-    def record_failure(self, index: int | None, unit: TaskInstance) -> None:
+    def record_failure(self, index: int | None, instance: TaskInstance) -> None:
         """Remember a failed attempt for the person who looks."""
         if index is not None:
             assert self.items is not None
-            self.items.record_failure(unit.attempt_entry(index))
-        elif unit.state is TaskState.RETRYING:
-            self.attempts = [*self.attempts[1 - KEPT_ATTEMPTS :], unit.attempt_entry(None)]
+            self.items.record_failure(instance.attempt_entry(index))
+        elif instance.state is TaskState.RETRYING:
+            self.attempts = [*self.attempts[1 - KEPT_ATTEMPTS :], instance.attempt_entry(None)]
 
     def history_bytes(self) -> int:
         """Return the bytes that its failed attempts and its message take in the status."""
-        told = [*self.attempts, *(self.items.failed if self.items is not None else ())]
-        message = self.message or (self.unit.message if self.unit is not None else None)
-        return sum(len(str(attempt)) for attempt in told) + len(message or "")
+        history = [*self.attempts, *(self.items.failed if self.items is not None else ())]
+        message = self.message or (self.instance.message if self.instance is not None else None)
+        return sum(len(str(attempt)) for attempt in history) + len(message or "")
 
     def drop_attempts(self) -> bool:
         """Forget what earlier attempts said; returns whether there was anything to forget."""
@@ -144,8 +144,8 @@ class TaskRun:
         if self._final is None or not self.message:
             return False
         self.message = None
-        if self.unit is not None:
-            self.unit.message = None
+        if self.instance is not None:
+            self.instance.message = None
         return True
 
     def as_value(self) -> dict[str, Any]:
@@ -154,10 +154,10 @@ class TaskRun:
             "state": str(self.state),
             # As plain text: expressions know no enumerations.
             "reason": None if self.reason is None else str(self.reason),
-            "exitCode": None if self.unit is None else self.unit.exit_code,
+            "exitCode": None if self.instance is None else self.instance.exit_code,
         }
         if self.items is not None:
-            gathered = self.items.gathered()
+            gathered = self.items.gathered_outputs()
             if gathered is not None:
                 value["outputs"] = gathered
         elif self.state in COMPLETED_TASK_STATES:
@@ -166,11 +166,11 @@ class TaskRun:
 
     def entry(self) -> dict[str, Any]:
         """Return the task's entry of the status, without what is not known."""
-        unit = self.unit
+        instance = self.instance
         is_over = self._final is not None
         outputs: Any = self.outputs
         if self.items is not None:
-            outputs = self.items.gathered() if self.items.has_outputs else None
+            outputs = self.items.gathered_outputs() if self.items.has_outputs else None
         entry: dict[str, Any] = {
             "name": self.plan.name,
             "state": str(self.state),
@@ -188,22 +188,22 @@ class TaskRun:
                 "items": self.items.entry(self._clocks),
                 "startTime": None if started_at is None else rfc3339(started_at),
             }
-        if unit is not None:
+        if instance is not None:
             entry |= {
-                "attempt": unit.attempt,
-                "failures": unit.failures or None,
-                "disruptions": unit.disruptions or None,
-                "startTime": None if unit.started_at is None else rfc3339(unit.started_at),
-                "exitCode": unit.exit_code,
-                "node": unit.node,
-                "run" if self.plan.kind is TaskKind.FLOW else "pod": unit.pod,
+                "attempt": instance.attempt,
+                "failures": instance.failures or None,
+                "disruptions": instance.disruptions or None,
+                "startTime": None if instance.started_at is None else rfc3339(instance.started_at),
+                "exitCode": instance.exit_code,
+                "node": instance.node,
+                "run" if self.plan.kind is TaskKind.FLOW else "pod": instance.pod,
             }
-        if unit is not None and not is_over:
+        if instance is not None and not is_over:
             entry |= {
-                "reason": unit.reason,
-                "message": unit.message,
-                "stopping": unit.stopping,
-                **unit.clock_entry(self._clocks),
+                "reason": instance.reason,
+                "message": instance.message,
+                "stopping": instance.stopping,
+                **instance.clock_entry(self._clocks),
             }
         return known(entry)
 
@@ -218,7 +218,7 @@ class TaskRun:
             self.items = Items.restore(entry["items"], entry.get("outputs"))
             self.items.started_at = epoch(entry["startTime"]) if "startTime" in entry else None
         elif "attempt" in entry:
-            self.unit = TaskInstance.restore(entry)
+            self.instance = TaskInstance.restore(entry)
         if self.items is None:
             self.outputs = entry.get("outputs")
         self.attempts = list(entry.get("attempts", ()))

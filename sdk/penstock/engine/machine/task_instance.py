@@ -4,44 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.engine.compiler.plan import RetryPolicy
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.reason_groups import CANCELLING_REASONS, TIMEOUT_REASONS, WAITING_REASONS
 from penstock.engine.machine.retry import retry_delay_s
 from penstock.engine.reasons import REASONS, Reason
 from penstock.engine.state import TaskState
 from penstock.engine.timestamp import epoch, rfc3339
-
-TIMEOUT_REASONS: Final = frozenset({Reason.DEADLINE_EXCEEDED, Reason.TASK_DEADLINE_EXCEEDED, Reason.APPROVAL_TIMEOUT})
-"""Reasons of attempts that took too long."""
-WAITING_REASONS: Final = frozenset(
-    {
-        Reason.QUEUE_TIMEOUT,
-        Reason.IMAGE_PULL_FAILED,
-        Reason.UNSCHEDULABLE,
-        Reason.WORKSPACE_UNBOUND,
-        Reason.CONTAINER_CONFIG_ERROR,
-        Reason.QUOTA_EXCEEDED,
-        Reason.ADMISSION_QUEUE,
-        Reason.CACHE_BUSY,
-    }
-)
-"""Reasons why an attempt does not start; at last why it never did."""
-CANCELLING_REASONS: Final = frozenset(
-    {
-        Reason.RUN_TIMED_OUT,
-        Reason.FINALLY_TIMED_OUT,
-        Reason.RUN_DRAINED,
-        Reason.RUN_CANCELLED,
-        Reason.RUN_TERMINATED,
-        Reason.RUN_REPLACED,
-        Reason.PARENT_ENDED,
-    }
-)
-"""Reasons of what was stopped for the sake of the run, and is not tried again."""
 
 
 class Clocks(NamedTuple):
@@ -89,8 +62,8 @@ class TaskInstance:
     is_seen: bool = False
     version: int = 0
     is_granted: bool = False
-    noted: TaskState | None = None
-    armed_at: float | None = None
+    counted_state: TaskState | None = None
+    timer_at: float | None = None
 
     def begin_next_attempt(self) -> None:
         """Turn to the next attempt, whose Pod is to be created."""
@@ -99,24 +72,24 @@ class TaskInstance:
         self.reason = self.message = self.exit_code = None
         self.pod = self.uid = self.node = None
         self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
-        self.stopping = self.queued_at = self.armed_at = None
+        self.stopping = self.queued_at = self.timer_at = None
         self.is_seen = False
 
-    def ask(self, now: float) -> None:
+    def mark_requested(self, now: float) -> None:
         """Have the current attempt created: its wait begins."""
         if self.queued_at is None:
             self.queued_at = now
         if self.began_at is None:
             self.began_at = now
 
-    def pause(self, message: str, now: float) -> None:
+    def wait_for_approval(self, message: str, now: float) -> None:
         """Wait for a person's decision."""
         self.state, self.reason, self.message = TaskState.PAUSED, Reason.AWAITING_APPROVAL, message or None
         if self.started_at is None:
             self.started_at = now
         self.is_seen = True
 
-    def see(self, seen: AttemptSeen, now: float) -> bool:
+    def apply_seen(self, seen: AttemptSeen, now: float) -> bool:
         """Take over what a live Pod shows; returns whether anything changed that a person or a clock looks at."""
         before = (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
         if seen.attempt > self.attempt:
@@ -143,11 +116,15 @@ class TaskInstance:
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
 
-    def hold(self, reason: Reason, message: str) -> None:
+    def mark_cached(self, now: float) -> None:
+        """Complete without an attempt: the outputs come from the cache."""
+        self.state, self.reason, self.message, self.finished_at = TaskState.CACHED, None, None, now
+
+    def mark_queued(self, reason: Reason, message: str) -> None:
         """Wait for a quota, or for another run."""
         self.state, self.reason, self.message = TaskState.QUEUED, reason, message
 
-    def settle(
+    def end_attempt(
         self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: TaskInstanceKey, veto: str | None
     ) -> None:
         """Take over the end of the current attempt: charge it to its budget, and decide on another attempt.
@@ -194,16 +171,16 @@ class TaskInstance:
             attempt=self.attempt,
         )
 
-    def give_up(self, reason: Reason) -> None:
+    def cancel_retry(self, reason: Reason) -> None:
         """Make no further attempt, though budget is left: the run is being stopped."""
         self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
         self.wake_at = None
 
-    def fail(self, reason: Reason, message: str, now: float) -> None:
+    def fail_permanently(self, reason: Reason, message: str, now: float) -> None:
         """End for good without a budget: what is wrong stays wrong."""
         self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
 
-    def override(self, outcome: Outcome) -> Outcome:
+    def apply_stop_reason(self, outcome: Outcome) -> Outcome:
         """Return how an attempt counts that ended so.
 
         The stored reason beats the exit code: a Pod that we stop ends by our signal, whatever code it returns.

@@ -30,7 +30,7 @@ class Timers:
         self._heap: list[_Timer] = []
         self._run_due: float | None = None
 
-    def set(self, due: float, *, position: int, item: int | None, attempt: int) -> None:
+    def set_attempt_timer(self, due: float, *, position: int, item: int | None, attempt: int) -> None:
         """Set a timer for an attempt.
 
         Args:
@@ -41,19 +41,21 @@ class Timers:
         """
         heapq.heappush(self._heap, _Timer(due, position, _PLAIN if item is None else item, attempt))
 
-    def set_run(self, due: float | None) -> None:
+    def set_run_timer(self, due: float | None) -> None:
         """Set the one timer of the run as a whole, in place of an earlier one; None: there is none."""
         self._run_due = due
 
-    def ring(self, now: float) -> list[DueTimer]:
+    def pop_due(self, now: float) -> list[DueTimer]:
         """Take out the attempts' timers whose time has come."""
-        rung: list[DueTimer] = []
+        passed_deadline: list[DueTimer] = []
         while self._heap and self._heap[0].due <= now:
             timer = heapq.heappop(self._heap)
-            rung.append(DueTimer(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt))
-        return rung
+            passed_deadline.append(
+                DueTimer(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt)
+            )
+        return passed_deadline
 
-    def next_due(self, now: float) -> float | None:
+    def next_due_at(self, now: float) -> float | None:
         """Return the next time of all.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.engine.machine.report import conditions
+from penstock.engine.machine.run_status import conditions
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import ENGINE_VERSION
 from penstock.engine.reasons import Reason
@@ -15,7 +15,7 @@ from penstock.engine.timestamp import rfc3339
 _COMPARED: Final = ("state", "reason", "message", "queuePosition")
 
 
-class Parked(NamedTuple):
+class Waiting(NamedTuple):
     """A run that waits."""
 
     state: RunState
@@ -35,7 +35,7 @@ class Parked(NamedTuple):
         status = _status(self.state, self.reason, self.message, created_at)
         return status if self.position is None else status | {"queuePosition": self.position}
 
-    def is_told_by(self, head: Mapping[str, Any]) -> bool:
+    def is_stored_in(self, head: Mapping[str, Any]) -> bool:
         """Whether a stored status says this already."""
         status = self.status(0.0)
         # In a queue, who is in front changes all the time: what counts is the place.

@@ -30,17 +30,17 @@ class RunVerdict(NamedTuple):
     message: str | None = None
 
 
-def judge_fan_out(items: Items, *, allowed: int, halt: tuple[Reason, str] | None) -> TaskVerdict:
+def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str] | None) -> TaskVerdict:
     """Judge a fan-out none of whose items runs and of which no further item will start.
 
     Args:
         items: the items.
         allowed: how many of them may fail.
-        halt: why nothing new starts in the run, if that is so.
+        start_block: why nothing new starts in the run, if that is so.
     """
     left = f"{items.unstarted} not started" if items.has_unstarted else ""
     failed = {state: count for state, count in items.counts.items() if state in UNSUCCESSFUL_TASK_STATES}
-    halted = halt[0] if halt is not None and halt[0] != Reason.RUN_STOPPING else None
+    halted = start_block[0] if start_block is not None and start_block[0] != Reason.RUN_STOPPING else None
     is_cut_short = items.has_unstarted or TaskState.CANCELLED in failed
     words = ", ".join([f"{count} {state}" for state, count in sorted(failed.items())] + ([left] if left else []))
     if items.failures > allowed:

@@ -49,7 +49,7 @@ class TickRun(NamedTuple):
     """Uid of the Backfill that made it; empty for another maker."""
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it is over."""
         return self.state in FINAL_RUN_STATES
 
@@ -72,14 +72,14 @@ class Record:
 
     Args:
         started: ticks for which a run was created.
-        settled: what became of the ticks that are done with.
+        outcomes: what became of the ticks that are done with.
     """
 
     started: set[int] = field(default_factory=set)
-    settled: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, status: Mapping[str, Any]) -> Record:
+    def from_status(cls, status: Mapping[str, Any]) -> Record:
         """Read it from a Backfill's status.
 
         Raises:
@@ -92,11 +92,11 @@ class Record:
         }
         return cls(set(decode_intervals(status.get("started") or "")), settled)
 
-    def write(self) -> dict[str, Any]:
+    def to_status(self) -> dict[str, Any]:
         """Return it as fields of a status."""
         ticks: dict[str, list[int]] = {}
-        for tick in sorted(self.settled):
-            ticks.setdefault(self.settled[tick], []).append(tick)
+        for tick in sorted(self.outcomes):
+            ticks.setdefault(self.outcomes[tick], []).append(tick)
         return {
             "started": encode_intervals(sorted(self.started)),
             "settled": {outcome: encode_intervals(ticks[outcome]) for outcome in Outcome if outcome in ticks},
@@ -123,60 +123,60 @@ class BackfillMachine:
         self._reprocess = reprocess or "None"
         numbers = range(ticks) if order != "NewestFirst" else reversed(range(ticks))
         # In order, and without a walk over those that are done with: a Backfill has up to 10,000 ticks.
-        self._open = dict.fromkeys(number for number in numbers if number not in record.settled)
+        self._open = dict.fromkeys(number for number in numbers if number not in record.outcomes)
         self._runs: dict[int, dict[int, TickRun]] = {}
         self._running: set[int] = set()
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether every tick is done with."""
-        return len(self.record.settled) == self._ticks
+        return len(self.record.outcomes) == self._ticks
 
     @property
     def is_successful(self) -> bool:
         """Whether, of what is done with, nothing failed."""
-        return not any(outcome is Outcome.FAILED for outcome in self.record.settled.values())
+        return not any(outcome is Outcome.FAILED for outcome in self.record.outcomes.values())
 
     @property
     def progress(self) -> str:
         """Ticks that are done with, of all."""
-        return f"{len(self.record.settled)}/{self._ticks}"
+        return f"{len(self.record.outcomes)}/{self._ticks}"
 
     def counts(self) -> dict[str, int]:
         """Return the number of ticks by outcome, and of those whose run is under way."""
         counts = {RUNNING: len(self._running)} | {str(outcome): 0 for outcome in Outcome}
-        for outcome in self.record.settled.values():
+        for outcome in self.record.outcomes.values():
             counts[outcome] += 1
         return {word: count for word, count in counts.items() if count or word in (RUNNING, Outcome.COMPLETED)}
 
-    def load(self, runs: Iterable[TickRun]) -> None:
+    def load_runs(self, runs: Iterable[TickRun]) -> None:
         """Take over all runs of all ticks, as a consistent list shows them. What is not in it does not exist."""
         self._runs.clear()
         self._running.clear()
         for run in runs:
             self.observe(run)
-        for tick in self.record.started - self.record.settled.keys() - self._running:
-            self._settle(tick, Outcome.DELETED)
+        for tick in self.record.started - self.record.outcomes.keys() - self._running:
+            self._set_outcome(tick, Outcome.DELETED)
 
     def observe(self, run: TickRun) -> None:
         """Take over a run as it is now."""
         if not 0 <= run.tick < self._ticks:
             return
         self._runs.setdefault(run.tick, {})[run.number] = run
-        if run.backfill != self._uid or run.tick in self.record.settled:
+        if run.backfill != self._uid or run.tick in self.record.outcomes:
             return
         self.record.started.add(run.tick)
-        if run.is_over:
-            self._settle(run.tick, Outcome.COMPLETED if run.is_completed else Outcome.FAILED)
+        if run.is_finished:
+            self._set_outcome(run.tick, Outcome.COMPLETED if run.is_completed else Outcome.FAILED)
         else:
             self._running.add(run.tick)
             self._open.pop(run.tick, None)
 
-    def forget(self, tick: int, number: int) -> None:
+    def remove_run(self, tick: int, number: int) -> None:
         """Learn that a run is gone."""
         run = self._runs.get(tick, {}).pop(number, None)
         if run is not None and run.backfill == self._uid and tick in self._running:
-            self._settle(tick, Outcome.DELETED)
+            self._set_outcome(tick, Outcome.DELETED)
 
     def advance(self, *, max_active: int | None, is_suspended: bool) -> list[Creation]:
         """Decide which runs to create now, and which ticks need none.
@@ -187,22 +187,22 @@ class BackfillMachine:
             max_active: runs that may be under way at once.
             is_suspended: whether none may be started.
         """
-        room = (max_active or DEFAULT_MAX_ACTIVE) - len(self._running)
+        free = (max_active or DEFAULT_MAX_ACTIVE) - len(self._running)
         creations: list[Creation] = []
         if is_suspended:
             return creations
         for tick in list(self._open):
-            if len(creations) >= room:
+            if len(creations) >= free:
                 break
             runs = self._runs.get(tick) or {}
-            if any(not run.is_over for run in runs.values()):
+            if any(not run.is_finished for run in runs.values()):
                 # Left alone for now: when that run is over, it counts as the last one.
                 if self._reprocess == "None":
-                    self._settle(tick, Outcome.SKIPPED)
+                    self._set_outcome(tick, Outcome.SKIPPED)
             elif self._is_wanted(runs):
                 creations.append(Creation(tick, max(runs, default=-1) + 1))
             else:
-                self._settle(tick, Outcome.SKIPPED)
+                self._set_outcome(tick, Outcome.SKIPPED)
         return creations
 
     def _is_wanted(self, runs: Mapping[int, TickRun]) -> bool:
@@ -211,7 +211,7 @@ class BackfillMachine:
             return True
         return self._reprocess == "Failed" and not runs[max(runs)].is_completed
 
-    def _settle(self, tick: int, outcome: Outcome) -> None:
-        self.record.settled[tick] = outcome
+    def _set_outcome(self, tick: int, outcome: Outcome) -> None:
+        self.record.outcomes[tick] = outcome
         self._running.discard(tick)
         self._open.pop(tick, None)

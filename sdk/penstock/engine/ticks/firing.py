@@ -23,7 +23,7 @@ ON_TIME: Final = timedelta(minutes=1)
 """A tick whose run is due for less is on time: no two of a Schedule's ticks are, since they are on whole minutes."""
 MOST_LOOKED_AT: Final = 1000
 """Due ticks that are looked at one by one; of how many there are beyond, there is an estimate."""
-DEFAULT_MADE_UP: Final = 100
+DEFAULT_MAX_LATE: Final = 100
 DEFAULT_QUEUED: Final = 1
 _INSTANT: Final = timedelta(microseconds=1)
 
@@ -70,20 +70,20 @@ class Policies:
 
     missed: MissedPolicy = MissedPolicy.LATEST
     within: timedelta | None = None
-    most_made_up: int = DEFAULT_MADE_UP
+    max_late: int = DEFAULT_MAX_LATE
     overlap: OverlapPolicy = OverlapPolicy.ALLOW
-    most_queued: int = DEFAULT_QUEUED
+    max_queued: int = DEFAULT_QUEUED
 
     @classmethod
-    def read(cls, spec: ScheduleSpec) -> Policies:
+    def from_spec(cls, spec: ScheduleSpec) -> Policies:
         """Take the policies out of a spec, and the defaults for what it does not say."""
         missed = spec.on_missed or OnMissed()
         return cls(
             missed=MissedPolicy(missed.policy or MissedPolicy.LATEST),
             within=None if missed.within is None else timedelta(seconds=duration_s(missed.within)),
-            most_made_up=missed.max or DEFAULT_MADE_UP,
+            max_late=missed.max or DEFAULT_MAX_LATE,
             overlap=OverlapPolicy(spec.on_overlap or OverlapPolicy.ALLOW),
-            most_queued=spec.max_queued or DEFAULT_QUEUED,
+            max_queued=spec.max_queued or DEFAULT_QUEUED,
         )
 
 
@@ -122,7 +122,7 @@ class Firing(NamedTuple):
     ledger: Ledger
     """What is decided once all of that has been carried out."""
 
-    def without(self, taken: Collection[datetime]) -> Firing:
+    def without_taken_names(self, taken: Collection[datetime]) -> Firing:
         """Return the decision when the names of some runs turned out to be taken by runs of somebody else."""
         if not taken:
             return self
@@ -130,7 +130,7 @@ class Firing(NamedTuple):
         fire = tuple(tick for tick in self.fire if tick not in taken)
         return self._replace(fire=fire, missed=(*self.missed, missed))
 
-    def broken_off_at(self, tick: datetime, before: Ledger) -> Firing:
+    def up_to_failure(self, tick: datetime, before: Ledger) -> Firing:
         """Return the decision as far as it was carried out when a run could not be created.
 
         Args:
@@ -153,7 +153,7 @@ def decide(
     policies: Policies,
     *,
     ledger: Ledger,
-    made: Container[datetime],
+    created: Container[datetime],
     has_active: bool,
     now: datetime,
 ) -> Firing:
@@ -164,21 +164,21 @@ def decide(
         jitter: how long after its tick a run is due.
         policies: what the Schedule asks for.
         ledger: what has been decided.
-        made: ticks that have a run already: it was created by someone who could not write that down any more.
+        created: ticks that have a run already: it was created by someone who could not write that down any more.
         has_active: whether a run of the Schedule is not over.
         now: an aware time.
     """
     due, unseen = _due(timetable, jitter, ledger.decided, now)
     drops = _Drops(unseen)
-    waiting = [tick for tick in ledger.queued if tick not in made]
-    late = [tick for tick in due if tick not in made]
+    waiting = [tick for tick in ledger.queued if tick not in created]
+    late = [tick for tick in due if tick not in created]
     if policies.within is not None:
         oldest = now - policies.within
         waiting = drops.all_but(
             MissedReason.TOO_LATE, waiting, [tick for tick in waiting if jitter.due(tick) >= oldest]
         )
         late = drops.all_but(MissedReason.TOO_LATE, late, [tick for tick in late if jitter.due(tick) >= oldest])
-    waiting += drops.all_but(MissedReason.NOT_MADE_UP, late, _made_up(late, jitter, policies, now))
+    waiting += drops.all_but(MissedReason.NOT_MADE_UP, late, _to_create(late, jitter, policies, now))
     fire, queued, stops_active = _overlap(waiting, policies, drops, has_active=has_active)
     decided = due[-1] if due else ledger.decided
     return Firing(tuple(fire), stops_active, tuple(drops.missed), Ledger(decided, tuple(queued)))
@@ -217,9 +217,9 @@ def _due(timetable: Timetable, jitter: Jitter, decided: datetime, now: datetime)
     return ticks, max(1, math.ceil((ticks[0] - decided) / distance) - 1)
 
 
-def _made_up(candidates: list[datetime], jitter: Jitter, policies: Policies, now: datetime) -> list[datetime]:
+def _to_create(candidates: list[datetime], jitter: Jitter, policies: Policies, now: datetime) -> list[datetime]:
     if policies.missed is MissedPolicy.ALL:
-        return candidates[-policies.most_made_up :]
+        return candidates[-policies.max_late :]
     latest = candidates[-1:]
     if policies.missed is MissedPolicy.SKIP:
         return [tick for tick in latest if now - jitter.due(tick) < ON_TIME]
@@ -239,4 +239,4 @@ def _overlap(
     if policies.overlap is OverlapPolicy.SKIP:
         drops.all_but(MissedReason.RUN_ALREADY_ACTIVE, others, [])
         return first, [], False
-    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.most_queued :]), False
+    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.max_queued :]), False

@@ -67,7 +67,7 @@ def read_span(spec: BackfillSpec, *, path: str = "spec") -> tuple[datetime, date
     return times[0], times[1]
 
 
-def ticks_to_make_up(
+def past_ticks(
     spec: BackfillSpec, schedule: ScheduleSpec, created_at: datetime, *, path: str = "spec"
 ) -> list[datetime]:
     """Return the ticks of a Backfill.

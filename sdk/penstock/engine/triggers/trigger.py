@@ -211,7 +211,7 @@ def _check_resource(trigger: EventTrigger, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.resource.selector.matchExpressions[{place}].values", f"{one.operator} {needs}")
 
 
-def definition(trigger: EventTrigger, *, is_suspended: bool) -> str:
+def definition_digest(trigger: EventTrigger, *, is_suspended: bool) -> str:
     """Return a digest of what is listened for: while it stays the same, nothing that was seen counts anew."""
     if is_suspended:
         return "suspended"

@@ -29,7 +29,7 @@ class Watermark:
     later: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, since: str, seen: Sequence[Mapping[str, Any]]) -> Watermark:
+    def from_status(cls, since: str, seen: Sequence[Mapping[str, Any]]) -> Watermark:
         """Read it from a status.
 
         Raises:
@@ -37,7 +37,7 @@ class Watermark:
         """
         return cls(epoch(since), {one["id"]: epoch(one["time"]) for one in seen})
 
-    def write(self) -> dict[str, Any]:
+    def to_status(self) -> dict[str, Any]:
         """Return it as fields of a status."""
         return {
             "since": rfc3339(self.since),
@@ -48,7 +48,7 @@ class Watermark:
         """Tell whether an event is not done with."""
         return time > self.since and event not in self.later
 
-    def add(self, event: str, time: float) -> None:
+    def mark_done(self, event: str, time: float) -> None:
         """Learn that an event is done with."""
         if not self.is_new(event, time):
             return

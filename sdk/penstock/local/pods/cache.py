@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 
 Tell = Callable[[Fact], None]
@@ -54,7 +54,7 @@ class Cache:
         entry = self._entries.setdefault((scope, ask.digest), _Entry())
         self._answer(entry, _Question(run, ask, tell), now)
 
-    def settle(self, scope: str, run: str, settle: SettleCache, *, now: float) -> None:
+    def settle(self, scope: str, run: str, settle: ReleaseCacheLock, *, now: float) -> None:
         """Take over outputs, or that there are none; those who wait are answered."""
         entry = self._entries.setdefault((scope, settle.digest), _Entry())
         waiting = [one for one in entry.waiting if (one.run, one.ask.key) != (run, settle.key)]

@@ -17,7 +17,7 @@ from penstock.api.names import API_VERSION
 from penstock.engine.cache import flow_scope
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.task_plan import TaskPlan
-from penstock.engine.concurrency.slots import Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.concurrency.slots import Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
@@ -25,7 +25,7 @@ from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, Fact,
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Parked
+from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
@@ -125,7 +125,7 @@ class LocalExecutor:
         """
         run = self._add(body, source)
         try:
-            while not (run.is_over and all(one.is_over for one in self.runs) and not self._tasks):
+            while not (run.is_finished and all(one.is_finished for one in self.runs) and not self._tasks):
                 self._news.clear()
                 await self._news.wait()
                 if self._failure is not None:
@@ -137,7 +137,7 @@ class LocalExecutor:
     def shut_down(self, mode: ShutdownMode) -> None:
         """End the first run early, as `spec.shutdown` of it would."""
         run = self.runs[0]
-        if run.is_over:
+        if run.is_finished:
             return
         run.body["spec"]["shutdown"] = mode.word
         self._change_spec(run)
@@ -178,7 +178,7 @@ class LocalExecutor:
     def _spec(self, run: LocalRun) -> FlowRunSpec:
         return parse(FlowRunSpec, run.body["spec"], "spec")
 
-    def _start(self, run: LocalRun) -> Machine | Parked | Ended:
+    def _start(self, run: LocalRun) -> Machine | Waiting | Ended:
         """Start a run, or say why it does not start."""
         now, spec = self._clock(), self._spec(run)
         ending = run.ending or (None if spec.shutdown is None else Shutdown.by_spec(spec.shutdown))
@@ -200,7 +200,7 @@ class LocalExecutor:
             run.workspace.chmod(0o777)
         return Machine(run.source.plan, run.identity, run.params, now=now, control=read_control(spec))
 
-    def _ask_for_slot(self, run: LocalRun, spec: FlowRunSpec) -> Parked | Ended | None:
+    def _ask_for_slot(self, run: LocalRun, spec: FlowRunSpec) -> Waiting | Ended | None:
         flow, limit = run.source.flow, run.source.limit
         # A run that is nested in one of its own Flow uses that one's slot: to wait for it would be to wait for ever.
         if flow is None or limit is None or (run.parent is not None and flow in run.parent[1].callers):
@@ -216,9 +216,9 @@ class LocalExecutor:
             },
         }
         claim = Claim(run.key, run.uid, run.created_at, spec.priority or 0, values)
-        verdict = self._slots.ask(ObjectKey(run.key.namespace, flow), claim, limit)
-        if isinstance(verdict, Waits):
-            return Parked(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, verdict.message, verdict.position)
+        verdict = self._slots.request_slot(ObjectKey(run.key.namespace, flow), claim, limit)
+        if isinstance(verdict, Queued):
+            return Waiting(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, verdict.message, verdict.position)
         if isinstance(verdict, Skipped):
             return Ended(RunState.SKIPPED, Reason.CONCURRENCY_LIMIT, verdict.message)
         if isinstance(verdict, Replaced):
@@ -261,13 +261,13 @@ class LocalExecutor:
         self._news.set()
 
     def _advance(self, run: LocalRun) -> None:
-        if run.is_over:
+        if run.is_finished:
             return
         if run.machine is None:
             started = self._start(run)
             if isinstance(started, Ended):
                 run.body["status"] = started.status(self._clock(), before=run.status)
-            elif isinstance(started, Parked):
+            elif isinstance(started, Waiting):
                 run.body["status"] = started.status(run.created_at)
             if not isinstance(started, Machine):
                 self._tell_of(run)
@@ -277,9 +277,9 @@ class LocalExecutor:
         step = machine.advance(self._clock())
         self._do(run, step)
         while step.is_changed:
-            changes = machine.changes()
+            changes = machine.take_changes()
             run.store(changes)
-            machine.stored(changes.version)
+            machine.mark_stored(changes.version)
             # What waited for that to be stored, and what follows from it.
             step = machine.advance(self._clock())
             self._do(run, step)
@@ -298,8 +298,8 @@ class LocalExecutor:
             parent, link = run.parent
             seen = observe_child(link, run.body["metadata"], run.body["spec"], run.status, now=self._clock())
             self._tell(parent, seen)
-        if run.is_over and run.source.flow is not None:
-            self._slots.leave(ObjectKey(run.key.namespace, run.source.flow), run.uid)
+        if run.is_finished and run.source.flow is not None:
+            self._slots.remove_run(ObjectKey(run.key.namespace, run.source.flow), run.uid)
 
     def _tell(self, run: LocalRun, fact: Fact) -> None:
         if run.machine is not None:

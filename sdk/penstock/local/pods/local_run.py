@@ -13,7 +13,7 @@ from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.limit import ConcurrencyLimit
 from penstock.engine.keys import RunIdentity, RunKey
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.report import Changes
+from penstock.engine.machine.run_status import Changes
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.timestamp import epoch
@@ -103,7 +103,7 @@ class LocalRun:
         return (*before, self.source.flow or f"({self.key.name})")
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it has reached a final state."""
         return self.status.get("state") in FINAL_RUN_STATES
 

@@ -1,4 +1,4 @@
-"""The operator is killed while runs wait, take turns and run each other: nobody starts twice, and no limit breaks."""
+"""The operator is killed while runs wait, take turns and run each other: no run starts twice, and no limit breaks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def going_on(scene: Scene) -> set[str]:
     return {pod.metadata.labels[names.LABEL_RUN] for pod in pods}
 
 
-def test_killed_again_and_again_it_never_lets_more_runs_go_on_than_the_limit(scene, replica):
+def test_killed_repeatedly_it_never_runs_more_than_the_limit(scene, replica):
     # B40, B26
     tasks = [task("a", pod_run_for="400ms"), task("b", dependsOn=["a"], pod_run_for="400ms")]
     scene.create("Flow", "orders", {"tasks": tasks, "concurrency": {"limit": 2}})
@@ -49,14 +49,14 @@ def test_killed_again_and_again_it_never_lets_more_runs_go_on_than_the_limit(sce
     assert all(len(scene.ever_attempts(name)) == 2 for name in order)
 
 
-def test_after_a_restart_who_was_queued_is_queued_and_who_ran_runs(scene, replica):
+def test_after_a_restart_queued_runs_are_queued_and_running_ones_run(scene, replica):
     scene.create("Flow", "orders", {"tasks": [task(**FOR_EVER)], "concurrency": {"limit": 1}})
     with replica() as operator:
         for name in "abc":
             scene.start_of("orders", name)
             scene.reach("Running" if name == "a" else "Queued", name)
         operator.kill()
-    # A newcomer that nobody has seen waits behind those that were there before.
+    # A new run that no operator has seen waits behind those that were there before.
     scene.start_of("orders", "d")
     with replica():
         assert scene.reach("Queued", "d")["queuePosition"] == 3
@@ -88,7 +88,7 @@ def test_a_run_that_is_replaced_when_the_operator_dies_is_replaced_all_the_same(
         scene.start_of("orders", "a")
         scene.reach("Running", "a")
         scene.start_of("orders", "b")
-        scene.until(lambda: "shutdown" in scene.status("a"), "a to be told")
+        scene.until(lambda: "shutdown" in scene.status("a"), "a to be shut down")
         operator.kill()
     with replica():
         scene.reach("Running", "b")
@@ -103,14 +103,14 @@ def test_runs_that_wait_for_their_time_or_a_person_still_do_after_a_restart(scen
         scene.reach("Scheduled", "later")
         scene.reach("Paused", "held")
         operator.kill()
-    # Nobody sees this but the next operator.
+    # Only the next operator sees this.
     scene.patch("FlowRun", "held", {"spec": {"suspend": False}})
     with replica():
         assert scene.reach("Completed", "held")["progress"] == "1/1"
         assert scene.status("later")["state"] == "Scheduled"
 
 
-def test_a_retry_goes_on_after_a_restart_even_when_the_run_that_it_retries_is_gone(scene, replica):
+def test_a_retry_continues_after_a_restart_even_when_the_run_that_it_retries_is_deleted(scene, replica):
     scene.create("Flow", "etl", {"tasks": [task("a"), task("b", pod_exit_code="1", pod_run_for="1s")]})
     with replica() as operator:
         scene.start_of("etl", "first")
@@ -125,7 +125,7 @@ def test_a_retry_goes_on_after_a_restart_even_when_the_run_that_it_retries_is_go
     assert [attempt.task for attempt in scene.ever_attempts("again")] == ["b"]
 
 
-@pytest.mark.parametrize("ends_meanwhile", [True, False], ids=["ends meanwhile", "goes on"])
+@pytest.mark.parametrize("ends_meanwhile", [True, False], ids=["ends meanwhile", "continues"])
 def test_a_child_that_the_parent_did_not_see_is_found_after_a_restart(scene, replica, ends_meanwhile):
     # B40
     inner = task("work", pod_run_for="100ms" if ends_meanwhile else "4s", pod_outputs='{"x": 1}')

@@ -240,7 +240,7 @@ def test_a_retry_waits_for_the_end_of_the_run_that_it_names(scene):
     ("name", "said"),
     [
         pytest.param("nobody", "the FlowRun nobody does not exist in namespace", id="that does not exist"),
-        pytest.param("again", "a run can't retry itself", id="that it is itself"),
+        pytest.param("again", "a run cannot retry itself", id="that it is itself"),
     ],
 )
 def test_a_retry_fails_of_a_run(scene, name, said):

@@ -16,7 +16,7 @@ from penstock_operator.flows.sample_pods import MAX_SHAPES, SamplePod, explain_r
 FLOW = RunIdentity("ns", "etl", "uid-1")
 
 
-def specimens(*tasks: dict[str, Any], **fields: Any) -> list[SamplePod]:
+def samples(*tasks: dict[str, Any], **fields: Any) -> list[SamplePod]:
     defaults = {"defaults": {"image": "etl:1"}}
     plan = compile_plan(FlowSpec.model_validate(defaults | {"tasks": list(tasks), **fields}))
     return make_sample_pods(plan, FLOW, revision="rev", settings=PodSettings(user=65532, is_tracked=True))
@@ -26,8 +26,8 @@ def template(**spec: Any) -> dict[str, Any]:
     return {"podTemplate": {"spec": spec}}
 
 
-def test_tasks_that_differ_in_what_nobody_judges_share_a_specimen():
-    found = specimens(
+def test_tasks_that_differ_in_unchecked_fields_share_a_sample():
+    found = samples(
         {"name": "a", "command": ["x"], "args": ["1"]},
         {"name": "b", "command": ["y"], "args": ["2", "3"]},
         {"name": "c", "env": [{"name": "A", "value": "1"}]},
@@ -40,16 +40,16 @@ def test_tasks_that_differ_in_what_nobody_judges_share_a_specimen():
 
 
 def test_child_flows_and_approvals_have_no_pods_to_try():
-    assert specimens({"name": "a", "approval": {}}, {"name": "b", "flow": {"name": "f"}}) == []
+    assert samples({"name": "a", "approval": {}}, {"name": "b", "flow": {"name": "f"}}) == []
 
 
-def test_there_are_only_so_many_specimens():
+def test_the_number_of_samples_is_limited():
     tasks = [{"name": f"t{number}", "image": f"i:{number}"} for number in range(MAX_SHAPES + 5)]
-    assert len(specimens(*tasks)) == MAX_SHAPES
+    assert len(samples(*tasks)) == MAX_SHAPES
 
 
 def test_what_follows_from_values_of_a_run_is_marked():
-    (found,) = specimens(
+    (found,) = samples(
         {"name": "a", "args": ["$(params.zone)"], **template(nodeSelector={"z": "$(params.zone)"}, hostname="h")},
         params=[{"name": "zone"}],
     )
@@ -57,7 +57,7 @@ def test_what_follows_from_values_of_a_run_is_marked():
 
 
 def test_defaults_and_items_that_are_known_are_no_placeholders():
-    (found,) = specimens(
+    (found,) = samples(
         {"name": "a", "forEach": {"items": ["x"]}, **template(hostname="$(item)", nodeSelector={"z": "$(params.z)"})},
         params=[{"name": "z", "default": "eu"}],
     )
@@ -68,7 +68,7 @@ def test_defaults_and_items_that_are_known_are_no_placeholders():
 
 def test_a_shape_of_which_too_little_is_known_is_left_out():
     params = [{"name": "a", "type": "object"}]
-    assert specimens({"name": "a", **template(hostname="$(params.a.b.c)")}, params=params) == []
+    assert samples({"name": "a", **template(hostname="$(params.a.b.c)")}, params=params) == []
 
 
 BARE = SamplePod(("a", "b"), None, {"kind": "Pod"}, frozenset())  # type: ignore[arg-type]  # not asked about here
@@ -81,7 +81,7 @@ def refusal(status: int, message: str, **causes: str) -> ApiError:
 
 
 @pytest.mark.parametrize(
-    ("specimen", "error", "want"),
+    ("sample", "error", "want"),
     [
         pytest.param(BARE, refusal(403, "violates PodSecurity"), "violates PodSecurity", id="a policy"),
         pytest.param(BARE, refusal(400, 'unknown field "spec.x"'), "unknown field", id="a field that does not exist"),
@@ -93,19 +93,21 @@ def refusal(status: int, message: str, **causes: str) -> ApiError:
         pytest.param(BARE, refusal(404, "namespace"), None, id="a namespace that went"),
         pytest.param(BARE, refusal(400, "webhook x does not support dry run"), None, id="a webhook with side effects"),
         pytest.param(BARE, refusal(403, 'User "op" cannot create resource "pods"'), None, id="the operator's rights"),
-        pytest.param(VAGUE, refusal(403, "violates PodSecurity"), None, id="a policy that may look at a placeholder"),
-        pytest.param(VAGUE, refusal(400, 'unknown field "spec.x"'), "unknown field", id="no field whatever its value"),
+        pytest.param(VAGUE, refusal(403, "violates PodSecurity"), None, id="a policy that may depend on a placeholder"),
+        pytest.param(
+            VAGUE, refusal(400, 'unknown field "spec.x"'), "unknown field", id="an unknown field, with any value"
+        ),
         pytest.param(VAGUE, refusal(422, "all", spec__nodeSelector="bad"), None, id="a placeholder's value"),
         pytest.param(
             VAGUE, refusal(422, "all", spec__nodeSelector="bad", spec__hostname="bad"), "spec.hostname", id="another"
         ),
     ],
 )
-def test_only_what_is_the_flows_own_fault_is_held_against_it(specimen, error, want):
-    found = explain_refusal(specimen, error)
+def test_only_a_refusal_that_the_flow_caused_counts(sample, error, want):
+    found = explain_refusal(sample, error)
     if want is None:
         assert found is None
     else:
         assert found is not None
-        assert found.startswith("task a and 1 like it: the API server refuses its Pod: ")
+        assert found.startswith("task a and 1 similar: the API server refuses the Pod: ")
         assert want in found

@@ -99,7 +99,7 @@ def conditions(state: RunState, *, message: str, since: float) -> list[dict[str,
     ]
 
 
-class Report:
+class RunStatus:
     """Keeps what is to be stored, and knows what of it is stored.
 
     Args:
@@ -129,7 +129,7 @@ class Report:
         """Whether something changed since the last `changes`."""
         return self._version > self._sent_version
 
-    def touch(self, task: TaskRun) -> None:
+    def mark_changed(self, task: TaskRun) -> None:
         """Note that a task's entry changed."""
         self._version += 1
         self._versions[task.plan.position] = self._version
@@ -156,9 +156,9 @@ class Report:
     def finish_task(self, task: TaskRun) -> None:
         """Note that a task is over."""
         self.finished_tasks += 1
-        self.touch(task)
+        self.mark_changed(task)
 
-    def touch_head(self, *, is_urgent: bool = False) -> int:
+    def mark_head_changed(self, *, is_urgent: bool = False) -> int:
         """Note that something about the run as a whole changed; returns the version of that change."""
         self.is_urgent = self.is_urgent or is_urgent
         self._version += 1
@@ -167,7 +167,7 @@ class Report:
     def set_state(self, state: RunState, reason: str | None = None, message: str | None = None) -> None:
         """Note the run's state. That it runs is no news that anybody waits for: it goes out at the usual pace."""
         self.head.state, self.head.reason, self.head.message = state, reason, message
-        self.touch_head(is_urgent=state is not RunState.RUNNING)
+        self.mark_head_changed(is_urgent=state is not RunState.RUNNING)
 
     def finish_run(
         self, state: RunState, reason: str | None, message: str | None, outputs: dict[str, Any], completed_at: float
@@ -182,7 +182,7 @@ class Report:
         words = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         return f"{self.finished_tasks} of {len(self._tasks)} tasks are over ({words})"
 
-    def changes(self) -> Changes:
+    def take_changes(self) -> Changes:
         """Return what is not stored, and take it as sent: `take_back` undoes that."""
         counts = self.counts()
         fields = self.head.fields(counts, self.finished_tasks, self._clock)
@@ -215,7 +215,7 @@ class Report:
         ]
         return Changes(self._version, None, operations, positions, before)
 
-    def take_back(self, changes: Changes) -> None:
+    def return_changes(self, changes: Changes) -> None:
         """Note that changes could not be stored: they are part of the next ones."""
         self._dirty.update(dict.fromkeys(changes.positions))
         self._sent = changes.fields
@@ -275,7 +275,7 @@ class Report:
             if name in stored
         }
 
-    def restored(self) -> None:
+    def mark_restored(self) -> None:
         """Take everything up to now as stored: it was read from what is stored."""
         self._dirty.clear()
         self._states = [task.state for task in self._tasks]
