@@ -3,8 +3,8 @@
     .venv/bin/python -m bench.leader [--tasks 3000] [--rounds 5] [--json FILE]
 
 The FlowRun controller, its reflectors and its writer work as in the operator, against a synthetic API server in a
-process of its own (bench/synthetic.py), over loopback, with TLS and without. What is counted is the CPU time of this process:
-tasks for each second of it are what one core can carry.
+process of its own (bench/synthetic.py), over loopback, with TLS and without. What is counted is the CPU time of this
+process: tasks for each second of it are what one core can carry.
 """
 
 from __future__ import annotations
