@@ -137,7 +137,7 @@ async def measure(shape: Shape, folder: Path | None) -> float:
             await client.request("POST", "/start", body=runs)
             for _ in shape.specs:
                 await ended.get()
-            await client.request("GET", "/settled", query={"pods": str(shape.tasks)}, timeout_s=PATIENCE_S)
+            await client.request("GET", "/finalizers-removed", query={"pods": str(shape.tasks)}, timeout_s=PATIENCE_S)
             spent = time.process_time() - began_at
             for task in background:
                 task.cancel()

@@ -33,9 +33,9 @@ IN_FLIGHT: Final = 32
 POLL_S: Final = 0.2
 LIMIT_S: Final = 120.0
 LIMIT_PER_POD_S: Final = 0.1
-SETTLE_S: Final = 1.0
+QUIET_S: Final = 1.0
 QUIET_WRITES: Final = 5
-"""So many in `SETTLE_S` are no work."""
+"""So many in `QUIET_S` do not count as work."""
 
 
 Ask = Callable[[str], Awaitable[Any]]
@@ -84,7 +84,7 @@ class Bench:
                 flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
                 if way.startswith("Penstock") and shape.flow is not None:
                     await self.post(flows, shape.flow)
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(QUIET_S)
                 before, started_at = await self.account(), time.time()
                 await self._start(shape, way, namespace)
                 seen = await self._until_finished(ask, shape, way)
@@ -220,13 +220,13 @@ class Bench:
                 return
             if time.monotonic() > ends_at:
                 raise SystemExit(f"{namespace}: {left} Pods are left after {within_s:g} s, and not {most}")
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(QUIET_S)
 
     async def _until_quiet(self) -> Account:
         """Wait until nothing is written any more: letting Pods go is work too, and comes after the end."""
         last = await self.account()
         while True:
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(QUIET_S)
             now = await self.account()
             if now.since(last).writes <= QUIET_WRITES:
                 return now

@@ -67,7 +67,7 @@ class Watched:
         self.state: dict[str, str] = {}
         self.task: dict[str, str] = {}
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Handle an event."""
         now, name = time.time(), event.object.metadata.name
         status = event.object.status
@@ -85,7 +85,7 @@ class Watched:
 
 
 async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened: asyncio.Event) -> None:
-    """Follow a watch for ever.
+    """Follow a watch forever.
 
     The API server ends the watch of a slow reader; the next one continues from there, so nothing is lost.
     """
@@ -94,7 +94,7 @@ async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened:
     while True:
         async with session.get(url, params={"watch": "true", "resourceVersion": version}, timeout=UNLIMITED) as reply:
             if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-                # The API server has just learnt of this kind.
+                # The API server does not serve this kind yet.
                 await asyncio.sleep(RETRY_S)
                 continue
             reply.raise_for_status()
@@ -105,9 +105,9 @@ async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened:
                 for line in lines:
                     event = decoder.decode(line)
                     if event.type == "ERROR":
-                        raise SystemExit(f"a watch can't go on: {line.decode()}")
+                        raise SystemExit(f"a watch cannot continue: {line.decode()}")
                     version = event.object.metadata.resource_version
-                    into.hear(event)
+                    into.on_event(event)
 
 
 async def main(namespace: str) -> None:

@@ -32,7 +32,7 @@ async def run(options: Options, environ: Mapping[str, str], selector: RestingSel
     Args:
         options: how.
         environ: the environment, for credentials.
-        selector: of the running loop; it is told how much work is in progress.
+        selector: of the running loop; counts how much work is in progress.
 
     Returns:
         The exit code: 0 after a termination signal.

@@ -321,7 +321,7 @@ def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterat
 
 
 def _is_pinned(image: str) -> bool:
-    """Tell whether an image has a digest, or a tag other than `latest`. A colon before a slash is a registry's port."""
+    """Return whether an image has a digest, or a tag other than `latest`. A colon before a slash is a port."""
     if "@" in image:
         return True
     _, _, tag = image.rpartition("/")[2].partition(":")

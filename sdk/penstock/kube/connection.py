@@ -151,7 +151,7 @@ def _proxy(configuration: Configuration) -> str | None:
 
 
 def _is_direct(server: str, no_proxy: str) -> bool:
-    """Tell whether a server is reached without the proxy, by the rules of `NO_PROXY` that Go's clients follow."""
+    """Return whether a server is reached without the proxy, by the rules of `NO_PROXY` that Go's clients follow."""
     host = urlsplit(server).hostname or ""
     try:
         address = ipaddress.ip_address(host)

@@ -129,37 +129,37 @@ def _phrase(status: int) -> str:
 
 
 def is_already_exists(error: ApiError) -> bool:
-    """Tell whether an object of that name is there already."""
+    """Return whether an object of that name is there already."""
     return error.reason == "AlreadyExists"
 
 
 def is_not_found(error: ApiError) -> bool:
-    """Tell whether there is no such object, or no such kind of object."""
+    """Return whether there is no such object, or no such kind of object."""
     return error.status == HTTPStatus.NOT_FOUND
 
 
 def is_conflict(error: ApiError) -> bool:
-    """Tell whether another writer changed the object, or a precondition such as a uid does not hold."""
+    """Return whether another writer changed the object, or a precondition such as a uid does not hold."""
     return error.reason == "Conflict"
 
 
 def is_expired(error: ApiError) -> bool:
-    """Tell whether a resourceVersion or a continue token is too old to continue from."""
+    """Return whether a resourceVersion or a continue token is too old to continue from."""
     return error.status == HTTPStatus.GONE or error.reason in ("Expired", "Gone")
 
 
 def is_namespace_terminating(error: ApiError) -> bool:
-    """Tell whether nothing can be created because the namespace is being deleted."""
+    """Return whether nothing can be created because the namespace is being deleted."""
     return any(cause.reason == "NamespaceTerminating" for cause in error.details.causes)
 
 
 def is_quota(error: ApiError) -> bool:
-    """Tell whether a ResourceQuota has no room now; asking again later may do."""
+    """Return whether a ResourceQuota has no room now; asking again later may do."""
     return error.status == HTTPStatus.FORBIDDEN and not error.details.causes and QUOTA_TEXT in error.message
 
 
 def is_precondition_failed(error: ApiError) -> bool:
-    """Tell whether a JSON Patch did not fit the object: a `test` failed or a path does not exist.
+    """Return whether a JSON Patch did not fit the object: a `test` failed or a path does not exist.
 
     The API server does not say which: it answers 422 Invalid with a fixed text and empty details, while a patch whose
     result is not valid names kind and field.
@@ -173,5 +173,5 @@ def is_precondition_failed(error: ApiError) -> bool:
 
 
 def is_transient(error: ApiError) -> bool:
-    """Tell whether the same request may well succeed a little later."""
+    """Return whether the same request may well succeed a little later."""
     return error.status == HTTPStatus.TOO_MANY_REQUESTS or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -119,7 +119,7 @@ class LeaderElection:
         self._renewing: asyncio.Task[None] | None = None
 
     def is_leading(self) -> bool:
-        """Tell whether this process may write at this moment: a holder that cannot renew the Lease stops in time."""
+        """Return whether this process may write at this moment: a holder that cannot renew the Lease stops in time."""
         return not self.lost.is_set() and self._clock() < self._deadline
 
     async def acquire(self) -> int:

@@ -309,7 +309,7 @@ class Reflector(Generic[T]):
 
 
 def _needs_list(error: ApiError) -> bool:
-    """Tell whether a watch cannot continue from the last known version."""
+    """Return whether a watch cannot continue from the last known version."""
     if is_expired(error) or any(cause.reason == TOO_LARGE_VERSION for cause in error.details.causes):
         return True
     return HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status not in (
