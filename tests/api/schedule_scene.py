@@ -137,7 +137,7 @@ class Controlling:
             # A request that is cancelled leaves its connection behind: let what is in progress end first.
             self._controller.is_stopping = True
             await self._controller.idle.wait()
-            await asyncio.gather(*reading, recorder.settled(), return_exceptions=True)
+            await asyncio.gather(*reading, recorder.flush(), return_exceptions=True)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, *reading, return_exceptions=True)

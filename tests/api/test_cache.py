@@ -614,7 +614,7 @@ def test_a_full_quota_lets_the_task_run_and_is_reported_once(core, scene, flow_r
             assert await here.ask(run, TaskInstanceKey("other"), "e") == CacheMiss(TaskInstanceKey("other"))
             await here.release(run, {"rows": 1})
             assert here.lookups("unavailable") == 2
-            await here.recorder.settled()
+            await here.recorder.flush()
             assert here.proxy.count(lambda seen: seen.path.endswith("/events")) == 1
 
     asyncio.run(scenario())

@@ -66,19 +66,19 @@ def config_map(core, namespace):
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "there"}, "data": {"value": "1"}})
 
 
-def test_a_name_that_is_taken_is_told(connection, namespace, config_map):
+def test_a_name_that_is_taken_is_reported(connection, namespace, config_map):
     error = refusal(connection, "POST", CONFIGMAPS.path(namespace), body=body({"metadata": {"name": "there"}}))
     assert said(error) == {"is_already_exists"}
     assert error.status == 409
 
 
-def test_an_object_that_is_not_there_is_told(connection, namespace):
+def test_an_object_that_is_not_there_is_reported(connection, namespace):
     error = refusal(connection, "GET", CONFIGMAPS.path(namespace, "nowhere"))
     assert said(error) == {"is_not_found"}
     assert str(error) == '404 NotFound: configmaps "nowhere" not found'
 
 
-def test_a_kind_that_is_not_there_is_told(connection, namespace):
+def test_a_kind_that_is_not_there_is_reported(connection, namespace):
     assert said(refusal(connection, "GET", Resource("no.example", "v1", "things").path(namespace))) == {"is_not_found"}
 
 
@@ -152,7 +152,7 @@ def test_a_pod_that_lacks_what_a_quota_counts_is_no_full_quota(connection, names
     assert "must specify requests.cpu" in error.message
 
 
-def test_a_namespace_that_is_being_deleted_is_told(connection, core):
+def test_a_namespace_that_is_being_deleted_is_reported(connection, core):
     created = core.create_namespace({"metadata": {"generateName": "test-terminating-"}})
     namespace = created.metadata.name
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "holds", "finalizers": ["penstock.dev/test"]}})
@@ -295,7 +295,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_no_server_at_all_is_told_with_its_address():
+def test_no_server_at_all_is_reported_with_its_address():
     async def scenario() -> None:
         async with ApiClient(Connection("http://127.0.0.1:1"), metrics=Metrics()) as client:
             with pytest.raises(ApiUnreachableError, match=r"127\.0\.0\.1:1"):

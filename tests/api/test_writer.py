@@ -155,7 +155,7 @@ def test_a_create_whose_answer_got_lost_says_that_the_object_exists(connection, 
 
 
 @pytest.mark.parametrize("body", [config_map("not a name"), b"{"], ids=["an invalid name", "no JSON"])
-def test_a_final_refusal_is_told_at_once(connection, namespace, body):
+def test_a_final_refusal_is_raised_immediately(connection, namespace, body):
     async def scenario() -> None:
         async with writing(connection) as (proxy, writer, clock):
             with pytest.raises(ApiError):
@@ -165,7 +165,7 @@ def test_a_final_refusal_is_told_at_once(connection, namespace, body):
     asyncio.run(scenario())
 
 
-def test_a_patch_whose_test_fails_is_told_at_once(connection, namespace, core):
+def test_a_patch_whose_test_fails_is_raised_immediately(connection, namespace, core):
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "one"}, "data": {"epoch": "8"}})
     patch = [{"op": "test", "path": "/data/epoch", "value": "7"}, {"op": "add", "path": "/data/x", "value": "y"}]
 
@@ -180,7 +180,7 @@ def test_a_patch_whose_test_fails_is_told_at_once(connection, namespace, core):
     assert core.read_namespaced_config_map("one", namespace).data == {"epoch": "8"}
 
 
-def test_at_the_deadline_the_last_error_is_told(connection, namespace):
+def test_at_the_deadline_the_last_error_is_raised(connection, namespace):
     async def scenario() -> None:
         async with writing(connection) as (proxy, writer, clock):
             fault = proxy.fail(is_post, status=503)
@@ -194,7 +194,7 @@ def test_at_the_deadline_the_last_error_is_told(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_who_may_not_write_sends_nothing(connection, namespace):
+def test_a_writer_that_must_not_write_sends_nothing(connection, namespace):
     async def scenario() -> None:
         async with writing(connection, may_write=lambda: False) as (proxy, writer, _):
             with pytest.raises(NotLeaderError):
@@ -204,7 +204,7 @@ def test_who_may_not_write_sends_nothing(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_who_is_deposed_between_two_tries_sends_nothing_more(connection, namespace):
+def test_a_leader_deposed_between_two_tries_sends_nothing_more(connection, namespace):
     async def scenario() -> None:
         tries = iter([True, True])
         async with writing(connection, may_write=lambda: next(tries, False)) as (proxy, writer, _):

@@ -182,7 +182,7 @@ def test_a_forgotten_key_does_not_come_whether_it_was_ready_or_delayed_or_to_com
     run(scenario())
 
 
-def test_a_forgotten_key_can_be_added_anew_and_comes_once():
+def test_a_forgotten_key_can_be_added_again_and_comes_once():
     async def scenario() -> None:
         queue = new_queue()
         queue.add(A)

@@ -174,7 +174,7 @@ class RunController:
 
     def task_instances_in_progress(self, most: int) -> int:
         """Return how many tasks and items, and writes about them, are in progress; `most` if there are more."""
-        found = self._registry.background.under_way
+        found = self._registry.background.in_progress
         for run in self._registry:
             if found >= most:
                 break

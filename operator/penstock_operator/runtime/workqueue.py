@@ -1,4 +1,4 @@
-"""The keys that wait to be looked at: each at most once, however much happens to it."""
+"""The keys that wait to be reconciled: each at most once, however many events there are about it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ K = TypeVar("K", bound=Hashable)
 class WorkQueue(Generic[K]):
     """A queue of keys with a heap of later ones.
 
-    A key carries no event: whoever gets it looks at the present state, so a hundred events cost one look. A key that
-    is added while someone works on it comes again after `done`, hence no key is worked on twice at the same time.
+    A key carries no event: a worker reconciles the present state, so a hundred events cost one reconciliation. A key
+    that is added while a worker has it is queued again after `done`, so no key is reconciled twice at the same time.
 
     Not thread-safe: another thread adds with `loop.call_soon_threadsafe(queue.add, key)`.
 
@@ -35,7 +35,7 @@ class WorkQueue(Generic[K]):
 
     @property
     def depth(self) -> int:
-        """Keys that could be worked on now."""
+        """Keys that a worker could get now."""
         return len(self._queued)
 
     @property
@@ -44,7 +44,7 @@ class WorkQueue(Generic[K]):
         return len(self._later)
 
     def add(self, key: K) -> None:
-        """Have a key looked at as soon as may be."""
+        """Queue a key."""
         if key in self._working:
             self._again.add(key)
         elif key not in self._queued:
@@ -52,12 +52,12 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_at(self, key: K, when: float) -> None:
-        """Have a key looked at later; of several times, the earliest holds and the others are forgotten.
+        """Queue a key later; of several times, the earliest counts and the others are dropped.
 
-        So whoever looks at a key says anew when it is due next.
+        So each reconciliation has to say again when the next one is due.
 
         Args:
-            key: what to look at.
+            key: what to reconcile.
             when: on the queue's clock, seconds.
         """
         if when <= self._clock():
@@ -71,13 +71,13 @@ class WorkQueue(Generic[K]):
             self._arm()
 
     def forget(self, key: K) -> None:
-        """Drop a key, its time too. Work on it that has begun goes on, and is not repeated."""
+        """Drop a key and its later time. A reconciliation that has begun continues and is not repeated."""
         self._queued.discard(key)
         self._again.discard(key)
         self._later.discard(key)
 
     async def get(self) -> K:
-        """Wait for the next key; whoever gets it calls `done` with it."""
+        """Wait for the next key; the caller calls `done` with it afterwards."""
         while True:
             key = await self._ready.get()
             # A forgotten key leaves its place in the queue behind.
@@ -87,14 +87,14 @@ class WorkQueue(Generic[K]):
                 return key
 
     def done(self, key: K) -> None:
-        """Say that the work on a key has ended, well or not."""
+        """Note that the reconciliation of a key has ended, successfully or not."""
         self._working.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
 
     def close(self) -> None:
-        """Stop the clock: no later key comes any more."""
+        """Stop the timer: no later key is queued any more."""
         if self._timer is not None:
             self._timer.cancel()
         self._later.clear()

@@ -1,4 +1,4 @@
-"""Flows as they were a moment ago, so that a thousand runs that are created together don't read theirs as often."""
+"""Flows as they were a moment ago, so that a thousand runs created together do not read theirs a thousand times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FlowLookup:
         """Find a Flow; it may be out of date by `FRESH_S` seconds.
 
         Raises:
-            InvalidSpecError: it can't work.
+            InvalidSpecError: its spec is invalid.
             PenstockError: it could not be read.
         """
         key, now = (namespace, name), self._clock()

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before a request is retried."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CAP_S = 30.0
 
 
 class Backoff:
-    """Growing, capped and jittered pauses, so that many clients that failed together don't return together.
+    """Growing, capped and jittered pauses, so that many clients that failed together do not retry together.
 
     Args:
         base_s: the first pause, seconds, before jitter.
         cap_s: no pause is longer than this, seconds, unless the server asks for more.
-        random_share: returns a number from 0 to 1; handed in by tests.
+        random_share: returns a number from 0 to 1.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Backoff:
         self.failures = 0
 
     def reset(self) -> None:
-        """Begin anew: something succeeded."""
+        """Start again with short pauses: something succeeded."""
         self.failures = 0
 
     def next_s(self, at_least_s: float | None = None) -> float:

@@ -1,4 +1,4 @@
-"""One HTTP session with the API server: bytes out, bytes in, refusals as errors."""
+"""One HTTP session with the API server: requests, reads of objects and lists, refusals as errors."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ REFRESH_S = 60.0
 LARGE_BODY_BYTES: Final = 2**20
 """From here on aiohttp wants a file, which it sends in pieces."""
 RELOAD_PAUSE_S = 5.0
-"""Credentials that are refused are loaded anew no more often than this."""
+"""Credentials that are refused are reloaded no more often than this."""
 
 
 TRANSPORT_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Response(NamedTuple):
-    """A reply that is no refusal."""
+    """A reply that is not a refusal."""
 
     status: int
     body: bytes
@@ -80,10 +80,10 @@ class ApiClient:
     """Sends requests to the API server; an async context manager that owns its session.
 
     Args:
-        connection: where to, and as whom.
+        connection: address and credentials.
         metrics: counts every request.
-        connection_limit: requests at the same time; more wait their turn, in order. Streams and urgent requests don't
-            count, so that a flood of writes can't hold up a watch or a Lease.
+        connection_limit: requests at the same time; more wait their turn, in order. Streams and urgent requests do
+            not count, so that a flood of writes cannot delay a watch or a Lease.
         clock: monotonic seconds.
     """
 
@@ -303,11 +303,11 @@ class ApiClient:
             path: of a collection.
             query: parameters of the URL.
             accept: what the objects should be, such as `METADATA`.
-            inactivity_s: a stream that is silent for longer, seconds, counts as dead.
+            inactivity_s: a stream that receives nothing for longer, seconds, counts as dead.
 
         Raises:
             ApiError: the API server refused.
-            ApiUnreachableError: the connection could not be made, broke, or fell silent.
+            ApiUnreachableError: the connection could not be opened, broke, or received nothing for too long.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=inactivity_s)
         labels = request_labels("GET", path, is_watch=True)
@@ -318,7 +318,7 @@ class ApiClient:
         except TRANSPORT_ERRORS as error:
             raise _unreachable(call, error) from error
         finally:
-            # A peer that vanished does not answer a TLS farewell: without this its socket stays for half a minute.
+            # A peer that vanished does not answer the TLS shutdown: without this its socket stays for half a minute.
             if response.connection is not None and response.connection.transport is not None:
                 response.connection.transport.abort()
             response.release()
@@ -363,7 +363,7 @@ class ApiClient:
         raise ApiError.from_reply(response.status, body, response.headers.get("Retry-After", ""))
 
     def _count(self, labels: RequestLabels, code: str) -> None:
-        # Looking a child up by its labels costs more than counting; there are few, so they are kept.
+        # Finding a counter by its labels costs more than counting; there are few, so they are kept.
         counter = self._counters.get((labels, code))
         if counter is None:
             counter = self._counters[labels, code] = self._metrics.api_requests.labels(*labels, code)
@@ -371,14 +371,14 @@ class ApiClient:
 
     def _refresh_in_background(self) -> None:
         self._refreshed_at = self._clock()
-        # Nobody waits for it: an exec plugin may take seconds, and what we hold is still good for minutes.
+        # No request waits for it: an exec plugin may take seconds, and the present credentials are valid for minutes.
         self._refreshing = asyncio.create_task(self._refresh())
 
     async def _refresh(self) -> None:
         try:
             await asyncio.to_thread(self._connection.refresh)
         except Exception:
-            logger.warning("Credentials could not be renewed; those held are used on", exc_info=True)
+            logger.warning("Failed to renew the credentials; keeping the current ones", exc_info=True)
 
     async def _reload(self, sent_at: float) -> None:
         async with self._reload_lock:
@@ -386,7 +386,7 @@ class ApiClient:
             if self._reloaded_at > sent_at or self._clock() - self._reloaded_at < RELOAD_PAUSE_S:
                 return
             self._reloaded_at = self._clock()
-            logger.info("The API server refused our credentials; loading them anew")
+            logger.info("The API server refused the credentials; reloading them")
             try:
                 await asyncio.to_thread(self._connection.reload)
             except ConfigurationError as error:

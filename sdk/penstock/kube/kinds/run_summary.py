@@ -13,6 +13,8 @@ FINISHED_RUNS: Final = ",".join(
     ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
 )
 """Field selector of finished runs. A run without a state has not been handled by an operator yet."""
+UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
+"""Field selector of the runs that have begun and have not finished."""
 
 
 class RunSummaryStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):

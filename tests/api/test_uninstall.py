@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from penstock.api.names import FINALIZER, LABEL_RUN_UID
-from penstock_operator.uninstall import release, wait_until_gone
+from penstock_operator.uninstall import remove_finalizers, wait_until_gone
 
 pytestmark = pytest.mark.api
 
@@ -46,7 +46,7 @@ def finalizers_of(core, namespace) -> dict[str, list[str]]:
 
 @pytest.mark.usefixtures("task_pods")
 def test_only_our_finalizer_goes_and_only_from_task_pods(core, namespace):
-    assert release(core, namespace) == 2
+    assert remove_finalizers(core, namespace) == 2
     assert finalizers_of(core, namespace) == {"plain": [], "shared": [FOREIGN], "recorded": [], "stranger": [FOREIGN]}
 
 
@@ -54,7 +54,7 @@ def test_only_our_finalizer_goes_and_only_from_task_pods(core, namespace):
 def test_a_pod_that_is_being_deleted_goes(core, namespace):
     core.delete_namespaced_pod("plain", namespace, grace_period_seconds=0)
     assert "plain" in finalizers_of(core, namespace)
-    release(core, namespace)
+    remove_finalizers(core, namespace)
     assert "plain" not in finalizers_of(core, namespace)
     core.create_namespaced_pod(namespace, pod("plain", labels={}, finalizers=[]))
 
@@ -62,7 +62,7 @@ def test_a_pod_that_is_being_deleted_goes(core, namespace):
 @pytest.mark.usefixtures("task_pods")
 def test_many_pods_are_read_in_pages(core, namespace, monkeypatch):
     monkeypatch.setattr("penstock_operator.uninstall.PAGE", 1)
-    assert release(core, namespace) == 2
+    assert remove_finalizers(core, namespace) == 2
 
 
 def test_it_waits_for_the_operator_to_be_gone(core, namespace):
@@ -91,5 +91,5 @@ def test_the_command_says_what_it_did(kubeconfig, core, namespace):
         text=True,
         check=True,
     )
-    assert done.stdout == "released 2 task Pods\n"
+    assert done.stdout == "removed the finalizer from 2 task Pods\n"
     assert finalizers_of(core, namespace)["plain"] == []

@@ -9,7 +9,7 @@ import pytest
 from penstock_operator.runtime.rate_limiter import RateLimiter
 
 
-def test_so_many_a_second_go_through_and_the_first_at_once():
+def test_so_many_a_second_go_through_and_the_first_immediately():
     now, turns = 100.0, []
 
     async def sleep(pause_s: float) -> None:

@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 
-from penstock_operator.event_loop import COUNT_EVERY_S, MOST_UNITS, REST_PER_UNIT_S, RestingSelector
+from penstock_operator.event_loop import COUNT_EVERY_S, MOST_TASKS, REST_PER_TASK_S, RestingSelector
 
 FEW, MANY = 20, 100_000
-LONGEST_REST_S = MOST_UNITS * REST_PER_UNIT_S
+LONGEST_REST_S = MOST_TASKS * REST_PER_TASK_S
 
 
 class Bench:
@@ -53,7 +53,7 @@ def test_nothing_in_hand_no_rest(bench):
 def test_the_rest_grows_with_what_is_in_hand_up_to_the_longest(bench):
     bench.selector.count = partial(min, FEW)
     assert bench.select() == 0
-    assert bench.select() == pytest.approx(FEW * REST_PER_UNIT_S)
+    assert bench.select() == pytest.approx(FEW * REST_PER_TASK_S)
     bench.selector.count = partial(min, MANY)
     bench.select(after_s=COUNT_EVERY_S)
     assert bench.select() == pytest.approx(LONGEST_REST_S)
