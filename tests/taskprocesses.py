@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.engine.compiler.params import resolve_params
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import Cause, Outcome

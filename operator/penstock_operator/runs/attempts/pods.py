@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
-from penstock.engine.compiler.plan import Plan, TaskPlan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
