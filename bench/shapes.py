@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from penstock.api import names
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs

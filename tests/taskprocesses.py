@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.engine.compiler.params import resolve_params
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import Cause, Outcome
@@ -49,9 +49,9 @@ class ProcessWorld(World):
     logs: dict[str, str] = field(default_factory=dict)
     _creates: dict[tuple[TaskInstanceKey, int], CreateAttempt] = field(default_factory=dict)
 
-    def _create(self, create: CreateAttempt, *, is_heard: bool) -> None:
+    def _create(self, create: CreateAttempt, *, is_observed: bool) -> None:
         self._creates[create.key, create.attempt] = create
-        super()._create(create, is_heard=is_heard)
+        super()._create(create, is_observed=is_observed)
 
     def carry_out(self, key: TaskInstanceKey, attempt: int) -> Outcome:
         """Run an attempt to its end."""

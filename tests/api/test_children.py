@@ -157,7 +157,7 @@ def test_a_child_that_is_queued_or_paused_shows_in_its_parent_at_once(scene):
 
     entry = scene.reach_task("Queued", "call")
     assert entry["reason"] == "AdmissionQueue"
-    assert "other goes on: Flow inner allows 1 run at once" in entry["message"]
+    assert "Flow inner allows 1 concurrent run; active: other" in entry["message"]
 
     scene.patch("FlowRun", "other", {"spec": {"shutdown": "Cancel"}})
     assert child(scene).metadata.name in scene.reach_task("Paused", "call")["message"]

@@ -249,7 +249,7 @@ def test_an_approval_pauses_the_run_and_a_patch_resumes_it(stage):
 
     assert stage.finish()["state"] == "Completed"
     assert paused["reason"] == "AwaitingApproval"
-    assert event.message == "task sign-off waits for a decision: Publish run?"
+    assert event.message == "task sign-off is waiting for approval: Publish run?"
     assert stage.pod("publish").spec["containers"][0]["args"] == ["go"]
     assert attempted(stage) == ["publish"]
 

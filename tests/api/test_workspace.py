@@ -143,7 +143,7 @@ def test_a_size_that_is_none_is_refused_with_its_path(at_work):
         return next((one["message"] for one in conditions if one["status"] == "False"), "")
 
     scene.until(message, "the Flow to be reconciled")
-    assert "spec.workspace.size: '1 gigabyte' is no quantity" in message()
+    assert "spec.workspace.size: must be a quantity" in message()
     assert "spec.workspace.mountPath" in message()
 
 

@@ -45,7 +45,7 @@ def test_one_run_at_a_time_unless_more_are_allowed():
     assert len(machine().advance(max_active=None, is_suspended=False)) == 1
 
 
-def test_a_suspended_backfill_starts_nothing_and_hears_of_what_runs():
+def test_a_suspended_backfill_starts_nothing_and_observes_its_runs():
     one = machine()
     advance(one, max_active=1)
     assert advance(one, is_suspended=True) == []
@@ -87,7 +87,7 @@ def test_a_tick_whose_run_is_under_way_waits_for_it_and_does_not_hold_up_the_oth
     assert one.advance(max_active=10, is_suspended=False) == [Creation(0, 1)]
 
 
-def test_only_the_last_run_of_a_tick_says_whether_it_failed():
+def test_only_the_last_run_of_a_tick_decides_whether_it_failed():
     one = machine(ticks=2, reprocess="Failed")
     one.load_runs([TickRun(0, 0, "Failed", ""), TickRun(0, 1, "Completed", "x")])
     one.observe(TickRun(1, 0, "Completed", ""))
@@ -95,7 +95,7 @@ def test_only_the_last_run_of_a_tick_says_whether_it_failed():
     assert one.advance(max_active=10, is_suspended=False) == [Creation(1, 4)]
 
 
-def test_a_run_that_somebody_deletes_is_not_made_again():
+def test_a_deleted_run_is_not_created_again():
     one = machine(ticks=2)
     advance(one, max_active=1)
     one.remove_run(0, 0)
@@ -103,7 +103,7 @@ def test_a_run_that_somebody_deletes_is_not_made_again():
     assert advance(one) == [1]
 
 
-def test_a_run_that_was_deleted_while_nobody_looked_is_not_made_again():
+def test_a_run_that_was_deleted_while_no_operator_ran_is_not_created_again():
     one = machine(ticks=2)
     advance(one)
     again = BackfillMachine(OURS, 2, Record.from_status(one.record.to_status()))
@@ -195,7 +195,7 @@ class Operator:
 
 
 def play(world: World, options: list[dict[str, Any]], crash_rate: float) -> list[Record]:
-    """Let Backfills go on until all are over; returns their records."""
+    """Advance Backfills until all have finished; returns their records."""
     operator = Operator(world, options, crash_rate)
     for _ in range(200 * (world.ticks + 1) * len(options)):
         operator.step(world.rng.randrange(len(options)))

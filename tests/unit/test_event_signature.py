@@ -72,11 +72,11 @@ def test_one_good_signature_among_others_is_enough_and_so_is_one_secret():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "one to 4"),
-        (" ".join([SECRET] * 5), "one to 4"),
-        ("hunter2hunter2hunter2hunter2", "must be whsec_ and base64"),
-        ("whsec_?", "must be whsec_ and base64"),
-        ("whsec_" + base64.b64encode(b"short").decode(), "of 24 to 64 bytes, but has 5"),
+        ("", "1 to 4 signing secrets"),
+        (" ".join([SECRET] * 5), "1 to 4 signing secrets"),
+        ("hunter2hunter2hunter2hunter2", "must be whsec_ followed by base64"),
+        ("whsec_?", "must be whsec_ followed by base64"),
+        ("whsec_" + base64.b64encode(b"short").decode(), "24 to 64 bytes; got 5"),
     ],
 )
 def test_an_invalid_secret_is_reported_without_being_shown(text, said):

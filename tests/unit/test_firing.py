@@ -94,7 +94,7 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(policies("All", within="1:30"), "3:15", ["2:00", "3:00"], [("TooLate", "1:00", 1)], id="some"),
     ],
 )
-def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
+def test_late_ticks_get_runs_as_the_policy_says(rules, now, want, missed):
     firing = fire(policies=rules, now=now)
     assert shown(firing.fire) == want
     assert [(one.reason, f"{one.tick:%-H:%M}", one.count) for one in firing.missed] == missed
@@ -195,7 +195,7 @@ def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
         ),
     ],
 )
-def test_a_run_that_is_not_over_is_minded_as_the_policy_says(rules, existing, want, queued, stops, missed):
+def test_an_unfinished_run_counts_as_the_policy_says(rules, existing, want, queued, stops, missed):
     firing = fire(policies=rules, now="1:00", **existing)
     assert shown(firing.fire) == want
     assert shown(firing.ledger.queued) == queued
@@ -204,7 +204,7 @@ def test_a_run_that_is_not_over_is_minded_as_the_policy_says(rules, existing, wa
     assert firing.ledger.decided == at("1:00")
 
 
-def test_after_a_year_the_latest_tick_is_made_up_and_the_others_are_estimated():
+def test_after_a_year_the_latest_tick_gets_a_run_and_the_others_are_estimated():
     # C10
     firing = fire(cron="* * * * *", policies=policies(), now=f"{24 * 365}:00:30")
     assert firing.fire == (DAY + timedelta(days=365),)
@@ -273,7 +273,7 @@ every_policy = st.builds(
     st.timedeltas(timedelta(), timedelta(hours=2)),
 )
 def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_delay):
-    # However often and late it is looked, whether or not runs are over, and with decisions that are lost.
+    # However often and late it is decided, whether or not runs have finished, and with decisions that are lost.
     table = timetable("0,20 * * * *")
     jitter = Jitter(table, longest_delay, "uid")
     ledger, now, missed = Ledger(DAY), DAY, 0
@@ -318,5 +318,5 @@ def test_policies_have_the_defaults_of_the_reference(spec, want):
     assert replace(want) == want
 
 
-def test_what_is_missed_is_told_by_reason():
+def test_missed_ticks_are_reported_by_reason():
     assert fire(policies=policies("Skip"), now="2:30").missed == (Missed(MissedReason.NOT_MADE_UP, at("2:00"), 2),)

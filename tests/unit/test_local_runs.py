@@ -73,13 +73,19 @@ def test_a_param_can_not_become_a_secret(machine):
         pytest.param("kill -SEGV $$", "ExitCode", "exit code 139", 139, id="SIGSEGV"),
         pytest.param("#!/no/such/program\n", "StartError", "can't be started", 128, id="an unknown interpreter"),
         pytest.param(
-            "echo '[1]' > $PENSTOCK_OUTPUTS", "InvalidOutputs", "the outputs are no JSON object: '[1]\\n'", 0, id="list"
+            "echo '[1]' > $PENSTOCK_OUTPUTS",
+            "InvalidOutputs",
+            "the outputs are not a JSON object: '[1]\\n'",
+            0,
+            id="list",
         ),
-        pytest.param("echo oops > $PENSTOCK_OUTPUTS", "InvalidOutputs", "the outputs are no JSON (", 0, id="no JSON"),
+        pytest.param(
+            "echo oops > $PENSTOCK_OUTPUTS", "InvalidOutputs", "the outputs are not valid JSON (", 0, id="no JSON"
+        ),
         pytest.param(
             "head -c 5000 /dev/zero | tr '\\0' x > $PENSTOCK_OUTPUTS",
             "InvalidOutputs",
-            "the outputs reach the limit of 4096 bytes, so they may be cut off",
+            "the outputs reach the limit of 4096 bytes and may be cut off",
             0,
             id="too many bytes",
         ),
@@ -381,7 +387,7 @@ ONE = [{"name": "a", "command": ["true"]}]
         (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files have 2 Flows to run: say which after a colon"),
         (flow(ONE) + flow(ONE), (), "the files have two Flows it: leave one out"),
         (config_map("x"), (), "the files have neither a Flow nor a FlowRun to run"),
-        (flow(ONE, params=[{"name": "x"}]), (), "spec.params.x: is missing"),
+        (flow(ONE, params=[{"name": "x"}]), (), "spec.params.x: is required"),
         (flow(ONE), ("-p", "x=1"), "-p x=1: the Flow has no param x"),
         (flow(ONE), ("--approve", "a"), "--approve a: no such task waits for a decision: none does"),
         (flow(ONE), ("--watch",), "--watch: is for runs in the cluster"),

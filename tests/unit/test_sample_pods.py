@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import RunIdentity
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.errors import ApiError, Cause, Details

@@ -1,4 +1,4 @@
-"""Slots: who of a Flow's runs goes on, in which order, and what others are told."""
+"""Slots: which of a Flow's runs run, in which order, and what the others report."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def limit_of(key: str, limit: int = 1) -> ConcurrencyLimit:
     return found
 
 
-def test_without_a_limit_everybody_goes_on_and_counts_when_there_is_one():
+def test_without_a_limit_every_run_runs_and_counts_once_there_is_one():
     runs = Runs()
     assert [runs.ask(name, None) for name in "abc"] == [Admitted()] * 3
-    assert runs.ask("d", QUEUE) == Queued(1, "a, b, c go on: Flow orders allows 1 run at once")
+    assert runs.ask("d", QUEUE) == Queued(1, "Flow orders allows 1 concurrent run; active: a, b, c")
     runs.leave("a")
     runs.leave("b")
     assert isinstance(runs.ask("d", QUEUE), Queued)
@@ -90,16 +90,14 @@ def test_a_run_that_asks_twice_has_one_slot():
     assert runs.slots.waiting == 1
 
 
-def test_a_newcomer_passes_nobody_by_who_was_there_before_the_restart():
+def test_a_new_run_stays_behind_those_that_waited_before_the_restart():
     runs = Runs()
     runs.slots.enqueue(FLOW, claim("waited", created_at=1))
-    assert runs.ask("new", QUEUE, created_at=2) == Queued(
-        2, "others are in front: Flow orders allows 1 run at once; 1 waits in front: waited"
-    )
+    assert runs.ask("new", QUEUE, created_at=2) == Queued(2, "Flow orders allows 1 concurrent run; 1 ahead: waited")
     assert runs.ask("waited", QUEUE, created_at=1) == Admitted()
 
 
-def test_a_look_costs_no_flow_and_says_when_to_ask_again():
+def test_a_queue_place_needs_no_flow_and_is_none_when_a_slot_may_be_requested():
     runs = Runs()
     runs.ask("a", QUEUE)
     runs.ask("b", QUEUE)
@@ -116,12 +114,12 @@ def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
     names = [f"r{number:04}" for number in range(300)]
     for number, name in enumerate(names):
         runs.ask(name, QUEUE, created_at=number)
-    tellings = 0
+    reports = 0
     for number, name in enumerate(names[:-1]):
         woken = runs.leave(name)
         while woken:
             one = woken.pop(0)
-            tellings += 1
+            reports += 1
             if runs.slots.queue_place(FLOW, f"uid-{one}") is None:
                 runs.ask(one, QUEUE, created_at=float(one[1:]))
         group = runs.slots._flows[FLOW].groups[""]
@@ -134,39 +132,39 @@ def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
                 number,
                 one,
             )
-    # Telling everybody each time would be 45,000.
-    assert tellings < 25 * len(names)
+    # Reporting to each run each time would be 45,000.
+    assert reports < 25 * len(names)
 
 
 def test_one_more_is_skipped():
     runs = Runs()
     runs.ask("a", SKIP)
-    assert runs.ask("b", SKIP) == Skipped("a goes on: Flow orders allows 1 run at once, and skips further ones")
+    assert runs.ask("b", SKIP) == Skipped("Flow orders allows 1 concurrent run and skips further ones; active: a")
     assert runs.slots.waiting == 0
     runs.leave("a")
     assert not runs.slots.has_runs_of(FLOW)
 
 
-def test_the_newest_takes_the_place_of_the_oldest_and_starts_when_that_is_over():
+def test_the_newest_replaces_the_oldest_and_starts_when_that_has_finished():
     runs = Runs()
     runs.ask("a", replace(REPLACE, limit=2), created_at=1)
     runs.ask("b", replace(REPLACE, limit=2), created_at=2)
     assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Queued)
     assert runs.replaced == ["a"]
-    # A second look replaces nobody else.
+    # A second request replaces no other run.
     assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Queued)
     assert runs.replaced == ["a"]
     assert runs.leave("a") == ["c"]
     assert runs.ask("c", replace(REPLACE, limit=2), created_at=3) == Admitted()
 
 
-def test_who_waits_to_replace_is_replaced_by_a_newer_one():
+def test_a_run_that_waits_to_replace_another_is_replaced_by_a_newer_one():
     runs = Runs()
     runs.ask("a", REPLACE, created_at=1)
     runs.ask("b", REPLACE, created_at=2)
     runs.ask("c", REPLACE, created_at=3)
     assert runs.replaced == ["a", "b"]
-    assert runs.ask("b", REPLACE, created_at=2) == Replaced("run c takes its place: Flow orders allows 1 run at once")
+    assert runs.ask("b", REPLACE, created_at=2) == Replaced("replaced by run c: Flow orders allows 1 concurrent run")
 
 
 def test_one_that_is_being_ended_anyway_is_not_replaced_again():
@@ -177,7 +175,7 @@ def test_one_that_is_being_ended_anyway_is_not_replaced_again():
     assert runs.replaced == []
 
 
-def test_a_lowered_limit_replaces_nobody_by_itself():
+def test_a_lowered_limit_alone_replaces_no_run():
     runs = Runs()
     for name in "abc":
         runs.ask(name, replace(REPLACE, limit=3))
@@ -185,7 +183,7 @@ def test_a_lowered_limit_replaces_nobody_by_itself():
     assert runs.replaced == []
 
 
-def test_a_raised_limit_wakes_as_many_as_may_go_on():
+def test_a_raised_limit_wakes_as_many_as_may_run():
     runs = Runs()
     for number, name in enumerate("abcde"):
         runs.ask(name, QUEUE, created_at=number)
@@ -197,7 +195,7 @@ def test_a_raised_limit_wakes_as_many_as_may_go_on():
     assert runs.woken == ["b", "c", "d", "e"]
 
 
-def test_keys_are_groups_of_their_own_and_a_new_key_groups_anew():
+def test_each_key_is_a_group_and_a_new_key_groups_again():
     runs = Runs()
     by_region = limit_of("$(params.region)")
     assert runs.ask("a", by_region, region="eu") == Admitted()
@@ -209,7 +207,7 @@ def test_keys_are_groups_of_their_own_and_a_new_key_groups_anew():
     assert runs.leave("a")[:1] == ["c"]
 
 
-def test_a_key_without_a_value_is_an_error_of_the_run_that_asks_and_of_nobody_else():
+def test_a_key_without_a_value_is_an_error_only_of_the_run_that_requests_a_slot():
     runs = Runs()
     runs.ask("a", None)
     with pytest.raises(ExpressionError, match=r"the Flow's concurrency\.key: "):
@@ -218,7 +216,7 @@ def test_a_key_without_a_value_is_an_error_of_the_run_that_asks_and_of_nobody_el
     assert runs.ask("c", limit_of("$(params.region)"), region="eu") == Admitted()
 
 
-def test_who_waits_and_has_no_key_any_more_asks_again_and_is_told():
+def test_a_waiting_run_that_lost_its_key_requests_a_slot_again_and_gets_the_error():
     runs = Runs()
     runs.ask("a", QUEUE, region="eu")
     runs.ask("b", QUEUE)
@@ -241,7 +239,7 @@ def test_a_key_that_can_never_work_is_a_problem_of_the_flow():
     limit=st.integers(1, 3),
     steps=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans(), st.integers(0, 2)), max_size=40),
 )
-def test_whatever_happens_the_limit_holds_and_nobody_is_forgotten(limit, steps):
+def test_in_any_order_of_steps_the_limit_holds_and_no_run_is_forgotten(limit, steps):
     runs = Runs()
     rule = replace(QUEUE, limit=limit)
     going_on: set[str] = set()

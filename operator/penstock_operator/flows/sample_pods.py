@@ -15,8 +15,8 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.flow import Param
-from penstock.engine.compiler.plan import Plan, TaskPlan
-from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs

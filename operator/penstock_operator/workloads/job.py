@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from penstock.engine.compiler.plan import TaskPlan
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.workloads.pod import backstop_s
 
 QUEUE_NAME_LABEL: Final = "kueue.x-k8s.io/queue-name"

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.engine.compiler.plan import Plan, TaskPlan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused

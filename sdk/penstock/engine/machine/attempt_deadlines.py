@@ -1,4 +1,7 @@
-"""The clocks of one attempt, and of all attempts of a task or item together. Pure arithmetic over what is stored."""
+"""The deadlines of an attempt, also while it is queued, and of all attempts of a task or item together.
+
+Pure arithmetic over what is stored; `Attempts.check_deadlines` acts on it.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from penstock.engine.state import TaskState
 
 
 class Deadline(Enum):
-    """Which clock has run out."""
+    """Which deadline has passed."""
 
     RETRY = auto()
-    """The wait before the next attempt is over."""
+    """The wait before the next attempt has ended."""
     NODE_LOST = auto()
-    """The Pod should be gone for so long that its node counts as lost."""
+    """The Pod should have ended so long ago that its node counts as lost."""
     TASK_DEADLINE = auto()
-    """All attempts together took too long."""
+    """All attempts together took longer than `deadline`."""
     ATTEMPT_TIMEOUT = auto()
-    """The attempt took too long."""
+    """The attempt took longer than `timeout`."""
     QUEUE_TIMEOUT = auto()
-    """The attempt waited too long to start."""
+    """The attempt waited longer than `queueTimeout` to start."""
 
 
 _BY_PRECEDENCE: Final = (
@@ -35,12 +38,12 @@ _BY_PRECEDENCE: Final = (
 
 
 def running_deadlines(task: TaskPlan, instance: TaskInstance, *, is_suspended: bool) -> list[tuple[float, Deadline]]:
-    """Return the clocks that run for a unit, with the time when each runs out, in seconds since the epoch.
+    """Return the deadlines of a task or item that count now, with their times in seconds since the epoch.
 
     Args:
         task: the compiled task.
         instance: the task or item.
-        is_suspended: nothing new is started, so no wait for a next attempt ends.
+        is_suspended: nothing new is started, so the wait before a next attempt does not end.
     """
     found: list[tuple[float, Deadline]] = []
     if instance.gone_due_at is not None and task.retry.node_lost_after_s is not None:
@@ -66,11 +69,11 @@ def running_deadlines(task: TaskPlan, instance: TaskInstance, *, is_suspended: b
 
 
 def next_deadline_at(task: TaskPlan, instance: TaskInstance, *, is_suspended: bool) -> float | None:
-    """Return when the first of a unit's clocks runs out; None if none runs."""
+    """Return the next deadline of a task or item; None if there is none."""
     return min((due for due, _ in running_deadlines(task, instance, is_suspended=is_suspended)), default=None)
 
 
 def passed_deadline(task: TaskPlan, instance: TaskInstance, now: float, *, is_suspended: bool) -> Deadline | None:
-    """Return the clock of a unit that has run out; of several the one that leaves least to decide."""
+    """Return the deadline that has passed; of several the one with precedence; None if none has."""
     due = {deadline for at, deadline in running_deadlines(task, instance, is_suspended=is_suspended) if at <= now}
     return next((deadline for deadline in _BY_PRECEDENCE if deadline in due), None)

@@ -1,4 +1,4 @@
-"""What of a run's spec may change while it runs, in the engine's words."""
+"""The part of a run's spec that may change while it runs, as the machine takes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from penstock.engine.machine.facts import ApprovalDecision, Control
 
 
 def read_control(spec: FlowRunSpec) -> Control:
-    """Read what a run's spec says about how it goes on."""
+    """Return the part of a run's spec that may change."""
     return Control(
         is_suspended=bool(spec.suspend),
         shutdown=spec.shutdown,

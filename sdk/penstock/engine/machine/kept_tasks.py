@@ -1,7 +1,7 @@
 """What a retried run keeps of the run before it.
 
-A task is kept if it completed and everything that it waited for is kept too: whatever follows from something that is
-run again is run again. Finally tasks always are. Of a fan-out that did not complete, the items that did are kept.
+A task is kept if it completed and all its upstream tasks are kept: tasks downstream of one that runs again also run
+again. Finally tasks always run again. Of a fan-out that did not complete, the completed items are kept.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def choose_kept(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> dict[int, d
 
 
 def completed_items(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a fan-out's entry says of the items that completed, as if the others had not started."""
+    """Return a fan-out's entry with only its completed items, as if the others had not started."""
     items = entry["items"]
     indexes = {state: text for state, text in items.get("indexes", {}).items() if state in _ITEM_STATES}
     kept: dict[str, Any] = {"total": items["total"], "indexes": indexes}

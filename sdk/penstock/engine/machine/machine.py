@@ -1,10 +1,10 @@
-"""The state machine of one run: from what was stored and what is seen to what is done next.
+"""The state machine of one run: from what was stored and what is observed to what is done next.
 
-The invariant that everything rests on: from the stored status, the Pods that exist and the time, the same
-decision follows, whatever was held in memory before. So nothing here is remembered that could not be found
-again, and a decision that can't be taken back (stopping a Pod, letting one go) waits until its reason is stored.
+The invariant that crash safety depends on: from the stored status, the Pods that exist and the time, the same decision
+follows, whatever was held in memory before. So nothing is held here that could not be computed again, and an
+irreversible decision (stopping a Pod, removing its finalizer) waits until its reason is stored.
 
-A step costs what has changed: a task that ends touches the tasks that depend on it, an item its fan-out.
+The cost of a step depends on what has changed: a task that ends affects its downstream tasks, an item its fan-out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from penstock.engine.state import (
 __all__ = ["MAX_UNSTORED_OUTCOMES", "Machine", "RunIdentity"]
 
 MAX_UNSTORED_OUTCOMES: Final = 1000
-"""With this many outcomes not yet stored a run creates nothing: they exist in Pods alone."""
+"""With this many outcomes not yet stored, a run creates nothing: they exist only in Pods."""
 
 
 class Machine:
@@ -48,16 +48,16 @@ class Machine:
 
     Args:
         plan: the compiled Flow.
-        run: which run it is.
+        identity: which run it is.
         params: the resolved params.
         now: seconds since the epoch.
         stored: the stored status, if the run has one of ours.
-        control: what the run's spec says that may change while it runs.
-        ancestor: of a run that retries another: what `status.retryOf` says.
-        kept: of a run that retries another, and has no stored status yet: the other's `status.tasks`.
+        control: the part of the run's spec that may change while it runs.
+        ancestor: for a run that retries another: `status.retryOf`.
+        kept: for a run that retries another and has no stored status yet: the other's `status.tasks`.
 
     Raises:
-        StoredStatusError: the stored status can't be read, or is not of this plan.
+        StoredStatusError: the stored status cannot be read, or is not of this plan.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class Machine:
                 run.ready.append(position)
         self._apply_control(now)
 
-    # What the machine is told
+    # Facts and decisions of people
 
     def observe(self, fact: Fact, now: float) -> None:
-        """Take over a fact. Facts may come twice, late, or out of order.
+        """Handle a fact. Facts may come twice, late, or out of order.
 
         Args:
-            fact: what was seen.
+            fact: what was observed.
             now: seconds since the epoch.
         """
         if isinstance(fact, CacheHit | CacheMiss | CacheBusy):
@@ -110,11 +110,11 @@ class Machine:
             self._attempts.observe(fact, now)
 
     def is_news(self, seen: AttemptSeen) -> bool:
-        """Whether what was seen of a Pod is not known here yet: the reply to its create comes again as an event."""
+        """Whether an observed Pod is not known yet: the reply to its create comes again as an event."""
         return self._attempts.is_news(seen)
 
     def set_control(self, control: Control, now: float) -> None:
-        """Take over what the run's spec says now.
+        """Apply the present spec of the run.
 
         Args:
             control: the part of the spec that may change.
@@ -122,7 +122,7 @@ class Machine:
         """
         run = self._run
         was_suspended, run.control = run.control.is_suspended, control
-        # Whoever changed the spec can see by observedGeneration that it was looked at.
+        # observedGeneration shows that the changed spec was read.
         run.status.mark_head_changed(is_urgent=True)
         run.clock.timeout_s = self.plan.timeout_s if control.timeout_s is None else control.timeout_s
         self._timeouts.update_timer()
@@ -135,18 +135,18 @@ class Machine:
         self._apply_control(now)
 
     def shut_down(self, mode: ShutdownMode, reason: Reason, message: str, now: float) -> None:
-        """End the run early, by somebody's decision. A decision only gets stronger.
+        """End the run early. A later shutdown can only be stronger than an earlier one.
 
         Args:
             mode: how.
-            reason: why: the reason of what is stopped.
+            reason: why; it becomes the reason of stopped tasks.
             message: the same for people.
             now: seconds since the epoch.
         """
         self._shut_down(Shutdown(mode, reason, message), now)
 
     def is_wanted(self, create: CreateAttempt) -> bool:
-        """Whether what is to be created is still to be: the run may have been stopped since."""
+        """Whether an attempt is still to be created: the run may have been stopped since."""
         return not self.is_finished and self._attempts.is_wanted(create.key, create.attempt)
 
     def advance(self, now: float, *, may_create: bool = True) -> Step:
@@ -154,10 +154,10 @@ class Machine:
 
         Args:
             now: seconds since the epoch.
-            may_create: false while nothing may be created; it is made up for by a later step.
+            may_create: false while nothing may be created; a later step then creates it.
 
         Returns:
-            The writes to make and when to come back.
+            The writes to make and when to advance again.
         """
         run = self._run
         if not self._is_started:
@@ -177,31 +177,31 @@ class Machine:
         self._finish_run(now)
         self._update_state(now)
         wake_at = None if self.is_finished else run.timers.next_due_at(now)
-        # Whoever can't create until outcomes are stored does not wait to store them.
+        # Nothing is created until outcomes are stored, so store them immediately.
         is_urgent = run.status.is_urgent or self._is_full
         return run.outbox.take_step(creates, wake_at=wake_at, is_changed=run.status.is_dirty, is_urgent=is_urgent)
 
     def mark_stored(self, version: int) -> bool:
-        """Learn that all changes up to this version are stored: what waited for it may now be done.
+        """Record that all changes up to this version are stored, and release the effects that waited for them.
 
         Returns:
-            Whether a step would find something to do.
+            Whether a step would have an effect.
         """
-        report = self._run.status
-        report.stored_version = max(report.stored_version, version)
+        status = self._run.status
+        status.stored_version = max(status.stored_version, version)
         was_full = self._is_full
         self._stored_outcomes = self._sent_outcomes.pop(version, self._stored_outcomes)
-        is_freed = self._run.outbox.mark_stored(report.stored_version)
-        return is_freed or was_full or self.is_finished or report.is_dirty
+        is_freed = self._run.outbox.mark_stored(status.stored_version)
+        return is_freed or was_full or self.is_finished or status.is_dirty
 
     def take_changes(self) -> Changes:
-        """Return what the stored status lacks; see `Report.changes`."""
+        """Return what the stored status lacks; see `RunStatus.take_changes`."""
         changes = self._run.status.take_changes()
         self._sent_outcomes[changes.version] = self._run.decided_outcomes
         return changes
 
     def mark_not_stored(self, changes: Changes) -> None:
-        """Learn that these changes were not stored after all."""
+        """Record that these changes were not stored."""
         self._sent_outcomes.pop(changes.version, None)
         self._run.status.return_changes(changes)
 
@@ -216,7 +216,7 @@ class Machine:
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """The Flow's outputs, once the run is over."""
+        """The Flow's outputs, once the run has finished."""
         return self._run.status.head.outputs
 
     @property
@@ -226,7 +226,7 @@ class Machine:
 
     @property
     def is_finished_and_stored(self) -> bool:
-        """Whether the run is over and nothing waits for the status to be stored."""
+        """Whether the run has finished and nothing waits for the status to be stored."""
         return self.is_finished and not self._run.outbox.waiting and not self._run.status.is_dirty
 
     @property
@@ -236,13 +236,13 @@ class Machine:
 
     @property
     def live_task_instances(self) -> int:
-        """Number of tasks and items that have begun and are not over."""
+        """Number of tasks and items that have begun and have not finished."""
         return self._run.live_counts.total()
 
     # Control
 
     def _apply_control(self, now: float) -> None:
-        """Act on what a person decided in the spec."""
+        """Apply the decisions in the spec: shutdown and approvals."""
         run = self._run
         if self.is_finished:
             return
@@ -272,7 +272,6 @@ class Machine:
     # The run
 
     def _update_state(self, now: float) -> None:
-        """Say whether the run waits, runs, or is paused."""
         run = self._run
         if self.is_finished:
             return
@@ -302,7 +301,7 @@ class Machine:
         run.status.finish_run(verdict.state, verdict.reason, verdict.message, outputs, completed_at)
         run.outbox.notices.append(Notice.of_run(verdict.state, verdict.message or run.status.summary()))
 
-    # Where the stored status left off
+    # What was stored before
 
     def _restore(self, stored: Mapping[str, Any], now: float) -> None:
         run = self._run
@@ -325,11 +324,11 @@ class Machine:
                 run.open_fan_outs[task.plan.position] = None
         run.status.mark_restored()
         self._timeouts.update_timer()
-        # Before any Pod is looked at: how an item counts that was stopped depends on it.
+        # Before any Pod is observed: how a stopped item counts depends on it.
         self._timeouts.has_just_passed(now)
 
     def _keep_completed(self, entries: Iterable[Mapping[str, Any]], *, source: str | None) -> None:
-        """Take over what a run completed that this one retries."""
+        """Keep what the run completed that this one retries."""
         run = self._run
         for position, entry in choose_kept(self.plan, entries).items():
             task = run.tasks[position]

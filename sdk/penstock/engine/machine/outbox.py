@@ -1,4 +1,4 @@
-"""What is to be done, and what of it has to wait until its reason is stored."""
+"""Effects to send out, and those that wait until their reason is stored."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Outbox:
         return len(self._waiting)
 
     def add_effect(self, effect: RemoveFinalizer | StopAttempt, *, version: int, stored_version: int) -> None:
-        """Have an effect done once `version` is stored."""
+        """Send an effect out once `version` is stored."""
         if version <= stored_version:
             self._send(effect)
             return
-        # In order of versions, so that one look at the front tells what is free; waiting longer does no harm.
+        # In order of versions, so that only the front has to be checked. Waiting longer does no harm.
         last = self._waiting[-1][0] if self._waiting else 0
         self._waiting.append((max(version, last), effect))
 
     def mark_stored(self, stored_version: int) -> bool:
-        """Free the effects whose reason is stored; returns whether there are any."""
+        """Release the effects whose reason is stored; returns whether there are any."""
         is_any = False
         while self._waiting and self._waiting[0][0] <= stored_version:
             self._send(self._waiting.popleft()[1])
@@ -60,7 +60,7 @@ class Outbox:
     def take_step(
         self, creates: list[CreateAttempt], *, wake_at: float | None, is_changed: bool, is_urgent: bool
     ) -> Step:
-        """Hand over what can be done now."""
+        """Return the effects that can be sent out now."""
         step = Step(
             creates=creates,
             stops=self._stops,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.engine.backoff import backed_off_s, jittered_s
-from penstock.engine.compiler.plan import RetryPolicy
+from penstock.engine.compiler.task_plan import RetryPolicy
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import Cause, Outcome
 from penstock.engine.machine.reason_groups import CANCELLING_REASONS

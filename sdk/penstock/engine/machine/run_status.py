@@ -1,4 +1,4 @@
-"""What a run's status says, and what of it is not stored yet."""
+"""The status of a run, and which part of it is not stored yet."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from penstock.errors import StoredStatusError
 
 
 class Changes(NamedTuple):
-    """What the stored status lacks."""
+    """The changes that the stored status lacks."""
 
     version: int
-    """To be handed to `Machine.stored` once it is stored."""
+    """To be passed to `Machine.mark_stored` once it is stored."""
     status: dict[str, Any] | None
     """The whole status, when none is stored yet."""
     operations: list[dict[str, Any]]
@@ -48,7 +48,7 @@ class Head:
 
     @classmethod
     def new(cls, *, now: float, total: int, params: Mapping[str, Any]) -> Head:
-        """Return the head of a run that begins."""
+        """Return the head of a new run."""
         return cls(RunState.PENDING, now, total, params)
 
     def fields(self, counts: Mapping[str, int], finished: int, clock: RunClock) -> dict[str, Any]:
@@ -80,13 +80,13 @@ def conditions(state: RunState, *, message: str, since: float) -> list[dict[str,
     Args:
         state: the run's state.
         message: why, for people.
-        since: when the conditions took their values, seconds since the epoch.
+        since: when the conditions last changed, seconds since the epoch.
 
     Returns:
         `Succeeded` and `Finished`, as `metav1.Condition`.
     """
-    is_over = state in FINAL_RUN_STATES
-    succeeded = "Unknown" if not is_over else "True" if state in SUCCESSFUL_RUN_STATES else "False"
+    is_finished = state in FINAL_RUN_STATES
+    succeeded = "Unknown" if not is_finished else "True" if state in SUCCESSFUL_RUN_STATES else "False"
     return [
         {
             "type": kind,
@@ -95,12 +95,12 @@ def conditions(state: RunState, *, message: str, since: float) -> list[dict[str,
             "message": message,
             "lastTransitionTime": rfc3339(int(since)),
         }
-        for kind, status in (("Succeeded", succeeded), ("Finished", "True" if is_over else "False"))
+        for kind, status in (("Succeeded", succeeded), ("Finished", "True" if is_finished else "False"))
     ]
 
 
 class RunStatus:
-    """Keeps what is to be stored, and knows what of it is stored.
+    """Collects changes of the status, and tracks which of them are stored.
 
     Args:
         tasks: the tasks, in the order of the spec.
@@ -130,7 +130,7 @@ class RunStatus:
         return self._version > self._sent_version
 
     def mark_changed(self, task: TaskRun) -> None:
-        """Note that a task's entry changed."""
+        """Record that a task's entry changed."""
         self._version += 1
         self._versions[task.plan.position] = self._version
         self._dirty[task.plan.position] = None
@@ -154,36 +154,36 @@ class RunStatus:
         return self._versions[task.plan.position]
 
     def finish_task(self, task: TaskRun) -> None:
-        """Note that a task is over."""
+        """Record that a task has finished."""
         self.finished_tasks += 1
         self.mark_changed(task)
 
     def mark_head_changed(self, *, is_urgent: bool = False) -> int:
-        """Note that something about the run as a whole changed; returns the version of that change."""
+        """Record that something about the run as a whole changed; returns the version of that change."""
         self.is_urgent = self.is_urgent or is_urgent
         self._version += 1
         return self._version
 
     def set_state(self, state: RunState, reason: str | None = None, message: str | None = None) -> None:
-        """Note the run's state. That it runs is no news that anybody waits for: it goes out at the usual pace."""
+        """Record the run's state. Every state but Running is urgent, because callers may wait for it."""
         self.head.state, self.head.reason, self.head.message = state, reason, message
         self.mark_head_changed(is_urgent=state is not RunState.RUNNING)
 
     def finish_run(
         self, state: RunState, reason: str | None, message: str | None, outputs: dict[str, Any], completed_at: float
     ) -> None:
-        """Note how the run ended."""
+        """Record how the run ended."""
         self.head.outputs, self.head.completion_time = outputs, completed_at
         self.set_state(state, reason, message)
 
     def summary(self) -> str:
-        """Say in one line how far the run is."""
+        """Return the progress of the run in one line."""
         counts = self.counts()
         words = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-        return f"{self.finished_tasks} of {len(self._tasks)} tasks are over ({words})"
+        return f"{self.finished_tasks} of {len(self._tasks)} tasks finished ({words})"
 
     def take_changes(self) -> Changes:
-        """Return what is not stored, and take it as sent: `take_back` undoes that."""
+        """Return the changes that are not stored, and count them as sent; `return_changes` undoes that."""
         counts = self.counts()
         fields = self.head.fields(counts, self.finished_tasks, self._clock)
         if not fields["conditions"][0]["message"]:
@@ -216,7 +216,7 @@ class RunStatus:
         return Changes(self._version, None, operations, positions, before)
 
     def return_changes(self, changes: Changes) -> None:
-        """Note that changes could not be stored: they are part of the next ones."""
+        """Record that changes could not be stored: they become part of the next ones."""
         self._dirty.update(dict.fromkeys(changes.positions))
         self._sent = changes.fields
         self._is_whole_due = self._is_whole_due or changes.status is not None
@@ -224,10 +224,10 @@ class RunStatus:
         self._version += 1
 
     def restore(self, stored: Mapping[str, Any]) -> None:
-        """Take over a stored status.
+        """Restore the tasks and the head from a stored status.
 
         Raises:
-            StoredStatusError: it can't be read, or is of another plan or engine.
+            StoredStatusError: it cannot be read, or is of another plan or engine.
         """
         entries = stored["tasks"]
         names = [entry.get("name") for entry in entries]
@@ -235,7 +235,7 @@ class RunStatus:
             raise StoredStatusError("the stored tasks are not those of the run's revision")
         if stored.get("engine") != ENGINE_VERSION:
             raise StoredStatusError(
-                f"the run began with engine {stored.get('engine')}, this operator has {ENGINE_VERSION}"
+                f"the run began with engine {stored.get('engine')}, but this operator has {ENGINE_VERSION}"
             )
         try:
             for task, entry in zip(self._tasks, entries, strict=True):
@@ -252,7 +252,7 @@ class RunStatus:
             self._clock.restore(stored)
             head.created_at = epoch(stored["conditions"][0]["lastTransitionTime"])
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise StoredStatusError(f"the stored status can't be read: {error!r}") from error
+            raise StoredStatusError(f"cannot read the stored status: {error!r}") from error
         self.finished_tasks = sum(task.state in FINAL_TASK_STATES for task in self._tasks)
         self._is_whole_due = False
         self._sent = {
@@ -276,7 +276,7 @@ class RunStatus:
         }
 
     def mark_restored(self) -> None:
-        """Take everything up to now as stored: it was read from what is stored."""
+        """Count everything up to now as stored: it was read from the stored status."""
         self._dirty.clear()
         self._states = [task.state for task in self._tasks]
         self._counts = Counter(self._states)

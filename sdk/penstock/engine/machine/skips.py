@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from penstock.engine.compiler.plan import DependencyKind
+from penstock.engine.compiler.task_plan import DependencyKind
 from penstock.engine.machine.run import Run
 from penstock.engine.machine.task import TaskRun
 from penstock.engine.reasons import Reason

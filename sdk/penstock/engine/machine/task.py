@@ -1,12 +1,11 @@
-"""One task of a run: what it waits for, its unit or its items, and how it ended."""
+"""One task of a run: its instance or its items, and how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from penstock.engine.compiler.plan import TaskPlan
-from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.items import Items
@@ -34,18 +33,18 @@ class TaskRun:
         self.values: list[Any] | None = None
         """The values of the items, once they are needed."""
         self.context: dict[str, Any] | None = None
-        """What the task's expressions see. It can't change any more once the task starts."""
+        """The values of the task's expressions. They do not change any more once the task starts."""
         self.outputs: dict[str, Any] | None = None
         self.reason: str | None = None
         self.message: str | None = None
         self.completion_time: float | None = None
         self.attempts: list[dict[str, Any]] = []
         self.source: str | None = None
-        """The run that a final state comes from, if that is not this one."""
+        """The run from which a final state was taken, if that is another one."""
         self.kept: Mapping[str, Any] | None = None
         """The entry of a fan-out of a run that is retried, some items of which are kept."""
         self.is_admitted = False
-        """Whether `when` was found true. It is asked once."""
+        """Whether `when` was true. It is evaluated once."""
         self._final: TaskState | None = None
 
     @property
@@ -68,7 +67,7 @@ class TaskRun:
 
     @property
     def is_tolerated(self) -> bool:
-        """Whether its end does not fail the run, however it was."""
+        """Whether its failure does not fail the run."""
         return self.plan.fan_out is None and self.plan.allow_failed.of(1) > 0
 
     def begin_instance(self, index: int | None) -> TaskInstance:
@@ -80,7 +79,7 @@ class TaskRun:
         return self.items.begin_item(index)
 
     def live_instances(self) -> Iterator[tuple[int | None, TaskInstance]]:
-        """Walk the units that have started and are not over."""
+        """Iterate over the task or its items that have started and have not finished."""
         if self._final is not None:
             return
         if self.items is not None:
@@ -89,7 +88,7 @@ class TaskRun:
             yield None, self.instance
 
     def live_task_instance(self, index: int | None) -> TaskInstance | None:
-        """Return the unit of the task or item if it is live."""
+        """Return the task or item if it is live."""
         if self._final is not None:
             return None
         if index is None:
@@ -97,7 +96,7 @@ class TaskRun:
         return None if self.items is None else self.items.live.get(index)
 
     def is_task_instance_finished(self, index: int | None) -> bool:
-        """Whether the task, or the item, is over."""
+        """Whether the task, or the item, has finished."""
         if self._final is not None:
             return True
         return index is not None and self.items is not None and self.items.is_item_finished(index)
@@ -109,7 +108,7 @@ class TaskRun:
         self.values = self.context = self.kept = None
 
     def open_items(self, total: int) -> None:
-        """Learn how many items there are; those that a retried run completed are over already."""
+        """Set the number of items. Items that a retried run completed have finished already."""
         kept = None if self.kept is None else completed_items(self.kept)
         if kept is not None and kept["total"] == total:
             assert self.kept is not None
@@ -118,7 +117,7 @@ class TaskRun:
             self.items = Items(total)
 
     def record_failure(self, index: int | None, instance: TaskInstance) -> None:
-        """Remember a failed attempt for the person who looks."""
+        """Keep a failed attempt in the status."""
         if index is not None:
             assert self.items is not None
             self.items.record_failure(instance.attempt_entry(index))
@@ -127,12 +126,12 @@ class TaskRun:
 
     def history_bytes(self) -> int:
         """Return the bytes that its failed attempts and its message take in the status."""
-        history = [*self.attempts, *(self.items.failed if self.items is not None else ())]
+        attempts = [*self.attempts, *(self.items.failed if self.items is not None else ())]
         message = self.message or (self.instance.message if self.instance is not None else None)
-        return sum(len(str(attempt)) for attempt in history) + len(message or "")
+        return sum(len(str(attempt)) for attempt in attempts) + len(message or "")
 
     def drop_attempts(self) -> bool:
-        """Forget what earlier attempts said; returns whether there was anything to forget."""
+        """Drop the failed attempts; returns whether there were any."""
         has_any = bool(self.attempts) or (self.items is not None and bool(self.items.failed))
         self.attempts = []
         if self.items is not None:
@@ -140,7 +139,7 @@ class TaskRun:
         return has_any
 
     def drop_message(self) -> bool:
-        """Forget the message of a final state; returns whether there was one."""
+        """Drop the message of a final state; returns whether there was one."""
         if self._final is None or not self.message:
             return False
         self.message = None
@@ -149,7 +148,7 @@ class TaskRun:
         return True
 
     def as_value(self) -> dict[str, Any]:
-        """Return what expressions see of the task."""
+        """Return the value of the task in expressions."""
         value: dict[str, Any] = {
             "state": str(self.state),
             # As plain text: expressions know no enumerations.
@@ -165,9 +164,9 @@ class TaskRun:
         return value
 
     def entry(self) -> dict[str, Any]:
-        """Return the task's entry of the status, without what is not known."""
+        """Return the task's entry of the status, without unknown fields."""
         instance = self.instance
-        is_over = self._final is not None
+        is_finished = self._final is not None
         outputs: Any = self.outputs
         if self.items is not None:
             outputs = self.items.gathered_outputs() if self.items.has_outputs else None
@@ -198,7 +197,7 @@ class TaskRun:
                 "node": instance.node,
                 "run" if self.plan.kind is TaskKind.FLOW else "pod": instance.pod,
             }
-        if instance is not None and not is_over:
+        if instance is not None and not is_finished:
             entry |= {
                 "reason": instance.reason,
                 "message": instance.message,
@@ -208,10 +207,10 @@ class TaskRun:
         return known(entry)
 
     def restore(self, entry: Mapping[str, Any]) -> None:
-        """Take over a stored entry.
+        """Restore the task from a stored entry.
 
         Raises:
-            StoredStatusError: the entry can't be read.
+            StoredStatusError: the entry cannot be read.
         """
         state = TaskState(entry["state"])
         if "items" in entry:

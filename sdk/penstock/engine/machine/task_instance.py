@@ -1,4 +1,4 @@
-"""A unit of work: a task, or one item of a fan-out, with its attempts and its two budgets."""
+"""A task instance: a task without forEach, or one item of a fan-out, with its attempts and its two budgets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from penstock.engine.compiler.plan import RetryPolicy
+from penstock.engine.compiler.task_plan import RetryPolicy
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
@@ -18,7 +18,7 @@ from penstock.engine.timestamp import epoch, rfc3339
 
 
 class Clocks(NamedTuple):
-    """Which clocks a task has whose start must outlive a restart."""
+    """Which timeouts a task has whose start time must be stored."""
 
     has_queue_timeout: bool = False
     has_deadline: bool = False
@@ -26,19 +26,19 @@ class Clocks(NamedTuple):
 
 @dataclass(slots=True)
 class TaskInstance:
-    """A started unit of work. Only its methods change its state.
+    """A started task or item. Only its methods change its state.
 
     Attributes:
         attempt: number of the current or last attempt, from 1.
-        failures: attempts charged to `retry.limit`.
-        disruptions: attempts charged to `retry.infrastructure`.
+        failures: attempts counted against `retry.limit`.
+        disruptions: attempts counted against `retry.infrastructure`.
         queued_at: since when the current attempt waits to start.
         began_at: when the first attempt was made.
-        is_seen: whether a Pod of the current attempt was seen since the machine was built.
-        version: that of the Pod as it was last seen.
-        is_granted: whether the cache has said that this run is to run it.
-        noted: the state that the run's counts of states know.
-        armed_at: the earliest time for which a timer is set.
+        is_seen: whether a Pod of the current attempt was observed since the machine was built.
+        version: of the Pod as it was last observed.
+        is_granted: whether this run holds the lock of the cache to run it.
+        counted_state: the state by which the run's counts of states include it.
+        timer_at: the earliest time for which a timer is set.
     """
 
     attempt: int = 1
@@ -66,7 +66,7 @@ class TaskInstance:
     timer_at: float | None = None
 
     def begin_next_attempt(self) -> None:
-        """Turn to the next attempt, whose Pod is to be created."""
+        """Begin the next attempt, whose Pod is to be created."""
         self.attempt += 1
         self.state = TaskState.PENDING
         self.reason = self.message = self.exit_code = None
@@ -76,7 +76,7 @@ class TaskInstance:
         self.is_seen = False
 
     def mark_requested(self, now: float) -> None:
-        """Have the current attempt created: its wait begins."""
+        """Record that the current attempt is to be created: its wait begins."""
         if self.queued_at is None:
             self.queued_at = now
         if self.began_at is None:
@@ -90,10 +90,10 @@ class TaskInstance:
         self.is_seen = True
 
     def apply_seen(self, seen: AttemptSeen, now: float) -> bool:
-        """Take over what a live Pod shows; returns whether anything changed that a person or a clock looks at."""
+        """Update from an observed Pod; returns whether anything changed that the status or a deadline depends on."""
         before = (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
         if seen.attempt > self.attempt:
-            # Attempts whose end was never stored: the Pod carries the counters.
+            # The ends of earlier attempts were never stored: the Pod has the counters.
             self.attempt, self.failures, self.disruptions = seen.attempt, seen.failures, seen.disruptions
             self.wake_at = self.stopping = self.started_at = self.queued_at = None
         self.is_seen = True
@@ -104,7 +104,7 @@ class TaskInstance:
         self.pod, self.uid, self.version, self.node = seen.pod, seen.uid, seen.version, seen.node or self.node
         self.created_at, self.gone_due_at = seen.created_at, seen.gone_due_at
         if seen.started_at is not None and self.started_at is None:
-            # A node's clock may be wrong: neither before the creation nor after the first sight.
+            # A node's clock may be wrong: not before the creation, and not after the first observation.
             self.started_at = max(seen.created_at, min(seen.started_at, now))
         if seen.is_paused:
             self.state = TaskState.PAUSED
@@ -127,11 +127,11 @@ class TaskInstance:
     def end_attempt(
         self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: TaskInstanceKey, veto: str | None
     ) -> None:
-        """Take over the end of the current attempt: charge it to its budget, and decide on another attempt.
+        """End the current attempt: count it against its budget, and decide on another attempt.
 
         Args:
-            outcome: the end, as `override` left it.
-            policy: how failed attempts are made again.
+            outcome: the end, as returned by `apply_stop_reason`.
+            policy: how failed attempts are retried.
             run_uid: uid of the run.
             key: the task or item.
             veto: why a failure of the task itself is final whatever its budget; None if it is not.
@@ -155,7 +155,7 @@ class TaskInstance:
             is_spent = self.failures > policy.limit or veto is not None
             final = TaskState.TIMED_OUT if outcome.reason in TIMEOUT_REASONS | WAITING_REASONS else TaskState.FAILED
             if veto is not None and self.failures <= policy.limit:
-                self.message = f"{self.message or self.reason}; not tried again: {veto}"
+                self.message = f"{self.message or self.reason}; not retried: {veto}"
         if is_spent:
             self.state = final
             return
@@ -172,18 +172,18 @@ class TaskInstance:
         )
 
     def cancel_retry(self, reason: Reason) -> None:
-        """Make no further attempt, though budget is left: the run is being stopped."""
+        """Make no further attempt, although budget is left: the run is being stopped."""
         self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
         self.wake_at = None
 
     def fail_permanently(self, reason: Reason, message: str, now: float) -> None:
-        """End for good without a budget: what is wrong stays wrong."""
+        """Fail without counting against a budget: another attempt would fail in the same way."""
         self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
 
     def apply_stop_reason(self, outcome: Outcome) -> Outcome:
-        """Return how an attempt counts that ended so.
+        """Return the outcome that counts for an attempt.
 
-        The stored reason beats the exit code: a Pod that we stop ends by our signal, whatever code it returns.
+        The reason of a stop has precedence over the exit code: a Pod that we stop ends by our signal with any code.
         """
         if self.stopping is None:
             return outcome
@@ -196,7 +196,7 @@ class TaskInstance:
         )
 
     def stop_message(self, reason: Reason) -> str:
-        """Say why the current attempt was stopped."""
+        """Return the message of a stopped attempt."""
         if reason in WAITING_REASONS:
             return f"not started within queueTimeout{f': {self.message}' if self.message else ''}"
         return {
@@ -204,11 +204,11 @@ class TaskInstance:
             Reason.TASK_DEADLINE_EXCEEDED: "all attempts together took longer than the task's deadline",
             Reason.RUN_TIMED_OUT: "the run took longer than its timeout",
             Reason.FINALLY_TIMED_OUT: "the finally tasks took longer than finallyTimeout",
-            Reason.APPROVAL_TIMEOUT: "nobody decided within the approval's timeout",
+            Reason.APPROVAL_TIMEOUT: "no decision within approval.timeout",
         }.get(reason, REASONS[reason].meaning)
 
     def live_entry(self, index: int, clocks: Clocks) -> dict[str, Any]:
-        """Return what the status keeps of an item that is not over."""
+        """Return the status entry of a live item."""
         return known(
             {
                 "index": index,
@@ -223,7 +223,7 @@ class TaskInstance:
         )
 
     def clock_entry(self, clocks: Clocks) -> dict[str, Any]:
-        """Return the times that the unit's clocks need after a restart."""
+        """Return the times that its deadlines need after a restart."""
         return {
             "wakeTime": None if self.wake_at is None else rfc3339(self.wake_at),
             "queueTime": rfc3339(self.queued_at) if clocks.has_queue_timeout and self.queued_at is not None else None,
@@ -231,7 +231,7 @@ class TaskInstance:
         }
 
     def attempt_entry(self, index: int | None) -> dict[str, Any]:
-        """Return what the status keeps of an attempt that failed."""
+        """Return the status entry of a failed attempt."""
         return known(
             {
                 "attempt": self.attempt,
@@ -247,7 +247,7 @@ class TaskInstance:
 
     @classmethod
     def restore(cls, entry: Mapping[str, Any]) -> TaskInstance:
-        """Build a unit from a stored entry of a task or a live item."""
+        """Build an instance from a stored entry of a task or a live item."""
         return cls(
             attempt=entry.get("attempt", 1),
             failures=entry.get("failures", 0),

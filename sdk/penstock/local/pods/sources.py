@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from penstock.api.flow import FlowSpec, InlineFlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.limit import compile_concurrency
 from penstock.engine.suggestion import suggest
 from penstock.errors import InvalidSpecError, Problem
