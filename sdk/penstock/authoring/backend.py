@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
+from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.futures import Future
+from penstock.authoring.runs import FlowRun
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from penstock.authoring.flow import Flow
-    from penstock.authoring.futures import Future
-    from penstock.authoring.runs import FlowRun
-    from penstock.authoring.task import Task
 
 DEFAULT: Final = "penstock.local.backend"
 """A name and no import: running in this process is a layer above, and costs time that decorating need not take."""
@@ -31,16 +30,16 @@ class Call(NamedTuple):
 class Backend(Protocol):
     """Carries out flows and tasks."""
 
-    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+    def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Run a flow, and return its result, or a coroutine of it for an async function."""
 
-    def call_task(self, task: Task[..., Any], call: Call) -> Any:
+    def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Run a task, and return its result, a coroutine of it, or the generator of it."""
 
-    def submit(self, task: Task[..., Any], call: Call) -> Future[Any]:
+    def submit(self, task: TaskFunction, call: Call) -> Future[Any]:
         """Have a task run, and return at once."""
 
-    def map(self, task: Task[..., Any], call: Call) -> Any:
+    def map(self, task: TaskFunction, call: Call) -> Any:
         """Have a task run for each item; return the futures, or once all are over their states."""
 
     def pause(

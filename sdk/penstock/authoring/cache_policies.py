@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.authoring.runs import TaskRunContext
-from penstock.errors import OptionError, ResultError
+from penstock.errors import OptionError
+
+KeyFunction = Callable[[Any, Mapping[str, Any]], str | None]
+"""Makes a key of a `TaskRunContext` and the arguments by name; None if the result is not to be shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,45 +24,12 @@ class CachePolicy:
     """Of inputs, source, run and flow."""
     excluded: frozenset[str] = frozenset()
     """Inputs that don't count."""
-    key_fns: tuple[Callable[[TaskRunContext, Mapping[str, Any]], str | None], ...] = field(default=())
+    key_fns: tuple[KeyFunction, ...] = field(default=())
 
     @property
     def is_run_scoped(self) -> bool:
         """Whether only runs of the same flow run can share."""
         return "run" in self.parts
-
-    def compute_key(self, context: TaskRunContext) -> str | None:
-        """Return the key of a task run; None if its result is not to be shared.
-
-        Raises:
-            ResultError: an input can't be part of a key.
-        """
-        if not self.parts and not self.key_fns:
-            return None
-        task, flow_run = context.task, context.flow_run
-        facts: dict[str, Any] = {"task": task.key}
-        if "inputs" in self.parts:
-            facts["inputs"] = {name: value for name, value in context.parameters.items() if name not in self.excluded}
-        if "source" in self.parts:
-            facts["source"] = task.source
-        if "run" in self.parts:
-            facts["run"] = str(context.task_run.id if flow_run is None else flow_run.id)
-        if "flow" in self.parts:
-            facts["flow"] = None if flow_run is None else flow_run.parameters
-        for position, key_fn in enumerate(self.key_fns):
-            key = key_fn(context, context.parameters)
-            if key is None:
-                return None
-            facts[f"key {position}"] = key
-        from penstock.authoring.fingerprint import fingerprint  # noqa: PLC0415 - a flow that caches nothing starts faster
-
-        try:
-            return fingerprint(facts)
-        except ResultError as error:
-            raise ResultError(
-                f"task {task.name!r} has no cache key, because {error}; leave that out of the key"
-                " (cache_policy=INPUTS - 'its name') or give cache_key_fn"
-            ) from error
 
     def __add__(self, other: CachePolicy) -> CachePolicy:
         """Ask for what both ask for."""
@@ -81,7 +50,7 @@ class CachePolicy:
         return CachePolicy(self.parts, self.excluded | {name}, self.key_fns)
 
 
-def from_cache_key_fn(key_fn: Callable[[TaskRunContext, Mapping[str, Any]], str | None]) -> CachePolicy:
+def from_cache_key_fn(key_fn: KeyFunction) -> CachePolicy:
     """Make a policy of a function of the run's context and parameters, which returns a key or None."""
     return CachePolicy(key_fns=(key_fn,))
 
@@ -98,10 +67,3 @@ FLOW_PARAMETERS: Final = CachePolicy(frozenset({"flow"}))
 """A flow run with the same parameters."""
 DEFAULT: Final = INPUTS + TASK_SOURCE + RUN_ID
 """What holds for persisted results unless another policy is given."""
-
-
-def task_input_hash(context: TaskRunContext, arguments: Mapping[str, Any]) -> str:
-    """Be the `cache_key_fn` of a task whose result follows from its source and arguments."""
-    from penstock.authoring.fingerprint import fingerprint  # noqa: PLC0415 - as above
-
-    return fingerprint({"task": context.task.key, "source": context.task.source, "inputs": dict(arguments)})

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 
 from penstock.authoring.deployment import NOT_OFFERED, Deployment, DeploymentKeywords
-from penstock.authoring.options import nearest
+from penstock.authoring.option_reader import nearest
 from penstock.authoring.states import State, StateType
 from penstock.errors import OptionError
 

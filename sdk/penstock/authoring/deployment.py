@@ -6,14 +6,12 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final, TypedDict
 
-from penstock.authoring.options import nearest
+from penstock.authoring.function import FlowFunction
+from penstock.authoring.option_reader import nearest
 from penstock.authoring.schedules import Cron, Interval, RRule, Timing
 from penstock.errors import OptionError
-
-if TYPE_CHECKING:
-    from penstock.authoring.flow import Flow
 
 SERVER: Final = "penstock.local.serve"
 """A name and no import: it is a layer above."""
@@ -60,7 +58,7 @@ class DeploymentKeywords(TypedDict, total=False):
 class Deployment:
     """A flow with its schedules. Made by `flow.to_deployment(...)`."""
 
-    flow: Flow[..., Any]
+    flow: FlowFunction
     name: str
     timings: tuple[Timing, ...]
     parameters: Mapping[str, Any]
@@ -108,7 +106,7 @@ class Deployment:
         }
 
 
-def read_deployment(flow: Flow[..., Any], name: str | None, keywords: DeploymentKeywords) -> Deployment:
+def read_deployment(flow: FlowFunction, name: str | None, keywords: DeploymentKeywords) -> Deployment:
     """Read what `serve`, `deploy` or `to_deployment` was given.
 
     Args:
@@ -207,7 +205,7 @@ def _one_of(name: str, value: Any, known: tuple[str, ...]) -> str | None:
     return None if value is None else str(value)
 
 
-def _check_parameters(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> None:
+def _check_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> None:
     if any(each.kind is each.VAR_KEYWORD for each in flow.signature.parameters.values()):
         return
     if unknown := [name for name in parameters if name not in flow.signature.parameters]:

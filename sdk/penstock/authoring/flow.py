@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Self,
 
 from penstock.authoring.backend import Call, backend
 from penstock.authoring.function import Decorated
-from penstock.authoring.options import FlowKeywords, FlowOptions, Hook, read_flow_options
+from penstock.authoring.option_reader import read_flow_options
+from penstock.authoring.options import FlowKeywords, FlowOptions, Hook
 from penstock.authoring.script import take_resume_argument
 from penstock.authoring.states import State
 from penstock.authoring.upstream import Pending
@@ -33,7 +34,7 @@ _NOT_OFFERED: Final = {
 }
 
 
-class Flow(Decorated, Generic[P, R]):
+class Flow(Decorated[FlowOptions], Generic[P, R]):
     """A function whose calls are flow runs. Made by `@flow`.
 
     Args:
@@ -46,8 +47,7 @@ class Flow(Decorated, Generic[P, R]):
     """
 
     def __init__(self, fn: Any, options: FlowOptions, origin: Any = None) -> None:
-        super().__init__(fn, options.name, origin)
-        self.options = options
+        super().__init__(fn, options.name, options, origin)
         if self.is_generator:
             raise OptionError(f"flow {self.name!r} is a generator: return a list, or make it a task")
 

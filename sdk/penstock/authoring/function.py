@@ -8,26 +8,31 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
+from penstock.authoring.options import FlowOptions, TaskOptions
 from penstock.errors import OptionError, ParameterError
+
+OptionsT = TypeVar("OptionsT")
 
 RESERVED: Final = frozenset({"return_state", "wait_for"})
 """Arguments that calls of flows and tasks take for themselves."""
 
 
-class Decorated:
-    """A decorated function.
+class Decorated(Generic[OptionsT]):
+    """A decorated function: a flow with `FlowOptions`, a task with `TaskOptions`.
 
     Args:
         fn: the function; also a class method or static method, as it stands in the class.
         name: its name, for messages and keys.
+        options: the options that the decorator was given.
+        origin: what stood in the class, if the function was a method.
 
     Raises:
         OptionError: it is no function, or a parameter has a reserved name.
     """
 
-    def __init__(self, fn: Any, name: str, origin: Any = None) -> None:
+    def __init__(self, fn: Any, name: str, options: OptionsT, origin: Any = None) -> None:
         self._origin = fn if origin is None else origin
         """What stood in the class: tells how to bind."""
         fn = fn.__func__ if isinstance(fn, classmethod | staticmethod) else fn
@@ -36,6 +41,7 @@ class Decorated:
         self.fn: Callable[..., Any] = fn
         functools.update_wrapper(cast("Callable[..., Any]", self), fn, updated=())
         self.name = name
+        self.options = options
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
         self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
         try:
@@ -108,3 +114,9 @@ class Decorated:
         if isinstance(self._origin, classmethod):
             return types.MethodType(self.fn, owner)
         return None if instance is None else types.MethodType(self.fn, instance)
+
+
+FlowFunction = Decorated[FlowOptions]
+"""A flow, as the modules know it that `flow` imports."""
+TaskFunction = Decorated[TaskOptions]
+"""A task, as the modules know it that `task` imports."""

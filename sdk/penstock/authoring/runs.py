@@ -8,13 +8,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.authoring.function import FlowFunction, TaskFunction
 from penstock.authoring.states import Pending, State
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from penstock.authoring.flow import Flow
-    from penstock.authoring.task import Task
 
 
 class _Run:
@@ -59,7 +57,7 @@ class FlowRun(_Run):
 
     def __init__(
         self,
-        flow: Flow[..., Any],
+        flow: FlowFunction,
         *,
         run_id: UUID,
         name: str,
@@ -101,7 +99,7 @@ class TaskRun(_Run):
     __slots__ = ("began_time", "flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
 
     def __init__(
-        self, task: Task[..., Any], *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
+        self, task: TaskFunction, *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
     ) -> None:
         super().__init__(run_id, f"{task.name}-{index}", tags)
         self.task = task
@@ -147,7 +145,7 @@ class TaskRunContext:
         self.parameters = parameters
 
     @property
-    def task(self) -> Task[..., Any]:
+    def task(self) -> TaskFunction:
         """The task."""
         return self.task_run.task
 

@@ -8,7 +8,8 @@ from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpac
 from penstock.authoring.backend import Call, backend
 from penstock.authoring.function import Decorated
 from penstock.authoring.futures import Future, FutureList
-from penstock.authoring.options import Hook, TaskKeywords, TaskOptions, read_task_options
+from penstock.authoring.option_reader import read_task_options
+from penstock.authoring.options import Hook, TaskKeywords, TaskOptions
 from penstock.authoring.states import State
 from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
@@ -21,7 +22,7 @@ HookT = TypeVar("HookT", bound=Callable[..., Any])
 _NO_QUEUE: Final = "penstock has no task queue outside of flows: put the task into a flow and run that"
 
 
-class Task(Decorated, Generic[P, R]):
+class Task(Decorated[TaskOptions], Generic[P, R]):
     """A function whose calls are task runs. Made by `@task`.
 
     Args:
@@ -31,8 +32,7 @@ class Task(Decorated, Generic[P, R]):
     """
 
     def __init__(self, fn: Any, options: TaskOptions, origin: Any = None) -> None:
-        super().__init__(fn, options.name, origin)
-        self.options = options
+        super().__init__(fn, options.name, options, origin)
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...

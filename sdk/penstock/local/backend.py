@@ -14,13 +14,12 @@ from uuid import UUID
 
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
-from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction, TaskFunction
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.home import home
 from penstock.authoring.mapping import expand
 from penstock.authoring.runs import TAGS, FlowRun, TaskRun
 from penstock.authoring.states import State
-from penstock.authoring.task import Task
 from penstock.authoring.upstream import Failures, find_futures, resolve
 from penstock.local import flow_life, log, summary, task_life
 from penstock.local.final_state import state_of_error
@@ -47,18 +46,18 @@ class LocalBackend:
         """Of tasks that were submitted outside of flows."""
         self._counter = itertools.count()
 
-    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+    def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Run a flow, and return its result, or a coroutine of it for an async function."""
         return self._call_async_flow(flow, call) if flow.is_async else self._call_flow(flow, call)
 
-    def call_task(self, task: Task[..., Any], call: Call) -> Any:
+    def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Run a task, and return its result, a coroutine of it, or the generator of it."""
         is_iterated = task.is_generator and not call.return_state
         if task.is_async:
             return self._iterate_async(task, call) if is_iterated else self._call_async_task(task, call)
         return self._iterate(task, call) if is_iterated else self._call_task(task, call)
 
-    def submit(self, task: Task[..., Any], call: Call) -> Future[Any]:
+    def submit(self, task: TaskFunction, call: Call) -> Future[Any]:
         """Have a task run, and return at once."""
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
@@ -75,7 +74,7 @@ class LocalBackend:
         submission.start_after(_futures_of(call))
         return future
 
-    def map(self, task: Task[..., Any], call: Call) -> Any:
+    def map(self, task: TaskFunction, call: Call) -> Any:
         """Have a task run for each item; return the futures, or once all are over their states."""
         upstream = None if call.wait_for is None else list(call.wait_for)
         futures = FutureList(
@@ -108,7 +107,7 @@ class LocalBackend:
         session = SESSION.get()
         return home() if session is None else session.folder()
 
-    def _call_task(self, task: Task[..., Any], call: Call) -> Any:
+    def _call_task(self, task: TaskFunction, call: Call) -> Any:
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
         for future in _futures_of(call):
@@ -126,7 +125,7 @@ class LocalBackend:
             raise
         return _answer(state, call)
 
-    async def _call_async_task(self, task: Task[..., Any], call: Call) -> Any:
+    async def _call_async_task(self, task: TaskFunction, call: Call) -> Any:
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
         await _await_all(_futures_of(call))
@@ -143,7 +142,7 @@ class LocalBackend:
             raise
         return _answer(state, call)
 
-    def _iterate(self, task: Task[..., Any], call: Call) -> Any:
+    def _iterate(self, task: TaskFunction, call: Call) -> Any:
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
         for future in _futures_of(call):
@@ -151,7 +150,7 @@ class LocalBackend:
         run, call_now, steps = self._begin_iteration(task, call, session)
         return iterate(run, call_now, steps, session)
 
-    async def _iterate_async(self, task: Task[..., Any], call: Call) -> Any:
+    async def _iterate_async(self, task: TaskFunction, call: Call) -> Any:
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
         await _await_all(_futures_of(call))
@@ -160,9 +159,7 @@ class LocalBackend:
             async for element in elements:
                 yield element
 
-    def _begin_iteration(
-        self, task: Task[..., Any], call: Call, session: Session | None
-    ) -> tuple[TaskRun, Call, Steps]:
+    def _begin_iteration(self, task: TaskFunction, call: Call, session: Session | None) -> tuple[TaskRun, Call, Steps]:
         run = self._new_task_run(task, session)
         failures = Failures()
         call_now = resolve_call(call, failures)
@@ -170,7 +167,7 @@ class LocalBackend:
             return run, call_now, task_life.skip(run, failures, session)
         return run, call_now, task_life.live(run, task.bind(call_now.args, call_now.kwargs), session)
 
-    def _call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+    def _call_flow(self, flow: FlowFunction, call: Call) -> Any:
         parameters = flow.bind(call.args, call.kwargs)
         for future in _futures_of(call):
             future.wait()
@@ -181,7 +178,7 @@ class LocalBackend:
             state = drive(flow_life.live(session), FlowCall(session))
         return _answer(state, call)
 
-    async def _call_async_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+    async def _call_async_flow(self, flow: FlowFunction, call: Call) -> Any:
         parameters = flow.bind(call.args, call.kwargs)
         await _await_all(_futures_of(call))
         session = _open_session(flow, call, parameters)
@@ -191,7 +188,7 @@ class LocalBackend:
             state = await drive_async(flow_life.live(session), AsyncFlowCall(session))
         return _answer(state, call)
 
-    def _new_task_run(self, task: Task[..., Any], session: Session | None) -> TaskRun:
+    def _new_task_run(self, task: TaskFunction, session: Session | None) -> TaskRun:
         index = next(self._counter) if session is None else session.next_index(task.key)
         tags = task.options.tags | TAGS.get()
         return TaskRun(
@@ -199,7 +196,7 @@ class LocalBackend:
         )
 
 
-def _open_session(flow: Flow[..., Any], call: Call, parameters: dict[str, Any]) -> Session | State[Any]:
+def _open_session(flow: FlowFunction, call: Call, parameters: dict[str, Any]) -> Session | State[Any]:
     """Make the session of a flow run; or return the state of one that can't start, because what it needs failed."""
     failures = Failures()
     parameters = {name: resolve(value, failures) for name, value in parameters.items()}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from penstock.authoring.context import tags as with_tags
 from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 from penstock.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Reference(NamedTuple):
         return found
 
 
-def refer_to(flow: Flow[..., Any]) -> Reference:
+def refer_to(flow: FlowFunction) -> Reference:
     """Find out where a flow stands.
 
     Raises:

@@ -14,9 +14,8 @@ from penstock.authoring.runs import FLOW_RUN, TASK_RUN
 from penstock.local.deadline import OverdueError, call_within
 from penstock.local.interrupt import STRIKE_AGAIN_S, Interrupt
 from penstock.local.prints import logged_prints
-from penstock.local.session import SESSION, Session
+from penstock.local.session import SESSION, Session, SubmittedTask
 from penstock.local.step import Ending
-from penstock.local.submission import Submission
 
 STOP_GRACE_S: Final = 5.0
 """How long a flow that is stopped waits for its tasks. What does not end by then is left behind, with a warning."""
@@ -127,7 +126,7 @@ def inside_run(session: Session) -> Iterator[None]:
         TASK_RUN.reset(tokens[2])
 
 
-def _press(session: Session, ending: Ending, began: float) -> Submission | None:
+def _press(session: Session, ending: Ending, began: float) -> SubmittedTask | None:
     """Cancel or stop what has to be, again and again: tasks that run may submit others, and a stop may not arrive.
 
     Args:

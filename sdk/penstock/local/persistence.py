@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from penstock.authoring.cache_keys import compute_key
 from penstock.authoring.cache_policies import DEFAULT
 from penstock.authoring.home import home
 from penstock.authoring.runs import TaskRun, TaskRunContext
@@ -36,7 +37,7 @@ def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session
         is_run_scoped = False
     else:
         policy = DEFAULT if policy is None else policy
-        key = policy.compute_key(context)
+        key = compute_key(policy, context)
         is_run_scoped = policy.is_run_scoped
     if key is None:
         return None

@@ -8,11 +8,12 @@ import threading
 import time
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.fingerprint import fingerprint
+from penstock.authoring.futures import Future
 from penstock.authoring.home import home
 from penstock.authoring.options import Serializer
 from penstock.authoring.runs import FlowRun, TaskRun
@@ -23,7 +24,24 @@ from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, LoopLane, Thre
 
 if TYPE_CHECKING:
     from penstock.local.records import Record
-    from penstock.local.submission import Submission
+
+
+class SubmittedTask(Protocol):
+    """A submitted task run, as its flow run sees it."""
+
+    @property
+    def future(self) -> Future[Any]:
+        """The future of the task run."""
+
+    def cancel(self, reason: str) -> bool:
+        """Do not start the run, if it has not started or waits for its next attempt.
+
+        Returns:
+            Whether it has finished now.
+        """
+
+    def stop(self, reason: str) -> None:
+        """Cancel the run, or stop its function if it is running."""
 
 
 class Session:
@@ -48,7 +66,7 @@ class Session:
         inherited: Serializer = "pickle" if parent is None else parent.serializer
         self.serializer: Serializer = options.result_serializer or inherited
         self.tally: Tally = Tally() if parent is None else parent.tally
-        self.outstanding: set[Submission] = set()
+        self.outstanding: set[SubmittedTask] = set()
         """Submitted task runs that are not over."""
         self.failures: list[TaskRun] = []
         """Submitted task runs that did not complete."""

@@ -6,19 +6,17 @@ import inspect
 import sys
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from penstock.authoring.function import FlowFunction
 from penstock.errors import ParameterError
-
-if TYPE_CHECKING:
-    from penstock.authoring.flow import Flow
 
 _PLAIN: Final = frozenset({bool, int, float, str, bytes, list, dict, tuple, set, frozenset})
 """Types whose own values need no check: pydantic, which takes 100 ms to import, is asked about all others."""
 _WORDS: Final = {each.__name__: each for each in _PLAIN} | {"Any": Any, "object": object}
 
 
-def validate(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def validate(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Check and convert parameters.
 
     Args:
@@ -54,7 +52,7 @@ def _fits(annotation: Any, value: Any) -> bool:
     return annotation in _PLAIN and type(value) is annotation
 
 
-def _validated(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, Any]:
     import pydantic  # noqa: PLC0415 - see _PLAIN
 
     fn = inspect.unwrap(flow.fn)

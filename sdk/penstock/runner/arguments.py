@@ -6,9 +6,10 @@ import base64
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from penstock.authoring.call import MARK
+from penstock.authoring.function import FlowFunction
 from penstock.errors import (
     CancelledRunError,
     CrashedRunError,
@@ -21,9 +22,6 @@ from penstock.errors import (
 )
 from penstock.runner.results import decode
 from penstock.runner.storage import NotStoredError, fetch, storage
-
-if TYPE_CHECKING:
-    from penstock.authoring.flow import Flow
 
 Template = Any
 COMPLETED: Final = frozenset({"Completed", "Cached"})
@@ -44,7 +42,7 @@ class Decoder:
         flow: the flow whose params they may be.
     """
 
-    def __init__(self, values: Sequence[Any], run: str, flow: Callable[[], Flow[..., Any]]) -> None:
+    def __init__(self, values: Sequence[Any], run: str, flow: Callable[[], FlowFunction]) -> None:
         self._values = values
         self._run = run
         self._flow = flow

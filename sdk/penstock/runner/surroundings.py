@@ -11,7 +11,7 @@ from penstock.authoring import entrypoint
 from penstock.authoring.call import ATTEMPT
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import Decorated
-from penstock.authoring.options import read_flow_options
+from penstock.authoring.option_reader import read_flow_options
 from penstock.authoring.runs import FlowRun
 from penstock.authoring.states import Running
 

@@ -13,7 +13,7 @@ from penstock.authoring.backend import Call
 from penstock.authoring.call import EXIT_FAILED, EXIT_NOT_AGAIN, FAILURES
 from penstock.authoring.context import logger_of
 from penstock.authoring.function import Decorated
-from penstock.authoring.options import read_task_options
+from penstock.authoring.option_reader import read_task_options
 from penstock.authoring.runs import FLOW_RUN, TAGS, TaskRun
 from penstock.authoring.states import State
 from penstock.authoring.task import Task

@@ -20,7 +20,7 @@ from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.retry import duration
 from penstock.authoring.compilation.source import source_of
 from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, label
-from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 
 __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
 
@@ -30,7 +30,7 @@ WORKSPACE: Final = "/workspace"
 
 
 def compile_flow(
-    flow: Flow[..., Any],
+    flow: FlowFunction,
     *,
     image: str | None = None,
     storage: str | None = None,
@@ -60,7 +60,7 @@ def compile_flow(
 
 
 def compile_flows(
-    flow: Flow[..., Any],
+    flow: FlowFunction,
     *,
     image: str | None = None,
     storage: str | None = None,
@@ -75,7 +75,7 @@ def compile_flows(
         The manifests, as plain data; the flow's own is the last.
     """
     manifest, pending = _compile(flow, image, storage, name, namespace, entrypoint, env)
-    made: dict[str, tuple[Flow[..., Any], dict[str, Any]]] = {flow_name(flow): (flow, manifest)}
+    made: dict[str, tuple[FlowFunction, dict[str, Any]]] = {flow_name(flow): (flow, manifest)}
     while pending:
         child = pending.pop()
         known, _ = made.get(flow_name(child), (child, {}))
@@ -90,14 +90,14 @@ def compile_flows(
 
 
 def _compile(
-    flow: Flow[..., Any],
+    flow: FlowFunction,
     image: str | None,
     storage: str | None,
     name: str | None,
     namespace: str | None,
     entrypoint: str | None,
     env: Mapping[str, str] | None,
-) -> tuple[dict[str, Any], list[Flow[..., Any]]]:
+) -> tuple[dict[str, Any], list[FlowFunction]]:
     place = _place(flow)
     _check_options(flow, place)
     source = entrypoint or source_of(flow, place)
@@ -131,11 +131,11 @@ class _Body(NamedTuple):
     final: list[dict[str, Any]]
     outputs: dict[str, Any] | None
     timeout: str | None
-    children: list[Flow[..., Any]]
+    children: list[FlowFunction]
     """The flows that it calls, which are Flows of their own."""
 
 
-def _in_one_pod(flow: Flow[..., Any], place: Place, source: str) -> _Body:
+def _in_one_pod(flow: FlowFunction, place: Place, source: str) -> _Body:
     params = read_params(flow, place)
     name = label(flow.name)
     task = pod_task(flow, place, name=name, source=source, params=params)
@@ -146,7 +146,7 @@ def _in_one_pod(flow: Flow[..., Any], place: Place, source: str) -> _Body:
     return _Body(params, [task], [], outputs, None, [])
 
 
-def _in_tasks(flow: Flow[..., Any], place: Place, source: str, storage: str | None) -> _Body:
+def _in_tasks(flow: FlowFunction, place: Place, source: str, storage: str | None) -> _Body:
     trace = _traced(flow, place, storage)
     # What is returned is wanted, which the tasks then know.
     outputs = outputs_of(trace)
@@ -157,7 +157,7 @@ def _in_tasks(flow: Flow[..., Any], place: Place, source: str, storage: str | No
     return _Body(trace.params, tasks, [] if hooks is None else [hooks], outputs, timeout, children)
 
 
-def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
+def _traced(flow: FlowFunction, place: Place, storage: str | None) -> Trace:
     check_identity(flow)
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
     trace, again = Trace(flow, place, is_storage_of_run=is_storage_of_run), Trace(flow, place)
@@ -180,7 +180,7 @@ def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
 
 
 def _defaults(
-    flow: Flow[..., Any], image: str | None, storage: str | None, env: Mapping[str, str] | None
+    flow: FlowFunction, image: str | None, storage: str | None, env: Mapping[str, str] | None
 ) -> dict[str, Any]:
     defaults = container_of(flow.options)
     if image is not None:
@@ -196,7 +196,7 @@ def _defaults(
     return defaults
 
 
-def _check_options(flow: Flow[..., Any], place: Place) -> None:
+def _check_options(flow: FlowFunction, place: Place) -> None:
     """Refuse what a Flow has no words for."""
     options = flow.options
     for problem, advice in _problems(flow):
@@ -216,7 +216,7 @@ def _check_options(flow: Flow[..., Any], place: Place) -> None:
         )
 
 
-def _problems(flow: Flow[..., Any]) -> Iterator[tuple[str, str]]:
+def _problems(flow: FlowFunction) -> Iterator[tuple[str, str]]:
     if flow.options.flow_run_name is not None:
         yield "flow_run_name", "whoever creates a run names it: `penstock run --name`; leave it out here"
 
@@ -227,7 +227,7 @@ def _checked_name(name: str, place: Place) -> str:
     return name
 
 
-def _place(flow: Flow[..., Any]) -> Place:
+def _place(flow: FlowFunction) -> Place:
     """Return where a flow's function stands."""
     code = inspect.unwrap(flow.fn).__code__
     return Place(code.co_filename, code.co_firstlineno)

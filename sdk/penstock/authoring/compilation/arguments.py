@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import math
 import pickle
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.call import MARK
+from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.place import here
+from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
@@ -27,25 +29,7 @@ from penstock.authoring.futures import Future
 from penstock.authoring.states import State
 from penstock.errors import CompileError
 
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
-
 INDEX: Final = "index"
-Template = Any
-"""Plain JSON."""
-
-
-class Slots:
-    """The expressions whose values a call needs, each once."""
-
-    def __init__(self) -> None:
-        self.expressions: list[str] = []
-
-    def add(self, expression: str) -> int:
-        """Return the place of an expression's value."""
-        if expression not in self.expressions:
-            self.expressions.append(expression)
-        return self.expressions.index(expression)
 
 
 class Encoder:
@@ -116,7 +100,7 @@ class Encoder:
         return {MARK: "pickle", "data": base64.b64encode(data).decode()}
 
     def _param(self, symbol: ParamSymbol) -> Template:
-        param = self._node.trace.params[symbol.name]
+        param = self._node.scope.params[symbol.name]
         slot = self._slots.add(param.expression)
         template: dict[str, Any] = {MARK: "value", "slot": slot}
         if param.is_converted:

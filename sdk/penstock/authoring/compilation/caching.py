@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from penstock.authoring.cache_policies import task_input_hash
+from penstock.authoring.cache_keys import task_input_hash
+from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.retry import duration
-
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
-    from penstock.authoring.task import Task
+from penstock.authoring.function import TaskFunction
 
 YEARS_S: Final = 10 * 365 * 24 * 3600
 """How long a result is kept that never expires."""
@@ -28,7 +26,7 @@ def cache_of(node: Node) -> dict[str, Any] | None:
     parts, excluded = _policy(node, task)
     if not parts:
         return None
-    if "run" not in parts and node.trace.is_storage_of_run:
+    if "run" not in parts and node.scope.is_storage_of_run:
         raise node.place.refuse(
             f"the cache_policy of task {task.name!r} lets other runs use its results, but they go with this run's"
             " workspace",
@@ -50,7 +48,7 @@ def cache_of(node: Node) -> dict[str, Any] | None:
     return {"key": f"$([{', '.join(facts)}])", "ttl": duration(expires_s)} if expires_s > 0 else None
 
 
-def _policy(node: Node, task: Task[..., Any]) -> tuple[frozenset[str], frozenset[str]]:
+def _policy(node: Node, task: TaskFunction) -> tuple[frozenset[str], frozenset[str]]:
     """Return what goes into the key, and which inputs do not."""
     options = task.options
     if options.refresh_cache:

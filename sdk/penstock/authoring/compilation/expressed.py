@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import escape, expression_of
+from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.symbols import (
     ResultSymbol,
     Symbol,
@@ -14,12 +17,6 @@ from penstock.authoring.compilation.symbols import (
     TracedState,
     TracedStates,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from penstock.authoring.compilation.place import Place
-    from penstock.authoring.compilation.trace import Node
 
 
 def express(value: Any, want: Callable[[Node], None], place: Place, what: str) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.call import MARK
-from penstock.authoring.compilation.arguments import INDEX, Encoder, Template, escape, expression_of
+from penstock.authoring.compilation.arguments import INDEX, Encoder, escape, expression_of
+from penstock.authoring.compilation.node import FanOut, Node
 from penstock.authoring.compilation.place import here
+from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
@@ -19,20 +21,8 @@ from penstock.authoring.compilation.symbols import (
     TracedState,
     TracedStates,
 )
+from penstock.authoring.function import TaskFunction
 from penstock.errors import CompileError
-
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
-    from penstock.authoring.task import Task
-
-
-class FanOut(NamedTuple):
-    """The items of a mapped task."""
-
-    for_each: dict[str, Any]
-    """The field of the manifest."""
-    total: str
-    """An expression for the number of items."""
 
 
 class _Column(NamedTuple):
@@ -47,7 +37,7 @@ class _Column(NamedTuple):
 
 
 def fan_out(
-    node: Node, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    node: Node, task: TaskFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[FanOut, dict[str, Template]]:
     """Read the arguments of map().
 
@@ -94,7 +84,7 @@ def fan_out(
     return FanOut({"count": int(total) if total.isdecimal() else f"$({total})"}, total), template
 
 
-def _by_name(task: Task[..., Any], node: Node, args: Any, kwargs: Any, read: Any) -> dict[str, Template]:
+def _by_name(task: TaskFunction, node: Node, args: Any, kwargs: Any, read: Any) -> dict[str, Template]:
     bound = node.bind(args, kwargs)
     template: dict[str, Template] = {}
     for name, value in bound.items():
@@ -136,7 +126,7 @@ def _param_column(symbol: ParamSymbol, node: Node, encoder: Encoder) -> _Column 
     if not symbol.is_list:
         return None
     source = expression_of(symbol)
-    param = node.trace.params[symbol.name]
+    param = node.scope.params[symbol.name]
     if param.is_converted or symbol.path:
         # What it is made into is known to the flow's annotation alone, so the whole list goes along.
         template = {MARK: "element", "of": encoder.encode(symbol), "index": node.slots.add(INDEX)}

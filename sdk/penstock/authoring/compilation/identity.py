@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.symbols import ADVICE
-from penstock.authoring.flow import Flow
-from penstock.authoring.function import Decorated
+from penstock.authoring.function import Decorated, FlowFunction
 
 OF_TYPE: Final = frozenset({"isinstance", "type", "callable", "id"})
 
 
-def check_identity(flow: Flow[..., Any]) -> None:
+def check_identity(flow: FlowFunction) -> None:
     """Refuse to ask what a param or a result is.
 
     Raises:

@@ -9,12 +9,13 @@ from typing import Any, Final
 from penstock.authoring.call import ATTEMPT, CALL, FAILURES, MARK, VALUES
 from penstock.authoring.compilation.caching import cache_of
 from penstock.authoring.compilation.expressed import express
+from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.retry import duration, retry_of
 from penstock.authoring.compilation.source import source_of
-from penstock.authoring.compilation.trace import Node, Trace, label
-from penstock.authoring.flow import Flow
+from penstock.authoring.compilation.trace import Trace, label
+from penstock.authoring.function import FlowFunction
 from penstock.authoring.options import FlowOptions, TaskOptions
 
 COMMAND: Final = ["python", "-m", "penstock.runner"]
@@ -57,7 +58,7 @@ def outputs_of(trace: Trace) -> dict[str, Any] | None:
 
 
 def pod_task(
-    flow: Flow[..., Any], place: Place, *, name: str, source: str, params: Mapping[str, FlowParam]
+    flow: FlowFunction, place: Place, *, name: str, source: str, params: Mapping[str, FlowParam]
 ) -> dict[str, Any]:
     """Return the only task of a flow that runs in one container."""
     expressions = ["run.name", "run.uid", *(param.expression for param in params.values())]
@@ -76,7 +77,7 @@ def pod_task(
     }
 
 
-def hooks_task(flow: Flow[..., Any], place: Place, *, name: str, source: str) -> dict[str, Any] | None:
+def hooks_task(flow: FlowFunction, place: Place, *, name: str, source: str) -> dict[str, Any] | None:
     """Return the finally task that calls a flow's hooks; None if it has none."""
     states = [state for hook, covered in HOOKS.items() if getattr(flow.options, hook) for state in covered]
     if not states:
@@ -93,7 +94,7 @@ def hooks_task(flow: Flow[..., Any], place: Place, *, name: str, source: str) ->
     }
 
 
-def _task(node: Node, flow: Flow[..., Any], flow_source: str) -> dict[str, Any]:
+def _task(node: Node, flow: FlowFunction, flow_source: str) -> dict[str, Any]:
     task: dict[str, Any] = {"name": node.name}
     _add_dependencies(task, node)
     if node.is_tolerated:
@@ -135,14 +136,14 @@ def _add_dependencies(task: dict[str, Any], node: Node) -> None:
         task["dependsOnStates"] = [{"task": name, "states": list(OVER)} for name in awaited]
 
 
-def _child(node: Node, flow: Flow[..., Any]) -> dict[str, Any]:
+def _child(node: Node, flow: FlowFunction) -> dict[str, Any]:
     fields: dict[str, Any] = {"flow": {"name": flow_name(flow)}}
     if node.params:
         fields["flow"]["params"] = node.params
     return fields
 
 
-def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> dict[str, Any]:
+def _call(node: Node, flow: FlowFunction, source: str, flow_source: str) -> dict[str, Any]:
     """Return what the runner is told."""
     options = (node.task or node.flow).options  # type: ignore[union-attr]  # one of them is there
     call: dict[str, Any] = {"task" if node.task is not None else "flow": source, "name": node.name}
@@ -227,7 +228,7 @@ def container_of(options: TaskOptions | FlowOptions) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def flow_name(flow: Flow[..., Any]) -> str:
+def flow_name(flow: FlowFunction) -> str:
     """Return the name of the Flow that a flow becomes."""
     return label(flow.name)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.compilation.place import Place
-from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 
 PLAIN: Final[Mapping[Any, str]] = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
 """Annotations whose values a run's params already are."""
@@ -34,7 +34,7 @@ class FlowParam(NamedTuple):
         return f"params.?{name}.orValue(null)" if "required" in self.manifest else f"params.{name}"
 
 
-def read_params(flow: Flow[..., Any], place: Place) -> dict[str, FlowParam]:
+def read_params(flow: FlowFunction, place: Place) -> dict[str, FlowParam]:
     """Read the params of a flow, by name.
 
     Raises:
@@ -54,7 +54,7 @@ def read_params(flow: Flow[..., Any], place: Place) -> dict[str, FlowParam]:
     }
 
 
-def _read(flow: Flow[..., Any], parameter: inspect.Parameter, hint: Any, place: Place) -> FlowParam:
+def _read(flow: FlowFunction, parameter: inspect.Parameter, hint: Any, place: Place) -> FlowParam:
     name = parameter.name
     if parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
         raise place.refuse(f"*{name} of flow {flow.name!r} can't be a param", "name each parameter, or take one list")
@@ -88,7 +88,7 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
     return (typing.Union[others] if others else hint), len(others) < len(kinds)  # noqa: UP007 - made at run time
 
 
-def _schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> tuple[dict[str, Any], bool, str | None]:
+def _schema(flow: FlowFunction, name: str, hint: Any, place: Place) -> tuple[dict[str, Any], bool, str | None]:
     """Return type and bounds, whether values are converted, and the type of elements."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in PLAIN:
@@ -102,7 +102,7 @@ def _schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> tuple[d
     return _from_schema(flow, name, hint, place), True, None
 
 
-def _from_schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> dict[str, Any]:
+def _from_schema(flow: FlowFunction, name: str, hint: Any, place: Place) -> dict[str, Any]:
     """Ask pydantic what JSON the annotation takes."""
     import pydantic  # noqa: PLC0415 - flows of plain types start faster
 
@@ -134,7 +134,7 @@ def _followed(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     return root["$defs"][reference.rsplit("/", 1)[-1]] if reference else schema
 
 
-def _default(flow: Flow[..., Any], name: str, hint: Any, default: Any, place: Place) -> Any:
+def _default(flow: FlowFunction, name: str, hint: Any, default: Any, place: Place) -> Any:
     import pydantic  # noqa: PLC0415 - as above
 
     try:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.compilation.place import Place
 from penstock.authoring.entrypoint import find
-from penstock.authoring.flow import Flow
-from penstock.authoring.function import Decorated
-from penstock.authoring.task import Task
+from penstock.authoring.function import Decorated, FlowFunction, TaskFunction
+from penstock.authoring.options import FlowOptions, TaskOptions
 from penstock.errors import CommandError
 
 if TYPE_CHECKING:
@@ -36,14 +35,14 @@ OF_THE_POD: Final = (
 """The same of a flow that runs in one Pod."""
 
 
-def source_of(decorated: Task[..., Any] | Flow[..., Any], place: Place) -> str:
+def source_of(decorated: TaskFunction | FlowFunction, place: Place) -> str:
     """Return `module:name` of a flow or task, or of the function that it was made of.
 
     Raises:
         CompileError: a Pod that imports the module would not find it.
     """
     fn = decorated.fn
-    who = f"{'flow' if isinstance(decorated, Flow) else 'task'} {decorated.name!r}"
+    who = f"{'flow' if isinstance(decorated.options, FlowOptions) else 'task'} {decorated.name!r}"
     if hasattr(fn, "__self__"):
         raise place.refuse(
             f"{who} is a method, and its object does not reach the Pod", "make it a function, or a static method"
@@ -99,7 +98,7 @@ def _refuse_other_options(decorated: Any, found: Any, who: str, place: Place) ->
             )
 
 
-def _read_in_the_pod(decorated: Task[..., Any] | Flow[..., Any]) -> tuple[str, ...]:
-    if isinstance(decorated, Task):
+def _read_in_the_pod(decorated: TaskFunction | FlowFunction) -> tuple[str, ...]:
+    if isinstance(decorated.options, TaskOptions):
         return OF_THE_TASK
     return OF_THE_POD if decorated.options.run_as == "pod" else ()

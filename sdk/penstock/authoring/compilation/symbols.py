@@ -6,14 +6,12 @@ They can be handed on to tasks and returned. Whatever else is done with one need
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
+from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.place import here
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.states import State, StateType
-
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
 
 ADVICE: Final = (
     "do it inside a task, run the whole flow in one container with @flow(run_as='pod'), or write the Flow by hand with"

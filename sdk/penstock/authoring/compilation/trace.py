@@ -7,13 +7,14 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from penstock.authoring.backend import Call, in_place
-from penstock.authoring.compilation.arguments import Encoder, Slots, Template
+from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.expressed import express
-from penstock.authoring.compilation.fan_out import FanOut, fan_out
+from penstock.authoring.compilation.fan_out import fan_out
+from penstock.authoring.compilation.node import Node, Scope
 from penstock.authoring.compilation.params import FlowParam, read_params
 from penstock.authoring.compilation.place import Place, handler_around, here, of_error
 from penstock.authoring.compilation.symbols import (
@@ -28,7 +29,8 @@ from penstock.authoring.compilation.symbols import (
 )
 from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.flow import Flow
-from penstock.authoring.runs import FLOW_RUN, TAGS, FlowRun
+from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.runs import FLOW_RUN, FlowRun
 from penstock.authoring.states import Running
 from penstock.authoring.task import Task
 from penstock.authoring.transactions import TRANSACTION
@@ -41,105 +43,6 @@ MAX_NAME: Final = 63
 
 class CompileWarning(UserWarning):
     """What a flow's function does besides calling tasks, and that its runs don't do."""
-
-
-class Node:
-    """One call that the flow makes: a task of the Flow.
-
-    Args:
-        trace: the trace that it belongs to.
-        name: name of the task, unique in the Flow.
-        place: where it was called.
-        task: the Python task; None for an approval and a flow.
-        flow: the Python flow.
-        approval: what is asked, and for how long.
-    """
-
-    def __init__(
-        self,
-        trace: Trace,
-        *,
-        name: str,
-        place: Place,
-        task: Task[..., Any] | None = None,
-        flow: Flow[..., Any] | None = None,
-        approval: dict[str, Any] | None = None,
-    ) -> None:
-        self.trace = trace
-        self.name = name
-        self.place = place
-        self.task = task
-        self.flow = flow
-        self.approval = approval
-        self.slots = Slots()
-        self.lengths: list[list[int]] = []
-        """Pairs of slots that must be the same number: lengths of mapped arguments."""
-        self.arguments: dict[str, Template] = {}
-        self.needs: dict[Node, bool] = dict(trace.barrier)
-        """What must be over first, and whether it must have completed."""
-        self.fan_out: FanOut | None = None
-        self.tags = TAGS.get() | (task.options.tags if task is not None else frozenset())
-        self.is_awaited = False
-        self.is_gathered = False
-        """Whether results of items are wanted by another."""
-        self.is_counted = False
-        """Whether the length of the result is wanted."""
-        self.is_failure_seen = False
-        self.is_success_expected = False
-        self.params: dict[str, Any] = {}
-        """Of a child flow: its params as the manifest has them."""
-        self.plain_for: str | None = None
-        """Who needs the result as JSON, in the words of a message."""
-
-    @property
-    def is_tolerated(self) -> bool:
-        """Whether the flow goes on, and may complete, if this fails."""
-        return self.is_failure_seen and not self.is_success_expected
-
-    def depend(self, other: Node, *, is_success_needed: bool) -> None:
-        """Wait for another."""
-        self.needs[other] = is_success_needed or self.needs.get(other, False)
-
-    def expect_success(self) -> None:
-        """Have the flow fail if this fails, and if anything fails that it can't do without."""
-        found = [self]
-        while found:
-            node = found.pop()
-            if not node.is_success_expected:
-                node.is_success_expected = True
-                found += (other for other, is_success_needed in node.needs.items() if is_success_needed)
-
-    def wait_for_success(self) -> None:
-        """Have all that is called from now on wait until this has completed."""
-        self.is_awaited = True
-        self.expect_success()
-        barrier = self.trace.barrier
-        for other in self.needs:
-            barrier.pop(other, None)
-        barrier[self] = True
-
-    def wait_for_end(self) -> None:
-        """Have all that is called from now on wait until this is over."""
-        self.is_awaited = self.is_failure_seen = True
-        barrier = self.trace.barrier
-        for other, is_success_needed in self.needs.items():
-            if not is_success_needed:
-                barrier.pop(other, None)
-        barrier.setdefault(self, False)
-
-    def written(self) -> Any:
-        """Return all that is known of the call, to be compared."""
-        needs = {other.name: is_success_needed for other, is_success_needed in self.needs.items()}
-        return self.name, self.arguments, self.params, self.approval, self.slots.expressions, self.fan_out, needs
-
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name, without those that are not given."""
-        decorated = self.task or self.flow
-        assert decorated is not None
-        try:
-            return dict(decorated.signature.bind(*args, **kwargs).arguments)
-        except TypeError as error:
-            raise self.place.refuse(f"{decorated.name!r} can't be called so", str(error)) from error
 
 
 class RunSymbol(Symbol):
@@ -173,14 +76,12 @@ class Trace:
         is_storage_of_run: whether results that are stored go with the run.
     """
 
-    def __init__(self, flow: Flow[..., Any], place: Place, *, is_storage_of_run: bool = False) -> None:
+    def __init__(self, flow: FlowFunction, place: Place, *, is_storage_of_run: bool = False) -> None:
         self.flow = flow
         self.place = place
-        self.is_storage_of_run = is_storage_of_run
         self.params: dict[str, FlowParam] = read_params(flow, place)
+        self.scope = Scope(self.params, is_storage_of_run=is_storage_of_run)
         self.nodes: list[Node] = []
-        self.barrier: dict[Node, bool] = {}
-        """What everything from now on waits for, and whether it must have completed."""
         self.returned: Any = None
         self._names: set[str] = set()
 
@@ -233,7 +134,7 @@ class Trace:
                 f"{wanted!r} is called inside `with transaction()`, which Pods have no part in",
                 "use @flow(run_as='pod'), or tasks with allow_failure that undo",
             )
-        node = Node(self, name=self.unique(label(wanted)), place=place, **what)
+        node = Node(self.scope, name=self.unique(label(wanted)), place=place, **what)
         self.nodes.append(node)
         return node
 
@@ -258,21 +159,21 @@ class TracingBackend:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
 
-    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+    def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Take down the call of a flow inside of the flow."""
         return self._call(self._record(flow, call), call, is_async=flow.is_async)
 
-    def call_task(self, task: Task[..., Any], call: Call) -> Any:
+    def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Take down the call of a task, which all that follows waits for."""
         if task.is_async:
             return self._call_async(task, call)
         return self._call(self._record(task, call), call, is_async=False)
 
-    def submit(self, task: Task[..., Any], call: Call) -> Any:
+    def submit(self, task: TaskFunction, call: Call) -> Any:
         """Take down a task that runs beside what follows."""
         return TracedFuture(self._record(task, call))
 
-    def map(self, task: Task[..., Any], call: Call) -> Any:
+    def map(self, task: TaskFunction, call: Call) -> Any:
         """Take down a task that runs for each item."""
         node = self._trace.add(task.options.name, task=task)
         node.fan_out, node.arguments = fan_out(node, task, call.args, call.kwargs)
@@ -302,7 +203,7 @@ class TracingBackend:
         """
         raise here().refuse("an artifact would be made when the flow is compiled, not by its runs", "make it in a task")
 
-    async def _call_async(self, task: Task[..., Any], call: Call) -> Any:
+    async def _call_async(self, task: TaskFunction, call: Call) -> Any:
         import asyncio  # noqa: PLC0415 - who awaits has it
 
         node = self._record(task, call)
@@ -326,7 +227,7 @@ class TracingBackend:
         node.wait_for_success()
         return ResultSymbol(node)
 
-    def _record(self, called: Task[..., Any] | Flow[..., Any], call: Call) -> Node:
+    def _record(self, called: TaskFunction | FlowFunction, call: Call) -> Node:
         what = {"task" if isinstance(called, Task) else "flow": called}
         node = self._trace.add(called.options.name, **what)
         bound = node.bind(call.args, call.kwargs)
@@ -351,7 +252,7 @@ def _wait_for(node: Node, upstream: Any) -> None:
     node.slots.expressions = kept
 
 
-def _child_param(node: Node, flow: Flow[..., Any], name: str, value: Any) -> Any:
+def _child_param(node: Node, flow: FlowFunction, name: str, value: Any) -> Any:
     what = f"the param {name!r} of flow {flow.name!r}"
 
     def want(upstream: Node) -> None:
@@ -373,7 +274,7 @@ class _TracedRun(FlowRun):
 
     __slots__ = ()
 
-    def __init__(self, flow: Flow[..., Any]) -> None:
+    def __init__(self, flow: FlowFunction) -> None:
         self.flow = flow
         self.state = Running()
         self.name: Any = RunSymbol("the name of the run", "run.name")
