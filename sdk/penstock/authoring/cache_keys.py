@@ -1,4 +1,4 @@
-"""Cache keys: what a policy makes of a task run."""
+"""Cache keys: computed by a policy for a task run."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.authoring.cache_policies import CachePolicy
-from penstock.authoring.fingerprint import fingerprint
 from penstock.authoring.runs import TaskRunContext
 from penstock.errors import ResultError
 
 
 def compute_key(policy: CachePolicy, context: TaskRunContext) -> str | None:
-    """Return the cache key of a task run; None if its result is not to be shared.
+    """Return the cache key of a task run; None for no caching.
 
     Args:
-        policy: what goes into the key.
+        policy: the parts of the key.
         context: the task run and its arguments.
 
     Raises:
-        ResultError: an input can't be part of a key.
+        ResultError: an input cannot be part of a key.
     """
     if not policy.parts and not policy.key_fns:
         return None
@@ -38,15 +37,19 @@ def compute_key(policy: CachePolicy, context: TaskRunContext) -> str | None:
         if key is None:
             return None
         facts[f"key {position}"] = key
+    from penstock.authoring.fingerprint import fingerprint  # noqa: PLC0415 - a flow that caches nothing starts faster
+
     try:
         return fingerprint(facts)
     except ResultError as error:
         raise ResultError(
-            f"task {task.name!r} has no cache key, because {error}; leave that out of the key"
-            " (cache_policy=INPUTS - 'its name') or give cache_key_fn"
+            f"cannot compute the cache key of task {task.name!r}: {error}; exclude that input"
+            " (cache_policy=INPUTS - 'its name') or set cache_key_fn"
         ) from error
 
 
 def task_input_hash(context: TaskRunContext, arguments: Mapping[str, Any]) -> str:
-    """Be the `cache_key_fn` of a task whose result follows from its source and arguments."""
+    """Return a key from source and arguments: for `cache_key_fn=task_input_hash`."""
+    from penstock.authoring.fingerprint import fingerprint  # noqa: PLC0415 - as above
+
     return fingerprint({"task": context.task.key, "source": context.task.source, "inputs": dict(arguments)})

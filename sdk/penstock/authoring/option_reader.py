@@ -24,55 +24,55 @@ _POD: Final[Mapping[str, Any]] = {
     "service_account_name": str,
     "pod_template": Mapping,
 }
-"""What describes a Pod, and its type."""
-_STORAGE: Final = "results go to the folder PENSTOCK_HOME; set that variable instead"
-_MEMORY: Final = "a result lives as long as something refers to its future, its state or itself"
+"""The options that describe a Pod, and their types."""
+_STORAGE: Final = "results are stored in the folder PENSTOCK_HOME; set that variable instead"
+_MEMORY: Final = "results stay in memory as long as their future or state is referenced; omit it"
 NOT_OFFERED: Final[Mapping[str, str]] = {
     "result_storage": _STORAGE,
-    "result_storage_key": "give cache_key_fn, which names the stored result",
+    "result_storage_key": "use cache_key_fn, which names the stored result",
     "cache_result_in_memory": _MEMORY,
-    "viz_return_value": "leave it out: flows are not drawn by calling their functions",
-    "asset_deps": "leave it out and write artifacts instead",
-    "retry_condition": "it is called retry_condition_fn",
-    "timeout": "it is called timeout_seconds",
-    "retry_delay": "it is called retry_delay_seconds",
-    "parameters": "give them when you call the flow",
+    "viz_return_value": "omit it: flows are not drawn by calling their functions",
+    "asset_deps": "omit it, and create artifacts instead",
+    "retry_condition": "use retry_condition_fn",
+    "timeout": "use timeout_seconds",
+    "retry_delay": "use retry_delay_seconds",
+    "parameters": "pass them when you call the flow",
 }
-"""Options that other systems have, and what to do instead."""
+"""Options of Prefect and other systems, and what to use instead."""
 _NOT_FOR_TASKS: Final[Mapping[str, str]] = {
-    "version": "leave it out, or put it into the name or the tags",
-    "flow_run_name": "the option of a task is task_run_name",
-    "validate_parameters": "only a flow's parameters are checked: check them in the task",
-    "task_runner": "give it to the flow",
-    "on_crashed": "give it to the flow",
-    "on_cancellation": "give it to the flow",
+    "version": "omit it, or add it to the name or the tags",
+    "flow_run_name": "use task_run_name",
+    "validate_parameters": "only parameters of flows are validated: validate them in the task",
+    "task_runner": "set it on the flow",
+    "on_crashed": "set it on the flow",
+    "on_cancellation": "set it on the flow",
 }
 _NOT_FOR_FLOWS: Final[Mapping[str, str]] = {
-    "task_run_name": "the option of a flow is flow_run_name",
-    "tags": "call the flow inside `with tags(...)`",
-    "retry_jitter_factor": "give it to the tasks; a flow's retry_delay_seconds can be a list",
-    "retry_condition_fn": "give it to the tasks",
-    "cache_policy": "give it to the tasks, or persist_result=True to the flow for all of its tasks",
-    "cache_key_fn": "give it to the tasks",
-    "cache_expiration": "give it to the tasks",
-    "refresh_cache": "give it to the tasks",
-    "on_commit": "give it to the tasks",
-    "on_rollback": "give it to the tasks",
+    "task_run_name": "use flow_run_name",
+    "tags": "call the flow in a `with tags(...)` block",
+    "retry_jitter_factor": "set it on the tasks; retry_delay_seconds of a flow can be a list",
+    "retry_condition_fn": "set it on the tasks",
+    "cache_policy": "set it on the tasks, or persist_result=True on the flow for all of its tasks",
+    "cache_key_fn": "set it on the tasks",
+    "cache_expiration": "set it on the tasks",
+    "refresh_cache": "set it on the tasks",
+    "on_commit": "set it on the tasks",
+    "on_rollback": "set it on the tasks",
 }
 _FLOW_KEYWORDS: Final = frozenset(FlowKeywords.__annotations__)
 _TASK_KEYWORDS: Final = frozenset(TaskKeywords.__annotations__)
 
 
 def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: FlowOptions | None = None) -> FlowOptions:
-    """Read what @flow, or with_options of a flow, was given.
+    """Return the options of a flow from the keywords of @flow or with_options.
 
     Args:
         fn: the function.
-        keywords: the options given.
-        base: the options that hold where none is given.
+        keywords: the keywords.
+        base: the options to change; None for the defaults.
 
     Raises:
-        OptionError: an option does not exist or can't be.
+        OptionError: an option does not exist, or its value is invalid.
     """
     reader = _Reader("@flow", _FLOW_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_FLOWS}, keywords)
     options = base or FlowOptions(name=_default_name(fn, keywords).replace("_", "-"), description=_description(fn))
@@ -101,15 +101,15 @@ def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: Flow
 
 
 def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: TaskOptions | None = None) -> TaskOptions:
-    """Read what @task, or with_options of a task, was given.
+    """Return the options of a task from the keywords of @task or with_options.
 
     Args:
         fn: the function.
-        keywords: the options given.
-        base: the options that hold where none is given.
+        keywords: the keywords.
+        base: the options to change; None for the defaults.
 
     Raises:
-        OptionError: an option does not exist or can't be.
+        OptionError: an option does not exist, or its value is invalid.
     """
     reader = _Reader("@task", _TASK_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_TASKS}, keywords)
     options = base or TaskOptions(name=_default_name(fn, keywords), description=_description(fn))
@@ -117,7 +117,7 @@ def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: Task
     if "tags" in keywords:
         tags = keywords["tags"]
         if isinstance(tags, str):
-            raise OptionError(f"@task(tags={tags!r}): give a list of texts: tags=[{tags!r}]")
+            raise OptionError(f"@task(tags={tags!r}): must be a list of strings: tags=[{tags!r}]")
         changes["tags"] = frozenset(tags or ())
     if "retry_jitter_factor" in keywords:
         changes["retry_jitter"] = reader.number("retry_jitter_factor") or 0.0
@@ -140,22 +140,20 @@ def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: Task
     changes |= reader.hooks(("on_running", "on_completion", "on_failure", "on_commit", "on_rollback"))
     for moment in ("on_commit", "on_rollback"):
         if any(inspect.iscoroutinefunction(hook) for hook in changes.get(moment, ())):
-            raise OptionError(
-                f"@task({moment}): hooks of transactions are plain functions, as `with transaction()` can't await"
-            )
+            raise OptionError(f"@task({moment}): hooks of transactions must not be coroutine functions")
     merged = replace(options, **changes)
     if merged.cache_policy is not None and merged.cache_key_fn is not None:
-        raise OptionError("@task: cache_policy and cache_key_fn both make the cache's key: give one of them")
+        raise OptionError("@task: cache_policy and cache_key_fn exclude each other: set one of them")
     if merged.persist_result is False and (merged.cache_policy or merged.cache_key_fn):
-        raise OptionError("@task: persist_result=False keeps no result that a cache could use: leave out one of them")
+        raise OptionError("@task: persist_result=False excludes caching: omit it, or cache_policy and cache_key_fn")
     return merged
 
 
 def check_run_name(option: str, name: RunName | None, fn: Callable[..., Any]) -> None:
-    """Check that the names in braces are parameters.
+    """Check that the names in braces are parameters of the function.
 
     Raises:
-        OptionError: one is not, or the text can't be read.
+        OptionError: one is not, or the format string is invalid.
     """
     if not isinstance(name, str):
         return
@@ -169,11 +167,11 @@ def check_run_name(option: str, name: RunName | None, fn: Callable[..., Any]) ->
     for field in used:
         root = field.replace("[", ".").split(".")[0]
         if root not in parameters:
-            raise OptionError(f"{option}={name!r}: there is no parameter {root!r}{nearest(root, parameters)}")
+            raise OptionError(f"{option}={name!r}: unknown parameter {root!r}{nearest(root, parameters)}")
 
 
 class _Reader:
-    """Reads the options that were given to one decorator."""
+    """Reads the options of one decorator."""
 
     def __init__(
         self, where: str, known: frozenset[str], not_offered: Mapping[str, str], keywords: Mapping[str, Any]
@@ -195,11 +193,11 @@ class _Reader:
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not any(callable(value) if each is Callable else isinstance(value, each) for each in kinds):
             words = " or ".join("a function" if each is Callable else each.__name__ for each in kinds)
-            raise OptionError(f"{self._where}({name}={value!r}): expected {words}")
+            raise OptionError(f"{self._where}({name}={value!r}): must be {words}")
         return value
 
     def shared(self, fn: Callable[..., Any], retries: int) -> dict[str, Any]:
-        """Read what flows and tasks both have."""
+        """Read the options that flows and tasks have in common."""
         changes: dict[str, Any] = {}
         if self.get("name") is not None:
             changes["name"] = self.check("name", str)
@@ -212,9 +210,7 @@ class _Reader:
         if "timeout_seconds" in self._keywords:
             changes["timeout_s"] = self.number("timeout_seconds")
             if changes["timeout_s"] == 0:
-                raise OptionError(
-                    f"{self._where}(timeout_seconds=0): nothing ends in no time; leave it out for no limit"
-                )
+                raise OptionError(f"{self._where}(timeout_seconds=0): must be greater than zero; omit it for no limit")
         if "result_serializer" in self._keywords:
             changes["result_serializer"] = self.one_of("result_serializer", SERIALIZERS)
         for name in ("persist_result", "log_prints"):
@@ -223,7 +219,7 @@ class _Reader:
         return changes
 
     def plain(self, kinds: Mapping[str, Any], options: type[FlowOptions | TaskOptions]) -> dict[str, Any]:
-        """Read options that are kept as they are; None is the default."""
+        """Read options that need no conversion; None is the default."""
         defaults = {field.name: field.default for field in fields(options)}
         return {
             name: defaults[name] if self.get(name) is None else self.check(name, kind)
@@ -239,12 +235,12 @@ class _Reader:
                 continue
             hooks = self.get(name) or ()
             if callable(hooks) or not all(callable(hook) for hook in hooks):
-                raise OptionError(f"{self._where}({name}={hooks!r}): expected a list of functions")
+                raise OptionError(f"{self._where}({name}={hooks!r}): must be a list of functions")
             changes[name] = tuple(hooks)
         return changes
 
     def number(self, name: str) -> float | None:
-        """Read a number of seconds, or a factor: not below 0."""
+        """Read a number of seconds or a factor, 0 or more."""
         value = self.get(name)
         if value is None:
             return None
@@ -257,14 +253,14 @@ class _Reader:
         if value is None:
             return 0
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise OptionError(f"{self._where}({name}={value!r}): expected a whole number, 0 or more")
+            raise OptionError(f"{self._where}({name}={value!r}): must be a whole number, 0 or more")
         return value
 
     def one_of(self, name: str, known: tuple[str, ...]) -> Any:
-        """Read a word."""
+        """Read one of some words."""
         value = self.get(name)
         if value not in {None, *known}:
-            raise OptionError(f"{self._where}({name}={value!r}): expected {' or '.join(map(repr, known))}")
+            raise OptionError(f"{self._where}({name}={value!r}): must be {' or '.join(map(repr, known))}")
         return value
 
     def env(self) -> dict[str, Any]:
@@ -273,7 +269,7 @@ class _Reader:
         if "env" not in self._keywords or env is None:
             return {"env": None} if "env" in self._keywords else {}
         if not isinstance(env, Mapping) or not all(isinstance(each, str) for pair in env.items() for each in pair):
-            raise OptionError(f"{self._where}(env={env!r}): expected texts by name: env={{'REGION': 'eu'}}")
+            raise OptionError(f"{self._where}(env={env!r}): must be a dictionary of strings: env={{'REGION': 'eu'}}")
         return {"env": dict(env)}
 
     def _delays(self, retries: int) -> tuple[float, ...]:
@@ -285,19 +281,21 @@ class _Reader:
             return ()
         delays = value if isinstance(value, list | tuple) else (value,)
         if len(delays) > MAX_DELAYS:
-            raise OptionError(f"{self._where}({name}): at most {MAX_DELAYS} delays, the last one goes on for ever")
+            raise OptionError(
+                f"{self._where}({name}): at most {MAX_DELAYS} delays; the last one is used for all further retries"
+            )
         return tuple(self._not_negative(name, delay) for delay in delays)
 
     def _not_negative(self, name: str, value: Any) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or value < 0:
-            raise OptionError(f"{self._where}({name}={value!r}): expected a number, 0 or more")
+            raise OptionError(f"{self._where}({name}={value!r}): must be a number, 0 or more")
         return float(value)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the question whether the nearest of some names was meant; nothing if none is near."""
-    from penstock.engine.suggestion import suggest  # noqa: PLC0415 - only who made a mistake waits for it
+    """Return ` (did you mean ...?)` with the most similar of some names; empty if none is similar."""
+    from penstock.engine.suggestion import suggest  # noqa: PLC0415 - needed after a mistake only
 
     return suggest(name, known)
 
@@ -305,7 +303,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def _default_name(fn: Callable[..., Any], keywords: Mapping[str, Any]) -> str:
     name = getattr(fn, "__name__", type(fn).__name__)
     if name == "<lambda>" and not keywords.get("name"):
-        raise OptionError("a lambda has no name that its runs could bear: give name='...'")
+        raise OptionError("a lambda has no name for its runs: set name='...'")
     return str(name)
 
 

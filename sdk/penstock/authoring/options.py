@@ -13,14 +13,14 @@ from penstock.authoring.task_runners import ThreadPoolTaskRunner
 Hook = Callable[..., Any]
 """hook(flow, flow_run, state), hook(task, task_run, state), or hook(transaction); may be a coroutine function."""
 RunName = str | Callable[..., str]
-"""A text with the names of parameters in braces, or a function of no argument or of `parameters`."""
+"""A string with names of parameters in braces, or a function without arguments or with `parameters`."""
 Serializer = Literal["pickle", "json"]
 RunAs = Literal["tasks", "pod"]
 DelaySeconds = float | list[float] | Callable[[int], list[float]]
 
 
 class FlowKeywords(TypedDict, total=False):
-    """What @flow takes."""
+    """The options of @flow. docs/python.md describes each."""
 
     name: str | None
     description: str | None
@@ -50,7 +50,7 @@ class FlowKeywords(TypedDict, total=False):
 
 
 class TaskKeywords(TypedDict, total=False):
-    """What @task takes."""
+    """The options of @task. docs/python.md describes each."""
 
     name: str | None
     description: str | None
@@ -82,7 +82,7 @@ class TaskKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowOptions:
-    """The options of a flow, every one decided but those that None leaves to the surroundings."""
+    """The options of a flow. Where None is allowed, the calling flow or the default decides."""
 
     name: str
     description: str = ""
@@ -90,7 +90,7 @@ class FlowOptions:
     flow_run_name: RunName | None = None
     retries: int = 0
     retry_delays_s: tuple[float, ...] = ()
-    """Before each retry; the last one goes on for more retries than there are delays."""
+    """The delay before each retry; the last one is used for all further retries."""
     max_workers: int | None = None
     timeout_s: float | None = None
     validate_parameters: bool = True
@@ -103,13 +103,13 @@ class FlowOptions:
     on_crashed: tuple[Hook, ...] = ()
     on_cancellation: tuple[Hook, ...] = ()
     run_as: RunAs = "tasks"
-    """In a cluster: a Pod for each task, or one for the whole flow."""
+    """In a cluster: one Pod for each task, or one Pod for the whole flow."""
     storage: str | None = None
-    """Where results go in a cluster that are too big for outputs."""
+    """In a cluster: where results are stored that are too big for outputs."""
     workspace: Mapping[str, Any] | None = None
-    """A volume that the tasks of a run share in a cluster, as in a Flow."""
+    """In a cluster: a volume that the tasks of a run share; the field `workspace` of a Flow."""
     image: str | None = None
-    """As in a Flow, like all that follows: only a run in a cluster looks at it."""
+    """In a cluster only, as all options below: the fields of a Flow."""
     resources: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     service_account_name: str | None = None
@@ -118,7 +118,7 @@ class FlowOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """The options of a task, every one decided but those that None leaves to its flow."""
+    """The options of a task. Where None is allowed, its flow or the default decides."""
 
     name: str
     description: str = ""
@@ -126,9 +126,9 @@ class TaskOptions:
     task_run_name: RunName | None = None
     retries: int = 0
     retry_delays_s: tuple[float, ...] = ()
-    """Before each retry; the last one goes on for more retries than there are delays."""
+    """The delay before each retry; the last one is used for all further retries."""
     retry_jitter: float = 0.0
-    """Part of the delay that it may be off by; 1 is from nothing to twice as long."""
+    """Random variation, as a part of the delay; with 1 the delay is between zero and twice as long."""
     retry_condition_fn: Callable[..., Any] | None = None
     timeout_s: float | None = None
     cache_policy: CachePolicy | None = None
@@ -144,7 +144,7 @@ class TaskOptions:
     on_commit: tuple[Hook, ...] = ()
     on_rollback: tuple[Hook, ...] = ()
     image: str | None = None
-    """As in a Flow, like all that follows: only a run in a cluster looks at it."""
+    """In a cluster only, as all options below: the fields of a Flow."""
     resources: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     service_account_name: str | None = None

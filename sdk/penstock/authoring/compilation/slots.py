@@ -6,13 +6,13 @@ from typing import Any
 
 
 class Slots:
-    """The expressions whose values a call needs, each once."""
+    """The expressions whose values a call needs, without duplicates."""
 
     def __init__(self) -> None:
         self.expressions: list[str] = []
 
-    def add(self, expression: str) -> int:
-        """Return the place of an expression's value."""
+    def add_expression(self, expression: str) -> int:
+        """Return the slot of an expression's value."""
         if expression not in self.expressions:
             self.expressions.append(expression)
         return self.expressions.index(expression)

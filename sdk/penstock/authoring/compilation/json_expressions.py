@@ -1,4 +1,4 @@
-"""Values where the Flow itself needs them, as plain JSON: its outputs, and the params of child flows."""
+"""Values as JSON with CEL expressions: for the outputs of the Flow, and for the params of child flows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import escape, expression_of
+from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.node import Node
-from penstock.authoring.compilation.place import Place
 from penstock.authoring.compilation.symbols import (
     ResultSymbol,
     Symbol,
@@ -19,36 +19,40 @@ from penstock.authoring.compilation.symbols import (
 )
 
 
-def express(value: Any, want: Callable[[Node], None], place: Place, what: str) -> Any:
-    """Write a value with expressions in it.
+def express_value(value: Any, want: Callable[[Node], None], location: CodeLocation, what: str) -> Any:
+    """Return a value as JSON with expressions.
 
     Args:
         value: the value.
-        want: is told of each task whose result is in it.
-        place: where it is written, for messages.
-        what: what it is for, for messages.
+        want: called with each task whose result is in it.
+        location: where the value is used, for messages.
+        what: what it is used for, for messages.
 
     Raises:
-        CompileError: no expression says it.
+        CompileError: it cannot be expressed.
     """
     if isinstance(value, allow_failure):
-        raise place.refuse(f"{what} is an allow_failure(...)", "hand it to a task, and use what that returns")
+        raise location.compile_error(
+            f"{what} is an allow_failure(...)", "pass it to a task, and use the result of that task"
+        )
     if isinstance(value, unmapped):
-        return express(value.value, want, place, what)
+        return express_value(value.value, want, location, what)
     if isinstance(value, ResultSymbol | TracedFuture | TracedFutures | TracedState | TracedStates):
         if isinstance(value, ResultSymbol) and value.path:
-            raise place.refuse(f"{what} is a part of a result", "use all of it, or have a task return the part")
+            raise location.compile_error(
+                f"{what} is a part of a result", "use the whole result, or return the part from a task"
+            )
         want(value.node)
         return f"$({result_expression(value.node)})"
     if isinstance(value, Symbol):
         return f"$({expression_of(value)})"
     if isinstance(value, list | tuple):
-        return [express(each, want, place, what) for each in value]
+        return [express_value(each, want, location, what) for each in value]
     if isinstance(value, dict):
-        return {_key(key, place, what): express(each, want, place, what) for key, each in value.items()}
+        return {_key(key, location, what): express_value(each, want, location, what) for key, each in value.items()}
     if value is None or type(value) in {bool, int, float, str}:
         return escape(value)
-    raise place.refuse(f"{what} holds a {type(value).__name__}, which JSON does not know", "use plain values")
+    raise location.compile_error(f"{what} contains a {type(value).__name__}, which is not JSON", "use plain values")
 
 
 def result_expression(node: Node) -> str:
@@ -59,7 +63,7 @@ def result_expression(node: Node) -> str:
     return f"tasks.{node.name}.{optional}outputs.?result.orValue(null)"
 
 
-def _key(key: Any, place: Place, what: str) -> str:
+def _key(key: Any, location: CodeLocation, what: str) -> str:
     if not isinstance(key, str):
-        raise place.refuse(f"{what} has a key {key!r}", "JSON has texts for keys")
+        raise location.compile_error(f"{what} has the key {key!r}", "use strings as keys, as in JSON")
     return key
