@@ -1,4 +1,4 @@
-"""The scripts of the examples and of some pages, as their containers run them, with what the tasks before gave out."""
+"""The scripts of the examples and of some pages, run as in their containers, with the outputs of earlier tasks."""
 
 import json
 import os

@@ -196,7 +196,7 @@ ENDED_AT = NOW - 1800.0
         pytest.param(a_pod(message="no JSON"), ENDED_AT + 7200, id="one that ended well, with invalid outputs"),
         pytest.param(a_pod(annotations={}), None, id="one without a policy"),
         pytest.param(a_pod(annotations={names.ANNOTATION_KEEP_FAILED: "0s"}), None, id="one that no policy is for"),
-        pytest.param(a_pod(annotations={KEEP: "soon"}), None, id="one whose policy is no duration"),
+        pytest.param(a_pod(annotations={KEEP: "soon"}), None, id="one whose policy is not a duration"),
     ],
 )  # fmt: skip
 def test_how_long_a_pod_is_kept(existing, want):

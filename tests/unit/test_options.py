@@ -67,7 +67,7 @@ def test_what_can_not_be_read_is_told_in_one_line_that_names_its_source(argv, en
 
 
 def test_a_duration_that_can_not_be_read_names_its_source():
-    with pytest.raises(OptionError, match=r"^PENSTOCK_LEASE_DURATION: '15' is no duration"):
+    with pytest.raises(OptionError, match=r"^PENSTOCK_LEASE_DURATION: '15' is not a duration"):
         parse([], {"PENSTOCK_LEASE_DURATION": "15"})
 
 
