@@ -187,10 +187,10 @@ def test_the_limit_of_a_deployment_is_its_own():
 @pytest.mark.parametrize(
     ("on_missed", "want"),
     [
-        pytest.param("Skip", ["09:05", "09:25"], id="none is made up for"),
-        pytest.param("Latest", ["09:05", "09:22", "09:25"], id="the last one is"),
-        pytest.param("All", ["09:05", "09:22", "09:22", "09:22", "09:25"], id="each is"),
-        pytest.param({"policy": "All", "max": 2}, ["09:05", "09:22", "09:22", "09:25"], id="at most so many are"),
+        pytest.param("Skip", ["09:05", "09:25"], id="missed ticks get no run"),
+        pytest.param("Latest", ["09:05", "09:22", "09:25"], id="the last one gets a run"),
+        pytest.param("All", ["09:05", "09:22", "09:22", "09:22", "09:25"], id="each gets a run"),
+        pytest.param({"policy": "All", "max": 2}, ["09:05", "09:22", "09:22", "09:25"], id="at most two get runs"),
     ],
 )
 def test_ticks_missed_while_the_machine_slept_follow_on_missed(on_missed, want):
