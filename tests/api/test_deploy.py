@@ -303,7 +303,7 @@ def test_a_manifest_is_run_once(typed, scene, tmp_path):
     [
         (["orders", "--image", "x"], "--image: only with --inline"),
         (["x.yaml", "--inline", "--local"], "leave one out"),
-        (["x.py", "--inline"], "there is no such file"),
+        (["x.py", "--inline"], "file not found"),
         (["x.yaml", "--inline", "--image", "y"], "--image: is for Python flows"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.localmachine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
 
-needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine lets nobody mount")
+needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine does not allow mounts")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_param_can_not_become_a_secret(machine):
         pytest.param("kill -KILL $$", "ExitCode", "exit code 137", 137, id="SIGKILL"),
         pytest.param("kill -TERM $$", "ExitCode", "exit code 143", 143, id="SIGTERM"),
         pytest.param("kill -SEGV $$", "ExitCode", "exit code 139", 139, id="SIGSEGV"),
-        pytest.param("#!/no/such/program\n", "StartError", "can't be started", 128, id="an unknown interpreter"),
+        pytest.param("#!/no/such/program\n", "StartError", "cannot start ", 128, id="an unknown interpreter"),
         pytest.param(
             "echo '[1]' > $PENSTOCK_OUTPUTS",
             "InvalidOutputs",
@@ -115,7 +115,7 @@ def test_without_a_log_tail_the_message_is_the_exit_code(machine):
 def test_a_program_that_is_not_there_fails_its_task_before_it_starts(machine):
     ran = machine.run(flow([{"name": "a", "command": ["no-such-program"]}]))
     assert (ran.task("a")["reason"], ran.task("a")["exitCode"]) == ("StartError", 128)
-    assert '"no-such-program" is no program' in ran.task("a")["message"]
+    assert 'program "no-such-program" not found' in ran.task("a")["message"]
 
 
 def test_attempts_are_made_again_each_with_its_number(machine):
@@ -253,7 +253,7 @@ def test_data_that_is_not_in_the_files_fails_the_task_and_says_what_to_do(machin
     )
     assert (ran.code, ran.task("a")["reason"]) == (1, "StartError")
     assert ran.task("a")["message"] == (
-        'env P: there is no Secret database-2 in the files (did you mean "database"?): '
+        'env P: Secret database-2 not found in the files (did you mean "database"?): '
         "add its manifest to the command, after the Flow's"
     )
 
@@ -325,7 +325,7 @@ def test_approvals_given_beforehand_decide(machine):
     machine.type("run", "--local", machine.write(manifest), "--approve", "aks")
 
 
-def test_an_approval_that_nobody_can_be_asked_for_is_rejected_with_a_hint(machine):
+def test_an_approval_without_a_terminal_is_rejected_with_a_hint(machine):
     ran = machine.run(flow([{"name": "ask", "approval": {}}]))
     assert ran.task("ask")["message"].endswith("give --approve ask")
 
@@ -341,8 +341,8 @@ def test_what_has_no_effect_is_said_once(machine):
         )
     )
     assert [line for line in ran.log.splitlines() if line.startswith("note: ")] == [
-        "note: images are ignored: each task is a process of this machine, with its programs; --docker uses images",
-        "note: resources: nothing is reserved or limited (a)",
+        "note: images are ignored: tasks are processes with the programs of this machine; use --docker to run images",
+        "note: resources: not reserved and not limited (a)",
         "note: podTemplate: spec.nodeSelector has no effect (b, c)",
     ]
 
@@ -382,8 +382,8 @@ ONE = [{"name": "a", "command": ["true"]}]
     ("manifest", "words", "message"),
     [
         (flow(ONE).replace("command", "comand"), (), "1 of the files' problems stand above: nothing was run"),
-        (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a starts what its image says"),
-        (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: there is no Flow chlid"),
+        (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a relies on the command of its image"),
+        (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: Flow chlid not found"),
         (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files have 2 Flows to run: say which after a colon"),
         (flow(ONE) + flow(ONE), (), "the files have two Flows it: leave one out"),
         (config_map("x"), (), "the files have neither a Flow nor a FlowRun to run"),
@@ -420,12 +420,12 @@ def test_a_run_can_be_printed_as_yaml(machine, capfd):
     assert machine.type("run", "--local", str(machine.folder / "f.yaml"), "-o", "yaml").code == 0
 
 
-def test_docker_without_an_engine_is_told_of(machine, monkeypatch, tmp_path):
+def test_docker_without_an_engine_is_reported(machine, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     ran = machine.run(flow(ONE), "--docker")
     assert (ran.code, ran.log.strip()) == (
         1,
-        "penstock: --docker: neither docker nor podman is on PATH: install one, or leave --docker out",
+        "penstock: --docker: neither docker nor podman is on PATH: install one, or omit --docker",
     )
 
 

@@ -28,7 +28,7 @@ def test_ctrl_c_cancels_the_run_and_finally_cleans_up(start):
     terminal = start(flow(SLEEPS, **CLEANUP))
     terminal.wait_for("a | started")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is cancelled")
+    terminal.wait_for("cancelling: stopping tasks")
     terminal.wait_for("z | cleaned up")
     assert terminal.end() == 130
     assert "Cancelled" in terminal.text
@@ -42,7 +42,7 @@ def test_a_second_ctrl_c_ends_finally_too(start):
     terminal.press(CTRL_C)
     terminal.wait_for("z | cleaning")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is terminated")
+    terminal.wait_for("terminating: stopping all tasks")
     assert terminal.end() == 130
     assert "RunTerminated" in terminal.text
 
@@ -52,9 +52,9 @@ def test_a_third_ctrl_c_kills_what_does_not_want_to_end(start):
     terminal = start(flow(stubborn))
     terminal.wait_for("a | started")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is cancelled")
+    terminal.wait_for("cancelling: stopping tasks")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is terminated")
+    terminal.wait_for("terminating: stopping all tasks")
     terminal.press(CTRL_C)
     assert terminal.end() == 130
 

@@ -35,12 +35,12 @@ from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.parsing import parse_run
 from penstock.engine.validation.validation import check_run
 from penstock.errors import CommandError, InvalidSpecError
+from penstock.local.pods.compiled_specs import check_commands, compile_inline, reachable_specs
 from penstock.local.pods.container_runtime import ContainerRuntime, Processes
-from penstock.local.pods.differences import differences
 from penstock.local.pods.docker import Containers, find_program
-from penstock.local.pods.executor import NAMESPACE, LocalExecutor, new_run
-from penstock.local.pods.local_run import Source
-from penstock.local.pods.sources import check_commands, compile_inline, reachable
+from penstock.local.pods.executor import NAMESPACE, LocalExecutor
+from penstock.local.pods.local_run import CompiledSpec, new_run
+from penstock.local.pods.unsupported_fields import unsupported_fields
 
 LEAST_PLACES: Final = 16
 """Tasks that run at once on a machine of few processors: most wait for something else."""
@@ -69,22 +69,22 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     body, source = _prepare(files, arguments)
-    sources = reachable(source, files.flows)
+    sources = reachable_specs(source, files.flows)
     approvals = _approvals(arguments, [each.spec for each in sources])
-    carrier: ContainerRuntime
+    container_runtime: ContainerRuntime
     if arguments.docker:
-        carrier = Containers(find_program())
+        container_runtime = Containers(find_program())
     else:
         check_commands(sources)
-        carrier = Processes(os.environ)
+        container_runtime = Processes(os.environ)
     console = Console(highlight=False, stderr=arguments.output is not None)
     places = arguments.parallel or max(LEAST_PLACES, 2 * (os.cpu_count() or 1))
-    session = _Session(files, carrier, console, places=places, approvals=approvals)
-    for line in differences([each.spec for each in sources], is_container=arguments.docker):
+    session = _Session(files, container_runtime, console, places=places, approvals=approvals)
+    for line in unsupported_fields([each.spec for each in sources], is_container=arguments.docker):
         session.screen.note(f"note: {line}")
     if body["spec"].get("scheduledTime") is not None:
         session.screen.note("note: spec.scheduledTime: the run starts now")
-    if isinstance(carrier, Processes) and not carrier.can_mount:
+    if isinstance(container_runtime, Processes) and not container_runtime.can_mount:
         session.screen.note("note: volumes can't be mounted here: their paths are below the directory $PENSTOCK_ROOT")
     folder = Path(tempfile.mkdtemp(prefix="penstock-"))
     # Containers run as somebody else.
@@ -107,10 +107,16 @@ class _Session:
     """A run, with the person who watches it."""
 
     def __init__(
-        self, files: Files, carrier: ContainerRuntime, console: Console, *, places: int, approvals: Mapping[str, Object]
+        self,
+        files: Files,
+        container_runtime: ContainerRuntime,
+        console: Console,
+        *,
+        places: int,
+        approvals: Mapping[str, Object],
     ) -> None:
         self._files = files
-        self._carrier = carrier
+        self._container_runtime = container_runtime
         self._places = places
         self._approvals = approvals
         self._room: LocalExecutor | None = None
@@ -118,22 +124,22 @@ class _Session:
         self.screen = Screen(console, self._asker.ask)
         self.interrupts = 0
 
-    async def run(self, body: Object, source: Source, folder: Path) -> Object:
+    async def run(self, body: Object, source: CompiledSpec, folder: Path) -> Object:
         """Carry the run out; Ctrl-C, SIGTERM and a closed terminal end it early."""
         self._room = LocalExecutor(
             self._files.flows,
             self._files.objects,
-            carrier=self._carrier,
-            audience=self.screen,
+            container_runtime=self._container_runtime,
+            observers=self.screen,
             folder=folder,
-            places=self._places,
+            max_containers=self._places,
             approvals=self._approvals,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._interrupt, self._room)
         try:
-            return await self._room.carry_out(body, source)
+            return await self._room.run_to_completion(body, source)
         finally:
             self._asker.close()
 
@@ -141,21 +147,26 @@ class _Session:
         self.interrupts += 1
         if self.interrupts == 1:
             self.screen.note(
-                "the run is cancelled: what runs is told to end, then finally runs; once more ends that too", "yellow"
+                "cancelling: stopping tasks, then running finally tasks; press Ctrl-C again to stop those as well",
+                "yellow",
             )
             room.shut_down(ShutdownMode.CANCEL)
         elif self.interrupts == 2:  # noqa: PLR2004 - the second time
-            self.screen.note("the run is terminated; once more kills what still runs", "yellow")
+            self.screen.note(
+                "terminating: stopping all tasks; press Ctrl-C again to kill those that are still running", "yellow"
+            )
             room.shut_down(ShutdownMode.TERMINATE)
         else:
-            room.kill()
+            room.kill_all()
 
     def _decide(self, question: Question, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see Decide
         assert self._room is not None
-        self._room.decide(RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment)
+        self._room.decide_approval(
+            RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment
+        )
 
 
-def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Source]:
+def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, CompiledSpec]:
     """Make the FlowRun that was chosen, or one of the Flow that was, with what was typed.
 
     Raises:
@@ -187,7 +198,7 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     return body, source
 
 
-def _source(files: Files, chosen: Object, spec: Object) -> Source:
+def _source(files: Files, chosen: Object, spec: Object) -> CompiledSpec:
     if spec.get("retryOf") is not None:
         raise CommandError("spec.retryOf: on this machine no earlier run is known: name the Flow instead")
     if spec.get("suspend"):

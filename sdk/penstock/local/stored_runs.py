@@ -1,7 +1,6 @@
-"""Records of runs that kept something, so that a run that was killed can be resumed.
+"""Stored runs: the folders of runs that stored a result or an artifact, which can be resumed.
 
-Only a run that keeps a result or an artifact has one. Its lock, which the kernel lets go when the process ends, however
-it ends, tells a killed run from one that still runs.
+The kernel releases the lock of a run when its process ends for any reason: so a killed run differs from a running one.
 """
 
 from __future__ import annotations
@@ -21,59 +20,59 @@ from penstock.authoring.home import home, make_folder, write_file
 from penstock.errors import ResumeError
 
 KEPT_S: Final = 30 * 24 * 3600.0
-"""How long a finished run is kept."""
+"""How long a stored run is kept after its end, in seconds."""
 SWEPT_EVERY_S: Final = 24 * 3600.0
 LAST: Final = frozenset({"1", "true", "last", "yes"})
 OFF: Final = frozenset({"", "0", "false", "no"})
 
 
 class StoredRun(NamedTuple):
-    """What is known of a run that kept something."""
+    """A stored run."""
 
     id: UUID
     name: str
     state: str
 
 
-class Record:
-    """The folder of a run that keeps something, open while it runs.
+class RunRecord:
+    """The folder of a stored run, locked while it runs.
 
     Args:
-        folder: the run's folder; made if it does not exist.
-        facts: what `run.json` says besides the state.
+        folder: the folder of the run; created if it does not exist.
+        facts: the content of `run.json` without the state.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.folder = make_folder(folder)
         self._facts = facts
         self._lock: IO[str] | None = _take_lock(folder)
-        self.write("Running")
+        self.write_state("Running")
 
-    def write(self, state: str) -> None:
-        """Store the run's state."""
+    def write_state(self, state: str) -> None:
+        """Store the state of the run."""
         write_file(self.folder / "run.json", json.dumps({**self._facts, "state": state, "time": time.time()}).encode())
 
     def close(self, state: str) -> None:
-        """Store the run's final state, and let the run go."""
-        self.write(state)
+        """Store the final state of the run, and release its lock."""
+        self.write_state(state)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
 
-def find(wanted: str, *, key: str, parameters: str | None) -> StoredRun | None:
+def find_run(wanted: str, *, key: str, parameters: str | None) -> StoredRun | None:
     """Find the run to resume.
 
     Args:
         wanted: `last`, or the name or id of a run.
-        key: of the flow.
-        parameters: their fingerprint; None if they have none.
+        key: key of the flow.
+        parameters: fingerprint of the parameters; None if they have none.
 
     Returns:
-        The run; None if the last one is asked for, and there is none that did not complete.
+        The run; None for `last` if the last run completed or does not exist.
 
     Raises:
-        ResumeError: the run that is named does not exist, is of another flow or other parameters, or still runs.
+        ResumeError: the named run does not exist, has another flow or other parameters, or is still running.
     """
     runs = sorted(_read_all(), key=lambda facts: -facts["started"])
     if wanted.lower() in LAST:
@@ -84,11 +83,9 @@ def find(wanted: str, *, key: str, parameters: str | None) -> StoredRun | None:
         return None
     named = next((facts for facts in runs if wanted in {facts["name"], facts["id"]}), None)
     if named is None:
-        raise ResumeError(
-            f"there is no run {wanted!r} in {home() / 'runs'}: only runs that keep results can be resumed"
-        )
+        raise ResumeError(f"run {wanted!r} not found in {home() / 'runs'}: only runs that store results can be resumed")
     if named["key"] != key:
-        raise ResumeError(f"run {wanted!r} is one of flow {named['flow']!r}, not of this one")
+        raise ResumeError(f"run {wanted!r} belongs to flow {named['flow']!r}, not to this one")
     if named["parameters"] != parameters:
         raise ResumeError(f"run {wanted!r} had other parameters: call the flow with the same ones")
     if _is_running(named):
@@ -96,8 +93,8 @@ def find(wanted: str, *, key: str, parameters: str | None) -> StoredRun | None:
     return StoredRun(UUID(named["id"]), named["name"], named["state"])
 
 
-def sweep(*, now: float) -> None:
-    """Remove runs that have been over for long; looks for them once a day."""
+def sweep_runs(*, now: float) -> None:
+    """Remove runs that finished long ago; checks once a day."""
     marker = home() / "runs" / ".swept"
     try:
         if marker.stat().st_mtime > now - SWEPT_EVERY_S:
@@ -116,7 +113,7 @@ def _read_all() -> Iterator[dict[str, Any]]:
             facts = json.loads(path.read_bytes())
             UUID(facts["id"])
         except (OSError, ValueError, KeyError, TypeError):
-            FLOW_LOGGER.warning("%s can't be read, so that run can't be resumed", path)
+            FLOW_LOGGER.warning("cannot read %s: that run cannot be resumed", path)
         else:
             yield facts
 
@@ -144,8 +141,10 @@ def _is_running(facts: dict[str, Any]) -> bool:
     return False
 
 
-def describe(*, run_id: UUID, name: str, flow: str, key: str, parameters: str | None, started: float) -> dict[str, Any]:
-    """Return what `run.json` says of a run besides its state."""
+def describe_run(
+    *, run_id: UUID, name: str, flow: str, key: str, parameters: str | None, started: float
+) -> dict[str, Any]:
+    """Return the content of `run.json` without the state."""
     return {
         "id": str(run_id),
         "name": name,

@@ -1,5 +1,5 @@
 """What holds for any Flow that runs on this machine: it ends, in a status that the cluster would take, and nothing is
-left behind. Containers are played, with their exit codes, outputs and manners; time is virtual.
+left behind. Containers are fakes, with random exit codes, outputs and behaviour; time is virtual.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from penstock.engine.keys import RunKey
 from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from penstock.engine.validation.parsing import parse
+from penstock.local.pods.compiled_specs import compile_flow
 from penstock.local.pods.container_runtime import Ended, StartError
-from penstock.local.pods.executor import LocalExecutor, new_run
-from penstock.local.pods.objects import Objects
-from penstock.local.pods.sources import compile_flow
+from penstock.local.pods.executor import LocalExecutor
+from penstock.local.pods.local_run import new_run
+from penstock.local.pods.manifest_objects import Objects
 from tests.strategies import flow_specs
 from tests.unit import virtual_time
 
@@ -41,40 +42,42 @@ CHILD = FlowSpec.model_validate(
 )
 
 
-class Player:
-    """Plays a container: it takes its time, and ends with an exit code and outputs; some won't be told to end."""
+class FakeContainer:
+    """A container that runs for a random time, and ends with an exit code and outputs; some ignore SIGTERM."""
 
-    def __init__(self, stage: Stage, container: Any) -> None:
-        self._stage = stage
+    def __init__(self, runtime: FakeRuntime, container: Any) -> None:
+        self._runtime = runtime
         self._container = container
         self._killed = asyncio.Event()
-        self._exit_code = stage.rng.choice([0, 0, 0, 0, 1, 3, 137])
-        self._is_stubborn = stage.rng.random() < 0.2
-        self._told_at: float | None = None
+        self._exit_code = runtime.rng.choice([0, 0, 0, 0, 1, 3, 137])
+        self._is_stubborn = runtime.rng.random() < 0.2
+        self._signalled_at: float | None = None
 
     async def wait(self) -> Ended:
         try:
-            async with asyncio.timeout(self._stage.rng.choice([0.0, 0.5, 3.0, 45.0, 500.0])):
+            async with asyncio.timeout(self._runtime.rng.choice([0.0, 0.5, 3.0, 45.0, 500.0])):
                 await self._killed.wait()
             self._exit_code = 143
         except TimeoutError:
             if not self._exit_code:
-                rows = self._stage.rng.choice(["", '{"rows": 3}', '{"rows": 0}', "no JSON"])
+                rows = self._runtime.rng.choice(["", '{"rows": 3}', '{"rows": 0}', "no JSON"])
                 self._container.outputs.write_text(rows)
-        self._stage.live.discard(self._container.name)
-        if self._told_at is not None:
-            assert virtual_time.now() - self._told_at <= self._container.grace_s, "what was told to end goes on"
+        self._runtime.live.discard(self._container.name)
+        if self._signalled_at is not None:
+            assert virtual_time.now() - self._signalled_at <= self._container.grace_s, (
+                "a container outlives its grace period"
+            )
         return Ended(self._exit_code)
 
     def signal(self, number: signal.Signals) -> None:
-        if self._told_at is None:
-            self._told_at = virtual_time.now()
+        if self._signalled_at is None:
+            self._signalled_at = virtual_time.now()
         if number is signal.SIGKILL or not self._is_stubborn:
             self._killed.set()
 
 
-class Stage:
-    """Starts played containers; knows which of them live."""
+class FakeRuntime:
+    """Starts fake containers, and records which of them are running."""
 
     name = "player"
     outputs_path: str | None = None
@@ -85,29 +88,29 @@ class Stage:
         self.started: Counter[str] = Counter()
         self._most = most
 
-    async def start(self, container: Any, output: Any) -> Player:
+    async def start(self, container: Any, output: Any) -> FakeContainer:
         if self.rng.random() < 0.05:
             raise StartError("no such program")
         self.live.add(container.name)
         self.started[container.name] += 1
         assert len(self.live) <= self._most, "more containers run at once than may"
         assert self.started[container.name] == 1, "an attempt is started twice"
-        output.feed(b"a line\n")
-        return Player(self, container)
+        output.feed_chunk(b"a line\n")
+        return FakeContainer(self, container)
 
 
-class Person:
-    """Decides about approvals at once."""
+class Approver:
+    """Approves or rejects tasks immediately."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.room: LocalExecutor
+        self.executor: LocalExecutor
         self.states: list[str] = []
 
-    def hear(self, line: Any) -> None:
+    def on_line(self, line: Any) -> None:
         assert line.text == "a line"
 
-    def see(self, run: Any) -> None:
+    def on_run(self, run: Any) -> None:
         self.states.append(run["status"]["state"] if run.get("status") else "")
         decided = {one["task"] for one in run["spec"].get("approvals", ())}
         for task in (run.get("status") or {}).get("tasks", ()):
@@ -117,29 +120,29 @@ class Person:
                 asyncio.get_running_loop().call_soon(self.decide, key, task["name"], is_approved)
 
     def decide(self, run: RunKey, task: str, is_approved: bool) -> None:  # noqa: FBT001 - as call_soon hands it over
-        self.room.decide(run, task, is_approved=is_approved, comment=None)
+        self.executor.decide_approval(run, task, is_approved=is_approved, comment=None)
 
 
 async def play(spec: FlowSpec, rng: random.Random, folder: Path, shutdowns: list[tuple[float, ShutdownMode]]) -> Any:
     places = rng.choice([1, 3, 100])
-    stage, person = Stage(rng, places), Person(rng)
-    room = LocalExecutor(
+    runtime, approver = FakeRuntime(rng, places), Approver(rng)
+    executor = LocalExecutor(
         {"child": compile_flow("child", CHILD)},
         Objects([]),
-        carrier=stage,
-        audience=person,
+        container_runtime=runtime,
+        observers=approver,
         folder=folder,
-        places=places,
+        max_containers=places,
         approvals={},
         clock=lambda: START + virtual_time.now(),
     )
-    person.room = room
+    approver.executor = executor
     loop = asyncio.get_running_loop()
     for delay_s, mode in shutdowns:
-        loop.call_later(delay_s, room.shut_down, mode)
-    run = await room.carry_out(new_run("it", {"flow": {"name": "it"}}), compile_flow("it", spec))
-    assert not stage.live, "containers are left behind"
-    return run, [one.body for one in room.runs]
+        loop.call_later(delay_s, executor.shut_down, mode)
+    run = await executor.run_to_completion(new_run("it", {"flow": {"name": "it"}}), compile_flow("it", spec))
+    assert not runtime.live, "containers are left behind"
+    return run, [one.body for one in executor.runs]
 
 
 @settings(max_examples=150, deadline=None)
@@ -178,22 +181,22 @@ def test_child_runs_beyond_the_limit_of_their_flow_are_queued():
     assert run["status"]["state"] in FINAL_RUN_STATES
 
 
-def test_a_flow_that_runs_itself_for_ever_ends_at_the_depth_that_is_allowed():
+def test_a_flow_that_runs_itself_forever_ends_at_the_depth_that_is_allowed():
     spec = FlowSpec.model_validate({"tasks": [{"name": "again", "flow": {"name": "deep"}}]})
 
     async def scenario(folder: Path) -> Any:
-        room = LocalExecutor(
+        executor = LocalExecutor(
             {"deep": compile_flow("deep", spec)},
             Objects([]),
-            carrier=Stage(random.Random(1), 9),
-            audience=Person(random.Random(1)),
+            container_runtime=FakeRuntime(random.Random(1), 9),
+            observers=Approver(random.Random(1)),
             folder=folder,
-            places=9,
+            max_containers=9,
             approvals={},
             clock=lambda: START + virtual_time.now(),
         )
-        await room.carry_out(new_run("it", {"flow": {"name": "deep"}}), compile_flow("deep", spec))
-        return [one.body for one in room.runs]
+        await executor.run_to_completion(new_run("it", {"flow": {"name": "deep"}}), compile_flow("deep", spec))
+        return [one.body for one in executor.runs]
 
     with tempfile.TemporaryDirectory() as folder:
         everyone = virtual_time.run(scenario(Path(folder)))

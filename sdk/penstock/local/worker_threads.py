@@ -1,4 +1,4 @@
-"""Threads that are kept for a while after their work, so that a short flow does not pay for new ones."""
+"""Worker threads, which are reused: starting new threads would slow short tasks down."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from typing import Final
 
 IDLE_S: Final = 10.0
-"""How long a thread without work is kept."""
+"""How long an idle thread is kept."""
 
 
-class Threads:
-    """Daemon threads: each function gets one at once. How many there are at a time is the affair of who starts them."""
+class WorkerThreads:
+    """Daemon threads: each function gets one immediately. Callers limit their number."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle = 0
         self._handed: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    def start(self, function: Callable[[], None]) -> None:
+    def start_function(self, function: Callable[[], None]) -> None:
         """Run a function, which must not raise, in a thread."""
         with self._lock:
             if self._idle:
@@ -41,8 +41,8 @@ class Threads:
                     if self._idle:
                         self._idle -= 1
                         return
-                # Somebody counted on this thread while it gave up waiting.
+                # A function was assigned to this thread just as its wait timed out.
                 function = self._handed.get()
 
 
-THREADS: Final = Threads()
+THREADS: Final = WorkerThreads()

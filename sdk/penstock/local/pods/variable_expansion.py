@@ -1,4 +1,4 @@
-"""The last expansion of a container's texts, which in the cluster is the kubelet's: `$(NAME)` and `$$`.
+"""Expansion of `$(NAME)` and `$$` in commands, arguments and variables, which in the cluster the kubelet does.
 
 https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
 """
@@ -20,7 +20,7 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         variables: by name.
 
     Returns:
-        The text; a reference to a variable that does not exist stays as it is, `$$` becomes `$`.
+        The text. A reference to a variable that does not exist is kept; `$$` becomes `$`.
     """
 
     def replace(match: re.Match[str]) -> str:

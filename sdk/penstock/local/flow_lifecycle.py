@@ -1,4 +1,7 @@
-"""The life of a flow run: parameters, attempts, retries, and the end of its tasks. It decides; others carry out."""
+"""The life cycle of a flow run: parameters, attempts, retries, and the end of its tasks.
+
+It decides which steps follow; `lifecycle_step` runs them.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from penstock.authoring.states import Failed, Retrying, Running, State
 from penstock.errors import ParameterError
 from penstock.local.deadline import OverdueError
 from penstock.local.final_state import describe, state_of_error, state_of_flow_return
+from penstock.local.lifecycle_step import Attempt, Ending, EndTasks, Outcome, Sleep, Steps
 from penstock.local.session import Session
-from penstock.local.step import Attempt, Ending, Outcome, Settle, Sleep, Steps
-from penstock.local.task_life import call_hooks
-from penstock.local.validation import validate
+from penstock.local.task_lifecycle import call_hooks
+from penstock.local.validation import validate_parameters
 
 
-def live(session: Session) -> Steps:
-    """Lead a flow run to its final state.
+def flow_steps(session: Session) -> Steps:
+    """Yield the steps of a flow run, up to its final state.
 
     Args:
-        session: of the run, which waits to start.
+        session: the session of the run, which is pending.
 
     Yields:
-        What is to be done.
+        The steps.
 
     Returns:
         The final state.
@@ -33,29 +36,29 @@ def live(session: Session) -> Steps:
     options = run.flow.options
     if options.validate_parameters:
         try:
-            run.parameters = validate(run.flow, run.parameters)
+            run.parameters = validate_parameters(run.flow, run.parameters)
         except ParameterError as error:
             return (yield from _finish(session, Failed(message=str(error), data=error)))
     while True:
         run.run_count += 1
         session.begin_attempt()
-        run.enter(Running())
+        run.enter_state(Running())
         outcome: Outcome | None = None
         if options.on_running and (ended_by := (yield from call_hooks(options.on_running, run.flow, run, run.state))):
             outcome = Outcome(error=ended_by)
         outcome = outcome or (yield Attempt())
         assert outcome is not None
-        settled = yield Settle(_ending_after(outcome.error))
-        if settled is not None and settled.error is not None:
-            outcome = Outcome(error=settled.error)
-            yield Settle(Ending.STOP)
+        ended = yield EndTasks(_ending_after(outcome.error))
+        if ended is not None and ended.error is not None:
+            outcome = Outcome(error=ended.error)
+            yield EndTasks(Ending.STOP)
         state = _state_of(outcome)
         if not (state.is_failed() and run.run_count <= options.retries):
             break
         delay_s = retry_delay_s(
             options.retry_delays_s, jitter=0, run_id=str(run.id), name=run.flow_name, index=None, attempt=run.run_count
         )
-        run.enter(Retrying(message=state.message))
+        run.enter_state(Retrying(message=state.message))
         logger_of(run).warning(
             "%s; attempt %d of %d in %.3g s", state.message, run.run_count + 1, options.retries + 1, delay_s
         )
@@ -80,7 +83,7 @@ def _state_of(outcome: Outcome) -> State[Any]:
 
 def _finish(session: Session, state: State[Any]) -> Steps:
     run, options = session.run, session.run.flow.options
-    run.enter(state)
+    run.enter_state(state)
     _warn_of_failures(session)
     session.close()
     hooks: tuple[Hook, ...] = ()
@@ -98,7 +101,7 @@ def _finish(session: Session, state: State[Any]) -> Steps:
 
 
 def _warn_of_failures(session: Session) -> None:
-    """Tell of failures that nobody looked at: the flow may be Completed in spite of them."""
+    """Warn of failed task runs whose results the flow did not read: it may be Completed in spite of them."""
     unseen = [run for run in session.failures if not run.is_observed and not run.upstream_failures]
     if not unseen or not session.run.state.is_completed():
         return
@@ -107,8 +110,8 @@ def _warn_of_failures(session: Session) -> None:
     )
     more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""  # noqa: PLR2004 - as many as are shown
     logger_of(session.run).warning(
-        "%d task run%s did not complete, and the flow did not look: %s%s. The flow is Completed all the same;"
-        " call result() on the futures, or return them, to have it fail",
+        "%d task run%s did not complete, and the flow did not check: %s%s. The flow is Completed nevertheless;"
+        " call result() on the futures, or return them, to make it fail",
         len(unseen),
         "" if len(unseen) == 1 else "s",
         shown,

@@ -1,4 +1,4 @@
-"""print() inside of runs that log what is printed."""
+"""print() in runs with log_prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _plain_print = builtins.print
 
 @contextmanager
 def logged_prints(run: FlowRun | TaskRun, *, is_logged: bool) -> Iterator[None]:
-    """Have what the run prints to standard output logged, or not if an inner run does not want it."""
+    """Log what the run prints to standard output, or do not if `is_logged` is false."""
     if is_logged and builtins.print is not _print:
         _install()
     token = _LOGGER.set(logger_of(run) if is_logged else None)
@@ -30,7 +30,7 @@ def logged_prints(run: FlowRun | TaskRun, *, is_logged: bool) -> Iterator[None]:
 
 
 def _install() -> None:
-    """Put ours in the place of print. It stays, and does nothing of its own outside of runs that log prints."""
+    """Replace print permanently. Outside of runs with log_prints, the replacement calls the original."""
     global _plain_print  # noqa: PLW0603 - one builtin for the process
     _plain_print = builtins.print
     builtins.print = _print

@@ -1,4 +1,4 @@
-"""Runs of a flow in processes of their own: how a new process finds the flow, and how it is ended."""
+"""Runs in separate processes: how a new process finds its flow, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from penstock.authoring.context import tags as with_tags
 from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 from penstock.errors import OptionError
 
 if TYPE_CHECKING:
@@ -21,89 +22,91 @@ if TYPE_CHECKING:
 
 MAIN: Final = "__main__"
 _CONTEXT: Final = multiprocessing.get_context("spawn")
-"""A process that knows nothing of this one: threads, locks and loops of this one can't be half there."""
+"""New processes instead of forks, which would inherit threads, locks and event loops in any state."""
 
 
-class Reference(NamedTuple):
-    """Where a flow stands."""
+class FlowReference(NamedTuple):
+    """The module and variable of a flow."""
 
     module: str
     variable: str
 
-    def load(self) -> Flow[..., Any]:
-        """Find the flow, in another process too."""
+    def load_flow(self) -> Flow[..., Any]:
+        """Import the flow, in any process."""
         found: Flow[..., Any] = getattr(importlib.import_module(self.module), self.variable)
         return found
 
 
-def refer_to(flow: Flow[..., Any]) -> Reference:
-    """Find out where a flow stands.
+def flow_reference(flow: FlowFunction) -> FlowReference:
+    """Return the module and variable of a flow.
 
     Raises:
-        OptionError: not where another process could find it.
+        OptionError: another process could not import it.
     """
     module = sys.modules.get(flow.fn.__module__)
     variable = next((name for name, value in vars(module).items() if value is flow), None) if module else None
     if variable is None:
         raise OptionError(
-            f"flow {flow.name!r} can't be found by another process: assign it to a variable of its module, outside of"
-            " functions"
+            f"flow {flow.name!r} cannot be imported by another process: assign it to a variable of its module, outside"
+            " of functions"
         )
     if flow.fn.__module__ == MAIN and not Path(getattr(module, "__file__", None) or "").is_file():
         raise OptionError(
-            f"flow {flow.name!r} stands in no file, so that another process can't find it: write it to one"
+            f"flow {flow.name!r} is not in a file, so another process cannot import it: write it to a file"
         )
-    return Reference(flow.fn.__module__, variable)
+    return FlowReference(flow.fn.__module__, variable)
 
 
-class Child:
-    """A run in a process of its own.
+class RunProcess:
+    """A run in a separate process.
 
     Args:
-        reference: where its flow stands.
-        name: what it is called in messages.
-        parameters: arguments of the flow.
-        tags: of the run.
+        reference: module and variable of its flow.
+        name: its name, for messages.
+        parameters: parameters of the flow.
+        tags: tags of the run.
     """
 
-    def __init__(self, reference: Reference, name: str, parameters: Mapping[str, Any], tags: frozenset[str]) -> None:
+    def __init__(
+        self, reference: FlowReference, name: str, parameters: Mapping[str, Any], tags: frozenset[str]
+    ) -> None:
         self.name = name
         self._process: SpawnProcess = _CONTEXT.Process(target=_run, args=(reference, dict(parameters), tags), name=name)
         self._process.start()
 
     @property
     def sentinel(self) -> int:
-        """Ready when it has ended: for `multiprocessing.connection.wait`."""
+        """Handle that is ready when it has ended, for `multiprocessing.connection.wait`."""
         return self._process.sentinel
 
     @property
     def exit_code(self) -> int | None:
-        """0 if the run completed; None while it goes on; less than 0: the signal that ended it."""
+        """0 if the run completed; None while it is running; negative: the number of the signal that ended it."""
         return self._process.exitcode
 
     def stop(self) -> None:
-        """End the run: its flow is Crashed, its hooks run."""
+        """Stop the run: it becomes Crashed, and its hooks run."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process, and those that it has started."""
+        """Kill the process and those that it has started."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
         if self._process.exitcode is not None or self._process.pid is None:
             return
         try:
-            # Its own group, which it leads as soon as it has begun; before that only the process is there.
+            # It leads a process group of its own, but only once it has started.
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             os.kill(self._process.pid, number)
 
 
-def _run(reference: Reference, parameters: dict[str, Any], tags: frozenset[str]) -> None:
-    """Run a flow, and end the process with how it went."""
-    # Ctrl-C at the terminal is for the process that serves: it decides what becomes of this one.
+def _run(reference: FlowReference, parameters: dict[str, Any], tags: frozenset[str]) -> None:
+    """Run a flow, and exit with 0 if it completed."""
+    # Ctrl-C at the terminal must reach only the serving process, which stops this one.
     os.setpgid(0, 0)
-    flow = reference.load()
+    flow = reference.load_flow()
     with with_tags(*tags):
         state = flow(**parameters, return_state=True)
         if flow.is_async:

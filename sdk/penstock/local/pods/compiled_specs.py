@@ -1,4 +1,4 @@
-"""What runs on this machine are made of: the Flows of the manifests, compiled."""
+"""The Flows of the manifests, compiled, for runs on this machine."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.limit import compile_concurrency
 from penstock.engine.suggestion import suggest
 from penstock.errors import InvalidSpecError, Problem
-from penstock.local.pods.local_run import Source
+from penstock.local.pods.local_run import CompiledSpec
 
 
-def compile_flow(name: str, spec: FlowSpec) -> Source:
+def compile_flow(name: str, spec: FlowSpec) -> CompiledSpec:
     """Compile a Flow.
 
     Raises:
-        InvalidSpecError: it can't work.
+        InvalidSpecError: it is invalid.
     """
-    return Source(spec, compile_plan(spec), name, compile_concurrency(spec))
+    return CompiledSpec(spec, compile_plan(spec), name, compile_concurrency(spec))
 
 
-def compile_inline(spec: InlineFlowSpec) -> Source:
-    """Compile the spec that a run brings with it; raises as `compile_flow`."""
-    return Source(spec, compile_plan(spec))
+def compile_inline(spec: InlineFlowSpec) -> CompiledSpec:
+    """Compile the inline spec of a run; raises as `compile_flow`."""
+    return CompiledSpec(spec, compile_plan(spec))
 
 
-def reachable(source: Source, flows: Mapping[str, Source]) -> list[Source]:
-    """Return what a run can come to: what it is made of, and the Flows that it calls.
+def reachable_specs(source: CompiledSpec, flows: Mapping[str, CompiledSpec]) -> list[CompiledSpec]:
+    """Return the spec of a run and those of all Flows that it may call, directly or not.
 
     Args:
-        source: what the run is made of.
-        flows: every Flow there is, by name.
+        source: the spec of the run.
+        flows: all Flows, by name.
 
     Raises:
-        InvalidSpecError: it calls a Flow that is not there.
+        InvalidSpecError: it calls a Flow that does not exist.
     """
     found, problems = [source], []
     for one in found:
         for path, called in _calls(one):
             if called not in flows:
-                message = f"there is no Flow {called} in the files{suggest(called, list(flows))}: add its manifest"
+                message = f"Flow {called} not found in the files{suggest(called, list(flows))}: add its manifest"
                 where = f"Flow {one.flow}: " if one.flow is not None and one is not source else ""
                 problems.append(Problem(f"{where}{path}", message))
             elif flows[called] not in found:
@@ -50,11 +50,11 @@ def reachable(source: Source, flows: Mapping[str, Source]) -> list[Source]:
     return found
 
 
-def check_commands(sources: list[Source]) -> None:
-    """Make sure that each container task says what to start: what an image would start, this machine does not know.
+def check_commands(sources: list[CompiledSpec]) -> None:
+    """Check that each container task has a command or script: the command of its image is not known on this machine.
 
     Raises:
-        InvalidSpecError: one does not.
+        InvalidSpecError: a task has neither.
     """
     problems = []
     for source in sources:
@@ -69,8 +69,8 @@ def check_commands(sources: list[Source]) -> None:
                     and not _has_command(task.pod_template)
                 ):
                     message = (
-                        f"task {task.name} starts what its image says, which a process can't know: "
-                        "give command or script, or run it with --docker"
+                        f"task {task.name} relies on the command of its image, which is not known on this machine: "
+                        "set command or script, or use --docker"
                     )
                     problems.append(Problem(f"spec.{field}[{index}]", message))
     if problems:
@@ -83,7 +83,7 @@ def _has_command(template: Mapping[str, object] | None) -> bool:
     return any("command" in one for one in containers or () if isinstance(one, Mapping))
 
 
-def _calls(source: Source) -> Iterator[tuple[str, str]]:
+def _calls(source: CompiledSpec) -> Iterator[tuple[str, str]]:
     spec = source.spec
     for field, tasks in (("tasks", spec.tasks), ("finally", spec.finally_ or ())):
         for index, task in enumerate(tasks):

@@ -1,4 +1,4 @@
-"""Code that a Pod fetches before it runs: a commit of a Git repository, or a zip."""
+"""Fetching code in a Pod before the task runs: a commit of a Git repository, or a zip file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from penstock.authoring.call import SOURCE
 from penstock.authoring.code_source import COMMIT, GIT, ZIP, GitSource, read_source
 from penstock.authoring.entrypoint import CODE_VARIABLE
+from penstock.authoring.pod_call import SOURCE
 from penstock.errors import CodeError, ResultError
 from penstock.runner.storage import fetch
 
@@ -20,11 +20,11 @@ FETCH_S: Final = 600
 
 
 def fetch_code() -> None:
-    """Fetch what the environment names, and have modules found there first.
+    """Fetch the code that the environment names, and search modules there first.
 
     Raises:
-        CodeError: it can't be had.
-        CommandError: what the environment names is no source.
+        CodeError: it cannot be fetched.
+        CommandError: the source is invalid.
     """
     place = os.environ.get(SOURCE)
     if not place:
@@ -37,20 +37,20 @@ def fetch_code() -> None:
 
 def _checkout(source: GitSource, folder: Path) -> Path:
     if not COMMIT.fullmatch(source.ref):
-        raise CodeError(f"{SOURCE} names {source.ref}, which is no commit: deploy the flow again")
+        raise CodeError(f"{SOURCE}: {source.ref} is not a commit: deploy the flow again")
     git = shutil.which("git")
     if git is None:
-        raise CodeError(f"the code is in {source.url}, and there is no git in the image: add it")
+        raise CodeError(f"git is required to fetch the code from {source.url}: add it to the image")
     _git(git, folder, "init", "--quiet")
     try:
         _git(git, folder, "fetch", "--quiet", "--depth=1", source.url, source.ref)
     except CodeError:
-        # Not every server gives a commit away that is no branch's last: then all of them are fetched.
+        # Some servers do not serve commits that are not the tip of a branch: fetch everything.
         _git(git, folder, "fetch", "--quiet", source.url, "+refs/*:refs/penstock/*")
     _git(git, folder, "checkout", "--quiet", source.ref)
     found = folder / source.subdirectory
     if not found.is_dir():
-        raise CodeError(f"there is no folder {source.subdirectory} in {source.url} at {source.ref}")
+        raise CodeError(f"folder {source.subdirectory} not found in {source.url} at {source.ref}")
     return found
 
 
@@ -68,19 +68,19 @@ def _git(git: str, folder: Path, *words: str) -> None:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise CodeError(f"git {words[0]} did not end within {FETCH_S} s") from error
+        raise CodeError(f"git {words[0]} did not finish within {FETCH_S} s") from error
     if done.returncode:
-        raise CodeError(f"the code can't be fetched: git {words[0]}: {' '.join(done.stderr.split())}")
+        raise CodeError(f"cannot fetch the code: git {words[0]}: {' '.join(done.stderr.split())}")
 
 
 def _download(url: str, folder: Path) -> Path:
     try:
         data = fetch(url)
     except ResultError as error:
-        raise CodeError(f"the code can't be fetched: {error}") from error
+        raise CodeError(f"cannot fetch the code: {error}") from error
     digest = url.rpartition("/")[2].removesuffix(ZIP)
     if hashlib.sha256(data).hexdigest() != digest:
-        raise CodeError(f"{url} is not the code that was deployed: its SHA-256 is another")
+        raise CodeError(f"{url} is not the code that was deployed: its SHA-256 differs")
     path = folder / f"code{ZIP}"
     path.write_bytes(data)
     return path

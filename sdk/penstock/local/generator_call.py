@@ -1,6 +1,6 @@
-"""Tasks that are generators, called directly: their elements go to the caller one by one, as the function yields them.
+"""Calls of generator tasks: the caller gets the elements one by one, as the function yields them.
 
-A retry starts the function anew, and so yields again what it has yielded before, as Prefect does.
+A retry starts the function again, so elements that were yielded before are yielded again, as in Prefect.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 from penstock.authoring.backend import Call
 from penstock.authoring.runs import TASK_RUN, TaskRun
 from penstock.authoring.states import Cancelled, State
-from penstock.local import task_life
+from penstock.local import task_lifecycle
 from penstock.local.deadline import OverdueError, call_within
 from penstock.local.interrupt import Interrupt
+from penstock.local.lifecycle_step import Attempt, Outcome, Steps, perform_step, perform_step_async
 from penstock.local.session import Session
-from penstock.local.step import Attempt, Outcome, Steps, perform, perform_async
 
 _END: Final = object()
 
@@ -33,7 +33,7 @@ class _Elements:
         self._spent_s = 0.0
 
     def next(self) -> Any:
-        """Return the next element, or _END. Only the time that the function takes counts against its timeout."""
+        """Return the next element, or _END. Only time spent in the function counts against its timeout."""
         began = time.monotonic()
         try:
             if self._limit_s is None:
@@ -46,13 +46,13 @@ class _Elements:
 
     async def anext(self) -> Any:
         """Return the next element of an asynchronous generator, or _END."""
-        import asyncio  # noqa: PLC0415 - tasks without coroutines don't pay for it
+        import asyncio  # noqa: PLC0415 - needed for coroutines only
 
         began = time.monotonic()
         left_s = None if self._limit_s is None else max(self._limit_s - self._spent_s, 0.0)
         try:
             async with asyncio.timeout(left_s) as limit:
-                return await asyncio.get_running_loop().create_task(self._atake(), context=self._context)
+                return await asyncio.get_running_loop().create_task(self._take_async(), context=self._context)
         except TimeoutError as error:
             if limit.expired():
                 raise OverdueError(self._limit_s or 0.0) from error
@@ -61,22 +61,22 @@ class _Elements:
             self._spent_s += time.monotonic() - began
 
     def close(self) -> None:
-        """Have the function know that nobody takes further elements."""
+        """Close the generator: the caller reads no further elements."""
         self._context.run(self._iterator.close)
 
     async def aclose(self) -> None:
-        """Have an asynchronous generator know that nobody takes further elements."""
+        """Close the asynchronous generator: the caller reads no further elements."""
         await self._iterator.aclose()
 
     def _take(self) -> Any:
         return self._context.run(next, self._iterator, _END)
 
-    async def _atake(self) -> Any:
+    async def _take_async(self) -> Any:
         return await anext(self._iterator, _END)
 
 
 def iterate(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> Iterator[Any]:
-    """Run a generator task while its elements are taken."""
+    """Run a generator task while its elements are read."""
     outcome: Outcome | None = None
     is_iterated = False
     while True:
@@ -86,7 +86,7 @@ def iterate(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> 
             yield from _rest(stop.value, is_iterated=is_iterated)
             return
         if not isinstance(step, Attempt):
-            outcome = perform(step, None)
+            outcome = perform_step(step, None)
             continue
         is_iterated = True
         kept: list[Any] = []
@@ -107,7 +107,7 @@ def iterate(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> 
 
 
 async def iterate_async(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> AsyncIterator[Any]:
-    """Run an asynchronous generator task while its elements are taken."""
+    """Run an asynchronous generator task while its elements are read."""
     outcome: Outcome | None = None
     is_iterated = False
     while True:
@@ -118,7 +118,7 @@ async def iterate_async(run: TaskRun, call: Call, steps: Steps, session: Session
                 yield element
             return
         if not isinstance(step, Attempt):
-            outcome = await perform_async(step, None)
+            outcome = await perform_step_async(step, None)
             continue
         is_iterated = True
         kept: list[Any] = []
@@ -139,7 +139,7 @@ async def iterate_async(run: TaskRun, call: Call, steps: Steps, session: Session
 
 
 def _rest(state: State[Any], *, is_iterated: bool) -> Iterator[Any]:
-    """Yield the elements of a stored result, or raise why there are none."""
+    """Yield the elements of a stored result, or raise the exception of a run without one."""
     if not state.is_completed():
         state.result()
     elif not is_iterated:
@@ -147,5 +147,5 @@ def _rest(state: State[Any], *, is_iterated: bool) -> Iterator[Any]:
 
 
 def _abandon(run: TaskRun, session: Session | None) -> None:
-    run.enter(Cancelled(message="who took its elements stopped before the last one"))
-    task_life.tell(run, session)
+    run.enter_state(Cancelled(message="the caller stopped before the last element"))
+    task_lifecycle.report_end(run, session)

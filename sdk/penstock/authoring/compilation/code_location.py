@@ -1,4 +1,4 @@
-"""Where in the user's program something happens while a flow is traced."""
+"""Locations in the user's program: the file and line of a call, for messages."""
 
 from __future__ import annotations
 
@@ -17,45 +17,50 @@ _OURS: Final = str(Path(penstock.__file__).parent)
 _LIBRARY: Final = str(Path(ast.__file__).parent)
 
 
-class Place(NamedTuple):
+class CodeLocation(NamedTuple):
     """A line of the user's program."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        """Return the place as compilers write theirs."""
+        """Return `FILE:LINE`, relative to the working directory."""
         path = Path(self.file)
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
         return f"{shown}:{self.line}"
 
-    def refuse(self, what: str, advice: str) -> CompileError:
-        """Make the error about this line."""
+    def compile_error(self, what: str, advice: str) -> CompileError:
+        """Return an error for this line.
+
+        Args:
+            what: what is wrong.
+            advice: what to do about it.
+        """
         return CompileError(f"{self}: {what}: {advice}")
 
 
-def here() -> Place:
-    """Return the innermost line that is neither ours nor the standard library's."""
+def current_location() -> CodeLocation:
+    """Return the innermost line of the call stack that is in neither Penstock nor the standard library."""
     frame = sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe() calls
     while frame.f_back is not None and _is_inside(frame.f_code.co_filename):
         frame = frame.f_back
-    return Place(frame.f_code.co_filename, frame.f_lineno)
+    return CodeLocation(frame.f_code.co_filename, frame.f_lineno)
 
 
-def of_error(error: BaseException) -> Place | None:
-    """Return the innermost line of the user's that an error came through."""
+def location_of_error(error: BaseException) -> CodeLocation | None:
+    """Return the innermost line of the user's program in the traceback of an error."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_inside(each.filename)]
-    return Place(frames[-1].filename, frames[-1].lineno or 0) if frames else None
+    return CodeLocation(frames[-1].filename, frames[-1].lineno or 0) if frames else None
 
 
-def handler_around(place: Place) -> int | None:
-    """Return the line of the `try` whose handlers would see an exception of this line; None if there is none."""
+def line_of_try_around(location: CodeLocation) -> int | None:
+    """Return the line of the `try` whose handlers would catch an exception of this line; None if there is none."""
     lines = [
         (node.lineno, node.body[0].lineno, node.body[-1].end_lineno or 0)
-        for node in _tries(place.file)
+        for node in _tries(location.file)
         if node.handlers or node.finalbody
     ]
-    return next((line for line, first, last in reversed(lines) if first <= place.line <= last), None)
+    return next((line for line, first, last in reversed(lines) if first <= location.line <= last), None)
 
 
 @lru_cache
@@ -63,7 +68,7 @@ def _tries(file: str) -> tuple[ast.Try, ...]:
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
-        return ()  # no file of Python: typed at a prompt
+        return ()  # not a Python file: entered at a prompt
     return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Try))
 
 

@@ -1,4 +1,4 @@
-"""The objects of the manifests that a run was started with: its Flows, and the data that its Pods refer to."""
+"""ConfigMaps and Secrets from the manifests that a local run was started with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from penstock.errors import PenstockError
 
 
 class MissingObjectError(PenstockError):
-    """Something that a Pod refers to is in none of the manifests."""
+    """A Pod refers to an object that is in none of the manifests."""
 
 
 class Objects:
-    """ConfigMaps and Secrets by name. Namespaces don't count: on this machine there is one.
+    """ConfigMaps and Secrets by name. Namespaces are ignored: on this machine there is one.
 
     Args:
         contents: objects of any kind, as JSON has them.
@@ -30,39 +30,39 @@ class Objects:
                 name = str((content.get("metadata") or {}).get("name"))
                 self._data[kind][name] = _read_data(kind, name, content)
 
-    def data(self, kind: str, name: str, *, is_optional: bool = False) -> Mapping[str, bytes]:
+    def data_of(self, kind: str, name: str, *, is_optional: bool = False) -> Mapping[str, bytes]:
         """Return the data of a ConfigMap or Secret.
 
         Args:
             kind: ConfigMap or Secret.
             name: its name.
-            is_optional: whether one that does not exist is empty.
+            is_optional: return no data if it does not exist, instead of raising.
 
         Raises:
-            MissingObjectError: there is none of that name.
+            MissingObjectError: it does not exist.
         """
         found = self._data[kind].get(name)
         if found is None and not is_optional:
             hint = suggest(name, list(self._data[kind]))
             raise MissingObjectError(
-                f"there is no {kind} {name} in the files{hint}: add its manifest to the command, after the Flow's"
+                f"{kind} {name} not found in the files{hint}: add its manifest to the command, after the Flow's"
             )
         return found or {}
 
-    def value(self, kind: str, reference: Mapping[str, Any]) -> str | None:
-        """Return what a `configMapKeyRef` or `secretKeyRef` refers to; None if it is not there and may be missing.
+    def value_of(self, kind: str, reference: Mapping[str, Any]) -> str | None:
+        """Return the value of a `configMapKeyRef` or `secretKeyRef`; None if it is optional and does not exist.
 
         Raises:
-            MissingObjectError: it is not there.
+            MissingObjectError: it does not exist.
         """
         is_optional = bool(reference.get("optional"))
         name, key = str(reference.get("name")), str(reference.get("key"))
-        data = self.data(kind, name, is_optional=is_optional)
+        data = self.data_of(kind, name, is_optional=is_optional)
         if key in data:
             return data[key].decode(errors="replace")
         if is_optional:
             return None
-        raise MissingObjectError(f"the {kind} {name} has no key {key}{suggest(key, list(data))}")
+        raise MissingObjectError(f"{kind} {name} has no key {key}{suggest(key, list(data))}")
 
 
 def _read_data(kind: str, name: str, content: Mapping[str, Any]) -> dict[str, bytes]:
@@ -75,5 +75,5 @@ def _read_data(kind: str, name: str, content: Mapping[str, Any]) -> dict[str, by
         try:
             data[key] = base64.b64decode(str(text), validate=True)
         except binascii.Error as error:
-            raise MissingObjectError(f"the key {key} of the {kind} {name} is no base64: {error}") from error
+            raise MissingObjectError(f"{kind} {name}, key {key}: invalid base64: {error}") from error
     return data | {key: str(text).encode() for key, text in texts.items()}

@@ -1,4 +1,4 @@
-"""What of a spec has no effect on this machine, said in one line each, so that nobody looks for it in vain."""
+"""The fields of a spec that have no effect on this machine, one line each, for a person to read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _CONTAINER: Final = frozenset(
     {"name", "command", "args", "env", "envFrom", "workingDir", "volumeMounts", "terminationMessagePath"}
 )
 _OF_CONTAINERS: Final = frozenset({"image", "resources"})
-"""What Docker has a word for, and a process has not."""
+"""Supported with Docker, not for processes."""
 
 
-def differences(specs: Iterable[InlineFlowSpec], *, is_container: bool) -> list[str]:
-    """Say what of some specs has no effect here.
+def unsupported_fields(specs: Iterable[InlineFlowSpec], *, is_container: bool) -> list[str]:
+    """Return which fields of some specs have no effect here.
 
     Args:
-        specs: of the run's Flow and of those that it calls.
-        is_container: whether real containers carry the tasks.
+        specs: those of the run's Flow and of the Flows that it calls.
+        is_container: whether tasks run in real containers.
 
     Returns:
-        Lines for a person, each with the tasks that it is about; the most general first.
+        Lines of text, each with the tasks that it is about; the most general first.
     """
     found: dict[str, dict[str, None]] = {}
     for spec in specs:
@@ -45,9 +45,12 @@ def _of_spec(spec: Mapping[str, Any], *, is_container: bool) -> Iterator[tuple[s
     tasks = [*spec["tasks"], *(spec.get("finally") or ())]
     has_containers = any(task.get("flow") is None and task.get("approval") is None for task in tasks)
     if has_containers and not is_container:
-        yield "", "images are ignored: each task is a process of this machine, with its programs; --docker uses images"
+        yield (
+            "",
+            "images are ignored: tasks are processes with the programs of this machine; use --docker to run images",
+        )
     if spec.get("workspace") is not None:
-        yield "", "the workspace is a temporary directory of this machine, whatever size and storage class it asks for"
+        yield "", "workspace: a temporary directory of this machine is used; size and storage class have no effect"
     for name, part in [("", spec.get("defaults") or {}), *((task["name"], task) for task in tasks)]:
         yield from ((name, text) for text in _of_part(part, is_container=is_container))
 
@@ -55,13 +58,13 @@ def _of_spec(spec: Mapping[str, Any], *, is_container: bool) -> Iterator[tuple[s
 def _of_part(part: Mapping[str, Any], *, is_container: bool) -> Iterator[str]:
     resources = part.get("resources") or {}
     if resources and not is_container:
-        yield "resources: nothing is reserved or limited"
+        yield "resources: not reserved and not limited"
     elif resources.get("requests"):
-        yield "resources.requests: nothing is reserved"
+        yield "resources.requests: not reserved"
     if part.get("serviceAccountName") is not None:
-        yield "serviceAccountName: there is no cluster to have an account in"
+        yield "serviceAccountName: has no effect without a cluster"
     if part.get("workload") == "Job":
-        yield f"workload: a {'container' if is_container else 'process'} carries each attempt, not a Job"
+        yield f"workload: each attempt runs as a {'container' if is_container else 'process'}, not as a Job"
     template = part.get("podTemplate") or {}
     spec = template.get("spec") or {}
     for field in spec:
@@ -72,12 +75,12 @@ def _of_part(part: Mapping[str, Any], *, is_container: bool) -> Iterator[str]:
     for volume in spec.get("volumes") or ():
         kinds = [kind for kind in volume if kind != "name"]
         if not any(kind in KINDS for kind in kinds) and volume.get("name") != WORKSPACE_VOLUME:
-            yield f"podTemplate: an empty directory stands in for the volume {volume.get('name')} ({', '.join(kinds)})"
+            yield f"podTemplate: the volume {volume.get('name')} ({', '.join(kinds)}) is replaced by an empty directory"
 
 
 def _of_container(container: Mapping[str, Any], *, is_container: bool) -> Iterator[str]:
     if container.get("name") != MAIN_CONTAINER:
-        yield f"podTemplate: the container {container.get('name')} is not started: only {MAIN_CONTAINER} is"
+        yield f"podTemplate: the container {container.get('name')} is not started; only {MAIN_CONTAINER} runs"
         return
     known = _CONTAINER | _OF_CONTAINERS if is_container else _CONTAINER
     for field in container:

@@ -1,4 +1,4 @@
-"""What a call is surrounded by in its Pod: the run that it belongs to, and the flow."""
+"""The context of a call in its Pod: its flow, flow run and attempt."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from uuid import UUID
 
 from penstock.authoring import entrypoint
-from penstock.authoring.call import ATTEMPT
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import Decorated
-from penstock.authoring.options import read_flow_options
+from penstock.authoring.option_reader import read_flow_options
+from penstock.authoring.pod_call import ATTEMPT
 from penstock.authoring.runs import FlowRun
 from penstock.authoring.states import Running
 
 
-def find(source: str) -> Any:
-    """Return what `module:name` names, and a static method without its class.
+def find_object(source: str) -> Any:
+    """Import and return the object of `module:name`; for a static method, its function.
 
     Raises:
-        CommandError: there is no such thing in this image.
-        Exception: that of the module.
+        CommandError: it does not exist in this image.
+        Exception: raised by the module when it is imported.
     """
     module, _, name = source.partition(":")
     found = entrypoint.find(entrypoint.import_module(module), name)
@@ -29,8 +29,8 @@ def find(source: str) -> Any:
 
 
 def find_flow(source: str) -> Flow[..., Any]:
-    """Return a flow, or make one of the function that is there. Raises as `find`."""
-    found = find(source)
+    """Return a flow, or a flow of the function with that name. Raises as `find_object`."""
+    found = find_object(source)
     if isinstance(found, Flow):
         return found
     fn = found.fn if isinstance(found, Decorated) else found
@@ -38,16 +38,16 @@ def find_flow(source: str) -> Flow[..., Any]:
 
 
 def flow_run_of(call: Mapping[str, Any], values: Sequence[Any], flow: Flow[..., Any]) -> FlowRun:
-    """Return the run in the cluster, as code inside of it sees it."""
+    """Return the run in the cluster as a FlowRun."""
     name, uid = (str(values[slot]) for slot in call["run"])
     run = FlowRun(flow, run_id=uuid_of(uid), name=name, parameters={}, tags=frozenset(), parent=None)
     run.run_count = 1
-    run.enter(Running())
+    run.enter_state(Running())
     return run
 
 
 def uuid_of(text: str) -> UUID:
-    """Return an id as a UUID, or one that follows from it."""
+    """Return an id as a UUID; another text gives a UUID that is derived from it."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a served deployment remembers between two lives of its process, and that only one process serves it."""
+"""The stored state of a served deployment: which ticks were handled, and the lock of the process that serves it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from penstock.errors import OptionError
 DIGITS: Final = 16
 
 
-class LedgerFile:
-    """The file of one deployment, held while it is served.
+class ServedStateFile:
+    """The state file of one deployment, locked while it is served.
 
     Args:
-        key: what tells the deployment apart from others: its name, and where its flow stands.
-        timing: what says when it is due; with another one, what was decided before is forgotten.
-        is_kept: whether to remember at all.
+        key: identifies the deployment: its name, and the location of its flow.
+        timing: its schedule; if it changes, the stored state is discarded.
+        is_kept: whether state is stored at all.
 
     Raises:
-        OptionError: another process serves it.
+        OptionError: another process serves the deployment.
     """
 
     def __init__(self, key: str, timing: Mapping[str, Any], *, is_kept: bool) -> None:
@@ -35,19 +35,19 @@ class LedgerFile:
         self._is_kept = is_kept
         self._lock = _lock(make_folder(self._path.parent) / f"{self._path.stem}.lock", key)
 
-    def read(self, now: datetime) -> Ledger:
-        """Return what was decided; as of now, if nothing is remembered."""
+    def read_ledger(self, now: datetime) -> Ledger:
+        """Return the stored ledger; one that starts now if there is none."""
         try:
             facts = json.loads(self._path.read_bytes()) if self._is_kept else {}
             if facts.get("timing") == self._timing:
                 queued = tuple(datetime.fromisoformat(each) for each in facts["queued"])
                 return Ledger(datetime.fromisoformat(facts["decided"]), queued)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # it was never written, or is broken: what is forgotten is made up for by nobody
+            pass  # it does not exist or is invalid: earlier ticks are ignored
         return Ledger(now)
 
-    def write(self, ledger: Ledger) -> None:
-        """Remember what was decided."""
+    def write_ledger(self, ledger: Ledger) -> None:
+        """Store the ledger."""
         if self._is_kept:
             facts = {
                 "timing": self._timing,
@@ -57,7 +57,7 @@ class LedgerFile:
             write_file(self._path, json.dumps(facts).encode())
 
     def close(self) -> None:
-        """Let another process serve it; what need not be remembered goes."""
+        """Release the lock, and delete the file if state is not stored."""
         if not self._is_kept:
             self._path.unlink(missing_ok=True)
         self._lock.close()
@@ -70,11 +70,11 @@ def _digest(text: str) -> str:
 def _lock(path: Path, key: str) -> IO[str]:
     file = path.open("w")
     try:
-        # The kernel lets it go when the process ends, however it ends.
+        # The kernel releases it when the process ends, for any reason.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
         raise OptionError(
-            f"{key.partition('|')[0]!r} is served by another process already: give it another name"
+            f"{key.partition('|')[0]!r} is already served by another process: use another name"
         ) from error
     return file

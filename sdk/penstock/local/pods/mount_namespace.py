@@ -1,9 +1,9 @@
-"""Starts a program that sees directories elsewhere than where they are, as a container sees its volumes.
+"""Starts a program with directories mounted at other paths, as a container sees its volumes.
 
-It is a program of its own, started in place of what it then becomes: `python view.py FOLDER MOUNTS WORDS...`. A mount
-namespace makes the view, which nobody else sees and which goes with its processes. Where a path does not exist, the
-nearest directory above it is covered by one in memory that has all it had, and the path. Whoever is not root needs a
-user namespace for that, which some machines don't allow.
+It is a program that replaces itself: `python mount_namespace.py FOLDER MOUNTS COMMAND...`. The mounts are in a
+mount namespace, which only this process and its children see, and which ends with them. If a path does not exist, the
+nearest directory above it is covered by a directory in memory that has the same entries, and the path. Users other than
+root need a user namespace for that, which some machines do not allow.
 
 https://man7.org/linux/man-pages/man7/mount_namespaces.7.html
 """
@@ -23,40 +23,40 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 PROBLEM = "problem"
-"""File of the folder that says why the program was not started, if it was not."""
+"""File in the folder that says why the program could not be started."""
 CANNOT_START = 128
-"""Exit code of what can't be started, as container runtimes have it."""
+"""Exit code for a program that could not be started, as of container runtimes."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Make the view and become the program; without words, only say whether a view can be made."""
+    """Mount and become the program; without a command, only check whether mounting works."""
     folder, mounts, *words = Path(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:]
     here = Path.cwd()
     try:
-        leave()
+        enter_namespace()
         for source, path in mounts:
             mount(Path(source), Path(path), folder)
         os.chdir(here)
     except OSError as error:
-        fail(folder, f"the volumes can't be mounted: {error}")
+        fail(folder, f"cannot mount the volumes: {error}")
     if not words:
         return
     try:
-        os.execvp(words[0], words)  # noqa: S606 - starting it is what this is for
+        os.execvp(words[0], words)  # noqa: S606 - this is its purpose
     except OSError as error:
-        fail(folder, f'"{words[0]}" can\'t be started: {error.strerror}')
+        fail(folder, f'cannot start "{words[0]}": {error.strerror}')
 
 
 def fail(folder: Path, why: str) -> None:
-    """Say that the program could not be started: in a file, for its exit code could be the program's own."""
+    """Write why the program could not be started to a file: its exit code could be that of the program."""
     (folder / PROBLEM).write_text(why, encoding="utf-8")
     sys.exit(CANNOT_START)
 
 
-def leave() -> None:
-    """Leave the mount namespace of the machine, in which changes would be everybody's."""
+def enter_namespace() -> None:
+    """Enter a mount namespace of its own, so that no other process sees the changes."""
     user, group = os.getuid(), os.getgid()
     if user == 0:
         _check(_libc.unshare(CLONE_NEWNS), "unshare")
@@ -69,7 +69,7 @@ def leave() -> None:
 
 
 def mount(source: Path, path: Path, folder: Path) -> None:
-    """Have a directory or file be seen at a path."""
+    """Mount a directory or file at a path."""
     if not os.path.lexists(path):
         cover(path, folder)
         make(path, is_directory=source.is_dir())
@@ -77,7 +77,7 @@ def mount(source: Path, path: Path, folder: Path) -> None:
 
 
 def cover(path: Path, folder: Path) -> None:
-    """Make the nearest directory above a path one that can be added to."""
+    """Cover the nearest directory above a path by a copy that entries can be added to."""
     above = next(parent for parent in path.parents if parent.is_dir())
     copy = Path(tempfile.mkdtemp(prefix="cover-", dir=folder))
     entries = list(above.iterdir())

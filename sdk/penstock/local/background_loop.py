@@ -1,7 +1,7 @@
-"""One event loop, in a thread of its own, for coroutines that are submitted or come from code that has no loop.
+"""An event loop in a background thread, for coroutines that are submitted or come from synchronous code.
 
-It is not the caller's loop, so that a caller may block (`future.result()`) until they are done, as is common in code
-that was written for Prefect.
+It is not the loop of the caller, so a caller may block (`future.result()`) until they are done, as code for Prefect
+often does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 
 class BackgroundLoop:
-    """An event loop that starts when it is first needed, and ends with the process."""
+    """An event loop that starts when first needed, and ends with the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,27 +29,27 @@ class BackgroundLoop:
         """Whether the calling thread is the one that runs the loop."""
         return threading.get_ident() == self._thread_id
 
-    def start(self, coroutine: Coroutine[Any, Any, None], context: Context) -> None:
+    def start_coroutine(self, coroutine: Coroutine[Any, Any, None], context: Context) -> None:
         """Run a coroutine, which must not raise, as a task of the loop."""
-        self.call(lambda: self._create_task(coroutine, context))
+        self.call_in_loop(lambda: self._create_task(coroutine, context))
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine and wait for its result. Not to be called by the loop's own thread."""
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine and wait for its result. Must not be called in the thread of the loop."""
         assert not self.is_current()
         return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
 
-    def call(self, function: Callable[[], object]) -> None:
-        """Call a short function, which must not raise, in the loop's thread."""
+    def call_in_loop(self, function: Callable[[], object]) -> None:
+        """Call a short function, which must not raise, in the thread of the loop."""
         loop = self._started()
         self._handed.append(function)
         with self._lock:
-            # Waking the loop is a system call: functions that come together share one.
+            # Waking the loop is a system call: concurrent calls share one.
             if not self._is_woken:
-                # In this order, so that a signal in between costs a second call, and not the only one.
-                loop.call_soon_threadsafe(self._take)
+                # In this order, a signal in between causes a second wake-up rather than a lost one.
+                loop.call_soon_threadsafe(self._call_handed)
                 self._is_woken = True
 
-    def _take(self) -> None:
+    def _call_handed(self) -> None:
         with self._lock:
             self._is_woken = False
         while self._handed:

@@ -1,4 +1,4 @@
-"""By what name a Pod finds the function of a task or flow."""
+"""Import paths: the `module:name` by which a Pod imports a task or flow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.authoring.compilation.place import Place
+from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.entrypoint import find
-from penstock.authoring.flow import Flow
-from penstock.authoring.function import Decorated
-from penstock.authoring.task import Task
+from penstock.authoring.function import Decorated, FlowFunction, TaskFunction
+from penstock.authoring.options import FlowOptions, TaskOptions
 from penstock.errors import CommandError
 
 if TYPE_CHECKING:
@@ -27,46 +26,46 @@ HOOKS: Final = (
     "on_rollback",
 )
 OF_THE_TASK: Final = (*HOOKS, "task_run_name", "retry_condition_fn")
-"""Options that a task's Pod takes from what it finds in the module: the manifest has no words for functions."""
+"""Options that the Pod of a task reads from the imported task: a manifest cannot contain functions."""
 OF_THE_POD: Final = (
     *HOOKS,
     *("retries", "retry_delays_s", "max_workers", "timeout_s", "validate_parameters", "persist_result"),
     *("result_serializer", "log_prints"),
 )
-"""The same of a flow that runs in one Pod."""
+"""The same for a flow that runs in one Pod."""
 
 
-def source_of(decorated: Task[..., Any] | Flow[..., Any], place: Place) -> str:
-    """Return `module:name` of a flow or task, or of the function that it was made of.
+def source_of(decorated: TaskFunction | FlowFunction, location: CodeLocation) -> str:
+    """Return `module:name` of a flow or task, or of its function.
 
     Raises:
         CompileError: a Pod that imports the module would not find it.
     """
     fn = decorated.fn
-    who = f"{'flow' if isinstance(decorated, Flow) else 'task'} {decorated.name!r}"
+    who = f"{'flow' if isinstance(decorated.options, FlowOptions) else 'task'} {decorated.name!r}"
     if hasattr(fn, "__self__"):
-        raise place.refuse(
-            f"{who} is a method, and its object does not reach the Pod", "make it a function, or a static method"
+        raise location.compile_error(
+            f"{who} is a method, and its object is not available in the Pod", "use a function or a static method"
         )
     module_name, qualified = module_of(fn), getattr(fn, "__qualname__", "")
     module = sys.modules.get(fn.__module__)
     if module is None or module_name is None:
-        raise place.refuse(f"{who} is in no module that a Pod could import", "write it into a file")
+        raise location.compile_error(f"{who} is not in a module that a Pod can import", "write it to a file")
     for name, value in vars(module).items():
         if value is decorated:
             return f"{module_name}:{name}"
     try:
         found = find(module, qualified)
     except CommandError as error:
-        raise place.refuse(
-            f"{who} is made inside of a function, where a Pod that imports {module_name} does not find it",
-            "move it to the top of the file",
+        raise location.compile_error(
+            f"{who} is defined inside of a function, where a Pod that imports {module_name} does not find it",
+            "move it to the top level of the file",
         ) from error
     if _function(found) is not fn:
-        raise place.refuse(
-            f"{who} is not what {module_name} has under the name {qualified}", "give it a name of its own in the file"
+        raise location.compile_error(
+            f"{who} is not the object with the name {qualified} in {module_name}", "give it a unique name in the file"
         )
-    _refuse_other_options(decorated, found, who, place)
+    _refuse_other_options(decorated, found, who, location)
     return f"{module_name}:{qualified}"
 
 
@@ -87,19 +86,19 @@ def _function(found: Any) -> Any:
     return found.fn if isinstance(found, Decorated) else found
 
 
-def _refuse_other_options(decorated: Any, found: Any, who: str, place: Place) -> None:
-    """Refuse options that with_options gave: the Pod has those of the one that it finds."""
+def _refuse_other_options(decorated: Any, found: Any, who: str, location: CodeLocation) -> None:
+    """Refuse options of with_options: the Pod uses those of the imported object."""
     there = getattr(found.__func__ if isinstance(found, staticmethod) else found, "options", None)
     defaults = {each.name: each.default for each in fields(decorated.options)}
     for option in _read_in_the_pod(decorated):
         if option in defaults and getattr(decorated.options, option) != getattr(there, option, defaults[option]):
-            raise place.refuse(
-                f"{option} of {who} was given by with_options, which a Pod does not see",
-                "give what with_options made a name at the top of the file",
+            raise location.compile_error(
+                f"{option} of {who} was set by with_options, which has no effect in the Pod",
+                "assign the result of with_options to a name at the top level of the file",
             )
 
 
-def _read_in_the_pod(decorated: Task[..., Any] | Flow[..., Any]) -> tuple[str, ...]:
-    if isinstance(decorated, Task):
+def _read_in_the_pod(decorated: TaskFunction | FlowFunction) -> tuple[str, ...]:
+    if isinstance(decorated.options, TaskOptions):
         return OF_THE_TASK
     return OF_THE_POD if decorated.options.run_as == "pod" else ()

@@ -1,4 +1,4 @@
-"""The argument `--resume` of a script that has flows: `python etl.py --resume`."""
+"""The argument `--resume` of scripts with flows: `python etl.py --resume`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Final
 
 ARGUMENT: Final = "--resume"
 VARIABLE: Final = "PENSTOCK_RESUME"
-"""What the argument sets: empty is no; `last`, `true`, `1` the last run that did not complete; else a run's name."""
+"""Set by the argument. `last`, `true`, `1`: the last run that did not complete; otherwise the name of a run."""
 
 
 def take_resume_argument(fn: Callable[..., Any]) -> None:
-    """Take the argument off the command line, if the function stands in the script that was started.
+    """Remove the argument from the command line, if the function is defined in the script that was started.
 
-    It happens when the flow is decorated, which is before the script parses arguments of its own: those need not
-    know about it. The command line of a program that only imports flows is its own affair.
+    This happens when the flow is decorated, before the script parses its arguments, so that its parser need not know
+    `--resume`. Programs that only import flows are not affected.
 
     Args:
         fn: the function of the flow.

@@ -1,4 +1,7 @@
-"""The life of a task run: attempts, retries, stored results and hooks. It decides; others carry out."""
+"""The life cycle of a task run: attempts, retries, stored results and hooks.
+
+It decides which steps follow; `lifecycle_step` runs them.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,37 @@ import time
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.authoring.argument_futures import Failures
 from penstock.authoring.context import TASK_LOGGER, logger_of
 from penstock.authoring.options import Hook
 from penstock.authoring.retry_delays import retry_delay_s
 from penstock.authoring.runs import TaskRun
 from penstock.authoring.states import CACHED, Completed, Retrying, Running, Skipped, State
 from penstock.authoring.transactions import TRANSACTION, Transaction
-from penstock.authoring.upstream import Failures
 from penstock.errors import ResultError, UpstreamFailedError
 from penstock.local.final_state import describe, state_of_error, state_of_task_return
-from penstock.local.run_name import render
-from penstock.local.step import Attempt, Invoke, Outcome, Sleep, Step, Steps
+from penstock.local.lifecycle_step import Attempt, Invoke, Outcome, Sleep, Step, Steps
+from penstock.local.run_name import render_run_name
 
 if TYPE_CHECKING:
     from penstock.local.persistence import Persistence
     from penstock.local.session import Session
 
 MAX_LINES: Final = 20
-"""So many runs of a task that end in the same state are told one by one; more would hide everything else."""
+"""How many runs of a task with the same final state are logged one by one; more would hide other lines."""
 _ATTEMPT: Final = Attempt()
 
 
-def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Steps:
-    """Lead a task run to its final state.
+def task_steps(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Steps:
+    """Yield the steps of a task run, up to its final state.
 
     Args:
-        run: the run, which waits to start.
+        run: the run, which is pending.
         parameters: its arguments by name, resolved.
-        session: of the flow run that it belongs to, if it does.
+        session: the session of its flow run, if there is one.
 
     Yields:
-        What is to be done.
+        The steps.
 
     Returns:
         The final state.
@@ -52,7 +55,7 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
         run.run_count += 1
         if run.run_count == 1:
             run.began_time = time.time()
-        run.enter(Running())
+        run.enter_state(Running())
         if options.on_running and (ended_by := (yield from call_hooks(options.on_running, run.task, run, run.state))):
             state = state_of_error(ended_by, "Task run")
             break
@@ -71,26 +74,26 @@ def live(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -
 
 
 def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | State[Any] | None:
-    """Name the run and decide where its result is kept; or return how it ended without an attempt."""
+    """Name the run and return where its result is stored; or its final state, if it needs no attempt."""
     try:
         if run.task.options.task_run_name is not None:
-            run.name = render("task_run_name", run.task.options.task_run_name, parameters)
+            run.name = render_run_name("task_run_name", run.task.options.task_run_name, parameters)
         if not _is_kept(run, session):
             return None
-        from penstock.local.persistence import persistence_of  # noqa: PLC0415 - what keeps nothing starts faster
+        from penstock.local.persistence import persistence_of  # noqa: PLC0415 - most tasks store nothing
 
         persistence = persistence_of(run, parameters, session)
-    except Exception as error:  # noqa: BLE001 - functions of the user made the name and the key
+    except Exception as error:  # noqa: BLE001 - functions of the user compute the name and the key
         return state_of_error(error, "Task run")
     if persistence is not None and persistence.is_reusable:
-        found = persistence.stored.read()
+        found = persistence.stored.read_result()
         if found is not None:
             return Completed(name=CACHED, data=found.value)
     return persistence
 
 
 def _is_kept(run: TaskRun, session: Session | None) -> bool:
-    """Whether the task wants its result kept, or its flow does."""
+    """Whether the options of the task or its flow store the result."""
     options = run.task.options
     if options.persist_result is not None:
         return options.persist_result
@@ -100,41 +103,41 @@ def _is_kept(run: TaskRun, session: Session | None) -> bool:
     return session is not None and bool(session.persist_result)
 
 
-def skip(run: TaskRun, failures: Failures, session: Session | None) -> Steps:
-    """End a task run that can't start, because what it needs did not complete.
+def skipped_steps(run: TaskRun, failures: Failures, session: Session | None) -> Steps:
+    """Yield the steps of a task run that cannot start, because an upstream run did not complete.
 
     Yields:
-        What is to be done.
+        The steps.
 
     Returns:
         The final state.
     """
     run.upstream_failures = tuple(future.task_run for future in failures.futures)
-    return (yield from _finish(run, upstream_state(run.name, failures), session))
+    return (yield from _finish(run, upstream_failed_state(run.name, failures), session))
 
 
-def upstream_state(name: str, failures: Failures) -> State[Any]:
-    """Return the state of what did not start, because what it needs did not complete."""
+def upstream_failed_state(name: str, failures: Failures) -> State[Any]:
+    """Return the state of a run that did not start, because an upstream run did not complete."""
     if failures.futures:
         upstream = failures.futures[0].task_run
-        told, cause = f"task run {upstream.name!r} is {upstream.state.name}", upstream.state.exception()
+        reason, cause = f"task run {upstream.name!r} is {upstream.state.name}", upstream.state.exception()
     else:
-        told, cause = f"a state among its arguments is {failures.states[0].name}", failures.states[0].exception()
-    error = UpstreamFailedError(f"{name!r} did not start: {told}" + (f" ({describe(cause)})" if cause else ""))
+        reason, cause = f"a state among its arguments is {failures.states[0].name}", failures.states[0].exception()
+    error = UpstreamFailedError(f"{name!r} did not start: {reason}" + (f" ({describe(cause)})" if cause else ""))
     error.__cause__ = cause
-    return Skipped(message=f"UpstreamFailed: {told}", data=error)
+    return Skipped(message=f"UpstreamFailed: {reason}", data=error)
 
 
 def call_hooks(
     hooks: tuple[Hook, ...], subject: Any, run: Any, state: State[Any]
 ) -> Generator[Step, Outcome | None, BaseException | None]:
-    """Call hooks in their order. One that raises is logged, and changes nothing.
+    """Call hooks in order. An exception of a hook is logged and has no other effect.
 
     Yields:
         The hooks.
 
     Returns:
-        What ends the process, if it came while a hook ran.
+        The exception that terminates the process, if it was raised while a hook ran.
     """
     for hook in hooks:
         outcome = yield Invoke(hook, (subject, run, state))
@@ -153,7 +156,7 @@ def _state_of(outcome: Outcome, persistence: Persistence | None, run: TaskRun) -
     state = state_of_task_return(outcome.value)
     if persistence is not None and state.is_completed():
         try:
-            persistence.stored.write(state.data, expiration_s=run.task.options.cache_expiration_s)
+            persistence.stored.write_result(state.data, expiration_s=run.task.options.cache_expiration_s)
         except ResultError as error:
             return state_of_error(error, "Task run")
     return state
@@ -165,9 +168,7 @@ def _is_retry_wanted(run: TaskRun, state: State[Any]) -> Generator[Step, Outcome
     answer = yield Invoke(condition, (run.task, run, state))
     assert answer is not None
     if answer.error is not None:
-        logger_of(run).error(
-            "retry_condition_fn raised %s, so there is no retry", describe(answer.error), exc_info=answer.error
-        )
+        logger_of(run).error("retry_condition_fn raised %s: no retry", describe(answer.error), exc_info=answer.error)
         return False
     return bool(answer.value)
 
@@ -184,7 +185,7 @@ def _wait_for_retry(
         index=run.index,
         attempt=run.run_count,
     )
-    run.enter(Retrying(message=state.message))
+    run.enter_state(Retrying(message=state.message))
     logger_of(run).warning(
         "%s; attempt %d of %d in %.3g s", state.message, run.run_count + 1, options.retries + 1, delay_s
     )
@@ -192,7 +193,7 @@ def _wait_for_retry(
 
 
 def _finish(run: TaskRun, state: State[Any], session: Session | None) -> Steps:
-    run.enter(state)
+    run.enter_state(state)
     options = run.task.options
     if state.is_completed() and (options.on_commit or options.on_rollback):
         around = TRANSACTION.get()
@@ -200,20 +201,20 @@ def _finish(run: TaskRun, state: State[Any], session: Session | None) -> Steps:
         transaction.stage(run)
         if around is None:
             transaction.commit()
-    tell(run, session)
+    report_end(run, session)
     hooks = options.on_completion if state.is_completed() else options.on_failure if state.is_failed() else ()
     if hooks and (ended_by := (yield from call_hooks(hooks, run.task, run, state))):
         raise ended_by
     return run.state
 
 
-def tell(run: TaskRun, session: Session | None) -> None:
-    """Log how a task run ended, and count it."""
+def report_end(run: TaskRun, session: Session | None) -> None:
+    """Log the final state of a task run, and count it."""
     state = run.state
     level = logging.INFO
     is_last_line = False
     if session is not None:
-        count = session.tally.add(
+        count = session.tally.count_run(
             flow=session.run.flow_name,
             task=run.task.name,
             state=state.name,
@@ -232,4 +233,4 @@ def tell(run: TaskRun, session: Session | None) -> None:
         level, "%s", state.name if state.message is None else f"{state.name}: {state.message}", exc_info=error
     )
     if is_last_line:
-        TASK_LOGGER.info("Further runs of task %r that are %s are told at the level DEBUG", run.task.name, state.name)
+        TASK_LOGGER.info("Further runs of task %r that are %s are logged at level DEBUG", run.task.name, state.name)

@@ -1,4 +1,4 @@
-"""The clock of timeouts: it stands still while a run waits for a person."""
+"""The clock for timeouts: it is stopped while a run is paused."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from contextlib import contextmanager
 from typing import Final
 
 
-class RunClock:
-    """Seconds that count for timeouts."""
+class TimeoutClock:
+    """Measures the time that counts against timeouts, in seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stops = 0
         self._stopped_at = 0.0
-        self._stood_s = 0.0
+        self._total_stopped_s = 0.0
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it stands still now."""
+        """Whether it is stopped now."""
         return self._stops > 0
 
     def now(self) -> float:
-        """Return the time, from any beginning."""
+        """Return the time in seconds, from an arbitrary start."""
         with self._lock:
-            return (self._stopped_at if self._stops else time.monotonic()) - self._stood_s
+            return (self._stopped_at if self._stops else time.monotonic()) - self._total_stopped_s
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let it stand still."""
+        """Stop it for the `with` block."""
         with self._lock:
             if not self._stops:
                 self._stopped_at = time.monotonic()
@@ -41,7 +41,7 @@ class RunClock:
             with self._lock:
                 self._stops -= 1
                 if not self._stops:
-                    self._stood_s += time.monotonic() - self._stopped_at
+                    self._total_stopped_s += time.monotonic() - self._stopped_at
 
 
-CLOCK: Final = RunClock()
+TIMEOUT_CLOCK: Final = TimeoutClock()

@@ -1,4 +1,4 @@
-"""Values as JSON that stays what it was, however often it is read and written on its way."""
+"""Values as JSON: whether Kubernetes keeps them exactly, and how they are shown to people."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, Final
 
 INT64: Final = 2**63
 MAX_DEPTH: Final = 60
-"""Expressions take values of 64 levels."""
+"""Expressions accept values with 64 levels."""
 _PLAIN: Final = frozenset({bool, int, float, str, type(None)})
 
 
 def is_exact(value: Any, depth: int = 0) -> bool:
-    """Whether a value is the same after Kubernetes has had it: it writes 2.0 as 2, and keeps no order of keys."""
+    """Whether Kubernetes keeps a value exactly: it stores 2.0 as 2, and does not keep the order of keys."""
     kind = type(value)
     if kind in _PLAIN:
         return _is_plain_exact(value)
@@ -44,7 +44,7 @@ def _is_plain_exact(value: Any) -> bool:
 
 
 def is_json(value: Any, depth: int = 0) -> bool:
-    """Whether Python's JSON gives a value back as it was."""
+    """Whether a value is unchanged after encoding to JSON and decoding in Python."""
     kind = type(value)
     if kind in _PLAIN:
         return True
@@ -58,7 +58,7 @@ def is_json(value: Any, depth: int = 0) -> bool:
 
 
 def readable(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - one for each kind
-    """Return JSON that shows a person what a value is."""
+    """Return JSON that shows a value to people."""
     if isinstance(value, enum.Enum):
         return readable(value.value, depth + 1)
     if value is None or isinstance(value, bool | int | float | str):
@@ -89,18 +89,18 @@ def _readable_plain(value: Any) -> Any:
 
 
 def described(value: Any) -> dict[str, Any]:
-    """Say of what type a value is, and how long."""
+    """Return the type and length of a value."""
     kind = type(value)
-    told: dict[str, Any] = {
+    description: dict[str, Any] = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     }
     if isinstance(value, list | tuple | dict | set | frozenset | str | bytes):
-        told["length"] = len(value)
-    return told
+        description["length"] = len(value)
+    return description
 
 
 def compact(value: Any) -> str:
-    """Write JSON without blanks."""
+    """Return JSON text without spaces."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -108,5 +108,5 @@ def _is_text(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return False  # half of a pair of surrogates
+        return False  # a lone surrogate
     return "\0" not in value

@@ -1,4 +1,4 @@
-"""What a Pod knows of itself: `fieldRef`, as far as there is such a thing on this machine."""
+"""The downward API: the fields of its own Pod that a container may refer to by `fieldRef`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.local.pods.objects import MissingObjectError
+from penstock.local.pods.manifest_objects import MissingObjectError
 
 _ENTRY: Final = re.compile(r"metadata\.(?P<map>labels|annotations)\['(?P<key>[^']+)'\]")
 ADDRESS: Final = "127.0.0.1"
 
 
 def field_value(pod: Mapping[str, Any], path: str) -> str:
-    """Return what a `fieldRef` refers to.
+    """Return the value of a `fieldRef`.
 
     Args:
         pod: the Pod.
         path: the field's path.
 
     Raises:
-        MissingObjectError: there is no such field here.
+        MissingObjectError: the field has no value on this machine.
     """
     metadata = pod["metadata"]
     entry = _ENTRY.fullmatch(path)
@@ -42,5 +42,5 @@ def field_value(pod: Mapping[str, Any], path: str) -> str:
         "status.hostIPs": ADDRESS,
     }
     if values.get(path) is None:
-        raise MissingObjectError(f"the field {path} of a Pod has no value on this machine")
+        raise MissingObjectError(f"fieldRef {path} has no value on this machine")
     return str(values[path])

@@ -1,4 +1,4 @@
-"""Futures and states among the arguments of a call: found, and replaced by results."""
+"""Futures and states among the arguments of a call, which are replaced by their results."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.states import State
 
 Pending = Future[Any] | FutureList[Any] | list[Future[Any]] | allow_failure[Any] | unmapped[Any]
-"""What stands for a result to come in the place of an argument."""
+"""What may be passed in place of a result."""
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
 
 
-def find_futures(value: Any) -> Iterator[Future[Any]]:
-    """Walk the futures in a value, inside of lists, tuples, sets, dictionaries, dataclasses and marks."""
+def find_futures_in(value: Any) -> Iterator[Future[Any]]:
+    """Yield the futures in a value, also inside of lists, tuples, sets, dictionaries, dataclasses and wrappers."""
     if type(value) in _PLAIN:
         return
     if isinstance(value, Future):
@@ -25,17 +25,17 @@ def find_futures(value: Any) -> Iterator[Future[Any]]:
     elif isinstance(value, list | tuple | set | frozenset):
         for each in value:
             if type(each) not in _PLAIN:
-                yield from find_futures(each)
+                yield from find_futures_in(each)
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from find_futures(each)
+            yield from find_futures_in(each)
     elif is_dataclass(value) and not isinstance(value, type):
         for each in fields(value):
-            yield from find_futures(getattr(value, each.name))
+            yield from find_futures_in(getattr(value, each.name))
 
 
 class Failures:
-    """What keeps a call from being made: failed upstream runs, as they are found while arguments are resolved."""
+    """The failed upstream runs that are found while arguments are resolved: they prevent the call."""
 
     def __init__(self) -> None:
         self.futures: list[Future[Any]] = []
@@ -46,15 +46,15 @@ class Failures:
 
 
 def resolve(value: Any, failures: Failures, *, is_failure_allowed: bool = False) -> Any:  # noqa: PLR0911 - one for each kind
-    """Put results in the place of futures and states, all of which are over.
+    """Replace finished futures and states by their results.
 
     Args:
         value: an argument.
-        failures: takes up what did not complete.
-        is_failure_allowed: put the exception in the place of what did not complete.
+        failures: collects those that did not complete.
+        is_failure_allowed: replace those that did not complete by their exceptions.
 
     Returns:
-        The value itself if there is nothing to replace in it.
+        The new value; the same object if there is nothing to replace.
     """
     if type(value) in _PLAIN:
         return value
@@ -63,7 +63,7 @@ def resolve(value: Any, failures: Failures, *, is_failure_allowed: bool = False)
         if state.is_completed():
             return state.data
         if is_failure_allowed:
-            value.task_run.observe()
+            value.task_run.mark_observed()
             return state.exception()
         failures.futures.append(value)
         return None
