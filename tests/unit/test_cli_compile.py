@@ -96,8 +96,8 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
             ["FILE:choosy"],
             "FILE:21: the result of 'load' is used as a condition, which is known only when the flow runs",
         ),
-        (["FILE:etl"], "task load has no image: give --image IMAGE"),
-        (["FILE:load", "--image", "x"], "FILE:load is a task, no flow"),
+        (["FILE:etl"], "task load has no image: use --image IMAGE"),
+        (["FILE:load", "--image", "x"], "FILE:load is a task, not a flow"),
         (["FILE:nothing"], "'nothing' not found in"),
         (["nowhere.py:etl"], "nowhere.py: file not found"),
         (["nowhere:etl"], "module 'nowhere' not found"),
@@ -112,7 +112,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
         (["FILE:child"], "an argument of 'load', a function, cannot be written to a manifest"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(file, capsys, words, told):
+def test_an_error_is_reported_in_one_line(file, capsys, words, told):
     code = main(["compile", *(word.replace("FILE", file) for word in words)])
 
     error = capsys.readouterr().err.splitlines()

@@ -78,7 +78,7 @@ def test_a_signal_to_end_cancels_the_run_too(start):
 def test_an_approval_is_asked_at_the_terminal(start, tmp_path, keys, state, comment, code):
     manifest = flow([{"name": "ask", "approval": {"message": "Publish?"}}, {"name": "b", "command": ["true"]}])
     terminal = start(manifest, "-o", "json")
-    terminal.wait_for("ask waits for a decision: Publish? [y/n, then a comment if you like] ")
+    terminal.wait_for("ask is waiting for approval: Publish? [y/n, optionally followed by a comment] ")
     terminal.press(keys)
     assert terminal.end() == code
     run = json.loads(terminal.text[terminal.text.index("{\n") :])
@@ -88,15 +88,15 @@ def test_an_approval_is_asked_at_the_terminal(start, tmp_path, keys, state, comm
 
 def test_two_approvals_are_asked_one_after_the_other(start):
     terminal = start(flow([{"name": "one", "approval": {}}, {"name": "two", "approval": {}}]))
-    terminal.wait_for("one waits for a decision")
+    terminal.wait_for("one is waiting for approval")
     terminal.press("y\n")
-    terminal.wait_for("two waits for a decision")
+    terminal.wait_for("two is waiting for approval")
     terminal.press("y\n")
     assert terminal.end() == 0
 
 
 def test_an_approval_that_times_out_is_asked_no_more(start):
     terminal = start(flow([{"name": "ask", "approval": {"timeout": "300ms"}}]))
-    terminal.wait_for("ask waits for a decision")
+    terminal.wait_for("ask is waiting for approval")
     assert terminal.end() == 1
     assert "ApprovalTimeout" in terminal.text

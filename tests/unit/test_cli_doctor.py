@@ -6,15 +6,15 @@ import pytest
 import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import FLOW, FLOWRUN, KINDS
-from penstock.cli.cluster.diagnosis import (
-    RIGHTS,
+from penstock.cli.commands.doctor_checks import (
+    REQUIRED_PERMISSIONS,
     Level,
-    judge_definitions,
-    judge_leases,
-    judge_operator,
-    judge_rights,
-    judge_unseen,
-    judge_version,
+    check_crds,
+    check_leader,
+    check_operator,
+    check_permissions,
+    check_unhandled_runs,
+    check_version,
 )
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
@@ -25,33 +25,33 @@ NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
     [("30", Level.BAD), ("31", Level.GOOD), ("31+", Level.GOOD), ("35", Level.GOOD), ("", Level.BAD)],
 )
 def test_kubernetes_has_to_be_recent(minor, want):
-    assert judge_version({"major": "1", "minor": minor, "gitVersion": "v1.x"}, "https://here").level is want
+    assert check_version({"major": "1", "minor": minor, "gitVersion": "v1.x"}, "https://here").level is want
 
 
 @pytest.fixture
-def definitions():
+def crds():
     return {kind.resource: copy.deepcopy(custom_resource_definition(kind)) for kind in KINDS}
 
 
-def test_the_definitions_of_this_version_are_good(definitions):
-    assert judge_definitions(definitions).level is Level.GOOD
+def test_the_crds_of_this_version_are_good(crds):
+    assert check_crds(crds).level is Level.GOOD
 
 
-def test_definitions_that_are_missing_are_named(definitions):
-    assert judge_definitions({}).advice == "penstock install"
-    del definitions[FLOW.resource]
-    assert judge_definitions(definitions).text == "lack flows.penstock.dev"
+def test_missing_crds_are_named(crds):
+    assert check_crds({}).advice == "run penstock install"
+    del crds[FLOW.resource]
+    assert check_crds(crds).text == "missing: flows.penstock.dev"
 
 
-def test_definitions_of_another_version_are_told_apart_by_what_they_lack(definitions):
-    schema = definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def test_crds_of_another_version_are_reported_with_the_missing_fields(crds):
+    schema = crds[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     del schema["properties"]["spec"]["properties"]["shutdown"]
-    assert "FlowRun lacks spec.shutdown" in judge_definitions(definitions).text
+    assert "FlowRun has no spec.shutdown" in check_crds(crds).text
 
 
-def test_definitions_with_other_rules_are_another_version_too(definitions):
-    definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = []
-    assert "FlowRun has other rules" in judge_definitions(definitions).text
+def test_crds_with_different_validation_rules_are_reported(crds):
+    crds[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = []
+    assert "FlowRun has different validation rules" in check_crds(crds).text
 
 
 def make_deployment(*args, ready=2, version=penstock.__version__):
@@ -66,16 +66,20 @@ def make_deployment(*args, ready=2, version=penstock.__version__):
     ("deployment", "level", "text"),
     [
         pytest.param(make_deployment(), Level.GOOD, "2 of 2 replicas ready", id="a sound one"),
-        pytest.param(make_deployment(ready=0), Level.BAD, "ImagePullBackOff is wrong", id="one without a replica"),
-        pytest.param(make_deployment("--namespace=other"), Level.WARNING, "namespace other alone", id="elsewhere"),
+        pytest.param(
+            make_deployment(ready=0), Level.BAD, "state of its containers: ImagePullBackOff", id="one without a replica"
+        ),
+        pytest.param(
+            make_deployment("--namespace=other"), Level.WARNING, "handles only namespace other", id="elsewhere"
+        ),
         pytest.param(make_deployment("--namespace=here"), Level.GOOD, "ready", id="one for this namespace"),
         pytest.param(make_deployment(version="9.9.9"), Level.WARNING, "9.9.9", id="another version"),
     ],
 )
-def test_the_operator_is_judged_by_its_deployment(deployment, level, text):
+def test_the_operator_is_checked_by_its_deployment(deployment, level, text):
     state = {"waiting": {"reason": "ImagePullBackOff"}}
     pods = [{"metadata": {"namespace": "sys"}, "status": {"containerStatuses": [{"state": state}]}}]
-    (finding,) = judge_operator([deployment], pods, "here")
+    (finding,) = check_operator([deployment], pods, "here")
     assert finding.level is level
     assert text in finding.text
 
@@ -92,24 +96,24 @@ def test_the_operator_is_judged_by_its_deployment(deployment, level, text):
 def test_a_leader_has_a_lease_that_is_in_force(holder, renewed, want):
     spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
     lease = {"metadata": {"namespace": "sys", "name": "penstock-operator"}, "spec": spec}
-    assert judge_leases([lease], NOW).level is want
+    assert check_leader([lease], NOW).level is want
 
 
-def test_without_a_lease_nobody_leads():
-    assert judge_leases([], NOW).level is Level.BAD
+def test_without_a_lease_there_is_no_leader():
+    assert check_leader([], NOW).level is Level.BAD
 
 
-def test_runs_that_nobody_has_seen_for_a_minute_are_told():
+def test_runs_without_a_status_for_a_minute_are_reported():
     runs = [
         {"metadata": {"name": "old", "creationTimestamp": "2026-11-22T11:59:00Z"}},
         {"metadata": {"name": "new", "creationTimestamp": "2026-11-22T12:00:29Z"}},
     ]
-    (finding,) = judge_unseen(runs, NOW, "here")
-    assert "seen old in namespace here" in finding.text
-    assert list(judge_unseen(runs[1:], NOW, "here")) == []
+    (finding,) = check_unhandled_runs(runs, NOW, "here")
+    assert "not handled by any operator: old in namespace here" in finding.text
+    assert list(check_unhandled_runs(runs[1:], NOW, "here")) == []
 
 
-def test_rights_that_lack_are_named_with_the_commands_that_need_them():
-    allowed = {right: str(right) != "get pods/log" for right in RIGHTS}
-    assert judge_rights(allowed, "here").text == "in namespace here you may not get pods/log (for logs)"
-    assert judge_rights(dict.fromkeys(RIGHTS, True), "here").level is Level.GOOD
+def test_missing_permissions_are_named_with_the_commands_that_require_them():
+    allowed = {permission: str(permission) != "get pods/log" for permission in REQUIRED_PERMISSIONS}
+    assert check_permissions(allowed, "here").text == "missing in namespace here: get pods/log (required by logs)"
+    assert check_permissions(dict.fromkeys(REQUIRED_PERMISSIONS, True), "here").level is Level.GOOD

@@ -1,4 +1,4 @@
-"""The story of a run, for a person: what happened, why, and what to do. Pure."""
+"""The output of `penstock describe`: what happened in a run, why, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from rich.text import Text
 
 from penstock.api.names import LABEL_SCHEDULE
-from penstock.cli.text.progress import is_finished, is_successful, most_urgent, requests
-from penstock.drawing.state_styles import look
+from penstock.cli.text.progress import is_finished, is_successful, pending_actions, select_most_urgent
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import (
     FAILED_STATES,
     Object,
@@ -26,7 +26,7 @@ from penstock.drawing.task_rows import (
 from penstock.engine.reasons import NO_ACTION, REASONS, Reason
 
 MAX_TASKS: Final = 200
-"""More than anybody reads; -o yaml of `penstock get` has all of them."""
+"""Tasks that are listed; `penstock get -o yaml` shows all."""
 MAX_MESSAGE_LINES: Final = 10
 FIELD_WIDTH: Final = 11
 WARNING: Final = "yellow"
@@ -37,14 +37,14 @@ class _Advice(NamedTuple):
     text: str
 
 
-def tell(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable[[str], str]) -> Iterator[Text]:
-    """Tell the story of a run.
+def describe_run(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable[[str], str]) -> Iterator[Text]:
+    """Describe a run.
 
     Args:
         run: the FlowRun.
-        events: the Events about it, as `events.k8s.io/v1` has them.
-        now: the time, in the zone in which times are told.
-        hint: makes of a command what has to be typed.
+        events: the `events.k8s.io/v1` Events about it.
+        now: the current time, in the time zone of the output.
+        hint: returns the full command line of a command.
     """
     status = status_of(run)
     yield _title(run, now)
@@ -53,7 +53,7 @@ def tell(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable
     yield from (_field(name, value) for name, value in _fields(run, now))
     rows = read_tasks(run)
     entries = {task["name"]: task for task in status.get("tasks") or ()}
-    shown, rest = most_urgent(rows, MAX_TASKS)
+    shown, rest = select_most_urgent(rows, MAX_TASKS)
     width = max((len(row.name) for row in shown), default=0)
     for heading, is_finally in (("Tasks", False), ("Finally", True)):
         part = [row for row in shown if row.is_finally is is_finally]
@@ -73,7 +73,7 @@ def tell(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable
         yield from _heading("What to do")
         yield from (Text(f"  {each.reason}: {each.text}") for each in advice)
     if commands := _commands(run, rows):
-        yield from _heading("Type")
+        yield from _heading("Next commands")
         yield from (Text(f"  {hint(each)}") for each in commands)
 
 
@@ -82,34 +82,34 @@ def _title(run: Object, now: dt.datetime) -> Text:
     state = status.get("state")
     title = Text(f"FlowRun {run['metadata']['name']}  ", "bold")
     if state is None:
-        return title.append("not seen by any operator yet (penstock doctor looks for one)", WARNING)
-    title.append(f"{look(state).sign} {state}", look(state).style)
+        return title.append("not handled by any operator yet; if this persists, run penstock doctor", WARNING)
+    title.append(f"{state_style(state).sign} {state}", state_style(state).style)
     start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
     if start:
         length = format_duration(((end or now) - start).total_seconds())
         title.append(f" {'in' if end else 'for'} {length}")
     if status.get("progress"):
-        title.append(f", {status['progress']} tasks over")
+        title.append(f", {status['progress']} tasks finished")
     return title
 
 
 def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
-    yield from _origin(run)
-    yield from _wishes(run)
+    yield from _origin_fields(run)
+    yield from _requested_changes(run)
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     for name, text in (
         ("created", metadata.get("creationTimestamp")),
         ("due", spec.get("scheduledTime")),
         ("started", status.get("startTime")),
-        ("ended", status.get("completionTime")),
+        ("finished", status.get("completionTime")),
         ("paused", status.get("pausedSince")),
     ):
         if moment := read_time(text):
             yield name, _moment(moment, now)
 
 
-def _origin(run: Object) -> Iterator[tuple[str, str]]:
-    """Say what it runs, with what, and who made it."""
+def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
+    """Return its Flow, params and origin."""
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     flow = (spec.get("flow") or {}).get("name") or ("inline" if spec.get("flowSpec") else "")
     if flow or status.get("revision"):
@@ -118,30 +118,30 @@ def _origin(run: Object) -> Iterator[tuple[str, str]]:
     for place, (name, value) in enumerate(params.items()):
         yield "" if place else "params", f"{name}: {_value(value)}"
     if retried := spec.get("retryOf"):
-        which = "is now" if retried.get("revision") == "Latest" else "was then"
-        yield "retries", f"{retried['name']}, with the Flow as it {which}"
+        revision = "the current Flow" if retried.get("revision") == "Latest" else "the Flow revision of that run"
+        yield "retries", f"{retried['name']}, with {revision}"
     owners = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
     schedule = (metadata.get("labels") or {}).get(LABEL_SCHEDULE)
-    yield from (("made by", maker) for maker in owners or ([f"Schedule {schedule}"] if schedule else []))
+    yield from (("created by", creator) for creator in owners or ([f"Schedule {schedule}"] if schedule else []))
 
 
-def _wishes(run: Object) -> Iterator[tuple[str, str]]:
-    """Say what people asked of it, and what became of that."""
+def _requested_changes(run: Object) -> Iterator[tuple[str, str]]:
+    """Return the settings that users can change."""
     spec, status = run["spec"], status_of(run)
     yield from ((name, str(spec[name])) for name in ("priority", "timeout") if spec.get(name) is not None)
     if spec.get("suspend"):
-        yield "suspended", "nothing new starts"
+        yield "suspended", "no new tasks start"
     if shutdown := status.get("shutdown") or ({"mode": spec["shutdown"]} if spec.get("shutdown") else None):
         yield "shutdown", ": ".join(filter(None, (shutdown["mode"], shutdown.get("message") or shutdown.get("reason"))))
     for decision in spec.get("approvals") or ():
         comment = f': "{decision["comment"]}"' if decision.get("comment") else ""
         yield "decided", f"{decision['task']}: {decision['decision']}{comment}"
     if status.get("queuePosition"):
-        yield "queue", f"number {status['queuePosition']}"
+        yield "queue", f"position {status['queuePosition']}"
 
 
 def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) -> Iterator[Text]:
-    sign, style = look(row.state)
+    sign, style = state_style(row.state)
     line = Text("  ").append(f"{sign} ", style).append(f"{row.name:{width}}  ").append(row.state, style)
     attempts = entry.get("attempts") or ()
     if row.items:
@@ -153,7 +153,7 @@ def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) 
     if other := row.other_run():
         line.append(f", {other}")
     if row.state == "Retrying" and row.wake:
-        line.append(f", again in {format_duration((row.wake - now).total_seconds())}")
+        line.append(f", retry in {format_duration((row.wake - now).total_seconds())}")
     yield line
     indent = " " * 6
     if entry.get("pod") and row.state not in {"Completed", "Cached", "Skipped"}:
@@ -189,19 +189,19 @@ def _why(status: Mapping[str, Any]) -> str:
 
 
 def _advice(status: Mapping[str, Any]) -> list[_Advice]:
-    """Return the advice for each reason that stands in a status, once."""
+    """Return the advice for each reason in a status, once."""
     found: dict[str, None] = dict.fromkeys(filter(None, [status.get("reason")]))
     for task in status.get("tasks") or ():
         failed = (task.get("items") or {}).get("failed") or ()
         found |= dict.fromkeys(filter(None, (each.get("reason") for each in (task, *failed))))
     texts = {str(reason): text.advice for reason, text in REASONS.items()}
-    told = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != NO_ACTION}
-    return list(starmap(_Advice, told.items()))
+    advice = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != NO_ACTION}
+    return list(starmap(_Advice, advice.items()))
 
 
 def _commands(run: Object, rows: Sequence[TaskRow]) -> list[str]:
     name = run["metadata"]["name"]
-    commands = [each for request in requests(run) for each in request.commands]
+    commands = [each for action in pending_actions(run) for each in action.commands]
     failed = next((row for row in rows if row.state in FAILED_STATES and (row.attempt or row.items)), None)
     if failed:
         commands.append(f"describe {failed.run}" if failed.run else f"logs {name} --task {failed.name}")
@@ -213,8 +213,8 @@ def _commands(run: Object, rows: Sequence[TaskRow]) -> list[str]:
 def _event(now: dt.datetime) -> Callable[[Object], Text]:
     def write(event: Object) -> Text:
         moment = read_time(_event_time(event))
-        told = f"{moment.astimezone(now.tzinfo):%F %T}" if moment else ""
-        line = f"  {told}  {event.get('type', ''):7}  {event.get('reason', '')}: {event.get('note') or ''}".rstrip()
+        time = f"{moment.astimezone(now.tzinfo):%F %T}" if moment else ""
+        line = f"  {time}  {event.get('type', ''):7}  {event.get('reason', '')}: {event.get('note') or ''}".rstrip()
         return Text(line, WARNING if event.get("type") == "Warning" else "")
 
     return write
