@@ -1,7 +1,7 @@
 """The words of code, messages and pages: those of Kubernetes and Prefect, so that a reader's first guess is right.
 
-Two kinds are refused: words and phrases that have no ordinary meaning here, wherever they stand; and ordinary words that
-served as names for something that has a name of its own in the field, in identifiers only.
+Two kinds are refused: words and phrases that have no ordinary meaning here, wherever they stand; and, in identifiers
+only, ordinary words that served as names for something that has a name of its own in the field.
 """
 
 import ast
@@ -14,18 +14,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 PHRASES = {
-    r"engine[ -]?rooms?": "FlowRun controller",
+    r"engine[-\s]?rooms?": "FlowRun controller",
     r"anterooms?": "pending runs",
     r"condemned": "orphan, or a run that cannot continue",
     r"strays?": "orphan",
     r"desks?": "key worker",
     r"belongings": "attempt files",
-    r"let(?:s|ting)? (?:(?:it|them|the pods?|pods?|a pod|\w+ pods?) )?go(?: of)?": "remove the finalizer",
+    r"let(?:s|ting)? (?:it |them |the pods? |pods? |a pod |\w+ pods? )?go(?: of)?": "remove the finalizer",
     r"for ever": "forever",
     r"anew": "again",
-    r"go(?:es)? on\b(?! strike)": "runs, or continues",
+    r"go(?:es)? on\b(?! PATH)": "runs, or continues",
     r"nobody says": "the cause is unknown",
-    r"(?<!there )(?:is|are) no (?!longer\b|more\b|later\b|earlier\b|sooner\b|less\b|different\b|such\b)\w+": "is not a",
+    r"(?<!there\s)(?:is|are) no (?!longer\b|more\b|later\b|earlier\b|sooner\b|less\b|different\b|such\b)\w+": "is not a",
     r"can(?:'t|not) be (?:had|listened)": "could not be evaluated, or cannot be watched",
     r"can(?:'t|not) work": "is invalid",
     r"(?:tasks?|runs?|items?|attempts?) (?:is|are|was|were) over": "finished",
@@ -107,7 +107,8 @@ def test_a_phrase_without_an_ordinary_meaning_stands_nowhere(phrase):
     found = []
     for file in tracked():
         text = (ROOT / file).read_text()
-        found += [f"{file}:{text.count(chr(10), 0, match.start()) + 1}: {match.group()}" for match in pattern.finditer(text)]
+        for match in pattern.finditer(text):
+            found.append(f"{file}:{text.count(chr(10), 0, match.start()) + 1}: {match.group()}")
     assert not found, f"say: {PHRASES[phrase]}\n" + "\n".join(found)
 
 
