@@ -104,7 +104,7 @@ class TestWatch:
         screen.read_until("● Running")
         screen.type(CTRL_C)
         assert screen.end() == 130
-        assert "FlowRun r goes on; to end it: penstock cancel r" in screen.text
+        assert "FlowRun r continues; to cancel it: penstock cancel r" in screen.text
         assert "Traceback" not in screen.text
         assert screen.shown.rindex(SHOWN) > screen.shown.rindex(HIDDEN)
         assert "shutdown" not in objects.run("r")["spec"]
