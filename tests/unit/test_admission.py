@@ -372,7 +372,9 @@ OCTOBER = {"schedule": {"name": "nightly"}, "from": "2026-10-01T00:00:00Z", "to"
     ("change", "said"),
     [
         pytest.param({"to": "2026-09-01T00:00:00Z"}, "spec.to: must be later than from", id="it ends before it begins"),
-        pytest.param({"from": "2026-10-01"}, "spec.from: must have an offset; got '2026-10-01'", id="a date has no offset"),
+        pytest.param(
+            {"from": "2026-10-01"}, "spec.from: must have an offset; got '2026-10-01'", id="a date has no offset"
+        ),
         pytest.param({"from": "1950-01-01T00:00:00Z"}, "was due more than 10,000 times", id="too many ticks"),
     ],
 )
