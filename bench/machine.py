@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/machine.py [--rounds 5] [--json FILE]
 
-Every Pod tells of itself three times (created, running, over); the status is flushed after each twentieth step, as
+Every Pod is reported three times (created, running, finished); the status is flushed after each twentieth step, as
 JSON. Decoding, the network and the API server are not part of it. Read the exponent: 1.0 means that a graph of twice as
 many tasks costs twice as much. Absolute numbers depend on the machine; the median of the rounds is shown.
 """

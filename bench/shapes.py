@@ -21,7 +21,7 @@ USER: Final = 65532
 OWNER: Final = "owner"
 
 SAME_PODS: Final = "bare loop of the same Pods"
-"""A way: what a Pod of Penstock costs when nobody decides about it."""
+"""A way: the cost of a Pod of Penstock when nothing is decided about it."""
 
 Body = dict[str, Any]
 

@@ -15,8 +15,8 @@ from penstock_operator.options import parse
 from penstock_operator.process import run
 
 YOUNG_OBJECTS = 10_000
-"""A collection of the youngest garbage begins after so many new objects. Hundreds of them belong to each run and are no
-garbage; with CPython's 700 an operator with a thousand runs spends a tenth of its time on looking at them."""
+"""A collection of the youngest objects begins after so many new ones. Hundreds of them belong to each run and are not
+garbage; with CPython's 700 an operator with a thousand runs spends a tenth of its time on examining them."""
 
 
 def main() -> int:
@@ -35,8 +35,8 @@ def main() -> int:
 
 
 def collect_garbage_less_often() -> None:
-    """Tell Python's collector what is known here of its work."""
-    # What is imported stays: no collection needs to look at it.
+    """Adapt Python's garbage collector to an operator."""
+    # What is imported stays: no collection needs to examine it.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 

@@ -75,7 +75,8 @@ def test_a_flow_is_written_where_it_was_asked_for(folder, file, capsys):
     assert yaml.safe_load(text)["metadata"] == {"name": "daily", "namespace": "team"}
     assert lint({"flow.yaml": text}) == ([], 1)
     assert capsys.readouterr().err == (
-        f"penstock: warning: {file}:16: the flow prints, which its runs in a cluster don't do: print in a task\n"
+        f"penstock: warning: {file}:16: the flow prints outside of tasks, which has no effect in the cluster:"
+        " print in a task instead\n"
     )
 
 
@@ -95,20 +96,23 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
             ["FILE:choosy"],
             "FILE:21: the result of 'load' is used as a condition, which is known only when the flow runs",
         ),
-        (["FILE:etl"], "task load has no image: give --image IMAGE"),
-        (["FILE:load", "--image", "x"], "FILE:load is a task, no flow"),
-        (["FILE:nothing"], "there is no 'nothing' in"),
-        (["nowhere.py:etl"], "nowhere.py: there is no such file"),
-        (["nowhere:etl"], "there is no module 'nowhere' here"),
-        (["etl"], "'etl' is no entrypoint: write"),
-        (["FILE:lucky"], "'load' is called otherwise each time that flow 'lucky' is called"),
-        (["FILE:etl", "--image", "x", "--name", "Bad Name"], "a Flow can't be called 'Bad Name': use small letters"),
-        (["/etc/passwd:x"], "/etc/passwd: it is no Python file"),
+        (["FILE:etl"], "task load has no image: use --image IMAGE"),
+        (["FILE:load", "--image", "x"], "FILE:load is a task, not a flow"),
+        (["FILE:nothing"], "'nothing' not found in"),
+        (["nowhere.py:etl"], "nowhere.py: file not found"),
+        (["nowhere:etl"], "module 'nowhere' not found"),
+        (["etl"], "'etl' is not an entrypoint: must be"),
+        (["FILE:lucky"], "the call of 'load' differs between two calls of flow 'lucky'"),
+        (
+            ["FILE:etl", "--image", "x", "--name", "Bad Name"],
+            "invalid name of a Flow: 'Bad Name': use lower-case letters",
+        ),
+        (["/etc/passwd:x"], "/etc/passwd: not a Python file"),
         (["FILE:broken"], "the flow's function raised ZeroDivisionError: division by zero"),
-        (["FILE:child"], "an argument of 'load', a function, can't be written into a manifest"),
+        (["FILE:child"], "an argument of 'load', a function, cannot be written to a manifest"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(file, capsys, words, told):
+def test_an_error_is_reported_in_one_line(file, capsys, words, told):
     code = main(["compile", *(word.replace("FILE", file) for word in words)])
 
     error = capsys.readouterr().err.splitlines()

@@ -3,7 +3,7 @@ import textwrap
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.cli.commands.graph import draw_terminal, find_in_file
+from penstock.cli.commands.graph import draw_terminal, select_graph
 from penstock.cli.main import main
 from penstock.drawing.diagram import build_diagram
 from penstock.drawing.dot import write_dot
@@ -53,7 +53,7 @@ def test_the_terminal_shows_who_waits_for_whom(tasks, want):
     assert drawing(make_spec(*tasks)) == want
 
 
-def test_what_a_task_is_and_asks_of_others_stands_beside_it():
+def test_the_kind_and_the_conditions_of_a_task_are_shown_next_to_it():
     spec = make_spec(
         task("a", forEach={"count": 3}),
         task("b", when="tasks.a.state == 'Failed'"),
@@ -64,7 +64,7 @@ def test_what_a_task_is_and_asks_of_others_stands_beside_it():
     )
     assert [line.split("● ")[-1] for line in drawing(spec).splitlines() if "● " in line] == [
         "a  (for each of 3 items)",
-        "b  (when, if a is over)",
+        "b  (when, if a is finished)",
         "c  (if a is Failed|Skipped)",
         "d  (approval)",
         "e  (flow other)",
@@ -81,7 +81,7 @@ def test_a_run_shows_its_states():
     assert drawing(make_spec(task("a"), task("b", "a")), run) == "✗ a  Failed\n│\n- b  Skipped"
 
 
-def test_a_fan_out_of_a_run_shows_how_many_of_its_items_are_over():
+def test_a_fan_out_of_a_run_shows_how_many_of_its_items_have_finished():
     items = {"total": 4, "counts": {"Completed": 2, "Failed": 1, "Running": 1}}
     run = {"metadata": {"name": "r"}, "status": {"tasks": [{"name": "a", "state": "Running", "items": items}]}}
     spec = make_spec(task("a", forEach={"items": "$(params.x)"}), params=[{"name": "x", "type": "array"}])
@@ -137,19 +137,19 @@ class TestFiles:
     """With Flows."""
 
     def test_the_only_flow_needs_no_name(self):
-        assert find_in_file(f"kind: ConfigMap\n---\n{FLOW}", "f.yaml", None).name == "NAME"
+        assert select_graph(f"kind: ConfigMap\n---\n{FLOW}", file="f.yaml", name=None).name == "NAME"
 
     def test_of_several_one_has_to_be_named(self):
         both = f"{FLOW.replace('NAME', 'one')}---\n{FLOW.replace('NAME', 'two')}"
-        assert find_in_file(both, "f.yaml", "two").name == "two"
-        with pytest.raises(CommandError, match="several Flows, name one: one, two"):
-            find_in_file(both, "f.yaml", None)
+        assert select_graph(both, file="f.yaml", name="two").name == "two"
+        with pytest.raises(CommandError, match="several Flows; name one of one, two"):
+            select_graph(both, file="f.yaml", name=None)
         with pytest.raises(CommandError, match='did you mean "two"'):
-            find_in_file(both, "f.yaml", "tow")
+            select_graph(both, file="f.yaml", name="tow")
 
     def test_a_file_without_a_flow_is_refused(self):
-        with pytest.raises(CommandError, match="has no Flow"):
-            find_in_file("kind: ConfigMap\n", "f.yaml", None)
+        with pytest.raises(CommandError, match=r"contains no Flow$"):
+            select_graph("kind: ConfigMap\n", file="f.yaml", name=None)
 
     def test_a_flow_that_can_not_work_says_why(self, tmp_path, capsys):
         file = tmp_path / "f.yaml"

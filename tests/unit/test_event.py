@@ -90,7 +90,7 @@ def test_a_schedule_of_events_needs_no_clock():
         ),
     ],
 )
-def test_what_cannot_work_is_refused_where_it_stands(event, said):
+def test_what_is_invalid_is_refused_where_it_stands(event, said):
     assert any(one.startswith(said) for one in problems(event)), problems(event)
 
 

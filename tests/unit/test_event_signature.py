@@ -60,7 +60,7 @@ def test_a_clock_may_differ_by_five_minutes(late_s):
         pytest.param({"secret": "whsec_" + "A" * 32}, id="another secret"),
     ],
 )
-def test_whatever_is_changed_is_not_genuine(changed):
+def test_a_delivery_that_was_changed_is_not_genuine(changed):
     assert not is_genuine(**changed)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.localmachine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
 
-needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine lets nobody mount")
+needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine does not allow mounts")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_param_can_not_become_a_secret(machine):
         pytest.param("kill -KILL $$", "ExitCode", "exit code 137", 137, id="SIGKILL"),
         pytest.param("kill -TERM $$", "ExitCode", "exit code 143", 143, id="SIGTERM"),
         pytest.param("kill -SEGV $$", "ExitCode", "exit code 139", 139, id="SIGSEGV"),
-        pytest.param("#!/no/such/program\n", "StartError", "can't be started", 128, id="an unknown interpreter"),
+        pytest.param("#!/no/such/program\n", "StartError", "cannot start ", 128, id="an unknown interpreter"),
         pytest.param(
             "echo '[1]' > $PENSTOCK_OUTPUTS",
             "InvalidOutputs",
@@ -115,7 +115,7 @@ def test_without_a_log_tail_the_message_is_the_exit_code(machine):
 def test_a_program_that_is_not_there_fails_its_task_before_it_starts(machine):
     ran = machine.run(flow([{"name": "a", "command": ["no-such-program"]}]))
     assert (ran.task("a")["reason"], ran.task("a")["exitCode"]) == ("StartError", 128)
-    assert '"no-such-program" is no program' in ran.task("a")["message"]
+    assert 'program "no-such-program" not found' in ran.task("a")["message"]
 
 
 def test_attempts_are_made_again_each_with_its_number(machine):
@@ -253,7 +253,7 @@ def test_data_that_is_not_in_the_files_fails_the_task_and_says_what_to_do(machin
     )
     assert (ran.code, ran.task("a")["reason"]) == (1, "StartError")
     assert ran.task("a")["message"] == (
-        'env P: there is no Secret database-2 in the files (did you mean "database"?): '
+        'env P: Secret database-2 not found in the files (did you mean "database"?): '
         "add its manifest to the command, after the Flow's"
     )
 
@@ -297,7 +297,7 @@ def test_where_nothing_can_be_mounted_a_variable_says_where_volumes_are(machine,
         )
     )
     assert ran.states == {"a": "Completed", "b": "Completed"}, ran.log
-    assert "volumes can't be mounted here" in ran.log
+    assert "volumes cannot be mounted here" in ran.log
 
 
 def test_what_is_cached_within_a_run_is_made_once(machine):
@@ -325,9 +325,9 @@ def test_approvals_given_beforehand_decide(machine):
     machine.type("run", "--local", machine.write(manifest), "--approve", "aks")
 
 
-def test_an_approval_that_nobody_can_be_asked_for_is_rejected_with_a_hint(machine):
+def test_an_approval_without_a_terminal_is_rejected_with_a_hint(machine):
     ran = machine.run(flow([{"name": "ask", "approval": {}}]))
-    assert ran.task("ask")["message"].endswith("give --approve ask")
+    assert ran.task("ask")["message"].endswith("use --approve ask")
 
 
 def test_what_has_no_effect_is_said_once(machine):
@@ -341,8 +341,8 @@ def test_what_has_no_effect_is_said_once(machine):
         )
     )
     assert [line for line in ran.log.splitlines() if line.startswith("note: ")] == [
-        "note: images are ignored: each task is a process of this machine, with its programs; --docker uses images",
-        "note: resources: nothing is reserved or limited (a)",
+        "note: images are ignored: tasks are processes with the programs of this machine; use --docker to run images",
+        "note: resources: not reserved and not limited (a)",
         "note: podTemplate: spec.nodeSelector has no effect (b, c)",
     ]
 
@@ -381,19 +381,19 @@ ONE = [{"name": "a", "command": ["true"]}]
 @pytest.mark.parametrize(
     ("manifest", "words", "message"),
     [
-        (flow(ONE).replace("command", "comand"), (), "1 of the files' problems stand above: nothing was run"),
-        (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a starts what its image says"),
-        (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: there is no Flow chlid"),
-        (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files have 2 Flows to run: say which after a colon"),
-        (flow(ONE) + flow(ONE), (), "the files have two Flows it: leave one out"),
-        (config_map("x"), (), "the files have neither a Flow nor a FlowRun to run"),
+        (flow(ONE).replace("command", "comand"), (), "nothing was run, because the files have a problem (see above)"),
+        (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a relies on the command of its image"),
+        (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: Flow chlid not found"),
+        (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files contain 2 Flows; select one with FILE:NAME"),
+        (flow(ONE) + flow(ONE), (), "the files contain two Flows named it: remove one"),
+        (config_map("x"), (), "the files contain no Flow or FlowRun to run"),
         (flow(ONE, params=[{"name": "x"}]), (), "spec.params.x: is required"),
         (flow(ONE), ("-p", "x=1"), "-p x=1: the Flow has no param x"),
-        (flow(ONE), ("--approve", "a"), "--approve a: no such task waits for a decision: none does"),
-        (flow(ONE), ("--watch",), "--watch: is for runs in the cluster"),
-        (flow(ONE), ("--parallel", "0"), "--parallel 0: nothing would ever start"),
-        ("- a\n- list\n", (), "is no object of Kubernetes"),
-        ("a: [", (), "problems stand above"),
+        (flow(ONE), ("--approve", "a"), "--approve a: not an approval task; the flow has no approval tasks"),
+        (flow(ONE), ("--watch",), "--watch is not valid with --local"),
+        (flow(ONE), ("--parallel", "0"), "--parallel 0: must be at least 1"),
+        ("- a\n- list\n", (), "not a Kubernetes object"),
+        ("a: [", (), "because the files have a problem (see above)"),
     ],
 )
 def test_what_can_not_run_is_refused_before_anything_starts(machine, manifest, words, message):
@@ -408,11 +408,11 @@ def test_of_several_flows_the_one_runs_that_is_named_or_that_no_other_calls(mach
     path = machine.write(manifest)
     assert machine.type("run", "--local", path, "-o", "json").run["spec"]["flow"]["name"] == "x"
     assert machine.type("run", "--local", f"{path}:y", "-o", "json").run["spec"]["flow"]["name"] == "y"
-    assert "have no Flow or FlowRun z: they have x, y" in machine.type("run", "--local", f"{path}:z").log
+    assert "contain no Flow or FlowRun z; they contain x, y" in machine.type("run", "--local", f"{path}:z").log
 
 
 def test_files_are_not_run_in_the_cluster_by_mistake(machine):
-    assert "to run files on this machine add --local" in machine.type("run", machine.write(flow(ONE))).log
+    assert "to run files, add --local (this machine)" in machine.type("run", machine.write(flow(ONE))).log
 
 
 def test_a_run_can_be_printed_as_yaml(machine, capfd):
@@ -420,12 +420,12 @@ def test_a_run_can_be_printed_as_yaml(machine, capfd):
     assert machine.type("run", "--local", str(machine.folder / "f.yaml"), "-o", "yaml").code == 0
 
 
-def test_docker_without_an_engine_is_told_of(machine, monkeypatch, tmp_path):
+def test_docker_without_an_engine_is_reported(machine, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     ran = machine.run(flow(ONE), "--docker")
     assert (ran.code, ran.log.strip()) == (
         1,
-        "penstock: --docker: neither docker nor podman is on PATH: install one, or leave --docker out",
+        "penstock: --docker: neither docker nor podman is on PATH: install one, or omit --docker",
     )
 
 

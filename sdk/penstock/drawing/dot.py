@@ -1,4 +1,4 @@
-"""A graph in the language of Graphviz. Pure.
+"""Writes a graph in the DOT language of Graphviz. Pure.
 
 The language: https://graphviz.org/doc/info/lang.html.
 """
@@ -30,8 +30,8 @@ def write_dot(nodes: Sequence[Node], name: str) -> Iterator[str]:
         yield "  }"
     for place, node in enumerate(nodes):
         for edge in node.edges:
-            look = f' [style=dashed, label={_quote(edge.label)}, fontname="sans-serif"]' if edge.label else ""
-            yield f"  t{edge.task} -> t{place}{look};"
+            attributes = f' [style=dashed, label={_quote(edge.label)}, fontname="sans-serif"]' if edge.label else ""
+            yield f"  t{edge.task} -> t{place}{attributes};"
     yield "}"
 
 

@@ -1,4 +1,4 @@
-"""Where the boxes and lines of a picture of a graph go: in layers, from left to right. Pure."""
+"""Positions of boxes and lines in a picture of a graph: layers from left to right. Pure."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from penstock.drawing.diagram import Node, group, order
-from penstock.drawing.layers import layer
+from penstock.drawing.layers import assign_layers
 
 
 class Point(NamedTuple):
-    """A place, in pixels from the upper left corner."""
+    """A position in pixels from the upper left corner."""
 
     x: float
     y: float
 
 
 class Box(NamedTuple):
-    """One task, or several that differ in nothing but their names."""
+    """One task, or several that differ only in their names."""
 
     members: tuple[int, ...]
     corner: Point
-    """The upper left one."""
+    """The upper left corner."""
 
 
 class Line(NamedTuple):
-    """From a task to one that waits for it."""
+    """From a task to a downstream task."""
 
     points: tuple[Point, ...]
-    """From the right side of a box, through the layers between, two points each, to the left side of another."""
+    """From the right side of a box, with two points per layer in between, to the left side of another box."""
     label: str
 
 
@@ -44,7 +44,7 @@ class Grid(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A graph that has been laid out."""
+    """The result."""
 
     boxes: list[Box]
     lines: list[Line]
@@ -57,7 +57,7 @@ def lay_out(nodes: Sequence[Node], positions: Sequence[int], grid: Grid) -> Layo
 
     Args:
         nodes: the graph.
-        positions: the tasks to draw; edges to others are left out.
+        positions: indexes of the tasks to draw; edges to others are omitted.
         grid: the sizes.
     """
     groups = group(nodes, positions)
@@ -72,26 +72,26 @@ def lay_out(nodes: Sequence[Node], positions: Sequence[int], grid: Grid) -> Layo
     lines: list[Line] = []
     width = height = 0.0
     sequence = [place_of[member] for member in order(nodes, positions) if groups[place_of[member]][0] == member]
-    for part in _split(sequence, labels):
+    for part in _connected_parts(sequence, labels):
         among = set(part)
         pairs = [pair for pair in labels if pair[0] in among]
-        layered = layer(part, pairs, room=grid.box_height + grid.gap_y, room_of_stop=grid.gap_y)
-        spots = {*layered.spots.values(), *(spot for way in layered.ways.values() for spot in way)}
+        layered = assign_layers(part, pairs, spacing=grid.box_height + grid.gap_y, stop_spacing=grid.gap_y)
+        spots = {*layered.spots.values(), *(spot for route in layered.routes.values() for spot in route)}
         highest = min(spot.height for spot in spots)
         corners = {
             spot: Point(spot.layer * (grid.box_width + grid.gap_x), spot.height - highest + height) for spot in spots
         }
         boxes += [Box(groups[place], corners[spot]) for place, spot in layered.spots.items()]
-        for pair, way in layered.ways.items():
-            points = [point for spot in way for point in _sides(corners[spot], grid)]
+        for pair, route in layered.routes.items():
+            points = [point for spot in route for point in _sides(corners[spot], grid)]
             lines.append(Line(tuple(points[1:-1]), labels[pair]))
         width = max(width, *(corner.x + grid.box_width for corner in corners.values()))
         height = max(corner.y for corner in corners.values()) + grid.box_height + grid.gap_y
     return Layout(boxes, lines, width, max(0.0, height - grid.gap_y))
 
 
-def _split(places: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
-    """Split a graph into what hangs together."""
+def _connected_parts(places: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
+    """Split a graph into its connected components."""
     neighbours: dict[int, list[int]] = {place: [] for place in places}
     for start, end in pairs:
         neighbours[start].append(end)
@@ -110,6 +110,6 @@ def _split(places: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Iterator[
 
 
 def _sides(corner: Point, grid: Grid) -> tuple[Point, Point]:
-    """Return the middles of the left and right side of a box."""
+    """Return the centers of the left and the right side of a box."""
     middle = corner.y + grid.box_height / 2
     return Point(corner.x, middle), Point(corner.x + grid.box_width, middle)

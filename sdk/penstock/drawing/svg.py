@@ -1,6 +1,6 @@
-"""A graph as an SVG picture. Pure.
+"""Writes a graph as an SVG picture. Pure.
 
-Without scripts and fonts of its own, so that GitHub and others show it. The language: https://www.w3.org/TR/SVG11/.
+It contains no scripts and fonts, so that GitHub and others render it. The language: https://www.w3.org/TR/SVG11/.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from itertools import pairwise
 from typing import Final
 from xml.sax.saxutils import escape
 
-from penstock.drawing.diagram import Node, group, sum_up
+from penstock.drawing.diagram import Node, group, summarize_states
 from penstock.drawing.layout import Box, Grid, Layout, Line, lay_out
 from penstock.drawing.mermaid import COLOURS
-from penstock.drawing.state_styles import look
+from penstock.drawing.state_styles import state_style
 
 MARGIN: Final = 24
 FONTS: Final = "DejaVu Sans, Verdana, Helvetica, Arial, Liberation Sans, Noto Sans, Open Sans, Roboto, sans-serif"
-"""The first that is there is taken. What paints PNGs knows none by the word sans-serif."""
+"""The first available font is used. The PNG renderer has no generic `sans-serif`."""
 CHARACTER: Final = 8.0
-"""Width of a bold character of 13 pixels, or less: nothing here can measure text."""
+"""Upper bound for the width of a bold character of 13 pixels; text cannot be measured here."""
 MAX_CHARACTERS: Final = 36
-"""In a line of a box: the whole of it is shown by a pointer that rests there."""
+"""Per line of a box; the tooltip shows the full text."""
 MIN_WIDTH: Final = 130.0
 MIN_GROUP_WIDTH: Final = 200.0
 INDENT: Final = 18
 LINE_HEIGHT: Final = 17
 HEADING: Final = 30
 BACK: Final = 4
-"""How far the box behind a box sticks out, of tasks that run many times."""
+"""Offset of the second box that is drawn behind tasks with several instances."""
 STROKES: Final = {
     **dict.fromkeys(("Failed", "TimedOut", "Crashed"), "#b3261e"),
     **dict.fromkeys(("Completed", "Cached"), "#2e7d4f"),
@@ -44,8 +44,8 @@ def write_svg(nodes: Sequence[Node], title: str) -> Iterator[str]:
     """Draw a graph, line by line.
 
     Args:
-        nodes: the graph; with states a legend explains them.
-        title: what stands above it.
+        nodes: the graph; if it has states, a legend is added.
+        title: the title above it.
     """
     main = [place for place, node in enumerate(nodes) if not node.is_finally]
     last = [place for place, node in enumerate(nodes) if node.is_finally]
@@ -88,8 +88,8 @@ def write_svg(nodes: Sequence[Node], title: str) -> Iterator[str]:
 
 def _legend(nodes: Sequence[Node]) -> list[tuple[str, str]]:
     counts = Counter(node.state for node in nodes if node.state)
-    return [(state, f"{look(state).sign} {state} {counts[state]}") for state in COLOURS if state in counts] + [
-        (state, f"{look(state).sign} {state} {count}") for state, count in counts.items() if state not in COLOURS
+    return [(state, f"{state_style(state).sign} {state} {counts[state]}") for state in COLOURS if state in counts] + [
+        (state, f"{state_style(state).sign} {state} {count}") for state, count in counts.items() if state not in COLOURS
     ]
 
 
@@ -125,7 +125,7 @@ def _write_part(nodes: Sequence[Node], layout: Layout, grid: Grid, top: float) -
 
 
 def _write_line(line: Line) -> Iterator[str]:
-    """Draw a line: curves between layers, straight on past the boxes of one."""
+    """Draw a line: curved between layers, straight within a layer."""
     start, *_ = line.points
     path = f"M{start.x:.1f} {start.y:.1f}"
     for number, (before, after) in enumerate(pairwise(line.points)):
@@ -149,25 +149,25 @@ def _write_box(nodes: Sequence[Node], box: Box, grid: Grid) -> Iterator[str]:
     first = nodes[box.members[0]]
     names = ", ".join(nodes[member].name for member in box.members)
     heading, note = (first.name, first.note) if len(box.members) == 1 else (f"{len(box.members)} tasks", names)
-    state, standing = sum_up(nodes, box.members)
+    state, standing = summarize_states(nodes, box.members)
     yield f'<g transform="translate({box.corner.x:.1f} {box.corner.y:.1f})">'
     yield f"<title>{escape(': '.join(filter(None, (names, first.note, standing))))}</title>"
-    look_of_box = f'fill="{COLOURS.get(state, "#fff")}" stroke="{STROKES.get(state, PLAIN_STROKE)}" stroke-width="1.3"'
+    box_style = f'fill="{COLOURS.get(state, "#fff")}" stroke="{STROKES.get(state, PLAIN_STROKE)}" stroke-width="1.3"'
     width, height = grid.box_width, grid.box_height
     if "for each" in first.note or len(box.members) > 1:
-        yield f'<rect x="{BACK}" y="{BACK}" width="{width}" height="{height}" rx="6" {look_of_box}/>'
+        yield f'<rect x="{BACK}" y="{BACK}" width="{width}" height="{height}" rx="6" {box_style}/>'
     if first.note.startswith("approval"):
         middle = height / 2
         corners = f"0,{middle} 12,0 {width - 12},0 {width},{middle} {width - 12},{height} 12,{height}"
-        yield f'<polygon points="{corners}" {look_of_box}/>'
+        yield f'<polygon points="{corners}" {box_style}/>'
     else:
-        yield f'<rect width="{width}" height="{height}" rx="6" {look_of_box}/>'
+        yield f'<rect width="{width}" height="{height}" rx="6" {box_style}/>'
     if first.note.startswith("flow "):
         inner = f'width="{width - 6}" height="{height - 6}"'
         yield f'<rect x="3" y="3" {inner} rx="4" fill="none" stroke="{PLAIN_STROKE}"/>'
     texts = [(heading, 'font-size="13" font-weight="bold" fill="#222"'), (note, 'fill="#555"')]
     if standing:
-        texts.append((f"{look(state).sign} {standing}", f'fill="{STROKES.get(state, "#444")}"'))
+        texts.append((f"{state_style(state).sign} {standing}", f'fill="{STROKES.get(state, "#444")}"'))
     fitting = int((width - 2 * INDENT) / CHARACTER)
     shown = [(text, style) for text, style in texts if text]
     y = (height - len(shown) * LINE_HEIGHT) / 2 + 12.5

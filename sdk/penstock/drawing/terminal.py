@@ -1,7 +1,7 @@
-"""A graph drawn with characters, one task a row, with lanes on its left for what waits. Pure.
+"""Draws a graph with characters: one task per row, with lanes on the left for dependencies. Pure.
 
-A lane begins under a task and goes down to the last of those that wait for it. Where a lane passes another one without
-meeting it, the horizontal line is interrupted.
+A lane begins below a task and continues down to its last downstream task. Where lanes cross without a connection, the
+horizontal line is interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from penstock.drawing.diagram import Node, group, order
 from penstock.engine.suggestion import enumerate_names
 
 NODE: Final = "*"
-"""Where in the lanes the sign of the row's task stands."""
+"""Placeholder for the sign of the row's task in the lanes."""
 _CORNERS: Final = {  # by whether a line leads up, down, left, right
     (True, True, False, True): "├",
     (True, True, True, False): "┤",
@@ -34,9 +34,9 @@ class Row(NamedTuple):
     """A row of the drawing."""
 
     lanes: str
-    """The lanes, with NODE where the sign of the task belongs."""
+    """The lanes, with NODE in the place of the task's sign."""
     members: tuple[int, ...]
-    """Positions of the tasks of the row; none between tasks."""
+    """Indexes of the tasks of the row; empty for rows between tasks."""
 
 
 def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
@@ -44,7 +44,7 @@ def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
 
     Args:
         nodes: the graph.
-        positions: the tasks to draw; edges to others are left out.
+        positions: indexes of the tasks to draw; edges to others are omitted.
     """
     groups = group(nodes, positions)
     leaders = [members[0] for members in groups]
@@ -59,12 +59,12 @@ def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
         if leader in members_of:
             left.subtract(upstream[leader])
             ended = {one for one in upstream[leader] if left[one] == 0}
-            yield from (Row(line, ()) for line in lanes.enter(upstream[leader], ended))
+            yield from (Row(line, ()) for line in lanes.enter_row(upstream[leader], ended))
             yield Row(lanes.place(leader, is_source=left[leader] > 0), members_of[leader])
 
 
 def label(nodes: Sequence[Node], members: Sequence[int]) -> str:
-    """Name the tasks of a row, and say what there is to say of them."""
+    """Return the names of the tasks of a row, with their kind and conditions."""
     first = nodes[members[0]]
     if len(members) == 1:
         name = first.name
@@ -76,34 +76,34 @@ def label(nodes: Sequence[Node], members: Sequence[int]) -> str:
 
 
 class _Lanes:
-    """The lanes, from left to right, each held by the task that it comes from."""
+    """The lanes from left to right, each occupied by the task that it starts from."""
 
     def __init__(self) -> None:
         self._sources: list[int | None] = []
         self._column = 0
         self._above = ""
-        """The row that was drawn last."""
+        """The previous row."""
 
-    def enter(self, upstream: set[int], ended: set[int]) -> Iterator[str]:
-        """Lead lanes to the column of the next task, and end those that nothing else waits for.
+    def enter_row(self, upstream: set[int], ended: set[int]) -> Iterator[str]:
+        """Connect lanes to the column of the next task, and end the lanes that no later task needs.
 
         Args:
-            upstream: the tasks that it waits for.
-            ended: those of them that nobody else waits for.
+            upstream: the upstream tasks of the next task.
+            ended: the upstream tasks without further downstream tasks.
         """
-        met = [column for column, source in enumerate(self._sources) if source in upstream]
-        ending = [column for column in met if self._sources[column] in ended]
-        if not met:
+        crossed = [column for column, source in enumerate(self._sources) if source in upstream]
+        ending = [column for column in crossed if self._sources[column] in ended]
+        if not crossed:
             self._column = self._free(0)
         elif ending:
             self._column = ending[0]
         else:
-            self._column = self._free(met[-1] + 1)
-        row = self._row(met, ending)
+            self._column = self._free(crossed[-1] + 1)
+        row = self._row(crossed, ending)
         for column in ending:
             self._sources[column] = None
         is_passed_on = self._above[2 * self._column : 2 * self._column + 1] in {"│", "├", "┤", "┼", "╮", "╭", "┬"}
-        if met and not (met == [self._column] and is_passed_on):
+        if crossed and not (crossed == [self._column] and is_passed_on):
             yield row
 
     def place(self, task: int, *, is_source: bool) -> str:
@@ -123,16 +123,16 @@ class _Lanes:
                 return column
         return max(start, len(self._sources))
 
-    def _row(self, met: list[int], ending: list[int]) -> str:
-        touched = {*met, self._column}
+    def _row(self, crossed: list[int], ending: list[int]) -> str:
+        touched = {*crossed, self._column}
         first, last = min(touched), max(touched)
         cells = []
         for column in range(max(len(self._sources), last + 1)):
             is_held = column < len(self._sources) and self._sources[column] is not None
             is_inside = first <= column <= last
             if column in touched:
-                goes_on = column == self._column or column not in ending
-                corner = _CORNERS.get((is_held, goes_on, column > first, column < last), "│")
+                continues_down = column == self._column or column not in ending
+                corner = _CORNERS.get((is_held, continues_down, column > first, column < last), "│")
             else:
                 corner = "│" if is_held else "─" if is_inside else " "
             cells.append(corner + ("─" if is_inside and column < last else " "))

@@ -1,4 +1,4 @@
-"""Waits that Ctrl-C ends: a thread reads, and the one that gets the signals looks up in between."""
+"""Blocking reads that Ctrl-C can interrupt: a thread reads, and the main thread wakes up regularly."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-LOOK_UP_S: Final = 0.25
-"""How late Ctrl-C may be."""
+POLL_INTERVAL_S: Final = 0.25
+"""Maximum delay of Ctrl-C."""
 
 
 class _End:
-    """What comes after the last item."""
+    """Marks the end of the items."""
 
     def __init__(self, error: Exception | None) -> None:
         self.error = error
 
 
-def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
-    """Yield what is read from elsewhere, in a way that Ctrl-C can always end.
+def read_in_thread(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
+    """Yield items from a blocking read, such that Ctrl-C always interrupts it.
 
-    A signal that comes between the interpreter's last look for one and a system call that waits does not end that
-    wait: https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers. A read from a silent server
-    would go on for minutes.
+    A signal that arrives just before a blocking system call does not interrupt that call:
+    https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers. A read from a silent server
+    would then block for minutes.
 
     Args:
-        items: what to read; the read may wait for ever.
-        stop: ends the read when nobody wants more of it.
+        items: the items to read; the read may block forever.
+        stop: ends the read when no more items are wanted.
     """
     read: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
 
@@ -37,7 +37,7 @@ def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
         try:
             for item in items:
                 read.put(item)
-        except Exception as error:  # noqa: BLE001 - raised again, where the items are wanted
+        except Exception as error:  # noqa: BLE001 - raised again in the consuming thread
             read.put(_End(error))
         else:
             read.put(_End(None))
@@ -46,7 +46,7 @@ def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
     try:
         while True:
             try:
-                got = read.get(timeout=LOOK_UP_S)
+                got = read.get(timeout=POLL_INTERVAL_S)
             except queue.Empty:
                 continue
             if not isinstance(got, _End):
@@ -59,7 +59,7 @@ def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
         stop()
 
 
-def join(thread: threading.Thread) -> None:
-    """Wait for a thread to end, in a way that Ctrl-C can always end."""
+def join_thread(thread: threading.Thread) -> None:
+    """Wait for a thread, such that Ctrl-C always interrupts the wait."""
     while thread.is_alive():
-        thread.join(LOOK_UP_S)
+        thread.join(POLL_INTERVAL_S)

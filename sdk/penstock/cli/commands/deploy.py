@@ -1,4 +1,4 @@
-"""`penstock deploy`: put a Python flow into the cluster."""
+"""`penstock deploy`: deploy a Python flow."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from penstock.api.duration import duration_s
+from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.params import read_params as declared_params
-from penstock.authoring.compilation.place import Place
 from penstock.authoring.deployment import Deployment, DeploymentKeywords, read_deployment
-from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.apply import Change, resource
+from penstock.cli.cluster.apply import Change, resource_name
 from penstock.cli.deployment.compile import load_flow
 from penstock.cli.deployment.deployment import Code, Deployed, Manifests, build_manifests, deploy, wait_until_ready
 from penstock.cli.manifests.params import read_params
@@ -27,7 +27,7 @@ MARKS: Final = {"client": " (dry run)", "server": " (server dry run)", None: ""}
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Compile a flow, and apply it with its code and its Schedules."""
+    """Compile a flow, and apply its Flow, code and Schedules."""
     timeout_s = _seconds("--timeout", arguments.timeout)
     deployment = read_arguments(arguments)
     cluster = None if arguments.dry_run == "client" else Cluster.connect(arguments)
@@ -37,24 +37,24 @@ def command(arguments: argparse.Namespace) -> int:
     if cluster is None:
         _print(list(manifests), [Change.CREATED] * len(list(manifests)), arguments.output, mark)
         return 0
-    done = deploy(cluster, manifests, takes_over=arguments.force_conflicts, is_dry=arguments.dry_run is not None)
+    done = deploy(cluster, manifests, force=arguments.force_conflicts, is_dry_run=arguments.dry_run is not None)
     _print([each.object for each in done.applied], [each.change for each in done.applied], arguments.output, mark)
     if arguments.dry_run is None:
-        _tell_rest(cluster, done, manifests, arguments)
+        _report_cleanup(cluster, done, manifests, arguments)
         if arguments.wait:
             wait_until_ready(cluster, done.flow, timeout_s)
-            print(f"{resource(done.flow)} is ready", file=sys.stderr if arguments.output != "text" else sys.stdout)
+            print(f"{resource_name(done.flow)} is ready", file=sys.stderr if arguments.output != "text" else sys.stdout)
     return 0
 
 
 def read_arguments(arguments: argparse.Namespace) -> Deployment:
-    """Read what was typed.
+    """Read the arguments that describe the deployment.
 
     Args:
-        arguments: as they were typed.
+        arguments: the parsed arguments.
 
     Raises:
-        CommandError: it makes no sense.
+        CommandError: the flow cannot be loaded, or an option is invalid.
     """
     flow = load_flow(arguments.flow)
     keywords: DeploymentKeywords = {
@@ -75,19 +75,19 @@ def read_arguments(arguments: argparse.Namespace) -> Deployment:
         raise CommandError(str(error)) from error
 
 
-def _place(flow: Flow[..., Any]) -> Place:
+def _place(flow: FlowFunction) -> CodeLocation:
     code = inspect.unwrap(flow.fn).__code__
-    return Place(code.co_filename, code.co_firstlineno)
+    return CodeLocation(code.co_filename, code.co_firstlineno)
 
 
-def _tell_rest(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:
+def _report_cleanup(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:
     is_text = arguments.output == "text"
     for name in done.removed:
         print(f"configmap/{name} deleted", file=sys.stdout if is_text else sys.stderr)
-    for name in done.left:
+    for name in done.leftover_schedules:
         print(
-            f"penstock: Schedule {name} of an earlier deployment is still there; kubectl delete schedule {name}"
-            " removes it and its runs",
+            f"penstock: Schedule {name} of an earlier deployment still exists; to delete it and its runs:"
+            f" kubectl delete schedule {name}",
             file=sys.stderr,
         )
     if is_text and sys.stdout.isatty() and not arguments.wait:
@@ -95,20 +95,20 @@ def _tell_rest(cluster: Cluster, done: Deployed, manifests: Manifests, arguments
 
 
 def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], output: str, mark: str) -> None:
-    plain = [_without_noise(body) for body in bodies]
+    plain = [_without_managed_fields(body) for body in bodies]
     if output == "yaml":
         print("---\n".join(yaml_text(body) for body in plain), end="")
     elif output == "json":
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": plain}, indent=2))
     elif output == "name":
-        print("\n".join(resource(body) for body in bodies))
+        print("\n".join(resource_name(body) for body in bodies))
     else:
         for body, change in zip(bodies, changes, strict=True):
-            print(f"{resource(body)} {change}{mark}")
+            print(f"{resource_name(body)} {change}{mark}")
 
 
-def _without_noise(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what no person reads: who manages which field."""
+def _without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out managedFields."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {**body, "metadata": metadata}
 

@@ -1,4 +1,4 @@
-"""`penstock describe`: the story of a run."""
+"""`penstock describe`: a run in detail."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from rich.console import Console
 
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN
-from penstock.cli.text.story import tell
+from penstock.cli.text.run_description import describe_run
 from penstock.drawing.task_rows import Object
 from penstock.errors import RefusalError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print all that there is to know of a run."""
+    """Print a run with its tasks, Events and advice."""
     cluster = Cluster.connect(arguments)
-    run = cluster.run(arguments.run)
+    run = cluster.get_run(arguments.run)
     console = Console(highlight=False)
-    for line in tell(run, _events(cluster, run), dt.datetime.now().astimezone(), cluster.hint):
+    for line in describe_run(run, _events(cluster, run), dt.datetime.now().astimezone(), cluster.hint):
         console.print(line, soft_wrap=True)
     return 0
 
 
 def _events(cluster: Cluster, run: Object) -> list[Object]:
     try:
-        return cluster.events(run)
+        return cluster.list_events(run)
     except RefusalError as error:
         if error.status != FORBIDDEN:
             raise
-        print(f"its Events are left out: {error}", file=sys.stderr)
+        print(f"cannot list the Events of the run: {error}", file=sys.stderr)
         return []

@@ -1,4 +1,4 @@
-"""`penstock graph`: the graph of a Flow, or of a run with its states, as a drawing."""
+"""`penstock graph`: draw the task graph of a Flow, or of a run with its states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -15,44 +15,44 @@ from penstock.api.flow import InlineFlowSpec
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, find_resource
-from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
-from penstock.drawing.diagram import Node, build_diagram, sum_up
+from penstock.cli.manifests.manifest import read_file
+from penstock.cli.manifests.select import select_object
+from penstock.drawing.diagram import Node, build_diagram, summarize_states
 from penstock.drawing.dot import write_dot
 from penstock.drawing.mermaid import write_mermaid
-from penstock.drawing.state_styles import look
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.svg import write_svg
 from penstock.drawing.task_rows import Object, status_of
 from penstock.drawing.terminal import NODE, draw, label
-from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation.validation import parse_flow, parse_run
 from penstock.errors import CommandError, InvalidSpecError, RefusalError
 
 REVISION_KEY: Final = "spec.json"
-"""Where a revision's ConfigMap has the spec."""
+"""The key of the spec in the ConfigMap of a revision."""
 NO_STATE: Final = "●"
 
 
-class Drawn(NamedTuple):
-    """What is drawn."""
+class FlowGraph(NamedTuple):
+    """A graph to draw."""
 
     name: str
     spec: InlineFlowSpec
     run: Object | None = None
-    """The run whose states are shown."""
+    """The run whose states to show."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Draw the graph of what was named, in a file or in the cluster."""
+    """Draw a graph from a file or from the cluster."""
     if arguments.file:
-        drawn = find_in_file(read_file(arguments.file), arguments.file, arguments.name)
+        graph = select_graph(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
-        drawn = _find_in_cluster(Cluster.connect(arguments), arguments.name)
+        graph = _find_in_cluster(Cluster.connect(arguments), arguments.name)
     else:
-        raise CommandError("name a Flow or a run, or a file with -f FILE")
+        raise CommandError("name a Flow or a run, or give a file with -f FILE")
     try:
-        nodes = build_diagram(drawn.spec, drawn.run)
+        nodes = build_diagram(graph.spec, graph.run)
     except InvalidSpecError as error:
-        raise CommandError(f"{drawn.name} can't be drawn, for it can't work: {error}") from error
+        raise CommandError(f"cannot draw {graph.name}, because its spec is invalid: {error}") from error
     match arguments.output:
         case "terminal":
             console = Console(highlight=False)
@@ -61,29 +61,29 @@ def command(arguments: argparse.Namespace) -> int:
         case "mermaid":
             print(*write_mermaid(nodes), sep="\n")
         case "dot":
-            print(*write_dot(nodes, drawn.name), sep="\n")
+            print(*write_dot(nodes, graph.name), sep="\n")
         case "svg":
-            print(*_write_svg(nodes, drawn), sep="\n")
+            print(*_write_svg(nodes, graph), sep="\n")
         case "png":
-            _print_png("".join(_write_svg(nodes, drawn)))
+            _print_png("".join(_write_svg(nodes, graph)))
     return 0
 
 
-def _write_svg(nodes: Sequence[Node], drawn: Drawn) -> Iterator[str]:
-    title = f"FlowRun {drawn.name} {status_of(drawn.run).get('state', '')}".rstrip() if drawn.run else drawn.name
+def _write_svg(nodes: Sequence[Node], graph: FlowGraph) -> Iterator[str]:
+    title = f"FlowRun {graph.name} {status_of(graph.run).get('state', '')}".rstrip() if graph.run else graph.name
     return write_svg(nodes, title)
 
 
 def _print_png(svg: str) -> None:
-    from penstock.drawing.png import paint  # noqa: PLC0415 - what paints comes with an extra
+    from penstock.drawing.png import paint  # noqa: PLC0415 - an optional dependency
 
     if sys.stdout.isatty():
-        raise CommandError("a terminal can't show a PNG: send it to a file with > FILE.png")
+        raise CommandError("a terminal cannot show a PNG: redirect it to a file with > FILE.png")
     sys.stdout.buffer.write(paint(svg, warn=lambda text: print(text, file=sys.stderr)))
 
 
 def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
-    """Draw a graph as rows of text, that of the finally tasks under its own heading."""
+    """Draw a graph as rows of text, with the finally tasks under their own heading."""
     main = [place for place, node in enumerate(nodes) if not node.is_finally]
     last = [place for place, node in enumerate(nodes) if node.is_finally]
     for heading, positions in (("", main), ("finally", last)):
@@ -93,98 +93,87 @@ def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
             if not row.members:
                 yield Text(row.lanes.rstrip(), "dim")
                 continue
-            state, told = sum_up(nodes, row.members)
+            state, shown = summarize_states(nodes, row.members)
             before, _, after = row.lanes.partition(NODE)
-            line = Text().append(before, "dim").append(look(state).sign if state else NO_STATE, look(state).style)
+            line = (
+                Text()
+                .append(before, "dim")
+                .append(state_style(state).sign if state else NO_STATE, state_style(state).style)
+            )
             line.append(after, "dim").append(Text(label(nodes, row.members), ""))
             if state:
-                line.append(f"  {told}", look(state).style)
+                line.append(f"  {shown}", state_style(state).style)
             yield line
 
 
-def find_in_file(text: str, file: str, name: str | None) -> Drawn:
-    """Find the Flow, or the run with a Flow of its own, that a file has.
+def select_graph(text: str, *, file: str, name: str | None) -> FlowGraph:
+    """Return the Flow of a file, or the run with a Flow of its own.
 
     Args:
-        text: what stands in the file.
+        text: content of the file.
         file: its name, for messages.
-        name: of which object; None for the only one.
+        name: name of the object; None selects the only one.
 
     Raises:
-        CommandError: there is none, or several; says which.
-        InvalidSpecError: its spec can't be read.
+        CommandError: there is no such object, or several and no name was given.
+        InvalidSpecError: its spec is invalid.
     """
-    found: dict[str, Any] = {}
-    for document in read_documents(text):
-        if isinstance(document, SyntaxProblem):
-            raise CommandError(f"{file}:{document.line}: {document.message}")
-        if isinstance(document, Document) and _has_graph(document.content):
-            found[str(document.content["metadata"]["name"])] = document.content
-    if not found:
-        raise CommandError(f"{file} has no Flow, and no FlowRun with a flowSpec")
-    if name is None and len(found) > 1:
-        raise CommandError(f"{file} has several Flows, name one: {enumerate_names(found)}")
-    chosen = name or next(iter(found))
-    if chosen not in found:
-        raise CommandError(
-            f"{file} has no Flow {chosen}{suggest(chosen, found) or f': it has {enumerate_names(found)}'}"
-        )
-    return Drawn(chosen, _own_spec(found[chosen]))
+    content = select_object(text, file=file, name=name, description="Flow", accepts=_has_graph)
+    return FlowGraph(str(content["metadata"]["name"]), _own_spec(content))
 
 
-def _has_graph(content: Any) -> bool:
-    if not isinstance(content, dict) or not isinstance(content.get("metadata"), dict):
-        return False
+def _has_graph(content: Object) -> bool:
     kind, spec = content.get("kind"), content.get("spec")
-    has_own = kind == "FlowRun" and isinstance(spec, dict) and "flowSpec" in spec
-    return "name" in content["metadata"] and (kind == "Flow" or has_own)
+    return kind == "Flow" or (kind == "FlowRun" and isinstance(spec, dict) and "flowSpec" in spec)
 
 
 def _own_spec(content: Object) -> InlineFlowSpec:
     if content["kind"] == "Flow":
         return parse_flow(content)
     spec = parse_run(content).flow_spec
-    assert spec is not None, "only runs with a flowSpec come here"
+    assert spec is not None, "the caller passes only runs with a flowSpec"
     return spec
 
 
-def _find_in_cluster(cluster: Cluster, typed: str) -> Drawn:
-    """Find a Flow of this name, else a run; `flow/NAME` and `run/NAME` say which is meant."""
+def _find_in_cluster(cluster: Cluster, typed: str) -> FlowGraph:
+    """Get the Flow with this name, else the run; `flow/NAME` and `run/NAME` select one."""
     word, slash, name = typed.partition("/")
     if slash:
         resource = find_resource(word)
         if resource.kind not in {"Flow", "FlowRun"}:
-            raise CommandError(f"a {resource.kind} has no graph: name a Flow or a run")
-        return _drawn_run(cluster, cluster.run(name)) if resource is RUNS else _drawn_flow(cluster.flow(name))
-    if flow := cluster.find("flows", typed):
-        return _drawn_flow(flow)
-    if run := cluster.find("flowruns", typed):
-        return _drawn_run(cluster, run)
+            raise CommandError(f"a {resource.kind} has no graph; name a Flow or a run")
+        return (
+            _graph_of_run(cluster, cluster.get_run(name))
+            if resource is RUNS
+            else _graph_of_flow(cluster.get_flow(name))
+        )
+    if flow := cluster.find_object("flows", typed):
+        return _graph_of_flow(flow)
+    if run := cluster.find_object("flowruns", typed):
+        return _graph_of_run(cluster, run)
     raise CommandError(
-        f"no Flow and no FlowRun {typed} in namespace {cluster.namespace}: "
-        f"{cluster.hint('get flows')} and {cluster.hint('get runs')} list them"
+        f"no Flow or FlowRun {typed} in namespace {cluster.namespace}; "
+        f"list them with {cluster.hint('get flows')} or {cluster.hint('get runs')}"
     )
 
 
-def _drawn_flow(flow: Object) -> Drawn:
-    return Drawn(flow["metadata"]["name"], parse_flow(flow))
+def _graph_of_flow(flow: Object) -> FlowGraph:
+    return FlowGraph(flow["metadata"]["name"], parse_flow(flow))
 
 
-def _drawn_run(cluster: Cluster, run: Object) -> Drawn:
-    """Draw a run with the Flow as it had it, or where that can't be read, as it is now."""
+def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
+    """Use the revision of the run, or if it cannot be read, the current Flow."""
     name = run["metadata"]["name"]
     if run["spec"].get("flowSpec"):
-        return Drawn(name, _own_spec(run), run)
+        return FlowGraph(name, _own_spec(run), run)
     if revision := status_of(run).get("revision"):
         try:
-            kept = cluster.config_map(revision)["data"][REVISION_KEY]
-            return Drawn(name, InlineFlowSpec.model_validate(json.loads(kept)), run)
+            kept = cluster.get_config_map(revision)["data"][REVISION_KEY]
+            return FlowGraph(name, InlineFlowSpec.model_validate(json.loads(kept)), run)
         except RefusalError as error:
             if error.status not in {FORBIDDEN, NOT_FOUND}:
                 raise
-            print(
-                f"drawn with the Flow as it is now, for the run's own revision can't be read: {error}", file=sys.stderr
-            )
+            print(f"cannot read the revision of the run, drawing the current Flow instead: {error}", file=sys.stderr)
     if reference := run["spec"].get("flow"):
-        return Drawn(name, parse_flow(cluster.flow(reference["name"])), run)
-    raise CommandError(f"FlowRun {name} has no revision yet: no operator has seen it")
+        return FlowGraph(name, parse_flow(cluster.get_flow(reference["name"])), run)
+    raise CommandError(f"FlowRun {name} has no revision yet: no operator has handled it")

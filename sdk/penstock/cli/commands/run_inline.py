@@ -1,11 +1,10 @@
-"""`penstock run --inline`: run a file in the cluster, once. The FlowRun holds the Flow: nothing else is left behind."""
+"""`penstock run --inline`: run a file in the cluster once. The FlowRun contains its Flow, so nothing else remains."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import datetime as dt
-import secrets
 import sys
 from typing import Any, Final
 
@@ -16,24 +15,22 @@ from penstock.cli.cluster.start_run import build_run, read_options, start
 from penstock.cli.deployment.code_map import VOLUME
 from penstock.cli.deployment.compile import load_flow
 from penstock.cli.deployment.deployment import Code, build_manifests
-from penstock.cli.local.files import FaultyFilesError, read_files
+from penstock.cli.local.files import InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python
-from penstock.cli.manifests.overrides import MAX_PREFIX
 from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, PenstockError
 
-ENDINGS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Characters of which the API server makes the end of a name, too."""
 NOT_INLINE: Final = ("concurrency", "retention")
-"""Fields about the runs of a Flow among each other."""
+"""Fields of a Flow that concern several runs."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a FlowRun that holds its Flow and, if asked to, stay with it."""
+    """Create a FlowRun that contains its Flow; with --watch or --wait, wait until it has finished."""
     options = read_options(arguments, dt.datetime.now().astimezone())
     cluster = Cluster.connect(arguments)
-    name, spec, code_map = (_of_python if is_python(arguments.flow[0]) else _of_manifest)(cluster, arguments)
+    name, spec, code_map = (_from_python_file if is_python(arguments.flow[0]) else _from_manifest)(cluster, arguments)
     declared = {param["name"]: param.get("type", "string") for param in _flow_spec(spec).get("params") or ()}
     params = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
     if params:
@@ -44,18 +41,18 @@ def command(arguments: argparse.Namespace) -> int:
         if code_map is not None:
             _create_code(cluster, run, code_map)
 
-    return start(cluster, body, arguments, then=add_code)
+    return start(cluster, body, arguments, on_created=add_code)
 
 
-def _of_python(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
-    """Return name and spec of the run of a Python flow, and its code."""
+def _from_python_file(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
+    """Return the name and spec of a run of a Python flow, and the ConfigMap with its code."""
     if len(arguments.flow) > 1:
-        raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
+        raise CommandError(f"{' '.join(arguments.flow)}: only one Python file can be run")
     flow = load_flow(arguments.flow[0])
     manifests = build_manifests(read_deployment(flow, None, {}), Code(image=arguments.image, is_inline=True), cluster)
     if len(manifests.flows) > 1:
         raise CommandError(
-            f"flow {flow.name!r} calls other flows, which must be in the cluster: penstock deploy it first"
+            f"flow {flow.name!r} calls other flows, which --inline does not support: use penstock deploy"
         )
     assert manifests.code_map is not None
     name = arguments.name or _new_name(manifests.flow["metadata"]["name"])
@@ -70,13 +67,13 @@ def _of_python(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Ob
     return name, {"flowSpec": spec}, code
 
 
-def _of_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
-    """Return name and spec of the run that files have, or of their Flow's."""
+def _from_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
+    """Return the name and spec of the run in the files, or of a run of their Flow."""
     if arguments.image is not None:
-        raise CommandError("--image: is for Python flows; a manifest says it itself")
+        raise CommandError("--image is valid only for Python flows; set the image in the manifest")
     try:
         files = read_files(arguments.flow)
-    except FaultyFilesError as error:
+    except InvalidFilesError as error:
         for finding in error.findings:
             print(finding, file=sys.stderr)
         raise
@@ -88,12 +85,14 @@ def _of_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object
     flow = (spec.pop("flow", None) or {}).get("name")
     if flow is not None:
         if flow not in files.flows:
-            raise CommandError(f"the FlowRun is one of Flow {flow}, which is not in the files: kubectl create -f it")
+            raise CommandError(
+                f"the FlowRun names Flow {flow}, which is not in the files: add its manifest, or use kubectl create -f"
+            )
         spec["flowSpec"] = files.flows[flow].spec.model_dump(
             mode="json", by_alias=True, exclude_unset=True, exclude=set(NOT_INLINE)
         )
     if not spec.get("flowSpec"):
-        raise CommandError("the FlowRun has neither flow nor flowSpec: kubectl create -f it")
+        raise CommandError("the FlowRun has neither flow nor flowSpec: use kubectl create -f")
     prefix = flow or metadata.get("generateName", "run").rstrip("-")
     return arguments.name or metadata.get("name") or _new_name(prefix), spec, None
 
@@ -104,12 +103,11 @@ def _flow_spec(spec: Object) -> dict[str, Any]:
 
 
 def _new_name(flow: str) -> str:
-    ending = "".join(secrets.choice(ENDINGS) for _ in range(5))
-    return f"{flow[:MAX_PREFIX].rstrip('.-')}-{ending}"
+    return f"{name_prefix(flow)}{random_suffix()}"
 
 
 def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
-    """Create the code that Pods of a run wait for; without it the run goes again."""
+    """Create the ConfigMap that the Pods of a run wait for; delete the run if that fails."""
     metadata = run["metadata"]
     owner = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": metadata["name"], "uid": metadata["uid"]}
     body = {**code_map, "metadata": {**code_map["metadata"], "ownerReferences": [owner]}}
@@ -117,5 +115,7 @@ def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
         cluster.send("POST", cluster.config_map_path(), body=body)
     except PenstockError as error:
         with contextlib.suppress(PenstockError):
-            cluster.send("DELETE", cluster.path("flowruns", metadata["name"]))
-        raise CommandError(f"ConfigMap {code_map['metadata']['name']}: {error}; the run was deleted again") from error
+            cluster.send("DELETE", cluster.object_path("flowruns", metadata["name"]))
+        raise CommandError(
+            f"cannot create ConfigMap {code_map['metadata']['name']}: {error}; the run was deleted"
+        ) from error

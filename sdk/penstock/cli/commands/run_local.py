@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -19,12 +18,13 @@ from rich.console import Console
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from penstock.cli.local.approvals import Asker
-from penstock.cli.local.files import FaultyFilesError, Files, read_files
+from penstock.cli.local.approvals import ApprovalPrompt
+from penstock.cli.local.files import Files, InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python, run_python
-from penstock.cli.local.screen import Question, Screen
-from penstock.cli.manifests.overrides import MAX_PREFIX, read_overrides
+from penstock.cli.local.screen import PendingApproval, Screen
+from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.cli.text.progress import is_successful
 from penstock.drawing.task_rows import Object
@@ -35,32 +35,30 @@ from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.parsing import parse_run
 from penstock.engine.validation.validation import check_run
 from penstock.errors import CommandError, InvalidSpecError
+from penstock.local.pods.compiled_specs import check_commands, compile_inline, reachable_specs
 from penstock.local.pods.container_runtime import ContainerRuntime, Processes
-from penstock.local.pods.differences import differences
 from penstock.local.pods.docker import Containers, find_program
-from penstock.local.pods.executor import NAMESPACE, LocalExecutor, new_run
-from penstock.local.pods.local_run import Source
-from penstock.local.pods.sources import check_commands, compile_inline, reachable
+from penstock.local.pods.executor import NAMESPACE, LocalExecutor
+from penstock.local.pods.local_run import CompiledSpec, new_run
+from penstock.local.pods.unsupported_fields import unsupported_fields
 
-LEAST_PLACES: Final = 16
-"""Tasks that run at once on a machine of few processors: most wait for something else."""
-RANDOM_CHARACTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Of which the API server makes the end of a name, too."""
-NOT_HERE: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
+MIN_PARALLEL: Final = 16
+"""Minimum default of --parallel: most tasks wait for I/O, so few CPUs can run many."""
+CLUSTER_ONLY_OPTIONS: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Run files here, until the run is over."""
-    for name in NOT_HERE:
+    """Run files on this machine until the run has finished."""
+    for name in CLUSTER_ONLY_OPTIONS:
         if getattr(arguments, name):
-            raise CommandError(f"--{name}: is for runs in the cluster; a run with --local starts now and is shown")
+            raise CommandError(f"--{name} is not valid with --local or --docker")
     if arguments.parallel is not None and arguments.parallel < 1:
-        raise CommandError(f"--parallel {arguments.parallel}: nothing would ever start; give 1 or more")
+        raise CommandError(f"--parallel {arguments.parallel}: must be at least 1")
     if any(is_python(word) for word in arguments.flow):
         return run_python(arguments)
     try:
         files = read_files(arguments.flow)
-    except FaultyFilesError as error:
+    except InvalidFilesError as error:
         for finding in error.findings:
             print(finding, file=sys.stderr)
         raise
@@ -69,31 +67,33 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     body, source = _prepare(files, arguments)
-    sources = reachable(source, files.flows)
+    sources = reachable_specs(source, files.flows)
     approvals = _approvals(arguments, [each.spec for each in sources])
-    carrier: ContainerRuntime
+    container_runtime: ContainerRuntime
     if arguments.docker:
-        carrier = Containers(find_program())
+        container_runtime = Containers(find_program())
     else:
         check_commands(sources)
-        carrier = Processes(os.environ)
+        container_runtime = Processes(os.environ)
     console = Console(highlight=False, stderr=arguments.output is not None)
-    places = arguments.parallel or max(LEAST_PLACES, 2 * (os.cpu_count() or 1))
-    session = _Session(files, carrier, console, places=places, approvals=approvals)
-    for line in differences([each.spec for each in sources], is_container=arguments.docker):
-        session.screen.note(f"note: {line}")
+    places = arguments.parallel or max(MIN_PARALLEL, 2 * (os.cpu_count() or 1))
+    session = _Session(files, container_runtime, console, places=places, approvals=approvals)
+    for line in unsupported_fields([each.spec for each in sources], is_container=arguments.docker):
+        session.screen.print_note(f"note: {line}")
     if body["spec"].get("scheduledTime") is not None:
-        session.screen.note("note: spec.scheduledTime: the run starts now")
-    if isinstance(carrier, Processes) and not carrier.can_mount:
-        session.screen.note("note: volumes can't be mounted here: their paths are below the directory $PENSTOCK_ROOT")
+        session.screen.print_note("note: spec.scheduledTime is ignored: the run starts now")
+    if isinstance(container_runtime, Processes) and not container_runtime.can_mount:
+        session.screen.print_note(
+            "note: volumes cannot be mounted here; their paths are below the directory $PENSTOCK_ROOT"
+        )
     folder = Path(tempfile.mkdtemp(prefix="penstock-"))
-    # Containers run as somebody else.
+    # Containers run as another user.
     folder.chmod(0o755)
     try:
         run = asyncio.run(session.run(body, source, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    session.screen.end(run)
+    session.screen.print_outcome(run)
     if arguments.output == "json":
         print(json.dumps(run, indent=4, ensure_ascii=False))
     elif arguments.output == "yaml":
@@ -104,68 +104,77 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
 
 
 class _Session:
-    """A run, with the person who watches it."""
+    """A run with its screen, approvals and signals."""
 
     def __init__(
-        self, files: Files, carrier: ContainerRuntime, console: Console, *, places: int, approvals: Mapping[str, Object]
+        self,
+        files: Files,
+        container_runtime: ContainerRuntime,
+        console: Console,
+        *,
+        places: int,
+        approvals: Mapping[str, Object],
     ) -> None:
         self._files = files
-        self._carrier = carrier
+        self._container_runtime = container_runtime
         self._places = places
         self._approvals = approvals
-        self._room: LocalExecutor | None = None
-        self._asker = Asker(self._decide, is_terminal=sys.stdin.isatty())
-        self.screen = Screen(console, self._asker.ask)
+        self._executor: LocalExecutor | None = None
+        self._approval_prompt = ApprovalPrompt(self._decide, is_terminal=sys.stdin.isatty())
+        self.screen = Screen(console, self._approval_prompt.show)
         self.interrupts = 0
 
-    async def run(self, body: Object, source: Source, folder: Path) -> Object:
-        """Carry the run out; Ctrl-C, SIGTERM and a closed terminal end it early."""
-        self._room = LocalExecutor(
+    async def run(self, body: Object, source: CompiledSpec, folder: Path) -> Object:
+        """Execute the run; Ctrl-C, SIGTERM and a closed terminal cancel it."""
+        self._executor = LocalExecutor(
             self._files.flows,
             self._files.objects,
-            carrier=self._carrier,
-            audience=self.screen,
+            container_runtime=self._container_runtime,
+            observers=self.screen,
             folder=folder,
-            places=self._places,
+            max_containers=self._places,
             approvals=self._approvals,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._interrupt, self._room)
+            loop.add_signal_handler(number, self._interrupt, self._executor)
         try:
-            return await self._room.carry_out(body, source)
+            return await self._executor.run_to_completion(body, source)
         finally:
-            self._asker.close()
+            self._approval_prompt.close()
 
-    def _interrupt(self, room: LocalExecutor) -> None:
+    def _interrupt(self, executor: LocalExecutor) -> None:
         self.interrupts += 1
         if self.interrupts == 1:
-            self.screen.note(
-                "the run is cancelled: what runs is told to end, then finally runs; once more ends that too", "yellow"
+            self.screen.print_note(
+                "cancelling: stopping tasks, then running finally tasks; press Ctrl-C again to stop those as well",
+                "yellow",
             )
-            room.shut_down(ShutdownMode.CANCEL)
+            executor.shut_down(ShutdownMode.CANCEL)
         elif self.interrupts == 2:  # noqa: PLR2004 - the second time
-            self.screen.note("the run is terminated; once more kills what still runs", "yellow")
-            room.shut_down(ShutdownMode.TERMINATE)
+            self.screen.print_note("terminating: stopping all tasks; press Ctrl-C again to kill them", "yellow")
+            executor.shut_down(ShutdownMode.TERMINATE)
         else:
-            room.kill()
+            executor.kill_all()
 
-    def _decide(self, question: Question, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see Decide
-        assert self._room is not None
-        self._room.decide(RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment)
+    def _decide(self, approval: PendingApproval, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see OnDecision
+        assert self._executor is not None
+        self._executor.decide_approval(
+            RunKey(NAMESPACE, approval.run), approval.task, is_approved=is_approved, comment=comment
+        )
 
 
-def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Source]:
-    """Make the FlowRun that was chosen, or one of the Flow that was, with what was typed.
+def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, CompiledSpec]:
+    """Build the FlowRun from the selected object and the options.
 
     Raises:
-        CommandError: what was typed does not fit.
-        InvalidSpecError: the run can't start.
+        CommandError: an option does not fit the Flow.
+        InvalidSpecError: the run is invalid.
     """
     chosen = files.chosen
     metadata: Object = {}
     if chosen["kind"] == "Flow":
-        prefix = f"{chosen['metadata']['name'][:MAX_PREFIX].rstrip('.-')}-"
+        prefix = name_prefix(chosen["metadata"]["name"])
         spec: Object = {"flow": {"name": chosen["metadata"]["name"]}}
     else:
         metadata = dict(chosen["metadata"])
@@ -177,8 +186,7 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     if typed:
         spec["params"] = {**(spec.get("params") or {}), **typed}
     spec |= read_overrides(arguments)
-    ending = "".join(secrets.choice(RANDOM_CHARACTERS) for _ in range(5))
-    name = arguments.name or metadata.get("name") or f"{prefix}{ending}"
+    name = arguments.name or metadata.get("name") or f"{prefix}{random_suffix()}"
     metadata["namespace"] = NAMESPACE
     body = new_run(name, spec, metadata)
     problems = [*check_envelope(body), *check_run(parse_run(body), source.spec)]
@@ -187,11 +195,13 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     return body, source
 
 
-def _source(files: Files, chosen: Object, spec: Object) -> Source:
+def _source(files: Files, chosen: Object, spec: Object) -> CompiledSpec:
     if spec.get("retryOf") is not None:
-        raise CommandError("spec.retryOf: on this machine no earlier run is known: name the Flow instead")
+        raise CommandError(
+            "spec.retryOf is not supported with --local: earlier runs are not stored; run the Flow instead"
+        )
     if spec.get("suspend"):
-        raise CommandError("spec.suspend is true: nothing would ever start; remove it")
+        raise CommandError("spec.suspend is true, so nothing would start: remove it")
     run = parse_run({**chosen, "spec": spec})
     if run.flow_spec is not None:
         return compile_inline(run.flow_spec)
@@ -199,22 +209,22 @@ def _source(files: Files, chosen: Object, spec: Object) -> Source:
     name = run.flow.name
     if name not in files.flows:
         known = list(files.flows)
-        raise CommandError(
-            f"spec.flow.name: there is no Flow {name} in the files{suggest(name, known)}: add its manifest"
-        )
+        raise CommandError(f"spec.flow.name: the files contain no Flow {name}{suggest(name, known)}; add its manifest")
     return files.flows[name]
 
 
 def _approvals(arguments: argparse.Namespace, specs: Sequence[InlineFlowSpec]) -> dict[str, Object]:
-    """Read what was decided beforehand."""
+    """Read the decisions of --approve and --reject."""
     known = [task.name for spec in specs for task in (*spec.tasks, *(spec.finally_ or ())) if task.approval is not None]
     decided: dict[str, Any] = {}
     for word, decision in (("approve", "Approve"), ("reject", "Reject")):
         for name in getattr(arguments, word):
             if name not in known:
-                hint = suggest(name, known) or (f": there are {enumerate_names(known)}" if known else ": none does")
-                raise CommandError(f"--{word} {name}: no such task waits for a decision{hint}")
+                hint = suggest(name, known) or (
+                    f"; approval tasks: {enumerate_names(known)}" if known else "; the flow has no approval tasks"
+                )
+                raise CommandError(f"--{word} {name}: not an approval task{hint}")
             if name in decided:
-                raise CommandError(f"--{word} {name}: it is decided twice")
+                raise CommandError(f"--{word} {name}: given twice")
             decided[name] = {"decision": decision, "comment": f"by --{word}"}
     return decided

@@ -1,4 +1,4 @@
-"""`penstock schedule preview`: the ticks of a Schedule to come, of the cluster or of a file."""
+"""`penstock schedule preview`: the next ticks of a Schedule, from the cluster or from a file."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ import argparse
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from penstock.api.schedule import ScheduleSpec
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
+from penstock.cli.manifests.manifest import read_file
+from penstock.cli.manifests.select import select_object
 from penstock.cli.text.month import draw_month
 from penstock.drawing.task_rows import Object, format_duration
-from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.ticks.clock_change import Affected, ClockChange, Effect, affected_times, clock_changes
 from penstock.engine.ticks.dates import read_date
 from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import CommandError, InvalidSpecError
 
-MOST_TICKS: Final = 1000
-MOST_OF_A_MONTH: Final = 50_000
-"""Ticks of one month; one a minute are 44,640."""
-LONGEST_LOOK: Final = dt.timedelta(days=366)
-"""Beyond the last tick that is shown, and this, no changes of the clock are looked for."""
+MAX_TICKS: Final = 1000
+MAX_TICKS_OF_MONTH: Final = 50_000
+"""One tick per minute makes 44,640 in a month."""
+CLOCK_CHANGE_HORIZON: Final = dt.timedelta(days=366)
+"""Per tick: limits the search for clock changes if ticks are far apart."""
 DAY: Final = dt.timedelta(days=1)
-_SAYS: Final = {
-    Effect.MOVED: "{time} is left out: its tick comes at {clock}",
-    Effect.DROPPED: "{time} is left out: no tick",
-    Effect.ONCE: "{time} comes twice: the first is the tick",
-    Effect.TWICE: "{time} comes twice: both are ticks",
+_EFFECT_TEXTS: Final = {
+    Effect.MOVED: "{time} does not exist: the tick is at {clock}",
+    Effect.DROPPED: "{time} does not exist: no tick",
+    Effect.ONCE: "{time} occurs twice: the first one is the tick",
+    Effect.TWICE: "{time} occurs twice: both are ticks",
 }
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Show the ticks of what was named, in a file or in the cluster."""
-    if not 1 <= arguments.ticks <= MOST_TICKS:
-        raise CommandError(f"--ticks {arguments.ticks}: write a number from 1 to {MOST_TICKS}")
+    """Show the ticks of a Schedule of a file or of the cluster."""
+    if not 1 <= arguments.ticks <= MAX_TICKS:
+        raise CommandError(f"--ticks {arguments.ticks}: must be from 1 to {MAX_TICKS}")
     if arguments.file:
-        schedule = find_in_file(read_file(arguments.file), arguments.file, arguments.name)
+        schedule = select_schedule(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
-        schedule = Cluster.connect(arguments).named("schedules", "Schedule", arguments.name)
+        schedule = Cluster.connect(arguments).get_object("schedules", "Schedule", arguments.name)
     else:
-        raise CommandError("name a Schedule, or a file with -f FILE")
+        raise CommandError("name a Schedule, or give a file with -f FILE")
     name = schedule["metadata"]["name"]
-    spec = _read(schedule)
+    spec = _read_spec(schedule)
     now = dt.datetime.now(dt.UTC)
     after = now
     if arguments.after:
@@ -67,37 +67,44 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
 
     Args:
         name: its name.
-        spec: its spec, which can work.
-        after: ticks after this time; aware.
-        now: an aware time.
-        count: how many ticks.
+        spec: its valid spec.
+        after: show ticks after this time; timezone-aware.
+        now: the current time; timezone-aware.
+        count: number of ticks.
     """
     timetable = read_timetable(spec)
     zone_name = spec.time_zone or "UTC"
-    yield Text(f"{name}: {describe(spec)}; times in {zone_name}{'' if spec.time_zone else ', as no timeZone is given'}")
+    yield Text(
+        f"{name}: {describe_rules(spec)}; time zone {zone_name}{'' if spec.time_zone else ' (timeZone is not set)'}"
+    )
     if spec.suspend:
-        yield Text("It is suspended: no runs are created until spec.suspend is false.", "yellow")
+        yield Text("The Schedule is suspended: no runs are created until spec.suspend is false.", "yellow")
     ticks = timetable.between(after, dt.datetime.max.replace(tzinfo=dt.UTC), count)
     if not ticks:
         has_clock = any((spec.cron, spec.interval, spec.at, spec.rrule))
-        yield Text("It has no tick any more." if has_clock else "Only events make runs of it, no ticks.", "yellow")
+        yield Text(
+            "The Schedule has no more ticks." if has_clock else "The Schedule has no ticks: only events create runs.",
+            "yellow",
+        )
         return
     yield Text()
-    changes = list(clock_changes(timetable.zone, after - DAY, min(ticks[-1], after + count * LONGEST_LOOK) + DAY))
+    changes = list(
+        clock_changes(timetable.zone, after - DAY, min(ticks[-1], after + count * CLOCK_CHANGE_HORIZON) + DAY)
+    )
     yield from _table(ticks, timetable, spec, changes, now)
     first = ticks[0].astimezone(timetable.zone).date()
     yield Text()
     yield from _month(first, timetable, changes, now)
     if len(ticks) < count:
-        yield Text("These are its last ticks.", "yellow")
-    warnings = [line for change in changes for line in _warn(change, spec, timetable, zone_name)]
+        yield Text("The Schedule has no more ticks after these.", "yellow")
+    warnings = [line for change in changes for line in _clock_change_lines(change, spec, timetable, zone_name)]
     if warnings:
         yield Text()
         yield from warnings
 
 
-def describe(spec: ScheduleSpec) -> str:
-    """Say in a few words when a Schedule is due."""
+def describe_rules(spec: ScheduleSpec) -> str:
+    """Summarize the rules of a Schedule."""
     parts = [f"cron {', '.join(spec.cron)}"] if spec.cron else []
     parts += [f"every {spec.interval.every}"] if spec.interval else []
     parts += [f"at {len(spec.at)} dates" if len(spec.at) > 1 else f"at {spec.at[0]}"] if spec.at else []
@@ -107,36 +114,14 @@ def describe(spec: ScheduleSpec) -> str:
     return "; ".join(parts)
 
 
-def find_in_file(text: str, file: str, name: str | None) -> Object:
-    """Find a Schedule that a file has.
-
-    Args:
-        text: what stands in the file.
-        file: its name, for messages.
-        name: of which; None for the only one.
-
-    Raises:
-        CommandError: there is none, or several; says which.
-    """
-    found: dict[str, Any] = {}
-    for document in read_documents(text):
-        if isinstance(document, SyntaxProblem):
-            raise CommandError(f"{file}:{document.line}: {document.message}")
-        if isinstance(document, Document) and _is_schedule(document.content):
-            found[str(document.content["metadata"]["name"])] = document.content
-    if not found:
-        raise CommandError(f"{file} has no Schedule")
-    if name is None and len(found) > 1:
-        raise CommandError(f"{file} has several Schedules, name one: {enumerate_names(found)}")
-    chosen = name or next(iter(found))
-    if chosen not in found:
-        hint = suggest(chosen, found) or f": it has {enumerate_names(found)}"
-        raise CommandError(f"{file} has no Schedule {chosen}{hint}")
-    schedule: Object = found[chosen]
-    return schedule
+def select_schedule(text: str, *, file: str, name: str | None) -> Object:
+    """Return the Schedule of a file; raises as `select_object` does."""
+    return select_object(
+        text, file=file, name=name, description="Schedule", accepts=lambda content: content.get("kind") == "Schedule"
+    )
 
 
-def _read(schedule: Object) -> ScheduleSpec:
+def _read_spec(schedule: Object) -> ScheduleSpec:
     try:
         spec = parse_schedule(schedule)
         problems = check_schedule(spec)
@@ -144,17 +129,8 @@ def _read(schedule: Object) -> ScheduleSpec:
         problems = list(error.problems)
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
-        raise CommandError(f"Schedule {schedule['metadata']['name']} can't work:{lines}")
+        raise CommandError(f"Schedule {schedule['metadata']['name']} is invalid:{lines}")
     return spec
-
-
-def _is_schedule(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and content.get("kind") == "Schedule"
-        and isinstance(content.get("metadata"), dict)
-        and "name" in content["metadata"]
-    )
 
 
 def _table(
@@ -174,11 +150,11 @@ def _table(
     for tick in ticks:
         local = tick.astimezone(timetable.zone)
         wait_s = (tick - now).total_seconds()
-        ahead = f"in {_long(wait_s)}" if wait_s >= 0 else f"{_long(-wait_s)} ago"
+        ahead = f"in {_format_long_duration(wait_s)}" if wait_s >= 0 else f"{_format_long_duration(-wait_s)} ago"
         offset = local.isoformat()[19:] or "+00:00"
         line = Text(f"{f'{local:%a %Y-%m-%d %H:%M}  {offset}':<30}{f'{tick:%Y-%m-%d %H:%MZ}':<20}{ahead}")
         if tick in moved:
-            line.append(f"  ! for {moved[tick]:%H:%M}, which is left out", "yellow")
+            line.append(f"  ! for {moved[tick]:%H:%M}, which does not exist", "yellow")
         yield line
 
 
@@ -187,14 +163,14 @@ def _month(first: dt.date, timetable: Timetable, changes: list[ClockChange], now
     begin = dt.datetime(first.year, first.month, 1, tzinfo=zone)
     end = dt.datetime(first.year + first.month // 12, first.month % 12 + 1, 1, tzinfo=zone)
     moment = dt.timedelta(microseconds=1)
-    found = timetable.between(begin.astimezone(dt.UTC) - moment, end.astimezone(dt.UTC) - moment, MOST_OF_A_MONTH)
+    found = timetable.between(begin.astimezone(dt.UTC) - moment, end.astimezone(dt.UTC) - moment, MAX_TICKS_OF_MONTH)
     days = Counter(tick.astimezone(zone).date() for tick in found)
-    # In this month, before what is shown too.
+    # All changes of this month, also those before the first tick.
     changed = {change.moment.astimezone(zone).date() for change in [*changes, *clock_changes(zone, begin, end)]}
     yield from draw_month(first, days, changed, now.astimezone(zone).date())
 
 
-def _warn(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: str) -> Iterator[Text]:
+def _clock_change_lines(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: str) -> Iterator[Text]:
     affected = affected_times(spec, timetable, change)
     if not affected and spec.interval is None:
         return
@@ -202,24 +178,24 @@ def _warn(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: s
     way = "forward" if shift > dt.timedelta() else "back"
     amount = format_duration(abs(shift).total_seconds())
     yield Text(
-        f"! {change.old_wall:%a %Y-%m-%d}: the clock of {zone} is set {way} by {amount}, "
+        f"! {change.old_wall:%a %Y-%m-%d}: clock change in {zone}, {way} by {amount}, "
         f"from {change.old_wall:%H:%M} to {change.new_wall:%H:%M}",
         "yellow",
     )
     for one in affected:
-        yield Text(f"    {_say(one, change)}", "yellow")
+        yield Text(f"    {_describe_effect(one, change)}", "yellow")
     if spec.interval is not None:
         later = "later" if shift > dt.timedelta() else "earlier"
         yield Text(
-            f"    interval goes by real time: from then on its ticks are {amount} {later} on the clock", "yellow"
+            f"    interval counts elapsed time: from then on its ticks are {amount} {later} in local time", "yellow"
         )
 
 
-def _say(affected: Affected, change: ClockChange) -> str:
-    return _SAYS[affected.effect].format(time=f"{affected.wall:%H:%M}", clock=f"{change.new_wall:%H:%M}")
+def _describe_effect(affected: Affected, change: ClockChange) -> str:
+    return _EFFECT_TEXTS[affected.effect].format(time=f"{affected.wall:%H:%M}", clock=f"{change.new_wall:%H:%M}")
 
 
-def _long(duration_s: float) -> str:
-    """Write a duration that may be days."""
+def _format_long_duration(duration_s: float) -> str:
+    """Format a duration that may be several days."""
     days = int(duration_s // DAY.total_seconds())
     return f"{days}d" if days > 1 else format_duration(duration_s)

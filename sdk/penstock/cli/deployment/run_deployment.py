@@ -1,4 +1,4 @@
-"""`run_deployment(...)`: a run of a Flow of a cluster, from Python."""
+"""`run_deployment(...)`: starts a run of a Flow in a cluster from Python."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from penstock.authoring.runs import FLOW_RUN
 from penstock.authoring.states import State, StateType
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import CONFLICT
-from penstock.cli.cluster.control import build_operation
+from penstock.cli.cluster.control import build_shutdown_operation
 from penstock.cli.cluster.start_run import build_run
 from penstock.cli.deployment.deployment import TAGS
-from penstock.cli.manifests.overrides import MAX_PREFIX
+from penstock.cli.manifests.run_name import MAX_PREFIX
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object
 from penstock.engine.compiler.params import resolve_params
@@ -47,11 +47,11 @@ def run_deployment(
     context: str | None = None,
     kubeconfig: str | None = None,
 ) -> ClusterRun:
-    """Start a run and wait until it is over; arguments and errors as of `penstock.run_deployment`."""
+    """Start a run and wait until it has finished; arguments and errors are those of `penstock.run_deployment`."""
     limit_expression_memory()
     cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
     flow_name = name.rpartition("/")[2]
-    flow = cluster.flow(flow_name)
+    flow = cluster.get_flow(flow_name)
     spec: Object = {"flow": {"name": flow_name}}
     if params := _checked(flow, parameters):
         spec["params"] = params
@@ -64,20 +64,20 @@ def run_deployment(
         body["metadata"]["annotations"] = {TAGS: ",".join(tags)}
     run = _create(cluster, body, flow_name, is_shared=idempotency_key is not None)
     if timeout_s == 0:
-        return describe(run)
+        return read_cluster_run(run)
     try:
-        return describe(_wait(cluster, run, timeout_s))
+        return read_cluster_run(_wait(cluster, run, timeout_s))
     except BaseException:
         if is_cancelled_with_caller and FLOW_RUN.get() is not None:
-            # What broke the waiting off matters more than that this may fail too.
+            # The error that interrupted the wait is more important than an error of the cancellation.
             with contextlib.suppress(PenstockError):
-                seen = cluster.run(run["metadata"]["name"])
-                cluster.change_run(seen, [build_operation(seen, CANCEL)])
+                seen = cluster.get_run(run["metadata"]["name"])
+                cluster.patch_run(seen, [build_shutdown_operation(seen, CANCEL)])
         raise
 
 
-def describe(run: Object) -> ClusterRun:
-    """Say of a FlowRun what Python asks for."""
+def read_cluster_run(run: Object) -> ClusterRun:
+    """Convert a FlowRun to the object that Python code gets."""
     metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
     outputs = status.get("outputs") or {}
     word = status.get("state") or "Pending"
@@ -97,20 +97,20 @@ def describe(run: Object) -> ClusterRun:
 
 
 def _checked(flow: Object, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters as JSON has them.
+    """Return the parameters as JSON values.
 
     Raises:
-        ParameterError: the Flow does not take them.
+        ParameterError: they do not match the params of the Flow.
     """
-    who = f"Flow {flow['metadata']['name']!r}"
+    subject = f"Flow {flow['metadata']['name']!r}"
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(parameters), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{who}: parameters must be JSON: {error}") from error
+        raise ParameterError(f"{subject}: parameters must be JSON: {error}") from error
     try:
         resolve_params(FlowSpec.model_validate(flow["spec"]).params, plain, path="parameters")
     except InvalidSpecError as error:
-        raise ParameterError(f"{who}: {error}") from error
+        raise ParameterError(f"{subject}: {error}") from error
     return plain
 
 
@@ -120,9 +120,9 @@ def _create(cluster: Cluster, body: Object, flow: str, *, is_shared: bool) -> Ob
     except RefusalError as error:
         if not is_shared or error.status != CONFLICT:
             raise
-    found = cluster.run(body["metadata"]["name"])
+    found = cluster.get_run(body["metadata"]["name"])
     if (found["spec"].get("flow") or {}).get("name") != flow:
-        raise CommandError(f"FlowRun {body['metadata']['name']} is one of another Flow: choose another idempotency_key")
+        raise CommandError(f"FlowRun {body['metadata']['name']} belongs to another Flow: use another idempotency_key")
     return found
 
 

@@ -1,29 +1,25 @@
-"""What is typed about a run and stands in place of what its manifest or its Flow says."""
+"""Options that override fields of a run's manifest or Flow."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Any
 
 from penstock.api.duration import duration_s
 from penstock.errors import CommandError, DurationError
 
-MAX_PREFIX: Final = 57
-"""Length to which a Flow's name is cut: the API server adds a hyphen's worth of five random characters, and a run's
-name is at most 63."""
-
 
 def read_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the options that say something else than the manifest.
+    """Read the options that override fields of the spec.
 
     Args:
-        arguments: with `priority` and `timeout`, each None unless typed.
+        arguments: with `priority` and `timeout`, each None unless given.
 
     Returns:
         Fields of the run's spec.
 
     Raises:
-        CommandError: one can't be read.
+        CommandError: a value is invalid.
     """
     fields: dict[str, Any] = {}
     if arguments.priority is not None:

@@ -190,7 +190,7 @@ def _check_run(
     if len(given) != 1:
         yield Problem(path, f"must have exactly one of flow, flowSpec and retryOf; got {' and '.join(given) or 'none'}")
     if run.retry_of is not None and run.params is not None:
-        yield Problem(f"{path}.params", "a retry has the params of the run that it names: remove params")
+        yield Problem(f"{path}.params", "a retry uses the params of the run that it names: remove params")
     if run.flow_spec is not None:
         flow = run.flow_spec
         yield from _check_size(flow, MAX_FLOW_SPEC_BYTES, f"{path}.flowSpec")

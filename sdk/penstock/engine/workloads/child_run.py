@@ -16,6 +16,7 @@ from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.workloads.counters import read_counters, write_counters
+from penstock.engine.workloads.owner_reference import run_owner
 
 MAX_DEPTH: Final = 8
 """How deep runs may be nested. A run without a parent is at depth 0."""
@@ -103,16 +104,7 @@ def build_child(
             "namespace": parent.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": "FlowRun",
-                    "name": parent.name,
-                    "uid": parent.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
+            "ownerReferences": [run_owner(parent)],
         },
         "spec": spec,
     }
