@@ -3,7 +3,7 @@ import textwrap
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.cli.commands.graph import draw_terminal, find_in_file
+from penstock.cli.commands.graph import draw_terminal, select_graph
 from penstock.cli.main import main
 from penstock.drawing.diagram import build_diagram
 from penstock.drawing.dot import write_dot
@@ -137,19 +137,19 @@ class TestFiles:
     """With Flows."""
 
     def test_the_only_flow_needs_no_name(self):
-        assert find_in_file(f"kind: ConfigMap\n---\n{FLOW}", "f.yaml", None).name == "NAME"
+        assert select_graph(f"kind: ConfigMap\n---\n{FLOW}", file="f.yaml", name=None).name == "NAME"
 
     def test_of_several_one_has_to_be_named(self):
         both = f"{FLOW.replace('NAME', 'one')}---\n{FLOW.replace('NAME', 'two')}"
-        assert find_in_file(both, "f.yaml", "two").name == "two"
-        with pytest.raises(CommandError, match="several Flows, name one: one, two"):
-            find_in_file(both, "f.yaml", None)
+        assert select_graph(both, file="f.yaml", name="two").name == "two"
+        with pytest.raises(CommandError, match="several Flows; name one of one, two"):
+            select_graph(both, file="f.yaml", name=None)
         with pytest.raises(CommandError, match='did you mean "two"'):
-            find_in_file(both, "f.yaml", "tow")
+            select_graph(both, file="f.yaml", name="tow")
 
     def test_a_file_without_a_flow_is_refused(self):
-        with pytest.raises(CommandError, match="has no Flow"):
-            find_in_file("kind: ConfigMap\n", "f.yaml", None)
+        with pytest.raises(CommandError, match=r"contains no Flow$"):
+            select_graph("kind: ConfigMap\n", file="f.yaml", name=None)
 
     def test_a_flow_that_can_not_work_says_why(self, tmp_path, capsys):
         file = tmp_path / "f.yaml"

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from penstock.api.schedule import ScheduleSpec
-from penstock.cli.commands.schedule import find_in_file, preview
+from penstock.cli.commands.schedule import preview, select_schedule
 from penstock.cli.main import main
 from penstock.errors import CommandError
 
@@ -123,7 +123,7 @@ def test_a_file_is_enough(tmp_path, capsys):
         ({"onMissed": {"within": "1s"}}, [], "spec.onMissed.within: 1s is too short"),
         ({}, ["-t", "0"], "--ticks 0: write a number from 1"),
         ({}, ["--after", "yesterday"], "--after: 'yesterday' is no time that exists"),
-        ({}, ["nigthly"], 'has no Schedule nigthly (did you mean "nightly"?)'),
+        ({}, ["nigthly"], 'contains no Schedule named nigthly (did you mean "nightly"?)'),
     ],
 )
 def test_what_can_not_be_shown_says_why(tmp_path, capsys, edit, words, want):
@@ -137,11 +137,11 @@ def test_what_can_not_be_shown_says_why(tmp_path, capsys, edit, words, want):
 
 def test_of_several_schedules_one_must_be_named():
     several = f"{SCHEDULE}\n---\n{SCHEDULE.replace('nightly', 'weekly')}"
-    with pytest.raises(CommandError, match="several Schedules, name one: nightly, weekly"):
-        find_in_file(several, "f.yaml", None)
-    assert find_in_file(several, "f.yaml", "weekly")["metadata"]["name"] == "weekly"
-    with pytest.raises(CommandError, match=r"has no Schedule$"):
-        find_in_file("kind: Flow", "f.yaml", None)
+    with pytest.raises(CommandError, match="several Schedules; name one of nightly, weekly"):
+        select_schedule(several, file="f.yaml", name=None)
+    assert select_schedule(several, file="f.yaml", name="weekly")["metadata"]["name"] == "weekly"
+    with pytest.raises(CommandError, match=r"contains no Schedule$"):
+        select_schedule("kind: Flow", file="f.yaml", name=None)
 
 
 def test_nothing_named_is_asked_for(capsys):

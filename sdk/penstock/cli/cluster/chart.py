@@ -14,6 +14,7 @@ from penstock.errors import CommandError, RefusalError
 
 RELEASE: Final = "penstock"
 NAMESPACE: Final = "penstock-system"
+OPERATOR_LABELS: Final = "app.kubernetes.io/part-of=penstock,app.kubernetes.io/component=operator"
 OWNER: Final = ("meta.helm.sh/release-name", "meta.helm.sh/release-namespace")
 """Annotations by which Helm knows what is its own (https://helm.sh/docs/topics/charts_tips_and_tricks)."""
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")

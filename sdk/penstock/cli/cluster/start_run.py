@@ -13,7 +13,8 @@ from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.control import report
 from penstock.cli.cluster.watching import watch_run
-from penstock.cli.manifests.overrides import MAX_PREFIX, read_overrides
+from penstock.cli.manifests.overrides import read_overrides
+from penstock.cli.manifests.run_name import name_prefix
 from penstock.cli.text.times import read_moment, write_moment
 from penstock.drawing.task_rows import Object
 
@@ -70,5 +71,5 @@ def build_run(flow: str, *, name: str | None, spec: Object) -> Object:
         name: name of the run; None leaves its end to the API server.
         spec: its spec.
     """
-    metadata = {"name": name} if name else {"generateName": f"{flow[:MAX_PREFIX].rstrip('.-')}-"}
+    metadata = {"name": name} if name else {"generateName": name_prefix(flow)}
     return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": metadata, "spec": spec}

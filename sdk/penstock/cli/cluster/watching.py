@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.text.ending import ending
+from penstock.cli.text.outcome import ending
 from penstock.cli.text.progress import changed_lines, headline, is_finished, is_successful, most_urgent, requests
 from penstock.drawing.state_styles import look
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of

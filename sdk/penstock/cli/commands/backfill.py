@@ -14,7 +14,7 @@ from rich.console import Console
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.backfill_watching import watch_backfill
-from penstock.cli.manifests.overrides import MAX_PREFIX
+from penstock.cli.manifests.run_name import name_prefix
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError
 
@@ -45,7 +45,7 @@ def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
         CommandError: a time can't be read.
     """
     name = arguments.name
-    metadata = {"name": name} if name else {"generateName": f"{arguments.schedule[:MAX_PREFIX].rstrip('.-')}-"}
+    metadata = {"name": name} if name else {"generateName": name_prefix(arguments.schedule)}
     spec: dict[str, Any] = {
         "schedule": {"name": arguments.schedule},
         "from": _time("--from", arguments.from_, zone),

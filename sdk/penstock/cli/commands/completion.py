@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Final
 
-from penstock.cli.cluster.completion import complete
+from penstock.cli.commands.completion_candidates import complete
 from penstock.cli.parser import COMPLETE, build_parser
 
 FILES: Final = ":files"

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN
-from penstock.cli.text.story import tell
+from penstock.cli.text.run_description import tell
 from penstock.drawing.task_rows import Object
 from penstock.errors import RefusalError
 

@@ -14,9 +14,9 @@ from penstock.api.kind import KINDS
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
-from penstock.cli.cluster.diagnosis import (
+from penstock.cli.cluster.chart import OPERATOR_LABELS
+from penstock.cli.commands.doctor_checks import (
     LEASE_NAME,
-    OPERATOR_LABELS,
     RIGHTS,
     Finding,
     Level,

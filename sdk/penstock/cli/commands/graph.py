@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -15,7 +15,8 @@ from penstock.api.flow import InlineFlowSpec
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, find_resource
-from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
+from penstock.cli.manifests.manifest import read_file
+from penstock.cli.manifests.select import select_object
 from penstock.drawing.diagram import Node, build_diagram, sum_up
 from penstock.drawing.dot import write_dot
 from penstock.drawing.mermaid import write_mermaid
@@ -23,7 +24,6 @@ from penstock.drawing.state_styles import look
 from penstock.drawing.svg import write_svg
 from penstock.drawing.task_rows import Object, status_of
 from penstock.drawing.terminal import NODE, draw, label
-from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation.validation import parse_flow, parse_run
 from penstock.errors import CommandError, InvalidSpecError, RefusalError
 
@@ -44,7 +44,7 @@ class Drawn(NamedTuple):
 def command(arguments: argparse.Namespace) -> int:
     """Draw the graph of what was named, in a file or in the cluster."""
     if arguments.file:
-        drawn = find_in_file(read_file(arguments.file), arguments.file, arguments.name)
+        drawn = select_graph(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
         drawn = _find_in_cluster(Cluster.connect(arguments), arguments.name)
     else:
@@ -102,42 +102,25 @@ def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
             yield line
 
 
-def find_in_file(text: str, file: str, name: str | None) -> Drawn:
-    """Find the Flow, or the run with a Flow of its own, that a file has.
+def select_graph(text: str, *, file: str, name: str | None) -> Drawn:
+    """Return the Flow of a file, or the run with a Flow of its own.
 
     Args:
-        text: what stands in the file.
+        text: content of the file.
         file: its name, for messages.
-        name: of which object; None for the only one.
+        name: name of the object; None selects the only one.
 
     Raises:
-        CommandError: there is none, or several; says which.
-        InvalidSpecError: its spec can't be read.
+        CommandError: there is no such object, or several and no name was given.
+        InvalidSpecError: its spec is invalid.
     """
-    found: dict[str, Any] = {}
-    for document in read_documents(text):
-        if isinstance(document, SyntaxProblem):
-            raise CommandError(f"{file}:{document.line}: {document.message}")
-        if isinstance(document, Document) and _has_graph(document.content):
-            found[str(document.content["metadata"]["name"])] = document.content
-    if not found:
-        raise CommandError(f"{file} has no Flow, and no FlowRun with a flowSpec")
-    if name is None and len(found) > 1:
-        raise CommandError(f"{file} has several Flows, name one: {enumerate_names(found)}")
-    chosen = name or next(iter(found))
-    if chosen not in found:
-        raise CommandError(
-            f"{file} has no Flow {chosen}{suggest(chosen, found) or f': it has {enumerate_names(found)}'}"
-        )
-    return Drawn(chosen, _own_spec(found[chosen]))
+    content = select_object(text, file=file, name=name, description="Flow", accepts=_has_graph)
+    return Drawn(str(content["metadata"]["name"]), _own_spec(content))
 
 
-def _has_graph(content: Any) -> bool:
-    if not isinstance(content, dict) or not isinstance(content.get("metadata"), dict):
-        return False
+def _has_graph(content: Object) -> bool:
     kind, spec = content.get("kind"), content.get("spec")
-    has_own = kind == "FlowRun" and isinstance(spec, dict) and "flowSpec" in spec
-    return "name" in content["metadata"] and (kind == "Flow" or has_own)
+    return kind == "Flow" or (kind == "FlowRun" and isinstance(spec, dict) and "flowSpec" in spec)
 
 
 def _own_spec(content: Object) -> InlineFlowSpec:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
-import secrets
 import sys
 from typing import Any, Final
 
@@ -18,13 +17,11 @@ from penstock.cli.deployment.compile import load_flow
 from penstock.cli.deployment.deployment import Code, build_manifests
 from penstock.cli.local.files import FaultyFilesError, read_files
 from penstock.cli.local.python_flow import is_python
-from penstock.cli.manifests.overrides import MAX_PREFIX
 from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, PenstockError
 
-ENDINGS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Characters of which the API server makes the end of a name, too."""
 NOT_INLINE: Final = ("concurrency", "retention")
 """Fields about the runs of a Flow among each other."""
 
@@ -104,8 +101,7 @@ def _flow_spec(spec: Object) -> dict[str, Any]:
 
 
 def _new_name(flow: str) -> str:
-    ending = "".join(secrets.choice(ENDINGS) for _ in range(5))
-    return f"{flow[:MAX_PREFIX].rstrip('.-')}-{ending}"
+    return f"{name_prefix(flow)}{random_suffix()}"
 
 
 def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:

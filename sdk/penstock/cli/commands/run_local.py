@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -23,8 +22,9 @@ from penstock.cli.local.approvals import Asker
 from penstock.cli.local.files import FaultyFilesError, Files, read_files
 from penstock.cli.local.python_flow import is_python, run_python
 from penstock.cli.local.screen import Question, Screen
-from penstock.cli.manifests.overrides import MAX_PREFIX, read_overrides
+from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.params import read_params, read_params_file
+from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.cli.text.progress import is_successful
 from penstock.drawing.task_rows import Object
@@ -44,8 +44,6 @@ from penstock.local.pods.sources import check_commands, compile_inline, reachabl
 
 LEAST_PLACES: Final = 16
 """Tasks that run at once on a machine of few processors: most wait for something else."""
-RANDOM_CHARACTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Of which the API server makes the end of a name, too."""
 NOT_HERE: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
 
 
@@ -165,7 +163,7 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     chosen = files.chosen
     metadata: Object = {}
     if chosen["kind"] == "Flow":
-        prefix = f"{chosen['metadata']['name'][:MAX_PREFIX].rstrip('.-')}-"
+        prefix = name_prefix(chosen["metadata"]["name"])
         spec: Object = {"flow": {"name": chosen["metadata"]["name"]}}
     else:
         metadata = dict(chosen["metadata"])
@@ -177,8 +175,7 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     if typed:
         spec["params"] = {**(spec.get("params") or {}), **typed}
     spec |= read_overrides(arguments)
-    ending = "".join(secrets.choice(RANDOM_CHARACTERS) for _ in range(5))
-    name = arguments.name or metadata.get("name") or f"{prefix}{ending}"
+    name = arguments.name or metadata.get("name") or f"{prefix}{random_suffix()}"
     metadata["namespace"] = NAMESPACE
     body = new_run(name, spec, metadata)
     problems = [*check_envelope(body), *check_run(parse_run(body), source.spec)]

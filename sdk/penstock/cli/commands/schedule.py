@@ -6,17 +6,17 @@ import argparse
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from penstock.api.schedule import ScheduleSpec
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
+from penstock.cli.manifests.manifest import read_file
+from penstock.cli.manifests.select import select_object
 from penstock.cli.text.month import draw_month
 from penstock.drawing.task_rows import Object, format_duration
-from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.ticks.clock_change import Affected, ClockChange, Effect, affected_times, clock_changes
 from penstock.engine.ticks.dates import read_date
 from penstock.engine.ticks.timetable import Timetable, read_timetable
@@ -42,7 +42,7 @@ def command(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.ticks <= MOST_TICKS:
         raise CommandError(f"--ticks {arguments.ticks}: write a number from 1 to {MOST_TICKS}")
     if arguments.file:
-        schedule = find_in_file(read_file(arguments.file), arguments.file, arguments.name)
+        schedule = select_schedule(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
         schedule = Cluster.connect(arguments).named("schedules", "Schedule", arguments.name)
     else:
@@ -107,33 +107,11 @@ def describe(spec: ScheduleSpec) -> str:
     return "; ".join(parts)
 
 
-def find_in_file(text: str, file: str, name: str | None) -> Object:
-    """Find a Schedule that a file has.
-
-    Args:
-        text: what stands in the file.
-        file: its name, for messages.
-        name: of which; None for the only one.
-
-    Raises:
-        CommandError: there is none, or several; says which.
-    """
-    found: dict[str, Any] = {}
-    for document in read_documents(text):
-        if isinstance(document, SyntaxProblem):
-            raise CommandError(f"{file}:{document.line}: {document.message}")
-        if isinstance(document, Document) and _is_schedule(document.content):
-            found[str(document.content["metadata"]["name"])] = document.content
-    if not found:
-        raise CommandError(f"{file} has no Schedule")
-    if name is None and len(found) > 1:
-        raise CommandError(f"{file} has several Schedules, name one: {enumerate_names(found)}")
-    chosen = name or next(iter(found))
-    if chosen not in found:
-        hint = suggest(chosen, found) or f": it has {enumerate_names(found)}"
-        raise CommandError(f"{file} has no Schedule {chosen}{hint}")
-    schedule: Object = found[chosen]
-    return schedule
+def select_schedule(text: str, *, file: str, name: str | None) -> Object:
+    """Return the Schedule of a file; raises as `select_object` does."""
+    return select_object(
+        text, file=file, name=name, description="Schedule", accepts=lambda content: content.get("kind") == "Schedule"
+    )
 
 
 def _read(schedule: Object) -> ScheduleSpec:
@@ -146,15 +124,6 @@ def _read(schedule: Object) -> ScheduleSpec:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise CommandError(f"Schedule {schedule['metadata']['name']} can't work:{lines}")
     return spec
-
-
-def _is_schedule(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and content.get("kind") == "Schedule"
-        and isinstance(content.get("metadata"), dict)
-        and "name" in content["metadata"]
-    )
 
 
 def _table(

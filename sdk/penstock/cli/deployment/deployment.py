@@ -17,7 +17,7 @@ from penstock.authoring.deployment import Deployment
 from penstock.authoring.entrypoint import CODE_VARIABLE
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import Applied, Change, apply
-from penstock.cli.cluster.diagnosis import OPERATOR_LABELS
+from penstock.cli.cluster.chart import OPERATOR_LABELS
 from penstock.cli.deployment.code_archive import Archive, pack
 from penstock.cli.deployment.code_map import (
     FOLDER,

@@ -21,7 +21,7 @@ from penstock.cli.cluster.api_errors import CONFLICT
 from penstock.cli.cluster.control import build_operation
 from penstock.cli.cluster.start_run import build_run
 from penstock.cli.deployment.deployment import TAGS
-from penstock.cli.manifests.overrides import MAX_PREFIX
+from penstock.cli.manifests.run_name import MAX_PREFIX
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object
 from penstock.engine.compiler.params import resolve_params

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock.api.names import LABEL_INDEX, LABEL_PARENT, LABEL_TASK
-from penstock.cli.text.ending import ending
 from penstock.cli.text.log_source import SEPARATOR, Source
+from penstock.cli.text.outcome import ending
 from penstock.cli.text.progress import changed_lines, headline, is_finished, waiting_tasks
 from penstock.drawing.state_styles import look
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of

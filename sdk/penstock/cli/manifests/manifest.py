@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from penstock.cli.manifests.scalar import MERGE_TAG, PLAIN_TAG, STR_TAG, key_text, read_scalar
+from penstock.cli.manifests.yaml_scalar import MERGE_TAG, PLAIN_TAG, STR_TAG, key_text, read_scalar
 from penstock.errors import CommandError
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
@@ -102,7 +102,7 @@ def read_file(file: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the structure of YAML as libyaml does, and leaves it to `scalar` what words mean."""
+    """Reads the structure of YAML as libyaml does, and leaves the meaning of scalars to `yaml_scalar`."""
 
     # Only ever written by the parser; the types of PyYAML don't know it.
     yaml_version: tuple[int, int] | None

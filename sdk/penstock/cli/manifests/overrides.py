@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import Any
 
 from penstock.api.duration import duration_s
 from penstock.errors import CommandError, DurationError
-
-MAX_PREFIX: Final = 57
-"""Length to which a Flow's name is cut: the API server adds a hyphen's worth of five random characters, and a run's
-name is at most 63."""
 
 
 def read_overrides(arguments: argparse.Namespace) -> dict[str, Any]:

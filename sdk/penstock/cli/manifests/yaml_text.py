@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from penstock.cli.manifests.scalar import PLAIN_TAG, read_scalar
+from penstock.cli.manifests.yaml_scalar import PLAIN_TAG, read_scalar
 
 WIDTH: Final = 120
 _STR_TAG: Final = "tag:yaml.org,2002:str"

@@ -1,6 +1,6 @@
 import datetime as dt
 
-from penstock.cli.text.story import tell
+from penstock.cli.text.run_description import tell
 
 NOW = dt.datetime(2026, 11, 22, 12, 5, tzinfo=dt.UTC)
 TASKS = [

@@ -143,7 +143,7 @@ FLOW = "kind: Flow\nmetadata: {name: f}\nspec: {tasks: [{name: a, image: x}]}\n"
 
 
 def test_the_same_graph_is_always_the_same_picture():
-    code = "from tests.unit.test_cli_picture import *; print(*write_svg(make_nodes(*DENSE), 't'))"
+    code = "from tests.unit.test_drawing_svg import *; print(*write_svg(make_nodes(*DENSE), 't'))"
     pictures = {
         subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True

@@ -6,7 +6,7 @@ import pytest
 import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import FLOW, FLOWRUN, KINDS
-from penstock.cli.cluster.diagnosis import (
+from penstock.cli.commands.doctor_checks import (
     RIGHTS,
     Level,
     judge_definitions,

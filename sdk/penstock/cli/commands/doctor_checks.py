@@ -18,7 +18,6 @@ MIN_VERSION: Final = (1, 31)
 """Of Kubernetes: the first with `selectableFields` of custom resources on by default."""
 UNSEEN_S: Final = 60
 """An operator sees a new run within a second; after this time there is none for it."""
-OPERATOR_LABELS: Final = "app.kubernetes.io/part-of=penstock,app.kubernetes.io/component=operator"
 LEASE_NAME: Final = "penstock-operator"
 INSTALL: Final = "penstock install"
 UPGRADE: Final = "penstock install"

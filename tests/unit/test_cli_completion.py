@@ -1,6 +1,6 @@
 import pytest
 
-from penstock.cli.cluster.completion import RESOURCES_OF, complete, expect
+from penstock.cli.commands.completion_candidates import RESOURCES_OF, complete, expect
 from penstock.cli.main import main
 from penstock.cli.parser import build_parser
 
