@@ -7,9 +7,9 @@ from typing import Any, get_args
 import pytest
 
 from penstock.api.backfill import Order, Reprocess
-from penstock.cli.cluster.backfill_watching import ending, is_over, progress_line
+from penstock.cli.cluster.backfill_watching import backfill_outcome, is_backfill_finished, progress_line
 from penstock.cli.commands.backfill import build_backfill
-from penstock.cli.parser import ORDERS, REPROCESS, build_parser
+from penstock.cli.parser import BACKFILL_ORDERS, REPROCESS, build_parser
 from penstock.errors import CommandError
 
 
@@ -56,10 +56,13 @@ def test_a_line_says_how_far_it_is_and_what_holds_it_up():
 
 def test_it_is_over_by_its_condition():
     over = [{"type": "Finished", "status": "True"}]
-    assert is_over(backfill(conditions=over))
-    assert not is_over(backfill(conditions=[{"type": "Finished", "status": "False"}]))
-    assert ending(backfill(state="Failed", message="3 ticks: 3 failed")) == "Backfill october Failed: 3 ticks: 3 failed"
+    assert is_backfill_finished(backfill(conditions=over))
+    assert not is_backfill_finished(backfill(conditions=[{"type": "Finished", "status": "False"}]))
+    assert (
+        backfill_outcome(backfill(state="Failed", message="3 ticks: 3 failed"))
+        == "Backfill october Failed: 3 ticks: 3 failed"
+    )
 
 
 def test_the_words_that_can_be_typed_are_those_of_the_api():
-    assert (get_args(Order), get_args(Reprocess)) == (ORDERS, REPROCESS)
+    assert (get_args(Order), get_args(Reprocess)) == (BACKFILL_ORDERS, REPROCESS)

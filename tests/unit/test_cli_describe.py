@@ -1,6 +1,6 @@
 import datetime as dt
 
-from penstock.cli.text.run_description import tell
+from penstock.cli.text.run_description import describe_run
 
 NOW = dt.datetime(2026, 11, 22, 12, 5, tzinfo=dt.UTC)
 TASKS = [
@@ -52,7 +52,7 @@ EVENT = {"eventTime": "2026-11-22T12:00:30.000000Z", "type": "Warning", "reason"
 
 
 def story(run, events=()):
-    return [line.plain for line in tell(run, list(events), NOW, "penstock {}".format)]
+    return [line.plain for line in describe_run(run, list(events), NOW, "penstock {}".format)]
 
 
 def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():

@@ -7,14 +7,14 @@ import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import FLOW, FLOWRUN, KINDS
 from penstock.cli.commands.doctor_checks import (
-    RIGHTS,
+    REQUIRED_PERMISSIONS,
     Level,
-    judge_definitions,
-    judge_leases,
-    judge_operator,
-    judge_rights,
-    judge_unseen,
-    judge_version,
+    check_crds,
+    check_leader,
+    check_operator,
+    check_permissions,
+    check_unhandled_runs,
+    check_version,
 )
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
@@ -25,7 +25,7 @@ NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
     [("30", Level.BAD), ("31", Level.GOOD), ("31+", Level.GOOD), ("35", Level.GOOD), ("", Level.BAD)],
 )
 def test_kubernetes_has_to_be_recent(minor, want):
-    assert judge_version({"major": "1", "minor": minor, "gitVersion": "v1.x"}, "https://here").level is want
+    assert check_version({"major": "1", "minor": minor, "gitVersion": "v1.x"}, "https://here").level is want
 
 
 @pytest.fixture
@@ -34,24 +34,24 @@ def definitions():
 
 
 def test_the_definitions_of_this_version_are_good(definitions):
-    assert judge_definitions(definitions).level is Level.GOOD
+    assert check_crds(definitions).level is Level.GOOD
 
 
 def test_definitions_that_are_missing_are_named(definitions):
-    assert judge_definitions({}).advice == "penstock install"
+    assert check_crds({}).advice == "penstock install"
     del definitions[FLOW.resource]
-    assert judge_definitions(definitions).text == "lack flows.penstock.dev"
+    assert check_crds(definitions).text == "lack flows.penstock.dev"
 
 
 def test_definitions_of_another_version_are_told_apart_by_what_they_lack(definitions):
     schema = definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     del schema["properties"]["spec"]["properties"]["shutdown"]
-    assert "FlowRun lacks spec.shutdown" in judge_definitions(definitions).text
+    assert "FlowRun lacks spec.shutdown" in check_crds(definitions).text
 
 
 def test_definitions_with_other_rules_are_another_version_too(definitions):
     definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = []
-    assert "FlowRun has other rules" in judge_definitions(definitions).text
+    assert "FlowRun has other rules" in check_crds(definitions).text
 
 
 def make_deployment(*args, ready=2, version=penstock.__version__):
@@ -75,7 +75,7 @@ def make_deployment(*args, ready=2, version=penstock.__version__):
 def test_the_operator_is_judged_by_its_deployment(deployment, level, text):
     state = {"waiting": {"reason": "ImagePullBackOff"}}
     pods = [{"metadata": {"namespace": "sys"}, "status": {"containerStatuses": [{"state": state}]}}]
-    (finding,) = judge_operator([deployment], pods, "here")
+    (finding,) = check_operator([deployment], pods, "here")
     assert finding.level is level
     assert text in finding.text
 
@@ -92,11 +92,11 @@ def test_the_operator_is_judged_by_its_deployment(deployment, level, text):
 def test_a_leader_has_a_lease_that_is_in_force(holder, renewed, want):
     spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
     lease = {"metadata": {"namespace": "sys", "name": "penstock-operator"}, "spec": spec}
-    assert judge_leases([lease], NOW).level is want
+    assert check_leader([lease], NOW).level is want
 
 
 def test_without_a_lease_nobody_leads():
-    assert judge_leases([], NOW).level is Level.BAD
+    assert check_leader([], NOW).level is Level.BAD
 
 
 def test_runs_that_nobody_has_seen_for_a_minute_are_told():
@@ -104,12 +104,12 @@ def test_runs_that_nobody_has_seen_for_a_minute_are_told():
         {"metadata": {"name": "old", "creationTimestamp": "2026-11-22T11:59:00Z"}},
         {"metadata": {"name": "new", "creationTimestamp": "2026-11-22T12:00:29Z"}},
     ]
-    (finding,) = judge_unseen(runs, NOW, "here")
+    (finding,) = check_unhandled_runs(runs, NOW, "here")
     assert "seen old in namespace here" in finding.text
-    assert list(judge_unseen(runs[1:], NOW, "here")) == []
+    assert list(check_unhandled_runs(runs[1:], NOW, "here")) == []
 
 
 def test_rights_that_lack_are_named_with_the_commands_that_need_them():
-    allowed = {right: str(right) != "get pods/log" for right in RIGHTS}
-    assert judge_rights(allowed, "here").text == "in namespace here you may not get pods/log (for logs)"
-    assert judge_rights(dict.fromkeys(RIGHTS, True), "here").level is Level.GOOD
+    allowed = {right: str(right) != "get pods/log" for right in REQUIRED_PERMISSIONS}
+    assert check_permissions(allowed, "here").text == "in namespace here you may not get pods/log (for logs)"
+    assert check_permissions(dict.fromkeys(REQUIRED_PERMISSIONS, True), "here").level is Level.GOOD

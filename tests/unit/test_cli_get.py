@@ -6,7 +6,7 @@ import yaml
 
 from penstock.api.kind import KINDS
 from penstock.cli.cluster.kinds import RESOURCES, RUNS, find_resource
-from penstock.cli.commands.get import build_selectors, lay_out, write_objects
+from penstock.cli.commands.get import build_selectors, format_objects, format_table
 from penstock.errors import CommandError
 
 FLOWS = find_resource("flows")
@@ -76,9 +76,9 @@ def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
         {"cells": ["orders-1", "Failed", "no"], "object": {"metadata": {"namespace": "a"}}},
         {"cells": ["b", None, None], "object": {"metadata": {"namespace": "bb"}}},
     ]
-    narrow = [line.plain for line in lay_out(columns, rows, is_wide=False, has_namespaces=False)]
+    narrow = [line.plain for line in format_table(columns, rows, is_wide=False, has_namespaces=False)]
     assert narrow == ["NAME       STATE", "orders-1   Failed", "b"]
-    wide = [line.plain for line in lay_out(columns, rows, is_wide=True, has_namespaces=True)]
+    wide = [line.plain for line in format_table(columns, rows, is_wide=True, has_namespaces=True)]
     assert wide == [
         "NAMESPACE   NAME       STATE    MESSAGE",
         "a           orders-1   Failed   no",
@@ -88,7 +88,7 @@ def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
 
 def test_the_flow_of_a_retry_is_told_by_its_label():
     labels = {"namespace": "a", "labels": {"penstock.dev/flow": "orders"}}
-    lines = lay_out(
+    lines = format_table(
         [{"name": "Flow"}], [{"cells": [None], "object": {"metadata": labels}}], is_wide=False, has_namespaces=False
     )
     assert [line.plain for line in lines] == ["FLOW", "orders"]
@@ -98,7 +98,7 @@ def test_objects_are_written_for_programs():
     def run():
         return {"kind": "FlowRun", "metadata": {"name": "r", "managedFields": []}, "spec": {}}
 
-    assert write_objects([run()], "name", is_list=True) == "flowrun.penstock.dev/r\n"
+    assert format_objects([run()], "name", is_list=True) == "flowrun.penstock.dev/r\n"
     want = {"kind": "FlowRun", "metadata": {"name": "r"}, "spec": {}}
-    assert json.loads(write_objects([run()], "json", is_list=False)) == want
-    assert yaml.safe_load(write_objects([run()], "yaml", is_list=True))["items"] == [want]
+    assert json.loads(format_objects([run()], "json", is_list=False)) == want
+    assert yaml.safe_load(format_objects([run()], "yaml", is_list=True))["items"] == [want]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.cluster.chart import Definitions, Release, find_chart, image_values
+from penstock.cli.cluster.chart import InstalledCrds, Release, find_chart, image_values
 from penstock.cli.cluster.helm import Helm
 from penstock.cli.commands.install import choose_release, read_options
 from penstock.cli.parser import build_parser
@@ -46,32 +46,34 @@ def test_the_wheel_has_the_whole_chart(tmp_path):
     ("definitions", "owner_is_there", "typed", "want"),
     [
         pytest.param(
-            Definitions(exist=False),
+            InstalledCrds(exist=False),
             False,
             (None, None),
             Release("penstock", "penstock-system"),
             id="a new cluster gets the usual release",
         ),
-        pytest.param(Definitions(exist=False), False, ("a", "b"), Release("a", "b"), id="or the one that is asked for"),
         pytest.param(
-            Definitions(exist=True, owner=OWNER), True, (None, None), OWNER, id="what is installed is upgraded"
+            InstalledCrds(exist=False), False, ("a", "b"), Release("a", "b"), id="or the one that is asked for"
         ),
         pytest.param(
-            Definitions(exist=True, owner=OWNER),
+            InstalledCrds(exist=True, owner=OWNER), True, (None, None), OWNER, id="what is installed is upgraded"
+        ),
+        pytest.param(
+            InstalledCrds(exist=True, owner=OWNER),
             True,
             (None, "tools"),
             OWNER,
             id="also when only its namespace is typed",
         ),
         pytest.param(
-            Definitions(exist=True, owner=OWNER),
+            InstalledCrds(exist=True, owner=OWNER),
             True,
             ("other", "tools"),
             Release("other", "tools"),
             id="another one can be asked for",
         ),
         pytest.param(
-            Definitions(exist=True, owner=OWNER),
+            InstalledCrds(exist=True, owner=OWNER),
             False,
             (None, None),
             Release("penstock", "penstock-system"),

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from penstock.api.states import STATES
 from penstock.cli.cluster.watching import build_table
-from penstock.cli.text.progress import changed_lines, headline, is_finished, most_urgent, requests
-from penstock.drawing.state_styles import look
+from penstock.cli.text.progress import changed_lines, headline, is_finished, pending_actions, select_most_urgent
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import format_duration, read_tasks
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, 30, tzinfo=dt.UTC)
@@ -110,10 +110,10 @@ def test_a_run_is_over_when_its_condition_says_so():
 def test_a_screen_too_small_shows_what_needs_attention_and_counts_the_rest():
     states = ["Completed", "Pending", "Failed", "Pending", "Running"]
     rows = read_tasks(make_run(*(task(f"t{place}", state) for place, state in enumerate(states))))
-    shown, rest = most_urgent(rows, 3)
+    shown, rest = select_most_urgent(rows, 3)
     assert [row.name for row in shown] == ["t2", "t4"]
     assert rest == "and 1 Completed, 2 Pending"
-    assert most_urgent(rows, 5) == (rows, "")
+    assert select_most_urgent(rows, 5) == (rows, "")
 
 
 def test_a_table_on_a_narrow_screen_keeps_its_columns_and_cuts_the_reason():
@@ -194,7 +194,7 @@ def test_what_waits_for_a_person_is_asked_for_with_what_to_type():
     run = make_run(task("a", "Paused", reason="AwaitingApproval"), waits) | {
         "spec": {"suspend": True, "approvals": [{"task": "a", "decision": "Approve"}]}
     }
-    assert [(request.text, request.commands[0]) for request in requests(run, {"c": child})] == [
+    assert [(request.text, request.commands[0]) for request in pending_actions(run, {"c": child})] == [
         ("FlowRun r is suspended: nothing new starts", "resume r"),
         ("sign-off waits for a decision: Publish now?", "approve r sign-off"),
         ("sign-off waits for a decision: Publish now?", "approve c sign-off"),
@@ -203,4 +203,4 @@ def test_what_waits_for_a_person_is_asked_for_with_what_to_type():
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_state_has_a_look(state):
-    assert look(state).sign != look("no such state").sign
+    assert state_style(state).sign != state_style("no such state").sign

@@ -15,7 +15,7 @@ CLUSTER_OPTIONS: Final = (
     (("--kubeconfig",), "FILE", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)"),
 )
 
-ORDERS: Final = ("OldestFirst", "NewestFirst")
+BACKFILL_ORDERS: Final = ("OldestFirst", "NewestFirst")
 REPROCESS: Final = ("None", "Failed", "All")
 """As the API has them, which would take half a second to ask."""
 
@@ -54,12 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     # Not set unless typed: what was typed before the command stays.
     cluster = Parser(add_help=False)
     _add_cluster_options(cluster, default=argparse.SUPPRESS)
-    _add_starting(commands, cluster)
-    _add_seeing(commands, cluster)
-    _add_controlling(commands, cluster)
+    _add_run_and_retry(commands, cluster)
+    _add_viewing(commands, cluster)
+    _add_control(commands, cluster)
     _add_schedule(commands, cluster)
     _add_backfill(commands, cluster)
-    _add_local(commands)
+    _add_offline(commands)
     _add_deploy(commands, cluster)
     _add_install(commands, cluster)
     doctor = commands.add_parser("doctor", parents=[cluster], help="find out whether Penstock can work here")
@@ -73,7 +73,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser, *, default: str | None
         group.add_argument(*flags, metavar=metavar, help=text, default=default)
 
 
-def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", parents=[cluster], help="start a run of a Flow, in the cluster or on this machine")
     run.set_defaults(module="penstock.cli.commands.run")
     run.add_argument(
@@ -102,18 +102,18 @@ def _add_starting(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         "--inline", action="store_true", help="run a file in the cluster, once: the run holds its Flow, and its code"
     )
     run.add_argument("--image", metavar="IMAGE", help="with --inline: of a Python flow (default: the operator's)")
-    _add_ending(run)
-    _add_running_here(run)
+    _add_wait_options(run)
+    _add_local_options(run)
 
     retry = commands.add_parser("retry", parents=[cluster], help="run again what a run did not complete")
     retry.set_defaults(module="penstock.cli.commands.retry")
     _add_run_name(retry)
     retry.add_argument("--latest", action="store_true", help="with the Flow as it is now, not as that run had it")
     retry.add_argument("--name", metavar="NAME", help="name of the new run (default: the Flow's and a random end)")
-    _add_ending(retry)
+    _add_wait_options(retry)
 
 
-def _add_running_here(run: argparse.ArgumentParser) -> None:
+def _add_local_options(run: argparse.ArgumentParser) -> None:
     here = run.add_argument_group("on this machine")
     here.add_argument("--local", action="store_true", help="run files here, without a cluster: each task is a process")
     here.add_argument("--docker", action="store_true", help="each task is a container of Docker or Podman instead")
@@ -127,7 +127,7 @@ def _add_running_here(run: argparse.ArgumentParser) -> None:
     here.add_argument("-o", "--output", choices=("json", "yaml"), help="print the FlowRun with its status in the end")
 
 
-def _add_ending(parser: argparse.ArgumentParser) -> None:
+def _add_wait_options(parser: argparse.ArgumentParser) -> None:
     ending = parser.add_mutually_exclusive_group()
     ending.add_argument("--watch", action="store_true", help="then watch it, as penstock watch does")
     ending.add_argument("--wait", action="store_true", help="then wait until it is over; exit 0 only if it ended well")
@@ -137,7 +137,7 @@ def _add_run_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="name of the FlowRun")
 
 
-def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+def _add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     get = commands.add_parser("get", parents=[cluster], help="list runs, Flows, Schedules or Backfills")
     get.set_defaults(module="penstock.cli.commands.get")
     get.add_argument(
@@ -187,7 +187,7 @@ def _add_seeing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     logs.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
 
 
-def _add_controlling(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     for word, is_suspended, text in (
         ("suspend", True, "start nothing new of a run; what runs goes on"),
         ("resume", False, "let a suspended run go on"),
@@ -249,10 +249,10 @@ def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     )
     backfill.add_argument("--to", metavar="TIME", required=True, help="the time to stop before, likewise")
     backfill.add_argument("--max-active", metavar="N", type=int, help="runs under way at once (1)")
-    backfill.add_argument("--order", choices=ORDERS, help="which ticks come first (OldestFirst)")
+    backfill.add_argument("--order", choices=BACKFILL_ORDERS, help="which ticks come first (OldestFirst)")
     backfill.add_argument("--reprocess", choices=REPROCESS, help="which ticks that have a run get another one (None)")
     backfill.add_argument("--name", metavar="NAME", help="its name (default: the Schedule's and a random end)")
-    _add_ending(backfill)
+    _add_wait_options(backfill)
 
 
 def _add_deploy(commands: Commands, cluster: argparse.ArgumentParser) -> None:
@@ -333,7 +333,7 @@ def _add_compilation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name of the Flow (default: that of the Python flow)")
 
 
-def _add_local(commands: Commands) -> None:
+def _add_offline(commands: Commands) -> None:
     lint = commands.add_parser("lint", help="check manifests without a cluster")
     lint.set_defaults(module="penstock.cli.commands.lint")
     lint.add_argument("files", metavar="FILE", nargs="+", help="YAML with Flows, FlowRuns and Schedules; - is stdin")

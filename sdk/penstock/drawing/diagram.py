@@ -118,7 +118,7 @@ def group(nodes: Sequence[Node], positions: Sequence[int]) -> list[tuple[int, ..
     return sorted(groups)
 
 
-def sum_up(nodes: Sequence[Node], members: Sequence[int]) -> tuple[str, str]:
+def summarize_states(nodes: Sequence[Node], members: Sequence[int]) -> tuple[str, str]:
     """Say how tasks that are drawn as one are in a run.
 
     Returns:

@@ -30,8 +30,8 @@ def write_dot(nodes: Sequence[Node], name: str) -> Iterator[str]:
         yield "  }"
     for place, node in enumerate(nodes):
         for edge in node.edges:
-            look = f' [style=dashed, label={_quote(edge.label)}, fontname="sans-serif"]' if edge.label else ""
-            yield f"  t{edge.task} -> t{place}{look};"
+            attributes = f' [style=dashed, label={_quote(edge.label)}, fontname="sans-serif"]' if edge.label else ""
+            yield f"  t{edge.task} -> t{place}{attributes};"
     yield "}"
 
 

@@ -36,7 +36,7 @@ class Layered(NamedTuple):
 
     spots: dict[int, Spot]
     """Of each node."""
-    ways: dict[Pair, tuple[Spot, ...]]
+    routes: dict[Pair, tuple[Spot, ...]]
     """Of each line: the spots that it leads through, both ends among them."""
 
 
@@ -52,35 +52,35 @@ class _Places(NamedTuple):
     """Stops are numbered from here on."""
 
 
-def layer(nodes: Sequence[int], pairs: Iterable[Pair], *, room: float, room_of_stop: float) -> Layered:
+def assign_layers(nodes: Sequence[int], pairs: Iterable[Pair], *, spacing: float, stop_spacing: float) -> Layered:
     """Put a graph into layers.
 
     Args:
         nodes: its nodes, each after those that lead to it.
         pairs: its lines.
-        room: between the middles of two nodes in a layer.
-        room_of_stop: between the middles of two lines that pass a layer.
+        spacing: between the middles of two nodes in a layer.
+        stop_spacing: between the middles of two lines that pass a layer.
     """
     upstream: dict[int, list[int]] = {node: [] for node in nodes}
     for start, end in sorted(pairs):
         upstream[end].append(start)
     layer_of = _choose_layers(nodes, upstream)
     stops = _choose_stops(upstream, layer_of)
-    ways = {
+    routes = {
         (start, end): (start, *(stops[start, number] for number in _between(start, end, layer_of) if stops), end)
         for end in nodes
         for start in upstream[end]
     }
     places = _Places(dict(layer_of), defaultdict(list), defaultdict(list), max(nodes) + 1)
     places.layer_of.update({place: number for (_, number), place in stops.items()})
-    for one, other in dict.fromkeys(step for way in ways.values() for step in pairwise(way)):
+    for one, other in dict.fromkeys(step for route in routes.values() for step in pairwise(route)):
         places.before[other].append(one)
         places.after[one].append(other)
-    heights = _choose_heights(_arrange(places), places, room, room_of_stop)
+    heights = _choose_heights(_arrange(places), places, spacing, stop_spacing)
     spots = {place: Spot(places.layer_of[place], height) for place, height in heights.items()}
     return Layered(
         {node: spots[node] for node in nodes},
-        {pair: tuple(spots[place] for place in way) for pair, way in ways.items()},
+        {pair: tuple(spots[place] for place in route) for pair, route in routes.items()},
     )
 
 
@@ -148,12 +148,12 @@ def _count_crossings(layers: Sequence[Sequence[int]], places: _Places) -> int:
 
 
 def _choose_heights(
-    layers: Sequence[Sequence[int]], places: _Places, room: float, room_of_stop: float
+    layers: Sequence[Sequence[int]], places: _Places, spacing: float, stop_spacing: float
 ) -> dict[int, float]:
     """Choose heights close to those of the neighbours, in the order of each layer."""
     offsets: list[list[float]] = []
     for each in layers:
-        rooms = [room_of_stop if place >= places.first_stop else room for place in each]
+        rooms = [stop_spacing if place >= places.first_stop else spacing for place in each]
         offsets.append(list(accumulate(((one + other) / 2 for one, other in pairwise(rooms)), initial=0.0)))
     heights = {
         place: offset - own[-1] / 2
@@ -170,7 +170,9 @@ def _choose_heights(
                 neighbours = [one for side in sides for one in side[place]]
                 mean = _mean(neighbours, heights.__getitem__, heights[place])
                 wanted.append((mean - offset, STOP_WEIGHT if place >= places.first_stop else 1.0))
-            for place, offset, height in zip(layers[number], offsets[number], _rise(wanted), strict=True):
+            for place, offset, height in zip(
+                layers[number], offsets[number], _nearest_non_decreasing(wanted), strict=True
+            ):
                 heights[place] = height + offset
     return heights
 
@@ -179,7 +181,7 @@ def _mean(places: Sequence[int], value: Callable[[int], float], otherwise: float
     return sum(map(value, places)) / len(places) if places else otherwise
 
 
-def _rise(wanted: Iterable[tuple[float, float]]) -> Iterator[float]:
+def _nearest_non_decreasing(wanted: Iterable[tuple[float, float]]) -> Iterator[float]:
     """Return the values that never fall and are, by the sum of squares, closest to those that are wanted.
 
     Neighbours that would fall are pooled; see "Isotonic regression" in any book of statistics.

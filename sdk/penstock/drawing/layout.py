@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from penstock.drawing.diagram import Node, group, order
-from penstock.drawing.layers import layer
+from penstock.drawing.layers import assign_layers
 
 
 class Point(NamedTuple):
@@ -72,25 +72,25 @@ def lay_out(nodes: Sequence[Node], positions: Sequence[int], grid: Grid) -> Layo
     lines: list[Line] = []
     width = height = 0.0
     sequence = [place_of[member] for member in order(nodes, positions) if groups[place_of[member]][0] == member]
-    for part in _split(sequence, labels):
+    for part in _connected_parts(sequence, labels):
         among = set(part)
         pairs = [pair for pair in labels if pair[0] in among]
-        layered = layer(part, pairs, room=grid.box_height + grid.gap_y, room_of_stop=grid.gap_y)
-        spots = {*layered.spots.values(), *(spot for way in layered.ways.values() for spot in way)}
+        layered = assign_layers(part, pairs, spacing=grid.box_height + grid.gap_y, stop_spacing=grid.gap_y)
+        spots = {*layered.spots.values(), *(spot for route in layered.routes.values() for spot in route)}
         highest = min(spot.height for spot in spots)
         corners = {
             spot: Point(spot.layer * (grid.box_width + grid.gap_x), spot.height - highest + height) for spot in spots
         }
         boxes += [Box(groups[place], corners[spot]) for place, spot in layered.spots.items()]
-        for pair, way in layered.ways.items():
-            points = [point for spot in way for point in _sides(corners[spot], grid)]
+        for pair, route in layered.routes.items():
+            points = [point for spot in route for point in _sides(corners[spot], grid)]
             lines.append(Line(tuple(points[1:-1]), labels[pair]))
         width = max(width, *(corner.x + grid.box_width for corner in corners.values()))
         height = max(corner.y for corner in corners.values()) + grid.box_height + grid.gap_y
     return Layout(boxes, lines, width, max(0.0, height - grid.gap_y))
 
 
-def _split(places: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
+def _connected_parts(places: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
     """Split a graph into what hangs together."""
     neighbours: dict[int, list[int]] = {place: [] for place in places}
     for start, end in pairs:

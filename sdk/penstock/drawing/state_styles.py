@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 
-class Look(NamedTuple):
+class StateStyle(NamedTuple):
     """Sign and style of a state."""
 
     sign: str
@@ -13,25 +13,25 @@ class Look(NamedTuple):
     """As rich has it."""
 
 
-UNKNOWN: Final = Look("?", "")
-LOOKS: Final = {
-    "Scheduled": Look("◷", "dim"),
-    "Pending": Look("·", "dim"),
-    "Queued": Look("◌", "yellow"),
-    "Running": Look("●", "cyan"),
-    "Retrying": Look("↻", "yellow"),
-    "Paused": Look("‖", "bold yellow"),
-    "Completed": Look("✓", "green"),
-    "Cached": Look("✓", "green"),
-    "Skipped": Look("-", "dim"),
-    "Failed": Look("✗", "bold red"),
-    "TimedOut": Look("✗", "bold red"),
-    "Cancelled": Look("✗", "magenta"),
-    "Crashed": Look("✗", "bold red"),
+UNKNOWN_STATE_STYLE: Final = StateStyle("?", "")
+STATE_STYLES: Final = {
+    "Scheduled": StateStyle("◷", "dim"),
+    "Pending": StateStyle("·", "dim"),
+    "Queued": StateStyle("◌", "yellow"),
+    "Running": StateStyle("●", "cyan"),
+    "Retrying": StateStyle("↻", "yellow"),
+    "Paused": StateStyle("‖", "bold yellow"),
+    "Completed": StateStyle("✓", "green"),
+    "Cached": StateStyle("✓", "green"),
+    "Skipped": StateStyle("-", "dim"),
+    "Failed": StateStyle("✗", "bold red"),
+    "TimedOut": StateStyle("✗", "bold red"),
+    "Cancelled": StateStyle("✗", "magenta"),
+    "Crashed": StateStyle("✗", "bold red"),
 }
 """By state."""
 
 
-def look(state: str) -> Look:
+def state_style(state: str) -> StateStyle:
     """Return how a state looks; one of a newer operator's looks like a question."""
-    return LOOKS.get(state, UNKNOWN)
+    return STATE_STYLES.get(state, UNKNOWN_STATE_STYLE)

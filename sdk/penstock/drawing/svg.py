@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Final
 from xml.sax.saxutils import escape
 
-from penstock.drawing.diagram import Node, group, sum_up
+from penstock.drawing.diagram import Node, group, summarize_states
 from penstock.drawing.layout import Box, Grid, Layout, Line, lay_out
 from penstock.drawing.mermaid import COLOURS
-from penstock.drawing.state_styles import look
+from penstock.drawing.state_styles import state_style
 
 MARGIN: Final = 24
 FONTS: Final = "DejaVu Sans, Verdana, Helvetica, Arial, Liberation Sans, Noto Sans, Open Sans, Roboto, sans-serif"
@@ -88,8 +88,8 @@ def write_svg(nodes: Sequence[Node], title: str) -> Iterator[str]:
 
 def _legend(nodes: Sequence[Node]) -> list[tuple[str, str]]:
     counts = Counter(node.state for node in nodes if node.state)
-    return [(state, f"{look(state).sign} {state} {counts[state]}") for state in COLOURS if state in counts] + [
-        (state, f"{look(state).sign} {state} {count}") for state, count in counts.items() if state not in COLOURS
+    return [(state, f"{state_style(state).sign} {state} {counts[state]}") for state in COLOURS if state in counts] + [
+        (state, f"{state_style(state).sign} {state} {count}") for state, count in counts.items() if state not in COLOURS
     ]
 
 
@@ -149,25 +149,25 @@ def _write_box(nodes: Sequence[Node], box: Box, grid: Grid) -> Iterator[str]:
     first = nodes[box.members[0]]
     names = ", ".join(nodes[member].name for member in box.members)
     heading, note = (first.name, first.note) if len(box.members) == 1 else (f"{len(box.members)} tasks", names)
-    state, standing = sum_up(nodes, box.members)
+    state, standing = summarize_states(nodes, box.members)
     yield f'<g transform="translate({box.corner.x:.1f} {box.corner.y:.1f})">'
     yield f"<title>{escape(': '.join(filter(None, (names, first.note, standing))))}</title>"
-    look_of_box = f'fill="{COLOURS.get(state, "#fff")}" stroke="{STROKES.get(state, PLAIN_STROKE)}" stroke-width="1.3"'
+    box_style = f'fill="{COLOURS.get(state, "#fff")}" stroke="{STROKES.get(state, PLAIN_STROKE)}" stroke-width="1.3"'
     width, height = grid.box_width, grid.box_height
     if "for each" in first.note or len(box.members) > 1:
-        yield f'<rect x="{BACK}" y="{BACK}" width="{width}" height="{height}" rx="6" {look_of_box}/>'
+        yield f'<rect x="{BACK}" y="{BACK}" width="{width}" height="{height}" rx="6" {box_style}/>'
     if first.note.startswith("approval"):
         middle = height / 2
         corners = f"0,{middle} 12,0 {width - 12},0 {width},{middle} {width - 12},{height} 12,{height}"
-        yield f'<polygon points="{corners}" {look_of_box}/>'
+        yield f'<polygon points="{corners}" {box_style}/>'
     else:
-        yield f'<rect width="{width}" height="{height}" rx="6" {look_of_box}/>'
+        yield f'<rect width="{width}" height="{height}" rx="6" {box_style}/>'
     if first.note.startswith("flow "):
         inner = f'width="{width - 6}" height="{height - 6}"'
         yield f'<rect x="3" y="3" {inner} rx="4" fill="none" stroke="{PLAIN_STROKE}"/>'
     texts = [(heading, 'font-size="13" font-weight="bold" fill="#222"'), (note, 'fill="#555"')]
     if standing:
-        texts.append((f"{look(state).sign} {standing}", f'fill="{STROKES.get(state, "#444")}"'))
+        texts.append((f"{state_style(state).sign} {standing}", f'fill="{STROKES.get(state, "#444")}"'))
     fitting = int((width - 2 * INDENT) / CHARACTER)
     shown = [(text, style) for text, style in texts if text]
     y = (height - len(shown) * LINE_HEIGHT) / 2 + 12.5

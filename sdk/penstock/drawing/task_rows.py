@@ -136,9 +136,9 @@ def _read_items(items: Mapping[str, Any] | None) -> str:
     if items is None:
         return ""
     counts = items.get("counts") or {}
-    over = sum(count for state, count in counts.items() if state in FINISHED_STATES)
+    finished = sum(count for state, count in counts.items() if state in FINISHED_STATES)
     failed = sum(count for state, count in counts.items() if state in FAILED_STATES)
-    parts = [f"{over}/{items['total']}"]
+    parts = [f"{finished}/{items['total']}"]
     if failed:
         parts.append(f"{failed} failed")
     if retrying := counts.get("Retrying"):

@@ -59,7 +59,7 @@ def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
         if leader in members_of:
             left.subtract(upstream[leader])
             ended = {one for one in upstream[leader] if left[one] == 0}
-            yield from (Row(line, ()) for line in lanes.enter(upstream[leader], ended))
+            yield from (Row(line, ()) for line in lanes.enter_row(upstream[leader], ended))
             yield Row(lanes.place(leader, is_source=left[leader] > 0), members_of[leader])
 
 
@@ -84,26 +84,26 @@ class _Lanes:
         self._above = ""
         """The row that was drawn last."""
 
-    def enter(self, upstream: set[int], ended: set[int]) -> Iterator[str]:
+    def enter_row(self, upstream: set[int], ended: set[int]) -> Iterator[str]:
         """Lead lanes to the column of the next task, and end those that nothing else waits for.
 
         Args:
             upstream: the tasks that it waits for.
             ended: those of them that nobody else waits for.
         """
-        met = [column for column, source in enumerate(self._sources) if source in upstream]
-        ending = [column for column in met if self._sources[column] in ended]
-        if not met:
+        crossed = [column for column, source in enumerate(self._sources) if source in upstream]
+        ending = [column for column in crossed if self._sources[column] in ended]
+        if not crossed:
             self._column = self._free(0)
         elif ending:
             self._column = ending[0]
         else:
-            self._column = self._free(met[-1] + 1)
-        row = self._row(met, ending)
+            self._column = self._free(crossed[-1] + 1)
+        row = self._row(crossed, ending)
         for column in ending:
             self._sources[column] = None
         is_passed_on = self._above[2 * self._column : 2 * self._column + 1] in {"│", "├", "┤", "┼", "╮", "╭", "┬"}
-        if met and not (met == [self._column] and is_passed_on):
+        if crossed and not (crossed == [self._column] and is_passed_on):
             yield row
 
     def place(self, task: int, *, is_source: bool) -> str:
@@ -123,16 +123,16 @@ class _Lanes:
                 return column
         return max(start, len(self._sources))
 
-    def _row(self, met: list[int], ending: list[int]) -> str:
-        touched = {*met, self._column}
+    def _row(self, crossed: list[int], ending: list[int]) -> str:
+        touched = {*crossed, self._column}
         first, last = min(touched), max(touched)
         cells = []
         for column in range(max(len(self._sources), last + 1)):
             is_held = column < len(self._sources) and self._sources[column] is not None
             is_inside = first <= column <= last
             if column in touched:
-                goes_on = column == self._column or column not in ending
-                corner = _CORNERS.get((is_held, goes_on, column > first, column < last), "│")
+                continues_down = column == self._column or column not in ending
+                corner = _CORNERS.get((is_held, continues_down, column > first, column < last), "│")
             else:
                 corner = "│" if is_held else "─" if is_inside else " "
             cells.append(corner + ("─" if is_inside and column < last else " "))

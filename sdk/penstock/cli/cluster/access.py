@@ -24,16 +24,16 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, MAIN_CONTAINER, VERSION
-from penstock.cli.cluster.api_errors import BAD_REQUEST, NOT_FOUND, describe_refusal, spoken
-from penstock.cli.cluster.listing import CONNECT_TIMEOUT_S, Event, Listing
+from penstock.cli.cluster.api_errors import BAD_REQUEST, NOT_FOUND, refusal_message, translate_errors
+from penstock.cli.cluster.listing import CONNECT_TIMEOUT_S, WatchableList, WatchEvent
 from penstock.cli.invocation import cluster_flags, program
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, RefusalError
 
-ANSWER_S: Final = 60
+RESPONSE_TIMEOUT_S: Final = 60
 """Longest wait for one answer: longer than the API server itself takes for any."""
-PAGE: Final = 500
+PAGE_SIZE: Final = 500
 """Objects that are asked for at once, as kubectl does."""
 NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NOT_INSTALLED: Final = "the cluster does not know {}s: Penstock is not installed there (penstock install)"
@@ -79,7 +79,7 @@ class Cluster:
             namespace = SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
             return cls(client.ApiClient(configuration), arguments.namespace or namespace, cluster_flags(arguments))
         try:
-            with _no_silent_errors():
+            with _raise_logged_errors():
                 contexts, current = _config.list_kube_config_contexts(config_file=arguments.kubeconfig)
                 api = _config.new_client_from_config(config_file=arguments.kubeconfig, context=arguments.context)
         except (ConfigException, OSError) as error:
@@ -100,21 +100,21 @@ class Cluster:
         """
         return f"{program()} {words}{self.flags}"
 
-    def flow(self, name: str) -> Object:
+    def get_flow(self, name: str) -> Object:
         """Get a Flow.
 
         Raises:
             CommandError: there is none of this name; says which there are.
         """
-        return self.named("flows", "Flow", name)
+        return self.get_object("flows", "Flow", name)
 
-    def run(self, name: str) -> Object:
+    def get_run(self, name: str) -> Object:
         """Get a FlowRun.
 
         Raises:
             CommandError: there is none of this name; says which there are.
         """
-        return self.named("flowruns", "FlowRun", name)
+        return self.get_object("flowruns", "FlowRun", name)
 
     def create_run(self, body: Object) -> Object:
         """Create a FlowRun.
@@ -123,13 +123,13 @@ class Cluster:
             CommandError: the cluster refused it, in its own words.
         """
         try:
-            return self.send("POST", self.path("flowruns"), body=body)
+            return self.send("POST", self.object_path("flowruns"), body=body)
         except RefusalError as error:
             if error.status == NOT_FOUND and "namespaces" not in str(error):
                 raise CommandError(_NOT_INSTALLED.format("FlowRun")) from error
             raise
 
-    def change_run(self, run: Object, operations: Sequence[Object]) -> Object:
+    def patch_run(self, run: Object, operations: Sequence[Object]) -> Object:
         """Change a FlowRun, unless another one has taken its name meanwhile.
 
         Args:
@@ -139,12 +139,12 @@ class Cluster:
         Raises:
             RefusalError: the cluster refused it, in its own words.
         """
-        return self.change("flowruns", run, operations)
+        return self.patch("flowruns", run, operations)
 
-    def change(self, plural: str, target: Object, operations: Sequence[Object]) -> Object:
+    def patch(self, plural: str, target: Object, operations: Sequence[Object]) -> Object:
         """Change one of Penstock's objects, as `change_run` does; `plural` names its resource."""
         same = {"op": "test", "path": "/metadata/uid", "value": target["metadata"]["uid"]}
-        path = self.path(plural, target["metadata"]["name"])
+        path = self.object_path(plural, target["metadata"]["name"])
         return self.send("PATCH", path, body=[same, *operations], content_type="application/json-patch+json")
 
     def follow_run(self, name: str) -> Generator[Object]:
@@ -160,44 +160,44 @@ class Cluster:
 
         It ends at `until`, by the monotonic clock, if that is given.
         """
-        found = self.named(plural, kind, name)
+        found = self.get_object(plural, kind, name)
         listing = self._ours(plural, field_selector=f"metadata.name={name}")
-        with self._spoken():
+        with self._translate_errors():
             for event in listing.follow({found["metadata"]["uid"]: found}, until=until):
                 if event.type == "DELETED":
                     raise CommandError(f"{kind} {name} was deleted")
                 yield event.object
 
-    def follow_children(self, uid: str) -> Iterator[Event]:
+    def follow_children(self, uid: str) -> Iterator[WatchEvent]:
         """Yield the child runs of a FlowRun, those that are there first, and each again whenever it changes.
 
         Args:
             uid: of the FlowRun.
         """
-        with self._spoken():
+        with self._translate_errors():
             yield from self._ours("flowruns", label_selector=f"{LABEL_PARENT_UID}={uid}").follow({})
 
-    def pods(self, run: str) -> list[Object]:
+    def list_pods(self, run: str) -> list[Object]:
         """List the Pods of a FlowRun that still exist."""
-        with self._spoken():
+        with self._translate_errors():
             return self._pods_of(run).items()[1]
 
-    def follow_pods(self, run: str) -> Iterator[Event]:
+    def follow_pods(self, run: str) -> Iterator[WatchEvent]:
         """Yield the Pods of a FlowRun, those that are there first, and each again whenever it changes."""
-        with self._spoken():
+        with self._translate_errors():
             yield from self._pods_of(run).follow({})
 
-    def events(self, about: Object) -> list[Object]:
+    def list_events(self, about: Object) -> list[Object]:
         """List the Events about an object, as `events.k8s.io/v1` has them."""
         selector = f"regarding.uid={about['metadata']['uid']}"
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
-        return [event for page in self.pages(path, {"fieldSelector": selector}) for event in page["items"]]
+        return [event for page in self.list_pages(path, {"fieldSelector": selector}) for event in page["items"]]
 
-    def pages(self, path: str, query: Mapping[str, str], *, accept: str = "application/json") -> Iterator[Object]:
+    def list_pages(self, path: str, query: Mapping[str, str], *, accept: str = "application/json") -> Iterator[Object]:
         """List what is at a path, page by page."""
         more: dict[str, str] = {}
         while True:
-            page = self.send("GET", path, query={**query, **more, "limit": str(PAGE)}, accept=accept)
+            page = self.send("GET", path, query={**query, **more, "limit": str(PAGE_SIZE)}, accept=accept)
             yield page
             if not (token := page["metadata"].get("continue")):
                 return
@@ -223,20 +223,20 @@ class Cluster:
         configuration = self._api.configuration
         headers = {"Accept": accept, "Content-Type": content_type, **self._api.default_headers}
         headers |= {each["key"]: each["value"] for each in configuration.auth_settings().values()}
-        with self._spoken():
+        with self._translate_errors():
             response = self._api.rest_client.pool_manager.request(
                 method,
                 f"{self.host}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else ""),
                 headers=headers,
                 body=None if body is None else json.dumps(body),
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_S),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=RESPONSE_TIMEOUT_S),
             )
         if response.status >= BAD_REQUEST:
-            raise RefusalError(describe_refusal(response.status, response.data, response.reason), response.status)
+            raise RefusalError(refusal_message(response.status, response.data, response.reason), response.status)
         answer: Object = json.loads(response.data)
         return answer
 
-    def log(self, pod: str, *, follow: bool) -> Iterator[str]:
+    def read_log(self, pod: str, *, follow: bool) -> Iterator[str]:
         """Yield the lines that the task in a Pod wrote, without their line ends.
 
         Args:
@@ -246,7 +246,7 @@ class Cluster:
         Raises:
             CommandError: the Pod or its log is gone.
         """
-        with self._spoken():
+        with self._translate_errors():
             response = self._core.read_namespaced_pod_log(
                 pod, self.namespace, container=MAIN_CONTAINER, follow=follow, _preload_content=False
             )
@@ -254,7 +254,7 @@ class Cluster:
                 raise ApiException(http_resp=response)
             yield from _lines(response)
 
-    def named(self, plural: str, kind: str, name: str) -> Object:
+    def get_object(self, plural: str, kind: str, name: str) -> Object:
         """Get one of our objects; `plural` and `kind` name its resource.
 
         Raises:
@@ -262,10 +262,10 @@ class Cluster:
         """
         if not name:
             raise CommandError(f"name a {kind}: there is none whose name is empty")
-        if found := self.find(plural, name):
+        if found := self.find_object(plural, name):
             return found
         try:
-            listing = self.send("GET", self.path(plural))
+            listing = self.send("GET", self.object_path(plural))
         except RefusalError as error:
             if error.status != NOT_FOUND:
                 raise
@@ -273,16 +273,16 @@ class Cluster:
         names = [other["metadata"]["name"] for other in listing["items"]]
         raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")
 
-    def find(self, plural: str, name: str) -> Object | None:
+    def find_object(self, plural: str, name: str) -> Object | None:
         """Get one of our objects; None if there is none of this name. `plural` names its resource."""
         try:
-            return self.send("GET", self.path(plural, name))
+            return self.send("GET", self.object_path(plural, name))
         except RefusalError as error:
             if error.status != NOT_FOUND:
                 raise
             return None
 
-    def config_map(self, name: str) -> Object:
+    def get_config_map(self, name: str) -> Object:
         """Get a ConfigMap.
 
         Raises:
@@ -295,7 +295,7 @@ class Cluster:
         path = f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}/configmaps"
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
-    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
+    def is_allowed(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
         """Ask whether the person may do something in the namespace."""
         attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
         review = {
@@ -306,26 +306,26 @@ class Cluster:
         answer = self.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"]["allowed"])
 
-    def path(self, plural: str, name: str = "") -> str:
+    def object_path(self, plural: str, name: str = "") -> str:
         """Return where the namespace's objects of a resource are, or the one of a name."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{urllib.parse.quote(self.namespace, safe='')}/{plural}"
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
-    def _pods_of(self, run: str) -> Listing:
-        return Listing(
+    def _pods_of(self, run: str) -> WatchableList:
+        return WatchableList(
             self._api, self._core.list_namespaced_pod, (self.namespace,), {"label_selector": f"{LABEL_RUN}={run}"}
         )
 
-    def _ours(self, plural: str, **selector: str) -> Listing:
+    def _ours(self, plural: str, **selector: str) -> WatchableList:
         place = (GROUP, VERSION, self.namespace, plural)
-        return Listing(self._api, self._custom.list_namespaced_custom_object, place, selector)
+        return WatchableList(self._api, self._custom.list_namespaced_custom_object, place, selector)
 
-    def _spoken(self) -> contextlib.AbstractContextManager[None]:
-        return spoken(self.host)
+    def _translate_errors(self) -> contextlib.AbstractContextManager[None]:
+        return translate_errors(self.host)
 
 
 @contextlib.contextmanager
-def _no_silent_errors() -> Iterator[None]:
+def _raise_logged_errors() -> Iterator[None]:
     """Raise what the client merely logs: that a program which a kubeconfig names for its credentials failed.
 
     Raises:

@@ -19,12 +19,12 @@ NOT_FOUND: Final = 404
 CONFLICT: Final = 409
 GONE: Final = 410
 INVALID: Final = 422
-TOO_MANY: Final = 429
+TOO_MANY_REQUESTS: Final = 429
 SERVER_ERROR: Final = 500
 
 
 @contextlib.contextmanager
-def spoken(host: str) -> Iterator[None]:
+def translate_errors(host: str) -> Iterator[None]:
     """Turn what the client raises within the block into words.
 
     Args:
@@ -37,19 +37,19 @@ def spoken(host: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise RefusalError(describe_refusal(error.status, error.body, error.reason), error.status) from error
+        raise RefusalError(refusal_message(error.status, error.body, error.reason), error.status) from error
     except urllib3.exceptions.HTTPError as error:
-        raise CommandError(f"can't reach the API server at {host}: {_innermost(error)}") from error
+        raise CommandError(f"can't reach the API server at {host}: {_root_cause(error)}") from error
 
 
-def may_pass(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether what was raised may be over by itself when it is tried again."""
     if not isinstance(error, ApiException):
         return True
-    return error.status == TOO_MANY or (error.status or 0) >= SERVER_ERROR
+    return error.status == TOO_MANY_REQUESTS or (error.status or 0) >= SERVER_ERROR
 
 
-def describe_refusal(status: int, body: str | bytes | None, reason: str | None) -> str:
+def refusal_message(status: int, body: str | bytes | None, reason: str | None) -> str:
     """Say why a request was refused.
 
     Args:
@@ -67,6 +67,6 @@ def describe_refusal(status: int, body: str | bytes | None, reason: str | None) 
     return str(message)
 
 
-def _innermost(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> str:
     reason = getattr(error, "reason", None)
-    return _innermost(reason) if isinstance(reason, BaseException) else str(error)
+    return _root_cause(reason) if isinstance(reason, BaseException) else str(error)

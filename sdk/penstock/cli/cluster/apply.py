@@ -33,63 +33,63 @@ class Applied(NamedTuple):
     change: Change
 
 
-def apply(cluster: Cluster, body: Mapping[str, Any], *, takes_over: bool = False, is_dry: bool = False) -> Applied:
+def apply(cluster: Cluster, body: Mapping[str, Any], *, force: bool = False, is_dry_run: bool = False) -> Applied:
     """Apply an object.
 
     Args:
         cluster: where; its namespace counts.
         body: the fields that are to be so.
-        takes_over: whether to take fields over from whoever manages them.
-        is_dry: whether the server only says what it would do.
+        force: whether to take fields over from whoever manages them.
+        is_dry_run: whether the server only says what it would do.
 
     Raises:
         CommandError: somebody else manages fields of it, or the cluster refused it.
     """
     kind, name = body["kind"], body["metadata"]["name"]
-    place = path(cluster, body)
+    place = object_path(cluster, body)
     before = _find(cluster, place)
-    if before is not None and (others := _strangers(before)):
-        if not takes_over:
+    if before is not None and (others := _other_field_managers(before)):
+        if not force:
             raise CommandError(
                 f"{kind} {name} is there already, and managed by {enumerate_names(others)}: --force-conflicts takes it"
                 " over, --name gives another name"
             )
-        if not is_dry:
-            _take_over(cluster, place, before, body)
-    query = {"fieldManager": FIELD_MANAGER, "force": str(takes_over).lower(), "fieldValidation": "Strict"}
-    if is_dry:
+        if not is_dry_run:
+            _take_ownership(cluster, place, before, body)
+    query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
+    if is_dry_run:
         query["dryRun"] = "All"
     try:
         after = cluster.send("PATCH", place, query=query, body=body, content_type="application/apply-patch+yaml")
     except RefusalError as error:
-        who = f"{kind} {name}"
+        subject = f"{kind} {name}"
         if error.status == CONFLICT and "conflict" in str(error):
             raise CommandError(
-                f"{who} is managed by somebody else: {_one_line(str(error))}; --force-conflicts takes over what it is"
+                f"{subject} is managed by somebody else: {_one_line(str(error))}; --force-conflicts takes over what it is"
                 " about, --name gives another name"
             ) from error
         if error.status == NOT_FOUND and kind != "ConfigMap" and "namespaces" not in str(error):
             raise CommandError(
                 f"the cluster does not know {kind}s: Penstock is not installed there (penstock install)"
             ) from error
-        raise CommandError(f"{who}: {_one_line(str(error))}") from error
+        raise CommandError(f"{subject}: {_one_line(str(error))}") from error
     if before is None:
         return Applied(after, Change.CREATED)
     # A dry run gives no new version: then what is asked for must be what is there.
-    is_same = _meaning(before) == _meaning(after)
+    is_same = _user_fields(before) == _user_fields(after)
     return Applied(after, Change.UNCHANGED if is_same else Change.CONFIGURED)
 
 
-def resource(body: Mapping[str, Any]) -> str:
+def resource_name(body: Mapping[str, Any]) -> str:
     """Return an object's name as kubectl prints it."""
     group = "" if body["kind"] == "ConfigMap" else f".{GROUP}"
     return f"{body['kind'].lower()}{group}/{body['metadata']['name']}"
 
 
-def path(cluster: Cluster, body: Mapping[str, Any]) -> str:
+def object_path(cluster: Cluster, body: Mapping[str, Any]) -> str:
     """Return where an object is."""
     plural, name = PLURALS[body["kind"]], body["metadata"]["name"]
-    return cluster.config_map_path(name) if body["kind"] == "ConfigMap" else cluster.path(plural, name)
+    return cluster.config_map_path(name) if body["kind"] == "ConfigMap" else cluster.object_path(plural, name)
 
 
 def _find(cluster: Cluster, place: str) -> Object | None:
@@ -101,14 +101,14 @@ def _find(cluster: Cluster, place: str) -> Object | None:
         return None
 
 
-def _meaning(body: Object) -> dict[str, Any]:
+def _user_fields(body: Object) -> dict[str, Any]:
     """Return what of an object people write."""
     metadata = body["metadata"]
     described = {key: metadata.get(key) for key in ("labels", "annotations", "ownerReferences")}
     return {"metadata": described, **{key: body.get(key) for key in ("spec", "data")}}
 
 
-def _strangers(body: Object) -> list[str]:
+def _other_field_managers(body: Object) -> list[str]:
     """Return who wrote an object that was never deployed from here.
 
     To apply it all the same would mix two graphs: tasks are told apart by their names.
@@ -121,7 +121,7 @@ def _strangers(body: Object) -> list[str]:
     return sorted({each["manager"] for each in entries if "f:spec" in each.get("fieldsV1", {})})
 
 
-def _take_over(cluster: Cluster, place: str, before: Object, body: Mapping[str, Any]) -> None:
+def _take_ownership(cluster: Cluster, place: str, before: Object, body: Mapping[str, Any]) -> None:
     """Make an object ours, as if it had been deployed from here from the beginning."""
     same = {"op": "test", "path": "/metadata/uid", "value": before["metadata"]["uid"]}
     spec = {"op": "replace", "path": "/spec", "value": body["spec"]}

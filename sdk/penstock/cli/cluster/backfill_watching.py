@@ -39,13 +39,13 @@ def watch_backfill(cluster: Cluster, name: str, console: Console, *, quiet: bool
                 if line != shown and not quiet:
                     console.print(Text(f"{dt.datetime.now().astimezone():%H:%M:%S}  {line}"), soft_wrap=True)
                 shown = line
-                if is_over(found):
+                if is_backfill_finished(found):
                     break
     except KeyboardInterrupt:
         print(f"Backfill {name} goes on; to end it: kubectl delete backfill {name}", file=sys.stderr)
         raise
     is_well = status_of(found).get("state") == "Completed"
-    console.print(Text(ending(found), "bold green" if is_well else "bold red"), soft_wrap=True)
+    console.print(Text(backfill_outcome(found), "bold green" if is_well else "bold red"), soft_wrap=True)
     return 0 if is_well else 1
 
 
@@ -61,13 +61,13 @@ def progress_line(backfill: Object) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def is_over(backfill: Object) -> bool:
+def is_backfill_finished(backfill: Object) -> bool:
     """Tell whether a Backfill is over."""
     conditions: list[Mapping[str, Any]] = status_of(backfill).get("conditions") or []
     return any(one["type"] == "Finished" and one["status"] == "True" for one in conditions)
 
 
-def ending(backfill: Object) -> str:
+def backfill_outcome(backfill: Object) -> str:
     """Say how a Backfill ended."""
     status = status_of(backfill)
     return f"Backfill {backfill['metadata']['name']} {status.get('state', '')}: {status.get('message', '')}"

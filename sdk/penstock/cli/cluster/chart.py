@@ -31,7 +31,7 @@ class Release(NamedTuple):
         return f"{self.name} in namespace {self.namespace}"
 
 
-class Definitions(NamedTuple):
+class InstalledCrds(NamedTuple):
     """The definitions in a cluster."""
 
     exist: bool
@@ -55,7 +55,7 @@ def find_chart(package: Path | None = None) -> Path:
     raise CommandError(f"no chart in {package}: name one with --chart, a folder or oci://...")
 
 
-def find_definitions(cluster: Cluster) -> Definitions:
+def find_crds(cluster: Cluster) -> InstalledCrds:
     """Look at the definitions in a cluster."""
     found = False
     for kind in KINDS:
@@ -68,8 +68,8 @@ def find_definitions(cluster: Cluster) -> Definitions:
         found = True
         name, namespace = (crd["metadata"].get("annotations", {}).get(key) for key in OWNER)
         if name and namespace:
-            return Definitions(exist=True, owner=Release(name, namespace))
-    return Definitions(exist=found)
+            return InstalledCrds(exist=True, owner=Release(name, namespace))
+    return InstalledCrds(exist=found)
 
 
 def image_values(image: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-LOOK_UP_S: Final = 0.25
+POLL_INTERVAL_S: Final = 0.25
 """How late Ctrl-C may be."""
 
 
@@ -20,7 +20,7 @@ class _End:
         self.error = error
 
 
-def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
+def read_in_thread(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
     """Yield what is read from elsewhere, in a way that Ctrl-C can always end.
 
     A signal that comes between the interpreter's last look for one and a system call that waits does not end that
@@ -46,7 +46,7 @@ def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
     try:
         while True:
             try:
-                got = read.get(timeout=LOOK_UP_S)
+                got = read.get(timeout=POLL_INTERVAL_S)
             except queue.Empty:
                 continue
             if not isinstance(got, _End):
@@ -59,7 +59,7 @@ def read_aside(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
         stop()
 
 
-def join(thread: threading.Thread) -> None:
+def join_thread(thread: threading.Thread) -> None:
     """Wait for a thread to end, in a way that Ctrl-C can always end."""
     while thread.is_alive():
-        thread.join(LOOK_UP_S)
+        thread.join(POLL_INTERVAL_S)

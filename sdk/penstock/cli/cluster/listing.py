@@ -11,8 +11,8 @@ import urllib3.exceptions
 from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
 
-from penstock.cli.cluster.api_errors import GONE, may_pass
-from penstock.cli.cluster.interruptible import read_aside
+from penstock.cli.cluster.api_errors import GONE, is_transient
+from penstock.cli.cluster.interruptible import read_in_thread
 from penstock.drawing.task_rows import Object
 
 WATCH_S: Final = 300
@@ -22,11 +22,11 @@ READ_TIMEOUT_S: Final = WATCH_S + 30
 CONNECT_TIMEOUT_S: Final = 10
 RECONNECT_S: Final = 1
 """Between a broken connection and the next one, so that a sick server isn't hammered."""
-RECONNECTS: Final = 60
+MAX_RECONNECTS: Final = 60
 """Connections in a row that may break before a watch gives up: an API server that restarts is back by then."""
 
 
-class Event(NamedTuple):
+class WatchEvent(NamedTuple):
     """One change of an object that is followed."""
 
     type: str
@@ -34,7 +34,7 @@ class Event(NamedTuple):
     object: Object
 
 
-class Listing(NamedTuple):
+class WatchableList(NamedTuple):
     """A list call that can also be watched."""
 
     api: Any
@@ -48,7 +48,7 @@ class Listing(NamedTuple):
         answer = self.api.sanitize_for_serialization(self.function(*self.arguments, **self.options))
         return answer["metadata"]["resourceVersion"], answer["items"]
 
-    def follow(self, known: Mapping[str, Object], *, until: float | None = None) -> Iterator[Event]:
+    def follow(self, known: Mapping[str, Object], *, until: float | None = None) -> Iterator[WatchEvent]:
         """Yield the objects as they are, and each again whenever it changes.
 
         Args:
@@ -59,8 +59,8 @@ class Listing(NamedTuple):
             version, objects = self.items()
             current = {each["metadata"]["uid"]: each for each in objects}
             # What was deleted while no watch was open is told by nobody: it is missing, that's all.
-            yield from (Event("DELETED", each) for uid, each in known.items() if uid not in current)
-            yield from (Event("MODIFIED", each) for each in objects)
+            yield from (WatchEvent("DELETED", each) for uid, each in known.items() if uid not in current)
+            yield from (WatchEvent("MODIFIED", each) for each in objects)
             known = current
             try:
                 for event in self._watch(version, until):
@@ -70,7 +70,7 @@ class Listing(NamedTuple):
                 if error.status != GONE:
                     raise
 
-    def _watch(self, version: str, until: float | None) -> Iterator[Event]:
+    def _watch(self, version: str, until: float | None) -> Iterator[WatchEvent]:
         failures = 0
         while not _is_past(until):
             stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
@@ -83,12 +83,12 @@ class Listing(NamedTuple):
                     timeout_seconds=WATCH_S if until is None else _seconds_to(until),
                     _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 )
-                for event in read_aside(events, stream.stop):
+                for event in read_in_thread(events, stream.stop):
                     failures = 0
-                    yield Event(event["type"], event["raw_object"])
+                    yield WatchEvent(event["type"], event["raw_object"])
             except (urllib3.exceptions.HTTPError, ApiException) as error:
                 failures += 1
-                if failures > RECONNECTS or not may_pass(error):
+                if failures > MAX_RECONNECTS or not is_transient(error):
                     raise
                 time.sleep(RECONNECT_S)
             version = stream.resource_version or version

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.control import report
+from penstock.cli.cluster.control import report_change
 from penstock.cli.cluster.watching import watch_run
 from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.run_name import name_prefix
@@ -38,7 +38,7 @@ def start(
         then(run)
     name, due = run["metadata"]["name"], run["spec"].get("scheduledTime")
     advice = f"Next: {cluster.hint(f'watch {name}')}, {cluster.hint(f'logs {name} -f')}"
-    report(run, f"created, due {due}" if due else "created", "" if arguments.watch or arguments.wait else advice)
+    report_change(run, f"created, due {due}" if due else "created", "" if arguments.watch or arguments.wait else advice)
     if arguments.watch or arguments.wait:
         return watch_run(cluster, name, Console(highlight=False), quiet=arguments.wait)
     return 0

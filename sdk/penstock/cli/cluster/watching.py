@@ -15,9 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.text.outcome import ending
-from penstock.cli.text.progress import changed_lines, headline, is_finished, is_successful, most_urgent, requests
-from penstock.drawing.state_styles import look
+from penstock.cli.text.outcome import outcome_lines
+from penstock.cli.text.progress import (
+    changed_lines,
+    headline,
+    is_finished,
+    is_successful,
+    pending_actions,
+    select_most_urgent,
+)
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of
 from penstock.errors import CommandError
 
@@ -48,7 +55,7 @@ MIN_WHY_WIDTH: Final = 12
 """Less says nothing: before that, other columns make way."""
 
 
-SPARED_FIRST: Final = ("ATTEMPT", "TIME", "ITEMS")
+DROPPED_FIRST: Final = ("ATTEMPT", "TIME", "ITEMS")
 """Columns that a narrow screen does without, the first one first."""
 
 
@@ -68,11 +75,11 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
         CommandError: there is no such run, or it was deleted, or the cluster can't be reached.
         KeyboardInterrupt: Ctrl-C was typed, and what that means for the run has been said.
     """
-    screen = _silence() if quiet else _table(console, cluster) if console.is_terminal else _lines(console, cluster)
+    screen = _no_output() if quiet else _table(console, cluster) if console.is_terminal else _lines(console, cluster)
     run: Object = {}
     try:
         with screen as show, contextlib.closing(cluster.follow_run(name)) as states:
-            family = Family(cluster, show)
+            family = RunAndChildren(cluster, show)
             for run in states:
                 family.update(run)
                 if is_finished(run):
@@ -80,12 +87,12 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
     except KeyboardInterrupt:
         print(f"FlowRun {name} goes on; to end it: {cluster.hint(f'cancel {name}')}", file=sys.stderr)
         raise
-    for line in ending(run, _more(run, cluster)):
+    for line in outcome_lines(run, _hint_for_task(run, cluster)):
         console.print(line, soft_wrap=True)
     return 0 if is_successful(run) else 1
 
 
-class Family:
+class RunAndChildren:
     """A run and its child runs, shown whenever any of them changes.
 
     Args:
@@ -139,8 +146,8 @@ def build_table(
         children: its child runs by name, as far as they are known.
         hint: makes of a command what has to be typed.
     """
-    asked = list(_requests(run, children, hint))
-    rows, rest = most_urgent(read_tasks(run, children), max(1, height - CHROME_LINES - len(asked)))
+    actions = list(_pending_action_lines(run, children, hint))
+    rows, rest = select_most_urgent(read_tasks(run, children), max(1, height - CHROME_LINES - len(actions)))
     # Its end says how it ended, below: above the table it would stand there twice.
     title = Text(headline(run, now), "bold", no_wrap=True, overflow="ellipsis")
     parts: list[RenderableType] = [] if is_finished(run) else [title]
@@ -148,13 +155,15 @@ def build_table(
         parts.append(_build_grid(rows, now, width))
     if rest:
         parts.append(Text(rest, "dim"))
-    return Group(*parts, *asked)
+    return Group(*parts, *actions)
 
 
-def _requests(run: Object, children: Mapping[str, Object] | None, hint: Callable[[str], str]) -> Iterator[Text]:
-    for request in requests(run, children):
-        yield Text(request.text, "bold yellow")
-        for command_words in request.commands:
+def _pending_action_lines(
+    run: Object, children: Mapping[str, Object] | None, hint: Callable[[str], str]
+) -> Iterator[Text]:
+    for action in pending_actions(run, children):
+        yield Text(action.text, "bold yellow")
+        for command_words in action.commands:
             yield Text(f"  {hint(command_words)}")
 
 
@@ -166,7 +175,7 @@ def _build_grid(rows: Sequence[TaskRow], now: dt.datetime, width: int) -> Table:
         "ITEMS": max(len("ITEMS"), *(len(row.items) for row in rows)),
         "TIME": TIME_WIDTH,
     }
-    for spared in SPARED_FIRST:
+    for spared in DROPPED_FIRST:
         if name_width + sum(widths.values()) + GAP * (len(widths) + 1) + MIN_WHY_WIDTH > width:
             del widths[spared]
     others_width = sum(widths.values()) + GAP * (len(widths) + 1)
@@ -182,7 +191,7 @@ def _build_grid(rows: Sequence[TaskRow], now: dt.datetime, width: int) -> Table:
         if row.is_finally and not is_finally:
             is_finally = True
             table.add_row(Text("finally", "dim"))
-        sign, style = look(row.state)
+        sign, style = state_style(row.state)
         cells = {
             "STATE": Text(f"{sign} {row.state}", style),
             "ATTEMPT": Text(str(row.attempt or "")),
@@ -220,7 +229,7 @@ def _table(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dic
 @contextlib.contextmanager
 def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dict[str, Object]], None]]:
     described: list[TaskRow] = []
-    asked: set[str] = set()
+    actions: set[str] = set()
     before: tuple[str, str | None, int | None] = ("", None, None)
 
     def write(line: str) -> None:
@@ -238,22 +247,22 @@ def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dic
         for line in changed_lines(described, rows):
             write(line)
         described[:] = rows
-        now_asked = requests(run, children)
-        for request in now_asked:
-            if request.text not in asked:
-                write(f"{request.text}; type {' or '.join(cluster.hint(words) for words in request.commands)}")
-        asked.clear()
-        asked.update(request.text for request in now_asked)
+        current_actions = pending_actions(run, children)
+        for action in current_actions:
+            if action.text not in actions:
+                write(f"{action.text}; type {' or '.join(cluster.hint(words) for words in action.commands)}")
+        actions.clear()
+        actions.update(action.text for action in current_actions)
 
     yield show
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[Callable[[Object, dict[str, Object]], None]]:
+def _no_output() -> Iterator[Callable[[Object, dict[str, Object]], None]]:
     yield lambda run, children: None  # noqa: ARG005 - a screen is shown the run
 
 
-def _more(run: Object, cluster: Cluster) -> Callable[[TaskRow], str]:
+def _hint_for_task(run: Object, cluster: Cluster) -> Callable[[TaskRow], str]:
     def more(row: TaskRow) -> str:
         if row.run:
             return cluster.hint(f"describe {row.run}")

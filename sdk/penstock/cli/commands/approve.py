@@ -8,7 +8,7 @@ from typing import Final
 
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import INVALID
-from penstock.cli.cluster.control import report, unfinished
+from penstock.cli.cluster.control import report_change, require_unfinished
 from penstock.cli.text.progress import waiting_tasks
 from penstock.drawing.task_rows import Object, status_of
 from penstock.engine.suggestion import enumerate_names, suggest
@@ -23,21 +23,21 @@ def command(arguments: argparse.Namespace) -> int:
     """Add a decision to `spec.approvals` of a run."""
     cluster = Cluster.connect(arguments)
     for tries in range(1, TRIES + 1):
-        run = unfinished(cluster.run(arguments.run), arguments.subcommand)
-        task = choose(run, arguments.task)
+        run = require_unfinished(cluster.get_run(arguments.run), arguments.subcommand)
+        task = choose_task(run, arguments.task)
         operations = build_operations(run, task, arguments.decision, arguments.comment)
         try:
-            cluster.change_run(run, operations)
+            cluster.patch_run(run, operations)
         except RefusalError as error:
             if error.status == INVALID and tries < TRIES:
                 continue  # somebody else may have been quicker: the run as it is now says so
             raise
         break
-    report(run, f"{DONE[arguments.decision]} ({task})")
+    report_change(run, f"{DONE[arguments.decision]} ({task})")
     return 0
 
 
-def choose(run: Object, name: str | None) -> str:
+def choose_task(run: Object, name: str | None) -> str:
     """Return the name of the task to decide.
 
     Args:
@@ -50,24 +50,26 @@ def choose(run: Object, name: str | None) -> str:
     waiting = [task["name"] for task in waiting_tasks(run)]
     if name in waiting:
         return str(name)
-    who = f"FlowRun {run['metadata']['name']}"
+    subject = f"FlowRun {run['metadata']['name']}"
     if name is None:
         if len(waiting) == 1:
             return str(waiting[0])
         if not waiting:
-            raise CommandError(f"no task of {who} waits for a decision{_child_hint(run)}")
-        raise CommandError(f"{len(waiting)} tasks of {who} wait for a decision, name one: {enumerate_names(waiting)}")
+            raise CommandError(f"no task of {subject} waits for a decision{_child_hint(run)}")
+        raise CommandError(
+            f"{len(waiting)} tasks of {subject} wait for a decision, name one: {enumerate_names(waiting)}"
+        )
     others = f"; there wait: {enumerate_names(waiting)}" if waiting else "; no task does"
     for decision in run["spec"].get("approvals") or ():
         if decision["task"] == name:
             comment = f' ("{decision["comment"]}")' if decision.get("comment") else ""
             done = DONE[decision["decision"]]
-            raise CommandError(f"task {name} of {who} is {done} already{comment}, and a decision can't be changed")
+            raise CommandError(f"task {name} of {subject} is {done} already{comment}, and a decision can't be changed")
     for task in status_of(run).get("tasks") or ():
         if task["name"] == name:
-            raise CommandError(f"task {name} of {who} is {task['state']}, and waits for no decision{others}")
+            raise CommandError(f"task {name} of {subject} is {task['state']}, and waits for no decision{others}")
     names = [task["name"] for task in status_of(run).get("tasks") or ()]
-    raise CommandError(f"{who} has no task {name}{suggest(name, waiting or names)}{others}")
+    raise CommandError(f"{subject} has no task {name}{suggest(name, waiting or names)}{others}")
 
 
 def build_operations(run: Object, task: str, decision: str, comment: str | None) -> Sequence[Object]:

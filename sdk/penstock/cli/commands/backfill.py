@@ -24,9 +24,9 @@ FORMS = "2026-10-01, 2026-10-01T06:00 (both in the Schedule's zone), or 2026-10-
 def command(arguments: argparse.Namespace) -> int:
     """Create a Backfill and, if asked to, stay with it until it is over."""
     cluster = Cluster.connect(arguments)
-    schedule = cluster.named("schedules", "Schedule", arguments.schedule)
+    schedule = cluster.get_object("schedules", "Schedule", arguments.schedule)
     body = build_backfill(arguments, schedule["spec"].get("timeZone") or "UTC")
-    made = cluster.send("POST", cluster.path("backfills"), body=body)
+    made = cluster.send("POST", cluster.object_path("backfills"), body=body)
     name, is_left_alone = made["metadata"]["name"], not (arguments.watch or arguments.wait)
     print(f"backfill.penstock.dev/{name} created", flush=True)
     if is_left_alone and sys.stdout.isatty():

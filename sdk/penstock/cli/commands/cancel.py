@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.control import build_operation, report, unfinished
+from penstock.cli.cluster.control import build_shutdown_operation, report_change, require_unfinished
 
 ADVICE: Final = {
     "Drain": "What runs goes on to its end, then the finally tasks run.",
@@ -18,12 +18,12 @@ ADVICE: Final = {
 def command(arguments: argparse.Namespace) -> int:
     """Set `spec.shutdown` of a run as `arguments.shutdown` has it."""
     cluster = Cluster.connect(arguments)
-    run = unfinished(cluster.run(arguments.run), "cancel")
+    run = require_unfinished(cluster.get_run(arguments.run), "cancel")
     mode: str = arguments.shutdown
     if run["spec"].get("shutdown") == mode:
-        report(run, f"is being ended already (shutdown: {mode})")
+        report_change(run, f"is being ended already (shutdown: {mode})")
         return 0
-    cluster.change_run(run, [build_operation(run, mode)])
+    cluster.patch_run(run, [build_shutdown_operation(run, mode)])
     watching = cluster.hint(f"watch {arguments.run}")
-    report(run, f"is being ended (shutdown: {mode})", f"{ADVICE[mode]} See it end: {watching}")
+    report_change(run, f"is being ended (shutdown: {mode})", f"{ADVICE[mode]} See it end: {watching}")
     return 0

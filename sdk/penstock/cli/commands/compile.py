@@ -7,21 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from penstock.cli.deployment.compile import compiled
+from penstock.cli.deployment.compile import compile_checked
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.errors import CommandError
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Compile a flow, and those that it calls, and write their manifests."""
-    manifests = compiled(
+    manifests = compile_checked(
         arguments.entrypoint,
         image=arguments.image,
         storage=arguments.storage,
         name=arguments.name,
         namespace=arguments.namespace,
     )
-    text = "---\n".join(written(manifest) for manifest in manifests)
+    text = "---\n".join(format_manifest(manifest) for manifest in manifests)
     if arguments.output is None:
         sys.stdout.write(text)
         return 0
@@ -32,6 +32,6 @@ def command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def written(manifest: dict[str, Any]) -> str:
+def format_manifest(manifest: dict[str, Any]) -> str:
     """Write a manifest as YAML."""
     return yaml_text(manifest)

@@ -65,7 +65,7 @@ def expect(parser: argparse.ArgumentParser, words: Sequence[str]) -> Expected:
     """Find what the grammar expects in place of the last word."""
     walk = _Walk(parser)
     for word in words[:-1]:
-        walk.take(word)
+        walk.consume_word(word)
     if words and words[-1].startswith("-") and walk.awaited is None:
         return Expected(tuple(_options(walk.parser)), "", walk.typed)
     action = walk.awaited or next(iter(walk.positionals), None)
@@ -84,7 +84,7 @@ class _Walk:
         """The option whose value comes next."""
         self.typed = argparse.Namespace(namespace=None, context=None, kubeconfig=None)
 
-    def take(self, word: str) -> None:
+    def consume_word(self, word: str) -> None:
         """Go on by one word that was typed."""
         if self.awaited is not None:
             setattr(self.typed, self.awaited.dest, word)
@@ -96,9 +96,9 @@ class _Walk:
                 self.awaited = None if equals else action
                 setattr(self.typed, action.dest, value)
         elif self.positionals:
-            self._take_positional(self.positionals[0], word)
+            self._consume_positional(self.positionals[0], word)
 
-    def _take_positional(self, action: argparse.Action, word: str) -> None:
+    def _consume_positional(self, action: argparse.Action, word: str) -> None:
         setattr(self.typed, action.dest, word)
         if not isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             self.positionals = self.positionals if action.nargs == "+" else self.positionals[1:]
@@ -160,7 +160,7 @@ def _names(typed: argparse.Namespace, plurals: Sequence[str]) -> list[Candidate]
     with contextlib.suppress(PenstockError):
         cluster = Cluster.connect(typed)
         for plural in plurals:
-            pages = cluster.pages(cluster.path(plural), {}, accept=METADATA)
+            pages = cluster.list_pages(cluster.object_path(plural), {}, accept=METADATA)
             found += [Candidate(each["metadata"]["name"]) for page in pages for each in page["items"]]
     return found
 
@@ -171,7 +171,7 @@ def _tasks(typed: argparse.Namespace) -> list[Candidate]:
     from penstock.drawing.task_rows import status_of  # noqa: PLC0415 - as above
 
     with contextlib.suppress(PenstockError):
-        run = Cluster.connect(typed).run(typed.run)
+        run = Cluster.connect(typed).get_run(typed.run)
         is_decision = typed.subcommand in {"approve", "reject"}
         tasks = waiting_tasks(run) if is_decision else status_of(run).get("tasks") or ()
         return [Candidate(task["name"], task["state"]) for task in tasks]
@@ -182,6 +182,6 @@ def _params(typed: argparse.Namespace) -> list[Candidate]:
     from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - as above
 
     with contextlib.suppress(PenstockError):
-        params = Cluster.connect(typed).flow(typed.flow)["spec"].get("params") or ()
+        params = Cluster.connect(typed).get_flow(typed.flow)["spec"].get("params") or ()
         return [Candidate(f"{param['name']}=", param.get("description") or "") for param in params]
     return []

@@ -16,7 +16,7 @@ from penstock.authoring.compilation.place import Place
 from penstock.authoring.deployment import Deployment, DeploymentKeywords, read_deployment
 from penstock.authoring.flow import Flow
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.apply import Change, resource
+from penstock.cli.cluster.apply import Change, resource_name
 from penstock.cli.deployment.compile import load_flow
 from penstock.cli.deployment.deployment import Code, Deployed, Manifests, build_manifests, deploy, wait_until_ready
 from penstock.cli.manifests.params import read_params
@@ -37,13 +37,13 @@ def command(arguments: argparse.Namespace) -> int:
     if cluster is None:
         _print(list(manifests), [Change.CREATED] * len(list(manifests)), arguments.output, mark)
         return 0
-    done = deploy(cluster, manifests, takes_over=arguments.force_conflicts, is_dry=arguments.dry_run is not None)
+    done = deploy(cluster, manifests, force=arguments.force_conflicts, is_dry_run=arguments.dry_run is not None)
     _print([each.object for each in done.applied], [each.change for each in done.applied], arguments.output, mark)
     if arguments.dry_run is None:
-        _tell_rest(cluster, done, manifests, arguments)
+        _report_cleanup(cluster, done, manifests, arguments)
         if arguments.wait:
             wait_until_ready(cluster, done.flow, timeout_s)
-            print(f"{resource(done.flow)} is ready", file=sys.stderr if arguments.output != "text" else sys.stdout)
+            print(f"{resource_name(done.flow)} is ready", file=sys.stderr if arguments.output != "text" else sys.stdout)
     return 0
 
 
@@ -80,7 +80,7 @@ def _place(flow: Flow[..., Any]) -> Place:
     return Place(code.co_filename, code.co_firstlineno)
 
 
-def _tell_rest(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:
+def _report_cleanup(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:
     is_text = arguments.output == "text"
     for name in done.removed:
         print(f"configmap/{name} deleted", file=sys.stdout if is_text else sys.stderr)
@@ -101,10 +101,10 @@ def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], outpu
     elif output == "json":
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": plain}, indent=2))
     elif output == "name":
-        print("\n".join(resource(body) for body in bodies))
+        print("\n".join(resource_name(body) for body in bodies))
     else:
         for body, change in zip(bodies, changes, strict=True):
-            print(f"{resource(body)} {change}{mark}")
+            print(f"{resource_name(body)} {change}{mark}")
 
 
 def _without_noise(body: Mapping[str, Any]) -> dict[str, Any]:

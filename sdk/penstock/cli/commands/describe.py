@@ -10,7 +10,7 @@ from rich.console import Console
 
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN
-from penstock.cli.text.run_description import tell
+from penstock.cli.text.run_description import describe_run
 from penstock.drawing.task_rows import Object
 from penstock.errors import RefusalError
 
@@ -18,16 +18,16 @@ from penstock.errors import RefusalError
 def command(arguments: argparse.Namespace) -> int:
     """Print all that there is to know of a run."""
     cluster = Cluster.connect(arguments)
-    run = cluster.run(arguments.run)
+    run = cluster.get_run(arguments.run)
     console = Console(highlight=False)
-    for line in tell(run, _events(cluster, run), dt.datetime.now().astimezone(), cluster.hint):
+    for line in describe_run(run, _events(cluster, run), dt.datetime.now().astimezone(), cluster.hint):
         console.print(line, soft_wrap=True)
     return 0
 
 
 def _events(cluster: Cluster, run: Object) -> list[Object]:
     try:
-        return cluster.events(run)
+        return cluster.list_events(run)
     except RefusalError as error:
         if error.status != FORBIDDEN:
             raise

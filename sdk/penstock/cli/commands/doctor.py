@@ -17,16 +17,16 @@ from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.chart import OPERATOR_LABELS
 from penstock.cli.commands.doctor_checks import (
     LEASE_NAME,
-    RIGHTS,
+    REQUIRED_PERMISSIONS,
     Finding,
     Level,
-    argument,
-    judge_definitions,
-    judge_leases,
-    judge_operator,
-    judge_rights,
-    judge_unseen,
-    judge_version,
+    check_crds,
+    check_leader,
+    check_operator,
+    check_permissions,
+    check_unhandled_runs,
+    check_version,
+    container_argument,
 )
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
@@ -38,12 +38,12 @@ SIGNS: Final = {
     Level.BAD: ("✗", "bold red"),
 }
 SUBJECT_WIDTH: Final = 12
-NO_SUCH_TASK: Final = "penstock-doctor-asks"
+MISSING_TASK: Final = "penstock-doctor-asks"
 PROBE: Final = {
     "apiVersion": API_VERSION,
     "kind": "Flow",
     "metadata": {"generateName": "penstock-doctor-"},
-    "spec": {"tasks": [{"name": "main", "image": "none", "dependsOn": [NO_SUCH_TASK]}]},
+    "spec": {"tasks": [{"name": "main", "image": "none", "dependsOn": [MISSING_TASK]}]},
 }
 """A Flow that the definitions let pass and the webhook refuses. Sent with dryRun, so that nothing is stored."""
 
@@ -61,7 +61,7 @@ def diagnose(cluster: Cluster) -> int:
     """
     console = Console(highlight=False)
     is_bad = False
-    for finding in examine(cluster, dt.datetime.now(dt.UTC)):
+    for finding in run_checks(cluster, dt.datetime.now(dt.UTC)):
         sign, style = SIGNS[finding.level]
         line = Text(f"{sign} ", style).append(f"{finding.subject:{SUBJECT_WIDTH}}", style).append(finding.text, "")
         console.print(line, soft_wrap=True)
@@ -71,7 +71,7 @@ def diagnose(cluster: Cluster) -> int:
     return 1 if is_bad else 0
 
 
-def examine(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
+def run_checks(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     """Look at a cluster, and at what the person may do there.
 
     Args:
@@ -79,18 +79,20 @@ def examine(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
         now: the time.
     """
     try:
-        yield judge_version(cluster.send("GET", "/version"), cluster.host)
+        yield check_version(cluster.send("GET", "/version"), cluster.host)
     except CommandError as error:
         yield Finding(Level.BAD, "cluster", str(error), "check --kubeconfig, --context, and that the cluster is up")
         return
-    yield _definitions(cluster)
+    yield _crds(cluster)
     yield from _operator(cluster, now)
     yield from _webhook(cluster)
-    yield from _unseen(cluster, now)
-    yield judge_rights({right: cluster.may(*right[:4]) for right in RIGHTS}, cluster.namespace)
+    yield from _unhandled_runs(cluster, now)
+    yield check_permissions(
+        {right: cluster.is_allowed(*right[:4]) for right in REQUIRED_PERMISSIONS}, cluster.namespace
+    )
 
 
-def _definitions(cluster: Cluster) -> Finding:
+def _crds(cluster: Cluster) -> Finding:
     found = {}
     for kind in KINDS:
         try:
@@ -98,13 +100,13 @@ def _definitions(cluster: Cluster) -> Finding:
             found[kind.resource] = cluster.send("GET", path)
         except RefusalError as error:
             if error.status == FORBIDDEN:
-                return _served(cluster)
+                return _served_kinds(cluster)
             if error.status != NOT_FOUND:
                 raise
-    return judge_definitions(found)
+    return check_crds(found)
 
 
-def _served(cluster: Cluster) -> Finding:
+def _served_kinds(cluster: Cluster) -> Finding:
     """Ask what is served, which everybody may, where the definitions may not be read."""
     try:
         served = {each["name"] for each in cluster.send("GET", f"/apis/{API_VERSION}")["resources"]}
@@ -112,22 +114,22 @@ def _served(cluster: Cluster) -> Finding:
         served = set()
     if all(kind.plural in served for kind in KINDS):
         return Finding(Level.UNKNOWN, "definitions", "are there; whether of this version, you may not read")
-    return judge_definitions({kind.resource: {} for kind in KINDS if kind.plural in served})
+    return check_crds({kind.resource: {} for kind in KINDS if kind.plural in served})
 
 
 def _operator(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     try:
         deployments = _list(cluster, "/apis/apps/v1/deployments", {"labelSelector": OPERATOR_LABELS})
         pods = _list(cluster, "/api/v1/pods", {"labelSelector": OPERATOR_LABELS})
-        yield from judge_operator(deployments, pods, cluster.namespace)
-        names = {argument(each, "--lease-name") or LEASE_NAME for each in deployments} or {LEASE_NAME}
+        yield from check_operator(deployments, pods, cluster.namespace)
+        names = {container_argument(each, "--lease-name") or LEASE_NAME for each in deployments} or {LEASE_NAME}
         path = "/apis/coordination.k8s.io/v1/leases"
         leases = [
             lease
             for name in sorted(names)
             for lease in _list(cluster, path, {"fieldSelector": f"metadata.name={name}"})
         ]
-        yield judge_leases(leases, now)
+        yield check_leader(leases, now)
     except RefusalError as error:
         if error.status != FORBIDDEN:
             raise
@@ -136,9 +138,9 @@ def _operator(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
 
 def _webhook(cluster: Cluster) -> Iterator[Finding]:
     try:
-        cluster.send("POST", cluster.path("flows"), query={"dryRun": "All"}, body=PROBE)
+        cluster.send("POST", cluster.object_path("flows"), query={"dryRun": "All"}, body=PROBE)
     except RefusalError as error:
-        if NO_SUCH_TASK in str(error) and "denied the request" in str(error):
+        if MISSING_TASK in str(error) and "denied the request" in str(error):
             yield Finding(Level.GOOD, "webhook", "refuses faulty objects when they are applied")
         elif error.status == FORBIDDEN:
             yield Finding(Level.UNKNOWN, "webhook", "you may not create Flows, so it can't be asked")
@@ -154,10 +156,10 @@ def _webhook(cluster: Cluster) -> Iterator[Finding]:
     )
 
 
-def _unseen(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
+def _unhandled_runs(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     try:
-        yield from judge_unseen(
-            _list(cluster, cluster.path("flowruns"), {"fieldSelector": "status.state="}), now, cluster.namespace
+        yield from check_unhandled_runs(
+            _list(cluster, cluster.object_path("flowruns"), {"fieldSelector": "status.state="}), now, cluster.namespace
         )
     except RefusalError as error:
         if error.status not in {FORBIDDEN, NOT_FOUND}:
@@ -165,4 +167,4 @@ def _unseen(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
 
 
 def _list(cluster: Cluster, path: str, query: dict[str, str]) -> list[Object]:
-    return [item for page in cluster.pages(path, query) for item in page["items"]]
+    return [item for page in cluster.list_pages(path, query) for item in page["items"]]

@@ -16,7 +16,7 @@ from penstock.engine.suggestion import enumerate_names
 
 MIN_VERSION: Final = (1, 31)
 """Of Kubernetes: the first with `selectableFields` of custom resources on by default."""
-UNSEEN_S: Final = 60
+UNHANDLED_AFTER_S: Final = 60
 """An operator sees a new run within a second; after this time there is none for it."""
 LEASE_NAME: Final = "penstock-operator"
 INSTALL: Final = "penstock install"
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
     """What to do about it."""
 
 
-class Right(NamedTuple):
+class Permission(NamedTuple):
     """Something that a person may do or not."""
 
     verb: str
@@ -60,19 +60,22 @@ class Right(NamedTuple):
         return f"{self.verb} {resource}" + (f"/{self.subresource}" if self.subresource else "")
 
 
-RIGHTS: Final = (
-    *(Right(verb, "penstock.dev", "flowruns", "", "get, describe, watch, logs") for verb in ("get", "list", "watch")),
-    Right("create", "penstock.dev", "flowruns", "", "run, retry"),
-    Right("patch", "penstock.dev", "flowruns", "", "suspend, resume, cancel, approve, reject"),
-    *(Right(verb, "penstock.dev", "flows", "", "run, graph") for verb in ("get", "list")),
-    *(Right(verb, "", "pods", "", "logs") for verb in ("list", "watch")),
-    Right("get", "", "pods", "log", "logs"),
-    Right("list", "events.k8s.io", "events", "", "describe"),
+REQUIRED_PERMISSIONS: Final = (
+    *(
+        Permission(verb, "penstock.dev", "flowruns", "", "get, describe, watch, logs")
+        for verb in ("get", "list", "watch")
+    ),
+    Permission("create", "penstock.dev", "flowruns", "", "run, retry"),
+    Permission("patch", "penstock.dev", "flowruns", "", "suspend, resume, cancel, approve, reject"),
+    *(Permission(verb, "penstock.dev", "flows", "", "run, graph") for verb in ("get", "list")),
+    *(Permission(verb, "", "pods", "", "logs") for verb in ("list", "watch")),
+    Permission("get", "", "pods", "log", "logs"),
+    Permission("list", "events.k8s.io", "events", "", "describe"),
 )
 """What the commands need."""
 
 
-def judge_version(info: Mapping[str, Any], host: str) -> Finding:
+def check_version(info: Mapping[str, Any], host: str) -> Finding:
     """Judge the API server by what it says of its version."""
     text = f"Kubernetes {info.get('gitVersion')} at {host}"
     numbers = tuple(int("".join(filter(str.isdigit, info.get(part, ""))) or 0) for part in ("major", "minor"))
@@ -82,7 +85,7 @@ def judge_version(info: Mapping[str, Any], host: str) -> Finding:
     return Finding(Level.GOOD, "cluster", text)
 
 
-def judge_definitions(found: Mapping[str, Object]) -> Finding:
+def check_crds(found: Mapping[str, Object]) -> Finding:
     """Judge the CustomResourceDefinitions.
 
     Args:
@@ -103,7 +106,7 @@ def judge_definitions(found: Mapping[str, Object]) -> Finding:
     return Finding(Level.GOOD, "definitions", f"{len(KINDS)} kinds, as of penstock {penstock.__version__}")
 
 
-def judge_operator(deployments: Sequence[Object], pods: Sequence[Object], namespace: str) -> Iterator[Finding]:
+def check_operator(deployments: Sequence[Object], pods: Sequence[Object], namespace: str) -> Iterator[Finding]:
     """Judge the operator's Deployments.
 
     Args:
@@ -114,11 +117,11 @@ def judge_operator(deployments: Sequence[Object], pods: Sequence[Object], namesp
     for deployment in deployments:
         metadata, replicas = deployment["metadata"], deployment["status"].get("readyReplicas", 0)
         name = f"{metadata['namespace']}/{metadata['name']}"
-        watched = argument(deployment, "--namespace")
+        watched = container_argument(deployment, "--namespace")
         version = metadata.get("labels", {}).get("app.kubernetes.io/version", "")
         text = f"{name} {version}, {replicas} of {deployment['spec'].get('replicas', 1)} replicas ready"
         if not replicas:
-            why = enumerate_names(_troubles(pods, metadata["namespace"]))
+            why = enumerate_names(_container_reasons(pods, metadata["namespace"]))
             logs = f"kubectl logs -n {metadata['namespace']} deployment/{metadata['name']}"
             yield Finding(Level.BAD, "operator", f"{text}; {why} is wrong with its Pods", f"see {logs}")
         elif watched and watched != namespace:
@@ -135,7 +138,7 @@ def judge_operator(deployments: Sequence[Object], pods: Sequence[Object], namesp
             yield Finding(Level.GOOD, "operator", text)
 
 
-def judge_leases(leases: Sequence[Object], now: dt.datetime) -> Finding:
+def check_leader(leases: Sequence[Object], now: dt.datetime) -> Finding:
     """Judge whether an operator leads.
 
     Args:
@@ -154,7 +157,7 @@ def judge_leases(leases: Sequence[Object], now: dt.datetime) -> Finding:
     return best or Finding(Level.BAD, "leader", "no operator has ever led here", f"install one: {INSTALL}")
 
 
-def judge_unseen(runs: Sequence[Object], now: dt.datetime, namespace: str) -> Iterator[Finding]:
+def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: str) -> Iterator[Finding]:
     """Judge the runs without a status.
 
     Args:
@@ -165,7 +168,8 @@ def judge_unseen(runs: Sequence[Object], now: dt.datetime, namespace: str) -> It
     old = [
         run["metadata"]["name"]
         for run in runs
-        if (created := read_time(run["metadata"]["creationTimestamp"])) and (now - created).total_seconds() > UNSEEN_S
+        if (created := read_time(run["metadata"]["creationTimestamp"]))
+        and (now - created).total_seconds() > UNHANDLED_AFTER_S
     ]
     if old:
         yield Finding(
@@ -176,7 +180,7 @@ def judge_unseen(runs: Sequence[Object], now: dt.datetime, namespace: str) -> It
         )
 
 
-def judge_rights(allowed: Mapping[Right, bool], namespace: str) -> Finding:
+def check_permissions(allowed: Mapping[Permission, bool], namespace: str) -> Finding:
     """Judge what the person may do.
 
     Args:
@@ -191,7 +195,7 @@ def judge_rights(allowed: Mapping[Right, bool], namespace: str) -> Finding:
     return Finding(Level.WARNING, "rights", f"in namespace {namespace} you may not {what}", advice)
 
 
-def argument(deployment: Object, flag: str) -> str:
+def container_argument(deployment: Object, flag: str) -> str:
     """Return the value of an argument of a Deployment's containers; empty without one."""
     containers = deployment["spec"]["template"]["spec"]["containers"]
     for text in (each for container in containers for each in container.get("args") or ()):
@@ -222,7 +226,7 @@ def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{part}.{name}" for name in properties)
 
 
-def _troubles(pods: Sequence[Object], namespace: str) -> list[str]:
+def _container_reasons(pods: Sequence[Object], namespace: str) -> list[str]:
     troubles: dict[str, None] = {}
     for pod in pods:
         if pod["metadata"]["namespace"] == namespace:

@@ -17,7 +17,7 @@ from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, Resource, find_resource
 from penstock.cli.manifests.yaml_text import yaml_text
-from penstock.drawing.state_styles import look
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import suggest
 from penstock.errors import CommandError, RefusalError
@@ -38,29 +38,33 @@ def command(arguments: argparse.Namespace) -> int:
     if name:
         if arguments.all_namespaces or selectors != [{}]:
             raise CommandError(f"{name} is one object: leave out -A, --state and --flow")
-        found = cluster.named(resource.plural, resource.kind, name)
+        found = cluster.get_object(resource.plural, resource.kind, name)
         selectors = [{"fieldSelector": f"metadata.name={name}"}]
         if arguments.output not in {"table", "wide"}:
-            print(write_objects([found], arguments.output, is_list=False), end="")
+            print(format_objects([found], arguments.output, is_list=False), end="")
             return 0
-    path = f"/apis/{API_VERSION}/{resource.plural}" if arguments.all_namespaces else cluster.path(resource.plural)
+    path = (
+        f"/apis/{API_VERSION}/{resource.plural}" if arguments.all_namespaces else cluster.object_path(resource.plural)
+    )
     is_table = arguments.output in {"table", "wide"}
-    pages = _ask(cluster, path, selectors, accept=AS_TABLE if is_table else "application/json")
+    pages = _list_pages(cluster, path, selectors, accept=AS_TABLE if is_table else "application/json")
     if not is_table:
-        objects = unique([item for page in pages for item in page["items"]], lambda item: item["metadata"])
+        objects = deduplicate([item for page in pages for item in page["items"]], lambda item: item["metadata"])
         objects = [{"apiVersion": API_VERSION, "kind": resource.kind, **each} for each in objects]
-        print(write_objects(objects, arguments.output, is_list=True), end="")
+        print(format_objects(objects, arguments.output, is_list=True), end="")
         return 0
     tables = list(pages)
-    rows = unique([row for table in tables for row in table.get("rows") or ()], lambda row: row["object"]["metadata"])
+    rows = deduplicate(
+        [row for table in tables for row in table.get("rows") or ()], lambda row: row["object"]["metadata"]
+    )
     if not rows:
         where = "in any namespace" if arguments.all_namespaces else f"in namespace {cluster.namespace}"
         print(f"no {resource.words[0]} {where}{' of that kind' if selectors != [{}] else ''}", file=sys.stderr)
         return 0
     if resource is RUNS:
-        rows = sorted(rows, key=_age)
+        rows = sorted(rows, key=_creation_order)
     console = Console(highlight=False)
-    for line in lay_out(
+    for line in format_table(
         tables[0]["columnDefinitions"],
         rows,
         is_wide=arguments.output == "wide",
@@ -96,7 +100,7 @@ def build_selectors(resource: Resource, states: str | None, flow: str | None) ->
             yield {"fieldSelector": fields, **labels} if fields else labels
 
 
-def lay_out(
+def format_table(
     columns: Sequence[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]], *, is_wide: bool, has_namespaces: bool
 ) -> Iterator[Text]:
     """Lay out a table as kubectl does, with states in their colours.
@@ -116,14 +120,14 @@ def lay_out(
     for number, line in enumerate(lines):
         text = Text()
         for place, cell in enumerate(line):
-            style = look(cell).style if number and lines[0][place] == "STATE" else ""
+            style = state_style(cell).style if number and lines[0][place] == "STATE" else ""
             text.append(cell, style)
             text.append(" " * (widths[place] - len(cell) + GAP))
         text.rstrip()
         yield text
 
 
-def write_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> str:
+def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> str:
     """Write objects for a program.
 
     Args:
@@ -141,7 +145,7 @@ def write_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> s
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-def unique(found: Iterable[Object], metadata: Any) -> list[Object]:
+def deduplicate(found: Iterable[Object], metadata: Any) -> list[Object]:
     """Return each object once that several queries found."""
     return list({metadata(each)["uid"]: each for each in found}.values())
 
@@ -152,16 +156,16 @@ def _cell(column: str, value: Any, metadata: Mapping[str, Any]) -> str:
     return "" if value is None else str(value)
 
 
-def _age(row: Mapping[str, Any]) -> tuple[str, str]:
+def _creation_order(row: Mapping[str, Any]) -> tuple[str, str]:
     """Order runs by their age: the newest last, where it is in sight."""
     metadata = row["object"]["metadata"]
     return metadata["creationTimestamp"], metadata["name"]
 
 
-def _ask(cluster: Cluster, path: str, selectors: Iterable[dict[str, str]], *, accept: str) -> Iterator[Object]:
+def _list_pages(cluster: Cluster, path: str, selectors: Iterable[dict[str, str]], *, accept: str) -> Iterator[Object]:
     for selector in selectors:
         try:
-            yield from cluster.pages(path, selector, accept=accept)
+            yield from cluster.list_pages(path, selector, accept=accept)
         except RefusalError as error:
             if error.status != NOT_FOUND:
                 raise

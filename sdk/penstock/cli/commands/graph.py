@@ -17,10 +17,10 @@ from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, find_resource
 from penstock.cli.manifests.manifest import read_file
 from penstock.cli.manifests.select import select_object
-from penstock.drawing.diagram import Node, build_diagram, sum_up
+from penstock.drawing.diagram import Node, build_diagram, summarize_states
 from penstock.drawing.dot import write_dot
 from penstock.drawing.mermaid import write_mermaid
-from penstock.drawing.state_styles import look
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.svg import write_svg
 from penstock.drawing.task_rows import Object, status_of
 from penstock.drawing.terminal import NODE, draw, label
@@ -32,7 +32,7 @@ REVISION_KEY: Final = "spec.json"
 NO_STATE: Final = "●"
 
 
-class Drawn(NamedTuple):
+class FlowGraph(NamedTuple):
     """What is drawn."""
 
     name: str
@@ -44,15 +44,15 @@ class Drawn(NamedTuple):
 def command(arguments: argparse.Namespace) -> int:
     """Draw the graph of what was named, in a file or in the cluster."""
     if arguments.file:
-        drawn = select_graph(read_file(arguments.file), file=arguments.file, name=arguments.name)
+        graph = select_graph(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
-        drawn = _find_in_cluster(Cluster.connect(arguments), arguments.name)
+        graph = _find_in_cluster(Cluster.connect(arguments), arguments.name)
     else:
         raise CommandError("name a Flow or a run, or a file with -f FILE")
     try:
-        nodes = build_diagram(drawn.spec, drawn.run)
+        nodes = build_diagram(graph.spec, graph.run)
     except InvalidSpecError as error:
-        raise CommandError(f"{drawn.name} can't be drawn, for it can't work: {error}") from error
+        raise CommandError(f"{graph.name} can't be drawn, for it can't work: {error}") from error
     match arguments.output:
         case "terminal":
             console = Console(highlight=False)
@@ -61,16 +61,16 @@ def command(arguments: argparse.Namespace) -> int:
         case "mermaid":
             print(*write_mermaid(nodes), sep="\n")
         case "dot":
-            print(*write_dot(nodes, drawn.name), sep="\n")
+            print(*write_dot(nodes, graph.name), sep="\n")
         case "svg":
-            print(*_write_svg(nodes, drawn), sep="\n")
+            print(*_write_svg(nodes, graph), sep="\n")
         case "png":
-            _print_png("".join(_write_svg(nodes, drawn)))
+            _print_png("".join(_write_svg(nodes, graph)))
     return 0
 
 
-def _write_svg(nodes: Sequence[Node], drawn: Drawn) -> Iterator[str]:
-    title = f"FlowRun {drawn.name} {status_of(drawn.run).get('state', '')}".rstrip() if drawn.run else drawn.name
+def _write_svg(nodes: Sequence[Node], graph: FlowGraph) -> Iterator[str]:
+    title = f"FlowRun {graph.name} {status_of(graph.run).get('state', '')}".rstrip() if graph.run else graph.name
     return write_svg(nodes, title)
 
 
@@ -93,16 +93,20 @@ def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
             if not row.members:
                 yield Text(row.lanes.rstrip(), "dim")
                 continue
-            state, told = sum_up(nodes, row.members)
+            state, shown = summarize_states(nodes, row.members)
             before, _, after = row.lanes.partition(NODE)
-            line = Text().append(before, "dim").append(look(state).sign if state else NO_STATE, look(state).style)
+            line = (
+                Text()
+                .append(before, "dim")
+                .append(state_style(state).sign if state else NO_STATE, state_style(state).style)
+            )
             line.append(after, "dim").append(Text(label(nodes, row.members), ""))
             if state:
-                line.append(f"  {told}", look(state).style)
+                line.append(f"  {shown}", state_style(state).style)
             yield line
 
 
-def select_graph(text: str, *, file: str, name: str | None) -> Drawn:
+def select_graph(text: str, *, file: str, name: str | None) -> FlowGraph:
     """Return the Flow of a file, or the run with a Flow of its own.
 
     Args:
@@ -115,7 +119,7 @@ def select_graph(text: str, *, file: str, name: str | None) -> Drawn:
         InvalidSpecError: its spec is invalid.
     """
     content = select_object(text, file=file, name=name, description="Flow", accepts=_has_graph)
-    return Drawn(str(content["metadata"]["name"]), _own_spec(content))
+    return FlowGraph(str(content["metadata"]["name"]), _own_spec(content))
 
 
 def _has_graph(content: Object) -> bool:
@@ -131,37 +135,41 @@ def _own_spec(content: Object) -> InlineFlowSpec:
     return spec
 
 
-def _find_in_cluster(cluster: Cluster, typed: str) -> Drawn:
+def _find_in_cluster(cluster: Cluster, typed: str) -> FlowGraph:
     """Find a Flow of this name, else a run; `flow/NAME` and `run/NAME` say which is meant."""
     word, slash, name = typed.partition("/")
     if slash:
         resource = find_resource(word)
         if resource.kind not in {"Flow", "FlowRun"}:
             raise CommandError(f"a {resource.kind} has no graph: name a Flow or a run")
-        return _drawn_run(cluster, cluster.run(name)) if resource is RUNS else _drawn_flow(cluster.flow(name))
-    if flow := cluster.find("flows", typed):
-        return _drawn_flow(flow)
-    if run := cluster.find("flowruns", typed):
-        return _drawn_run(cluster, run)
+        return (
+            _graph_of_run(cluster, cluster.get_run(name))
+            if resource is RUNS
+            else _graph_of_flow(cluster.get_flow(name))
+        )
+    if flow := cluster.find_object("flows", typed):
+        return _graph_of_flow(flow)
+    if run := cluster.find_object("flowruns", typed):
+        return _graph_of_run(cluster, run)
     raise CommandError(
         f"no Flow and no FlowRun {typed} in namespace {cluster.namespace}: "
         f"{cluster.hint('get flows')} and {cluster.hint('get runs')} list them"
     )
 
 
-def _drawn_flow(flow: Object) -> Drawn:
-    return Drawn(flow["metadata"]["name"], parse_flow(flow))
+def _graph_of_flow(flow: Object) -> FlowGraph:
+    return FlowGraph(flow["metadata"]["name"], parse_flow(flow))
 
 
-def _drawn_run(cluster: Cluster, run: Object) -> Drawn:
+def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
     """Draw a run with the Flow as it had it, or where that can't be read, as it is now."""
     name = run["metadata"]["name"]
     if run["spec"].get("flowSpec"):
-        return Drawn(name, _own_spec(run), run)
+        return FlowGraph(name, _own_spec(run), run)
     if revision := status_of(run).get("revision"):
         try:
-            kept = cluster.config_map(revision)["data"][REVISION_KEY]
-            return Drawn(name, InlineFlowSpec.model_validate(json.loads(kept)), run)
+            kept = cluster.get_config_map(revision)["data"][REVISION_KEY]
+            return FlowGraph(name, InlineFlowSpec.model_validate(json.loads(kept)), run)
         except RefusalError as error:
             if error.status not in {FORBIDDEN, NOT_FOUND}:
                 raise
@@ -169,5 +177,5 @@ def _drawn_run(cluster: Cluster, run: Object) -> Drawn:
                 f"drawn with the Flow as it is now, for the run's own revision can't be read: {error}", file=sys.stderr
             )
     if reference := run["spec"].get("flow"):
-        return Drawn(name, parse_flow(cluster.flow(reference["name"])), run)
+        return FlowGraph(name, parse_flow(cluster.get_flow(reference["name"])), run)
     raise CommandError(f"FlowRun {name} has no revision yet: no operator has seen it")

@@ -12,10 +12,10 @@ from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.chart import (
     NAMESPACE,
     RELEASE,
-    Definitions,
+    InstalledCrds,
     Release,
     find_chart,
-    find_definitions,
+    find_crds,
     image_values,
 )
 from penstock.cli.cluster.helm import Helm
@@ -37,7 +37,7 @@ def command(arguments: argparse.Namespace) -> int:
     # -n is the operator's namespace here; what doctor looks at is that of the context.
     cluster = Cluster.connect(argparse.Namespace(**{**vars(arguments), "namespace": None}))
     cluster.send("GET", "/version")
-    definitions = find_definitions(cluster)
+    definitions = find_crds(cluster)
     owner_is_there = definitions.owner is not None and helm.has(*definitions.owner)
     release = choose_release(definitions, arguments.release, arguments.namespace, owner_is_there=owner_is_there)
     if definitions.exist and not owner_is_there:
@@ -50,8 +50,8 @@ def command(arguments: argparse.Namespace) -> int:
         *options,
     ]
     if arguments.dry_run:
-        told = helm.run(*words, "--dry-run=server", "--hide-secret", "--output=json")
-        print(json.loads(told)["manifest"].strip())
+        output = helm.run(*words, "--dry-run=server", "--hide-secret", "--output=json")
+        print(json.loads(output)["manifest"].strip())
         return 0
     print(f"Installs release {release}", file=sys.stderr, flush=True)
     try:
@@ -70,7 +70,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def choose_release(
-    definitions: Definitions, name: str | None, namespace: str | None, *, owner_is_there: bool
+    definitions: InstalledCrds, name: str | None, namespace: str | None, *, owner_is_there: bool
 ) -> Release:
     """Decide which release to install or upgrade.
 

@@ -8,7 +8,7 @@ import threading
 
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.interruptible import join
+from penstock.cli.cluster.interruptible import join_thread
 from penstock.cli.text.log_source import SEPARATOR, Source
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object, read_tasks
@@ -19,7 +19,7 @@ from penstock.errors import CommandError
 def command(arguments: argparse.Namespace) -> int:
     """Print logs; with --follow until the run is over."""
     cluster = Cluster.connect(arguments)
-    run = cluster.run(arguments.run)
+    run = cluster.get_run(arguments.run)
     tasks = [row.name for row in read_tasks(run)]
     if arguments.task and tasks and arguments.task not in tasks:
         others = suggest(arguments.task, tasks) or f": it has {enumerate_names(tasks)}"
@@ -27,12 +27,12 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.follow:
         _Follower(cluster, arguments.run, arguments.task).follow()
         return 0
-    pods = select_pods(cluster.pods(arguments.run), task=arguments.task, all_attempts=arguments.all_attempts)
+    pods = select_pods(cluster.list_pods(arguments.run), task=arguments.task, all_attempts=arguments.all_attempts)
     if not pods:
         raise CommandError(f"no Pod of FlowRun {arguments.run} has a log: none has started, or all were deleted")
     is_alone = len(pods) == 1
     for source, name in pods.items():
-        for line in cluster.log(name, follow=False):
+        for line in cluster.read_log(name, follow=False):
             print(line if is_alone else f"{source}{SEPARATOR}{line}")
     return 0
 
@@ -96,28 +96,28 @@ class _Follower:
                 if is_finished(run):
                     break
         # The watch of the Pods may be behind that of the run.
-        for pod in self._cluster.pods(self._run):
-            self._read(pod)
+        for pod in self._cluster.list_pods(self._run):
+            self._start_reader(pod)
         for reader in list(self._readers.values()):
-            join(reader)
+            join_thread(reader)
 
     def _follow_pods(self) -> None:
         with contextlib.suppress(CommandError):  # the watch of the run meets the same trouble, and says it
             for event in self._cluster.follow_pods(self._run):
                 if event.type != "DELETED":
-                    self._read(event.object)
+                    self._start_reader(event.object)
 
-    def _read(self, pod: Object) -> None:
+    def _start_reader(self, pod: Object) -> None:
         source, name = read_source(pod), pod["metadata"]["name"]
         with self._start_lock:
             if name in self._readers or not has_log(pod) or self._task not in {None, source.task}:
                 return
             prefix = "" if self._task and source.item < 0 else f"{source}{SEPARATOR}"
-            self._readers[name] = threading.Thread(target=self._print, args=(name, prefix), daemon=True)
+            self._readers[name] = threading.Thread(target=self._print_log, args=(name, prefix), daemon=True)
             self._readers[name].start()
 
-    def _print(self, pod: str, prefix: str) -> None:
+    def _print_log(self, pod: str, prefix: str) -> None:
         with contextlib.suppress(CommandError):  # the Pod was deleted while it was read
-            for line in self._cluster.log(pod, follow=True):
+            for line in self._cluster.read_log(pod, follow=True):
                 with self._print_lock:
                     print(f"{prefix}{line}", flush=True)

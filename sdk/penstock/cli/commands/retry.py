@@ -15,12 +15,12 @@ from penstock.errors import CommandError
 def command(arguments: argparse.Namespace) -> int:
     """Create a FlowRun with `retryOf` and, if asked to, stay with it until it is over."""
     cluster = Cluster.connect(arguments)
-    run = cluster.run(arguments.run)
-    refuse_what_can_not_be_retried(run, cluster.hint(f"cancel {arguments.run}"))
+    run = cluster.get_run(arguments.run)
+    check_retriable(run, cluster.hint(f"cancel {arguments.run}"))
     return start(cluster, build_retry(run, name=arguments.name, is_latest=arguments.latest), arguments)
 
 
-def refuse_what_can_not_be_retried(run: Object, cancelling: str) -> None:
+def check_retriable(run: Object, cancelling: str) -> None:
     """Say why a run can't be retried.
 
     Args:

@@ -19,18 +19,18 @@ FILE_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json", ".py"})
 
 def command(arguments: argparse.Namespace) -> int:
     """Create a FlowRun and, if asked to, stay with it until it is over."""
-    refuse_what_is_local(arguments)
+    reject_local_options(arguments)
     (arguments.flow,) = arguments.flow
     options = read_options(arguments, dt.datetime.now().astimezone())
     cluster = Cluster.connect(arguments)
-    flow = cluster.flow(arguments.flow)
+    flow = cluster.get_flow(arguments.flow)
     declared = {param["name"]: param.get("type", "string") for param in flow["spec"].get("params") or ()}
     params = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
     spec: Object = {"flow": {"name": arguments.flow}, **({"params": params} if params else {}), **options}
     return start(cluster, build_run(arguments.flow, name=arguments.name, spec=spec), arguments)
 
 
-def refuse_what_is_local(arguments: argparse.Namespace) -> None:
+def reject_local_options(arguments: argparse.Namespace) -> None:
     """Make sure that nothing was typed that only a run on this machine has.
 
     Raises:

@@ -15,7 +15,7 @@ from penstock.cli.cluster.start_run import build_run, read_options, start
 from penstock.cli.deployment.code_map import VOLUME
 from penstock.cli.deployment.compile import load_flow
 from penstock.cli.deployment.deployment import Code, build_manifests
-from penstock.cli.local.files import FaultyFilesError, read_files
+from penstock.cli.local.files import InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python
 from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.cli.manifests.run_name import name_prefix, random_suffix
@@ -30,7 +30,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Create a FlowRun that holds its Flow and, if asked to, stay with it."""
     options = read_options(arguments, dt.datetime.now().astimezone())
     cluster = Cluster.connect(arguments)
-    name, spec, code_map = (_of_python if is_python(arguments.flow[0]) else _of_manifest)(cluster, arguments)
+    name, spec, code_map = (_from_python_file if is_python(arguments.flow[0]) else _from_manifest)(cluster, arguments)
     declared = {param["name"]: param.get("type", "string") for param in _flow_spec(spec).get("params") or ()}
     params = {**read_params_file(arguments.params_file, declared), **read_params(arguments.params, declared)}
     if params:
@@ -44,7 +44,7 @@ def command(arguments: argparse.Namespace) -> int:
     return start(cluster, body, arguments, then=add_code)
 
 
-def _of_python(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
+def _from_python_file(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
     """Return name and spec of the run of a Python flow, and its code."""
     if len(arguments.flow) > 1:
         raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
@@ -67,13 +67,13 @@ def _of_python(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Ob
     return name, {"flowSpec": spec}, code
 
 
-def _of_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
+def _from_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
     """Return name and spec of the run that files have, or of their Flow's."""
     if arguments.image is not None:
         raise CommandError("--image: is for Python flows; a manifest says it itself")
     try:
         files = read_files(arguments.flow)
-    except FaultyFilesError as error:
+    except InvalidFilesError as error:
         for finding in error.findings:
             print(finding, file=sys.stderr)
         raise
@@ -113,5 +113,5 @@ def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
         cluster.send("POST", cluster.config_map_path(), body=body)
     except PenstockError as error:
         with contextlib.suppress(PenstockError):
-            cluster.send("DELETE", cluster.path("flowruns", metadata["name"]))
+            cluster.send("DELETE", cluster.object_path("flowruns", metadata["name"]))
         raise CommandError(f"ConfigMap {code_map['metadata']['name']}: {error}; the run was deleted again") from error

@@ -18,10 +18,10 @@ from rich.console import Console
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from penstock.cli.local.approvals import Asker
-from penstock.cli.local.files import FaultyFilesError, Files, read_files
+from penstock.cli.local.approvals import ApprovalPrompt
+from penstock.cli.local.files import Files, InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python, run_python
-from penstock.cli.local.screen import Question, Screen
+from penstock.cli.local.screen import PendingApproval, Screen
 from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.cli.manifests.run_name import name_prefix, random_suffix
@@ -42,14 +42,14 @@ from penstock.local.pods.executor import NAMESPACE, LocalExecutor, new_run
 from penstock.local.pods.local_run import Source
 from penstock.local.pods.sources import check_commands, compile_inline, reachable
 
-LEAST_PLACES: Final = 16
+MIN_PARALLEL: Final = 16
 """Tasks that run at once on a machine of few processors: most wait for something else."""
-NOT_HERE: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
+CLUSTER_ONLY_OPTIONS: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Run files here, until the run is over."""
-    for name in NOT_HERE:
+    for name in CLUSTER_ONLY_OPTIONS:
         if getattr(arguments, name):
             raise CommandError(f"--{name}: is for runs in the cluster; a run with --local starts now and is shown")
     if arguments.parallel is not None and arguments.parallel < 1:
@@ -58,7 +58,7 @@ def command(arguments: argparse.Namespace) -> int:
         return run_python(arguments)
     try:
         files = read_files(arguments.flow)
-    except FaultyFilesError as error:
+    except InvalidFilesError as error:
         for finding in error.findings:
             print(finding, file=sys.stderr)
         raise
@@ -69,21 +69,23 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     body, source = _prepare(files, arguments)
     sources = reachable(source, files.flows)
     approvals = _approvals(arguments, [each.spec for each in sources])
-    carrier: ContainerRuntime
+    container_runtime: ContainerRuntime
     if arguments.docker:
-        carrier = Containers(find_program())
+        container_runtime = Containers(find_program())
     else:
         check_commands(sources)
-        carrier = Processes(os.environ)
+        container_runtime = Processes(os.environ)
     console = Console(highlight=False, stderr=arguments.output is not None)
-    places = arguments.parallel or max(LEAST_PLACES, 2 * (os.cpu_count() or 1))
-    session = _Session(files, carrier, console, places=places, approvals=approvals)
+    places = arguments.parallel or max(MIN_PARALLEL, 2 * (os.cpu_count() or 1))
+    session = _Session(files, container_runtime, console, places=places, approvals=approvals)
     for line in differences([each.spec for each in sources], is_container=arguments.docker):
-        session.screen.note(f"note: {line}")
+        session.screen.print_note(f"note: {line}")
     if body["spec"].get("scheduledTime") is not None:
-        session.screen.note("note: spec.scheduledTime: the run starts now")
-    if isinstance(carrier, Processes) and not carrier.can_mount:
-        session.screen.note("note: volumes can't be mounted here: their paths are below the directory $PENSTOCK_ROOT")
+        session.screen.print_note("note: spec.scheduledTime: the run starts now")
+    if isinstance(container_runtime, Processes) and not container_runtime.can_mount:
+        session.screen.print_note(
+            "note: volumes can't be mounted here: their paths are below the directory $PENSTOCK_ROOT"
+        )
     folder = Path(tempfile.mkdtemp(prefix="penstock-"))
     # Containers run as somebody else.
     folder.chmod(0o755)
@@ -105,23 +107,29 @@ class _Session:
     """A run, with the person who watches it."""
 
     def __init__(
-        self, files: Files, carrier: ContainerRuntime, console: Console, *, places: int, approvals: Mapping[str, Object]
+        self,
+        files: Files,
+        container_runtime: ContainerRuntime,
+        console: Console,
+        *,
+        places: int,
+        approvals: Mapping[str, Object],
     ) -> None:
         self._files = files
-        self._carrier = carrier
+        self._container_runtime = container_runtime
         self._places = places
         self._approvals = approvals
-        self._room: LocalExecutor | None = None
-        self._asker = Asker(self._decide, is_terminal=sys.stdin.isatty())
-        self.screen = Screen(console, self._asker.ask)
+        self._executor: LocalExecutor | None = None
+        self._prompt_for_approvals = ApprovalPrompt(self._decide, is_terminal=sys.stdin.isatty())
+        self.screen = Screen(console, self._prompt_for_approvals.show)
         self.interrupts = 0
 
     async def run(self, body: Object, source: Source, folder: Path) -> Object:
         """Carry the run out; Ctrl-C, SIGTERM and a closed terminal end it early."""
-        self._room = LocalExecutor(
+        self._executor = LocalExecutor(
             self._files.flows,
             self._files.objects,
-            carrier=self._carrier,
+            carrier=self._container_runtime,
             audience=self.screen,
             folder=folder,
             places=self._places,
@@ -129,28 +137,28 @@ class _Session:
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._interrupt, self._room)
+            loop.add_signal_handler(number, self._interrupt, self._executor)
         try:
-            return await self._room.carry_out(body, source)
+            return await self._executor.carry_out(body, source)
         finally:
-            self._asker.close()
+            self._prompt_for_approvals.close()
 
-    def _interrupt(self, room: LocalExecutor) -> None:
+    def _interrupt(self, executor: LocalExecutor) -> None:
         self.interrupts += 1
         if self.interrupts == 1:
-            self.screen.note(
+            self.screen.print_note(
                 "the run is cancelled: what runs is told to end, then finally runs; once more ends that too", "yellow"
             )
-            room.shut_down(ShutdownMode.CANCEL)
+            executor.shut_down(ShutdownMode.CANCEL)
         elif self.interrupts == 2:  # noqa: PLR2004 - the second time
-            self.screen.note("the run is terminated; once more kills what still runs", "yellow")
-            room.shut_down(ShutdownMode.TERMINATE)
+            self.screen.print_note("the run is terminated; once more kills what still runs", "yellow")
+            executor.shut_down(ShutdownMode.TERMINATE)
         else:
-            room.kill()
+            executor.kill()
 
-    def _decide(self, question: Question, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see Decide
-        assert self._room is not None
-        self._room.decide(RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment)
+    def _decide(self, question: PendingApproval, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see Decide
+        assert self._executor is not None
+        self._executor.decide(RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment)
 
 
 def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Source]:

@@ -23,13 +23,13 @@ from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import CommandError, InvalidSpecError
 
-MOST_TICKS: Final = 1000
-MOST_OF_A_MONTH: Final = 50_000
+MAX_TICKS: Final = 1000
+MAX_TICKS_OF_MONTH: Final = 50_000
 """Ticks of one month; one a minute are 44,640."""
-LONGEST_LOOK: Final = dt.timedelta(days=366)
+CLOCK_CHANGE_HORIZON: Final = dt.timedelta(days=366)
 """Beyond the last tick that is shown, and this, no changes of the clock are looked for."""
 DAY: Final = dt.timedelta(days=1)
-_SAYS: Final = {
+_EFFECT_TEXTS: Final = {
     Effect.MOVED: "{time} is left out: its tick comes at {clock}",
     Effect.DROPPED: "{time} is left out: no tick",
     Effect.ONCE: "{time} comes twice: the first is the tick",
@@ -39,16 +39,16 @@ _SAYS: Final = {
 
 def command(arguments: argparse.Namespace) -> int:
     """Show the ticks of what was named, in a file or in the cluster."""
-    if not 1 <= arguments.ticks <= MOST_TICKS:
-        raise CommandError(f"--ticks {arguments.ticks}: write a number from 1 to {MOST_TICKS}")
+    if not 1 <= arguments.ticks <= MAX_TICKS:
+        raise CommandError(f"--ticks {arguments.ticks}: write a number from 1 to {MAX_TICKS}")
     if arguments.file:
         schedule = select_schedule(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
-        schedule = Cluster.connect(arguments).named("schedules", "Schedule", arguments.name)
+        schedule = Cluster.connect(arguments).get_object("schedules", "Schedule", arguments.name)
     else:
         raise CommandError("name a Schedule, or a file with -f FILE")
     name = schedule["metadata"]["name"]
-    spec = _read(schedule)
+    spec = _read_spec(schedule)
     now = dt.datetime.now(dt.UTC)
     after = now
     if arguments.after:
@@ -74,7 +74,9 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
     """
     timetable = read_timetable(spec)
     zone_name = spec.time_zone or "UTC"
-    yield Text(f"{name}: {describe(spec)}; times in {zone_name}{'' if spec.time_zone else ', as no timeZone is given'}")
+    yield Text(
+        f"{name}: {describe_rules(spec)}; times in {zone_name}{'' if spec.time_zone else ', as no timeZone is given'}"
+    )
     if spec.suspend:
         yield Text("It is suspended: no runs are created until spec.suspend is false.", "yellow")
     ticks = timetable.between(after, dt.datetime.max.replace(tzinfo=dt.UTC), count)
@@ -83,20 +85,22 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
         yield Text("It has no tick any more." if has_clock else "Only events make runs of it, no ticks.", "yellow")
         return
     yield Text()
-    changes = list(clock_changes(timetable.zone, after - DAY, min(ticks[-1], after + count * LONGEST_LOOK) + DAY))
+    changes = list(
+        clock_changes(timetable.zone, after - DAY, min(ticks[-1], after + count * CLOCK_CHANGE_HORIZON) + DAY)
+    )
     yield from _table(ticks, timetable, spec, changes, now)
     first = ticks[0].astimezone(timetable.zone).date()
     yield Text()
     yield from _month(first, timetable, changes, now)
     if len(ticks) < count:
         yield Text("These are its last ticks.", "yellow")
-    warnings = [line for change in changes for line in _warn(change, spec, timetable, zone_name)]
+    warnings = [line for change in changes for line in _clock_change_lines(change, spec, timetable, zone_name)]
     if warnings:
         yield Text()
         yield from warnings
 
 
-def describe(spec: ScheduleSpec) -> str:
+def describe_rules(spec: ScheduleSpec) -> str:
     """Say in a few words when a Schedule is due."""
     parts = [f"cron {', '.join(spec.cron)}"] if spec.cron else []
     parts += [f"every {spec.interval.every}"] if spec.interval else []
@@ -114,7 +118,7 @@ def select_schedule(text: str, *, file: str, name: str | None) -> Object:
     )
 
 
-def _read(schedule: Object) -> ScheduleSpec:
+def _read_spec(schedule: Object) -> ScheduleSpec:
     try:
         spec = parse_schedule(schedule)
         problems = check_schedule(spec)
@@ -143,7 +147,7 @@ def _table(
     for tick in ticks:
         local = tick.astimezone(timetable.zone)
         wait_s = (tick - now).total_seconds()
-        ahead = f"in {_long(wait_s)}" if wait_s >= 0 else f"{_long(-wait_s)} ago"
+        ahead = f"in {_format_long_duration(wait_s)}" if wait_s >= 0 else f"{_format_long_duration(-wait_s)} ago"
         offset = local.isoformat()[19:] or "+00:00"
         line = Text(f"{f'{local:%a %Y-%m-%d %H:%M}  {offset}':<30}{f'{tick:%Y-%m-%d %H:%MZ}':<20}{ahead}")
         if tick in moved:
@@ -156,14 +160,14 @@ def _month(first: dt.date, timetable: Timetable, changes: list[ClockChange], now
     begin = dt.datetime(first.year, first.month, 1, tzinfo=zone)
     end = dt.datetime(first.year + first.month // 12, first.month % 12 + 1, 1, tzinfo=zone)
     moment = dt.timedelta(microseconds=1)
-    found = timetable.between(begin.astimezone(dt.UTC) - moment, end.astimezone(dt.UTC) - moment, MOST_OF_A_MONTH)
+    found = timetable.between(begin.astimezone(dt.UTC) - moment, end.astimezone(dt.UTC) - moment, MAX_TICKS_OF_MONTH)
     days = Counter(tick.astimezone(zone).date() for tick in found)
     # In this month, before what is shown too.
     changed = {change.moment.astimezone(zone).date() for change in [*changes, *clock_changes(zone, begin, end)]}
     yield from draw_month(first, days, changed, now.astimezone(zone).date())
 
 
-def _warn(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: str) -> Iterator[Text]:
+def _clock_change_lines(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: str) -> Iterator[Text]:
     affected = affected_times(spec, timetable, change)
     if not affected and spec.interval is None:
         return
@@ -176,7 +180,7 @@ def _warn(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: s
         "yellow",
     )
     for one in affected:
-        yield Text(f"    {_say(one, change)}", "yellow")
+        yield Text(f"    {_describe_effect(one, change)}", "yellow")
     if spec.interval is not None:
         later = "later" if shift > dt.timedelta() else "earlier"
         yield Text(
@@ -184,11 +188,11 @@ def _warn(change: ClockChange, spec: ScheduleSpec, timetable: Timetable, zone: s
         )
 
 
-def _say(affected: Affected, change: ClockChange) -> str:
-    return _SAYS[affected.effect].format(time=f"{affected.wall:%H:%M}", clock=f"{change.new_wall:%H:%M}")
+def _describe_effect(affected: Affected, change: ClockChange) -> str:
+    return _EFFECT_TEXTS[affected.effect].format(time=f"{affected.wall:%H:%M}", clock=f"{change.new_wall:%H:%M}")
 
 
-def _long(duration_s: float) -> str:
+def _format_long_duration(duration_s: float) -> str:
     """Write a duration that may be days."""
     days = int(duration_s // DAY.total_seconds())
     return f"{days}d" if days > 1 else format_duration(duration_s)

@@ -5,28 +5,28 @@ from __future__ import annotations
 import argparse
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.control import report, unfinished
+from penstock.cli.cluster.control import report_change, require_unfinished
 from penstock.drawing.task_rows import Object
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Set `spec.suspend` of a run as `arguments.suspend` has it."""
     cluster = Cluster.connect(arguments)
-    run = unfinished(cluster.run(arguments.run), arguments.subcommand)
+    run = require_unfinished(cluster.get_run(arguments.run), arguments.subcommand)
     is_suspended: bool = arguments.suspend
     if bool(run["spec"].get("suspend")) == is_suspended:
-        report(run, "is suspended already" if is_suspended else "is not suspended")
+        report_change(run, "is suspended already" if is_suspended else "is not suspended")
         return 0
-    cluster.change_run(run, [build_operation(is_suspended=is_suspended)])
+    cluster.patch_run(run, [build_suspend_operation(is_suspended=is_suspended)])
     if is_suspended:
-        report(
+        report_change(
             run, "suspended", f"What runs goes on. To go on with the rest: {cluster.hint(f'resume {arguments.run}')}"
         )
     else:
-        report(run, "resumed")
+        report_change(run, "resumed")
     return 0
 
 
-def build_operation(*, is_suspended: bool) -> Object:
+def build_suspend_operation(*, is_suspended: bool) -> Object:
     """Build the change as an operation of a JSON Patch, whether or not the field is there yet."""
     return {"op": "add", "path": "/spec/suspend", "value": is_suspended}

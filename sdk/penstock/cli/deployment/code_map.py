@@ -118,7 +118,7 @@ def mount_code(flow: dict[str, Any], code_map: Mapping[str, Any], modules: Seque
     main["volumeMounts"] = [*main.get("volumeMounts", ()), mount]
 
 
-def own(code_map: Mapping[str, Any], flows: Sequence[Object]) -> dict[str, Any]:
+def with_owners(code_map: Mapping[str, Any], flows: Sequence[Object]) -> dict[str, Any]:
     """Return a ConfigMap that goes when the last of some Flows does."""
     owners = [
         {
@@ -174,5 +174,5 @@ def _imported_from(folder: Path) -> set[Path]:
 
 
 def _list(cluster: Cluster, selector: str) -> list[Object]:
-    pages = cluster.pages(cluster.config_map_path(), {"labelSelector": selector})
+    pages = cluster.list_pages(cluster.config_map_path(), {"labelSelector": selector})
     return [item for page in pages for item in page["items"]]

@@ -10,7 +10,7 @@ from typing import Final
 from penstock.authoring.code_source import COMMIT, GitSource
 from penstock.errors import CommandError
 
-ANSWER_S: Final = 60
+RESPONSE_TIMEOUT_S: Final = 60
 
 
 def pin(source: GitSource) -> GitSource:
@@ -25,14 +25,14 @@ def pin(source: GitSource) -> GitSource:
     if git is None:
         raise CommandError(f"git is not on PATH, so {source.ref} can't be looked up: name a commit, or install git")
     # What an annotated tag is of comes as `tag^{}`, after the tag itself.
-    asked = ["HEAD"] if source.ref == "HEAD" else [f"refs/heads/{source.ref}", f"refs/tags/{source.ref}*"]
+    refs = ["HEAD"] if source.ref == "HEAD" else [f"refs/heads/{source.ref}", f"refs/tags/{source.ref}*"]
     try:
         done = subprocess.run(  # noqa: S603 - a list, and no shell
-            [git, "ls-remote", "--", source.url, *asked],
+            [git, "ls-remote", "--", source.url, *refs],
             capture_output=True,
             text=True,
             check=False,
-            timeout=ANSWER_S,
+            timeout=RESPONSE_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:

@@ -28,14 +28,14 @@ def load_flow(source: str) -> Flow[..., Any]:
     except PenstockError:
         raise
     except Exception as error:
-        raise CommandError(f"{source} can't be imported: {_told(error)}") from error
+        raise CommandError(f"{source} can't be imported: {_describe_exception(error)}") from error
     if not isinstance(found, Flow):
         what = "a task" if isinstance(found, Task) else f"a {type(found).__name__}"
         raise CommandError(f"{source} is {what}, no flow: decorate a function with @flow")
     return found
 
 
-def compiled(source: str, **options: Any) -> list[dict[str, Any]]:
+def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
     """Compile a flow and those that it calls, tell of warnings, and check what came out.
 
     Args:
@@ -63,7 +63,7 @@ def compile_loaded(flow: Flow[..., Any], source: str, **options: Any) -> list[di
     Raises:
         PenstockError: the flow can't become a Flow.
     """
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CompileWarning)
         try:
             manifests = compile_flows(flow, **options)
@@ -71,9 +71,9 @@ def compile_loaded(flow: Flow[..., Any], source: str, **options: Any) -> list[di
             raise
         except Exception as error:
             raise CommandError(
-                f"{source} can't be compiled, because the flow's function raised {_told(error)}"
+                f"{source} can't be compiled, because the flow's function raised {_describe_exception(error)}"
             ) from error
-    for each in dict.fromkeys(str(each.message) for each in told if issubclass(each.category, CompileWarning)):
+    for each in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CompileWarning)):
         print(f"penstock: warning: {each}", file=sys.stderr)
     return manifests
 
@@ -117,7 +117,7 @@ def _check_images(manifest: dict[str, Any], source: str) -> None:
             )
 
 
-def _told(error: Exception) -> str:
+def _describe_exception(error: Exception) -> str:
     """Say what was raised, and where in the user's code."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -25,9 +25,9 @@ from penstock.cli.deployment.code_map import (
     build_code_map,
     check_size,
     mount_code,
-    own,
     read_code,
     remove_unused,
+    with_owners,
 )
 from penstock.cli.deployment.code_repository import pin, subdirectory_of
 from penstock.cli.deployment.compile import check, compile_loaded
@@ -139,44 +139,44 @@ def build_manifests(deployment: Deployment, code: Code, cluster: Cluster | None)
     return Manifests(flows, schedules, code_map)
 
 
-def deploy(cluster: Cluster, manifests: Manifests, *, takes_over: bool = False, is_dry: bool = False) -> Deployed:
+def deploy(cluster: Cluster, manifests: Manifests, *, force: bool = False, is_dry_run: bool = False) -> Deployed:
     """Apply everything.
 
     Args:
         cluster: where.
         manifests: what.
-        takes_over: whether to take fields over from whoever manages them.
-        is_dry: whether the server only says what it would do.
+        force: whether to take fields over from whoever manages them.
+        is_dry_run: whether the server only says what it would do.
 
     Raises:
         CommandError: the cluster refused something, or somebody else manages it.
     """
-    if manifests.archive is not None and not is_dry:
+    if manifests.archive is not None and not is_dry_run:
         manifests.archive.upload()
     # Fields that are left out are taken away: code that has owners keeps them.
-    owners = [flow for each in manifests.flows if (flow := cluster.find("flows", each["metadata"]["name"]))]
+    owners = [flow for each in manifests.flows if (flow := cluster.find_object("flows", each["metadata"]["name"]))]
     code_map = manifests.code_map
     if code_map is not None and owners:
-        code_map = own(code_map, owners)
+        code_map = with_owners(code_map, owners)
     applied: list[Applied] = []
     try:
         for body in (*([code_map] if code_map is not None else ()), *manifests.flows, *manifests.schedules):
-            applied.append(apply(cluster, body, takes_over=takes_over, is_dry=is_dry))  # noqa: PERF401 - one may fail
+            applied.append(apply(cluster, body, force=force, is_dry_run=is_dry_run))  # noqa: PERF401 - one may fail
     except CommandError:
-        if applied and not is_dry:
+        if applied and not is_dry_run:
             _remove_orphan(cluster, applied[0])
         raise
     by_name = {(each.object["kind"], each.object["metadata"]["name"]): each.object for each in applied}
     flow = by_name["Flow", manifests.flow["metadata"]["name"]]
-    if is_dry:
+    if is_dry_run:
         return Deployed(flow, applied, [], [])
     removed: list[str] = []
     if manifests.code_map is not None:
         flows = [by_name["Flow", each["metadata"]["name"]] for each in manifests.flows]
         if len(owners) < len(flows):
-            apply(cluster, own(manifests.code_map, flows), takes_over=takes_over)
+            apply(cluster, with_owners(manifests.code_map, flows), force=force)
         removed = remove_unused(cluster, flow, manifests.code_map["metadata"]["name"])
-    return Deployed(flow, applied, removed, _left(cluster, manifests))
+    return Deployed(flow, applied, removed, _leftover_schedules(cluster, manifests))
 
 
 def wait_until_ready(cluster: Cluster, flow: Object, timeout_s: float) -> None:
@@ -266,7 +266,7 @@ def _operator_image(cluster: Cluster | None, *, is_code_elsewhere: bool) -> str:
             "name the image that the code is in by --image; or bring the code by --inline or --source, without an image"
         )
     try:
-        found = [] if cluster is None else _operators(cluster)
+        found = [] if cluster is None else _list_operators(cluster)
     except RefusalError:
         found = []
     if not found:
@@ -276,16 +276,16 @@ def _operator_image(cluster: Cluster | None, *, is_code_elsewhere: bool) -> str:
     return str(found[0]["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
-def _operators(cluster: Cluster) -> Sequence[Object]:
-    pages = cluster.pages("/apis/apps/v1/deployments", {"labelSelector": OPERATOR_LABELS})
+def _list_operators(cluster: Cluster) -> Sequence[Object]:
+    pages = cluster.list_pages("/apis/apps/v1/deployments", {"labelSelector": OPERATOR_LABELS})
     return [item for page in pages for item in page["items"]]
 
 
-def _left(cluster: Cluster, manifests: Manifests) -> list[str]:
+def _leftover_schedules(cluster: Cluster, manifests: Manifests) -> list[str]:
     wanted = {each["metadata"]["name"] for each in manifests.schedules}
     selector = f"{LABEL_DEPLOYED_WITH}={manifests.flow['metadata']['name']}"
     try:
-        pages = cluster.pages(cluster.path("schedules"), {"labelSelector": selector})
+        pages = cluster.list_pages(cluster.object_path("schedules"), {"labelSelector": selector})
         found = [item["metadata"]["name"] for page in pages for item in page["items"]]
     except RefusalError:
         return []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from penstock.authoring.deployment import Deployment
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.apply import resource
+from penstock.cli.cluster.apply import resource_name
 from penstock.cli.deployment.deployment import Code, build_manifests, wait_until_ready
 from penstock.cli.deployment.deployment import deploy as apply_all
 from penstock.errors import OptionError
@@ -63,11 +63,11 @@ def deploy(
     made = [build_manifests(deployment, code, cluster) for deployment in deployments]
     names: list[str] = []
     for manifests in made:
-        done = apply_all(cluster, manifests, takes_over=force_conflicts)
+        done = apply_all(cluster, manifests, force=force_conflicts)
         names.append(done.flow["metadata"]["name"])
         if print_next_steps:
             for each in done.applied:
-                print(f"{resource(each.object)} {each.change}")
+                print(f"{resource_name(each.object)} {each.change}")
             print(f"Next: {cluster.hint(f'run {names[-1]} --watch')}")
         if wait:
             wait_until_ready(cluster, done.flow, timeout)

@@ -18,7 +18,7 @@ from penstock.authoring.runs import FLOW_RUN
 from penstock.authoring.states import State, StateType
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import CONFLICT
-from penstock.cli.cluster.control import build_operation
+from penstock.cli.cluster.control import build_shutdown_operation
 from penstock.cli.cluster.start_run import build_run
 from penstock.cli.deployment.deployment import TAGS
 from penstock.cli.manifests.run_name import MAX_PREFIX
@@ -49,7 +49,7 @@ def run_deployment(
     """Start a run and wait until it is over; arguments and errors as of `penstock.run_deployment`."""
     cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
     flow_name = name.rpartition("/")[2]
-    flow = cluster.flow(flow_name)
+    flow = cluster.get_flow(flow_name)
     spec: Object = {"flow": {"name": flow_name}}
     if params := _checked(flow, parameters):
         spec["params"] = params
@@ -62,19 +62,19 @@ def run_deployment(
         body["metadata"]["annotations"] = {TAGS: ",".join(tags)}
     run = _create(cluster, body, flow_name, is_shared=idempotency_key is not None)
     if timeout_s == 0:
-        return describe(run)
+        return read_cluster_run(run)
     try:
-        return describe(_wait(cluster, run, timeout_s))
+        return read_cluster_run(_wait(cluster, run, timeout_s))
     except BaseException:
         if is_cancelled_with_caller and FLOW_RUN.get() is not None:
             # What broke the waiting off matters more than that this may fail too.
             with contextlib.suppress(PenstockError):
-                seen = cluster.run(run["metadata"]["name"])
-                cluster.change_run(seen, [build_operation(seen, CANCEL)])
+                seen = cluster.get_run(run["metadata"]["name"])
+                cluster.patch_run(seen, [build_shutdown_operation(seen, CANCEL)])
         raise
 
 
-def describe(run: Object) -> ClusterRun:
+def read_cluster_run(run: Object) -> ClusterRun:
     """Say of a FlowRun what Python asks for."""
     metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
     outputs = status.get("outputs") or {}
@@ -100,15 +100,15 @@ def _checked(flow: Object, parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ParameterError: the Flow does not take them.
     """
-    who = f"Flow {flow['metadata']['name']!r}"
+    subject = f"Flow {flow['metadata']['name']!r}"
     try:
         plain: dict[str, Any] = json.loads(json.dumps(dict(parameters), allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ParameterError(f"{who}: parameters must be JSON: {error}") from error
+        raise ParameterError(f"{subject}: parameters must be JSON: {error}") from error
     try:
         resolve_params(FlowSpec.model_validate(flow["spec"]).params, plain, path="parameters")
     except InvalidSpecError as error:
-        raise ParameterError(f"{who}: {error}") from error
+        raise ParameterError(f"{subject}: {error}") from error
     return plain
 
 
@@ -118,7 +118,7 @@ def _create(cluster: Cluster, body: Object, flow: str, *, is_shared: bool) -> Ob
     except RefusalError as error:
         if not is_shared or error.status != CONFLICT:
             raise
-    found = cluster.run(body["metadata"]["name"])
+    found = cluster.get_run(body["metadata"]["name"])
     if (found["spec"].get("flow") or {}).get("name") != flow:
         raise CommandError(f"FlowRun {body['metadata']['name']} is one of another Flow: choose another idempotency_key")
     return found

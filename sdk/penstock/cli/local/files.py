@@ -20,7 +20,7 @@ from penstock.local.pods.sources import compile_flow
 RUNNABLE: Final = ("FlowRun", "Flow")
 
 
-class FaultyFilesError(CommandError):
+class InvalidFilesError(CommandError):
     """Manifests that the cluster would not take.
 
     Args:
@@ -64,7 +64,7 @@ def read_files(words: Sequence[str]) -> Files:
     texts = {file: read_file(file) for file in files}
     findings, _ = lint(texts)
     if findings:
-        raise FaultyFilesError(findings)
+        raise InvalidFilesError(findings)
     contents = list(_contents(texts))
     flows = [content for content in contents if _is(content, "Flow")]
     _refuse_repeated(flows)

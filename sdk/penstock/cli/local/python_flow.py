@@ -37,7 +37,7 @@ def run_python(arguments: argparse.Namespace) -> int:
         raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
     flow = load_flow(arguments.flow[0])
     declared = dict.fromkeys(flow.signature.parameters, "")
-    params = {**read_params_file(arguments.params_file, declared), **_read(arguments.params, flow)}
+    params = {**read_params_file(arguments.params_file, declared), **_read_parameters(arguments.params, flow)}
     try:
         result = flow(**params)
         if hasattr(result, "__await__"):
@@ -53,7 +53,7 @@ def run_python(arguments: argparse.Namespace) -> int:
             print(f"penstock: {error}", file=sys.stderr)
         return EXIT_FAILED
     if arguments.output is not None:
-        print(_write(result, arguments.output), end="")
+        print(_format_result(result, arguments.output), end="")
     return EXIT_OK
 
 
@@ -61,7 +61,7 @@ async def _await(result: Any) -> Any:
     return await result
 
 
-def _read(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[str, Any]:
+def _read_parameters(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[str, Any]:
     """Read `key=value` words: JSON, unless the parameter is a string or the value is no JSON."""
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -84,7 +84,7 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _write(result: Any, output: str) -> str:
+def _format_result(result: Any, output: str) -> str:
     """Write a result as the JSON or YAML that it is.
 
     Raises:

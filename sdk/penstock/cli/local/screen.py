@@ -11,16 +11,16 @@ from rich.text import Text
 
 from penstock.api.names import LABEL_INDEX, LABEL_PARENT, LABEL_TASK
 from penstock.cli.text.log_source import SEPARATOR, Source
-from penstock.cli.text.outcome import ending
+from penstock.cli.text.outcome import outcome_lines
 from penstock.cli.text.progress import changed_lines, headline, is_finished, waiting_tasks
-from penstock.drawing.state_styles import look
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of
 from penstock.local.pods.executor import Line
 
 NEVER_STARTED: Final = frozenset({"Skipped"})
 
 
-class Question(NamedTuple):
+class PendingApproval(NamedTuple):
     """An approval that waits for a person."""
 
     run: str
@@ -36,15 +36,15 @@ class Screen:
         ask: takes what waits for a person just now, whenever that may have changed.
     """
 
-    def __init__(self, console: Console, ask: Callable[[list[Question]], None]) -> None:
+    def __init__(self, console: Console, on_pending_approvals: Callable[[list[PendingApproval]], None]) -> None:
         self._console = console
-        self._ask = ask
+        self._on_pending_approvals = on_pending_approvals
         self._rows: dict[str, list[TaskRow]] = {}
-        self._heads: dict[str, tuple[Any, Any]] = {}
+        self._headlines: dict[str, tuple[Any, Any]] = {}
         self._paths: dict[str, str] = {}
         self._runs: dict[str, Object] = {}
 
-    def note(self, text: str, style: str = "dim") -> None:
+    def print_note(self, text: str, style: str = "dim") -> None:
         """Write a line of our own."""
         self._console.print(Text(text, style), soft_wrap=True)
 
@@ -64,20 +64,22 @@ class Screen:
         rows = read_tasks(body)
         for line in changed_lines(self._rows.get(name, []), rows):
             state = line.split()[1]
-            self._write(f"{path}{line}", look(state).style)
+            self._write(f"{path}{line}", state_style(state).style)
         self._rows[name] = rows
-        self._tell_head(name, body)
-        self._ask([question for each in self._runs.values() if not is_finished(each) for question in questions(each)])
+        self._print_headline(name, body)
+        self._on_pending_approvals(
+            [approval for each in self._runs.values() if not is_finished(each) for approval in pending_approvals(each)]
+        )
 
     def end(self, run: Object) -> None:
         """Write how a run ended."""
-        for line in ending(run, lambda row: ""):  # noqa: ARG005 - all that there was has been shown
+        for line in outcome_lines(run, lambda row: ""):  # noqa: ARG005 - all that there was has been shown
             self._console.print(line, soft_wrap=True)
 
-    def _tell_head(self, name: str, body: Object) -> None:
+    def _print_headline(self, name: str, body: Object) -> None:
         status = status_of(body)
         head = (status.get("state"), (status.get("shutdown") or {}).get("mode"))
-        before, self._heads[name] = self._heads.get(name), head
+        before, self._headlines[name] = self._headlines.get(name), head
         is_news = (head != before and head[0] in ("Queued", "Paused")) or (head[1] and before and head[1] != before[1])
         if is_news and not is_finished(body):
             self._write(headline(body, _now()))
@@ -94,10 +96,10 @@ class Screen:
         self._console.print(Text(f"{_now().astimezone():%H:%M:%S}  {text}", style), soft_wrap=True)
 
 
-def questions(run: Object) -> list[Question]:
+def pending_approvals(run: Object) -> list[PendingApproval]:
     """Return what of a run waits for a person."""
     name = run["metadata"]["name"]
-    return [Question(name, task["name"], task.get("message") or "") for task in waiting_tasks(run)]
+    return [PendingApproval(name, task["name"], task.get("message") or "") for task in waiting_tasks(run)]
 
 
 def _now() -> dt.datetime:

@@ -71,7 +71,7 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
             builder = _Builder()
             content = builder.build(root)
             if loader.yaml_version not in (None, _VERSION):
-                builder.note(root, "the API server reads YAML 1.1 only: remove the %YAML directive")
+                builder.add_problem(root, "the API server reads YAML 1.1 only: remove the %YAML directive")
             if content is not None or builder.problems:
                 yield from _objects(Document(content, root, tuple(builder.problems)))
     except yaml.MarkedYAMLError as error:
@@ -146,18 +146,18 @@ class _Builder:
         """Return the value of a document."""
         value, size = self._build(root)
         if size > MAX_VALUES:
-            self.note(root, f"holds more than {MAX_VALUES} values, by way of aliases")
+            self.add_problem(root, f"holds more than {MAX_VALUES} values, by way of aliases")
             return None
         return value
 
-    def note(self, node: yaml.Node, message: str) -> None:
+    def add_problem(self, node: yaml.Node, message: str) -> None:
         """Note a problem."""
         self.problems.append(SyntaxProblem(node.start_mark.line + 1, message))
 
     def _build(self, node: yaml.Node) -> tuple[Any, int]:
         """Return the value of a node, and of how many values it is made."""
         if node in self._open:
-            self.note(node, "an alias stands inside of what it repeats")
+            self.add_problem(node, "an alias stands inside of what it repeats")
             return None, 1
         if node not in self._built:
             self._open.add(node)
@@ -177,7 +177,7 @@ class _Builder:
         try:
             return read_scalar(node.value, node.tag)
         except ValueError as error:
-            self.note(node, str(error))
+            self.add_problem(node, str(error))
             return None
 
     def _build_mapping(self, node: yaml.MappingNode) -> tuple[dict[str, Any], int]:
@@ -186,16 +186,16 @@ class _Builder:
         total = 1
         for key_node, value_node in self._pairs(node):
             if not isinstance(key_node, yaml.ScalarNode):
-                self.note(key_node, "a key must be a word, not a list or a mapping")
+                self.add_problem(key_node, "a key must be a word, not a list or a mapping")
                 continue
             key = self._scalar(key_node)
             name = key_text(key)
             if name is None:
-                self.note(key_node, f"{key_node.value or 'nothing'} can't be a key: put it in quotes")
+                self.add_problem(key_node, f"{key_node.value or 'nothing'} can't be a key: put it in quotes")
                 continue
             line = seen.setdefault((type(key), key), key_node.start_mark.line + 1)
             if line != key_node.start_mark.line + 1 or name in fields:
-                self.note(key_node, f"{key_node.value} is already given on line {line}")
+                self.add_problem(key_node, f"{key_node.value} is already given on line {line}")
             fields[name], size = self._build(value_node)
             total += size
         return fields, total
@@ -213,7 +213,7 @@ class _Builder:
                 if isinstance(merged, yaml.MappingNode) and merged not in self._open:
                     yield from self._pairs(merged)
                 else:
-                    self.note(key, "<< takes a mapping, or a list of mappings")
+                    self.add_problem(key, "<< takes a mapping, or a list of mappings")
 
 
 def _objects(document: Document) -> Iterator[Document]:

@@ -10,7 +10,7 @@ from typing import Final
 from rich.text import Text
 
 CELL: Final = 6
-MOST_SHOWN: Final = 99
+MAX_SHOWN: Final = 99
 WEEKDAYS: Final = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 
 
@@ -45,4 +45,4 @@ def draw_month(
 def _count(count: int) -> str:
     if count <= 1:
         return "●" * count
-    return f"●{count}" if count <= MOST_SHOWN else f"●{MOST_SHOWN}+"
+    return f"●{count}" if count <= MAX_SHOWN else f"●{MAX_SHOWN}+"

@@ -15,12 +15,12 @@ from penstock.drawing.task_rows import FAILED_STATES, Object, TaskRow, read_task
 MAX_FAILED_ITEMS: Final = 3
 
 
-def ending(run: Object, more: Callable[[TaskRow], str]) -> Iterator[Text]:
+def outcome_lines(run: Object, hint_for_task: Callable[[TaskRow], str]) -> Iterator[Text]:
     """Say how a run ended, and what became of what failed.
 
     Args:
         run: the FlowRun, which is over.
-        more: where there is more to read about a task that failed; empty: nowhere.
+        hint_for_task: returns the command that says more about a task that failed; empty if there is none.
     """
     for key, value in (status_of(run).get("outputs") or {}).items():
         yield Text(f"  {key}: {shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))}")
@@ -29,6 +29,6 @@ def ending(run: Object, more: Callable[[TaskRow], str]) -> Iterator[Text]:
             yield Text(f"  {row.name} {row.state} {row.explanation()}".rstrip(), "red")
             for failed in row.failed_items[-MAX_FAILED_ITEMS:]:
                 yield Text(f"    {failed}", "red")
-            if hint := more(row):
+            if hint := hint_for_task(row):
                 yield Text(f"  more: {hint}")
     yield Text(headline(run, dt.datetime.now(dt.UTC)), "bold green" if is_successful(run) else "bold red")

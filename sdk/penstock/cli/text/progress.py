@@ -19,11 +19,11 @@ from penstock.drawing.task_rows import (
 from penstock.engine.reasons import Reason
 
 SUCCESSFUL_RUN_STATES: Final = frozenset({"Completed", "Skipped"})
-_URGENCY: Final = ("Paused", "Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
+_MOST_URGENT_FIRST: Final = ("Paused", "Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
 """States of tasks that a screen too small for all of them shows first."""
 
 
-class Request(NamedTuple):
+class PendingAction(NamedTuple):
     """Something that waits for a person."""
 
     text: str
@@ -82,11 +82,11 @@ def changed_lines(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> list[s
     return [
         _line(row, width)
         for row in after
-        if _news(row) != (_news(known[row.name]) if row.name in known else ("Pending", None, ""))
+        if _shown_values(row) != (_shown_values(known[row.name]) if row.name in known else ("Pending", None, ""))
     ]
 
 
-def requests(run: Object, children: Mapping[str, Object] | None = None) -> list[Request]:
+def pending_actions(run: Object, children: Mapping[str, Object] | None = None) -> list[PendingAction]:
     """Say what a run and its child runs wait for that only a person can do.
 
     Args:
@@ -99,7 +99,7 @@ def requests(run: Object, children: Mapping[str, Object] | None = None) -> list[
         if is_finished(each):
             continue
         if each.get("spec", {}).get("suspend"):
-            found.append(Request(f"FlowRun {name} is suspended: nothing new starts", (f"resume {name}",)))
+            found.append(PendingAction(f"FlowRun {name} is suspended: nothing new starts", (f"resume {name}",)))
         found += [_approval(name, task) for task in waiting_tasks(each)]
     return found
 
@@ -114,13 +114,15 @@ def waiting_tasks(run: Object) -> list[Mapping[str, Any]]:
     ]
 
 
-def _approval(run: str, task: Mapping[str, Any]) -> Request:
+def _approval(run: str, task: Mapping[str, Any]) -> PendingAction:
     name, message = task["name"], task.get("message")
     asked = f": {shorten(' '.join(message.split()))}" if message else ""
-    return Request(f"{name} waits for a decision{asked}", (f"approve {run} {name}", f'reject {run} {name} -m "why"'))
+    return PendingAction(
+        f"{name} waits for a decision{asked}", (f"approve {run} {name}", f'reject {run} {name} -m "why"')
+    )
 
 
-def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str]:
+def select_most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str]:
     """Choose the rows that fit on a screen.
 
     Args:
@@ -132,7 +134,7 @@ def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str
     """
     if len(rows) <= limit:
         return list(rows), ""
-    ranks = {state: rank for rank, state in enumerate(_URGENCY)}
+    ranks = {state: rank for rank, state in enumerate(_MOST_URGENT_FIRST)}
     by_rank = sorted(range(len(rows)), key=lambda place: ranks.get(rows[place].state, len(ranks)))
     shown = set(by_rank[: max(0, limit - 1)])
     hidden = Counter(row.state for place, row in enumerate(rows) if place not in shown)
@@ -140,7 +142,7 @@ def most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str
     return [row for place, row in enumerate(rows) if place in shown], f"and {rest}"
 
 
-def _news(row: TaskRow) -> tuple[str, int | None, str]:
+def _shown_values(row: TaskRow) -> tuple[str, int | None, str]:
     return row.state, row.attempt if row.attempt != 1 else None, row.items
 
 

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from rich.text import Text
 
 from penstock.api.names import LABEL_SCHEDULE
-from penstock.cli.text.progress import is_finished, is_successful, most_urgent, requests
-from penstock.drawing.state_styles import look
+from penstock.cli.text.progress import is_finished, is_successful, pending_actions, select_most_urgent
+from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import (
     FAILED_STATES,
     Object,
@@ -37,7 +37,7 @@ class _Advice(NamedTuple):
     text: str
 
 
-def tell(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable[[str], str]) -> Iterator[Text]:
+def describe_run(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable[[str], str]) -> Iterator[Text]:
     """Tell the story of a run.
 
     Args:
@@ -53,7 +53,7 @@ def tell(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable
     yield from (_field(name, value) for name, value in _fields(run, now))
     rows = read_tasks(run)
     entries = {task["name"]: task for task in status.get("tasks") or ()}
-    shown, rest = most_urgent(rows, MAX_TASKS)
+    shown, rest = select_most_urgent(rows, MAX_TASKS)
     width = max((len(row.name) for row in shown), default=0)
     for heading, is_finally in (("Tasks", False), ("Finally", True)):
         part = [row for row in shown if row.is_finally is is_finally]
@@ -83,7 +83,7 @@ def _title(run: Object, now: dt.datetime) -> Text:
     title = Text(f"FlowRun {run['metadata']['name']}  ", "bold")
     if state is None:
         return title.append("not seen by any operator yet (penstock doctor looks for one)", WARNING)
-    title.append(f"{look(state).sign} {state}", look(state).style)
+    title.append(f"{state_style(state).sign} {state}", state_style(state).style)
     start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
     if start:
         length = format_duration(((end or now) - start).total_seconds())
@@ -94,8 +94,8 @@ def _title(run: Object, now: dt.datetime) -> Text:
 
 
 def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
-    yield from _origin(run)
-    yield from _wishes(run)
+    yield from _origin_fields(run)
+    yield from _requested_changes(run)
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     for name, text in (
         ("created", metadata.get("creationTimestamp")),
@@ -108,7 +108,7 @@ def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
             yield name, _moment(moment, now)
 
 
-def _origin(run: Object) -> Iterator[tuple[str, str]]:
+def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
     """Say what it runs, with what, and who made it."""
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     flow = (spec.get("flow") or {}).get("name") or ("inline" if spec.get("flowSpec") else "")
@@ -125,7 +125,7 @@ def _origin(run: Object) -> Iterator[tuple[str, str]]:
     yield from (("made by", maker) for maker in owners or ([f"Schedule {schedule}"] if schedule else []))
 
 
-def _wishes(run: Object) -> Iterator[tuple[str, str]]:
+def _requested_changes(run: Object) -> Iterator[tuple[str, str]]:
     """Say what people asked of it, and what became of that."""
     spec, status = run["spec"], status_of(run)
     yield from ((name, str(spec[name])) for name in ("priority", "timeout") if spec.get(name) is not None)
@@ -141,7 +141,7 @@ def _wishes(run: Object) -> Iterator[tuple[str, str]]:
 
 
 def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) -> Iterator[Text]:
-    sign, style = look(row.state)
+    sign, style = state_style(row.state)
     line = Text("  ").append(f"{sign} ", style).append(f"{row.name:{width}}  ").append(row.state, style)
     attempts = entry.get("attempts") or ()
     if row.items:
@@ -195,13 +195,13 @@ def _advice(status: Mapping[str, Any]) -> list[_Advice]:
         failed = (task.get("items") or {}).get("failed") or ()
         found |= dict.fromkeys(filter(None, (each.get("reason") for each in (task, *failed))))
     texts = {str(reason): text.advice for reason, text in REASONS.items()}
-    told = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != "Nothing."}
-    return list(starmap(_Advice, told.items()))
+    advice = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != "Nothing."}
+    return list(starmap(_Advice, advice.items()))
 
 
 def _commands(run: Object, rows: Sequence[TaskRow]) -> list[str]:
     name = run["metadata"]["name"]
-    commands = [each for request in requests(run) for each in request.commands]
+    commands = [each for action in pending_actions(run) for each in action.commands]
     failed = next((row for row in rows if row.state in FAILED_STATES and (row.attempt or row.items)), None)
     if failed:
         commands.append(f"describe {failed.run}" if failed.run else f"logs {name} --task {failed.name}")
@@ -213,8 +213,8 @@ def _commands(run: Object, rows: Sequence[TaskRow]) -> list[str]:
 def _event(now: dt.datetime) -> Callable[[Object], Text]:
     def write(event: Object) -> Text:
         moment = read_time(_event_time(event))
-        told = f"{moment.astimezone(now.tzinfo):%F %T}" if moment else ""
-        line = f"  {told}  {event.get('type', ''):7}  {event.get('reason', '')}: {event.get('note') or ''}".rstrip()
+        time = f"{moment.astimezone(now.tzinfo):%F %T}" if moment else ""
+        line = f"  {time}  {event.get('type', ''):7}  {event.get('reason', '')}: {event.get('note') or ''}".rstrip()
         return Text(line, WARNING if event.get("type") == "Warning" else "")
 
     return write
