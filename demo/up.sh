@@ -54,7 +54,7 @@ mkdir -p "$RESULTS"
 penstock logs "$RUN" -n "$NAMESPACE" --task report > "$RESULTS/weather.svg"
 kubectl get flowrun "$RUN" -n "$NAMESPACE" -o jsonpath='{.status.outputs}' > "$RESULTS/outputs.json"
 state=$(kubectl get flowrun "$RUN" -n "$NAMESPACE" -o jsonpath='{.status.state}')
-grep -q '</svg>' "$RESULTS/weather.svg" || fail "$RESULTS/weather.svg is no picture"
+grep -q '</svg>' "$RESULTS/weather.svg" || fail "$RESULTS/weather.svg is not an SVG picture"
 
 cat <<END
 

@@ -42,7 +42,7 @@ def test_run_takes_the_name_that_it_is_given(objects, typed):
 def test_run_of_a_misspelt_flow_names_the_nearest(objects, typed):
     exit_code, (message,) = once(typed, "run", "oders")
     assert exit_code == 1
-    assert "no Flow oders" in message
+    assert "Flow oders not found" in message
     assert 'did you mean "orders"' in message
     assert objects.runs() == []
 
@@ -51,7 +51,7 @@ def test_watch_prints_one_line_for_each_change_and_succeeds_with_the_run(objects
     async def scenario() -> None:
         objects.create_run("r")
         command = await typed("watch", "r")
-        await command.line("waits for the operator")
+        await command.line("waiting for the operator")
         objects.set_status("r", "Running", {"name": "load", "state": "Running", "attempt": 1})
         await command.line("load  Running")
         objects.set_status(
@@ -79,7 +79,7 @@ def test_watch_fails_with_the_run_and_says_which_task_did_it(objects, typed, nam
     exit_code, lines = once(typed, "watch", "r")
     assert exit_code == 1
     assert lines[-3] == "  load Failed ExitCode: no"
-    assert lines[-2].startswith(f"  more: penstock logs r --task load -n {namespace} --kubeconfig ")
+    assert lines[-2].startswith(f"  details: penstock logs r --task load -n {namespace} --kubeconfig ")
     assert lines[-1] == "FlowRun r Failed"
 
 
@@ -99,7 +99,7 @@ def test_watch_ends_when_the_run_is_deleted(objects, typed):
     async def scenario() -> None:
         objects.create_run("r")
         command = await typed("watch", "r")
-        await command.line("waits for the operator")
+        await command.line("waiting for the operator")
         objects.delete_run("r")
         assert await command.end() == 1
         assert command.lines[-1] == "penstock: FlowRun r was deleted"
@@ -111,7 +111,7 @@ def test_logs_of_a_run_without_pods_says_so(objects, typed):
     objects.create_run("r")
     exit_code, (message,) = once(typed, "logs", "r")
     assert exit_code == 1
-    assert "none has started" in message
+    assert "none of its Pods has started" in message
 
 
 class TestABrokenConnection:
@@ -129,12 +129,12 @@ class TestABrokenConnection:
 
         return write
 
-    def test_a_watch_that_is_cut_goes_on(self, objects, typed, through, connection: Connection):
+    def test_a_watch_continues_after_a_broken_connection(self, objects, typed, through, connection: Connection):
         async def scenario() -> None:
             objects.create_run("r")
             async with FaultProxy(connection) as proxy:
                 command = await typed("watch", "r", kubeconfig=through(proxy))
-                await command.line("waits for the operator")
+                await command.line("waiting for the operator")
                 await proxy.wait_for_streams(1)
                 proxy.cut_streams()
                 await proxy.wait_for_requests(is_watch_of_runs, 2)
@@ -184,7 +184,7 @@ class TestABrokenConnection:
                 proxy.fail(lambda _: True, status=401, reason="Unauthorized")
                 command = await typed("watch", "r", kubeconfig=through(proxy))
                 assert await command.end() == 1
-                assert command.lines == ["penstock: the API server does not accept the credentials of the kubeconfig"]
+                assert command.lines == ["penstock: the API server rejected the credentials of the kubeconfig"]
 
         asyncio.run(scenario())
 
@@ -203,7 +203,7 @@ def test_backfill_creates_one_and_follows_it_to_its_end(objects, typed, api, nam
 
     async def scenario() -> None:
         command = await typed(*words)
-        await command.line("waits for the operator")
+        await command.line("waiting for the operator")
         finished = {"type": "Finished", "reason": "Done", "message": "", "lastTransitionTime": "2026-11-22T12:00:00Z"}
         for state, done, counts in (("Running", 1, {"Completed": 1, "Running": 1}), ("Failed", 2, {"Failed": 1})):
             status = {"state": state, "progress": f"{done}/2", "counts": counts, "message": "2 ticks: 1 failed"}

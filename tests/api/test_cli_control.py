@@ -27,7 +27,7 @@ def test_suspend_and_resume_write_the_spec_and_say_so(objects, typed):
     objects.create_run("r")
     assert once(typed, "suspend", "r") == (0, ["flowrun.penstock.dev/r suspended"])
     assert objects.run("r")["spec"]["suspend"] is True
-    assert once(typed, "suspend", "r") == (0, ["flowrun.penstock.dev/r is suspended already"])
+    assert once(typed, "suspend", "r") == (0, ["flowrun.penstock.dev/r is already suspended"])
     assert once(typed, "resume", "r") == (0, ["flowrun.penstock.dev/r resumed"])
     assert objects.run("r")["spec"]["suspend"] is False
 
@@ -36,19 +36,19 @@ def test_cancel_gets_stronger_and_never_weaker(objects, typed):
     objects.create_run("r")
     for words, mode in ((("--drain",), "Drain"), ((), "Cancel"), (("--now",), "Terminate")):
         exit_code, (line,) = once(typed, "cancel", "r", *words)
-        assert (exit_code, line) == (0, f"flowrun.penstock.dev/r is being ended (shutdown: {mode})")
+        assert (exit_code, line) == (0, f"flowrun.penstock.dev/r shutting down (shutdown: {mode})")
         assert objects.run("r")["spec"]["shutdown"] == mode
     exit_code, (line,) = once(typed, "cancel", "r")
     assert exit_code == 1
-    assert "shutdown: Terminate, which only gets stronger" in line
+    assert "cannot soften the shutdown of FlowRun r from Terminate" in line
 
 
-def test_a_run_that_is_over_can_not_be_controlled(objects, typed):
+def test_a_finished_run_can_not_be_controlled(objects, typed):
     objects.create_run("r")
     objects.set_status("r", "Failed", is_finished=True)
     for verb in ("suspend", "resume", "cancel", "approve", "reject"):
         exit_code, (line,) = once(typed, verb, "r")
-        assert (exit_code, line) == (1, f"penstock: FlowRun r is over (Failed): there is nothing to {verb}")
+        assert (exit_code, line) == (1, f"penstock: FlowRun r has finished (Failed): there is nothing to {verb}")
 
 
 class TestDecisions:
@@ -92,23 +92,23 @@ class TestDecisions:
             (decision,) = (each["decision"] for each in approvals if each["task"] == name)
             assert (decision == "Approve") == (approve_code == 0)
 
-    def test_several_that_wait_are_named(self, objects, typed):
+    def test_several_waiting_tasks_are_named(self, objects, typed):
         objects.create_run("r")
         objects.set_status("r", "Paused", *waiting("sign-a", "sign-b"))
         exit_code, (line,) = once(typed, "approve", "r")
         assert exit_code == 1
-        assert line == "penstock: 2 tasks of FlowRun r wait for a decision, name one: sign-a, sign-b"
+        assert line == "penstock: 2 tasks of FlowRun r are waiting for approval; name one of sign-a, sign-b"
         assert "approvals" not in objects.run("r")["spec"]
 
     @pytest.mark.parametrize(
         ("task", "message"),
         [
-            pytest.param("load", "task load of FlowRun r is Running, and waits for no decision", id="no approval"),
+            pytest.param("load", "task load of FlowRun r is Running, not waiting for approval", id="no approval"),
             pytest.param("sign-of", 'no task sign-of (did you mean "sign-off"?)', id="no task"),
-            pytest.param("sign-a", 'sign-a of FlowRun r is rejected already ("no")', id="a decided one"),
+            pytest.param("sign-a", 'sign-a of FlowRun r is already rejected ("no")', id="a decided one"),
         ],
     )
-    def test_a_task_that_does_not_wait_is_refused_with_those_that_do(self, objects, typed, task, message):
+    def test_a_task_that_does_not_wait_is_rejected_with_those_that_do(self, objects, typed, task, message):
         objects.create_run("r", approvals=[{"task": "sign-a", "decision": "Reject", "comment": "no"}])
         objects.set_status("r", "Paused", *waiting("load", "sign-off", "sign-a"))
         exit_code, (line,) = once(typed, "approve", "r", task)
@@ -118,7 +118,7 @@ class TestDecisions:
 
 
 class TestRetry:
-    """Of a run that is over."""
+    """Of a finished run."""
 
     def test_it_names_the_run_and_is_named_after_the_flow(self, objects, typed):
         objects.create_run("r")
@@ -139,11 +139,13 @@ class TestRetry:
     @pytest.mark.parametrize(
         ("state", "is_finished", "message"),
         [
-            pytest.param("Running", False, "is not over (Running): wait for its end, or end it with penstock cancel r"),
-            pytest.param("Completed", True, "is Completed: there is nothing left to run"),
-            pytest.param("Skipped", True, "is Skipped: there is nothing left to run"),
+            pytest.param(
+                "Running", False, "has not finished (Running): wait for it, or cancel it with penstock cancel r"
+            ),
+            pytest.param("Completed", True, "is Completed, there is nothing to retry"),
+            pytest.param("Skipped", True, "is Skipped, there is nothing to retry"),
         ],
-        ids=["a run that goes on", "a completed run", "a skipped run"],
+        ids=["a running run", "a completed run", "a skipped run"],
     )
     def test_what_can_not_be_retried_is_refused(self, objects, typed, state, is_finished, message):
         objects.create_run("r")
@@ -160,18 +162,18 @@ def test_run_takes_a_time_a_priority_and_a_timeout(objects, typed):
     exit_code, (line,) = once(typed, *words)
     spec = objects.run("r")["spec"]
     assert exit_code == 0
-    assert line == f"flowrun.penstock.dev/r created, due {spec['scheduledTime']}"
+    assert line == f"flowrun.penstock.dev/r created, starts at {spec['scheduledTime']}"
     assert 7199 < (dt.datetime.fromisoformat(spec["scheduledTime"]) - before).total_seconds() < 7260
     assert (spec["priority"], spec["timeout"]) == (-5, "90m")
 
 
-def test_watch_says_what_to_type_for_a_run_that_waits_for_a_person(objects, typed):
+def test_watch_prints_the_commands_for_a_pending_approval(objects, typed):
     async def scenario() -> None:
         objects.create_run("r")
         command = await typed("watch", "r")
-        await command.line("waits for the operator")
+        await command.line("waiting for the operator")
         objects.set_status("r", "Paused", *waiting("load", "sign-off"))
-        line = await command.line("sign-off waits for a decision: Publish?; type ")
+        line = await command.line("sign-off is waiting for approval: Publish?; run ")
         assert "penstock approve r sign-off -n " in line
         assert "penstock reject r sign-off -m" in line
         objects.patch_run("r", {"spec": {"suspend": True}})
@@ -209,10 +211,10 @@ def test_ctrl_c_leaves_the_run_and_says_how_to_end_it(objects, typed):
     async def scenario() -> None:
         objects.create_run("r")
         command = await typed("watch", "r")
-        await command.line("waits for the operator")
+        await command.line("waiting for the operator")
         command.send(signal.SIGINT)
         assert await command.end() == 130
-        assert command.lines[-1].startswith("FlowRun r goes on; to end it: penstock cancel r -n ")
+        assert command.lines[-1].startswith("FlowRun r continues; to cancel it: penstock cancel r -n ")
         assert "shutdown" not in objects.run("r")["spec"]
 
     asyncio.run(scenario())

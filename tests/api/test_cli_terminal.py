@@ -85,7 +85,7 @@ class TestWatch:
         assert screen.has_colours
         assert screen.shown.rindex(SHOWN) > screen.shown.rindex(HIDDEN)
 
-    def test_in_a_narrow_terminal_no_row_is_broken_and_every_state_is_seen(self, objects, at):
+    def test_in_a_narrow_terminal_rows_do_not_wrap_and_states_are_visible(self, objects, at):
         objects.create_run("r")
         tasks = [entry("load", "Completed"), entry(LONG, "Running", attempt=2), entry("report", "Pending")]
         objects.set_status("r", "Running", *tasks)
@@ -104,7 +104,7 @@ class TestWatch:
         screen.read_until("● Running")
         screen.type(CTRL_C)
         assert screen.end() == 130
-        assert "FlowRun r goes on; to end it: penstock cancel r" in screen.text
+        assert "FlowRun r continues; to cancel it: penstock cancel r" in screen.text
         assert "Traceback" not in screen.text
         assert screen.shown.rindex(SHOWN) > screen.shown.rindex(HIDDEN)
         assert "shutdown" not in objects.run("r")["spec"]
@@ -140,10 +140,10 @@ class TestRun:
     @pytest.mark.usefixtures("objects")
     def test_ctrl_c_while_it_waits_leaves_the_run_and_says_how_to_end_it(self, objects, at):
         screen = at("run", "orders", "-p", "day=mon", "--name", "mine", "--watch")
-        screen.read_until("waits for the operator")
+        screen.read_until("waiting for the operator")
         screen.type(CTRL_C)
         assert screen.end() == 130
-        assert "to end it: penstock cancel mine" in screen.text
+        assert "to cancel it: penstock cancel mine" in screen.text
         assert "shutdown" not in objects.run("mine")["spec"]
 
     @pytest.mark.usefixtures("objects")
@@ -192,7 +192,7 @@ class TestGraph:
         assert answer.stdout.splitlines() == ["✗ load  Failed", "● report  Running"]
 
     @pytest.mark.usefixtures("drawn")
-    def test_what_is_too_wide_for_a_terminal_is_cut_and_for_a_pipe_it_is_not(self, objects, at, kubeconfig, namespace):
+    def test_wide_lines_are_cut_on_a_terminal_and_not_in_a_pipe(self, objects, at, kubeconfig, namespace):
         objects.create(
             {
                 "apiVersion": "penstock.dev/v1alpha1",
@@ -210,7 +210,7 @@ class TestGraph:
     def test_pixels_are_not_poured_into_a_terminal(self, at, kubeconfig, namespace):
         screen = at("graph", "run/r", "-o", "png")
         assert screen.end() == 1
-        assert "a terminal can't show a PNG" in screen.text
+        assert "a terminal cannot show a PNG" in screen.text
         answer = piped(kubeconfig, namespace, "graph", "run/r", "-o", "svg")
         assert "✗ Failed 1" in answer.stdout
 

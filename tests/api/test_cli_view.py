@@ -84,7 +84,7 @@ def test_the_ticks_of_a_schedule_are_shown(objects, typed):
     assert (exit_code, 'did you mean "noon"' in line) == (1, True)
 
 
-def test_describe_tells_a_run_with_the_events_about_it(objects, typed, core, namespace):
+def test_describe_shows_a_run_with_its_events(objects, typed, core, namespace):
     objects.create_run("r")
     objects.set_status("r", "Failed", {"name": "load", "state": "Failed", "attempt": 1, "reason": "OOMKilled"})
     uid = objects.run("r")["metadata"]["uid"]
@@ -121,19 +121,19 @@ class TestGraph:
         )
         assert once(typed, "graph", "run/r") == (0, ["✓ load  Completed", "│", "● report  Running"])
 
-    def test_a_run_whose_revision_is_gone_is_drawn_with_the_flow_as_it_is(self, objects, typed):
+    def test_a_run_whose_revision_was_deleted_is_drawn_with_the_current_flow(self, objects, typed):
         objects.create_run("r")
         objects.set_status("r", "Running", {"name": "load", "state": "Running"}, revision="gone")
         exit_code, (warning, *lines) = once(typed, "graph", "r")
         assert exit_code == 0
-        assert warning.startswith("drawn with the Flow as it is now")
+        assert warning.startswith("cannot read the revision of the run")
         assert lines == ["● load  Running", "● report"]
 
     @pytest.mark.usefixtures("objects")
     def test_what_does_not_exist_is_said_so(self, typed):
         exit_code, (line,) = once(typed, "graph", "none")
         assert exit_code == 1
-        assert "no Flow and no FlowRun none" in line
+        assert "no Flow or FlowRun none" in line
 
 
 class TestDoctor:
@@ -143,20 +143,20 @@ class TestDoctor:
     def test_it_finds_the_version_and_the_definitions(self, typed, namespace):
         _, lines = once(typed, "doctor")
         assert lines[0].startswith("✓ cluster     Kubernetes v1.")
-        assert any(line.startswith("✓ definitions ") for line in lines)
-        assert f"✓ rights      all that the commands need in namespace {namespace}" in lines
+        assert any(line.startswith("✓ CRDs        ") for line in lines)
+        assert f"✓ permissions all commands allowed in namespace {namespace}" in lines
 
     @pytest.mark.usefixtures("objects")
-    def test_it_finds_who_leads_and_that_nobody_checks(self, api, typed, namespace):
+    def test_it_finds_the_leader_and_that_no_webhook_is_installed(self, api, typed, namespace):
         now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         spec = {"holderIdentity": "replica-1", "renewTime": now, "leaseDurationSeconds": 3600}
         lease: Any = {"metadata": {"name": "penstock-operator"}, "spec": spec}
         kubernetes_client.CoordinationV1Api(api).create_namespaced_lease(namespace, lease)
         _, lines = once(typed, "doctor")
         assert any(line.startswith("✓ leader      ") for line in lines)
-        assert any("webhook     does not answer, or is not installed" in line for line in lines)
+        assert any("webhook     not installed or not responding" in line for line in lines)
 
-    def test_a_person_without_rights_is_told_which_ones(self, core, typed, kubeconfig, namespace, tmp_path):
+    def test_missing_permissions_are_listed(self, core, typed, kubeconfig, namespace, tmp_path):
         core.create_namespaced_service_account(namespace, {"metadata": {"name": "nobody"}})
         token = core.create_namespaced_service_account_token("nobody", namespace, {"spec": {}}).status.token
         content = yaml.safe_load(kubeconfig.read_text())
@@ -169,9 +169,9 @@ class TestDoctor:
             command = await typed("doctor", kubeconfig=file)
             assert await command.end() == 0
             subjects = {line.split()[1]: line for line in command.lines if line[0] in "✓?!✗"}
-            assert subjects["definitions"].startswith("? ")
+            assert subjects["CRDs"].startswith("? ")
             assert subjects["operator"].startswith("? ")
-            assert "you may not get flowruns.penstock.dev (for get, describe, watch, logs)" in subjects["rights"]
+            assert "get flowruns.penstock.dev (required by get, describe, watch, logs)" in subjects["permissions"]
             listing = await typed("get", kubeconfig=file)
             assert await listing.end() == 1
             assert listing.lines[0].startswith("penstock: not allowed: ")
@@ -193,7 +193,7 @@ class TestDoctor:
         async def scenario() -> None:
             command = await typed("doctor", kubeconfig=file)
             assert await command.end() == 1
-            assert command.lines[0].startswith("✗ cluster     can't reach the API server at http://127.0.0.1:1: ")
+            assert command.lines[0].startswith("✗ cluster     cannot reach the API server at http://127.0.0.1:1: ")
 
         asyncio.run(scenario())
 

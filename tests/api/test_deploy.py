@@ -96,13 +96,13 @@ def test_what_is_printed_as_yaml_can_be_applied(deploy, scene):
     scene.create("Flow", "etl", documents[1]["spec"])
 
 
-def test_fields_of_somebody_else_are_taken_over_only_if_asked_for(deploy, scene, core, namespace):
+def test_fields_of_another_manager_are_taken_only_with_force(deploy, scene, core, namespace):
     scene.create("Flow", "etl", {"tasks": [task("theirs")]})
     code, lines = deploy(*INLINE)
     assert code == 1
     assert code_maps(core, namespace) == [], "code of a Flow that was refused goes again"
-    assert lines[-1].startswith("penstock: Flow etl is there already, and managed by ")
-    assert "--force-conflicts takes it over" in lines[-1]
+    assert lines[-1].startswith("penstock: Flow etl already exists, managed by ")
+    assert "use --force-conflicts to take ownership" in lines[-1]
     code, lines = deploy("--image", "busybox", "--force-conflicts")
     assert (code, lines) == (0, ["flow.penstock.dev/etl configured"])
     taken = get(scene, "flows", "etl")
@@ -113,34 +113,34 @@ def test_fields_of_somebody_else_are_taken_over_only_if_asked_for(deploy, scene,
     assert "concurrency" not in get(scene, "flows", "etl")["spec"], "what is left out goes"
 
 
-def test_a_field_that_somebody_changed_is_not_taken_back_unless_asked_for(deploy, scene):
+def test_a_field_that_another_writer_changed_is_reset_only_with_force(deploy, scene):
     assert deploy("--image", "busybox")[0] == 0
     scene.patch("Flow", "etl", {"spec": {"description": "edited"}})
     scene.patch("Flow", "etl", {"spec": {"defaults": {"image": "debian"}}})
     code, lines = deploy("--image", "busybox")
     assert code == 1
-    assert "Flow etl is managed by somebody else: Apply failed with 1 conflict" in lines[-1]
+    assert "Flow etl has fields of another manager: Apply failed with 1 conflict" in lines[-1]
     assert ".spec.defaults.image" in lines[-1]
     assert deploy("--image", "busybox", "--force-conflicts") == (0, ["flow.penstock.dev/etl configured"])
     spec = get(scene, "flows", "etl")["spec"]
     assert (spec["defaults"]["image"], spec["description"]) == ("busybox", "edited"), "what is not ours stays"
 
 
-def test_a_schedule_that_is_left_from_before_is_told(deploy, scene):
+def test_a_leftover_schedule_is_reported(deploy, scene):
     assert deploy(*INLINE, "--cron", "@daily")[0] == 0
     code, lines = deploy(*INLINE)
     assert code == 0
-    assert "Schedule etl of an earlier deployment is still there" in lines[-1]
+    assert "Schedule etl of an earlier deployment still exists" in lines[-1]
     scene.until(lambda: "etl" in scene.now["schedules"], "the Schedule is still there")
 
 
 def test_without_an_operator_the_wait_ends(deploy):
     code, lines = deploy("--image", "busybox", "--wait", "--timeout", "1s")
     assert code == 1
-    assert "no operator has looked at Flow etl within 1 s: see penstock doctor" in lines[-1]
+    assert "no operator has checked Flow etl within 1 s: run penstock doctor" in lines[-1]
 
 
-def test_who_may_not_is_told_what(core, typed, file, kubeconfig, namespace, tmp_path):
+def test_a_missing_permission_is_reported(core, typed, file, kubeconfig, namespace, tmp_path):
     core.create_namespaced_service_account(namespace, {"metadata": {"name": "nobody"}})
     token = core.create_namespaced_service_account_token("nobody", namespace, {"spec": {"audiences": []}})
     config = yaml.safe_load(kubeconfig.read_text())
@@ -233,20 +233,20 @@ def test_parameters_that_the_flow_does_not_take_make_no_run(scene, where, parame
     assert scene.now["flowruns"] == {}
 
 
-def test_a_flow_that_is_not_there_is_told_with_the_nearest(scene, where):
+def test_an_unknown_flow_is_reported_with_the_nearest(scene, where):
     orders(scene, task("load"))
     with pytest.raises(CommandError, match=r'no Flow oders.*did you mean "orders"'):
         run_deployment("oders", timeout=0, **where)
 
 
-def test_a_name_that_is_taken_is_told(scene, where):
+def test_an_existing_name_is_reported(scene, where):
     orders(scene, task("load"))
     run_deployment("orders", {"day": "x"}, timeout=0, flow_run_name="mine", **where)
     with pytest.raises(RefusalError, match="already exists"):
         run_deployment("orders", {"day": "x"}, timeout=0, flow_run_name="mine", **where)
 
 
-def test_what_only_prefect_has_is_told(where):
+def test_options_that_only_prefect_has_are_reported(where):
     with pytest.raises(OptionError, match=r"poll_interval.*watched"):
         run_deployment("orders", poll_interval=3, **where)  # type: ignore[call-arg]  # that is the point
 
@@ -270,7 +270,7 @@ def test_a_run_whose_code_can_not_be_created_is_deleted_again(typed, scene, core
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "mine-code"}})
     code, lines = once(typed, "run", str(file), *INLINE, "--name", "mine")
     assert code == 1
-    assert "ConfigMap mine-code: " in lines[-1]
+    assert "cannot create ConfigMap mine-code: " in lines[-1]
     assert lines[-1].endswith("the run was deleted again")
     scene.until(lambda: "mine" not in scene.now["flowruns"], "the run is gone")
 
@@ -301,13 +301,13 @@ def test_a_manifest_is_run_once(typed, scene, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["orders", "--image", "x"], "--image: only with --inline"),
-        (["x.yaml", "--inline", "--local"], "leave one out"),
+        (["orders", "--image", "x"], "--image requires --inline"),
+        (["x.yaml", "--inline", "--local"], "use only one of them"),
         (["x.py", "--inline"], "there is no such file"),
-        (["x.yaml", "--inline", "--image", "y"], "--image: is for Python flows"),
+        (["x.yaml", "--inline", "--image", "y"], "--image is valid only for Python flows"),
     ],
 )
-def test_what_can_not_be_run_once_is_told(typed, crds, words, message):
+def test_what_inline_can_not_run_is_reported(typed, crds, words, message):
     code, lines = once(typed, "run", *words)
     assert code == 1
     assert message in lines[-1]

@@ -60,10 +60,10 @@ def values(run: Run, release: str, namespace: str) -> dict[str, object]:
     return told
 
 
-def test_it_takes_over_definitions_of_nobody_and_then_looks_at_everything(install, run, release, namespace):
+def test_it_adopts_crds_without_an_owner_and_then_runs_the_checks(install, run, release, namespace):
     done = install()
     assert f"release {release} in namespace {namespace} installed" in done.stdout
-    assert "✓ definitions 4 kinds" in done.stdout
+    assert "✓ CRDs        4 installed" in done.stdout
     assert f"operator    {namespace}/{release}-penstock 0.1.0, 0 of 0 replicas ready" in done.stdout
     assert done.returncode == 1, "without an operator it does not work yet"
     owner = run("kubectl", "get", "crd", "flows.penstock.dev", "-o", "jsonpath={.metadata.annotations}").stdout
@@ -103,11 +103,11 @@ def test_a_dry_run_prints_what_would_be_applied_and_applies_nothing(install, run
     assert run("helm", "list", "--namespace", namespace, "--short").stdout == ""
 
 
-def test_a_second_release_is_told_whose_the_definitions_are(install, run, release, namespace):
+def test_a_second_release_is_told_which_release_owns_the_crds(install, run, release, namespace):
     assert install("--no-wait").returncode == 0
     done = run("penstock", "install", "-n", namespace, "--release", "second", "--no-wait")
     assert done.returncode == 1
-    assert f"the definitions belong to release {release} in namespace {namespace}" in done.stderr
+    assert f"the CRDs belong to release {release} in namespace {namespace}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -39,7 +39,7 @@ def test_a_run_is_approved_while_it_is_watched(stage, typed: Start):
 
     async def scenario() -> None:
         command = await typed("run", "orders", "-p", "day=today", "--name", "run", "--watch")
-        question = await command.line("sign-off waits for a decision: Publish today?; type ")
+        question = await command.line("sign-off is waiting for approval: Publish today?; run ")
         assert "penstock approve run sign-off -n " in question
         decision = await typed("approve", "run", "-m", "go")
         assert await decision.end() == 0
@@ -50,14 +50,14 @@ def test_a_run_is_approved_while_it_is_watched(stage, typed: Start):
     assert stage.finish()["state"] == "Completed"
 
 
-def test_a_rejected_run_fails_with_the_comment_and_its_story_tells_it(stage, typed: Start):
+def test_a_rejected_run_fails_with_the_comment_and_describe_shows_it(stage, typed: Start):
     stage.start({"name": "sign-off", "approval": {}}, task("report", dependsOn=["sign-off"]))
     stage.reach("Paused")
     assert once(typed, "reject", "run", "sign-off", "-m", "numbers are off")[0] == 0
     assert stage.finish()["state"] == "Failed"
     exit_code, lines = once(typed, "reject", "run")
     assert exit_code == 1
-    assert "is over (Failed)" in lines[0]
+    assert "has finished (Failed)" in lines[0]
     _, lines = once(typed, "describe", "run")
     assert '  decided    sign-off: Reject: "numbers are off"' in lines
     assert any(line.startswith("  Rejected: ") for line in lines)
@@ -103,7 +103,7 @@ def test_a_failed_run_is_retried_and_keeps_what_was_done(stage, typed: Start):
     stage.patch("Flow", "orders", {"spec": {"tasks": [task("load"), task("report", dependsOn=["load"])]}})
     exit_code, lines = once(typed, "retry", "run", "--latest", "--name", "again", "--watch")
     assert exit_code == 0, lines
-    assert any("load" in line and "done by run run" in line for line in lines)
+    assert any("load" in line and "reused from run run" in line for line in lines)
     assert stage.finish("again")["state"] == "Completed"
     assert [attempt.task for attempt in stage.ever_attempts("again")] == ["report"]
 
@@ -114,7 +114,7 @@ def test_a_child_run_is_seen_in_its_parent_and_its_approval_is_asked_for(stage, 
 
     async def scenario() -> None:
         command = await typed("run", "orders", "--name", "run", "--watch")
-        question = await command.line("sign-off waits for a decision; type penstock approve ")
+        question = await command.line("sign-off is waiting for approval; run penstock approve ")
         child = question.split("penstock approve ")[1].split()[0]
         assert child == stage.entry("call")["run"]
         decision = await typed("approve", child)

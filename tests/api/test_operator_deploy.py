@@ -24,7 +24,7 @@ def stage(scene: Scene, operator) -> Scene:
 ENDLESS = '@task(pod_template={"metadata": {"annotations": {"fake.penstock.dev/outcome": "run"}}})'
 
 
-def test_code_of_a_run_that_goes_on_is_kept(deploy, stage, core, namespace, file):
+def test_code_of_a_running_run_is_kept(deploy, stage, core, namespace, file):
     file.write_text(file.read_text().replace("@task", ENDLESS))
     assert deploy(*INLINE, "--wait")[1][-1] == "flow.penstock.dev/etl is ready"
     (first,) = code_maps(core, namespace)
@@ -39,7 +39,7 @@ def test_code_of_a_run_that_goes_on_is_kept(deploy, stage, core, namespace, file
     assert len(names) == 2
 
 
-def test_a_flow_that_is_not_sound_is_told_after_the_wait(typed, stage, tmp_path):
+def test_an_invalid_flow_is_reported_after_the_wait(typed, stage, tmp_path):
     path = tmp_path / "pod.py"
     path.write_text(
         textwrap.dedent(

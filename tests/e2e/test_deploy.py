@@ -144,4 +144,4 @@ def test_install_upgrades_what_is_there_and_finds_everything_well(admin, penstoc
     assert f"release penstock in namespace {SYSTEM_NAMESPACE} installed" in done.stdout, done.stderr
     assert done.returncode == 0, done.stdout
     assert [line for line in done.stdout.splitlines() if line.startswith("✗")] == []
-    assert "✓ webhook     refuses faulty objects" in done.stdout
+    assert "✓ webhook     rejects invalid objects" in done.stdout

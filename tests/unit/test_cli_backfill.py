@@ -30,15 +30,15 @@ def test_times_without_a_zone_are_in_that_of_the_schedule():
     }
 
 
-def test_times_with_a_zone_and_a_name_are_taken_as_they_are():
+def test_times_with_an_offset_and_a_name_are_kept():
     made = typed("--from", "2026-10-01T00:00:00Z", "--to", "2026-10-02T00:00:00-05:00", "--name", "mine")
     assert made["metadata"] == {"name": "mine"}
     assert (made["spec"]["from"], made["spec"]["to"]) == ("2026-10-01T00:00:00+00:00", "2026-10-02T00:00:00-05:00")
 
 
 @pytest.mark.parametrize("word", ["yesterday", "2026-13-01", ""])
-def test_what_is_no_time_is_told_by_its_option(word):
-    with pytest.raises(CommandError, match=f"--to {word}: not a time; write 2026-10-01"):
+def test_an_invalid_time_is_reported_with_its_option(word):
+    with pytest.raises(CommandError, match=f"--to {word}: invalid time; use 2026-10-01"):
         typed("--from", "2026-10-01", "--to", word)
 
 
@@ -47,14 +47,14 @@ def backfill(**status: Any) -> dict[str, Any]:
 
 
 def test_a_line_says_how_far_it_is_and_what_holds_it_up():
-    assert progress_line(backfill()) == "waits for the operator"
+    assert progress_line(backfill()) == "waiting for the operator"
     running = {"state": "Running", "progress": "3/31", "counts": {"Running": 2, "Completed": 3, "Failed": 0}}
     assert progress_line(backfill(**running, reason="Running")) == "3/31  Running  2 Running, 3 Completed"
     held = {"reason": "ScheduleNotFound", "message": "waits for the Schedule x"}
     assert progress_line(backfill(state="Pending", **held)) == "Pending  ScheduleNotFound: waits for the Schedule x"
 
 
-def test_it_is_over_by_its_condition():
+def test_it_has_finished_by_its_condition():
     over = [{"type": "Finished", "status": "True"}]
     assert is_backfill_finished(backfill(conditions=over))
     assert not is_backfill_finished(backfill(conditions=[{"type": "Finished", "status": "False"}]))

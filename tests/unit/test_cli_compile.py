@@ -95,8 +95,8 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
             ["FILE:choosy"],
             "FILE:21: the result of 'load' is used as a condition, which is known only when the flow runs",
         ),
-        (["FILE:etl"], "task load has no image: give --image IMAGE"),
-        (["FILE:load", "--image", "x"], "FILE:load is a task, no flow"),
+        (["FILE:etl"], "task load has no image: use --image IMAGE"),
+        (["FILE:load", "--image", "x"], "FILE:load is a task, not a flow"),
         (["FILE:nothing"], "there is no 'nothing' in"),
         (["nowhere.py:etl"], "nowhere.py: there is no such file"),
         (["nowhere:etl"], "there is no module 'nowhere' here"),
@@ -104,11 +104,11 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
         (["FILE:lucky"], "'load' is called otherwise each time that flow 'lucky' is called"),
         (["FILE:etl", "--image", "x", "--name", "Bad Name"], "a Flow can't be called 'Bad Name': use small letters"),
         (["/etc/passwd:x"], "/etc/passwd: it is no Python file"),
-        (["FILE:broken"], "the flow's function raised ZeroDivisionError: division by zero"),
+        (["FILE:broken"], "its function raised ZeroDivisionError: division by zero"),
         (["FILE:child"], "an argument of 'load', a function, can't be written into a manifest"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(file, capsys, words, told):
+def test_an_error_is_reported_in_one_line(file, capsys, words, told):
     code = main(["compile", *(word.replace("FILE", file) for word in words)])
 
     error = capsys.readouterr().err.splitlines()

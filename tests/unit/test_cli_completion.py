@@ -42,7 +42,7 @@ def test_files_are_left_to_the_shell(capsys):
     assert capsys.readouterr().out == ":files\n"
 
 
-def test_what_the_shells_call_is_not_shown_to_people():
+def test_the_command_that_shells_call_is_hidden_from_help():
     assert "__complete" not in build_parser().format_help()
     assert "__complete" not in words("")
 

@@ -51,13 +51,13 @@ RUN = {
 EVENT = {"eventTime": "2026-11-22T12:00:30.000000Z", "type": "Warning", "reason": "RunFailed", "note": "it failed"}
 
 
-def story(run, events=()):
+def described(run, events=()):
     return [line.plain for line in describe_run(run, list(events), NOW, "penstock {}".format)]
 
 
-def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
-    assert story(RUN, [EVENT]) == [
-        "FlowRun r  ✗ Failed in 30s, 3/3 tasks over",
+def test_a_failed_run_is_described_with_what_happened_why_and_what_to_do():
+    assert described(RUN, [EVENT]) == [
+        "FlowRun r  ✗ Failed in 30s, 3/3 tasks finished",
         "  TaskFailed: load failed",
         "  flow       orders, revision orders-abc",
         '  params     day: "2026-11-22"',
@@ -65,7 +65,7 @@ def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
         '  decided    sign-off: Reject: "no"',
         "  created    2026-11-22 11:59:00 UTC (6m00s ago)",
         "  started    2026-11-22 12:00:00 UTC (5m00s ago)",
-        "  ended      2026-11-22 12:00:30 UTC (4m30s ago)",
+        "  finished   2026-11-22 12:00:30 UTC (4m30s ago)",
         "",
         "Tasks",
         "  ✗ load     Failed, attempt 2, 20s",
@@ -77,7 +77,7 @@ def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
         "      UpstreamFailed: load is Failed",
         "",
         "Finally",
-        "  ✓ cleanup  Cached, done by run earlier",
+        "  ✓ cleanup  Cached, reused from run earlier",
         "",
         "Outputs",
         "  rows: 3",
@@ -90,45 +90,45 @@ def test_the_story_of_a_failed_run_says_what_happened_why_and_what_to_do():
         "  ExitCode: Read the message (the end of its log) and its log; give retry.limit if the failure is passing.",
         "  UpstreamFailed: See that task; the message names it.",
         "",
-        "Type",
+        "Next commands",
         "  penstock logs r --task load",
         "  penstock retry r",
     ]
 
 
-def test_a_run_that_waits_for_a_person_ends_with_what_to_type():
+def test_a_run_that_waits_for_approval_ends_with_the_commands_for_it():
     tasks = [{"name": "sign-off", "state": "Paused", "reason": "AwaitingApproval", "message": "Publish?"}]
-    lines = story({**RUN, "spec": {"flow": {"name": "orders"}}, "status": {"state": "Paused", "tasks": tasks}})
+    lines = described({**RUN, "spec": {"flow": {"name": "orders"}}, "status": {"state": "Paused", "tasks": tasks}})
     assert lines[0] == "FlowRun r  ‖ Paused"
     assert lines[-4:] == [
-        "Type",
+        "Next commands",
         "  penstock approve r sign-off",
         '  penstock reject r sign-off -m "why"',
         "  penstock watch r",
     ]
 
 
-def test_a_run_that_nobody_has_seen_says_so():
+def test_a_run_without_a_status_says_that_no_operator_handled_it():
     run = {"metadata": {"name": "r"}, "spec": {"retryOf": {"name": "q"}}}
-    assert story(run) == [
-        "FlowRun r  not seen by any operator yet (penstock doctor looks for one)",
-        "  retries    q, with the Flow as it was then",
+    assert described(run) == [
+        "FlowRun r  not handled by any operator yet; if this persists, run penstock doctor",
+        "  retries    q, with the Flow revision of that run",
         "",
-        "Type",
+        "Next commands",
         "  penstock watch r",
     ]
 
 
-def test_the_failed_items_of_a_fan_out_are_told_with_their_numbers():
+def test_the_failed_items_of_a_fan_out_are_listed_with_their_indexes():
     failed = [{"index": 3, "attempt": 1, "reason": "ExitCode", "exitCode": 1, "message": "a\nb"}]
     tasks = [{"name": "a", "state": "Running", "items": {"total": 5, "counts": {"Failed": 1}, "failed": failed}}]
-    lines = story({**RUN, "status": {"state": "Running", "tasks": tasks}})
+    lines = described({**RUN, "status": {"state": "Running", "tasks": tasks}})
     assert "  ● a  Running, 1/5, 1 failed" in lines
     assert "      item 3, attempt 1, ExitCode 1: b" in lines
 
 
 def test_a_state_that_a_newer_operator_wrote_is_shown_as_it_is():
-    lines = story(
+    lines = described(
         {**RUN, "status": {"state": "Dreaming", "reason": "Sheep", "tasks": [{"name": "a", "state": "Dozing"}]}}
     )
     assert lines[0] == "FlowRun r  ? Dreaming"

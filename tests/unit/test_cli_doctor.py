@@ -29,29 +29,29 @@ def test_kubernetes_has_to_be_recent(minor, want):
 
 
 @pytest.fixture
-def definitions():
+def crds():
     return {kind.resource: copy.deepcopy(custom_resource_definition(kind)) for kind in KINDS}
 
 
-def test_the_definitions_of_this_version_are_good(definitions):
-    assert check_crds(definitions).level is Level.GOOD
+def test_the_crds_of_this_version_are_good(crds):
+    assert check_crds(crds).level is Level.GOOD
 
 
-def test_definitions_that_are_missing_are_named(definitions):
-    assert check_crds({}).advice == "penstock install"
-    del definitions[FLOW.resource]
-    assert check_crds(definitions).text == "lack flows.penstock.dev"
+def test_missing_crds_are_named(crds):
+    assert check_crds({}).advice == "run penstock install"
+    del crds[FLOW.resource]
+    assert check_crds(crds).text == "missing: flows.penstock.dev"
 
 
-def test_definitions_of_another_version_are_told_apart_by_what_they_lack(definitions):
-    schema = definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def test_crds_of_another_version_are_reported_with_the_missing_fields(crds):
+    schema = crds[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     del schema["properties"]["spec"]["properties"]["shutdown"]
-    assert "FlowRun lacks spec.shutdown" in check_crds(definitions).text
+    assert "FlowRun has no spec.shutdown" in check_crds(crds).text
 
 
-def test_definitions_with_other_rules_are_another_version_too(definitions):
-    definitions[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = []
-    assert "FlowRun has other rules" in check_crds(definitions).text
+def test_crds_with_different_validation_rules_are_reported(crds):
+    crds[FLOWRUN.resource]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = []
+    assert "FlowRun has different validation rules" in check_crds(crds).text
 
 
 def make_deployment(*args, ready=2, version=penstock.__version__):
@@ -66,13 +66,17 @@ def make_deployment(*args, ready=2, version=penstock.__version__):
     ("deployment", "level", "text"),
     [
         pytest.param(make_deployment(), Level.GOOD, "2 of 2 replicas ready", id="a sound one"),
-        pytest.param(make_deployment(ready=0), Level.BAD, "ImagePullBackOff is wrong", id="one without a replica"),
-        pytest.param(make_deployment("--namespace=other"), Level.WARNING, "namespace other alone", id="elsewhere"),
+        pytest.param(
+            make_deployment(ready=0), Level.BAD, "state of its containers: ImagePullBackOff", id="one without a replica"
+        ),
+        pytest.param(
+            make_deployment("--namespace=other"), Level.WARNING, "handles only namespace other", id="elsewhere"
+        ),
         pytest.param(make_deployment("--namespace=here"), Level.GOOD, "ready", id="one for this namespace"),
         pytest.param(make_deployment(version="9.9.9"), Level.WARNING, "9.9.9", id="another version"),
     ],
 )
-def test_the_operator_is_judged_by_its_deployment(deployment, level, text):
+def test_the_operator_is_checked_by_its_deployment(deployment, level, text):
     state = {"waiting": {"reason": "ImagePullBackOff"}}
     pods = [{"metadata": {"namespace": "sys"}, "status": {"containerStatuses": [{"state": state}]}}]
     (finding,) = check_operator([deployment], pods, "here")
@@ -95,21 +99,21 @@ def test_a_leader_has_a_lease_that_is_in_force(holder, renewed, want):
     assert check_leader([lease], NOW).level is want
 
 
-def test_without_a_lease_nobody_leads():
+def test_without_a_lease_there_is_no_leader():
     assert check_leader([], NOW).level is Level.BAD
 
 
-def test_runs_that_nobody_has_seen_for_a_minute_are_told():
+def test_runs_without_a_status_for_a_minute_are_reported():
     runs = [
         {"metadata": {"name": "old", "creationTimestamp": "2026-11-22T11:59:00Z"}},
         {"metadata": {"name": "new", "creationTimestamp": "2026-11-22T12:00:29Z"}},
     ]
     (finding,) = check_unhandled_runs(runs, NOW, "here")
-    assert "seen old in namespace here" in finding.text
+    assert "not handled by any operator: old in namespace here" in finding.text
     assert list(check_unhandled_runs(runs[1:], NOW, "here")) == []
 
 
-def test_rights_that_lack_are_named_with_the_commands_that_need_them():
-    allowed = {right: str(right) != "get pods/log" for right in REQUIRED_PERMISSIONS}
-    assert check_permissions(allowed, "here").text == "in namespace here you may not get pods/log (for logs)"
+def test_missing_permissions_are_named_with_the_commands_that_require_them():
+    allowed = {permission: str(permission) != "get pods/log" for permission in REQUIRED_PERMISSIONS}
+    assert check_permissions(allowed, "here").text == "missing in namespace here: get pods/log (required by logs)"
     assert check_permissions(dict.fromkeys(REQUIRED_PERMISSIONS, True), "here").level is Level.GOOD

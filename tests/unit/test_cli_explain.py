@@ -12,13 +12,13 @@ def test_a_reason_is_explained_with_what_to_do_and_its_budget():
         "OOMKilled is a reason.",
         "  The container used more memory than its limit and was killed.",
         "  What to do: Raise resources.limits.memory of the task, or make it use less.",
-        "  An attempt that ends so counts against retry.limit.",
+        "  The attempt counts against retry.limit.",
     ]
 
 
 def test_a_state_is_explained():
     first, _ = explain("Cached")
-    assert first == "Cached is a state; it is final."
+    assert first == "Cached is a final state."
 
 
 @pytest.mark.parametrize("word", [*STATES, *REASONS])

@@ -48,10 +48,10 @@ def test_what_is_asked_for_becomes_selectors(states, flow, want):
     ("resource", "states", "message"),
     [
         pytest.param(RUNS, "Faild", 'did you mean "Failed"', id="an unknown state"),
-        pytest.param(FLOWS, "Failed", "are for runs", id="states of Flows"),
+        pytest.param(FLOWS, "Failed", "only valid for runs", id="states of Flows"),
     ],
 )
-def test_what_makes_no_sense_is_refused(resource, states, message):
+def test_invalid_options_are_rejected(resource, states, message):
     with pytest.raises(CommandError, match=message):
         list(build_selectors(resource, states, None))
 
@@ -86,7 +86,7 @@ def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
     ]
 
 
-def test_the_flow_of_a_retry_is_told_by_its_label():
+def test_the_flow_of_a_retry_is_read_from_its_label():
     labels = {"namespace": "a", "labels": {"penstock.dev/flow": "orders"}}
     lines = format_table(
         [{"name": "Flow"}], [{"cells": [None], "object": {"metadata": labels}}], is_wide=False, has_namespaces=False

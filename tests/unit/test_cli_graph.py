@@ -53,7 +53,7 @@ def test_the_terminal_shows_who_waits_for_whom(tasks, want):
     assert drawing(make_spec(*tasks)) == want
 
 
-def test_what_a_task_is_and_asks_of_others_stands_beside_it():
+def test_the_kind_and_the_conditions_of_a_task_are_shown_next_to_it():
     spec = make_spec(
         task("a", forEach={"count": 3}),
         task("b", when="tasks.a.state == 'Failed'"),
@@ -64,7 +64,7 @@ def test_what_a_task_is_and_asks_of_others_stands_beside_it():
     )
     assert [line.split("● ")[-1] for line in drawing(spec).splitlines() if "● " in line] == [
         "a  (for each of 3 items)",
-        "b  (when, if a is over)",
+        "b  (when, if a is finished)",
         "c  (if a is Failed|Skipped)",
         "d  (approval)",
         "e  (flow other)",
@@ -81,7 +81,7 @@ def test_a_run_shows_its_states():
     assert drawing(make_spec(task("a"), task("b", "a")), run) == "✗ a  Failed\n│\n- b  Skipped"
 
 
-def test_a_fan_out_of_a_run_shows_how_many_of_its_items_are_over():
+def test_a_fan_out_of_a_run_shows_how_many_of_its_items_have_finished():
     items = {"total": 4, "counts": {"Completed": 2, "Failed": 1, "Running": 1}}
     run = {"metadata": {"name": "r"}, "status": {"tasks": [{"name": "a", "state": "Running", "items": items}]}}
     spec = make_spec(task("a", forEach={"items": "$(params.x)"}), params=[{"name": "x", "type": "array"}])

@@ -22,7 +22,7 @@ def test_the_chart_of_a_checkout_is_the_one_in_it():
 
 
 def test_without_a_chart_it_says_how_to_name_one(tmp_path):
-    with pytest.raises(CommandError, match="name one with --chart"):
+    with pytest.raises(CommandError, match="use --chart with"):
         find_chart(tmp_path / "site-packages" / "penstock")
 
 
@@ -43,7 +43,7 @@ def test_the_wheel_has_the_whole_chart(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("definitions", "owner_is_there", "typed", "want"),
+    ("definitions", "owner_exists", "typed", "want"),
     [
         pytest.param(
             InstalledCrds(exist=False),
@@ -81,8 +81,8 @@ def test_the_wheel_has_the_whole_chart(tmp_path):
         ),
     ],
 )
-def test_the_release_is_the_one_that_has_the_definitions(definitions, owner_is_there, typed, want):
-    assert choose_release(definitions, *typed, owner_is_there=owner_is_there) == want
+def test_the_release_is_the_one_that_has_the_definitions(definitions, owner_exists, typed, want):
+    assert choose_release(definitions, *typed, owner_exists=owner_exists) == want
 
 
 DIGEST = "sha256:" + "a" * 64
@@ -97,22 +97,22 @@ DIGEST = "sha256:" + "a" * 64
         (f"reg.example:5000/penstock:1@{DIGEST}", ("reg.example:5000/penstock", "1", DIGEST)),
     ],
 )
-def test_an_image_is_taken_apart_as_the_chart_has_it(image, want):
+def test_an_image_is_split_into_the_values_of_the_chart(image, want):
     repository, tag, digest = want
     assert image_values(image) == [f"image.repository={repository}", f"image.tag={tag}", f"image.digest={digest}"]
 
 
 @pytest.mark.parametrize("image", ["", ":1", "penstock:", "penstock@", "penstock@sha256:12", "a,b=c"])
-def test_what_is_no_image_is_refused(image):
-    with pytest.raises(CommandError, match="write REPOSITORY:TAG"):
+def test_an_invalid_image_is_rejected(image):
+    with pytest.raises(CommandError, match="must be REPOSITORY:TAG"):
         image_values(image)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--version", "1"], "--version is that of a --chart"), (["--timeout", "soon"], "--timeout soon: ")],
+    [(["--version", "1"], "--version requires --chart"), (["--timeout", "soon"], "--timeout soon: ")],
 )
-def test_options_that_make_no_sense_are_refused(words, message):
+def test_options_that_do_not_fit_are_rejected(words, message):
     with pytest.raises(CommandError, match=message):
         read_options(build_parser().parse_args(["install", *words]))
 
@@ -124,12 +124,12 @@ def program(folder: Path, text: str) -> None:
 
 def test_without_helm_it_says_where_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandError, match=r"helm is not on PATH.*get Helm 3.17 or later"):
+    with pytest.raises(CommandError, match=r"helm not found on PATH.*install Helm 3.17 or later"):
         Helm.find(None, None)
 
 
 def test_an_old_helm_is_refused(monkeypatch, tmp_path):
     program(tmp_path, "echo v3.11.2")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandError, match=r"is Helm v3.11.2: 3.17 or later is needed"):
+    with pytest.raises(CommandError, match=r"is Helm v3.11.2; 3.17 or later is required"):
         Helm.find(None, None)

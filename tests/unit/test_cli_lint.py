@@ -50,7 +50,9 @@ def test_objects_of_others_are_let_be():
         pytest.param(FLOW.replace("kind: Flow", "kind: Fow"), "0.yaml:2: kind: ", id="an unknown kind"),
         pytest.param(FLOW.replace("v1alpha1", "v2"), "0.yaml:1: apiVersion: ", id="an unknown version"),
         pytest.param(FLOW.replace("{name: orders}", "{}"), "0.yaml:3: metadata.name: ", id="no name"),
-        pytest.param(FLOW.replace("command:", "image:"), "0.yaml:10: image is already given on line 9", id="twice"),
+        pytest.param(
+            FLOW.replace("command:", "image:"), "0.yaml:10: duplicate key image: already on line 9", id="twice"
+        ),
         pytest.param(FLOW.replace("[x]", "[x"), "0.yaml:11: not YAML: ", id="no YAML"),
     ],
 )
@@ -88,7 +90,7 @@ def test_a_schedule_is_checked_with_its_expressions():
     assert finding.startswith("0.yaml:9: spec.runTemplate.spec.params.day: ")
 
 
-def test_the_exit_code_tells_whether_there_were_findings(tmp_path, capsys):
+def test_the_exit_code_is_1_if_there_are_findings(tmp_path, capsys):
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(FLOW)
     bad.write_text(FLOW.replace("image:", "imgae:"))

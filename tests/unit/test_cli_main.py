@@ -56,7 +56,7 @@ def test_version_prints_the_version(capsys):
 
 def test_a_missing_kubeconfig_is_one_line_on_standard_error(tmp_path, capsys):
     assert main(["watch", "x", "--kubeconfig", str(tmp_path / "none")]) == 1
-    assert capsys.readouterr().err.startswith("penstock: no cluster: ")
+    assert capsys.readouterr().err.startswith("penstock: no cluster configured: ")
 
 
 CONFIG = """\
@@ -72,12 +72,12 @@ users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, com
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        pytest.param("{{{", (), "the kubeconfig can't be read: ", id="no YAML"),
-        pytest.param("[1, 2]", (), "the kubeconfig can't be read: ", id="no mapping"),
+        pytest.param("{{{", (), "cannot read the kubeconfig: ", id="no YAML"),
+        pytest.param("[1, 2]", (), "cannot read the kubeconfig: ", id="no mapping"),
         pytest.param("a: b", (), "Expected key current-context", id="another sort of file"),
-        pytest.param(CONFIG, (), "the credentials of the kubeconfig can't be had: ", id="a program that is not there"),
+        pytest.param(CONFIG, (), "cannot get the credentials of the kubeconfig: ", id="a program that is not there"),
         pytest.param(CONFIG, ("--context", "d"), "name d in ", id="an unknown context"),
-        pytest.param(CONFIG, ("-n", "A/b"), "no namespace can have such a name", id="an impossible namespace"),
+        pytest.param(CONFIG, ("-n", "A/b"), "-n A/b: invalid name of a namespace", id="an impossible namespace"),
     ],
 )
 def test_a_kubeconfig_that_can_not_be_used_is_one_line(tmp_path, capsys, content, words, message):
@@ -88,14 +88,14 @@ def test_a_kubeconfig_that_can_not_be_used_is_one_line(tmp_path, capsys, content
     assert message in line
 
 
-def test_words_that_make_no_sense_exit_with_2_and_name_the_nearest_command(capsys):
+def test_an_unknown_command_exits_with_2_and_names_the_nearest_one(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["aprove"])
     assert exit_info.value.code == 2
-    assert 'there is no command aprove (did you mean "approve"?)' in capsys.readouterr().err
+    assert "unknown command 'aprove' (did you mean \"approve\"?)" in capsys.readouterr().err
 
 
-def test_a_run_without_a_name_gets_one_that_leaves_room_for_its_end():
+def test_a_generated_name_leaves_space_for_its_suffix():
     assert build_run("a" * 63, name=None, spec={})["metadata"] == {"generateName": "a" * 57 + "-"}
     assert build_run("ab", name="mine", spec={})["metadata"] == {"name": "mine"}
 
@@ -107,7 +107,7 @@ def test_options_before_the_command_count_as_those_after_it():
     assert parse(["watch", "r"]).namespace is None
 
 
-def test_hints_are_in_the_words_of_the_one_who_typed(monkeypatch):
+def test_hints_repeat_the_options_that_were_given(monkeypatch):
     typed = build_parser().parse_args(["watch", "r", "-n", "a b", "--context", "c"])
     assert cluster_flags(typed) == " -n 'a b' --context c"
     monkeypatch.setattr(sys, "argv", ["/usr/local/bin/kubectl-penstock", "watch"])

@@ -64,13 +64,13 @@ def test_empty_documents_are_left_out():
     assert document.content == {"kind": "Flow"}
 
 
-def test_a_key_that_stands_twice_is_reported_with_both_lines():
+def test_a_duplicate_key_is_reported_with_both_lines():
     (document,) = read_documents("kind: Flow\nspec:\n  timeout: 1m\n  tasks: []\n  timeout: 2m\n")
     assert isinstance(document, Document)
-    assert document.problems == (SyntaxProblem(5, "timeout is already given on line 3"),)
+    assert document.problems == (SyntaxProblem(5, "duplicate key timeout: already on line 3"),)
 
 
-def test_text_that_is_no_yaml_is_reported_after_the_documents_before_it():
+def test_a_syntax_error_is_reported_after_the_documents_before_it():
     first, second = read_documents("kind: Flow\n---\nspec: [1, 2\nkind: x\n")
     assert isinstance(first, Document)
     assert first.content == {"kind": "Flow"}

@@ -44,7 +44,7 @@ def test_durations_are_as_people_read_them(duration_s, text):
     assert format_duration(duration_s) == text
 
 
-def test_a_task_that_waits_to_begin_is_no_news():
+def test_a_pending_task_prints_no_line():
     assert lines(make_run(task("a", "Pending"), task("b", "Pending", attempt=1))) == []
 
 
@@ -72,14 +72,14 @@ def test_each_change_of_a_task_is_one_line():
     ]
 
 
-def test_a_fan_out_is_news_when_its_counts_change():
+def test_a_fan_out_prints_a_line_when_its_counts_change():
     assert lines(
         make_run(task("a", "Running", items={"total": 5, "counts": {"Running": 5}})),
         make_run(task("a", "Running", items={"total": 5, "counts": {"Running": 2, "Completed": 2, "Failed": 1}})),
     ) == ["a  Running    0/5", "a  Running    3/5, 1 failed"]
 
 
-def test_items_that_failed_or_are_tried_again_are_counted_and_the_last_failures_named():
+def test_items_that_failed_or_are_retried_are_counted_and_the_last_failures_named():
     counts = {"Completed": 1, "Failed": 1, "Retrying": 2}
     failed = [{"index": 3, "attempt": 1, "reason": "ExitCode", "message": "Traceback:\nNameError: no\n"}]
     (row,) = read_tasks(make_run(task("a", "Running", items={"total": 5, "counts": counts, "failed": failed})))
@@ -89,11 +89,11 @@ def test_items_that_failed_or_are_tried_again_are_counted_and_the_last_failures_
 
 def test_the_headline_says_how_long_and_how_far():
     run = make_run(startTime="2026-11-22T12:00:00Z", progress="1/4")
-    assert headline(run, NOW) == "FlowRun r Running for 30s (1/4 tasks over)"
+    assert headline(run, NOW) == "FlowRun r Running for 30s (1/4 tasks finished)"
 
 
-def test_the_headline_of_a_run_that_nobody_has_seen_says_where_to_look():
-    assert "waits for the operator" in headline({"metadata": {"name": "r"}}, NOW)
+def test_the_headline_of_a_run_without_a_status_names_doctor():
+    assert "waiting for the operator" in headline({"metadata": {"name": "r"}}, NOW)
 
 
 def test_the_headline_of_a_failed_run_says_why():
@@ -101,7 +101,7 @@ def test_the_headline_of_a_failed_run_says_why():
     assert headline(run, NOW) == "FlowRun r Failed - TaskFailed: load failed"
 
 
-def test_a_run_is_over_when_its_condition_says_so():
+def test_a_run_has_finished_when_its_condition_says_so():
     assert not is_finished({"metadata": {"name": "r"}})
     assert not is_finished(make_run(conditions=[{"type": "Finished", "status": "False"}]))
     assert is_finished(make_run(conditions=[{"type": "Finished", "status": "True"}]))
@@ -127,7 +127,7 @@ def test_a_table_on_a_narrow_screen_keeps_its_columns_and_cuts_the_reason():
     assert title.startswith("FlowRun r Running")
     assert header.split() == ["TASK", "STATE", "ATTEMPT", "ITEMS", "TIME", "WHY"]
     assert extract.split()[:4] == ["extract", "↻", "Retrying", "1"]
-    assert "again in 2s after ExitCode" in extract
+    assert "retry in 2s after ExitCode" in extract
     assert extract.endswith("…")
     assert year.split() == ["year", "●", "Running", "0/4", "30s"]
 
@@ -158,10 +158,10 @@ def test_other_runs_are_named_by_what_they_did():
         task("c", "Completed", run="z"),
         retryOf={"name": "y", "lineage": ["w"]},
     )
-    assert [row.other_run() for row in read_tasks(run)] == ["done by run x", "done by run y", "run z"]
+    assert [row.other_run() for row in read_tasks(run)] == ["reused from run x", "reused from run y", "run z"]
 
 
-def test_how_far_a_child_run_is_stands_beside_its_task():
+def test_the_progress_of_a_child_run_is_shown_with_its_task():
     (row,) = read_tasks(make_run(task("a", "Running", run="x")), {"x": make_run(progress="2/5")})
     assert row.items == "2/5"
 
@@ -175,12 +175,14 @@ def test_how_far_a_child_run_is_stands_beside_its_task():
             "FlowRun r Scheduled starts in 1m00s, at 2026-11-22 12:01:30 UTC",
             id="one that is due later",
         ),
-        pytest.param({}, {"state": "Queued", "queuePosition": 3}, "FlowRun r Queued as number 3", id="one in a queue"),
+        pytest.param(
+            {}, {"state": "Queued", "queuePosition": 3}, "FlowRun r Queued at position 3", id="one in a queue"
+        ),
         pytest.param(
             {},
             {"state": "Running", "shutdown": {"mode": "Drain", "reason": "RunDrained"}},
-            "FlowRun r Running ends early (Drain)",
-            id="one that is being ended",
+            "FlowRun r Running shutting down (Drain)",
+            id="one that is shutting down",
         ),
     ],
 )
@@ -188,19 +190,19 @@ def test_the_headline_says_what_a_run_waits_for(spec, status, want):
     assert headline({"metadata": {"name": "r"}, "spec": spec, "status": status}, NOW) == want
 
 
-def test_what_waits_for_a_person_is_asked_for_with_what_to_type():
+def test_pending_approvals_are_listed_with_the_commands_for_them():
     waits = task("sign-off", "Paused", reason="AwaitingApproval", message="Publish\nnow?")
     child = {"metadata": {"name": "c"}, "spec": {}, "status": {"state": "Paused", "tasks": [waits]}}
     run = make_run(task("a", "Paused", reason="AwaitingApproval"), waits) | {
         "spec": {"suspend": True, "approvals": [{"task": "a", "decision": "Approve"}]}
     }
-    assert [(request.text, request.commands[0]) for request in pending_actions(run, {"c": child})] == [
-        ("FlowRun r is suspended: nothing new starts", "resume r"),
-        ("sign-off waits for a decision: Publish now?", "approve r sign-off"),
-        ("sign-off waits for a decision: Publish now?", "approve c sign-off"),
+    assert [(action.text, action.commands[0]) for action in pending_actions(run, {"c": child})] == [
+        ("FlowRun r is suspended: no new tasks start", "resume r"),
+        ("sign-off is waiting for approval: Publish now?", "approve r sign-off"),
+        ("sign-off is waiting for approval: Publish now?", "approve c sign-off"),
     ]
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_state_has_a_look(state):
+def test_every_state_has_a_style(state):
     assert state_style(state).sign != state_style("no such state").sign

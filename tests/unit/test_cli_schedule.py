@@ -29,11 +29,11 @@ def shown(count: int = 3, now: datetime = NOW, **spec) -> str:
 def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
     assert shown(cron=["30 2 * * *"], timeZone="America/New_York") == textwrap.dedent(
         """\
-        nightly: cron 30 2 * * *; times in America/New_York
+        nightly: cron 30 2 * * *; time zone America/New_York
 
         LOCAL                         UTC                 FROM NOW
         Sat 2026-03-07 02:30  -05:00  2026-03-07 07:30Z   in 19h30m
-        Sun 2026-03-08 03:00  -04:00  2026-03-08 07:00Z   in 43h00m  ! for 02:30, which is left out
+        Sun 2026-03-08 03:00  -04:00  2026-03-08 07:00Z   in 43h00m  ! for 02:30, which does not exist
         Mon 2026-03-09 02:30  -04:00  2026-03-09 06:30Z   in 2d
 
         March 2026
@@ -45,8 +45,8 @@ def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
         23●   24●   25●   26●   27●   28●   29●
         30●   31●
 
-        ! Sun 2026-03-08: the clock of America/New_York is set forward by 1h00m, from 02:00 to 03:00
-            02:30 is left out: its tick comes at 03:00"""
+        ! Sun 2026-03-08: clock change in America/New_York, forward by 1h00m, from 02:00 to 03:00
+            02:30 does not exist: the tick is at 03:00"""
     )
 
 
@@ -56,38 +56,38 @@ def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
         (
             datetime(2026, 11, 1, tzinfo=UTC),
             {"cron": ["30 1 * * *"], "timeZone": "America/New_York"},
-            "01:30 comes twice: the first is the tick",
+            "01:30 occurs twice: the first one is the tick",
         ),
         (
             datetime(2026, 11, 1, tzinfo=UTC),
             {"cron": ["30 * * * *"], "timeZone": "America/New_York"},
-            "01:30 comes twice: both are ticks",
+            "01:30 occurs twice: both are ticks",
         ),
-        (NOW, {"cron": ["*/30 2 * * *"], "timeZone": "America/New_York"}, "02:30 is left out: no tick"),
+        (NOW, {"cron": ["*/30 2 * * *"], "timeZone": "America/New_York"}, "02:30 does not exist: no tick"),
         (
             NOW,
             {"rrule": ["FREQ=DAILY;BYHOUR=2;BYMINUTE=15"], "timeZone": "America/New_York"},
-            "02:15 is left out: its tick comes at 03:00",
+            "02:15 does not exist: the tick is at 03:00",
         ),
         (
             datetime(2026, 10, 2, tzinfo=UTC),
             {"cron": ["15 2 * * *"], "timeZone": "Australia/Lord_Howe"},
-            "is set forward by 30m00s, from 02:00 to 02:30\n    02:15 is left out: its tick comes at 02:30",
+            "forward by 30m00s, from 02:00 to 02:30\n    02:15 does not exist: the tick is at 02:30",
         ),
         (
             NOW,
             {"interval": {"every": "24h"}, "timeZone": "America/New_York"},
-            "interval goes by real time: from then on its ticks are 1h00m later on the clock",
+            "interval counts elapsed time: from then on its ticks are 1h00m later in local time",
         ),
-        (NOW, {"at": ["2026-03-06T12:30:00Z"]}, "These are its last ticks."),
-        (NOW, {"at": ["2026-03-06T11:30:00Z"]}, "It has no tick any more."),
+        (NOW, {"at": ["2026-03-06T12:30:00Z"]}, "The Schedule has no more ticks after these."),
+        (NOW, {"at": ["2026-03-06T11:30:00Z"]}, "The Schedule has no more ticks."),
         (
             NOW,
             {"events": [{"name": "it", "flowRun": {"flow": "a", "states": ["Failed"]}}]},
-            "Only events make runs of it",
+            "The Schedule has no ticks: only events create runs",
         ),
-        (NOW, {"cron": ["@daily"]}, "times in UTC, as no timeZone is given"),
-        (NOW, {"cron": ["@daily"], "suspend": True}, "It is suspended"),
+        (NOW, {"cron": ["@daily"]}, "time zone UTC (timeZone is not set)"),
+        (NOW, {"cron": ["@daily"], "suspend": True}, "The Schedule is suspended"),
         (NOW, {"cron": ["* * * * *"]}, " 6●99+"),
     ],
 )
@@ -103,7 +103,7 @@ def test_what_may_surprise_is_said(now, spec, want):
         {"cron": ["30 2 1 * *"], "timeZone": "America/New_York", "endTime": "2026-03-09"},
     ],
 )
-def test_a_clock_that_touches_no_tick_is_not_spoken_of(spec):
+def test_a_clock_change_that_affects_no_tick_is_not_mentioned(spec):
     assert "is set" not in shown(**spec)
 
 
@@ -119,9 +119,9 @@ def test_a_file_is_enough(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("edit", "words", "want"),
     [
-        ({"cron": ["61 * * * *"]}, [], "Schedule nightly can't work:\n  spec.cron[0]: the minute '61'"),
+        ({"cron": ["61 * * * *"]}, [], "Schedule nightly is invalid:\n  spec.cron[0]: the minute '61'"),
         ({"onMissed": {"within": "1s"}}, [], "spec.onMissed.within: 1s is too short"),
-        ({}, ["-t", "0"], "--ticks 0: write a number from 1"),
+        ({}, ["-t", "0"], "--ticks 0: must be from 1"),
         ({}, ["--after", "yesterday"], "--after: 'yesterday' is no time that exists"),
         ({}, ["nigthly"], 'contains no Schedule named nigthly (did you mean "nightly"?)'),
     ],
@@ -146,4 +146,4 @@ def test_of_several_schedules_one_must_be_named():
 
 def test_nothing_named_is_asked_for(capsys):
     assert main(["schedule", "preview"]) == 1
-    assert "name a Schedule, or a file with -f FILE" in capsys.readouterr().err
+    assert "name a Schedule, or give a file with -f FILE" in capsys.readouterr().err

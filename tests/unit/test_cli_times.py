@@ -24,7 +24,7 @@ def test_times_are_read_as_people_type_them(text, want):
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "+2 hours", "+", "25:00", "2026-13-01"])
-def test_what_is_no_time_is_refused(text):
+def test_an_invalid_time_is_rejected(text):
     with pytest.raises(CommandError, match="--at "):
         read_moment(text, NOW)
 

@@ -49,7 +49,7 @@ def graphs(draw):
 
 
 @given(graphs())
-def test_no_box_is_upon_another_and_every_line_leads_to_the_right(nodes):
+def test_boxes_do_not_overlap_and_every_line_leads_to_the_right(nodes):
     positions = range(len(nodes))
     layout = lay_out(nodes, positions, GRID)
     assert sorted(box.members for box in layout.boxes) == group(nodes, positions)
@@ -113,7 +113,7 @@ def test_tasks_that_differ_in_nothing_share_a_box_that_names_them():
     assert any((each.text or "").endswith("b298, b299") for each in picture.iter(f"{SVG}title"))
 
 
-def test_what_is_too_long_is_cut_and_what_is_markup_is_not_taken_for_it():
+def test_long_text_is_cut_and_markup_is_escaped():
     nodes = make_nodes(task("a" * 60))
     picture = read(nodes, "<b> & co")
     assert texts(picture) == ["<b> & co", "a" * 35 + "…"]
@@ -129,13 +129,13 @@ def test_what_is_too_long_is_cut_and_what_is_markup_is_not_taken_for_it():
         pytest.param(lambda _: (), id="no lines"),
     ],
 )
-def test_2000_tasks_make_a_picture_of_which_no_side_is_too_long(upstream):
+def test_2000_tasks_make_a_picture_whose_sides_are_within_the_limit(upstream):
     nodes = make_nodes(*(task(f"t{place}", *(f"t{other}" for other in upstream(place))) for place in range(2000)))
     told: list[str] = []
     png = paint("".join(write_svg(nodes, "t")), warn=told.append)
     assert png.startswith(b"\x89PNG")
     assert max(struct.unpack(">II", png[16:24])) <= MAX_SIDE
-    assert all(text.endswith("-o svg can be read") for text in told)
+    assert all(text.endswith("-o svg is readable") for text in told)
 
 
 DENSE = [task(f"t{place}", *(f"t{other}" for other in {place // 2, place // 3} - {place})) for place in range(60)]

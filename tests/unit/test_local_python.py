@@ -66,10 +66,13 @@ def test_a_coroutine_is_a_flow_too(typed):
     [
         (("flows_of_test.py:fails",), "penstock: flow fails failed: ValueError: no luck"),
         (("flows_of_test.py:elt",), "there is no 'elt' in flows_of_test"),
-        (("flows_of_test.py",), "flows_of_test.py has etl, fails, later: name one, flows_of_test.py:etl"),
+        (
+            ("flows_of_test.py",),
+            "flows_of_test.py contains several flows (etl, fails, later): name one, such as flows_of_test.py:etl",
+        ),
         (("nothing.py:etl",), "nothing.py: there is no such file"),
         (("flows_of_test.py:etl", "-p", "dya=1"), 'flow etl has no parameter dya (did you mean "day"?)'),
-        (("flows_of_test.py:etl", "-p", "day=1", "--docker"), "--docker: is for manifests"),
+        (("flows_of_test.py:etl", "-p", "day=1", "--docker"), "--docker is valid only for manifests"),
         (("flows_of_test.py:etl",), "day"),
     ],
 )

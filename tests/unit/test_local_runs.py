@@ -291,7 +291,7 @@ def test_where_nothing_can_be_mounted_a_variable_says_where_volumes_are(machine,
         )
     )
     assert ran.states == {"a": "Completed", "b": "Completed"}, ran.log
-    assert "volumes can't be mounted here" in ran.log
+    assert "volumes cannot be mounted here" in ran.log
 
 
 def test_what_is_cached_within_a_run_is_made_once(machine):
@@ -319,9 +319,9 @@ def test_approvals_given_beforehand_decide(machine):
     machine.type("run", "--local", machine.write(manifest), "--approve", "aks")
 
 
-def test_an_approval_that_nobody_can_be_asked_for_is_rejected_with_a_hint(machine):
+def test_without_a_terminal_an_approval_is_rejected_with_a_hint(machine):
     ran = machine.run(flow([{"name": "ask", "approval": {}}]))
-    assert ran.task("ask")["message"].endswith("give --approve ask")
+    assert ran.task("ask")["message"].endswith("use --approve ask")
 
 
 def test_what_has_no_effect_is_said_once(machine):
@@ -375,19 +375,19 @@ ONE = [{"name": "a", "command": ["true"]}]
 @pytest.mark.parametrize(
     ("manifest", "words", "message"),
     [
-        (flow(ONE).replace("command", "comand"), (), "1 of the files' problems stand above: nothing was run"),
+        (flow(ONE).replace("command", "comand"), (), "nothing was run, because the files have a problem (see above)"),
         (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a starts what its image says"),
         (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: there is no Flow chlid"),
-        (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files have 2 Flows to run: say which after a colon"),
-        (flow(ONE) + flow(ONE), (), "the files have two Flows it: leave one out"),
-        (config_map("x"), (), "the files have neither a Flow nor a FlowRun to run"),
+        (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files contain 2 Flows; select one with FILE:NAME"),
+        (flow(ONE) + flow(ONE), (), "the files contain two Flows named it: remove one"),
+        (config_map("x"), (), "the files contain no Flow or FlowRun to run"),
         (flow(ONE, params=[{"name": "x"}]), (), "spec.params.x: is missing"),
         (flow(ONE), ("-p", "x=1"), "-p x=1: the Flow has no param x"),
-        (flow(ONE), ("--approve", "a"), "--approve a: no such task waits for a decision: none does"),
-        (flow(ONE), ("--watch",), "--watch: is for runs in the cluster"),
-        (flow(ONE), ("--parallel", "0"), "--parallel 0: nothing would ever start"),
-        ("- a\n- list\n", (), "is no object of Kubernetes"),
-        ("a: [", (), "problems stand above"),
+        (flow(ONE), ("--approve", "a"), "--approve a: not an approval task; the flow has no approval tasks"),
+        (flow(ONE), ("--watch",), "--watch is not valid with --local"),
+        (flow(ONE), ("--parallel", "0"), "--parallel 0: must be at least 1"),
+        ("- a\n- list\n", (), "not a Kubernetes object"),
+        ("a: [", (), "because the files have a problem (see above)"),
     ],
 )
 def test_what_can_not_run_is_refused_before_anything_starts(machine, manifest, words, message):
@@ -402,11 +402,11 @@ def test_of_several_flows_the_one_runs_that_is_named_or_that_no_other_calls(mach
     path = machine.write(manifest)
     assert machine.type("run", "--local", path, "-o", "json").run["spec"]["flow"]["name"] == "x"
     assert machine.type("run", "--local", f"{path}:y", "-o", "json").run["spec"]["flow"]["name"] == "y"
-    assert "have no Flow or FlowRun z: they have x, y" in machine.type("run", "--local", f"{path}:z").log
+    assert "contain no Flow or FlowRun z; they contain x, y" in machine.type("run", "--local", f"{path}:z").log
 
 
 def test_files_are_not_run_in_the_cluster_by_mistake(machine):
-    assert "to run files on this machine add --local" in machine.type("run", machine.write(flow(ONE))).log
+    assert "to run files, add --local (this machine)" in machine.type("run", machine.write(flow(ONE))).log
 
 
 def test_a_run_can_be_printed_as_yaml(machine, capfd):

@@ -28,7 +28,7 @@ def test_ctrl_c_cancels_the_run_and_finally_cleans_up(start):
     terminal = start(flow(SLEEPS, **CLEANUP))
     terminal.wait_for("a | started")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is cancelled")
+    terminal.wait_for("cancelling: stopping tasks")
     terminal.wait_for("z | cleaned up")
     assert terminal.end() == 130
     assert "Cancelled" in terminal.text
@@ -42,7 +42,7 @@ def test_a_second_ctrl_c_ends_finally_too(start):
     terminal.press(CTRL_C)
     terminal.wait_for("z | cleaning")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is terminated")
+    terminal.wait_for("terminating: stopping all tasks")
     assert terminal.end() == 130
     assert "RunTerminated" in terminal.text
 
@@ -52,9 +52,9 @@ def test_a_third_ctrl_c_kills_what_does_not_want_to_end(start):
     terminal = start(flow(stubborn))
     terminal.wait_for("a | started")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is cancelled")
+    terminal.wait_for("cancelling: stopping tasks")
     terminal.press(CTRL_C)
-    terminal.wait_for("the run is terminated")
+    terminal.wait_for("terminating: stopping all tasks")
     terminal.press(CTRL_C)
     assert terminal.end() == 130
 
@@ -78,7 +78,7 @@ def test_a_signal_to_end_cancels_the_run_too(start):
 def test_an_approval_is_asked_at_the_terminal(start, tmp_path, keys, state, comment, code):
     manifest = flow([{"name": "ask", "approval": {"message": "Publish?"}}, {"name": "b", "command": ["true"]}])
     terminal = start(manifest, "-o", "json")
-    terminal.wait_for("ask waits for a decision: Publish? [y/n, then a comment if you like] ")
+    terminal.wait_for("ask is waiting for approval: Publish? [y/n, optionally followed by a comment] ")
     terminal.press(keys)
     assert terminal.end() == code
     run = json.loads(terminal.text[terminal.text.index("{\n") :])
@@ -88,15 +88,15 @@ def test_an_approval_is_asked_at_the_terminal(start, tmp_path, keys, state, comm
 
 def test_two_approvals_are_asked_one_after_the_other(start):
     terminal = start(flow([{"name": "one", "approval": {}}, {"name": "two", "approval": {}}]))
-    terminal.wait_for("one waits for a decision")
+    terminal.wait_for("one is waiting for approval")
     terminal.press("y\n")
-    terminal.wait_for("two waits for a decision")
+    terminal.wait_for("two is waiting for approval")
     terminal.press("y\n")
     assert terminal.end() == 0
 
 
 def test_an_approval_that_times_out_is_asked_no_more(start):
     terminal = start(flow([{"name": "ask", "approval": {"timeout": "300ms"}}]))
-    terminal.wait_for("ask waits for a decision")
+    terminal.wait_for("ask is waiting for approval")
     assert terminal.end() == 1
     assert "ApprovalTimeout" in terminal.text

@@ -8,8 +8,8 @@ EXIT_OK: Final = 0
 
 
 EXIT_FAILED: Final = 1
-"""The run did not end well, the manifest is wrong, or the cluster refused."""
+"""The run failed, the manifest is invalid, or the cluster rejected the request."""
 
 
 EXIT_INTERRUPTED: Final = 130
-"""128 + SIGINT, as shells have it."""
+"""128 + SIGINT, as in shells."""

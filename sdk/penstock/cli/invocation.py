@@ -1,4 +1,4 @@
-"""How this program was called, for hints that can be typed as they stand."""
+"""How this program was called, for hints that can be copied and run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FLAGS: Final = (("namespace", "-n"), ("context", "--context"), ("kubeconfig", "-
 
 
 def program() -> str:
-    """Return what a person types to get here: `penstock`, or `kubectl penstock`."""
+    """Return the name this program was called by: `penstock`, or `kubectl penstock`."""
     return "kubectl penstock" if Path(sys.argv[0]).name.startswith(PLUGIN_PREFIX) else "penstock"
 
 
 def cluster_flags(arguments: argparse.Namespace) -> str:
-    """Return the options that chose the cluster and the namespace, with a space before each."""
+    """Return the given options that select the cluster and the namespace, each preceded by a space."""
     typed = ((flag, getattr(arguments, name, None)) for name, flag in FLAGS)
     return "".join(f" {flag} {shlex.quote(value)}" for flag, value in typed if value)

@@ -1,4 +1,4 @@
-"""The entry of the command line, and what an error looks like."""
+"""The entry point of the command line, and how errors are printed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from penstock.errors import PenstockError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what was typed.
+    """Run a command.
 
     Args:
-        argv: the words after `penstock`; those of the process if not given.
+        argv: the arguments after `penstock`; default: those of the process.
 
     Returns:
-        The exit code: 0 for success, 1 for failure, 130 after Ctrl-C. Words that make no sense end in
-        `SystemExit(2)`, as argparse does it.
+        The exit code: 0 for success, 1 for failure, 130 after Ctrl-C. A usage error raises `SystemExit(2)`, as
+        argparse does.
     """
     arguments = build_parser().parse_args(argv)
     try:
         command: Callable[[argparse.Namespace], int] = importlib.import_module(arguments.module).command
         code = command(arguments)
-        sys.stdout.flush()  # here, where a reader that has gone is no news
+        sys.stdout.flush()  # here, where a closed pipe is handled
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:
-        # The reader has gone (`penstock logs ... | head`); the interpreter would complain of it again at its end.
+        # The reader closed the pipe (`penstock logs ... | head`); the interpreter would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -43,15 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_and_exit() -> NoReturn:
-    """Do what was typed, and end the process: what the program `penstock` calls."""
+    """Run a command and exit: the entry point of the program `penstock`."""
     code = main()
-    import threading  # noqa: PLC0415 - what needs no threads does not wait for it
+    import threading  # noqa: PLC0415 - commands without threads start faster
 
     if any(thread.daemon for thread in threading.enumerate()):
-        # They wait in reads that only the other side can end, and may wake up while the interpreter is taken down:
-        # now and then that aborts the process, and the exit code would be that of a crash.
+        # They block in reads that only the server can end. One that wakes up during interpreter shutdown may abort the
+        # process, and the exit code would be that of a crash.
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # its reader has gone
+            with contextlib.suppress(OSError):  # the reader closed the pipe
                 stream.flush()
         os._exit(code)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""A Flow's graph as it is drawn: what its tasks are, what they wait for, and how they are in a run. Pure."""
+"""The task graph of a Flow as it is drawn: tasks, dependencies, and states in a run. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.state import TaskState
 
 MIN_GROUP: Final = 4
-"""Tasks that differ in nothing but their names are drawn as one from this number on."""
+"""Minimum number of tasks that differ only in their names to draw them as one."""
 KIND_WORDS: Final = {TaskKind.APPROVAL: "approval", TaskKind.CONTAINER: ""}
 
 
 class Edge(NamedTuple):
-    """What a task waits for."""
+    """A dependency of a task."""
 
     task: int
-    """Position of the other task."""
+    """Index of the upstream task."""
     label: str
-    """What is asked of it, where that is not to have completed: `Failed`, or `over`."""
+    """The required state if that is not Completed: `Failed`, or `finished` for any final state."""
 
 
 class Node(NamedTuple):
@@ -32,17 +32,17 @@ class Node(NamedTuple):
 
     name: str
     note: str
-    """What it is besides a container that runs once: `for each item`, `flow send-report`, `approval`."""
+    """Its kind if it is not a container that runs once: `for each item`, `flow send-report`, `approval`."""
     state: str
     """Its state in a run; empty for a Flow."""
     is_finally: bool
     edges: tuple[Edge, ...]
     items: str = ""
-    """Of a task with items, in a run: how many are over, of all."""
+    """Finished and total items of a task with items in a run."""
 
     @property
     def standing(self) -> str:
-        """How it is in a run: its state, and its items."""
+        """Its state and items in a run."""
         return " ".join(filter(None, (self.state, self.items)))
 
 
@@ -51,27 +51,27 @@ def build_diagram(spec: InlineFlowSpec, run: Object | None = None) -> list[Node]
 
     Args:
         spec: its spec.
-        run: a FlowRun of it, whose states are shown.
+        run: a FlowRun whose states to show.
 
     Returns:
-        The tasks in the order of the spec, those of finally last.
+        The tasks in the order of the spec, finally tasks last.
 
     Raises:
-        InvalidSpecError: the Flow can't work.
+        InvalidSpecError: the Flow is invalid.
     """
     rows = {row.name: row for row in read_tasks(run)} if run else {}
     return [_node(task, rows.get(task.name)) for task in compile_plan(spec).tasks]
 
 
 def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
-    """Order tasks so that each comes after those that it waits for, and soon after the last of them.
+    """Sort tasks topologically, each as close as possible to its last upstream task.
 
     Args:
         nodes: the graph.
-        positions: the tasks to order; edges to others don't count.
+        positions: indexes of the tasks to sort; edges to others are ignored.
 
     Returns:
-        Their positions.
+        Their indexes in order.
     """
     chosen = set(positions)
     waits = {place: sum(edge.task in chosen for edge in nodes[place].edges) for place in positions}
@@ -85,7 +85,7 @@ def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
     while ready:
         place = ready.pop()
         ordered.append(place)
-        # The first of those that it lets go is next: branches are followed to their end before others begin.
+        # A task that became ready is next: a branch is completed before the next one begins.
         for follower in reversed(downstream[place]):
             waits[follower] -= 1
             if waits[follower] == 0:
@@ -94,14 +94,14 @@ def order(nodes: Sequence[Node], positions: Sequence[int]) -> list[int]:
 
 
 def group(nodes: Sequence[Node], positions: Sequence[int]) -> list[tuple[int, ...]]:
-    """Put tasks together that wait for the same, are waited for by the same, and are of the same sort.
+    """Group tasks of the same kind that have the same upstream and the same downstream tasks.
 
     Args:
         nodes: the graph.
-        positions: the tasks to group; edges to others don't count.
+        positions: indexes of the tasks to group; edges to others are ignored.
 
     Returns:
-        The positions of each group's members, in their order; most groups have one.
+        The indexes of the members of each group; most groups have one member.
     """
     followers: dict[int, set[tuple[int, str]]] = {place: set() for place in positions}
     for place in positions:
@@ -119,10 +119,10 @@ def group(nodes: Sequence[Node], positions: Sequence[int]) -> list[tuple[int, ..
 
 
 def summarize_states(nodes: Sequence[Node], members: Sequence[int]) -> tuple[str, str]:
-    """Say how tasks that are drawn as one are in a run.
+    """Summarize the states of tasks that are drawn as one.
 
     Returns:
-        The state that most of them have, and the text; both empty without a run.
+        The most frequent state, and the text; both empty without a run.
     """
     if len(members) == 1:
         return nodes[members[0]].state, nodes[members[0]].standing
@@ -142,7 +142,7 @@ def _node(task: TaskPlan, row: TaskRow | None) -> Node:
     for dependency in task.upstream:
         label = ""
         if dependency.kind is DependencyKind.AFTER:
-            label = "over"
+            label = "finished"
         elif dependency.kind is DependencyKind.STATES:
             label = _spell(dependency.states)
         edges.append(Edge(dependency.task, label))
@@ -151,7 +151,7 @@ def _node(task: TaskPlan, row: TaskRow | None) -> Node:
 
 
 def _spell(states: frozenset[TaskState]) -> str:
-    """Name states as a spec does, where one word covers several."""
+    """Name states as in a spec, where one word can cover several states."""
     left, words = set(states), []
     for word, covered in COVERS.items():
         if covered <= left:

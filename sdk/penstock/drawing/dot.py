@@ -1,4 +1,4 @@
-"""A graph in the language of Graphviz. Pure.
+"""Writes a graph in the DOT language of Graphviz. Pure.
 
 The language: https://graphviz.org/doc/info/lang.html.
 """

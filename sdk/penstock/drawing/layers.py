@@ -1,8 +1,8 @@
-"""Puts a graph into layers, so that lines are short and few of them cross. Pure; the same graph gives the same picture.
+"""Assigns a graph to layers, such that lines are short and rarely cross. Pure and deterministic.
 
-The method is that of K. Sugiyama, S. Tagawa and M. Toda, "Methods for Visual Understanding of Hierarchical System
-Structures" (1981): layers by the longest way from the start, a stop wherever a line passes a layer, the order within
-layers by the mean of the neighbours, and then heights as close to the neighbours as the others leave room for.
+The method is by K. Sugiyama, S. Tagawa and M. Toda, "Methods for Visual Understanding of Hierarchical System
+Structures" (1981): layers by the longest path from the start, a stop wherever a line passes a layer, the order within
+a layer by the mean of the neighbors, and then heights as close to the neighbors as possible.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 MAX_STOPS: Final = 20_000
-"""Where lines pass more layers than this, all together, they are led straight through them."""
+"""If lines pass more layers than this in total, they have no stops."""
 SWEEPS: Final = 12
-"""How often the order, and then the heights, are improved, there and back."""
+"""Number of iterations that improve the order, and then the heights."""
 STOP_WEIGHT: Final = 4.0
-"""How much more a line that passes a layer is to be straight than one that ends there."""
+"""Weight of a line that passes a layer, relative to one that ends there: how straight it should be."""
 
 Pair = tuple[int, int]
-"""A line: from which node, to which."""
+"""A line: its start node and its end node."""
 
 
 class Spot(NamedTuple):
-    """Where a node, or a stop, is."""
+    """Position of a node or a stop."""
 
     layer: int
     height: float
@@ -35,13 +35,13 @@ class Layered(NamedTuple):
     """A graph in layers."""
 
     spots: dict[int, Spot]
-    """Of each node."""
+    """By node."""
     routes: dict[Pair, tuple[Spot, ...]]
-    """Of each line: the spots that it leads through, both ends among them."""
+    """By line: the spots that it passes, including both ends."""
 
 
 class _Places(NamedTuple):
-    """The nodes, and the stops of lines in the layers that they pass; lines from the same node share theirs."""
+    """The nodes, and the stops of lines in the layers that they pass; lines from the same node share stops."""
 
     layer_of: dict[int, int]
     before: dict[int, list[int]]
@@ -49,17 +49,17 @@ class _Places(NamedTuple):
     after: dict[int, list[int]]
     """Neighbours in later layers."""
     first_stop: int
-    """Stops are numbered from here on."""
+    """The lowest number of a stop."""
 
 
 def assign_layers(nodes: Sequence[int], pairs: Iterable[Pair], *, spacing: float, stop_spacing: float) -> Layered:
-    """Put a graph into layers.
+    """Assign a graph to layers.
 
     Args:
-        nodes: its nodes, each after those that lead to it.
+        nodes: its nodes in topological order.
         pairs: its lines.
-        spacing: between the middles of two nodes in a layer.
-        stop_spacing: between the middles of two lines that pass a layer.
+        spacing: distance between the centers of two nodes in a layer.
+        stop_spacing: distance between the centers of two lines that pass a layer.
     """
     upstream: dict[int, list[int]] = {node: [] for node in nodes}
     for start, end in sorted(pairs):
@@ -95,14 +95,14 @@ def _choose_layers(nodes: Sequence[int], upstream: dict[int, list[int]]) -> dict
         layer_of[node] = 1 + max((layer_of[one] for one in upstream[node]), default=-1)
         for one in upstream[node]:
             followers[one] = min(layer_of[node], followers.get(one, layer_of[node]))
-    for node in nodes:  # what waits for nothing stands before what waits for it, not at the far left
+    for node in nodes:  # a node without upstream nodes is directly before its downstream nodes, not at the far left
         if not upstream[node] and node in followers:
             layer_of[node] = followers[node] - 1
     return layer_of
 
 
 def _choose_stops(upstream: dict[int, list[int]], layer_of: dict[int, int]) -> dict[Pair, int]:
-    """Number the stops, by the node that the line comes from and the layer."""
+    """Number the stops by start node and layer."""
     farthest: dict[int, int] = {}
     for end, starts in upstream.items():
         for start in starts:
@@ -114,7 +114,7 @@ def _choose_stops(upstream: dict[int, list[int]], layer_of: dict[int, int]) -> d
 
 
 def _arrange(places: _Places) -> list[list[int]]:
-    """Order each layer, so that few lines cross."""
+    """Order each layer such that few lines cross."""
     layers: list[list[int]] = [[] for _ in range(max(places.layer_of.values()) + 1)]
     for place, number in places.layer_of.items():
         layers[number].append(place)
@@ -150,7 +150,7 @@ def _count_crossings(layers: Sequence[Sequence[int]], places: _Places) -> int:
 def _choose_heights(
     layers: Sequence[Sequence[int]], places: _Places, spacing: float, stop_spacing: float
 ) -> dict[int, float]:
-    """Choose heights close to those of the neighbours, in the order of each layer."""
+    """Choose heights close to those of the neighbors, in the order of each layer."""
     offsets: list[list[float]] = []
     for each in layers:
         rooms = [stop_spacing if place >= places.first_stop else spacing for place in each]
@@ -161,7 +161,7 @@ def _choose_heights(
         for place, offset in zip(each, own, strict=True)
     }
     for sweep in range(SWEEPS + 1):
-        # There and back again; at the end, between both.
+        # Forward and backward in turn; the last sweep uses both sides.
         sides = (places.before, places.after) if sweep == SWEEPS else ((places.before, places.after)[sweep % 2],)
         numbers = range(len(layers))
         for number in reversed(numbers) if sweep % 2 else numbers:
@@ -182,14 +182,12 @@ def _mean(places: Sequence[int], value: Callable[[int], float], otherwise: float
 
 
 def _nearest_non_decreasing(wanted: Iterable[tuple[float, float]]) -> Iterator[float]:
-    """Return the values that never fall and are, by the sum of squares, closest to those that are wanted.
-
-    Neighbours that would fall are pooled; see "Isotonic regression" in any book of statistics.
+    """Return the non-decreasing values with the smallest weighted sum of squared differences (isotonic regression).
 
     Args:
         wanted: values, each with its weight.
     """
-    pools: list[tuple[float, float, int]] = []  # of each: mean, weight, how many
+    pools: list[tuple[float, float, int]] = []  # mean, weight, count
     for value, weight in wanted:
         pool = (value, weight, 1)
         while pools and pools[-1][0] >= pool[0]:

@@ -1,4 +1,4 @@
-"""Where the boxes and lines of a picture of a graph go: in layers, from left to right. Pure."""
+"""Positions of boxes and lines in a picture of a graph: layers from left to right. Pure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from penstock.drawing.layers import assign_layers
 
 
 class Point(NamedTuple):
-    """A place, in pixels from the upper left corner."""
+    """A position in pixels from the upper left corner."""
 
     x: float
     y: float
 
 
 class Box(NamedTuple):
-    """One task, or several that differ in nothing but their names."""
+    """One task, or several that differ only in their names."""
 
     members: tuple[int, ...]
     corner: Point
-    """The upper left one."""
+    """The upper left corner."""
 
 
 class Line(NamedTuple):
-    """From a task to one that waits for it."""
+    """From a task to a downstream task."""
 
     points: tuple[Point, ...]
-    """From the right side of a box, through the layers between, two points each, to the left side of another."""
+    """From the right side of a box, with two points per layer in between, to the left side of another box."""
     label: str
 
 
@@ -44,7 +44,7 @@ class Grid(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A graph that has been laid out."""
+    """The result."""
 
     boxes: list[Box]
     lines: list[Line]
@@ -57,7 +57,7 @@ def lay_out(nodes: Sequence[Node], positions: Sequence[int], grid: Grid) -> Layo
 
     Args:
         nodes: the graph.
-        positions: the tasks to draw; edges to others are left out.
+        positions: indexes of the tasks to draw; edges to others are omitted.
         grid: the sizes.
     """
     groups = group(nodes, positions)
@@ -91,7 +91,7 @@ def lay_out(nodes: Sequence[Node], positions: Sequence[int], grid: Grid) -> Layo
 
 
 def _connected_parts(places: Sequence[int], pairs: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
-    """Split a graph into what hangs together."""
+    """Split a graph into its connected components."""
     neighbours: dict[int, list[int]] = {place: [] for place in places}
     for start, end in pairs:
         neighbours[start].append(end)
@@ -110,6 +110,6 @@ def _connected_parts(places: Sequence[int], pairs: Iterable[tuple[int, int]]) ->
 
 
 def _sides(corner: Point, grid: Grid) -> tuple[Point, Point]:
-    """Return the middles of the left and right side of a box."""
+    """Return the centers of the left and the right side of a box."""
     middle = corner.y + grid.box_height / 2
     return Point(corner.x, middle), Point(corner.x + grid.box_width, middle)

@@ -1,4 +1,4 @@
-"""A graph as a Mermaid flowchart, which GitHub, GitLab and many others draw. Pure.
+"""Writes a graph as a Mermaid flowchart, which GitHub, GitLab and others render. Pure.
 
 The language: https://mermaid.js.org/syntax/flowchart.html.
 """
@@ -24,7 +24,7 @@ COLOURS: Final = {
     "Skipped": "#eeeeee",
     "Pending": "#ffffff",
 }
-"""Of the boxes, by state."""
+"""Fill colors of boxes by state."""
 
 
 def write_mermaid(nodes: Sequence[Node]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""An SVG picture as pixels."""
+"""Renders an SVG picture as PNG."""
 
 from __future__ import annotations
 
@@ -12,46 +12,45 @@ from penstock.errors import CommandError
 try:
     import resvg_py
 except ImportError:
-    raise CommandError('a PNG needs what is not installed: pip install "penstock[png]"; -o svg needs nothing') from None
+    raise CommandError('PNG output requires an extra: pip install "penstock[png]"; or use -o svg') from None
 
 ZOOM: Final = 2.0
-"""Pixels of the PNG for each of the SVG: sharp on screens with many of them."""
+"""PNG pixels per SVG pixel: sharp on high-resolution screens."""
 MAX_SIDE: Final = 16_000
 MAX_PIXELS: Final = 60_000_000
-"""Four bytes of memory each. What would be larger is painted smaller."""
+"""Four bytes of memory each. Larger pictures are scaled down."""
 MIN_ZOOM: Final = 0.5
-"""Text that is smaller can't be read."""
+"""Below this, text is not readable."""
 _SIZE: Final = re.compile(r'width="(\d+)" height="(\d+)"')
 
 
 def paint(svg: str, warn: Callable[[str], None]) -> bytes:
-    """Paint a picture.
+    """Render a picture.
 
     Args:
-        svg: as `penstock.drawing.svg` writes it.
-        warn: told if it had to be made so small that it can't be read.
+        svg: the output of `penstock.drawing.svg`.
+        warn: called with a message if the picture was scaled down so far that it is not readable.
 
     Returns:
         A PNG file.
 
     Raises:
-        CommandError: this machine has none of the fonts.
+        CommandError: this machine has no suitable font.
     """
     if not _has_fonts():
         raise CommandError(
-            "this machine has none of the fonts that text is painted with: "
-            "install one (fonts-dejavu-core, say), or take -o svg"
+            "no suitable font found for PNG output: install one, such as fonts-dejavu-core, or use -o svg"
         )
     size = _SIZE.search(svg)
-    assert size is not None, "our own pictures say how large they are"
+    assert size is not None, "our SVG pictures have width and height"
     width, height = int(size[1]), int(size[2])
     zoom = min(ZOOM, MAX_SIDE / max(width, height), (MAX_PIXELS / (width * height)) ** 0.5)
     if zoom < MIN_ZOOM:
-        warn(f"the graph is so large that it was made {1 / zoom:.0f} times smaller: -o svg can be read")
+        warn(f"the graph is very large and was scaled down by a factor of {1 / zoom:.0f}; -o svg is readable")
     return resvg_py.svg_to_bytes(svg, zoom=zoom)
 
 
 def _has_fonts() -> bool:
-    """Whether text leaves a mark: without fonts it is left out without a word."""
+    """Whether text is rendered: without fonts it is omitted silently."""
     start = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" font-family="{FONTS}">'
     return resvg_py.svg_to_bytes(f'{start}<text y="9">M</text></svg>') != resvg_py.svg_to_bytes(f"{start}</svg>")

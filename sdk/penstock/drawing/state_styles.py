@@ -1,4 +1,4 @@
-"""How each state looks: its sign and its style."""
+"""Sign and style of each state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class StateStyle(NamedTuple):
 
     sign: str
     style: str
-    """As rich has it."""
+    """A style of rich."""
 
 
 UNKNOWN_STATE_STYLE: Final = StateStyle("?", "")
@@ -33,5 +33,5 @@ STATE_STYLES: Final = {
 
 
 def state_style(state: str) -> StateStyle:
-    """Return how a state looks; one of a newer operator's looks like a question."""
+    """Return the style of a state; states of newer operators may be unknown."""
     return STATE_STYLES.get(state, UNKNOWN_STATE_STYLE)

@@ -1,6 +1,6 @@
-"""A graph as an SVG picture. Pure.
+"""Writes a graph as an SVG picture. Pure.
 
-Without scripts and fonts of its own, so that GitHub and others show it. The language: https://www.w3.org/TR/SVG11/.
+It contains no scripts and fonts, so that GitHub and others render it. The language: https://www.w3.org/TR/SVG11/.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from penstock.drawing.state_styles import state_style
 
 MARGIN: Final = 24
 FONTS: Final = "DejaVu Sans, Verdana, Helvetica, Arial, Liberation Sans, Noto Sans, Open Sans, Roboto, sans-serif"
-"""The first that is there is taken. What paints PNGs knows none by the word sans-serif."""
+"""The first available font is used. The PNG renderer has no generic `sans-serif`."""
 CHARACTER: Final = 8.0
-"""Width of a bold character of 13 pixels, or less: nothing here can measure text."""
+"""Upper bound for the width of a bold character of 13 pixels; text cannot be measured here."""
 MAX_CHARACTERS: Final = 36
-"""In a line of a box: the whole of it is shown by a pointer that rests there."""
+"""Per line of a box; the tooltip shows the full text."""
 MIN_WIDTH: Final = 130.0
 MIN_GROUP_WIDTH: Final = 200.0
 INDENT: Final = 18
 LINE_HEIGHT: Final = 17
 HEADING: Final = 30
 BACK: Final = 4
-"""How far the box behind a box sticks out, of tasks that run many times."""
+"""Offset of the second box that is drawn behind tasks with several instances."""
 STROKES: Final = {
     **dict.fromkeys(("Failed", "TimedOut", "Crashed"), "#b3261e"),
     **dict.fromkeys(("Completed", "Cached"), "#2e7d4f"),
@@ -44,8 +44,8 @@ def write_svg(nodes: Sequence[Node], title: str) -> Iterator[str]:
     """Draw a graph, line by line.
 
     Args:
-        nodes: the graph; with states a legend explains them.
-        title: what stands above it.
+        nodes: the graph; if it has states, a legend is added.
+        title: the title above it.
     """
     main = [place for place, node in enumerate(nodes) if not node.is_finally]
     last = [place for place, node in enumerate(nodes) if node.is_finally]
@@ -125,7 +125,7 @@ def _write_part(nodes: Sequence[Node], layout: Layout, grid: Grid, top: float) -
 
 
 def _write_line(line: Line) -> Iterator[str]:
-    """Draw a line: curves between layers, straight on past the boxes of one."""
+    """Draw a line: curved between layers, straight within a layer."""
     start, *_ = line.points
     path = f"M{start.x:.1f} {start.y:.1f}"
     for number, (before, after) in enumerate(pairwise(line.points)):

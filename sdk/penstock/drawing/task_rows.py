@@ -1,4 +1,4 @@
-"""The tasks of a run as rows for a person: read from its status. Pure."""
+"""The tasks of a run as rows to show, read from its status. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api.states import STATES
 
 Object = dict[str, Any]
-"""A Kubernetes object, as its JSON."""
+"""The JSON of a Kubernetes object."""
 
 
 FINISHED_STATES: Final = frozenset(state for state, text in STATES.items() if text.is_final)
@@ -19,58 +19,58 @@ FAILED_STATES: Final = frozenset({"Failed", "TimedOut", "Cancelled", "Crashed"})
 
 
 MAX_TEXT: Final = 240
-"""Characters of a reason or an output that are shown; the whole of it is in the run's status."""
+"""Characters of a reason or an output that are shown; the status of the run has the full text."""
 
 
 class TaskRow(NamedTuple):
-    """One task, as it is shown."""
+    """One task."""
 
     name: str
     state: str
     attempt: int | None
     items: str
-    """Items that are over, of all: `3/4, 1 failed`; empty for a task without items."""
+    """Finished and total items: `3/4, 1 failed`; empty for a task without items."""
     reason: str
-    """Why it is in its state: the reason, and the last line of the message, where an exception says what it is."""
+    """Reason of its state, and the last line of the message, which names the exception of a traceback."""
     start: dt.datetime | None
     end: dt.datetime | None
     wake: dt.datetime | None
     """When the next attempt is due."""
     failed_items: tuple[str, ...]
-    """The last items that failed, each with why."""
+    """The last failed items, each with its reason."""
     run: str = ""
     """Its child run."""
     origin: str = ""
-    """The run that did it: whose outputs were cached, or that this one retries."""
+    """The run that executed it: outputs came from the cache, or this run is a retry."""
     is_finally: bool = False
 
     def duration(self, now: dt.datetime) -> str:
-        """How long it has been running, or ran."""
+        """Its duration until now, or until its end."""
         if self.start is None:
             return ""
         end = self.end or (None if self.state in FINISHED_STATES else now)
         return format_duration((end - self.start).total_seconds()) if end else ""
 
     def why(self, now: dt.datetime) -> str:
-        """Why it is in its state, and when something will happen next."""
+        """Reason of its state, and the time of the next attempt."""
         if self.state != "Retrying" or self.wake is None:
             return self.explanation()
         wait_s = max(0.0, (self.wake - now).total_seconds())
-        return f"again in {format_duration(wait_s)} after {self.explanation()}"
+        return f"retry in {format_duration(wait_s)} after {self.explanation()}"
 
     def explanation(self) -> str:
-        """Why it is in its state, and which other run has to do with that."""
+        """Reason of its state, and the run that executes or executed it."""
         return ", ".join(part for part in (self.other_run(), self.reason) if part)
 
     def other_run(self) -> str:
-        """Which other run did it or does it."""
-        return f"done by run {self.origin}" if self.origin else f"run {self.run}" if self.run else ""
+        """The other run that executes or executed it."""
+        return f"reused from run {self.origin}" if self.origin else f"run {self.run}" if self.run else ""
 
 
 def format_duration(duration_s: float) -> str:
-    """Write a duration in seconds the way people read it: `<1s`, `42s`, `3m12s`, `2h05m`.
+    """Format a duration: `<1s`, `42s`, `3m12s`, `2h05m`.
 
-    No fractions: Kubernetes tells the times of containers in whole seconds.
+    Without fractions, since Kubernetes reports the times of containers in whole seconds.
     """
     minutes, seconds = divmod(round(max(0.0, duration_s)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -82,21 +82,21 @@ def format_duration(duration_s: float) -> str:
 
 
 def shorten(text: str) -> str:
-    """Cut what is too long to be read at a glance."""
+    """Truncate a long text."""
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 def read_time(text: str | None) -> dt.datetime | None:
-    """Read a time of the API, as RFC 3339 has it."""
+    """Read an RFC 3339 time of the API."""
     return dt.datetime.fromisoformat(text) if text else None
 
 
 def read_tasks(run: Object, children: Mapping[str, Object] | None = None) -> list[TaskRow]:
-    """Read the tasks of a FlowRun, in the order of its spec; none until the operator has seen it.
+    """Read the tasks of a FlowRun in the order of its spec; none until the operator has handled it.
 
     Args:
         run: the FlowRun.
-        children: its child runs by name, as far as they are known: how far they are.
+        children: its known child runs by name, for their progress.
     """
     retried = status_of(run).get("retryOf") or {}
     ancestors = {retried.get("name"), *(retried.get("lineage") or ())}
@@ -104,7 +104,7 @@ def read_tasks(run: Object, children: Mapping[str, Object] | None = None) -> lis
 
 
 def status_of(run: Object) -> dict[str, Any]:
-    """Return the status of a FlowRun, empty until the operator has seen it."""
+    """Return the status of a FlowRun, empty until the operator has handled it."""
     return run.get("status") or {}
 
 
@@ -147,7 +147,7 @@ def _read_items(items: Mapping[str, Any] | None) -> str:
 
 
 def explain_status(status: Mapping[str, Any]) -> str:
-    """Say why a run, task or item is in its state: the reason, and the last line of the message."""
+    """Explain the state of a run, task or item: the reason, and the last line of the message."""
     lines = [line.strip() for line in (status.get("message") or "").splitlines() if line.strip()]
     parts = [status.get("reason") or "", lines[-1] if lines else ""]
     return shorten(": ".join(part for part in parts if part))

@@ -1,7 +1,7 @@
-"""A graph drawn with characters, one task a row, with lanes on its left for what waits. Pure.
+"""Draws a graph with characters: one task per row, with lanes on the left for dependencies. Pure.
 
-A lane begins under a task and goes down to the last of those that wait for it. Where a lane passes another one without
-meeting it, the horizontal line is interrupted.
+A lane begins below a task and continues down to its last downstream task. Where lanes cross without a connection, the
+horizontal line is interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from penstock.drawing.diagram import Node, group, order
 from penstock.engine.suggestion import enumerate_names
 
 NODE: Final = "*"
-"""Where in the lanes the sign of the row's task stands."""
+"""Placeholder for the sign of the row's task in the lanes."""
 _CORNERS: Final = {  # by whether a line leads up, down, left, right
     (True, True, False, True): "├",
     (True, True, True, False): "┤",
@@ -34,9 +34,9 @@ class Row(NamedTuple):
     """A row of the drawing."""
 
     lanes: str
-    """The lanes, with NODE where the sign of the task belongs."""
+    """The lanes, with NODE in the place of the task's sign."""
     members: tuple[int, ...]
-    """Positions of the tasks of the row; none between tasks."""
+    """Indexes of the tasks of the row; empty for rows between tasks."""
 
 
 def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
@@ -44,7 +44,7 @@ def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
 
     Args:
         nodes: the graph.
-        positions: the tasks to draw; edges to others are left out.
+        positions: indexes of the tasks to draw; edges to others are omitted.
     """
     groups = group(nodes, positions)
     leaders = [members[0] for members in groups]
@@ -64,7 +64,7 @@ def draw(nodes: Sequence[Node], positions: Sequence[int]) -> Iterator[Row]:
 
 
 def label(nodes: Sequence[Node], members: Sequence[int]) -> str:
-    """Name the tasks of a row, and say what there is to say of them."""
+    """Return the names of the tasks of a row, with their kind and conditions."""
     first = nodes[members[0]]
     if len(members) == 1:
         name = first.name
@@ -76,20 +76,20 @@ def label(nodes: Sequence[Node], members: Sequence[int]) -> str:
 
 
 class _Lanes:
-    """The lanes, from left to right, each held by the task that it comes from."""
+    """The lanes from left to right, each occupied by the task that it starts from."""
 
     def __init__(self) -> None:
         self._sources: list[int | None] = []
         self._column = 0
         self._above = ""
-        """The row that was drawn last."""
+        """The previous row."""
 
     def enter_row(self, upstream: set[int], ended: set[int]) -> Iterator[str]:
-        """Lead lanes to the column of the next task, and end those that nothing else waits for.
+        """Connect lanes to the column of the next task, and end the lanes that no later task needs.
 
         Args:
-            upstream: the tasks that it waits for.
-            ended: those of them that nobody else waits for.
+            upstream: the upstream tasks of the next task.
+            ended: the upstream tasks without further downstream tasks.
         """
         crossed = [column for column, source in enumerate(self._sources) if source in upstream]
         ending = [column for column in crossed if self._sources[column] in ended]

@@ -1,4 +1,4 @@
-"""The cluster that a command talks to: reads, lists, watches, changes, and what a refusal means.
+"""The client side: reads, lists, watches and changes objects, and turns API errors into messages.
 
-The only package of the command line that sends anything.
+The only package of the command line that sends requests.
 """

@@ -1,7 +1,6 @@
-"""The cluster that a command talks to: the only module of the command line that sends anything.
+"""The client of the API server that all commands use.
 
-Uses the official client, so that every kind of kubeconfig works. Changes are followed by watching, never by asking
-again and again.
+It is based on the official client, which supports every kind of kubeconfig. Changes are watched, never polled.
 """
 
 from __future__ import annotations
@@ -32,23 +31,23 @@ from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, RefusalError
 
 RESPONSE_TIMEOUT_S: Final = 60
-"""Longest wait for one answer: longer than the API server itself takes for any."""
+"""Longer than the API server's own request timeout."""
 PAGE_SIZE: Final = 500
-"""Objects that are asked for at once, as kubectl does."""
+"""Objects per list request, as in kubectl."""
 NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_NOT_INSTALLED: Final = "the cluster does not know {}s: Penstock is not installed there (penstock install)"
+_NOT_INSTALLED: Final = "the cluster has no kind {}: Penstock is not installed there (run penstock install)"
 SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
-_config: Any = config  # the functions of this module have no types
+_config: Any = config  # its functions have no type annotations
 
 
 class Cluster:
-    """The FlowRuns, Flows and Pods of one namespace.
+    """The objects of one namespace of a cluster.
 
     Args:
         api: the client, with its credentials.
-        namespace: the namespace of everything that is read and created.
-        flags: the options that lead here, as they were typed.
+        namespace: the namespace of all objects that are read and created.
+        flags: the command-line options that selected cluster and namespace, for hints.
     """
 
     def __init__(self, api: Any, namespace: str, flags: str = "") -> None:
@@ -61,18 +60,18 @@ class Cluster:
 
     @classmethod
     def connect(cls, arguments: argparse.Namespace) -> Cluster:
-        """Find the cluster: the kubeconfig that was named, the usual one, or that of the Pod this runs in.
+        """Connect to the cluster of --kubeconfig, of the default kubeconfig, or of the Pod that this runs in.
 
         Args:
-            arguments: with `namespace`, `context` and `kubeconfig`, each None unless typed.
+            arguments: with `namespace`, `context` and `kubeconfig`, each None unless given.
 
         Raises:
-            CommandError: there is no such kubeconfig or context, or it can't be used.
+            CommandError: the kubeconfig or the context does not exist or is invalid.
         """
-        # The client reports each attempt to reconnect as a warning; the error at the end says it better, once.
+        # The client logs a warning for each reconnect; the final error is enough.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
         if arguments.namespace and not NAMESPACE.fullmatch(arguments.namespace):
-            raise CommandError(f"-n {arguments.namespace}: no namespace can have such a name")
+            raise CommandError(f"-n {arguments.namespace}: invalid name of a namespace")
         if arguments.kubeconfig is None and arguments.context is None and _is_in_pod():
             configuration = client.Configuration()
             _config.load_incluster_config(client_configuration=configuration)
@@ -84,19 +83,19 @@ class Cluster:
                 api = _config.new_client_from_config(config_file=arguments.kubeconfig, context=arguments.context)
         except (ConfigException, OSError) as error:
             raise CommandError(
-                f"no cluster: {str(error).rstrip('.')}. Name one with --kubeconfig, --context or $KUBECONFIG"
+                f"no cluster configured: {str(error).rstrip('.')}. Use --kubeconfig, --context or $KUBECONFIG"
             ) from error
         except (yaml.YAMLError, TypeError, KeyError, AttributeError, ValueError) as error:
-            raise CommandError(f"no cluster: the kubeconfig can't be read: {' '.join(str(error).split())}") from error
+            raise CommandError(f"cannot read the kubeconfig: {' '.join(str(error).split())}") from error
         chosen = next((each for each in contexts if each["name"] == arguments.context), current)
         namespace = arguments.namespace or chosen["context"].get("namespace") or "default"
         return cls(api, namespace, cluster_flags(arguments))
 
     def hint(self, words: str) -> str:
-        """Return a command for a person to type who wants to reach the same place.
+        """Return a command that can be copied and run, with the options for the same cluster and namespace.
 
         Args:
-            words: the command, without the program's name: `watch my-run`.
+            words: the command, without the name of the program: `watch my-run`.
         """
         return f"{program()} {words}{self.flags}"
 
@@ -104,7 +103,7 @@ class Cluster:
         """Get a Flow.
 
         Raises:
-            CommandError: there is none of this name; says which there are.
+            CommandError: it does not exist; the message lists the existing names.
         """
         return self.get_object("flows", "Flow", name)
 
@@ -112,7 +111,7 @@ class Cluster:
         """Get a FlowRun.
 
         Raises:
-            CommandError: there is none of this name; says which there are.
+            CommandError: it does not exist; the message lists the existing names.
         """
         return self.get_object("flowruns", "FlowRun", name)
 
@@ -120,7 +119,7 @@ class Cluster:
         """Create a FlowRun.
 
         Raises:
-            CommandError: the cluster refused it, in its own words.
+            CommandError: the API server rejected it.
         """
         try:
             return self.send("POST", self.object_path("flowruns"), body=body)
@@ -130,35 +129,35 @@ class Cluster:
             raise
 
     def patch_run(self, run: Object, operations: Sequence[Object]) -> Object:
-        """Change a FlowRun, unless another one has taken its name meanwhile.
+        """Patch a FlowRun, unless it was replaced by another one with the same name.
 
         Args:
             run: the FlowRun as it was read.
             operations: a JSON Patch (RFC 6902).
 
         Raises:
-            RefusalError: the cluster refused it, in its own words.
+            RefusalError: the API server rejected it.
         """
         return self.patch("flowruns", run, operations)
 
     def patch(self, plural: str, target: Object, operations: Sequence[Object]) -> Object:
-        """Change one of Penstock's objects, as `change_run` does; `plural` names its resource."""
+        """Patch one of Penstock's objects, as `patch_run` does; `plural` is its resource."""
         same = {"op": "test", "path": "/metadata/uid", "value": target["metadata"]["uid"]}
         path = self.object_path(plural, target["metadata"]["name"])
         return self.send("PATCH", path, body=[same, *operations], content_type="application/json-patch+json")
 
     def follow_run(self, name: str) -> Generator[Object]:
-        """Yield a FlowRun as it is now, and again whenever it changes.
+        """Yield a FlowRun now, and again at each change.
 
         Raises:
-            CommandError: there is none of this name, or it was deleted.
+            CommandError: it does not exist, or it was deleted.
         """
         yield from self.follow("flowruns", "FlowRun", name)
 
     def follow(self, plural: str, kind: str, name: str, *, until: float | None = None) -> Generator[Object]:
-        """Yield one of our objects, as `follow_run` does; `plural` and `kind` name its resource.
+        """Yield one of Penstock's objects now, and again at each change; `plural` and `kind` are its resource.
 
-        It ends at `until`, by the monotonic clock, if that is given.
+        The iteration ends at `until` (monotonic clock), if given.
         """
         found = self.get_object(plural, kind, name)
         listing = self._ours(plural, field_selector=f"metadata.name={name}")
@@ -169,32 +168,32 @@ class Cluster:
                 yield event.object
 
     def follow_children(self, uid: str) -> Iterator[WatchEvent]:
-        """Yield the child runs of a FlowRun, those that are there first, and each again whenever it changes.
+        """Yield the existing child runs of a FlowRun, and then each change.
 
         Args:
-            uid: of the FlowRun.
+            uid: the uid of the FlowRun.
         """
         with self._translate_errors():
             yield from self._ours("flowruns", label_selector=f"{LABEL_PARENT_UID}={uid}").follow({})
 
     def list_pods(self, run: str) -> list[Object]:
-        """List the Pods of a FlowRun that still exist."""
+        """List the existing Pods of a FlowRun."""
         with self._translate_errors():
             return self._pods_of(run).items()[1]
 
     def follow_pods(self, run: str) -> Iterator[WatchEvent]:
-        """Yield the Pods of a FlowRun, those that are there first, and each again whenever it changes."""
+        """Yield the existing Pods of a FlowRun, and then each change."""
         with self._translate_errors():
             yield from self._pods_of(run).follow({})
 
     def list_events(self, about: Object) -> list[Object]:
-        """List the Events about an object, as `events.k8s.io/v1` has them."""
+        """List the `events.k8s.io/v1` Events about an object."""
         selector = f"regarding.uid={about['metadata']['uid']}"
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
         return [event for page in self.list_pages(path, {"fieldSelector": selector}) for event in page["items"]]
 
     def list_pages(self, path: str, query: Mapping[str, str], *, accept: str = "application/json") -> Iterator[Object]:
-        """List what is at a path, page by page."""
+        """List the objects at a path, page by page."""
         more: dict[str, str] = {}
         while True:
             page = self.send("GET", path, query={**query, **more, "limit": str(PAGE_SIZE)}, accept=accept)
@@ -213,13 +212,13 @@ class Cluster:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Object:
-        """Send a request, and return what the answer's JSON says.
+        """Send a request, and return the decoded JSON of the response.
 
         Raises:
-            RefusalError: the API server refused it.
-            CommandError: it can't be reached.
+            RefusalError: the API server rejected it.
+            CommandError: the API server cannot be reached.
         """
-        # By the client's connections, but not by its `call_api`, which differs from one version to the next.
+        # Uses the connections of the client, but not its `call_api`, which differs between versions.
         configuration = self._api.configuration
         headers = {"Accept": accept, "Content-Type": content_type, **self._api.default_headers}
         headers |= {each["key"]: each["value"] for each in configuration.auth_settings().values()}
@@ -237,14 +236,14 @@ class Cluster:
         return answer
 
     def read_log(self, pod: str, *, follow: bool) -> Iterator[str]:
-        """Yield the lines that the task in a Pod wrote, without their line ends.
+        """Yield the lines of the main container's log, without line ends.
 
         Args:
             pod: name of the Pod; its container must have started.
             follow: whether to wait for further lines until the container ends.
 
         Raises:
-            CommandError: the Pod or its log is gone.
+            CommandError: the Pod or its log no longer exists.
         """
         with self._translate_errors():
             response = self._core.read_namespaced_pod_log(
@@ -255,13 +254,13 @@ class Cluster:
             yield from _lines(response)
 
     def get_object(self, plural: str, kind: str, name: str) -> Object:
-        """Get one of our objects; `plural` and `kind` name its resource.
+        """Get one of Penstock's objects; `plural` and `kind` are its resource.
 
         Raises:
-            CommandError: there is none of this name; says which there are.
+            CommandError: it does not exist; the message lists the existing names.
         """
         if not name:
-            raise CommandError(f"name a {kind}: there is none whose name is empty")
+            raise CommandError(f"the name of the {kind} is empty")
         if found := self.find_object(plural, name):
             return found
         try:
@@ -271,10 +270,10 @@ class Cluster:
                 raise
             raise CommandError(_NOT_INSTALLED.format(kind)) from error
         names = [other["metadata"]["name"] for other in listing["items"]]
-        raise CommandError(f"no {kind} {name} in namespace {self.namespace}{_alternatives(name, names)}")
+        raise CommandError(f"{kind} {name} not found in namespace {self.namespace}{_alternatives(name, names)}")
 
     def find_object(self, plural: str, name: str) -> Object | None:
-        """Get one of our objects; None if there is none of this name. `plural` names its resource."""
+        """Get one of Penstock's objects; None if it does not exist. `plural` is its resource."""
         try:
             return self.send("GET", self.object_path(plural, name))
         except RefusalError as error:
@@ -286,17 +285,17 @@ class Cluster:
         """Get a ConfigMap.
 
         Raises:
-            RefusalError: there is none, or it may not be read.
+            RefusalError: it does not exist, or reading it is not allowed.
         """
         return self.send("GET", self.config_map_path(name))
 
     def config_map_path(self, name: str = "") -> str:
-        """Return where the namespace's ConfigMaps are, or the one of a name."""
+        """Return the API path of the ConfigMaps of the namespace, or of one of them."""
         path = f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}/configmaps"
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
     def is_allowed(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
-        """Ask whether the person may do something in the namespace."""
+        """Check whether the user has a permission in the namespace."""
         attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -307,7 +306,7 @@ class Cluster:
         return bool(answer["status"]["allowed"])
 
     def object_path(self, plural: str, name: str = "") -> str:
-        """Return where the namespace's objects of a resource are, or the one of a name."""
+        """Return the API path of a resource in the namespace, or of one object."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{urllib.parse.quote(self.namespace, safe='')}/{plural}"
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
@@ -326,10 +325,10 @@ class Cluster:
 
 @contextlib.contextmanager
 def _raise_logged_errors() -> Iterator[None]:
-    """Raise what the client merely logs: that a program which a kubeconfig names for its credentials failed.
+    """Raise an error that the client only logs: the credential plugin of a kubeconfig failed.
 
     Raises:
-        CommandError: the credentials can't be had.
+        CommandError: the plugin returned no credentials.
     """
     errors: list[str] = []
 
@@ -345,7 +344,7 @@ def _raise_logged_errors() -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(collector)
     if errors:
-        raise CommandError(f"the credentials of the kubeconfig can't be had: {' '.join(errors[0].split())}")
+        raise CommandError(f"cannot get the credentials of the kubeconfig: {' '.join(errors[0].split())}")
 
 
 def _is_in_pod() -> bool:
@@ -355,8 +354,8 @@ def _is_in_pod() -> bool:
 
 def _alternatives(name: str, names: list[str]) -> str:
     if not names:
-        return ": there are none; -n names another namespace"
-    return suggest(name, names) or f": there are {enumerate_names(sorted(names))}"
+        return ": there are none; use -n for another namespace"
+    return suggest(name, names) or f"; existing: {enumerate_names(sorted(names))}"
 
 
 def _lines(response: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a cluster's refusal, or its silence, means for the person who typed the command."""
+"""Turns errors of the client into messages."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ SERVER_ERROR: Final = 500
 
 @contextlib.contextmanager
 def translate_errors(host: str) -> Iterator[None]:
-    """Turn what the client raises within the block into words.
+    """Translate the exceptions that the client raises within the block.
 
     Args:
         host: address of the API server.
 
     Raises:
-        RefusalError: the API server refused the request.
-        CommandError: it can't be reached.
+        RefusalError: the API server rejected the request.
+        CommandError: the API server cannot be reached.
     """
     try:
         yield
     except ApiException as error:
         raise RefusalError(refusal_message(error.status, error.body, error.reason), error.status) from error
     except urllib3.exceptions.HTTPError as error:
-        raise CommandError(f"can't reach the API server at {host}: {_root_cause(error)}") from error
+        raise CommandError(f"cannot reach the API server at {host}: {_root_cause(error)}") from error
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether what was raised may be over by itself when it is tried again."""
+    """Whether a retry may succeed."""
     if not isinstance(error, ApiException):
         return True
     return error.status == TOO_MANY_REQUESTS or (error.status or 0) >= SERVER_ERROR
 
 
 def refusal_message(status: int, body: str | bytes | None, reason: str | None) -> str:
-    """Say why a request was refused.
+    """Return why a request was rejected.
 
     Args:
-        status: HTTP status of the reply.
-        body: what came with it; the API server's own words, as a `Status`, where it was the API server that replied.
-        reason: what HTTP calls the status.
+        status: HTTP status of the response.
+        body: its body; a `Status` object if the API server itself responded.
+        reason: HTTP reason phrase.
     """
     message = reason
     with contextlib.suppress(ValueError, AttributeError):
         message = json.loads(body or "").get("message") or message
     if status == UNAUTHORIZED:
-        return "the API server does not accept the credentials of the kubeconfig"
+        return "the API server rejected the credentials of the kubeconfig"
     if status == FORBIDDEN:
         return f"not allowed: {message}"
     return str(message)

@@ -1,4 +1,4 @@
-"""Objects as they should be, applied on the server's side: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
+"""Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLURALS: Final = {"Flow": "flows", "Schedule": "schedules", "ConfigMap": "config
 
 
 class Change(StrEnum):
-    """What became of an object."""
+    """Result of an apply."""
 
     CREATED = "created"
     CONFIGURED = "configured"
@@ -37,13 +37,13 @@ def apply(cluster: Cluster, body: Mapping[str, Any], *, force: bool = False, is_
     """Apply an object.
 
     Args:
-        cluster: where; its namespace counts.
-        body: the fields that are to be so.
-        force: whether to take fields over from whoever manages them.
-        is_dry_run: whether the server only says what it would do.
+        cluster: the cluster and namespace.
+        body: the desired fields.
+        force: whether to take ownership of fields of other field managers.
+        is_dry_run: whether to change nothing.
 
     Raises:
-        CommandError: somebody else manages fields of it, or the cluster refused it.
+        CommandError: another field manager owns fields of it, or the API server rejected it.
     """
     kind, name = body["kind"], body["metadata"]["name"]
     place = object_path(cluster, body)
@@ -51,8 +51,8 @@ def apply(cluster: Cluster, body: Mapping[str, Any], *, force: bool = False, is_
     if before is not None and (others := _other_field_managers(before)):
         if not force:
             raise CommandError(
-                f"{kind} {name} is there already, and managed by {enumerate_names(others)}: --force-conflicts takes it"
-                " over, --name gives another name"
+                f"{kind} {name} already exists, managed by {enumerate_names(others)}: use --force-conflicts to take"
+                " ownership of it, or --name for another name"
             )
         if not is_dry_run:
             _take_ownership(cluster, place, before, body)
@@ -65,29 +65,29 @@ def apply(cluster: Cluster, body: Mapping[str, Any], *, force: bool = False, is_
         subject = f"{kind} {name}"
         if error.status == CONFLICT and "conflict" in str(error):
             raise CommandError(
-                f"{subject} is managed by somebody else: {_one_line(str(error))}; --force-conflicts takes over what it is"
-                " about, --name gives another name"
+                f"{subject} has fields of another manager: {_one_line(str(error))}; use --force-conflicts to take"
+                " ownership of them, or --name for another name"
             ) from error
         if error.status == NOT_FOUND and kind != "ConfigMap" and "namespaces" not in str(error):
             raise CommandError(
-                f"the cluster does not know {kind}s: Penstock is not installed there (penstock install)"
+                f"the cluster has no kind {kind}: Penstock is not installed there (run penstock install)"
             ) from error
         raise CommandError(f"{subject}: {_one_line(str(error))}") from error
     if before is None:
         return Applied(after, Change.CREATED)
-    # A dry run gives no new version: then what is asked for must be what is there.
+    # A dry run returns no new resourceVersion, so the fields are compared.
     is_same = _user_fields(before) == _user_fields(after)
     return Applied(after, Change.UNCHANGED if is_same else Change.CONFIGURED)
 
 
 def resource_name(body: Mapping[str, Any]) -> str:
-    """Return an object's name as kubectl prints it."""
+    """Return the name of an object as kubectl prints it."""
     group = "" if body["kind"] == "ConfigMap" else f".{GROUP}"
     return f"{body['kind'].lower()}{group}/{body['metadata']['name']}"
 
 
 def object_path(cluster: Cluster, body: Mapping[str, Any]) -> str:
-    """Return where an object is."""
+    """Return the API path of an object."""
     plural, name = PLURALS[body["kind"]], body["metadata"]["name"]
     return cluster.config_map_path(name) if body["kind"] == "ConfigMap" else cluster.object_path(plural, name)
 
@@ -102,16 +102,16 @@ def _find(cluster: Cluster, place: str) -> Object | None:
 
 
 def _user_fields(body: Object) -> dict[str, Any]:
-    """Return what of an object people write."""
+    """Return the fields of an object that users write."""
     metadata = body["metadata"]
     described = {key: metadata.get(key) for key in ("labels", "annotations", "ownerReferences")}
     return {"metadata": described, **{key: body.get(key) for key in ("spec", "data")}}
 
 
 def _other_field_managers(body: Object) -> list[str]:
-    """Return who wrote an object that was never deployed from here.
+    """Return the field managers of an object that `penstock deploy` has never applied.
 
-    To apply it all the same would mix two graphs: tasks are told apart by their names.
+    To apply it would mix the tasks of two graphs, since tasks are merged by name.
     """
     entries = body["metadata"].get("managedFields") or ()
     if body["kind"] == "ConfigMap" or any(
@@ -122,12 +122,12 @@ def _other_field_managers(body: Object) -> list[str]:
 
 
 def _take_ownership(cluster: Cluster, place: str, before: Object, body: Mapping[str, Any]) -> None:
-    """Make an object ours, as if it had been deployed from here from the beginning."""
+    """Make `penstock` the only field manager of an object."""
     same = {"op": "test", "path": "/metadata/uid", "value": before["metadata"]["uid"]}
     spec = {"op": "replace", "path": "/spec", "value": body["spec"]}
     query = {"fieldManager": FIELD_MANAGER}
     after = cluster.send("PATCH", place, query=query, body=[same, spec], content_type=JSON_PATCH)
-    # What others managed becomes ours, or what a later deployment leaves out would stay:
+    # Fields of other managers become ours; otherwise a later deployment could not remove them:
     # https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
     fields: dict[str, Any] = {}
     for entry in after["metadata"]["managedFields"]:

@@ -1,4 +1,4 @@
-"""A Backfill as it goes: one line for each change, and how it ended."""
+"""Shows the progress of a Backfill: one line per change, and the outcome."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from penstock.drawing.task_rows import Object, status_of
 
 
 def watch_backfill(cluster: Cluster, name: str, console: Console, *, quiet: bool = False) -> int:
-    """Show a Backfill until it is over, and how it ended.
+    """Show a Backfill until it has finished, and its outcome.
 
     Args:
-        cluster: where it is.
+        cluster: the cluster.
         name: its name.
-        console: where to write.
-        quiet: whether to write only how it ended.
+        console: the output.
+        quiet: whether to write only the outcome.
 
     Returns:
         The exit code: 0 if none of its runs failed, 1 if any did.
 
     Raises:
-        CommandError: there is no such Backfill, or it was deleted, or the cluster can't be reached.
-        KeyboardInterrupt: Ctrl-C was typed, and what that means for the Backfill has been said.
+        CommandError: the Backfill does not exist or was deleted, or the cluster cannot be reached.
+        KeyboardInterrupt: Ctrl-C was pressed; a hint has been printed.
     """
     shown, found = "", {}
     try:
@@ -42,18 +42,18 @@ def watch_backfill(cluster: Cluster, name: str, console: Console, *, quiet: bool
                 if is_backfill_finished(found):
                     break
     except KeyboardInterrupt:
-        print(f"Backfill {name} goes on; to end it: kubectl delete backfill {name}", file=sys.stderr)
+        print(f"Backfill {name} continues; to cancel it: kubectl delete backfill {name}", file=sys.stderr)
         raise
-    is_well = status_of(found).get("state") == "Completed"
-    console.print(Text(backfill_outcome(found), "bold green" if is_well else "bold red"), soft_wrap=True)
-    return 0 if is_well else 1
+    is_completed = status_of(found).get("state") == "Completed"
+    console.print(Text(backfill_outcome(found), "bold green" if is_completed else "bold red"), soft_wrap=True)
+    return 0 if is_completed else 1
 
 
 def progress_line(backfill: Object) -> str:
-    """Say in one line how far a Backfill is."""
+    """Return the progress of a Backfill as one line."""
     status = status_of(backfill)
     if not status:
-        return "waits for the operator"
+        return "waiting for the operator"
     counts = ", ".join(f"{count} {word}" for word, count in (status.get("counts") or {}).items() if count)
     parts = [status.get("progress", ""), status.get("state", ""), counts]
     if status.get("reason") not in (None, status.get("state")):
@@ -62,12 +62,12 @@ def progress_line(backfill: Object) -> str:
 
 
 def is_backfill_finished(backfill: Object) -> bool:
-    """Tell whether a Backfill is over."""
+    """Whether a Backfill has finished."""
     conditions: list[Mapping[str, Any]] = status_of(backfill).get("conditions") or []
     return any(one["type"] == "Finished" and one["status"] == "True" for one in conditions)
 
 
 def backfill_outcome(backfill: Object) -> str:
-    """Say how a Backfill ended."""
+    """Return the outcome of a Backfill as one line."""
     status = status_of(backfill)
     return f"Backfill {backfill['metadata']['name']} {status.get('state', '')}: {status.get('message', '')}"

@@ -1,4 +1,4 @@
-"""Penstock's chart: where it is, and whose the definitions in the cluster are."""
+"""Penstock's Helm chart: its directory, and the release that owns the CRDs of a cluster."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ RELEASE: Final = "penstock"
 NAMESPACE: Final = "penstock-system"
 OPERATOR_LABELS: Final = "app.kubernetes.io/part-of=penstock,app.kubernetes.io/component=operator"
 OWNER: Final = ("meta.helm.sh/release-name", "meta.helm.sh/release-namespace")
-"""Annotations by which Helm knows what is its own (https://helm.sh/docs/topics/charts_tips_and_tricks)."""
+"""Annotations in which Helm stores the owner of an object (https://helm.sh/docs/topics/charts_tips_and_tricks)."""
 DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Release(NamedTuple):
-    """A release of Helm's."""
+    """A Helm release."""
 
     name: str
     namespace: str
 
     def __str__(self) -> str:
-        """Return it as a person reads it."""
+        """Return the text for messages."""
         return f"{self.name} in namespace {self.namespace}"
 
 
 class InstalledCrds(NamedTuple):
-    """The definitions in a cluster."""
+    """The CRDs in a cluster."""
 
     exist: bool
     owner: Release | None = None
-    """The release that they belong to, which may be gone."""
+    """The release that owns them; it may no longer exist."""
 
 
 def find_chart(package: Path | None = None) -> Path:
-    """Return the folder of the chart: in the installed package, or beside it in a checkout.
+    """Return the directory of the chart: in the installed package, or next to it in a checkout.
 
     Args:
-        package: the folder of the package; this one if not given.
+        package: the directory of the package; default: this package.
 
     Raises:
-        CommandError: it is in neither.
+        CommandError: there is no chart.
     """
     package = package or Path(penstock.__file__).parent
     for folder in (package / "chart", package.parents[1] / "helm" / "penstock"):
         if (folder / "Chart.yaml").is_file():
             return folder
-    raise CommandError(f"no chart in {package}: name one with --chart, a folder or oci://...")
+    raise CommandError(f"{package} contains no chart: use --chart with a directory or oci://...")
 
 
 def find_crds(cluster: Cluster) -> InstalledCrds:
-    """Look at the definitions in a cluster."""
+    """Find the CRDs in a cluster, and the release that owns them."""
     found = False
     for kind in KINDS:
         try:
@@ -73,17 +73,17 @@ def find_crds(cluster: Cluster) -> InstalledCrds:
 
 
 def image_values(image: str) -> list[str]:
-    """Return what to set for an image.
+    """Return the values of the chart for an image.
 
     Args:
         image: `REPOSITORY[:TAG][@sha256:...]`.
 
     Raises:
-        CommandError: it is no such thing.
+        CommandError: it is invalid.
     """
     rest, _, digest = image.partition("@")
     head, slash, last = rest.rpartition("/")
     name, colon, tag = last.partition(":")
     if not name or (colon and not tag) or ("@" in image and not DIGEST.fullmatch(digest)) or "," in image:
-        raise CommandError(f"--image {image}: write REPOSITORY:TAG or REPOSITORY@sha256:...")
+        raise CommandError(f"--image {image}: must be REPOSITORY:TAG or REPOSITORY@sha256:...")
     return [f"image.repository={head}{slash}{name}", f"image.tag={tag}", f"image.digest={digest}"]

@@ -1,4 +1,4 @@
-"""What the commands share that change a run."""
+"""Shared by the commands that change a run."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from penstock.errors import CommandError
 
 
 def require_unfinished(run: Object, verb: str) -> Object:
-    """Return a run that is not over.
+    """Return the run if it has not finished.
 
     Args:
         run: the FlowRun.
-        verb: what was asked for.
+        verb: the command, for the message.
 
     Raises:
-        CommandError: it is over.
+        CommandError: it has finished.
     """
     if is_finished(run):
         raise CommandError(
-            f"FlowRun {run['metadata']['name']} is over ({status_of(run)['state']}): there is nothing to {verb}"
+            f"FlowRun {run['metadata']['name']} has finished ({status_of(run)['state']}): there is nothing to {verb}"
         )
     return run
 
 
 def report_change(run: Object, done: str, advice: str = "") -> None:
-    """Say what was done to a run, as kubectl does, and to a person what that means."""
+    """Print what was done to a run, as kubectl does; on a terminal also some advice."""
     print(f"flowrun.penstock.dev/{run['metadata']['name']} {done}", flush=True)
     if advice and sys.stdout.isatty():
         print(advice)
 
 
 SHUTDOWN_MODES: Final = ("Drain", "Cancel", "Terminate")
-"""The ways to end a run, the weakest first: the API lets a shutdown only get stronger."""
+"""From the mildest to the strongest: the API allows only changes to a stronger mode."""
 
 
 OPTIONS: Final = {"Drain": "cancel RUN --drain", "Cancel": "cancel RUN", "Terminate": "cancel RUN --now"}
 
 
 def build_shutdown_operation(run: Object, mode: str) -> Object:
-    """Build the change as an operation of a JSON Patch.
+    """Build the JSON Patch operation.
 
     Args:
-        run: the FlowRun as it is.
+        run: the FlowRun as it was read.
         mode: Drain, Cancel or Terminate.
 
     Raises:
-        CommandError: the run is being ended in a stronger way already.
+        CommandError: the run is already shutting down in a stronger mode.
     """
     now = run["spec"].get("shutdown")
     if now in SHUTDOWN_MODES and SHUTDOWN_MODES.index(now) > SHUTDOWN_MODES.index(mode):
         stronger = " or ".join(OPTIONS[each] for each in SHUTDOWN_MODES[SHUTDOWN_MODES.index(now) + 1 :])
         raise CommandError(
-            f"FlowRun {run['metadata']['name']} is being ended by shutdown: {now}, which only gets stronger, never "
-            f"weaker{f'; stronger is {stronger}' if stronger else ''}"
+            f"cannot soften the shutdown of FlowRun {run['metadata']['name']} from {now} to {mode}"
+            f"{f'; you can only escalate it: {stronger}' if stronger else ''}"
         )
     return {"op": "add", "path": "/spec/shutdown", "value": mode}

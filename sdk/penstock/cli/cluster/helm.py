@@ -1,4 +1,4 @@
-"""Helm, the program: what installs charts."""
+"""Runs the program helm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX: Final = "Error: "
 
 
 class Helm:
-    """Helm on PATH, with the options that lead to the cluster.
+    """The program helm, with the options that select the cluster.
 
     Args:
         program: its path.
@@ -31,36 +31,36 @@ class Helm:
 
     @classmethod
     def find(cls, kubeconfig: str | None, context: str | None) -> Helm:
-        """Find it.
+        """Find helm on PATH.
 
         Args:
-            kubeconfig: as it was typed.
-            context: as it was typed.
+            kubeconfig: value of --kubeconfig, if given.
+            context: value of --context, if given.
 
         Raises:
-            CommandError: it is not there, or too old.
+            CommandError: it is not installed, or too old.
         """
         program = shutil.which("helm")
         least = ".".join(map(str, LEAST_VERSION))
         if program is None:
             raise CommandError(
-                f"helm is not on PATH, and it installs the chart: get Helm {least} or later (https://helm.sh/docs/intro/install)"
+                f"helm not found on PATH: install Helm {least} or later (https://helm.sh/docs/intro/install)"
             )
         typed = {"kubeconfig": kubeconfig, "context": context}
         found = cls(program, [f"{flag}={value}" for name, flag in FLAGS if (value := typed[name])])
         version = found.run("version", "--template={{.Version}}")
         numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:2])
         if numbers and numbers < LEAST_VERSION:
-            raise CommandError(f"{program} is Helm {version.strip()}: {least} or later is needed")
+            raise CommandError(f"{program} is Helm {version.strip()}; {least} or later is required")
         return found
 
     def run(self, *words: str) -> str:
-        """Run it, and return what it wrote.
+        """Run helm, and return its standard output.
 
         Raises:
-            CommandError: it failed, in its own words.
+            CommandError: it failed; the message is its own.
         """
-        # What it says beside its output is shown only if it fails: a chart's notes are for who types helm.
+        # Standard error is shown only on failure.
         done = subprocess.run(  # noqa: S603 - a list, and no shell
             [self._program, *words, *self._flags], capture_output=True, text=True, check=False
         )
@@ -72,12 +72,12 @@ class Helm:
         return done.stdout
 
     def has(self, release: str, namespace: str) -> bool:
-        """Whether a release is there, well or not."""
+        """Whether a release exists, in any status."""
         return bool(self.run("list", "--all", "--short", f"--namespace={namespace}", f"--filter=^{release}$").strip())
 
 
 def _error(text: str) -> str:
-    """Return the error and what follows it as one line, without the log before it."""
+    """Return the error as one line, without the log lines before it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     start = next((place for place, line in enumerate(lines) if line.startswith(PREFIX)), len(lines) - 1)
     return " ".join(line.removeprefix(PREFIX) for line in lines[max(start, 0) :])

@@ -1,4 +1,4 @@
-"""Waits that Ctrl-C ends: a thread reads, and the one that gets the signals looks up in between."""
+"""Blocking reads that Ctrl-C can interrupt: a thread reads, and the main thread wakes up regularly."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 POLL_INTERVAL_S: Final = 0.25
-"""How late Ctrl-C may be."""
+"""Maximum delay of Ctrl-C."""
 
 
 class _End:
-    """What comes after the last item."""
+    """Marks the end of the items."""
 
     def __init__(self, error: Exception | None) -> None:
         self.error = error
 
 
 def read_in_thread(items: Iterable[T], stop: Callable[[], object]) -> Generator[T]:
-    """Yield what is read from elsewhere, in a way that Ctrl-C can always end.
+    """Yield items from a blocking read, such that Ctrl-C always interrupts it.
 
-    A signal that comes between the interpreter's last look for one and a system call that waits does not end that
-    wait: https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers. A read from a silent server
-    would go on for minutes.
+    A signal that arrives just before a blocking system call does not interrupt that call:
+    https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers. A read from a silent server
+    would then block for minutes.
 
     Args:
-        items: what to read; the read may wait for ever.
-        stop: ends the read when nobody wants more of it.
+        items: the items to read; the read may block forever.
+        stop: ends the read when no more items are wanted.
     """
     read: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
 
@@ -37,7 +37,7 @@ def read_in_thread(items: Iterable[T], stop: Callable[[], object]) -> Generator[
         try:
             for item in items:
                 read.put(item)
-        except Exception as error:  # noqa: BLE001 - raised again, where the items are wanted
+        except Exception as error:  # noqa: BLE001 - raised again in the consuming thread
             read.put(_End(error))
         else:
             read.put(_End(None))
@@ -60,6 +60,6 @@ def read_in_thread(items: Iterable[T], stop: Callable[[], object]) -> Generator[
 
 
 def join_thread(thread: threading.Thread) -> None:
-    """Wait for a thread to end, in a way that Ctrl-C can always end."""
+    """Wait for a thread, such that Ctrl-C always interrupts the wait."""
     while thread.is_alive():
         thread.join(POLL_INTERVAL_S)

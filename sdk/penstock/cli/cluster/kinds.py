@@ -1,4 +1,4 @@
-"""What can be listed: names of kinds, as people type them."""
+"""The kinds, and the words for them on the command line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from penstock.errors import CommandError
 
 
 class Resource(NamedTuple):
-    """A kind of ours, as it is typed and as it is asked for."""
+    """One of Penstock's kinds."""
 
     kind: str
     plural: str
     words: tuple[str, ...]
-    """What people type for it."""
+    """Names for it on the command line; the first one is for messages."""
 
 
 RESOURCES: Final = (
@@ -23,20 +23,20 @@ RESOURCES: Final = (
     Resource("Schedule", "schedules", ("schedules", "schedule", "fs")),
     Resource("Backfill", "backfills", ("backfills", "backfill", "fb")),
 )
-"""The most asked for first."""
+"""The most used kind first."""
 RUNS: Final = RESOURCES[0]
 BACKFILLS: Final = RESOURCES[-1]
 
 
 def find_resource(word: str) -> Resource:
-    """Return what a word means.
+    """Return the kind that a word names.
 
     Raises:
-        CommandError: it means nothing; says what does.
+        CommandError: the word is unknown.
     """
     for resource in RESOURCES:
         if word.lower() in resource.words:
             return resource
     known = [resource.words[0] for resource in RESOURCES]
     hint = suggest(word, [each for resource in RESOURCES for each in resource.words])
-    raise CommandError(f"there are no {word}{hint}: write one of {', '.join(known)}")
+    raise CommandError(f"unknown kind '{word}'{hint}; use {', '.join(known[:-1])} or {known[-1]}")

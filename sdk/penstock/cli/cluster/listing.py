@@ -1,4 +1,4 @@
-"""Lists of objects that can be followed: what is there, and then every change of it."""
+"""Lists of objects, and watches that continue them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from penstock.cli.cluster.interruptible import read_in_thread
 from penstock.drawing.task_rows import Object
 
 WATCH_S: Final = 300
-"""The server ends a watch after this time; the next one goes on where it stopped."""
+"""The server closes a watch after this time; the next one continues where it ended."""
 READ_TIMEOUT_S: Final = WATCH_S + 30
-"""Silence for longer than a watch may last means that the connection is dead."""
+"""A connection that is silent for longer than a watch lasts is broken."""
 CONNECT_TIMEOUT_S: Final = 10
 RECONNECT_S: Final = 1
-"""Between a broken connection and the next one, so that a sick server isn't hammered."""
+"""Delay before a reconnect, to limit the load on a failing server."""
 MAX_RECONNECTS: Final = 60
-"""Connections in a row that may break before a watch gives up: an API server that restarts is back by then."""
+"""Consecutive failures before a watch gives up; a restarting API server needs less than this."""
 
 
 class WatchEvent(NamedTuple):
-    """One change of an object that is followed."""
+    """One change of an object."""
 
     type: str
     """ADDED, MODIFIED or DELETED."""
@@ -38,7 +38,7 @@ class WatchableList(NamedTuple):
     """A list call that can also be watched."""
 
     api: Any
-    """The client, which turns what the call returns into JSON."""
+    """The client, which converts results to JSON."""
     function: Callable[..., Any]
     arguments: tuple[str, ...]
     options: dict[str, str]
@@ -49,16 +49,16 @@ class WatchableList(NamedTuple):
         return answer["metadata"]["resourceVersion"], answer["items"]
 
     def follow(self, known: Mapping[str, Object], *, until: float | None = None) -> Iterator[WatchEvent]:
-        """Yield the objects as they are, and each again whenever it changes.
+        """Yield the existing objects, and then each change.
 
         Args:
-            known: objects by uid that the caller has seen: of those that are gone it is told so.
-            until: when to end, by the monotonic clock; never if not given.
+            known: objects by uid that the caller has seen; for those that no longer exist, DELETED is yielded.
+            until: when to end (monotonic clock); default: never.
         """
         while not _is_past(until):
             version, objects = self.items()
             current = {each["metadata"]["uid"]: each for each in objects}
-            # What was deleted while no watch was open is told by nobody: it is missing, that's all.
+            # No watch event reports what was deleted while no watch was open.
             yield from (WatchEvent("DELETED", each) for uid, each in known.items() if uid not in current)
             yield from (WatchEvent("MODIFIED", each) for each in objects)
             known = current
@@ -73,7 +73,7 @@ class WatchableList(NamedTuple):
     def _watch(self, version: str, until: float | None) -> Iterator[WatchEvent]:
         failures = 0
         while not _is_past(until):
-            stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library's class has no types
+            stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library has no types
             try:
                 events = stream.stream(
                     self.function,
@@ -99,5 +99,5 @@ def _is_past(until: float | None) -> bool:
 
 
 def _seconds_to(until: float) -> int:
-    """Return the time that is left, as a watch takes it: whole seconds, at least one."""
+    """Return the remaining time as a watch takes it: whole seconds, at least one."""
     return max(1, min(WATCH_S, math.ceil(until - time.monotonic())))

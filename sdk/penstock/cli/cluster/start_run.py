@@ -1,4 +1,4 @@
-"""A FlowRun of a Flow, built and created."""
+"""Builds and creates a FlowRun."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ from penstock.drawing.task_rows import Object
 
 
 def start(
-    cluster: Cluster, body: Object, arguments: argparse.Namespace, *, then: Callable[[Object], None] | None = None
+    cluster: Cluster, body: Object, arguments: argparse.Namespace, *, on_created: Callable[[Object], None] | None = None
 ) -> int:
-    """Create a FlowRun and, if asked to, stay with it.
+    """Create a FlowRun; with --watch or --wait, wait until it has finished.
 
     Args:
-        cluster: where.
+        cluster: the cluster.
         body: the FlowRun.
         arguments: with `watch` and `wait`.
-        then: called with the run when it is created, before it is told.
+        on_created: called with the created run before anything is printed.
 
     Returns:
         The exit code.
     """
     run = cluster.create_run(body)
-    if then is not None:
-        then(run)
+    if on_created is not None:
+        on_created(run)
     name, due = run["metadata"]["name"], run["spec"].get("scheduledTime")
     advice = f"Next: {cluster.hint(f'watch {name}')}, {cluster.hint(f'logs {name} -f')}"
-    report_change(run, f"created, due {due}" if due else "created", "" if arguments.watch or arguments.wait else advice)
+    report_change(
+        run, f"created, starts at {due}" if due else "created", "" if arguments.watch or arguments.wait else advice
+    )
     if arguments.watch or arguments.wait:
         return watch_run(cluster, name, Console(highlight=False), quiet=arguments.wait)
     return 0
@@ -48,14 +50,14 @@ def read_options(arguments: argparse.Namespace, now: dt.datetime) -> dict[str, A
     """Read the options that are fields of a run's spec.
 
     Args:
-        arguments: with `at`, `priority` and `timeout`, each None unless typed.
-        now: the present, in this machine's zone.
+        arguments: with `at`, `priority` and `timeout`, each None unless given.
+        now: the current time, in the time zone of this machine.
 
     Returns:
         The fields.
 
     Raises:
-        CommandError: one can't be read.
+        CommandError: a value is invalid.
     """
     fields = read_overrides(arguments)
     if arguments.at is not None:
@@ -67,8 +69,8 @@ def build_run(flow: str, *, name: str | None, spec: Object) -> Object:
     """Build a FlowRun.
 
     Args:
-        flow: name of the Flow, from which that of the run is made.
-        name: name of the run; None leaves its end to the API server.
+        flow: name of the Flow, the prefix of a generated name.
+        name: name of the run; None lets the API server generate one.
         spec: its spec.
     """
     metadata = {"name": name} if name else {"generateName": name_prefix(flow)}

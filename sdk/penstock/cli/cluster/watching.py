@@ -1,4 +1,4 @@
-"""A run as it proceeds: a table on a terminal, lines elsewhere."""
+"""Shows the progress of a run: a table on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of
 from penstock.errors import CommandError
 
 REFRESHES_PER_S: Final = 4
-"""Of the running times; what the run does is shown when it happens."""
+"""For the durations; changes of the run are shown immediately."""
 
 
 CHROME_LINES: Final = 6
-"""Lines of the screen that are no rows: headline, column names, rest and space."""
+"""Lines of the screen that are not task rows: headline, column names, summary of hidden rows and space."""
 
 
 MAX_NAME_WIDTH: Final = 32
@@ -52,28 +52,28 @@ MIN_NAME_WIDTH: Final = 8
 
 
 MIN_WHY_WIDTH: Final = 12
-"""Less says nothing: before that, other columns make way."""
+"""If less remains for this column, other columns are dropped."""
 
 
 DROPPED_FIRST: Final = ("ATTEMPT", "TIME", "ITEMS")
-"""Columns that a narrow screen does without, the first one first."""
+"""Columns to drop on a narrow screen, in this order."""
 
 
 def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = False) -> int:
-    """Show a run until it is over, and how it ended.
+    """Show a run until it has finished, and its outcome.
 
     Args:
-        cluster: where it runs.
+        cluster: the cluster.
         name: name of the FlowRun.
-        console: where to write; a table that changes if it is a terminal, otherwise one line for each change.
-        quiet: whether to write only how it ended.
+        console: the output; a live table if it is a terminal, otherwise one line per change.
+        quiet: whether to write only the outcome.
 
     Returns:
-        The exit code: 0 if it ended well (Completed or Skipped), 1 if not.
+        The exit code: 0 if it succeeded (Completed or Skipped), 1 if not.
 
     Raises:
-        CommandError: there is no such run, or it was deleted, or the cluster can't be reached.
-        KeyboardInterrupt: Ctrl-C was typed, and what that means for the run has been said.
+        CommandError: the run does not exist or was deleted, or the cluster cannot be reached.
+        KeyboardInterrupt: Ctrl-C was pressed; a hint has been printed.
     """
     screen = _no_output() if quiet else _table(console, cluster) if console.is_terminal else _lines(console, cluster)
     run: Object = {}
@@ -85,7 +85,7 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
                 if is_finished(run):
                     break
     except KeyboardInterrupt:
-        print(f"FlowRun {name} goes on; to end it: {cluster.hint(f'cancel {name}')}", file=sys.stderr)
+        print(f"FlowRun {name} continues; to cancel it: {cluster.hint(f'cancel {name}')}", file=sys.stderr)
         raise
     for line in outcome_lines(run, _hint_for_task(run, cluster)):
         console.print(line, soft_wrap=True)
@@ -93,11 +93,11 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
 
 
 class RunAndChildren:
-    """A run and its child runs, shown whenever any of them changes.
+    """A run and its child runs, shown at each change.
 
     Args:
-        cluster: where they run.
-        show: shows the run and its child runs by name.
+        cluster: the cluster.
+        show: called with the run and its child runs by name.
     """
 
     def __init__(self, cluster: Cluster, show: Callable[[Object, dict[str, Object]], None]) -> None:
@@ -109,17 +109,17 @@ class RunAndChildren:
         self._follower: threading.Thread | None = None
 
     def update(self, run: Object) -> None:
-        """Take the run as it is now."""
+        """Handle a change of the run."""
         with self._lock:
             self._run = run
             self._show(run, self._children)
         if self._follower is None and not is_finished(run) and any(row.run for row in read_tasks(run)):
-            # A daemon: it waits in reads that nothing but the other side can end.
+            # A daemon: it blocks in reads that only the server can end.
             self._follower = threading.Thread(target=self._follow, args=(run["metadata"]["uid"],), daemon=True)
             self._follower.start()
 
     def _follow(self, uid: str) -> None:
-        with contextlib.suppress(CommandError):  # the watch of the run meets the same trouble, and says it
+        with contextlib.suppress(CommandError):  # the watch of the run raises the same error
             for event in self._cluster.follow_children(uid):
                 with self._lock:
                     self._children[event.object["metadata"]["name"]] = event.object
@@ -140,15 +140,15 @@ def build_table(
 
     Args:
         run: the FlowRun.
-        now: the time, for what is still running.
-        width: columns that the screen has.
-        height: lines that it has.
-        children: its child runs by name, as far as they are known.
-        hint: makes of a command what has to be typed.
+        now: the current time, for durations.
+        width: width of the screen in columns.
+        height: height of the screen in lines.
+        children: its known child runs by name.
+        hint: returns the full command line of a command.
     """
     actions = list(_pending_action_lines(run, children, hint))
     rows, rest = select_most_urgent(read_tasks(run, children), max(1, height - CHROME_LINES - len(actions)))
-    # Its end says how it ended, below: above the table it would stand there twice.
+    # The outcome of a finished run is printed below; a title would repeat it.
     title = Text(headline(run, now), "bold", no_wrap=True, overflow="ellipsis")
     parts: list[RenderableType] = [] if is_finished(run) else [title]
     if rows:
@@ -198,7 +198,7 @@ def _build_grid(rows: Sequence[TaskRow], now: dt.datetime, width: int) -> Table:
             "ITEMS": Text(row.items),
             "TIME": Text(row.duration(now)),
         }
-        # Cut here, because a table that is too wide for the screen would shrink its other columns to nothing.
+        # Truncated here: rich would shrink the other columns of a table that is too wide.
         why = Text(row.why(now), "dim")
         why.truncate(max(len("WHY"), width - name_width - others_width), overflow="ellipsis")
         table.add_row(Text(row.name), *(cells[column] for column in widths), why)
@@ -233,16 +233,20 @@ def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dic
     before: tuple[str, str | None, int | None] = ("", None, None)
 
     def write(line: str) -> None:
-        # Not wrapped and not marked up: these lines are for files, pipes and `grep`.
+        # Not wrapped and without markup, for files, pipes and `grep`.
         console.print(Text(f"{_now().astimezone():%H:%M:%S}  {line}"), soft_wrap=True)
 
     def show(run: Object, children: dict[str, Object]) -> None:
         nonlocal before
         status = status_of(run)
-        news = (status.get("state", "unseen"), (status.get("shutdown") or {}).get("mode"), status.get("queuePosition"))
-        if news != before and not is_finished(run):
+        shown = (
+            status.get("state", "unknown"),
+            (status.get("shutdown") or {}).get("mode"),
+            status.get("queuePosition"),
+        )
+        if shown != before and not is_finished(run):
             write(headline(run, _now()))
-        before = news
+        before = shown
         rows = read_tasks(run, children)
         for line in changed_lines(described, rows):
             write(line)
@@ -250,7 +254,7 @@ def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dic
         current_actions = pending_actions(run, children)
         for action in current_actions:
             if action.text not in actions:
-                write(f"{action.text}; type {' or '.join(cluster.hint(words) for words in action.commands)}")
+                write(f"{action.text}; run {' or '.join(cluster.hint(words) for words in action.commands)}")
         actions.clear()
         actions.update(action.text for action in current_actions)
 
@@ -259,7 +263,7 @@ def _lines(console: Console, cluster: Cluster) -> Iterator[Callable[[Object, dic
 
 @contextlib.contextmanager
 def _no_output() -> Iterator[Callable[[Object, dict[str, Object]], None]]:
-    yield lambda run, children: None  # noqa: ARG005 - a screen is shown the run
+    yield lambda run, children: None  # noqa: ARG005 - the signature of a screen
 
 
 def _hint_for_task(run: Object, cluster: Cluster) -> Callable[[TaskRow], str]:

@@ -1,4 +1,4 @@
-"""`penstock approve` and `penstock reject`: decide what waits for a person."""
+"""`penstock approve` and `penstock reject`: decide a task that is waiting for approval."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, RefusalError
 
 TRIES: Final = 5
-"""Each further one is for somebody who decided something else of the same run at the same moment."""
+"""Attempts to write the decision, in case others decide about the same run at the same time."""
 DONE: Final = {"Approve": "approved", "Reject": "rejected"}
 
 
@@ -30,7 +30,7 @@ def command(arguments: argparse.Namespace) -> int:
             cluster.patch_run(run, operations)
         except RefusalError as error:
             if error.status == INVALID and tries < TRIES:
-                continue  # somebody else may have been quicker: the run as it is now says so
+                continue  # another writer may have been faster: read the run again
             raise
         break
     report_change(run, f"{DONE[arguments.decision]} ({task})")
@@ -42,10 +42,10 @@ def choose_task(run: Object, name: str | None) -> str:
 
     Args:
         run: the FlowRun.
-        name: what was typed; None for the only one that waits.
+        name: name of the task as given; None selects the only one that is waiting.
 
     Raises:
-        CommandError: that task does not wait for a decision, or it is not clear which is meant; says which do wait.
+        CommandError: the task is not waiting for approval, or several are and no name was given.
     """
     waiting = [task["name"] for task in waiting_tasks(run)]
     if name in waiting:
@@ -55,35 +55,35 @@ def choose_task(run: Object, name: str | None) -> str:
         if len(waiting) == 1:
             return str(waiting[0])
         if not waiting:
-            raise CommandError(f"no task of {subject} waits for a decision{_child_hint(run)}")
+            raise CommandError(f"no task of {subject} is waiting for approval{_child_hint(run)}")
         raise CommandError(
-            f"{len(waiting)} tasks of {subject} wait for a decision, name one: {enumerate_names(waiting)}"
+            f"{len(waiting)} tasks of {subject} are waiting for approval; name one of {enumerate_names(waiting)}"
         )
-    others = f"; there wait: {enumerate_names(waiting)}" if waiting else "; no task does"
+    others = f"; waiting for approval: {enumerate_names(waiting)}" if waiting else "; no task is"
     for decision in run["spec"].get("approvals") or ():
         if decision["task"] == name:
             comment = f' ("{decision["comment"]}")' if decision.get("comment") else ""
             done = DONE[decision["decision"]]
-            raise CommandError(f"task {name} of {subject} is {done} already{comment}, and a decision can't be changed")
+            raise CommandError(f"task {name} of {subject} is already {done}{comment}; a decision cannot be changed")
     for task in status_of(run).get("tasks") or ():
         if task["name"] == name:
-            raise CommandError(f"task {name} of {subject} is {task['state']}, and waits for no decision{others}")
+            raise CommandError(f"task {name} of {subject} is {task['state']}, not waiting for approval{others}")
     names = [task["name"] for task in status_of(run).get("tasks") or ()]
     raise CommandError(f"{subject} has no task {name}{suggest(name, waiting or names)}{others}")
 
 
 def build_operations(run: Object, task: str, decision: str, comment: str | None) -> Sequence[Object]:
-    """Build the change as a JSON Patch that can't touch another decision.
+    """Build a JSON Patch that cannot overwrite another decision.
 
-    An entry is appended to the list as it will be then. Two for the same task are refused by the API server, since the
-    list's entries are told apart by task. If there is no list yet, there must still be none: a test for null holds only
-    where nothing is.
+    The entry is appended to the list. The API server rejects two entries for the same task, since `task` is the list's
+    key. If the run has no list yet, the patch tests that there still is none: `test` with null succeeds only if the
+    field is absent.
 
     Args:
-        run: the FlowRun as it is.
+        run: the FlowRun as it was read.
         task: name of the task.
         decision: Approve or Reject.
-        comment: why.
+        comment: the reason.
     """
     entry = {"task": task, "decision": decision, **({"comment": comment} if comment else {})}
     if run["spec"].get("approvals"):
@@ -95,8 +95,8 @@ def build_operations(run: Object, task: str, decision: str, comment: str | None)
 
 
 def _child_hint(run: Object) -> str:
-    """Point at child runs that are Paused: their decisions are their own."""
+    """Name the child runs that are Paused: approvals of a child run are in its own spec."""
     children = [
         task["run"] for task in status_of(run).get("tasks") or () if task["state"] == "Paused" and task.get("run")
     ]
-    return f"; its child runs may: {enumerate_names(children)}" if children else ""
+    return f"; these child runs are Paused: {enumerate_names(children)}" if children else ""

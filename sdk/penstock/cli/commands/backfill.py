@@ -1,4 +1,4 @@
-"""`penstock backfill`: make up a Schedule's past."""
+"""`penstock backfill`: run a Schedule for a past period."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from penstock.cli.manifests.run_name import name_prefix
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError
 
-FORMS = "2026-10-01, 2026-10-01T06:00 (both in the Schedule's zone), or 2026-10-01T06:00:00+02:00"
+FORMS = "2026-10-01, 2026-10-01T06:00 (in the time zone of the Schedule), or 2026-10-01T06:00:00+02:00"
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a Backfill and, if asked to, stay with it until it is over."""
+    """Create a Backfill; with --watch or --wait, wait until it has finished."""
     cluster = Cluster.connect(arguments)
     schedule = cluster.get_object("schedules", "Schedule", arguments.schedule)
     body = build_backfill(arguments, schedule["spec"].get("timeZone") or "UTC")
-    made = cluster.send("POST", cluster.object_path("backfills"), body=body)
-    name, is_left_alone = made["metadata"]["name"], not (arguments.watch or arguments.wait)
+    created = cluster.send("POST", cluster.object_path("backfills"), body=body)
+    name, is_detached = created["metadata"]["name"], not (arguments.watch or arguments.wait)
     print(f"backfill.penstock.dev/{name} created", flush=True)
-    if is_left_alone and sys.stdout.isatty():
+    if is_detached and sys.stdout.isatty():
         print(f"Next: {cluster.hint(f'watch backfill/{name}')}")
-    return 0 if is_left_alone else watch_backfill(cluster, name, Console(highlight=False), quiet=arguments.wait)
+    return 0 if is_detached else watch_backfill(cluster, name, Console(highlight=False), quiet=arguments.wait)
 
 
 def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
-    """Build the Backfill that was typed.
+    """Build the Backfill.
 
     Args:
-        arguments: what was typed.
-        zone: the Schedule's, for times without one.
+        arguments: the parsed arguments.
+        zone: time zone of the Schedule, for times without a UTC offset.
 
     Raises:
-        CommandError: a time can't be read.
+        CommandError: a time is invalid.
     """
     name = arguments.name
     metadata = {"name": name} if name else {"generateName": name_prefix(arguments.schedule)}
@@ -65,4 +65,4 @@ def _time(flag: str, text: str, zone: str) -> str:
         time = dt.datetime.fromisoformat(text)
         return (time if time.tzinfo is not None else time.replace(tzinfo=ZoneInfo(zone))).isoformat()
     except (ValueError, ZoneInfoNotFoundError) as error:
-        raise CommandError(f"{flag} {text}: not a time; write {FORMS}") from error
+        raise CommandError(f"{flag} {text}: invalid time; use {FORMS}") from error

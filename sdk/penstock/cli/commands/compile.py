@@ -1,11 +1,10 @@
-"""`penstock compile`: the Flow that a Python flow becomes."""
+"""`penstock compile`: compile a Python flow to a Flow."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from penstock.cli.deployment.compile import compile_checked
 from penstock.cli.manifests.yaml_text import yaml_text
@@ -13,7 +12,7 @@ from penstock.errors import CommandError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Compile a flow, and those that it calls, and write their manifests."""
+    """Compile a flow and the flows that it calls, and write their manifests."""
     manifests = compile_checked(
         arguments.entrypoint,
         image=arguments.image,
@@ -21,17 +20,12 @@ def command(arguments: argparse.Namespace) -> int:
         name=arguments.name,
         namespace=arguments.namespace,
     )
-    text = "---\n".join(format_manifest(manifest) for manifest in manifests)
+    text = "---\n".join(yaml_text(manifest) for manifest in manifests)
     if arguments.output is None:
         sys.stdout.write(text)
         return 0
     try:
         Path(arguments.output).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise CommandError(f"{arguments.output} can't be written: {error.strerror}") from error
+        raise CommandError(f"cannot write {arguments.output}: {error.strerror}") from error
     return 0
-
-
-def format_manifest(manifest: dict[str, Any]) -> str:
-    """Write a manifest as YAML."""
-    return yaml_text(manifest)

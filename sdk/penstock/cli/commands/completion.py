@@ -1,4 +1,4 @@
-"""`penstock completion`: lets a shell complete what is typed, names of the cluster's Flows and runs included."""
+"""`penstock completion`: completion of commands, options and names of objects in a shell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from penstock.cli.commands.completion_candidates import complete
 from penstock.cli.parser import COMPLETE, build_parser
 
 FILES: Final = ":files"
-"""Instead of a word: files may stand there."""
+"""Printed instead of candidates where file names are expected."""
 BASH: Final = r"""# Completion of penstock for bash: source <(penstock completion bash)
 _penstock() {
     local IFS=$'\n'
@@ -53,11 +53,11 @@ complete -c penstock -f -a '(__penstock_complete)'
 """
 SCRIPTS: Final = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 NO_FILES, FILES_TOO = ":4", ":0"
-"""How kubectl is told, in the manner of its own completion, whether files may stand there."""
+"""Directives of kubectl's completion: do not complete file names, or do."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print a shell's script; or, called by that, what the last word may become."""
+    """Print the script for a shell; or, called by that script, the candidates for the last word."""
     if arguments.subcommand != COMPLETE:
         print(SCRIPTS[arguments.shell].replace("COMPLETE", COMPLETE), end="")
         return 0

@@ -1,6 +1,6 @@
-"""What may come next on a command line that is not finished: for shells that complete words.
+"""Candidates for the next word of an incomplete command line, for shells.
 
-The grammar says what is expected; names come from the cluster.
+The parser says what is expected; names of objects come from the cluster.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ RESOURCES_OF: Final = {
     "FLOW|RUN": ("flows", "flowruns"),
     "SCHEDULE": ("schedules",),
 }
-"""Whose names a word of the grammar stands for."""
+"""Resources whose names are candidates, by metavar."""
 
 
 class Candidate(NamedTuple):
-    """A word that may come next."""
+    """A word that can come next."""
 
     word: str
     text: str = ""
-    """What it means, for shells that show that."""
+    """Its description, for shells that show one."""
 
 
 class Expected(NamedTuple):
-    """What the grammar expects at the end of the words."""
+    """What the parser expects at the end of the command line."""
 
     candidates: tuple[Candidate, ...]
-    """Words that it knows itself."""
+    """Words that the parser knows."""
     metavar: str
-    """What else is expected: RUN, FLOW, FILE, ...; empty for nothing."""
+    """Metavar of the expected argument: RUN, FLOW, FILE, ...; empty if none."""
     typed: argparse.Namespace
-    """What was typed before."""
+    """The arguments before it."""
 
 
 def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[list[Candidate], bool]:
-    """Complete the last of some words.
+    """Complete the last word.
 
     Args:
-        parser: the grammar.
-        words: what was typed after the program's name; the last one may be empty or a part of a word.
+        parser: the argument parser.
+        words: the words after the name of the program; the last one may be empty or incomplete.
 
     Returns:
-        What it may become, and whether files may stand there too.
+        The candidates, and whether file names are candidates too.
     """
     expected = expect(parser, words)
     prefix = words[-1] if words else ""
@@ -62,7 +62,7 @@ def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[lis
 
 
 def expect(parser: argparse.ArgumentParser, words: Sequence[str]) -> Expected:
-    """Find what the grammar expects in place of the last word."""
+    """Find what the parser expects in place of the last word."""
     walk = _Walk(parser)
     for word in words[:-1]:
         walk.consume_word(word)
@@ -75,7 +75,7 @@ def expect(parser: argparse.ArgumentParser, words: Sequence[str]) -> Expected:
 
 
 class _Walk:
-    """Where in the grammar the words that were typed have led to."""
+    """The state of the parser after some words."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
@@ -85,13 +85,13 @@ class _Walk:
         self.typed = argparse.Namespace(namespace=None, context=None, kubeconfig=None)
 
     def consume_word(self, word: str) -> None:
-        """Go on by one word that was typed."""
+        """Advance by one word."""
         if self.awaited is not None:
             setattr(self.typed, self.awaited.dest, word)
             self.awaited = None
         elif word.startswith("-"):
             name, equals, value = word.partition("=")
-            action = self.parser._option_string_actions.get(name)  # noqa: SLF001 - argparse shows its grammar nowhere else
+            action = self.parser._option_string_actions.get(name)  # noqa: SLF001 - argparse has no public access to it
             if action is not None and action.nargs != 0:
                 self.awaited = None if equals else action
                 setattr(self.typed, action.dest, value)
@@ -128,7 +128,7 @@ def _choices(action: argparse.Action) -> tuple[Candidate, ...]:
     if action.metavar == "KIND":
         return tuple(Candidate(resource.words[0]) for resource in RESOURCES)
     if action.metavar in {"STATE", "STATE|REASON"}:
-        from penstock.api.states import STATES  # noqa: PLC0415 - few completions need the vocabulary
+        from penstock.api.states import STATES  # noqa: PLC0415 - few completions need them
         from penstock.engine.reasons import REASONS  # noqa: PLC0415 - as above
 
         states = [Candidate(state, text.meaning) for state, text in STATES.items()]
@@ -139,7 +139,7 @@ def _choices(action: argparse.Action) -> tuple[Candidate, ...]:
 
 
 def _from_cluster(expected: Expected) -> list[Candidate]:
-    """Ask the cluster for names; none if it can't be asked: a shell that completes is no place for errors."""
+    """Get names from the cluster; none on errors, which completion must not print."""
     metavar = expected.metavar
     if metavar == "NAME" and getattr(expected.typed, "kind", None):
         with contextlib.suppress(PenstockError):
@@ -154,7 +154,7 @@ def _from_cluster(expected: Expected) -> list[Candidate]:
 def _names(typed: argparse.Namespace, plurals: Sequence[str]) -> list[Candidate]:
     if not plurals:
         return []
-    from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - words of the grammar need no client
+    from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - words of the parser need no client
 
     found: list[Candidate] = []
     with contextlib.suppress(PenstockError):

@@ -1,4 +1,4 @@
-"""`penstock deploy`: put a Python flow into the cluster."""
+"""`penstock deploy`: deploy a Python flow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MARKS: Final = {"client": " (dry run)", "server": " (server dry run)", None: ""}
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Compile a flow, and apply it with its code and its Schedules."""
+    """Compile a flow, and apply its Flow, code and Schedules."""
     timeout_s = _seconds("--timeout", arguments.timeout)
     deployment = read_arguments(arguments)
     cluster = None if arguments.dry_run == "client" else Cluster.connect(arguments)
@@ -48,13 +48,13 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def read_arguments(arguments: argparse.Namespace) -> Deployment:
-    """Read what was typed.
+    """Read the arguments that describe the deployment.
 
     Args:
-        arguments: as they were typed.
+        arguments: the parsed arguments.
 
     Raises:
-        CommandError: it makes no sense.
+        CommandError: the flow cannot be loaded, or an option is invalid.
     """
     flow = load_flow(arguments.flow)
     keywords: DeploymentKeywords = {
@@ -84,10 +84,10 @@ def _report_cleanup(cluster: Cluster, done: Deployed, manifests: Manifests, argu
     is_text = arguments.output == "text"
     for name in done.removed:
         print(f"configmap/{name} deleted", file=sys.stdout if is_text else sys.stderr)
-    for name in done.left:
+    for name in done.leftover_schedules:
         print(
-            f"penstock: Schedule {name} of an earlier deployment is still there; kubectl delete schedule {name}"
-            " removes it and its runs",
+            f"penstock: Schedule {name} of an earlier deployment still exists; to delete it and its runs:"
+            f" kubectl delete schedule {name}",
             file=sys.stderr,
         )
     if is_text and sys.stdout.isatty() and not arguments.wait:
@@ -95,7 +95,7 @@ def _report_cleanup(cluster: Cluster, done: Deployed, manifests: Manifests, argu
 
 
 def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], output: str, mark: str) -> None:
-    plain = [_without_noise(body) for body in bodies]
+    plain = [_without_managed_fields(body) for body in bodies]
     if output == "yaml":
         print("---\n".join(yaml_text(body) for body in plain), end="")
     elif output == "json":
@@ -107,8 +107,8 @@ def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], outpu
             print(f"{resource_name(body)} {change}{mark}")
 
 
-def _without_noise(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what no person reads: who manages which field."""
+def _without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out managedFields."""
     metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
     return {**body, "metadata": metadata}
 

@@ -1,4 +1,4 @@
-"""`penstock describe`: the story of a run."""
+"""`penstock describe`: a run in detail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from penstock.errors import RefusalError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print all that there is to know of a run."""
+    """Print a run with its tasks, Events and advice."""
     cluster = Cluster.connect(arguments)
     run = cluster.get_run(arguments.run)
     console = Console(highlight=False)
@@ -31,5 +31,5 @@ def _events(cluster: Cluster, run: Object) -> list[Object]:
     except RefusalError as error:
         if error.status != FORBIDDEN:
             raise
-        print(f"its Events are left out: {error}", file=sys.stderr)
+        print(f"cannot list the Events of the run: {error}", file=sys.stderr)
         return []

@@ -1,4 +1,4 @@
-"""`penstock doctor`: whether Penstock can work here, and what to do if not."""
+"""`penstock doctor`: check that Penstock works in this cluster, and say what to do if not."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ SIGNS: Final = {
     Level.BAD: ("✗", "bold red"),
 }
 SUBJECT_WIDTH: Final = 12
-MISSING_TASK: Final = "penstock-doctor-asks"
+MISSING_TASK: Final = "penstock-doctor-probe"
 PROBE: Final = {
     "apiVersion": API_VERSION,
     "kind": "Flow",
     "metadata": {"generateName": "penstock-doctor-"},
     "spec": {"tasks": [{"name": "main", "image": "none", "dependsOn": [MISSING_TASK]}]},
 }
-"""A Flow that the definitions let pass and the webhook refuses. Sent with dryRun, so that nothing is stored."""
+"""A Flow that is valid by its CRD and rejected by the webhook. Sent with dryRun: nothing is stored."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Look at everything; 1 if something is bad."""
+    """Run all checks; 1 if one failed."""
     return diagnose(Cluster.connect(arguments))
 
 
 def diagnose(cluster: Cluster) -> int:
-    """Look at everything and print it.
+    """Run all checks and print the findings.
 
     Returns:
-        The exit code: 1 if something is bad.
+        The exit code: 1 if a check failed.
     """
     console = Console(highlight=False)
     is_bad = False
@@ -72,16 +72,18 @@ def diagnose(cluster: Cluster) -> int:
 
 
 def run_checks(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
-    """Look at a cluster, and at what the person may do there.
+    """Check a cluster, and the permissions of the user there.
 
     Args:
         cluster: the cluster.
-        now: the time.
+        now: the current time.
     """
     try:
         yield check_version(cluster.send("GET", "/version"), cluster.host)
     except CommandError as error:
-        yield Finding(Level.BAD, "cluster", str(error), "check --kubeconfig, --context, and that the cluster is up")
+        yield Finding(
+            Level.BAD, "cluster", str(error), "check --kubeconfig and --context, and that the cluster is running"
+        )
         return
     yield _crds(cluster)
     yield from _operator(cluster, now)
@@ -107,13 +109,13 @@ def _crds(cluster: Cluster) -> Finding:
 
 
 def _served_kinds(cluster: Cluster) -> Finding:
-    """Ask what is served, which everybody may, where the definitions may not be read."""
+    """Check the kinds that are served, which needs no permission, where CRDs cannot be read."""
     try:
         served = {each["name"] for each in cluster.send("GET", f"/apis/{API_VERSION}")["resources"]}
     except RefusalError:
         served = set()
     if all(kind.plural in served for kind in KINDS):
-        return Finding(Level.UNKNOWN, "definitions", "are there; whether of this version, you may not read")
+        return Finding(Level.UNKNOWN, "CRDs", "installed; no permission to read their version")
     return check_crds({kind.resource: {} for kind in KINDS if kind.plural in served})
 
 
@@ -133,7 +135,7 @@ def _operator(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     except RefusalError as error:
         if error.status != FORBIDDEN:
             raise
-        yield Finding(Level.UNKNOWN, "operator", "you may not see it; runs that no operator has seen are told below")
+        yield Finding(Level.UNKNOWN, "operator", "no permission to list Deployments, Pods and Leases in all namespaces")
 
 
 def _webhook(cluster: Cluster) -> Iterator[Finding]:
@@ -141,18 +143,18 @@ def _webhook(cluster: Cluster) -> Iterator[Finding]:
         cluster.send("POST", cluster.object_path("flows"), query={"dryRun": "All"}, body=PROBE)
     except RefusalError as error:
         if MISSING_TASK in str(error) and "denied the request" in str(error):
-            yield Finding(Level.GOOD, "webhook", "refuses faulty objects when they are applied")
+            yield Finding(Level.GOOD, "webhook", "rejects invalid objects when they are applied")
         elif error.status == FORBIDDEN:
-            yield Finding(Level.UNKNOWN, "webhook", "you may not create Flows, so it can't be asked")
-        elif error.status != NOT_FOUND:  # without definitions there is nothing to ask for
-            advice = "look at the operator's Pods and the Service of the webhook"
-            yield Finding(Level.BAD, "webhook", f"nothing can be applied: {error}", advice)
+            yield Finding(Level.UNKNOWN, "webhook", "not checked: no permission to create Flows")
+        elif error.status != NOT_FOUND:  # without CRDs there is nothing to check
+            advice = "check the Pods of the operator and the Service of the webhook"
+            yield Finding(Level.BAD, "webhook", f"objects cannot be applied: {error}", advice)
         return
     yield Finding(
         Level.WARNING,
         "webhook",
-        "does not answer, or is not installed: faulty objects are accepted, and found by the operator later",
-        "see kubectl get validatingwebhookconfigurations, the operator's Pods, and whether the API server reaches them",
+        "not installed or not responding: invalid objects are accepted, and the operator reports them later",
+        "check kubectl get validatingwebhookconfigurations and the Pods of the operator, which serve the webhook",
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether Penstock can work in a cluster, judged by what is there. Pure."""
+"""The checks of `penstock doctor`: objects of the cluster in, findings out. Pure."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from penstock.drawing.task_rows import Object, format_duration, read_time
 from penstock.engine.suggestion import enumerate_names
 
 MIN_VERSION: Final = (1, 31)
-"""Of Kubernetes: the first with `selectableFields` of custom resources on by default."""
+"""Minimum version of Kubernetes: the first with `selectableFields` of custom resources enabled by default."""
 UNHANDLED_AFTER_S: Final = 60
-"""An operator sees a new run within a second; after this time there is none for it."""
+"""An operator sets the status of a new run within a second; after this time none is responsible for it."""
 LEASE_NAME: Final = "penstock-operator"
 INSTALL: Final = "penstock install"
-UPGRADE: Final = "penstock install"
 
 
 class Level(Enum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     GOOD = "good"
     UNKNOWN = "unknown"
-    """It could not be found out."""
+    """It could not be checked."""
     WARNING = "warning"
-    """Something does not work that others can do without."""
+    """Some feature does not work."""
     BAD = "bad"
 
 
 class Finding(NamedTuple):
-    """Something that was looked at."""
+    """Result of a check."""
 
     level: Level
     subject: str
@@ -45,17 +44,17 @@ class Finding(NamedTuple):
 
 
 class Permission(NamedTuple):
-    """Something that a person may do or not."""
+    """A permission of the user."""
 
     verb: str
     group: str
     resource: str
     subresource: str
     commands: str
-    """The commands that need it."""
+    """The commands that require it."""
 
     def __str__(self) -> str:
-        """Return it as `kubectl auth can-i` has it."""
+        """Return it in the format of `kubectl auth can-i`."""
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
         return f"{self.verb} {resource}" + (f"/{self.subresource}" if self.subresource else "")
 
@@ -72,7 +71,7 @@ REQUIRED_PERMISSIONS: Final = (
     Permission("get", "", "pods", "log", "logs"),
     Permission("list", "events.k8s.io", "events", "", "describe"),
 )
-"""What the commands need."""
+"""All permissions that the commands require."""
 
 
 def check_version(info: Mapping[str, Any], host: str) -> Finding:
@@ -86,33 +85,33 @@ def check_version(info: Mapping[str, Any], host: str) -> Finding:
 
 
 def check_crds(found: Mapping[str, Object]) -> Finding:
-    """Judge the CustomResourceDefinitions.
+    """Check the CustomResourceDefinitions.
 
     Args:
-        found: those that exist, by their names.
+        found: the existing ones by name.
     """
     missing = [kind.resource for kind in KINDS if kind.resource not in found]
     if missing:
-        what = "are not installed" if len(missing) == len(KINDS) else f"lack {enumerate_names(missing)}"
-        return Finding(Level.BAD, "definitions", what, f"{INSTALL if len(missing) == len(KINDS) else UPGRADE}")
+        what = "not installed" if len(missing) == len(KINDS) else f"missing: {enumerate_names(missing)}"
+        return Finding(Level.BAD, "CRDs", what, f"run {INSTALL}")
     unlike = [each for kind in KINDS if (each := _compare(kind, found[kind.resource]))]
     if unlike:
         return Finding(
             Level.BAD,
-            "definitions",
-            f"are not those of penstock {penstock.__version__}: {'; '.join(unlike)}",
-            f"bring both to the same version: {UPGRADE}, or install the penstock that the cluster has",
+            "CRDs",
+            f"differ from those of penstock {penstock.__version__}: {'; '.join(unlike)}",
+            f"use the same version on both sides: run {INSTALL}, or install the penstock version of the cluster",
         )
-    return Finding(Level.GOOD, "definitions", f"{len(KINDS)} kinds, as of penstock {penstock.__version__}")
+    return Finding(Level.GOOD, "CRDs", f"{len(KINDS)} installed, version {penstock.__version__}")
 
 
 def check_operator(deployments: Sequence[Object], pods: Sequence[Object], namespace: str) -> Iterator[Finding]:
-    """Judge the operator's Deployments.
+    """Check the Deployments of the operator.
 
     Args:
-        deployments: those with its labels.
-        pods: the operator's Pods.
-        namespace: in which runs are wanted.
+        deployments: the Deployments with its labels.
+        pods: the Pods of the operator.
+        namespace: the namespace that the user works in.
     """
     for deployment in deployments:
         metadata, replicas = deployment["metadata"], deployment["status"].get("readyReplicas", 0)
@@ -123,27 +122,27 @@ def check_operator(deployments: Sequence[Object], pods: Sequence[Object], namesp
         if not replicas:
             why = enumerate_names(_container_reasons(pods, metadata["namespace"]))
             logs = f"kubectl logs -n {metadata['namespace']} deployment/{metadata['name']}"
-            yield Finding(Level.BAD, "operator", f"{text}; {why} is wrong with its Pods", f"see {logs}")
+            yield Finding(Level.BAD, "operator", f"{text}; state of its containers: {why}", f"see {logs}")
         elif watched and watched != namespace:
             yield Finding(
                 Level.WARNING,
                 "operator",
-                f"{text}, works in namespace {watched} alone",
-                f"runs in {namespace} are not carried out by it: use -n {watched}, or install one for all namespaces",
+                f"{text}, handles only namespace {watched}",
+                f"runs in namespace {namespace} are not handled: use -n {watched}, or install it for all namespaces",
             )
         elif version and version != penstock.__version__:
-            advice = f"this is penstock {penstock.__version__}: bring both to the same version"
+            advice = f"this is penstock {penstock.__version__}: use the same version on both sides"
             yield Finding(Level.WARNING, "operator", text, advice)
         else:
             yield Finding(Level.GOOD, "operator", text)
 
 
 def check_leader(leases: Sequence[Object], now: dt.datetime) -> Finding:
-    """Judge whether an operator leads.
+    """Check that an operator is the leader.
 
     Args:
-        leases: of the name that operators use.
-        now: the time.
+        leases: the Leases with the name that operators use.
+        now: the current time.
     """
     best: Finding | None = None
     for lease in leases:
@@ -153,17 +152,17 @@ def check_leader(leases: Sequence[Object], now: dt.datetime) -> Finding:
         if holder and age_s <= spec.get("leaseDurationSeconds", 0):
             return Finding(Level.GOOD, "leader", f"{holder}, {where} renewed {format_duration(age_s)} ago")
         ago = f"renewed {format_duration(age_s)} ago" if renewed else "never renewed"
-        best = Finding(Level.BAD, "leader", f"none: {where} was {ago}", "start the operator, or look at its log")
-    return best or Finding(Level.BAD, "leader", "no operator has ever led here", f"install one: {INSTALL}")
+        best = Finding(Level.BAD, "leader", f"none: {where} was {ago}", "start the operator, or check its log")
+    return best or Finding(Level.BAD, "leader", "none: no operator has run in this cluster", f"run {INSTALL}")
 
 
 def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: str) -> Iterator[Finding]:
-    """Judge the runs without a status.
+    """Check the runs without a status.
 
     Args:
         runs: those runs.
-        now: the time.
-        namespace: where they are.
+        now: the current time.
+        namespace: their namespace.
     """
     old = [
         run["metadata"]["name"]
@@ -175,28 +174,28 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
         yield Finding(
             Level.BAD,
             "runs",
-            f"no operator has seen {enumerate_names(old)} in namespace {namespace}",
-            "is the operator's watchNamespace another one? Else see its log",
+            f"not handled by any operator: {enumerate_names(old)} in namespace {namespace}",
+            "check watchNamespace of the operator, and its log",
         )
 
 
 def check_permissions(allowed: Mapping[Permission, bool], namespace: str) -> Finding:
-    """Judge what the person may do.
+    """Check the permissions of the user.
 
     Args:
-        allowed: whether each right is given.
+        allowed: whether each permission is granted.
         namespace: where.
     """
     missing = [right for right, is_allowed in allowed.items() if not is_allowed]
     if not missing:
-        return Finding(Level.GOOD, "rights", f"all that the commands need in namespace {namespace}")
-    what = "; ".join(f"{right} (for {right.commands})" for right in missing)
-    advice = "ask for a RoleBinding to the ClusterRole edit, which the chart extends to Penstock's kinds"
-    return Finding(Level.WARNING, "rights", f"in namespace {namespace} you may not {what}", advice)
+        return Finding(Level.GOOD, "permissions", f"all commands allowed in namespace {namespace}")
+    what = "; ".join(f"{right} (required by {right.commands})" for right in missing)
+    advice = "ask for a RoleBinding to the ClusterRole edit; the chart adds Penstock's kinds to it"
+    return Finding(Level.WARNING, "permissions", f"missing in namespace {namespace}: {what}", advice)
 
 
 def container_argument(deployment: Object, flag: str) -> str:
-    """Return the value of an argument of a Deployment's containers; empty without one."""
+    """Return the value of a command-line flag of a Deployment's containers; empty if not set."""
     containers = deployment["spec"]["template"]["spec"]["containers"]
     for text in (each for container in containers for each in container.get("args") or ()):
         name, _, value = text.partition("=")
@@ -206,21 +205,25 @@ def container_argument(deployment: Object, flag: str) -> str:
 
 
 def _compare(kind: Kind, found: Object) -> str:
-    """Say how a definition differs from that of this version; empty if it does not."""
+    """Describe how a CRD differs from that of this version; empty if it does not."""
     wanted = custom_resource_definition(kind)["spec"]["versions"][0]
     served = next((each for each in found["spec"]["versions"] if each["name"] == VERSION), None)
     if served is None:
         return f"{kind.name} has no version {VERSION}"
     wanted_fields, served_fields = set(_fields(wanted["schema"])), set(_fields(served["schema"]))
     if lacking := sorted(wanted_fields - served_fields):
-        return f"{kind.name} lacks {enumerate_names(lacking)}"
+        return f"{kind.name} has no {enumerate_names(lacking)}"
     if more := sorted(served_fields - wanted_fields):
-        return f"{kind.name} has {enumerate_names(more)} besides"
-    return "" if all(served.get(key) == value for key, value in wanted.items()) else f"{kind.name} has other rules"
+        return f"{kind.name} has additional fields {enumerate_names(more)}"
+    return (
+        ""
+        if all(served.get(key) == value for key, value in wanted.items())
+        else f"{kind.name} has different validation rules"
+    )
 
 
 def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
-    """List the fields of a schema, those below a field that is listed left out."""
+    """List the top-level fields of spec and status."""
     for part in ("spec", "status"):
         properties = schema["openAPIV3Schema"]["properties"].get(part, {}).get("properties", {})
         yield from (f"{part}.{name}" for name in properties)

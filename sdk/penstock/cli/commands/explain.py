@@ -1,4 +1,4 @@
-"""`penstock explain`: what a state or a reason means, without a cluster."""
+"""`penstock explain`: the meaning of a state or a reason, without a cluster."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from penstock.engine.suggestion import suggest
 from penstock.errors import CommandError
 
 BUDGETS: Final = {
-    "limit": "An attempt that ends so counts against retry.limit.",
-    "infrastructure": "An attempt that ends so counts against retry.infrastructure.",
-    "none left": "The task is not tried again, whatever is left of its budgets.",
+    "limit": "The attempt counts against retry.limit.",
+    "infrastructure": "The attempt counts against retry.infrastructure.",
+    "none left": "The task is not retried.",
 }
-"""What the vocabulary's words for budgets mean."""
+"""By the budget that the vocabulary of reasons names."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print what a word means, or every word with its meaning."""
+    """Explain one word, or list all."""
     for line in explain(arguments.word) if arguments.word else list_words():
         print(line)
     return 0
@@ -36,7 +36,7 @@ def explain(word: str) -> Iterator[str]:
         Lines.
 
     Raises:
-        CommandError: there is no such word; says which is near.
+        CommandError: the word is neither a state nor a reason.
     """
     states = {state.lower(): state for state in STATES}
     reasons = {str(reason).lower(): reason for reason in REASONS}
@@ -47,12 +47,12 @@ def explain(word: str) -> Iterator[str]:
         text = REASONS[reasons[name]]
         lines = [f"{reasons[name]} is a reason.", f"  {text.meaning}", f"  What to do: {text.advice}"]
         return iter([*lines, f"  {BUDGETS[text.budget]}"] if text.budget in BUDGETS else lines)
-    # Capitals are no slip: they are left out of the comparison.
+    # Compared without case.
     words = {**states, **reasons}
     hint = suggest(name, words)
     for near, spelt in words.items():
         hint = hint.replace(f'"{near}"', f'"{spelt}"')
-    raise CommandError(f"{word} is neither a state nor a reason{hint}; penstock explain lists them all")
+    raise CommandError(f"{word} is neither a state nor a reason{hint}; penstock explain lists all")
 
 
 def list_words() -> Iterator[str]:
@@ -66,5 +66,5 @@ def list_words() -> Iterator[str]:
 
 def _explain_state(state: str) -> Iterator[str]:
     text = STATES[state]
-    yield f"{state} is a state; {'it is final' if text.is_final else 'it may change'}."
+    yield f"{state} is a {'final ' if text.is_final else ''}state."
     yield f"  {text.meaning}"

@@ -1,4 +1,4 @@
-"""`penstock get`: runs, Flows, Schedules and Backfills as lists."""
+"""`penstock get`: list runs, Flows, Schedules or Backfills."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from penstock.engine.suggestion import suggest
 from penstock.errors import CommandError, RefusalError
 
 AS_TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-"""Asks the API server for the columns of the definition, as kubectl does
+"""Requests the printer columns of the CRD, as kubectl does
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables)."""
 GAP: Final = 3
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print what there is."""
+    """Print a list of objects, or one object."""
     word, _, name = (arguments.kind or RUNS.words[0]).partition("/")
     resource = find_resource(word)
     name = name or arguments.name
@@ -37,7 +37,7 @@ def command(arguments: argparse.Namespace) -> int:
     cluster = Cluster.connect(arguments)
     if name:
         if arguments.all_namespaces or selectors != [{}]:
-            raise CommandError(f"{name} is one object: leave out -A, --state and --flow")
+            raise CommandError(f"-A, --state and --flow cannot be combined with a name ({name})")
         found = cluster.get_object(resource.plural, resource.kind, name)
         selectors = [{"fieldSelector": f"metadata.name={name}"}]
         if arguments.output not in {"table", "wide"}:
@@ -59,7 +59,7 @@ def command(arguments: argparse.Namespace) -> int:
     )
     if not rows:
         where = "in any namespace" if arguments.all_namespaces else f"in namespace {cluster.namespace}"
-        print(f"no {resource.words[0]} {where}{' of that kind' if selectors != [{}] else ''}", file=sys.stderr)
+        print(f"no {'matching ' if selectors != [{}] else ''}{resource.words[0]} {where}", file=sys.stderr)
         return 0
     if resource is RUNS:
         rows = sorted(rows, key=_creation_order)
@@ -75,21 +75,21 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def build_selectors(resource: Resource, states: str | None, flow: str | None) -> Iterator[dict[str, str]]:
-    """Build the queries that together find what was asked for.
+    """Build the list queries whose union is the result.
 
-    The API server's field selectors know no "or", so that each state is asked for by itself. A retry names no Flow,
+    Field selectors have no "or", so each state needs its own query. A FlowRun with `retryOf` names no Flow in its spec,
     and is found by its label.
 
     Args:
-        resource: of which there are states and Flows if it is runs.
-        states: states of runs, with commas between them.
+        resource: the resource to list.
+        states: states of runs, separated by commas.
         flow: name of a Flow.
 
     Raises:
-        CommandError: there is no such state, or the resource has neither.
+        CommandError: a state is unknown, or the resource is not FlowRun and a filter was given.
     """
     if (states or flow) and resource is not RUNS:
-        raise CommandError("--state and --flow are for runs: penstock get runs")
+        raise CommandError("--state and --flow are only valid for runs: penstock get runs")
     by_state = [f"status.state={_find_state(state)}" for state in states.split(",")] if states else [""]
     for fields in by_state:
         if flow is None:
@@ -103,13 +103,13 @@ def build_selectors(resource: Resource, states: str | None, flow: str | None) ->
 def format_table(
     columns: Sequence[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]], *, is_wide: bool, has_namespaces: bool
 ) -> Iterator[Text]:
-    """Lay out a table as kubectl does, with states in their colours.
+    """Format a table as kubectl does, with colored states.
 
     Args:
-        columns: definitions of the columns, as a `Table` of the API server has them.
-        rows: its rows.
-        is_wide: whether columns are shown that are only for a wide screen.
-        has_namespaces: whether each row begins with its namespace.
+        columns: `columnDefinitions` of a `Table` of the API server.
+        rows: `rows` of the Table.
+        is_wide: whether to include the columns of `-o wide`.
+        has_namespaces: whether to begin each row with its namespace.
     """
     shown = [place for place, column in enumerate(columns) if is_wide or not column.get("priority")]
     lines = [[*(["NAMESPACE"] if has_namespaces else []), *(columns[place]["name"].upper() for place in shown)]]
@@ -128,12 +128,12 @@ def format_table(
 
 
 def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> str:
-    """Write objects for a program.
+    """Format objects for a program.
 
     Args:
         objects: the objects.
         output: json, yaml or name.
-        is_list: whether they were asked for as a list, however many there are.
+        is_list: whether to print a List, even for a single object.
     """
     if output == "name":
         return "".join(f"{each['kind'].lower()}.{GROUP}/{each['metadata']['name']}\n" for each in objects)
@@ -146,18 +146,18 @@ def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> 
 
 
 def deduplicate(found: Iterable[Object], metadata: Any) -> list[Object]:
-    """Return each object once that several queries found."""
+    """Return each object once, even if several queries found it."""
     return list({metadata(each)["uid"]: each for each in found}.values())
 
 
 def _cell(column: str, value: Any, metadata: Mapping[str, Any]) -> str:
-    if value is None and column == "Flow":  # of a retry, which names none
+    if value is None and column == "Flow":  # a FlowRun with retryOf
         value = (metadata.get("labels") or {}).get(LABEL_FLOW)
     return "" if value is None else str(value)
 
 
 def _creation_order(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Order runs by their age: the newest last, where it is in sight."""
+    """Sort key of runs: the newest last, next to the prompt."""
     metadata = row["object"]["metadata"]
     return metadata["creationTimestamp"], metadata["name"]
 
@@ -169,11 +169,13 @@ def _list_pages(cluster: Cluster, path: str, selectors: Iterable[dict[str, str]]
         except RefusalError as error:
             if error.status != NOT_FOUND:
                 raise
-            raise CommandError("the cluster does not know Penstock's kinds: penstock doctor says more") from error
+            raise CommandError("Penstock is not installed in this cluster: run penstock doctor") from error
 
 
 def _find_state(word: str) -> str:
     for state in STATES:
         if state.lower() == word.strip().lower():
             return state
-    raise CommandError(f"--state: there is no state {word}{suggest(word, STATES)}; penstock explain lists them")
+    raise CommandError(
+        f"--state: unknown state '{word.strip()}'{suggest(word, STATES)}; penstock explain lists the states"
+    )

@@ -1,4 +1,4 @@
-"""`penstock graph`: the graph of a Flow, or of a run with its states, as a drawing."""
+"""`penstock graph`: draw the task graph of a Flow, or of a run with its states."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from penstock.engine.validation.validation import parse_flow, parse_run
 from penstock.errors import CommandError, InvalidSpecError, RefusalError
 
 REVISION_KEY: Final = "spec.json"
-"""Where a revision's ConfigMap has the spec."""
+"""The key of the spec in the ConfigMap of a revision."""
 NO_STATE: Final = "●"
 
 
 class FlowGraph(NamedTuple):
-    """What is drawn."""
+    """A graph to draw."""
 
     name: str
     spec: InlineFlowSpec
     run: Object | None = None
-    """The run whose states are shown."""
+    """The run whose states to show."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Draw the graph of what was named, in a file or in the cluster."""
+    """Draw a graph from a file or from the cluster."""
     if arguments.file:
         graph = select_graph(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
         graph = _find_in_cluster(Cluster.connect(arguments), arguments.name)
     else:
-        raise CommandError("name a Flow or a run, or a file with -f FILE")
+        raise CommandError("name a Flow or a run, or give a file with -f FILE")
     try:
         nodes = build_diagram(graph.spec, graph.run)
     except InvalidSpecError as error:
-        raise CommandError(f"{graph.name} can't be drawn, for it can't work: {error}") from error
+        raise CommandError(f"cannot draw {graph.name}, because its spec is invalid: {error}") from error
     match arguments.output:
         case "terminal":
             console = Console(highlight=False)
@@ -75,15 +75,15 @@ def _write_svg(nodes: Sequence[Node], graph: FlowGraph) -> Iterator[str]:
 
 
 def _print_png(svg: str) -> None:
-    from penstock.drawing.png import paint  # noqa: PLC0415 - what paints comes with an extra
+    from penstock.drawing.png import paint  # noqa: PLC0415 - an optional dependency
 
     if sys.stdout.isatty():
-        raise CommandError("a terminal can't show a PNG: send it to a file with > FILE.png")
+        raise CommandError("a terminal cannot show a PNG: redirect it to a file with > FILE.png")
     sys.stdout.buffer.write(paint(svg, warn=lambda text: print(text, file=sys.stderr)))
 
 
 def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
-    """Draw a graph as rows of text, that of the finally tasks under its own heading."""
+    """Draw a graph as rows of text, with the finally tasks under their own heading."""
     main = [place for place, node in enumerate(nodes) if not node.is_finally]
     last = [place for place, node in enumerate(nodes) if node.is_finally]
     for heading, positions in (("", main), ("finally", last)):
@@ -131,17 +131,17 @@ def _own_spec(content: Object) -> InlineFlowSpec:
     if content["kind"] == "Flow":
         return parse_flow(content)
     spec = parse_run(content).flow_spec
-    assert spec is not None, "only runs with a flowSpec come here"
+    assert spec is not None, "the caller passes only runs with a flowSpec"
     return spec
 
 
 def _find_in_cluster(cluster: Cluster, typed: str) -> FlowGraph:
-    """Find a Flow of this name, else a run; `flow/NAME` and `run/NAME` say which is meant."""
+    """Get the Flow with this name, else the run; `flow/NAME` and `run/NAME` select one."""
     word, slash, name = typed.partition("/")
     if slash:
         resource = find_resource(word)
         if resource.kind not in {"Flow", "FlowRun"}:
-            raise CommandError(f"a {resource.kind} has no graph: name a Flow or a run")
+            raise CommandError(f"a {resource.kind} has no graph; name a Flow or a run")
         return (
             _graph_of_run(cluster, cluster.get_run(name))
             if resource is RUNS
@@ -152,8 +152,8 @@ def _find_in_cluster(cluster: Cluster, typed: str) -> FlowGraph:
     if run := cluster.find_object("flowruns", typed):
         return _graph_of_run(cluster, run)
     raise CommandError(
-        f"no Flow and no FlowRun {typed} in namespace {cluster.namespace}: "
-        f"{cluster.hint('get flows')} and {cluster.hint('get runs')} list them"
+        f"no Flow or FlowRun {typed} in namespace {cluster.namespace}; "
+        f"list them with {cluster.hint('get flows')} or {cluster.hint('get runs')}"
     )
 
 
@@ -162,7 +162,7 @@ def _graph_of_flow(flow: Object) -> FlowGraph:
 
 
 def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
-    """Draw a run with the Flow as it had it, or where that can't be read, as it is now."""
+    """Use the revision of the run, or if it cannot be read, the current Flow."""
     name = run["metadata"]["name"]
     if run["spec"].get("flowSpec"):
         return FlowGraph(name, _own_spec(run), run)
@@ -173,9 +173,7 @@ def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
         except RefusalError as error:
             if error.status not in {FORBIDDEN, NOT_FOUND}:
                 raise
-            print(
-                f"drawn with the Flow as it is now, for the run's own revision can't be read: {error}", file=sys.stderr
-            )
+            print(f"cannot read the revision of the run, drawing the current Flow instead: {error}", file=sys.stderr)
     if reference := run["spec"].get("flow"):
         return FlowGraph(name, parse_flow(cluster.get_flow(reference["name"])), run)
-    raise CommandError(f"FlowRun {name} has no revision yet: no operator has seen it")
+    raise CommandError(f"FlowRun {name} has no revision yet: no operator has handled it")

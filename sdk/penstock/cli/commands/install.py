@@ -1,4 +1,4 @@
-"""`penstock install`: the definitions and the operator, through the chart."""
+"""`penstock install`: install or upgrade CRDs and operator with the Helm chart."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from penstock.cli.commands.doctor import diagnose
 from penstock.errors import CommandError, DurationError
 
 KEPT_VALUES: Final = "--reset-then-reuse-values"
-"""An upgrade keeps what was set before, and takes the defaults of the new chart for the rest."""
+"""An upgrade keeps the values that were set, and uses the defaults of the new chart for the others."""
 OWNED: Final = "invalid ownership metadata"
-"""What Helm says of objects that belong to another release."""
+"""Part of Helm's error about objects that belong to another release."""
 TIMED_OUT: Final = ("timed out", "deadline exceeded")
-"""What it says when Pods did not become ready."""
+"""Parts of Helm's error when Pods did not become ready."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Install or upgrade Penstock, wait until it works, and look at everything as `doctor` does."""
+    """Install or upgrade Penstock, wait until it is ready, and run the checks of `doctor`."""
     options = read_options(arguments)
     helm = Helm.find(arguments.kubeconfig, arguments.context)
-    # -n is the operator's namespace here; what doctor looks at is that of the context.
+    # -n is the namespace of the operator; the checks of doctor use the namespace of the context.
     cluster = Cluster.connect(argparse.Namespace(**{**vars(arguments), "namespace": None}))
     cluster.send("GET", "/version")
-    definitions = find_crds(cluster)
-    owner_is_there = definitions.owner is not None and helm.has(*definitions.owner)
-    release = choose_release(definitions, arguments.release, arguments.namespace, owner_is_there=owner_is_there)
-    if definitions.exist and not owner_is_there:
+    crds = find_crds(cluster)
+    owner_exists = crds.owner is not None and helm.has(*crds.owner)
+    release = choose_release(crds, arguments.release, arguments.namespace, owner_exists=owner_exists)
+    if crds.exist and not owner_exists:
         options.append("--take-ownership")
     words = [
         "upgrade",
@@ -53,53 +53,51 @@ def command(arguments: argparse.Namespace) -> int:
         output = helm.run(*words, "--dry-run=server", "--hide-secret", "--output=json")
         print(json.loads(output)["manifest"].strip())
         return 0
-    print(f"Installs release {release}", file=sys.stderr, flush=True)
+    print(f"Installing release {release}", file=sys.stderr, flush=True)
     try:
         helm.run(*words, *([] if arguments.no_wait else ["--wait", f"--timeout={arguments.timeout}"]))
     except CommandError as error:
         if OWNED in str(error):
             raise CommandError(
-                f"the definitions belong to release {definitions.owner}: leave out -n and --release to upgrade it; for"
-                " a second operator, of one namespace, add --set crds.enabled=false,watchNamespace=NAMESPACE"
+                f"the CRDs belong to release {crds.owner}: to upgrade it, leave out -n and --release;"
+                " for a second operator for one namespace, add --set crds.enabled=false,watchNamespace=NAMESPACE"
             ) from error
         if any(words in str(error) for words in TIMED_OUT):
-            diagnose(cluster)  # says what is wrong with the Pods, where Helm says that it waited
+            diagnose(cluster)  # says what is wrong with the Pods; Helm says only that it waited
         raise
     print(f"release {release} installed", flush=True)
     return 0 if arguments.no_wait else diagnose(cluster)
 
 
-def choose_release(
-    definitions: InstalledCrds, name: str | None, namespace: str | None, *, owner_is_there: bool
-) -> Release:
+def choose_release(crds: InstalledCrds, name: str | None, namespace: str | None, *, owner_exists: bool) -> Release:
     """Decide which release to install or upgrade.
 
     Args:
-        definitions: what is in the cluster.
-        name: name of the release, if typed.
-        namespace: its namespace, if typed.
-        owner_is_there: whether the release that has the definitions is there.
+        crds: the CRDs in the cluster.
+        name: name of the release, if given.
+        namespace: its namespace, if given.
+        owner_exists: whether the release that owns the CRDs exists.
 
     Returns:
-        The one that has the definitions already, unless something else was typed.
+        The release that owns the CRDs, unless another one was given.
     """
-    owner = definitions.owner
-    if owner is not None and owner_is_there and name in {None, owner.name} and namespace in {None, owner.namespace}:
+    owner = crds.owner
+    if owner is not None and owner_exists and name in {None, owner.name} and namespace in {None, owner.namespace}:
         return owner
     return Release(name or RELEASE, namespace or NAMESPACE)
 
 
 def read_options(arguments: argparse.Namespace) -> list[str]:
-    """Read what is handed on to Helm.
+    """Return the options for `helm upgrade`.
 
     Args:
-        arguments: as they were typed.
+        arguments: the parsed arguments.
 
     Raises:
-        CommandError: they make no sense.
+        CommandError: an option is invalid.
     """
     if arguments.version and not arguments.chart:
-        raise CommandError("--version is that of a --chart from a repository; penstock brings a chart of its own")
+        raise CommandError("--version requires --chart: the chart of this penstock has one version")
     try:
         duration_s(arguments.timeout)
     except DurationError as error:

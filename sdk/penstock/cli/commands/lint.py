@@ -1,4 +1,4 @@
-"""`penstock lint`: what the cluster would say of manifests, without one."""
+"""`penstock lint`: check manifests without a cluster."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from penstock.cli.manifests.manifest import read_file
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Check files; 1 if anything is wrong with any of them."""
+    """Check files; 1 if there are findings."""
     files = {file: read_file(file) for file in arguments.files}
     findings, objects = lint(files)
     for finding in findings:
         print(finding)
     if findings:
         return 1
-    print(f"{objects} of Penstock's objects, no problems")
+    if objects:
+        print(f"{objects} {'object' if objects == 1 else 'objects'} checked, no problems")
+    else:
+        print("no Penstock objects found")
     return 0

@@ -1,4 +1,4 @@
-"""`penstock logs`: what the tasks of a run wrote."""
+"""`penstock logs`: the logs of the tasks of a run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from penstock.errors import CommandError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print logs; with --follow until the run is over."""
+    """Print logs; with --follow until the run has finished."""
     cluster = Cluster.connect(arguments)
     run = cluster.get_run(arguments.run)
     tasks = [row.name for row in read_tasks(run)]
     if arguments.task and tasks and arguments.task not in tasks:
-        others = suggest(arguments.task, tasks) or f": it has {enumerate_names(tasks)}"
+        others = suggest(arguments.task, tasks) or f"; its tasks are {enumerate_names(tasks)}"
         raise CommandError(f"FlowRun {arguments.run} has no task {arguments.task}{others}")
     if arguments.follow:
         _Follower(cluster, arguments.run, arguments.task).follow()
         return 0
     pods = select_pods(cluster.list_pods(arguments.run), task=arguments.task, all_attempts=arguments.all_attempts)
     if not pods:
-        raise CommandError(f"no Pod of FlowRun {arguments.run} has a log: none has started, or all were deleted")
+        raise CommandError(f"no logs of FlowRun {arguments.run}: none of its Pods has started, or all were deleted")
     is_alone = len(pods) == 1
     for source, name in pods.items():
         for line in cluster.read_log(name, follow=False):
@@ -38,13 +38,13 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def read_source(pod: Object) -> Source:
-    """Read from a Pod's labels whose Pod it is."""
+    """Read the task, item and attempt of a Pod from its labels."""
     labels = pod["metadata"]["labels"]
     return Source(labels[LABEL_TASK], int(labels.get(LABEL_INDEX, -1)), int(labels.get(LABEL_ATTEMPT, 1)))
 
 
 def has_log(pod: Object) -> bool:
-    """Whether the task's container in a Pod has started, so that there is a log to read."""
+    """Whether the main container of a Pod has started, so that it has a log."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return any(
         each["name"] == MAIN_CONTAINER and not (each.get("state") or {}).keys().isdisjoint({"running", "terminated"})
@@ -53,15 +53,15 @@ def has_log(pod: Object) -> bool:
 
 
 def select_pods(pods: list[Object], *, task: str | None, all_attempts: bool) -> dict[Source, str]:
-    """Choose the Pods whose logs are wanted.
+    """Select the Pods whose logs to print.
 
     Args:
-        pods: those of the run.
-        task: the only task wanted; None for every task.
-        all_attempts: whether attempts that were followed by another one count.
+        pods: the Pods of the run.
+        task: name of the only task to select; None for all tasks.
+        all_attempts: whether to include attempts that were retried.
 
     Returns:
-        Name of each Pod that has a log, by whose it is; in the order in which the Pods were created.
+        Names of Pods that have a log, by source, in order of their creation.
     """
     found: dict[Source, str] = {}
     newest: dict[tuple[str, int], int] = {}
@@ -78,7 +78,7 @@ def select_pods(pods: list[Object], *, task: str | None, all_attempts: bool) -> 
 class _Follower:
     """Prints the logs of a run's Pods as they are written, one thread for each Pod.
 
-    The threads are daemons: they wait in reads that nothing but the other side can end.
+    The threads are daemons: they block in reads that only the server can end.
     """
 
     def __init__(self, cluster: Cluster, run: str, task: str | None) -> None:
@@ -102,7 +102,7 @@ class _Follower:
             join_thread(reader)
 
     def _follow_pods(self) -> None:
-        with contextlib.suppress(CommandError):  # the watch of the run meets the same trouble, and says it
+        with contextlib.suppress(CommandError):  # the watch of the run raises the same error
             for event in self._cluster.follow_pods(self._run):
                 if event.type != "DELETED":
                     self._start_reader(event.object)
@@ -117,7 +117,7 @@ class _Follower:
             self._readers[name].start()
 
     def _print_log(self, pod: str, prefix: str) -> None:
-        with contextlib.suppress(CommandError):  # the Pod was deleted while it was read
+        with contextlib.suppress(CommandError):  # the Pod was deleted meanwhile
             for line in self._cluster.read_log(pod, follow=True):
                 with self._print_lock:
                     print(f"{prefix}{line}", flush=True)

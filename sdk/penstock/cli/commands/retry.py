@@ -1,4 +1,4 @@
-"""`penstock retry`: a new run that keeps what another one completed and runs the rest."""
+"""`penstock retry`: a new run that keeps the completed tasks of another run and executes the others."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ from penstock.errors import CommandError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a FlowRun with `retryOf` and, if asked to, stay with it until it is over."""
+    """Create a FlowRun with `retryOf`; with --watch or --wait, wait until it has finished."""
     cluster = Cluster.connect(arguments)
     run = cluster.get_run(arguments.run)
     check_retriable(run, cluster.hint(f"cancel {arguments.run}"))
     return start(cluster, build_retry(run, name=arguments.name, is_latest=arguments.latest), arguments)
 
 
-def check_retriable(run: Object, cancelling: str) -> None:
-    """Say why a run can't be retried.
+def check_retriable(run: Object, cancel_command: str) -> None:
+    """Check that a run can be retried.
 
     Args:
         run: the FlowRun.
-        cancelling: what to type to end it early.
+        cancel_command: the command that cancels it.
 
     Raises:
-        CommandError: it is not over, or ended well.
+        CommandError: it has not finished, or it succeeded.
     """
     name, state = run["metadata"]["name"], status_of(run).get("state", "new")
     if not is_finished(run):
-        raise CommandError(f"FlowRun {name} is not over ({state}): wait for its end, or end it with {cancelling}")
+        raise CommandError(
+            f"FlowRun {name} has not finished ({state}): wait for it, or cancel it with {cancel_command}"
+        )
     if is_successful(run):
-        raise CommandError(f"FlowRun {name} is {state}: there is nothing left to run; start another with penstock run")
+        raise CommandError(f"FlowRun {name} is {state}, there is nothing to retry; start a new run with penstock run")
 
 
 def build_retry(run: Object, *, name: str | None, is_latest: bool) -> Object:
     """Build the new run.
 
     Args:
-        run: the FlowRun that is over.
-        name: name of the new one; None makes one from the Flow's.
-        is_latest: whether it gets the Flow as it is now.
+        run: the finished FlowRun.
+        name: name of the new one; None generates one from the name of the Flow.
+        is_latest: whether it uses the current Flow.
     """
     metadata = run["metadata"]
     flow = (run["spec"].get("flow") or {}).get("name") or (metadata.get("labels") or {}).get(LABEL_FLOW)
     reference = {"name": metadata["name"], **({"revision": "Latest"} if is_latest else {})}
     retry = build_run(flow or metadata["name"], name=name, spec={"retryOf": reference})
     if flow:
-        # Its spec names no Flow: by the label it is found all the same.
+        # Its spec names no Flow; `get --flow` finds it by the label.
         retry["metadata"]["labels"] = {LABEL_FLOW: flow}
     return retry

@@ -1,4 +1,4 @@
-"""`penstock run`, wherever that is: in the cluster, of a Flow there or of files, or on this machine."""
+"""`penstock run`: selects where to run: a Flow in the cluster, files in the cluster, or files on this machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from penstock.errors import CommandError
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Run what was named where it was asked for. Only what that needs is imported: a local run needs no client."""
+    """Call the module for this kind of run. It is imported on demand: a local run needs no client."""
     if arguments.inline and (arguments.local or arguments.docker):
-        raise CommandError("--inline runs files in the cluster, --local and --docker on this machine: leave one out")
+        raise CommandError(
+            "--inline runs files in the cluster, --local and --docker on this machine; use only one of them"
+        )
     if arguments.image is not None and not arguments.inline:
-        raise CommandError("--image: only with --inline, of a Python flow")
+        raise CommandError("--image requires --inline")
     name = (
         "run_local" if arguments.local or arguments.docker else "run_inline" if arguments.inline else "run_in_cluster"
     )

@@ -1,4 +1,4 @@
-"""`penstock run` in the cluster: start a run of a Flow there."""
+"""`penstock run`: start a run of a Flow of the cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE_SUFFIXES: Final = frozenset({".yaml", ".yml", ".json", ".py"})
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a FlowRun and, if asked to, stay with it until it is over."""
+    """Create a FlowRun; with --watch or --wait, wait until it has finished."""
     reject_local_options(arguments)
     (arguments.flow,) = arguments.flow
     options = read_options(arguments, dt.datetime.now().astimezone())
@@ -31,16 +31,16 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def reject_local_options(arguments: argparse.Namespace) -> None:
-    """Make sure that nothing was typed that only a run on this machine has.
+    """Reject files, and options that only --local has.
 
     Raises:
-        CommandError: something was; the message says what to do.
+        CommandError: a file or such an option was given.
     """
     names = [name for name in ("parallel", "approve", "reject", "output") if getattr(arguments, name)]
     if names:
-        raise CommandError(f"{enumerate_names([f'--{name}' for name in names])}: only with --local")
+        raise CommandError(f"{enumerate_names([f'--{name}' for name in names])}: valid only with --local")
     if len(arguments.flow) > 1 or Path(arguments.flow[0]).suffix in FILE_SUFFIXES:
         words = " ".join(arguments.flow)
         raise CommandError(
-            f"{words}: to run files on this machine add --local, in the cluster --inline; or name one Flow"
+            f"{words}: to run files, add --local (this machine) or --inline (cluster); without them, name one Flow"
         )

@@ -1,4 +1,4 @@
-"""`penstock run --inline`: run a file in the cluster, once. The FlowRun holds the Flow: nothing else is left behind."""
+"""`penstock run --inline`: run a file in the cluster once. The FlowRun contains its Flow, so nothing else remains."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, PenstockError
 
 NOT_INLINE: Final = ("concurrency", "retention")
-"""Fields about the runs of a Flow among each other."""
+"""Fields of a Flow that concern several runs."""
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Create a FlowRun that holds its Flow and, if asked to, stay with it."""
+    """Create a FlowRun that contains its Flow; with --watch or --wait, wait until it has finished."""
     options = read_options(arguments, dt.datetime.now().astimezone())
     cluster = Cluster.connect(arguments)
     name, spec, code_map = (_from_python_file if is_python(arguments.flow[0]) else _from_manifest)(cluster, arguments)
@@ -41,18 +41,18 @@ def command(arguments: argparse.Namespace) -> int:
         if code_map is not None:
             _create_code(cluster, run, code_map)
 
-    return start(cluster, body, arguments, then=add_code)
+    return start(cluster, body, arguments, on_created=add_code)
 
 
 def _from_python_file(cluster: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
-    """Return name and spec of the run of a Python flow, and its code."""
+    """Return the name and spec of a run of a Python flow, and the ConfigMap with its code."""
     if len(arguments.flow) > 1:
-        raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
+        raise CommandError(f"{' '.join(arguments.flow)}: only one Python file can be run")
     flow = load_flow(arguments.flow[0])
     manifests = build_manifests(read_deployment(flow, None, {}), Code(image=arguments.image, is_inline=True), cluster)
     if len(manifests.flows) > 1:
         raise CommandError(
-            f"flow {flow.name!r} calls other flows, which must be in the cluster: penstock deploy it first"
+            f"flow {flow.name!r} calls other flows, which --inline does not support: use penstock deploy"
         )
     assert manifests.code_map is not None
     name = arguments.name or _new_name(manifests.flow["metadata"]["name"])
@@ -68,9 +68,9 @@ def _from_python_file(cluster: Cluster, arguments: argparse.Namespace) -> tuple[
 
 
 def _from_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Object, Object | None]:
-    """Return name and spec of the run that files have, or of their Flow's."""
+    """Return the name and spec of the run in the files, or of a run of their Flow."""
     if arguments.image is not None:
-        raise CommandError("--image: is for Python flows; a manifest says it itself")
+        raise CommandError("--image is valid only for Python flows; set the image in the manifest")
     try:
         files = read_files(arguments.flow)
     except InvalidFilesError as error:
@@ -85,12 +85,14 @@ def _from_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Obje
     flow = (spec.pop("flow", None) or {}).get("name")
     if flow is not None:
         if flow not in files.flows:
-            raise CommandError(f"the FlowRun is one of Flow {flow}, which is not in the files: kubectl create -f it")
+            raise CommandError(
+                f"the FlowRun names Flow {flow}, which is not in the files: add its manifest, or use kubectl create -f"
+            )
         spec["flowSpec"] = files.flows[flow].spec.model_dump(
             mode="json", by_alias=True, exclude_unset=True, exclude=set(NOT_INLINE)
         )
     if not spec.get("flowSpec"):
-        raise CommandError("the FlowRun has neither flow nor flowSpec: kubectl create -f it")
+        raise CommandError("the FlowRun has neither flow nor flowSpec: use kubectl create -f")
     prefix = flow or metadata.get("generateName", "run").rstrip("-")
     return arguments.name or metadata.get("name") or _new_name(prefix), spec, None
 
@@ -105,7 +107,7 @@ def _new_name(flow: str) -> str:
 
 
 def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
-    """Create the code that Pods of a run wait for; without it the run goes again."""
+    """Create the ConfigMap that the Pods of a run wait for; delete the run if that fails."""
     metadata = run["metadata"]
     owner = {"apiVersion": API_VERSION, "kind": "FlowRun", "name": metadata["name"], "uid": metadata["uid"]}
     body = {**code_map, "metadata": {**code_map["metadata"], "ownerReferences": [owner]}}
@@ -114,4 +116,6 @@ def _create_code(cluster: Cluster, run: Object, code_map: Object) -> None:
     except PenstockError as error:
         with contextlib.suppress(PenstockError):
             cluster.send("DELETE", cluster.object_path("flowruns", metadata["name"]))
-        raise CommandError(f"ConfigMap {code_map['metadata']['name']}: {error}; the run was deleted again") from error
+        raise CommandError(
+            f"cannot create ConfigMap {code_map['metadata']['name']}: {error}; the run was deleted"
+        ) from error

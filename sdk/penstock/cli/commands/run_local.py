@@ -43,17 +43,17 @@ from penstock.local.pods.local_run import Source
 from penstock.local.pods.sources import check_commands, compile_inline, reachable
 
 MIN_PARALLEL: Final = 16
-"""Tasks that run at once on a machine of few processors: most wait for something else."""
+"""Minimum default of --parallel: most tasks wait for I/O, so few CPUs can run many."""
 CLUSTER_ONLY_OPTIONS: Final = ("at", "watch", "wait", "namespace", "context", "kubeconfig")
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Run files here, until the run is over."""
+    """Run files on this machine until the run has finished."""
     for name in CLUSTER_ONLY_OPTIONS:
         if getattr(arguments, name):
-            raise CommandError(f"--{name}: is for runs in the cluster; a run with --local starts now and is shown")
+            raise CommandError(f"--{name} is not valid with --local or --docker")
     if arguments.parallel is not None and arguments.parallel < 1:
-        raise CommandError(f"--parallel {arguments.parallel}: nothing would ever start; give 1 or more")
+        raise CommandError(f"--parallel {arguments.parallel}: must be at least 1")
     if any(is_python(word) for word in arguments.flow):
         return run_python(arguments)
     try:
@@ -81,19 +81,19 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     for line in differences([each.spec for each in sources], is_container=arguments.docker):
         session.screen.print_note(f"note: {line}")
     if body["spec"].get("scheduledTime") is not None:
-        session.screen.print_note("note: spec.scheduledTime: the run starts now")
+        session.screen.print_note("note: spec.scheduledTime is ignored: the run starts now")
     if isinstance(container_runtime, Processes) and not container_runtime.can_mount:
         session.screen.print_note(
-            "note: volumes can't be mounted here: their paths are below the directory $PENSTOCK_ROOT"
+            "note: volumes cannot be mounted here; their paths are below the directory $PENSTOCK_ROOT"
         )
     folder = Path(tempfile.mkdtemp(prefix="penstock-"))
-    # Containers run as somebody else.
+    # Containers run as another user.
     folder.chmod(0o755)
     try:
         run = asyncio.run(session.run(body, source, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    session.screen.end(run)
+    session.screen.print_outcome(run)
     if arguments.output == "json":
         print(json.dumps(run, indent=4, ensure_ascii=False))
     elif arguments.output == "yaml":
@@ -104,7 +104,7 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
 
 
 class _Session:
-    """A run, with the person who watches it."""
+    """A run with its screen, approvals and signals."""
 
     def __init__(
         self,
@@ -120,12 +120,12 @@ class _Session:
         self._places = places
         self._approvals = approvals
         self._executor: LocalExecutor | None = None
-        self._prompt_for_approvals = ApprovalPrompt(self._decide, is_terminal=sys.stdin.isatty())
-        self.screen = Screen(console, self._prompt_for_approvals.show)
+        self._approval_prompt = ApprovalPrompt(self._decide, is_terminal=sys.stdin.isatty())
+        self.screen = Screen(console, self._approval_prompt.show)
         self.interrupts = 0
 
     async def run(self, body: Object, source: Source, folder: Path) -> Object:
-        """Carry the run out; Ctrl-C, SIGTERM and a closed terminal end it early."""
+        """Execute the run; Ctrl-C, SIGTERM and a closed terminal cancel it."""
         self._executor = LocalExecutor(
             self._files.flows,
             self._files.objects,
@@ -141,32 +141,33 @@ class _Session:
         try:
             return await self._executor.carry_out(body, source)
         finally:
-            self._prompt_for_approvals.close()
+            self._approval_prompt.close()
 
     def _interrupt(self, executor: LocalExecutor) -> None:
         self.interrupts += 1
         if self.interrupts == 1:
             self.screen.print_note(
-                "the run is cancelled: what runs is told to end, then finally runs; once more ends that too", "yellow"
+                "cancelling: stopping tasks, then running finally tasks; press Ctrl-C again to stop those as well",
+                "yellow",
             )
             executor.shut_down(ShutdownMode.CANCEL)
         elif self.interrupts == 2:  # noqa: PLR2004 - the second time
-            self.screen.print_note("the run is terminated; once more kills what still runs", "yellow")
+            self.screen.print_note("terminating: stopping all tasks; press Ctrl-C again to kill them", "yellow")
             executor.shut_down(ShutdownMode.TERMINATE)
         else:
             executor.kill()
 
-    def _decide(self, question: PendingApproval, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see Decide
+    def _decide(self, approval: PendingApproval, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see OnDecision
         assert self._executor is not None
-        self._executor.decide(RunKey(NAMESPACE, question.run), question.task, is_approved=is_approved, comment=comment)
+        self._executor.decide(RunKey(NAMESPACE, approval.run), approval.task, is_approved=is_approved, comment=comment)
 
 
 def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Source]:
-    """Make the FlowRun that was chosen, or one of the Flow that was, with what was typed.
+    """Build the FlowRun from the selected object and the options.
 
     Raises:
-        CommandError: what was typed does not fit.
-        InvalidSpecError: the run can't start.
+        CommandError: an option does not fit the Flow.
+        InvalidSpecError: the run is invalid.
     """
     chosen = files.chosen
     metadata: Object = {}
@@ -194,9 +195,11 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
 
 def _source(files: Files, chosen: Object, spec: Object) -> Source:
     if spec.get("retryOf") is not None:
-        raise CommandError("spec.retryOf: on this machine no earlier run is known: name the Flow instead")
+        raise CommandError(
+            "spec.retryOf is not supported with --local: earlier runs are not stored; run the Flow instead"
+        )
     if spec.get("suspend"):
-        raise CommandError("spec.suspend is true: nothing would ever start; remove it")
+        raise CommandError("spec.suspend is true, so nothing would start: remove it")
     run = parse_run({**chosen, "spec": spec})
     if run.flow_spec is not None:
         return compile_inline(run.flow_spec)
@@ -204,22 +207,22 @@ def _source(files: Files, chosen: Object, spec: Object) -> Source:
     name = run.flow.name
     if name not in files.flows:
         known = list(files.flows)
-        raise CommandError(
-            f"spec.flow.name: there is no Flow {name} in the files{suggest(name, known)}: add its manifest"
-        )
+        raise CommandError(f"spec.flow.name: the files contain no Flow {name}{suggest(name, known)}; add its manifest")
     return files.flows[name]
 
 
 def _approvals(arguments: argparse.Namespace, specs: Sequence[InlineFlowSpec]) -> dict[str, Object]:
-    """Read what was decided beforehand."""
+    """Read the decisions of --approve and --reject."""
     known = [task.name for spec in specs for task in (*spec.tasks, *(spec.finally_ or ())) if task.approval is not None]
     decided: dict[str, Any] = {}
     for word, decision in (("approve", "Approve"), ("reject", "Reject")):
         for name in getattr(arguments, word):
             if name not in known:
-                hint = suggest(name, known) or (f": there are {enumerate_names(known)}" if known else ": none does")
-                raise CommandError(f"--{word} {name}: no such task waits for a decision{hint}")
+                hint = suggest(name, known) or (
+                    f"; approval tasks: {enumerate_names(known)}" if known else "; the flow has no approval tasks"
+                )
+                raise CommandError(f"--{word} {name}: not an approval task{hint}")
             if name in decided:
-                raise CommandError(f"--{word} {name}: it is decided twice")
+                raise CommandError(f"--{word} {name}: given twice")
             decided[name] = {"decision": decision, "comment": f"by --{word}"}
     return decided

@@ -1,4 +1,4 @@
-"""`penstock schedule preview`: the ticks of a Schedule to come, of the cluster or of a file."""
+"""`penstock schedule preview`: the next ticks of a Schedule, from the cluster or from a file."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from penstock.errors import CommandError, InvalidSpecError
 
 MAX_TICKS: Final = 1000
 MAX_TICKS_OF_MONTH: Final = 50_000
-"""Ticks of one month; one a minute are 44,640."""
+"""One tick per minute makes 44,640 in a month."""
 CLOCK_CHANGE_HORIZON: Final = dt.timedelta(days=366)
-"""Beyond the last tick that is shown, and this, no changes of the clock are looked for."""
+"""Per tick: limits the search for clock changes if ticks are far apart."""
 DAY: Final = dt.timedelta(days=1)
 _EFFECT_TEXTS: Final = {
-    Effect.MOVED: "{time} is left out: its tick comes at {clock}",
-    Effect.DROPPED: "{time} is left out: no tick",
-    Effect.ONCE: "{time} comes twice: the first is the tick",
-    Effect.TWICE: "{time} comes twice: both are ticks",
+    Effect.MOVED: "{time} does not exist: the tick is at {clock}",
+    Effect.DROPPED: "{time} does not exist: no tick",
+    Effect.ONCE: "{time} occurs twice: the first one is the tick",
+    Effect.TWICE: "{time} occurs twice: both are ticks",
 }
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Show the ticks of what was named, in a file or in the cluster."""
+    """Show the ticks of a Schedule of a file or of the cluster."""
     if not 1 <= arguments.ticks <= MAX_TICKS:
-        raise CommandError(f"--ticks {arguments.ticks}: write a number from 1 to {MAX_TICKS}")
+        raise CommandError(f"--ticks {arguments.ticks}: must be from 1 to {MAX_TICKS}")
     if arguments.file:
         schedule = select_schedule(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
         schedule = Cluster.connect(arguments).get_object("schedules", "Schedule", arguments.name)
     else:
-        raise CommandError("name a Schedule, or a file with -f FILE")
+        raise CommandError("name a Schedule, or give a file with -f FILE")
     name = schedule["metadata"]["name"]
     spec = _read_spec(schedule)
     now = dt.datetime.now(dt.UTC)
@@ -67,22 +67,25 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
 
     Args:
         name: its name.
-        spec: its spec, which can work.
-        after: ticks after this time; aware.
-        now: an aware time.
-        count: how many ticks.
+        spec: its valid spec.
+        after: show ticks after this time; timezone-aware.
+        now: the current time; timezone-aware.
+        count: number of ticks.
     """
     timetable = read_timetable(spec)
     zone_name = spec.time_zone or "UTC"
     yield Text(
-        f"{name}: {describe_rules(spec)}; times in {zone_name}{'' if spec.time_zone else ', as no timeZone is given'}"
+        f"{name}: {describe_rules(spec)}; time zone {zone_name}{'' if spec.time_zone else ' (timeZone is not set)'}"
     )
     if spec.suspend:
-        yield Text("It is suspended: no runs are created until spec.suspend is false.", "yellow")
+        yield Text("The Schedule is suspended: no runs are created until spec.suspend is false.", "yellow")
     ticks = timetable.between(after, dt.datetime.max.replace(tzinfo=dt.UTC), count)
     if not ticks:
         has_clock = any((spec.cron, spec.interval, spec.at, spec.rrule))
-        yield Text("It has no tick any more." if has_clock else "Only events make runs of it, no ticks.", "yellow")
+        yield Text(
+            "The Schedule has no more ticks." if has_clock else "The Schedule has no ticks: only events create runs.",
+            "yellow",
+        )
         return
     yield Text()
     changes = list(
@@ -93,7 +96,7 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
     yield Text()
     yield from _month(first, timetable, changes, now)
     if len(ticks) < count:
-        yield Text("These are its last ticks.", "yellow")
+        yield Text("The Schedule has no more ticks after these.", "yellow")
     warnings = [line for change in changes for line in _clock_change_lines(change, spec, timetable, zone_name)]
     if warnings:
         yield Text()
@@ -101,7 +104,7 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
 
 
 def describe_rules(spec: ScheduleSpec) -> str:
-    """Say in a few words when a Schedule is due."""
+    """Summarize the rules of a Schedule."""
     parts = [f"cron {', '.join(spec.cron)}"] if spec.cron else []
     parts += [f"every {spec.interval.every}"] if spec.interval else []
     parts += [f"at {len(spec.at)} dates" if len(spec.at) > 1 else f"at {spec.at[0]}"] if spec.at else []
@@ -126,7 +129,7 @@ def _read_spec(schedule: Object) -> ScheduleSpec:
         problems = list(error.problems)
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
-        raise CommandError(f"Schedule {schedule['metadata']['name']} can't work:{lines}")
+        raise CommandError(f"Schedule {schedule['metadata']['name']} is invalid:{lines}")
     return spec
 
 
@@ -151,7 +154,7 @@ def _table(
         offset = local.isoformat()[19:] or "+00:00"
         line = Text(f"{f'{local:%a %Y-%m-%d %H:%M}  {offset}':<30}{f'{tick:%Y-%m-%d %H:%MZ}':<20}{ahead}")
         if tick in moved:
-            line.append(f"  ! for {moved[tick]:%H:%M}, which is left out", "yellow")
+            line.append(f"  ! for {moved[tick]:%H:%M}, which does not exist", "yellow")
         yield line
 
 
@@ -162,7 +165,7 @@ def _month(first: dt.date, timetable: Timetable, changes: list[ClockChange], now
     moment = dt.timedelta(microseconds=1)
     found = timetable.between(begin.astimezone(dt.UTC) - moment, end.astimezone(dt.UTC) - moment, MAX_TICKS_OF_MONTH)
     days = Counter(tick.astimezone(zone).date() for tick in found)
-    # In this month, before what is shown too.
+    # All changes of this month, also those before the first tick.
     changed = {change.moment.astimezone(zone).date() for change in [*changes, *clock_changes(zone, begin, end)]}
     yield from draw_month(first, days, changed, now.astimezone(zone).date())
 
@@ -175,7 +178,7 @@ def _clock_change_lines(change: ClockChange, spec: ScheduleSpec, timetable: Time
     way = "forward" if shift > dt.timedelta() else "back"
     amount = format_duration(abs(shift).total_seconds())
     yield Text(
-        f"! {change.old_wall:%a %Y-%m-%d}: the clock of {zone} is set {way} by {amount}, "
+        f"! {change.old_wall:%a %Y-%m-%d}: clock change in {zone}, {way} by {amount}, "
         f"from {change.old_wall:%H:%M} to {change.new_wall:%H:%M}",
         "yellow",
     )
@@ -184,7 +187,7 @@ def _clock_change_lines(change: ClockChange, spec: ScheduleSpec, timetable: Time
     if spec.interval is not None:
         later = "later" if shift > dt.timedelta() else "earlier"
         yield Text(
-            f"    interval goes by real time: from then on its ticks are {amount} {later} on the clock", "yellow"
+            f"    interval counts elapsed time: from then on its ticks are {amount} {later} in local time", "yellow"
         )
 
 
@@ -193,6 +196,6 @@ def _describe_effect(affected: Affected, change: ClockChange) -> str:
 
 
 def _format_long_duration(duration_s: float) -> str:
-    """Write a duration that may be days."""
+    """Format a duration that may be several days."""
     days = int(duration_s // DAY.total_seconds())
     return f"{days}d" if days > 1 else format_duration(duration_s)

@@ -1,4 +1,4 @@
-"""`penstock suspend` and `penstock resume`: whether a run starts anything new."""
+"""`penstock suspend` and `penstock resume`: stop or let a run start new tasks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from penstock.drawing.task_rows import Object
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Set `spec.suspend` of a run as `arguments.suspend` has it."""
+    """Set `spec.suspend` of a run to `arguments.suspend`."""
     cluster = Cluster.connect(arguments)
     run = require_unfinished(cluster.get_run(arguments.run), arguments.subcommand)
     is_suspended: bool = arguments.suspend
     if bool(run["spec"].get("suspend")) == is_suspended:
-        report_change(run, "is suspended already" if is_suspended else "is not suspended")
+        report_change(run, "is already suspended" if is_suspended else "is not suspended")
         return 0
     cluster.patch_run(run, [build_suspend_operation(is_suspended=is_suspended)])
     if is_suspended:
-        report_change(
-            run, "suspended", f"What runs goes on. To go on with the rest: {cluster.hint(f'resume {arguments.run}')}"
-        )
+        report_change(run, "suspended", f"Running tasks continue. To resume: {cluster.hint(f'resume {arguments.run}')}")
     else:
         report_change(run, "resumed")
     return 0
 
 
 def build_suspend_operation(*, is_suspended: bool) -> Object:
-    """Build the change as an operation of a JSON Patch, whether or not the field is there yet."""
+    """Build the JSON Patch operation; it works whether or not the field exists."""
     return {"op": "add", "path": "/spec/suspend", "value": is_suspended}

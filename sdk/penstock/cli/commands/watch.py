@@ -1,4 +1,4 @@
-"""`penstock watch`: a run as it goes, as a table on a terminal and as lines elsewhere."""
+"""`penstock watch`: progress of a run, as a table on a terminal and as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from penstock.cli.cluster.watching import (
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Show a run, or a Backfill, until it is over."""
+    """Show a run, or a Backfill, until it has finished."""
     cluster, console = Cluster.connect(arguments), Console(highlight=False)
     kind, _, name = arguments.run.rpartition("/")
     if kind and find_resource(kind) is BACKFILLS:

@@ -1,4 +1,4 @@
-"""Code of a Python flow as a zip in a store, or in a folder that all Pods share."""
+"""Code of a Python flow as a zip file in an object store, or in a directory that all Pods share."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from penstock.runner.storage import open_storage
 
 FOLDER: Final = "code"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip knows: the same code is the same zip."""
+"""The earliest time in zip files; a fixed time makes the zip file reproducible."""
 
 
 class Archive(NamedTuple):
-    """A zip, and where it goes."""
+    """A zip file, and its destination."""
 
     base: str
-    """URL of the store, or a folder."""
+    """URL of the store, or a directory."""
     data: bytes
 
     @property
     def place(self) -> str:
-        """Where it is below that: it is called by its SHA-256."""
+        """Its path in the store, named by its SHA-256."""
         return f"{FOLDER}/{hashlib.sha256(self.data).hexdigest()}{ZIP}"
 
     @property
     def url(self) -> str:
-        """Where Pods fetch it from.
+        """The URL from which Pods fetch it.
 
         Raises:
-            CommandError: there is no such kind of store.
+            CommandError: the kind of store is unknown.
         """
         try:
             return open_storage(self.base).url(self.place)
@@ -43,10 +43,10 @@ class Archive(NamedTuple):
             raise CommandError(f"--source {self.base}: {error}") from error
 
     def upload(self) -> None:
-        """Put it there.
+        """Write it to the store.
 
         Raises:
-            CommandError: it can't be written.
+            CommandError: it cannot be written.
         """
         try:
             open_storage(self.base).write(self.place, self.data)
@@ -55,11 +55,11 @@ class Archive(NamedTuple):
 
 
 def pack(modules: Sequence[Module], base: str) -> Archive:
-    """Pack code, so that Python can import it as it is.
+    """Pack code into a zip file that Python can import from.
 
     Args:
         modules: the code.
-        base: where it is to go.
+        base: URL of the store, or a directory.
     """
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,7 +1,7 @@
-"""Code of a Python flow in a ConfigMap, mounted into the Pods of its tasks: for first steps, without an image.
+"""Code of a Python flow in a ConfigMap, mounted into the Pods of its tasks: a first deployment needs no image.
 
-The ConfigMap is named by what is in it and can't be changed: a run that began with it ends with it, whatever is
-deployed meanwhile. It goes with the Flow, or at a later deployment, once no revision of the Flow names it any more.
+The ConfigMap is named by a hash of its content and immutable: later deployments do not affect a run in progress. It is
+deleted with the Flow, or by a later deployment when no revision of the Flow refers to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
 
 LIMIT_BYTES: Final = 1024 * 1024
-"""What the API server stores in one ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/."""
+"""Maximum size of a ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/."""
 FOLDER: Final = "/var/run/penstock/code"
 VOLUME: Final = "penstock-code"
 MAIN: Final = "__main__"
@@ -30,30 +30,30 @@ _NOT_OURS: Final = frozenset({"site-packages", "dist-packages", "node_modules"})
 
 
 class Module(NamedTuple):
-    """A file of code."""
+    """A source file."""
 
     place: str
-    """Below the folder of the flow's file, with slashes."""
+    """Path relative to the directory that modules are imported from."""
     text: str
 
     @property
     def key(self) -> str:
-        """Its key in the ConfigMap, where no slash may be."""
+        """Its key in the ConfigMap, which must not contain slashes."""
         return self.place.replace("/", ".")
 
 
 def read_code(flow: Flow[..., Any]) -> list[Module]:
-    """Read the file of a flow, and those that it has imported from beside and below itself.
+    """Read the file of a flow, and the modules in its directory and below that it has imported.
 
     Raises:
-        CommandError: it stands in no file.
+        CommandError: the flow is not defined in a file.
     """
     module = sys.modules.get(flow.fn.__module__)
     file = getattr(module, "__file__", None)
     if not file or not Path(file).is_file():
-        raise CommandError(f"flow {flow.name!r} stands in no file: write it to one")
+        raise CommandError(f"flow {flow.name!r} is not defined in a file: move it to one")
     name = Path(file).stem if flow.fn.__module__ == MAIN else flow.fn.__module__
-    # The folder that the module is imported from: for `a.b` the one above that of `b`.
+    # The directory that the module is imported from: for `a.b` the parent of the directory of `b`.
     folder = Path(file).resolve().parents[name.count(".") + (Path(file).name == "__init__.py")]
     paths = {Path(file).resolve(), *_imported_from(folder)}
     return [Module(path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")) for path in sorted(paths)]
@@ -63,14 +63,14 @@ def check_size(modules: Sequence[Module]) -> None:
     """Check that code fits into a ConfigMap.
 
     Raises:
-        CommandError: it does not.
+        CommandError: it is too large.
     """
     size = sum(len(each.text.encode()) for each in modules)
     if size > LIMIT_BYTES:
         largest = max(modules, key=lambda each: len(each.text))
         raise CommandError(
-            f"the code takes {size:,} bytes ({largest.place} alone {len(largest.text.encode()):,}), and a ConfigMap"
-            f" holds {LIMIT_BYTES:,}: put it into an image (--image) or somewhere else (--source)"
+            f"the code has {size:,} bytes ({largest.place} alone {len(largest.text.encode()):,}), but a ConfigMap"
+            f" is limited to {LIMIT_BYTES:,}: use an image (--image) or another source (--source)"
         )
 
 
@@ -98,12 +98,12 @@ def build_code_map(flow: str, modules: Sequence[Module]) -> dict[str, Any]:
 
 
 def mount_code(flow: dict[str, Any], code_map: Mapping[str, Any], modules: Sequence[Module]) -> None:
-    """Have the Pods of a Flow's tasks see the code.
+    """Mount the code into the Pods of a Flow.
 
     Args:
-        flow: the Flow; it is changed.
+        flow: the Flow; it is modified.
         code_map: the ConfigMap.
-        modules: what is in it.
+        modules: its content.
     """
     spec = flow["spec"].setdefault("defaults", {}).setdefault("podTemplate", {}).setdefault("spec", {})
     items = [{"key": module.key, "path": module.place} for module in modules]
@@ -119,7 +119,7 @@ def mount_code(flow: dict[str, Any], code_map: Mapping[str, Any], modules: Seque
 
 
 def with_owners(code_map: Mapping[str, Any], flows: Sequence[Object]) -> dict[str, Any]:
-    """Return a ConfigMap that goes when the last of some Flows does."""
+    """Return the ConfigMap with these Flows as owners: it is deleted with the last of them."""
     owners = [
         {
             "apiVersion": API_VERSION,
@@ -134,15 +134,15 @@ def with_owners(code_map: Mapping[str, Any], flows: Sequence[Object]) -> dict[st
 
 
 def remove_unused(cluster: Cluster, flow: Object, keep: str) -> list[str]:
-    """Remove earlier code of a Flow that no revision of it names any more.
+    """Delete ConfigMaps with earlier code of a Flow that no revision refers to.
 
     Args:
-        cluster: where.
+        cluster: the cluster.
         flow: the Flow.
-        keep: name of the ConfigMap that it has now.
+        keep: name of its current ConfigMap.
 
     Returns:
-        The names of those that were removed.
+        The names of the deleted ConfigMaps.
     """
     revisions = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_FLOW_UID}"
     try:
@@ -150,18 +150,18 @@ def remove_unused(cluster: Cluster, flow: Object, keep: str) -> list[str]:
         names = [each["metadata"]["name"] for each in old if each["metadata"]["name"] != keep]
         if not names:
             return []
-        # Of all Flows: those that this one calls have the same code.
+        # Revisions of all Flows: the Flows that this one calls have the same code.
         used = " ".join(text for each in _list(cluster, revisions) for text in (each.get("data") or {}).values())
-        gone = [name for name in names if f'"{name}"' not in used]
-        for name in gone:
+        unused = [name for name in names if f'"{name}"' not in used]
+        for name in unused:
             cluster.send("DELETE", cluster.config_map_path(name))
     except RefusalError:
-        return []  # who may not list or delete ConfigMaps leaves them to the Flow's end
-    return gone
+        return []  # without permission to list or delete them, they are deleted with the Flow
+    return unused
 
 
 def _imported_from(folder: Path) -> set[Path]:
-    """Return the files of modules that Python has found in a folder: `a.b` in `a/b.py`, and so on."""
+    """Return the files of imported modules in a directory: `a.b` in `a/b.py`, and so on."""
     found = set()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

@@ -1,4 +1,4 @@
-"""The commit that a branch or tag of a Git repository is now."""
+"""Resolves a branch or tag of a Git repository to a commit."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ RESPONSE_TIMEOUT_S: Final = 60
 
 
 def pin(source: GitSource) -> GitSource:
-    """Ask the repository which commit a branch or tag is now.
+    """Resolve the ref of a source to a commit.
 
     Raises:
-        CommandError: git is not here, or the repository or the ref is not there.
+        CommandError: git is not installed, or the repository or the ref does not exist.
     """
     if COMMIT.fullmatch(source.ref):
         return source
     git = shutil.which("git")
     if git is None:
-        raise CommandError(f"git is not on PATH, so {source.ref} can't be looked up: name a commit, or install git")
-    # What an annotated tag is of comes as `tag^{}`, after the tag itself.
+        raise CommandError(f"git not found on PATH, so {source.ref} cannot be resolved: use a commit, or install git")
+    # `tag^{}` is the commit of an annotated tag; it is listed after the tag itself.
     refs = ["HEAD"] if source.ref == "HEAD" else [f"refs/heads/{source.ref}", f"refs/tags/{source.ref}*"]
     try:
         done = subprocess.run(  # noqa: S603 - a list, and no shell
@@ -36,10 +36,10 @@ def pin(source: GitSource) -> GitSource:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise CommandError(f"--source: {source.url} does not answer") from error
+        raise CommandError(f"--source: {source.url} does not respond") from error
     if done.returncode:
         why = " ".join(done.stderr.split())
-        raise CommandError(f"--source: {source.url} can't be read: {why}")
+        raise CommandError(f"--source: cannot read {source.url}: {why}")
     found = {name: commit for commit, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
     for name in ("HEAD", f"refs/heads/{source.ref}", f"refs/tags/{source.ref}^{{}}", f"refs/tags/{source.ref}"):
         if (commit := found.get(name)) and (name != "HEAD" or source.ref == "HEAD"):
@@ -48,7 +48,7 @@ def pin(source: GitSource) -> GitSource:
 
 
 def subdirectory_of(file: Path) -> str:
-    """Return the folder of a file within the Git checkout that it is in; empty if it is the top, or in none."""
+    """Return the directory of a file relative to its Git checkout; empty if it is the top, or not in a checkout."""
     folder = file.resolve().parent
     top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
     return "" if top == folder else folder.relative_to(top).as_posix()

@@ -1,4 +1,4 @@
-"""Python flows compiled for the cluster, with warnings and checks as a person reads them."""
+"""Loads and compiles Python flows, and reports warnings and errors."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from penstock.errors import CommandError, InvalidSpecError, PenstockError
 
 
 def load_flow(source: str) -> Flow[..., Any]:
-    """Import a flow: `FILE.py:FLOW`, `MODULE:FLOW`, or `FILE.py` if there is one flow in it.
+    """Import a flow: `FILE.py:FLOW`, `MODULE:FLOW`, or `FILE.py` if it contains one flow.
 
     Raises:
-        CommandError: there is none, or its module can't be imported.
+        CommandError: there is no flow, or its module cannot be imported.
     """
     try:
         found = _only_flow(source) if source.endswith(".py") else entrypoint.load(source)
     except PenstockError:
         raise
     except Exception as error:
-        raise CommandError(f"{source} can't be imported: {_describe_exception(error)}") from error
+        raise CommandError(f"cannot import {source}: {_describe_exception(error)}") from error
     if not isinstance(found, Flow):
         what = "a task" if isinstance(found, Task) else f"a {type(found).__name__}"
-        raise CommandError(f"{source} is {what}, no flow: decorate a function with @flow")
+        raise CommandError(f"{source} is {what}, not a flow: decorate the function with @flow")
     return found
 
 
 def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
-    """Compile a flow and those that it calls, tell of warnings, and check what came out.
+    """Compile a flow and the flows that it calls, print warnings, and check the Flows.
 
     Args:
         source: the entrypoint.
-        **options: those of `compile_flow`.
+        **options: options of `compile_flows`.
 
     Raises:
-        PenstockError: the flow can't become a Flow.
+        PenstockError: the flow cannot be compiled.
     """
     manifests = compile_loaded(load_flow(source), source, **options)
     for manifest in manifests:
@@ -53,15 +53,15 @@ def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
 
 
 def compile_loaded(flow: Flow[..., Any], source: str, **options: Any) -> list[dict[str, Any]]:
-    """Compile a flow and those that it calls, and tell of warnings.
+    """Compile a flow and the flows that it calls, and print warnings.
 
     Args:
         flow: the flow.
-        source: what it is called in messages.
-        **options: those of `compile_flow`.
+        source: its name in messages.
+        **options: options of `compile_flows`.
 
     Raises:
-        PenstockError: the flow can't become a Flow.
+        PenstockError: the flow cannot be compiled.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CompileWarning)
@@ -70,19 +70,17 @@ def compile_loaded(flow: Flow[..., Any], source: str, **options: Any) -> list[di
         except PenstockError:
             raise
         except Exception as error:
-            raise CommandError(
-                f"{source} can't be compiled, because the flow's function raised {_describe_exception(error)}"
-            ) from error
+            raise CommandError(f"cannot compile {source}: its function raised {_describe_exception(error)}") from error
     for each in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CompileWarning)):
         print(f"penstock: warning: {each}", file=sys.stderr)
     return manifests
 
 
 def check(manifests: Sequence[dict[str, Any]]) -> None:
-    """Check Flows as an operator would.
+    """Check Flows as the operator does.
 
     Raises:
-        InvalidSpecError: one can't work.
+        InvalidSpecError: a Flow is invalid.
     """
     for manifest in manifests:
         problems = check_flow(parse_flow(manifest))
@@ -98,27 +96,29 @@ def _only_flow(file: str) -> Flow[..., Any]:
         if isinstance(value, Flow) and value.fn.__module__ == module.__name__
     }
     if not flows:
-        raise CommandError(f"{file} has no flow: decorate a function with @flow")
+        raise CommandError(f"{file} contains no flow: decorate a function with @flow")
     if len(flows) > 1:
-        raise CommandError(f"{file} has {enumerate_names(sorted(flows))}: name one, {file}:{min(flows)}")
+        raise CommandError(
+            f"{file} contains several flows ({enumerate_names(sorted(flows))}): name one, such as {file}:{min(flows)}"
+        )
     return next(iter(flows.values()))
 
 
 def _check_images(manifest: dict[str, Any], source: str) -> None:
-    """Say it in the words of who typed: the engine speaks of fields."""
+    """Report a missing image with the options of the command, before the engine does by field."""
     spec = manifest["spec"]
     if "image" in spec.get("defaults", {}):
         return
     for task in spec["tasks"]:
         if "command" in task and "image" not in task:
             raise CommandError(
-                f"{source}: task {task['name']} has no image: give --image IMAGE, or @flow(image='...'); it needs"
-                " Python and penstock"
+                f"{source}: task {task['name']} has no image: use --image IMAGE or @flow(image='...'); the image"
+                " must contain Python and penstock"
             )
 
 
 def _describe_exception(error: Exception) -> str:
-    """Say what was raised, and where in the user's code."""
+    """Return the exception, and its position in the user's code."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{where}"

@@ -1,4 +1,4 @@
-"""Putting a Python flow into a cluster: its Flow, those that it calls, its Schedules and its code."""
+"""Builds and applies the objects of a Python flow: Flows, Schedules and code."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ READY: Final = "Ready"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """How Pods come to the code; in none of these ways it is in their image.
+    """How Pods get the code; by default it is in their image.
 
     Args:
-        image: image of the tasks that name none.
-        is_inline: whether it goes into a ConfigMap.
-        source: where to fetch it from.
-        storage: where big results go.
+        image: image of tasks that set no image.
+        is_inline: whether the code is stored in a ConfigMap.
+        source: URL from which Pods fetch the code.
+        storage: where large results are stored.
     """
 
     image: str | None = None
@@ -57,13 +57,13 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """What is to be in the cluster.
+    """The objects of a deployment.
 
     Args:
-        flows: the flow's own is the last.
-        schedules: its Schedules.
-        code_map: its code.
-        archive: its code, outside of the cluster.
+        flows: the Flows; that of the deployed flow is the last.
+        schedules: the Schedules.
+        code_map: ConfigMap with the code.
+        archive: the code in a store outside of the cluster.
     """
 
     flows: list[dict[str, Any]]
@@ -73,38 +73,38 @@ class Manifests:
 
     @property
     def flow(self) -> dict[str, Any]:
-        """The Flow of the flow itself."""
+        """The Flow of the deployed flow."""
         return self.flows[-1]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield all objects, in the order in which they are applied."""
+        """Yield all objects in the order of their application."""
         if self.code_map is not None:
             yield self.code_map
         yield from (*self.flows, *self.schedules)
 
 
 class Deployed(NamedTuple):
-    """What was done."""
+    """Result of a deployment."""
 
     flow: Object
     applied: list[Applied]
     removed: list[str]
-    """ConfigMaps with earlier code that nothing needs any more."""
-    left: list[str]
-    """Schedules of an earlier deployment that this one does not have."""
+    """Deleted ConfigMaps with earlier code."""
+    leftover_schedules: list[str]
+    """Schedules of an earlier deployment that this one does not contain."""
 
 
 def build_manifests(deployment: Deployment, code: Code, cluster: Cluster | None) -> Manifests:
-    """Build what is to be in the cluster.
+    """Build the objects of a deployment.
 
     Args:
-        deployment: the flow, and when it is due.
-        code: how Pods come to the code.
-        cluster: where to look for the operator's image if none is given; None: nowhere.
+        deployment: the flow and its schedules.
+        code: how Pods get the code.
+        cluster: where to find the image of the operator if no image is given; None for nowhere.
 
     Raises:
-        CommandError: the code can't be had.
-        CompileError: the flow can't be compiled.
+        CommandError: the code cannot be read.
+        CompileError: the flow cannot be compiled.
     """
     env: dict[str, str] = {}
     modules: list[Module] = []
@@ -128,7 +128,7 @@ def build_manifests(deployment: Deployment, code: Code, cluster: Cluster | None)
         for spec in lacking:
             spec.setdefault("defaults", {})["image"] = image
     made = flows[-1]
-    _decorate(made, deployment)
+    _add_deployment_fields(made, deployment)
     check(flows)
     schedules = _schedules(deployment, made)
     if not modules:
@@ -140,20 +140,20 @@ def build_manifests(deployment: Deployment, code: Code, cluster: Cluster | None)
 
 
 def deploy(cluster: Cluster, manifests: Manifests, *, force: bool = False, is_dry_run: bool = False) -> Deployed:
-    """Apply everything.
+    """Apply all objects.
 
     Args:
-        cluster: where.
-        manifests: what.
-        force: whether to take fields over from whoever manages them.
-        is_dry_run: whether the server only says what it would do.
+        cluster: the cluster.
+        manifests: the objects.
+        force: whether to take ownership of fields of other field managers.
+        is_dry_run: whether to change nothing.
 
     Raises:
-        CommandError: the cluster refused something, or somebody else manages it.
+        CommandError: the API server rejected an object, or another field manager owns it.
     """
     if manifests.archive is not None and not is_dry_run:
         manifests.archive.upload()
-    # Fields that are left out are taken away: code that has owners keeps them.
+    # Server-side apply removes omitted fields, so existing owners are included.
     owners = [flow for each in manifests.flows if (flow := cluster.find_object("flows", each["metadata"]["name"]))]
     code_map = manifests.code_map
     if code_map is not None and owners:
@@ -164,7 +164,7 @@ def deploy(cluster: Cluster, manifests: Manifests, *, force: bool = False, is_dr
             applied.append(apply(cluster, body, force=force, is_dry_run=is_dry_run))  # noqa: PERF401 - one may fail
     except CommandError:
         if applied and not is_dry_run:
-            _remove_orphan(cluster, applied[0])
+            _delete_unused_code(cluster, applied[0])
         raise
     by_name = {(each.object["kind"], each.object["metadata"]["name"]): each.object for each in applied}
     flow = by_name["Flow", manifests.flow["metadata"]["name"]]
@@ -180,15 +180,15 @@ def deploy(cluster: Cluster, manifests: Manifests, *, force: bool = False, is_dr
 
 
 def wait_until_ready(cluster: Cluster, flow: Object, timeout_s: float) -> None:
-    """Wait until the operator has looked at a Flow.
+    """Wait until a Flow is Ready.
 
     Args:
-        cluster: where it is.
-        flow: the Flow, as it was applied.
-        timeout_s: how long to wait.
+        cluster: the cluster.
+        flow: the Flow as it was applied.
+        timeout_s: maximum time to wait, in seconds.
 
     Raises:
-        CommandError: it is not ready, and why; or the time is over.
+        CommandError: it is not Ready, or the timeout has expired.
     """
     name, generation = flow["metadata"]["name"], flow["metadata"]["generation"]
     for seen in cluster.follow("flows", "Flow", name, until=time.monotonic() + timeout_s):
@@ -199,12 +199,12 @@ def wait_until_ready(cluster: Cluster, flow: Object, timeout_s: float) -> None:
         if ready["status"] == "True":
             return
         if ready["status"] == "False":
-            raise CommandError(f"Flow {name} is not ready: {ready['reason']}: {' '.join(ready['message'].split())}")
-    raise CommandError(f"no operator has looked at Flow {name} within {timeout_s:g} s: see penstock doctor")
+            raise CommandError(f"Flow {name} is not Ready: {ready['reason']}: {' '.join(ready['message'].split())}")
+    raise CommandError(f"no operator has checked Flow {name} within {timeout_s:g} s: run penstock doctor")
 
 
-def _remove_orphan(cluster: Cluster, first: Applied) -> None:
-    """Remove code that was created just now, and whose Flow was refused: nobody else would."""
+def _delete_unused_code(cluster: Cluster, first: Applied) -> None:
+    """Delete the new code of a Flow that was rejected; it has no owner that would delete it."""
     if first.object["kind"] == "ConfigMap" and first.change is Change.CREATED:
         with contextlib.suppress(CommandError):
             cluster.send("DELETE", cluster.config_map_path(first.object["metadata"]["name"]))
@@ -218,12 +218,12 @@ def _pinned(text: str, deployment: Deployment) -> GitSource:
 
 
 def _name(deployment: Deployment) -> str:
-    """Return the name of the Flow: that of the deployment if it has one of its own."""
+    """Return the name of the Flow: that of the deployment if it differs from the flow's."""
     return flow_name(deployment.flow) if deployment.name == deployment.flow.name else deployment.name
 
 
-def _decorate(flow: dict[str, Any], deployment: Deployment) -> None:
-    """Add what a deployment says of the Flow."""
+def _add_deployment_fields(flow: dict[str, Any], deployment: Deployment) -> None:
+    """Add the fields of the deployment to the Flow."""
     params = {each["name"]: each for each in flow["spec"].get("params", ())}
     for name, value in deployment.parameters.items():
         params[name]["default"] = value
@@ -256,14 +256,14 @@ def _lacks_image(spec: dict[str, Any]) -> bool:
 
 
 def _operator_image(cluster: Cluster | None, *, is_code_elsewhere: bool) -> str:
-    """Return the image of the operator, which has Python and penstock: all that is needed if the code is elsewhere.
+    """Return the image of the operator, which contains Python and penstock; it fits if the code is not in the image.
 
     Raises:
-        CommandError: it can't be had, or would not do.
+        CommandError: no image was found, or the code must be in the image.
     """
     if not is_code_elsewhere:
         raise CommandError(
-            "name the image that the code is in by --image; or bring the code by --inline or --source, without an image"
+            "no image: use --image with an image that contains the code, or --inline or --source to provide the code"
         )
     try:
         found = [] if cluster is None else _list_operators(cluster)
@@ -271,7 +271,8 @@ def _operator_image(cluster: Cluster | None, *, is_code_elsewhere: bool) -> str:
         found = []
     if not found:
         raise CommandError(
-            "name an image with Python and penstock by --image: the operator's, to take that, is not to be seen"
+            "no image: use --image with an image that contains Python and penstock (the default, the image of the"
+            " operator, was not found)"
         )
     return str(found[0]["spec"]["template"]["spec"]["containers"][0]["image"])
 

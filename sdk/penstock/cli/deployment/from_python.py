@@ -30,17 +30,17 @@ def deploy(
     context: str | None = None,
     kubeconfig: str | None = None,
 ) -> list[str]:
-    """Put flows into a cluster.
+    """Deploy flows.
 
     Args:
-        deployments: the flows, with their schedules.
-        image: image of the tasks that name none.
-        inline: whether the code goes into a ConfigMap.
-        source: where Pods fetch the code from.
-        storage: where big results go.
-        wait: whether to wait until the Flows are ready.
-        timeout: how long, in seconds.
-        force_conflicts: whether to take over fields that somebody else manages.
+        deployments: the flows with their schedules.
+        image: image of tasks that set no image.
+        inline: whether to store the code in a ConfigMap.
+        source: URL from which Pods fetch the code.
+        storage: where to store large results.
+        wait: whether to wait until the Flows are Ready.
+        timeout: maximum time to wait, in seconds.
+        force_conflicts: whether to take ownership of fields of other field managers.
         print_next_steps: whether to print what was done.
         namespace: as `kubectl -n`.
         context: as `kubectl --context`.
@@ -50,19 +50,19 @@ def deploy(
         The names of the Flows.
 
     Raises:
-        OptionError: nothing is to be deployed, or the code is to come in two ways.
-        CommandError: the cluster refused something.
+        OptionError: there are no deployments, or both `inline` and `source` are given.
+        CommandError: the API server rejected an object.
     """
     if not deployments:
         raise OptionError("deploy() needs at least one deployment: flow.to_deployment(...)")
     if inline and source:
-        raise OptionError("inline=True and source=...: the code comes in one way")
+        raise OptionError("inline=True and source=... exclude each other")
     cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
     code = Code(image=image, is_inline=inline, source=source, storage=storage)
-    # All are built before one is applied: a mistake in the last one leaves the cluster as it was.
-    made = [build_manifests(deployment, code, cluster) for deployment in deployments]
+    # All are built before the first is applied: an error in one of them changes nothing in the cluster.
+    built = [build_manifests(deployment, code, cluster) for deployment in deployments]
     names: list[str] = []
-    for manifests in made:
+    for manifests in built:
         done = apply_all(cluster, manifests, force=force_conflicts)
         names.append(done.flow["metadata"]["name"])
         if print_next_steps:

@@ -1,4 +1,4 @@
-"""`run_deployment(...)`: a run of a Flow of a cluster, from Python."""
+"""`run_deployment(...)`: starts a run of a Flow in a cluster from Python."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_deployment(
     context: str | None = None,
     kubeconfig: str | None = None,
 ) -> ClusterRun:
-    """Start a run and wait until it is over; arguments and errors as of `penstock.run_deployment`."""
+    """Start a run and wait until it has finished; arguments and errors are those of `penstock.run_deployment`."""
     cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
     flow_name = name.rpartition("/")[2]
     flow = cluster.get_flow(flow_name)
@@ -67,7 +67,7 @@ def run_deployment(
         return read_cluster_run(_wait(cluster, run, timeout_s))
     except BaseException:
         if is_cancelled_with_caller and FLOW_RUN.get() is not None:
-            # What broke the waiting off matters more than that this may fail too.
+            # The error that interrupted the wait is more important than an error of the cancellation.
             with contextlib.suppress(PenstockError):
                 seen = cluster.get_run(run["metadata"]["name"])
                 cluster.patch_run(seen, [build_shutdown_operation(seen, CANCEL)])
@@ -75,7 +75,7 @@ def run_deployment(
 
 
 def read_cluster_run(run: Object) -> ClusterRun:
-    """Say of a FlowRun what Python asks for."""
+    """Convert a FlowRun to the object that Python code gets."""
     metadata, spec, status = run["metadata"], run["spec"], run.get("status") or {}
     outputs = status.get("outputs") or {}
     word = status.get("state") or "Pending"
@@ -95,10 +95,10 @@ def read_cluster_run(run: Object) -> ClusterRun:
 
 
 def _checked(flow: Object, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters as JSON has them.
+    """Return the parameters as JSON values.
 
     Raises:
-        ParameterError: the Flow does not take them.
+        ParameterError: they do not match the params of the Flow.
     """
     subject = f"Flow {flow['metadata']['name']!r}"
     try:
@@ -120,7 +120,7 @@ def _create(cluster: Cluster, body: Object, flow: str, *, is_shared: bool) -> Ob
             raise
     found = cluster.get_run(body["metadata"]["name"])
     if (found["spec"].get("flow") or {}).get("name") != flow:
-        raise CommandError(f"FlowRun {body['metadata']['name']} is one of another Flow: choose another idempotency_key")
+        raise CommandError(f"FlowRun {body['metadata']['name']} belongs to another Flow: use another idempotency_key")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Approvals, asked one after the other at the terminal where a run goes on."""
+"""Asks for approvals of a local run on the terminal, one at a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ YES: Final = frozenset({"y", "yes"})
 NO: Final = frozenset({"n", "no"})
 
 OnDecision = Callable[[PendingApproval, bool, str | None], None]
-"""Takes a decision: whether it is approved, and the comment."""
+"""Called with a decision: whether it is approved, and the comment."""
 
 
 class ApprovalPrompt:
-    """Asks the person at the terminal; where there is none, it rejects, and says what to do.
+    """Asks for approvals on the terminal; without a terminal, rejects them with a comment that says what to do.
 
     Args:
-        decide: takes decisions.
-        is_terminal: whether somebody is there.
+        decide: called with each decision.
+        is_terminal: whether standard input is a terminal.
     """
 
     def __init__(self, decide: OnDecision, *, is_terminal: bool) -> None:
@@ -31,12 +31,12 @@ class ApprovalPrompt:
         self._waiting: list[PendingApproval] = []
 
     def show(self, pending_approvals: list[PendingApproval]) -> None:
-        """Take what waits for a person just now."""
+        """Set the approvals that are pending now, and ask for the first one."""
         self._waiting = pending_approvals
         loop = asyncio.get_running_loop()
         if not self._is_terminal:
             for approval in pending_approvals:
-                comment = f"nobody can be asked, for standard input is no terminal: give --approve {approval.task}"
+                comment = f"rejected, because standard input is not a terminal: use --approve {approval.task}"
                 loop.call_soon(self._decide, approval, False, comment)  # noqa: FBT003 - as call_soon takes it
             return
         if self._current is not None and self._current not in pending_approvals:
@@ -47,14 +47,16 @@ class ApprovalPrompt:
             loop.add_reader(sys.stdin.fileno(), self._read_answer)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         if self._current is not None:
             self._stop_reading()
 
     def _write_prompt(self) -> None:
         assert self._current is not None
         message = f": {self._current.message}" if self._current.message else ""
-        sys.stderr.write(f"{self._current.task} waits for a decision{message} [y/n, then a comment if you like] ")
+        sys.stderr.write(
+            f"{self._current.task} is waiting for approval{message} [y/n, optionally followed by a comment] "
+        )
         sys.stderr.flush()
 
     def _read_answer(self) -> None:
@@ -63,7 +65,7 @@ class ApprovalPrompt:
         assert approval is not None
         if not line:
             self._stop_reading()
-            self._decide(approval, False, "nobody decided: the terminal was closed")  # noqa: FBT003 - see Decide
+            self._decide(approval, False, "rejected, because the terminal was closed")  # noqa: FBT003 - see OnDecision
             return
         word, _, comment = line.strip().partition(" ")
         answer = word.lower().rstrip(",:;")

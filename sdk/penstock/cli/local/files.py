@@ -1,4 +1,4 @@
-"""What a run on this machine is started from: the manifests that were named, and which of their objects it is."""
+"""Reads the manifests of a run from files, and selects the object to run."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ RUNNABLE: Final = ("FlowRun", "Flow")
 
 
 class InvalidFilesError(CommandError):
-    """Manifests that the cluster would not take.
+    """Invalid manifests.
 
     Args:
-        findings: what is wrong, at least one.
+        findings: the problems, at least one.
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
-        super().__init__(f"{len(findings)} of the files' problems stand above: nothing was run")
+        super().__init__(
+            f"nothing was run, because the files have {'a problem' if len(findings) == 1 else 'problems'} (see above)"
+        )
 
 
 class Files(NamedTuple):
-    """What is in the files."""
+    """The objects of the files."""
 
     flows: Mapping[str, Source]
     objects: Objects
@@ -42,14 +44,14 @@ class Files(NamedTuple):
 
 
 def read_files(words: Sequence[str]) -> Files:
-    """Read manifests, and choose what to run.
+    """Read manifests, and select the object to run.
 
     Args:
-        words: names of files; of one of them, after a colon, may be said which Flow or FlowRun of it to run.
+        words: names of files; one of them may be `FILE:NAME`, which selects a Flow or FlowRun.
 
     Raises:
-        FaultyFilesError: they are not what the cluster would take.
-        CommandError: a file can't be read, or it is not clear what to run.
+        FaultyFilesError: a manifest is invalid.
+        CommandError: a file cannot be read, or the object to run is ambiguous.
     """
     files, names = [], []
     for word in words:
@@ -60,7 +62,7 @@ def read_files(words: Sequence[str]) -> Files:
         else:
             files.append(word)
     if len(names) > 1:
-        raise CommandError(f"one thing is run, but {enumerate_names(names)} are named: leave all but one out")
+        raise CommandError(f"only one object can be run, but several are named: {enumerate_names(names)}")
     texts = {file: read_file(file) for file in files}
     findings, _ = lint(texts)
     if findings:
@@ -83,13 +85,13 @@ def _contents(texts: Mapping[str, str]) -> Iterable[Object]:
             content = document.content
             if not isinstance(content, dict):
                 raise CommandError(
-                    f"{file}:{document.line('')}: is no object of Kubernetes: write apiVersion, kind, ..."
+                    f"{file}:{document.line('')}: not a Kubernetes object: apiVersion and kind are required"
                 )
             yield content
 
 
 def _choose(contents: Sequence[Object], flows: Mapping[str, Source], name: str | None) -> Object:
-    """Choose what to run: what was named; else the only FlowRun; else the only Flow that no other one calls."""
+    """Select the object to run: by name, else the only FlowRun, else the only Flow that no other Flow calls."""
     for kind in RUNNABLE:
         found = [content for content in contents if _is(content, kind)]
         if name is not None:
@@ -104,16 +106,15 @@ def _choose(contents: Sequence[Object], flows: Mapping[str, Source], name: str |
         if found:
             names = [str(content["metadata"].get("name", "(generateName)")) for content in found]
             raise CommandError(
-                f"the files have {len(found)} {kind}s to run: say which after a colon, as FILE:{names[0]}"
+                f"the files contain {len(found)} {kind}s; select one with FILE:NAME, such as FILE:{names[0]}"
             )
     known = [
         str(content["metadata"].get("name")) for content in contents if any(_is(content, kind) for kind in RUNNABLE)
     ]
     if name is None:
-        raise CommandError("the files have neither a Flow nor a FlowRun to run")
-    raise CommandError(
-        f"the files have no Flow or FlowRun {name}{suggest(name, known) or f': they have {enumerate_names(known)}'}"
-    )
+        raise CommandError("the files contain no Flow or FlowRun to run")
+    hint = suggest(name, known) or f"; they contain {enumerate_names(known)}"
+    raise CommandError(f"the files contain no Flow or FlowRun {name}{hint}")
 
 
 def _refuse_repeated(flows: Iterable[Object]) -> None:
@@ -121,7 +122,7 @@ def _refuse_repeated(flows: Iterable[Object]) -> None:
     for content in flows:
         name = content["metadata"]["name"]
         if name in names:
-            raise CommandError(f"the files have two Flows {name}: leave one out")
+            raise CommandError(f"the files contain two Flows named {name}: remove one")
         names.add(name)
 
 

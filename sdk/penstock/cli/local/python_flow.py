@@ -1,4 +1,4 @@
-"""`penstock run --local etl.py:NAME`: run a flow of a Python file in this process."""
+"""`penstock run --local etl.py:NAME`: run a Python flow in this process."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SUFFIX: Final = ".py"
 
 
 def is_python(word: str) -> bool:
-    """Whether a word names a Python file, or a flow of one."""
+    """Whether an argument names a Python file, or a flow in one."""
     return word.endswith(SUFFIX) or f"{SUFFIX}:" in word
 
 
 def run_python(arguments: argparse.Namespace) -> int:
-    """Call a flow; its log says how it goes.
+    """Call a flow; its log shows the progress.
 
     Raises:
-        CommandError: the file can't be loaded, or has no such flow.
+        CommandError: the file cannot be loaded, or has no such flow.
     """
     for name in ("docker", "parallel", "approve", "reject", "priority", "timeout", "name"):
         if getattr(arguments, name):
-            raise CommandError(f"--{name}: is for manifests; a Python flow says that itself")
+            raise CommandError(f"--{name} is valid only for manifests, not for Python flows")
     if len(arguments.flow) > 1:
-        raise CommandError(f"{' '.join(arguments.flow)}: give one Python file")
+        raise CommandError(f"{' '.join(arguments.flow)}: only one Python file can be run")
     flow = load_flow(arguments.flow[0])
     declared = dict.fromkeys(flow.signature.parameters, "")
     params = {**read_params_file(arguments.params_file, declared), **_read_parameters(arguments.params, flow)}
@@ -46,7 +46,7 @@ def run_python(arguments: argparse.Namespace) -> int:
             result = asyncio.run(_await(result))
     except ParameterError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the flow raises, its log has told it
+    except Exception as error:  # noqa: BLE001 - the log of the flow has the traceback
         if not isinstance(error, PenstockError):
             print(f"penstock: flow {flow.name} failed: {type(error).__name__}: {error}", file=sys.stderr)
         else:
@@ -62,16 +62,16 @@ async def _await(result: Any) -> Any:
 
 
 def _read_parameters(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[str, Any]:
-    """Read `key=value` words: JSON, unless the parameter is a string or the value is no JSON."""
+    """Read `KEY=VALUE` arguments: JSON, unless the parameter is a string or the value is not JSON."""
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise CommandError(f"-p {assignment}: write it as KEY=VALUE")
+            raise CommandError(f"-p {assignment}: must be KEY=VALUE")
         parameter = flow.signature.parameters.get(name)
         if parameter is None:
             known = list(flow.signature.parameters)
-            hint = suggest(name, known) or f": it has {enumerate_names(known)}"
+            hint = suggest(name, known) or f"; its parameters are {enumerate_names(known)}"
             raise CommandError(f"-p {assignment}: flow {flow.name} has no parameter {name}{hint}")
         values[name] = text if parameter.annotation in {str, "str"} else _json_or_text(text)
     return values
@@ -85,13 +85,13 @@ def _json_or_text(text: str) -> Any:
 
 
 def _format_result(result: Any, output: str) -> str:
-    """Write a result as the JSON or YAML that it is.
+    """Format a result as JSON or YAML.
 
     Raises:
-        CommandError: it is neither.
+        CommandError: it cannot be converted to JSON.
     """
     try:
         text = json.dumps(result, indent=4, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise CommandError(f"-o {output}: the flow's result has no JSON: {error}") from error
+        raise CommandError(f"-o {output}: cannot convert the result of the flow to JSON: {error}") from error
     return f"{text}\n" if output == "json" else yaml_text(json.loads(text))

@@ -1,4 +1,4 @@
-"""A run on this machine as it goes: what its tasks write and what becomes of them, line by line."""
+"""Shows the progress of a local run line by line: output of tasks and changes of their state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER_STARTED: Final = frozenset({"Skipped"})
 
 
 class PendingApproval(NamedTuple):
-    """An approval that waits for a person."""
+    """An approval that a task is waiting for."""
 
     run: str
     task: str
@@ -29,11 +29,11 @@ class PendingApproval(NamedTuple):
 
 
 class Screen:
-    """Writes what goes on.
+    """Writes the progress of a run and its child runs.
 
     Args:
-        console: where to.
-        ask: takes what waits for a person just now, whenever that may have changed.
+        console: the output.
+        on_pending_approvals: called with the pending approvals whenever they may have changed.
     """
 
     def __init__(self, console: Console, on_pending_approvals: Callable[[list[PendingApproval]], None]) -> None:
@@ -45,18 +45,18 @@ class Screen:
         self._runs: dict[str, Object] = {}
 
     def print_note(self, text: str, style: str = "dim") -> None:
-        """Write a line of our own."""
+        """Write a line that is not from a task."""
         self._console.print(Text(text, style), soft_wrap=True)
 
     def hear(self, line: Line) -> None:
-        """Write a line of a task, with its name before it."""
+        """Write a line of output of a task, prefixed with the task's name."""
         source = Source(line.task, -1 if line.item is None else line.item, line.attempt)
-        # What a task writes is the task's: neither wrapped nor marked up.
+        # Output of a task is not wrapped, and its brackets are not markup.
         prefix = Text(f"{self._paths.get(line.run, '')}{source}{SEPARATOR}", "cyan")
         self._console.print(prefix + Text.from_ansi(line.text), soft_wrap=True)
 
     def see(self, run: Mapping[str, Any]) -> None:
-        """Write what has changed about a run."""
+        """Write what has changed in a run."""
         body = dict(run)
         name = body["metadata"]["name"]
         self._runs[name] = body
@@ -71,21 +71,23 @@ class Screen:
             [approval for each in self._runs.values() if not is_finished(each) for approval in pending_approvals(each)]
         )
 
-    def end(self, run: Object) -> None:
-        """Write how a run ended."""
-        for line in outcome_lines(run, lambda row: ""):  # noqa: ARG005 - all that there was has been shown
+    def print_outcome(self, run: Object) -> None:
+        """Write the outcome of a run."""
+        for line in outcome_lines(run, lambda row: ""):  # noqa: ARG005 - all logs have been shown already
             self._console.print(line, soft_wrap=True)
 
     def _print_headline(self, name: str, body: Object) -> None:
         status = status_of(body)
-        head = (status.get("state"), (status.get("shutdown") or {}).get("mode"))
-        before, self._headlines[name] = self._headlines.get(name), head
-        is_news = (head != before and head[0] in ("Queued", "Paused")) or (head[1] and before and head[1] != before[1])
-        if is_news and not is_finished(body):
+        shown = (status.get("state"), (status.get("shutdown") or {}).get("mode"))
+        before, self._headlines[name] = self._headlines.get(name), shown
+        is_changed = (shown != before and shown[0] in ("Queued", "Paused")) or (
+            shown[1] and before and shown[1] != before[1]
+        )
+        if is_changed and not is_finished(body):
             self._write(headline(body, _now()))
 
     def _path(self, metadata: Mapping[str, Any]) -> str:
-        """Return what stands before the names of a run's tasks: nothing, or the task of its parent."""
+        """Return the prefix of task names of a run: empty, or the task of the parent run that started it."""
         labels = metadata.get("labels") or {}
         parent = labels.get(LABEL_PARENT)
         if parent is None:
@@ -97,7 +99,7 @@ class Screen:
 
 
 def pending_approvals(run: Object) -> list[PendingApproval]:
-    """Return what of a run waits for a person."""
+    """Return the pending approvals of a run."""
     name = run["metadata"]["name"]
     return [PendingApproval(name, task["name"], task.get("message") or "") for task in waiting_tasks(run)]
 

@@ -1,4 +1,4 @@
-"""Manifests and what is typed beside them: YAML and JSON read and written, params, overrides, checks.
+"""Manifests: reads and writes YAML and JSON, checks objects, reads params and options that override fields.
 
 Nothing here needs a cluster.
 """

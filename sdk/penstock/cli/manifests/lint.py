@@ -1,4 +1,4 @@
-"""Manifests checked as the cluster would check them. Pure."""
+"""Checks manifests as the cluster does. Pure."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill")
 
 
 class FlowKey(NamedTuple):
-    """Which Flow."""
+    """Key of a Flow."""
 
     namespace: str
-    """Empty where the manifest names none."""
+    """Empty if the manifest has none."""
     name: str
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, and where."""
+    """A problem, and its position."""
 
     file: str
     line: int
     message: str
 
     def __str__(self) -> str:
-        """Return the finding as compilers write theirs, so that editors can jump to it."""
+        """Return the finding in the format of compilers, which editors can parse."""
         return f"{self.file}:{self.line}: {self.message}"
 
 
 def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
-    """Check manifests, each also against the Flows of all the others.
+    """Check manifests; runs are also checked against the Flows in all files.
 
     Args:
         files: contents by file name.
 
     Returns:
-        What is wrong, by file and in the order of its objects; and how many objects of ours there are.
+        The findings, by file and in the order of its objects, and the number of Penstock objects.
     """
     documents = [(file, document) for file, text in files.items() for document in read_documents(text)]
     flows: dict[FlowKey, FlowSpec] = {}
@@ -61,7 +61,7 @@ def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
             try:
                 flows[_key(document.content, document.content["metadata"]["name"])] = parse_flow(document.content)
             except (InvalidSpecError, KeyError, TypeError):
-                continue  # found again below, where it becomes a finding
+                continue  # reported below
     findings: list[Finding] = []
     objects = 0
     for file, document in documents:
@@ -81,15 +81,15 @@ def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
 def _problems(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Iterator[Problem]:
     kind = content.get("kind")
     if content["apiVersion"] != API_VERSION:
-        yield Problem("apiVersion", f"{content['apiVersion']} is no version of Penstock's: write {API_VERSION}")
+        yield Problem("apiVersion", f"unknown version {content['apiVersion']}; must be {API_VERSION}")
         return
     if kind not in KINDS:
-        hint = suggest(str(kind), KINDS) or f": there are {enumerate_names(KINDS)}"
-        yield Problem("kind", f"{GROUP} has no kind {kind}{hint}")
+        hint = suggest(str(kind), KINDS) or f"; must be one of {enumerate_names(KINDS)}"
+        yield Problem("kind", f"unknown kind {kind} of {GROUP}{hint}")
         return
     metadata = content.get("metadata")
     if not isinstance(metadata, Mapping) or not (metadata.get("name") or metadata.get("generateName")):
-        yield Problem("metadata.name", "is missing: give the object a name")
+        yield Problem("metadata.name", "is required")
         return
     yield from check_envelope(content)
     try:

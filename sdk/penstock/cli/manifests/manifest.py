@@ -1,4 +1,4 @@
-"""Manifests as files have them: objects, and the line on which each of their fields stands."""
+"""Reads manifest files: objects, and the line of each of their fields."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _INDEX: Final = re.compile(r"\[(\d+)\]")
 STDIN: Final = "-"
 _VERSION: Final = (1, 1)
 MAX_VALUES: Final = 1_000_000
-"""Of one document. Aliases of aliases make any number of a few lines."""
+"""Per document. Aliases of aliases can expand a few lines to any number of values."""
 
 
 class SyntaxProblem(NamedTuple):
-    """Text that is no YAML, or that says the same thing twice."""
+    """Text that is not valid YAML for Kubernetes."""
 
     line: int
     message: str
@@ -31,19 +31,19 @@ class Document(NamedTuple):
     """One object of a file."""
 
     content: Any
-    """The object; not always a mapping: that is for the reader to check."""
+    """The object; not necessarily a mapping: callers must check."""
     root: yaml.Node
     problems: tuple[SyntaxProblem, ...]
-    """What is wrong with its text though it can be read."""
+    """Problems of text that can be read nevertheless."""
 
     def line(self, path: str) -> int:
-        """Find where a field stands.
+        """Find the line of a field.
 
         Args:
-            path: as a `Problem` has it: `spec.tasks[2].dependsOn[0]`.
+            path: in the format of `Problem.path`: `spec.tasks[2].dependsOn[0]`.
 
         Returns:
-            The line, from 1, of the field, or of the nearest part around it that is written down.
+            The line (the first is 1) of the field, or of its nearest ancestor in the file.
         """
         node, line, rest = self.root, self.root.start_mark.line, path
         while rest:
@@ -55,13 +55,13 @@ class Document(NamedTuple):
 
 
 def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
-    """Read the documents of a YAML file, up to the first that is no YAML, as kubectl and the API server read them.
+    """Read the documents of a YAML file as kubectl and the API server do, up to the first syntax error.
 
     Args:
         text: the file's content.
 
     Returns:
-        Documents, without those that are empty, each item of a List one of its own; a `SyntaxProblem` ends them.
+        Non-empty documents; each item of a List is a document of its own. A `SyntaxProblem` is the last item.
     """
     loader = _Loader(text)
     try:
@@ -71,7 +71,7 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
             builder = _Builder()
             content = builder.build(root)
             if loader.yaml_version not in (None, _VERSION):
-                builder.add_problem(root, "the API server reads YAML 1.1 only: remove the %YAML directive")
+                builder.add_problem(root, "only YAML 1.1 is supported: remove the %YAML directive")
             if content is not None or builder.problems:
                 yield from _objects(Document(content, root, tuple(builder.problems)))
     except yaml.MarkedYAMLError as error:
@@ -80,41 +80,41 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
     except yaml.YAMLError as error:
         yield SyntaxProblem(1, f"not YAML: {error}")
     except RecursionError:
-        yield SyntaxProblem(1, "not YAML that can be read: it is nested too deeply")
+        yield SyntaxProblem(1, "not YAML: nested too deeply")
     finally:
         loader.dispose()
 
 
 def read_file(file: str) -> str:
-    """Read a file of text; `-` is standard input.
+    """Read a text file; `-` is standard input.
 
     Raises:
-        CommandError: it can't be read.
+        CommandError: it cannot be read.
     """
     if file == STDIN:
         return sys.stdin.read()
     try:
         return Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise CommandError(f"{file} can't be read: {error.strerror}") from error
+        raise CommandError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CommandError(f"{file} can't be read: it is not UTF-8") from error
+        raise CommandError(f"cannot read {file}: it is not UTF-8") from error
 
 
 class _Loader(yaml.SafeLoader):
     """Reads the structure of YAML as libyaml does, and leaves the meaning of scalars to `yaml_scalar`."""
 
-    # Only ever written by the parser; the types of PyYAML don't know it.
+    # Set by the parser; missing in the type stubs of PyYAML.
     yaml_version: tuple[int, int] | None
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        """Return the tag of what has none."""
+        """Return the tag of a node without a tag."""
         if kind is yaml.ScalarNode:
             return PLAIN_TAG if implicit[0] else STR_TAG
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # PyYAML has no types here
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
-        """Compose a scalar: after a lone `!` it is text."""
+        """Compose a scalar; the non-specific tag `!` makes it text."""
         is_text = self.peek_event().tag == "!"  # type: ignore[no-untyped-call]  # PyYAML has no types here
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
         if is_text:
@@ -122,20 +122,20 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def scan_to_next_token(self) -> None:
-        """Skip what separates tokens: tabs too, where they can't be taken for indentation."""
+        """Skip whitespace, including tabs where they cannot be indentation, as libyaml does."""
         super().scan_to_next_token()
         while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
             self.forward()
             super().scan_to_next_token()
 
 
-_Loader.ESCAPE_REPLACEMENTS = {  # type: ignore[misc]  # libyaml, other than PyYAML, knows no \\/
+_Loader.ESCAPE_REPLACEMENTS = {  # type: ignore[misc]  # unlike PyYAML, libyaml has no \\/
     sign: text for sign, text in yaml.SafeLoader.ESCAPE_REPLACEMENTS.items() if sign != "/"
 }
 
 
 class _Builder:
-    """Makes a document's value of its nodes, and notes what the API server would not take."""
+    """Converts the nodes of a document to a value, and collects what the API server would reject."""
 
     def __init__(self) -> None:
         self.problems: list[SyntaxProblem] = []
@@ -146,18 +146,18 @@ class _Builder:
         """Return the value of a document."""
         value, size = self._build(root)
         if size > MAX_VALUES:
-            self.add_problem(root, f"holds more than {MAX_VALUES} values, by way of aliases")
+            self.add_problem(root, f"expands to more than {MAX_VALUES} values because of aliases")
             return None
         return value
 
     def add_problem(self, node: yaml.Node, message: str) -> None:
-        """Note a problem."""
+        """Add a problem at the line of a node."""
         self.problems.append(SyntaxProblem(node.start_mark.line + 1, message))
 
     def _build(self, node: yaml.Node) -> tuple[Any, int]:
-        """Return the value of a node, and of how many values it is made."""
+        """Return the value of a node, and the number of values in it."""
         if node in self._open:
-            self.add_problem(node, "an alias stands inside of what it repeats")
+            self.add_problem(node, "an alias is inside of the node that it refers to")
             return None, 1
         if node not in self._built:
             self._open.add(node)
@@ -186,22 +186,22 @@ class _Builder:
         total = 1
         for key_node, value_node in self._pairs(node):
             if not isinstance(key_node, yaml.ScalarNode):
-                self.add_problem(key_node, "a key must be a word, not a list or a mapping")
+                self.add_problem(key_node, "a key must be a scalar, not a list or a mapping")
                 continue
             key = self._scalar(key_node)
             name = key_text(key)
             if name is None:
-                self.add_problem(key_node, f"{key_node.value or 'nothing'} can't be a key: put it in quotes")
+                self.add_problem(key_node, f"{key_node.value or 'an empty value'} cannot be a key: put it in quotes")
                 continue
             line = seen.setdefault((type(key), key), key_node.start_mark.line + 1)
             if line != key_node.start_mark.line + 1 or name in fields:
-                self.add_problem(key_node, f"{key_node.value} is already given on line {line}")
+                self.add_problem(key_node, f"duplicate key {key_node.value}: already on line {line}")
             fields[name], size = self._build(value_node)
             total += size
         return fields, total
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Yield the fields of a mapping, those that it merges in among them."""
+        """Yield the fields of a mapping, including merged ones (`<<`)."""
         for key, value in node.value:
             is_merge = isinstance(key, yaml.ScalarNode) and (
                 key.tag == MERGE_TAG or (key.tag == PLAIN_TAG and key.value == "<<")
@@ -213,11 +213,11 @@ class _Builder:
                 if isinstance(merged, yaml.MappingNode) and merged not in self._open:
                     yield from self._pairs(merged)
                 else:
-                    self.add_problem(key, "<< takes a mapping, or a list of mappings")
+                    self.add_problem(key, "<< must be a mapping or a list of mappings")
 
 
 def _objects(document: Document) -> Iterator[Document]:
-    """Return a document, or the items of a List, as kubectl writes and reads it."""
+    """Return a document, or the items of a `List` (a kind that kubectl writes and reads)."""
     content, root = document.content, document.root
     if not (isinstance(content, dict) and content.get("kind") == "List" and content.get("apiVersion") == "v1"):
         yield document
@@ -231,14 +231,14 @@ def _objects(document: Document) -> Iterator[Document]:
 
 
 def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
-    """Go one step down a field path; None if what comes next is not written down."""
+    """Go one step down a field path; None if the next part is not in the file."""
     if isinstance(node, yaml.SequenceNode) and (match := _INDEX.match(path)):
         index = int(match[1])
         if index < len(node.value):
             child = node.value[index]
             return child, child.start_mark.line, path[match.end() :].removeprefix(".")
     if isinstance(node, yaml.MappingNode):
-        # A key may have dots of its own, as labels do: the longest that fits is meant.
+        # A key may contain dots, as labels do: the longest match is used.
         fitting = [pair for pair in node.value if re.match(re.escape(str(pair[0].value)) + r"(?=[.\[]|$)", path)]
         if fitting:
             key, value = max(fitting, key=lambda pair: len(pair[0].value))

@@ -1,4 +1,4 @@
-"""What is typed about a run and stands in place of what its manifest or its Flow says."""
+"""Options that override fields of a run's manifest or Flow."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from penstock.errors import CommandError, DurationError
 
 
 def read_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the options that say something else than the manifest.
+    """Read the options that override fields of the spec.
 
     Args:
-        arguments: with `priority` and `timeout`, each None unless typed.
+        arguments: with `priority` and `timeout`, each None unless given.
 
     Returns:
         Fields of the run's spec.
 
     Raises:
-        CommandError: one can't be read.
+        CommandError: a value is invalid.
     """
     fields: dict[str, Any] = {}
     if arguments.priority is not None:

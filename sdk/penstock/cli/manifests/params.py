@@ -1,4 +1,4 @@
-"""Values of a run's params, as a person types them."""
+"""Values of a run's params, from the command line or a file."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from penstock.errors import CommandError
 
 
 def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict[str, Any]:
-    """Read `key=value` words by the types that the Flow declares.
+    """Read `KEY=VALUE` arguments by the types that the Flow declares.
 
     Args:
-        assignments: the words; of the same key, the last one counts.
+        assignments: the arguments; the last one of the same key is used.
         declared: type of each param of the Flow, by name.
 
     Returns:
-        The values: for a param of type string the text as it was typed, for every other the JSON that it is.
+        The values: for a param of type string the text, for others the decoded JSON.
 
     Raises:
-        CommandError: a word has no `=`, names no param of the Flow, or its value is no JSON.
+        CommandError: an argument has no `=`, or an unknown param, or a value that is not JSON.
     """
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise CommandError(f"-p {assignment}: write it as KEY=VALUE")
+            raise CommandError(f"-p {assignment}: must be KEY=VALUE")
         if name not in declared:
             raise CommandError(f"-p {assignment}: the Flow has no param {name}{_alternatives(name, list(declared))}")
         values[name] = text if declared[name] == "string" else _read_json(assignment, text, declared[name])
@@ -39,11 +39,11 @@ def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str,
     """Read values from a file of YAML or JSON: a mapping of params.
 
     Args:
-        file: its name; `-` is standard input; None: no values.
+        file: its name; `-` is standard input; None for no values.
         declared: type of each param of the Flow, by name.
 
     Raises:
-        CommandError: the file can't be read, is no mapping, or names no param of the Flow.
+        CommandError: the file cannot be read, is not a mapping, or has an unknown param.
     """
     if file is None:
         return {}
@@ -53,7 +53,7 @@ def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str,
             raise CommandError(f"{file}:{problem.line}: {problem.message}")
     contents = [document.content for document in documents if isinstance(document, Document)]
     if len(contents) > 1 or not all(isinstance(content, dict) for content in contents):
-        raise CommandError(f"{file}: give one mapping of params and their values")
+        raise CommandError(f"{file}: must be one mapping of params to values")
     values: dict[str, Any] = contents[0] if contents else {}
     for name in values:
         if name not in declared:
@@ -68,9 +68,9 @@ def _read_json(assignment: str, text: str, declared_type: str) -> Any:
         examples = {"boolean": "true", "array": '["a", "b"]', "object": '{"a": 1}'}
         example = examples.get(declared_type, "12")
         raise CommandError(
-            f"-p {assignment}: not JSON; the param is of type {declared_type}, as {example} is"
+            f"-p {assignment}: the value is not JSON; the param has type {declared_type}, for example {example}"
         ) from error
 
 
 def _alternatives(name: str, names: Sequence[str]) -> str:
-    return suggest(name, names) or f": it has {enumerate_names(names)}"
+    return suggest(name, names) or (f"; its params are {enumerate_names(names)}" if names else "; it has no params")

@@ -1,7 +1,7 @@
-"""Words of YAML as Kubernetes understands them: which are numbers, booleans, nothing, and which are text.
+"""YAML scalars as Kubernetes reads them: numbers, booleans, null and text.
 
-kubectl and the API server read YAML with sigs.k8s.io/yaml, a YAML 1.1 of its own: `y` is true and `0o17` is 15 as `017`
-is, but `1:30` is no number and a date is text; then all of it becomes JSON, to which 3.0 is 3.
+kubectl and the API server read YAML with sigs.k8s.io/yaml, its own dialect of YAML 1.1: `y` is true, `0o17`
+and `017` are 15, but `1:30` and dates are text. The result is converted to JSON, in which 3.0 is 3.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from penstock.engine.expressions.cel import GREATEST_INT, LEAST_INT
 
 PLAIN_TAG: Final = "plain"
-"""Of words without quotes and without a tag."""
+"""Tag of scalars without quotes and without a tag."""
 STR_TAG: Final = "tag:yaml.org,2002:str"
 MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 _BINARY_TAG: Final = "tag:yaml.org,2002:binary"
@@ -25,7 +25,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "tag:yaml.org,2002:bool": (bool,),
     "tag:yaml.org,2002:null": (type(None),),
 }
-"""What a tag promises."""
+"""The types that a tag allows."""
 
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"), True),
@@ -49,34 +49,34 @@ def read_scalar(text: str, tag: str) -> Any:
     """Read a scalar.
 
     Args:
-        text: what is written, without quotes.
+        text: the text, without quotes.
         tag: its tag, PLAIN_TAG or STR_TAG.
 
     Returns:
-        None, a boolean, a number or a text, as JSON has them; a tag of somebody else's makes a text.
+        None, a boolean, a number or a text, as in JSON; an unknown tag makes it text.
 
     Raises:
-        ValueError: it is not what its tag says, or a number that JSON has not.
+        ValueError: it does not match its tag, or is a number that JSON does not have.
     """
     if tag == _BINARY_TAG:
         try:
             return base64.b64decode(text, validate=True).decode(errors="replace")
         except binascii.Error as error:
-            raise ValueError(f"{text[:40]} is no base64") from error
+            raise ValueError(f"{text[:40]} is not base64") from error
     if tag != PLAIN_TAG and tag not in _TYPES:
         return text
     value = _read_plain(text)
     if tag in _TYPES:
         is_boolean = isinstance(value, bool)
         if not isinstance(value, _TYPES[tag]) or (is_boolean and bool not in _TYPES[tag]):
-            raise ValueError(f'"{text}" is no {tag.rpartition(":")[2]}, as its tag says')
+            raise ValueError(f'"{text}" is not of type {tag.rpartition(":")[2]}, which its tag requires')
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{text} is no number of JSON: put it in quotes if it is text")
+        raise ValueError(f"{text} is not a JSON number: put it in quotes if it is text")
     return _as_json(value)
 
 
 def key_text(key: Any) -> str | None:
-    """Return the name that a key has in JSON; None if it can't be one."""
+    """Return the name of a key in JSON; None if it cannot be a key."""
     if isinstance(key, bool):
         return str(key).lower()
     if isinstance(key, str | int):
@@ -112,7 +112,7 @@ def _finite(text: str) -> float | str:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a number as it comes back from JSON: whole ones are integers as far as 64 bits go."""
+    """Return a number as it is after a round trip through JSON: whole numbers of up to 64 bits are integers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if LEAST_INT <= value <= GREATEST_INT and value == int(value):

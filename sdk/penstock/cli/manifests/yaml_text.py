@@ -1,4 +1,4 @@
-"""YAML that kubectl reads as what was meant: its words for numbers and booleans are not those of Python's library."""
+"""Writes YAML that kubectl reads back unchanged: its rules for numbers and booleans differ from those of PyYAML."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _STR_TAG: Final = "tag:yaml.org,2002:str"
 
 
 def yaml_text(value: Any) -> str:
-    """Write a value, keys in their order."""
+    """Return a value as YAML; keys keep their order."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)
     return text
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts quotes around text that kubectl would take for something else: `1e3`, `0o17`, `y`; keeps lines as lines."""
+    """Quotes text that kubectl would not read as text (`1e3`, `0o17`, `y`), and writes multi-line text as a block."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write everything out: what stands twice in a manifest is not the same thing."""
+        """Write no aliases."""
         del data
         return True
 

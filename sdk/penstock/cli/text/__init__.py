@@ -1,4 +1,4 @@
-"""What a person reads: states, times, months and the story of a run, as text. Pure.
+"""Output as text: progress, description and outcome of a run, times, months. Pure.
 
 Pictures of graphs are in `penstock.drawing`.
 """

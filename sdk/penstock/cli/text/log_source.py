@@ -1,4 +1,4 @@
-"""Whose log a line is of: what stands before the lines of several tasks."""
+"""The prefix of log lines of several tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SEPARATOR: Final = " | "
 
 
 class Source(NamedTuple):
-    """Whose log it is; sorts by task, item and attempt."""
+    """The task, item and attempt that wrote a log; sorts in this order."""
 
     task: str
     item: int
@@ -16,6 +16,6 @@ class Source(NamedTuple):
     attempt: int
 
     def __str__(self) -> str:
-        """Return the name that stands before each line: `load`, `load[3]`, `load[3]#2` for a second attempt."""
+        """Return the prefix of each line: `load`, `load[3]`, `load[3]#2` for a second attempt."""
         item = f"[{self.item}]" if self.item >= 0 else ""
         return f"{self.task}{item}" + (f"#{self.attempt}" if self.attempt > 1 else "")

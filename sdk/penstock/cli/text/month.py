@@ -1,4 +1,4 @@
-"""A month as calendars draw it, with what happens on its days."""
+"""A calendar month that shows ticks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WEEKDAYS: Final = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 def draw_month(
     first: dt.date, ticks: Mapping[dt.date, int], changes: Collection[dt.date], today: dt.date
 ) -> Iterator[Text]:
-    """Draw a month, a line for each week.
+    """Draw a month, one line per week.
 
     Args:
-        first: any day of it.
-        ticks: how many ticks there are on which day.
-        changes: days on which the clock is set; a `!` marks them.
-        today: is drawn reversed.
+        first: any day of the month.
+        ticks: number of ticks by day.
+        changes: days with a clock change; they are marked with `!`.
+        today: drawn in reverse video.
     """
     yield Text(f"{calendar.month_name[first.month]} {first.year}", "bold")
     yield Text("".join(f"{name:<{CELL}}" for name in WEEKDAYS).rstrip(), "dim")

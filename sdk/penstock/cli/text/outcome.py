@@ -1,4 +1,4 @@
-"""How a run ended, as a person reads it last."""
+"""The outcome of a run: the last lines of watch and of a local run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_FAILED_ITEMS: Final = 3
 
 
 def outcome_lines(run: Object, hint_for_task: Callable[[TaskRow], str]) -> Iterator[Text]:
-    """Say how a run ended, and what became of what failed.
+    """Return the outputs, the failed tasks and the final state of a run.
 
     Args:
-        run: the FlowRun, which is over.
+        run: the finished FlowRun.
         hint_for_task: returns the command that says more about a task that failed; empty if there is none.
     """
     for key, value in (status_of(run).get("outputs") or {}).items():
@@ -30,5 +30,5 @@ def outcome_lines(run: Object, hint_for_task: Callable[[TaskRow], str]) -> Itera
             for failed in row.failed_items[-MAX_FAILED_ITEMS:]:
                 yield Text(f"    {failed}", "red")
             if hint := hint_for_task(row):
-                yield Text(f"  more: {hint}")
+                yield Text(f"  details: {hint}")
     yield Text(headline(run, dt.datetime.now(dt.UTC)), "bold green" if is_successful(run) else "bold red")

@@ -1,4 +1,4 @@
-"""What a run's status says, as lines and rows for a person. Pure: nothing here reads a clock or a cluster."""
+"""The status of a run as lines of text. Pure: nothing here reads a clock or a cluster."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from penstock.engine.reasons import Reason
 
 SUCCESSFUL_RUN_STATES: Final = frozenset({"Completed", "Skipped"})
 _MOST_URGENT_FIRST: Final = ("Paused", "Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
-"""States of tasks that a screen too small for all of them shows first."""
+"""Task states by priority on a screen that is too small for all tasks."""
 
 
 class PendingAction(NamedTuple):
-    """Something that waits for a person."""
+    """Something that only a user can do."""
 
     text: str
     commands: tuple[str, ...]
-    """What can be typed, without the program's name."""
+    """Commands for it, without the name of the program."""
 
 
 def is_finished(run: Object) -> bool:
-    """Whether a FlowRun is over, well or not."""
+    """Whether a FlowRun has finished, successfully or not."""
     conditions = status_of(run).get("conditions") or ()
     return any(each["type"] == "Finished" and each["status"] == "True" for each in conditions)
 
 
 def is_successful(run: Object) -> bool:
-    """Whether a FlowRun is over, and well."""
+    """Whether a FlowRun has finished successfully."""
     return status_of(run).get("state") in SUCCESSFUL_RUN_STATES
 
 
 def headline(run: Object, now: dt.datetime) -> str:
-    """Say in one line how a FlowRun is doing."""
+    """Return the state of a FlowRun as one line."""
     name, status = run["metadata"]["name"], status_of(run)
     if not status:
-        return f"FlowRun {name} waits for the operator (is there one? penstock doctor says)"
+        return f"FlowRun {name} is waiting for the operator; if this persists, run penstock doctor"
     start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
     parts = [f"FlowRun {name} {status['state']}"]
     due = read_time(run.get("spec", {}).get("scheduledTime"))
@@ -55,27 +55,27 @@ def headline(run: Object, now: dt.datetime) -> str:
             f"starts in {format_duration((due - now).total_seconds())}, at {due.astimezone(now.tzinfo):%F %T %Z}"
         )
     if status["state"] == "Queued" and status.get("queuePosition"):
-        parts.append(f"as number {status['queuePosition']}")
+        parts.append(f"at position {status['queuePosition']}")
     if start:
         parts.append(f"{'in' if end else 'for'} {format_duration(((end or now) - start).total_seconds())}")
     if status.get("progress"):
-        parts.append(f"({status['progress']} tasks over)")
+        parts.append(f"({status['progress']} tasks finished)")
     if not end and (shutdown := status.get("shutdown")):
-        parts.append(f"ends early ({shutdown['mode']})")
+        parts.append(f"shutting down ({shutdown['mode']})")
     if why := explain_status(status):
         parts.append(f"- {why}")
     return " ".join(parts)
 
 
 def changed_lines(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> list[str]:
-    """Describe each task that is no longer as it was.
+    """Describe each task that has changed.
 
     Args:
-        before: the rows that were described last, empty at first.
-        after: the rows now.
+        before: the previous rows, empty at first.
+        after: the current rows.
 
     Returns:
-        One line for each task whose state, attempt or count of items differs; a task that waits to begin is no news.
+        One line for each task whose state, attempt or count of items differs; a new Pending task is not a change.
     """
     known: Mapping[str, TaskRow] = {row.name: row for row in before}
     width = max((len(row.name) for row in after), default=0)
@@ -87,11 +87,11 @@ def changed_lines(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> list[s
 
 
 def pending_actions(run: Object, children: Mapping[str, Object] | None = None) -> list[PendingAction]:
-    """Say what a run and its child runs wait for that only a person can do.
+    """Return what a run and its child runs are waiting for a user to do.
 
     Args:
         run: the FlowRun.
-        children: its child runs by name, as far as they are known.
+        children: its known child runs by name.
     """
     found = []
     for each in (run, *(children or {}).values()):
@@ -99,13 +99,13 @@ def pending_actions(run: Object, children: Mapping[str, Object] | None = None) -
         if is_finished(each):
             continue
         if each.get("spec", {}).get("suspend"):
-            found.append(PendingAction(f"FlowRun {name} is suspended: nothing new starts", (f"resume {name}",)))
+            found.append(PendingAction(f"FlowRun {name} is suspended: no new tasks start", (f"resume {name}",)))
         found += [_approval(name, task) for task in waiting_tasks(each)]
     return found
 
 
 def waiting_tasks(run: Object) -> list[Mapping[str, Any]]:
-    """Return the tasks of a run that wait for a decision, as its status has them."""
+    """Return the entries in the status of a run of the tasks that are waiting for approval."""
     decided = {each["task"] for each in run.get("spec", {}).get("approvals") or ()}
     return [
         task
@@ -116,21 +116,21 @@ def waiting_tasks(run: Object) -> list[Mapping[str, Any]]:
 
 def _approval(run: str, task: Mapping[str, Any]) -> PendingAction:
     name, message = task["name"], task.get("message")
-    asked = f": {shorten(' '.join(message.split()))}" if message else ""
+    text = f": {shorten(' '.join(message.split()))}" if message else ""
     return PendingAction(
-        f"{name} waits for a decision{asked}", (f"approve {run} {name}", f'reject {run} {name} -m "why"')
+        f"{name} is waiting for approval{text}", (f"approve {run} {name}", f'reject {run} {name} -m "why"')
     )
 
 
 def select_most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRow], str]:
-    """Choose the rows that fit on a screen.
+    """Select the rows that fit on a screen.
 
     Args:
-        rows: all of them.
-        limit: how many fit.
+        rows: all rows.
+        limit: maximum number of lines.
 
     Returns:
-        The rows to show, in their order, and what to say of the others; empty if all fit.
+        The rows to show, in their order, and a summary of the others; empty if all fit.
     """
     if len(rows) <= limit:
         return list(rows), ""

@@ -1,4 +1,4 @@
-"""The story of a run, for a person: what happened, why, and what to do. Pure."""
+"""The output of `penstock describe`: what happened in a run, why, and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from penstock.drawing.task_rows import (
 from penstock.engine.reasons import REASONS, Reason
 
 MAX_TASKS: Final = 200
-"""More than anybody reads; -o yaml of `penstock get` has all of them."""
+"""Tasks that are listed; `penstock get -o yaml` shows all."""
 MAX_MESSAGE_LINES: Final = 10
 FIELD_WIDTH: Final = 11
 WARNING: Final = "yellow"
@@ -38,13 +38,13 @@ class _Advice(NamedTuple):
 
 
 def describe_run(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable[[str], str]) -> Iterator[Text]:
-    """Tell the story of a run.
+    """Describe a run.
 
     Args:
         run: the FlowRun.
-        events: the Events about it, as `events.k8s.io/v1` has them.
-        now: the time, in the zone in which times are told.
-        hint: makes of a command what has to be typed.
+        events: the `events.k8s.io/v1` Events about it.
+        now: the current time, in the time zone of the output.
+        hint: returns the full command line of a command.
     """
     status = status_of(run)
     yield _title(run, now)
@@ -73,7 +73,7 @@ def describe_run(run: Object, events: Sequence[Object], now: dt.datetime, hint: 
         yield from _heading("What to do")
         yield from (Text(f"  {each.reason}: {each.text}") for each in advice)
     if commands := _commands(run, rows):
-        yield from _heading("Type")
+        yield from _heading("Next commands")
         yield from (Text(f"  {hint(each)}") for each in commands)
 
 
@@ -82,14 +82,14 @@ def _title(run: Object, now: dt.datetime) -> Text:
     state = status.get("state")
     title = Text(f"FlowRun {run['metadata']['name']}  ", "bold")
     if state is None:
-        return title.append("not seen by any operator yet (penstock doctor looks for one)", WARNING)
+        return title.append("not handled by any operator yet; if this persists, run penstock doctor", WARNING)
     title.append(f"{state_style(state).sign} {state}", state_style(state).style)
     start, end = read_time(status.get("startTime")), read_time(status.get("completionTime"))
     if start:
         length = format_duration(((end or now) - start).total_seconds())
         title.append(f" {'in' if end else 'for'} {length}")
     if status.get("progress"):
-        title.append(f", {status['progress']} tasks over")
+        title.append(f", {status['progress']} tasks finished")
     return title
 
 
@@ -101,7 +101,7 @@ def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
         ("created", metadata.get("creationTimestamp")),
         ("due", spec.get("scheduledTime")),
         ("started", status.get("startTime")),
-        ("ended", status.get("completionTime")),
+        ("finished", status.get("completionTime")),
         ("paused", status.get("pausedSince")),
     ):
         if moment := read_time(text):
@@ -109,7 +109,7 @@ def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
 
 
 def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
-    """Say what it runs, with what, and who made it."""
+    """Return its Flow, params and origin."""
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     flow = (spec.get("flow") or {}).get("name") or ("inline" if spec.get("flowSpec") else "")
     if flow or status.get("revision"):
@@ -118,26 +118,26 @@ def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
     for place, (name, value) in enumerate(params.items()):
         yield "" if place else "params", f"{name}: {_value(value)}"
     if retried := spec.get("retryOf"):
-        which = "is now" if retried.get("revision") == "Latest" else "was then"
-        yield "retries", f"{retried['name']}, with the Flow as it {which}"
+        revision = "the current Flow" if retried.get("revision") == "Latest" else "the Flow revision of that run"
+        yield "retries", f"{retried['name']}, with {revision}"
     owners = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
     schedule = (metadata.get("labels") or {}).get(LABEL_SCHEDULE)
-    yield from (("made by", maker) for maker in owners or ([f"Schedule {schedule}"] if schedule else []))
+    yield from (("created by", creator) for creator in owners or ([f"Schedule {schedule}"] if schedule else []))
 
 
 def _requested_changes(run: Object) -> Iterator[tuple[str, str]]:
-    """Say what people asked of it, and what became of that."""
+    """Return the settings that users can change."""
     spec, status = run["spec"], status_of(run)
     yield from ((name, str(spec[name])) for name in ("priority", "timeout") if spec.get(name) is not None)
     if spec.get("suspend"):
-        yield "suspended", "nothing new starts"
+        yield "suspended", "no new tasks start"
     if shutdown := status.get("shutdown") or ({"mode": spec["shutdown"]} if spec.get("shutdown") else None):
         yield "shutdown", ": ".join(filter(None, (shutdown["mode"], shutdown.get("message") or shutdown.get("reason"))))
     for decision in spec.get("approvals") or ():
         comment = f': "{decision["comment"]}"' if decision.get("comment") else ""
         yield "decided", f"{decision['task']}: {decision['decision']}{comment}"
     if status.get("queuePosition"):
-        yield "queue", f"number {status['queuePosition']}"
+        yield "queue", f"position {status['queuePosition']}"
 
 
 def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) -> Iterator[Text]:
@@ -153,7 +153,7 @@ def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) 
     if other := row.other_run():
         line.append(f", {other}")
     if row.state == "Retrying" and row.wake:
-        line.append(f", again in {format_duration((row.wake - now).total_seconds())}")
+        line.append(f", retry in {format_duration((row.wake - now).total_seconds())}")
     yield line
     indent = " " * 6
     if entry.get("pod") and row.state not in {"Completed", "Cached", "Skipped"}:
@@ -189,7 +189,7 @@ def _why(status: Mapping[str, Any]) -> str:
 
 
 def _advice(status: Mapping[str, Any]) -> list[_Advice]:
-    """Return the advice for each reason that stands in a status, once."""
+    """Return the advice for each reason in a status, once."""
     found: dict[str, None] = dict.fromkeys(filter(None, [status.get("reason")]))
     for task in status.get("tasks") or ():
         failed = (task.get("items") or {}).get("failed") or ()

@@ -1,4 +1,4 @@
-"""Times as people type them."""
+"""Times as typed on the command line."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Final
 from penstock.api.duration import duration_s
 from penstock.errors import CommandError, DurationError
 
-FORMS: Final = "+90s, +2h, 14:30, 2026-11-22T14:30 (both of this machine's zone), or 2026-11-22T14:30:00+01:00"
+FORMS: Final = "+90s, +2h, 14:30, 2026-11-22T14:30 (both in local time), or 2026-11-22T14:30:00+01:00"
 _CLOCK: Final = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 
 def read_moment(text: str, now: dt.datetime) -> dt.datetime:
-    """Read a time to come.
+    """Read a future time.
 
     Args:
-        text: `+` and a duration, a time of day (the next such), or a date with time in ISO 8601.
-        now: the present, in this machine's zone.
+        text: `+` and a duration, a time of day (its next occurrence), or a date with time in ISO 8601.
+        now: the current time, in the time zone of this machine.
 
     Returns:
-        The time; without a zone, as Python has it for times of this machine's, if the text has none.
+        The time; naive (local time) if the text has no UTC offset.
 
     Raises:
-        CommandError: it can't be read; says which forms there are.
+        CommandError: the text is invalid; the message lists the formats.
     """
     if text.startswith("+"):
         try:
@@ -38,11 +38,11 @@ def read_moment(text: str, now: dt.datetime) -> dt.datetime:
             return due if due > now.replace(tzinfo=None) else due + dt.timedelta(days=1)
         return dt.datetime.fromisoformat(text)
     except ValueError as error:
-        raise CommandError(f"--at {text}: not a time; write {FORMS}") from error
+        raise CommandError(f"--at {text}: invalid time; use {FORMS}") from error
 
 
 def write_moment(moment: dt.datetime) -> str:
-    """Write a time as the API has it: RFC 3339 in UTC, in whole seconds, rounded up lest anything start too soon."""
+    """Format a time for the API: RFC 3339, UTC, whole seconds, rounded up so that nothing starts too early."""
     whole = moment.astimezone(dt.UTC)
     if whole.microsecond:
         whole = whole.replace(microsecond=0) + dt.timedelta(seconds=1)
