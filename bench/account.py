@@ -86,7 +86,7 @@ class Account:
 
     @property
     def writes(self) -> int:
-        """Number of writes of all clients, Leases left out: those of nodes and leaders go on in any case."""
+        """Number of writes of all clients, Leases left out: those of nodes and leaders are written in any case."""
         return sum(
             count
             for (verb, resource), count in self.requests.items()

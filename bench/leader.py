@@ -2,9 +2,9 @@
 
     .venv/bin/python -m bench.leader [--tasks 3000] [--rounds 5] [--json FILE]
 
-The engine room, its reflectors and its writers work as in the operator, against a synthetic API server in a process of
-its own (bench/synthetic.py), over loopback, with TLS and without. What is counted is the CPU time of this process:
-tasks for each second of it are what one core can carry.
+The FlowRun controller, its reflectors and its writer work as in the operator, against a synthetic API server in a
+process of its own (bench/synthetic.py), over loopback, with TLS and without. What is counted is the CPU time of this
+process: tasks for each second of it are what one core can carry.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from penstock.api import names
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.idle import IdleSignal
 from penstock.kube.reflector import Reflector
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
+from penstock.memory_limit import limit_expression_memory
 from penstock_operator.__main__ import collect_garbage_less_often
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.attempts.pods import Lanes
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.live_run import RunEnd
@@ -113,62 +112,59 @@ async def measure(shape: Shape, folder: Path | None) -> float:
     """Carry out a shape, and return the CPU time that it took for each task, in seconds."""
     async with synthetic(folder) as connection, ApiClient(connection, metrics=Metrics()) as client:
         ended: asyncio.Queue[RunEnd] = asyncio.Queue()
-        lanes = Lanes(_writer(client), _writer(client), _writer(client))
-        recorder = EventRecorder(lanes.work, instance="bench")
-        room = _room(client, lanes, recorder, ended.put_nowait)
+        writer = Writer(client, may_write=lambda: True, work_in_flight=IN_FLIGHT)
+        recorder = EventRecorder(writer, instance="bench")
+        controller = _new_controller(client, writer, recorder, ended.put_nowait)
         pods = Reflector(
             client,
             PODS,
             kind=Pod,
             namespace=NAMESPACE,
             label_selector=names.LABEL_RUN_UID,
-            on_event=room.on_pod,
+            on_event=controller.on_pod,
             keep_objects=True,
         )
-        beginning = new_runs(client, room.on_new_run, namespace=NAMESPACE)
+        beginning = new_runs(client, controller.on_new_run, namespace=NAMESPACE)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(watch.run()) for watch in (pods, beginning)]
             await pods.synced.wait()
             await beginning.synced.wait()
-            room.open()
-            background.append(tasks.create_task(room.work()))
+            controller.open()
+            background.append(tasks.create_task(controller.work()))
             runs = json.dumps([_run(number, spec) for number, spec in enumerate(shape.specs)]).encode()
             gc.collect()
             began_at = time.process_time()
             await client.request("POST", "/start", body=runs)
             for _ in shape.specs:
                 await ended.get()
-            await client.request("GET", "/settled", query={"pods": str(shape.tasks)}, timeout_s=PATIENCE_S)
+            await client.request("GET", "/finalizers-removed", query={"pods": str(shape.tasks)}, timeout_s=PATIENCE_S)
             spent = time.process_time() - began_at
             for task in background:
                 task.cancel()
-        await room.close()
-        await recorder.settled()
+        await controller.close()
+        await recorder.flush()
         return spent / shape.tasks
 
 
-def _writer(client: ApiClient) -> Writer:
-    return Writer(client, in_flight=IN_FLIGHT, may_write=lambda: True)
-
-
-def _room(client: ApiClient, lanes: Lanes, recorder: EventRecorder, on_end: Callable[[RunEnd], None]) -> RunController:
+def _new_controller(
+    client: ApiClient, writer: Writer, recorder: EventRecorder, on_end: Callable[[RunEnd], None]
+) -> RunController:
     def fail(error: BaseException) -> None:
-        raise SystemExit(f"the engine room failed: {error!r}")
+        raise SystemExit(f"the FlowRun controller failed: {error!r}")
 
-    room = RunController(
+    controller = RunController(
         client,
-        lanes,
-        cache=CacheStore(client, _writer(client)),
-        flows=FlowStore(client, lanes.work),
+        writer,
+        cache=CacheStore(client, writer),
+        flows=FlowStore(client, writer),
         recorder=recorder,
-        quiet=IdleSignal(),
         metrics=Metrics(),
         epoch=EPOCH,
         settings=PodSettings(USER, is_tracked=True),
         fail=fail,
     )
-    room.on_end.append(on_end)
-    return room
+    controller.on_end.append(on_end)
+    return controller
 
 
 def _run(number: int, spec: Spec) -> dict[str, Any]:
@@ -186,6 +182,7 @@ def main() -> None:
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/benchmarks.md")
     options = parser.parse_args()
     collect_garbage_less_often()
+    limit_expression_memory()
     spent: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):

@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/machine.py [--rounds 5] [--json FILE]
 
-Every Pod tells of itself three times (created, running, over); the status is flushed after each twentieth step, as
+Every Pod is reported three times (created, running, finished); the status is flushed after each twentieth step, as
 JSON. Decoding, the network and the API server are not part of it. Read the exponent: 1.0 means that a graph of twice as
 many tasks costs twice as much. Absolute numbers depend on the machine; the median of the rounds is shown.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import RunIdentity
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
@@ -115,7 +115,7 @@ def measure(spec: Spec) -> Measurement:
     machine = Machine(plan, RUN, {}, now=now)
     waiting: deque[Iterator[AttemptSeen]] = deque()
     pods = 0
-    while not machine.is_over:
+    while not machine.is_finished:
         facts = []
         for _ in range(min(len(waiting), 32)):
             life = waiting.popleft()
@@ -129,18 +129,18 @@ def measure(spec: Spec) -> Measurement:
             machine.observe(fact, now)
         step = machine.advance(now)
         steps += 1
-        if steps % FLUSH_EVERY == 0 or machine.is_over:
-            changes = machine.changes()
+        if steps % FLUSH_EVERY == 0 or machine.is_finished:
+            changes = machine.take_changes()
             json.dumps(changes.status or changes.operations)
-            machine.stored(changes.version)
+            machine.mark_stored(changes.version)
         spent += time.process_time() - before
         events += len(facts)
         pods += len(step.creates)
         waiting.extend(lives(create, now) for create in step.creates)
-        if not facts and not step.creates and not machine.is_over:
+        if not facts and not step.creates and not machine.is_finished:
             # Held by outcomes that are not stored: the next flush frees it.
-            changes = machine.changes()
-            machine.stored(changes.version)
+            changes = machine.take_changes()
+            machine.mark_stored(changes.version)
     return Measurement(pods, events, compile_s, spent)
 
 

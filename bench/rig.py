@@ -33,9 +33,9 @@ IN_FLIGHT: Final = 32
 POLL_S: Final = 0.2
 LIMIT_S: Final = 120.0
 LIMIT_PER_POD_S: Final = 0.1
-SETTLE_S: Final = 1.0
+QUIET_S: Final = 1.0
 QUIET_WRITES: Final = 5
-"""So many in `SETTLE_S` are no work."""
+"""So many in `QUIET_S` do not count as work."""
 
 
 Ask = Callable[[str], Awaitable[Any]]
@@ -84,16 +84,16 @@ class Bench:
                 flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
                 if way.startswith("Penstock") and shape.flow is not None:
                     await self.post(flows, shape.flow)
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(QUIET_S)
                 before, started_at = await self.account(), time.time()
                 await self._start(shape, way, namespace)
-                seen = await self._until_over(ask, shape, way)
+                seen = await self._until_finished(ask, shape, way)
                 if kept is not None:
                     await self._until_left(namespace, kept, within_s=LIMIT_S + LIMIT_PER_POD_S * shape.pods)
                 after = await self._until_quiet()
         finally:
             await self.clear(namespace)
-        ends = seen["runs" if way.startswith("Penstock") else "pods"]["over"].values()
+        ends = seen["runs" if way.startswith("Penstock") else "pods"]["finished"].values()
         spent = after.since(before)
         return Result(
             shape=shape.name,
@@ -196,17 +196,17 @@ class Bench:
             to.close()
             await watcher.wait()
 
-    async def _until_over(self, ask: Ask, shape: Shape, way: str) -> Any:
+    async def _until_finished(self, ask: Ask, shape: Shape, way: str) -> Any:
         wanted = len(shape.runs(way == "Penstock")) if way.startswith("Penstock") else shape.pods
         kind = "runs" if way.startswith("Penstock") else "pods"
         limit_s = LIMIT_S + LIMIT_PER_POD_S * shape.pods
         ends_at = time.monotonic() + limit_s
         while True:
-            over = (await ask("count"))[kind]
-            if over >= wanted:
+            finished = (await ask("count"))[kind]
+            if finished >= wanted:
                 return await ask("report")
             if time.monotonic() > ends_at:
-                raise SystemExit(f"{shape.name}, {way}: {over} of {wanted} {kind} over after {limit_s:g} s")
+                raise SystemExit(f"{shape.name}, {way}: {finished} of {wanted} {kind} finished after {limit_s:g} s")
             await asyncio.sleep(POLL_S)
 
     async def _until_left(self, namespace: str, most: int, *, within_s: float) -> None:
@@ -220,13 +220,13 @@ class Bench:
                 return
             if time.monotonic() > ends_at:
                 raise SystemExit(f"{namespace}: {left} Pods are left after {within_s:g} s, and not {most}")
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(QUIET_S)
 
     async def _until_quiet(self) -> Account:
         """Wait until nothing is written any more: letting Pods go is work too, and comes after the end."""
         last = await self.account()
         while True:
-            await asyncio.sleep(SETTLE_S)
+            await asyncio.sleep(QUIET_S)
             now = await self.account()
             if now.since(last).writes <= QUIET_WRITES:
                 return now
@@ -288,7 +288,9 @@ def _hops(pods: dict[str, dict[str, Any]]) -> list[float]:
     """Return the times from a Pod's end to the next Pod's first sight, in milliseconds."""
     by_task = {int(task[1:]): name for name, task in pods["task"].items()}
     return [
-        (pods["seen"][by_task[n]] - pods["over"][by_task[n - 1]]) * 1000 for n in range(1, len(by_task)) if n in by_task
+        (pods["seen"][by_task[n]] - pods["finished"][by_task[n - 1]]) * 1000
+        for n in range(1, len(by_task))
+        if n in by_task
     ]
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from bench.account import cpu_s, peak_mib, resident_mib
 from bench.page import machine, put, rows
-from bench.rig import FLOWRUNS, IN_FLIGHT, ROOT, SETTLE_S, Ask, Bench, rig
+from bench.rig import FLOWRUNS, IN_FLIGHT, QUIET_S, ROOT, Ask, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, LARGE, Body
 from penstock_operator.retention.kept_pods import KEPT_PER_RUN
 
@@ -34,7 +34,7 @@ SAMPLE_S: Final = 0.5
 POLL_S: Final = 0.05
 NAMESPACE: Final = "bench-history"
 CRON: Final = "0 0 29 2 *"
-"""Due when nobody measures."""
+"""Due long after the measurement."""
 
 Numbers = dict[str, float | str]
 
@@ -145,11 +145,11 @@ async def _first_pods_s(bench: Bench, prefix: str) -> list[float]:
 
 
 async def _until_listed(ask: Ask) -> int:
-    """Wait until a watch has shown what there is, and return how many runs were over before."""
+    """Wait until a watch has shown what there is, and return how many runs had finished before."""
     before = -1
     while (now := int((await ask("count"))["runs"])) != before:
         before = now
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(QUIET_S)
     return now
 
 

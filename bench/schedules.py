@@ -3,10 +3,10 @@
     KUBECONFIG=... .venv/bin/python -m bench.schedules [--schedules 5000] [--in-flight 32] [--json FILE]
 
 Needs a cluster with our CRDs, an administrator's kubeconfig, and no operator at work. First a bare loop posts as many
-runs as there will be Schedules, with nobody about: who creates runs can hardly be faster. Then one operator is started
+runs as there will be Schedules, without an operator: runs can hardly be created faster. Then one operator is started
 in another namespace, the Schedules are created, all for the same minute, and the runs wait for a Flow that does not
 exist, so nothing but Schedules and the beginning of runs is measured. How late a run is, is taken in both cases from
-when a watch has shown it. Absolute numbers depend on the machine, on the API server most of all: look at the ratios.
+when a watch has shown it. Absolute numbers depend on the machine, on the API server most of all: compare the ratios.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from penstock_operator.metrics import Metrics
 
 PORT = 18321
 CREATORS = 8
-"""Schedules are created so many at a time, which leaves the operator room to look at them meanwhile."""
+"""Schedules are created so many at a time, so that the operator can reconcile them meanwhile."""
 LEAST_CREATES_PER_S = 40
 """Of Schedules, with all that the operator stores about them: when the tick is follows from it."""
 PATIENCE_S = 1200.0

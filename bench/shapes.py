@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from penstock.api import names
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs
@@ -21,7 +21,7 @@ USER: Final = 65532
 OWNER: Final = "owner"
 
 SAME_PODS: Final = "bare loop of the same Pods"
-"""A way: what a Pod of Penstock costs when nobody decides about it."""
+"""A way: the cost of a Pod of Penstock when nothing is decided about it."""
 
 Body = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""A synthetic API server for `bench/leader.py`: it answers at once, and its Pods are over at once.
+"""A synthetic API server for `bench/leader.py`: it answers immediately, and its Pods finish immediately.
 
     python -m bench.synthetic [--cert FILE --key FILE]
 
@@ -63,7 +63,7 @@ class Server:
         app.router.add_patch(pods + "/{name}", self._release_pod)
         app.router.add_get(runs, lambda request: self._list_or_watch(request, self._new_run_watches))
         app.router.add_post("/start", self._start)
-        app.router.add_get("/settled", self._until_settled)
+        app.router.add_get("/finalizers-removed", self._until_finalizers_removed)
         app.router.add_get(runs + "/{name}", self._read_run)
         app.router.add_patch(runs + "/{name}/status", self._store_status)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{ns}/events", self._take_event)
@@ -134,8 +134,8 @@ class Server:
             self._change(self._new_run_watches, body, "ADDED")
         return _reply({})
 
-    async def _until_settled(self, request: web.Request) -> web.Response:
-        """Answer once so many Pods were let go."""
+    async def _until_finalizers_removed(self, request: web.Request) -> web.Response:
+        """Answer once the finalizers of so many Pods have been removed."""
         pods = int(request.query["pods"])
         async with self._changed:
             await self._changed.wait_for(lambda: self._released >= pods)
@@ -184,17 +184,17 @@ def _reply(body: Body, *, status: int = 200) -> web.Response:
     return web.Response(body=json.dumps(body).encode(), status=status, content_type=JSON)
 
 
-async def serve(context: ssl.SSLContext | None, tell: Callable[[int], None]) -> None:
+async def serve(context: ssl.SSLContext | None, on_port: Callable[[int], None]) -> None:
     """Serve until cancelled.
 
     Args:
         context: for TLS; None: in the clear.
-        tell: told of the port.
+        on_port: called with the port.
     """
     runner = web.AppRunner(Server().app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    tell(runner.addresses[0][1])
+    on_port(runner.addresses[0][1])
     await asyncio.Event().wait()
 
 

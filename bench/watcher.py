@@ -1,9 +1,9 @@
-"""The independent watcher: a process of its own that notes when Pods and runs are first seen and when they are over.
+"""The independent watcher: a process of its own that notes when Pods and runs are first seen and when they finish.
 
     python bench/watcher.py NAMESPACE        (KUBECONFIG names the cluster)
 
-Prints `ready`, then answers each line on its standard input: `count` with how many are over, `{"pods": 3, "runs": 0}`,
-and `report` with all that it knows, with times of this machine in seconds since the epoch.
+Prints `ready`, then answers each line on its standard input: `count` with how many have finished, such as
+`{"pods": 3, "runs": 0}`, and `report` with all that it knows, with times of this machine in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Watched:
 
     def __init__(self) -> None:
         self.seen: dict[str, float] = {}
-        self.over: dict[str, float] = {}
+        self.finished: dict[str, float] = {}
         self.state: dict[str, str] = {}
         self.task: dict[str, str] = {}
 
-    def hear(self, event: Event) -> None:
-        """Take over an event."""
+    def on_event(self, event: Event) -> None:
+        """Handle an event."""
         now, name = time.time(), event.object.metadata.name
         status = event.object.status
         assert isinstance(status, Status)
@@ -76,25 +76,25 @@ class Watched:
         word = status.phase or status.state
         self.state[name] = word
         if word in POD_ENDS or word in RUN_ENDS:
-            self.over.setdefault(name, now)
+            self.finished.setdefault(name, now)
         self.task[name] = event.object.metadata.labels.get("penstock.dev/task", "")
 
     def report(self) -> dict[str, Any]:
         """Return everything."""
-        return {"seen": self.seen, "over": self.over, "state": self.state, "task": self.task}
+        return {"seen": self.seen, "finished": self.finished, "state": self.state, "task": self.task}
 
 
 async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened: asyncio.Event) -> None:
-    """Follow a watch for ever.
+    """Follow a watch forever.
 
-    The API server ends the watch of whoever is slow to read; it goes on where it broke off, so nothing is lost.
+    The API server ends the watch of a slow reader; the next one continues from there, so nothing is lost.
     """
     decoder = msgspec.json.Decoder(Event)
     version = ""
     while True:
         async with session.get(url, params={"watch": "true", "resourceVersion": version}, timeout=UNLIMITED) as reply:
             if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-                # The API server has just learnt of this kind.
+                # The API server does not serve this kind yet.
                 await asyncio.sleep(RETRY_S)
                 continue
             reply.raise_for_status()
@@ -105,9 +105,9 @@ async def watch(session: aiohttp.ClientSession, url: str, into: Watched, opened:
                 for line in lines:
                     event = decoder.decode(line)
                     if event.type == "ERROR":
-                        raise SystemExit(f"a watch can't go on: {line.decode()}")
+                        raise SystemExit(f"a watch cannot continue: {line.decode()}")
                     version = event.object.metadata.resource_version
-                    into.hear(event)
+                    into.on_event(event)
 
 
 async def main(namespace: str) -> None:
@@ -142,7 +142,7 @@ async def main(namespace: str) -> None:
                 if task.done():
                     task.result()
             if question.strip() == "count":
-                answer: dict[str, Any] = {"pods": len(pods.over), "runs": len(runs.over)}
+                answer: dict[str, Any] = {"pods": len(pods.finished), "runs": len(runs.finished)}
             else:
                 answer = {"pods": pods.report(), "runs": runs.report()}
             print(json.dumps(answer), flush=True)

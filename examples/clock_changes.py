@@ -2,7 +2,7 @@
 
     python examples/clock_changes.py 2026
 
-A flow of coroutines. Zones are looked up on an event loop, a hundred at a time; a zone that can't be read does not stop
+A flow of coroutines. Zones are looked up on an event loop, a hundred at a time; an unreadable zone does not stop
 the others.
 """
 

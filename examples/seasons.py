@@ -19,7 +19,7 @@ import yaml
 from penstock import flow, task, unmapped
 
 FOLDER = Path(__file__).parent
-"""Where the data is too, on this machine and in the image."""
+"""The folder of the data, on this machine and in the image."""
 SEASONS = ("winter", "spring", "summer", "autumn")
 
 
@@ -33,7 +33,7 @@ class Day(NamedTuple):
 
 @task(retries=2, retry_delay_seconds=[1, 10])
 def read_days(source: str) -> list[Day]:
-    """Read the observations of Seattle, 2012 to 2015; the head of the file says where it comes from."""
+    """Read the observations of Seattle, 2012 to 2015; the head of the file names the source."""
     table = yaml.safe_load((FOLDER / source).read_text(encoding="utf-8"))["data"]["seattle-weather.csv"]
     return [
         Day(dt.date.fromisoformat(row["date"].replace("/", "-")), float(row["precipitation"]), float(row["temp_max"]))

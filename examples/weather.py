@@ -1,9 +1,9 @@
 """Four years of weather as a Python flow: the same data and the same answers as examples/weather.yaml.
 
     python examples/weather.py
-    python examples/weather.py --resume      # after it was stopped: the years that are done are not read again
+    python examples/weather.py --resume      # after it was stopped: years that are done are not read again
 
-It runs in this process. Each year is a task of its own, the years run side by side, and what a year came to is kept.
+It runs in this process. Each year is a task, the years run concurrently, and the results of years are stored.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Day(NamedTuple):
 
 
 class Year(TypedDict):
-    """What a year came to."""
+    """The summary of a year."""
 
     year: int
     mean_high: float
@@ -45,7 +45,7 @@ class Year(TypedDict):
 
 
 def is_passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failure may pass: an archive may answer next time, a day that is missing stays missing."""
+    """Whether a failure is transient: an archive may answer next time, but a missing day stays missing."""
     return isinstance(state.result(raise_on_failure=False), OSError)
 
 

@@ -7,12 +7,17 @@ import os
 import hypothesis
 import pytest
 
+from penstock.memory_limit import limit_expression_memory
 from tests.cluster import ClusterError
 from tests.cluster.kinds import choose
 
 # How long an example takes is the machine's affair, and a test that depends on it fails at random.
 hypothesis.settings.register_profile("penstock", deadline=None)
 hypothesis.settings.load_profile("penstock")
+
+
+# As in every process that evaluates expressions.
+limit_expression_memory()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,6 +1,6 @@
 """A cluster in memory for the machine: Pods that live and die, a status that is stored or not, and crashes.
 
-What becomes of an attempt is a function of its task, item and number, so a run with crashes must end as one without.
+The outcome of an attempt is a function of its task, item and number, so a run with crashes must end as one without.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from penstock.engine.compiler.plan import DependencyKind, Plan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import DependencyKind
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt
 from penstock.engine.machine.facts import (
-    ApprovalGiven,
+    ApprovalDecision,
     AttemptGone,
     AttemptSeen,
     CacheBusy,
@@ -67,7 +68,7 @@ class World:
         self.machine = self.build()
 
     def build(self) -> Machine:
-        """Make a machine of nothing but what is stored."""
+        """Build a machine from nothing but what is stored."""
         stored = json.loads(json.dumps(self.status)) or None
         return Machine(
             self.plan,
@@ -86,7 +87,7 @@ class World:
         self._idle_at = None
         self.machine = self.build()
         self._asked.clear()
-        # A child run that is over is in no list: it is looked for by its name.
+        # A finished child run is in no list: it is read by its name.
         pods = [pod for pod in self.pods.values() if not (self._is_child(pod) and pod.is_finished)]
         self.rng.shuffle(pods)
         for pod in pods:
@@ -101,15 +102,15 @@ class World:
             writes = [*step.creates]
             self.rng.shuffle(writes)
             for create in writes[: self.rng.randint(0, len(writes))]:
-                self._create(create, is_heard=False)
+                self._create(create, is_observed=False)
             self.crash()
             return step
         for create in self.rng.sample(step.creates, len(step.creates)):
-            self._create(create, is_heard=True)
+            self._create(create, is_observed=True)
         self._answer_cache(step)
         for stop in step.stops:
             self._stop(stop)
-        for release in step.releases:
+        for release in step.finalizer_removals:
             pod = self.pods.get(release.pod)
             if pod is not None:
                 self._check_recorded(pod)
@@ -130,7 +131,7 @@ class World:
         self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
 
     def _answer_cache(self, step: Step) -> None:
-        """Answer what was asked of the cache, or say that another run is at it."""
+        """Answer what was asked of the cache, or say that another run holds the lock."""
         for settled in step.cache:
             if not isinstance(settled, AskCache) and settled.outputs is not None:
                 self.cached[settled.digest] = settled.outputs
@@ -156,7 +157,7 @@ class World:
 
     def decide(self, task: str, *, is_approved: bool) -> None:
         """Decide about an approval."""
-        self.change(approvals={**self.control.approvals, task: ApprovalGiven(is_approved, "so be it")})
+        self.change(approvals={**self.control.approvals, task: ApprovalDecision(is_approved, "so be it")})
 
     def open_approvals(self) -> list[str]:
         """Return the approvals that wait, as far as the stored status says so."""
@@ -179,7 +180,7 @@ class World:
 
     def flush(self) -> None:
         """Store the status as the API server would."""
-        changes = self.machine.changes()
+        changes = self.machine.take_changes()
         if changes.status is not None:
             self.status = json.loads(json.dumps(changes.status))
         for operation in changes.operations:
@@ -192,13 +193,13 @@ class World:
                 self.status["tasks"][int(path[1])] = value
             else:
                 self.status[path[0]] = value
-        is_work = self.machine.stored(changes.version)
+        is_work = self.machine.mark_stored(changes.version)
         if self._idle_at == self.now and not is_work:
-            assert not _does_anything(self.machine.advance(self.now)), "a step was due that nobody would have made"
+            assert not _does_anything(self.machine.advance(self.now)), "a step was due that no caller would have made"
         self._idle_at = None
 
     def live_pods(self) -> list[AttemptSeen]:
-        """Return the Pods that are not over."""
+        """Return the Pods that have not finished."""
         return [pod for pod in self.pods.values() if pod.outcome is None]
 
     def progress(self, pod: AttemptSeen) -> None:
@@ -215,7 +216,7 @@ class World:
         self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
 
     def repeat(self, pod: AttemptSeen) -> None:
-        """Tell the machine of a Pod once more."""
+        """Report a Pod to the machine again."""
         self._idle_at = None
         self.machine.observe(pod, self.now)
 
@@ -224,7 +225,7 @@ class World:
         self._idle_at = None
         self.machine.observe(pod, self.now)
 
-    def _create(self, create: CreateAttempt, *, is_heard: bool) -> None:
+    def _create(self, create: CreateAttempt, *, is_observed: bool) -> None:
         name = pod_name(RUN.name, RUN.uid, create.key, create.attempt)
         if name not in self.pods:
             self._check_may_start(create)
@@ -240,7 +241,7 @@ class World:
                 is_tracked=not isinstance(create.inputs, ChildInputs),
                 began_at=create.began_at,
             )
-        if is_heard:
+        if is_observed:
             self.machine.observe(self.pods[name], self.now)
 
     def _check_may_start(self, create: CreateAttempt) -> None:
@@ -254,7 +255,7 @@ class World:
             upstream = self.plan.tasks[dependency.task]
             ended = [pod for pod in self.pods.values() if pod.key.task == upstream.name]
             if not task.is_finally:
-                # What a run stops is over for it before its Pod is: finally does not wait for that.
+                # A task that the run stops finishes before its Pod does: finally does not wait for the Pod.
                 assert all(pod.outcome is not None for pod in ended), f"{create.key} starts while {upstream.name} runs"
             is_visible = upstream.cache is None and upstream.approval is None and not self.kept
             # Of a fan-out of few items a number may tolerate them all.
@@ -267,7 +268,7 @@ class World:
                 )
 
     def _check_recorded(self, pod: AttemptSeen) -> None:
-        """A Pod is let go only when its end stands in the stored status."""
+        """A finalizer is removed only when the end of the Pod is in the stored status."""
         entry = next(entry for entry in self.status["tasks"] if entry["name"] == pod.key.task)
         if pod.key.item is None:
             is_past = entry["attempt"] > pod.attempt
@@ -282,7 +283,13 @@ class World:
 
 def _does_anything(step: Step) -> bool:
     return bool(
-        step.creates or step.stops or step.releases or step.verifies or step.cache or step.conclusions or step.notices
+        step.creates
+        or step.stops
+        or step.finalizer_removals
+        or step.verifies
+        or step.cache
+        or step.conclusions
+        or step.notices
     )
 
 

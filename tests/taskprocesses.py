@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.engine.compiler.params import resolve_params
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import Cause, Outcome
@@ -31,7 +31,7 @@ MAX_STEPS = 500
 
 @dataclass
 class Finished:
-    """A run that is over."""
+    """A finished run."""
 
     state: str
     outputs: dict[str, Any]
@@ -49,11 +49,11 @@ class ProcessWorld(World):
     logs: dict[str, str] = field(default_factory=dict)
     _creates: dict[tuple[TaskInstanceKey, int], CreateAttempt] = field(default_factory=dict)
 
-    def _create(self, create: CreateAttempt, *, is_heard: bool) -> None:
+    def _create(self, create: CreateAttempt, *, is_observed: bool) -> None:
         self._creates[create.key, create.attempt] = create
-        super()._create(create, is_heard=is_heard)
+        super()._create(create, is_observed=is_observed)
 
-    def carry_out(self, key: TaskInstanceKey, attempt: int) -> Outcome:
+    def run_to_completion(self, key: TaskInstanceKey, attempt: int) -> Outcome:
         """Run an attempt to its end."""
         create = self._creates[key, attempt]
         inputs = create.inputs
@@ -128,7 +128,7 @@ def run_manifest(
     plan = compile_plan(spec)
     world = ProcessWorld(
         plan,
-        lambda key, attempt: world.carry_out(key, attempt),  # noqa: PLW0108 - there is no world yet
+        lambda key, attempt: world.run_to_completion(key, attempt),  # noqa: PLW0108 - there is no world yet
         random.Random(1),
         params=resolve_params(spec.params or [], dict(params or {})),
         folder=folder,
@@ -138,7 +138,7 @@ def run_manifest(
     for _ in range(MAX_STEPS):
         step = world.step()
         world.flush()
-        if world.machine.is_over:
+        if world.machine.is_finished:
             break
         for pod in world.live_pods():
             world.progress(pod)

@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[1] / "weather-data.yaml"
 
 
 def tell(_flow: Any, run: Any, state: Any) -> None:
-    """Tell somebody that a flow failed."""
+    """Report that a flow failed."""
     token = os.environ["CHAT_TOKEN"]
     print(f"(with a token of {len(token)} characters) {run.name}: {state.message}")
 
@@ -56,7 +56,7 @@ def rain_of(year: int, limit: float) -> str:
 
 @flow(log_prints=True, on_failure=[tell])
 def rain(first: int = 2012, last: int = 2016) -> list[str]:
-    """Report on some years; fail if one of them can't be had."""
+    """Report on some years; fail if one of them has no data."""
     limit = float(Variable.get("wet_day_mm", default=1))
     lines = [rain_of(year, limit) for year in range(first, last + 1)]
     for line in lines:

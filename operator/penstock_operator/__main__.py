@@ -8,18 +8,20 @@ import os
 import sys
 
 from penstock.errors import PenstockError
+from penstock.memory_limit import limit_expression_memory
 from penstock_operator.event_loop import RestingSelector, new_event_loop
 from penstock_operator.log import set_up_logging
 from penstock_operator.options import parse
 from penstock_operator.process import run
 
 YOUNG_OBJECTS = 10_000
-"""A collection of the youngest garbage begins after so many new objects. Hundreds of them belong to each run and are no
-garbage; with CPython's 700 an operator with a thousand runs spends a tenth of its time on looking at them."""
+"""A collection of the youngest objects begins after so many new ones. Hundreds of them belong to each run and are not
+garbage; with CPython's 700 an operator with a thousand runs spends a tenth of its time on examining them."""
 
 
 def main() -> int:
     """Read the options and run; returns the exit code."""
+    limit_expression_memory()
     try:
         options = parse(sys.argv[1:], os.environ)
         set_up_logging(options.log_level, options.log_format)
@@ -33,8 +35,8 @@ def main() -> int:
 
 
 def collect_garbage_less_often() -> None:
-    """Tell Python's collector what is known here of its work."""
-    # What is imported stays: no collection needs to look at it.
+    """Adapt Python's garbage collector to an operator."""
+    # What is imported stays: no collection needs to examine it.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 

@@ -1,8 +1,8 @@
-"""An event loop that rests for a moment between two wake-ups while much is in hand.
+"""An event loop that rests for a moment between two wake-ups while much work is in progress.
 
-With hundreds of Pods under way something comes from the API server every millisecond or two. To wake up for each was
-measured to cost a third more CPU time than to take several at once (docs/decisions/cost-of-runs.md). A chain of tasks,
-of which one is under way at a time, is not kept waiting. Network cards spread their interrupts in the same way.
+With hundreds of Pods in progress something arrives from the API server every millisecond or two. Waking up for each
+was measured to cost a third more CPU time than handling several together (docs/decisions/cost-of-runs.md). A chain of
+tasks, of which one is in progress at a time, is not kept waiting. Network cards moderate their interrupts alike.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-REST_PER_UNIT_S: Final = 0.0001
-"""The API server needs some milliseconds for each Pod, so a rest adds a few percent to what is waited for anyway."""
-MOST_UNITS: Final = 200
-"""More of them make no longer rest: that of 20 ms is hardly noticed by whoever waits for a single task."""
+REST_PER_TASK_S: Final = 0.0001
+"""Per task instance in progress. The API server needs some milliseconds for each Pod, so a rest adds a few percent."""
+MOST_TASKS: Final = 200
+"""More of them make the rest no longer: 20 ms are hardly noticed by a person who waits for a single task."""
 COUNT_EVERY_S: Final = 0.1
 
 
 class RestingSelector(selectors.DefaultSelector):
-    """Waits for events as its base does, but not sooner after the last ones than a rest, however many come.
+    """Waits for events as its base class does, but returns none until a rest after the last ones has passed.
 
     Args:
         clock: monotonic seconds.
@@ -33,7 +33,7 @@ class RestingSelector(selectors.DefaultSelector):
     ) -> None:
         super().__init__()
         self.count: Callable[[int], int] = lambda _most: 0
-        """Tells how many units of work are in hand, at most so many as it is given: more make no difference."""
+        """Counts the task instances in progress, up to the number that it is given: more make no difference."""
         self._clock = clock
         self._sleep = sleep
         self._rest_s = 0.0
@@ -41,11 +41,11 @@ class RestingSelector(selectors.DefaultSelector):
         self._woken_at = float("-inf")
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready, after a rest if one is due; at once if the timeout is 0."""
+        """Return what is ready, after a rest if one is due; immediately if the timeout is 0."""
         if timeout is None or timeout > 0:
             now = self._clock()
             if now >= self._count_at:
-                self._rest_s = self.count(MOST_UNITS) * REST_PER_UNIT_S
+                self._rest_s = self.count(MOST_TASKS) * REST_PER_TASK_S
                 self._count_at = now + COUNT_EVERY_S
             rest_s = self._woken_at + self._rest_s - now
             if timeout is not None:

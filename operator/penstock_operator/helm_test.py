@@ -1,7 +1,7 @@
-"""Asks an installation whether it works, for `helm test`: `python -m penstock_operator.helm_test`.
+"""Checks whether an installation works, for `helm test`: `python -m penstock_operator.helm_test`.
 
-It asks three things and stores nothing: whether an operator is ready, whether the API server takes a sound Flow, and
-whether it refuses one that only the operator's webhook can know to be faulty.
+It checks three things and stores nothing: whether an operator is ready, whether the API server accepts a valid Flow,
+and whether it rejects one whose fault only the operator's webhook can find.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIMEOUT_S = 10
 
 
 def flow(depends_on: dict[str, list[str]]) -> dict[str, Any]:
-    """Make a Flow whose tasks depend on each other like this."""
+    """Build a Flow of these tasks, each with the tasks that it depends on."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Flow",
@@ -37,41 +37,45 @@ def flow(depends_on: dict[str, list[str]]) -> dict[str, Any]:
     }
 
 
-SOUND = flow({"first": [], "second": ["first"]})
-# The schema can't see a cycle: only the webhook refuses it.
+VALID = flow({"first": [], "second": ["first"]})
+# The schema cannot find a cycle: only the webhook rejects it.
 CYCLE = flow({"first": ["second"], "second": ["first"]})
 
 
 def fault_of_readiness(url: str) -> str:
-    """Ask an operator whether it is ready; return what is wrong, empty when nothing is."""
+    """Check whether an operator is ready; returns the fault, empty if there is none."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310 - the URL is made here, of http
             reply.read()
     except (urllib.error.URLError, TimeoutError) as error:
-        return f"no operator says at {url} that it is ready ({error}): look at its Pods and their logs"
+        return f"no operator is ready at {url} ({error}): check its Pods and their logs"
     return ""
 
 
 def fault_of_dry_run(api: client.CustomObjectsApi, namespace: str) -> str:
-    """Have a sound Flow checked; return what is wrong, empty when nothing is."""
+    """Check whether a valid Flow is accepted; returns the fault, empty if there is none."""
     try:
-        _dry_run(api, namespace, SOUND)
+        _dry_run(api, namespace, VALID)
     except client.ApiException as error:
         if error.status == HTTPStatus.NOT_FOUND:
-            return f"the API server knows no Flows of {API_VERSION}: install the CustomResourceDefinitions"
-        return f"a sound Flow is refused: {_message(error)}"
+            return f"the API server has no Flows of {API_VERSION}: install the CustomResourceDefinitions"
+        return f"a valid Flow is rejected: {_message(error)}"
     return ""
 
 
 def fault_of_webhook(api: client.CustomObjectsApi, namespace: str) -> str:
-    """Have a Flow with a cycle checked; return what is wrong, empty when the webhook refuses it."""
+    """Check whether the webhook rejects a Flow with a cycle; returns the fault, empty if there is none."""
     try:
         _dry_run(api, namespace, CYCLE)
     except client.ApiException as error:
         message = _message(error)
-        return "" if "admission webhook" in message else f"a Flow with a cycle is refused, but for this: {message}"
+        return (
+            ""
+            if "admission webhook" in message
+            else f"a Flow with a cycle is rejected, but not by the webhook: {message}"
+        )
     return (
-        "a Flow with a cycle is accepted, so the webhook was not asked: the API server can't reach its Service, "
+        "a Flow with a cycle is accepted, so the webhook was not called: the API server cannot reach its Service, "
         "or its certificate is not the one in the ValidatingWebhookConfiguration"
     )
 
@@ -90,10 +94,10 @@ def _message(error: client.ApiException) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m penstock_operator.helm_test", description=__doc__)
-    parser.add_argument("--operator-address", default="", help="where the operator is (default: don't ask it)")
-    parser.add_argument("--http-port", type=int, default=8080, help="that port")
-    parser.add_argument("--namespace", default="default", help="a namespace that the operator works in")
-    parser.add_argument("--webhook", choices=("true", "false"), default="true", help="whether the webhook is on")
+    parser.add_argument("--operator-address", default="", help="address of the operator (default: do not check it)")
+    parser.add_argument("--http-port", type=int, default=8080, help="port of its probes")
+    parser.add_argument("--namespace", default="default", help="a namespace that the operator watches")
+    parser.add_argument("--webhook", choices=("true", "false"), default="true", help="whether the webhook is installed")
     options = parser.parse_args(arguments)
     config.load_config()  # type: ignore[no-untyped-call]  # the client's configuration has no types
     api = client.CustomObjectsApi()

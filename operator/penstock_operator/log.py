@@ -1,4 +1,4 @@
-"""What the operator's log looks like: text for people, JSON for machines."""
+"""The format of the operator's log: text for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class LogFormat(StrEnum):
         """Read a format's name.
 
         Raises:
-            ValueError: there is no such format; the message says which there are.
+            ValueError: there is no such format; the message lists the formats.
         """
         try:
             return cls(text.lower())
         except ValueError:
             near = difflib.get_close_matches(text.lower(), [choice.value for choice in cls], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{text!r} is none of {', '.join(cls)}{hint}") from None
+            raise ValueError(f"{text!r} is not one of {', '.join(cls)}{hint}") from None
 
 
 class JsonFormatter(logging.Formatter):
@@ -82,7 +82,7 @@ def _timestamp(record: logging.LogRecord) -> str:
 
 
 def set_up_logging(level: str, log_format: LogFormat, *, stream: TextIO | None = None) -> None:
-    """Send all of the process's log to one place, in one format; replaces what was set up before.
+    """Send all of the process's log to one place, in one format; replaces what was configured before.
 
     Args:
         level: one of `LEVELS`.

@@ -1,4 +1,4 @@
-"""The numbers that the operator shows to Prometheus; docs and dashboards use these names."""
+"""The metrics that the operator exposes to Prometheus; docs and dashboards use these names."""
 
 from __future__ import annotations
 
@@ -21,52 +21,53 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        self.runs = Counter("penstock_runs", "Runs that are over, by final state.", ["state"], registry=registry)
+        self.runs = Counter("penstock_runs", "Finished runs, by final state.", ["state"], registry=registry)
         self.tasks = Counter(
             "penstock_tasks",
-            "Tasks (items, for a fan-out) that are over, by final state.",
+            "Finished tasks (items, for a fan-out), by final state.",
             ["state"],
             registry=registry,
         )
-        self.runs_active = Gauge("penstock_runs_active", "Runs that are not over.", registry=registry)
+        self.runs_active = Gauge("penstock_runs_active", "Runs that have not finished.", registry=registry)
         self.runs_queued = Gauge(
-            "penstock_runs_queued", "Runs that wait for their Flow's concurrency limit.", registry=registry
+            "penstock_runs_queued", "Runs waiting for their Flow's concurrency limit.", registry=registry
         )
-        self.tasks_running = Gauge("penstock_tasks_running", "Tasks whose container runs.", registry=registry)
+        self.tasks_running = Gauge("penstock_tasks_running", "Tasks whose container is running.", registry=registry)
         self.task_duration = Histogram(
             "penstock_task_duration_seconds",
-            "From the start of an attempt's container to its end.",
+            "Time from the start of an attempt's container to its end.",
             buckets=TASK_BUCKETS_S,
             registry=registry,
         )
-        self.queue_depth = Gauge("penstock_queue_depth", "Runs that wait to be looked at.", registry=registry)
+        self.queue_depth = Gauge("penstock_queue_depth", "Runs waiting to be reconciled.", registry=registry)
         self.reconcile_duration = Histogram(
             "penstock_reconcile_duration_seconds",
-            "One look at one run: facts in, decisions out.",
+            "Duration of one reconciliation of a run.",
             buckets=RECONCILE_BUCKETS_S,
             registry=registry,
         )
         self.api_requests = Counter(
             "penstock_api_requests",
-            "Requests to the API server; code is the HTTP status, or `error` when no answer came.",
+            "Requests to the API server; code is the HTTP status, or `error` if there was no response.",
             ["verb", "resource", "code"],
             registry=registry,
         )
-        self.leader = Gauge(
-            "penstock_leader", "1 in the replica that leads, 0 in those that stand by.", registry=registry
-        )
+        self.leader = Gauge("penstock_leader", "1 in the leading replica, 0 in the others.", registry=registry)
         self.schedule_lateness = Histogram(
             "penstock_schedule_lateness_seconds",
-            "From when a run of a Schedule was due (its tick and jitter) until it was created.",
+            "Time from when a run of a Schedule was due (its tick and jitter) until it was created.",
             buckets=LATENESS_BUCKETS_S,
             registry=registry,
         )
         self.schedule_missed = Counter(
-            "penstock_schedule_missed_ticks", "Ticks that got no run, by reason.", ["reason"], registry=registry
+            "penstock_schedule_missed_ticks",
+            "Ticks for which no run was created, by reason.",
+            ["reason"],
+            registry=registry,
         )
         self.status_flush_duration = Histogram(
             "penstock_status_flush_duration_seconds",
-            "Writing the changed part of one run's status.",
+            "Duration of writing the changed part of a run's status.",
             buckets=FLUSH_BUCKETS_S,
             registry=registry,
         )
@@ -78,7 +79,7 @@ class Metrics:
         )
         self.removals = Counter(
             "penstock_removals",
-            "Objects removed because nobody needs them any more, by kind: run, Pod, Job, cache entry.",
+            "Objects deleted because their retention time had passed, by kind: run, Pod, Job, cache entry.",
             ["kind"],
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""What a person may set on the operator: a flag, else an environment variable, else a default."""
+"""The operator's options: each from a flag, else an environment variable, else a default."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Options:
     http_port: int
     webhook_port: int
     event_kinds: EventKinds
-    """Kinds of objects that events of Schedules may listen to."""
+    """Kinds of objects whose changes may trigger Schedules."""
     event_port: int | None
     """Port of the webhooks of Schedules; None: they are not served."""
     webhook_cert_dir: str
@@ -87,7 +87,7 @@ def _seconds(text: str) -> float:
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not (text.isascii() and text.isdecimal()) or not low <= int(text) <= high:
-            raise ValueError(f"{text!r} is no whole number from {low} to {high}")
+            raise ValueError(f"must be a whole number from {low} to {high}; got {text!r}")
         return int(text)
 
     return read
@@ -99,7 +99,7 @@ def _port_or_none(text: str) -> int | None:
 
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise ValueError(f"must be true or false; got {text!r}")
     return text.lower() == "true"
 
 
@@ -109,14 +109,14 @@ def _one_of(*choices: str) -> Callable[[str], str]:
             return text.lower()
         near = difflib.get_close_matches(text.lower(), choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{text!r} is none of {', '.join(choices)}{hint}")
+        raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
 
     return read
 
 
 def _folder(text: str) -> str:
     if text and not os.path.isdir(text):  # noqa: PTH112 - a string in, a string out
-        raise ValueError(f"{text!r} is no folder")
+        raise ValueError(f"{text!r} is not a folder")
     return text
 
 
@@ -124,9 +124,17 @@ _OPTIONS: Final = (
     _Option("--namespace", "", _text, "namespace to watch; empty: all", "NAME"),
     _Option("--lease-namespace", "default", _name, "namespace of the leader's Lease", "NAME"),
     _Option("--lease-name", "penstock-operator", _name, "name of the leader's Lease", "NAME"),
-    _Option("--lease-duration", "15s", _seconds, "unrenewed for so long, a Lease goes to another replica", "DURATION"),
-    _Option("--lease-renew-deadline", "10s", _seconds, "unrenewed for so long, the leader stops writing", "DURATION"),
-    _Option("--lease-retry-period", "2s", _seconds, "how often the Lease is renewed or looked at", "DURATION"),
+    _Option(
+        "--lease-duration",
+        "15s",
+        _seconds,
+        "without a renewal for so long, another replica takes the Lease",
+        "DURATION",
+    ),
+    _Option(
+        "--lease-renew-deadline", "10s", _seconds, "without a renewal for so long, the leader stops writing", "DURATION"
+    ),
+    _Option("--lease-retry-period", "2s", _seconds, "how often the Lease is renewed or checked", "DURATION"),
     _Option("--identity", "", _text, "this replica's name in the Lease; empty: host name and process id", "NAME"),
     _Option("--bind-address", "0.0.0.0", _name, "address to listen on", "ADDRESS"),  # noqa: S104 - a Pod's address is not known beforehand
     _Option("--http-port", "8080", _whole(0, MAX_PORT), "port of /metrics, /healthz and /readyz; 0: any", "PORT"),
@@ -136,15 +144,15 @@ _OPTIONS: Final = (
         "--event-kinds",
         "",
         read_allowed_kinds,
-        "kinds of objects that events of Schedules may listen to, as v1/ConfigMap=configmaps,batch/v1/Job=jobs",
+        "kinds of objects whose changes may trigger Schedules, such as v1/ConfigMap=configmaps,batch/v1/Job=jobs",
         "KINDS",
     ),
+    _Option("--event-port", "", _port_or_none, "port of the webhooks of Schedules; empty: not served; 0: any", "PORT"),
+    _Option("--writes-in-flight", "64", _whole(1, 1024), "concurrent writes to the API server", "COUNT"),
+    _Option("--task-user", "65532", _whole(1, MAX_USER), "runAsUser of task Pods that do not set one", "UID"),
     _Option(
-        "--event-port", "", _port_or_none, "port of the webhooks of Schedules; empty: none are served; 0: any", "PORT"
+        "--track-pods", "true", _truth, "protect Pods with a finalizer until their outcome is stored", "true|false"
     ),
-    _Option("--writes-in-flight", "64", _whole(1, 1024), "writes to the API server at the same time", "COUNT"),
-    _Option("--task-user", "65532", _whole(1, MAX_USER), "runAsUser of task Pods that don't say otherwise", "UID"),
-    _Option("--track-pods", "true", _truth, "hold Pods by a finalizer until their outcome is stored", "true|false"),
     _Option("--log-level", "info", _one_of(*LEVELS), f"one of {', '.join(LEVELS)}", "LEVEL"),
     _Option("--log-format", "text", LogFormat.read, f"one of {', '.join(LogFormat)}", "FORMAT"),
 )
@@ -163,22 +171,22 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         environ: the environment.
 
     Raises:
-        OptionError: something can't be read; one line that names the flag or the variable.
+        OptionError: a value is invalid; one line that names the flag or the variable.
         SystemExit: `--help` was asked for, and printed.
     """
     parser = _Parser(
         prog=PROGRAM,
-        description="Runs Penstock's flows in a cluster. A flag goes before its environment variable.",
+        description="Runs Penstock's flows in a cluster. A flag takes precedence over its environment variable.",
         allow_abbrev=False,
     )
     for option in _OPTIONS:
-        told = f"{option.meaning} (default: {option.default or 'empty'}; environment: {option.variable})"
-        parser.add_argument(option.flag, dest=option.name, metavar=option.metavar, help=told.replace("%", "%%"))
+        text = f"{option.meaning} (default: {option.default or 'empty'}; environment: {option.variable})"
+        parser.add_argument(option.flag, dest=option.name, metavar=option.metavar, help=text.replace("%", "%%"))
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         near = difflib.get_close_matches(unknown[0].partition("=")[0], [option.flag for option in _OPTIONS], n=1)
         hint = f"; did you mean {near[0]}?" if near else "; see --help"
-        raise OptionError(f"there is no option {unknown[0]}{hint}")
+        raise OptionError(f"unknown option {unknown[0]}{hint}")
     values = {option.name: _read(option, getattr(given, option.name), environ) for option in _OPTIONS}
     values["lease_times"] = LeaseTimes(
         values["lease_duration"], values["lease_renew_deadline"], values["lease_retry_period"]

@@ -1,4 +1,4 @@
-"""The operator as a process: stand by, lead, and end when leadership does."""
+"""The operator as a process: serve, stand by until it leads, lead, and stop."""
 
 from __future__ import annotations
 
@@ -6,84 +6,36 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
-import msgspec
-
-from penstock.api import names
-from penstock.api.flow import FlowSpec
-from penstock.engine.keys import ObjectKey
-from penstock.engine.state import FINAL_RUN_STATES
-from penstock.engine.validation.validation import parse_flow, parse_schedule
-from penstock.engine.workloads.pod import PodSettings
 from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from penstock.kube.errors import ApiError, is_not_found
-from penstock.kube.idle import IdleSignal
 from penstock.kube.lease import LeaderElection
-from penstock.kube.metadata import PartialObject
-from penstock.kube.reflector import EventType, Reflector
-from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
-from penstock.kube.writer import Writer
-from penstock_operator.backfills.controller import BackfillController
 from penstock_operator.event_loop import RestingSelector
-from penstock_operator.flows.controller import FlowController
-from penstock_operator.flows.dry_run import DryRun
-from penstock_operator.flows.store import FlowStore
+from penstock_operator.leader import Leader
 from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
-from penstock_operator.retention.pods import PodRetention
-from penstock_operator.retention.runs import RunRetention
-from penstock_operator.runs.attempts.pods import Lanes
-from penstock_operator.runs.cache.store import CacheStore
-from penstock_operator.runs.cache.sweep import CacheSweep
-from penstock_operator.runs.controller import RunController
-from penstock_operator.runs.watches import new_runs
-from penstock_operator.runtime.kopf_thread import KopfThread, Receive, Receivers
-from penstock_operator.runtime.recorder import EventRecorder
-from penstock_operator.schedules.controller import ScheduleController
-from penstock_operator.schedules.runs import ScheduleRuns
-from penstock_operator.triggers.controller import TriggerController
-from penstock_operator.triggers.webhook import WebhookReceiver
-from penstock_operator.webhooks.admission import Admission
-from penstock_operator.webhooks.flow_lookup import FlowLookup
+from penstock_operator.serving import http_servers
 from penstock_operator.webhooks.server import HttpServers
-from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))])
-"""Field selector of the runs that have begun and are not over; new ones come from kopf."""
-STATUS_IN_FLIGHT: Final = 16
-RELEASES_IN_FLIGHT: Final = 8
-"""One wake-up serves several of them; what begins meanwhile waits for no more than these."""
-RELEASE_PATIENCE_S: Final = 30.0
-"""Nobody waits for a Pod that is over to be let go, unless somebody deletes it: so long may its deletion take."""
-EVENTS_IN_FLIGHT: Final = 4
-EVENT_PATIENCE_S: Final = 15.0
-"""An Event tells of the time when it was recorded, whenever it is written."""
-CACHE_IN_FLIGHT: Final = 16
-REMOVALS_IN_FLIGHT: Final = 4
-DELIVERIES_IN_FLIGHT: Final = 16
 SILENT_S: Final = 300.0
-"""A stream that has not said a word for so long, bookmarks included, makes the process unhealthy."""
+"""A watch that has received nothing for so long, bookmarks included, makes the process unhealthy."""
 
 
 async def run(options: Options, environ: Mapping[str, str], selector: RestingSelector) -> int:
-    """Run the operator until it is told to stop, or may not go on.
+    """Run the operator until it receives a termination signal or must not continue.
 
     Args:
         options: how.
         environ: the environment, for credentials.
-        selector: of the running loop; it learns how much is in hand.
+        selector: of the running loop; counts how much work is in progress.
 
     Returns:
-        The exit code: 0 when told to stop.
+        The exit code: 0 after a termination signal.
 
     Raises:
         PenstockError: it could not start.
@@ -101,321 +53,106 @@ class Process:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
-        self._reflectors: list[Reflector[Any]] = []
-        self._kopf: KopfThread | None = None
-        self._is_leading = False
+        self._leader: Leader | None = None
 
     async def run(self) -> int:
-        """Serve, stand by, lead; returns the exit code."""
+        """Serve, stand by, lead, stop; returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        options = self._options
         async with ApiClient(self._connection, metrics=self._metrics) as client:
-            servers = self._servers(client)
-            await servers.start()
-            logger.info(
-                "penstock-operator %s serves %s:%d, watches %s",
-                options.identity,
-                options.bind_address,
-                servers.http_port,
-                options.namespace or "all namespaces",
+            servers = http_servers(
+                client,
+                self._options,
+                self._metrics,
+                health={"streams": self._check_streams, "kopf": self._check_kopf},
+                readiness={"leading": self._check_synced},
             )
-            if servers.event_port is not None:
-                logger.info("Webhooks of Schedules are served on %s:%d", options.bind_address, servers.event_port)
+            await servers.start()
+            self._log_start(servers)
             election = LeaderElection(
                 client,
-                namespace=options.lease_namespace,
-                name=options.lease_name,
-                identity=options.identity,
-                times=options.lease_times,
+                namespace=self._options.lease_namespace,
+                name=self._options.lease_name,
+                identity=self._options.identity,
+                times=self._options.lease_times,
             )
             try:
-                leading = asyncio.create_task(self._lead(client, election))
-                stopping = asyncio.create_task(self._stop.wait())
-                await asyncio.wait([leading, stopping], return_when=asyncio.FIRST_COMPLETED)
-                stopping.cancel()
-                leading.cancel()
-                (result,) = await asyncio.gather(leading, return_exceptions=True)
-                if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
-                    self._failure = self._failure or result
+                await self._lead_until_stopped(client, election)
             finally:
                 await election.release()
                 await servers.stop()
-        if self._failure is not None:
-            if not isinstance(self._failure, PenstockError):
-                logger.error("The operator ends", exc_info=self._failure)
-            else:
-                logger.error("The operator ends: %s", self._failure)
-            return 1
-        logger.info("The operator ends as it was told to")
-        return 0
+        return self._exit_code()
+
+    async def _lead_until_stopped(self, client: ApiClient, election: LeaderElection) -> None:
+        leading = asyncio.create_task(self._lead(client, election))
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([leading, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        leading.cancel()
+        (result,) = await asyncio.gather(leading, return_exceptions=True)
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            self._failure = self._failure or result
+
+    async def _lead(self, client: ApiClient, election: LeaderElection) -> None:
+        """Stand by until this replica holds the Lease, then lead until it loses the Lease or is cancelled."""
+        epoch = await election.acquire()
+        self._metrics.leader.set_function(lambda: float(election.is_leading()))
+        leader = self._leader = Leader(
+            client,
+            self._connection,
+            self._options,
+            metrics=self._metrics,
+            epoch=epoch,
+            may_write=election.is_leading,
+            fail=self._fail,
+        )
+        self._selector.count = leader.task_instances_in_progress
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_lease(election))
+            tasks.create_task(leader.run())
+
+    async def _watch_lease(self, election: LeaderElection) -> None:
+        await election.lost.wait()
+        self._fail(PenstockError("the Lease is lost; another replica can lead"))
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
         self._stop.set()
 
-    def _servers(self, client: ApiClient) -> HttpServers:
+    def _log_start(self, servers: HttpServers) -> None:
         options = self._options
-
-        async def look_up_flow(namespace: str, name: str) -> FlowSpec | None:
-            return await _look_up(client, FLOWS, parse_flow, ObjectKey(namespace, name))
-
-        admission = Admission(
-            look_up_flow,
-            lambda namespace, name: _look_up(client, SCHEDULES, parse_schedule, ObjectKey(namespace, name)),
-            lambda namespace, name: _look_up(client, FLOWRUNS, _state_of, ObjectKey(namespace, name)),
-            options.event_kinds,
-            recent=FlowLookup(look_up_flow),
+        logger.info(
+            "penstock-operator %s serves %s:%d and watches %s",
+            options.identity,
+            options.bind_address,
+            servers.http_port,
+            options.namespace or "all namespaces",
         )
-        # Not the leader's alone: the name of what it makes follows from what comes in.
-        writer = Writer(client, in_flight=DELIVERIES_IN_FLIGHT, may_write=lambda: True)
-        event_writer = Writer(client, in_flight=EVENTS_IN_FLIGHT, may_write=lambda: True)
-        recorder = EventRecorder(event_writer, instance=options.identity)
-        deliveries = WebhookReceiver(client, writer, recorder, namespace=options.namespace)
-        return HttpServers(
-            bind_address=options.bind_address,
-            http_port=options.http_port,
-            registry=self._metrics.registry,
-            health={"streams": self._check_streams, "kopf": self._check_kopf},
-            readiness={"leading": self._check_synced},
-            webhook_port=options.webhook_port,
-            webhook_cert_dir=options.webhook_cert_dir,
-            webhooks={
-                "/validate/flows": admission.validate_flow,
-                "/validate/flowruns": admission.validate_flowrun,
-                "/validate/schedules": admission.validate_schedule,
-                "/validate/backfills": admission.validate_backfill,
-            },
-            event_port=options.event_port,
-            events=deliveries.app(),
-        )
+        if servers.event_port is not None:
+            logger.info("Serving the webhooks of Schedules on %s:%d", options.bind_address, servers.event_port)
+
+    def _exit_code(self) -> int:
+        if self._failure is None:
+            logger.info("Shutting down: received a termination signal")
+            return 0
+        if isinstance(self._failure, PenstockError):
+            logger.error("Shutting down: %s", self._failure)
+        else:
+            logger.error("Shutting down after an unexpected error", exc_info=self._failure)
+        return 1
+
+    # Probes
 
     def _check_streams(self) -> str | None:
         now = time.monotonic()
-        ages = [reflector.age_s(now) for reflector in self._reflectors]
-        return f"a stream has been silent for {max(ages):.0f} s" if ages and max(ages) > SILENT_S else None
+        ages = [reflector.age_s(now) for reflector in self._leader.reflectors] if self._leader is not None else []
+        return f"a watch has received nothing for {max(ages):.0f} s" if ages and max(ages) > SILENT_S else None
 
     def _check_kopf(self) -> str | None:
-        return "kopf's thread has ended" if self._kopf is not None and not self._kopf.is_alive else None
+        return "kopf's thread has ended" if self._leader is not None and self._leader.kopf.has_ended else None
 
     def _check_synced(self) -> str | None:
-        if self._is_leading and not all(reflector.synced.is_set() for reflector in self._reflectors):
+        if self._leader is not None and not all(reflector.synced.is_set() for reflector in self._leader.reflectors):
             return "the first lists are not complete"
         return None
-
-    async def _lead(self, client: ApiClient, election: LeaderElection) -> None:
-        epoch = await election.acquire()
-        self._is_leading = True
-        self._metrics.leader.set_function(lambda: float(election.is_leading()))
-        options = self._options
-        quiet = IdleSignal()
-        lanes = self._lanes(client, election, quiet)
-        cache = CacheStore(client, Writer(client, in_flight=CACHE_IN_FLIGHT, may_write=election.is_leading))
-        event_writer = Writer(
-            client,
-            in_flight=EVENTS_IN_FLIGHT,
-            may_write=election.is_leading,
-            yields_to=quiet,
-            patience_s=EVENT_PATIENCE_S,
-        )
-        recorder = EventRecorder(event_writer, instance=options.identity)
-        store = FlowStore(client, lanes.work)
-        settings = PodSettings(options.task_user, options.track_pods)
-        room = RunController(
-            client,
-            lanes,
-            cache=cache,
-            flows=store,
-            recorder=recorder,
-            quiet=quiet,
-            metrics=self._metrics,
-            epoch=epoch,
-            settings=settings,
-            fail=self._fail,
-        )
-        self._selector.count = room.task_instances_in_progress
-        common = {"writer": lanes.work, "recorder": recorder, "fail": self._fail}
-        flows = FlowController(
-            client,
-            store=store,
-            rehearsal=DryRun(lanes.work, settings),
-            namespace=options.namespace,
-            on_ready=room.on_flow,
-            revisions_in_use=room.revisions_in_use,
-            resource=FLOWS,
-            kind="Flow",
-            **common,
-        )
-        schedules, of_schedules = self._schedules(client, **common)
-        cache_sweep = CacheSweep(
-            client,
-            cache,
-            namespace=options.namespace,
-            is_live=room.is_carried_out,
-            metrics=self._metrics,
-            fail=self._fail,
-        )
-        pod_retention, run_retention = self._retention(client, election, room)
-
-        def on_pod(event: EventType, pod: Pod) -> None:
-            room.on_pod(event, pod)
-            pod_retention.on_pod(event, pod)
-
-        backfills, events = self._followers(client, room, common)
-        pods = Reflector(
-            client,
-            PODS,
-            kind=Pod,
-            namespace=options.namespace,
-            label_selector=names.LABEL_RUN_UID,
-            on_event=on_pod,
-            keep_objects=True,
-        )
-        jobs = Reflector(
-            client,
-            JOBS,
-            kind=Job,
-            namespace=options.namespace,
-            label_selector=names.LABEL_RUN_UID,
-            on_event=room.on_job,
-            keep_objects=True,
-        )
-        runs = Reflector(
-            client,
-            FLOWRUNS,
-            kind=PartialObject,
-            namespace=options.namespace,
-            field_selector=UNFINISHED_RUNS,
-            metadata_only=True,
-            on_event=room.on_run,
-        )
-        beginning = new_runs(client, room.on_new_run, namespace=options.namespace)
-        self._reflectors = [pods, jobs, runs, beginning, *of_schedules]
-        self._kopf = KopfThread(
-            self._connection,
-            namespace=options.namespace,
-            receivers=Receivers(
-                flow=_each(flows.receive, run_retention.on_flow),
-                schedule=_each(schedules.receive, events.receive, backfills.on_schedule),
-                backfill=backfills.receive,
-            ),
-            failed=self._fail,
-        )
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch_lease(election))
-                await _open(tasks, pods, jobs)
-                # Pods first: a status that is read later than its Pods can only know more than they show.
-                await _open(tasks, runs, *of_schedules)
-                room.open()
-                self._kopf.start()
-                await _open(tasks, beginning)
-                tasks.create_task(room.work())
-                tasks.create_task(flows.work())
-                tasks.create_task(flows.sweep())
-                tasks.create_task(cache_sweep.run())
-                tasks.create_task(pod_retention.run())
-                tasks.create_task(run_retention.run())
-                tasks.create_task(schedules.work())
-                tasks.create_task(backfills.work())
-                tasks.create_task(events.work())
-        finally:
-            await self._kopf.stop()
-            await events.close()
-            await room.close()
-
-    def _lanes(self, client: ApiClient, election: LeaderElection, quiet: IdleSignal) -> Lanes:
-        """Make lanes of their own: a status must not queue behind a thousand creates, nor a create behind releases."""
-        may_write = election.is_leading
-        return Lanes(
-            work=Writer(client, in_flight=self._options.writes_in_flight, may_write=may_write, disturbs=quiet),
-            status=Writer(client, in_flight=STATUS_IN_FLIGHT, may_write=may_write, disturbs=quiet),
-            release=Writer(
-                client,
-                in_flight=RELEASES_IN_FLIGHT,
-                may_write=may_write,
-                yields_to=quiet,
-                patience_s=RELEASE_PATIENCE_S,
-            ),
-        )
-
-    def _retention(
-        self, client: ApiClient, election: LeaderElection, room: RunController
-    ) -> tuple[PodRetention, RunRetention]:
-        """Make what removes Pods and runs that are over."""
-        writer = Writer(client, in_flight=REMOVALS_IN_FLIGHT, may_write=election.is_leading)
-        pods = PodRetention(writer, unstored_since=room.unstored_since, metrics=self._metrics, fail=self._fail)
-        runs = RunRetention(
-            client,
-            writer,
-            namespace=self._options.namespace,
-            is_carried_out=room.is_carried_out,
-            metrics=self._metrics,
-            fail=self._fail,
-        )
-        room.on_end.append(runs.on_run_end)
-        return pods, runs
-
-    def _schedules(self, client: ApiClient, **common: Any) -> tuple[ScheduleController, tuple[Reflector[Any], ...]]:
-        """Make the controller of Schedules, and the watches of their runs."""
-        runs = ScheduleRuns()
-        controller = ScheduleController(
-            client, runs=runs, metrics=self._metrics, resource=SCHEDULES, kind="Schedule", **common
-        )
-        return controller, runs.reflectors(client, self._options.namespace)
-
-    def _followers(
-        self, client: ApiClient, room: RunController, common: Mapping[str, Any]
-    ) -> tuple[BackfillController, TriggerController]:
-        """Make what looks at Schedules besides their own controller."""
-        options = self._options
-        backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **common)
-        events = TriggerController(
-            client,
-            options.event_kinds,
-            namespace=options.namespace,
-            has_webhooks=options.event_port is not None,
-            resource=SCHEDULES,
-            kind="Schedule",
-            **common,
-        )
-        room.on_end += [backfills.on_run_end, events.on_run_end]
-        return backfills, events
-
-    async def _watch_lease(self, election: LeaderElection) -> None:
-        await election.lost.wait()
-        self._fail(PenstockError("the Lease is lost, so that another replica can lead"))
-
-
-def _each(*receivers: Receive) -> Receive:
-    def receive(event: EventType, body: Mapping[str, Any]) -> None:
-        for one in receivers:
-            one(event, body)
-
-    return receive
-
-
-async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:
-    """Begin to watch, and wait until the first lists are complete."""
-    for reflector in reflectors:
-        tasks.create_task(reflector.run())
-    for reflector in reflectors:
-        await reflector.synced.wait()
-
-
-def _state_of(run: Mapping[str, Any]) -> str:
-    return str((run.get("status") or {}).get("state", ""))
-
-
-async def _look_up(
-    client: ApiClient, resource: Resource, parse: Callable[[Mapping[str, Any]], T], key: ObjectKey
-) -> T | None:
-    """Return an object's spec for admission; None if there is none."""
-    try:
-        reply = await client.request("GET", resource.path(key.namespace, key.name), urgent=True, timeout_s=3.0)
-        return parse(msgspec.json.decode(reply.body))
-    except ApiError as error:
-        if is_not_found(error):
-            return None
-        raise

@@ -1,8 +1,8 @@
-"""Lets go of task Pods once the operator is uninstalled: `python -m penstock_operator.uninstall`.
+"""Removes the finalizers from task Pods once the operator is uninstalled: `python -m penstock_operator.uninstall`.
 
-A task's Pod carries a finalizer until its outcome is stored, and nobody but the operator takes it off. Without an
-operator such a Pod can't be deleted, nor can its namespace. The Pods themselves are left alone: what runs goes on, and
-an operator that is installed again finds them.
+A task's Pod carries a finalizer until its outcome is stored, and only the operator removes it. Without an operator such
+a Pod cannot be deleted, nor can its namespace. The Pods themselves are not touched: running ones continue, and an
+operator that is installed again finds them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from penstock.api.names import FINALIZER, LABEL_RUN_UID
 
 PAGE = 500
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
-# Taken off by name: whatever other finalizers there are, or come meanwhile, stay.
+# Removed by name: other finalizers stay, also those that are added meanwhile.
 WITHOUT_FINALIZER = {"metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
 
 
-def release(core: client.CoreV1Api, namespace: str = "") -> int:
-    """Take the finalizer off every task Pod.
+def remove_finalizers(core: client.CoreV1Api, namespace: str = "") -> int:
+    """Remove our finalizer from every task Pod.
 
     Args:
         core: the API server.
-        namespace: the one namespace to look at; empty: all.
+        namespace: the one namespace to handle; empty: all.
 
     Returns:
-        The number of Pods released.
+        The number of Pods that it was removed from.
 
     Raises:
         ApiException: the API server refused.
     """
-    released = 0
+    changed = 0
     for pod in _task_pods(core, namespace):
         if FINALIZER not in (pod.metadata.finalizers or ()):
             continue
@@ -49,12 +49,12 @@ def release(core: client.CoreV1Api, namespace: str = "") -> int:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
         else:
-            released += 1
-    return released
+            changed += 1
+    return changed
 
 
 def wait_until_gone(core: client.CoreV1Api, namespace: str, selector: str, timeout_s: int) -> bool:
-    """Wait for the operator's Pods to be gone, so that nobody makes new task Pods behind us.
+    """Wait for the operator's Pods to be gone, so that no new task Pods are created meanwhile.
 
     Args:
         core: the API server.
@@ -103,7 +103,7 @@ def _task_pods(core: client.CoreV1Api, namespace: str) -> Iterator[Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m penstock_operator.uninstall", description=__doc__)
-    parser.add_argument("--namespace", default="", help="the one namespace to look at (default: all)")
+    parser.add_argument("--namespace", default="", help="the one namespace to handle (default: all)")
     parser.add_argument("--operator-namespace", default="", help="first wait until no operator runs in this namespace")
     parser.add_argument("--operator-selector", default="", help="label selector of the operator's Pods")
     parser.add_argument("--timeout", type=int, default=120, help="longest wait for the operator to end, in seconds")
@@ -113,12 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gone = not options.operator_namespace or wait_until_gone(
         core, options.operator_namespace, options.operator_selector, options.timeout
     )
-    released = release(core, options.namespace)
-    print(f"released {released} task Pods")  # noqa: T201 - this is a command
+    changed = remove_finalizers(core, options.namespace)
+    print(f"removed the finalizer from {changed} task Pods")  # noqa: T201 - this is a command
     if not gone:
         print(  # noqa: T201 - this is a command
             f"operator Pods are still in namespace {options.operator_namespace} after {options.timeout} s and may have "
-            "made more: delete them, then run this again",
+            "created more task Pods: delete them, then run this again",
             file=sys.stderr,
         )
     return 0 if gone else 1

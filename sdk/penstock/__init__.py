@@ -1,7 +1,7 @@
 """Penstock: workflow orchestration that lives inside Kubernetes.
 
-What flows are written with can be imported from here. It is loaded when it is first used: `import penstock` by itself
-is cheap.
+The names for writing flows can be imported from here. They are loaded when first used, so `import penstock` itself is
+fast.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _HOMES: Final = {
 }
 
 
-if not TYPE_CHECKING:  # to type checkers a module that has __getattr__ has every name
+if not TYPE_CHECKING:  # for type checkers, a module with __getattr__ has every name
 
     def __getattr__(name: str) -> Any:
         """Load a name when it is first used."""
@@ -84,14 +84,14 @@ if not TYPE_CHECKING:  # to type checkers a module that has __getattr__ has ever
             return value
         if name.startswith("__"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for who asks for what is not there
+        from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for names that do not exist
 
         refuse(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _Foreign:
-    """Asked last for a module of ours: one that only Prefect has is refused with what to use instead."""
+class _PrefectModules:
+    """The last finder of modules: says what to use instead of a module that only Prefect has."""
 
     @staticmethod
     def find_spec(name: str, _path: object = None, _target: object = None) -> None:
@@ -102,7 +102,7 @@ class _Foreign:
             refuse_module(module)
 
 
-sys.meta_path.append(_Foreign)
+sys.meta_path.append(_PrefectModules)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run shows to people."""
+"""Artifacts: texts, tables, links and images that a run publishes for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two runs of a task must have in common for the second to use the first one's result."""
+"""Cache policies: when a task run may use the result of an earlier one."""
 
 from __future__ import annotations
 

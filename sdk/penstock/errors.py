@@ -3,34 +3,34 @@
 ::
 
     PenstockError
-    ├── CodeError           the code of a flow, which a Pod can't fetch
-    ├── CommandError        what was typed at the command line can't be done
-    │   └── RefusalError    the API server refused it; holds the status of its reply
-    ├── CompileError        a Python flow that can't become a Flow; says in which line, and what to do
-    ├── DurationError       a duration that can't be read
-    ├── ExpressionError     an expression that does not compile, or whose value can't be had
-    ├── InvalidSpecError    a Flow, FlowRun or Schedule that can't work; holds every problem found
-    ├── MappingError        arguments of map() that don't make items
+    ├── CodeError           the code of a flow cannot be fetched by a Pod
+    ├── CommandError        a command cannot be carried out
+    │   └── RefusalError    the API server refused it; has the HTTP status of its reply
+    ├── CompileError        a Python flow cannot be compiled to a Flow; says in which line, and what to do
+    ├── DurationError       a duration is invalid
+    ├── ExpressionError     an expression does not compile, or could not be evaluated
+    ├── InvalidSpecError    a Flow, FlowRun or Schedule is invalid; has all problems that were found
+    ├── MappingError        the arguments of map() are not iterables of one length
     │   ├── MappingLengthMismatchError
     │   └── MappingMissingIterableError
-    ├── MissingContextError what only works inside a run was used outside
-    ├── NotOfferedError     a name that other systems have and Penstock has not; says what to use
-    ├── OptionError         an option that does not exist, or whose value is invalid
-    ├── ParameterError      arguments that a flow or task does not take
-    ├── PauseError          a run that can't pause, or was not resumed
-    ├── ResultError         a result that can't be stored or read, or has no cache key
-    ├── ResumeError         a run that can't be resumed
-    ├── RunError            how a run ended that did not complete, for who asks for its result
+    ├── MissingContextError something that only works inside a run was used outside
+    ├── NotOfferedError     a name exists in Prefect but not in Penstock; says what to use instead
+    ├── OptionError         an option does not exist, or its value is invalid
+    ├── ParameterError      a flow or task does not accept the arguments
+    ├── PauseError          a run cannot pause, or was not resumed
+    ├── ResultError         a result cannot be stored or read, or has no cache key
+    ├── ResumeError         a run cannot be resumed
+    ├── RunError            a run did not complete; raised when its result is requested
     │   ├── CancelledRunError
     │   ├── CrashedRunError
     │   ├── FailedRunError
     │   ├── RunTimedOutError
     │   ├── UnfinishedRunError
     │   └── UpstreamFailedError
-    ├── StoredStatusError   a stored status that this version can't read
-    └── VariableError       a variable, or a value of a transaction, that does not exist or can't be set
+    ├── StoredStatusError   this version cannot read a stored status
+    └── VariableError       a variable, or a value of a transaction, does not exist or cannot be set
 
-Messages are for the person who must act: what was wrong, where, what to do.
+Messages say what was wrong, where, and what to do.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from typing import NamedTuple
 
 
 class PenstockError(Exception):
-    """The root of the tree: catch it to catch everything that Penstock raises on purpose."""
+    """The root of the tree. Catch it to catch every error that Penstock raises on purpose."""
 
 
 class CodeError(PenstockError):
-    """The code of a flow, which a Pod can't fetch."""
+    """The code of a flow cannot be fetched by a Pod."""
 
 
 class CommandError(PenstockError):
-    """What was typed at the command line can't be done: the words, the file or the cluster don't allow it."""
+    """A command cannot be carried out: its arguments, a file or the cluster do not allow it."""
 
 
 class RefusalError(CommandError):
-    """The API server refused what was typed.
+    """The API server refused a command.
 
     Args:
-        message: why, for the person who typed it.
+        message: why, for the user.
         status: HTTP status of the reply.
     """
 
@@ -65,62 +65,62 @@ class RefusalError(CommandError):
 
 
 class CompileError(PenstockError):
-    """A Python flow that can't become a Flow: the message begins with file and line, and ends with what to do."""
+    """A Python flow cannot be compiled to a Flow. The message begins with file and line, and ends with what to do."""
 
 
 class DurationError(PenstockError, ValueError):
-    """A duration that can't be read; a ValueError too, so that model validation reports its field."""
+    """A duration is invalid. It is a ValueError too, so that model validation reports the field."""
 
 
 class ExpressionError(PenstockError):
-    """An expression that does not compile, or whose value can't be had."""
+    """An expression does not compile, or could not be evaluated."""
 
 
 class MappingError(PenstockError, TypeError):
-    """Arguments of map() that don't make items."""
+    """The arguments of map() are not iterables of one length."""
 
 
 class MappingLengthMismatchError(MappingError):
-    """Iterables of different lengths."""
+    """The iterables have different lengths."""
 
 
 class MappingMissingIterableError(MappingError):
-    """No iterable at all."""
+    """None of the arguments is an iterable."""
 
 
 class MissingContextError(PenstockError, RuntimeError):
-    """What only works inside a run was used outside."""
+    """Something that only works inside a flow or task run was used outside."""
 
 
 class NotOfferedError(PenstockError, ImportError):
-    """A name that other systems have and Penstock has not.
+    """A name exists in Prefect but not in Penstock. The message says what to use instead.
 
-    It is an ImportError because `from penstock import name` lets only those through with their message.
+    It is an ImportError because `from penstock import name` keeps the message of no other error.
     """
 
 
 class OptionError(PenstockError, TypeError):
-    """An option of @flow or @task, or of the operator, that does not exist, or whose value is invalid."""
+    """An option of @flow, @task, a deployment or the operator does not exist, or its value is invalid."""
 
 
 class ParameterError(PenstockError, TypeError):
-    """Arguments that a flow or task does not take: too many, too few, or of the wrong type."""
+    """A flow or task does not accept the arguments: too many, too few, or of the wrong type."""
 
 
 class PauseError(PenstockError, RuntimeError):
-    """A run that can't pause, or that was not resumed."""
+    """A run cannot pause, or was not resumed."""
 
 
 class ResultError(PenstockError, ValueError):
-    """A result that can't be stored or read, or inputs that no cache key can be made of."""
+    """A result cannot be stored or read, or no cache key can be computed from the inputs."""
 
 
 class ResumeError(PenstockError):
-    """A run that can't be resumed."""
+    """A run cannot be resumed."""
 
 
 class RunError(PenstockError):
-    """How a run ended that did not complete, for who asks for its result."""
+    """A run did not complete. Raised when its result is requested."""
 
 
 class CancelledRunError(RunError):
@@ -128,7 +128,7 @@ class CancelledRunError(RunError):
 
 
 class CrashedRunError(RunError):
-    """The run's process was told to end, or ended the run from inside."""
+    """The process of the run was terminated, or exited in the middle of the run."""
 
 
 class FailedRunError(RunError):
@@ -140,23 +140,23 @@ class RunTimedOutError(RunError, TimeoutError):
 
 
 class UnfinishedRunError(RunError):
-    """The run is not over, so it has no result yet."""
+    """The run has not finished, so it has no result yet."""
 
 
 class UpstreamFailedError(RunError):
-    """The run did not start because what it needed did not complete."""
+    """The run did not start because a task that it depends on did not complete."""
 
 
 class StoredStatusError(PenstockError):
-    """A stored status that this version can't read."""
+    """This version cannot read a stored status."""
 
 
 class VariableError(PenstockError, ValueError):
-    """A variable, or a value of a transaction, that does not exist or can't be set."""
+    """A variable, or a value of a transaction, does not exist or cannot be set."""
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a spec: where, and what to do about it."""
+    """One problem of a spec: where it is, and what to do about it."""
 
     path: str
     """Field path from the object's root, as Kubernetes writes it: `spec.tasks[2].dependsOn[0]`."""
@@ -168,10 +168,10 @@ class Problem(NamedTuple):
 
 
 class InvalidSpecError(PenstockError):
-    """A Flow, FlowRun or Schedule that can't work.
+    """A Flow, FlowRun or Schedule is invalid.
 
     Args:
-        problems: everything that was found wrong, at least one, in the order of the spec.
+        problems: all problems, at least one, in the order of the spec.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -1,4 +1,4 @@
-"""Errors of runs by the names that Prefect gives them. `penstock.errors` has all errors, by ours."""
+"""Errors of runs under their Prefect names. `penstock.errors` has all errors under their own names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flow runs that wait for a person."""
+"""Pausing flow runs until a person answers."""
 
 from __future__ import annotations
 

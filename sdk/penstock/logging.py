@@ -1,4 +1,4 @@
-"""The log of the run that code is in."""
+"""The logger of the current run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What code inside of a run can know about it: `penstock.runtime.flow_run.name`.
+"""The current flow and task run, for code inside of them: `penstock.runtime.flow_run.name`.
 
-Outside of runs there is nothing to know: values are None or empty.
+Outside of runs all values are None or empty.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
 
 _NOT_OFFERED: Final[Mapping[str, str]] = {
-    "job_variables": "there are no work pools; a task's Pod is described by its Flow",
+    "job_variables": "there are no work pools; the options of a task describe its Pod",
     "api_url": "there is no server",
     "ui_url": "there is no server",
 }
 
 
 class _FlowRun:
-    """The flow run that this code is in."""
+    """The current flow run."""
 
     @property
     def id(self) -> str | None:
@@ -39,7 +39,7 @@ class _FlowRun:
 
     @property
     def flow_version(self) -> str | None:
-        """The version of its flow, if that has one."""
+        """The version of its flow; None if that has none."""
         return None if self._run is None else self._run.flow.options.version
 
     @property
@@ -54,17 +54,17 @@ class _FlowRun:
 
     @property
     def run_count(self) -> int:
-        """Attempts that have begun."""
+        """Number of attempts that have started."""
         return 0 if self._run is None else self._run.run_count
 
     @property
     def scheduled_start_time(self) -> datetime | None:
-        """When it was to start, which for a run in this process is when it did."""
+        """When it was scheduled to start; for a run in this process, when it started."""
         return None if self._run is None else self._run.start_time
 
     @property
     def parent_flow_run_id(self) -> str | None:
-        """The id of the flow run that called it."""
+        """The id of the flow run that called it; None if it is the outermost."""
         return None if self._run is None or self._run.parent is None else str(self._run.parent.id)
 
     @property
@@ -81,7 +81,7 @@ class _FlowRun:
 
 
 class _TaskRun:
-    """The task run that this code is in."""
+    """The current task run."""
 
     @property
     def id(self) -> str | None:
@@ -110,7 +110,7 @@ class _TaskRun:
 
     @property
     def run_count(self) -> int:
-        """Attempts that have begun."""
+        """Number of attempts that have started."""
         return 0 if self._run is None else self._run.run_count
 
     @property
@@ -129,10 +129,10 @@ if not TYPE_CHECKING:  # as in penstock itself
 
     def __getattr__(name: str) -> Any:
         if name == "deployment":
-            raise AttributeError("penstock has no deployments: a run's flow is flow_run.flow_name")
+            raise AttributeError("penstock.runtime has no 'deployment': use flow_run.flow_name for the flow of the run")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _missing(owner: str, name: str) -> str:
-    told = f": {_NOT_OFFERED[name]}" if name in _NOT_OFFERED else ""
-    return f"penstock.runtime.{owner} has no {name!r}{told}"
+    advice = f": {_NOT_OFFERED[name]}" if name in _NOT_OFFERED else ""
+    return f"penstock.runtime.{owner} has no {name!r}{advice}"

@@ -1,4 +1,4 @@
-"""When a flow is due."""
+"""Schedules of deployments."""
 
 from __future__ import annotations
 

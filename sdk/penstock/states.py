@@ -1,4 +1,4 @@
-"""States of runs, as flows return and read them."""
+"""States of runs, for flows that return or inspect them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many submitted tasks of a flow run at a time."""
+"""Task runners: how many submitted tasks of a flow run at once."""
 
 from __future__ import annotations
 

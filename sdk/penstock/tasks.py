@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.authoring.cache_policies import task_input_hash
+from penstock.authoring.cache_keys import task_input_hash
 from penstock.authoring.retry_delays import exponential_backoff
 from penstock.authoring.task import Task, task
 

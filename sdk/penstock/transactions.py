@@ -1,4 +1,4 @@
-"""Tasks that are all kept or all undone."""
+"""Transactions: groups of tasks that are committed or rolled back together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that flows read and that are set outside of them."""
+"""Variables: values that are set outside of flows."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def operator(kubeconfig: Path, crds: None, tmp_path_factory: pytest.TempPathFact
     with Replica(kubeconfig, folder, namespace="", lease=f"module-{uuid.uuid4().hex[:8]}") as replica:
         yield replica
         assert "Traceback" not in replica.log
-    assert "The operator ends as it was told to" in replica.log
+    assert "Shutting down: received a termination signal" in replica.log
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Sender:
             return Reply(error.code, json.loads(error.read() or b"{}"))
 
     def wait(self) -> None:
-        """Wait until somebody listens."""
+        """Wait until the server listens."""
         ends_at = time.monotonic() + 30
         while time.monotonic() < ends_at:
             try:
@@ -52,4 +52,4 @@ class Sender:
             except ConnectionRefusedError:
                 continue
             return
-        raise AssertionError("nobody listens for webhooks")
+        raise AssertionError("no server listens for webhooks")

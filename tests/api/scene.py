@@ -113,7 +113,7 @@ class Scene:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _reflector(self, client: ApiClient, kind: str, resource: Resource) -> Reflector[Seen]:
-        def hear(event: EventType, item: Seen) -> None:
+        def record(event: EventType, item: Seen) -> None:
             with self._changed:
                 if event is EventType.DELETED:
                     self.now[kind].pop(item.metadata.name, None)
@@ -126,7 +126,7 @@ class Scene:
             client,
             resource,
             kind=Seen,
-            on_event=hear,
+            on_event=record,
             namespace=self.namespace,
             keep_objects=True,
             backoff=Backoff(base_s=0.05, cap_s=0.5),
@@ -205,9 +205,9 @@ class Scene:
         return self.entry(task_name, run)
 
     def finish(self, name: str = "run", within_s: float = DEADLINE_S) -> Mapping[str, Any]:
-        """Wait for a run to be over and to have let go of its Pods; return its status."""
-        self.until(lambda: self.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to be over", within_s)
-        self.until(lambda: not self.held_pods(), "all Pods to be let go", within_s)
+        """Wait for a run to finish and for the finalizers of its Pods to be removed; return its status."""
+        self.until(lambda: self.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to finish", within_s)
+        self.until(lambda: not self.held_pods(), "the finalizers of all Pods to be removed", within_s)
         attempts = self.ever_attempts(name)
         assert len(set(attempts)) == len(attempts), f"an attempt had more than one Pod: {attempts}"
         return self.status(name)

@@ -157,7 +157,7 @@ def test_a_refusal_reads_like_the_api_servers_own(apply):
     assert not answer.is_done
     lines = [line.strip() for line in answer.said.splitlines()]
     assert lines[0] == 'The Flow "it" is invalid:'
-    assert "* spec.tasks[0].image: is missing: give an image here or in spec.defaults.image" in lines
+    assert "* spec.tasks[0].image: is required: set an image here or in spec.defaults.image" in lines
     assert '* spec.tasks[1].dependsOn[0]: there is no task "extrct" (did you mean "extract"?)' in lines
 
 

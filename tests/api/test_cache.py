@@ -6,23 +6,26 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from kubernetes import watch
 
 from penstock.api import names
-from penstock.engine.keys import RunKey, TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.cache.lookup import CacheListener, CacheLookup
+from penstock_operator.runs.cache.lookup import CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.recorder import EventRecorder
 from tests.api.faults import FaultProxy, Seen
 from tests.api.waiting import Changes
@@ -33,83 +36,101 @@ LOAD = TaskInstanceKey("load")
 TTL_S = 3600.0
 
 
-class Office:
-    """One process that answers for cached tasks, and all that it answered.
+class AnswerRegistry(RunRegistry):
+    """Keeps the facts that the cache records, and the tasks that it spawns.
 
     Args:
-        proxy: the way to the API server.
-        namespace: where its runs are.
+        writer: see RunRegistry, as for the other arguments.
+        fail: see RunRegistry.
         clock: its time.
     """
 
-    def __init__(self, proxy: FaultProxy, client: ApiClient, namespace: str, look_again_s: float) -> None:
-        self.proxy = proxy
-        self.namespace = namespace
-        self.now = time.time()
-        self.metrics = Metrics()
+    def __init__(self, writer: Writer, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
+        super().__init__(writer, fail=fail, clock=clock)
         self.answers: list[tuple[str, Fact]] = []
         self.changes = Changes(lambda: f"answers: {self.answers}")
-        self.runs: dict[str, LiveRun] = {}
         self.tasks: set[asyncio.Task[None]] = set()
-        writer = Writer(client, in_flight=8, may_write=lambda: True)
-        store = CacheStore(client, writer)
-        self.sweep = CacheSweep(
-            client,
-            store,
-            namespace=namespace,
-            is_live=lambda uid: uid in {run.uid for run in self.runs.values()},
-            metrics=self.metrics,
-            fail=self._fail,
-            clock=lambda: self.now,
-        )
-        self.cache = CacheLookup(
-            store,
-            listener=CacheListener(lambda run: self.runs.get(run.key.name) is run, self._tell, self._spawn),
-            recorder=EventRecorder(writer, instance="test"),
-            metrics=self.metrics,
-            clock=lambda: self.now,
-            look_again_s=look_again_s,
-        )
+        self.spawn = self._spawn
 
-    def _fail(self, error: BaseException) -> None:
-        raise AssertionError("this process leads") from error
-
-    def _tell(self, run: LiveRun, fact: Fact) -> None:
+    def record_fact(self, run: LiveRun, fact: Fact) -> None:
+        super().record_fact(run, fact)
         self.answers.append((run.key.name, fact))
         self.changes.touch()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         self.changes.touch()
 
-    def know(self, body: Mapping[str, Any]) -> LiveRun:
-        """Carry out a run."""
-        metadata, spec = body["metadata"], body["spec"]
-        run = LiveRun(
-            key=RunKey(metadata["namespace"], metadata["name"]),
-            uid=metadata["uid"],
-            generation=1,
-            resource_version=metadata["resourceVersion"],
-            body=body,
-            flow=(spec.get("flow") or {}).get("name"),
+
+class CacheProcess:
+    """One process that answers for cached tasks, and all its answers.
+
+    Args:
+        proxy: the way to the API server.
+        namespace: where its runs are.
+        recheck_s: see RECHECK_S of the lookup.
+    """
+
+    def __init__(self, proxy: FaultProxy, client: ApiClient, namespace: str, recheck_s: float) -> None:
+        self.proxy = proxy
+        self.namespace = namespace
+        self.now = time.time()
+        self.metrics = Metrics()
+        writer = Writer(client, work_in_flight=8, may_write=lambda: True)
+        self.registry = AnswerRegistry(writer, fail=self._fail, clock=lambda: self.now)
+        self.answers, self.changes, self.tasks = self.registry.answers, self.registry.changes, self.registry.tasks
+        store = CacheStore(client, writer)
+        self.sweep = CacheSweep(
+            client,
+            store,
+            namespace=namespace,
+            is_live=lambda uid: self.registry.find_run_by_uid(uid) is not None,
+            metrics=self.metrics,
+            fail=self._fail,
+            clock=lambda: self.now,
         )
-        self.runs[run.key.name] = run
+        self.recorder = EventRecorder(writer, instance="test")
+        self.cache = CacheLookup(
+            store,
+            self.registry,
+            recorder=self.recorder,
+            metrics=self.metrics,
+            clock=lambda: self.now,
+            recheck_s=recheck_s,
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        raise AssertionError("this process leads") from error
+
+    def add_run(self, body: Mapping[str, Any]) -> LiveRun:
+        """Carry out a run."""
+        found = msgspec.convert(body, FlowRun)
+        run = LiveRun(
+            key=found.key,
+            uid=found.uid,
+            generation=1,
+            resource_version=found.metadata.resource_version,
+            object=found,
+            flow=found.flow,
+        )
+        self.registry.add_run(run)
         return run
 
     def end(self, run: LiveRun) -> None:
-        """Forget a run that is over."""
-        del self.runs[run.key.name]
-        self.cache.forget(run)
+        """Forget a finished run."""
+        self.registry.remove_run(run)
+        self.cache.forget_run(run)
 
     async def ask(self, run: LiveRun, key: TaskInstanceKey = LOAD, digest: str = "d", ttl_s: float = TTL_S) -> Fact:
-        """Ask, and return the next answer to that run's unit."""
+        """Ask, and return the next answer to that task instance of the run."""
         before = len(self.answers)
-        self.cache.take(run, AskCache(key, digest, ttl_s))
+        self.cache.handle_effect(run, AskCache(key, digest, ttl_s))
         return await self.answer(run, key, after=before)
 
     async def answer(self, run: LiveRun, key: TaskInstanceKey = LOAD, *, after: int) -> Fact:
@@ -119,7 +140,7 @@ class Office:
         await self.changes.until(lambda: bool(found()), f"an answer to {run.key.name} about {key}")
         return found()[0]
 
-    async def settle(
+    async def release(
         self,
         run: LiveRun,
         outputs: dict[str, Any] | None,
@@ -127,14 +148,16 @@ class Office:
         digest: str = "d",
         ttl_s: float = TTL_S,
     ) -> None:
-        """Tell the outcome of a unit, and wait until it is dealt with."""
-        self.cache.take(run, SettleCache(key, digest, ttl_s, outputs))
-        await self.changes.until(lambda: not any(desk.settlements for desk in self.cache._desks.values()), "settlement")
-        if not any(desk.questions for desk in self.cache._desks.values()):
+        """Hand in the outcome of a task instance, and wait until it is stored."""
+        self.cache.handle_effect(run, ReleaseCacheLock(key, digest, ttl_s, outputs))
+        await self.changes.until(
+            lambda: not any(worker.releases for worker in self.cache._workers.values()), "the release of the lock"
+        )
+        if not any(worker.questions for worker in self.cache._workers.values()):
             await self.idle()
 
     async def idle(self) -> None:
-        await self.changes.until(lambda: not self.tasks, "all to be dealt with")
+        await self.changes.until(lambda: not self.tasks, "all to be answered and stored")
 
     def lookups(self, result: str) -> float:
         value: float = self.metrics.cache_lookups.labels(result)._value.get()
@@ -142,9 +165,9 @@ class Office:
 
 
 @contextlib.asynccontextmanager
-async def office(connection, namespace, look_again_s: float = 600.0) -> AsyncIterator[Office]:
+async def cache_process(connection, namespace, recheck_s: float = 600.0) -> AsyncIterator[CacheProcess]:
     async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
-        made = Office(proxy, client, namespace, look_again_s)
+        made = CacheProcess(proxy, client, namespace, recheck_s)
         try:
             yield made
         finally:
@@ -155,7 +178,7 @@ async def office(connection, namespace, look_again_s: float = 600.0) -> AsyncIte
 
 @pytest.fixture
 def flow_run(scene):
-    """Creates runs of a Flow that nobody carries out."""
+    """Creates runs of a Flow that no operator carries out."""
     return lambda name, flow="orders": scene.start_of(flow, name)
 
 
@@ -183,11 +206,11 @@ def is_write(seen: Seen) -> bool:
 def test_the_second_run_reuses_the_outputs_of_the_first(core, scene, flow_run, connection):
     # argo-22, B22
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
 
             assert await here.ask(first) == CacheMiss(LOAD)
-            await here.settle(first, {"rows": 3, "text": "ä"})
+            await here.release(first, {"rows": 3, "text": "ä"})
             here.end(first)
 
             assert await here.ask(second) == CacheHit(LOAD, {"rows": 3, "text": "ä"}, "first")
@@ -205,11 +228,11 @@ def test_the_second_run_reuses_the_outputs_of_the_first(core, scene, flow_run, c
 def test_another_digest_flow_or_namespace_is_another_entry(core, scene, flow_run, connection):
     # B22
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
-            other_flow = here.know(flow_run("other", flow="invoices"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
+            other_flow = here.add_run(flow_run("other", flow="invoices"))
             await here.ask(first)
-            await here.settle(first, {"rows": 3})
+            await here.release(first, {"rows": 3})
 
             assert await here.ask(second, digest="e") == CacheMiss(LOAD)
             assert await here.ask(other_flow) == CacheMiss(LOAD)
@@ -220,12 +243,15 @@ def test_another_digest_flow_or_namespace_is_another_entry(core, scene, flow_run
 
 def test_runs_of_the_same_inline_spec_share_and_others_do_not(scene, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
+        async with cache_process(connection, scene.namespace) as here:
             spec = {"name": "load", "image": "a"}
-            first, second = here.know(scene.start(spec, name="first")), here.know(scene.start(spec, name="second"))
-            other = here.know(scene.start(spec, name="other", description="another"))
+            first, second = (
+                here.add_run(scene.start(spec, name="first")),
+                here.add_run(scene.start(spec, name="second")),
+            )
+            other = here.add_run(scene.start(spec, name="other", description="another"))
             await here.ask(first)
-            await here.settle(first, {"rows": 3})
+            await here.release(first, {"rows": 3})
 
             assert isinstance(await here.ask(second), CacheHit)
             assert isinstance(await here.ask(other), CacheMiss)
@@ -234,16 +260,18 @@ def test_runs_of_the_same_inline_spec_share_and_others_do_not(scene, connection)
 
 
 def test_a_run_that_asks_again_has_its_lock_still(core, scene, flow_run, connection):
+    body = flow_run("first")
+
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            run = here.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as here:
+            run = here.add_run(body)
             await here.ask(run)
             assert await here.ask(run) == CacheMiss(LOAD)
         # The operator was killed and came back.
-        async with office(connection, scene.namespace) as there:
-            again = there.know(run.body)
+        async with cache_process(connection, scene.namespace) as there:
+            again = there.add_run(body)
             assert await there.ask(again) == CacheMiss(LOAD)
-            await there.settle(again, {"rows": 1})
+            await there.release(again, {"rows": 1})
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
 
     asyncio.run(scenario())
@@ -252,11 +280,11 @@ def test_a_run_that_asks_again_has_its_lock_still(core, scene, flow_run, connect
 def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection):
     # B24
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             for item in range(10):
                 await here.ask(first, TaskInstanceKey("load", item), f"file-{item}")
-                await here.settle(first, {"item": item}, TaskInstanceKey("load", item), f"file-{item}")
+                await here.release(first, {"item": item}, TaskInstanceKey("load", item), f"file-{item}")
 
             digests = [f"file-{item}" for item in range(9)] + ["file-new"]
             answers = [
@@ -271,17 +299,17 @@ def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection)
 # Time
 
 
-def test_outputs_that_are_too_old_are_made_anew(core, scene, flow_run, connection):
+def test_outputs_that_are_too_old_are_produced_again(core, scene, flow_run, connection):
     # argo-22, maxAge
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first, ttl_s=60)
-            await here.settle(first, {"rows": 1}, ttl_s=60)
+            await here.release(first, {"rows": 1}, ttl_s=60)
             here.now += 61
 
             assert await here.ask(second, ttl_s=60) == CacheMiss(LOAD)
-            await here.settle(second, {"rows": 2}, ttl_s=60)
+            await here.release(second, {"rows": 2}, ttl_s=60)
 
             entry = the_entry(core, scene.namespace)
             assert (entry.data["run"], json.loads(entry.data["outputs"])) == ("second", {"rows": 2})
@@ -295,15 +323,15 @@ def test_outputs_that_are_too_old_are_made_anew(core, scene, flow_run, connectio
 def test_of_two_identical_tasks_at_once_one_runs_and_the_other_waits_for_it(scene, flow_run, connection):
     # B23
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first)
 
             busy = await here.ask(second)
             assert isinstance(busy, CacheBusy)
             assert "run first" in busy.message
             before = len(here.answers)
-            await here.settle(first, {"rows": 3})
+            await here.release(first, {"rows": 3})
 
             assert await here.answer(second, after=before) == CacheHit(LOAD, {"rows": 3}, "first")
 
@@ -312,13 +340,13 @@ def test_of_two_identical_tasks_at_once_one_runs_and_the_other_waits_for_it(scen
 
 def test_when_the_one_that_ran_fails_the_next_one_runs(scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second, third = (here.know(flow_run(name)) for name in ("first", "second", "third"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second, third = (here.add_run(flow_run(name)) for name in ("first", "second", "third"))
             await here.ask(first)
             await here.ask(second)
             assert isinstance(await here.ask(third), CacheBusy)
             before = len(here.answers)
-            await here.settle(first, None)
+            await here.release(first, None)
 
             assert await here.answer(second, after=before) == CacheMiss(LOAD)
             renewed = await here.answer(third, after=before)
@@ -330,13 +358,13 @@ def test_when_the_one_that_ran_fails_the_next_one_runs(scene, flow_run, connecti
 
 def test_two_items_of_one_run_with_the_same_key_run_once(scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            run = here.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as here:
+            run = here.add_run(flow_run("first"))
             one, two = TaskInstanceKey("load", 0), TaskInstanceKey("load", 1)
             assert await here.ask(run, one) == CacheMiss(one)
             assert isinstance(await here.ask(run, two), CacheBusy)
             before = len(here.answers)
-            await here.settle(run, {"rows": 1}, one)
+            await here.release(run, {"rows": 1}, one)
 
             assert await here.answer(run, two, after=before) == CacheHit(two, {"rows": 1}, "first")
 
@@ -345,10 +373,10 @@ def test_two_items_of_one_run_with_the_same_key_run_once(scene, flow_run, connec
 
 def test_many_that_ask_at_the_same_moment_get_one_lock(scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            runs = [here.know(flow_run(f"run-{number}")) for number in range(20)]
+        async with cache_process(connection, scene.namespace) as here:
+            runs = [here.add_run(flow_run(f"run-{number}")) for number in range(20)]
             for run in runs:
-                here.cache.take(run, AskCache(LOAD, "d", TTL_S))
+                here.cache.handle_effect(run, AskCache(LOAD, "d", TTL_S))
             await here.changes.until(lambda: len(here.answers) == 20, "all answers")
 
             assert sum(isinstance(fact, CacheMiss) for _, fact in here.answers) == 1
@@ -359,12 +387,15 @@ def test_many_that_ask_at_the_same_moment_get_one_lock(scene, flow_run, connecti
 
 def test_two_processes_that_break_a_lock_do_not_both_get_it(scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here, office(connection, scene.namespace) as there:
-            gone = here.know(flow_run("gone"))
+        async with (
+            cache_process(connection, scene.namespace) as here,
+            cache_process(connection, scene.namespace) as there,
+        ):
+            gone = here.add_run(flow_run("gone"))
             await here.ask(gone)
             scene.delete("FlowRun", "gone")
             here.end(gone)
-            one, two = here.know(flow_run("one")), there.know(flow_run("two"))
+            one, two = here.add_run(flow_run("one")), there.add_run(flow_run("two"))
 
             answers = await asyncio.gather(here.ask(one), there.ask(two))
 
@@ -379,8 +410,8 @@ def test_two_processes_that_break_a_lock_do_not_both_get_it(scene, flow_run, con
 def test_a_lock_is_free_when_its_run_is_deleted_while_another_waits(scene, flow_run, connection):
     # B23: the holder dies
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first)
             assert isinstance(await here.ask(second), CacheBusy)
             before = len(here.answers)
@@ -395,34 +426,34 @@ def test_a_lock_is_free_when_its_run_is_deleted_while_another_waits(scene, flow_
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param({"state": "Completed"}, id="the run is over"),
+        pytest.param({"state": "Completed"}, id="the run has finished"),
         pytest.param(
-            {"state": "Running", "tasks": [{"name": "load", "state": "Completed"}]}, id="only the task is over"
+            {"state": "Running", "tasks": [{"name": "load", "state": "Completed"}]}, id="only the task has finished"
         ),
     ],
 )
-def test_a_lock_whose_settlement_was_lost_with_its_process_is_taken_over(status, scene, flow_run, connection):
+def test_a_lock_whose_release_was_lost_with_its_process_is_taken(status, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as dead:
-            await dead.ask(dead.know(flow_run("first")))
+        async with cache_process(connection, scene.namespace) as dead:
+            await dead.ask(dead.add_run(flow_run("first")))
         scene.patch("FlowRun", "first", {"status": status}, is_status=True)
-        async with office(connection, scene.namespace) as here:
-            assert await here.ask(here.know(flow_run("second"))) == CacheMiss(LOAD)
+        async with cache_process(connection, scene.namespace) as here:
+            assert await here.ask(here.add_run(flow_run("second"))) == CacheMiss(LOAD)
 
     asyncio.run(scenario())
 
 
-def test_a_lock_of_a_live_run_of_another_process_is_looked_at_again_after_a_while(scene, flow_run, connection):
+def test_a_lock_of_a_live_run_of_another_process_is_read_again_after_a_while(scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as other:
-            first = other.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as other:
+            first = other.add_run(flow_run("first"))
             await other.ask(first)
-            async with office(connection, scene.namespace, look_again_s=0.2) as here:
-                second = here.know(flow_run("second"))
+            async with cache_process(connection, scene.namespace, recheck_s=0.2) as here:
+                second = here.add_run(flow_run("second"))
                 assert isinstance(await here.ask(second), CacheBusy)
                 before = len(here.answers)
-                # Nobody tells this process.
-                await other.settle(first, {"rows": 1})
+                # This process is not notified.
+                await other.release(first, {"rows": 1})
                 assert await here.answer(second, after=before) == CacheHit(LOAD, {"rows": 1}, "first")
 
     asyncio.run(scenario())
@@ -430,41 +461,41 @@ def test_a_lock_of_a_live_run_of_another_process_is_looked_at_again_after_a_whil
 
 def test_a_namesake_of_the_holder_does_not_keep_its_lock(scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as dead:
-            await dead.ask(dead.know(flow_run("first")))
+        async with cache_process(connection, scene.namespace) as dead:
+            await dead.ask(dead.add_run(flow_run("first")))
         scene.delete("FlowRun", "first")
         namesake = flow_run("first")
-        async with office(connection, scene.namespace) as here:
-            assert await here.ask(here.know(namesake)) == CacheMiss(LOAD)
+        async with cache_process(connection, scene.namespace) as here:
+            assert await here.ask(here.add_run(namesake)) == CacheMiss(LOAD)
 
     asyncio.run(scenario())
 
 
 def test_who_lost_its_lock_does_not_touch_what_the_next_one_made_of_it(core, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as late:
-            first = late.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as late:
+            first = late.add_run(flow_run("first"))
             await late.ask(first)
             finish(scene, "first")
-            async with office(connection, scene.namespace) as here:
-                second = here.know(flow_run("second"))
+            async with cache_process(connection, scene.namespace) as here:
+                second = here.add_run(flow_run("second"))
                 assert await here.ask(second) == CacheMiss(LOAD)
-                await late.settle(first, {"rows": 1})
+                await late.release(first, {"rows": 1})
                 assert the_entry(core, scene.namespace).metadata.labels[names.LABEL_CACHE] == "lock"
-                await here.settle(second, {"rows": 2})
+                await here.release(second, {"rows": 2})
                 assert the_entry(core, scene.namespace).data["run"] == "second"
 
     asyncio.run(scenario())
 
 
-def test_a_question_of_a_run_that_is_gone_gets_no_lock(core, scene, flow_run, connection):
+def test_a_question_of_a_deleted_run_gets_no_lock(core, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first)
             await here.ask(second)
             here.end(second)
-            await here.settle(first, None)
+            await here.release(first, None)
             await here.idle()
 
             assert entries(core, scene.namespace) == []
@@ -474,11 +505,11 @@ def test_a_question_of_a_run_that_is_gone_gets_no_lock(core, scene, flow_run, co
 
 def test_a_unit_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            run = here.know(flow_run("first"))
-            here.cache.take(run, AskCache(LOAD, "d", TTL_S))
+        async with cache_process(connection, scene.namespace) as here:
+            run = here.add_run(flow_run("first"))
+            here.cache.handle_effect(run, AskCache(LOAD, "d", TTL_S))
             await here.proxy.wait_for_requests(lambda seen: "configmaps" in seen.path, 1)
-            await here.settle(run, None)
+            await here.release(run, None)
             await here.idle()
 
             assert entries(core, scene.namespace) == []
@@ -500,26 +531,26 @@ def test_a_unit_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flo
 )
 def test_an_entry_that_was_edited_by_hand_is_replaced(change, core, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            first, second = here.know(flow_run("first")), here.know(flow_run("second"))
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
             await here.ask(first)
-            await here.settle(first, {"rows": 1})
+            await here.release(first, {"rows": 1})
             core.patch_namespaced_config_map(the_entry(core, scene.namespace).metadata.name, scene.namespace, change)
 
             assert await here.ask(second) == CacheMiss(LOAD)
-            await here.settle(second, {"rows": 2})
+            await here.release(second, {"rows": 2})
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 2}
 
     asyncio.run(scenario())
 
 
-def test_a_lock_that_somebody_deletes_costs_no_outputs(core, scene, flow_run, connection):
+def test_a_deleted_lock_costs_no_outputs(core, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            run = here.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as here:
+            run = here.add_run(flow_run("first"))
             await here.ask(run)
             core.delete_namespaced_config_map(the_entry(core, scene.namespace).metadata.name, scene.namespace)
-            await here.settle(run, {"rows": 1})
+            await here.release(run, {"rows": 1})
 
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
 
@@ -529,19 +560,22 @@ def test_a_lock_that_somebody_deletes_costs_no_outputs(core, scene, flow_run, co
 # The sweep
 
 
-def test_the_sweep_removes_what_nobody_will_use_and_nothing_else(core, scene, flow_run, connection, monkeypatch):
+def test_the_sweep_removes_what_will_not_be_used_and_nothing_else(core, scene, flow_run, connection, monkeypatch):
     monkeypatch.setattr("penstock_operator.runs.cache.sweep.PAGE_ITEMS", 2)
 
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here, office(connection, scene.namespace) as other:
-            mine, gone = here.know(flow_run("mine")), here.know(flow_run("gone"))
-            theirs = other.know(flow_run("theirs"))
+        async with (
+            cache_process(connection, scene.namespace) as here,
+            cache_process(connection, scene.namespace) as other,
+        ):
+            mine, gone = here.add_run(flow_run("mine")), here.add_run(flow_run("gone"))
+            theirs = other.add_run(flow_run("theirs"))
             await here.ask(mine, digest="held by a run of this process")
             await other.ask(theirs, digest="held by a run of another process")
-            await here.ask(gone, digest="held by nobody any more")
+            await here.ask(gone, digest="without a holder")
             for digest, ttl_s in (("old", 10.0), ("young", 100.0), ("edited", 100.0)):
                 await here.ask(mine, digest=digest)
-                await here.settle(mine, {"text": digest}, digest=digest, ttl_s=ttl_s)
+                await here.release(mine, {"text": digest}, digest=digest, ttl_s=ttl_s)
             edited = next(
                 entry for entry in entries(core, scene.namespace) if "edited" in entry.data.get("outputs", "")
             )
@@ -564,23 +598,23 @@ def test_the_sweep_removes_what_nobody_will_use_and_nothing_else(core, scene, fl
 # An API server that says no
 
 
-def test_a_full_quota_lets_the_task_run_and_tells_it_once(core, scene, flow_run, connection):
+def test_a_full_quota_lets_the_task_run_and_is_reported_once(core, scene, flow_run, connection):
     quota = {"metadata": {"name": "full"}, "spec": {"hard": {"count/configmaps": "0"}}}
     core.create_namespaced_resource_quota(scene.namespace, quota)
     stream = watch.Watch()
     for seen in stream.stream(core.list_namespaced_resource_quota, scene.namespace, timeout_seconds=30):
-        # Until somebody has counted, the quota is in force for nobody.
+        # The quota is not enforced until its usage is counted.
         if seen["object"].status.used:
             stream.stop()
 
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            run = here.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as here:
+            run = here.add_run(flow_run("first"))
             assert await here.ask(run) == CacheMiss(LOAD)
             assert await here.ask(run, TaskInstanceKey("other"), "e") == CacheMiss(TaskInstanceKey("other"))
-            await here.settle(run, {"rows": 1})
+            await here.release(run, {"rows": 1})
             assert here.lookups("unavailable") == 2
-            await here.proxy.wait_for_requests(lambda seen: seen.path.endswith("/events"), 1)
+            await here.recorder.flush()
             assert here.proxy.count(lambda seen: seen.path.endswith("/events")) == 1
 
     asyncio.run(scenario())
@@ -592,15 +626,15 @@ def test_a_full_quota_lets_the_task_run_and_tells_it_once(core, scene, flow_run,
 
 def test_an_api_server_that_stumbles_is_asked_again(core, scene, flow_run, connection):
     async def scenario() -> None:
-        async with office(connection, scene.namespace) as here:
-            run = here.know(flow_run("first"))
+        async with cache_process(connection, scene.namespace) as here:
+            run = here.add_run(flow_run("first"))
             of_entry = lambda seen: "configmaps" in seen.path  # noqa: E731 - three words
             here.proxy.fail(of_entry, times=1, status=503)
             here.proxy.fail(of_entry, times=1, cut=True)
             here.proxy.fail(is_write, times=1, lose_reply=True)
             assert await here.ask(run) == CacheMiss(LOAD)
             here.proxy.fail(is_write, times=1, lose_reply=True)
-            await here.settle(run, {"rows": 1})
+            await here.release(run, {"rows": 1})
 
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 1}
 

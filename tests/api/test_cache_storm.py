@@ -1,4 +1,4 @@
-"""Many runs, two processes, deaths at any point: none runs what another runs, none waits for ever, nothing is wrong."""
+"""Many runs, two processes, deaths at any point: none runs what another runs, none waits forever, nothing is wrong."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheHit, CacheMiss
 from penstock_operator.runs.live_run import LiveRun
 from tests.api.scene import Scene
-from tests.api.test_cache import TTL_S, Office, office
+from tests.api.test_cache import TTL_S, CacheProcess, cache_process
 
 pytestmark = pytest.mark.api
 
 RUNS = 12
 DIGESTS = ("one", "two")
-LOOK_AGAIN_S = 0.2
+RECHECK_S = 0.2
 
 
 class Storm:
@@ -38,7 +38,7 @@ class Storm:
         self.made: dict[str, dict[str, Any]] = {}
         self.hits = 0
 
-    async def live(self, here: Office, run: LiveRun) -> None:
+    async def live(self, here: CacheProcess, run: LiveRun) -> None:
         """Let a run have both outputs, one after the other, or die on the way."""
         for digest in self.random.sample(DIGESTS, len(DIGESTS)):
             if not await self._get(here, run, digest):
@@ -46,11 +46,11 @@ class Storm:
         self.scene.patch("FlowRun", run.key.name, {"status": {"state": "Completed"}}, is_status=True)
         here.end(run)
 
-    async def _get(self, here: Office, run: LiveRun, digest: str) -> bool:
+    async def _get(self, here: CacheProcess, run: LiveRun, digest: str) -> bool:
         key = TaskInstanceKey(digest)
         while True:
             before = len(here.answers)
-            here.cache.take(run, AskCache(key, digest, TTL_S))
+            here.cache.handle_effect(run, AskCache(key, digest, TTL_S))
             answer = await self._answer(here, run, key, before)
             if isinstance(answer, CacheHit):
                 assert answer.outputs == self.made[answer.run + digest], "outputs that this run never made"
@@ -63,20 +63,20 @@ class Storm:
             fate = self.random.random()
             self.at_work[digest] -= 1
             if fate < 0.2:
-                # Deleted, and its process hears of it, or does not because that has ended too.
+                # Deleted, and its process is notified, or is not because that has ended too.
                 self.scene.delete("FlowRun", run.key.name)
                 if fate < 0.1:
                     here.end(run)
                 return False
             if fate < 0.5:
-                here.cache.take(run, SettleCache(key, digest, TTL_S, None))
+                here.cache.handle_effect(run, ReleaseCacheLock(key, digest, TTL_S, None))
                 continue
             outputs = {"by": run.key.name, "for": digest}
             self.made[run.key.name + digest] = outputs
-            here.cache.take(run, SettleCache(key, digest, TTL_S, outputs))
+            here.cache.handle_effect(run, ReleaseCacheLock(key, digest, TTL_S, outputs))
             return True
 
-    async def _answer(self, here: Office, run: LiveRun, key: TaskInstanceKey, after: int) -> CacheHit | CacheMiss:
+    async def _answer(self, here: CacheProcess, run: LiveRun, key: TaskInstanceKey, after: int) -> CacheHit | CacheMiss:
         def found() -> list[CacheHit | CacheMiss]:
             mine = [fact for name, fact in here.answers[after:] if (name, fact.key) == (run.key.name, key)]
             return [fact for fact in mine if isinstance(fact, CacheHit | CacheMiss)]
@@ -93,11 +93,11 @@ def test_through_any_order_of_events_each_is_run_by_one_at_a_time(seed, scene, c
 
     async def scenario() -> None:
         async with (
-            office(connection, scene.namespace, LOOK_AGAIN_S) as one,
-            office(connection, scene.namespace, LOOK_AGAIN_S) as two,
+            cache_process(connection, scene.namespace, RECHECK_S) as one,
+            cache_process(connection, scene.namespace, RECHECK_S) as two,
         ):
-            lives = [(here := (one, two)[number % 2], here.know(body)) for number, body in enumerate(bodies)]
+            lives = [(here := (one, two)[number % 2], here.add_run(body)) for number, body in enumerate(bodies)]
             await asyncio.gather(*(storm.live(here, run) for here, run in lives))
 
     asyncio.run(scenario())
-    assert storm.hits, "nobody reused anything"
+    assert storm.hits, "no outputs were reused"

@@ -1,4 +1,4 @@
-"""Flows that run flows: a task is a FlowRun of its own, and both learn of each other at once."""
+"""Flows that run flows: a task is a FlowRun of its own, and each is informed of the other immediately."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_child_that_is_skipped_by_its_flow_counts_as_completed(scene):
     assert child(scene).status["state"] == "Skipped"
 
 
-def test_a_child_waits_for_its_flow_and_says_so_in_its_parent(scene):
+def test_a_child_waits_for_its_flow_and_its_parent_shows_that(scene):
     scene.start(call())
     scene.until(lambda: scene.entry("call").get("reason") == "FlowNotFound", "the parent to say why it waits")
     assert scene.entry("call")["state"] == "Pending"
@@ -136,7 +136,7 @@ def test_the_clock_of_the_parent_ends_a_child_that_waits_for_its_flow(scene):
     assert (status["state"], status["reason"]) == ("Cancelled", "ParentEnded")
 
 
-def test_params_that_do_not_fit_fail_the_child_and_the_task_says_which(scene):
+def test_params_that_do_not_fit_fail_the_child_and_the_task_names_them(scene):
     inner(scene, params=[{"name": "n", "type": "integer"}])
     scene.start(call(params={"n": "many", "m": 1}))
 
@@ -157,7 +157,7 @@ def test_a_child_that_is_queued_or_paused_shows_in_its_parent_at_once(scene):
 
     entry = scene.reach_task("Queued", "call")
     assert entry["reason"] == "AdmissionQueue"
-    assert "other goes on: Flow inner allows 1 run at once" in entry["message"]
+    assert "Flow inner allows 1 concurrent run; active: other" in entry["message"]
 
     scene.patch("FlowRun", "other", {"spec": {"shutdown": "Cancel"}})
     assert child(scene).metadata.name in scene.reach_task("Paused", "call")["message"]
@@ -241,7 +241,7 @@ def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
     assert over(scene, name)["shutdown"]["mode"] == "Terminate"
 
 
-def test_a_drain_of_the_parent_lets_the_child_go_on_to_its_end(scene):
+def test_a_drain_of_the_parent_lets_the_child_run_to_its_end(scene):
     # B5
     inner(scene, task("work", pod_run_for="1s"))
     scene.start(call(), task("after", dependsOn=["call"]))
@@ -310,7 +310,7 @@ def test_a_child_that_a_person_deletes_fails_its_task(scene):
     assert (entry["reason"], entry["message"]) == ("ChildDeleted", f"the child run {name} was deleted")
 
 
-def test_a_person_may_end_a_child_and_its_task_says_how(scene):
+def test_a_person_may_end_a_child_and_its_task_shows_how(scene):
     inner(scene, task("work", **FOR_EVER))
     scene.start(call(allowFailed=1))
     name = child(scene).metadata.name
@@ -354,7 +354,7 @@ def wait_for_quota(scene: Scene, counted: str) -> None:
 # Namesakes
 
 
-def test_a_run_of_somebody_else_in_the_childs_place_fails_that_task_and_stays_as_it_is(scene):
+def test_a_foreign_run_in_the_childs_place_fails_that_task_and_stays_as_it_is(scene):
     inner(scene)
     parent = scene.create("FlowRun", "run", {"flowSpec": {"tasks": [call()]}, "suspend": True})
     name = pod_name("run", parent["metadata"]["uid"], TaskInstanceKey("call"), 1)
@@ -369,7 +369,7 @@ def test_a_run_of_somebody_else_in_the_childs_place_fails_that_task_and_stays_as
     assert scene.reach("Paused", name)["reason"] == "Suspended"
 
 
-def test_a_run_that_only_looks_like_a_child_is_nobodys_child(scene):
+def test_a_run_that_only_looks_like_a_child_is_not_a_child(scene):
     inner(scene, task("work", **FOR_EVER))
     scene.start(call())
     found = child(scene)

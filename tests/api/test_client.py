@@ -13,9 +13,10 @@ from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
 from penstock.kube import errors
-from penstock.kube.client import JSON_PATCH, MERGE_PATCH, METADATA, ApiClient
+from penstock.kube.client import JSON_PATCH, MERGE_PATCH, METADATA, METADATA_LIST, ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import CONFIGMAPS, PODS, Resource
 from penstock_operator.metrics import Metrics
 from tests.api.faults import FaultProxy
@@ -65,19 +66,19 @@ def config_map(core, namespace):
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "there"}, "data": {"value": "1"}})
 
 
-def test_a_name_that_is_taken_is_told(connection, namespace, config_map):
+def test_a_name_that_is_taken_is_reported(connection, namespace, config_map):
     error = refusal(connection, "POST", CONFIGMAPS.path(namespace), body=body({"metadata": {"name": "there"}}))
     assert said(error) == {"is_already_exists"}
     assert error.status == 409
 
 
-def test_an_object_that_is_not_there_is_told(connection, namespace):
+def test_an_object_that_is_not_there_is_reported(connection, namespace):
     error = refusal(connection, "GET", CONFIGMAPS.path(namespace, "nowhere"))
     assert said(error) == {"is_not_found"}
     assert str(error) == '404 NotFound: configmaps "nowhere" not found'
 
 
-def test_a_kind_that_is_not_there_is_told(connection, namespace):
+def test_a_kind_that_is_not_there_is_reported(connection, namespace):
     assert said(refusal(connection, "GET", Resource("no.example", "v1", "things").path(namespace))) == {"is_not_found"}
 
 
@@ -151,7 +152,7 @@ def test_a_pod_that_lacks_what_a_quota_counts_is_no_full_quota(connection, names
     assert "must specify requests.cpu" in error.message
 
 
-def test_a_namespace_that_is_being_deleted_is_told(connection, core):
+def test_a_namespace_that_is_being_deleted_is_reported(connection, core):
     created = core.create_namespace({"metadata": {"generateName": "test-terminating-"}})
     namespace = created.metadata.name
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "holds", "finalizers": ["penstock.dev/test"]}})
@@ -171,6 +172,88 @@ def test_the_reply_can_be_metadata_alone(connection, namespace, config_map):
 def test_a_body_of_more_than_a_megabyte_is_sent(connection, namespace):
     big = {"metadata": {"name": "big"}, "binaryData": {"value": "A" * (2**20 + 2**18)}}
     assert request(connection, "POST", CONFIGMAPS.path(namespace), body=body(big), accept=METADATA).status == 201
+
+
+def reading(connection, read):
+    async def scenario():
+        async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+            return await read(client, proxy)
+
+    return asyncio.run(scenario())
+
+
+@pytest.fixture
+def eight_config_maps(core, namespace):
+    for number in range(8):
+        metadata = {"name": f"c{number}", "labels": {"parity": "odd" if number % 2 else "even"}}
+        core.create_namespaced_config_map(namespace, {"metadata": metadata, "data": {"value": str(number)}})
+
+
+def test_an_object_is_read_as_what_the_caller_wants_it_to_be(connection, namespace, config_map):
+    async def read(client, _):
+        whole = await client.get(CONFIGMAPS, namespace, "there", kind=dict[str, Any])
+        part = await client.get(CONFIGMAPS, namespace, "there", kind=PartialObject, accept=METADATA)
+        assert whole["data"] == {"value": "1"}
+        assert part.metadata.name == "there"
+        assert part.metadata.uid == whole["metadata"]["uid"]
+
+    reading(connection, read)
+
+
+def test_reading_an_object_that_does_not_exist_returns_none_and_other_refusals_are_raised(connection, namespace):
+    async def read(client, proxy):
+        assert await client.get(CONFIGMAPS, namespace, "nowhere", kind=PartialObject) is None
+        proxy.fail(lambda seen: "nowhere" in seen.path, status=403, reason="Forbidden")
+        with pytest.raises(ApiError, match="403 Forbidden"):
+            await client.get(CONFIGMAPS, namespace, "nowhere", kind=PartialObject)
+
+    reading(connection, read)
+
+
+def test_a_list_reads_page_after_page(connection, namespace, eight_config_maps):
+    async def read(client, proxy):
+        items = client.list(CONFIGMAPS, kind=dict[str, Any], namespace=namespace, page_items=3)
+        # A namespace also has the ConfigMap of the root certificate.
+        found = [item["metadata"]["name"] async for item in items if "data" in item and "value" in item["data"]]
+        assert found == [f"c{number}" for number in range(8)]
+        assert proxy.count(lambda seen: seen.is_list) == 3
+
+    reading(connection, read)
+
+
+def test_a_list_is_as_narrow_and_as_short_as_it_is_asked_for(connection, namespace, eight_config_maps):
+    async def read(client, _):
+        selected = client.list(
+            CONFIGMAPS,
+            kind=PartialObject,
+            namespace=namespace,
+            label_selector="parity=odd",
+            field_selector="metadata.name!=c3",
+            accept=METADATA_LIST,
+        )
+        assert [item.metadata.name async for item in selected] == ["c1", "c5", "c7"]
+
+    reading(connection, read)
+
+
+def test_a_list_of_nothing_is_empty(connection, namespace):
+    async def read(client, _):
+        return [item async for item in client.list(PODS, kind=PartialObject, namespace=namespace)]
+
+    assert reading(connection, read) == []
+
+
+def test_a_list_whose_continue_token_expired_says_so(connection, namespace, eight_config_maps):
+    async def read(client, proxy):
+        proxy.fail(lambda seen: "continue" in seen.query, times=1, status=410, reason="Expired")
+        items = client.list(CONFIGMAPS, kind=PartialObject, namespace=namespace, page_items=3)
+        names = [(await anext(items)).metadata.name for _ in range(3)]
+        with pytest.raises(ApiError) as caught:
+            await anext(items)
+        assert said(caught.value) == {"is_expired"}
+        assert names == ["c0", "c1", "c2"]
+
+    reading(connection, read)
 
 
 def test_every_request_is_counted(connection, namespace):
@@ -212,7 +295,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_no_server_at_all_is_told_with_its_address():
+def test_no_server_at_all_is_reported_with_its_address():
     async def scenario() -> None:
         async with ApiClient(Connection("http://127.0.0.1:1"), metrics=Metrics()) as client:
             with pytest.raises(ApiUnreachableError, match=r"127\.0\.0\.1:1"):

@@ -58,23 +58,23 @@ def test_one_run_more_than_the_limit_waits_for_its_turn(scene):
 
     status = queued(scene, "b", 1)
     assert status["reason"] == "ConcurrencyLimit"
-    assert status["message"] == "a goes on: Flow orders allows 1 run at once"
+    assert status["message"] == "Flow orders allows 1 concurrent run; active: a"
     assert "startTime" not in status
     assert not has_pods(scene, "b")
-    assert scene.event("Queued", "b").message.startswith("a goes on")
+    assert scene.event("Queued", "b").message.startswith("Flow orders allows 1 concurrent run")
 
     cancel(scene, "a")
     assert "queuePosition" not in scene.reach("Running", "b")
     assert scene.status("a")["state"] == "Cancelled"
 
 
-def test_who_waits_is_told_who_is_in_front_and_moves_up(scene):
+def test_a_queued_run_shows_the_runs_in_front_and_moves_up(scene):
     limited(scene)
     for name in "abcd":
         scene.start_of("orders", name)
         scene.reach("Running" if name == "a" else "Queued", name)
 
-    assert queued(scene, "d", 3)["message"] == "a goes on: Flow orders allows 1 run at once; 2 wait in front: b, c"
+    assert queued(scene, "d", 3)["message"] == "Flow orders allows 1 concurrent run; active: a; 2 ahead: b, c"
     # argo-27: one that is shut down while it waits ends at once, and leaves the queue.
     cancel(scene, "b")
     assert over(scene, "b")["state"] == "Cancelled"
@@ -134,12 +134,12 @@ def test_runs_of_different_keys_do_not_wait_for_each_other(scene):
 
     # A default counts as the value that it is.
     scene.start_of("orders", "c")
-    assert queued(scene, "c", 1)["message"] == "a goes on: Flow orders allows 1 run of key eu at once"
+    assert queued(scene, "c", 1)["message"] == "Flow orders allows 1 concurrent run of key eu; active: a"
     cancel(scene, "a")
     scene.reach("Running", "c")
 
 
-def test_a_key_that_has_no_value_fails_the_run_and_says_why(scene):
+def test_a_key_that_has_no_value_fails_the_run_with_that_reason(scene):
     limited(scene, key="$(params.where.region)", params=[{"name": "where", "type": "object"}])
     scene.start_of("orders", "a", params={"where": {}})
     status = over(scene, "a")
@@ -148,7 +148,7 @@ def test_a_key_that_has_no_value_fails_the_run_and_says_why(scene):
     assert "region" in status["message"]
 
 
-def test_a_raised_limit_lets_the_next_ones_go_and_a_lowered_one_postpones_nobody(scene):
+def test_a_raised_limit_lets_the_next_ones_start_and_a_lowered_one_stops_no_run(scene):
     # argo-30
     limited(scene)
     for name in "abc":
@@ -199,7 +199,7 @@ def test_runs_that_are_paused_or_wait_for_approval_keep_their_slot(scene):
 # Skip
 
 
-def test_one_run_more_is_skipped_where_the_flow_says_so(scene):
+def test_one_run_more_is_skipped_where_the_flow_asks_for_that(scene):
     # prefect-20
     limited(scene, onLimit="Skip")
     scene.start_of("orders", "a")
@@ -208,7 +208,7 @@ def test_one_run_more_is_skipped_where_the_flow_says_so(scene):
 
     status = over(scene, "b")
     assert (status["state"], status["reason"]) == ("Skipped", "ConcurrencyLimit")
-    assert "a goes on: Flow orders allows 1 run at once" in status["message"]
+    assert "Flow orders allows 1 concurrent run; active: a" in status["message"]
     assert {kind["type"]: kind["status"] for kind in status["conditions"]}["Finished"] == "True"
     assert not has_pods(scene, "b")
     assert scene.status("a")["state"] == "Running"
@@ -235,14 +235,14 @@ def test_a_newer_run_takes_the_place_of_the_oldest(scene):
 
     status = over(scene, "a")
     assert (status["state"], status["shutdown"]["reason"]) == ("Cancelled", "RunReplaced")
-    assert "run b takes its place" in status["shutdown"]["message"]
+    assert "replaced by run b" in status["shutdown"]["message"]
     assert scene.entry("clean-up", "a")["state"] == "Completed"
     scene.reach("Running", "b")
-    # B starts when A is over, not before.
+    # B starts when A has finished, not before.
     assert scene.status("b")["startTime"] >= status["completionTime"][:19]
 
 
-def test_of_many_newer_runs_the_newest_goes_on(scene):
+def test_of_many_newer_runs_the_newest_runs(scene):
     limited(scene, onLimit="Replace")
     scene.start_of("orders", "r0")
     scene.reach("Running", "r0")

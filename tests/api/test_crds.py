@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions against a real API server: what it takes, what it refuses, and in which words."""
+"""The CustomResourceDefinitions against a real API server: what it accepts, what it refuses, and its messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def objects(api: kubernetes_client.ApiClient) -> kubernetes_client.CustomObjects
 
 @pytest.fixture
 def create(objects: kubernetes_client.CustomObjectsApi, namespace: str) -> Callable[..., Any]:
-    """Create an object as kubectl does: a field that the schema has not is an error."""
+    """Create an object as kubectl does: an unknown field is an error."""
 
     def create(kind: Kind, spec: Any, **metadata: Any) -> Any:
         body = {"apiVersion": API_VERSION, "kind": kind.name, "metadata": {"name": "it", **metadata}, "spec": spec}
@@ -62,7 +62,7 @@ def patch(objects: kubernetes_client.CustomObjectsApi, namespace: str) -> Callab
 
 @pytest.fixture
 def kubectl(kubeconfig: Path, namespace: str) -> Callable[..., str]:
-    """Run kubectl in the test's namespace; returns what it prints, or fails with what it says."""
+    """Run kubectl in the test's namespace; return its output, or fail with its message."""
 
     def kubectl(*arguments: str, stdin: str = "") -> str:
         command = [str(binaries.binary("kubectl")), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
@@ -74,7 +74,7 @@ def kubectl(kubeconfig: Path, namespace: str) -> Callable[..., str]:
 
 
 def refusal(do: Callable[[], object]) -> str:
-    """What the API server says when it refuses: one line per problem, as kubectl prints them."""
+    """The messages of the API server when it refuses: one line per problem, as kubectl prints them."""
     with pytest.raises(kubernetes_client.ApiException) as caught:
         do()
     status = json.loads(caught.value.body or "{}")
@@ -135,7 +135,7 @@ GOOD: list[Any] = [
 
 
 @pytest.mark.parametrize(("kind", "spec"), GOOD)
-def test_the_api_server_takes(create, kind, spec):
+def test_the_api_server_accepts(create, kind, spec):
     create(kind, spec)
 
 
@@ -179,12 +179,15 @@ BAD: list[Any] = [
         id="a count and a matrix",
     ),
     pytest.param(
-        FLOW, one_task(forEach={"count": -1}), "forEach.count: .*greater than or equal to 0", id="fewer than no items"
+        FLOW,
+        one_task(forEach={"count": -1}),
+        "forEach.count: .*greater than or equal to 0",
+        id="a negative number of items",
     ),
     pytest.param(
         FLOW,
         one_task(maxParallel=2),
-        "spec.tasks\\[0\\].maxParallel: .*is for a task with forEach",
+        "spec.tasks\\[0\\].maxParallel: .*maxParallel requires forEach",
         id="maxParallel alone",
     ),
     pytest.param(
@@ -206,12 +209,20 @@ BAD: list[Any] = [
         id="a hyphen in a param",
     ),
     pytest.param(
-        FLOW, one_task(retry={"limit": -1}), "retry.limit: .*greater than or equal to 0", id="less than no retries"
+        FLOW,
+        one_task(retry={"limit": -1}),
+        "retry.limit: .*greater than or equal to 0",
+        id="a negative number of retries",
     ),
     pytest.param(
         FLOW, one_task(dependsOn=["b", "b"]), "dependsOn\\[1\\]: Duplicate value", id="a dependency named twice"
     ),
-    pytest.param(FLOWRUN, {}, "spec: .*give exactly one of flow, flowSpec and retryOf", id="a run of nothing"),
+    pytest.param(
+        FLOWRUN,
+        {},
+        "spec: .*give exactly one of flow, flowSpec and retryOf",
+        id="a run without flow, flowSpec and retryOf",
+    ),
     pytest.param(
         FLOWRUN,
         {"flow": {"name": "a"}, "flowSpec": ONE_TASK},
@@ -227,8 +238,8 @@ BAD: list[Any] = [
     pytest.param(
         FLOWRUN,
         {"retryOf": {"name": "b"}, "params": {"day": "monday"}},
-        "spec.params: .*a retry has the params of the run that it names: remove params",
-        id="a retry with params of its own",
+        "spec.params: .*a retry uses the params of the run that it names: remove params",
+        id="a retry with params",
     ),
     pytest.param(
         FLOWRUN,
@@ -261,13 +272,13 @@ BAD: list[Any] = [
         SCHEDULE,
         {"cron": [], "runTemplate": {"spec": {"flow": {"name": "a"}}}},
         "spec.cron: .*at least 1 items",
-        id="a Schedule that is never due",
+        id="a Schedule without ticks and events",
     ),
     pytest.param(
         SCHEDULE,
         {"cron": ["@daily"], "runTemplate": {"spec": {}}},
         "spec.runTemplate.spec: .*give exactly one of flow, flowSpec and retryOf",
-        id="a template of a run of nothing",
+        id="a template without flow, flowSpec and retryOf",
     ),
     pytest.param(
         SCHEDULE,
@@ -285,10 +296,10 @@ BAD: list[Any] = [
         BACKFILL,
         {**OCTOBER, "to": OCTOBER["from"]},
         "spec.to: .*from must be earlier than to",
-        id="a Backfill of no time at all",
+        id="a Backfill with an empty period",
     ),
-    pytest.param(BACKFILL, {**OCTOBER, "from": "yesterday"}, "spec.from", id="a Backfill from no time that exists"),
-    pytest.param(BACKFILL, {**OCTOBER, "maxActive": 0}, "spec.maxActive", id="a Backfill that may run nothing"),
+    pytest.param(BACKFILL, {**OCTOBER, "from": "yesterday"}, "spec.from", id="a Backfill with an invalid time"),
+    pytest.param(BACKFILL, {**OCTOBER, "maxActive": 0}, "spec.maxActive", id="a Backfill with maxActive 0"),
 ]
 
 
@@ -308,14 +319,14 @@ def test_the_api_server_refuses(create, kind, spec, want):
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_name_may_be_as_long_as_what_is_made_of_it_allows_and_no_longer(create, kind, length):
+def test_a_name_must_leave_room_for_the_names_derived_from_it(create, kind, length):
     run = {"flow": {"name": "a"}}
     schedule = {"cron": ["@daily"], "runTemplate": {"spec": run}}
     spec = {FLOW: ONE_TASK, FLOWRUN: run, SCHEDULE: schedule, BACKFILL: OCTOBER}[kind]
     create(kind, spec, name="n" * length)
     said = refusal(lambda: create(kind, spec, name="n" * (length + 1)))
     assert said.startswith("metadata.name: ")
-    assert f"the name of a {kind.name} has at most {length} characters" in said
+    assert f"the name of a {kind.name} must have at most {length} characters" in said
 
 
 def test_a_generated_name_is_cut_to_fit(create):
@@ -325,16 +336,16 @@ def test_a_generated_name_is_cut_to_fit(create):
 
 NAMED: dict[str, Any] = {"flow": {"name": "a"}, "params": {"day": "monday", "deep": {"x": 1}}}
 INLINE: dict[str, Any] = {"flowSpec": {"tasks": [{"name": "a", "podTemplate": {"spec": {"x": 1}}}, {"name": "b"}]}}
-NO_FLOW_CHANGE = "spec.flow: .*flow can't be changed: create a new FlowRun instead"
-NO_PARAM_CHANGE = "spec.params: .*params can't be changed: create a new FlowRun instead"
-NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec can't be changed: create a new FlowRun instead"
+NO_FLOW_CHANGE = "spec.flow: .*flow cannot be changed: create a new FlowRun instead"
+NO_PARAM_CHANGE = "spec.params: .*params cannot be changed: create a new FlowRun instead"
+NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec cannot be changed: create a new FlowRun instead"
 
 
 @pytest.mark.parametrize(
     ("existing", "change", "want"),
     [
         pytest.param(NAMED, {"flow": {"name": "b"}}, NO_FLOW_CHANGE, id="another Flow"),
-        pytest.param(NAMED, {"flow": None, **INLINE}, NO_FLOW_CHANGE, id="an inline spec in place of the Flow"),
+        pytest.param(NAMED, {"flow": None, **INLINE}, NO_FLOW_CHANGE, id="an inline spec instead of the Flow"),
         pytest.param(NAMED, {"flow": None}, NO_FLOW_CHANGE, id="no Flow any more"),
         pytest.param(NAMED, {"params": {"day": "sunday"}}, NO_PARAM_CHANGE, id="another value"),
         pytest.param(NAMED, {"params": {"deep": {"x": 2}}}, NO_PARAM_CHANGE, id="another value deep inside"),
@@ -364,7 +375,7 @@ NO_SPEC_CHANGE = "spec.flowSpec: .*flowSpec can't be changed: create a new FlowR
         ),
     ],
 )
-def test_what_a_run_runs_is_fixed(create, patch, existing, change, want):
+def test_the_flow_and_params_of_a_run_cannot_be_changed(create, patch, existing, change, want):
     create(FLOWRUN, existing)
     said = refusal(lambda: patch(FLOWRUN, {"spec": change}))
     assert re.search(want, said), said
@@ -373,12 +384,12 @@ def test_what_a_run_runs_is_fixed(create, patch, existing, change, want):
 @pytest.mark.parametrize(
     "status",
     [
-        pytest.param({"state": "Running"}, id="begins"),
+        pytest.param({"state": "Running"}, id="starts"),
         pytest.param({"state": "Pending", "counts": {"Running": 1}}, id="counts its tasks"),
         pytest.param({"state": "Pending", "epoch": 2}, id="is written by another leader"),
     ],
 )
-def test_the_status_of_an_inline_run_is_no_way_around_what_is_fixed(create, patch, status):
+def test_a_status_write_cannot_change_the_fixed_fields_of_an_inline_run(create, patch, status):
     create(FLOWRUN, INLINE)
     patch(FLOWRUN, {"status": {"state": "Pending", "counts": {"Pending": 2}}}, part="status")
     change = {"spec": {"flowSpec": {"timeout": "1h"}}, "status": status}
@@ -392,29 +403,29 @@ def test_the_status_of_an_inline_run_is_no_way_around_what_is_fixed(create, patc
     [
         pytest.param({"retryOf": {"name": "b"}}, id="another run"),
         pytest.param({"retryOf": {"revision": "Latest"}}, id="another revision"),
-        pytest.param({"retryOf": None, "flow": {"name": "a"}}, id="a Flow in its place"),
+        pytest.param({"retryOf": None, "flow": {"name": "a"}}, id="a Flow instead"),
     ],
 )
-def test_what_a_run_retries_is_fixed(create, patch, change):
+def test_the_run_that_a_run_retries_cannot_be_changed(create, patch, change):
     create(FLOWRUN, {"retryOf": {"name": "a"}})
     said = refusal(lambda: patch(FLOWRUN, {"spec": change}))
-    assert re.search("spec.retryOf: .*retryOf can't be changed: create a new FlowRun instead", said), said
+    assert re.search("spec.retryOf: .*retryOf cannot be changed: create a new FlowRun instead", said), said
 
 
 MODES = (None, "Drain", "Cancel", "Terminate")
-"""Of a shutdown, the weakest first."""
+"""Modes of a shutdown, the weakest first."""
 
 
 @pytest.mark.parametrize("before", MODES)
 @pytest.mark.parametrize("after", MODES)
-def test_a_shutdown_only_gets_stronger(create, patch, before, after):
+def test_a_shutdown_can_be_escalated_but_not_weakened(create, patch, before, after):
     spec = {"flow": {"name": "a"}} | ({"shutdown": before} if before else {})
     create(FLOWRUN, spec)
     if MODES.index(after) >= MODES.index(before):
         assert patch(FLOWRUN, {"spec": {"shutdown": after}})["spec"].get("shutdown") == after
         return
     said = refusal(lambda: patch(FLOWRUN, {"spec": {"shutdown": after}}))
-    assert "spec.shutdown: Invalid value: a shutdown can't be taken back: it only gets stronger" in said
+    assert "spec.shutdown: Invalid value: a shutdown cannot be revoked or weakened: Drain can become Cancel" in said
 
 
 YES, NO = {"task": "a", "decision": "Approve"}, {"task": "b", "decision": "Reject", "comment": "not today"}
@@ -428,7 +439,7 @@ YES, NO = {"task": "a", "decision": "Approve"}, {"task": "b", "decision": "Rejec
         pytest.param([YES, NO], [NO, YES], id="another order"),
     ],
 )
-def test_decisions_about_approvals_are_added(create, patch, before, after):
+def test_decisions_about_approvals_can_be_added(create, patch, before, after):
     create(FLOWRUN, {"flow": {"name": "a"}} | ({"approvals": before} if before else {}))
     assert patch(FLOWRUN, {"spec": {"approvals": after}})["spec"]["approvals"] == after
 
@@ -436,25 +447,25 @@ def test_decisions_about_approvals_are_added(create, patch, before, after):
 @pytest.mark.parametrize(
     "after",
     [
-        pytest.param(None, id="all taken back"),
-        pytest.param([NO], id="one taken back"),
+        pytest.param(None, id="all removed"),
+        pytest.param([NO], id="one removed"),
         pytest.param([{**YES, "decision": "Reject"}, NO], id="decided otherwise"),
         pytest.param([{**YES, "comment": "well"}, NO], id="another comment"),
     ],
 )
-def test_a_decision_about_an_approval_stands(create, patch, after):
+def test_a_decision_about_an_approval_cannot_be_changed_or_removed(create, patch, after):
     create(FLOWRUN, {"flow": {"name": "a"}, "approvals": [YES, NO]})
     said = refusal(lambda: patch(FLOWRUN, {"spec": {"approvals": after}}))
-    assert "spec.approvals: Invalid value: a decision about an approval can't be changed or taken back" in said
+    assert "spec.approvals: Invalid value: a decision about an approval cannot be changed or removed" in said
 
 
 @pytest.mark.parametrize("existing", [NAMED, INLINE], ids=["of a Flow", "of an inline spec"])
-def test_the_rest_of_a_run_may_change(create, patch, existing):
+def test_the_other_fields_of_a_run_can_be_changed(create, patch, existing):
     create(FLOWRUN, existing)
     assert patch(FLOWRUN, {"spec": {"timeout": "1h"}, "metadata": {"labels": {"a": "b"}}})["spec"]["timeout"] == "1h"
 
 
-def test_the_template_of_a_schedule_may_change(create, patch):
+def test_the_template_of_a_schedule_can_be_changed(create, patch):
     create(SCHEDULE, {"cron": ["@daily"], "runTemplate": {"spec": NAMED}})
     change = {"spec": {"runTemplate": {"spec": {"flow": {"name": "b"}, "params": {"day": "sunday"}}}}}
     assert patch(SCHEDULE, change)["spec"]["runTemplate"]["spec"]["flow"] == {"name": "b"}
@@ -480,7 +491,7 @@ def test_the_status_is_a_subresource(create, patch):
     assert patch(FLOWRUN, {"status": {"state": "Running"}}, part="status")["status"] == {"state": "Running"}
 
 
-def test_a_status_with_a_state_that_we_do_not_know_is_refused(create, patch):
+def test_a_status_with_an_unknown_state_is_refused(create, patch):
     create(FLOWRUN, NAMED)
     said = refusal(lambda: patch(FLOWRUN, {"status": {"state": "Sleeping"}}, part="status"))
     assert said.startswith("status.state: Unsupported value")
@@ -501,7 +512,7 @@ def test_runs_are_selected_by_state_and_by_flow(create, patch, objects, namespac
     assert select("spec.flow.name=a") == ["it"]
 
 
-def test_a_flow_of_5000_tasks_fits_and_its_record_of_owners_stays_smaller_than_itself(objects, namespace):
+def test_a_flow_of_5000_tasks_fits_and_its_managed_fields_stay_smaller_than_itself(objects, namespace):
     tasks = [{"name": "t0", "image": "busybox:1.36", "command": ["sh", "-c", "exit 0"]}]
     tasks += [{**tasks[0], "name": f"t{index}", "dependsOn": [f"t{index - 1}"]} for index in range(1, 5000)]
     body = {"apiVersion": API_VERSION, "kind": "Flow", "metadata": {"name": "big"}, "spec": {"tasks": tasks}}
@@ -512,15 +523,15 @@ def test_a_flow_of_5000_tasks_fits_and_its_record_of_owners_stays_smaller_than_i
     assert len(json.dumps(made["metadata"]["managedFields"])) < len(json.dumps(made["spec"])) < ETCD_LIMIT_BYTES / 2
 
 
-def test_the_operator_never_owns_a_field_of_an_inline_spec_one_by_one(create):
+def test_the_operator_owns_no_single_fields_of_an_inline_spec(create):
     made = create(FLOWRUN, {**INLINE, "params": {"a": 1}})
     [entry] = made["metadata"]["managedFields"]
     assert entry["fieldsV1"]["f:spec"] == {".": {}, "f:flowSpec": {}, "f:params": {}}
 
 
-def test_explain_reads_what_the_models_say(kubectl):
+def test_kubectl_explain_shows_the_descriptions_of_the_models(kubectl):
     text = " ".join(kubectl("explain", "flow.spec.tasks").split())
-    assert "dependsOn <[]string> Tasks that must have completed first." in text
+    assert "dependsOn <[]string> Tasks that must complete before this one starts." in text
     assert "name <string> -required- Name of the task, unique in the Flow." in text
     assert "<no description>" not in kubectl("explain", "flowrun", "--recursive=false")
 
@@ -572,11 +583,11 @@ def test_get_shows(create, patch, kubectl, kind, spec, status, want):
     [{"from": "2026-10-02T00:00:00Z"}, {"schedule": {"name": "b"}}, {"reprocess": "All"}],
     ids=lambda change: next(iter(change)),
 )
-def test_what_a_backfill_makes_up_can_not_be_changed_but_its_pace_can(create, patch, change):
+def test_the_period_of_a_backfill_cannot_be_changed_but_max_active_can(create, patch, change):
     create(BACKFILL, OCTOBER)
     (field,) = change
     said = refusal(lambda: patch(BACKFILL, {"spec": change}))
-    assert f"{field} can't be changed: create a new Backfill instead" in said
+    assert f"{field} cannot be changed: create a new Backfill instead" in said
     assert patch(BACKFILL, {"spec": {"maxActive": 5, "suspend": True}})["spec"]["maxActive"] == 5
 
 

@@ -303,7 +303,7 @@ def test_a_manifest_is_run_once(typed, scene, tmp_path):
     [
         (["orders", "--image", "x"], "--image requires --inline"),
         (["x.yaml", "--inline", "--local"], "use only one of them"),
-        (["x.py", "--inline"], "there is no such file"),
+        (["x.py", "--inline"], "file not found"),
         (["x.yaml", "--inline", "--image", "y"], "--image is valid only for Python flows"),
     ],
 )

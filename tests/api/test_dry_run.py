@@ -30,14 +30,14 @@ def at_work(scene: Scene, operator: Replica) -> Scene:
 
 
 def verdict(scene: Scene, generation: int = 1) -> dict[str, Any]:
-    """Wait until the operator has looked at the Flow, and return its condition."""
+    """Wait until the operator has reconciled the Flow, and return its condition."""
 
     def find() -> dict[str, Any] | None:
         flow = scene.now["flows"].get("flow")
         conditions = flow.status.get("conditions", ()) if flow is not None else ()
         return next((one for one in conditions if one["observedGeneration"] == generation), None)
 
-    found = scene.until(find, "the Flow to be looked at")
+    found = scene.until(find, "the Flow to be reconciled")
     assert found is not None
     return found
 
@@ -87,7 +87,7 @@ def test_a_flow_that_is_mended_is_ready(at_work):
     assert verdict(scene, generation=2)["status"] == "True"
 
 
-def test_what_pod_security_refuses_is_told(at_work):
+def test_what_pod_security_refuses_is_reported(at_work):
     scene = at_work
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     scene.core.patch_namespace(scene.namespace, {"metadata": {"labels": labels}})
@@ -99,7 +99,7 @@ def test_what_pod_security_refuses_is_told(at_work):
     assert "PodSecurity" in found["message"]
 
 
-def test_a_service_account_that_does_not_exist_is_told(at_work):
+def test_a_service_account_that_does_not_exist_is_reported(at_work):
     scene = at_work
     scene.create("Flow", "flow", {"tasks": [task(serviceAccountName="nobody")]})
 
@@ -112,7 +112,7 @@ def test_a_thousand_tasks_of_one_shape_are_one_question(at_work, operator):
     bad = spec_of(hostname="No_Name")
     scene.create("Flow", "flow", {"tasks": [task(f"t{n}", args=[str(n)], podTemplate=bad) for n in range(1000)]})
 
-    assert "task t0 and 999 like it" in verdict(scene)["message"]
+    assert "task t0 and 999 similar" in verdict(scene)["message"]
     assert operator.metric("penstock_api_requests_total", verb="create", resource="pods") - before == 1
 
 
@@ -123,7 +123,7 @@ def test_a_revision_that_was_accepted_is_not_asked_about_again(at_work, operator
     verdict(scene)
     before = operator.metric("penstock_api_requests_total", verb="create", resource="pods")
 
-    # Its own status and a label are changes; so is what is no part of a revision.
+    # Its own status and a label are changes; so is what is not part of a revision.
     scene.patch("Flow", "flow", {"metadata": {"labels": {"a": "b"}}})
     scene.patch("Flow", "flow", {"spec": {"concurrency": {"limit": 3}}})
 
@@ -155,7 +155,7 @@ PARAMS = [
         pytest.param({"podTemplate": spec_of(hostname="$(tasks.first.outputs.hosts[0])")}, id="part of outputs"),
         pytest.param(
             {"podTemplate": spec_of(hostname="h-$(item.name)"), "forEach": {"items": "$(tasks.first.outputs.all)"}},
-            id="a part of an item that nobody knows",
+            id="a part of an item that is unknown",
         ),
         pytest.param({"podTemplate": spec_of(hostname="$(run.name)")}, id="the run"),
     ],
@@ -175,7 +175,7 @@ def test_values_that_only_a_run_has_are_not_held_against_a_flow(at_work, fields)
         pytest.param(spec_of(serviceAccountName="$(params.missing)"), "nobody", id="a default"),
     ],
 )
-def test_what_is_wrong_beside_values_of_a_run_is_told_all_the_same(at_work, template, said):
+def test_what_is_wrong_beside_values_of_a_run_is_reported_all_the_same(at_work, template, said):
     scene = at_work
     scene.create("Flow", "flow", {"params": PARAMS, "tasks": [task(podTemplate=template)]})
 

@@ -27,11 +27,11 @@ pytestmark = pytest.mark.api
 async def controller(connection: Connection, namespace: str, in_use: set[str]) -> AsyncIterator[FlowController]:
     """Give one that knows no Flow, of runs that need these revisions."""
     async with ApiClient(connection, metrics=Metrics()) as client:
-        writer = Writer(client, in_flight=4, may_write=lambda: True)
+        writer = Writer(client, work_in_flight=4, may_write=lambda: True)
         yield FlowController(
             client,
             store=FlowStore(client, writer),
-            rehearsal=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
+            dry_run=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
             namespace=namespace,
             on_ready=lambda _: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},

@@ -36,7 +36,7 @@ def test_an_operator_that_is_killed_among_jobs_loses_nothing_and_does_nothing_tw
     assert len(scene.ever_attempts()) == 17
 
 
-def test_a_job_that_waits_is_taken_over_by_the_next_operator(scene, replica, batch):
+def test_a_job_that_waits_is_adopted_by_the_next_operator(scene, replica, batch):
     # B40
     hold_pods(scene, pods="0")
     with replica() as operator:

@@ -155,7 +155,7 @@ def test_a_job_that_is_suspended_and_resumed_in_a_moment_has_never_two_pods_that
     ends = [pod.status["containerStatuses"][0]["state"]["terminated"]["finishedAt"] for pod in pods[:-1]]
     begins = [pod.metadata.creation_timestamp for pod in pods[1:]]
     assert all(end <= begin for end, begin in zip(ends, begins, strict=True)), (ends, begins)
-    scene.until(lambda: len(scene.held_pods()) == 1, "what has ended to be let go")
+    scene.until(lambda: len(scene.held_pods()) == 1, "the finalizer of the ended Pod to be removed")
     assert len(scene.now["jobs"]) == 1
 
 
@@ -195,7 +195,7 @@ def test_a_deleted_pod_of_a_job_is_a_disruption_like_any_other(at_work, is_unsch
     assert scene.ever_attempts() == attempts(1, 2)
 
 
-def test_a_job_that_somebody_deletes_is_a_disruption_too(at_work, batch):
+def test_a_deleted_job_is_a_disruption_too(at_work, batch):
     # B36
     scene = at_work
     scene.start(job_task(pod_outcome="run"))
@@ -208,7 +208,7 @@ def test_a_job_that_somebody_deletes_is_a_disruption_too(at_work, batch):
     assert scene.ever_attempts() == attempts(1, 2)
 
 
-def test_a_suspended_job_that_somebody_deletes_is_replaced(at_work, batch):
+def test_a_deleted_suspended_job_is_replaced(at_work, batch):
     # argo-1
     scene = at_work
     hold_pods(scene, pods="0")
@@ -270,7 +270,7 @@ def test_deleting_a_run_takes_its_jobs_and_pods_with_it(at_work):
 # Refusals
 
 
-def test_a_job_whose_pod_has_no_room_in_a_quota_is_queued_and_says_so(at_work):
+def test_a_job_whose_pod_does_not_fit_a_quota_is_queued_with_that_reason(at_work):
     # argo-3, argo-4
     scene = at_work
     hold_pods(scene, pods="0")

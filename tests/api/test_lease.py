@@ -86,7 +86,7 @@ def is_renewal(seen: Seen) -> bool:
     return seen.method == "PUT"
 
 
-def test_of_many_that_try_at_once_one_leads(connection, namespace, leases):
+def test_of_many_that_try_at_the_same_time_one_leads(connection, namespace, leases):
     async def scenario() -> None:
         time = Time()
         async with clients(connection) as (_, client):
@@ -104,7 +104,7 @@ def test_of_many_that_try_at_once_one_leads(connection, namespace, leases):
     asyncio.run(scenario())
 
 
-def test_a_clean_stop_hands_over_at_once_with_a_greater_epoch(connection, namespace, leases):
+def test_a_clean_stop_hands_over_immediately_with_a_greater_epoch(connection, namespace, leases):
     async def scenario() -> None:
         time = Time()
         async with clients(connection) as (_, client):
@@ -167,7 +167,7 @@ def test_a_holder_that_renews_keeps_the_lease(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_the_same_identity_after_a_restart_is_a_new_holder_at_once(connection, namespace):
+def test_the_same_identity_after_a_restart_is_a_new_holder_immediately(connection, namespace):
     async def scenario() -> None:
         time = Time()
         async with clients(connection) as (_, client):
@@ -182,13 +182,13 @@ def test_the_same_identity_after_a_restart_is_a_new_holder_at_once(connection, n
     asyncio.run(scenario())
 
 
-def test_a_holder_that_can_not_renew_stops_writing_before_another_may_start(connection, namespace):
+def test_a_holder_that_cannot_renew_stops_writing_before_another_may_start(connection, namespace):
     async def scenario() -> None:
         time = Time()
         async with clients(connection) as (proxy, client):
             holder = candidate(client, namespace, "a", time)
             await acquire(holder)
-            writer = Writer(client, in_flight=1, may_write=holder.is_leading)
+            writer = Writer(client, work_in_flight=1, may_write=holder.is_leading)
             await writer.create(CONFIGMAPS, namespace, json.dumps({"metadata": {"name": "early"}}).encode())
             proxy.fail(is_renewal, cut=True)
             sent_at = time()
@@ -205,7 +205,7 @@ def test_a_holder_that_can_not_renew_stops_writing_before_another_may_start(conn
     asyncio.run(scenario())
 
 
-def test_time_that_ran_out_while_the_process_stood_still_is_noticed_at_once(connection, namespace):
+def test_time_that_ran_out_while_the_process_was_stopped_is_noticed_immediately(connection, namespace):
     async def scenario() -> None:
         time = Time()
         async with clients(connection) as (_, client):

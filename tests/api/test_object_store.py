@@ -78,15 +78,15 @@ def test_what_was_replaced_in_the_store_is_refused(results: str):
         decode(outputs)
 
 
-def test_what_is_not_there_is_told_from_what_can_not_be_reached(
+def test_a_missing_result_differs_from_an_unreachable_storage(
     results: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    with pytest.raises(NotStoredError, match=f"there is no {results}/nothing"):
+    with pytest.raises(NotStoredError, match=f"{results}/nothing not found"):
         fetch(f"{results}/nothing")
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(
-        UnreachableError, match=f"the result in {results}/nothing can't be read: .*(403|Signature|denied)"
+        UnreachableError, match=f"cannot read the result in {results}/nothing: .*(403|Signature|denied)"
     ):
         fetch(f"{results}/nothing")
 
@@ -96,5 +96,5 @@ def test_what_is_not_there_is_told_from_what_can_not_be_reached(
     assert where is not None
     with pytest.raises(UnreachableError) as refused:
         where.write("some/place", b"x")
-    assert "can't be written to s3://results/team/penstock/some/place" in str(refused.value)
+    assert "cannot write the result to s3://results/team/penstock/some/place" in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -110,14 +110,14 @@ def test_each_tick_of_the_span_gets_a_run_with_its_own_params(scene, operator):
 
 
 @pytest.mark.parametrize(("order", "days"), [("OldestFirst", [1, 2]), ("NewestFirst", [5, 4])])
-def test_no_more_runs_than_allowed_are_under_way_and_they_come_in_order(scene, operator, order, days):
+def test_no_more_runs_than_allowed_are_active_and_they_come_in_order(scene, operator, order, days):
     schedule(scene, outcome="run")
     backfill(scene, days=5, maxActive=2, order=order)
 
-    scene.until(lambda: status(scene).get("counts", {}).get("Running") == 2, "two runs to be under way")
+    scene.until(lambda: status(scene).get("counts", {}).get("Running") == 2, "two runs to be active")
     assert sorted(active(scene)) == sorted(name_of(day) for day in days)
 
-    # A run that somebody deletes is not made again; the next tick takes its place.
+    # A run that a person deletes is not created again; the next tick takes its place.
     scene.delete("FlowRun", name_of(days[0]))
     third = {"OldestFirst": 3, "NewestFirst": 3}[order]
     scene.until(lambda: name_of(third) in scene.now["flowruns"], "the third tick to get its run")
@@ -126,10 +126,10 @@ def test_no_more_runs_than_allowed_are_under_way_and_they_come_in_order(scene, o
     assert len(active(scene)) == 2
 
 
-def test_suspending_starts_nothing_more_and_resuming_goes_on(scene, operator):
+def test_suspending_starts_nothing_more_and_resuming_continues(scene, operator):
     schedule(scene)
     backfill(scene, days=3, suspend=True)
-    scene.until(lambda: status(scene).get("reason") == "Suspended", "the Backfill to be looked at")
+    scene.until(lambda: status(scene).get("reason") == "Suspended", "the Backfill to be reconciled")
     assert runs(scene) == []
 
     scene.patch("Backfill", "october", {"spec": {"suspend": None}})
@@ -177,14 +177,14 @@ def past_run(scene: Scene, *, day: int, state: str) -> None:
 
 
 @pytest.mark.parametrize("reprocess", ["None", "Failed", "All"])
-def test_a_tick_whose_run_is_under_way_gets_no_second_one_beside_it(scene, operator, reprocess):
+def test_a_tick_whose_run_is_active_gets_no_second_one_beside_it(scene, operator, reprocess):
     # B37
     schedule(scene)
     past_run(scene, day=1, state="Running")
 
     backfill(scene, days=2, reprocess=reprocess)
 
-    scene.until(lambda: name_of(2) in scene.now["flowruns"], "the other tick to be made up")
+    scene.until(lambda: name_of(2) in scene.now["flowruns"], "the other tick to get its run")
     scene.until(lambda: status(scene).get("counts", {}).get("Completed") == 1, "the other tick to be done with")
     of_first = [
         run
@@ -228,7 +228,7 @@ def test_operators_killed_half_way_make_the_same_runs(scene, kubeconfig, tmp_pat
     assert "Traceback" not in replica.log
 
 
-def test_deleting_a_backfill_deletes_what_runs_and_keeps_what_is_over(scene, operator):
+def test_deleting_a_backfill_deletes_active_runs_and_keeps_finished_ones(scene, operator):
     schedule(scene)
     backfill(scene, days=2)
     reach(scene, "Completed")
@@ -237,7 +237,7 @@ def test_deleting_a_backfill_deletes_what_runs_and_keeps_what_is_over(scene, ope
     scene.patch("Schedule", "daily", {"spec": {"runTemplate": {"spec": {"flowSpec": endless, "params": None}}}})
     to = "2026-10-05T00:00:00Z"
     scene.create("Backfill", "more", {"schedule": {"name": "daily"}, "from": FROM, "to": to, "maxActive": 2})
-    scene.until(lambda: status(scene, "more").get("counts", {}).get("Running") == 2, "two runs to be under way")
+    scene.until(lambda: status(scene, "more").get("counts", {}).get("Running") == 2, "two runs to be active")
 
     for name in ("more", "october"):
         scene.delete("Backfill", name)
@@ -249,7 +249,7 @@ def test_deleting_a_backfill_deletes_what_runs_and_keeps_what_is_over(scene, ope
 
 def test_one_whose_schedule_does_not_exist_waits_for_it(scene, operator):
     backfill(scene, days=2)
-    scene.until(lambda: status(scene).get("reason") == "ScheduleNotFound", "the Backfill to be looked at")
+    scene.until(lambda: status(scene).get("reason") == "ScheduleNotFound", "the Backfill to be reconciled")
     assert "daily" in status(scene)["message"]
     assert conditions(status(scene)) == {"Succeeded": "Unknown", "Finished": "False"}
 
@@ -285,7 +285,7 @@ def test_a_template_that_makes_no_run_stalls_the_backfill_until_it_is_corrected(
     schedule(scene)
     scene.patch("Schedule", "daily", {"spec": {"runTemplate": {"spec": {"params": {"day": "$(int(tick.date))"}}}}})
     backfill(scene, days=2)
-    scene.until(lambda: status(scene).get("reason") == "FailedCreate", "the failure to be told")
+    scene.until(lambda: status(scene).get("reason") == "FailedCreate", "the failure to be reported")
     assert scene.event("FailedCreate", "october").type == "Warning"
 
     scene.patch("Schedule", "daily", {"spec": {"runTemplate": {"spec": {"params": {"day": "$(tick.date)"}}}}})

@@ -105,7 +105,7 @@ def test_two_identical_tasks_at_once_run_once(scene):
 
 
 @pytest.mark.usefixtures("operator")
-def test_when_the_holder_of_the_lock_is_deleted_the_one_who_waits_runs(scene):
+def test_when_the_holder_of_the_lock_is_deleted_the_run_that_waits_runs(scene):
     # B23: holder dies
     a_flow(scene, cached(pod_outcome="run"))
     start(scene, "first")
@@ -177,7 +177,7 @@ def test_a_cancelled_run_that_waits_for_the_cache_ends(scene):
 
 
 def succeed(scene: Scene, pod: str) -> None:
-    """End a Pod that runs until it is told otherwise."""
+    """End a Pod that runs until it is stopped."""
     now = "2026-01-01T00:00:00Z"
     terminated = {"exitCode": 0, "message": '{"rows": 3}', "startedAt": now, "finishedAt": now}
     status = {
@@ -196,9 +196,7 @@ def succeed(scene: Scene, pod: str) -> None:
     scene.core.patch_namespaced_pod_status(pod, scene.namespace, {"status": status})
 
 
-def test_an_operator_that_is_killed_while_a_run_holds_a_lock_goes_on_as_if_nothing_had_been(
-    scene, kubeconfig, tmp_path
-):
+def test_an_operator_that_is_killed_while_a_run_holds_a_lock_resumes_unharmed(scene, kubeconfig, tmp_path):
     lease = f"cache-{uuid.uuid4().hex[:8]}"
     a_flow(scene, cached(pod_outcome="run"))
     with replica(kubeconfig, scene, tmp_path, lease) as first:
@@ -218,7 +216,7 @@ def test_an_operator_that_is_killed_while_a_run_holds_a_lock_goes_on_as_if_nothi
         assert "Traceback" not in second.log
 
 
-def test_an_operator_that_is_killed_and_a_holder_that_is_deleted_meanwhile_block_nobody(scene, kubeconfig, tmp_path):
+def test_an_operator_that_is_killed_and_a_holder_that_is_deleted_meanwhile_block_no_run(scene, kubeconfig, tmp_path):
     lease = f"cache-{uuid.uuid4().hex[:8]}"
     a_flow(scene, cached(pod_outcome="run"))
     with replica(kubeconfig, scene, tmp_path, lease) as first:

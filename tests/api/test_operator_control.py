@@ -79,7 +79,7 @@ def attempted(scene: Scene) -> list[str]:
             {"failurePolicy": "Continue"},
             "Failed",
             {"bad": "Failed", "slow": "Completed", "after": "Completed"},
-            id="with Continue the other branch goes on to its end (argo-17)",
+            id="with Continue the other branch runs to its end (argo-17)",
         ),
         pytest.param(
             [
@@ -90,7 +90,7 @@ def attempted(scene: Scene) -> list[str]:
             {},
             "Failed",
             {"bad": "Failed", "slow": "Completed", "after": "Skipped"},
-            id="with Stop what runs goes on and nothing new starts (argo-17, argo-18)",
+            id="with Stop what runs continues and nothing new starts (argo-17, argo-18)",
         ),
         pytest.param(
             [
@@ -238,7 +238,7 @@ def test_a_suspended_run_starts_nothing_new_until_it_is_resumed(stage):  # B16
     assert stage.status()["pausedMilliseconds"] > 0
 
 
-def test_an_approval_pauses_the_run_and_a_patch_lets_it_go_on(stage):
+def test_an_approval_pauses_the_run_and_a_patch_resumes_it(stage):
     stage.start(
         {"name": "sign-off", "approval": {"message": "Publish $(run.name)?"}},
         task("publish", args=["$(tasks.sign-off.outputs.comment)"]),
@@ -249,7 +249,7 @@ def test_an_approval_pauses_the_run_and_a_patch_lets_it_go_on(stage):
 
     assert stage.finish()["state"] == "Completed"
     assert paused["reason"] == "AwaitingApproval"
-    assert event.message == "task sign-off waits for a decision: Publish run?"
+    assert event.message == "task sign-off is waiting for approval: Publish run?"
     assert stage.pod("publish").spec["containers"][0]["args"] == ["go"]
     assert attempted(stage) == ["publish"]
 
@@ -258,7 +258,7 @@ def test_an_approval_pauses_the_run_and_a_patch_lets_it_go_on(stage):
     ("approval", "decide", "want"),
     [
         pytest.param({}, "Reject", ("Failed", "Rejected"), id="rejected"),
-        pytest.param({"timeout": "1s"}, None, ("TimedOut", "ApprovalTimeout"), id="nobody decides (prefect-22)"),
+        pytest.param({"timeout": "1s"}, None, ("TimedOut", "ApprovalTimeout"), id="no decision (prefect-22)"),
     ],
 )
 def test_an_approval_that_is_not_given_fails_the_run(stage, approval, decide, want):
@@ -278,7 +278,7 @@ def test_an_approval_that_is_not_given_fails_the_run(stage, approval, decide, wa
     ("behaviour", "reason"),
     [
         pytest.param({"pod_waiting_reason": "ImagePullBackOff"}, "ImagePullFailed", id="an image that is not there"),
-        pytest.param({}, "QueueTimeout", id="nobody says why"),
+        pytest.param({}, "QueueTimeout", id="without a reported cause"),
     ],
 )
 def test_a_pod_that_never_starts_is_given_up_after_the_queue_timeout(stage, behaviour, reason):

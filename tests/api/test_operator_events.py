@@ -19,7 +19,7 @@ from tests.api.scene import Scene, Seen, task
 pytestmark = pytest.mark.api
 
 KINDS = "v1/ConfigMap=configmaps"
-UNAUTHORIZED = {"error": "the delivery is not signed as this address wants it"}
+UNAUTHORIZED = {"error": "invalid signature"}
 REPORT = {"params": [{"name": "what", "default": "nothing"}], "tasks": [task(args=["$(params.what)"])]}
 
 Start = Callable[..., Replica]
@@ -70,7 +70,7 @@ def listening(scene: Scene, name: str = "on", *, reason: str = "Listening") -> d
 
 
 def made(scene: Scene, schedule: str = "on", *, ever: bool = False) -> list[Seen]:
-    """The runs that a Schedule made, in the order of their making."""
+    """The runs that a Schedule created, in the order of their creation."""
     found = list((scene.ever if ever else scene.now)["flowruns"].values())
     ours = [run for run in found if run.metadata.labels.get(names.LABEL_SCHEDULE) == schedule]
     return sorted(ours, key=lambda run: (run.metadata.creation_timestamp, run.metadata.name))
@@ -163,7 +163,7 @@ def test_a_retry_that_completes_is_an_end_of_its_flow_too(scene, start):
     assert made_one(scene).spec["params"] == {"what": "load"}
 
 
-def test_runs_do_not_follow_from_each_other_for_ever(scene, start):
+def test_runs_do_not_trigger_each_other_forever(scene, start):
     start()
     scene.create("Flow", "echo", {"tasks": [task()]})
     event = {"flowRun": {"flow": "echo", "states": ["Completed"]}}
@@ -236,7 +236,7 @@ def test_a_change_while_no_operator_ran_makes_a_run_and_an_old_one_none(scene, s
     assert len({run.metadata.annotations[names.ANNOTATION_EVENT] for run in made(scene, ever=True)}) == 3
 
 
-def test_a_condition_that_cannot_be_told_is_reported_and_the_next_event_goes_on(scene, start):
+def test_a_condition_that_could_not_be_evaluated_is_reported_and_the_next_event_is_handled(scene, start):
     replica = start()
     schedule(scene, config(selector={"matchLabels": {"team": "data"}}, when="int(event.object.data.rows) > 10"))
     listening(scene)
@@ -258,7 +258,7 @@ def test_a_condition_that_cannot_be_told_is_reported_and_the_next_event_goes_on(
         pytest.param({"apiVersion": "example.com/v1", "kind": "Ghost"}, "CannotWatch", "Ghost", id="no such kind"),
     ],
 )
-def test_a_kind_that_cannot_be_listened_to_is_told_and_the_clock_goes_on(scene, start, resource, reason, said):
+def test_a_kind_that_cannot_be_watched_is_reported_and_ticks_continue(scene, start, resource, reason, said):
     start(kinds=f"{KINDS},example.com/v1/Ghost=ghosts")
     schedule(scene, {"resource": resource}, cron=["* * * * *"])
 
@@ -270,7 +270,7 @@ def test_a_kind_that_cannot_be_listened_to_is_told_and_the_clock_goes_on(scene, 
     assert scene.now["schedules"]["on"].status["nextTickTimes"]
 
 
-def test_secrets_are_never_listened_to(scene, start):
+def test_secrets_are_never_watched(scene, start):
     start()
     schedule(scene, {"resource": {"apiVersion": "v1", "kind": "Secret"}})
     scene.until(
@@ -279,7 +279,7 @@ def test_secrets_are_never_listened_to(scene, start):
     assert "Secrets are never listened to" in conditions(scene)["Ready"]["message"]
 
 
-def test_a_suspended_schedule_hears_nothing_and_makes_nothing_up_later(scene, start):
+def test_a_suspended_schedule_observes_no_event_and_does_not_handle_it_later(scene, start):
     start()
     schedule(scene, config(selector={"matchLabels": {"team": "data"}}), suspend=True)
     listening(scene, reason="Suspended")
@@ -322,7 +322,7 @@ def test_of_runs_by_events_as_many_go_at_once_as_the_flow_says(scene, start, on_
     assert later.metadata.labels[names.LABEL_FLOW] == "orders"
 
 
-def test_what_penstock_itself_has_made_is_no_event(scene, start):
+def test_what_penstock_itself_has_created_is_not_an_event(scene, start):
     start()
     # Every namespace is given a ConfigMap of that name, some time after its creation.
     others = "event.object.metadata.name != 'kube-root-ca.crt'"
@@ -424,7 +424,7 @@ def test_a_delivery_cannot_be_replayed_after_its_run_was_deleted(scene, start, s
         pytest.param({"to": "curious/it"}, id="a Secret that the operator may not read"),
     ],
 )
-def test_whatever_is_not_genuine_gets_the_same_answer(scene, start, sender, changed):
+def test_every_delivery_that_is_not_genuine_gets_the_same_answer(scene, start, sender, changed):
     start()
     secret(scene)
     secret(scene, "hunter2", name="weak")
@@ -455,7 +455,7 @@ def test_whatever_is_not_genuine_gets_the_same_answer(scene, start, sender, chan
         pytest.param(b"[" * 100_000 + b"]" * 100_000, HTTPStatus.BAD_REQUEST, id="far too deep"),
     ],
 )
-def test_a_body_that_cannot_be_taken_is_refused_and_the_operator_goes_on(scene, start, sender, body, status):
+def test_an_invalid_body_is_refused_and_the_operator_continues(scene, start, sender, body, status):
     replica = start()
     secret(scene)
     schedule(scene, webhook())
@@ -466,7 +466,7 @@ def test_a_body_that_cannot_be_taken_is_refused_and_the_operator_goes_on(scene, 
     assert replica.is_healthy()
 
 
-def test_an_expression_without_a_value_is_told_to_the_sender_and_under_the_schedule(scene, start, sender):
+def test_an_expression_without_a_value_is_reported_to_the_sender_and_under_the_schedule(scene, start, sender):
     start()
     secret(scene)
     schedule(scene, webhook(params={"what": "$(event.body.id)"}))
@@ -482,7 +482,7 @@ def test_an_expression_without_a_value_is_told_to_the_sender_and_under_the_sched
     listening(scene)
 
 
-def test_a_suspended_schedule_takes_deliveries_and_makes_nothing_of_them(scene, start, sender):
+def test_a_suspended_schedule_accepts_deliveries_and_creates_no_run(scene, start, sender):
     start()
     secret(scene)
     schedule(scene, webhook(), suspend=True)

@@ -21,9 +21,9 @@ QUICK_LEASE = ("--lease-duration", "6s", "--lease-renew-deadline", "5s", "--leas
 
 
 def wait_for_leader(api, lease: str, is_leader: Callable[[str], bool]) -> str:
-    """Wait until the Lease is held by somebody who will do, and return who it is."""
+    """Wait until an accepted replica holds the Lease, and return its identity."""
     leases = kubernetes_client.CoordinationV1Api(api)
-    stream, seen = watch.Watch(), "nobody"
+    stream, seen = watch.Watch(), "none"
     for event in stream.stream(
         leases.list_namespaced_lease,
         "default",
@@ -93,7 +93,7 @@ def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothi
 
 
 @pytest.mark.parametrize("point", [is_begun, is_mid_fan_out, is_nearly_over])
-def test_an_operator_that_is_killed_once_goes_on_where_it_was(scene, replica, point):
+def test_an_operator_that_is_killed_once_resumes_where_it_was(scene, replica, point):
     # B40
     with replica() as operator:
         scene.start(*WORK)
@@ -108,7 +108,7 @@ def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
         scene.start(task("a", pod_run_for="500ms", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
         scene.running_pod("a")
         operator.kill()
-    # Its Pod ends, and somebody clears it away: the finalizer keeps what it said.
+    # Its Pod ends and is deleted: the finalizer keeps its outcome readable.
     ended = scene.until(lambda: scene.pod("a").status.get("phase") == "Succeeded" and scene.pod("a"), "the Pod to end")
     scene.delete_pod(ended)
     scene.start(task(), name="made-meanwhile")
@@ -232,7 +232,7 @@ def test_the_standby_takes_over_when_the_leader_is_killed(scene, replica, api):
             wait_for_leader(api, scene.namespace, "two".__eq__)
 
 
-def test_the_standby_takes_over_when_the_leader_is_told_to_end(scene, replica, api):
+def test_the_standby_takes_over_when_the_leader_is_terminated(scene, replica, api):
     with replica(identity="one", options=QUICK_LEASE) as leader:
         wait_for_leader(api, scene.namespace, "one".__eq__)
         with replica(identity="two", options=QUICK_LEASE):
@@ -251,7 +251,7 @@ def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(sce
             scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
             leader.pause()
             wait_for_leader(api, scene.namespace, "two".__eq__)
-            scene.until(lambda: is_retrying(scene), "the other to go on")
+            scene.until(lambda: is_retrying(scene), "the other to continue")
             leader.resume()
 
             assert leader.wait() == 1
@@ -288,16 +288,16 @@ def is_pod_watch(seen: Seen) -> bool:
     return seen.is_watch and seen.path.endswith("/pods")
 
 
-def test_a_run_goes_on_after_the_api_server_was_out_of_reach(scene, replica, proxy):
+def test_a_run_continues_after_the_api_server_was_out_of_reach(scene, replica, proxy):
     with replica(proxy.kubeconfig):
         scene.start(*WORK)
         scene.until(lambda: is_mid_fan_out(scene), "the fan-out to begin")
         with proxy.outage(anything, cut=True):
             proxy.cut_streams()
-            # Nobody hears of these until it is over.
+            # No operator sees these until the outage has ended.
             scene.until(
                 lambda: all(pod.status.get("phase") in ("Succeeded", "Failed") for pod in scene.pods()),
-                "all Pods to end unheard",
+                "all Pods to end unseen",
             )
         all_is_well(scene)
 
@@ -321,7 +321,7 @@ def test_a_run_goes_on_after_the_api_server_was_out_of_reach(scene, replica, pro
         pytest.param(is_pod_watch, {"times": 6, "cut": True}, id="watches that break"),
     ],
 )
-def test_a_run_goes_on_through_a_storm_of(scene, replica, proxy, matches, fault):
+def test_a_run_continues_through_a_storm_of(scene, replica, proxy, matches, fault):
     raised = proxy.fail(matches, **fault)
     with replica(proxy.kubeconfig):
         scene.start(*WORK)

@@ -151,7 +151,7 @@ def test_outputs_that_are_no_object_or_too_long_fail_the_task_and_say_so(scene, 
     assert said in scene.entry()["message"]
 
 
-def test_a_pod_whose_image_cannot_be_pulled_waits_and_says_why(scene):
+def test_a_pod_whose_image_cannot_be_pulled_waits_with_that_reason(scene):
     scene.start(task(pod_outcome="pend", pod_waiting_reason="ImagePullBackOff"))
 
     scene.until(lambda: scene.entry().get("reason") == "ImagePullFailed", "the reason to be shown")
@@ -159,7 +159,7 @@ def test_a_pod_whose_image_cannot_be_pulled_waits_and_says_why(scene):
     assert "ImagePullBackOff" in scene.entry()["message"]
 
 
-def test_a_pod_that_fits_no_node_waits_and_says_why(scene):
+def test_a_pod_that_fits_no_node_waits_with_that_reason(scene):
     template = {"spec": {"nodeSelector": {"disk": "nowhere"}}}
     scene.start(task(podTemplate=template))
 
@@ -209,8 +209,8 @@ def test_a_pod_that_is_evicted_by_the_eviction_api_is_replaced(scene):
     assert scene.entry()["attempts"][0]["reason"] == "Evicted"
 
 
-def test_a_task_goes_on_elsewhere_when_its_node_is_removed(scene, api):
-    # B36: a node that nobody else uses, so that no other test loses its Pods.
+def test_a_task_continues_elsewhere_when_its_node_is_removed(scene, api):
+    # B36: a node that no other test uses, so that no other test loses its Pods.
     node = f"doomed-{uuid.uuid4().hex[:8]}"
     labels = {"kubernetes.io/hostname": node, "type": "kwok"}
     scene.core.create_node({"metadata": {"name": node, "labels": labels}})
@@ -230,7 +230,7 @@ def test_a_task_goes_on_elsewhere_when_its_node_is_removed(scene, api):
     assert scene.entry()["attempts"][0]["reason"] == "NodeLost"
 
 
-def test_a_pod_that_somebody_tears_out_with_its_finalizer_is_a_disruption(scene):
+def test_a_pod_removed_together_with_its_finalizer_is_a_disruption(scene):
     scene.start(task(pod_outcome="run"))
     first = scene.running_pod()
 
@@ -298,7 +298,7 @@ def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(scene):
     assert "no-such-class" in scene.entry()["message"]
 
 
-def test_a_pod_of_somebody_else_in_the_way_fails_that_task_and_says_so(scene):
+def test_a_foreign_pod_in_the_way_fails_that_task_and_is_reported(scene):
     # C22: the name is only known once the run has a uid, so the task waits for one before it.
     run = scene.start(task("first", pod_run_for="1s"), task(dependsOn=["first"]))
     name = pod_name("run", run["metadata"]["uid"], TaskInstanceKey("main"), 1)
@@ -393,7 +393,7 @@ def test_deleting_a_run_half_way_leaves_no_pods(scene):
     scene.until(lambda: not scene.pods() and not scene.now["flowruns"], "the run and its Pods to be gone")
 
 
-def test_a_run_of_the_same_name_begins_anew_after_the_first_was_deleted(scene):
+def test_a_run_of_the_same_name_starts_afresh_after_the_first_was_deleted(scene):
     first = scene.start(task(pod_outcome="run"))
     scene.running_pod()
     scene.delete("FlowRun", "run")
@@ -405,7 +405,7 @@ def test_a_run_of_the_same_name_begins_anew_after_the_first_was_deleted(scene):
     )
     assert status["progress"] == "1/1"
     assert first["metadata"]["uid"] != second["metadata"]["uid"]
-    scene.until(lambda: not scene.held_pods(), "all Pods to be let go")
+    scene.until(lambda: not scene.held_pods(), "the finalizers of all Pods to be removed")
 
 
 def test_a_label_on_a_run_that_has_just_been_made_is_harmless(scene):
@@ -437,13 +437,15 @@ def test_a_status_that_a_person_edits_is_picked_up_from_there(scene, edit):
     scene.delete_pod(scene.pod())
 
     scene.running_pod(attempt=2)
-    scene.until(lambda: scene.entry().get("disruptions") == 1, "the run to go on")
+    scene.until(lambda: scene.entry().get("disruptions") == 1, "the run to continue")
     scene.reach_task("Completed", "done")
-    scene.until(lambda: scene.held_pods() == [scene.pod(attempt=2).metadata.name], "ended Pods to be let go")
+    scene.until(
+        lambda: scene.held_pods() == [scene.pod(attempt=2).metadata.name], "the finalizers of ended Pods to be removed"
+    )
     assert scene.ever_attempts() == [*attempts(1, name="done"), *attempts(1, 2)]
 
 
-def test_a_status_that_a_person_makes_unreadable_fails_the_run_and_says_so(scene):
+def test_a_status_that_a_person_makes_unreadable_fails_the_run_with_that_reason(scene):
     scene.start(task("done"), task("main", pod_outcome="run"))
     scene.reach_task("Completed", "done")
     scene.reach_task("Running")
@@ -488,14 +490,14 @@ def test_a_run_keeps_the_flow_that_it_began_with(scene):
     assert scene.status()["revision"] != scene.status("next")["revision"]
 
 
-def test_a_flow_that_cannot_work_is_not_ready_and_says_why(scene):
+def test_an_invalid_flow_is_not_ready_with_the_reason(scene):
     scene.create("Flow", "flow", {"tasks": [task("a", dependsOn=["b"]), task("b", args=["$(param.day)"])]})
 
     def ready() -> dict:
         flow = scene.now["flows"].get("flow")
         return next(iter(flow.status.get("conditions", ())), {}) if flow is not None else {}
 
-    scene.until(ready, "the Flow to be looked at")
+    scene.until(ready, "the Flow to be reconciled")
     assert (ready()["type"], ready()["status"]) == ("Ready", "False")
     assert "spec.tasks[1].args[0]" in ready()["message"]
     assert "params" in ready()["message"]

@@ -42,14 +42,14 @@ def operator(kubeconfig, crds, namespace, tmp_path) -> Iterator[Replica]:
     assert "Traceback" not in replica.log
 
 
-def test_missed_ticks_are_made_up_for_and_runs_are_carried_out_and_kept_as_history_says(scene, kubeconfig, tmp_path):
+def test_missed_ticks_get_runs_which_are_executed_and_kept_as_history_says(scene, kubeconfig, tmp_path):
     # C9, C25, C28
     def replica(number: int) -> Replica:
         return Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity=f"r{number}")
 
     schedule(scene, EVERY_MINUTE, suspend=True, history={"completed": 1}, onOverlap="Skip")
     with replica(1):
-        scene.until(lambda: status(scene).get("timing"), "the Schedule to be looked at")
+        scene.until(lambda: status(scene).get("timing"), "the Schedule to be reconciled")
         assert ready(scene)["reason"] == "Suspended"
     # As if no operator had run for hours.
     then = rfc3339(time.time() - 500 * MINUTE_S)
@@ -70,7 +70,7 @@ def test_missed_ticks_are_made_up_for_and_runs_are_carried_out_and_kept_as_histo
     assert status(scene)["missedTicks"] >= 498
 
 
-def test_an_edit_of_the_cron_counts_from_now_and_makes_nothing_up(scene, operator):
+def test_an_edit_of_the_cron_counts_from_now_and_no_past_tick_gets_a_run(scene, operator):
     # C29
     schedule(scene, YEARLY)
     scene.until(lambda: ready(scene).get("status") == "True", "the Schedule to be armed")

@@ -57,7 +57,7 @@ def test_pods_go_by_how_their_attempt_ended(policy, want, scene, operator):
     scene.until(lambda: tasks_of_pods(scene) == want, f"the Pods of {want} to be left")
     assert scene.entry("good")["outputs"] == {"rows": 3}
     assert scene.entry("bad")["reason"] == "ExitCode"
-    # One more look at the world, after the operator has seen all of this one's ends.
+    # Observe once more, after the operator has seen all ends of this one.
     scene.start(task("later"), name="another", podRetention={"completed": "0s"})
     scene.finish("another")
     scene.until(lambda: tasks_of_pods(scene) == want, f"the Pods of {want} to be left")
@@ -113,7 +113,7 @@ def test_no_pod_goes_before_its_outcome_is_stored(scene, replica, proxy):
     assert len(scene.ever_attempts()) == 1
 
 
-def test_pods_go_on_time_after_a_restart_though_their_run_is_over(scene, replica):
+def test_pods_are_removed_on_time_after_a_restart_though_their_run_has_finished(scene, replica):
     with replica() as first:
         scene.start(task("good"), podRetention={"completed": "2s"})
         scene.finish()

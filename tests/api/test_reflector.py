@@ -130,7 +130,7 @@ def names_of(told: Iterable[Told], event: EventType) -> set[str]:
     return {item.name for item in told if item.event is event}
 
 
-def test_every_change_is_told_once_and_in_order(connection, namespace, make, change, drop):
+def test_every_change_is_reported_once_and_in_order(connection, namespace, make, change, drop):
     make("before")
 
     async def scenario() -> None:
@@ -158,7 +158,7 @@ def test_a_list_of_several_pages_is_whole(connection, namespace, make, monkeypat
     asyncio.run(scenario())
 
 
-def test_a_continue_token_that_expired_begins_the_list_anew_and_finds_what_went_meanwhile(
+def test_an_expired_continue_token_restarts_the_list_which_finds_what_was_deleted_meanwhile(
     connection, namespace, make, drop, monkeypatch
 ):
     monkeypatch.setattr("penstock.kube.reflector.PAGE_ITEMS", 2)
@@ -215,7 +215,7 @@ def test_what_happened_during_a_gap_is_found_by_the_next_list(connection, namesp
     asyncio.run(scenario())
 
 
-def test_a_cut_stream_goes_on_where_it_was_without_a_list(connection, namespace, make, drop):
+def test_a_cut_stream_continues_where_it_was_without_a_list(connection, namespace, make, drop):
     make("goes")
 
     async def scenario() -> None:
@@ -258,7 +258,7 @@ def test_an_error_inside_the_stream_is_survived(connection, namespace, make, cod
     asyncio.run(scenario())
 
 
-def test_a_stream_that_fell_silent_is_opened_anew(connection, namespace, make):
+def test_a_silent_stream_is_opened_again(connection, namespace, make):
     async def scenario() -> None:
         async with reflecting(connection, namespace, inactivity_s=0.3) as (proxy, _, ear):
             proxy.stall_streams()
@@ -316,7 +316,7 @@ def test_a_callback_that_raises_does_not_end_the_stream(connection, namespace, m
     assert f"{namespace}/second was not handled" in caplog.text
 
 
-def test_an_object_that_can_not_be_decoded_hides_no_other(connection, namespace, make, change, caplog):
+def test_an_object_that_cannot_be_decoded_hides_no_other(connection, namespace, make, change, caplog):
     class Strict(msgspec.Struct):
         metadata: ObjectMeta
         data: dict[str, int] | None = None
@@ -352,7 +352,7 @@ def test_metadata_alone_can_be_watched(connection, namespace, make, drop):
     asyncio.run(scenario())
 
 
-def test_leaving_the_selection_is_told_as_deletion(connection, namespace, make, change):
+def test_leaving_the_selection_is_reported_as_deletion(connection, namespace, make, change):
     make("one")
 
     async def scenario() -> None:
@@ -363,7 +363,7 @@ def test_leaving_the_selection_is_told_as_deletion(connection, namespace, make, 
     asyncio.run(scenario())
 
 
-def test_kept_objects_are_told_whole_when_they_vanish_unseen(connection, namespace, make, drop):
+def test_kept_objects_are_reported_whole_when_they_were_deleted_unseen(connection, namespace, make, drop):
     make("goes", "precious")
 
     async def scenario() -> None:
@@ -404,7 +404,7 @@ def test_age_counts_from_the_last_word_of_the_api_server(connection, namespace, 
     asyncio.run(scenario())
 
 
-def test_a_kind_that_can_not_stand_for_a_deleted_object_is_refused_at_once(connection):
+def test_a_kind_that_cannot_stand_for_a_deleted_object_is_refused_immediately(connection):
     class Demanding(msgspec.Struct):
         metadata: ObjectMeta
         data: dict[str, str]

@@ -1,4 +1,4 @@
-"""How long the real operator keeps runs that are over."""
+"""How long the real operator keeps finished runs."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_flow_as_it_is_now_decides(scene, operator):
     assert set(scene.now["flowruns"]) == {second, "later"}
 
 
-def test_runs_that_ended_under_an_earlier_operator_go_on_time(scene, replica):
+def test_runs_that_ended_under_an_earlier_operator_are_removed_on_time(scene, replica):
     flows = ["orders", "invoices", "letters", "parcels", "returns"]
     with replica() as first:
         for flow in flows:
@@ -161,7 +161,7 @@ def test_runs_that_ended_under_an_earlier_operator_go_on_time(scene, replica):
         until_left(scene, runs[0])
 
 
-def test_a_child_goes_when_its_parent_is_over_and_not_before(scene, operator):
+def test_a_child_is_removed_when_its_parent_has_finished_and_not_before(scene, operator):
     a_flow(scene, {"completed": "0s"})
     scene.start(task("wait", pod_outcome="run"), name="parent")
     scene.reach("Running", "parent")
@@ -171,14 +171,14 @@ def test_a_child_goes_when_its_parent_is_over_and_not_before(scene, operator):
     scene.until(lambda: other in {run.metadata.name for run in scene.ever["flowruns"].values()}, "another run")
     scene.until(lambda: other not in scene.now["flowruns"], "the other run to go")
     assert scene.status("parent")["state"] == "Running"
-    assert child in scene.now["flowruns"], "it went before its parent was over"
+    assert child in scene.now["flowruns"], "it was removed before its parent had finished"
 
     scene.patch("FlowRun", "parent", {"spec": {"shutdown": "Terminate"}})
     scene.finish("parent")
     until_left(scene, "parent")
 
 
-def test_a_child_whose_parent_is_over_goes_after_a_restart(scene, replica):
+def test_a_child_whose_parent_has_finished_is_removed_after_a_restart(scene, replica):
     with replica() as first:
         a_flow(scene, {"completed": "1h"})
         scene.start(task(), name="parent")

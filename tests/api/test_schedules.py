@@ -1,6 +1,6 @@
 """What a Schedule promises, against a real API server, by a clock that the test sets.
 
-Runs are carried out by nobody here: the test says when they are over.
+No operator executes the runs here: the test says when they have finished.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from penstock.kube.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
 from tests.api.scene import Scene, task
-from tests.api.schedulescene import Clock, Controlling
+from tests.api.schedule_scene import Clock, Controlling
 
 pytestmark = pytest.mark.api
 
@@ -63,7 +63,7 @@ def runs(scene: Scene) -> list[str]:
 
 def armed(scene: Scene, name: str = "tick") -> None:
     """Wait until a Schedule is known."""
-    scene.until(lambda: status(scene, name).get("timing"), f"the Schedule {name} to be looked at")
+    scene.until(lambda: status(scene, name).get("timing"), f"the Schedule {name} to be reconciled")
 
 
 def decided(scene: Scene, tick: datetime, name: str = "tick") -> dict[str, Any]:
@@ -84,14 +84,14 @@ def fired(scene: Scene, tick: datetime, name: str = "tick") -> dict[str, Any]:
 
 
 def finish(scene: Scene, tick: datetime, state: str = "Completed", name: str = "tick", **more: Any) -> None:
-    """Say that the run of a tick is over."""
+    """Say that the run of a tick has finished."""
     scene.patch("FlowRun", run_of(tick, name), {"status": {"state": state, **more}}, is_status=True)
 
 
 # Names, labels, zones
 
 
-def test_a_run_tells_what_it_is_for(scene, controlling, clock):
+def test_a_run_says_what_it_is_for(scene, controlling, clock):
     # C4, C20, C24, C31
     owner = schedule(
         scene,
@@ -220,7 +220,7 @@ def test_a_night_on_which_clocks_are_set_has_one_run(scene, controlling, clock):
             controller.turn_to(tick, name)
             fired(scene, tick, name)
             controller.turn_to(tick + timedelta(hours=5), name)
-            scene.until(lambda name=name: ready(scene, name).get("reason") == "Ended", f"{name} to be over")
+            scene.until(lambda name=name: ready(scene, name).get("reason") == "Ended", f"{name} to end")
     assert runs(scene) == sorted([run_of(forward, "spring"), run_of(back, "autumn")])
     assert scene.run(run_of(forward, "spring")).metadata.annotations[names.ANNOTATION_TICK].endswith("T03:00:00+02:00")
 
@@ -228,7 +228,7 @@ def test_a_night_on_which_clocks_are_set_has_one_run(scene, controlling, clock):
 # What was missed
 
 
-def test_no_tick_is_made_up_for_that_was_before_the_schedule(scene, controlling, clock):
+def test_a_tick_before_the_schedule_was_created_gets_no_run(scene, controlling, clock):
     # C8
     schedule(scene, clock)
     with controlling() as controller:
@@ -240,7 +240,7 @@ def test_no_tick_is_made_up_for_that_was_before_the_schedule(scene, controlling,
 
 
 @pytest.mark.parametrize(
-    ("spec", "looked_at", "made", "missed"),
+    ("spec", "reconciled_at", "made", "missed"),
     [
         # C9, C10, C11, C12
         pytest.param({}, {"hours": 6, "minutes": 30}, [6], 5, id="the latest"),
@@ -252,13 +252,13 @@ def test_no_tick_is_made_up_for_that_was_before_the_schedule(scene, controlling,
         pytest.param({"onMissed": {"within": "200s"}}, {"hours": 3, "seconds": 250}, [], 3, id="too late"),
     ],
 )
-def test_ticks_missed_while_no_operator_ran(scene, controlling, clock, spec, looked_at, made, missed):
+def test_ticks_missed_while_no_operator_ran(scene, controlling, clock, spec, reconciled_at, made, missed):
     schedule(scene, clock, **spec)
     with controlling():
         armed(scene)
-    clock.now = clock.hour(looked_at["hours"], **{k: v for k, v in looked_at.items() if k != "hours"})
+    clock.now = clock.hour(reconciled_at["hours"], **{k: v for k, v in reconciled_at.items() if k != "hours"})
     with controlling():
-        shown = decided(scene, clock.hour(looked_at["hours"]))
+        shown = decided(scene, clock.hour(reconciled_at["hours"]))
         if missed:
             assert scene.event("MissSchedule", "tick").type == "Warning"
         if missed > 100:
@@ -267,7 +267,7 @@ def test_ticks_missed_while_no_operator_ran(scene, controlling, clock, spec, loo
     assert shown.get("missedTicks", 0) == missed
     assert ("lastTickTime" in shown) == bool(made)
     # The window is for what was missed: what is to come comes as ever.
-    assert epoch(shown["nextTickTimes"][0]) == clock.hour(looked_at["hours"] + 1).timestamp()
+    assert epoch(shown["nextTickTimes"][0]) == clock.hour(reconciled_at["hours"] + 1).timestamp()
 
 
 def test_a_clock_that_is_set_back_makes_no_tick_again(scene, controlling, clock):
@@ -285,7 +285,7 @@ def test_a_clock_that_is_set_back_makes_no_tick_again(scene, controlling, clock)
     assert runs(scene) == [run_of(clock.hour(hours)) for hours in (1, 3, 4)]
 
 
-# Runs that are not over
+# Unfinished runs
 
 
 def test_allow_lets_runs_overlap(scene, controlling, clock):
@@ -312,18 +312,18 @@ def test_skip_makes_no_run_while_one_is_active_and_the_tick_is_missed(scene, con
         controller.turn_to(clock.hour(2))
         assert decided(scene, clock.hour(2))["lastMissed"]["reason"] == "RunAlreadyActive"
         assert scene.event("RunAlreadyActive", "tick").type == "Normal"
-        controller.look("other")
+        controller.reconcile("other")
         fired(scene, clock.hour(2), "other")
         # The tick that was missed stays missed.
         finish(scene, clock.hour(1))
-        scene.until(lambda: status(scene)["activeRuns"] == 0, "the run to be over")
+        scene.until(lambda: status(scene)["activeRuns"] == 0, "the run to finish")
         controller.turn_to(clock.hour(3))
         fired(scene, clock.hour(3))
     assert runs(scene) == sorted([run_of(clock.hour(1)), run_of(clock.hour(3)), run_of(clock.hour(2), "other")])
     assert status(scene)["missedTicks"] == 1
 
 
-def test_queue_starts_the_latest_tick_when_the_run_is_over(scene, controlling, clock):
+def test_queue_starts_the_latest_tick_when_the_run_has_finished(scene, controlling, clock):
     # C15
     schedule(scene, clock, onOverlap="Queue")
     with controlling() as controller:
@@ -341,7 +341,7 @@ def test_queue_starts_the_latest_tick_when_the_run_is_over(scene, controlling, c
     assert "queued" not in status(scene)
 
 
-def test_queue_keeps_as_many_as_it_is_told_and_no_longer_than_within(scene, controlling, clock):
+def test_queue_keeps_as_many_as_max_queued_and_no_longer_than_within(scene, controlling, clock):
     schedule(scene, clock, onOverlap="Queue", maxQueued=3, onMissed={"within": "90m"})
     with controlling() as controller:
         armed(scene)
@@ -357,7 +357,7 @@ def test_queue_keeps_as_many_as_it_is_told_and_no_longer_than_within(scene, cont
     assert status(scene)["lastMissed"]["reason"] == "TooLate"
 
 
-def test_replace_deletes_the_run_and_makes_the_new_one_when_it_is_gone(scene, controlling, clock):
+def test_replace_deletes_the_run_and_creates_the_new_one_when_it_is_gone(scene, controlling, clock):
     # C16
     schedule(scene, clock, onOverlap="Replace")
     with controlling() as controller:
@@ -449,7 +449,7 @@ def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock
     with controlling() as controller:
         armed(scene, "other")
         controller.turn_to(clock.hour(1))
-        controller.look("other")
+        controller.reconcile("other")
         fired(scene, clock.hour(1), "other")
     assert runs(scene) == [run_of(clock.hour(1), "other")]
     scene.patch("Schedule", "tick", [{"op": "remove", "path": "/metadata/finalizers"}])
@@ -518,7 +518,7 @@ def test_an_operator_that_dies_while_it_replaces_a_run_leaves_it_to_the_next(sce
     assert runs(scene) == [run_of(clock.hour(2))]
 
 
-def test_a_run_of_somebody_else_with_the_name_of_a_tick_is_left_alone(scene, controlling, clock):
+def test_a_run_of_another_owner_with_the_name_of_a_tick_is_left_alone(scene, controlling, clock):
     # C22
     schedule(scene, clock)
     scene.start(task(), name=run_of(clock.hour(1)))
@@ -526,7 +526,7 @@ def test_a_run_of_somebody_else_with_the_name_of_a_tick_is_left_alone(scene, con
         armed(scene)
         controller.turn_to(clock.hour(1))
         assert decided(scene, clock.hour(1))["lastMissed"]["reason"] == "NameTaken"
-        assert "not of this Schedule" in scene.event("MissSchedule", "tick").message
+        assert "does not belong to this Schedule" in scene.event("MissSchedule", "tick").message
         assert "lastRun" not in status(scene)
         assert status(scene).get("activeRuns", 0) == 0
         controller.turn_to(clock.hour(2))
@@ -534,7 +534,9 @@ def test_a_run_of_somebody_else_with_the_name_of_a_tick_is_left_alone(scene, con
     assert not scene.run(run_of(clock.hour(1))).metadata.owner_references
 
 
-def test_a_run_that_names_the_schedule_as_owner_but_is_of_no_tick_is_told_and_blocks_nothing(scene, controlling, clock):
+def test_a_run_that_names_the_schedule_as_owner_but_is_of_no_tick_is_reported_and_blocks_nothing(
+    scene, controlling, clock
+):
     # C27
     owner = schedule(scene, clock, onOverlap="Skip")
     reference = {
@@ -571,7 +573,7 @@ def test_a_run_that_can_not_be_created_is_tried_again_under_its_name(scene, core
     with controlling() as controller:
         armed(scene)
         controller.turn_to(clock.hour(1))
-        scene.until(lambda: ready(scene).get("reason") == "CreateRefused", "the Schedule to be told")
+        scene.until(lambda: ready(scene).get("reason") == "CreateRefused", "the refusal to be reported")
         assert "is forbidden" in ready(scene)["message"]
         assert scene.event("FailedCreate", "tick").type == "Warning"
         core.delete_namespaced_resource_quota("none", scene.namespace)
@@ -622,10 +624,10 @@ def test_runs_that_are_due_are_created_before_anything_is_stored(scene, proxy, c
         with proxy.holding(is_first_create):
             controller.turn_to(clock.hour(1))
             proxy.wait_for_requests(lambda seen: seen in held, 1)
-            controller.look("other")
+            controller.reconcile("other")
             assert scene.event("SuccessfulCreate", "other")
             # One of two runs is still being created, so nothing is stored; but what was decided counts.
-            controller.look("other")
+            controller.reconcile("other")
             assert proxy.seen(is_of_status) == stored
         fired(scene, clock.hour(1))
         fired(scene, clock.hour(1), "other")
@@ -642,15 +644,15 @@ def test_a_run_that_can_not_be_deleted_is_not_replaced_until_it_can(scene, proxy
         fired(scene, clock.hour(1))
         with proxy.outage(lambda seen: seen.method == "DELETE", status=403, reason="Forbidden"):
             controller.turn_to(clock.hour(2))
-            scene.until(lambda: ready(scene).get("reason") == "DeleteRefused", "the refusal to be told")
+            scene.until(lambda: ready(scene).get("reason") == "DeleteRefused", "the refusal to be reported")
             assert scene.event("FailedDelete", "tick").type == "Warning"
             assert runs(scene) == [run_of(clock.hour(1))]
-        controller.look()
+        controller.reconcile()
         fired(scene, clock.hour(2))
     assert runs(scene) == [run_of(clock.hour(2))]
 
 
-def test_nothing_is_told_of_runs_that_a_namespace_in_deletion_does_not_take(scene, proxy, core, clock):
+def test_nothing_is_reported_of_runs_that_a_namespace_in_deletion_refuses(scene, proxy, core, clock):
     # C32
     schedule(scene, clock, finalizers=["example.com/hold"])
     through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
@@ -660,7 +662,7 @@ def test_nothing_is_told_of_runs_that_a_namespace_in_deletion_does_not_take(scen
 
     with Controlling(through, scene.namespace, clock) as controller:
         armed(scene)
-        # The controller does not learn that the Schedule goes with its namespace.
+        # The controller does not know that the Schedule is deleted with its namespace.
         with proxy.holding(lambda seen: seen.is_watch and seen.path.endswith("/schedules")):
             core.delete_namespace(scene.namespace)
             scene.until(
@@ -681,7 +683,7 @@ def is_watch_of_finished_runs(seen: Seen) -> bool:
     return seen.is_watch and "status.state!=Running" in seen.query.get("fieldSelector", "")
 
 
-def test_an_end_is_told_though_the_watch_of_runs_that_are_over_is_behind(scene, proxy, clock):
+def test_an_end_is_reported_though_the_watch_of_finished_runs_is_behind(scene, proxy, clock):
     # C26, C28
     schedule(scene, clock)
     through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
@@ -697,11 +699,11 @@ def test_an_end_is_told_though_the_watch_of_runs_that_are_over_is_behind(scene, 
             scene.until(lambda: status(scene)["activeRuns"] == 0, "none to be active")
             assert "lastSuccessTime" not in status(scene)
         scene.until(lambda: status(scene).get("lastSuccessTime"), "the success to be known")
-    told = scene.core.list_namespaced_event(scene.namespace).items
-    assert sorted(event.reason for event in told) == ["SawCompletedRun", "SuccessfulCreate"]
+    events = scene.core.list_namespaced_event(scene.namespace).items
+    assert sorted(event.reason for event in events) == ["SawCompletedRun", "SuccessfulCreate"]
 
 
-def test_ends_are_told_and_the_last_success_never_goes_back(scene, controlling, clock):
+def test_ends_are_reported_and_the_last_success_never_goes_back(scene, controlling, clock):
     # C26, C28
     schedule(scene, clock)
     with controlling() as controller:
@@ -709,18 +711,18 @@ def test_ends_are_told_and_the_last_success_never_goes_back(scene, controlling, 
         for hours in (1, 2, 3):
             controller.turn_to(clock.hour(hours))
             fired(scene, clock.hour(hours))
-        # Ends are told of runs that the status has named.
+        # Ends are reported of the runs that the status has named.
         scene.until(lambda: status(scene).get("activeRuns") == 3, "three to be active")
         finish(scene, clock.hour(1), completionTime="2026-01-02T00:00:00Z")
         scene.until(lambda: status(scene).get("lastSuccessTime") == "2026-01-02T00:00:00Z", "the success")
         finish(scene, clock.hour(2), completionTime="2026-01-01T00:00:00Z")
-        scene.until(lambda: status(scene)["activeRuns"] == 1, "two to be over")
+        scene.until(lambda: status(scene)["activeRuns"] == 1, "two to finish")
         assert status(scene)["lastSuccessTime"] == "2026-01-02T00:00:00Z"
         assert "state: Completed" in scene.event("SawCompletedRun", "tick").message
         scene.delete("FlowRun", run_of(clock.hour(3)))
         scene.until(lambda: status(scene)["activeRuns"] == 0, "none to be active")
         assert run_of(clock.hour(3)) in scene.event("MissingRun", "tick").message
-        # The tick of the run that somebody deleted gets no other.
+        # The tick of the run that a person deleted gets no other.
         controller.turn_to(clock.hour(3, minutes=1))
         controller.turn_to(clock.hour(4))
         fired(scene, clock.hour(4))
@@ -742,7 +744,7 @@ def test_history_keeps_the_latest_of_those_that_completed_and_of_the_others(scen
         kept = [run_of(clock.hour(hours)) for hours in (3, 4, 5, 6)]
         scene.until(lambda: runs(scene) == kept, "history to be kept")
         assert scene.event("SuccessfulDelete", "tick").type == "Normal"
-        # Runs that are not over are never counted.
+        # Unfinished runs are never counted.
         controller.turn_to(clock.hour(7))
         fired(scene, clock.hour(7))
     assert runs(scene) == [*kept, run_of(clock.hour(7))]
@@ -762,7 +764,7 @@ def test_a_run_with_jitter_comes_after_its_tick_and_is_named_after_it(scene, con
     assert runs(scene) == [run_of(clock.hour(1))]
 
 
-# What can't work
+# What is invalid
 
 
 @pytest.mark.parametrize(
@@ -778,7 +780,7 @@ def test_a_run_with_jitter_comes_after_its_tick_and_is_named_after_it(scene, con
         pytest.param({"timeZone": "Europe/Berlon"}, "UnknownTimeZone", "Europe/Berlin", id="no such zone"),
     ],
 )
-def test_a_schedule_that_cannot_work_is_not_ready_and_the_others_go_on(scene, controlling, clock, spec, reason, said):
+def test_an_invalid_schedule_is_not_ready_and_the_others_continue(scene, controlling, clock, spec, reason, said):
     schedule(scene, clock, "bad", **spec)
     schedule(scene, clock)
     with controlling() as controller:
@@ -787,7 +789,7 @@ def test_a_schedule_that_cannot_work_is_not_ready_and_the_others_go_on(scene, co
         assert (ready(scene, "bad")["status"], ready(scene, "bad")["reason"]) == ("False", reason)
         assert scene.event(reason, "bad").type == "Warning"
         controller.turn_to(clock.hour(1))
-        controller.look("bad")
+        controller.reconcile("bad")
         fired(scene, clock.hour(1))
         scene.patch("Schedule", "bad", {"spec": {"cron": [clock.hourly], "rrule": None, "timeZone": None}})
         scene.until(lambda: ready(scene, "bad").get("status") == "True", "the corrected one to be armed")

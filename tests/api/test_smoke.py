@@ -1,4 +1,4 @@
-"""What `helm test` asks an installation."""
+"""What `helm test` checks in an installation."""
 
 import pytest
 from kubernetes import client as kubernetes_client
@@ -14,15 +14,15 @@ def custom_objects(api):
 
 
 @pytest.mark.usefixtures("crds")
-def test_a_sound_flow_is_found_to_pass(custom_objects, namespace):
+def test_a_valid_flow_is_accepted(custom_objects, namespace):
     assert fault_of_dry_run(custom_objects, namespace) == ""
 
 
 @pytest.mark.usefixtures("crds")
-def test_a_webhook_that_nobody_serves_is_found_out(custom_objects, namespace):
-    assert "the webhook was not asked" in fault_of_webhook(custom_objects, namespace)
+def test_a_webhook_that_no_replica_serves_is_found(custom_objects, namespace):
+    assert "the webhook was not called" in fault_of_webhook(custom_objects, namespace)
 
 
-def test_an_operator_that_does_not_answer_is_found_out():
-    # Port 1 of this machine: nobody listens there.
-    assert "no operator says at http://127.0.0.1:1/readyz" in fault_of_readiness("http://127.0.0.1:1/readyz")
+def test_an_operator_that_does_not_answer_is_found():
+    # Port 1 of this machine: no process listens there.
+    assert "no operator is ready at http://127.0.0.1:1/readyz" in fault_of_readiness("http://127.0.0.1:1/readyz")

@@ -1,4 +1,4 @@
-"""What is done to the Pod of an attempt that should not go on."""
+"""How the Pod of an attempt is stopped."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from penstock.engine.reasons import Reason
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.attempts.pods import AttemptPods, Lanes
-from penstock_operator.runs.listener import Listener
+from penstock_operator.runs.attempts.orphans import Orphans
+from penstock_operator.runs.attempts.pod_writer import PodWriter
+from penstock_operator.runs.attempts.pods import AttemptPods
+from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.registry import RunRegistry
 from tests.api.scene import Scene
 
 pytestmark = pytest.mark.api
 
 
-def nobody(*_: Any) -> Any:
-    """Hear what nobody needs to hear here."""
+def fail(error: BaseException) -> None:
+    raise AssertionError("this process leads") from error
 
 
 def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) -> None:
@@ -32,19 +36,23 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
 
     async def scenario() -> None:
         async with ApiClient(connection, metrics=Metrics()) as client:
-            writer = Writer(client, in_flight=1, may_write=lambda: True)
+            writer = Writer(client, work_in_flight=1, may_write=lambda: True)
+            registry = RunRegistry(writer, fail=fail, clock=lambda: 0.0)
+            pod_writer = PodWriter(writer)
             pods = AttemptPods(
                 client,
-                Lanes(writer, writer, writer),
+                writer,
+                pod_writer,
+                orphans=Orphans(pod_writer, registry, InitialSync(registry), clock=lambda: 0.0),
+                registry=registry,
                 settings=PodSettings(user=65532, is_tracked=True),
-                listener=Listener(nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody),
                 clock=lambda: 0.0,
             )
             run = LiveRun(
-                key=RunKey(scene.namespace, "run"), uid="uid", generation=1, resource_version="1", body={"metadata": {}}
+                key=RunKey(scene.namespace, "run"), uid="uid", generation=1, resource_version="1", object=FlowRun()
             )
             uid = scene.now["pods"][pod].metadata.uid
-            await pods.stop(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason))
+            await pods.stop_attempt(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason))
 
     asyncio.run(scenario())
 
@@ -59,28 +67,28 @@ def start_pod(scene: Scene, outcome: str, phase: str) -> str:
     return "p"
 
 
-def let_go(scene: Scene) -> None:
+def remove_finalizers(scene: Scene) -> None:
     scene.core.patch_namespaced_pod(
         "p", scene.namespace, {"metadata": {"finalizers": None}}, _content_type="application/merge-patch+json"
     )
 
 
-def test_a_pod_that_is_over_is_not_deleted_for_being_in_the_way(connection, scene):
-    # An older event, "it runs", may come after a read that said how it ended: for that a Pod was deleted and made anew.
+def test_a_finished_pod_that_is_in_the_way_is_not_deleted(connection, scene):
+    # An older event, "it runs", may come after a read that showed how it ended: a Pod was deleted and created again.
     pod = start_pod(scene, "succeed", "Succeeded")
 
     stop(connection, scene, pod, None)
 
     left: Any = scene.core.read_namespaced_pod(pod, scene.namespace)
-    let_go(scene)
+    remove_finalizers(scene)
     assert left.metadata.deletion_timestamp is None
 
 
 @pytest.mark.parametrize("reason", [None, Reason.DEADLINE_EXCEEDED])
-def test_a_pod_that_goes_on_is_deleted(connection, scene, reason):
+def test_a_running_pod_is_deleted(connection, scene, reason):
     pod = start_pod(scene, "run", "Running")
 
     stop(connection, scene, pod, reason)
 
     scene.until(lambda: scene.now["pods"]["p"].metadata.deletion_timestamp is not None, "the Pod to be deleted")
-    let_go(scene)
+    remove_finalizers(scene)

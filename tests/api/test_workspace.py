@@ -92,7 +92,7 @@ def test_a_task_waits_with_the_schedulers_words_where_no_volume_comes(at_work):
     assert (scene.entry()["state"], scene.entry()["reason"]) == ("TimedOut", "WorkspaceUnbound")
 
 
-def test_a_task_goes_on_when_its_volume_comes(at_work, core):
+def test_a_task_continues_when_its_volume_is_bound(at_work, core):
     scene = at_work
     scene.start(task(), workspace={"size": "1Mi", "storageClassName": scene.namespace})
     scene.until(lambda: scene.entry().get("reason") == "WorkspaceUnbound", "the reason to be shown")
@@ -142,8 +142,8 @@ def test_a_size_that_is_none_is_refused_with_its_path(at_work):
         conditions = flow.status.get("conditions", ()) if flow is not None else ()
         return next((one["message"] for one in conditions if one["status"] == "False"), "")
 
-    scene.until(message, "the Flow to be looked at")
-    assert "spec.workspace.size: '1 gigabyte' is no quantity" in message()
+    scene.until(message, "the Flow to be reconciled")
+    assert "spec.workspace.size: must be a quantity" in message()
     assert "spec.workspace.mountPath" in message()
 
 

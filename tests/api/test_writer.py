@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from penstock.kube import writer as writer_module
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import JSON, MERGE_PATCH, METADATA, ApiClient
 from penstock.kube.errors import (
@@ -21,9 +22,8 @@ from penstock.kube.errors import (
     is_not_found,
     is_precondition_failed,
 )
-from penstock.kube.idle import IdleSignal
 from penstock.kube.resources import CONFIGMAPS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import RULES, Priority, Writer
 from penstock_operator.metrics import Metrics
 from tests.api.faults import FaultProxy, Seen
 
@@ -50,7 +50,7 @@ class Clock:
 async def writing(connection, **changes) -> AsyncIterator[tuple[FaultProxy, Writer, Clock]]:
     clock = Clock()
     settings: dict[str, Any] = {
-        "in_flight": 4,
+        "work_in_flight": 4,
         "may_write": lambda: True,
         "clock": clock,
         "sleep": clock.sleep,
@@ -61,22 +61,22 @@ async def writing(connection, **changes) -> AsyncIterator[tuple[FaultProxy, Writ
 
 
 @contextlib.asynccontextmanager
-async def yielding(
-    connection, namespace, *, patience_s: float
-) -> AsyncIterator[tuple[FaultProxy, Writer, asyncio.Task[Any], asyncio.Task[Any]]]:
-    """Begin an urgent write that hangs, and one that waits for quiet.
-
-    Yields the proxy of the patient one, the writer of the urgent one, and the two writes.
-    """
-    quiet = IdleSignal()
-    async with (
-        writing(connection, disturbs=quiet) as (proxy, urgent, _),
-        writing(connection, yields_to=quiet, patience_s=patience_s) as (other, patient, _),
-    ):
+async def hanging_work(connection, namespace) -> AsyncIterator[tuple[FaultProxy, Writer, asyncio.Task[Any]]]:
+    """Begin a write of priority WORK that gets no answer."""
+    async with writing(connection) as (proxy, writer, _):
         proxy.fail(is_post, times=1, hang=True)
-        hangs = asyncio.create_task(urgent.create(CONFIGMAPS, namespace, config_map("hangs")))
+        hangs = asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map("hangs")))
         await proxy.wait_for_requests(is_post, 1)
-        yield other, urgent, hangs, asyncio.create_task(patient.create(CONFIGMAPS, namespace, config_map("waits")))
+        yield proxy, writer, hangs
+        hangs.cancel()
+
+
+@pytest.fixture
+def rules(monkeypatch):
+    def change(priority: Priority, **changes: Any) -> None:
+        monkeypatch.setitem(writer_module.RULES, priority, RULES[priority]._replace(**changes))
+
+    return change
 
 
 def config_map(name: str, value: str = "1") -> bytes:
@@ -155,7 +155,7 @@ def test_a_create_whose_answer_got_lost_says_that_the_object_exists(connection, 
 
 
 @pytest.mark.parametrize("body", [config_map("not a name"), b"{"], ids=["an invalid name", "no JSON"])
-def test_a_final_refusal_is_told_at_once(connection, namespace, body):
+def test_a_final_refusal_is_raised_immediately(connection, namespace, body):
     async def scenario() -> None:
         async with writing(connection) as (proxy, writer, clock):
             with pytest.raises(ApiError):
@@ -165,7 +165,7 @@ def test_a_final_refusal_is_told_at_once(connection, namespace, body):
     asyncio.run(scenario())
 
 
-def test_a_patch_whose_test_fails_is_told_at_once(connection, namespace, core):
+def test_a_patch_whose_test_fails_is_raised_immediately(connection, namespace, core):
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "one"}, "data": {"epoch": "8"}})
     patch = [{"op": "test", "path": "/data/epoch", "value": "7"}, {"op": "add", "path": "/data/x", "value": "y"}]
 
@@ -180,7 +180,7 @@ def test_a_patch_whose_test_fails_is_told_at_once(connection, namespace, core):
     assert core.read_namespaced_config_map("one", namespace).data == {"epoch": "8"}
 
 
-def test_at_the_deadline_the_last_error_is_told(connection, namespace):
+def test_at_the_deadline_the_last_error_is_raised(connection, namespace):
     async def scenario() -> None:
         async with writing(connection) as (proxy, writer, clock):
             fault = proxy.fail(is_post, status=503)
@@ -194,7 +194,7 @@ def test_at_the_deadline_the_last_error_is_told(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_who_may_not_write_sends_nothing(connection, namespace):
+def test_a_writer_that_must_not_write_sends_nothing(connection, namespace):
     async def scenario() -> None:
         async with writing(connection, may_write=lambda: False) as (proxy, writer, _):
             with pytest.raises(NotLeaderError):
@@ -204,7 +204,7 @@ def test_who_may_not_write_sends_nothing(connection, namespace):
     asyncio.run(scenario())
 
 
-def test_who_is_deposed_between_two_tries_sends_nothing_more(connection, namespace):
+def test_a_leader_deposed_between_two_tries_sends_nothing_more(connection, namespace):
     async def scenario() -> None:
         tries = iter([True, True])
         async with writing(connection, may_write=lambda: next(tries, False)) as (proxy, writer, _):
@@ -218,7 +218,7 @@ def test_who_is_deposed_between_two_tries_sends_nothing_more(connection, namespa
 
 def test_no_more_writes_than_allowed_are_in_flight_and_the_rest_go_in_order(connection, namespace):
     async def scenario() -> None:
-        async with writing(connection, in_flight=2) as (proxy, writer, _):
+        async with writing(connection, work_in_flight=2) as (proxy, writer, _):
             hanging = proxy.fail(is_post, times=2, hang=True)
             first = [
                 asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map(f"hangs-{number}")))
@@ -240,21 +240,138 @@ def test_no_more_writes_than_allowed_are_in_flight_and_the_rest_go_in_order(conn
     asyncio.run(scenario())
 
 
-def test_what_yields_is_written_once_it_is_quiet(connection, namespace):
+@pytest.mark.parametrize("priority", [Priority.FINALIZER, Priority.EVENT])
+def test_a_background_write_is_sent_once_no_foreground_write_is_in_progress(connection, namespace, priority):
     async def scenario() -> None:
-        async with yielding(connection, namespace, patience_s=600) as (proxy, urgent, hangs, waits):
-            await urgent.create(CONFIGMAPS, namespace, config_map("goes-first"))
-            assert proxy.count(is_post) == 0
+        async with hanging_work(connection, namespace) as (proxy, writer, hangs):
+            waits = asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map("waits"), priority=priority))
+            await writer.create(CONFIGMAPS, namespace, config_map("goes-first"))
+            assert proxy.count(is_post) == 2
             hangs.cancel()
             await waits
 
     asyncio.run(scenario())
 
 
-def test_what_yields_does_not_do_so_for_longer_than_its_patience(connection, namespace):
+def test_a_background_write_waits_for_statuses_too(connection, namespace):
     async def scenario() -> None:
-        async with yielding(connection, namespace, patience_s=0.1) as (_, _, hangs, waits):
-            await waits
+        async with writing(connection) as (proxy, writer, _):
+            proxy.fail(is_post, times=1, hang=True)
+            status = writer.create(CONFIGMAPS, namespace, config_map("hangs"), priority=Priority.STATUS)
+            hangs = asyncio.create_task(status)
+            await proxy.wait_for_requests(is_post, 1)
+            event = writer.create(CONFIGMAPS, namespace, config_map("waits"), priority=Priority.EVENT)
+            waits = asyncio.create_task(event)
+            await writer.create(CONFIGMAPS, namespace, config_map("goes-first"))
+            assert proxy.count(is_post) == 2
             hangs.cancel()
+            await waits
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("priority", [Priority.FINALIZER, Priority.EVENT])
+def test_a_background_write_does_not_wait_for_longer_than_its_rule_says(connection, namespace, rules, priority):
+    rules(priority, longest_wait_s=0.1)
+
+    async def scenario() -> None:
+        async with hanging_work(connection, namespace) as (_, writer, hangs):
+            await writer.create(CONFIGMAPS, namespace, config_map("waits"), priority=priority)
+            assert not hangs.done()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("priority", [Priority.CACHE, Priority.REMOVAL])
+def test_neither_the_cache_nor_a_removal_waits_for_foreground_writes_or_holds_up_background_ones(
+    connection, namespace, priority
+):
+    async def scenario() -> None:
+        async with hanging_work(connection, namespace) as (_, writer, hangs):
+            await writer.create(CONFIGMAPS, namespace, config_map("does-not-wait"), priority=priority)
+            assert not hangs.done()
+        async with writing(connection) as (proxy, writer, _):
+            proxy.fail(is_post, times=1, hang=True)
+            write = writer.create(CONFIGMAPS, namespace, config_map("hangs"), priority=priority)
+            hangs = asyncio.create_task(write)
+            await proxy.wait_for_requests(is_post, 1)
+            await writer.create(CONFIGMAPS, namespace, config_map("event"), priority=Priority.EVENT)
+            assert not hangs.done()
+            hangs.cancel()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("priority", [each for each in Priority if each is not Priority.WORK])
+def test_no_priority_takes_the_places_of_another(connection, namespace, rules, priority):
+    rules(priority, longest_wait_s=0.0)
+
+    async def scenario() -> None:
+        async with writing(connection, work_in_flight=1) as (proxy, writer, _):
+            places = RULES[priority].in_flight
+            proxy.fail(is_post, times=places, hang=True)
+            hanging = [
+                asyncio.create_task(
+                    writer.create(CONFIGMAPS, namespace, config_map(f"hangs-{number}"), priority=priority)
+                )
+                for number in range(places + 1)
+            ]
+            await proxy.wait_for_requests(is_post, places)
+            await writer.create(CONFIGMAPS, namespace, config_map("work"))
+            assert writer.in_flight == places
+            assert proxy.count(is_post) == places + 1
+            for each in hanging:
+                each.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_status_does_not_queue_behind_creates(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection, work_in_flight=1) as (proxy, writer, _):
+            proxy.fail(is_post, times=1, hang=True)
+            creates = [
+                asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map(f"c{number}")))
+                for number in range(3)
+            ]
+            await proxy.wait_for_requests(is_post, 1)
+            await writer.create(CONFIGMAPS, namespace, config_map("status"), priority=Priority.STATUS)
+            assert not any(create.done() for create in creates)
+            for create in creates:
+                create.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_finalizers_beyond_so_many_are_removed_with_the_work(connection, namespace, rules):
+    rules(Priority.FINALIZER, most_pending=2)
+
+    async def scenario() -> None:
+        async with hanging_work(connection, namespace) as (proxy, writer, hangs):
+            waiting = [
+                asyncio.create_task(
+                    writer.create(CONFIGMAPS, namespace, config_map(f"waits-{number}"), priority=Priority.FINALIZER)
+                )
+                for number in range(2)
+            ]
+            await asyncio.sleep(0)
+            await writer.create(CONFIGMAPS, namespace, config_map("surplus"), priority=Priority.FINALIZER)
+            assert not any(write.done() for write in waiting)
+            assert proxy.count(is_post) == 2
+            hangs.cancel()
+            await asyncio.gather(*waiting)
+
+    asyncio.run(scenario())
+
+
+def test_a_background_write_waits_a_moment_after_writes_are_expected(connection, namespace):
+    async def scenario() -> None:
+        async with writing(connection) as (proxy, writer, _):
+            writer.expect_writes()
+            event = writer.create(CONFIGMAPS, namespace, config_map("event"), priority=Priority.EVENT)
+            waits = asyncio.create_task(event)
+            await writer.create(CONFIGMAPS, namespace, config_map("work"))
+            assert proxy.count(is_post) == 1
+            await waits
 
     asyncio.run(scenario())

@@ -24,7 +24,7 @@ API_VERSION = "penstock.dev/v1alpha1"
 
 
 class Ran(NamedTuple):
-    """A run that is over."""
+    """A finished run."""
 
     code: int
     run: Any
@@ -57,7 +57,7 @@ def document(content: Any) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs. One that has ended and that nobody has asked for does not."""
+    """Whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

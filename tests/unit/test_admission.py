@@ -142,7 +142,7 @@ def test_what_works_passes_in_silence(kind, spec):
             id="a task without an image",
         ),
         pytest.param(
-            "FlowRun", {**RUN, "params": {}}, r"^spec\.params\.day: .*missing", id="a param that is not given"
+            "FlowRun", {**RUN, "params": {}}, r"^spec\.params\.day: .*required", id="a param that is not given"
         ),
         pytest.param(
             "FlowRun",
@@ -175,7 +175,7 @@ def test_what_works_passes_in_silence(kind, spec):
         pytest.param(
             "Schedule",
             {**SCHEDULE, "cron": ["CRON_TZ=Europe/Berlin 0 9 * * *"]},
-            r"^spec\.cron\[0\]: .*give it in timeZone",
+            r"^spec\.cron\[0\]: .*set timeZone",
             id="a zone in an expression",
         ),
         pytest.param(
@@ -197,7 +197,7 @@ def test_what_cannot_work_is_refused_with_the_field_first(kind, spec, want):
     assert re.search(want, said), said
 
 
-def test_every_problem_is_told_at_once_each_on_its_line():
+def test_all_problems_are_reported_together_each_on_its_line():
     said = message("Flow", {"tasks": [{"name": "a", "image": IMAGE, "dependsOn": ["x"]}, {"name": "b"}]})
     assert [line.partition(": ")[0] for line in said.splitlines()] == [
         "spec.tasks[0].dependsOn[0]",
@@ -218,7 +218,7 @@ def test_a_refusal_has_the_form_in_which_kubectl_lists_fields():
     assert f"{cause['field']}: {cause['message']}" == status["message"]
 
 
-def test_of_very_many_problems_the_first_are_told_and_the_rest_counted():
+def test_of_very_many_problems_the_first_are_reported_and_the_rest_counted():
     async def check(_request: Any) -> Findings:
         return Findings([Problem(f"spec.tasks[{index}]", "is wrong") for index in range(MAX_SHOWN_PROBLEMS + 3)])
 
@@ -285,7 +285,7 @@ def test_a_run_is_not_measured_against_a_flow_that_has_changed_since_it_began():
         pytest.param(
             "FlowRun",
             {"flow": {"name": "broken"}},
-            ["spec.flow.name: Flow broken can't run as it is: see kubectl describe flow broken"],
+            ["spec.flow.name: Flow broken is invalid: see kubectl describe flow broken"],
             id="a run whose Flow can't work",
         ),
         pytest.param(
@@ -300,7 +300,7 @@ def test_a_run_is_not_measured_against_a_flow_that_has_changed_since_it_began():
             [
                 (
                     "spec.tasks[0].image: registry.example:5000/etl may change between attempts: "
-                    "name a tag other than latest, or a digest"
+                    "use a digest, or a tag other than latest"
                 )
             ],
             id="an image without a tag",
@@ -316,15 +316,15 @@ def test_a_run_is_not_measured_against_a_flow_that_has_changed_since_it_began():
             [
                 (
                     "spec.flowSpec.defaults.image: etl:latest may change between attempts: "
-                    "name a tag other than latest, or a digest"
+                    "use a digest, or a tag other than latest"
                 )
             ],
-            id="the image latest, told once",
+            id="the image latest, warned of once",
         ),
         pytest.param("Flow", flow({"name": "a", "image": "etl@sha256:" + "0" * 64}), [], id="no image with a digest"),
     ],
 )
-def test_what_works_and_may_surprise_passes_with_a_warning(kind, spec, want):
+def test_what_is_valid_and_may_surprise_passes_with_a_warning(kind, spec, want):
     response = answer(kind, spec)
     assert response["allowed"]
     assert response.get("warnings", []) == want
@@ -345,7 +345,7 @@ def test_a_run_passes_with_a_warning_when_the_search_for_its_flow(error):
     assert answer("FlowRun", {"flow": {"name": "orders"}}, lookup) == {
         "uid": "705ab4f5",
         "allowed": True,
-        "warnings": ["spec.flow.name: Flow orders could not be read just now, so nothing was checked against it"],
+        "warnings": ["spec.flow.name: Flow orders could not be read, so the run was not checked against it"],
     }
 
 
@@ -355,7 +355,7 @@ def test_a_flaw_of_our_own_lets_the_object_pass_and_is_logged(caplog):
 
     response = answer("FlowRun", RUN, lookup)
     assert response["allowed"]
-    assert response["warnings"] == ["Penstock could not check this object; it will be checked when it is used"]
+    assert response["warnings"] == ["Penstock could not check this object; it is checked again when it is used"]
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -372,7 +372,9 @@ OCTOBER = {"schedule": {"name": "nightly"}, "from": "2026-10-01T00:00:00Z", "to"
     ("change", "said"),
     [
         pytest.param({"to": "2026-09-01T00:00:00Z"}, "spec.to: must be later than from", id="it ends before it begins"),
-        pytest.param({"from": "2026-10-01"}, "spec.from: '2026-10-01' has no offset", id="a date has no offset"),
+        pytest.param(
+            {"from": "2026-10-01"}, "spec.from: must have an offset; got '2026-10-01'", id="a date has no offset"
+        ),
         pytest.param({"from": "1950-01-01T00:00:00Z"}, "was due more than 10,000 times", id="too many ticks"),
     ],
 )
@@ -390,8 +392,12 @@ def test_a_backfill_that_cannot_work_is_refused(change, said):
     ("change", "said"),
     [
         pytest.param({"schedule": {"name": "weekly"}}, "does not exist yet", id="no such Schedule"),
-        pytest.param({"schedule": {"name": "broken"}}, "can't work as it is", id="a Schedule that is wrong"),
-        pytest.param({"to": "2999-01-01T00:00:00Z"}, "lies ahead", id="a time to come"),
+        pytest.param(
+            {"schedule": {"name": "broken"}},
+            "is invalid: the Backfill waits until it is corrected",
+            id="a Schedule that is wrong",
+        ),
+        pytest.param({"to": "2999-01-01T00:00:00Z"}, "is in the future", id="a time to come"),
     ],
 )
 def test_a_backfill_that_may_surprise_passes_with_a_warning(change, said):
@@ -418,15 +424,15 @@ def warnings_of(spec: Any, **request: Any) -> list[str]:
     ("name", "want"),
     [
         ("failed", []),
-        ("running", ["spec.retryOf.name: FlowRun running is not over yet: the retry waits for its end"]),
-        ("new", ["spec.retryOf.name: FlowRun new is not over yet: the retry waits for its end"]),
+        ("running", ["spec.retryOf.name: FlowRun running has not finished: the retry waits for it"]),
+        ("new", ["spec.retryOf.name: FlowRun new has not finished: the retry waits for it"]),
         (
-            "nobody",
-            ["spec.retryOf.name: FlowRun nobody does not exist: the retry will fail unless it appears at once"],
+            "gone",
+            ["spec.retryOf.name: FlowRun gone does not exist: the retry fails unless it is created within seconds"],
         ),
     ],
 )
-def test_who_retries_a_run_is_told_what_will_become_of_that(name, want):
+def test_a_retry_is_warned_of_if_its_run_does_not_exist_or_has_not_finished(name, want):
     assert warnings_of({"retryOf": {"name": name}}) == want
 
 
@@ -438,14 +444,17 @@ def decided(*names: str) -> dict[str, Any]:
     return {"flowSpec": asking(), "approvals": [{"task": name, "decision": "Approve"} for name in names]}
 
 
-def test_a_decision_about_what_is_no_approval_is_warned_of():
+def test_a_decision_about_a_task_that_is_not_an_approval_is_warned_of():
     assert warnings_of(decided("sign-off")) == []
     first, second = warnings_of(decided("sign-of", "load"))
     assert first.startswith('spec.approvals[0].task: the flow has no approval sign-of (did you mean "sign-off"?), so ')
-    assert second == "spec.approvals[1].task: the flow has no approval load, so this decides nothing: it has sign-off"
+    assert (
+        second
+        == "spec.approvals[1].task: the flow has no approval load, so this has no effect; its approvals: sign-off"
+    )
 
 
-def test_a_decision_is_looked_at_when_it_is_made_and_not_again():
+def test_a_decision_is_checked_when_it_is_made_and_not_again():
     before = {"spec": decided()}
     assert len(warnings_of(decided("load"), operation="UPDATE", oldObject=before)) == 1
     other = decided("load") | {"timeout": "1h"}
@@ -466,12 +475,12 @@ def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
     ("kind", "said"),
     [
         pytest.param(
-            "Pod", "v1/Pod is not among the kinds that this installation allows", id="one that is not allowed"
+            "Pod", "events cannot watch v1/Pod; kinds allowed in this installation: ", id="one that is not allowed"
         ),
-        pytest.param("Secret", "Secrets are never listened to", id="Secrets"),
+        pytest.param("Secret", "Secrets cannot be watched", id="Secrets"),
     ],
 )
-def test_a_schedule_that_listens_to_a_kind_that_it_may_not_is_refused_when_it_is_applied(kind, said):
+def test_a_schedule_that_watches_a_kind_that_is_not_allowed_is_refused_when_it_is_applied(kind, said):
     event = {"name": "a", "resource": {"apiVersion": "v1", "kind": kind}}
     spec = {"events": [event], "runTemplate": {"spec": RUN}}
     admission = Admission(look_up, look_up_schedule, look_up_run, read_allowed_kinds("v1/ConfigMap=configmaps"))

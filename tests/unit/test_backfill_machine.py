@@ -45,7 +45,7 @@ def test_one_run_at_a_time_unless_more_are_allowed():
     assert len(machine().advance(max_active=None, is_suspended=False)) == 1
 
 
-def test_a_suspended_backfill_starts_nothing_and_hears_of_what_runs():
+def test_a_suspended_backfill_starts_nothing_and_observes_its_runs():
     one = machine()
     advance(one, max_active=1)
     assert advance(one, is_suspended=True) == []
@@ -68,11 +68,11 @@ def test_a_suspended_backfill_starts_nothing_and_hears_of_what_runs():
 def test_a_tick_that_has_a_run(existing, reprocess, want):
     # B37
     one = machine(ticks=1, reprocess=reprocess)
-    one.load([TickRun(0, 0, existing, "")])
+    one.load_runs([TickRun(0, 0, existing, "")])
     creations = one.advance(max_active=10, is_suspended=False)
     if want is None:
         assert creations == []
-        assert one.record.settled == {0: Outcome.SKIPPED}
+        assert one.record.outcomes == {0: Outcome.SKIPPED}
     else:
         assert creations == [Creation(0, want)]
 
@@ -81,43 +81,43 @@ def test_a_tick_that_has_a_run(existing, reprocess, want):
 def test_a_tick_whose_run_is_under_way_waits_for_it_and_does_not_hold_up_the_others(reprocess):
     # B37
     one = machine(ticks=2, reprocess=reprocess)
-    one.load([TickRun(0, 0, "Running", "other")])
+    one.load_runs([TickRun(0, 0, "Running", "other")])
     assert advance(one) == [1]
     one.observe(TickRun(0, 0, "Failed", "other"))
     assert one.advance(max_active=10, is_suspended=False) == [Creation(0, 1)]
 
 
-def test_only_the_last_run_of_a_tick_says_whether_it_failed():
+def test_only_the_last_run_of_a_tick_decides_whether_it_failed():
     one = machine(ticks=2, reprocess="Failed")
-    one.load([TickRun(0, 0, "Failed", ""), TickRun(0, 1, "Completed", "x")])
+    one.load_runs([TickRun(0, 0, "Failed", ""), TickRun(0, 1, "Completed", "x")])
     one.observe(TickRun(1, 0, "Completed", ""))
     one.observe(TickRun(1, 3, "Crashed", "x"))
     assert one.advance(max_active=10, is_suspended=False) == [Creation(1, 4)]
 
 
-def test_a_run_that_somebody_deletes_is_not_made_again():
+def test_a_deleted_run_is_not_created_again():
     one = machine(ticks=2)
     advance(one, max_active=1)
-    one.forget(0, 0)
-    assert one.record.settled == {0: Outcome.DELETED}
+    one.remove_run(0, 0)
+    assert one.record.outcomes == {0: Outcome.DELETED}
     assert advance(one) == [1]
 
 
-def test_a_run_that_was_deleted_while_nobody_looked_is_not_made_again():
+def test_a_run_that_was_deleted_while_no_operator_ran_is_not_created_again():
     one = machine(ticks=2)
     advance(one)
-    again = BackfillMachine(OURS, 2, Record.read(one.record.write()))
-    again.load([TickRun(1, 0, "Running", OURS)])
+    again = BackfillMachine(OURS, 2, Record.from_status(one.record.to_status()))
+    again.load_runs([TickRun(1, 0, "Running", OURS)])
     assert again.advance(max_active=10, is_suspended=False) == []
-    assert again.record.settled == {0: Outcome.DELETED}
+    assert again.record.outcomes == {0: Outcome.DELETED}
 
 
 def test_a_record_is_what_was_written():
     record = Record({0, 1, 2, 7}, {0: Outcome.COMPLETED, 1: Outcome.COMPLETED, 7: Outcome.FAILED, 3: Outcome.SKIPPED})
-    written = record.write()
+    written = record.to_status()
     assert written == {"started": "0-2,7", "settled": {"Completed": "0-1", "Failed": "7", "Skipped": "3"}}
-    assert Record.read(written) == record
-    assert Record.read({}) == Record()
+    assert Record.from_status(written) == record
+    assert Record.from_status({}) == Record()
 
 
 class World:
@@ -135,7 +135,7 @@ class World:
     def create(self, tick: int, number: int, backfill: str) -> TickRun:
         """Create a run, or find the one of that name."""
         if (tick, number) not in self.runs:
-            running = [run for run in self.runs.values() if run.tick == tick and not run.is_over]
+            running = [run for run in self.runs.values() if run.tick == tick and not run.is_finished]
             assert not running, f"tick {tick} gets a second run beside {running}"
             self.runs[tick, number] = TickRun(tick, number, None, backfill)
             self.ever[tick, number] += 1
@@ -143,7 +143,7 @@ class World:
 
     def progress(self) -> TickRun | None:
         """Let a run end; returns it. How it ends follows from its name alone."""
-        running = [key for key, run in self.runs.items() if not run.is_over]
+        running = [key for key, run in self.runs.items() if not run.is_finished]
         if not running:
             return None
         key = self.rng.choice(running)
@@ -168,9 +168,9 @@ class Operator:
     def machine(self, which: int) -> BackfillMachine:
         if which not in self.machines or self.crashes():
             options = {name: self.options[which][name] for name in ("order", "reprocess")}
-            record = Record.read(self.stored[which])
+            record = Record.from_status(self.stored[which])
             self.machines[which] = BackfillMachine(f"backfill-{which}", self.world.ticks, record, **options)
-            self.machines[which].load(self.world.runs.values())
+            self.machines[which].load_runs(self.world.runs.values())
         return self.machines[which]
 
     def step(self, which: int) -> None:
@@ -181,10 +181,10 @@ class Operator:
             if self.crashes():
                 del self.machines[which]
                 break
-        runs = [run for run in self.world.runs.values() if run.backfill == f"backfill-{which}" and not run.is_over]
+        runs = [run for run in self.world.runs.values() if run.backfill == f"backfill-{which}" and not run.is_finished]
         assert len(runs) <= max_active
         if which in self.machines and self.world.rng.random() < 0.7:
-            self.stored[which] = one.record.write()
+            self.stored[which] = one.record.to_status()
         if self.world.rng.random() < 0.7:
             self.tell(self.world.progress())
 
@@ -195,11 +195,11 @@ class Operator:
 
 
 def play(world: World, options: list[dict[str, Any]], crash_rate: float) -> list[Record]:
-    """Let Backfills go on until all are over; returns their records."""
+    """Advance Backfills until all have finished; returns their records."""
     operator = Operator(world, options, crash_rate)
     for _ in range(200 * (world.ticks + 1) * len(options)):
         operator.step(world.rng.randrange(len(options)))
-        if len(operator.machines) == len(options) and all(one.is_over for one in operator.machines.values()):
+        if len(operator.machines) == len(options) and all(one.is_finished for one in operator.machines.values()):
             return [operator.machines[which].record for which in range(len(options))]
     raise AssertionError(f"the Backfills do not end: {operator.stored}")
 
@@ -230,7 +230,7 @@ def test_crashes_at_any_point_change_nothing_of_which_runs_there_are(ticks, othe
     (want,) = play(calm, [options], 0.0)
     (found,) = play(stormy, [options], rate)
     assert stormy.runs == calm.runs
-    assert found.settled == want.settled
+    assert found.outcomes == want.outcomes
     assert set(stormy.ever.values()) <= {1}
 
 

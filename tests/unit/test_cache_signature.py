@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 
 DEFAULTS: dict[str, Any] = {"image": "etl:1", "env": [{"name": "A", "value": "1"}]}
 TASK: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The chart's values.yaml and values.schema.json agree, and with the package: no cluster, no Helm."""
+"""The chart's values.yaml and values.schema.json agree with each other and with the package."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_no_object_of_the_schema_lets_a_misspelt_key_through():
 
 
 def test_every_value_has_both_a_default_and_a_schema():
-    # `global` is Helm's own, claims are a Pod's own; both work without a default.
+    # `global` belongs to Helm, claims belong to Pods; both need no default.
     assert set(known_to_one(VALUES, SCHEMA)) == {"global", "resources.claims"}
 
 

@@ -75,7 +75,8 @@ def test_a_flow_is_written_where_it_was_asked_for(folder, file, capsys):
     assert yaml.safe_load(text)["metadata"] == {"name": "daily", "namespace": "team"}
     assert lint({"flow.yaml": text}) == ([], 1)
     assert capsys.readouterr().err == (
-        f"penstock: warning: {file}:16: the flow prints, which its runs in a cluster don't do: print in a task\n"
+        f"penstock: warning: {file}:16: the flow prints outside of tasks, which has no effect in the cluster:"
+        " print in a task instead\n"
     )
 
 
@@ -97,15 +98,18 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
         ),
         (["FILE:etl"], "task load has no image: use --image IMAGE"),
         (["FILE:load", "--image", "x"], "FILE:load is a task, not a flow"),
-        (["FILE:nothing"], "there is no 'nothing' in"),
-        (["nowhere.py:etl"], "nowhere.py: there is no such file"),
-        (["nowhere:etl"], "there is no module 'nowhere' here"),
-        (["etl"], "'etl' is no entrypoint: write"),
-        (["FILE:lucky"], "'load' is called otherwise each time that flow 'lucky' is called"),
-        (["FILE:etl", "--image", "x", "--name", "Bad Name"], "a Flow can't be called 'Bad Name': use small letters"),
-        (["/etc/passwd:x"], "/etc/passwd: it is no Python file"),
+        (["FILE:nothing"], "'nothing' not found in"),
+        (["nowhere.py:etl"], "nowhere.py: file not found"),
+        (["nowhere:etl"], "module 'nowhere' not found"),
+        (["etl"], "'etl' is not an entrypoint: must be"),
+        (["FILE:lucky"], "the call of 'load' differs between two calls of flow 'lucky'"),
+        (
+            ["FILE:etl", "--image", "x", "--name", "Bad Name"],
+            "invalid name of a Flow: 'Bad Name': use lower-case letters",
+        ),
+        (["/etc/passwd:x"], "/etc/passwd: not a Python file"),
         (["FILE:broken"], "its function raised ZeroDivisionError: division by zero"),
-        (["FILE:child"], "an argument of 'load', a function, can't be written into a manifest"),
+        (["FILE:child"], "an argument of 'load', a function, cannot be written to a manifest"),
     ],
 )
 def test_an_error_is_reported_in_one_line(file, capsys, words, told):

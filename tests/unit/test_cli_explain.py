@@ -10,8 +10,8 @@ from penstock.errors import CommandError
 def test_a_reason_is_explained_with_what_to_do_and_its_budget():
     assert list(explain("oomkilled")) == [
         "OOMKilled is a reason.",
-        "  The container used more memory than its limit and was killed.",
-        "  What to do: Raise resources.limits.memory of the task, or make it use less.",
+        "  The container exceeded its memory limit and was killed.",
+        "  What to do: Raise `resources.limits.memory` of the task, or reduce its memory use.",
         "  The attempt counts against retry.limit.",
     ]
 

@@ -62,7 +62,7 @@ def test_a_fault_is_found_on_its_line(text, want):
 
 def test_a_run_is_checked_against_its_flow_in_whichever_file_that_is():
     assert findings(RUN.replace("3", "three"), FLOW) == [
-        '0.yaml:7: spec.params.count: is the string "three", but must be a whole number'
+        '0.yaml:7: spec.params.count: must be a whole number; got the string "three"'
     ]
 
 

@@ -153,13 +153,13 @@ def test_a_source_is_read_as_pip_reads_it(text, want):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("https://example.com/a", "write git"),
-        ("git+example.com/a", "write git"),
-        ("git+ext://sh/a", "can't be asked by ext"),
-        ("git+https://me:secret@example.com/a", "a password in the URL"),
+        ("https://example.com/a", "must be git"),
+        ("git+example.com/a", "must be git"),
+        ("git+ext://sh/a", "unknown scheme ext"),
+        ("git+https://me:secret@example.com/a", "the URL contains a password"),
     ],
 )
-def test_what_is_no_source_is_refused(text, message):
+def test_an_invalid_source_is_refused(text, message):
     with pytest.raises(CommandError, match=message):
         read_source(text)
 
@@ -172,12 +172,12 @@ def test_branches_and_tags_are_pinned_to_their_commits(repository):
 
 
 @pytest.mark.parametrize(("ref", "message"), [("nothing", "has no branch or tag nothing"), ("--help", "has no branch")])
-def test_a_ref_that_is_not_there_is_told(repository, ref, message):
+def test_a_ref_that_does_not_exist_is_reported(repository, ref, message):
     with pytest.raises(CommandError, match=message):
         pin(read_source(f"git+file://{repository}@{ref}"))
 
 
-def test_a_repository_that_is_not_there_is_told(tmp_path):
+def test_a_repository_that_does_not_exist_is_reported(tmp_path):
     with pytest.raises(CommandError, match="cannot read"):
         pin(read_source(f"git+file://{tmp_path}/nothing@main"))
 
@@ -196,14 +196,14 @@ def test_a_pod_without_its_repository_fails_so_that_it_may_be_tried_again(reposi
     (repository / ".git").rename(repository / "gone")
     done = run(made, outputs=str(tmp_path / "outputs"))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("penstock: the code can't be fetched: git ")
+    assert done.stderr.splitlines()[-1].startswith("penstock: cannot fetch the code: git ")
 
 
 def test_a_pod_without_git_says_so(repository, manifests, tmp_path):
     made = manifests(source=f"git+file://{repository}@main")
     done = run(made, outputs=str(tmp_path / "outputs"), more={"PATH": "/nowhere"})
     assert done.returncode == 1
-    assert "there is no git in the image" in done.stderr
+    assert "git is required to fetch the code" in done.stderr
 
 
 # As a zip
@@ -219,7 +219,7 @@ def test_a_pod_runs_the_zip_that_was_put_into_a_folder(manifests, folder, tmp_pa
     assert json.loads((tmp_path / "outputs").read_text())["result"] == 42
 
 
-def test_a_zip_that_somebody_changed_is_not_run(manifests, tmp_path):
+def test_a_zip_that_was_changed_is_not_run(manifests, tmp_path):
     made = manifests(source=str(tmp_path / "store"))
     made.archive.upload()
     (file,) = (tmp_path / "store" / "code").glob("*.zip")

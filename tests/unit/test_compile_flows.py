@@ -98,26 +98,26 @@ def test_map_over_a_param_over_results_and_over_the_items_of_another():
 
 
 @pytest.mark.parametrize(
-    ("use", "told"),
+    ("use", "message"),
     [
         (bool, "used as a condition"),
-        (lambda rows: f"{rows}", "made text"),
-        (lambda rows: rows + 1, "calculated with"),
+        (lambda rows: f"{rows}", "converted to text"),
+        (lambda rows: rows + 1, "used in a calculation"),
         (lambda rows: rows > 1, "compared"),
-        (len, "asked for its length"),
-        (list, "gone through"),
-        (lambda rows: rows.real, "asked for its .real"),
+        (len, "measured with len()"),
+        (list, "iterated over"),
+        (lambda rows: rows.real, "read for its attribute .real"),
         (lambda rows: {rows: 1}, "looked up in a dictionary"),
-        (lambda rows: rows[0:1], "asked for its [slice"),
+        (lambda rows: rows[0:1], "indexed by [slice"),
     ],
 )
-def test_what_depends_on_data_is_refused_with_its_line_and_what_to_do(use, told):
+def test_what_depends_on_data_is_refused_with_its_line_and_what_to_do(use, message):
     @flow
     def etl():
         use(load("a"))
 
     with pytest.raises(
-        CompileError, match=rf"test_compile_flows\.py:\d+: the result of 'load' is .*{re.escape(told)}.*run_as='pod'"
+        CompileError, match=rf"test_compile_flows\.py:\d+: the result of 'load' is .*{re.escape(message)}.*run_as='pod'"
     ):
         compile_flow(etl, entrypoint="tests:flow")
 
@@ -189,7 +189,7 @@ def test_delays_follow_the_rule_that_a_flow_has_or_are_refused(delays, want):
         load.with_options(retries=3, retry_delay_seconds=delays)("a")
 
     if want is None or delays == [0.5, 7200]:
-        with pytest.raises(CompileError, match=r"retry_delay_seconds=.* of task 'load' follow no rule"):
+        with pytest.raises(CompileError, match=r"retry_delay_seconds=.* of task 'load' cannot be expressed in a Flow"):
             compile_flow(etl, entrypoint="tests:flow")
         return
     retry = tasks(etl)["load"]["retry"]
@@ -229,48 +229,48 @@ def makes_a_task():
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (in_a_try, "'load' is called inside the `try` of line"),
         (in_a_transaction, "'load' is called inside `with transaction()`"),
-        (in_a_loop, "take all results at once with futures.result()"),
-        (makes_a_task, "is made inside of a function"),
+        (in_a_loop, "get all results with futures.result()"),
+        (makes_a_task, "is defined inside of a function"),
         (lambda: Methods().method(), "task 'method' is a method"),
-        (lambda: load.submit("a").result(timeout=3), "give the task timeout_seconds instead"),
-        (lambda: load.submit("a").result(raise_on_failure=False), "hand allow_failure(future) to the task"),
+        (lambda: load.submit("a").result(timeout=3), "set timeout_seconds on the task instead"),
+        (lambda: load.submit("a").result(raise_on_failure=False), "pass allow_failure(future) to the task"),
         (lambda: take("-".join([take("a")])), "that is known only when the flow runs (sequence item 0"),
         (lambda: take(json.dumps(take("a"))), "(Object of type ResultSymbol is not JSON serializable)"),
         (lambda: [take(each) for each in take("a")], "known only when the flow runs: map a task over it"),
         (lambda: load("a", return_state=True).is_failed(), ".is_failed of the state of 'load'"),
         (lambda: load.submit("a").done(), "done() of the future of 'load'"),
         (lambda: list(as_completed([load.submit("a")])), "add_done_callback() of the future"),
-        (lambda: load.submit(*["a", "b"]), "'load' can't be called so: too many positional arguments"),
+        (lambda: load.submit(*["a", "b"]), "invalid arguments for 'load': too many positional arguments"),
         (load.map, "missing a required argument"),
-        (lambda: load.map("abc"), "has no argument that goes item by item"),
-        (lambda: add.map([1, 2], [1]), "takes lists of one length, but they have [1, 2]"),
-        (lambda: load.map(take("a")["rows"]), "have a task return that part by itself"),
+        (lambda: load.map("abc"), "has no list or other iterable to map over"),
+        (lambda: add.map([1, 2], [1]), "needs lists of one length; got [1, 2]"),
+        (lambda: load.map(take("a")["rows"]), "return that part from a task"),
         (lambda: take(object), None),
-        (lambda: take(threading.Lock()), "can't be written into a manifest"),
+        (lambda: take(threading.Lock()), "cannot be written to a manifest"),
         (lambda: load.with_options(cache_key_fn=lambda *_: "x")("a"), "use a cache_policy"),
         (lambda: load.with_options(refresh_cache=True)("a"), "refresh_cache=True of task 'load'"),
-        (lambda: load.with_options(on_failure=[print])("a"), "given by with_options, which a Pod does not see"),
-        (lambda: take(runtime.flow_run.id), "the id of the run is made text"),
+        (lambda: load.with_options(on_failure=[print])("a"), "set by with_options, which has no effect in the Pod"),
+        (lambda: take(runtime.flow_run.id), "the id of the run is converted to text"),
         (lambda: take(runtime.flow_run.name), None),
         (lambda: pause_flow_run(str), "make the value a param of the flow"),
-        (lambda: create_markdown_artifact("x"), "make it in a task"),
+        (lambda: create_markdown_artifact("x"), "create it in a task"),
         (lambda: None, "calls no task, so there is nothing to run"),
         (Methods.static, None),
     ],
 )  # fmt: skip
-def test_what_a_flow_has_no_words_for_is_refused_and_named(body, told):
+def test_what_a_flow_does_not_support_is_refused_and_named(body, message):
     @flow
     def etl():
         body()
 
-    if told is None:
+    if message is None:
         assert compiled(etl)
         return
-    with pytest.raises(CompileError, match=rf"^\S*test_compile_flows\.py:\d+: .*{re.escape(told)}"):
+    with pytest.raises(CompileError, match=rf"^\S*test_compile_flows\.py:\d+: .*{re.escape(message)}"):
         compile_flow(etl, entrypoint="tests:flow")
 
 
@@ -315,32 +315,35 @@ def many(*x: str):
 
 
 @pytest.mark.parametrize(
-    ("fn", "told"),
+    ("fn", "message"),
     [
-        (no_annotation, "'x' of flow 'no-annotation' has no annotation: write its type: x: str"),
-        (two_types, "can be of several types, but a param has one: annotate it with one type"),
-        (many, "*x of flow 'many' can't be a param: name each parameter, or take one list"),
+        (no_annotation, "'x' of flow 'no-annotation' has no annotation: add its type: x: str"),
+        (two_types, "has several types, but a param has one: annotate it with one type"),
+        (many, "*x of flow 'many' cannot be a param: name each parameter, or use one list"),
     ],
 )
-def test_parameters_that_can_be_no_params_are_refused(fn, told):
-    with pytest.raises(CompileError, match=re.escape(told)):
+def test_parameters_that_can_be_no_params_are_refused(fn, message):
+    with pytest.raises(CompileError, match=re.escape(message)):
         compile_flow(flow(fn), entrypoint="tests:flow")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ({"retries": 1}, "retries=1 of flow 'etl' would run its function again"),
-        ({"on_running": [print]}, "on_running of flow 'etl' would be called as its function begins"),
-        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' has no counterpart"),
+        ({"retries": 1}, "retries=1 of flow 'etl' is not supported, because its function does not run in a Pod"),
+        (
+            {"on_running": [print]},
+            "on_running of flow 'etl' is not supported, because its function does not run in a Pod",
+        ),
+        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' is not supported"),
     ],
 )
-def test_options_that_only_a_running_function_has_are_refused(options, told):
+def test_options_that_only_a_running_function_has_are_refused(options, message):
     @flow(**options)
     def etl():
         load("a")
 
-    with pytest.raises(CompileError, match=re.escape(told)):
+    with pytest.raises(CompileError, match=re.escape(message)):
         compile_flow(etl, entrypoint="tests:flow")
 
 
@@ -443,7 +446,7 @@ def test_two_flows_of_one_name_are_refused():
         ping(1)
         other_ping(2)
 
-    with pytest.raises(CompileError, match="two flows are called 'ping': give one of them another name"):
+    with pytest.raises(CompileError, match="two flows have the name 'ping': rename one of them"):
         compile_flows(etl, entrypoint="tests:flow")
 
 
@@ -453,23 +456,23 @@ def test_results_that_go_with_a_run_are_not_cached_for_others():
         load.with_options(cache_policy=INPUTS)("a")
 
     assert compile_flow(etl, entrypoint="tests:flow", storage="s3://bucket")
-    with pytest.raises(CompileError, match="give the flow a storage that stays, or add RUN_ID to the policy"):
+    with pytest.raises(CompileError, match="set a permanent storage on the flow, or add RUN_ID to the policy"):
         compile_flow(etl, entrypoint="tests:flow")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ({"task_run_name": "x"}, "task_run_name of task 'load' was given by with_options"),
-        ({"retry_condition_fn": print}, "retry_condition_fn of task 'load' was given by with_options"),
+        ({"task_run_name": "x"}, "task_run_name of task 'load' was set by with_options"),
+        ({"retry_condition_fn": print}, "retry_condition_fn of task 'load' was set by with_options"),
     ],
 )
-def test_options_that_a_pod_would_not_see_are_refused(options, told):
+def test_options_that_a_pod_would_not_see_are_refused(options, message):
     @flow
     def etl():
         load.with_options(**options)("a")
 
-    with pytest.raises(CompileError, match=told):
+    with pytest.raises(CompileError, match=message):
         compile_flow(etl, entrypoint="tests:flow")
 
 
@@ -478,11 +481,11 @@ def test_a_flow_in_one_pod_can_not_be_varied_inside_of_another():
     def etl():
         whole.with_options(retries=3)(1)
 
-    with pytest.raises(CompileError, match="retries of flow 'whole' was given by with_options"):
+    with pytest.raises(CompileError, match="retries of flow 'whole' was set by with_options"):
         compile_flow(etl, entrypoint="tests:flow")
 
 
-def test_who_waits_for_futures_waits_for_their_end():
+def test_waiting_for_futures_waits_for_their_end():
     @flow
     def etl():
         wait(load.map(["a", "b"]))
@@ -549,14 +552,14 @@ def asks_itself(x: str):
 
 
 @pytest.mark.parametrize(
-    ("asking", "line", "told"),
-    [(asks_a_param, 2, "what 'x' is"), (asks_a_result, 3, "what 'rows' is")],
+    ("asking", "line", "message"),
+    [(asks_a_param, 2, "the identity or type of 'x' is"), (asks_a_result, 3, "the identity or type of 'rows' is")],
 )
-def test_what_a_symbol_can_not_notice_is_found_in_the_source(asking, line, told):
+def test_what_a_symbol_can_not_notice_is_found_in_the_source(asking, line, message):
     number = asking.fn.__code__.co_firstlineno + line
 
     with pytest.raises(
-        CompileError, match=rf"test_compile_flows\.py:{number}: {told}, is known only when the flow runs"
+        CompileError, match=rf"test_compile_flows\.py:{number}: {message} known only when the flow runs"
     ):
         compile_flow(asking, entrypoint="tests:flow")
     assert compiled(asks_itself)

@@ -124,7 +124,7 @@ def test_a_flow_with_everything_gives_the_same_in_both_ways(tmp_path):
             raise ValueError("no")
 
         @task
-        def told(error: object) -> bool:
+        def describe(error: object) -> bool:
             return isinstance(error, Exception)
 
         @task(tags=["one"])
@@ -143,7 +143,7 @@ def test_a_flow_with_everything_gives_the_same_in_both_ways(tmp_path):
             rows = parse.map(load.map(names, scale, unmapped(kind)), factor=2)
             result = total.submit(rows)
             failed = fail.submit()
-            allowed = told(allow_failure(failed))
+            allowed = describe(allow_failure(failed))
             with tags("two"):
                 place = where("x")
             more = total.submit(numbers.submit(), wait_for=rows)
@@ -194,7 +194,7 @@ def test_results_that_are_too_big_for_outputs_go_to_the_storage(tmp_path):
     assert run.tasks["make"]["outputs"]["result"] == {"type": "list", "length": 38}
     assert run.tasks["work"]["reason"] == "OutputsDropped"
     assert without.state == "Failed"
-    assert "give the flow a storage (@flow(storage='s3://bucket/prefix')" in without.tasks["make"]["message"]
+    assert "set a storage on the flow (@flow(storage='s3://bucket/prefix')" in without.tasks["make"]["message"]
 
 
 def test_a_result_that_was_changed_in_the_storage_is_refused(tmp_path):
@@ -230,15 +230,15 @@ def test_a_result_that_was_changed_in_the_storage_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
-        ("return lambda: 1", "a function, can't be handed to another Pod"),
-        ("return open('my_flow.py')", "can't be handed to another Pod"),
-        ("return 'x' * 5000", "outputs hold 4095: give the flow a storage"),
+        ("return lambda: 1", "a function, cannot be passed to another Pod"),
+        ("return open('my_flow.py')", "cannot be passed to another Pod"),
+        ("return 'x' * 5000", "the limit of outputs is 4095: set a storage on the flow"),
         ("raise SystemExit(3)", "SystemExit"),
     ],
 )
-def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, told):
+def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, message):
     file = write(
         tmp_path,
         f"""
@@ -257,7 +257,7 @@ def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, told):
     assert run.state == "Failed"
     assert run.tasks["bad"]["exitCode"] == 78
     assert run.tasks["bad"]["attempt"] == 1
-    assert told in run.tasks["bad"]["message"]
+    assert message in run.tasks["bad"]["message"]
 
 
 def test_retries_hooks_and_the_condition_go_by_attempts(tmp_path):
@@ -291,7 +291,7 @@ def test_retries_hooks_and_the_condition_go_by_attempts(tmp_path):
     assert run.tasks["picky"]["attempt"] == 2
 
 
-def test_a_flow_in_one_pod_may_do_as_it_likes_and_tells_of_its_tasks(tmp_path):
+def test_a_flow_in_one_pod_may_use_any_python_and_counts_its_tasks(tmp_path):
     file = write(
         tmp_path,
         """
@@ -406,12 +406,12 @@ def test_flows_in_one_pod_inside_of_others_and_coroutines_get_what_they_are_hand
             return sum(lengths) + day.day, colour.value
 
         @task
-        def told(pair: tuple[int, str]) -> str:
+        def describe(pair: tuple[int, str]) -> str:
             return repr(pair)
 
         @flow
         async def etl(day: dt.date = dt.date(2026, 11, 22), kind: Colour = Colour.RED) -> str:
-            return told(await inner(await rows(day), day, kind))
+            return describe(await inner(await rows(day), day, kind))
         """,
     )
 
@@ -465,7 +465,7 @@ def test_a_storage_that_can_not_be_written_may_be_written_next_time(tmp_path):
     run = as_processes(file, storage=str(tmp_path / "storage"))
 
     assert run.tasks["make"]["attempt"] == 2
-    assert "can't be written to" in run.tasks["make"]["message"]
+    assert "cannot write the result to" in run.tasks["make"]["message"]
     assert "check PENSTOCK_STORAGE" in run.tasks["make"]["message"]
 
 
@@ -521,7 +521,7 @@ def test_items_with_the_same_input_use_each_others_results(tmp_path):
     assert run.tasks["load"]["items"]["counts"] == {"Cached": 1, "Completed": 2}
 
 
-def test_hooks_of_a_flow_are_called_when_its_run_is_over(tmp_path):
+def test_hooks_of_a_flow_are_called_when_its_run_has_finished(tmp_path):
     file = write(
         tmp_path,
         """

@@ -1,4 +1,4 @@
-"""What the models become: CustomResourceDefinitions, their copies in the chart, and the API reference."""
+"""What is generated from the models: CustomResourceDefinitions, their copies in the chart, and the API reference."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def schema_of(kind: Kind) -> dict[str, Any]:
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every node below spec and status with its path."""
+    """Yield every node below spec and status with its path."""
     yield path, schema
     for name, child in schema.get("properties", {}).items():
         if (path, name) not in {("", "apiVersion"), ("", "kind"), ("", "metadata")}:
@@ -51,7 +51,7 @@ def property_of(schema: dict[str, Any], path: str) -> dict[str, Any]:
     return dict(nodes(schema))[path]
 
 
-def test_the_generated_files_are_what_the_models_say():
+def test_the_generated_files_are_up_to_date():
     assert outdated_files(REPOSITORY) == []
 
 
@@ -84,11 +84,11 @@ def test_every_list_says_how_it_is_merged(kind):
     assert [path for path, node in lists.items() if "x-kubernetes-list-type" not in node] == []
     for path, node in lists.items():
         for key in node.get("x-kubernetes-list-map-keys", []):
-            assert key in node["items"]["required"], f"{path}: an element without {key} can't be told apart"
+            assert key in node["items"]["required"], f"{path}: an element without {key} cannot be identified"
 
 
 @of_each_kind
-def test_everything_that_can_grow_has_a_maximum(kind):
+def test_every_string_list_and_map_has_a_maximum(kind):
     def is_bounded(node: dict[str, Any]) -> bool:
         match node:
             case {"type": "array"}:
@@ -104,7 +104,7 @@ def test_everything_that_can_grow_has_a_maximum(kind):
 
 
 @of_each_kind
-def test_no_whole_number_of_a_spec_is_negative_but_bounds_of_params_and_priorities(kind):
+def test_no_integer_of_a_spec_can_be_negative_except_bounds_of_params_and_priorities(kind):
     unbounded = {
         path.rpartition(".")[2]
         for path, node in nodes(schema_of(kind))
@@ -136,7 +136,7 @@ def test_reading_the_file_gives_the_definition_back(kind):
     assert yaml.safe_load(text) == custom_resource_definition(kind)
 
 
-def test_a_definition_has_the_names_that_people_type():
+def test_a_definition_has_short_names():
     names = {crd["spec"]["names"]["kind"]: crd["spec"]["names"] for crd in map(custom_resource_definition, KINDS)}
     assert {kind: names["shortNames"] for kind, names in names.items()} == {
         "Flow": ["fl"],
@@ -149,13 +149,13 @@ def test_a_definition_has_the_names_that_people_type():
     assert names["FlowRun"]["singular"] == "flowrun"
 
 
-def test_tasks_are_told_apart_by_name_in_a_flow_and_replaced_as_a_whole_in_a_status():
+def test_tasks_are_identified_by_name_in_a_flow_and_replaced_as_a_whole_in_a_status():
     tasks = property_of(schema_of(FLOW), ".spec.tasks")
     assert (tasks["x-kubernetes-list-type"], tasks["x-kubernetes-list-map-keys"]) == ("map", ["name"])
     assert property_of(schema_of(FLOWRUN), ".status.tasks")["x-kubernetes-list-type"] == "atomic"
 
 
-def test_no_rule_is_checked_within_an_inline_spec_whenever_the_status_of_its_run_changes():
+def test_no_rule_is_evaluated_inside_an_inline_spec():
     spec = property_of(schema_of(FLOWRUN), ".spec.flowSpec")
     assert spec["x-kubernetes-map-type"] == "atomic"
     assert [path for path, node in nodes(spec) if "x-kubernetes-validations" in node] == []
@@ -167,7 +167,7 @@ def test_a_run_can_be_selected_by_state_and_flow():
     assert fields == [{"jsonPath": ".status.state"}, {"jsonPath": ".spec.flow.name"}]
 
 
-def test_the_run_template_of_a_schedule_may_be_edited():
+def test_the_run_template_of_a_schedule_can_be_changed():
     rules = property_of(schema_of(SCHEDULE), ".spec.runTemplate.spec")["x-kubernetes-validations"]
     assert not any("oldSelf" in rule["rule"] for rule in rules)
 
@@ -202,7 +202,7 @@ def test_an_optional_field_is_no_longer_required_and_has_neither_null_nor_defaul
         pytest.param(
             Annotated[int, Field(le=10)],
             {"type": "integer", "format": "int64", "maximum": 10},
-            id="a number without a least value",
+            id="a number without a minimum",
         ),
         pytest.param(Literal["A", "B"], {"type": "string", "enum": ["A", "B"]}, id="one of several words"),
         pytest.param(Literal["A"], {"type": "string", "enum": ["A"]}, id="a single word"),
@@ -254,7 +254,7 @@ class Part(ApiModel):
     """Its name."""
 
 
-def test_a_part_is_written_out_where_it_is_used_with_its_rules():
+def test_a_part_is_inlined_with_its_rules():
     class Whole(ApiModel):
         """A whole."""
 
@@ -289,10 +289,10 @@ class Node(ApiModel):
     [
         pytest.param(Node, "Node refers to itself", id="a model within itself"),
         pytest.param(bool | str, "only an integer or a string", id="other alternatives"),
-        pytest.param(Annotated[int, Field(gt=0)], "no exclusiveMinimum", id="a check that Kubernetes has not"),
+        pytest.param(Annotated[int, Field(gt=0)], "no exclusiveMinimum", id="a check that Kubernetes does not have"),
     ],
 )
-def test_what_a_structural_schema_cannot_say_is_refused(annotation, want):
+def test_features_that_structural_schemas_do_not_have_are_refused(annotation, want):
     model = type("Model", (ApiModel,), {"__annotations__": {"field": annotation}})
     with pytest.raises(ValueError, match=want):
         structural_schema(model)
@@ -314,12 +314,12 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_the_check_is_content_with_what_was_just_written(root, capsys):
+def test_the_check_accepts_what_was_just_written(root, capsys):
     assert main(["--check", "--root", str(root)]) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_the_check_names_files_that_changed_are_missing_or_have_no_kind(root, capsys):
+def test_the_check_names_files_that_changed_are_missing_or_belong_to_no_kind(root, capsys):
     (root / "crds/penstock.dev_flows.yaml").write_text("edited by hand")
     (root / "docs/reference.md").unlink()
     shutil.copy(root / "crds/penstock.dev_flowruns.yaml", root / "helm/penstock/files/crds/penstock.dev_streams.yaml")

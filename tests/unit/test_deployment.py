@@ -16,7 +16,7 @@ def etl(day: str = "today", count: int = 1) -> None:
 
 
 def specs(**keywords):
-    """The Schedules without what is the same in all, after an operator's look at them."""
+    """The Schedules without their common fields, after validation by the operator."""
     bodies = etl.to_deployment(**keywords).schedules()
     for body in bodies:
         assert check_schedule(parse_schedule(body)) == []
@@ -84,14 +84,14 @@ def test_parameters_of_a_schedule_go_before_those_of_the_deployment():
     [
         ({"cronn": "@daily"}, "no option 'cronn'.*did you mean \"cron\""),
         ({"work_pool_name": "k8s"}, "no option 'work_pool_name': there are no work pools"),
-        ({"interval": 90}, r"interval=90: expected whole minutes"),
-        ({"interval": True}, "expected whole minutes"),
-        ({"cron": 5}, "cron=5: expected a text"),
-        ({"on_overlap": "skip"}, "on_overlap='skip'.*expected one of Allow, Skip, Queue, Replace"),
-        ({"on_missed": "Never"}, "on_missed='Never'.*expected one of"),
-        ({"limit": 0}, "limit=0: expected a whole number"),
-        ({"schedule": "@daily"}, "make one with Cron, Interval or RRule"),
-        ({"timezone": "Europe/Berlin"}, "no cron, interval or rrule that it could be for"),
+        ({"interval": 90}, r"interval=90: must be whole minutes"),
+        ({"interval": True}, "must be whole minutes"),
+        ({"cron": 5}, "cron=5: must be a string"),
+        ({"on_overlap": "skip"}, "on_overlap='skip'.*must be one of Allow, Skip, Queue, Replace"),
+        ({"on_missed": "Never"}, "on_missed='Never'.*must be one of"),
+        ({"limit": 0}, "limit=0: must be a whole number"),
+        ({"schedule": "@daily"}, "must be a Cron, Interval or RRule"),
+        ({"timezone": "Europe/Berlin"}, "set cron, interval or rrule as well"),
         ({"parameters": {"dya": 1}}, "has no parameter 'dya'.*did you mean \"day\""),
     ],
 )

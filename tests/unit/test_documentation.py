@@ -1,4 +1,4 @@
-"""What the documentation says, as far as a program can tell whether it is so."""
+"""The documentation: its manifests, links, commands and tables."""
 
 import re
 import shlex
@@ -47,7 +47,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_expressions_in_flows_of_the_documentation_stand_in_quotes(page):
+def test_expressions_in_flows_of_the_documentation_are_in_quotes(page):
     for block in blocks(page, "yaml"):
         assert not re.search(r":\s+\$\(|[\[,]\s*\$\(", block), "quote every expression"
 
@@ -63,7 +63,7 @@ def test_concepts_has_every_state():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_every_command_of_the_documentation_can_be_typed(page):
+def test_every_command_of_the_documentation_is_valid(page):
     for line in re.findall(r"^    (?:\$ )?penstock ([a-z-].*)$", page.read_text(), re.MULTILINE):
         typed = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
         if "--help" not in typed:
@@ -78,7 +78,7 @@ def test_the_page_of_the_command_line_has_every_command():
 
 
 @pytest.mark.parametrize("place", range(3))
-def test_a_ported_flow_is_what_the_page_says_that_it_became(place):
+def test_a_ported_flow_is_the_result_of_the_diff_on_the_page(place):
     page = ROOT / "docs" / "from-prefect.md"
     file = re.findall(r"^\*\*\[(\w+\.py)\]", page.read_text(), re.MULTILINE)[place]
     ported = (ROOT / "examples" / "ported" / file).read_text()
@@ -87,7 +87,7 @@ def test_a_ported_flow_is_what_the_page_says_that_it_became(place):
         assert after in ported
 
 
-def test_the_picture_of_the_command_line_page_is_the_one_that_is_drawn(tmp_path, capsys):
+def test_the_picture_of_the_command_line_page_is_up_to_date(tmp_path, capsys):
     page = ROOT / "docs" / "cli.md"
     file = tmp_path / "orders.yaml"
     file.write_text(blocks(page, "yaml")[0])

@@ -16,7 +16,7 @@ from penstock.engine.triggers.label_selector import selects
 from penstock.engine.triggers.trigger import (
     compile_trigger,
     covered_states,
-    definition,
+    definition_digest,
     flow_run_event,
     resource_event,
     webhook_event,
@@ -47,20 +47,20 @@ def test_a_schedule_of_events_needs_no_clock():
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        pytest.param({}, "spec.events[0]: give exactly one of flowRun, resource and webhook", id="no source"),
+        pytest.param({}, "spec.events[0]: must have exactly one of flowRun, resource and webhook", id="no source"),
         pytest.param(
             {"flowRun": ENDED, "webhook": HOOK},
-            "spec.events[0]: give exactly one of flowRun, resource and webhook",
+            "spec.events[0]: must have exactly one of flowRun, resource and webhook",
             id="two sources",
         ),
         pytest.param(
             {"resource": {"apiVersion": "v1", "kind": "Secret"}},
-            "spec.events[0].resource.kind: Secrets are never listened to",
+            "spec.events[0].resource.kind: Secrets cannot be watched",
             id="Secrets",
         ),
         pytest.param(
             {"resource": {"apiVersion": "penstock.dev/v1alpha1", "kind": "FlowRun"}},
-            "spec.events[0].resource.apiVersion: Penstock's own objects are not listened to",
+            "spec.events[0].resource.apiVersion: Penstock's own objects cannot be watched",
             id="our own objects",
         ),
         pytest.param(
@@ -85,23 +85,23 @@ def test_a_schedule_of_events_needs_no_clock():
         ),
         pytest.param(
             {"resource": {**CONFIG, "selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}},
-            "spec.events[0].resource.selector.matchExpressions[0].values: In needs values",
+            "spec.events[0].resource.selector.matchExpressions[0].values: In requires values",
             id="a set without values",
         ),
     ],
 )
-def test_what_cannot_work_is_refused_where_it_stands(event, said):
+def test_what_is_invalid_is_refused_where_it_stands(event, said):
     assert any(one.startswith(said) for one in problems(event)), problems(event)
 
 
 def test_two_events_of_one_name_are_refused():
     both = {"name": "twice", "webhook": HOOK}
-    assert problems(both, both) == ["spec.events[1].name: there is another event twice"]
+    assert problems(both, both) == ['spec.events[1].name: "twice" is already the name of another event']
 
 
 def test_what_is_for_ticks_needs_ticks():
     (problem,) = problems({"webhook": HOOK}, onOverlap="Skip")
-    assert problem.startswith("spec.onOverlap: is for ticks")
+    assert problem.startswith("spec.onOverlap: applies only to ticks")
     assert problems({"webhook": HOOK}, onOverlap="Skip", cron=["@daily"]) == []
 
 
@@ -122,8 +122,8 @@ def test_params_that_every_event_gives_need_not_stand_in_the_template():
     own = {"webhook": {**HOOK, "params": {"day": "$(event.body.day)"}}}
     template = {"runTemplate": {"spec": {"flowSpec": flow}}}
     assert problems(own, **template) == []
-    assert problems(own, {"webhook": HOOK}, **template)[0].startswith("spec.runTemplate.spec.params.day: is missing")
-    assert problems(own, cron=["@daily"], **template)[0].startswith("spec.runTemplate.spec.params.day: is missing")
+    assert problems(own, {"webhook": HOOK}, **template)[0].startswith("spec.runTemplate.spec.params.day: is required")
+    assert problems(own, cron=["@daily"], **template)[0].startswith("spec.runTemplate.spec.params.day: is required")
 
 
 RUN = {
@@ -155,7 +155,7 @@ def test_expressions_see_the_event(source, event, expression, want):
     assert compiled.evaluate(event) == {"it": want, "fixed": 1}
 
 
-def test_an_event_that_is_not_wanted_makes_no_run_and_one_that_cannot_be_told_says_where():
+def test_an_unwanted_event_creates_no_run_and_a_failed_expression_names_its_field():
     compiled = compile_trigger(schedule({"webhook": {**HOOK, "when": "event.body.kind == 'push'"}}), 0)
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "push"})) == {}
     assert compiled.evaluate(webhook_event("e0", "1", "t", {"kind": "tag"})) is None
@@ -168,11 +168,11 @@ def test_failed_stands_for_every_way_to_fail():
     assert covered_states(["Completed", "Cancelled"]) == {"Completed", "Cancelled"}
 
 
-def test_an_edit_of_what_is_listened_for_is_seen_and_one_of_what_is_made_is_not():
+def test_an_edit_of_what_is_watched_changes_the_digest_and_one_of_params_does_not():
     def digest(**fields: Any) -> str:
         events = schedule({"webhook": {**HOOK, **fields}}).events
         assert events is not None
-        return definition(events[0], is_suspended=False)
+        return definition_digest(events[0], is_suspended=False)
 
     assert digest() == digest(params={"a": 1})
     assert digest() != digest(when="event.id == 'x'")
@@ -210,13 +210,13 @@ def test_each_event_is_new_once_in_any_order_that_is_nearly_that_of_time(count, 
     rng = random.Random(seed)
     events = sorted(range(count), key=lambda time: time + rng.uniform(0, displacement))
     seen, done = Watermark(-1.0), []
-    heard = [event for event in events for _ in range(rng.randint(1, 3))]
-    for event in heard:
+    observed = [event for event in events for _ in range(rng.randint(1, 3))]
+    for event in observed:
         if rng.random() < crash_rate:
-            written = seen.write()
-            seen = Watermark.read(written["since"], written["seen"])
+            written = seen.to_status()
+            seen = Watermark.from_status(written["since"], written["seen"])
         if seen.is_new(str(event), float(event)):
             done.append(event)
-            seen.add(str(event), float(event))
+            seen.mark_done(str(event), float(event))
         assert len(seen.later) <= KEPT
     assert done == events

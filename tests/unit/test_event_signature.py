@@ -60,7 +60,7 @@ def test_a_clock_may_differ_by_five_minutes(late_s):
         pytest.param({"secret": "whsec_" + "A" * 32}, id="another secret"),
     ],
 )
-def test_whatever_is_changed_is_not_genuine(changed):
+def test_a_delivery_that_was_changed_is_not_genuine(changed):
     assert not is_genuine(**changed)
 
 
@@ -72,14 +72,14 @@ def test_one_good_signature_among_others_is_enough_and_so_is_one_secret():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "one to 4"),
-        (" ".join([SECRET] * 5), "one to 4"),
-        ("hunter2hunter2hunter2hunter2", "must be whsec_ and base64"),
-        ("whsec_?", "must be whsec_ and base64"),
-        ("whsec_" + base64.b64encode(b"short").decode(), "of 24 to 64 bytes, but has 5"),
+        ("", "1 to 4 signing secrets"),
+        (" ".join([SECRET] * 5), "1 to 4 signing secrets"),
+        ("hunter2hunter2hunter2hunter2", "must be whsec_ followed by base64"),
+        ("whsec_?", "must be whsec_ followed by base64"),
+        ("whsec_" + base64.b64encode(b"short").decode(), "24 to 64 bytes; got 5"),
     ],
 )
-def test_a_secret_that_is_none_is_told_without_being_shown(text, said):
+def test_an_invalid_secret_is_reported_without_being_shown(text, said):
     with pytest.raises(SecretError, match=said) as caught:
         read_secrets(text)
     assert "hunter2" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The scripts of the examples and of some pages, as their containers run them, with what the tasks before gave out."""
+"""The scripts of the examples and of some pages, run as in their containers, with the outputs of earlier tasks."""
 
 import json
 import os
@@ -139,7 +139,7 @@ def test_the_hello_flow_counts_what_it_greets_with(tmp_path):
     assert hello.run("count", GREETING="Hello, Seattle!") == {"characters": 15}
 
 
-def test_the_flow_for_who_comes_from_argo_adds_squares(tmp_path):
+def test_the_flow_of_the_argo_guide_adds_squares(tmp_path):
     flow = Container(tmp_path, find("from-argo.md", "Flow")["spec"])
     numbers = flow.run("list", UPTO=3)["numbers"]
     assert numbers == [1, 2, 3]
@@ -148,7 +148,7 @@ def test_the_flow_for_who_comes_from_argo_adds_squares(tmp_path):
     assert flow.run("sum", SQUARES=squares) == {"total": 14}
 
 
-def test_the_flow_for_who_comes_from_airflow_loads_each_file(tmp_path):
+def test_the_flow_of_the_airflow_guide_loads_each_file(tmp_path):
     flow = Container(tmp_path, find("from-airflow.md", "Flow")["spec"])
     files = flow.run("list-files", "2026-11-22")["files"]
     assert files == ["2026-11-22/eu.csv", "2026-11-22/us.csv"]

@@ -124,24 +124,24 @@ def test_an_object_that_is_only_passed_on_keeps_its_order_and_exact_numbers():
         ("1 < tasks['lost'].outputs", 'column 11: there is no task "lost" (did you mean "list"?)'),
         ("tasks.list-files.outptus.x", 'column 18: a task has no "outptus" (did you mean "outputs"?)'),
         ("tasks.list-files", "column 7: a task has no value of its own"),
-        ("tasks", "column 1: tasks is no value of its own"),
-        ("size(tasks)", "column 6: tasks is no value of its own"),
-        ("tasks[params.day].state", "names one task by its name"),
-        ("tasks.load.outputs.rows", "column 20: the outputs of load are a list, for it has forEach: write tasks."),
+        ("tasks", "column 1: tasks is not a value by itself"),
+        ("size(tasks)", "column 6: tasks is not a value by itself"),
+        ("tasks[params.day].state", "is not a value by itself: write tasks.NAME"),
+        ("tasks.load.outputs.rows", "column 20: the outputs of load are a list (forEach): write tasks."),
         ("tasks.load.outputs.?rows", "write tasks.load.outputs.map(o, o.rows)"),
         ("params.dya", 'column 8: there is no param "dya" (did you mean "day"?)'),
         ("params['dya']", '"dya"'),
         ("params.?dya.orValue(1)", '"dya" (did you mean "day"?)'),
         ("has(params.dya)", 'column 12: there is no param "dya"'),
         ("parms.day", 'column 1: there is no "parms" here (did you mean "params"?)'),
-        ("1 == 1 && foo", 'column 11: there is no "foo" here: there are index, item, params, run, tasks'),
-        ("tick.date", "only the params of a Schedule's runs have it"),
+        ("1 == 1 && foo", 'column 11: there is no "foo" here; known names: index, item, params, run, tasks'),
+        ("tick.date", "it exists only in the params of a Schedule's runs"),
         ("run.nme", 'column 5: run has no "nme" (did you mean "name"?): it has name, namespace, uid'),
-        ("run.name.x", "column 10: run.name is no object: nothing can follow it"),
-        ("run.name + 1", "column 10: + can't be applied to (string, int)"),
+        ("run.name.x", "column 10: run.name is not an object: it has no fields"),
+        ("run.name + 1", "column 10: + cannot be applied to (string, int)"),
         ("tasks.list-files.outputs.row-count", 'column 30: there is no "count" here'),
         ("sze(params.files)", 'column 1: there is no function sze() (did you mean "size"?)'),
-        ("params.files.map(tasks, 1)", "column 18: tasks can't name a variable"),
+        ("params.files.map(tasks, 1)", "column 18: tasks cannot be the name of a variable"),
         (".params.day", "column 1: a name is missing before the dot"),
         ("1 +", "column 4: the expression ends too early"),
         ("1 + + 2", 'column 5: unexpected "+"'),
@@ -153,7 +153,7 @@ def test_an_object_that_is_only_passed_on_keeps_its_order_and_exact_numbers():
         ("  \n ", "empty"),
         ("params.?day", "its value is optional"),
         ("in", "column 1"),
-        ("'a' + 1", "column 5: + can't be applied to (string, int)"),
+        ("'a' + 1", "column 5: + cannot be applied to (string, int)"),
         ("1 + " * 40 + "1", "nested too deeply"),
         ("(" * 50 + "1" + ")" * 50, "nested too deeply"),
         ("'" + "x" * 5000 + "'", "5002 characters: at most 4096"),
@@ -174,16 +174,16 @@ def test_what_can_not_work_is_refused_where_it_stands(source, want):
         ("params.files[7]", "params.files has 2 items: there is no [7]"),
         ("params.files[7] + 'x'", "params.files has 2 items: there is no [7]"),
         ("params.files.day", "params.files is a list: its indexes are whole numbers"),
-        ("item[0]", "item is an object: its keys are strings, not the number 0"),
+        ("item[0]", "item is an object: its keys are strings; got the number 0"),
         ("has(params.day) ? 1 / 0 : 2", "divide by zero"),
-        ("params.day + 1", "+ can't be applied to (string, int)"),
+        ("params.day + 1", "+ cannot be applied to (string, int)"),
         ("params.day ? 1 : 2", "neither true nor false"),
         ("9223372036854775807 + params.in", "overflow"),
         ("b'x'", "bytes"),
         ("type(1)", "a type"),
         ("1.0 / 0.0", "inf"),
-        ("{1: 2}", "keys of objects are strings"),
-        ("18446744073709551615u", "beyond 64 bits"),
+        ("{1: 2}", "keys of objects must be strings"),
+        ("18446744073709551615u", "does not fit into 64 bits"),
         (f"{TEN}.map(a, {TEN}.map(b, {TEN}.map(c, {TEN}.map(d, a))))", "more than 10,000"),
         ("params.day.matches('(')", "invalid regular expression"),
     ],
@@ -211,7 +211,7 @@ def test_an_expression_can_not_take_all_memory(source):
     scope = Scope(frozenset({"params"}))
     values = {"params": {"big": "x" * 40_000, "list": list(range(8000))}}
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    with pytest.raises(ExpressionError, match="more memory than an expression may"):
+    with pytest.raises(ExpressionError, match="of memory that an expression may use"):
         compile_expression(source, scope).evaluate(values)
     assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
@@ -246,7 +246,7 @@ def test_a_value_nested_too_deeply_is_an_error():
 
 def test_a_condition_must_be_true_or_false():
     assert compiled("index == 1").evaluate_condition(VALUES) is True
-    with pytest.raises(ExpressionError, match="but must be true or false"):
+    with pytest.raises(ExpressionError, match="must be true or false; got"):
         compiled("params.day").evaluate_condition(VALUES)
 
 

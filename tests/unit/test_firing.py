@@ -54,7 +54,7 @@ def fire(
         Jitter(table, jitter, "uid"),
         policies,
         ledger=Ledger(at(decided), tuple(at(text) for text in queued)),
-        made={at(text) for text in made},
+        created={at(text) for text in made},
         has_active=has_active,
         now=at(now),
     )
@@ -86,7 +86,7 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(policies("Skip"), "5:00:30", ["5:00"], [("NotMadeUp", "4:00", 4)], id="but for one on time"),
         pytest.param(policies("All"), "3:30", ["1:00", "2:00", "3:00"], [], id="or all"),
         pytest.param(
-            policies("All", most_made_up=2), "4:30", ["3:00", "4:00"], [("NotMadeUp", "2:00", 2)], id="or the last two"
+            policies("All", max_late=2), "4:30", ["3:00", "4:00"], [("NotMadeUp", "2:00", 2)], id="or the last two"
         ),
         # C11, C12
         pytest.param(policies(within="0:05"), "3:04", ["3:00"], [("TooLate", "2:00", 2)], id="in time"),
@@ -94,7 +94,7 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(policies("All", within="1:30"), "3:15", ["2:00", "3:00"], [("TooLate", "1:00", 1)], id="some"),
     ],
 )
-def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
+def test_late_ticks_get_runs_as_the_policy_says(rules, now, want, missed):
     firing = fire(policies=rules, now=now)
     assert shown(firing.fire) == want
     assert [(one.reason, f"{one.tick:%-H:%M}", one.count) for one in firing.missed] == missed
@@ -136,7 +136,7 @@ def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
             id="Queue: the latest waits",
         ),
         pytest.param(
-            policies(overlap="Queue", most_queued=2),
+            policies(overlap="Queue", max_queued=2),
             {"queued": ("0:00",), "has_active": True},
             [],
             ["0:00", "1:00"],
@@ -195,7 +195,7 @@ def test_missed_ticks_are_made_up_as_the_policy_says(rules, now, want, missed):
         ),
     ],
 )
-def test_a_run_that_is_not_over_is_minded_as_the_policy_says(rules, existing, want, queued, stops, missed):
+def test_an_unfinished_run_counts_as_the_policy_says(rules, existing, want, queued, stops, missed):
     firing = fire(policies=rules, now="1:00", **existing)
     assert shown(firing.fire) == want
     assert shown(firing.ledger.queued) == queued
@@ -204,7 +204,7 @@ def test_a_run_that_is_not_over_is_minded_as_the_policy_says(rules, existing, wa
     assert firing.ledger.decided == at("1:00")
 
 
-def test_after_a_year_the_latest_tick_is_made_up_and_the_others_are_estimated():
+def test_after_a_year_the_latest_tick_gets_a_run_and_the_others_are_estimated():
     # C10
     firing = fire(cron="* * * * *", policies=policies(), now=f"{24 * 365}:00:30")
     assert firing.fire == (DAY + timedelta(days=365),)
@@ -223,7 +223,7 @@ def test_a_decision_that_breaks_off_leaves_the_rest_for_later():
     before = Ledger(at("0:30"), (at("0:00"),))
     firing = fire(policies=policies("All"), decided="0:30", queued=("0:00",), now="3:00")
     assert shown(firing.fire) == ["0:00", "1:00", "2:00", "3:00"]
-    at_queued, at_second = (firing.broken_off_at(at(text), before) for text in ("0:00", "2:00"))
+    at_queued, at_second = (firing.up_to_failure(at(text), before) for text in ("0:00", "2:00"))
     assert (shown(at_queued.fire), at_queued.ledger) == ([], before)
     assert (shown(at_second.fire), at_second.ledger) == (["0:00", "1:00"], Ledger(at("1:59:59")))
 
@@ -260,9 +260,9 @@ every_policy = st.builds(
     Policies,
     missed=st.sampled_from(MissedPolicy),
     within=st.none() | st.timedeltas(timedelta(minutes=1), timedelta(hours=5)),
-    most_made_up=st.integers(1, 5),
+    max_late=st.integers(1, 5),
     overlap=st.sampled_from(OverlapPolicy),
-    most_queued=st.integers(1, 3),
+    max_queued=st.integers(1, 3),
 )
 
 
@@ -273,7 +273,7 @@ every_policy = st.builds(
     st.timedeltas(timedelta(), timedelta(hours=2)),
 )
 def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_delay):
-    # However often and late it is looked, whether or not runs are over, and with decisions that are lost.
+    # However often and late it is decided, whether or not runs have finished, and with decisions that are lost.
     table = timetable("0,20 * * * *")
     jitter = Jitter(table, longest_delay, "uid")
     ledger, now, missed = Ledger(DAY), DAY, 0
@@ -281,7 +281,7 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
     for passed, has_active, is_lost in looks:
         now += passed
         firing = decide(
-            table, jitter, rules, ledger=ledger, made=frozenset(runs), has_active=has_active and bool(runs), now=now
+            table, jitter, rules, ledger=ledger, created=frozenset(runs), has_active=has_active and bool(runs), now=now
         )
         runs += firing.fire
         if not is_lost:
@@ -296,25 +296,27 @@ def test_every_tick_gets_one_run_or_waits_or_is_missed(rules, looks, longest_del
         assert len(decided) == len(dealt_with) + missed
     if rules.overlap is not OverlapPolicy.QUEUE:
         assert len(ledger.queued) <= 1
-    assert len(ledger.queued) <= max(1, rules.most_queued)
+    assert len(ledger.queued) <= max(1, rules.max_queued)
 
 
 @pytest.mark.parametrize(
     ("spec", "want"),
     [
         ({}, Policies()),
-        ({"onMissed": {"policy": "All"}}, Policies(missed=MissedPolicy.ALL, most_made_up=100)),
+        ({"onMissed": {"policy": "All"}}, Policies(missed=MissedPolicy.ALL, max_late=100)),
         (
             {"onMissed": {"within": "1h", "max": 5}, "onOverlap": "Queue", "maxQueued": 2},
-            Policies(within=HOUR, most_made_up=5, overlap=OverlapPolicy.QUEUE, most_queued=2),
+            Policies(within=HOUR, max_late=5, overlap=OverlapPolicy.QUEUE, max_queued=2),
         ),
     ],
 )
 def test_policies_have_the_defaults_of_the_reference(spec, want):
     template = {"spec": {"flow": {"name": "etl"}}}
-    assert Policies.read(ScheduleSpec.model_validate({"cron": ["@daily"], "runTemplate": template, **spec})) == want
+    assert (
+        Policies.from_spec(ScheduleSpec.model_validate({"cron": ["@daily"], "runTemplate": template, **spec})) == want
+    )
     assert replace(want) == want
 
 
-def test_what_is_missed_is_told_by_reason():
+def test_missed_ticks_are_reported_by_reason():
     assert fire(policies=policies("Skip"), now="2:30").missed == (Missed(MissedReason.NOT_MADE_UP, at("2:00"), 2),)

@@ -176,22 +176,24 @@ def test_a_certificate_that_is_half_written_does_not_end_the_service(tmp_path, c
             assert await presented_name(servers.webhook_port, "x") == "second"
 
     asyncio.run(scenario())
-    assert "can't be read yet" in caplog.text
+    assert "Cannot read the webhook's new certificate yet" in caplog.text
 
 
-def test_a_certificate_that_is_not_there_is_told_at_the_start(tmp_path):
+def test_a_missing_certificate_is_reported_at_the_start(tmp_path):
     async def scenario() -> None:
-        with pytest.raises(ConfigurationError, match=r"certificate can't be read from .*tls.crt and tls.key"):
+        with pytest.raises(
+            ConfigurationError, match=r"cannot read the webhook's certificate from .*tls.crt and tls.key"
+        ):
             async with serving(webhook_cert_dir=str(tmp_path)):
                 pass
 
     asyncio.run(scenario())
 
 
-def test_a_port_that_is_taken_is_told():
+def test_a_port_that_is_taken_is_reported():
     async def scenario() -> None:
         async with serving() as servers:
-            with pytest.raises(ConfigurationError, match=f"127.0.0.1:{servers.http_port} can't be listened on"):
+            with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{servers.http_port}"):
                 async with serving(http_port=servers.http_port):
                     pass
 

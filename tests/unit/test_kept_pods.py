@@ -38,12 +38,12 @@ def kept(uid: str, *, run: str = "a", ended: float = 0.0, due: float | None = No
 
 
 def gone(pods: KeptPods, now: float) -> list[str]:
-    return [pod.uid for pod in pods.take_due(now)]
+    return [pod.uid for pod in pods.pop_due(now)]
 
 
 def test_a_pod_goes_when_its_time_has_come_and_not_before():
     pods = KeptPods()
-    pods.add(kept("a", due=10.0))
+    pods.add_pod(kept("a", due=10.0))
 
     assert gone(pods, 9.9) == []
     assert pods.next_due_at == pytest.approx(10.0)
@@ -55,16 +55,16 @@ def test_a_pod_goes_when_its_time_has_come_and_not_before():
 
 def test_without_a_policy_a_pod_stays_and_nothing_is_to_be_done():
     pods = KeptPods()
-    pods.add(kept("a"))
+    pods.add_pod(kept("a"))
 
     assert pods.next_due_at is None
     assert gone(pods, 1e12) == []
 
 
-def test_of_too_many_the_oldest_that_ended_well_go_first_then_the_oldest_that_failed():
+def test_of_too_many_the_oldest_that_succeeded_go_first_then_the_oldest_that_failed():
     pods = KeptPods(per_run=2, surplus_grace_s=0.0)
     for number, completed in enumerate([False, True, False, True, False]):
-        pods.add(kept(f"pod-{number}", ended=number, completed=completed))
+        pods.add_pod(kept(f"pod-{number}", ended=number, completed=completed))
 
     assert gone(pods, 0.0) == ["pod-1", "pod-3", "pod-0"]
 
@@ -72,7 +72,7 @@ def test_of_too_many_the_oldest_that_ended_well_go_first_then_the_oldest_that_fa
 def test_each_run_has_its_own_allowance_within_that_of_all():
     pods = KeptPods(per_run=2, total=3, surplus_grace_s=0.0)
     for number, run in enumerate(["a", "a", "b", "b", "b"]):
-        pods.add(kept(f"pod-{number}", run=run, ended=number))
+        pods.add_pod(kept(f"pod-{number}", run=run, ended=number))
 
     assert gone(pods, 0.0) == ["pod-0", "pod-2"]
     assert len(pods) == 3
@@ -81,17 +81,17 @@ def test_each_run_has_its_own_allowance_within_that_of_all():
 def test_a_pod_that_is_too_many_for_its_run_stays_a_moment_unless_too_many_wait_for_that():
     pods = KeptPods(per_run=1, total=2, surplus_grace_s=30.0)
     for number in range(4):
-        pods.add(kept(f"pod-{number}", ended=number))
+        pods.add_pod(kept(f"pod-{number}", ended=number))
 
     assert gone(pods, 4.0) == ["pod-2"], "two wait already"
     assert gone(pods, 30.0) == ["pod-0"]
     assert gone(pods, 31.0) == ["pod-1"]
 
 
-def test_a_pod_that_is_heard_of_twice_counts_once():
+def test_a_pod_that_is_reported_twice_counts_once():
     pods = KeptPods(per_run=1)
-    pods.add(kept("a", due=5.0))
-    pods.add(kept("a", due=1.0))
+    pods.add_pod(kept("a", due=5.0))
+    pods.add_pod(kept("a", due=1.0))
 
     assert gone(pods, 4.0) == []
     assert gone(pods, 5.0) == ["a"]
@@ -99,7 +99,7 @@ def test_a_pod_that_is_heard_of_twice_counts_once():
 
 def test_a_pod_that_may_not_go_yet_counts_no_more_but_waits():
     pods = KeptPods(per_run=0, surplus_grace_s=0.0)
-    pods.add(KeptPod(**{field: getattr(kept("a"), field) for field in KeptPod.__slots__} | {"not_before": 7.0}))
+    pods.add_pod(KeptPod(**{field: getattr(kept("a"), field) for field in KeptPod.__slots__} | {"not_before": 7.0}))
 
     assert (len(pods), pods.next_due_at) == (0, 7.0)
     assert gone(pods, 6.0) == []
@@ -137,7 +137,7 @@ def test_it_does_what_a_plain_list_would(steps, per_run, total):
 
     for what, argument in steps:
         if what == "add":
-            pods.add(argument)
+            pods.add_pod(argument)
             model[argument.uid] = argument
             of_run = [pod for pod in model.values() if pod.run_uid == argument.run_uid]
             if len(of_run) > per_run:
@@ -145,7 +145,7 @@ def test_it_does_what_a_plain_list_would(steps, per_run, total):
             elif len(model) > total:
                 evict(list(model.values()))
         elif what == "discard":
-            pods.discard(argument)
+            pods.discard_pod(argument)
             model.pop(argument, None)
             expected = [uid for uid in expected if uid != argument]
         else:
@@ -196,7 +196,7 @@ ENDED_AT = NOW - 1800.0
         pytest.param(a_pod(message="no JSON"), ENDED_AT + 7200, id="one that ended well, with invalid outputs"),
         pytest.param(a_pod(annotations={}), None, id="one without a policy"),
         pytest.param(a_pod(annotations={names.ANNOTATION_KEEP_FAILED: "0s"}), None, id="one that no policy is for"),
-        pytest.param(a_pod(annotations={KEEP: "soon"}), None, id="one whose policy is no duration"),
+        pytest.param(a_pod(annotations={KEEP: "soon"}), None, id="one whose policy is not a duration"),
     ],
 )  # fmt: skip
 def test_how_long_a_pod_is_kept(existing, want):

@@ -1,14 +1,17 @@
-"""Which runs that are over are removed, and when."""
+"""Which finished runs are removed, and when."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.engine.keys import ObjectKey
+from penstock.kube.kinds.flow import Flow
+from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.metadata import OwnerReference
 from penstock_operator.retention.kept_runs import (
     EndedRun,
@@ -19,7 +22,6 @@ from penstock_operator.retention.kept_runs import (
     read_ended_run,
     read_policy,
 )
-from penstock_operator.runs.watches import RunMetadata
 
 FLOW = ObjectKey("lab", "orders")
 
@@ -39,12 +41,12 @@ def kept(policy: RunPolicy | None, *runs: EndedRun) -> KeptRuns:
     found = KeptRuns()
     found.set_policy(FLOW, policy) if policy is not None else None
     for run in runs:
-        found.add(run)
+        found.add_run(run)
     return found
 
 
 def gone(runs: KeptRuns, now: float) -> list[str]:
-    return [run.uid for run in runs.take_due(now)]
+    return [run.uid for run in runs.pop_due(now)]
 
 
 def test_a_run_goes_by_how_it_ended():
@@ -58,12 +60,12 @@ def test_a_run_goes_by_how_it_ended():
     assert (len(runs), runs.next_due_at) == (0, None)
 
 
-def test_a_time_of_nothing_is_at_once():
+def test_a_time_of_zero_is_immediate():
     # argo-29, TestWorkflowTTL
     assert gone(kept(RunPolicy(0.0, None), ended("good", at=5.0)), 5.0) == ["good"]
 
 
-def test_what_the_flow_says_nothing_of_stays_and_costs_nothing():
+def test_runs_of_a_flow_without_retention_stay_and_cost_nothing():
     runs = kept(RunPolicy(10.0, None), ended("bad", successful=False), ended("of another flow", flow="invoices"))
 
     assert (len(runs), gone(runs, 1e12)) == (0, [])
@@ -73,8 +75,8 @@ def test_what_the_flow_says_nothing_of_stays_and_costs_nothing():
     ("later", "want"),
     [
         pytest.param(RunPolicy(100.0, None), {10.0: [], 100.0: ["a"]}, id="longer"),
-        pytest.param(None, {10.0: [], 100.0: []}, id="for ever, or the Flow is gone"),
-        pytest.param(RunPolicy(None, 0.0), {10.0: [], 100.0: []}, id="for ever if they ended well"),
+        pytest.param(None, {10.0: [], 100.0: []}, id="forever, or the Flow is gone"),
+        pytest.param(RunPolicy(None, 0.0), {10.0: [], 100.0: []}, id="forever if they succeeded"),
     ],
 )
 def test_the_flow_as_it_is_when_the_time_comes_decides(later, want):
@@ -84,27 +86,27 @@ def test_the_flow_as_it_is_when_the_time_comes_decides(later, want):
     assert {now: gone(runs, now) for now in want} == want
 
 
-def test_a_flow_that_keeps_runs_for_less_has_them_looked_through():
+def test_a_flow_that_keeps_runs_for_less_has_them_listed():
     runs = kept(RunPolicy(100.0, None), ended("a"))
 
     assert runs.set_policy(FLOW, RunPolicy(10.0, None))
-    runs.add(ended("a"))
+    runs.add_run(ended("a"))
     assert gone(runs, 10.0) == ["a"]
     assert gone(runs, 100.0) == []
     assert not runs.set_policy(FLOW, RunPolicy(10.0, None)), "nothing new"
     assert not runs.set_policy(ObjectKey("lab", "invoices"), None), "nothing new"
 
 
-def test_a_child_that_waits_for_its_parent_goes_when_that_is_over():
+def test_a_child_that_waits_for_its_parent_goes_when_that_has_finished():
     child = ended("child", parent="parent")
     runs = kept(RunPolicy(0.0, None), child)
-    assert runs.take_due(1.0) == [child]
+    assert runs.pop_due(1.0) == [child]
     runs.wait_for_parent(child)
-    runs.add(child)
+    runs.add_run(child)
 
     assert (len(runs), gone(runs, 1e12)) == (1, [])
-    assert not runs.parent_is_over("somebody else")
-    assert runs.parent_is_over("parent")
+    assert not runs.on_parent_finished("another")
+    assert runs.on_parent_finished("parent")
     assert gone(runs, 1.0) == ["child"]
 
 
@@ -117,7 +119,7 @@ def test_many_runs_and_repeats_lose_and_double_nothing(found, keep_s):
         uid = f"run-{at}"
         expected[uid] = at + keep_s
         for _ in range(2 if is_repeated else 1):
-            runs.add(ended(uid, at=at))
+            runs.add_run(ended(uid, at=at))
 
     taken = gone(runs, 150.0)
     assert sorted(taken) == sorted(uid for uid, due in expected.items() if due <= 150)
@@ -125,7 +127,7 @@ def test_many_runs_and_repeats_lose_and_double_nothing(found, keep_s):
     assert not len(runs)
 
 
-# Who named a run
+# Whether a person named a run
 
 
 def metadata(name: str = "orders-x7k2p", **fields: Any) -> RunMetadata:
@@ -155,7 +157,7 @@ def owner(kind: str, **fields: Any) -> tuple[OwnerReference, ...]:
         ),
     ],
 )
-def test_who_named_a_run(existing, want):
+def test_whether_a_person_named_a_run(existing, want):
     assert is_named_by_person(existing) is want
 
 
@@ -193,4 +195,4 @@ def test_how_a_run_ended(state, want):
     ],
 )
 def test_what_a_flow_says(spec, want):
-    assert read_policy({"spec": spec}) == want
+    assert read_policy(msgspec.convert({"spec": spec}, Flow)) == want

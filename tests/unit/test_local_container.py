@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
-from penstock.local.pods.attempt import outcome_of
+from penstock.local.pods.attempt import outcome_of_container
 from penstock.local.pods.container import Container
 from penstock.local.pods.container_runtime import Ended
 from penstock.local.pods.docker import run_words
 from penstock.local.pods.environment import container_environment
-from penstock.local.pods.expansion import expand
-from penstock.local.pods.objects import MissingObjectError, Objects
+from penstock.local.pods.manifest_objects import MissingObjectError, Objects
 from penstock.local.pods.process import Output
+from penstock.local.pods.variable_expansion import expand
 from penstock.local.pods.volumes import Mount
 
 POD = {
@@ -59,17 +59,17 @@ def test_variables_see_those_before_them_and_no_others():
 def test_a_secret_is_decoded_and_its_plain_text_wins():
     content = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
     objects = Objects([{**content, "data": {"a": "aGk=", "b": "eA=="}, "stringData": {"b": "plain"}}])
-    assert objects.data("Secret", "s") == {"a": b"hi", "b": b"plain"}
-    with pytest.raises(MissingObjectError, match="the key a of the Secret s is no base64"):
+    assert objects.data_of("Secret", "s") == {"a": b"hi", "b": b"plain"}
+    with pytest.raises(MissingObjectError, match="Secret s, key a: invalid base64"):
         Objects([{**content, "data": {"a": "?"}}])
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"configMapKeyRef": {"name": "c", "key": "b"}}, "env X: the ConfigMap c has no key b"),
-        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "env X: there is no resourceFieldRef on this machine"),
-        ({"fieldRef": {"fieldPath": "status.phase"}}, "env X: the field status.phase of a Pod has no value"),
+        ({"configMapKeyRef": {"name": "c", "key": "b"}}, "env X: ConfigMap c has no key b"),
+        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "env X: resourceFieldRef is not supported on this machine"),
+        ({"fieldRef": {"fieldPath": "status.phase"}}, "env X: fieldRef status.phase has no value"),
     ],
 )
 def test_a_source_that_is_not_there_is_named(source, message):
@@ -124,24 +124,24 @@ def test_without_a_command_the_image_says_what_starts():
         (Ended(2), "ExitCode", "log", 2),
     ],
 )
-def test_an_end_is_told_in_the_words_of_the_cluster(ended, reason, message, code):
-    outcome = outcome_of(ended, "", "log\n", containers=1, now=5.0)
+def test_the_end_of_a_container_has_the_reasons_of_the_cluster(ended, reason, message, code):
+    outcome = outcome_of_container(ended, "", "log\n", containers=1, now=5.0)
     assert (outcome.reason, outcome.message, outcome.exit_code) == (reason, message, code)
 
 
-def test_output_is_told_by_lines_however_it_comes_and_letters_are_not_torn():
+def test_output_is_reported_by_lines_and_characters_are_not_split():
     lines: list[str] = []
     output = Output(lines.append)
     for byte in "größe\r\nzwei\n\nrest".encode():
-        output.feed(bytes([byte]))
-    output.feed(b"", is_last=True)
+        output.feed_chunk(bytes([byte]))
+    output.feed_chunk(b"", is_last=True)
     assert lines == ["größe", "zwei", "", "rest"]
 
 
-def test_an_endless_line_is_told_in_pieces_and_only_its_end_is_kept():
+def test_an_endless_line_is_reported_in_pieces_and_only_its_end_is_kept():
     lines: list[str] = []
     output = Output(lines.append)
     for _ in range(10):
-        output.feed(b"x" * 10_000)
+        output.feed_chunk(b"x" * 10_000)
     assert all(len(line) == 16_384 for line in lines)
     assert output.tail == "x" * 2048

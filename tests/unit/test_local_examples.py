@@ -40,7 +40,7 @@ def test_every_example_is_among_these():
 @pytest.mark.parametrize("file", OUTPUTS)
 def test_an_example_runs_on_this_machine(file, tmp_path, capfd):
     if file != "hello.yaml" and not HAS_MOUNTS:
-        pytest.skip("this machine lets nobody mount the example's data")
+        pytest.skip("this machine does not allow mounting the example's data")
     files = [str(EXAMPLES / file), str(EXAMPLES / DATA)]
 
     ran = Machine(tmp_path, capfd).type("run", "--local", *files, "-o", "json")

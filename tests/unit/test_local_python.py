@@ -65,12 +65,12 @@ def test_a_coroutine_is_a_flow_too(typed):
     ("words", "message"),
     [
         (("flows_of_test.py:fails",), "penstock: flow fails failed: ValueError: no luck"),
-        (("flows_of_test.py:elt",), "there is no 'elt' in flows_of_test"),
+        (("flows_of_test.py:elt",), "'elt' not found in flows_of_test"),
         (
             ("flows_of_test.py",),
             "flows_of_test.py contains several flows (etl, fails, later): name one, such as flows_of_test.py:etl",
         ),
-        (("nothing.py:etl",), "nothing.py: there is no such file"),
+        (("nothing.py:etl",), "nothing.py: file not found"),
         (("flows_of_test.py:etl", "-p", "dya=1"), 'flow etl has no parameter dya (did you mean "day"?)'),
         (("flows_of_test.py:etl", "-p", "day=1", "--docker"), "--docker is valid only for manifests"),
         (("flows_of_test.py:etl",), "day"),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.localmachine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
 
-needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine lets nobody mount")
+needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine does not allow mounts")
 
 
 @pytest.fixture
@@ -71,15 +71,21 @@ def test_a_param_can_not_become_a_secret(machine):
         pytest.param("kill -KILL $$", "ExitCode", "exit code 137", 137, id="SIGKILL"),
         pytest.param("kill -TERM $$", "ExitCode", "exit code 143", 143, id="SIGTERM"),
         pytest.param("kill -SEGV $$", "ExitCode", "exit code 139", 139, id="SIGSEGV"),
-        pytest.param("#!/no/such/program\n", "StartError", "can't be started", 128, id="an unknown interpreter"),
+        pytest.param("#!/no/such/program\n", "StartError", "cannot start ", 128, id="an unknown interpreter"),
         pytest.param(
-            "echo '[1]' > $PENSTOCK_OUTPUTS", "InvalidOutputs", "the outputs are no JSON object: '[1]\\n'", 0, id="list"
+            "echo '[1]' > $PENSTOCK_OUTPUTS",
+            "InvalidOutputs",
+            "the outputs are not a JSON object: '[1]\\n'",
+            0,
+            id="list",
         ),
-        pytest.param("echo oops > $PENSTOCK_OUTPUTS", "InvalidOutputs", "the outputs are no JSON (", 0, id="no JSON"),
+        pytest.param(
+            "echo oops > $PENSTOCK_OUTPUTS", "InvalidOutputs", "the outputs are not valid JSON (", 0, id="no JSON"
+        ),
         pytest.param(
             "head -c 5000 /dev/zero | tr '\\0' x > $PENSTOCK_OUTPUTS",
             "InvalidOutputs",
-            "the outputs reach the limit of 4096 bytes, so they may be cut off",
+            "the outputs reach the limit of 4096 bytes and may be cut off",
             0,
             id="too many bytes",
         ),
@@ -109,7 +115,7 @@ def test_without_a_log_tail_the_message_is_the_exit_code(machine):
 def test_a_program_that_is_not_there_fails_its_task_before_it_starts(machine):
     ran = machine.run(flow([{"name": "a", "command": ["no-such-program"]}]))
     assert (ran.task("a")["reason"], ran.task("a")["exitCode"]) == ("StartError", 128)
-    assert '"no-such-program" is no program' in ran.task("a")["message"]
+    assert 'program "no-such-program" not found' in ran.task("a")["message"]
 
 
 def test_attempts_are_made_again_each_with_its_number(machine):
@@ -247,7 +253,7 @@ def test_data_that_is_not_in_the_files_fails_the_task_and_says_what_to_do(machin
     )
     assert (ran.code, ran.task("a")["reason"]) == (1, "StartError")
     assert ran.task("a")["message"] == (
-        'env P: there is no Secret database-2 in the files (did you mean "database"?): '
+        'env P: Secret database-2 not found in the files (did you mean "database"?): '
         "add its manifest to the command, after the Flow's"
     )
 
@@ -335,8 +341,8 @@ def test_what_has_no_effect_is_said_once(machine):
         )
     )
     assert [line for line in ran.log.splitlines() if line.startswith("note: ")] == [
-        "note: images are ignored: each task is a process of this machine, with its programs; --docker uses images",
-        "note: resources: nothing is reserved or limited (a)",
+        "note: images are ignored: tasks are processes with the programs of this machine; use --docker to run images",
+        "note: resources: not reserved and not limited (a)",
         "note: podTemplate: spec.nodeSelector has no effect (b, c)",
     ]
 
@@ -376,12 +382,12 @@ ONE = [{"name": "a", "command": ["true"]}]
     ("manifest", "words", "message"),
     [
         (flow(ONE).replace("command", "comand"), (), "nothing was run, because the files have a problem (see above)"),
-        (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a starts what its image says"),
-        (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: there is no Flow chlid"),
+        (flow([{"name": "a", "args": ["x"]}]), (), "spec.tasks[0]: task a relies on the command of its image"),
+        (flow([{"name": "a", "flow": {"name": "chlid"}}]), (), "spec.tasks[0].flow.name: Flow chlid not found"),
         (flow(ONE, name="x") + flow(ONE, name="y"), (), "the files contain 2 Flows; select one with FILE:NAME"),
         (flow(ONE) + flow(ONE), (), "the files contain two Flows named it: remove one"),
         (config_map("x"), (), "the files contain no Flow or FlowRun to run"),
-        (flow(ONE, params=[{"name": "x"}]), (), "spec.params.x: is missing"),
+        (flow(ONE, params=[{"name": "x"}]), (), "spec.params.x: is required"),
         (flow(ONE), ("-p", "x=1"), "-p x=1: the Flow has no param x"),
         (flow(ONE), ("--approve", "a"), "--approve a: not an approval task; the flow has no approval tasks"),
         (flow(ONE), ("--watch",), "--watch is not valid with --local"),
@@ -414,12 +420,12 @@ def test_a_run_can_be_printed_as_yaml(machine, capfd):
     assert machine.type("run", "--local", str(machine.folder / "f.yaml"), "-o", "yaml").code == 0
 
 
-def test_docker_without_an_engine_is_told_of(machine, monkeypatch, tmp_path):
+def test_docker_without_an_engine_is_reported(machine, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     ran = machine.run(flow(ONE), "--docker")
     assert (ran.code, ran.log.strip()) == (
         1,
-        "penstock: --docker: neither docker nor podman is on PATH: install one, or leave --docker out",
+        "penstock: --docker: neither docker nor podman is on PATH: install one, or omit --docker",
     )
 
 

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
-from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES, OUTPUTS_BYTES
+from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES
+from penstock.engine.machine.outputs_limit import OUTPUTS_BYTES
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import StoredStatusError
@@ -39,11 +40,11 @@ def finish(world: World, *, rounds: int = 500) -> dict[str, dict[str, Any]]:
         if live:
             for pod in live:
                 world.progress(pod)
-        elif world.machine.is_settled:
+        elif world.machine.is_finished_and_stored:
             break
         elif step.wake_at is not None:
             world.now = max(world.now, step.wake_at)
-    assert world.machine.is_settled, world.status
+    assert world.machine.is_finished_and_stored, world.status
     return {entry["name"]: entry for entry in world.status["tasks"]}
 
 
@@ -64,7 +65,7 @@ def test_tasks_without_dependencies_start_together():
     assert {create.key.task for create in step.creates} == {"a", "b"}
 
 
-def test_the_next_task_starts_in_the_step_that_hears_of_its_dependencys_end():
+def test_the_next_task_starts_in_the_step_that_observes_the_end_of_its_dependency():
     existing = world("tasks: [{name: a}, {name: b, dependsOn: [a]}]")
     existing.step()
     (pod,) = existing.live_pods()
@@ -111,7 +112,7 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
             "tasks: [{name: a}, {name: b, args: ['$(tasks.a.state)']}]",
             ALWAYS_WELL,
             {"a": ("Completed", None), "b": ("Completed", None)},
-            id="a reference to a state waits until the task is over",
+            id="a reference to a state waits until the task has finished",
         ),
         pytest.param(
             "tasks: [{name: a, forEach: {count: 0}}, {name: b}]",
@@ -373,9 +374,7 @@ def test_a_fan_out_whose_item_fails_starts_no_more_items_and_says_so():
 
     assert created(existing) == ["a[0]", "a[1]"]
     assert entries["a"]["state"] == "Failed"
-    assert entries["a"]["message"] == (
-        "of 5 items 1 Failed, 3 not started; the last of them: item 1: ExitCode: exit code 1"
-    )
+    assert entries["a"]["message"] == ("1 of 5 items failed, 3 not started; latest: item 1: ExitCode: exit code 1")
 
 
 def test_ten_thousand_items_fit_an_entry_of_64_kib():

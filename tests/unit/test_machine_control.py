@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome
 from penstock.engine.machine.history import HISTORY_BYTES
 from penstock.engine.reasons import Reason
@@ -96,7 +96,7 @@ def start(existing: World) -> None:
                 "d": ("Skipped", "UpstreamFailed"),
             },
             "Failed",
-            id="with Continue every branch goes on that can (argo-17)",
+            id="with Continue every branch continues that can (argo-17)",
         ),
         pytest.param(
             "tasks: [{name: a}, {name: b}, {name: c, dependsOn: [b]}]",
@@ -154,7 +154,7 @@ def test_a_fan_out_tolerates_as_many_failures_as_it_allows(allowed, state, reaso
     assert entries(existing)["b"][0] == ("Completed" if state == "Completed" else "Skipped")
 
 
-def test_a_fan_out_within_its_tolerance_goes_on():
+def test_a_fan_out_within_its_tolerance_continues():
     existing = world(
         "tasks: [{name: a, forEach: {count: 10}, maxParallel: 1, allowFailed: 2}]",
         lambda key, attempt: (ALWAYS_FAILS if key.item in (0, 4, 5) else ALWAYS_WELL)(key, attempt),
@@ -163,13 +163,13 @@ def test_a_fan_out_within_its_tolerance_goes_on():
     finish(existing)
 
     assert created(existing) == [f"a[{index}]" for index in range(6)]
-    assert existing.status["tasks"][0]["message"].startswith("of 10 items 3 Failed, 4 not started; ")
+    assert existing.status["tasks"][0]["message"].startswith("3 of 10 items failed, 4 not started; ")
 
 
 # Finally
 
 
-def test_finally_tasks_run_when_all_others_are_over_and_see_how_they_ended():  # B6
+def test_finally_tasks_run_when_all_others_have_finished_and_see_how_they_ended():  # B6
     existing = world(
         "tasks: [{name: a}, {name: b, dependsOn: [a]}]\n"
         "finally: [{name: clean, args: ['$(run.state)', '$(tasks.a.state)', '$(tasks.b.reason)']}]",
@@ -359,7 +359,7 @@ def test_a_suspended_run_starts_nothing_and_is_paused_once_nothing_runs():  # B1
     assert created(existing) == ["a", "b"]
 
 
-def test_the_runs_clock_stands_still_while_it_is_paused_and_goes_on_after_a_crash():
+def test_the_runs_clock_is_paused_with_the_run_and_continues_after_a_crash():
     existing = world("timeout: 100s\ntasks: [{name: a}, {name: b, dependsOn: [a]}]")
     start(existing)
     existing.progress(existing.live_pods()[0])
@@ -425,7 +425,7 @@ def test_an_approval_that_is_rejected_fails_with_the_comment():
     assert existing.status["tasks"][0]["message"] == "so be it"
 
 
-def test_an_approval_that_nobody_gives_times_out_though_the_operator_crashed():  # prefect-22
+def test_an_approval_without_a_decision_times_out_although_the_operator_crashed():  # prefect-22
     existing = world("tasks: [{name: ok, approval: {timeout: 1h}}]")
     step(existing)
     existing.now += 3000
@@ -471,7 +471,7 @@ def test_what_is_older_than_what_was_seen_changes_nothing():
             {"waiting_reason": "ImagePullFailed", "waiting_message": "no such image"}, "ImagePullFailed", id="image"
         ),
         pytest.param({"waiting_reason": "Unschedulable", "waiting_message": "no node"}, "Unschedulable", id="no node"),
-        pytest.param({}, "QueueTimeout", id="nobody knows why"),
+        pytest.param({}, "QueueTimeout", id="no known cause"),
     ],
 )
 def test_a_pod_that_does_not_start_in_time_ends_as_timed_out_for_what_it_waits_for(waiting, want):
@@ -536,7 +536,7 @@ def test_a_failure_that_is_final_is_not_tried_again(retry, attempts, words):
     assert words in existing.status["tasks"][0]["message"]
 
 
-def test_a_condition_of_retries_says_nothing_about_disruptions():  # B20
+def test_a_condition_of_retries_does_not_apply_to_disruptions():  # B20
     existing = world("tasks: [{name: a, retry: {when: 'false', infrastructure: 2}}]", ALWAYS_EVICTED)
 
     finish(existing)
@@ -581,7 +581,7 @@ def test_a_miss_runs_the_task_and_gives_its_outputs_to_the_cache():
 
     assert busy == ("Queued", "CacheBusy")
     assert outcome is not None
-    assert settled == [SettleCache(TaskInstanceKey("a"), question.digest, 3600.0, outcome.outputs)]
+    assert settled == [ReleaseCacheLock(TaskInstanceKey("a"), question.digest, 3600.0, outcome.outputs)]
 
 
 def test_a_task_that_fails_gives_the_lock_back_without_outputs():
@@ -593,11 +593,11 @@ def test_a_task_that_fails_gives_the_lock_back_without_outputs():
         existing.progress(next(iter(existing.pods.values())))
     (settled,) = existing.machine.advance(existing.now).cache
 
-    assert isinstance(settled, SettleCache)
+    assert isinstance(settled, ReleaseCacheLock)
     assert settled.outputs is None
 
 
-def test_keys_tell_flows_tasks_commands_and_items_apart():
+def test_keys_distinguish_flows_tasks_commands_and_items():
     def digests(task: str) -> set[str]:
         return {question.digest for question in world(f"tasks: [{task}]").machine.advance(START).cache}
 
@@ -613,7 +613,7 @@ def test_keys_tell_flows_tasks_commands_and_items_apart():
 # What a status can hold
 
 
-def test_what_tasks_tell_of_the_past_stays_within_its_budget_and_the_last_says_most():  # B30
+def test_the_history_of_tasks_stays_within_its_budget_and_the_latest_keeps_most():  # B30
     tasks = ", ".join(f"{{name: t{number}, retry: {{limit: 3}}}}" for number in range(200))
     existing = world(
         f"failurePolicy: Continue\ntasks: [{tasks}]",
@@ -622,8 +622,10 @@ def test_what_tasks_tell_of_the_past_stays_within_its_budget_and_the_last_says_m
 
     finish(existing)
 
-    told = [len(str(entry.get("attempts", ""))) + len(entry.get("message", "")) for entry in existing.status["tasks"]]
-    assert sum(told) < HISTORY_BYTES * 1.1
+    history = [
+        len(str(entry.get("attempts", ""))) + len(entry.get("message", "")) for entry in existing.status["tasks"]
+    ]
+    assert sum(history) < HISTORY_BYTES * 1.1
     assert {entry["state"] for entry in existing.status["tasks"]} == {"Failed"}
     assert sum(bool(entry.get("message")) for entry in existing.status["tasks"]) > 50
 

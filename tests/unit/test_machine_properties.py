@@ -1,5 +1,6 @@
-"""What holds for any Flow, any order of events and any crash. `World` checks while it goes: no task starts before its
-dependencies, never two live attempts of one unit, no budget overdrawn, no Pod let go before its end is stored."""
+"""What holds for any Flow, any order of events and any crash. `World` checks each step: no task starts before its
+dependencies, never two live attempts of one task instance, no budget overdrawn, no finalizer removed before the end of
+its Pod is stored."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec, Task
 from penstock.engine.compiler.params import resolve_params
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from tests.simulation import World, fixed_fate
 from tests.strategies import flow_specs
@@ -41,7 +42,7 @@ def play(
     control_rate: float = 0.0,
     approval_rate: float = 1.0,
 ) -> dict[str, Any]:
-    """Let things happen in a random order until the run is over and stored; returns the stored status."""
+    """Let things happen in a random order until the run has finished and is stored; returns the stored status."""
     rng = world.rng
     for _ in range(STEPS):
         if rng.random() < crash_rate:
@@ -60,10 +61,10 @@ def play(
         elif step.wake_at is not None and rng.random() < 0.5:
             world.now = max(world.now, step.wake_at)
         world.now += rng.random()
-        if world.machine.is_over:
+        if world.machine.is_finished:
             world.flush()
             world.step()
-            if world.machine.is_settled:
+            if world.machine.is_finished_and_stored:
                 return world.status
     raise AssertionError(f"the run does not end: {world.status}")
 
@@ -105,7 +106,7 @@ def test_every_run_ends_and_accounts_for_every_task(spec, seed, failure_rate, di
     assert set(states) <= FINAL_TASK_STATES
     assert status["counts"] == Counter(states)
     assert status["progress"] == f"{len(states)}/{len(states)}"
-    assert not any(pod.is_tracked for pod in world.pods.values()), "a Pod was not let go"
+    assert not any(pod.is_tracked for pod in world.pods.values()), "a Pod kept its finalizer"
 
 
 @EXAMPLES
@@ -117,9 +118,9 @@ def test_a_crash_at_any_point_loses_nothing(spec, seed, failure_rate, disruption
 
     assert status["state"] in FINAL_RUN_STATES
     assert len(world.created) == len(set(world.created)), "an attempt was made twice"
-    assert not any(pod.is_tracked for pod in world.pods.values()), "a Pod was not let go"
+    assert not any(pod.is_tracked for pod in world.pods.values()), "a Pod kept its finalizer"
     restored = world.build()
-    assert restored.is_settled
+    assert restored.is_finished_and_stored
     assert restored.state == status["state"]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.engine.machine.facts import AttemptSeen, Cause
 from penstock_operator.workloads.job_status import Job, classify_trouble, had_no_pod, makes_no_pod, observe_job
-from penstock_operator.workloads.pod_status import Pod, is_main_over, observe_pod
+from penstock_operator.workloads.pod_status import Pod, is_main_finished, observe_pod
 
 LABELS = {"penstock.dev/task": "load", "penstock.dev/attempt": "2", "penstock.dev/index": "7"}
 RUNNING = {"running": {"startedAt": "2026-11-22T12:00:00Z"}}
@@ -98,7 +98,7 @@ FAILURE, DISRUPTION = Cause.FAILURE, Cause.DISRUPTION
         pytest.param(pod(main=ended(137), reason="DeadlineExceeded", message="longer"), FAILURE, "DeadlineExceeded", id="the backstop of a Pod that ran"),
         pytest.param(pod(main=waiting("ImagePullBackOff"), reason="DeadlineExceeded"), FAILURE, "ImagePullFailed", id="of one that waited for its image"),
         pytest.param(pod(main=None, reason="DeadlineExceeded"), FAILURE, "QueueTimeout", id="of one of which nothing is known"),
-        pytest.param(pod("Running", main=ended(3), side=RUNNING), FAILURE, "ExitCode", id="a sidecar goes on"),
+        pytest.param(pod("Running", main=ended(3), side=RUNNING), FAILURE, "ExitCode", id="a sidecar still runs"),
         pytest.param(pod(main=ended(3), side=ended(137), reason="DeadlineExceeded"), FAILURE, "ExitCode", id="a sidecar was ended by us"),
     ],
 )  # fmt: skip
@@ -112,13 +112,13 @@ def test_an_end_has_its_cause_and_reason(observed, cause, reason):
     "observed",
     [
         pytest.param(pod("Succeeded", main=ended(0, "Completed")), id="all ended well"),
-        pytest.param(pod("Running", main=ended(0, "Completed"), side=RUNNING), id="a sidecar goes on"),
+        pytest.param(pod("Running", main=ended(0, "Completed"), side=RUNNING), id="a sidecar still runs"),
         pytest.param(pod("Failed", main=ended(0, "Completed"), side=ended(137), reason="DeadlineExceeded"), id="and was ended by us"),
         pytest.param(pod("Failed", main=ended(0, "Completed"), side=ended(137, "OOMKilled")), id="or by its hunger for memory"),
         pytest.param(pod("Failed", main=ended(0, "Completed"), deleted=True), id="deleted, and ended well"),
     ],
 )  # fmt: skip
-def test_a_main_that_ended_with_nothing_to_complain_of_has_completed(observed):
+def test_a_main_container_that_succeeded_has_completed(observed):
     outcome = seen(observed).outcome
     assert outcome is not None
     assert (outcome.cause, outcome.outputs) == (Cause.SUCCESS, {})
@@ -152,7 +152,7 @@ def test_counters_and_the_time_of_the_first_attempt_come_from_the_pod():
     assert (found.failures, found.disruptions, found.began_at) == (1, 3, 5.0)
 
 
-def test_a_pod_whose_labels_a_person_spoiled_is_none_of_ours():
+def test_a_pod_whose_labels_a_person_spoiled_is_not_ours():
     body = {"metadata": {"name": "p", "labels": {**LABELS, "penstock.dev/attempt": "second"}}}
     assert observe_pod(msgspec.convert(body, Pod), now=0.0) is None
 
@@ -160,14 +160,14 @@ def test_a_pod_whose_labels_a_person_spoiled_is_none_of_ours():
 @pytest.mark.parametrize(
     ("observed", "want"),
     [
-        pytest.param(pod("Running", main=ended(0), side=RUNNING), True, id="a sidecar goes on"),
+        pytest.param(pod("Running", main=ended(0), side=RUNNING), True, id="a sidecar still runs"),
         pytest.param(pod("Running", main=ended(0), side=RUNNING, deleted=True), False, id="but its end was asked for"),
-        pytest.param(pod("Running", main=ended(0), side=ended(0)), False, id="all is over"),
-        pytest.param(pod("Running", main=RUNNING, side=ended(0)), False, id="main goes on"),
+        pytest.param(pod("Running", main=ended(0), side=ended(0)), False, id="all have ended"),
+        pytest.param(pod("Running", main=RUNNING, side=ended(0)), False, id="main still runs"),
     ],
 )
-def test_only_a_sidecar_that_goes_on_is_company_to_be_dismissed(observed, want):
-    assert is_main_over(observed) is want
+def test_only_a_sidecar_that_outlives_main_has_to_be_stopped(observed, want):
+    assert is_main_finished(observed) is want
 
 
 # Jobs
@@ -194,14 +194,14 @@ def test_a_suspended_job_is_held_by_its_queue():
         pytest.param(condition("FailureTarget", "DeadlineExceeded", status="True"), FAILURE, "QueueTimeout", id="its backstop"),
     ],
 )  # fmt: skip
-def test_a_job_that_is_over_without_a_pod_has_an_outcome(end, cause, reason):
-    over = job(end)
-    found = observe_job(over, now=1.0)
+def test_a_job_that_finished_without_a_pod_has_an_outcome(end, cause, reason):
+    finished = job(end)
+    found = observe_job(finished, now=1.0)
     assert found is not None
     assert found.outcome is not None
     assert (found.outcome.cause, found.outcome.reason, found.is_finished) == (cause, reason, True)
-    assert makes_no_pod(over)
-    assert not had_no_pod(over)
+    assert makes_no_pod(finished)
+    assert not had_no_pod(finished)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_job_that_is_over_without_a_pod_has_an_outcome(end, cause, reason):
         pytest.param('Error creating: Internal error occurred: failed calling webhook "x"', "AdmissionQueue", False, id="a webhook out of order"),
     ],
 )  # fmt: skip
-def test_what_the_job_controller_says_is_told_apart(words, reason, is_final):
+def test_messages_of_the_job_controller_are_classified(words, reason, is_final):
     trouble, final = classify_trouble(words)
     assert (trouble.reason, final) == (reason, is_final)
     assert trouble.message == words.removeprefix("Error creating: ")

@@ -1,6 +1,6 @@
-"""When a Pod counts as over, and who ended it.
+"""When a Pod counts as finished, and what ended it.
 
-A real kubelet tells the ends of containers one report before that of the Pod, and deletes a Pod that is over once more.
+A real kubelet reports the ends of containers before that of the Pod, and deletes a finished Pod once more.
 """
 
 import msgspec
@@ -24,7 +24,7 @@ RUNNING = {"running": {"startedAt": "2026-11-22T12:00:00Z"}}
         pytest.param("Succeeded", {}, True, id="the Pod says so itself"),
     ],
 )
-def test_a_pod_is_over_when_none_of_its_containers_runs(phase, states, want):
+def test_a_pod_has_finished_when_none_of_its_containers_runs(phase, states, want):
     labels = {"penstock.dev/task": "load", "penstock.dev/attempt": "1"}
     statuses = [{"name": name, "state": state} for name, state in states.items()]
     body = {
@@ -44,7 +44,7 @@ def test_a_pod_is_over_when_none_of_its_containers_runs(phase, states, want):
         pytest.param(137, "Error", "12:00:02", 0, "PodDeleted", id="it did not heed the signal and was killed"),
         pytest.param(1, "Error", "12:00:30", 30, "PodDeleted", id="deleted while it ran, ended in its own way"),
         pytest.param(1, "Error", "12:00:32", 30, "ExitCode", id="failed, and was deleted afterwards"),
-        pytest.param(1, "Error", "12:00:02", 0, "ExitCode", id="failed, was over, and was deleted afterwards"),
+        pytest.param(1, "Error", "12:00:02", 0, "ExitCode", id="failed, had finished, and was deleted afterwards"),
         pytest.param(137, "OOMKilled", "12:00:02", 0, "OOMKilled", id="out of memory, deleted afterwards"),
     ],
 )

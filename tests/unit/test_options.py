@@ -43,31 +43,39 @@ def test_durations_are_read_as_people_write_them():
 @pytest.mark.parametrize(
     ("argv", "environ", "message"),
     [
-        (["--http-port", "web"], {}, "--http-port: 'web' is no whole number from 0 to 65535"),
-        ([], {"PENSTOCK_HTTP_PORT": "70000"}, "PENSTOCK_HTTP_PORT: '70000' is no whole number from 0 to 65535"),
-        (["--task-user=0"], {}, "--task-user: '0' is no whole number from 1 to 2147483647"),
-        (["--track-pods", "maybe"], {}, "--track-pods: 'maybe' is neither true nor false"),
+        (["--http-port", "web"], {}, "--http-port: must be a whole number from 0 to 65535; got 'web'"),
+        (
+            [],
+            {"PENSTOCK_HTTP_PORT": "70000"},
+            "PENSTOCK_HTTP_PORT: must be a whole number from 0 to 65535; got '70000'",
+        ),
+        (["--task-user=0"], {}, "--task-user: must be a whole number from 1 to 2147483647; got '0'"),
+        (["--track-pods", "maybe"], {}, "--track-pods: must be true or false; got 'maybe'"),
         (
             ["--log-level", "warn"],
             {},
-            "--log-level: 'warn' is none of debug, info, warning, error; did you mean 'warning'?",
+            "--log-level: 'warn' is not one of debug, info, warning, error; did you mean 'warning'?",
         ),
-        ([], {"PENSTOCK_LOG_FORMAT": "jsn"}, "PENSTOCK_LOG_FORMAT: 'jsn' is none of text, json; did you mean 'json'?"),
+        (
+            [],
+            {"PENSTOCK_LOG_FORMAT": "jsn"},
+            "PENSTOCK_LOG_FORMAT: 'jsn' is not one of text, json; did you mean 'json'?",
+        ),
         (["--lease-name="], {}, "--lease-name: must not be empty"),
-        (["--webhook-cert-dir=/nowhere"], {}, "--webhook-cert-dir: '/nowhere' is no folder"),
-        (["--log-levle=info"], {}, "there is no option --log-levle=info; did you mean --log-level?"),
-        (["surprise"], {}, "there is no option surprise; see --help"),
+        (["--webhook-cert-dir=/nowhere"], {}, "--webhook-cert-dir: '/nowhere' is not a folder"),
+        (["--log-levle=info"], {}, "unknown option --log-levle=info; did you mean --log-level?"),
+        (["surprise"], {}, "unknown option surprise; see --help"),
         (["--namespace"], {}, "argument --namespace: expected one argument"),
     ],
 )
-def test_what_can_not_be_read_is_told_in_one_line_that_names_its_source(argv, environ, message):
+def test_an_invalid_value_is_reported_in_one_line_that_names_its_source(argv, environ, message):
     with pytest.raises(OptionError) as caught:
         parse(argv, environ)
     assert str(caught.value) == message
 
 
-def test_a_duration_that_can_not_be_read_names_its_source():
-    with pytest.raises(OptionError, match=r"^PENSTOCK_LEASE_DURATION: '15' is no duration"):
+def test_an_invalid_duration_names_its_source():
+    with pytest.raises(OptionError, match=r"^PENSTOCK_LEASE_DURATION: '15' is not a duration"):
         parse([], {"PENSTOCK_LEASE_DURATION": "15"})
 
 

@@ -39,15 +39,15 @@ def test_values_come_in_the_order_of_the_declarations():
 def test_every_problem_is_found_at_once():
     assert problems(params(DAY, {**DAY, "name": "n", "type": "integer"}), {"dya": "x", "n": "3"}) == [
         'spec.params.dya: the flow has no such param (did you mean "day"?): it has day, n',
-        "spec.params.day: is missing: the flow needs a string here (ISO date)",
-        'spec.params.n: is the string "3", but must be a whole number',
+        "spec.params.day: is required: the flow needs a string (ISO date)",
+        'spec.params.n: must be a whole number; got the string "3"',
     ]
 
 
 def test_a_path_and_names_whose_values_come_later_can_be_given():
     declared = params({"name": "n", "type": "integer"})
     assert resolve_params(declared, {"n": "$(tick.time)"}, later=["n"]) == {"n": "$(tick.time)"}
-    assert problems(declared, {}, path="spec.x")[0].startswith("spec.x.n: is missing")
+    assert problems(declared, {}, path="spec.x")[0].startswith("spec.x.n: is required")
 
 
 @pytest.mark.parametrize(
@@ -74,24 +74,24 @@ def test_a_value_fits(declaration, value, want):
 @pytest.mark.parametrize(
     ("declaration", "value", "want"),
     [
-        ({}, 3, "is the number 3, but must be a string: put it in quotes"),
-        ({}, None, "is missing: the flow needs a string here"),
-        ({"type": "integer"}, True, "is true, but must be a whole number"),
-        ({"type": "number"}, False, "is false, but must be a number"),
-        ({"type": "integer"}, 3.5, "is the number 3.5, but must be a whole number"),
-        ({"type": "integer"}, 2**63, "beyond 64 bits"),
-        ({"type": "boolean"}, "true", 'is the string "true", but must be a boolean'),
-        ({"type": "array"}, {}, "is an object, but must be an array"),
-        ({"type": "object"}, [], "is a list, but must be an object"),
+        ({}, 3, "must be a string; got the number 3: put it in quotes"),
+        ({}, None, "is required: the flow needs a string"),
+        ({"type": "integer"}, True, "must be a whole number; got true"),
+        ({"type": "number"}, False, "must be a number; got false"),
+        ({"type": "integer"}, 3.5, "must be a whole number; got the number 3.5"),
+        ({"type": "integer"}, 2**63, "must fit into 64 bits; got 9223372036854775808: use a string"),
+        ({"type": "boolean"}, "true", 'must be a boolean; got the string "true"'),
+        ({"type": "array"}, {}, "must be an array; got an object"),
+        ({"type": "object"}, [], "must be an object; got a list"),
         (
             {"enum": ["dev", "prod"]},
             "prd",
-            'is the string "prd" (did you mean "prod"?), but must be one of "dev", "prod"',
+            'must be one of "dev", "prod"; got the string "prd" (did you mean "prod"?)',
         ),
         ({"type": "integer", "enum": [1]}, 2, "must be one of 1"),
-        ({"type": "integer", "minimum": 1}, 0, "is 0, but must be at least 1"),
-        ({"type": "number", "maximum": 1}, 1.5, "is 1.5, but must be at most 1"),
-        ({"pattern": "^[a-z]+$"}, "a1", 'is the string "a1", but must match ^[a-z]+$'),
+        ({"type": "integer", "minimum": 1}, 0, "must be at least 1; got 0"),
+        ({"type": "number", "maximum": 1}, 1.5, "must be at most 1; got 1.5"),
+        ({"pattern": "^[a-z]+$"}, "a1", 'must match ^[a-z]+$; got the string "a1"'),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(declaration, value, want):
@@ -128,18 +128,21 @@ def test_a_value_fits_or_is_refused(kind, value):
 @pytest.mark.parametrize(
     ("declaration", "want"),
     [
-        ({"enum": ["a", None]}, "spec.params[0].enum[1]: is null, but must be a string"),
-        ({"default": 3}, "spec.params[0].default: is the number 3, but must be a string: put it in quotes"),
-        ({"enum": ["a", 1]}, "spec.params[0].enum[1]: is the number 1, but must be a string: put it in quotes"),
-        ({"enum": ["a"], "default": "b"}, 'spec.params[0].default: is the string "b", but must be one of "a"'),
-        ({"pattern": "^a", "default": "b"}, 'spec.params[0].default: is the string "b", but must match ^a'),
-        ({"type": "integer", "minimum": 3, "default": 2}, "spec.params[0].default: is 2, but must be at least 3"),
-        ({"type": "integer", "minimum": 3, "maximum": 2}, "spec.params[0].minimum: 3 is more than the maximum 2"),
-        ({"minimum": 3}, "spec.params[0].minimum: is for numbers only, but the type is string"),
-        ({"type": "array", "pattern": "a"}, "spec.params[0].pattern: is for strings only, but the type is array"),
-        ({"pattern": "(?=a)"}, "spec.params[0].pattern: is no regular expression of RE2"),
-        ({"pattern": r"(a)\1"}, "spec.params[0].pattern: is no regular expression of RE2"),
-        ({"pattern": "(", "default": "x"}, "spec.params[0].pattern: is no regular expression of RE2"),
+        ({"enum": ["a", None]}, "spec.params[0].enum[1]: must be a string; got null"),
+        ({"default": 3}, "spec.params[0].default: must be a string; got the number 3: put it in quotes"),
+        ({"enum": ["a", 1]}, "spec.params[0].enum[1]: must be a string; got the number 1: put it in quotes"),
+        ({"enum": ["a"], "default": "b"}, 'spec.params[0].default: must be one of "a"; got the string "b"'),
+        ({"pattern": "^a", "default": "b"}, 'spec.params[0].default: must match ^a; got the string "b"'),
+        ({"type": "integer", "minimum": 3, "default": 2}, "spec.params[0].default: must be at least 3; got 2"),
+        (
+            {"type": "integer", "minimum": 3, "maximum": 2},
+            "spec.params[0].minimum: must be at most the maximum, 2; got 3",
+        ),
+        ({"minimum": 3}, "spec.params[0].minimum: applies only to numbers; the type is string"),
+        ({"type": "array", "pattern": "a"}, "spec.params[0].pattern: applies only to strings; the type is array"),
+        ({"pattern": "(?=a)"}, "spec.params[0].pattern: is not a valid RE2 regular expression"),
+        ({"pattern": r"(a)\1"}, "spec.params[0].pattern: is not a valid RE2 regular expression"),
+        ({"pattern": "(", "default": "x"}, "spec.params[0].pattern: is not a valid RE2 regular expression"),
     ],
 )
 def test_a_declaration_that_can_not_work_is_refused(declaration, want):
@@ -149,7 +152,7 @@ def test_a_declaration_that_can_not_work_is_refused(declaration, want):
 
 def test_a_name_is_declared_once():
     (problem,) = check_params(params(DAY, REGIONS, DAY))
-    assert str(problem) == 'spec.params[2].name: "day" is the name of spec.params[0] already'
+    assert str(problem) == 'spec.params[2].name: "day" is already the name of spec.params[0]'
 
 
 def test_sound_declarations_have_no_problems():
@@ -162,12 +165,10 @@ def test_a_param_that_is_not_required_may_be_left_out_and_has_no_value():
     assert resolve_params(declared, {}) == {"regions": ["eu"]}
     assert resolve_params(declared, {"day": None}) == {"regions": ["eu"]}
     assert resolve_params(declared, {"day": "x"}) == {"day": "x", "regions": ["eu"]}
-    assert problems(declared, {"day": 3}) == [
-        "spec.params.day: is the number 3, but must be a string: put it in quotes"
-    ]
+    assert problems(declared, {"day": 3}) == ["spec.params.day: must be a string; got the number 3: put it in quotes"]
 
 
 def test_a_param_with_a_default_is_not_required():
     assert [str(problem) for problem in check_params(params({**REGIONS, "required": True}))] == [
-        "spec.params[0].required: a param with a default is never missing: remove one of them"
+        "spec.params[0].required: a param with a default cannot be required: remove one of the two"
     ]

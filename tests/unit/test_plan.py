@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 
 from penstock.api.flow import MAX_ITEMS, FlowSpec
-from penstock.engine.compiler.plan import Dependency, DependencyKind, Plan, RetryPolicy, compile_plan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.plan_compiler import compile_plan
+from penstock.engine.compiler.task_plan import Dependency, DependencyKind, RetryPolicy
 from penstock.engine.state import COMPLETED_TASK_STATES
 from penstock.errors import ExpressionError, InvalidSpecError
 from tests.strategies import flow_specs
@@ -140,9 +142,9 @@ def test_a_fan_out_expands(for_each, want):
 @pytest.mark.parametrize(
     ("value", "want"),
     [
-        ("x", 'must be a list, but is the string "x"'),
-        (None, "must be a list, but is null"),
-        ({"a": 1}, "must be a list, but is an object"),
+        ("x", 'must be a list; got the string "x"'),
+        (None, "must be a list; got null"),
+        ({"a": 1}, "must be a list; got an object"),
         (["x"] * (MAX_ITEMS + 1), "has 100001 items: at most 100000"),
     ],
 )
@@ -156,9 +158,9 @@ def test_items_must_be_a_list_of_limited_length(value, want):
 @pytest.mark.parametrize(
     ("value", "want"),
     [
-        (-1, "must be a whole number from 0 on, but is the number -1"),
+        (-1, "must be a whole number of at least 0; got the number -1"),
         (1.5, "must be a whole number"),
-        (True, "must be a whole number from 0 on, but is true"),
+        (True, "must be a whole number of at least 0; got true"),
         ("3", "must be a whole number"),
         (MAX_ITEMS + 1, "is 100001: at most 100000 items"),
         (1e300, "at most 100000 items"),
@@ -177,47 +179,47 @@ A, B, C = {"name": "a"}, {"name": "b"}, {"name": "c"}
 @pytest.mark.parametrize(
     ("tasks", "fields", "want"),
     [
-        pytest.param([A], {"defaults": None}, "spec.tasks[0].image: is missing: give an image here or in spec.defaults.image", id="no image"),
+        pytest.param([A], {"defaults": None}, "spec.tasks[0].image: is required: set an image here or in spec.defaults.image", id="no image"),
         pytest.param([{**A, "image": "x:$(params.tag)"}], {}, 'spec.tasks[0].image: column 12: there is no param "tag"', id="an unknown param in an image"),
-        pytest.param([A, B, A], {}, 'spec.tasks[2].name: "a" is the name of spec.tasks[0] already', id="a name twice"),
-        pytest.param([{**A, "command": ["x"], "script": "y"}], {}, "spec.tasks[0].script: a script is run in place of a command", id="command and script"),
-        pytest.param([{**A, "maxParallel": 2}], {}, "spec.tasks[0].maxParallel: counts the items of forEach", id="maxParallel alone"),
-        pytest.param([{**A, "timeout": "0s"}], {}, "spec.tasks[0].timeout: 0s is no time at all", id="no time"),
-        pytest.param([A], {"timeout": "0m"}, "spec.timeout: 0m is no time at all", id="no time for the run"),
+        pytest.param([A, B, A], {}, 'spec.tasks[2].name: "a" is already the name of spec.tasks[0]', id="a name twice"),
+        pytest.param([{**A, "command": ["x"], "script": "y"}], {}, "spec.tasks[0].script: a script runs in place of a command", id="command and script"),
+        pytest.param([{**A, "maxParallel": 2}], {}, "spec.tasks[0].maxParallel: has no effect without forEach", id="maxParallel alone"),
+        pytest.param([{**A, "timeout": "0s"}], {}, "spec.tasks[0].timeout: must be greater than zero", id="no time"),
+        pytest.param([A], {"timeout": "0m"}, "spec.timeout: must be greater than zero", id="no time for the run"),
         pytest.param([{"name": "load-files"}, {**B, "dependsOn": ["load-flies"]}], {}, 'spec.tasks[1].dependsOn[0]: there is no task "load-flies" (did you mean "load-files"?)', id="an unknown dependency"),
-        pytest.param([{**A, "dependsOn": ["a"]}], {}, "spec.tasks[0].dependsOn[0]: a task can't depend on itself", id="itself"),
+        pytest.param([{**A, "dependsOn": ["a"]}], {}, "spec.tasks[0].dependsOn[0]: a task cannot depend on itself", id="itself"),
         pytest.param([{**A, "args": ["$(tasks.a.outputs.x)"]}], {}, "spec.tasks[0].args[0]: refers to tasks.a, the task itself", id="its own outputs"),
         pytest.param([{**A, "forEach": {"items": "$(tasks.a.outputs)"}}], {}, "spec.tasks[0].forEach: refers to tasks.a, the task itself", id="its own items"),
         pytest.param([{**A, "when": "tasks.a.state == 'x'"}], {}, "spec.tasks[0].when: refers to tasks.a, the task itself", id="its own state"),
-        pytest.param([{**A, "args": ["x", "$(item)"]}], {}, 'spec.tasks[0].args[1]: column 3: there is no "item" here: only a task with forEach has it', id="an item without forEach"),
+        pytest.param([{**A, "args": ["x", "$(item)"]}], {}, 'spec.tasks[0].args[1]: column 3: there is no "item" here: it exists only in a task with forEach', id="an item without forEach"),
         pytest.param([{**A, "forEach": {"count": 1}, "when": "index > 0"}], {}, 'spec.tasks[0].when: column 1: there is no "index" here', id="an index in when"),
-        pytest.param([{**A, "when": "1 + 2"}], {}, "spec.tasks[0].when: its value is of type int, but must be true or false", id="when is a number"),
+        pytest.param([{**A, "when": "1 + 2"}], {}, "spec.tasks[0].when: must be true or false; got a value of type int", id="when is a number"),
         pytest.param([{**A, "when": "$(true"}], {}, "spec.tasks[0].when: column 1: this $( is not closed", id="when is not closed"),
-        pytest.param([{**A, "forEach": {}}], {}, "spec.tasks[0].forEach: give exactly one of items, count and matrix; there is none", id="no forEach"),
-        pytest.param([{**A, "forEach": {"items": [], "count": 1}}], {}, "spec.tasks[0].forEach: give exactly one of items, count and matrix; there is items and count", id="two of forEach"),
-        pytest.param([{**A, "forEach": {"items": "x$(params.p)"}}], {"params": [{"name": "p"}]}, "spec.tasks[0].forEach.items: this is a text around an expression", id="items as text"),
+        pytest.param([{**A, "forEach": {}}], {}, "spec.tasks[0].forEach: must have exactly one of items, count and matrix; got none", id="no forEach"),
+        pytest.param([{**A, "forEach": {"items": [], "count": 1}}], {}, "spec.tasks[0].forEach: must have exactly one of items, count and matrix; got items and count", id="two of forEach"),
+        pytest.param([{**A, "forEach": {"items": "x$(params.p)"}}], {"params": [{"name": "p"}]}, "spec.tasks[0].forEach.items: must be one expression, without text around it", id="items as text"),
         pytest.param([{**A, "forEach": {"items": "abc"}}], {}, "spec.tasks[0]: forEach.items must be a list", id="items no list"),
         pytest.param([{**A, "forEach": {"count": "3"}}], {}, "spec.tasks[0]: forEach.count must be a whole number", id="a count as string"),
         pytest.param([{**A, "forEach": {"matrix": {"x": [1] * 400, "y": [1] * 400}}}], {}, "spec.tasks[0]: forEach.matrix has 160000 combinations: at most 100000", id="too many combinations"),
         pytest.param([{**A, "forEach": {"matrix": {"x": [1], "y": "$(foo)"}}}], {}, 'spec.tasks[0].forEach.matrix.y: column 3: there is no "foo" here', id="a faulty axis"),
         pytest.param([{**A, "forEach": {"count": 2}}, {**B, "args": ["$(tasks.a.outputs.x)"]}], {}, "spec.tasks[1].args[0]: column 19: the outputs of a are a list", id="outputs of a fan-out"),
         pytest.param([A], {"outputs": {"x": {"y": ["$(tasks.b.state)"]}}}, 'spec.outputs.x: .y[0]: column 9: there is no task "b"', id="unknown in outputs"),
-        pytest.param([A], {"params": [{"name": "p", "default": 1}]}, "spec.params[0].default: is the number 1", id="a param"),
+        pytest.param([A], {"params": [{"name": "p", "default": 1}]}, "spec.params[0].default: must be a string; got the number 1", id="a param"),
         pytest.param([A], {"defaults": {"image": "x", "env": [{"name": "E", "value": "$(item)"}]}}, 'spec.defaults.env[0].value: column 3: there is no "item"', id="an item in defaults"),
         pytest.param([{**A, "env": [{"name": "E", "value": "$(foo.x)"}]}], {}, 'spec.tasks[0].env[0].value: column 3: there is no "foo"', id="unknown in env"),
-        pytest.param([{**A, "env": [{"name": "E"}, {"name": "E"}]}], {}, 'spec.tasks[0].env[1].name: "E" is the name of spec.tasks[0].env[0] already', id="a variable twice"),
-        pytest.param([{**A, "env": [{"name": "E", "value": "", "valueFrom": {"fieldRef": {}}}]}], {}, "spec.tasks[0].env[0]: value and valueFrom exclude each other", id="value and source"),
-        pytest.param([{**A, "env": [{"name": "E", "valueFrom": {}}]}], {}, "spec.tasks[0].env[0].valueFrom: give exactly one source", id="no source"),
+        pytest.param([{**A, "env": [{"name": "E"}, {"name": "E"}]}], {}, 'spec.tasks[0].env[1].name: "E" is already the name of spec.tasks[0].env[0]', id="a variable twice"),
+        pytest.param([{**A, "env": [{"name": "E", "value": "", "valueFrom": {"fieldRef": {}}}]}], {}, "spec.tasks[0].env[0]: must have only one of value and valueFrom", id="value and source"),
+        pytest.param([{**A, "env": [{"name": "E", "valueFrom": {}}]}], {}, "spec.tasks[0].env[0].valueFrom: must have exactly one source", id="no source"),
         pytest.param([{**A, "env": [{"name": "PENSTOCK_OUTPUTS"}]}], {}, "spec.tasks[0].env[0].name: PENSTOCK_OUTPUTS is set by Penstock", id="our variable"),
-        pytest.param([{**A, "env": [{"name": "A=B"}]}], {}, "spec.tasks[0].env[0].name: names of variables contain no =", id="an equals sign"),
-        pytest.param([{**A, "podTemplate": {"metdata": {}}}], {}, 'spec.tasks[0].podTemplate.metdata: there is no such field (did you mean "metadata"?)', id="a field of podTemplate"),
-        pytest.param([{**A, "podTemplate": {"metadata": {"name": "x"}}}], {}, "spec.tasks[0].podTemplate.metadata.name: there is no such field", id="a name for the Pod"),
-        pytest.param([{**A, "podTemplate": {"metadata": {"labels": {"penstock.dev/run": "x"}}}}], {}, "spec.tasks[0].podTemplate.metadata.labels[penstock.dev/run]: labels of penstock.dev/ are Penstock's own", id="a label of ours"),
-        pytest.param([{**A, "podTemplate": {"spec": {"containers": [{"image": "x"}]}}}], {}, "spec.tasks[0].podTemplate.spec.containers[0].name: is missing", id="a container without a name"),
-        pytest.param([{**A, "podTemplate": {"spec": {"containers": {}}}}], {}, "spec.tasks[0].podTemplate.spec.containers: must be a list, but is an object", id="containers"),
-        pytest.param([A], {"defaults": {"image": "x", "podTemplate": {"spec": []}}}, "spec.defaults.podTemplate.spec: must be an object, but is a list", id="podTemplate of defaults"),
-        pytest.param([{**A, "podTemplate": {"spec": {"restartPolicy": "Always"}}}], {}, "spec.tasks[0].podTemplate.spec.restartPolicy: is always Never", id="restarts"),
-        pytest.param([{**A, "dependsOn": ["c"]}, {**B, "dependsOn": ["a"]}, {**C, "args": ["$(tasks.b.state)"]}], {}, "spec.tasks[0]: these tasks wait for each other, each for the next: a -> c -> b -> a", id="a cycle"),
+        pytest.param([{**A, "env": [{"name": "A=B"}]}], {}, "spec.tasks[0].env[0].name: must not contain =", id="an equals sign"),
+        pytest.param([{**A, "podTemplate": {"metdata": {}}}], {}, 'spec.tasks[0].podTemplate.metdata: unknown field (did you mean "metadata"?)', id="a field of podTemplate"),
+        pytest.param([{**A, "podTemplate": {"metadata": {"name": "x"}}}], {}, "spec.tasks[0].podTemplate.metadata.name: unknown field", id="a name for the Pod"),
+        pytest.param([{**A, "podTemplate": {"metadata": {"labels": {"penstock.dev/run": "x"}}}}], {}, "spec.tasks[0].podTemplate.metadata.labels[penstock.dev/run]: labels of penstock.dev/ are reserved for Penstock", id="a label of ours"),
+        pytest.param([{**A, "podTemplate": {"spec": {"containers": [{"image": "x"}]}}}], {}, "spec.tasks[0].podTemplate.spec.containers[0].name: is required", id="a container without a name"),
+        pytest.param([{**A, "podTemplate": {"spec": {"containers": {}}}}], {}, "spec.tasks[0].podTemplate.spec.containers: must be a list; got an object", id="containers"),
+        pytest.param([A], {"defaults": {"image": "x", "podTemplate": {"spec": []}}}, "spec.defaults.podTemplate.spec: must be an object; got a list", id="podTemplate of defaults"),
+        pytest.param([{**A, "podTemplate": {"spec": {"restartPolicy": "Always"}}}], {}, "spec.tasks[0].podTemplate.spec.restartPolicy: must be Never", id="restarts"),
+        pytest.param([{**A, "dependsOn": ["c"]}, {**B, "dependsOn": ["a"]}, {**C, "args": ["$(tasks.b.state)"]}], {}, "spec.tasks[0]: these tasks form a dependency cycle: a -> c -> b -> a", id="a cycle"),
     ],
 )  # fmt: skip
 def test_a_flow_that_can_not_work_is_refused(tasks, fields, want):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec, Workspace
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.compiler.quantity import read_quantity
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
@@ -62,7 +62,7 @@ def test_what_identifies_a_pod_and_how_it_ends_can_not_be_changed_by_its_templat
         pytest.param({"timeout": "30m", "queueTimeout": "10m"}, 2700, id="and the wait before it"),
     ],
 )
-def test_a_pod_that_nobody_watches_ends_when_its_clocks_have_run_out(clocks, want):
+def test_a_pod_without_an_operator_ends_when_its_timeouts_have_passed(clocks, want):
     # argo-11
     assert built(**clocks)["spec"].get("activeDeadlineSeconds") == want
 
@@ -162,6 +162,6 @@ def test_quantities_are_read_as_kubernetes_reads_them(text, want):
 
 
 @pytest.mark.parametrize("text", ["", "1 Gi", "1gb", "Gi", "1GiB", "two", "1,5Gi"])
-def test_what_is_no_quantity_is_refused_with_an_example(text):
+def test_an_invalid_quantity_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="10Gi"):
         read_quantity(text)

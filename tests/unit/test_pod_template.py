@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.compiler.plan import Plan, compile_plan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
 from penstock.errors import ExpressionError, InvalidSpecError
 
@@ -128,7 +129,10 @@ def test_a_template_without_expressions_is_handed_on_as_it_is():
         pytest.param({"spec": "$(params.labels)"}, "spec", "must be an object", id="the whole spec"),
         pytest.param(main(volumeMounts=["$(params.hook)"]), "spec.containers[0].volumeMounts[0]", "object", id="mount"),
         pytest.param(
-            {"metadata": {"labels": {"penstock.dev/task": "x"}}}, "metadata.labels[penstock.dev/task]", "own", id="ours"
+            {"metadata": {"labels": {"penstock.dev/task": "x"}}},
+            "metadata.labels[penstock.dev/task]",
+            "reserved",
+            id="ours",
         ),
         pytest.param({"spec": {"hostname": "$(item)"}}, "spec.hostname", "forEach", id="item without forEach"),
     ],
@@ -144,9 +148,13 @@ def test_what_can_not_work_is_refused_with_its_path(template, path, said):
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        pytest.param({"metadata": {"labels": "$(params.ours)"}}, "Penstock's own", id="labels of ours in a value"),
+        pytest.param(
+            {"metadata": {"labels": "$(params.ours)"}}, "reserved for Penstock", id="labels of ours in a value"
+        ),
         pytest.param({"metadata": {"labels": "$(params.n)"}}, "must be an object", id="no object"),
-        pytest.param(main(lifecycle={"preStop": "$(params.hook)"}), "has a command", id="a command in a value"),
+        pytest.param(
+            main(lifecycle={"preStop": "$(params.hook)"}), "must not have a command", id="a command in a value"
+        ),
         pytest.param({"spec": {"x": "$(params.labels.none)"}}, "podTemplate.spec.x", id="no value"),
     ],
 )
@@ -173,7 +181,7 @@ def test_a_reference_in_a_template_is_a_dependency():
     assert plan.tasks[1].render_tasks == {"a"}
 
 
-def test_a_fault_of_the_defaults_is_told_once():
+def test_a_fault_of_the_defaults_is_reported_once():
     tasks = [{"name": name, "image": "i"} for name in ("a", "b")]
     defaults = {"podTemplate": {"spec": {"hostname": "$(param.x)"}}}
     with pytest.raises(InvalidSpecError) as caught:

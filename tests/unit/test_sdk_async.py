@@ -81,7 +81,7 @@ def test_submitted_coroutines_run_at_the_same_time():
     assert run(scene) == 200
 
 
-def test_who_submitted_a_coroutine_may_block_until_it_is_done():
+def test_the_caller_of_a_submitted_coroutine_may_block_until_it_is_done():
     async def scene():
         return [future.result() for future in [add.submit(1, 2), plain.submit(3)]]
 
@@ -105,7 +105,7 @@ def test_awaiting_a_failed_future_raises():
     run(scene)
 
 
-def test_a_flow_that_is_no_coroutine_function_submits_coroutines():
+def test_a_synchronous_flow_submits_coroutines():
     @flow
     def scene():
         return add.map([1, 2], 3).result()

@@ -77,7 +77,7 @@ class TestPorted:
         assert ended.returncode == 0, ended.stderr
         assert "2 files have 3 lines" in ended.stderr
 
-    def test_rain_fails_for_the_year_without_data_and_tells_somebody(self, run, monkeypatch):
+    def test_rain_fails_for_the_year_without_data_and_calls_its_hook(self, run, monkeypatch):
         monkeypatch.setenv("CHAT_TOKEN", "secret")
         ended = run("ported/rain.py")
         assert ended.returncode == 1

@@ -62,7 +62,7 @@ def test_a_failed_task_that_is_called_fails_the_flow_with_its_exception():
 
 
 # prefect-6
-def test_a_failed_future_that_nobody_looks_at_leaves_the_flow_completed_with_a_loud_warning(caplog):
+def test_a_failed_future_that_is_not_read_leaves_the_flow_completed_with_a_warning(caplog):
     @flow
     def careless():
         fail.submit()
@@ -70,12 +70,12 @@ def test_a_failed_future_that_nobody_looks_at_leaves_the_flow_completed_with_a_l
 
     state = careless(return_state=True)
     assert state.is_completed()
-    [warning] = [record for record in caplog.records if "did not look" in record.getMessage()]
+    [warning] = [record for record in caplog.records if "did not check" in record.getMessage()]
     assert warning.levelname == "WARNING"
     assert "fail-0" in warning.getMessage()
 
 
-def test_a_failed_future_whose_state_was_looked_at_is_no_reason_to_warn(caplog):
+def test_a_failed_future_whose_state_was_read_causes_no_warning(caplog):
     @flow
     def careful():
         future = fail.submit()
@@ -83,7 +83,7 @@ def test_a_failed_future_whose_state_was_looked_at_is_no_reason_to_warn(caplog):
         return "failed" if future.state.is_failed() else "fine"
 
     assert careful() == "failed"
-    assert not [record for record in caplog.records if "did not look" in record.getMessage()]
+    assert not [record for record in caplog.records if "did not check" in record.getMessage()]
 
 
 # prefect-7
@@ -128,7 +128,7 @@ def test_a_failed_future_among_other_values_leaves_the_flow_completed_with_a_lou
         return [fail.submit(), 5]
 
     assert mixed(return_state=True).is_completed()
-    assert "did not look: fail-0" in caplog.text
+    assert "did not check: fail-0" in caplog.text
 
 
 def test_a_flow_that_returns_a_dictionary_of_futures_gives_their_states():
@@ -180,7 +180,7 @@ def test_a_flow_inside_fails_the_one_around_it():
 
 
 # prefect-14
-def test_a_flow_that_asks_for_the_state_of_one_inside_goes_on():
+def test_a_flow_that_requests_the_state_of_an_inner_flow_continues():
     @flow
     def inner():
         raise ValueError("inner")
@@ -245,7 +245,7 @@ def test_a_parameter_of_the_wrong_type_fails_the_flow_before_its_body():
     assert not called
 
 
-def test_every_wrong_parameter_is_told_at_once():
+def test_all_wrong_parameters_are_reported_together():
     @flow
     def typed(x: int, *ys: float, **zs: bool):
         return x, ys, zs
@@ -402,7 +402,7 @@ def test_the_log_of_a_run_names_it(caplog):
 
 
 def test_the_log_of_a_run_needs_a_run():
-    with pytest.raises(MissingContextError, match="inside of a flow or task"):
+    with pytest.raises(MissingContextError, match="outside of a flow or task"):
         get_run_logger()
 
 

@@ -84,7 +84,7 @@ def test_the_elements_of_a_stored_result_are_yielded_again():
     assert made == [0, 1, 2]
 
 
-def test_a_generator_whose_elements_nobody_takes_is_cancelled(caplog):
+def test_a_generator_whose_elements_are_not_read_is_cancelled(caplog):
     closed = []
 
     @task
@@ -99,7 +99,7 @@ def test_a_generator_whose_elements_nobody_takes_is_cancelled(caplog):
     next(elements)
     elements.close()
     assert closed == [True]
-    assert "stopped before the last one" in caplog.text
+    assert "stopped before the last element" in caplog.text
 
 
 def test_only_the_time_of_the_generator_counts_against_its_timeout():
@@ -150,7 +150,7 @@ def test_a_retry_of_an_asynchronous_generator_yields_again(sleeps):
 
 
 def test_a_flow_can_be_no_generator():
-    with pytest.raises(OptionError, match="is a generator: return a list, or make it a task"):
+    with pytest.raises(OptionError, match="is a generator function: return a list, or use @task"):
 
         @flow
         def yields():

@@ -77,7 +77,7 @@ ENDLESS = """
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        pytest.param(signal.SIGTERM, 143, id="told to end"),
+        pytest.param(signal.SIGTERM, 143, id="terminated"),
         pytest.param(signal.SIGINT, -signal.SIGINT, id="interrupted at the keyboard"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_run_that_was_killed_is_resumed_and_keeps_what_it_stored(script):
     assert (code, stdout) == (-9, "step 1\nstep 2\nstep 3\n")
     code, stdout, stderr = script.run("--resume")
     assert (code, stdout) == (0, "step 4\ntotal 100\n")
-    assert "Resumes run 'outer-" in stderr
+    assert "Resuming run 'outer-" in stderr
     assert "step        2     1 Cached, 1 Completed" in stderr
     assert "inner/step  2     2 Cached" in stderr
 
@@ -241,7 +241,7 @@ def test_a_run_that_completed_is_not_resumed(script):
     script.write(STEPS).run()
     _, stdout, stderr = script.run("--resume")
     assert stdout.startswith("step 1\n")
-    assert "No run of this flow with these parameters is left to resume" in stderr
+    assert "No run of this flow with these parameters can be resumed" in stderr
 
 
 def test_a_run_of_other_parameters_is_not_resumed(script):
@@ -252,7 +252,7 @@ def test_a_run_of_other_parameters_is_not_resumed(script):
 def test_a_run_that_does_not_exist_can_not_be_resumed(script):
     code, _, stderr = script.write(STEPS).run("--resume=outer-000000")
     assert code == 1
-    assert "there is no run 'outer-000000'" in stderr
+    assert "run 'outer-000000' not found" in stderr
 
 
 def test_a_run_that_still_runs_is_not_resumed(script):
@@ -279,7 +279,7 @@ def test_a_run_that_still_runs_is_not_resumed(script):
     _, _, stderr = script.run("--resume")
     process.kill()
     process.communicate(timeout=30)
-    assert "starts anew" in stderr
+    assert "starting a new one" in stderr
 
 
 def test_the_scripts_own_arguments_do_not_see_the_one_of_penstock(script):
@@ -313,7 +313,7 @@ def test_the_log_is_plain_where_there_is_no_terminal_and_ends_in_a_summary(scrip
         outer()
     """).run()
     lines = [line.split(" | ", 2)[2] for line in stderr.splitlines()]
-    assert lines[0].startswith("Flow run 'monday' | Begins: flow 'outer'")
+    assert lines[0].startswith("Flow run 'monday' | Started: flow 'outer'")
     assert lines[4].startswith("Flow run 'monday' | Completed")
     assert lines[5].split() == ["Flow", "run", "'monday'", "|", "TASK", "RUNS", "STATES", "RETRIES", "MEAN"]
     assert lines[6].split()[4:8] == ["load", "3", "3", "Completed"]
@@ -333,7 +333,7 @@ def test_a_program_that_has_set_up_logging_gets_the_log_its_own_way(script):
 
         outer()
     """).run()
-    assert stdout.startswith("penstock.flow_runs Begins")
+    assert stdout.startswith("penstock.flow_runs Started")
     assert stderr == ""
 
 

@@ -159,7 +159,7 @@ def test_the_parameters_of_the_flow_can_be_the_key():
     assert [scene("mon"), scene("mon"), scene("tue")] == ["Completed", "Cached", "Completed"]
 
 
-def test_no_cache_is_no_cache_even_where_the_flow_keeps_results():
+def test_no_cache_disables_caching_even_if_the_flow_stores_results():
     counted = Counted(cache_policy=NO_CACHE)
     in_flow(lambda: (counted.task(1), counted.task(1)), persist_result=True)
     assert len(counted.calls) == 2
@@ -196,7 +196,7 @@ def test_an_input_that_can_be_no_key_fails_the_task_and_says_which():
 def test_a_result_that_can_not_be_stored_fails_the_task_and_says_what_to_do():
     lock = task(name="lock", persist_result=True)(lambda: [threading.Lock()])
     state = flow(name="scene")(lambda: lock(return_state=True).message)()
-    assert "a list, can't be stored" in str(state)
+    assert "cannot store the result, a list" in str(state)
     assert "persist_result" in str(state)
 
 
@@ -210,10 +210,10 @@ def test_a_stored_result_expires(home):
     counted = Counted(cache_policy=INPUTS, cache_expiration=timedelta(days=1))
     assert counted.task.options.cache_expiration_s == 86400
     stored = StoredResult(home, "k", "pickle")
-    stored.write(5, expiration_s=60)
+    stored.write_result(5, expiration_s=60)
     now = next(home.iterdir()).stat().st_mtime
-    assert stored.read(now=now + 50) == (5,)
-    assert stored.read(now=now + 70) is None
+    assert stored.read_result(now=now + 50) == (5,)
+    assert stored.read_result(now=now + 70) is None
 
 
 def test_an_expired_result_is_made_again():
@@ -239,7 +239,7 @@ def test_a_stored_result_that_is_broken_is_made_again(content, home, caplog):
     file.write_bytes(file.read_bytes()[:-5] if content is None else content)
     assert counted.task(1) == {"x": 1, "y": 0}
     assert len(counted.calls) == 2
-    assert "can't be read" in caplog.text
+    assert "cannot read the stored result" in caplog.text
     assert counted.task(1, return_state=True).name == "Cached"
 
 
@@ -270,17 +270,17 @@ def test_flows_that_keep_nothing_write_nothing(home):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        pytest.param({"cache_policy": INPUTS, "persist_result": False}, "keeps no result", id="kept and not kept"),
-        pytest.param({"cache_policy": INPUTS, "cache_key_fn": str}, "give one of them", id="two keys"),
-        pytest.param({"cache_policy": "inputs"}, "expected CachePolicy", id="a policy that is a text"),
+        pytest.param({"cache_policy": INPUTS, "persist_result": False}, "excludes caching", id="stored and not stored"),
+        pytest.param({"cache_policy": INPUTS, "cache_key_fn": str}, "set one of them", id="two keys"),
+        pytest.param({"cache_policy": "inputs"}, "must be CachePolicy", id="a policy that is a text"),
         pytest.param({"result_serializer": "yaml"}, "'pickle' or 'json'", id="an unknown serializer"),
         pytest.param({"cache_expiration": -1}, "0 or more", id="expired before it began"),
     ],
 )
-def test_caches_that_can_not_be_are_refused_when_decorating(options, told):
-    with pytest.raises(OptionError, match=told):
+def test_caches_that_can_not_be_are_refused_when_decorating(options, message):
+    with pytest.raises(OptionError, match=message):
         task(name="load", **options)(lambda: None)
 
 
@@ -296,7 +296,7 @@ def test_equal_values_have_equal_fingerprints(value):
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(), max_size=6), st.randoms())
-def test_the_order_of_keys_is_no_part_of_a_fingerprint(mapping, random):
+def test_the_order_of_keys_does_not_change_a_fingerprint(mapping, random):
     items = list(mapping.items())
     random.shuffle(items)
     assert fingerprint(mapping) == fingerprint(dict(items))

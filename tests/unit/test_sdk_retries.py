@@ -202,9 +202,9 @@ def test_delays_can_be_made_by_a_function():
         pytest.param({"retries": 1.5}, id="half a retry"),
         pytest.param({"retry_delay_seconds": -1}, id="a negative delay"),
         pytest.param({"retry_delay_seconds": [1, "2"]}, id="a delay that is a text"),
-        pytest.param({"retry_delay_seconds": [1] * 51}, id="more delays than anybody reads"),
+        pytest.param({"retry_delay_seconds": [1] * 51}, id="too many delays"),
         pytest.param({"retry_jitter_factor": -0.1}, id="a negative jitter"),
-        pytest.param({"retry_delay_seconds": float("inf")}, id="for ever"),
+        pytest.param({"retry_delay_seconds": float("inf")}, id="infinity"),
     ],
 )
 def test_what_can_be_no_retry_is_refused_when_decorating(options):

@@ -9,7 +9,7 @@ import pytest
 
 from penstock import flow
 from penstock.errors import OptionError
-from penstock.local.ledger import LedgerFile
+from penstock.local.served_state import ServedStateFile
 from penstock.local.server import STOP_GRACE, Served, Server
 from tests.unit.test_sdk_processes import Script
 
@@ -29,19 +29,19 @@ class Process:
         self.parameters = parameters
         self.started = world.time
         self.sentinel = id(self)
-        self.told = []
+        self.signals = []
         self.exit_code = None
         self._world = world
         self.ends_at = None if takes is None else world.time + takes
 
     def stop(self):
-        self.told.append("stop")
+        self.signals.append("stop")
         if not self._world.is_stubborn:
             self.ends_at = self._world.time
             self._code = -signal.SIGTERM
 
     def kill(self):
-        self.told.append("kill")
+        self.signals.append("kill")
         self.ends_at = self._world.time
         self._code = -signal.SIGKILL
 
@@ -54,7 +54,7 @@ class Process:
 
 
 class World:
-    """A clock that jumps to what happens next, and tells the process to end when the test's time is over."""
+    """A clock that jumps to the next event, and sends a termination signal at the end of the test."""
 
     def __init__(self, *, until, takes=timedelta(0), is_stubborn=False, away=()):
         self.time = NINE
@@ -102,7 +102,7 @@ def served(world, *, is_kept=False, **keywords):
             body,
             world.launch,
             limit=deployment.limit,
-            file=LedgerFile(f"{body['metadata']['name']}|here", body["spec"], is_kept=is_kept),
+            file=ServedStateFile(f"{body['metadata']['name']}|here", body["spec"], is_kept=is_kept),
             now=world.time,
         )
         for body in bodies
@@ -137,16 +137,16 @@ def test_parameters_may_depend_on_the_tick():
     assert [process.parameters for process in world.processes] == [{"day": "2026-11-25", "count": 3}]
 
 
-def test_runs_may_overlap_unless_told_otherwise():
+def test_runs_may_overlap_by_default():
     world = serve(World(until=in_minutes(3), takes=timedelta(hours=1)), cron="* * * * *")
     assert world.starts() == ["09:01", "09:02", "09:03"]
 
 
-def test_with_skip_a_tick_passes_while_a_run_goes_on(caplog):
+def test_with_skip_a_tick_is_skipped_while_a_run_is_active(caplog):
     caplog.set_level(logging.INFO, "penstock.serve")
     world = serve(World(until=in_minutes(6), takes=2.5 * MINUTE), cron="* * * * *", on_overlap="Skip")
     assert world.starts() == ["09:01", "09:04"]
-    assert "the tick 2026-11-25 09:02 UTC got no run: RunAlreadyActive" in caplog.text
+    assert "the tick 2026-11-25 09:02 UTC did not get a run: RunAlreadyActive" in caplog.text
 
 
 def test_with_queue_a_tick_waits_for_the_run_before_it():
@@ -158,20 +158,20 @@ def test_with_queue_a_tick_waits_for_the_run_before_it():
 def test_with_replace_the_run_before_is_stopped_first():
     world = serve(World(until=in_minutes(2), takes=timedelta(hours=1)), cron="* * * * *", on_overlap="Replace")
     assert world.starts() == ["09:01", "09:02"]
-    assert world.processes[0].told == ["stop"]
+    assert world.processes[0].signals == ["stop"]
 
 
 def test_a_run_that_does_not_stop_is_killed_and_then_replaced():
     world = World(until=in_minutes(2.9), takes=None, is_stubborn=True)
     serve(world, cron="* * * * *", on_overlap="Replace")
-    assert world.processes[0].told == ["stop", "kill"]
+    assert world.processes[0].signals == ["stop", "kill"]
     assert timedelta(0) <= world.processes[1].started - (NINE + 2 * MINUTE + STOP_GRACE) < timedelta(seconds=1)
 
 
-def test_no_more_runs_go_on_than_the_limit_allows_and_the_latest_tick_is_made_up_for(caplog):
+def test_the_limit_of_concurrent_runs_holds_and_the_latest_missed_tick_gets_a_run(caplog):
     world = serve(World(until=in_minutes(6), takes=2.5 * MINUTE), limit=1, cron="* * * * *")
     assert world.names() == ["etl-29926621", "etl-29926623", "etl-29926626"]
-    assert "got no run: NotMadeUp" in caplog.text
+    assert "did not get a run: NotMadeUp" in caplog.text
 
 
 def test_the_limit_of_a_deployment_is_its_own():
@@ -187,40 +187,40 @@ def test_the_limit_of_a_deployment_is_its_own():
 @pytest.mark.parametrize(
     ("on_missed", "want"),
     [
-        pytest.param("Skip", ["09:05", "09:25"], id="none is made up for"),
-        pytest.param("Latest", ["09:05", "09:22", "09:25"], id="the last one is"),
-        pytest.param("All", ["09:05", "09:22", "09:22", "09:22", "09:25"], id="each is"),
-        pytest.param({"policy": "All", "max": 2}, ["09:05", "09:22", "09:22", "09:25"], id="at most so many are"),
+        pytest.param("Skip", ["09:05", "09:25"], id="missed ticks get no run"),
+        pytest.param("Latest", ["09:05", "09:22", "09:25"], id="the last one gets a run"),
+        pytest.param("All", ["09:05", "09:22", "09:22", "09:22", "09:25"], id="each gets a run"),
+        pytest.param({"policy": "All", "max": 2}, ["09:05", "09:22", "09:22", "09:25"], id="at most two get runs"),
     ],
 )
-def test_what_was_missed_while_the_machine_slept_is_made_up_for_as_asked(on_missed, want):
+def test_ticks_missed_while_the_machine_slept_follow_on_missed(on_missed, want):
     asleep = [(in_minutes(6), in_minutes(22))]
     world = serve(World(until=in_minutes(25), away=asleep), cron="*/5 * * * *", on_missed=on_missed)
     assert world.starts() == want
 
 
-def test_what_was_missed_while_nobody_served_is_forgotten():
+def test_ticks_missed_while_no_process_served_are_ignored():
     assert serve(World(until=in_minutes(1)), cron="* * * * *").starts() == ["09:01"]
     later = World(until=in_minutes(31))
     later.time = in_minutes(30.5)
     assert serve(later, cron="* * * * *").starts() == ["09:31"]
 
 
-def test_or_made_up_for_if_it_is_to_be_remembered():
+def test_ticks_missed_while_no_process_served_get_runs_if_state_is_stored():
     assert serve(World(until=in_minutes(1)), cron="* * * * *", is_kept=True).starts() == ["09:01"]
     later = World(until=in_minutes(31))
     later.time = in_minutes(30.5)
     assert serve(later, cron="* * * * *", is_kept=True).starts() == ["09:30", "09:31"]
 
 
-def test_another_schedule_of_the_same_name_begins_anew():
+def test_another_schedule_of_the_same_name_starts_again():
     serve(World(until=in_minutes(1)), cron="* * * * *", is_kept=True)
     later = World(until=in_minutes(30.9))
     later.time = in_minutes(30.5)
     assert serve(later, cron="*/2 * * * *", is_kept=True).starts() == []
 
 
-def test_a_broken_memory_is_no_memory(home):
+def test_an_invalid_state_file_is_ignored(home):
     serve(World(until=in_minutes(1)), cron="* * * * *", is_kept=True)
     (file,) = (home / "served").glob("*.json")
     file.write_text("[]")
@@ -230,7 +230,7 @@ def test_a_broken_memory_is_no_memory(home):
 def test_a_deployment_is_served_once():
     world = World(until=NINE)
     (first,) = served(world, cron="* * * * *")
-    with pytest.raises(OptionError, match="'etl' is served by another process already"):
+    with pytest.raises(OptionError, match="'etl' is already served by another process"):
         served(world, cron="* * * * *")
     first.close()
     served(world, cron="* * * * *")[0].close()
@@ -244,12 +244,12 @@ def test_it_ends_when_nothing_is_due_ever_again():
 
 def test_runs_end_with_it():
     world = serve(World(until=in_minutes(2), takes=timedelta(hours=1)), cron="* * * * *")
-    assert [process.told for process in world.processes] == [["stop"], ["stop"]]
+    assert [process.signals for process in world.processes] == [["stop"], ["stop"]]
 
 
 def test_runs_that_do_not_end_with_it_are_killed():
     world = serve(World(until=in_minutes(1.5), takes=None, is_stubborn=True), cron="* * * * *")
-    assert world.processes[0].told == ["stop", "kill"]
+    assert world.processes[0].signals == ["stop", "kill"]
     assert world.time == in_minutes(1.5) + timedelta(seconds=1) + STOP_GRACE
 
 
@@ -289,7 +289,7 @@ def line_with(process, text):
 
 
 def make_a_tick_missed(home):
-    """Have the last decision be two years old, as if nobody had served since."""
+    """Set the last decision to two years ago, as if no process had served since."""
     (file,) = (home / "served").glob("*.json")
     facts = json.loads(file.read_text())
     file.write_text(json.dumps({**facts, "decided": "2024-06-01T00:00:00+00:00"}))
@@ -299,7 +299,7 @@ def started(script, home, seconds=0):
     """The script as it serves, and has started the run of a tick that was missed."""
     script.write(SERVES.replace("SECONDS", str(seconds)))
     with script.start() as process:
-        line_with(process, "Serves etl, next due ")
+        line_with(process, "Serving etl, next run ")
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
     make_a_tick_missed(home)
@@ -308,7 +308,7 @@ def started(script, home, seconds=0):
 
 def test_a_served_flow_runs_in_a_process_of_its_own(script, home):
     with started(script, home) as process:
-        line_with(process, "started, due 2026-01-01 00:00 UTC")
+        line_with(process, "started, scheduled for 2026-01-01 00:00 UTC")
         assert "doubled 42 of 2026-01-01" in line_with(process, "doubled")
         line_with(process, "penstock.serve | etl-29453760: completed")
         process.send_signal(signal.SIGINT)
@@ -320,7 +320,7 @@ def test_a_signal_ends_the_server_and_its_runs(script, home, number):
     with started(script, home, seconds=600) as process:
         line_with(process, "doubled")
         process.send_signal(number)
-        line_with(process, "Ends, and 1 run with it")
+        line_with(process, "Shutting down: stopping 1 run")
         line_with(process, "Crashed: Flow run was ended by TerminatedError: signal SIGTERM")
     assert process.returncode == 0
 
@@ -328,18 +328,18 @@ def test_a_signal_ends_the_server_and_its_runs(script, home, number):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("etl.serve()", "is never due: give cron, interval or rrule", id="never due"),
+        pytest.param("etl.serve()", "has no active schedule: set cron, interval or rrule", id="never due"),
         pytest.param("etl.serve(cron='@daily')", "parameter 'day' has no value", id="a parameter without a value"),
         pytest.param("etl.serve(cron='61 * * * *', parameters={'day': 1})", "spec.cron[0]: ", id="no such time"),
         pytest.param(
             "etl.with_options(name='x').serve(cron='@daily', parameters={'day': 1})",
-            "can't be found by another process",
+            "cannot be imported by another process",
             id="a flow without a name",
         ),
         pytest.param(
             "serve(etl.to_deployment(cron='@daily', parameters={'day': 1}),"
             " etl.to_deployment(cron='@hourly', parameters={'day': 1}))",
-            "two deployments are called 'etl'",
+            "two deployments have the name 'etl'",
             id="two of a name",
         ),
         pytest.param("serve()", "needs at least one deployment", id="nothing"),
@@ -361,13 +361,13 @@ def test_what_can_not_be_served_is_refused_at_once(script, text, message):
     assert message in stderr.splitlines()[-1]
 
 
-def test_serving_at_import_is_told_how_to_be_mended(script, home):
+def test_serving_at_import_is_refused_with_what_to_do(script, home):
     with started(script, home) as process:
         line_with(process, "completed")
         process.send_signal(signal.SIGTERM)
     script.path.write_text(script.path.read_text().replace('if __name__ == "__main__":', "if True:"))
     make_a_tick_missed(home)
     with script.start() as process:
-        line_with(process, 'put it below `if __name__ == "__main__":`')
+        line_with(process, 'call it below `if __name__ == "__main__":`')
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0

@@ -230,7 +230,7 @@ def test_result_stops_waiting_after_its_timeout():
 
     def scene():
         future = task(gate.wait, name="blocked").submit()
-        with pytest.raises(TimeoutError, match="not over"):
+        with pytest.raises(TimeoutError, match="did not finish"):
             future.result(timeout=0.01)
         gate.set()
         return future.result()
@@ -238,7 +238,7 @@ def test_result_stops_waiting_after_its_timeout():
     assert in_flow(scene) is True
 
 
-def test_wait_tells_what_is_done_from_what_is_not():
+def test_wait_returns_what_is_done_and_what_is_not():
     gate = threading.Event()
 
     def scene():
@@ -325,7 +325,7 @@ def test_a_task_that_waits_for_tasks_gives_its_place_away():
     assert tree() == 21
 
 
-def test_a_chain_of_tasks_is_no_deadlock_whatever_the_order_of_submission():
+def test_a_chain_of_tasks_does_not_deadlock_in_any_order_of_submission():
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=1))
     def chain():
         future = same.submit(0)
@@ -427,10 +427,10 @@ def test_a_name_that_can_not_be_made_fails_the_task():
     def named():
         return 1
 
-    assert "task_run_name made no name: ZeroDivisionError" in named(return_state=True).message
+    assert "task_run_name failed: ZeroDivisionError" in named(return_state=True).message
 
 
-def test_an_exception_without_a_text_that_can_be_had_is_a_failure_like_others():
+def test_an_exception_whose_str_fails_is_a_failure_like_others():
     class Mute(Exception):  # noqa: N818 - the user's name
         def __str__(self):
             raise KeyError
@@ -439,10 +439,10 @@ def test_an_exception_without_a_text_that_can_be_had_is_a_failure_like_others():
     def fails():
         raise Mute
 
-    assert fails(return_state=True).message.endswith("Mute: (its text can't be had)")
+    assert fails(return_state=True).message.endswith("Mute: (str() of the exception failed)")
 
 
-def test_callbacks_have_been_called_when_the_flow_is_over():
+def test_callbacks_have_been_called_when_the_flow_has_finished():
     called: list[object] = []
 
     def scene():
@@ -453,7 +453,7 @@ def test_callbacks_have_been_called_when_the_flow_is_over():
     assert len(called) == 200
 
 
-def test_a_callback_that_raises_is_logged_and_keeps_nobody_waiting(caplog):
+def test_a_callback_that_raises_is_logged_and_blocks_no_waiter(caplog):
     def broken(_):
         raise KeyError("k")
 
@@ -540,7 +540,7 @@ def test_a_flow_can_be_a_method():
     assert Pipeline().run(1) == 2
 
 
-def test_cancelled_tasks_say_so_to_who_asks_for_their_result():
+def test_the_result_of_a_cancelled_task_raises():
     begun, gate = threading.Event(), threading.Event()
     futures = []
 

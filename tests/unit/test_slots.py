@@ -1,4 +1,4 @@
-"""Slots: who of a Flow's runs goes on, in which order, and what others are told."""
+"""Slots: which of a Flow's runs run, in which order, and what the others report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
 from penstock.engine.concurrency.limit import ConcurrencyLimit, OnLimit, compile_concurrency
-from penstock.engine.concurrency.slots import Admitted, Claim, Replaced, Skipped, Slots, Waits
+from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.validation.validation import check_flow
 from penstock.errors import ExpressionError
@@ -29,12 +29,12 @@ class Runs:
         self.slots = Slots(lambda run: self.woken.append(run.name), lambda run, _: self.replaced.append(run.name))
 
     def ask(self, name: str, limit: ConcurrencyLimit | None, **fields: Any) -> Any:
-        return self.slots.ask(FLOW, claim(name, **fields), limit)
+        return self.slots.request_slot(FLOW, claim(name, **fields), limit)
 
     def leave(self, name: str) -> list[str]:
         """Have a run leave, and return who is woken."""
         self.woken.clear()
-        self.slots.leave(FLOW, f"uid-{name}")
+        self.slots.remove_run(FLOW, f"uid-{name}")
         return self.woken
 
 
@@ -51,13 +51,13 @@ def limit_of(key: str, limit: int = 1) -> ConcurrencyLimit:
     return found
 
 
-def test_without_a_limit_everybody_goes_on_and_counts_when_there_is_one():
+def test_without_a_limit_every_run_runs_and_counts_once_there_is_one():
     runs = Runs()
     assert [runs.ask(name, None) for name in "abc"] == [Admitted()] * 3
-    assert runs.ask("d", QUEUE) == Waits(1, "a, b, c go on: Flow orders allows 1 run at once")
+    assert runs.ask("d", QUEUE) == Queued(1, "Flow orders allows 1 concurrent run; active: a, b, c")
     runs.leave("a")
     runs.leave("b")
-    assert isinstance(runs.ask("d", QUEUE), Waits)
+    assert isinstance(runs.ask("d", QUEUE), Queued)
     assert runs.leave("c") == ["d"]
     assert runs.ask("d", QUEUE) == Admitted()
 
@@ -85,30 +85,28 @@ def _of(runs: Runs, name: str) -> dict[str, Any]:
 def test_a_run_that_asks_twice_has_one_slot():
     runs = Runs()
     assert [runs.ask("a", QUEUE), runs.ask("a", QUEUE)] == [Admitted(), Admitted()]
-    assert isinstance(runs.ask("b", QUEUE), Waits)
+    assert isinstance(runs.ask("b", QUEUE), Queued)
     assert runs.leave("a") == ["b"]
     assert runs.slots.waiting == 1
 
 
-def test_a_newcomer_passes_nobody_by_who_was_there_before_the_restart():
+def test_a_new_run_stays_behind_those_that_waited_before_the_restart():
     runs = Runs()
-    runs.slots.enroll(FLOW, claim("waited", created_at=1))
-    assert runs.ask("new", QUEUE, created_at=2) == Waits(
-        2, "others are in front: Flow orders allows 1 run at once; 1 waits in front: waited"
-    )
+    runs.slots.enqueue(FLOW, claim("waited", created_at=1))
+    assert runs.ask("new", QUEUE, created_at=2) == Queued(2, "Flow orders allows 1 concurrent run; 1 ahead: waited")
     assert runs.ask("waited", QUEUE, created_at=1) == Admitted()
 
 
-def test_a_look_costs_no_flow_and_says_when_to_ask_again():
+def test_a_queue_place_needs_no_flow_and_is_none_when_a_slot_may_be_requested():
     runs = Runs()
     runs.ask("a", QUEUE)
     runs.ask("b", QUEUE)
-    looked = runs.slots.look(FLOW, "uid-b")
+    looked = runs.slots.queue_place(FLOW, "uid-b")
     assert looked is not None
     assert looked.position == 1
     runs.leave("a")
-    assert runs.slots.look(FLOW, "uid-b") is None
-    assert runs.slots.look(FLOW, "uid-nobody") is None
+    assert runs.slots.queue_place(FLOW, "uid-b") is None
+    assert runs.slots.queue_place(FLOW, "uid-nobody") is None
 
 
 def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
@@ -116,93 +114,100 @@ def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
     names = [f"r{number:04}" for number in range(300)]
     for number, name in enumerate(names):
         runs.ask(name, QUEUE, created_at=number)
-    tellings = 0
+    reports = 0
     for number, name in enumerate(names[:-1]):
         woken = runs.leave(name)
         while woken:
             one = woken.pop(0)
-            tellings += 1
-            if runs.slots.look(FLOW, f"uid-{one}") is None:
+            reports += 1
+            if runs.slots.queue_place(FLOW, f"uid-{one}") is None:
                 runs.ask(one, QUEUE, created_at=float(one[1:]))
         group = runs.slots._flows[FLOW].groups[""]
         for at, (_, _, one, uid) in enumerate(group.waiting):
-            assert group.told[uid] == at + 1 if at < 10 else at + 1 <= group.told[uid] <= 4 * (at + 1), (number, one)
-    # Telling everybody each time would be 45,000.
-    assert tellings < 25 * len(names)
+            assert (
+                group.reported_places[uid] == at + 1
+                if at < 10
+                else at + 1 <= group.reported_places[uid] <= 4 * (at + 1)
+            ), (
+                number,
+                one,
+            )
+    # Reporting to each run each time would be 45,000.
+    assert reports < 25 * len(names)
 
 
 def test_one_more_is_skipped():
     runs = Runs()
     runs.ask("a", SKIP)
-    assert runs.ask("b", SKIP) == Skipped("a goes on: Flow orders allows 1 run at once, and skips further ones")
+    assert runs.ask("b", SKIP) == Skipped("Flow orders allows 1 concurrent run and skips further ones; active: a")
     assert runs.slots.waiting == 0
     runs.leave("a")
-    assert not runs.slots.knows(FLOW)
+    assert not runs.slots.has_runs_of(FLOW)
 
 
-def test_the_newest_takes_the_place_of_the_oldest_and_starts_when_that_is_over():
+def test_the_newest_replaces_the_oldest_and_starts_when_that_has_finished():
     runs = Runs()
     runs.ask("a", replace(REPLACE, limit=2), created_at=1)
     runs.ask("b", replace(REPLACE, limit=2), created_at=2)
-    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Waits)
+    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Queued)
     assert runs.replaced == ["a"]
-    # A second look replaces nobody else.
-    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Waits)
+    # A second request replaces no other run.
+    assert isinstance(runs.ask("c", replace(REPLACE, limit=2), created_at=3), Queued)
     assert runs.replaced == ["a"]
     assert runs.leave("a") == ["c"]
     assert runs.ask("c", replace(REPLACE, limit=2), created_at=3) == Admitted()
 
 
-def test_who_waits_to_replace_is_replaced_by_a_newer_one():
+def test_a_run_that_waits_to_replace_another_is_replaced_by_a_newer_one():
     runs = Runs()
     runs.ask("a", REPLACE, created_at=1)
     runs.ask("b", REPLACE, created_at=2)
     runs.ask("c", REPLACE, created_at=3)
     assert runs.replaced == ["a", "b"]
-    assert runs.ask("b", REPLACE, created_at=2) == Replaced("run c takes its place: Flow orders allows 1 run at once")
+    assert runs.ask("b", REPLACE, created_at=2) == Replaced("replaced by run c: Flow orders allows 1 concurrent run")
 
 
 def test_one_that_is_being_ended_anyway_is_not_replaced_again():
     runs = Runs()
     runs.ask("a", REPLACE)
-    runs.slots.end(FLOW, "uid-a")
-    assert isinstance(runs.ask("b", REPLACE, created_at=1), Waits)
+    runs.slots.mark_ending(FLOW, "uid-a")
+    assert isinstance(runs.ask("b", REPLACE, created_at=1), Queued)
     assert runs.replaced == []
 
 
-def test_a_lowered_limit_replaces_nobody_by_itself():
+def test_a_lowered_limit_alone_replaces_no_run():
     runs = Runs()
     for name in "abc":
         runs.ask(name, replace(REPLACE, limit=3))
-    runs.slots.learn(FLOW, REPLACE)
+    runs.slots.set_limit(FLOW, REPLACE)
     assert runs.replaced == []
 
 
-def test_a_raised_limit_wakes_as_many_as_may_go_on():
+def test_a_raised_limit_wakes_as_many_as_may_run():
     runs = Runs()
     for number, name in enumerate("abcde"):
         runs.ask(name, QUEUE, created_at=number)
     runs.woken.clear()
-    runs.slots.learn(FLOW, replace(QUEUE, limit=3))
+    runs.slots.set_limit(FLOW, replace(QUEUE, limit=3))
     assert runs.woken[:2] == ["b", "c"]
     runs.woken.clear()
-    runs.slots.learn(FLOW, None)
+    runs.slots.set_limit(FLOW, None)
     assert runs.woken == ["b", "c", "d", "e"]
 
 
-def test_keys_are_groups_of_their_own_and_a_new_key_groups_anew():
+def test_each_key_is_a_group_and_a_new_key_groups_again():
     runs = Runs()
     by_region = limit_of("$(params.region)")
     assert runs.ask("a", by_region, region="eu") == Admitted()
     assert runs.ask("b", by_region, region="us") == Admitted()
-    assert isinstance(runs.ask("c", by_region, region="eu"), Waits)
-    runs.slots.learn(FLOW, limit_of("all"))
-    assert isinstance(runs.ask("d", limit_of("all"), region="asia"), Waits)
-    assert isinstance(runs.ask("d", limit_of("all", limit=2), region="asia"), Waits)
+    assert isinstance(runs.ask("c", by_region, region="eu"), Queued)
+    runs.slots.set_limit(FLOW, limit_of("all"))
+    assert isinstance(runs.ask("d", limit_of("all"), region="asia"), Queued)
+    assert isinstance(runs.ask("d", limit_of("all", limit=2), region="asia"), Queued)
     assert runs.leave("a")[:1] == ["c"]
 
 
-def test_a_key_without_a_value_is_an_error_of_the_run_that_asks_and_of_nobody_else():
+def test_a_key_without_a_value_is_an_error_only_of_the_run_that_requests_a_slot():
     runs = Runs()
     runs.ask("a", None)
     with pytest.raises(ExpressionError, match=r"the Flow's concurrency\.key: "):
@@ -211,14 +216,14 @@ def test_a_key_without_a_value_is_an_error_of_the_run_that_asks_and_of_nobody_el
     assert runs.ask("c", limit_of("$(params.region)"), region="eu") == Admitted()
 
 
-def test_who_waits_and_has_no_key_any_more_asks_again_and_is_told():
+def test_a_waiting_run_that_lost_its_key_requests_a_slot_again_and_gets_the_error():
     runs = Runs()
     runs.ask("a", QUEUE, region="eu")
     runs.ask("b", QUEUE)
     runs.woken.clear()
-    runs.slots.learn(FLOW, limit_of("$(params.region)"))
+    runs.slots.set_limit(FLOW, limit_of("$(params.region)"))
     assert runs.woken == ["b"]
-    assert runs.slots.look(FLOW, "uid-b") is None
+    assert runs.slots.queue_place(FLOW, "uid-b") is None
     with pytest.raises(ExpressionError):
         runs.ask("b", limit_of("$(params.region)"))
 
@@ -234,7 +239,7 @@ def test_a_key_that_can_never_work_is_a_problem_of_the_flow():
     limit=st.integers(1, 3),
     steps=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans(), st.integers(0, 2)), max_size=40),
 )
-def test_whatever_happens_the_limit_holds_and_nobody_is_forgotten(limit, steps):
+def test_in_any_order_of_steps_the_limit_holds_and_no_run_is_forgotten(limit, steps):
     runs = Runs()
     rule = replace(QUEUE, limit=limit)
     going_on: set[str] = set()
@@ -259,7 +264,7 @@ def test_whatever_happens_the_limit_holds_and_nobody_is_forgotten(limit, steps):
         elif not is_coming:
             going_on.discard(name)
             waiting.pop(name, None)
-            runs.slots.leave(FLOW, f"uid-{name}")
+            runs.slots.remove_run(FLOW, f"uid-{name}")
         settle()
         assert len(going_on) <= limit
         assert not waiting or len(going_on) == limit

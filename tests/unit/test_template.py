@@ -119,7 +119,7 @@ def test_for_the_kubelet_only_values_are_shielded(text, want):
 
 @pytest.mark.parametrize("name", ["item", "index", "tick"])
 def test_what_is_ours_is_not_left_to_the_kubelet(name):
-    with pytest.raises(ExpressionError, match=f'there is no "{name}" here: only'):
+    with pytest.raises(ExpressionError, match=f'there is no "{name}" here: it exists only'):
         compile_template(f"$({name})", Scope(frozenset({"run"})), kubelet=True)
 
 
@@ -177,6 +177,6 @@ def test_a_condition_is_bare_or_wrapped(source):
 
 
 @pytest.mark.parametrize("source", ["1 + 2", "$('x')", "params.n > 1) || $(true", "$(params.n) > 1"])
-def test_what_is_no_condition_is_refused(source):
+def test_an_invalid_condition_is_refused(source):
     with pytest.raises(ExpressionError):
         compile_condition(source, SCOPE)

@@ -87,18 +87,21 @@ def test_the_start_and_the_dates_are_on_the_wall_of_the_zone():
 @pytest.mark.parametrize(
     ("spec", "want"),
     [
-        ({}, "spec: give at least one of cron, interval, at, rrule and events"),
+        ({}, "spec: must have at least one of cron, interval, at, rrule and events"),
         ({"interval": {"every": "0s"}}, "spec.interval.every: must be whole minutes"),
         ({"interval": {"every": "90s"}}, "spec.interval.every: must be whole minutes"),
         ({"interval": {"every": "999999999h"}}, "spec.interval.every: must be whole minutes, from 1m to 87840h"),
         ({"interval": {"every": "1h", "anchor": "2026-01-01T00:00:30Z"}}, "spec.interval.anchor: "),
-        ({"at": ["2026-02-28", "2026-02-29T00:00:00Z"]}, "spec.at[1]: '2026-02-29T00:00:00Z' is no time that exists"),
-        ({"at": ["2026-02-28T00:00:30Z"]}, "spec.at[0]: '2026-02-28T00:00:30Z' has seconds"),
+        (
+            {"at": ["2026-02-28", "2026-02-29T00:00:00Z"]},
+            "spec.at[1]: '2026-02-29T00:00:00Z' is not a time that exists",
+        ),
+        ({"at": ["2026-02-28T00:00:30Z"]}, "spec.at[0]: must be on a whole minute; got '2026-02-28T00:00:30Z'"),
         ({"at": ["0001-01-01T00:00:00"], "timeZone": "Asia/Tokyo"}, "spec.at[0]: "),
         ({"rrule": ["FREQ=DAILY", "FREQ=X"]}, "spec.rrule[1]: FREQ must be"),
         (
             {"cron": ["@daily"], "startTime": "2026-02-01", "endTime": "2026-01-01"},
-            "spec.endTime: 2026-01-01 is before startTime, 2026-02-01",
+            "spec.endTime: must not be before startTime, 2026-02-01; got 2026-01-01",
         ),
     ],
 )

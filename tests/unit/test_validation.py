@@ -49,7 +49,7 @@ def test_a_flow_has_the_problems_of_its_plan():
     assert check_flow(parse_flow({"spec": FLOW})) == []
     broken = {**FLOW, "tasks": [{"name": "a", "args": ["$(params.dya)"]}]}
     assert texts(check_flow(parse_flow({"spec": broken}))) == [
-        "spec.tasks[0].image: is missing: give an image here or in spec.defaults.image",
+        "spec.tasks[0].image: is required: set an image here or in spec.defaults.image",
         'spec.tasks[0].args[0]: column 10: there is no param "dya" (did you mean "day"?)',
     ]
 
@@ -61,10 +61,10 @@ def test_a_flow_that_compiles_has_no_problems_and_reads_as_it_was_written(flow):
 
 
 def test_a_run_names_a_flow_or_has_one():
-    assert texts(check_run(run(), None)) == ["spec: give exactly one of flow, flowSpec and retryOf; there is none"]
+    assert texts(check_run(run(), None)) == ["spec: must have exactly one of flow, flowSpec and retryOf; got none"]
     both = run(flow={"name": "x"}, flowSpec=FLOW, params={"day": "x"})
     assert texts(check_run(both, None)) == [
-        "spec: give exactly one of flow, flowSpec and retryOf; there is flow and flowSpec"
+        "spec: must have exactly one of flow, flowSpec and retryOf; got flow and flowSpec"
     ]
     assert check_run(run(flow={"name": "x"}, params={"any": 1}), None) == []
 
@@ -73,19 +73,19 @@ def test_the_params_of_a_run_fit_its_flow():
     flow = parse_flow({"spec": FLOW})
     assert check_run(run(flow={"name": "x"}, params={"day": "x"}), flow) == []
     assert texts(check_run(run(flow={"name": "x"}, params={"n": "x"}), flow)) == [
-        "spec.params.day: is missing: the flow needs a string here",
-        'spec.params.n: is the string "x", but must be a whole number',
+        "spec.params.day: is required: the flow needs a string",
+        'spec.params.n: must be a whole number; got the string "x"',
     ]
 
 
-def test_the_problems_of_an_inline_flow_are_told_where_they_are():
+def test_the_problems_of_an_inline_flow_have_its_field_paths():
     inline = {**FLOW, "tasks": [{"name": "a", "args": ["$(params.dya)"], "image": "x"}], "timeout": "0s"}
     assert texts(check_run(run(flowSpec=inline, params={"dy": 1}, timeout="0s"), None)) == [
         'spec.flowSpec.tasks[0].args[0]: column 10: there is no param "dya" (did you mean "day"?)',
-        "spec.flowSpec.timeout: 0s is no time at all: leave it out for no limit",
+        "spec.flowSpec.timeout: must be greater than zero; omit it for no limit",
         'spec.params.dy: the flow has no such param (did you mean "day"?): it has day, n',
-        "spec.params.day: is missing: the flow needs a string here",
-        "spec.timeout: 0s is no time at all: leave it out for no limit",
+        "spec.params.day: is required: the flow needs a string",
+        "spec.timeout: must be greater than zero; omit it for no limit",
     ]
 
 
@@ -109,10 +109,10 @@ def test_a_schedule_has_the_problems_of_all_its_parts():
         }
     }
     assert texts(check_schedule(schedule(cron=["@daily", "x"], timeZone="Berlin", runTemplate=template))) == [
-        "spec.cron[1]: 'x' has 1 fields, but cron has five: minute hour day-of-month month day-of-week",
-        "spec.timeZone: there is no time zone 'Berlin' (did you mean \"Europe/Berlin\"?)",
+        "spec.cron[1]: must have five fields, minute hour day-of-month month day-of-week; got 1 in 'x'",
+        "spec.timeZone: unknown time zone 'Berlin' (did you mean \"Europe/Berlin\"?)",
         'spec.runTemplate.spec.params.day: column 8: tick has no "dat" (did you mean "date"?): it has time, date, previous',
-        'spec.runTemplate.spec.params.m: column 3: there is no "params" here: there are tick',
+        'spec.runTemplate.spec.params.m: column 3: there is no "params" here; known names: tick',
         "spec.runTemplate.spec.params.m: the flow has no such param: it has day, n",
         "spec.runTemplate.spec.params.o: the flow has no such param: it has day, n",
     ]
@@ -121,21 +121,21 @@ def test_a_schedule_has_the_problems_of_all_its_parts():
 def test_the_constant_params_of_a_schedule_fit_its_inline_flow():
     template = {"spec": {"flowSpec": FLOW, "params": {"day": "$(tick.date)", "n": "x"}}}
     assert texts(check_schedule(schedule(runTemplate=template))) == [
-        'spec.runTemplate.spec.params.n: is the string "x", but must be a whole number'
+        'spec.runTemplate.spec.params.n: must be a whole number; got the string "x"'
     ]
 
 
 @pytest.mark.parametrize(
     ("spec", "want"),
     [
-        ({"onMissed": {"within": "5s"}}, "spec.onMissed.within: 5s is too short: give at least 10s"),
-        ({"onMissed": {"policy": "Latest", "max": 3}}, "spec.onMissed.max: is for policy: All"),
-        ({"maxQueued": 2, "onOverlap": "Skip"}, "spec.maxQueued: is for onOverlap: Queue"),
-        ({"jitter": "25h"}, "spec.jitter: 25h is too long: at most 24h"),
+        ({"onMissed": {"within": "5s"}}, "spec.onMissed.within: must be at least 10s; got 5s"),
+        ({"onMissed": {"policy": "Latest", "max": 3}}, "spec.onMissed.max: requires policy: All"),
+        ({"maxQueued": 2, "onOverlap": "Skip"}, "spec.maxQueued: requires onOverlap: Queue"),
+        ({"jitter": "25h"}, "spec.jitter: must be at most 24h; got 25h"),
         ({"interval": {"every": "90s"}}, "spec.interval.every: must be whole minutes"),
-        ({"at": ["2026-02-30"]}, "spec.at[0]: '2026-02-30' is no time that exists"),
+        ({"at": ["2026-02-30"]}, "spec.at[0]: '2026-02-30' is not a time that exists"),
         ({"rrule": ["FREQ=HOURLY"]}, "spec.rrule[0]: FREQ=HOURLY is not supported"),
-        ({"startTime": "2026-02-02", "endTime": "2026-02-01"}, "spec.endTime: 2026-02-01 is before startTime"),
+        ({"startTime": "2026-02-02", "endTime": "2026-02-01"}, "spec.endTime: must not be before startTime"),
     ],
 )
 def test_a_schedule_that_can_not_work_is_refused_by_field(spec, want):
@@ -158,23 +158,23 @@ def test_the_params_of_a_schedules_runs_come_from_the_tick():
 @pytest.mark.parametrize(
     ("spec", "want"),
     [
-        (None, "spec: is missing"),
-        (5, "spec: must be an object, but is the number 5"),
-        ({}, "spec.tasks: is missing"),
+        (None, "spec: is required"),
+        (5, "spec: must be an object; got the number 5"),
+        ({}, "spec.tasks: is required"),
         ({"tasks": []}, "spec.tasks: has 0 entries: at least 1 is needed"),
-        ({"tasks": [5]}, "spec.tasks[0]: must be an object, but is the number 5"),
-        ({"tasks": [{"name": "A"}]}, 'spec.tasks[0].name: must be lower-case letters, digits and hyphens, beginning with a letter, but is the string "A"'),
+        ({"tasks": [5]}, "spec.tasks[0]: must be an object; got the number 5"),
+        ({"tasks": [{"name": "A"}]}, 'spec.tasks[0].name: must be lower-case letters, digits and hyphens, beginning with a letter; got the string "A"'),
         ({"tasks": [{"name": "a" * 64}]}, "spec.tasks[0].name: has 64 characters: at most 63 are allowed"),
-        ({"tasks": [{"name": "a", "depnedsOn": []}]}, 'spec.tasks[0].depnedsOn: there is no such field (did you mean "dependsOn"?): there are name, '),
-        ({"tasks": [{"name": "a", "retry": {"limt": 1}}]}, 'spec.tasks[0].retry.limt: there is no such field (did you mean "limit"?): there are limit, '),
-        ({"tasks": [{"name": "a", "env": [{"name": "E", "value": 5}]}]}, "spec.tasks[0].env[0].value: must be a string, but is the number 5: put it in quotes"),
-        ({"tasks": [{"name": "a", "timeout": "5 minutes"}]}, "spec.tasks[0].timeout: must be a duration of numbers and units h, m, s or ms, as in 90s or 1h30m, but is"),
-        ({"tasks": [{"name": "a", "retry": {"limit": -1}}]}, "spec.tasks[0].retry.limit: must be at least 0, but is the number -1"),
+        ({"tasks": [{"name": "a", "depnedsOn": []}]}, 'spec.tasks[0].depnedsOn: unknown field (did you mean "dependsOn"?); known fields: name, '),
+        ({"tasks": [{"name": "a", "retry": {"limt": 1}}]}, 'spec.tasks[0].retry.limt: unknown field (did you mean "limit"?); known fields: limit, '),
+        ({"tasks": [{"name": "a", "env": [{"name": "E", "value": 5}]}]}, "spec.tasks[0].env[0].value: must be a string; got the number 5: put it in quotes"),
+        ({"tasks": [{"name": "a", "timeout": "5 minutes"}]}, "spec.tasks[0].timeout: must be a duration of numbers and units h, m, s or ms, as in 90s or 1h30m; got"),
+        ({"tasks": [{"name": "a", "retry": {"limit": -1}}]}, "spec.tasks[0].retry.limit: must be at least 0; got the number -1"),
         ({"tasks": [{"name": "a", "retry": {"jitter": "150%"}}]}, "spec.tasks[0].retry.jitter: must be a percentage"),
-        ({"tasks": [{"name": "a", "maxParallel": "x"}]}, 'spec.tasks[0].maxParallel: must be a whole number, but is the string "x"'),
-        ({"tasks": [{"name": "a", "forEach": {"count": [1]}}]}, "spec.tasks[0].forEach.count: must be a whole number or a string, but is a list"),
-        ({"tasks": [{"name": "a", "resources": {"limits": {"cpu": [1]}}}]}, "spec.tasks[0].resources.limits.cpu: must be a whole number or a string, but is a list"),
-        ({"tasks": [{"name": "a"}], "params": [{"name": "p", "type": "strin"}]}, 'spec.params[0].type: must be string, integer, number, boolean, array or object, but is the string "strin"'),
+        ({"tasks": [{"name": "a", "maxParallel": "x"}]}, 'spec.tasks[0].maxParallel: must be a whole number; got the string "x"'),
+        ({"tasks": [{"name": "a", "forEach": {"count": [1]}}]}, "spec.tasks[0].forEach.count: must be a whole number or a string; got a list"),
+        ({"tasks": [{"name": "a", "resources": {"limits": {"cpu": [1]}}}]}, "spec.tasks[0].resources.limits.cpu: must be a whole number or a string; got a list"),
+        ({"tasks": [{"name": "a"}], "params": [{"name": "p", "type": "strin"}]}, 'spec.params[0].type: must be string, integer, number, boolean, array or object; got the string "strin"'),
         ({"tasks": [{"name": "a"}], "params": [{"name": "a-b"}]}, "spec.params[0].name: must be letters, digits and underscores"),
     ],
 )  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_operator.runtime.workqueue import STALE_ENTRIES, WorkQueue
+from penstock_operator.runtime.time_heap import STALE_ENTRIES
+from penstock_operator.runtime.workqueue import WorkQueue
 from tests.unit.virtual_time import now, run
 
 
@@ -181,7 +182,7 @@ def test_a_forgotten_key_does_not_come_whether_it_was_ready_or_delayed_or_to_com
     run(scenario())
 
 
-def test_a_forgotten_key_can_be_added_anew_and_comes_once():
+def test_a_forgotten_key_can_be_added_again_and_comes_once():
     async def scenario() -> None:
         queue = new_queue()
         queue.add(A)
@@ -203,7 +204,7 @@ def test_times_that_were_replaced_do_not_pile_up():
             queue.add_at(A, 1_000_000)
             queue.add_at(A, second + 1)
             assert await take(queue) == (second + 1, A)
-        assert len(queue._heap) <= STALE_ENTRIES + 2
+        assert len(queue._later._heap) <= STALE_ENTRIES + 2
 
     run(scenario())
 

@@ -11,7 +11,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Name of objects that belong to no namespace: one operator per watched namespace can have them, or one for all. */}}
+{{/* Name of cluster-scoped objects: unique for each watched namespace, since there may be a release for each. */}}
 {{- define "penstock.clusterName" -}}
 {{- if .Values.watchNamespace -}}
 {{- printf "%s-%s" (include "penstock.fullname" .) .Values.watchNamespace -}}
@@ -26,7 +26,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
-{{/* Labels of every object. Takes the component in place of "operator" as (list . "component"). */}}
+{{/* Labels of every object. To set a component other than "operator", pass (list . "component"). */}}
 {{- define "penstock.labels" -}}
 {{- $context := . -}}
 {{- $component := "operator" -}}
@@ -61,7 +61,7 @@ app.kubernetes.io/managed-by: {{ $context.Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* What a short-lived Pod of the chart (tests, the clean-up after an uninstallation) has in common with the operator's. */}}
+{{/* Common part of the chart's short-lived Pods (tests, clean-up after uninstalling). */}}
 {{- define "penstock.shortPodSpec" -}}
 restartPolicy: Never
 {{- with .Values.imagePullSecrets }}

@@ -1,4 +1,4 @@
-{{/* Everything that the operator may do in the namespaces that it works in: exactly the verbs that it uses. */}}
+{{/* Permissions of the operator in the namespaces that it watches: exactly the verbs that it uses. */}}
 {{- define "penstock.rules" -}}
 - apiGroups: [penstock.dev]
   resources: [flows, flowruns]
@@ -13,7 +13,7 @@
   resources: [flows/status, flowruns/status, schedules/status, backfills/status]
   verbs: [patch]
 - apiGroups: [penstock.dev]
-  # the runs of Schedules and Backfills; patch: to give a Backfill's run to its Schedule; delete: by history and retention
+  # create: by Schedules and Backfills; patch: to make a Schedule the owner of a Backfill's run; delete: history, retention
   resources: [flowruns]
   verbs: [create, patch, delete]
 - apiGroups: [""]
@@ -29,22 +29,22 @@
   resources: [configmaps]  # revisions of Flows, and cached outputs of tasks
   verbs: [get, list, create, patch, delete]
 - apiGroups: [events.k8s.io]
-  resources: [events]  # to be listed: what the Job controller says of a Job that has no Pod
+  resources: [events]  # list: why the Job controller created no Pod for a Job
   verbs: [list, create]
 {{- range .Values.events.kinds }}
 - apiGroups: [{{ ternary (dir .apiVersion) "" (contains "/" .apiVersion) | quote }}]
-  resources: [{{ .resource }}]  # what events of Schedules may listen to
+  resources: [{{ .resource }}]  # watched by events of Schedules
   verbs: [get, list, watch]
 {{- end }}
 {{- if .Values.events.webhook.enabled }}
 - apiGroups: [""]
-  resources: [secrets]  # what webhooks of Schedules are signed with
+  resources: [secrets]  # signing secrets of webhooks
   resourceNames: {{ toJson .Values.events.webhook.secretNames }}
   verbs: [get]
 {{- end }}
 {{- end -}}
 
-{{/* What it may do beside that, in the release's namespace alone: agree on a leader. */}}
+{{/* Permissions in the release's namespace: leader election. */}}
 {{- define "penstock.leaseRules" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

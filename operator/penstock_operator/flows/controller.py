@@ -1,14 +1,12 @@
-"""Flows: validated, kept as revisions, and told whether runs can start from them."""
+"""Flows: each is validated and stored as a revision, and its condition `Ready` says whether runs can start from it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
-
-import msgspec
 
 from penstock.api import names
 from penstock.engine.compiler.plan import Plan
@@ -18,7 +16,8 @@ from penstock.errors import InvalidSpecError
 from penstock.kube.client import METADATA_LIST, ApiClient
 from penstock.kube.conditions import ready_condition
 from penstock.kube.errors import ApiError, ApiUnreachableError, is_not_found
-from penstock.kube.metadata import PartialObject
+from penstock.kube.kinds.flow import Flow, FlowStatus
+from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.revision import Owner
@@ -27,37 +26,33 @@ from penstock_operator.runtime.controller import KeyedController
 
 logger = logging.getLogger(__name__)
 
-TRY_AGAIN_S: Final = 300.0
-"""A Flow whose Pods the API server refuses is tried again: a policy or a service account may have changed."""
+DRY_RUN_AGAIN_S: Final = 300.0
+"""A Flow whose Pods the API server refuses is checked again: a policy or a service account may have changed."""
 SWEEP_S: Final = 600.0
-"""Between two looks for revisions that nothing needs any more."""
+"""Between two sweeps of unused revisions."""
 MESSAGE_CHARACTERS: Final = 8192
 VALID: Final = "Valid"
 POD_REFUSED: Final = "PodRefused"
 
 
-class _RevisionList(msgspec.Struct):
-    items: list[PartialObject] | None = None
-
-
-class _Tried(NamedTuple):
-    """What was found out about a Flow's Pods."""
+class _DryRunResult(NamedTuple):
+    """What the API server said about a Flow's Pods."""
 
     revision: str
     refusals: list[str]
-    good_until: float
+    valid_until: float
     """Monotonic seconds."""
 
 
-class FlowController(KeyedController):
-    """Looks at Flows.
+class FlowController(KeyedController[Flow]):
+    """Reconciles Flows.
 
     Args:
         client: for reads.
-        store: compiles Flows and keeps their revisions.
-        rehearsal: asks the API server about their Pods.
+        store: compiles Flows and stores their revisions.
+        dry_run: asks the API server about their Pods.
         namespace: the one to sweep; empty for all.
-        on_ready: told of every Flow that runs can start from.
+        on_ready: called with every Flow that was reconciled.
         revisions_in_use: the revisions that unfinished runs need, by namespace and name.
         options: those of `KeyedController`.
     """
@@ -67,7 +62,7 @@ class FlowController(KeyedController):
         client: ApiClient,
         *,
         store: FlowStore,
-        rehearsal: DryRun,
+        dry_run: DryRun,
         namespace: str,
         on_ready: Callable[[ObjectKey], None],
         revisions_in_use: Callable[[], set[tuple[str, str]]],
@@ -76,91 +71,91 @@ class FlowController(KeyedController):
         super().__init__(**options)
         self._client = client
         self._store = store
-        self._rehearsal = rehearsal
+        self._dry_run = dry_run
         self._namespace = namespace
         self._on_ready = on_ready
         self._revisions_in_use = revisions_in_use
         self._current: dict[ObjectKey, str] = {}
-        self._tried: dict[ObjectKey, _Tried] = {}
+        self._dry_runs: dict[ObjectKey, _DryRunResult] = {}
         self._unused: set[tuple[str, str]] = set()
 
-    def forget(self, key: ObjectKey) -> None:
-        """Learn that a Flow is gone; its revisions go when no run needs them."""
+    def forget_object(self, key: ObjectKey) -> None:
+        """Drop what is kept of a deleted Flow; its revisions are swept when no run needs them."""
         self._current.pop(key, None)
-        self._tried.pop(key, None)
+        self._dry_runs.pop(key, None)
 
-    async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
-        """Validate a Flow, and keep its revision."""
-        metadata = body["metadata"]
-        generation = metadata["generation"]
-        stored = body.get("status") or {}
-        status: dict[str, Any] = {"observedGeneration": generation}
+    async def reconcile(self, key: ObjectKey, item: Flow) -> None:
+        """Validate a Flow, and store its revision."""
+        metadata, stored = item.metadata, item.status
+        status: dict[str, Any] = {"observedGeneration": metadata.generation}
         try:
-            spec = parse_flow(body)
-            owner = Owner(key.namespace, key.name, metadata["uid"])
+            spec = parse_flow({"spec": item.spec})
+            owner = Owner(key.namespace, key.name, metadata.uid)
             plan = await self._store.compile(owner, spec)
         except InvalidSpecError as error:
             message = "; ".join(str(problem) for problem in error.problems)[:MESSAGE_CHARACTERS]
             is_ready, reason = False, "Invalid"
-            if stored.get("observedGeneration") != generation:
-                self.record(body, is_warning=True, reason="Invalid", note=message)
+            if stored.observed_generation != metadata.generation:
+                self.record_event(item, is_warning=True, reason="Invalid", note=message)
         else:
-            status["revision"] = self._current[key] = await self._store.keep(owner, spec)
+            status["revision"] = self._current[key] = await self._store.keep_revision(owner, spec)
             status["tasks"] = len(plan.tasks)
-            refusals = await self._try_pods(key, metadata, stored, plan, status["revision"])
-            is_ready, reason, message = True, VALID, "runs can start from it"
+            refusals = await self._dry_run_pods(key, metadata, stored, plan, status["revision"])
+            is_ready, reason, message = True, VALID, "runs can start"
             if refusals:
                 is_ready, reason, message = False, POD_REFUSED, "; ".join(refusals)[:MESSAGE_CHARACTERS]
-                if not _was_refused(stored, generation):
-                    self.record(body, is_warning=True, reason=POD_REFUSED, note=message)
+                if not _was_refused(stored, metadata.generation):
+                    self.record_event(item, is_warning=True, reason=POD_REFUSED, note=message)
         status["conditions"] = [
             ready_condition(
-                stored, is_ready=is_ready, reason=reason, message=message, generation=generation, now=self.clock()
+                stored.conditions,
+                is_ready=is_ready,
+                reason=reason,
+                message=message,
+                generation=metadata.generation,
+                now=self.clock(),
             )
         ]
-        await self.store_status(key, body, status)
-        # An invalid Flow too: runs that wait for it should be told what is wrong with it.
+        await self.store_status(key, item, status)
+        # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
 
-    async def _try_pods(
-        self, key: ObjectKey, metadata: Mapping[str, Any], stored: Mapping[str, Any], plan: Plan, revision: str
+    async def _dry_run_pods(
+        self, key: ObjectKey, metadata: ObjectMeta, stored: FlowStatus, plan: Plan, revision: str
     ) -> list[str]:
-        """Return what the API server has against the Pods of a Flow; a revision that it accepted is not tried again."""
-        if stored.get("revision") == revision and _ready(stored).get("reason") == VALID:
+        """Return why the API server refuses a Flow's Pods; a revision that it accepted is not checked again."""
+        ready = stored.ready
+        if stored.revision == revision and ready is not None and ready.reason == VALID:
             return []
-        tried = self._tried.get(key)
-        if tried is None or tried.revision != revision or time.monotonic() >= tried.good_until:
-            flow = RunIdentity(key.namespace, key.name, metadata["uid"])
-            refusals = await self._rehearsal.judge(plan, flow, revision=revision)
-            tried = self._tried[key] = _Tried(revision, refusals, time.monotonic() + TRY_AGAIN_S)
-        if tried.refusals:
-            self.queue.add_at(key, tried.good_until)
-        return tried.refusals
+        result = self._dry_runs.get(key)
+        if result is None or result.revision != revision or time.monotonic() >= result.valid_until:
+            flow = RunIdentity(key.namespace, key.name, metadata.uid)
+            refusals = await self._dry_run.find_refusals(plan, flow, revision=revision)
+            result = self._dry_runs[key] = _DryRunResult(revision, refusals, time.monotonic() + DRY_RUN_AGAIN_S)
+        if result.refusals:
+            self.queue.add_at(key, result.valid_until)
+        return result.refusals
 
     async def sweep(self) -> None:
-        """Delete revisions that are nobody's current one and that no unfinished run names, for ever."""
+        """Delete revisions that are not a Flow's current one and that no unfinished run names, forever."""
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
                 await self._sweep_once()
             except (ApiError, ApiUnreachableError) as error:
-                logger.warning("Revisions could not be swept: %s", error)
+                logger.warning("Cannot sweep unused revisions: %s", error)
 
     async def _sweep_once(self) -> None:
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},!{names.LABEL_RUN}"
-        reply = await self._client.request(
-            "GET", CONFIGMAPS.path(self._namespace), query={"labelSelector": selector}, accept=METADATA_LIST
+        listed = self._client.list(
+            CONFIGMAPS, kind=PartialObject, namespace=self._namespace, label_selector=selector, accept=METADATA_LIST
         )
-        revisions = {
-            (item.metadata.namespace, item.metadata.name): item.metadata.uid
-            # Of no objects at all the API server says null.
-            for item in msgspec.json.decode(reply.body, type=_RevisionList).items or ()
-        }
+        revisions = {(item.metadata.namespace, item.metadata.name): item.metadata.uid async for item in listed}
         current = {(key.namespace, name) for key, name in self._current.items()}
         unused = set(revisions) - current - self._revisions_in_use()
         # Twice unused, because a run may be about to name one that has just been superseded.
         for namespace, name in unused & self._unused:
-            self._store.forget(namespace, name)
+            self._store.forget_revision(namespace, name)
             try:
                 await self.writer.delete(CONFIGMAPS, namespace, name, revisions[namespace, name])
             except ApiError as error:
@@ -169,10 +164,6 @@ class FlowController(KeyedController):
         self._unused = unused - self._unused
 
 
-def _ready(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((one for one in stored.get("conditions") or () if one["type"] == "Ready"), {})
-
-
-def _was_refused(stored: Mapping[str, Any], generation: int) -> bool:
-    ready = _ready(stored)
-    return ready.get("reason") == POD_REFUSED and ready.get("observedGeneration") == generation
+def _was_refused(stored: FlowStatus, generation: int) -> bool:
+    ready = stored.ready
+    return ready is not None and ready.reason == POD_REFUSED and ready.observed_generation == generation

@@ -1,6 +1,6 @@
-"""Rehearsals: what the API server says about a Flow's Pods before any run creates them.
+"""Dry runs: what the API server says about a Flow's Pods before any run creates them.
 
-Each specimen is created with `dryRun=All&fieldValidation=Strict`: all checks and policies of the cluster, and nothing
+Each sample is created with `dryRun=All&fieldValidation=Strict`: all checks and policies of the cluster, and nothing is
 stored. https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 """
 
@@ -24,19 +24,19 @@ from penstock_operator.flows.sample_pods import SamplePod, explain_refusal, make
 logger = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 4
-PATIENCE_S: Final = 5.0
-"""How long one specimen is tried again after a refusal that may pass."""
+RETRY_LIMIT_S: Final = 5.0
+"""How long the request for one sample is retried after a transient refusal."""
 LONGEST_S: Final = 30.0
-"""All of a Flow's together: webhooks that hang must not hold up other Flows."""
+"""For all samples of a Flow: webhooks that hang must not delay other Flows."""
 QUERY: Final = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
 class DryRun:
-    """Asks the API server about Flows.
+    """Asks the API server whether it would accept the Pods of Flows.
 
     Args:
         writer: for the requests.
-        settings: what the installer decided about Pods.
+        settings: of the installation, about Pods.
     """
 
     def __init__(self, writer: Writer, settings: PodSettings) -> None:
@@ -44,42 +44,44 @@ class DryRun:
         self._settings = settings
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 
-    async def judge(self, plan: Plan, flow: RunIdentity, *, revision: str) -> list[str]:
-        """Find out what the API server has against the Pods of a Flow.
+    async def find_refusals(self, plan: Plan, flow: RunIdentity, *, revision: str) -> list[str]:
+        """Find out which Pods of a Flow the API server would refuse, and why.
 
         Args:
             plan: the compiled Flow.
-            flow: the Flow, in the place of a run.
+            flow: the Flow, in place of a run.
             revision: ConfigMap with its scripts.
 
         Returns:
-            A text for each shape that it refuses; none if it refuses none, or could not be asked.
+            A message for each shape that it refuses; none if it accepts all, or if it could not be asked.
         """
-        specimens = await asyncio.to_thread(make_sample_pods, plan, flow, revision=revision, settings=self._settings)
+        samples = await asyncio.to_thread(make_sample_pods, plan, flow, revision=revision, settings=self._settings)
         try:
             async with asyncio.timeout(LONGEST_S):
-                refusals = await asyncio.gather(*(self._ask(flow.namespace, specimen) for specimen in specimens))
+                refusals = await asyncio.gather(*(self._find_refusal(flow.namespace, sample) for sample in samples))
         except TimeoutError:
-            logger.warning("The Pods of the Flow %s/%s could not be tried in time", flow.namespace, flow.name)
+            logger.warning(
+                "Dry run of the Pods of Flow %s/%s timed out after %g s", flow.namespace, flow.name, LONGEST_S
+            )
             return []
         return [refusal for refusal in refusals if refusal is not None]
 
-    async def _ask(self, namespace: str, specimen: SamplePod) -> str | None:
+    async def _find_refusal(self, namespace: str, sample: SamplePod) -> str | None:
         async with self._slots:
             try:
                 await self._writer.create(
-                    specimen.resource,
+                    sample.resource,
                     namespace,
-                    msgspec.json.encode(specimen.body),
+                    msgspec.json.encode(sample.body),
                     query=QUERY,
                     accept=METADATA,
-                    deadline=time.monotonic() + PATIENCE_S,
+                    deadline=time.monotonic() + RETRY_LIMIT_S,
                 )
             except ApiError as error:
-                refusal = explain_refusal(specimen, error)
+                refusal = explain_refusal(sample, error)
                 if refusal is None:
-                    logger.debug("A trial of task %s in %s says nothing: %s", specimen.tasks[0], namespace, error)
+                    logger.debug("Dry run of task %s in %s is inconclusive: %s", sample.tasks[0], namespace, error)
                 return refusal
             except ApiUnreachableError as error:
-                logger.debug("A trial of task %s in %s got no answer: %s", specimen.tasks[0], namespace, error)
+                logger.debug("Dry run of task %s in %s got no answer: %s", sample.tasks[0], namespace, error)
             return None

@@ -1,6 +1,6 @@
-"""Revisions: the spec that a run began with, kept in an immutable ConfigMap whatever becomes of the Flow.
+"""Revisions: the spec that a run started with, kept in an immutable ConfigMap when the Flow changes or is deleted.
 
-The name is a hash of who the spec belongs to and what it says, so keeping the same spec twice is one ConfigMap.
+The name is a hash of the spec's owner and its content, so storing the same spec twice gives one ConfigMap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HASH_CHARACTERS = 12
 
 
 class Owner(NamedTuple):
-    """Whose spec it is: a Flow, or the run that has it inline."""
+    """The object that a spec belongs to: a Flow, or the run that has it inline."""
 
     namespace: str
     name: str
@@ -35,7 +35,7 @@ class Owner(NamedTuple):
 def canonical_spec(spec: InlineFlowSpec) -> bytes:
     """Return a spec as JSON, the same bytes for the same meaning.
 
-    What is about a Flow's runs among each other is no part of it: that is read from the Flow as it is now.
+    Concurrency and retention are left out: they are read from the Flow as it is now.
     """
     plain = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"concurrency", "retention"})
     return msgspec.json.encode(plain, order="deterministic")
@@ -51,10 +51,10 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
     """Build the ConfigMap of a spec.
 
     Args:
-        owner: whose spec it is.
+        owner: the object that it belongs to.
         spec: the spec.
-        is_owned_by_run: the spec is inline: it goes with its run. Otherwise nobody owns it, because a run may
-            need it longer than its Flow exists.
+        is_owned_by_run: the spec is inline, and its ConfigMap is deleted with the run. Otherwise the ConfigMap has no
+            owner, because a run may need it longer than its Flow exists.
     """
     canonical = canonical_spec(spec)
     data = {SPEC_KEY: canonical.decode()}
@@ -74,14 +74,14 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": data}
 
 
-def read_revision(config_map: Mapping[str, Any]) -> InlineFlowSpec:
-    """Read the spec that a revision keeps.
+def read_spec(config_map: Mapping[str, Any]) -> InlineFlowSpec:
+    """Read the spec that a revision holds.
 
     Raises:
-        StoredStatusError: somebody made a ConfigMap of this name that is no revision.
+        StoredStatusError: another writer's ConfigMap has this name and is not a revision.
     """
     try:
         return InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY])
     except (KeyError, TypeError, ValueError) as error:
         name = config_map.get("metadata", {}).get("name")
-        raise StoredStatusError(f"the ConfigMap {name} does not hold a Flow's spec: {error}") from error
+        raise StoredStatusError(f"ConfigMap {name} does not hold a Flow's spec: {error}") from error

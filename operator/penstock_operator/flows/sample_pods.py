@@ -1,7 +1,7 @@
-"""The Pods and Jobs of a Flow as they will be, made before any run of it, for the API server to judge. Pure.
+"""The Pods and Jobs of a Flow as its runs will create them, built before any run for a dry run. Pure.
 
-Values that nobody knows before a run have placeholders in their place. What is refused because of a placeholder says
-nothing about the Flow, so each specimen is made twice, with different ones: where the two differ, no refusal counts.
+Placeholders stand for values that are unknown before a run. A refusal that a placeholder causes says nothing about the
+Flow, so each sample is built twice, with different placeholders: where the two differ, no refusal counts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.flow import Param
-from penstock.engine.compiler.plan import Plan, TaskPlan
-from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
@@ -28,10 +28,10 @@ from penstock.kube.resources import JOBS, PODS, Resource
 from penstock_operator.workloads.job import build_job, job_deadline_s
 
 MAX_SHAPES: Final = 20
-"""Most specimens of one Flow: further shapes are judged when their Pods are created."""
+"""Most samples of one Flow: further shapes are checked when their Pods are created."""
 
 _PLACEHOLDERS: Final[Mapping[str, tuple[Any, Any]]] = {
-    # Digits do as a name, a label, a quantity, a number in a text.
+    # Digits are valid as a name, a label, a quantity, and a number in a text.
     "string": ("1", "2"),
     "integer": (1, 2),
     "number": (1, 2),
@@ -40,28 +40,28 @@ _PLACEHOLDERS: Final[Mapping[str, tuple[Any, Any]]] = {
     "object": ({}, {"a": "1"}),
 }
 _REFUSALS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY})
-_NOT_THE_FLOW: Final = (
-    # A webhook with side effects; the operator's own rights.
+_UNRELATED_TO_FLOW: Final = (
+    # A webhook with side effects; the operator's own permissions.
     "does not support dry run",
     "cannot create resource",
 )
 _UNKNOWN_FIELD: Final = "unknown field"
-_ARGUMENTS: Final = frozenset({"args", "value"})
-"""Texts that the API server takes as they are: of containers, and of their variables."""
+_FREE_TEXT_FIELDS: Final = frozenset({"args", "value"})
+"""Fields that the API server does not check: arguments of containers, and values of variables."""
 
 
 class SamplePod(NamedTuple):
     """A Pod or Job as a run of the Flow would create it."""
 
     tasks: tuple[str, ...]
-    """The tasks whose Pods look like it."""
+    """The tasks whose Pods have this shape."""
     resource: Resource
     body: dict[str, Any]
     unknown: frozenset[str]
-    """Field paths of what follows from values that only a run has."""
+    """Paths of the fields whose values only a run knows."""
 
 
-class _Anything(dict[str, Any]):
+class _UnknownObject(dict[str, Any]):
     """An object of which nothing is known: it has every key."""
 
     def __init__(self, leaf: str) -> None:
@@ -76,16 +76,16 @@ class _Anything(dict[str, Any]):
 
 
 def make_sample_pods(plan: Plan, flow: RunIdentity, *, revision: str, settings: PodSettings) -> list[SamplePod]:
-    """Make one specimen for each shape of Pod of a Flow, at most MAX_SHAPES.
+    """Build one sample for each shape of Pod of a Flow, at most MAX_SHAPES.
 
     Args:
         plan: the compiled Flow.
-        flow: the Flow, in the place of a run.
+        flow: the Flow, in place of a run.
         revision: ConfigMap with its scripts.
-        settings: what the installer decided about Pods.
+        settings: of the installation, about Pods.
 
     Returns:
-        The specimens in order of their first tasks, without those of which too little is known.
+        The samples in order of their first tasks, without those of which too little is known.
     """
     shapes: dict[bytes, SamplePod] = {}
     for task in plan.tasks:
@@ -125,17 +125,17 @@ def _build(
 
 
 def _inputs(plan: Plan, task: TaskPlan, flow: RunIdentity, choice: int) -> ContainerInputs | None:
-    """Render a task's inputs from what is known, or from placeholders; None if these don't fit its expressions."""
-    word = _PLACEHOLDERS["string"][choice]
+    """Render a task's inputs from known values or placeholders; None if these don't fit its expressions."""
+    text = _PLACEHOLDERS["string"][choice]
     values: dict[str, Any] = {
         "params": {param.name: _param(param, choice) for param in plan.params},
-        "run": {"namespace": flow.namespace, "name": word, "uid": word, "scheduledTime": word, "state": word},
+        "run": {"namespace": flow.namespace, "name": text, "uid": text, "scheduledTime": text, "state": text},
         "tasks": {
-            name: {"outputs": _Anything(word), "state": "Completed", "reason": word, "exitCode": 0}
+            name: {"outputs": _UnknownObject(text), "state": "Completed", "reason": text, "exitCode": 0}
             for name in task.render_tasks
         },
     }
-    for item in _items(task, values, word):
+    for item in _items(task, values, text):
         try:
             inputs = attempt_inputs(task, values | {"item": item, "index": choice})
         except ExpressionError:
@@ -144,12 +144,12 @@ def _inputs(plan: Plan, task: TaskPlan, flow: RunIdentity, choice: int) -> Conta
     return None
 
 
-def _items(task: TaskPlan, values: Mapping[str, Any], word: str) -> Iterator[Any]:
+def _items(task: TaskPlan, values: Mapping[str, Any], text: str) -> Iterator[Any]:
     if task.fan_out is not None and not task.fan_out.tasks:
         with contextlib.suppress(ExpressionError):
             yield from task.fan_out.expand(values)[:1]
-    yield word
-    yield _Anything(word)
+    yield text
+    yield _UnknownObject(text)
 
 
 def _param(param: Param, choice: int) -> Any:
@@ -161,14 +161,14 @@ def _param(param: Param, choice: int) -> Any:
 
 
 def _shape(body: Mapping[str, Any]) -> bytes:
-    """Return what of an object the API server judges: without what names the task, and without mere arguments."""
+    """Return the part of an object that the API server checks: without the names of the task and without arguments."""
 
     def strip(value: Any, field: str) -> Any:
         if isinstance(value, Mapping):
             return {
                 key: strip(one, key)
                 for key, one in value.items()
-                if key not in (names.LABEL_TASK, "name" if field == "metadata" else "", "command", *_ARGUMENTS)
+                if key not in (names.LABEL_TASK, "name" if field == "metadata" else "", "command", *_FREE_TEXT_FIELDS)
                 # The key of the script in its revision.
                 and not (key == "key" and isinstance(one, str) and one.startswith("script."))
             }
@@ -181,7 +181,7 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
     """Return the field paths, as the API server writes them, at which two objects differ."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in {*one, *other}:
-            if key not in _ARGUMENTS:
+            if key not in _FREE_TEXT_FIELDS:
                 yield from _differences(one.get(key), other.get(key), f"{path}.{key}" if path else key)
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for at, (mine, theirs) in enumerate(zip(one, other, strict=True)):
@@ -190,37 +190,37 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
         yield path
 
 
-def explain_refusal(specimen: SamplePod, error: ApiError) -> str | None:
-    """Tell what the API server has against a Flow.
+def explain_refusal(sample: SamplePod, error: ApiError) -> str | None:
+    """Return why the API server refuses a Flow's Pod or Job.
 
     Args:
-        specimen: what it was asked about.
-        error: its answer.
+        sample: the Pod or Job.
+        error: the API server's reply.
 
     Returns:
-        Its words, with the tasks that they are about; None if something else than the Flow is the reason, or may be: a
-        quota, a webhook that is out of order, a value that only a run has.
+        Its message, with the tasks that it concerns; None if the refusal has, or may have, another cause than the Flow:
+        a quota, a broken webhook, a value that only a run knows.
     """
     message = error.message
     if (
         error.status not in _REFUSALS
         or is_quota(error)
         or is_namespace_terminating(error)
-        or any(words in message for words in _NOT_THE_FLOW)
+        or any(text in message for text in _UNRELATED_TO_FLOW)
     ):
         return None
     causes = [(cause.field, cause.message) for cause in error.details.causes if cause.field]
     if causes and error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        known = [f"{field}: {text}" for field, text in causes if not _is_unknown(field, specimen.unknown)]
+        known = [f"{field}: {text}" for field, text in causes if not _is_unknown(field, sample.unknown)]
         if not known:
             return None
         message = "; ".join(known)
-    elif specimen.unknown and _UNKNOWN_FIELD not in message:
+    elif sample.unknown and _UNKNOWN_FIELD not in message:
         return None
-    kind = specimen.body["kind"]
-    first, *more = specimen.tasks
-    others = f" and {len(more)} like it" if more else ""
-    return f"task {first}{others}: the API server refuses its {kind}: {message}"
+    kind = sample.body["kind"]
+    first, *more = sample.tasks
+    others = f" and {len(more)} similar" if more else ""
+    return f"task {first}{others}: the API server refuses the {kind}: {message}"
 
 
 def _is_unknown(field: str, unknown: frozenset[str]) -> bool:

@@ -1,31 +1,32 @@
-"""Flows for runs that begin, and the revisions that runs keep."""
+"""Compiled Flows for runs that start, and the revisions that runs keep."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from penstock.api import names
 from penstock.api.flow import InlineFlowSpec
-from penstock.engine.compiler.plan import Plan, compile_plan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.limit import ConcurrencyLimit, compile_concurrency
 from penstock.engine.keys import ObjectKey
 from penstock.engine.validation.validation import parse_flow
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, is_already_exists
+from penstock.kube.kinds.flow import Flow
 from penstock.kube.resources import CONFIGMAPS, FLOWS
 from penstock.kube.writer import Writer
-from penstock_operator.flows.revision import Owner, build_revision, canonical_spec, read_revision, revision_name
+from penstock_operator.flows.revision import Owner, build_revision, canonical_spec, read_spec, revision_name
+from penstock_operator.runtime.bounded import BoundedMap, BoundedSet
 
 KEPT_PLANS: Final = 512
-"""Compiled plans in memory; a plan that fell out is compiled again."""
+"""Compiled plans in memory; one that was dropped is compiled again when it is needed."""
 KEPT_NAMES: Final = 10_000
 KEPT_FLOWS: Final = 512
-"""Flows whose spec is not read a second time while it does not change."""
+"""Flows whose spec is not parsed again while it does not change."""
 
 
 class CurrentFlow(NamedTuple):
@@ -35,19 +36,19 @@ class CurrentFlow(NamedTuple):
     revision: str
     """The ConfigMap that keeps its spec."""
     limit: ConcurrencyLimit | None
-    """How many of its runs go on at once; None for any number."""
+    """How many of its runs are active at once; None for any number."""
 
 
-class KeptSpec(NamedTuple):
-    """What a revision keeps."""
+class StoredRevision(NamedTuple):
+    """What a revision holds."""
 
     spec: InlineFlowSpec
     flow: str | None
-    """Name of the Flow that it is of; None for that of a run with an inline spec."""
+    """Name of its Flow; None for the inline spec of a run."""
 
 
 class FlowStore:
-    """Reads Flows, compiles them, and keeps revisions.
+    """Reads Flows, compiles them, and stores revisions.
 
     Args:
         client: for reads.
@@ -57,62 +58,52 @@ class FlowStore:
     def __init__(self, client: ApiClient, writer: Writer) -> None:
         self._client = client
         self._writer = writer
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
-        self._kept: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._current: OrderedDict[tuple[str, int], CurrentFlow] = OrderedDict()
+        self._plans: BoundedMap[str, Plan] = BoundedMap(KEPT_PLANS)
+        self._stored: BoundedSet[tuple[str, str]] = BoundedSet(KEPT_NAMES)
+        self._current: BoundedMap[tuple[str, int], CurrentFlow] = BoundedMap(KEPT_FLOWS)
         """By uid and generation of the Flow."""
-        self._reading: dict[ObjectKey, asyncio.Task[dict[str, Any] | None]] = {}
-        self._next: dict[ObjectKey, asyncio.Task[dict[str, Any] | None]] = {}
+        self._reading: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
+        self._next: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
 
-    async def read(self, key: ObjectKey) -> dict[str, Any] | None:
+    async def read_flow(self, key: ObjectKey) -> Flow | None:
         """Read a Flow as it is now, or later; None if there is none.
 
-        A thousand runs of one Flow that begin together share two reads. A read that was sent before the call does
-        not serve it: who edits a Flow and then starts a run must get the edit.
+        A thousand runs of one Flow that start together share two reads. A read that was sent before the call does not
+        serve it: whoever edits a Flow and then starts a run must get the edit.
         """
         task = self._next.get(key)
         if task is None:
             task = self._next[key] = asyncio.create_task(self._read_after(key, self._reading.get(key)))
         return await asyncio.shield(task)
 
-    async def _read_after(
-        self, key: ObjectKey, earlier: asyncio.Task[dict[str, Any] | None] | None
-    ) -> dict[str, Any] | None:
+    async def _read_after(self, key: ObjectKey, earlier: asyncio.Task[Flow | None] | None) -> Flow | None:
         if earlier is not None:
             await asyncio.wait([earlier])
         task = self._reading[key] = self._next.pop(key)
         try:
-            reply = await self._client.request("GET", FLOWS.path(key.namespace, key.name))
-            return msgspec.json.decode(reply.body, type=dict[str, Any])
-        except ApiError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
+            return await self._client.get(FLOWS, key.namespace, key.name, kind=Flow)
         finally:
             if self._reading.get(key) is task:
                 del self._reading[key]
 
     async def current(self, key: ObjectKey) -> CurrentFlow | None:
-        """Return a Flow as it is now, or later, and keep its revision; None if there is no such Flow.
+        """Return a Flow as it is now, or later, and store its revision; None if there is no such Flow.
 
         Raises:
-            InvalidSpecError: it can't work.
-            ApiError: its revision can't be kept.
+            InvalidSpecError: the Flow is invalid.
+            ApiError: its revision could not be stored.
         """
-        body = await self.read(key)
-        if body is None:
+        flow = await self.read_flow(key)
+        if flow is None:
             return None
-        metadata = body["metadata"]
-        identity = (metadata["uid"], metadata["generation"])
+        identity = (flow.metadata.uid, flow.metadata.generation)
         known = self._current.get(identity)
-        if known is None or (key.namespace, known.revision) not in self._kept:
-            spec = parse_flow(body)
-            owner = Owner(key.namespace, key.name, metadata["uid"])
+        if known is None or (key.namespace, known.revision) not in self._stored:
+            spec = parse_flow({"spec": flow.spec})
+            owner = Owner(key.namespace, key.name, flow.metadata.uid)
             limit = compile_concurrency(spec)
             plan = await self.compile(owner, spec)
-            known = self._current[identity] = CurrentFlow(plan, await self.keep(owner, spec), limit)
-            if len(self._current) > KEPT_FLOWS:
-                self._current.popitem(last=False)
+            known = self._current[identity] = CurrentFlow(plan, await self.keep_revision(owner, spec), limit)
         self._current.move_to_end(identity)
         return known
 
@@ -120,7 +111,7 @@ class FlowStore:
         """Compile a spec, once per revision; a spec of thousands of tasks takes a second, so in a thread.
 
         Raises:
-            InvalidSpecError: the spec can't work.
+            InvalidSpecError: the spec is invalid.
         """
         name = revision_name(owner, canonical_spec(spec))
         return await self._compile(name, spec)
@@ -129,12 +120,10 @@ class FlowStore:
         plan = self._plans.get(name)
         if plan is None:
             plan = self._plans[name] = await asyncio.to_thread(compile_plan, spec)
-            if len(self._plans) > KEPT_PLANS:
-                self._plans.popitem(last=False)
         self._plans.move_to_end(name)
         return plan
 
-    async def keep(self, owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool = False) -> str:
+    async def keep_revision(self, owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool = False) -> str:
         """Store the revision of a spec, unless it is stored; returns its name.
 
         Raises:
@@ -142,42 +131,40 @@ class FlowStore:
         """
         name = revision_name(owner, canonical_spec(spec))
         known = (owner.namespace, name)
-        if known not in self._kept:
+        if known not in self._stored:
             body = msgspec.json.encode(build_revision(owner, spec, is_owned_by_run=is_owned_by_run))
             try:
                 await self._writer.create(CONFIGMAPS, owner.namespace, body, accept=METADATA)
             except ApiError as error:
                 if not is_already_exists(error):
                     raise
-            self._kept[known] = None
-            if len(self._kept) > KEPT_NAMES:
-                self._kept.popitem(last=False)
+            self._stored.add(known)
         return name
 
-    def forget(self, namespace: str, revision: str) -> None:
-        """Learn that a revision is not stored any more."""
-        self._kept.pop((namespace, revision), None)
+    def forget_revision(self, namespace: str, revision: str) -> None:
+        """Note that a revision is not stored any more."""
+        self._stored.discard((namespace, revision))
 
-    async def load(self, namespace: str, revision: str) -> Plan:
-        """Compile the spec that a revision keeps.
+    async def load_plan(self, namespace: str, revision: str) -> Plan:
+        """Compile the spec that a revision holds.
 
         Raises:
-            ApiError: it can't be read; 404 when it is gone.
-            StoredStatusError: it is no revision.
+            ApiError: it could not be read; 404 when it is gone.
+            StoredStatusError: the ConfigMap is not a revision.
         """
         plan = self._plans.get(revision)
         if plan is None:
-            plan = await self._compile(revision, (await self.read_kept(namespace, revision)).spec)
+            plan = await self._compile(revision, (await self.read_revision(namespace, revision)).spec)
         return plan
 
-    async def read_kept(self, namespace: str, revision: str) -> KeptSpec:
-        """Read what a revision keeps.
+    async def read_revision(self, namespace: str, revision: str) -> StoredRevision:
+        """Read what a revision holds.
 
         Raises:
-            ApiError: it can't be read; 404 when it is gone.
-            StoredStatusError: it is no revision.
+            ApiError: it could not be read; 404 when it is gone.
+            StoredStatusError: the ConfigMap is not a revision.
         """
         reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
         config_map = msgspec.json.decode(reply.body)
         flow = (config_map["metadata"].get("labels") or {}).get(names.LABEL_FLOW)
-        return KeptSpec(read_revision(config_map), flow)
+        return StoredRevision(read_spec(config_map), flow)

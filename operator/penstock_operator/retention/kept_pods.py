@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,16 +12,15 @@ from penstock.engine.keys import ObjectKey
 from penstock.engine.machine.facts import Cause
 from penstock.errors import DurationError
 from penstock.kube.resources import JOBS, PODS, Resource
+from penstock_operator.runtime.time_heap import TimeHeap
 from penstock_operator.workloads.pod_status import Pod, is_tracked, observe_pod, run_uid
 
 KEPT_PER_RUN: Final = 50
 KEPT: Final = 5_000
 UNTRACKED_GRACE_S: Final = 60.0
-"""A Pod that never had our finalizer is kept so long in any case: its outcome is in the status by then."""
+"""How long a Pod that never had our finalizer is kept in any case: its outcome is in the status by then."""
 SURPLUS_GRACE_S: Final = 30.0
-"""A Pod too many stays so long after its end: somebody may look at it, and work that goes on comes first."""
-STALE_ENTRIES: Final = 256
-"""A heap is rebuilt when it holds so many entries more than twice the Pods that it is about."""
+"""How long a surplus Pod stays after its end: a person may want its logs, and active work has priority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +32,11 @@ class KeptPod:
         key: namespace and name of that.
         uid: uid of that.
         run_uid: uid of the run.
-        is_completed: whether the attempt ended well.
+        is_completed: whether the attempt succeeded.
         ended_at: seconds since the epoch.
-        due_at: when it is to go; None: with its run.
-        not_before: when it may go at the soonest.
-        was_tracked: our finalizer was seen on it, and is off: its outcome is stored.
+        due_at: when it is removed; None: with its run.
+        not_before: the earliest time at which it may be removed.
+        was_tracked: our finalizer was seen on it and has been removed: its outcome is stored.
     """
 
     resource: Resource
@@ -54,7 +51,7 @@ class KeptPod:
 
 
 def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
-    """Read when the Pod of an ended attempt is to go.
+    """Read when the Pod of an ended attempt is to be removed.
 
     Args:
         pod: the Pod as it is now.
@@ -62,19 +59,19 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
         now: seconds since the epoch.
 
     Returns:
-        None while the Pod runs, holds an outcome that is not stored, or is not one of ours.
+        None while the Pod runs, holds an outcome that is not stored, or is not ours.
     """
     metadata = pod.metadata
-    is_over = pod.status.phase in ("Succeeded", "Failed")
-    if not is_over or metadata.deletion_timestamp is not None or is_tracked(pod):
+    is_finished = pod.status.phase in ("Succeeded", "Failed")
+    if not is_finished or metadata.deletion_timestamp is not None or is_tracked(pod):
         return None
-    carrier = _carrier(pod)
+    workload = _workload(pod)
     seen = observe_pod(pod, now=now)
-    if carrier is None or seen is None or seen.outcome is None:
+    if workload is None or seen is None or seen.outcome is None:
         return None
-    resource, key, uid = carrier
+    resource, key, uid = workload
     is_completed = seen.outcome.cause is Cause.SUCCESS
-    # A node's clock may be wrong: neither before the creation nor after the first sight.
+    # A node's clock may be wrong: the end is neither before the creation nor in the future.
     ended_at = max(seen.created_at, min(seen.outcome.finished_at, now))
     keep_s = _keep_s(metadata.annotations, is_completed=is_completed)
     return KeptPod(
@@ -90,14 +87,14 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
     )
 
 
-def carrier_uid(pod: Pod) -> str:
+def workload_uid(pod: Pod) -> str:
     """Return the uid of what is deleted for a Pod: its own, or that of its Job."""
-    carrier = _carrier(pod)
-    return pod.metadata.uid if carrier is None else carrier[2]
+    workload = _workload(pod)
+    return pod.metadata.uid if workload is None else workload[2]
 
 
-def _carrier(pod: Pod) -> tuple[Resource, ObjectKey, str] | None:
-    """Return what is deleted for a Pod; None if it is none of our making, whatever its labels say."""
+def _workload(pod: Pod) -> tuple[Resource, ObjectKey, str] | None:
+    """Return what is deleted for a Pod; None if the operator did not create it, though it may have our labels."""
     metadata = pod.metadata
     if metadata.labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
         return None
@@ -114,46 +111,41 @@ def _keep_s(annotations: Mapping[str, str], *, is_completed: bool) -> float | No
     try:
         return None if text is None else duration_s(text)
     except DurationError:
-        # Somebody edited it: then it goes with its run.
+        # Another writer edited it: then the Pod is removed with its run.
         return None
 
 
-class _Shelf:
-    """Pods in order of their end, those that ended well apart: they go first."""
+class _PodsByEnd:
+    """Pods in the order of their end. Those of successful attempts are removed first."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self._completed: list[tuple[float, str]] = []
-        self._failed: list[tuple[float, str]] = []
+        self._completed: TimeHeap[str] = TimeHeap()
+        self._failed: TimeHeap[str] = TimeHeap()
 
-    def put(self, pod: KeptPod, kept: Mapping[str, KeptPod]) -> None:
-        """Take in a Pod."""
-        heapq.heappush(self._completed if pod.is_completed else self._failed, (pod.ended_at, pod.uid))
-        self.count += 1
-        if len(self._completed) + len(self._failed) > STALE_ENTRIES + 2 * self.count:
-            self._completed = [entry for entry in self._completed if entry[1] in kept]
-            self._failed = [entry for entry in self._failed if entry[1] in kept]
-            heapq.heapify(self._completed)
-            heapq.heapify(self._failed)
+    def __len__(self) -> int:
+        return len(self._completed) + len(self._failed)
 
-    def first_to_go(self, kept: Mapping[str, KeptPod]) -> KeptPod:
-        """Return the oldest of those that ended well, else the oldest."""
-        for heap in (self._completed, self._failed):
-            # Those that went for another reason leave their entries behind.
-            while heap and heap[0][1] not in kept:
-                heapq.heappop(heap)
-            if heap:
-                return kept[heap[0][1]]
-        raise AssertionError("an empty shelf has nothing to give")
+    def add_pod(self, pod: KeptPod) -> None:
+        (self._completed if pod.is_completed else self._failed).set(pod.uid, pod.ended_at)
+
+    def discard_pod(self, pod: KeptPod) -> None:
+        (self._completed if pod.is_completed else self._failed).discard(pod.uid)
+
+    @property
+    def first_to_remove(self) -> str:
+        """Uid of the oldest Pod of a successful attempt; if there is none, of the oldest Pod."""
+        uid = self._completed.first or self._failed.first
+        assert uid is not None, "there is a Pod"
+        return uid
 
 
 class KeptPods:
-    """Every kept Pod, and which of them are to go.
+    """Every kept Pod, and which of them are to be removed.
 
     Args:
         per_run: most Pods kept for one run.
         total: most Pods kept in all.
-        surplus_grace_s: how long a Pod stays after its end that is too many for its run, seconds.
+        surplus_grace_s: how long a Pod beyond the limit of its run stays after its end, seconds.
     """
 
     def __init__(
@@ -163,83 +155,80 @@ class KeptPods:
         self._surplus_grace_s = surplus_grace_s
         self._total = total
         self._kept: dict[str, KeptPod] = {}
-        self._shelves: dict[str, _Shelf] = {}
-        self._all = _Shelf()
-        self._due: list[tuple[float, str]] = []
-        self._leaving: list[tuple[float, int, KeptPod]] = []
-        self._awaited: set[str] = set()
-        """Uids of those that are to leave and are not gone yet."""
-        self._order = itertools.count()
+        self._by_run: dict[str, _PodsByEnd] = {}
+        self._all = _PodsByEnd()
+        self._due: TimeHeap[str] = TimeHeap()
+        """Of kept Pods, by uid: when their own time comes."""
+        self._leaving: TimeHeap[str] = TimeHeap()
+        """Of Pods that are not kept any more, by uid: when they are removed."""
+        self._leaving_pods: dict[str, KeptPod] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, pod: KeptPod) -> None:
+    def add_pod(self, pod: KeptPod) -> None:
         """Keep a Pod; one that is known stays as it is."""
         if pod.uid in self._kept:
             return
         self._kept[pod.uid] = pod
-        shelf = self._shelves.setdefault(pod.run_uid, _Shelf())
-        shelf.put(pod, self._kept)
-        self._all.put(pod, self._kept)
+        of_run = self._by_run.setdefault(pod.run_uid, _PodsByEnd())
+        of_run.add_pod(pod)
+        self._all.add_pod(pod)
         if pod.due_at is not None:
-            heapq.heappush(self._due, (pod.due_at, pod.uid))
-            if len(self._due) > STALE_ENTRIES + 2 * len(self._kept):
-                self._due = [entry for entry in self._due if entry[1] in self._kept]
-                heapq.heapify(self._due)
-        if shelf.count > self._per_run:
-            self._send_away(shelf.first_to_go(self._kept), grace_s=self._surplus_grace_s)
-        elif self._all.count > self._total:
-            self._send_away(self._all.first_to_go(self._kept))
+            self._due.set(pod.uid, pod.due_at)
+        if len(of_run) > self._per_run:
+            self._stop_keeping(of_run.first_to_remove, grace_s=self._surplus_grace_s)
+        elif len(self._all) > self._total:
+            self._stop_keeping(self._all.first_to_remove)
 
-    def discard(self, uid: str) -> None:
-        """Learn that a Pod is gone, or goes."""
-        self._awaited.discard(uid)
+    def discard_pod(self, uid: str) -> None:
+        """Forget a Pod that is deleted or being deleted."""
+        self._leaving.discard(uid)
+        self._leaving_pods.pop(uid, None)
+        self._remove_kept(uid)
+
+    def _remove_kept(self, uid: str) -> KeptPod | None:
         pod = self._kept.pop(uid, None)
         if pod is None:
-            return
-        self._all.count -= 1
-        shelf = self._shelves[pod.run_uid]
-        shelf.count -= 1
-        if not shelf.count:
-            del self._shelves[pod.run_uid]
+            return None
+        self._due.discard(uid)
+        self._all.discard_pod(pod)
+        of_run = self._by_run[pod.run_uid]
+        of_run.discard_pod(pod)
+        if not len(of_run):
+            del self._by_run[pod.run_uid]
+        return pod
 
-    def _send_away(self, pod: KeptPod, *, grace_s: float = 0.0) -> None:
-        self.discard(pod.uid)
-        may_stay = grace_s > 0 and len(self._leaving) < self._total
-        self.postpone(pod, max(pod.not_before, pod.ended_at + grace_s) if may_stay else pod.not_before)
+    def _stop_keeping(self, uid: str, *, grace_s: float = 0.0) -> None:
+        pod = self._remove_kept(uid)
+        if pod is not None:
+            may_stay = grace_s > 0 and len(self._leaving) < self._total
+            self.postpone_pod(pod, max(pod.not_before, pod.ended_at + grace_s) if may_stay else pod.not_before)
 
-    def postpone(self, pod: KeptPod, until: float) -> None:
-        """Have a Pod go later that could not go now.
+    def postpone_pod(self, pod: KeptPod, until: float) -> None:
+        """Have a Pod removed later that could not be removed now.
 
         Args:
             pod: the Pod, which does not count as kept any more.
             until: seconds since the epoch.
         """
-        self._awaited.add(pod.uid)
-        heapq.heappush(self._leaving, (until, next(self._order), pod))
+        known = self._leaving.time_of(pod.uid)
+        if known is None or until < known:
+            self._leaving.set(pod.uid, until)
+            self._leaving_pods[pod.uid] = pod
 
-    def take_due(self, now: float) -> list[KeptPod]:
-        """Return the Pods that are to go now; they are not kept any more.
+    def pop_due(self, now: float) -> list[KeptPod]:
+        """Return the Pods that are to be removed now; they are not kept any more.
 
         Args:
             now: seconds since the epoch.
         """
-        while self._due and self._due[0][0] <= now:
-            pod = self._kept.get(heapq.heappop(self._due)[1])
-            if pod is not None:
-                self._send_away(pod)
-        taken: list[KeptPod] = []
-        while self._leaving and self._leaving[0][0] <= now:
-            pod = heapq.heappop(self._leaving)[2]
-            # Somebody else may have deleted it meanwhile: its namespace, for one.
-            if pod.uid in self._awaited:
-                self._awaited.discard(pod.uid)
-                taken.append(pod)
-        return taken
+        for uid in self._due.pop_due(now):
+            self._stop_keeping(uid)
+        return [self._leaving_pods.pop(uid) for uid in self._leaving.pop_due(now)]
 
     @property
     def next_due_at(self) -> float | None:
         """When there is something to do, seconds since the epoch; None: when another Pod comes."""
-        times = [heap[0][0] for heap in (self._due, self._leaving) if heap]
-        return min(times, default=None)
+        times = [heap.next_time for heap in (self._due, self._leaving)]
+        return min((time for time in times if time is not None), default=None)

@@ -1,4 +1,4 @@
-"""Deletes the Pods of ended attempts when their time has come, and not before their outcome is stored."""
+"""Deletes the Pods of ended attempts when they are due, and not before their outcome is stored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Final
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, carrier_uid, read_kept_pod
+from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, read_kept_pod, workload_uid
 from penstock_operator.runtime.rate_limiter import RateLimiter
 from penstock_operator.workloads.pod_status import Pod, is_tracked
 
@@ -22,23 +22,23 @@ logger = logging.getLogger(__name__)
 PER_S: Final = 50.0
 """Pods deleted a second, at most."""
 WORKERS: Final = 4
-PATIENCE_S: Final = 30.0
-"""How long one deletion is tried."""
+DELETE_S: Final = 30.0
+"""How long one deletion is retried at once."""
 RETRY_S: Final = 60.0
-"""When a deletion that failed is tried again."""
+"""Until a deletion that failed is tried again."""
 
 
 class PodRetention:
-    """Keeps Pods of ended attempts for as long as they say.
+    """Keeps the Pods of ended attempts for as long as their annotations say.
 
     Args:
         writer: for the deletions.
         unstored_since: since when a run has something to store, in monotonic seconds; None: it has nothing.
         metrics: where removals are counted.
-        fail: told of an error after which this process must not go on.
-        kept: what is kept.
+        fail: called with an error after which this process must not continue.
+        kept: the Pods that are kept.
         clock: seconds since the epoch.
-        pace: of the deletions.
+        pace: limits the rate of deletions.
     """
 
     def __init__(
@@ -64,26 +64,26 @@ class PodRetention:
         self._wake = asyncio.Event()
 
     def on_pod(self, event: EventType, pod: Pod) -> None:
-        """Take over a change of a Pod."""
+        """Handle a change of a Pod."""
         uid = pod.metadata.uid
         if event is EventType.DELETED:
             self._tracked.discard(uid)
-            self._kept.discard(carrier_uid(pod))
+            self._kept.discard_pod(workload_uid(pod))
         elif is_tracked(pod):
             self._tracked.add(uid)
         elif pod.metadata.deletion_timestamp is not None:
-            self._kept.discard(carrier_uid(pod))
+            self._kept.discard_pod(workload_uid(pod))
         else:
             kept = read_kept_pod(pod, was_tracked=uid in self._tracked, now=self._clock())
             if kept is not None:
-                self._kept.add(kept)
+                self._kept.add_pod(kept)
                 self._wake.set()
 
     async def run(self) -> None:
-        """Delete what is due, for ever."""
+        """Delete what is due, forever."""
         while True:
             self._wake.clear()
-            due = self._kept.take_due(self._clock())
+            due = self._kept.pop_due(self._clock())
             if due:
                 await self._delete_all(due)
                 continue
@@ -99,34 +99,46 @@ class PodRetention:
 
         async def work() -> None:
             for pod in waiting:
-                await self._delete(pod)
+                await self._delete_pod(pod)
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(WORKERS):
                 tasks.create_task(work())
 
-    async def _delete(self, pod: KeptPod) -> None:
+    async def _delete_pod(self, pod: KeptPod) -> None:
         now = self._clock()
         if not pod.was_tracked:
-            # Nothing but time tells that its outcome is stored, and that its run is not behind with storing.
+            # The outcome counts as stored after some time, unless the status of its run has been unstored for long.
             since = self._unstored_since(pod.run_uid)
             if since is not None and time.monotonic() - since > UNTRACKED_GRACE_S / 2:
-                self._kept.postpone(pod, now + UNTRACKED_GRACE_S)
+                self._kept.postpone_pod(pod, now + UNTRACKED_GRACE_S)
                 return
         await self._pace.step()
-        # A Job orphans its Pods unless it is told otherwise.
+        # By default the deletion of a Job leaves its Pods behind.
         propagation = "Background" if pod.resource is JOBS else None
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + DELETE_S
         try:
             await self._writer.delete(
-                pod.resource, pod.key.namespace, pod.key.name, pod.uid, propagation=propagation, deadline=deadline
+                pod.resource,
+                pod.key.namespace,
+                pod.key.name,
+                pod.uid,
+                propagation=propagation,
+                deadline=deadline,
+                priority=Priority.REMOVAL,
             )
         except NotLeaderError as error:
             self._fail(error)
         except (ApiError, ApiUnreachableError) as error:
             if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
                 return
-            logger.warning("%s %s could not be removed: %s", pod.resource.plural, pod.key, error)
-            self._kept.postpone(pod, now + RETRY_S)
+            logger.warning(
+                "Cannot delete %s %s, retrying in %g s: %s",
+                "Job" if pod.resource is JOBS else "Pod",
+                pod.key,
+                RETRY_S,
+                error,
+            )
+            self._kept.postpone_pod(pod, now + RETRY_S)
         else:
             self._removals.labels("Job" if pod.resource is JOBS else "Pod").inc()

@@ -1,6 +1,6 @@
-"""Runs as the rows of a table: what they are called, their Flow, state and end, without specs and tasks.
+"""Runs as the rows of a table: their metadata, Flow, state and end, without specs and tasks.
 
-The API server makes it (https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables): a
+The API server builds it (https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables): a
 run of a thousand tasks costs as much to read as one of one.
 """
 
@@ -13,24 +13,19 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey
-from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch
 from penstock.errors import StoredStatusError
 from penstock.kube.client import ApiClient
-from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.kinds.flow_run import RunMetadata
+from penstock.kube.kinds.run_summary import FINISHED_RUNS
+from penstock.kube.page import ListMeta
 from penstock.kube.resources import FLOWRUNS
-from penstock_operator.runs.watches import RunMetadata
 
 logger = logging.getLogger(__name__)
 
 TABLE: Final = "application/json;as=Table;g=meta.k8s.io;v=v1"
-PAGE_ITEMS: Final = 500
-FINISHED: Final = ",".join(
-    ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
-)
-"""Field selector of the runs that are over."""
 ENDED: Final = "Finished at"
-"""The column with the time; the one that people see says how long ago it was."""
+"""The column with the time; the one that `kubectl get` shows has the age."""
 
 
 class RunRow(NamedTuple):
@@ -40,7 +35,7 @@ class RunRow(NamedTuple):
     flow: str | None
     state: str
     ended_at: float | None
-    """Seconds since the epoch; None while it is not over."""
+    """Seconds since the epoch; None while it is unfinished."""
 
 
 class _Object(msgspec.Struct, frozen=True):
@@ -56,21 +51,17 @@ class _Column(msgspec.Struct, frozen=True):
     name: str
 
 
-class _ListMeta(msgspec.Struct, frozen=True):
-    token: str = msgspec.field(default="", name="continue")
-
-
 class _Table(msgspec.Struct, frozen=True, rename="camel"):
     column_definitions: list[_Column]
     rows: list[_Row] | None = None
-    metadata: _ListMeta = _ListMeta()
+    metadata: ListMeta = ListMeta()
 
 
 _TABLE: Final = msgspec.json.Decoder(_Table)
 
 
 async def finished_runs(client: ApiClient, namespace: str, flow: str = "") -> AsyncIterator[RunRow]:
-    """Read the runs that are over, page by page.
+    """Read the finished runs, page by page.
 
     Args:
         client: the way to the API server.
@@ -78,19 +69,14 @@ async def finished_runs(client: ApiClient, namespace: str, flow: str = "") -> As
         flow: name of their Flow; empty for all.
 
     Raises:
-        ApiError: the API server refused, or a page has grown too old to go on from.
+        ApiError: the API server refused, or reading took so long that the list has to begin again.
         ApiUnreachableError: it did not answer.
     """
-    selector = f"{FINISHED},spec.flow.name={flow}" if flow else FINISHED
-    query = {"fieldSelector": selector, "limit": str(PAGE_ITEMS)}
-    while True:
-        reply = await client.request("GET", FLOWRUNS.path(namespace), query=query, accept=TABLE)
-        table = _TABLE.decode(reply.body)
+    selector = f"{FINISHED_RUNS},spec.flow.name={flow}" if flow else FINISHED_RUNS
+    pages = client.pages(FLOWRUNS, _TABLE.decode, namespace=namespace, field_selector=selector, accept=TABLE)
+    async for table in pages:
         for row in _rows(table):
             yield row
-        if not table.metadata.token:
-            return
-        query["continue"] = table.metadata.token
 
 
 async def read_run(client: ApiClient, key: ObjectKey) -> RunRow | None:
@@ -100,20 +86,17 @@ async def read_run(client: ApiClient, key: ObjectKey) -> RunRow | None:
         ApiError: the API server refused.
         ApiUnreachableError: it did not answer.
     """
-    try:
-        reply = await client.request("GET", FLOWRUNS.path(key.namespace, key.name), accept=TABLE)
-    except ApiError as error:
-        if is_not_found(error):
-            return None
-        raise
-    return next(iter(_rows(_TABLE.decode(reply.body))), None)
+    table = await client.get(FLOWRUNS, key.namespace, key.name, kind=_Table, accept=TABLE)
+    return None if table is None else next(iter(_rows(table)), None)
 
 
 def _rows(table: _Table) -> list[RunRow]:
     # By name: an older CRD may have fewer columns, or others in between.
     at = {column.name: index for index, column in enumerate(table.column_definitions)}
     if ENDED not in at:
-        logger.warning("The CRD of FlowRuns is older than this operator: runs that were over before it began stay")
+        logger.warning(
+            "The CRD of FlowRuns is older than this operator: runs that finished before the operator started are kept"
+        )
     return [
         RunRow(
             row.object.metadata,

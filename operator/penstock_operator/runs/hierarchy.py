@@ -1,93 +1,82 @@
-"""Parents and children among the runs that are not over: each learns of the other without asking the API server."""
+"""Parents and children among the live runs: each is informed of the other without a request to the API server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from penstock.engine.machine.facts import AttemptSeen, Fact
-from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.machine.facts import AttemptSeen
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock.engine.workloads.child_run import observe_child, observe_deleted_child, shutdown_of_child
-from penstock_operator.runs.live_run import LiveRun
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyListener:
-    """Who hears what.
-
-    Attributes:
-        find: returns a run that is not over, by its uid.
-        tell: takes a fact about a parent.
-        end: ends a run early.
-    """
-
-    find: Callable[[str], LiveRun | None]
-    tell: Callable[[LiveRun, Fact], None]
-    end: Callable[[LiveRun, Shutdown], None]
+from penstock.engine.workloads.child_run import ParentLink, observe_child, observe_deleted_child, shutdown_of_child
+from penstock_operator.runs.live_run import LiveRun, RunUid, metadata_fields
+from penstock_operator.runs.registry import RunRegistry
 
 
 class Hierarchy:
-    """Knows who is whose child.
+    """Knows the children of each run.
 
     Args:
-        listener: who hears what.
+        registry: the live runs.
         clock: seconds since the epoch.
     """
 
-    def __init__(self, listener: FamilyListener, *, clock: Callable[[], float]) -> None:
-        self._listener = listener
+    def __init__(self, registry: RunRegistry, *, clock: Callable[[], float]) -> None:
+        self._registry = registry
         self._clock = clock
-        self._children: dict[str, dict[str, LiveRun]] = {}
-        """By uid of the parent, and their own."""
+        self._children: dict[RunUid, dict[str, LiveRun]] = {}
+        """By the parent, and their own uid."""
 
-    def add(self, run: LiveRun) -> None:
-        """Learn that a run is known: it hears of its children, and its parent of it."""
-        for child in self._children.get(run.uid, {}).values():
-            self.tell_parent(child)
+    def add_run(self, run: LiveRun) -> None:
+        """Add a run that has become live, and report its children to it, and it to its parent."""
+        for child in self._children.get(run.run_uid, {}).values():
+            self.report_to_parent(child)
         if run.parent is not None:
-            self._children.setdefault(run.parent.uid, {})[run.uid] = run
-            self.tell_parent(run)
+            self._children.setdefault(_parent_uid(run, run.parent), {})[run.uid] = run
+            self.report_to_parent(run)
 
-    def remove(self, run: LiveRun) -> None:
-        """Learn that a run is not known any more."""
+    def remove_run(self, run: LiveRun) -> None:
+        """Forget a run that is not live any more."""
         if run.parent is None:
             return
-        siblings = self._children.get(run.parent.uid, {})
+        parent = _parent_uid(run, run.parent)
+        siblings = self._children.get(parent, {})
         if siblings.get(run.uid) is run:
             del siblings[run.uid]
         if not siblings:
-            self._children.pop(run.parent.uid, None)
+            self._children.pop(parent, None)
 
-    def tell_parent(self, run: LiveRun) -> None:
-        """Tell a run's parent how the run is, as far as that is stored."""
-        self._tell(run)
-        parent = None if run.parent is None else self._listener.find(run.parent.uid)
+    def report_to_parent(self, run: LiveRun) -> None:
+        """Report a run's stored state to its parent."""
+        self._report(run)
+        parent = None if run.parent is None else self._registry.find_run(run.key.namespace, run.parent.uid)
         is_terminated = parent is not None and (parent.head.get("shutdown") or {}).get("mode") == "Terminate"
         if parent is not None and is_terminated and run.head.get("state") not in FINAL_RUN_STATES:
-            # A child that is being ended already is not asked for a second time. But a crash may have come between a
+            # A child that is shutting down already is not asked a second time. But a crash may have come between a
             # Cancel, which the child's status shows, and a Terminate, which it does not.
-            self._listener.end(run, shutdown_of_child(parent.key.name, Reason.RUN_TERMINATED))
+            self._registry.end_run(run, shutdown_of_child(parent.key.name, Reason.RUN_TERMINATED))
 
-    def tell_parent_of_deletion(self, run: LiveRun) -> None:
-        """Tell a run's parent that the run was deleted before it was over."""
-        self._tell(run, is_deleted=True)
+    def report_deletion_to_parent(self, run: LiveRun) -> None:
+        """Report to a run's parent that the run was deleted before it had finished."""
+        self._report(run, is_deleted=True)
 
     def end_children(self, run: LiveRun, reason: str | None) -> None:
-        """End what is left of a run's children when it is over itself."""
-        for child in list(self._children.get(run.uid, {}).values()):
-            self._listener.end(child, shutdown_of_child(run.key.name, reason))
+        """End the children of a finished run that have not finished."""
+        for child in list(self._children.get(run.run_uid, {}).values()):
+            self._registry.end_run(child, shutdown_of_child(run.key.name, reason))
 
-    def _tell(self, run: LiveRun, *, is_deleted: bool = False) -> None:
+    def _report(self, run: LiveRun, *, is_deleted: bool = False) -> None:
         link = run.parent
-        parent = None if link is None else self._listener.find(link.uid)
+        parent = None if link is None else self._registry.find_run(run.key.namespace, link.uid)
         if link is None or parent is None:
             return
-        metadata, now = run.body["metadata"], self._clock()
+        metadata, now = metadata_fields(run.object), self._clock()
         seen: AttemptSeen
         if is_deleted:
             seen = observe_deleted_child(link, metadata, now=now)
         else:
-            seen = observe_child(link, metadata, run.body.get("spec") or {}, run.head, now=now)
-        self._listener.tell(parent, seen)
+            seen = observe_child(link, metadata, run.object.spec, run.head, now=now)
+        self._registry.record_fact(parent, seen)
+
+
+def _parent_uid(run: LiveRun, link: ParentLink) -> RunUid:
+    return RunUid(run.key.namespace, link.uid)

@@ -1,52 +1,51 @@
-"""The census: before anybody is given a slot, every run that may have one is looked at."""
+"""The initial sync: before any run is given a slot, every run that may have one is reconciled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from penstock.engine.keys import RunKey
+from penstock_operator.runs.registry import RunRegistry
 
 
 class InitialSync:
-    """Knows which runs are still to be looked at after a start, and who waits for that.
+    """Knows which runs are still to be reconciled after a start, and which runs wait for that.
 
     Args:
-        wake: has a run looked at again.
+        registry: has runs reconciled.
     """
 
-    def __init__(self, wake: Callable[[RunKey], None]) -> None:
-        self._wake = wake
+    def __init__(self, registry: RunRegistry) -> None:
+        self._registry = registry
         self._is_open = False
         self._missing: set[RunKey] = set()
         self._waiting: set[RunKey] = set()
 
     @property
     def is_complete(self) -> bool:
-        """Whether everybody was looked at."""
+        """Whether every run was reconciled."""
         return self._is_open and not self._missing
 
-    def expect(self, run: RunKey) -> None:
-        """Learn that a run was there when this process began; later ones don't count."""
+    def expect_run(self, run: RunKey) -> None:
+        """Add a run that existed when this process started; later ones do not count."""
         if not self._is_open:
             self._missing.add(run)
 
     def open(self) -> None:
-        """Learn that all that were there are known by their keys."""
+        """Expect no more runs: the first lists are complete."""
         self._is_open = True
-        self._wake_all()
+        self._release_waiting()
 
-    def strike(self, run: RunKey) -> None:
-        """Learn that a run was looked at, whatever came of it."""
+    def mark_reconciled(self, run: RunKey) -> None:
+        """Note that a run was reconciled, with or without success."""
         if run in self._missing:
             self._missing.discard(run)
-            self._wake_all()
+            self._release_waiting()
 
-    def wait(self, run: RunKey) -> None:
-        """Have a run looked at again when the census is complete."""
+    def reconcile_when_complete(self, run: RunKey) -> None:
+        """Have a run reconciled again when the initial sync is complete."""
         self._waiting.add(run)
 
-    def _wake_all(self) -> None:
+    def _release_waiting(self) -> None:
         if self.is_complete:
             waiting, self._waiting = self._waiting, set()
             for run in waiting:
-                self._wake(run)
+                self._registry.queue.add(run)

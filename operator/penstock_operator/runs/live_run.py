@@ -1,4 +1,4 @@
-"""A run that is not over: its machine, what was seen of it, and when its status is due to be stored."""
+"""A run that has not finished: its machine, the facts about it, and when its status is due to be stored."""
 
 from __future__ import annotations
 
@@ -7,30 +7,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
+from penstock.api import names
+from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.concurrency.slots import Claim
 from penstock.engine.keys import ObjectKey, RunIdentity, RunKey
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.timestamp import epoch
-from penstock.engine.workloads.child_run import ParentLink
+from penstock.engine.validation.parsing import parse_run
+from penstock.engine.workloads.child_run import ParentLink, read_parent
+from penstock.kube.kinds.flow_run import FlowRun, RunMetadata
 from penstock_operator.runtime.recorder import Regarding
 
 STALE_AFTER_S: Final = 60.0
 """A run whose status could not be stored for so long creates nothing."""
 
 
+class RunUid(NamedTuple):
+    """A run, whatever its name: several of one name may have come and gone."""
+
+    namespace: str
+    """With the uid, because a label or annotation in any namespace can name any uid."""
+    uid: str
+
+
 class RunEnd(NamedTuple):
-    """A run that is over, as far as others than the engine room want to know."""
+    """A run that has finished or was deleted, as other controllers see it."""
 
     key: RunKey
     uid: str
     flow: str | None
     """Name of its Flow; None for an inline spec."""
     state: str | None
-    """Its final state, which is stored; None: the run is gone."""
-    metadata: Mapping[str, Any]
-    """As it was when the run was read last."""
+    """Its final state, which is stored; None: the run was deleted."""
+    metadata: RunMetadata
+    """As it was when the run was last read."""
 
 
 @dataclass(slots=True)
@@ -42,32 +56,36 @@ class LiveRun:
         uid: its uid.
         generation: generation of the spec that was read.
         resource_version: of the object when it was read: guards the first status.
-        body: the object as it was read.
+        object: as it was read.
         flow: name of its Flow; None for an inline spec.
         revision: ConfigMap with its spec and scripts.
         observed_generation: the one in the stored status.
         epoch: the epoch in the stored status; None while there is no status.
         head: the stored status, as far as it is about the run as a whole.
-        parent: whose task it carries out, if it is a child run.
+        parent: the run and task that it was created for, if it is a child run.
         retry_of: what `status.retryOf` says, if it is a retry.
         machine: decides; None until the run starts.
-        ending: what somebody else decided about its end before it started.
-        claim: what it brought when it asked for a slot and had to wait.
+        shutdown: decided outside the run before it had a machine.
+        claim: its request for a slot, while it waits for one.
         is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
-        facts: what was seen and not yet told to the machine.
+        facts: those that the machine has not received yet.
         tracked: Pods that carry our finalizer, by name, with their uid.
         is_spec_stale: the spec has changed since it was read.
-        is_doubtful: the run may not exist any more.
+        needs_recheck: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
         is_counted: its end is in the metrics.
-        claiming: its workspace's claim is being made, or was.
+        flushing: its status is being stored.
+        next_flush_at: when its status may be stored again, monotonic seconds.
+        unstored_since: since when it has something to store, monotonic seconds.
+        run_uid: namespace and uid.
+        workspace_claim: the creation of its workspace's PersistentVolumeClaim, in progress or done.
     """
 
     key: RunKey
     uid: str
     generation: int
     resource_version: str
-    body: Mapping[str, Any]
+    object: FlowRun
     flow: str | None = None
     revision: str | None = None
     observed_generation: int | None = None
@@ -76,29 +94,34 @@ class LiveRun:
     parent: ParentLink | None = None
     retry_of: dict[str, Any] | None = None
     machine: Machine | None = None
-    ending: Shutdown | None = None
+    shutdown: Shutdown | None = None
     claim: Claim | None = None
     is_slot_unstored: bool = False
     facts: list[Fact] = field(default_factory=list)
     tracked: dict[str, str] = field(default_factory=dict)
     is_spec_stale: bool = False
-    is_doubtful: bool = False
+    needs_recheck: bool = False
     is_terminating: bool = False
     is_counted: bool = False
     flushing: asyncio.Task[None] | None = None
     next_flush_at: float = 0.0
     unstored_since: float | None = None
-    claiming: asyncio.Future[None] | None = None
+    workspace_claim: asyncio.Future[None] | None = None
+    run_uid: RunUid = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Join namespace and uid once."""
+        self.run_uid = RunUid(self.key.namespace, self.uid)
 
     @property
     def identity(self) -> RunIdentity:
-        """The run in the engine's words."""
-        scheduled_time = (self.body.get("spec") or {}).get("scheduledTime")
+        """The run as the engine identifies it."""
+        scheduled_time = self.object.scheduled_time
         return RunIdentity(self.key.namespace, self.key.name, self.uid, flow=self.flow, scheduled_time=scheduled_time)
 
     @property
     def regarding(self) -> Regarding:
-        """The run as what an Event is about."""
+        """The run as the object that an Event is about."""
         return Regarding("FlowRun", self.key.namespace, self.key.name, self.uid)
 
     @property
@@ -109,25 +132,45 @@ class LiveRun:
     @property
     def created_at(self) -> float:
         """When the run was created, seconds since the epoch."""
-        return epoch(self.body["metadata"]["creationTimestamp"])
+        return epoch(self.object.metadata.creation_timestamp or "")
 
     @property
     def callers(self) -> tuple[str, ...]:
-        """The flows that this run is nested in, the outermost first, and its own; `(RUN)` for an inline spec."""
+        """The flows that this run is nested in, outermost first, then its own; `(RUN)` for an inline spec."""
         return (*(() if self.parent is None else self.parent.callers), self.flow or f"({self.key.name})")
 
-    def end(self, state: str | None) -> RunEnd:
-        """Return its end in that state."""
-        return RunEnd(self.key, self.uid, self.flow, state, self.body["metadata"])
+    def end_as(self, state: str | None) -> RunEnd:
+        """Return its end in a final state; None: it was deleted."""
+        return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata)
 
     def may_create(self, now: float) -> bool:
-        """Whether Pods may be created: not when their outcomes could not be stored.
+        """Whether Pods may be created: not while their outcomes cannot be stored.
 
         Args:
             now: monotonic seconds.
         """
         is_stale = self.unstored_since is not None and now - self.unstored_since > STALE_AFTER_S
         return not (self.is_terminating or is_stale or self.is_slot_unstored)
+
+
+def read_spec(run: FlowRun) -> FlowRunSpec:
+    """Read the spec of a run.
+
+    Raises:
+        InvalidSpecError: it is invalid.
+    """
+    return parse_run({"spec": run.spec})
+
+
+def parent_of(run: FlowRun) -> ParentLink | None:
+    """Return the run and task that a run was created for; None if it is not a child run."""
+    return read_parent(metadata_fields(run)) if names.LABEL_PARENT in run.metadata.labels else None
+
+
+def metadata_fields(run: FlowRun) -> dict[str, Any]:
+    """Return a run's metadata as plain data, for the engine."""
+    fields: dict[str, Any] = msgspec.to_builtins(run.metadata)
+    return fields
 
 
 def stored_head(

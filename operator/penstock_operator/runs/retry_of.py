@@ -8,13 +8,14 @@ from typing import Any, Final, NamedTuple
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.unstarted import Parked
+from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason
-from penstock.engine.state import FINAL_RUN_STATES, RunState
-from penstock.engine.validation.validation import parse_run
+from penstock.engine.state import RunState
 from penstock.errors import InvalidSpecError, Problem
 from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.flows.store import FlowStore
+from penstock_operator.runs.live_run import read_spec
 from penstock_operator.runs.status import StatusStore
 
 NAME_PATH: Final = "spec.retryOf.name"
@@ -32,13 +33,13 @@ class Retried(NamedTuple):
     params: Mapping[str, Any]
     """The values that it had."""
     tasks: list[Mapping[str, Any]]
-    """What became of its tasks."""
+    """Its tasks as its status has them."""
     ancestor: dict[str, Any]
     """What `status.retryOf` of the new run says."""
 
 
 class RetriedRuns:
-    """Looks into the runs that others retry.
+    """Reads the runs that others retry.
 
     Args:
         statuses: reads runs.
@@ -49,8 +50,8 @@ class RetriedRuns:
         self._statuses = statuses
         self._flows = flows
 
-    async def resolve(self, run: RunKey, spec: FlowRunSpec) -> Retried | Parked:
-        """Find what a run takes from the one that it retries, or that it waits for that one's end.
+    async def resolve_retry(self, run: RunKey, spec: FlowRunSpec) -> Retried | Waiting:
+        """Return what a run takes from the one that it retries, or that it waits for that one's end.
 
         Args:
             run: the run that retries.
@@ -58,30 +59,27 @@ class RetriedRuns:
 
         Raises:
             InvalidSpecError: there is no such run, or nothing can be taken from it.
-            ApiError: it can't be read.
+            ApiError: it cannot be read.
         """
         assert spec.retry_of is not None
-        old, old_spec = await self._read(run, spec.retry_of.name)
-        status = old.get("status") or {}
-        state = status.get("state", RunState.PENDING)
-        if state not in FINAL_RUN_STATES:
-            message = f"waits for the end of run {spec.retry_of.name}, which is {state}"
-            return Parked(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
+        old, old_spec = await self._read_run(run, spec.retry_of.name)
+        if not old.is_finished:
+            message = f"waits for the end of run {spec.retry_of.name}, which is {old.state}"
+            return Waiting(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
         ancestor = _ancestor(old)
         seen = {run.name}
-        while old_spec.retry_of is not None and not status.get("tasks"):
-            # It never started, so it has nothing but what it would have taken itself.
-            if old["metadata"]["name"] in seen:
+        while old_spec.retry_of is not None and not old.tasks:
+            # It never started: the new run takes what this one would have taken.
+            if old.metadata.name in seen:
                 raise InvalidSpecError([Problem(NAME_PATH, "the runs that it retries retry each other")])
-            seen.add(old["metadata"]["name"])
-            old, old_spec = await self._read(run, old_spec.retry_of.name)
-            status = old.get("status") or {}
+            seen.add(old.metadata.name)
+            old, old_spec = await self._read_run(run, old_spec.retry_of.name)
         retried = Retried(
             flow=None if old_spec.flow is None else old_spec.flow.name,
-            revision=status.get("revision"),
+            revision=old.revision,
             inline=old_spec.flow_spec,
-            params=status.get("params") or old_spec.params or {},
-            tasks=list(status.get("tasks") or ()),
+            params=old.stored_params or old_spec.params or {},
+            tasks=list(old.tasks),
             ancestor=ancestor,
         )
         if old_spec.retry_of is not None:
@@ -90,24 +88,26 @@ class RetriedRuns:
             return retried._replace(revision=None)
         return retried
 
-    async def _read(self, run: RunKey, name: str) -> tuple[dict[str, Any], FlowRunSpec]:
+    async def _read_run(self, run: RunKey, name: str) -> tuple[FlowRun, FlowRunSpec]:
         if name == run.name:
-            raise InvalidSpecError([Problem(NAME_PATH, "a run can't retry itself")])
-        body = await self._statuses.read(RunKey(run.namespace, name))
-        if body is None:
+            raise InvalidSpecError([Problem(NAME_PATH, "a run cannot retry itself")])
+        found = await self._statuses.read_run(RunKey(run.namespace, name))
+        if found is None:
             message = f"the FlowRun {name} does not exist in namespace {run.namespace}: start a new run instead"
             raise InvalidSpecError([Problem(NAME_PATH, message)])
         try:
-            return body, parse_run(body)
+            return found, read_spec(found)
         except InvalidSpecError as error:
-            raise InvalidSpecError([Problem(NAME_PATH, f"the FlowRun {name} can't be retried: {error}")]) from error
+            raise InvalidSpecError([Problem(NAME_PATH, f"the FlowRun {name} cannot be retried: {error}")]) from error
 
     async def _from_revision(self, run: RunKey, retried: Retried) -> Retried:
-        """Find the flow of a run that is a retry itself: its revision knows."""
+        """Find the flow of a run that is a retry itself: its revision names it."""
         if retried.revision is None:
-            raise InvalidSpecError([Problem(NAME_PATH, "the run's status does not say what it ran: start a new run")])
+            raise InvalidSpecError(
+                [Problem(NAME_PATH, "the run's status does not name its revision: start a new run instead")]
+            )
         try:
-            kept = await self._flows.read_kept(run.namespace, retried.revision)
+            kept = await self._flows.read_revision(run.namespace, retried.revision)
         except ApiError as error:
             if not is_not_found(error):
                 raise
@@ -118,16 +118,16 @@ class RetriedRuns:
 
 
 def gone_revision(revision: str) -> str:
-    """Say that a revision is not kept any more."""
+    """Return the message for a revision that is not kept any more."""
     return (
-        f"the revision {revision} that the run had is gone, since the Flow has changed and no unfinished run needs it: "
-        "use revision: Latest"
+        f"the revision {revision} of the run does not exist any more, because the Flow has changed and no unfinished "
+        "run needs it: use revision: Latest"
     )
 
 
-def _ancestor(old: Mapping[str, Any]) -> dict[str, Any]:
-    metadata, before = old["metadata"], (old.get("status") or {}).get("retryOf")
-    ancestor: dict[str, Any] = {"name": metadata["name"], "uid": metadata["uid"]}
+def _ancestor(old: FlowRun) -> dict[str, Any]:
+    before = old.retry_of
+    ancestor: dict[str, Any] = {"name": old.metadata.name, "uid": old.uid}
     if before is not None:
         ancestor["lineage"] = [*before.get("lineage", ()), before["name"]][-MAX_LINEAGE:]
     return ancestor

@@ -1,4 +1,4 @@
-"""Work in the background, whose failures are told to somebody who can act."""
+"""Background tasks whose unexpected failures end the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Background:
     """Runs coroutines beside each other.
 
     Args:
-        fail: told of an error after which this process must not go on.
+        fail: called with an error after which this process must not continue.
     """
 
     def __init__(self, fail: Callable[[BaseException], None]) -> None:
@@ -25,19 +25,19 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def under_way(self) -> int:
-        """How many there are."""
+    def in_progress(self) -> int:
+        """How many tasks have not ended."""
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin some work."""
+        """Start a task."""
         task = asyncio.create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def close(self) -> None:
-        """End all work that is under way."""
+        """Cancel every task and wait until all have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -49,8 +49,8 @@ class Background:
         except (DeposedError, NotLeaderError) as error:
             self._fail(error)
         except PenstockError:
-            logger.exception("A write was given up")
+            logger.exception("A background task failed")
         except Exception as error:
-            # A write that broke unforeseen leaves what is in memory in doubt; what is stored is not.
-            logger.exception("Lost work: this process starts anew from what is stored")
+            # After an unforeseen failure the state in memory may be wrong; the stored state is not.
+            logger.exception("Background task failed unexpectedly; restarting to rebuild state")
             self._fail(error)

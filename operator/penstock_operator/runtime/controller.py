@@ -1,4 +1,4 @@
-"""A controller of a long-lived kind: objects come in from kopf, each is looked at by key, one status goes out."""
+"""A controller of a long-lived kind: objects come in from kopf, each is reconciled by key, one status goes out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from penstock.engine.keys import ObjectKey
 from penstock.kube.client import MERGE_PATCH, METADATA
 from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.kinds.backfill import Backfill, BackfillStatus
+from penstock.kube.kinds.flow import Flow, FlowStatus
+from penstock.kube.kinds.schedule import Schedule, ScheduleStatus
+from penstock.kube.merge_patch import apply_merge_patch
+from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import Resource
 from penstock.kube.writer import Writer
@@ -25,34 +30,70 @@ logger = logging.getLogger(__name__)
 RETRY_S: Final = 10.0
 WORKERS: Final = 8
 
+Object = TypeVar("Object", bound=Flow | Schedule | Backfill)
+Recorded_contra = TypeVar("Recorded_contra", bound=Flow | Schedule | Backfill, contravariant=True)
+Status = FlowStatus | ScheduleStatus | BackfillStatus
 
-class _Written(NamedTuple):
-    """A status that was stored, and may not be seen yet."""
+
+class _WrittenStatus(NamedTuple):
+    """A status that was stored, and that kopf may not have shown yet."""
 
     uid: str
     version: int
-    status: Mapping[str, Any]
+    status: Status
 
 
-class KeyedController(ABC):
-    """Looks at the objects of one kind.
+class RecordEvent(Protocol[Recorded_contra]):
+    """Records a Kubernetes Event about an object: `KeyedController.record_event`."""
 
-    What was stored in a status counts from the reply on: until kopf shows the object with it, `look_at` gets it all the
-    same. Whoever decides by the status would otherwise decide the same twice.
+    def __call__(self, item: Recorded_contra, *, is_warning: bool, reason: str, note: str) -> None:
+        """Record it."""
+
+
+def decode_as(
+    kind: type[Object], *receivers: Callable[[EventType, Object], None]
+) -> Callable[[EventType, Mapping[str, Any]], None]:
+    """Decode each object that kopf hands over, once for all its receivers.
+
+    Args:
+        kind: what it is.
+        receivers: called in this order.
+    """
+
+    def receive(event: EventType, body: Mapping[str, Any]) -> None:
+        try:
+            decoded = msgspec.convert(body, kind)
+        except msgspec.ValidationError as error:
+            # The CRD's schema rules it out, unless the CRD is of another version than this operator.
+            metadata = body.get("metadata") or {}
+            name = f"{metadata.get('namespace')}/{metadata.get('name')}"
+            logger.error("Ignoring %s %s: it cannot be decoded: %s", kind.__name__, name, error)  # noqa: TRY400
+            return
+        for receiver in receivers:
+            receiver(event, decoded)
+
+    return receive
+
+
+class KeyedController(ABC, Generic[Object]):
+    """Reconciles the objects of one kind.
+
+    A status counts as stored from the API server's reply on: until kopf shows the object with it, `reconcile` gets the
+    object with that status all the same. Otherwise what is decided by the status would be decided twice.
 
     Args:
         resource: the kind.
         kind: its name in Events.
         writer: for writes.
         recorder: for Events.
-        fail: told of an error after which this process must not go on.
+        fail: called with an error after which this process must not continue.
         clock: seconds since the epoch.
     """
 
     workers = WORKERS
-    """Objects looked at together."""
+    """Objects reconciled concurrently."""
     ignores_own_writes = False
-    """Whether an object in which nothing but its own status has changed needs no other look."""
+    """Whether an object in which nothing but its own status has changed is not reconciled again."""
 
     def __init__(
         self,
@@ -68,64 +109,69 @@ class KeyedController(ABC):
         self.kind = kind
         self.writer = writer
         self.clock = clock
-        self.objects: dict[ObjectKey, Mapping[str, Any]] = {}
+        self.objects: dict[ObjectKey, Object] = {}
         self.queue: WorkQueue[ObjectKey] = WorkQueue()
         self._recorder = recorder
         self._fail = fail
-        self._written: dict[ObjectKey, _Written] = {}
+        self._written: dict[ObjectKey, _WrittenStatus] = {}
 
-    def receive(self, event: EventType, body: Mapping[str, Any]) -> None:
-        """Take over a change of an object."""
-        metadata = body["metadata"]
-        key = ObjectKey(metadata["namespace"], metadata["name"])
+    def on_object(self, event: EventType, item: Object) -> None:
+        """Handle a change of an object."""
+        metadata, key = item.metadata, item.metadata.key
         if event is EventType.DELETED:
             self.objects.pop(key, None)
             self._written.pop(key, None)
             self.queue.forget(key)
-            self.forget(key)
+            self.forget_object(key)
             return
-        before, self.objects[key] = self.objects.get(key), body
+        before, self.objects[key] = self.objects.get(key), item
         written = self._written.get(key)
-        if written is not None and (written.uid != metadata["uid"] or written.version <= _version(metadata)):
+        if written is not None and (written.uid != metadata.uid or written.version <= metadata.version):
             del self._written[key]
-            if self.ignores_own_writes and before is not None and _is_own_write(written, before["metadata"], metadata):
+            if self.ignores_own_writes and before is not None and _is_own_write(written, before.metadata, metadata):
                 return
         self.queue.add(key)
 
     async def work(self) -> None:
-        """Look at objects for ever."""
-        await self.run_workers(self.queue, self._look_at, workers=self.workers)
+        """Reconcile objects forever."""
+        await self.run_workers(self.queue, self._reconcile_latest, workers=self.workers)
 
     async def run_workers(
-        self, queue: WorkQueue[ObjectKey], look_at: Callable[[ObjectKey], Awaitable[None]], *, workers: int
+        self, queue: WorkQueue[ObjectKey], reconcile: Callable[[ObjectKey], Awaitable[None]], *, workers: int
     ) -> None:
-        """Do something with each object that comes, for ever; what fails is tried again."""
-        await run_workers(queue, look_at, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail)
+        """Call a function with each key of a queue, forever; a key that fails is retried."""
+        await run_workers(queue, reconcile, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail)
 
-    async def _look_at(self, key: ObjectKey) -> None:
-        body = self.latest(key)
-        if body is not None:
-            await self.look_at(key, body)
+    async def _reconcile_latest(self, key: ObjectKey) -> None:
+        item = self.latest(key)
+        if item is not None:
+            await self.reconcile(key, item)
 
-    def latest(self, key: ObjectKey) -> Mapping[str, Any] | None:
+    def latest(self, key: ObjectKey) -> Object | None:
         """Return an object with the status that was stored last; None if there is none of this name."""
-        body, written = self.objects.get(key), self._written.get(key)
-        return body if body is None or written is None else {**body, "status": written.status}
+        item, written = self.objects.get(key), self._written.get(key)
+        return item if item is None or written is None else msgspec.structs.replace(item, status=written.status)
 
     @abstractmethod
-    async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
+    async def reconcile(self, key: ObjectKey, item: Object) -> None:
         """Bring one object to where it should be."""
 
     @abstractmethod
-    def forget(self, key: ObjectKey) -> None:
-        """Learn that an object is gone."""
+    def forget_object(self, key: ObjectKey) -> None:
+        """Drop what is kept of an object that is gone."""
 
-    async def store_status(self, key: ObjectKey, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        """Store fields of an object's status, if they say something new."""
-        stored = body.get("status") or {}
-        if all(stored.get(name) == value for name, value in status.items()):
+    async def store_status(self, key: ObjectKey, item: Object, changes: Mapping[str, Any]) -> None:
+        """Store fields of an object's status, if they differ from what is stored.
+
+        Args:
+            key: the object.
+            item: as it is now.
+            changes: fields of the status by their names in JSON; None removes one.
+        """
+        stored, wanted = msgspec.to_builtins(item.status), msgspec.to_builtins(changes)
+        if all(stored.get(name) == value for name, value in wanted.items()):
             return
-        patch = {"metadata": {"uid": body["metadata"]["uid"]}, "status": status}
+        patch = {"metadata": {"uid": item.metadata.uid}, "status": wanted}
         try:
             reply = await self.writer.patch(
                 self.resource,
@@ -140,33 +186,25 @@ class KeyedController(ABC):
             if not is_not_found(error):
                 raise
             return
-        metadata = msgspec.json.decode(reply.body)["metadata"]
+        metadata = msgspec.json.decode(reply.body, type=PartialObject).metadata
         seen = self.objects.get(key)
-        if seen is not None and _version(metadata) > _version(seen["metadata"]):
-            self._written[key] = _Written(metadata["uid"], _version(metadata), {**stored, **status})
+        if seen is not None and metadata.version > seen.metadata.version:
+            status = apply_merge_patch(item.status, wanted)
+            self._written[key] = _WrittenStatus(metadata.uid, metadata.version, status)
 
-    def record(self, body: Mapping[str, Any], *, is_warning: bool, reason: str, note: str) -> None:
-        """Record an Event about an object."""
-        metadata = body["metadata"]
-        regarding = Regarding(self.kind, metadata["namespace"], metadata["name"], metadata["uid"])
-        identity = str(metadata.get("generation", ""))
+    def record_event(self, item: Object, *, is_warning: bool, reason: str, note: str) -> None:
+        """Record a Kubernetes Event about an object."""
+        metadata = item.metadata
+        regarding = Regarding(self.kind, metadata.namespace, metadata.name, metadata.uid)
+        identity = str(metadata.generation)
         self._recorder.record(regarding, is_warning=is_warning, reason=reason, note=note, identity=identity)
 
 
-def _is_own_write(written: _Written, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether an object is as it was before but for the status that was stored."""
+def _is_own_write(written: _WrittenStatus, before: ObjectMeta, now: ObjectMeta) -> bool:
+    """Whether nothing but the status that was stored has changed in an object."""
     return (
-        written.version == _version(now)
-        and before["uid"] == now["uid"]
-        and before["generation"] == now["generation"]
-        and not now.get("deletionTimestamp")
+        written.version == now.version
+        and before.uid == now.uid
+        and before.generation == now.generation
+        and now.deletion_timestamp is None
     )
-
-
-def _version(metadata: Mapping[str, Any]) -> int:
-    """Return an object's resourceVersion as a number, which grows with every write (KEP-5504).
-
-    An API server that is not Kubernetes' own may have others: then nothing stands in for what it shows.
-    """
-    text = metadata["resourceVersion"]
-    return int(text) if text.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""A pace for work that nobody waits for, so that it does not crowd out work that somebody does."""
+"""A limit for the rate of background work, so that it does not delay other work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 
 class RateLimiter:
-    """Lets so much through a second, evenly.
+    """Lets so many steps through in a second, evenly spread.
 
     Args:
         per_s: times a second.
@@ -28,7 +28,7 @@ class RateLimiter:
         self._next_at = float("-inf")
 
     async def step(self) -> None:
-        """Wait for one's turn."""
+        """Wait until the next step may be taken."""
         now = self._clock()
         at = max(self._next_at, now)
         self._next_at = at + self._pause_s

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what a person finds under `kubectl describe`. Never the only record of anything."""
+"""Kubernetes Events, which `kubectl describe` shows. Never the only record of anything."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from penstock.errors import PenstockError
 from penstock.kube.client import METADATA
 from penstock.kube.errors import ApiError, is_already_exists, is_namespace_terminating, is_not_found
 from penstock.kube.resources import EVENTS
-from penstock.kube.writer import Writer
+from penstock.kube.writer import Priority, Writer
 
 logger = logging.getLogger(__name__)
 
 CONTROLLER: Final = f"{names.GROUP}/operator"
-PATIENCE_S: Final = 30.0
-"""How long an Event is tried; it is not worth more."""
+RETRY_FOR_S: Final = 30.0
+"""How long the creation of an Event is retried."""
 WAITING: Final = 2000
-"""Events that wait to be sent; more are dropped, for an operator in trouble must not drown in its complaints."""
+"""Events waiting to be sent; further ones are dropped, so that they add no load to an operator in trouble."""
 NOTE_CHARACTERS: Final = 1024
 """https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/: note is less than 1kB."""
 
@@ -42,7 +42,7 @@ class EventRecorder:
     """Sends Events in the background.
 
     Args:
-        writer: for the writes; nothing else should have to wait for them.
+        writer: for the writes.
         instance: identity of this replica.
     """
 
@@ -56,7 +56,7 @@ class EventRecorder:
 
         Args:
             regarding: what it is about.
-            is_warning: whether somebody may have to act.
+            is_warning: whether a person may have to act.
             reason: CamelCase word for programs.
             note: text for people.
             identity: what makes it different from others of the same reason; the same Event twice is one.
@@ -70,19 +70,21 @@ class EventRecorder:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def settled(self) -> None:
-        """Wait for the Events that are under way."""
+    async def flush(self) -> None:
+        """Wait until every recorded Event has been sent or dropped."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self, namespace: str, body: bytes) -> None:
         try:
-            deadline = time.monotonic() + PATIENCE_S
-            await self._writer.create(EVENTS, namespace, body, accept=METADATA, deadline=deadline)
+            deadline = time.monotonic() + RETRY_FOR_S
+            await self._writer.create(
+                EVENTS, namespace, body, accept=METADATA, deadline=deadline, priority=Priority.EVENT
+            )
         except ApiError as error:
             if not (is_already_exists(error) or is_namespace_terminating(error) or is_not_found(error)):
-                logger.warning("An Event could not be recorded: %s", error)
+                logger.warning("Failed to create an Event: %s", error)
         except PenstockError as error:
-            logger.debug("An Event could not be recorded: %s", error)
+            logger.debug("Failed to create an Event: %s", error)
 
 
 def build_event(

@@ -1,4 +1,4 @@
-"""Workers: they look at the keys of a queue, and one that can't be looked at does not stop the others."""
+"""Workers that reconcile the keys of a queue; one key that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ Fail = Callable[[BaseException], None]
 
 async def run_workers(
     queue: WorkQueue[K],
-    look_at: Callable[[K], Awaitable[None]],
+    reconcile: Callable[[K], Awaitable[None]],
     *,
     kind: str,
     workers: int,
     retry_s: float,
     fail: Fail,
 ) -> None:
-    """Look at every key that comes, for ever.
+    """Reconcile every key of a queue, forever.
 
     Args:
         queue: the keys.
-        look_at: brings the object of one key to where it should be.
+        reconcile: brings the object of one key to its desired state.
         kind: of the objects, for the log.
-        workers: keys looked at together.
-        retry_s: when to look again at one that could not be looked at, seconds.
-        fail: told of an error after which this process must not go on.
+        workers: keys reconciled at the same time.
+        retry_s: time until a key that failed is retried, seconds.
+        fail: called with an error after which this process must not continue.
     """
 
     async def work() -> None:
         while True:
             key = await queue.get()
             try:
-                await look_at(key)
+                await reconcile(key)
             except (DeposedError, NotLeaderError) as error:
                 fail(error)
             except ApiUnreachableError as error:
-                logger.info("%s %s: looked at again in %g s: %s", kind, key, retry_s, error)
+                logger.info("Reconciling %s %s failed; retrying in %g s: %s", kind, key, retry_s, error)
                 queue.add_at(key, time.monotonic() + retry_s)
             except ApiError as error:
                 if is_namespace_terminating(error):
-                    logger.debug("%s %s goes with its namespace", kind, key)
+                    logger.debug("%s %s is deleted with its namespace", kind, key)
                 else:
-                    logger.exception("%s %s could not be looked at; tried again in %g s", kind, key, retry_s)
+                    logger.exception("Reconciling %s %s failed; retrying in %g s", kind, key, retry_s)
                     queue.add_at(key, time.monotonic() + retry_s)
             except Exception:
-                # Whatever is wrong with one object, the others go on; this one is told in the log and tried again.
-                logger.exception("%s %s could not be looked at; tried again in %g s", kind, key, retry_s)
+                # Whatever is wrong with one object, the others are reconciled; this one is logged and retried.
+                logger.exception("Reconciling %s %s failed; retrying in %g s", kind, key, retry_s)
                 queue.add_at(key, time.monotonic() + retry_s)
             finally:
                 queue.done(key)

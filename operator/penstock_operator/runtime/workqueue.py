@@ -1,25 +1,22 @@
-"""The keys that wait to be looked at: each at most once, however much happens to it."""
+"""The keys that wait to be reconciled: each at most once, however many events there are about it."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+from penstock_operator.runtime.time_heap import TimeHeap
 
-STALE_ENTRIES = 1024
-"""The heap is rebuilt when it holds so many entries more than twice the keys that wait."""
+K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
     """A queue of keys with a heap of later ones.
 
-    A key carries no event: whoever gets it looks at the present state, so a hundred events cost one look. A key that
-    is added while someone works on it comes again after `done`, hence no key is worked on twice at the same time.
+    A key carries no event: a worker reconciles the present state, so a hundred events cost one reconciliation. A key
+    that is added while a worker has it is queued again after `done`, so no key is reconciled twice at the same time.
 
     Not thread-safe: another thread adds with `loop.call_soon_threadsafe(queue.add, key)`.
 
@@ -33,23 +30,21 @@ class WorkQueue(Generic[K]):
         self._queued: set[K] = set()
         self._working: set[K] = set()
         self._again: set[K] = set()
-        self._due: dict[K, float] = {}
-        self._heap: list[tuple[float, int, K]] = []
-        self._order = itertools.count()
+        self._later: TimeHeap[K] = TimeHeap()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def depth(self) -> int:
-        """Keys that could be worked on now."""
+        """Keys that a worker could get now."""
         return len(self._queued)
 
     @property
     def delayed(self) -> int:
         """Keys that wait for their time."""
-        return len(self._due)
+        return len(self._later)
 
     def add(self, key: K) -> None:
-        """Have a key looked at as soon as may be."""
+        """Queue a key."""
         if key in self._working:
             self._again.add(key)
         elif key not in self._queued:
@@ -57,35 +52,32 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_at(self, key: K, when: float) -> None:
-        """Have a key looked at later; of several times, the earliest holds and the others are forgotten.
+        """Queue a key later; of several times, the earliest counts and the others are dropped.
 
-        So whoever looks at a key says anew when it is due next.
+        So each reconciliation has to say again when the next one is due.
 
         Args:
-            key: what to look at.
+            key: what to reconcile.
             when: on the queue's clock, seconds.
         """
         if when <= self._clock():
             self.add(key)
             return
-        known = self._due.get(key)
+        known = self._later.time_of(key)
         if known is not None and known <= when:
             return
-        self._due[key] = when
-        heapq.heappush(self._heap, (when, next(self._order), key))
-        if len(self._heap) > STALE_ENTRIES + 2 * len(self._due):
-            self._compact()
-        if self._heap[0][2] == key:
+        self._later.set(key, when)
+        if self._later.first == key:
             self._arm()
 
     def forget(self, key: K) -> None:
-        """Drop a key, its time too. Work on it that has begun goes on, and is not repeated."""
+        """Drop a key and its later time. A reconciliation that has begun continues and is not repeated."""
         self._queued.discard(key)
         self._again.discard(key)
-        self._due.pop(key, None)
+        self._later.discard(key)
 
     async def get(self) -> K:
-        """Wait for the next key; whoever gets it calls `done` with it."""
+        """Wait for the next key; the caller calls `done` with it afterwards."""
         while True:
             key = await self._ready.get()
             # A forgotten key leaves its place in the queue behind.
@@ -95,40 +87,28 @@ class WorkQueue(Generic[K]):
                 return key
 
     def done(self, key: K) -> None:
-        """Say that the work on a key has ended, well or not."""
+        """Note that the reconciliation of a key has ended, successfully or not."""
         self._working.discard(key)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
 
     def close(self) -> None:
-        """Stop the clock: no later key comes any more."""
+        """Stop the timer: no later key is queued any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._heap.clear()
-        self._due.clear()
-
-    def _compact(self) -> None:
-        self._heap = [(when, next(self._order), key) for key, when in self._due.items()]
-        heapq.heapify(self._heap)
+        self._later.clear()
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        if self._heap:
-            delay_s = max(0.0, self._heap[0][0] - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._release)
+        when = self._later.next_time
+        if when is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, when - self._clock()), self._release)
 
     def _release(self) -> None:
         self._timer = None
-        now = self._clock()
-        while self._heap and self._heap[0][0] <= now:
-            when, _, key = heapq.heappop(self._heap)
-            # Entries of an earlier or forgotten time stay in the heap until they come up.
-            if self._due.get(key) == when:
-                del self._due[key]
-                self.add(key)
+        for key in self._later.pop_due(self._clock()):
+            self.add(key)
         self._arm()

@@ -1,4 +1,4 @@
-"""Which of a Schedule's runs that are over are kept."""
+"""Which finished runs of a Schedule are kept."""
 
 from __future__ import annotations
 
@@ -14,43 +14,46 @@ from penstock_operator.schedules.runs import ScheduledRun
 DEFAULT_COMPLETED: Final = 3
 DEFAULT_FAILED: Final = 3
 EVENTS_KEPT_S: Final = 2.0 * TOLERANCE_S
-"""For so long a delivery could be replayed: its timestamp may be as far ahead of our clock as behind it."""
+"""How long a delivery could be replayed: its timestamp may be as far ahead of our clock as behind it."""
 
 
-def surplus(finished: Sequence[ScheduledRun], history: History | None, ledger: Ledger) -> list[ScheduledRun]:
+def surplus_of_ticks(finished: Sequence[ScheduledRun], history: History | None, ledger: Ledger) -> list[ScheduledRun]:
     """Return the runs to delete: the oldest, beyond what is kept of those that completed and of the others.
 
     Args:
-        finished: the runs that are over, in the order of their ticks.
+        finished: the finished runs, in the order of their ticks.
         history: how many to keep.
-        ledger: what is stored of the decisions. While a run's tick is not part of it, the run itself is what keeps
-            another from being made for the tick.
+        ledger: the stored decisions. While the tick of a run is not among them, only the run itself prevents another
+            run for the tick.
     """
-    doomed = _beyond([run for run in finished if run.tick is not None], history)
+    surplus = _beyond([run for run in finished if run.tick is not None], history)
     return [
-        run for run in doomed if run.tick is not None and run.tick <= ledger.decided and run.tick not in ledger.queued
+        run for run in surplus if run.tick is not None and run.tick <= ledger.decided and run.tick not in ledger.queued
     ]
 
 
 def surplus_of_events(finished: Sequence[ScheduledRun], history: History | None, now: float) -> list[ScheduledRun]:
-    """Return the runs of events to delete, likewise; as many of them are kept besides those of ticks.
+    """Return the runs of events to delete, likewise; they are counted apart from those of ticks.
 
     Args:
-        finished: the runs that are over.
+        finished: the finished runs.
         history: how many to keep.
-        now: seconds since the epoch. One that ended a short while ago is kept: it is what keeps another from being made
-            when its delivery is repeated.
+        now: seconds since the epoch. A run that ended recently is kept: it prevents another run when its delivery is
+            repeated.
     """
     ended = [(epoch(run.completion_time), run) for run in finished if run.is_of_event and run.completion_time]
     ended.sort(key=lambda one: one[0])
-    doomed = {run.uid for run in _beyond([run for _, run in ended], history)}
-    return [run for time, run in ended if run.uid in doomed and now - time > EVENTS_KEPT_S]
+    surplus = {run.uid for run in _beyond([run for _, run in ended], history)}
+    return [run for time, run in ended if run.uid in surplus and now - time > EVENTS_KEPT_S]
 
 
 def _beyond(runs: Sequence[ScheduledRun], history: History | None) -> list[ScheduledRun]:
     history = history or History()
     completed = DEFAULT_COMPLETED if history.completed is None else history.completed
     failed = DEFAULT_FAILED if history.failed is None else history.failed
-    well = [run for run in runs if run.is_successful]
-    badly = [run for run in runs if not run.is_successful]
-    return [*well[: max(0, len(well) - completed)], *badly[: max(0, len(badly) - failed)]]
+    successful = [run for run in runs if run.is_successful]
+    unsuccessful = [run for run in runs if not run.is_successful]
+    return [
+        *successful[: max(0, len(successful) - completed)],
+        *unsuccessful[: max(0, len(unsuccessful) - failed)],
+    ]

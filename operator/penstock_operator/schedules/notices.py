@@ -1,4 +1,4 @@
-"""What is told of a Schedule in Events, in the words of CronJob where it has one, with Run for Job."""
+"""Kubernetes Events about a Schedule, in the words of CronJob where it has them, with Run for Job."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Final, NamedTuple
 from penstock.engine.ticks.firing import Missed, MissedReason
 
 MANY_MISSED: Final = 100
-"""More than so many at once are worth a warning of their own, as with CronJob."""
+"""More missed ticks than this at once get a warning of their own, as with CronJob."""
 _WHY: Final = {
-    MissedReason.TOO_LATE: "too late by onMissed.within",
-    MissedReason.NOT_MADE_UP: "not made up for by onMissed.policy",
-    MissedReason.RUN_ALREADY_ACTIVE: "an earlier run is not over, and onOverlap is Skip",
-    MissedReason.QUEUE_FULL: "more ticks wait for an earlier run than maxQueued allows",
-    MissedReason.NAME_TAKEN: "a run of that name exists that is not of this Schedule",
-    MissedReason.REPLACED: "a later tick came before the earlier run was gone",
+    MissedReason.TOO_LATE: "later than onMissed.within allows",
+    MissedReason.NOT_MADE_UP: "skipped by onMissed",
+    MissedReason.RUN_ALREADY_ACTIVE: "an earlier run has not finished, and onOverlap is Skip",
+    MissedReason.QUEUE_FULL: "more ticks are waiting for an earlier run than maxQueued allows",
+    MissedReason.NAME_TAKEN: "a run with its name exists and does not belong to this Schedule",
+    MissedReason.REPLACED: "a later tick came before the earlier run was deleted",
 }
-_EVENTS: Final = {MissedReason.RUN_ALREADY_ACTIVE: "RunAlreadyActive"}
+_REASONS: Final = {MissedReason.RUN_ALREADY_ACTIVE: "RunAlreadyActive"}
 
 
 class Notice(NamedTuple):
-    """An Event to record."""
+    """A Kubernetes Event to record."""
 
     is_warning: bool
     reason: str
     note: str
 
 
-def explain(missed: Missed, zone: tzinfo) -> str:
+def explain_missed(missed: Missed, zone: tzinfo) -> str:
     """Say what was missed and why.
 
     Args:
@@ -36,29 +36,33 @@ def explain(missed: Missed, zone: tzinfo) -> str:
         zone: of the Schedule.
     """
     tick = missed.tick.astimezone(zone).isoformat()
-    what = f"the tick of {tick}" if missed.count == 1 else f"{missed.count} ticks up to {tick}"
+    what = f"the tick at {tick}" if missed.count == 1 else f"{missed.count} ticks up to {tick}"
     return f"{what}: {_WHY[missed.reason]}"
 
 
-def waits(tick: datetime, zone: tzinfo) -> Notice:
-    """Return what to tell of a tick that waits for an earlier run."""
-    note = f"The tick of {tick.astimezone(zone).isoformat()} waits until an earlier run is over"
+def waiting_notice(tick: datetime, zone: tzinfo) -> Notice:
+    """Return the Event about a tick that waits for an earlier run."""
+    note = f"The tick at {tick.astimezone(zone).isoformat()} waits for an earlier run to finish"
     return Notice(is_warning=False, reason="RunAlreadyActive", note=note)
 
 
-def notices(missed: tuple[Missed, ...], zone: tzinfo) -> list[Notice]:
-    """Return what to tell of ticks that get no run."""
-    told = [
-        Notice(one.reason not in _EVENTS, _EVENTS.get(one.reason, "MissSchedule"), f"No run for {explain(one, zone)}")
+def missed_notices(missed: tuple[Missed, ...], zone: tzinfo) -> list[Notice]:
+    """Return the Events about ticks that get no run."""
+    notices = [
+        Notice(
+            one.reason not in _REASONS,
+            _REASONS.get(one.reason, "MissSchedule"),
+            f"No run for {explain_missed(one, zone)}",
+        )
         for one in missed
     ]
     count = sum(one.count for one in missed)
     if count > MANY_MISSED:
-        told.append(
+        notices.append(
             Notice(
                 is_warning=True,
                 reason="TooManyMissedTimes",
-                note=f"{count} ticks were missed; see onMissed, or the clock",
+                note=f"{count} ticks were missed: check spec.onMissed and the clock of the operator's node",
             )
         )
-    return told
+    return notices

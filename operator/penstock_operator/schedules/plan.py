@@ -1,12 +1,11 @@
-"""A Schedule, read: what of it decides about its ticks."""
+"""The part of a Schedule that decides about its ticks, parsed."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,13 +18,14 @@ from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.ticks.upcoming import Upcoming
 from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import InvalidSpecError
+from penstock.kube.kinds.schedule import Schedule
 
 SHOWN_TICKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A spec that can work, read.
+    """A valid spec, parsed.
 
     Args:
         uid: of the Schedule.
@@ -34,8 +34,8 @@ class Plan:
         timetable: its ticks.
         upcoming: the next of them.
         jitter: how long after its tick a run is due.
-        policies: what it asks for.
-        timing: digest of what says when it is due.
+        policies: for missed and overlapping ticks.
+        timing: digest of the fields that say when it is due.
     """
 
     uid: str
@@ -48,26 +48,26 @@ class Plan:
     timing: str
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Plan:
-        """Read a Schedule.
+    def from_schedule(cls, schedule: Schedule) -> Plan:
+        """Parse a Schedule.
 
         Raises:
-            InvalidSpecError: it can't work.
+            InvalidSpecError: the spec is invalid.
         """
-        spec = parse_schedule(body)
+        spec = parse_schedule({"spec": schedule.spec})
         if problems := check_schedule(spec):
             raise InvalidSpecError(problems)
         timetable = read_timetable(spec)
-        uid = body["metadata"]["uid"]
+        uid = schedule.metadata.uid
         longest = timedelta(seconds=duration_s(spec.jitter) if spec.jitter is not None else 0)
         fields = spec.model_dump(mode="json", include=set(CLOCK_FIELDS), exclude_none=True)
         return cls(
             uid=uid,
-            generation=body["metadata"]["generation"],
+            generation=schedule.metadata.generation,
             spec=spec,
             timetable=timetable,
             upcoming=Upcoming(timetable, SHOWN_TICKS),
             jitter=Jitter(timetable, longest, uid),
-            policies=Policies.read(spec),
+            policies=Policies.from_spec(spec),
             timing=hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16],
         )

@@ -1,46 +1,31 @@
-"""The runs of Schedules, as the API server has them: which are not over, and how the others ended.
+"""The runs of Schedules, as the API server has them: which are active, and how the others ended.
 
-Whether a run overlaps another is judged by what exists, never by a count of what was created. Two watches, both of runs
-that carry a Schedule's label: of those that are not over the metadata is enough, and of those that are, which no
-longer change, the status is read too.
+Whether a run overlaps another follows from what exists, never from a count of what was created. There are two watches,
+both of runs that carry a Schedule's label: of unfinished runs the metadata is enough; of finished runs, which no longer
+change, the status is read too.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from penstock.api import names
 from penstock.engine.keys import ObjectKey
-from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
+from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
 from penstock.kube.client import ApiClient
+from penstock.kube.kinds.run_summary import FINISHED_RUNS, RunSummary, RunSummaryStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import FLOWRUNS
-from penstock_operator.schedules.tick_run import tick_of
+from penstock_operator.runtime.bounded import BoundedSet
+from penstock_operator.schedules.run import tick_of
 
 KNOWN_LEFT: Final = 10_000
-"""Uids of runs that are over or gone, for a reply to their creation that comes after the news of it."""
+"""Uids of finished or deleted runs, in case the reply to their creation comes after the watch has shown their end."""
 _UNFINISHED: Final = ",".join(f"status.state!={state}" for state in sorted(FINAL_RUN_STATES))
-# Without a state there is a run that nobody has looked at.
-_FINISHED: Final = ",".join(
-    ["status.state!=", *(f"status.state!={state}" for state in sorted(set(RunState) - FINAL_RUN_STATES))]
-)
-
-
-class _Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    state: str = ""
-    completion_time: str | None = None
-
-
-class _Finished(msgspec.Struct, frozen=True, gc=False):
-    metadata: ObjectMeta = ObjectMeta()
-    status: _Status = _Status()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +36,10 @@ class ScheduledRun:
         name: its name.
         uid: its uid.
         tick: what it is for; None if its name is not one that a Schedule gives.
-        state: how it ended; empty if it is not over.
+        state: how it ended; empty while it is unfinished.
         completion_time: when, RFC 3339.
         is_deleting: whether it is being deleted.
-        is_of_event: whether an event made it, which has no tick.
+        is_of_event: whether it was created for an event, which has no tick.
     """
 
     name: str
@@ -67,7 +52,7 @@ class ScheduledRun:
 
     @property
     def is_successful(self) -> bool:
-        """Whether it is over, and well."""
+        """Whether it has finished successfully."""
         return self.state in SUCCESSFUL_RUN_STATES
 
 
@@ -83,12 +68,12 @@ class ScheduleRuns:
         self._active: dict[str, dict[str, ScheduledRun]] = {}
         self._finished: dict[str, dict[str, ScheduledRun]] = {}
         self._owners: dict[str, _Owner] = {}
-        """By the uid of the run: of one that vanished unseen, nothing else is known."""
-        self._left: OrderedDict[str, None] = OrderedDict()
-        self._on_change: Callable[[ObjectKey], None] = lambda key: None  # noqa: ARG005 - until someone listens
+        """By the uid of the run: nothing else is known of one that was deleted while the watch was down."""
+        self._left: BoundedSet[str] = BoundedSet(KNOWN_LEFT)
+        self._on_change: Callable[[ObjectKey], None] = lambda key: None  # noqa: ARG005 - until `notify_on_change`
 
     def reflectors(self, client: ApiClient, namespace: str) -> tuple[Reflector[Any], ...]:
-        """Return the watches that feed this.
+        """Return the watches whose events are handled here.
 
         Args:
             client: the way to the API server.
@@ -107,34 +92,34 @@ class ScheduleRuns:
         finished = Reflector(
             client,
             FLOWRUNS,
-            kind=_Finished,
+            kind=RunSummary,
             namespace=namespace,
             label_selector=names.LABEL_SCHEDULE,
-            field_selector=_FINISHED,
+            field_selector=FINISHED_RUNS,
             on_event=self.on_finished,
         )
         return unfinished, finished
 
-    def listen(self, on_change: Callable[[ObjectKey], None]) -> None:
-        """Have a Schedule's key told whenever one of its runs has come, changed or gone."""
+    def notify_on_change(self, on_change: Callable[[ObjectKey], None]) -> None:
+        """Set what is called with a Schedule's key when one of its runs is created, changed or deleted."""
         self._on_change = on_change
 
     def active(self, schedule_uid: str) -> list[ScheduledRun]:
-        """Return the runs of a Schedule that are not over, in the order of their ticks; those without one are last."""
+        """Return the unfinished runs of a Schedule, in the order of their ticks; those without one are last."""
         return _in_order(self._active.get(schedule_uid, {}).values())
 
     def finished(self, schedule_uid: str) -> list[ScheduledRun]:
-        """Return the runs of a Schedule that are over, likewise."""
+        """Return the finished runs of a Schedule, likewise."""
         return _in_order(self._finished.get(schedule_uid, {}).values())
 
     def on_created(self, schedule: ObjectKey, schedule_uid: str, run: ScheduledRun) -> None:
-        """Learn from the reply that a run was created: the watch may be late."""
+        """Record a run from the reply to its creation: the watch may be late."""
         if run.uid not in self._left:
             self._owners[run.uid] = _Owner(schedule, schedule_uid)
             self._active.setdefault(schedule_uid, {}).setdefault(run.uid, run)
 
     def on_unfinished(self, event: EventType, item: PartialObject) -> None:
-        """Take over a change of a run that is not over; DELETED is one that ended or is gone."""
+        """Handle a change of an unfinished run; DELETED means that it finished or was deleted."""
         uid = item.metadata.uid
         if event is EventType.DELETED:
             owner = self._owners.get(uid)
@@ -142,17 +127,17 @@ class ScheduleRuns:
         elif uid in self._left:
             return
         else:
-            owner = self._own(item.metadata)
+            owner = self._read_owner(item.metadata)
             if owner is not None:
-                runs, run = self._active.setdefault(owner.uid, {}), _read(item.metadata, owner)
+                runs, run = self._active.setdefault(owner.uid, {}), _read_run(item.metadata, owner)
                 if runs.get(uid) == run:
                     # Something else about it has changed, or it is known from the reply to its creation.
                     return
                 runs[uid] = run
-        self._tell(owner)
+        self._notify(owner)
 
-    def on_finished(self, event: EventType, item: _Finished) -> None:
-        """Take over a run that is over, or its deletion."""
+    def on_finished(self, event: EventType, item: RunSummary) -> None:
+        """Handle a finished run, or its deletion."""
         uid = item.metadata.uid
         self._note_left(uid)
         if event is EventType.DELETED:
@@ -160,12 +145,12 @@ class ScheduleRuns:
             if owner is not None:
                 _discard(self._finished, owner.uid, uid)
         else:
-            owner = self._own(item.metadata)
+            owner = self._read_owner(item.metadata)
             if owner is not None:
-                self._finished.setdefault(owner.uid, {})[uid] = _read(item.metadata, owner, item.status)
-        self._tell(owner)
+                self._finished.setdefault(owner.uid, {})[uid] = _read_run(item.metadata, owner, item.status)
+        self._notify(owner)
 
-    def _own(self, metadata: ObjectMeta) -> _Owner | None:
+    def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:
         for reference in metadata.owner_references:
             if reference.controller and reference.kind == "Schedule":
                 owner = _Owner(ObjectKey(metadata.namespace, reference.name), reference.uid)
@@ -174,24 +159,22 @@ class ScheduleRuns:
         return None
 
     def _note_left(self, uid: str) -> None:
-        self._left[uid] = None
-        if len(self._left) > KNOWN_LEFT:
-            self._left.popitem(last=False)
+        self._left.add(uid)
         owner = self._owners.get(uid)
         if owner is None:
             return
         _discard(self._active, owner.uid, uid)
         if uid not in self._finished.get(owner.uid, {}):
-            # Nothing is kept of it any more. If it ended, the other watch says so.
+            # Nothing else is kept of it. If it has finished, the other watch shows it.
             del self._owners[uid]
 
-    def _tell(self, owner: _Owner | None) -> None:
+    def _notify(self, owner: _Owner | None) -> None:
         if owner is not None:
             self._on_change(owner.key)
 
 
-def _read(metadata: ObjectMeta, owner: _Owner, status: _Status | None = None) -> ScheduledRun:
-    status = status or _Status()
+def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | None = None) -> ScheduledRun:
+    status = status or RunSummaryStatus()
     return ScheduledRun(
         name=metadata.name,
         uid=metadata.uid,

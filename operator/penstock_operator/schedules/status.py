@@ -1,8 +1,8 @@
-"""The status of a Schedule: what of it is remembered, and what it shows."""
+"""The status of a Schedule: what is remembered in it, and what it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,17 +10,18 @@ from typing import Any, Final
 from penstock.engine.state import RunState
 from penstock.engine.ticks.firing import Firing, Ledger
 from penstock.engine.timestamp import epoch, rfc3339
-from penstock_operator.schedules.notices import explain
+from penstock.kube.kinds.schedule import Schedule
+from penstock_operator.schedules.notices import explain_missed
 from penstock_operator.schedules.plan import Plan
+from penstock_operator.schedules.run import run_name
 from penstock_operator.schedules.runs import ScheduledRun
-from penstock_operator.schedules.tick_run import run_name
 
 SHOWN_ACTIVE: Final = 50
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a look led to.
+    """The result of a reconcile.
 
     Args:
         firing: what was decided, as far as it was carried out.
@@ -31,33 +32,34 @@ class Outcome:
 
     firing: Firing
     reason: str = "Scheduled"
-    message: str = "creates runs"
+    message: str = ""
     is_refused: bool = False
 
 
-def read_ledger(body: Mapping[str, Any], plan: Plan, now: datetime) -> tuple[Ledger, str]:
+def read_ledger(schedule: Schedule, plan: Plan, now: datetime) -> tuple[Ledger, str]:
     """Return what has been decided of a Schedule, and since when its ticks are in force.
 
-    They are since it was created, or since an edit of what says when it is due: nothing before is made up for.
+    Its ticks are in force since it was created, or since the last edit of the fields that say when it is due. No tick
+    before that gets a run.
 
     Args:
-        body: the Schedule.
-        plan: the same, read.
+        schedule: the Schedule.
+        plan: the same, parsed.
         now: an aware time.
     """
-    stored = body.get("status") or {}
-    if not stored.get("timing"):
-        since = body["metadata"]["creationTimestamp"]
-    elif stored["timing"] == plan.timing and stored.get("timingSince"):
-        since = stored["timingSince"]
+    stored = schedule.status
+    if not stored.timing:
+        since = schedule.metadata.creation_timestamp or rfc3339(now.timestamp())
+    elif stored.timing == plan.timing and stored.timing_since:
+        since = stored.timing_since
     else:
         since = rfc3339(now.timestamp())
-    decided = max(read_time(since), read_time(stored.get("decidedTickTime") or since))
-    return Ledger(decided, tuple(read_time(text) for text in stored.get("queued") or ())), since
+    decided = max(read_time(since), read_time(stored.decided_tick_time or since))
+    return Ledger(decided, tuple(read_time(text) for text in stored.queued)), since
 
 
 def build_status(
-    body: Mapping[str, Any],
+    schedule: Schedule,
     plan: Plan,
     outcome: Outcome,
     *,
@@ -66,20 +68,20 @@ def build_status(
     since: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Build the status after a look, without the conditions. None stands for what is not there.
+    """Build the changes of the status after a reconcile, without the conditions. None removes a field.
 
     Args:
-        body: the Schedule.
-        plan: the same, read.
-        outcome: what the look led to.
-        active: its runs that are not over, in the order of their ticks.
-        finished: its runs that are over.
+        schedule: the Schedule.
+        plan: the same, parsed.
+        outcome: the result of the reconcile.
+        active: its unfinished runs, in the order of their ticks.
+        finished: its finished runs.
         since: since when its ticks are in force.
         now: an aware time.
     """
-    stored, firing = body.get("status") or {}, outcome.firing
+    stored, firing = schedule.status, outcome.firing
     successes = [run.completion_time for run in finished if run.state == RunState.COMPLETED and run.completion_time]
-    successes += [stored["lastSuccessTime"]] if stored.get("lastSuccessTime") else []
+    successes += [stored.last_success_time] if stored.last_success_time else []
     upcoming = () if plan.spec.suspend else plan.upcoming.after(now)
     status: dict[str, Any] = {
         "observedGeneration": plan.generation,
@@ -94,15 +96,15 @@ def build_status(
     }
     if firing.fire:
         last = max(firing.fire)
-        if not stored.get("lastTickTime") or last > read_time(stored["lastTickTime"]):
-            status |= {"lastTickTime": write_time(last), "lastRun": run_name(body["metadata"]["name"], last)}
+        if not stored.last_tick_time or last > read_time(stored.last_tick_time):
+            status |= {"lastTickTime": write_time(last), "lastRun": run_name(schedule.metadata.name, last)}
     if firing.missed:
         latest = max(firing.missed, key=lambda missed: missed.tick)
-        status["missedTicks"] = stored.get("missedTicks", 0) + sum(missed.count for missed in firing.missed)
+        status["missedTicks"] = (stored.missed_ticks or 0) + sum(missed.count for missed in firing.missed)
         status["lastMissed"] = {
             "tickTime": write_time(latest.tick),
             "reason": latest.reason.value,
-            "message": explain(latest, plan.timetable.zone),
+            "message": explain_missed(latest, plan.timetable.zone),
         }
     return status
 
@@ -116,6 +118,6 @@ def read_time(text: str) -> datetime:
     """Read a time of the API.
 
     Raises:
-        StoredStatusError: it is none.
+        StoredStatusError: it is not a time.
     """
     return datetime.fromtimestamp(epoch(text), tz=UTC)

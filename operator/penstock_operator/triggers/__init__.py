@@ -1,4 +1,4 @@
-"""Schedules by events: ended runs, changed objects and signed webhooks that create runs.
+"""Schedules by events, each a trigger: ended runs, changed objects and signed webhooks that create runs.
 
-What an event says, and which runs it creates, is decided in `penstock.engine.triggers`.
+What an event contains, and which runs it creates, is decided in `penstock.engine.triggers`.
 """

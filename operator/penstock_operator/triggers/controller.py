@@ -1,13 +1,12 @@
-"""Events of Schedules that the leader listens for: ends of runs, and changes of objects.
+"""The triggers of Schedules that the leader watches: ends of runs, and changes of objects.
 
-What is heard is only a hint: it names a run or an object, which is then read. What was handled before is told by the
-Schedule's status, and a run's name follows from its event. So neither a restart nor a repeated hint makes a second run,
-and what happened while no operator ran is found by a list when the Schedule is first looked at.
+An observed event is only a hint: it names a run or an object, which is then read. The Schedule's status says what was
+handled before, and a run's name follows from its event. So neither a restart nor a repeated hint creates a second run,
+and a list at the first reconcile finds what happened while no operator ran.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -18,57 +17,48 @@ import msgspec
 from penstock.api import names
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
-from penstock.engine.timestamp import epoch, rfc3339
+from penstock.engine.timestamp import epoch
 from penstock.engine.triggers.label_selector import selects
-from penstock.engine.triggers.trigger import (
-    MAX_CHAIN,
-    compile_trigger,
-    covered_states,
-    definition,
-    flow_of,
-    flow_run_event,
-    resource_event,
-)
+from penstock.engine.triggers.trigger import compile_trigger, covered_states, definition_digest
 from penstock.engine.triggers.watermark import Watermark
 from penstock.engine.validation.validation import check_schedule, parse_schedule
-from penstock.errors import ExpressionError, InvalidSpecError
+from penstock.errors import InvalidSpecError
 from penstock.kube.client import ApiClient
-from penstock.kube.errors import ApiError, is_namespace_terminating, is_not_found
+from penstock.kube.errors import ApiError
+from penstock.kube.kinds.schedule import EventStatus, Schedule
+from penstock.kube.merge_patch import apply_merge_patch
 from penstock.kube.metadata import ObjectMeta, PartialObject
-from penstock.kube.resources import FLOWRUNS
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.controller import KeyedController
-from penstock_operator.triggers.ended_runs import ended_runs
-from penstock_operator.triggers.kinds import AllowedKind, EventKinds, not_allowed
-from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
+from penstock_operator.triggers.ended_runs import list_ended_runs
+from penstock_operator.triggers.event_handler import EventHandler
+from penstock_operator.triggers.kinds import AllowedKind, EventKinds, describe_not_allowed
 from penstock_operator.triggers.trigger import (
     LISTENING,
     ObservedEvent,
     Trigger,
     TriggeredSchedule,
-    kind_of,
     listening_condition,
-    update_of,
 )
 from penstock_operator.triggers.watches import ObjectWatches
 
 logger = logging.getLogger(__name__)
 
 SLACK_S: Final = 5.0
-"""Clocks differ, and times are whole seconds: ends of the last seconds before a Schedule begins to listen are noted one
-by one."""
-AGAIN_S: Final = 30.0
-"""When to try again to watch a kind that can't be listed."""
+"""Clocks differ, and times are whole seconds: runs that ended in the last seconds before a trigger becomes active are
+recorded one by one."""
+RETRY_S: Final = 30.0
+"""Until a kind that could not be listed is tried again."""
 
 
-class TriggerController(KeyedController):
-    """Listens for the events of Schedules, and creates their runs.
+class TriggerController(KeyedController[Schedule]):
+    """Watches for the events of Schedules, and has their runs created.
 
     Args:
         client: for reads.
         kinds: where the objects of each allowed kind are.
         namespace: the one to watch; empty for all.
-        has_webhooks: whether this installation takes webhooks.
+        has_webhooks: whether this installation serves webhooks.
         options: those of `KeyedController`.
     """
 
@@ -80,11 +70,12 @@ class TriggerController(KeyedController):
         self._kinds = kinds
         self._has_webhooks = has_webhooks
         self._schedules: dict[ObjectKey, TriggeredSchedule] = {}
+        self._handler = EventHandler(client, self.writer, kinds, record_event=self.record_event, clock=self.clock)
         self._watches = ObjectWatches(
             client,
             kinds,
             namespace=namespace,
-            on_object=self._on_object,
+            on_object=self._on_watched_object,
             on_synced=self._on_synced,
             fail=options["fail"],
         )
@@ -93,319 +84,205 @@ class TriggerController(KeyedController):
         """End all watches."""
         await self._watches.close()
 
-    # What is heard
-
-    def forget(self, key: ObjectKey) -> None:
-        """Learn that a Schedule is gone."""
+    def forget_object(self, key: ObjectKey) -> None:
+        """Drop what is kept of a deleted Schedule."""
         if self._schedules.pop(key, None) is not None:
-            self._watches.keep(self._watched_kinds())
+            self._watches.keep_kinds(self._watched_kinds())
+
+    # Observed events
 
     def on_run_end(self, end: RunEnd) -> None:
-        """Take over that a run is over."""
+        """Handle the end of a run."""
         if end.state is None:
             return
         for key, schedule in self._schedules.items():
             if key.namespace != end.key.namespace:
                 continue
-            for name, listener in schedule.listeners.items():
-                wanted = listener.trigger.flow_run
+            for name, trigger in schedule.triggers.items():
+                source = trigger.spec.flow_run
                 if (
-                    wanted is not None
-                    and listener.is_armed
-                    # A retry says by a label of which Flow it is: who reads it will see.
-                    and end.flow in (wanted.flow, None)
-                    and end.state in covered_states(wanted.states)
+                    source is not None
+                    and trigger.is_active
+                    # A retry has its Flow in a label only: that is checked when the run is read.
+                    and end.flow in (source.flow, None)
+                    and end.state in covered_states(source.states)
                 ):
-                    self._hear(key, ObservedEvent(name, end.uid, ObjectKey(*end.key), 0, end.flow))
+                    self._observe(key, ObservedEvent(name, end.uid, ObjectKey(*end.key), 0, end.flow))
 
-    def _on_object(self, kind: AllowedKind, item: PartialObject) -> None:
+    def _on_watched_object(self, kind: AllowedKind, item: PartialObject) -> None:
         for key, schedule in self._schedules.items():
             if key.namespace == item.metadata.namespace:
-                for name, listener in schedule.listeners.items():
-                    self._offer(key, name, listener, kind, item.metadata)
+                for name, trigger in schedule.triggers.items():
+                    self._observe_if_selected(key, name, trigger, kind, item.metadata)
 
-    def _offer(self, key: ObjectKey, name: str, listener: Trigger, kind: AllowedKind, metadata: ObjectMeta) -> None:
-        wanted = listener.trigger.resource
-        if wanted is None or listener.version is None or AllowedKind(wanted.api_version, wanted.kind) != kind:
+    def _observe_if_selected(
+        self, key: ObjectKey, name: str, trigger: Trigger, kind: AllowedKind, metadata: ObjectMeta
+    ) -> None:
+        source = trigger.spec.resource
+        if source is None or trigger.version is None or trigger.kind != kind:
             return
         if metadata.labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY:
-            # The Pod of a run that an event made would be the next event, for ever.
+            # The Pod of a run that an event created would be the next event, forever.
             return
         version = int(metadata.resource_version)
-        if version > listener.version and selects(wanted.selector, metadata.labels):
-            self._hear(key, ObservedEvent(name, metadata.uid, metadata.key, version))
+        if version > trigger.version and selects(source.selector, metadata.labels):
+            self._observe(key, ObservedEvent(name, metadata.uid, metadata.key, version))
 
     def _on_synced(self, kind: AllowedKind) -> None:
         for key, schedule in self._schedules.items():
-            if any(kind_of(listener) == kind for listener in schedule.listeners.values()):
+            if any(trigger.kind == kind for trigger in schedule.triggers.values()):
                 self.queue.add(key)
 
-    def _hear(self, key: ObjectKey, heard: ObservedEvent) -> None:
+    def _observe(self, key: ObjectKey, event: ObservedEvent) -> None:
         schedule = self._schedules.get(key)
         if schedule is not None:
-            schedule.heard[heard] = None
+            schedule.observed[event] = None
             self.queue.add(key)
 
-    # One look
-
-    async def look_at(self, key: ObjectKey, body: Mapping[str, Any]) -> None:
-        """Listen for what a Schedule wants to hear, and create the runs of what was heard."""
-        stored = (body.get("status") or {}).get("events") or {}
-        schedule = self._read(key, body)
+    async def reconcile(self, key: ObjectKey, item: Schedule) -> None:
+        """Activate the triggers of a Schedule, and create the runs of what was observed."""
+        stored = item.status.events
+        schedule = self._read_triggers(key, item)
         if schedule is None:
-            left = dict.fromkeys(stored)
-            await self._store(key, body, left, None)
+            await self._store(key, item, dict.fromkeys(stored), None)
             return
-        changed: dict[str, Any] = {name: None for name in stored if name not in schedule.listeners}
-        for name, listener in schedule.listeners.items():
-            await self._arm(key, body, name, listener, schedule.spec)
+        changes: dict[str, Any] = {name: None for name in stored if name not in schedule.triggers}
+        for name, trigger in schedule.triggers.items():
+            await self._activate(key, item, name, trigger, schedule.spec)
         try:
-            await self._work_off(body, schedule)
+            await self._handler.handle_observed(item, schedule)
         finally:
-            for name, listener in schedule.listeners.items():
-                if update := update_of(listener, stored.get(name) or {}):
-                    changed[name] = update
-            await self._store(key, body, changed, schedule)
+            for name, trigger in schedule.triggers.items():
+                if of_trigger := trigger.write_changes(stored.get(name) or EventStatus()):
+                    changes[name] = of_trigger
+            await self._store(key, item, changes, schedule)
 
-    def _read(self, key: ObjectKey, body: Mapping[str, Any]) -> TriggeredSchedule | None:
-        """Read the Schedule's events; None if it has none, or none that can work."""
-        metadata = body["metadata"]
+    def _read_triggers(self, key: ObjectKey, item: Schedule) -> TriggeredSchedule | None:
+        """Parse the Schedule's events; None if it has none, or is invalid."""
+        metadata = item.metadata
         known = self._schedules.get(key)
-        if known is not None and (known.uid, known.generation) == (metadata["uid"], metadata["generation"]):
+        if known is not None and (known.uid, known.generation) == (metadata.uid, metadata.generation):
             return known
-        self.forget(key)
-        if "deletionTimestamp" in metadata or not (body.get("spec") or {}).get("events"):
+        self.forget_object(key)
+        if metadata.deletion_timestamp is not None or not item.spec.get("events"):
             return None
         try:
-            spec = parse_schedule(body)
+            spec = parse_schedule({"spec": item.spec})
             if check_schedule(spec):
                 return None
-            listeners = {
+            triggers = {
                 trigger.name: Trigger(
                     trigger,
                     compile_trigger(spec, index),
-                    definition(trigger, is_suspended=bool(spec.suspend)),
-                    dict(((body.get("status") or {}).get("events") or {}).get(trigger.name) or {}),
+                    definition_digest(trigger, is_suspended=bool(spec.suspend)),
+                    item.status.events.get(trigger.name) or EventStatus(),
                 )
                 for index, trigger in enumerate(spec.events or ())
             }
         except InvalidSpecError:
-            # Its own controller tells.
+            # ScheduleController reports it.
             return None
-        if known is not None and known.uid == metadata["uid"]:
-            for name, listener in listeners.items():
-                # What was stored a moment ago may not have come back yet.
-                if name in known.listeners:
-                    listener.stored = known.listeners[name].stored | listener.stored
-        schedule = self._schedules[key] = TriggeredSchedule(metadata["uid"], metadata["generation"], spec, listeners)
-        self._watches.keep(self._watched_kinds())
+        if known is not None and known.uid == metadata.uid:
+            for name, trigger in triggers.items():
+                # The watch may not have shown yet what was stored last.
+                if name in known.triggers:
+                    trigger.stored = apply_merge_patch(known.triggers[name].stored, msgspec.to_builtins(trigger.stored))
+        schedule = self._schedules[key] = TriggeredSchedule(metadata.uid, metadata.generation, spec, triggers)
+        self._watches.keep_kinds(self._watched_kinds())
         return schedule
 
     def _watched_kinds(self) -> set[AllowedKind]:
-        kinds = (kind_of(one) for schedule in self._schedules.values() for one in schedule.listeners.values())
+        kinds = (trigger.kind for schedule in self._schedules.values() for trigger in schedule.triggers.values())
         return {kind for kind in kinds if kind is not None}
 
-    # Listening
+    # Activation
 
-    async def _arm(
-        self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: Trigger, spec: ScheduleSpec
-    ) -> None:
-        if listener.is_armed or spec.suspend:
+    async def _activate(self, key: ObjectKey, item: Schedule, name: str, trigger: Trigger, spec: ScheduleSpec) -> None:
+        if trigger.is_active or spec.suspend:
             return
-        if listener.trigger.flow_run is not None:
-            await self._arm_for_runs(key, body, name, listener)
-        elif listener.trigger.resource is not None:
-            await self._arm_for_objects(key, name, listener)
+        if trigger.spec.flow_run is not None:
+            await self._activate_for_runs(key, item.metadata, name, trigger)
+        elif trigger.spec.resource is not None:
+            await self._activate_for_objects(key, name, trigger)
         else:
-            listener.is_armed = True
+            trigger.is_active = True
             if not self._has_webhooks:
-                listener.trouble = (
-                    "WebhooksOff",
-                    "this installation takes no webhooks (events.webhook.enabled)",
-                )
+                message = "webhooks are disabled in this installation (events.webhook.enabled)"
+                trigger.watch_problem = ("WebhooksOff", message)
 
-    async def _arm_for_runs(self, key: ObjectKey, body: Mapping[str, Any], name: str, listener: Trigger) -> None:
-        wanted = listener.trigger.flow_run
-        assert wanted is not None
-        stored = listener.stored
+    async def _activate_for_runs(self, key: ObjectKey, metadata: ObjectMeta, name: str, trigger: Trigger) -> None:
+        source = trigger.spec.flow_run
+        assert source is not None
+        stored = trigger.stored
         is_new = False
-        if stored.get("definition") == listener.definition and "since" in stored:
-            listener.seen = Watermark.read(stored["since"], stored.get("seen") or ())
-        elif not stored and body["metadata"]["generation"] == 1:
-            # Containers tell their ends in whole seconds, and the API server its creations.
-            listener.seen = Watermark(epoch(body["metadata"]["creationTimestamp"]) - 1.0)
+        if stored.definition == trigger.definition and stored.since is not None:
+            watermark = Watermark.from_status(stored.since, msgspec.to_builtins(stored.seen or ()))
+        elif stored == EventStatus() and metadata.generation == 1 and metadata.creation_timestamp is not None:
+            # Ends of containers and creations of objects have times of whole seconds.
+            watermark = Watermark(epoch(metadata.creation_timestamp) - 1.0)
         else:
-            listener.seen, is_new = Watermark(self.clock() - SLACK_S), True
-        # From here on hints count; what ended before is found by the list.
-        listener.is_armed = True
+            watermark, is_new = Watermark(self.clock() - SLACK_S), True
+        trigger.watermark = watermark
+        # From here on observed events count; the list finds what ended before.
+        trigger.is_active = True
         try:
-            for run, time in await ended_runs(self._client, key.namespace, wanted, listener.seen):
+            for run, time_s in await list_ended_runs(self._client, key.namespace, source, watermark):
                 if is_new:
-                    listener.seen.add(run.uid, time)
+                    watermark.mark_done(run.uid, time_s)
                 else:
-                    self._hear(key, ObservedEvent(name, run.uid, run.key, 0))
+                    self._observe(key, ObservedEvent(name, run.uid, run.key, 0))
         except BaseException:
-            listener.is_armed = False
+            trigger.is_active = False
             raise
 
-    async def _arm_for_objects(self, key: ObjectKey, name: str, listener: Trigger) -> None:
-        wanted = listener.trigger.resource
-        assert wanted is not None
-        kind = AllowedKind(wanted.api_version, wanted.kind)
+    async def _activate_for_objects(self, key: ObjectKey, name: str, trigger: Trigger) -> None:
+        source, kind = trigger.spec.resource, trigger.kind
+        assert source is not None
+        assert kind is not None
         if kind not in self._kinds:
-            listener.trouble = ("KindNotAllowed", not_allowed(wanted, self._kinds))
+            trigger.watch_problem = ("KindNotAllowed", describe_not_allowed(source, self._kinds))
             return
         try:
-            watch = await self._watches.open(kind)
+            watch = await self._watches.open_watch(kind)
         except ApiError as error:
-            listener.trouble = ("CannotWatch", f"{kind} can't be listened to: {error.message or error}")
-            self.queue.add_at(key, time.monotonic() + AGAIN_S)
+            trigger.watch_problem = ("CannotWatch", f"cannot watch {kind}: {error.message or error}")
+            self.queue.add_at(key, time.monotonic() + RETRY_S)
             return
         if not watch.synced.is_set():
-            listener.trouble = ("Starting", f"the objects of {kind} are being listed")
+            trigger.watch_problem = ("Starting", f"the objects of {kind} are being listed")
             return
         try:
             # Versions of one kind can be compared, by the value of their digits:
             # https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/5504-comparable-resource-version
             version = int(watch.version)
         except ValueError:
-            listener.trouble = ("CannotWatch", f"the versions of {kind} can't be compared: {watch.version}")
+            message = f"the resource versions of {kind} cannot be compared: {watch.version}"
+            trigger.watch_problem = ("CannotWatch", message)
             return
-        listener.trouble = None
-        stored = listener.stored
-        if stored.get("definition") == listener.definition and "resourceVersion" in stored:
-            version = int(stored["resourceVersion"])
-        listener.version = version
-        listener.is_armed = True
+        trigger.watch_problem = None
+        stored = trigger.stored
+        if stored.definition == trigger.definition and stored.resource_version is not None:
+            version = int(stored.resource_version)
+        trigger.version = version
+        trigger.is_active = True
         for item in list(watch.objects.values()):
             if item.metadata.namespace == key.namespace:
-                self._offer(key, name, listener, kind, item.metadata)
-
-    # Events
-
-    async def _work_off(self, body: Mapping[str, Any], schedule: TriggeredSchedule) -> None:
-        """Look at what was heard, changes of objects in the order of their versions."""
-        while schedule.heard:
-            heard = min(schedule.heard, key=lambda one: one.version)
-            listener = schedule.listeners[heard.event]
-            try:
-                if heard.version:
-                    await self._take_object(body, schedule, listener, heard)
-                else:
-                    await self._take_run(body, schedule, listener, heard)
-            except (ExpressionError, EventRefusedError) as error:
-                listener.problem = str(error)
-                note = f"Event {heard.event}: {error}"
-                self.record(body, is_warning=True, reason="EventFailed", note=note)
-            except ApiError as error:
-                if not is_namespace_terminating(error):
-                    raise
-            schedule.heard.pop(heard, None)
-
-    async def _take_run(
-        self, body: Mapping[str, Any], schedule: TriggeredSchedule, listener: Trigger, heard: ObservedEvent
-    ) -> None:
-        run = await self._read_object(FLOWRUNS.path(heard.key.namespace, heard.key.name), heard.uid)
-        seen, wanted = listener.seen, listener.trigger.flow_run
-        if run is None or seen is None or wanted is None or (heard.flow or flow_of(run)) != wanted.flow:
-            return
-        metadata, ended = run["metadata"], (run.get("status") or {}).get("completionTime")
-        if ended is None or not seen.is_new(heard.uid, epoch(ended)):
-            return
-        if (metadata.get("labels") or {}).get(names.LABEL_SCHEDULE) != body["metadata"]["name"]:
-            try:
-                await self._follow(body, schedule, listener, heard, run)
-            except (ExpressionError, EventRefusedError):
-                # Done with all the same: another try would fail as well.
-                seen.add(heard.uid, epoch(ended))
-                raise
-            listener.problem = None
-        seen.add(heard.uid, epoch(ended))
-
-    async def _follow(
-        self,
-        body: Mapping[str, Any],
-        schedule: TriggeredSchedule,
-        listener: Trigger,
-        heard: ObservedEvent,
-        run: Mapping[str, Any],
-    ) -> None:
-        """Create the run that follows from the end of another."""
-        chain = _chain(run["metadata"].get("annotations") or {}) + 1
-        if chain > MAX_CHAIN:
-            raise EventRefusedError(
-                f"run {heard.key.name} is the {MAX_CHAIN}th in a row that follows from the end of another: no further "
-                "one is created, for Schedules may be waiting for each other"
-            )
-        params = await asyncio.to_thread(listener.compiled.evaluate, flow_run_event(heard.event, run))
-        if params is not None:
-            await self._create(body, schedule, listener, EventId(heard.event, heard.uid, chain), params)
-
-    async def _take_object(
-        self, body: Mapping[str, Any], schedule: TriggeredSchedule, listener: Trigger, heard: ObservedEvent
-    ) -> None:
-        wanted = listener.trigger.resource
-        if wanted is None or listener.version is None or heard.version <= listener.version:
-            return
-        resource = self._kinds[AllowedKind(wanted.api_version, wanted.kind)]
-        found = await self._read_object(resource.path(heard.key.namespace, heard.key.name), heard.uid)
-        if found is not None:
-            found = {"apiVersion": wanted.api_version, "kind": wanted.kind, **found}
-            identity = f"{heard.uid}/{found['metadata']['resourceVersion']}"
-            event = resource_event(heard.event, found, rfc3339(int(self.clock())))
-            try:
-                params = await asyncio.to_thread(listener.compiled.evaluate, event)
-                if params is not None:
-                    await self._create(body, schedule, listener, EventId(heard.event, identity), params)
-            except (ExpressionError, EventRefusedError):
-                listener.version = max(listener.version, heard.version)
-                raise
-            listener.problem = None
-        listener.version = max(listener.version, heard.version)
-
-    async def _read_object(self, path: str, uid: str) -> dict[str, Any] | None:
-        try:
-            reply = await self._client.request("GET", path)
-        except ApiError as error:
-            if is_not_found(error):
-                return None
-            raise
-        found: dict[str, Any] = msgspec.json.decode(reply.body)
-        return found if found["metadata"]["uid"] == uid else None
-
-    async def _create(
-        self,
-        body: Mapping[str, Any],
-        schedule: TriggeredSchedule,
-        listener: Trigger,
-        event: EventId,
-        params: Mapping[str, Any],
-    ) -> None:
-        name = await create_event_run(
-            self._client, self.writer, body=body, spec=schedule.spec, event=event, params=params
-        )
-        if listener.stored.get("lastRun") != name:
-            self.record(body, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
-        listener.stored |= {"lastRun": name, "lastTime": rfc3339(int(self.clock()))}
+                self._observe_if_selected(key, name, trigger, kind, item.metadata)
 
     # The status
 
     async def _store(
-        self, key: ObjectKey, body: Mapping[str, Any], changed: Mapping[str, Any], schedule: TriggeredSchedule | None
+        self, key: ObjectKey, item: Schedule, changes: Mapping[str, Any], schedule: TriggeredSchedule | None
     ) -> None:
-        stored = body.get("status") or {}
-        conditions = stored.get("conditions") or []
-        others = [one for one in conditions if one["type"] != LISTENING]
-        known = [one for one in conditions if one["type"] == LISTENING]
-        now = [] if schedule is None else [listening_condition(stored, schedule, self.clock())]
-        status: dict[str, Any] = {"events": changed} if changed else {}
-        # Its own controller begins the list: until then a list of ours alone would be overwritten.
+        stored = item.status
+        others = [one for one in stored.conditions if one.type != LISTENING]
+        known = [one for one in stored.conditions if one.type == LISTENING]
+        now = []
+        if schedule is not None:
+            now = [listening_condition(stored.conditions, stored.events, schedule, self.clock())]
+        status: dict[str, Any] = {"events": changes} if changes else {}
+        # ScheduleController writes the list first: until then a list from here alone would be overwritten.
         if now != known and others:
             status["conditions"] = [*others, *now]
         if status:
-            await self.store_status(key, body, status)
-
-
-def _chain(annotations: Mapping[str, str]) -> int:
-    text = annotations.get(names.ANNOTATION_CHAIN, "0")
-    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_CHAIN)) else MAX_CHAIN
+            await self.store_status(key, item, status)

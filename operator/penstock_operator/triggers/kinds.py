@@ -1,4 +1,4 @@
-"""The kinds of objects that events may listen to, as the installer allows them."""
+"""The kinds of objects that triggers may watch, as the installation allows them."""
 
 from __future__ import annotations
 
@@ -36,34 +36,34 @@ def read_allowed_kinds(text: str) -> EventKinds:
     """Read the option: `v1/ConfigMap=configmaps,batch/v1/Job=jobs`.
 
     Raises:
-        ValueError: it can't be read, or names a kind that is never allowed.
+        ValueError: it is malformed, or names a kind that is never allowed.
     """
     kinds: dict[AllowedKind, Resource] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         found = _ENTRY.fullmatch(entry)
         if found is None:
-            raise ValueError(f"{entry!r} is not of the form v1/ConfigMap=configmaps or batch/v1/Job=jobs")
+            raise ValueError(f"{entry!r} must have the form v1/ConfigMap=configmaps or batch/v1/Job=jobs")
         group, version, kind, plural = found[1] or "", found[2], found[3], found[4]
         if kind in FORBIDDEN_KINDS or (not group and plural in FORBIDDEN_RESOURCES):
-            raise ValueError(f"{entry!r}: Secrets can't be allowed, for who writes a Schedule could read them by it")
+            raise ValueError(f"{entry!r}: Secrets cannot be allowed: whoever may write a Schedule could read them")
         if group in FORBIDDEN_GROUPS:
-            raise ValueError(f"{entry!r}: Penstock's own kinds can't be allowed, or runs would lead to runs")
+            raise ValueError(f"{entry!r}: Penstock's own kinds cannot be allowed: runs would create further runs")
         kinds[AllowedKind(f"{group}/{version}" if group else version, kind)] = Resource(group, version, plural)
     return kinds
 
 
 def check_allowed_kinds(spec: ScheduleSpec, kinds: EventKinds, *, path: str = "spec") -> list[Problem]:
-    """Find the events of a Schedule that listen to what this installation does not allow."""
+    """Find the triggers of a Schedule whose kind this installation does not allow."""
     problems = []
     for index, trigger in enumerate(spec.events or ()):
         resource = trigger.resource
         if resource is not None and AllowedKind(resource.api_version, resource.kind) not in kinds:
-            problems.append(Problem(f"{path}.events[{index}].resource.kind", not_allowed(resource, kinds)))
+            problems.append(Problem(f"{path}.events[{index}].resource.kind", describe_not_allowed(resource, kinds)))
     return problems
 
 
-def not_allowed(resource: ResourceEvent, kinds: EventKinds) -> str:
-    """Say that a kind is not allowed, and which are."""
+def describe_not_allowed(resource: ResourceEvent, kinds: EventKinds) -> str:
+    """Return the message that a kind is not allowed, and which are."""
     kind = AllowedKind(resource.api_version, resource.kind)
-    there = enumerate_names([str(one) for one in kinds]) if kinds else "none"
-    return f"{kind} is not among the kinds that this installation allows events to listen to: there are {there}"
+    allowed = enumerate_names([str(one) for one in kinds]) if kinds else "none"
+    return f"events cannot watch {kind}; kinds allowed in this installation: {allowed}"

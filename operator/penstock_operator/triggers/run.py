@@ -1,4 +1,4 @@
-"""The run that an event makes. Its name follows from the event, so that whoever makes it twice finds it there."""
+"""The run that an event creates. Its name follows from the event, so creating it twice finds the first one."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from penstock.api.schedule import ScheduleSpec
 from penstock.engine.names import event_run_name
 from penstock.errors import PenstockError
 from penstock.kube.client import METADATA, ApiClient
-from penstock.kube.errors import ApiError, is_already_exists, is_not_found, is_quota
-from penstock.kube.metadata import PartialObject
+from penstock.kube.errors import ApiError, is_already_exists, is_quota
+from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import FOREVER, Writer
-from penstock_operator.schedules.run import build_schedule_run
+from penstock_operator.schedules.run import build_run
 
 
 class EventRefusedError(PenstockError):
-    """No run can be made of an event, now or later; the message says why."""
+    """No run can be created for an event, now or later; the message says why."""
 
 
 class EventId(NamedTuple):
     """Which event."""
 
-    event: str
-    """Its name in the Schedule."""
+    trigger: str
+    """Name of the trigger in the Schedule."""
     identity: str
-    """What tells it from all others of that name."""
+    """Different for each event of the trigger."""
     chain: int = 0
-    """How many runs in a row it follows from."""
+    """Length of the chain of runs that it follows from."""
 
 
 async def create_event_run(
     client: ApiClient,
     writer: Writer,
     *,
-    body: Mapping[str, Any],
+    schedule: ObjectMeta,
     spec: ScheduleSpec,
     event: EventId,
     params: Mapping[str, Any],
@@ -50,23 +50,23 @@ async def create_event_run(
     Args:
         client: for reads.
         writer: for the write.
-        body: the Schedule.
+        schedule: metadata of the Schedule.
         spec: its spec.
         event: which event.
         params: the run's params.
-        deadline: no try begins after it, on the writer's clock.
+        deadline: no attempt starts after it, on the writer's clock.
 
     Returns:
         The run's name.
 
     Raises:
-        EventRefusedError: the API server does not take such a run, or its name is another run's.
-        ApiError: it does not take it now.
+        EventRefusedError: the API server permanently refuses the run, or another run has its name.
+        ApiError: it refuses the run for now.
         ApiUnreachableError: it did not answer.
     """
-    run = build_event_run(body, spec, event, params)
+    run = build_event_run(schedule, spec, event, params)
     name = run["metadata"]["name"]
-    namespace = body["metadata"]["namespace"]
+    namespace = schedule.namespace
     try:
         await writer.create(FLOWRUNS, namespace, msgspec.json.encode(run), accept=METADATA, deadline=deadline)
     except ApiError as error:
@@ -79,39 +79,33 @@ async def create_event_run(
         ):
             raise
         else:
-            raise EventRefusedError(f"run {name} can't be created: {error.message or error}") from error
+            raise EventRefusedError(f"cannot create run {name}: {error.message or error}") from error
     return str(name)
 
 
 async def _check_same(client: ApiClient, namespace: str, name: str, run: Mapping[str, Any]) -> None:
-    try:
-        reply = await client.request("GET", FLOWRUNS.path(namespace, name), accept=METADATA)
-    except ApiError as error:
-        if is_not_found(error):
-            return
-        raise
-    found = msgspec.json.decode(reply.body, type=PartialObject).metadata
+    found = await client.get(FLOWRUNS, namespace, name, kind=PartialObject, accept=METADATA)
     identity = run["metadata"]["annotations"][names.ANNOTATION_EVENT]
-    if found.annotations.get(names.ANNOTATION_EVENT) != identity:
-        raise EventRefusedError(f"a run {name} exists that is not of this event")
+    if found is not None and found.metadata.annotations.get(names.ANNOTATION_EVENT) != identity:
+        raise EventRefusedError(f"run {name} exists and was not created for this event")
 
 
 def build_event_run(
-    body: Mapping[str, Any], spec: ScheduleSpec, event: EventId, params: Mapping[str, Any]
+    schedule: ObjectMeta, spec: ScheduleSpec, event: EventId, params: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Build the run of an event; see `create_event_run` for the arguments."""
-    metadata, template = body["metadata"], spec.run_template
+    template = spec.run_template
     run_spec = template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"params"})
     if params:
         run_spec["params"] = dict(params)
     annotations = {names.ANNOTATION_EVENT: event.identity}
     if event.chain:
         annotations[names.ANNOTATION_CHAIN] = str(event.chain)
-    return build_schedule_run(
-        body,
+    return build_run(
+        schedule,
         template,
-        name=event_run_name(metadata["name"], metadata["uid"], event.event, event.identity),
+        name=event_run_name(schedule.name, schedule.uid, event.trigger, event.identity),
         spec=run_spec,
-        labels={names.LABEL_EVENT: event.event},
+        labels={names.LABEL_EVENT: event.trigger},
         annotations=annotations,
     )

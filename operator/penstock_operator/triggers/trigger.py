@@ -1,27 +1,31 @@
-"""What a Schedule listens for, how far that has come, and what its status says of it."""
+"""The triggers of a Schedule: what each listens for, how far it has come, and what the status says about it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from penstock.api.event import EventTrigger
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
 from penstock.engine.triggers.trigger import CompiledTrigger
 from penstock.engine.triggers.watermark import Watermark
-from penstock.kube.conditions import condition
+from penstock.kube.conditions import Condition, condition
+from penstock.kube.kinds.schedule import EventStatus
+from penstock.kube.merge_patch import apply_merge_patch
 from penstock_operator.triggers.kinds import AllowedKind
 
 LISTENING: Final = "Listening"
 
 
 class ObservedEvent(NamedTuple):
-    """Something that may be an event."""
+    """The end of a run or a change of an object that may be an event."""
 
-    event: str
-    """Name of the event in the Schedule."""
+    trigger: str
+    """Name of the trigger in the Schedule."""
     uid: str
     """Of the run or object."""
     key: ObjectKey
@@ -33,29 +37,65 @@ class ObservedEvent(NamedTuple):
 
 @dataclass(slots=True)
 class Trigger:
-    """Listens for one event of a Schedule.
+    """One entry of a Schedule's `events`.
 
     Attributes:
-        trigger: what to listen for.
+        spec: what to listen for.
         compiled: its expressions.
         definition: a digest of what is listened for.
-        stored: what the Schedule's status says of it, as far as we know.
-        seen: ends of runs that are done with.
-        version: changes of objects up to it are done with.
-        is_armed: whether it listens.
-        trouble: why it can't listen: a reason and a text.
-        problem: why the last event made no run.
+        stored: the trigger in the Schedule's status, as far as it is known.
+        watermark: ends of runs that were handled.
+        version: changes of objects up to this version were handled.
+        is_active: whether it listens.
+        watch_problem: why it cannot listen: a reason and a message.
+        problem: why the last event created no run.
     """
 
-    trigger: EventTrigger
+    spec: EventTrigger
     compiled: CompiledTrigger
     definition: str
-    stored: dict[str, Any]
-    seen: Watermark | None = None
+    stored: EventStatus
+    watermark: Watermark | None = None
     version: int | None = None
-    is_armed: bool = False
-    trouble: tuple[str, str] | None = None
+    is_active: bool = False
+    watch_problem: tuple[str, str] | None = None
     problem: str | None = None
+
+    def update_stored(self, changes: Mapping[str, Any]) -> None:
+        """Record fields that are stored, or are about to be, by their names in JSON."""
+        self.stored = apply_merge_patch(self.stored, changes)
+
+    @property
+    def kind(self) -> AllowedKind | None:
+        """The kind of objects that it listens to; None for other sources."""
+        resource = self.spec.resource
+        return None if resource is None else AllowedKind(resource.api_version, resource.kind)
+
+    def write_changes(self, stored: EventStatus) -> dict[str, Any]:
+        """Return the fields of the trigger's status that are to be stored, and record them as stored.
+
+        Args:
+            stored: the trigger in the Schedule's status.
+        """
+        is_watched = self.is_active or self.definition == "suspended"
+        wanted: dict[str, Any] = {"definition": self.definition} if is_watched else {}
+        if self.spec.webhook is None:
+            wanted["problem"] = self.problem
+        if self.watermark is not None:
+            wanted |= self.watermark.to_status()
+        if self.version is not None:
+            # Changes that created no run can be handled again without loss, so they are not worth a write each.
+            is_due = self.stored.last_run is not None and self.stored.last_run != stored.last_run
+            is_due |= stored.definition != self.definition or self.problem != stored.problem
+            if is_due or stored.resource_version is None:
+                wanted["resourceVersion"] = str(self.version)
+        if self.spec.webhook is None:
+            last = {"lastRun": self.stored.last_run, "lastTime": self.stored.last_time}
+            wanted |= {name: value for name, value in last.items() if value is not None}
+        known = msgspec.to_builtins(stored)
+        changes = {name: value for name, value in wanted.items() if known.get(name) != value}
+        self.update_stored(changes)
+        return changes
 
 
 @dataclass(slots=True)
@@ -64,39 +104,41 @@ class TriggeredSchedule:
 
     Attributes:
         uid: its uid.
-        generation: of the spec that the listeners are made of.
+        generation: of the spec that the triggers are from.
         spec: its spec.
-        listeners: by the names of the events.
-        heard: what was heard and not looked at yet.
+        triggers: by their names.
+        observed: events that are not handled yet, in the order in which they were observed.
     """
 
     uid: str
     generation: int
     spec: ScheduleSpec
-    listeners: dict[str, Trigger]
-    heard: dict[ObservedEvent, None] = field(default_factory=dict)
+    triggers: dict[str, Trigger]
+    observed: dict[ObservedEvent, None] = field(default_factory=dict)
 
 
-def listening_condition(stored: Mapping[str, Any], schedule: TriggeredSchedule, now: float) -> dict[str, Any]:
-    """Say whether a Schedule hears of its events.
+def listening_condition(
+    stored: Iterable[Condition], events: Mapping[str, EventStatus], schedule: TriggeredSchedule, now: float
+) -> Condition:
+    """Return the condition that says whether a Schedule's triggers listen.
 
     Args:
-        stored: its status.
+        stored: the Schedule's conditions.
+        events: the triggers in its status.
         schedule: what it listens for.
         now: seconds since the epoch.
     """
-    reason, message = LISTENING, f"hears of its events: {', '.join(schedule.listeners)}"
-    events = stored.get("events") or {}
+    reason, message = LISTENING, f"listening for events: {', '.join(schedule.triggers)}"
     if schedule.spec.suspend:
-        reason, message = "Suspended", "hears of nothing while spec.suspend is true"
+        reason, message = "Suspended", "suspended: not listening while spec.suspend is true"
     else:
-        for name, listener in schedule.listeners.items():
-            # What is wrong with a delivery, the replica that took it has stored.
-            is_webhook = listener.trigger.webhook is not None
-            problem = (events.get(name) or {}).get("problem") if is_webhook else listener.problem
-            trouble = listener.trouble or (("EventFailed", problem) if problem is not None else None)
-            if trouble is not None:
-                reason, message = trouble[0], f"event {name}: {trouble[1]}"
+        for name, trigger in schedule.triggers.items():
+            # The problem of a delivery is stored by the replica that received it.
+            of_webhook = events[name].problem if name in events else None
+            problem = of_webhook if trigger.spec.webhook is not None else trigger.problem
+            found = trigger.watch_problem or (("EventFailed", problem) if problem is not None else None)
+            if found is not None:
+                reason, message = found[0], f"event {name}: {found[1]}"
                 break
     return condition(
         stored,
@@ -107,30 +149,3 @@ def listening_condition(stored: Mapping[str, Any], schedule: TriggeredSchedule, 
         generation=schedule.generation,
         now=now,
     )
-
-
-def update_of(listener: Trigger, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event's status that are not as they should be."""
-    is_watched = listener.is_armed or listener.definition == "suspended"
-    wanted: dict[str, Any] = {"definition": listener.definition} if is_watched else {}
-    if listener.trigger.webhook is None:
-        wanted["problem"] = listener.problem
-    if listener.seen is not None:
-        wanted |= listener.seen.write()
-    if listener.version is not None:
-        # Without a run nothing is lost if these changes are looked at again, so it is not worth a write each time.
-        is_due = "lastRun" in listener.stored and listener.stored.get("lastRun") != stored.get("lastRun")
-        is_due |= stored.get("definition") != listener.definition or listener.problem != stored.get("problem")
-        if is_due or "resourceVersion" not in stored:
-            wanted["resourceVersion"] = str(listener.version)
-    if listener.trigger.webhook is None:
-        wanted |= {name: listener.stored[name] for name in ("lastRun", "lastTime") if name in listener.stored}
-    update = {name: value for name, value in wanted.items() if stored.get(name) != value}
-    listener.stored |= update
-    return update
-
-
-def kind_of(listener: Trigger) -> AllowedKind | None:
-    """Return the kind of objects that is listened to, if it is objects."""
-    wanted = listener.trigger.resource
-    return None if wanted is None else AllowedKind(wanted.api_version, wanted.kind)

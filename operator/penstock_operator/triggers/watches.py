@@ -1,4 +1,4 @@
-"""Watches of the kinds of objects that Schedules listen to: one for each kind, while anybody does."""
+"""Watches of the kinds of objects that triggers listen to: one for each kind, while a trigger needs it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class ObjectWatches:
-    """The watches. Only metadata is watched: who wants to know more, reads the object.
+    """The watches. They are of metadata alone: an object that matters is then read.
 
     Args:
         client: the way to the API server.
         kinds: where the objects of each allowed kind are.
         namespace: the one to watch; empty for all.
-        on_object: told of every object that is there or changes.
-        on_synced: told when all objects of a kind are known.
-        fail: told of an error after which this process must not go on.
+        on_object: called with every object that exists or changes.
+        on_synced: called when all objects of a kind are known.
+        fail: called with an error after which this process must not continue.
     """
 
     def __init__(
@@ -45,21 +45,21 @@ class ObjectWatches:
         self._reflectors: dict[AllowedKind, Reflector[PartialObject]] = {}
         self._tasks: dict[AllowedKind, asyncio.Task[None]] = {}
 
-    async def open(self, kind: AllowedKind) -> Reflector[PartialObject]:
+    async def open_watch(self, kind: AllowedKind) -> Reflector[PartialObject]:
         """Watch a kind, if it is not watched yet.
 
         Returns:
             The watch; it may not know all objects yet.
 
         Raises:
-            ApiError: the kind can't be listed: it does not exist, or the operator may not.
+            ApiError: the kind could not be listed: it does not exist, or the operator is not allowed to.
             ApiUnreachableError: the API server did not answer.
         """
         found = self._reflectors.get(kind)
         if found is not None:
             return found
         resource = self._kinds[kind]
-        # The watch itself would try for ever, and tell nobody but the log.
+        # The watch itself would retry forever, and report a refusal in the log only.
         await self._client.request("GET", resource.path(self._namespace), query={"limit": "1"}, accept=METADATA_LIST)
         if kind in self._reflectors:
             return self._reflectors[kind]
@@ -79,16 +79,16 @@ class ObjectWatches:
             on_synced=lambda: self._on_synced(kind),
         )
         self._tasks[kind] = task = asyncio.create_task(reflector.run(), name=f"watch {kind}")
-        task.add_done_callback(self._end)
+        task.add_done_callback(self._on_watch_end)
         return reflector
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        # It waits out whatever may pass; what ends it was not foreseen.
+    def _on_watch_end(self, task: asyncio.Task[None]) -> None:
+        # It retries every expected error; one that ends it is a bug.
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._fail(error)
 
-    def keep(self, kinds: set[AllowedKind]) -> None:
+    def keep_kinds(self, kinds: set[AllowedKind]) -> None:
         """End all watches but those of these kinds."""
         for kind in self._reflectors.keys() - kinds:
             del self._reflectors[kind]
@@ -97,5 +97,5 @@ class ObjectWatches:
     async def close(self) -> None:
         """End all watches."""
         tasks = list(self._tasks.values())
-        self.keep(set())
+        self.keep_kinds(set())
         await asyncio.gather(*tasks, return_exceptions=True)

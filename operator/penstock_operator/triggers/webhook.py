@@ -1,7 +1,7 @@
-"""Webhooks of Schedules: signed POSTs that make runs. Every replica serves them; none remembers what another must know.
+"""Webhooks of Schedules: signed POSTs that create runs. Every replica serves them, and none needs what another knows.
 
-A delivery's run has a name that follows from the delivery's id, so a repeated one finds the run and answers with it.
-Who is not authenticated learns nothing: whatever is wrong before the signature is verified has the same answer, and
+The name of a delivery's run follows from the delivery's id, so a repeated delivery finds the run and answers with it.
+An unauthenticated caller gets no information: every problem before the signature is verified has the same answer and
 costs the same reads.
 """
 
@@ -36,9 +36,11 @@ from penstock.engine.triggers.webhook_signature import (
 from penstock.engine.validation.validation import parse_schedule
 from penstock.errors import ExpressionError, InvalidSpecError, PenstockError
 from penstock.kube.client import MERGE_PATCH, METADATA, ApiClient
-from penstock.kube.errors import ApiError, ApiUnreachableError, is_not_found
-from penstock.kube.resources import SCHEDULES, SECRETS, Resource
+from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.kinds.schedule import Schedule
+from penstock.kube.resources import SCHEDULES, SECRETS
 from penstock.kube.writer import Writer
+from penstock_operator.runtime.bounded import BoundedSet
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
 
@@ -46,13 +48,13 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = "/events/{namespace}/{schedule}/{event}"
 MAX_BODY_BYTES: Final = 256 * 1024
-"""The body goes into the params of a run, of which etcd takes little more."""
+"""The body becomes params of a run, and etcd accepts little more."""
 READ_S: Final = 10.0
-"""Longest time for a body to arrive."""
+"""Longest time to read a body."""
 CREATE_S: Final = 10.0
-"""Longest time to try to create a run; senders wait 15 to 30 seconds for an answer."""
+"""How long the creation of a run is retried; senders wait 15 to 30 seconds for an answer."""
 IN_FLIGHT: Final = 32
-"""Deliveries looked at together; each costs the API server two reads before it is known to be genuine."""
+"""Deliveries handled concurrently; each costs the API server two reads before its signature is verified."""
 RETRY_AFTER_S: Final = "5"
 REMEMBERED: Final = 10_000
 REMEMBERED_S: Final = 2 * TOLERANCE_S
@@ -64,23 +66,27 @@ NO_SECRET: Final = "penstock-webhook"  # noqa: S105 - a Secret's name
 class _Target(NamedTuple):
     """What a delivery is for."""
 
-    body: Mapping[str, Any]
+    schedule: Schedule
     spec: ScheduleSpec
     position: int
     webhook: WebhookEvent
 
     @property
     def trigger(self) -> str:
-        """Name of the event in the Schedule."""
+        """Name of the trigger in the Schedule."""
         return (self.spec.events or [])[self.position].name
 
 
+class _Secret(msgspec.Struct):
+    data: dict[str, str] = {}
+
+
 class _RefusalError(PenstockError):
-    """A delivery that is not taken.
+    """A delivery that is refused.
 
     Args:
         status: of the answer.
-        message: what the sender is told.
+        message: for the sender.
     """
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
@@ -89,23 +95,23 @@ class _RefusalError(PenstockError):
         super().__init__(message)
 
     def answer(self) -> web.Response:
-        """Make the answer."""
+        """Return the answer."""
         response = _answer(self.status, error=self.message)
         if self.status is HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = RETRY_AFTER_S
         return response
 
 
-_UNAUTHORIZED: Final = _RefusalError(HTTPStatus.UNAUTHORIZED, "the delivery is not signed as this address wants it")
-_BUSY: Final = _RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "not now: try again")
+_UNAUTHORIZED: Final = _RefusalError(HTTPStatus.UNAUTHORIZED, "invalid signature")
+_BUSY: Final = _RefusalError(HTTPStatus.SERVICE_UNAVAILABLE, "temporarily unavailable: try again")
 
 
 class WebhookReceiver:
-    """Takes deliveries.
+    """Receives deliveries.
 
     Args:
         client: for reads.
-        writer: for writes; that of a replica that need not lead.
+        writer: for writes; it works on every replica, not only on the leader.
         recorder: for Events.
         namespace: the one that is watched; empty for all.
         clock: seconds since the epoch.
@@ -126,12 +132,13 @@ class WebhookReceiver:
         self._namespace = namespace
         self._clock = clock
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._nobodys_secret = secrets.token_bytes(32)
-        self._made: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._unknown_secret = secrets.token_bytes(32)
+        self._created: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
+        self._reported: BoundedSet[tuple[str, str]] = BoundedSet(REMEMBERED)
+        """Problems that are stored, by uid of the Schedule."""
 
     def app(self) -> web.Application:
-        """Make the application that serves them."""
+        """Return the application that serves webhooks."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post(PATH, self.receive)
         return app
@@ -145,38 +152,38 @@ class WebhookReceiver:
             if self._slots.locked():
                 raise _BUSY
             async with self._slots:
-                return await self._take(request.match_info, headers, await _read_body(request))
+                return await self._handle_delivery(request.match_info, headers, await _read_body(request))
         except _RefusalError as refusal:
             return refusal.answer()
         except (ApiError, ApiUnreachableError) as error:
-            logger.warning("A delivery could not be taken: %s", error)
+            logger.warning("Cannot handle a delivery, answering %d: %s", _BUSY.status, error)
             return _BUSY.answer()
 
-    async def _take(self, place: Mapping[str, str], headers: Headers, content: bytes) -> web.Response:
-        target = await self._find(place)
+    async def _handle_delivery(self, place: Mapping[str, str], headers: Headers, content: bytes) -> web.Response:
+        target = await self._find_target(place)
         keys = await self._read_keys(place["namespace"], target)
-        genuine = is_signed(headers, content, keys or [self._nobodys_secret])
-        if target is None or not keys or not genuine:
+        is_valid = is_signed(headers, content, keys or [self._unknown_secret])
+        if target is None or not keys or not is_valid:
             raise _UNAUTHORIZED
         body = _read_json(content)
         if target.spec.suspend:
             return _answer(HTTPStatus.OK, run=None, ignored="the Schedule is suspended")
-        key = (target.body["metadata"]["uid"], target.trigger, headers.id)
-        made = self._remembered(key)
-        if made is None:
+        key = (target.schedule.metadata.uid, target.trigger, headers.id)
+        run = self._recent_run(key)
+        if run is None:
             try:
-                made = await self._make(target, headers, body)
+                run = await self._create_run(target, headers, body)
             except (ExpressionError, InvalidSpecError, EventRefusedError) as error:
-                await self._tell_problem(target, str(error))
+                await self._store_problem(target, str(error))
                 raise _RefusalError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-            await self._tell_success(target, made)
-        if made is None:
+            await self._store_success(target, run)
+        if run is None:
             return _answer(HTTPStatus.OK, run=None, ignored="when is false")
-        self._made.setdefault(key, (self._clock(), made))
-        return _answer(HTTPStatus.ACCEPTED, run=made)
+        self._created.setdefault(key, (self._clock(), run))
+        return _answer(HTTPStatus.ACCEPTED, run=run)
 
-    async def _make(self, target: _Target, headers: Headers, body: Any) -> str | None:
-        """Make the run of a delivery; None if it is not wanted."""
+    async def _create_run(self, target: _Target, headers: Headers, body: Any) -> str | None:
+        """Create the run of a delivery; None if `when` is false."""
         event = webhook_event(target.trigger, headers.id, rfc3339(headers.timestamp), body)
         compiled = compile_trigger(target.spec, target.position)
         params = await asyncio.to_thread(compiled.evaluate, event)
@@ -185,113 +192,101 @@ class WebhookReceiver:
         return await create_event_run(
             self._client,
             self._writer,
-            body=target.body,
+            schedule=target.schedule.metadata,
             spec=target.spec,
             event=EventId(target.trigger, headers.id),
             params=params,
             deadline=time.monotonic() + CREATE_S,
         )
 
-    # What is read, the same for whatever comes
+    # Reads, the same for every delivery
 
-    async def _find(self, place: Mapping[str, str]) -> _Target | None:
+    async def _find_target(self, place: Mapping[str, str]) -> _Target | None:
         namespace = place["namespace"]
         if self._namespace and namespace != self._namespace:
             return None
-        body = await self._read(SCHEDULES, namespace, place["schedule"])
-        if body is None or "deletionTimestamp" in body["metadata"]:
-            return None
         try:
-            spec = parse_schedule(body)
-        except InvalidSpecError:
+            schedule = await self._client.get(SCHEDULES, namespace, place["schedule"], kind=Schedule)
+            if schedule is None or schedule.metadata.deletion_timestamp is not None:
+                return None
+            spec = parse_schedule({"spec": schedule.spec})
+        except (InvalidSpecError, msgspec.ValidationError):
             return None
         for index, trigger in enumerate(spec.events or ()):
             if trigger.name == place["event"] and trigger.webhook is not None:
-                return _Target(body, spec, index, trigger.webhook)
+                return _Target(schedule, spec, index, trigger.webhook)
         return None
 
     async def _read_keys(self, namespace: str, target: _Target | None) -> list[bytes]:
-        """Read the signing secrets; none if there are none that can be used."""
+        """Read the signing secrets; none if none is valid."""
         name = target.webhook.secret_ref.name if target is not None else NO_SECRET
         try:
-            secret = await self._read(SECRETS, self._namespace or namespace, name)
+            secret = await self._client.get(SECRETS, self._namespace or namespace, name, kind=_Secret)
         except ApiError as error:
             if error.status != HTTPStatus.FORBIDDEN:
                 raise
-            await self._tell_problem(
-                target, f"the operator may not read Secret {name}: the installer decides which names it may"
-            )
+            problem = f"the operator is not allowed to read Secret {name}: add it to events.webhook.secretNames"
+            await self._store_problem(target, problem)
             return []
         if target is None:
             return []
         key = target.webhook.secret_ref.key
-        data = (secret or {}).get("data") or {}
-        if key not in data:
-            what = f"Secret {name} has no key {key}" if secret is not None else f"there is no Secret {name}"
-            await self._tell_problem(target, what)
+        if secret is None or key not in secret.data:
+            problem = f"Secret {name} not found" if secret is None else f"Secret {name} has no key {key}"
+            await self._store_problem(target, problem)
             return []
         try:
-            return read_secrets(b64decode(data[key]).decode())
+            return read_secrets(b64decode(secret.data[key]).decode())
         except (SecretError, UnicodeDecodeError) as error:
-            why = str(error) if isinstance(error, SecretError) else "it is no text"
-            await self._tell_problem(target, f"key {key} of Secret {name} can't be used: {why}")
+            why = str(error) if isinstance(error, SecretError) else "it is not UTF-8 text"
+            await self._store_problem(target, f"key {key} of Secret {name} is invalid: {why}")
             return []
 
-    async def _read(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
-        try:
-            reply = await self._client.request("GET", resource.path(namespace, name))
-        except ApiError as error:
-            if is_not_found(error):
-                return None
-            raise
-        return msgspec.json.decode(reply.body, type=dict[str, Any])
-
-    # What was made
-
-    def _remembered(self, key: tuple[str, str, str]) -> str | None:
-        """Return the run of a delivery that came a short while ago, even if the run was deleted since."""
+    def _recent_run(self, key: tuple[str, str, str]) -> str | None:
+        """Return the run of a recent delivery, even if the run was deleted since."""
         now = self._clock()
-        while self._made and (len(self._made) > REMEMBERED or next(iter(self._made.values()))[0] < now - REMEMBERED_S):
-            self._made.popitem(last=False)
-        found = self._made.get(key)
+        while self._created and (
+            len(self._created) > REMEMBERED or next(iter(self._created.values()))[0] < now - REMEMBERED_S
+        ):
+            self._created.popitem(last=False)
+        found = self._created.get(key)
         return None if found is None else found[1]
 
-    # What people see
+    # The status
 
-    async def _tell_problem(self, target: _Target | None, problem: str) -> None:
-        """Say under the Schedule why a delivery made no run, once for each problem."""
+    async def _store_problem(self, target: _Target | None, problem: str) -> None:
+        """Store in the Schedule why a delivery created no run, once for each problem."""
         if target is None:
             return
-        metadata = target.body["metadata"]
-        told = (metadata["uid"], f"{target.trigger} {problem}")
-        if told in self._told:
+        metadata = target.schedule.metadata
+        reported = (metadata.uid, f"{target.trigger} {problem}")
+        if reported in self._reported:
             return
-        self._told[told] = None
-        if len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
-        regarding = Regarding("Schedule", metadata["namespace"], metadata["name"], metadata["uid"])
+        self._reported.add(reported)
+        regarding = Regarding("Schedule", metadata.namespace, metadata.name, metadata.uid)
         note = f"Event {target.trigger}: {problem}"
         self._recorder.record(regarding, is_warning=True, reason="EventFailed", note=note)
         await self._store(target, {"problem": problem})
 
-    async def _tell_success(self, target: _Target, run: str | None) -> None:
-        stored = ((target.body.get("status") or {}).get("events") or {}).get(target.trigger) or {}
-        told: dict[str, Any] = {"problem": None} if "problem" in stored else {}
-        if told:
-            self._told.clear()
+    async def _store_success(self, target: _Target, run: str | None) -> None:
+        stored = target.schedule.status.events.get(target.trigger)
+        changes: dict[str, Any] = {}
+        if stored is not None and stored.problem is not None:
+            changes["problem"] = None
+            self._reported = BoundedSet(REMEMBERED)
         if run is not None:
-            told |= {"lastRun": run, "lastTime": rfc3339(int(self._clock()))}
-        if told:
-            await self._store(target, told)
+            changes |= {"lastRun": run, "lastTime": rfc3339(int(self._clock()))}
+        if changes:
+            await self._store(target, changes)
 
-    async def _store(self, target: _Target, told: Mapping[str, Any]) -> None:
-        metadata = target.body["metadata"]
-        patch = {"metadata": {"uid": metadata["uid"]}, "status": {"events": {target.trigger: told}}}
+    async def _store(self, target: _Target, changes: Mapping[str, Any]) -> None:
+        metadata = target.schedule.metadata
+        patch = {"metadata": {"uid": metadata.uid}, "status": {"events": {target.trigger: changes}}}
         try:
             await self._writer.patch(
                 SCHEDULES,
-                metadata["namespace"],
-                metadata["name"],
+                metadata.namespace,
+                metadata.name,
                 msgspec.json.encode(patch),
                 content_type=MERGE_PATCH,
                 subresource="status",
@@ -299,12 +294,12 @@ class WebhookReceiver:
                 deadline=time.monotonic() + CREATE_S,
             )
         except (ApiError, ApiUnreachableError) as error:
-            # For people only: the delivery's own answer does not hang on it.
-            logger.warning("The status of Schedule %s could not be stored: %s", metadata["name"], error)
+            # It is for people only: the answer to the delivery does not depend on it.
+            logger.warning("Cannot store the status of Schedule %s: %s", metadata.key, error)
 
 
 async def _read_body(request: web.Request) -> bytes:
-    too_large = _RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
+    too_large = _RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise too_large
     try:
@@ -313,14 +308,14 @@ async def _read_body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge as error:
         raise too_large from error
     except TimeoutError as error:
-        raise _RefusalError(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from error
+        raise _RefusalError(HTTPStatus.REQUEST_TIMEOUT, "timed out reading the body") from error
 
 
 def _read_json(content: bytes) -> Any:
     try:
         body = msgspec.json.decode(content)
     except (ValueError, RecursionError) as error:
-        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is no JSON") from error
+        raise _RefusalError(HTTPStatus.BAD_REQUEST, "the body is not valid JSON") from error
     if _is_deeper(body, MAX_DEPTH):
         raise _RefusalError(HTTPStatus.BAD_REQUEST, f"the body is nested deeper than {MAX_DEPTH} levels")
     return body

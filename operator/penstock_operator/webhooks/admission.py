@@ -1,8 +1,8 @@
-"""Admission: whoever applies an object learns at once what is wrong with it.
+"""Admission: a person who applies an object is told immediately what is wrong with it.
 
-A convenience: the engine checks everything again, and an object written around this webhook ends as a Flow that is not
-ready or as a run that failed, with the same words. So when in doubt it lets an object pass, and says so. Reviews are
-`admission.k8s.io/v1`: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
+A convenience: the engine checks everything again, and an object that bypassed this webhook becomes a Flow that is not
+ready or a run that failed, with the same message. So an object that cannot be checked is allowed, with a warning.
+Reviews are `admission.k8s.io/v1`: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.suggestion import enumerate_names, suggest
-from penstock.engine.ticks.past import read_span, ticks_to_make_up
+from penstock.engine.ticks.past import past_ticks, read_span
 from penstock.engine.validation.validation import (
     check_backfill,
     check_flow,
@@ -37,7 +37,7 @@ from penstock_operator.triggers.kinds import EventKinds, check_allowed_kinds
 logger = logging.getLogger(__name__)
 
 LOOKUP_S: Final = 3.0
-"""Longest wait for a Flow: the API server itself waits for us, and with it the person."""
+"""Longest wait for a Flow: the API server waits for the answer, and with it the person."""
 MAX_SHOWN_PROBLEMS: Final = 20
 MAX_SHOWN_WARNINGS: Final = 10
 MAX_WARNING_CHARACTERS: Final = 256
@@ -45,7 +45,7 @@ MAX_WARNING_CHARACTERS: Final = 256
 
 Review = Mapping[str, Any]
 Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
-"""Finds a Flow by namespace and name: None if there is none, InvalidSpecError if it can't work."""
+"""Finds a Flow by namespace and name: None if there is none, InvalidSpecError if its spec is invalid."""
 ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
 """Finds a Schedule, likewise."""
 RunLookup = Callable[[str, str], Awaitable[str | None]]
@@ -53,16 +53,16 @@ RunLookup = Callable[[str, str], Awaitable[str | None]]
 
 
 class Findings(NamedTuple):
-    """What was found out about an object."""
+    """The result of checking an object."""
 
     problems: Sequence[Problem] = ()
-    """What keeps it from working: it is refused."""
+    """Errors: the object is rejected."""
     warnings: Sequence[str] = ()
-    """What works, and may surprise."""
+    """What is valid and may surprise."""
 
 
 Check = Callable[[Review], Awaitable[Findings]]
-"""Looks at the object of a request; may raise InvalidSpecError instead of returning problems."""
+"""Checks the object of a request; may raise InvalidSpecError instead of returning problems."""
 
 
 class Admission:
@@ -72,9 +72,9 @@ class Admission:
         lookup: finds the Flow that a run or a Schedule names.
         schedule_lookup: finds the Schedule that a Backfill names.
         run_lookup: finds the run that another one retries.
-        event_kinds: kinds of objects that events may listen to.
-        recent: finds Flows that may be a little out of date. A run that such a Flow lets pass passes; before anything
-            is said against one, its Flow is looked at as it is now.
+        event_kinds: kinds of objects whose changes may trigger Schedules.
+        recent: finds Flows that may be a little out of date. A run that is valid for such a Flow is allowed; before
+            a run is rejected or warned about, its Flow is read as it is now.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Admission:
     async def _check_flowrun(self, request: Review) -> Findings:
         spec = parse_run(request["object"])
         if request["operation"] == "UPDATE":
-            # It keeps the revision that it began with: the Flow as it is now is none of its business.
+            # It keeps the revision that it began with: the Flow as it is now does not matter.
             warnings = await self._approval_warnings(request, spec)
             return Findings(await asyncio.to_thread(check_run, spec, None), warnings)
         if self._recent is not None and spec.flow is not None:
@@ -144,7 +144,7 @@ class Admission:
         return Findings(await asyncio.to_thread(check_run, spec, flow), warnings)
 
     async def _approval_warnings(self, request: Review, spec: FlowRunSpec) -> tuple[str, ...]:
-        """Warn whoever decides about something that nobody asked."""
+        """Warn of new decisions about approvals that the flow does not have."""
         before = (request.get("oldObject") or {}).get("spec") or {}
         if spec.approvals is None or (request["object"].get("spec") or {}).get("approvals") == before.get("approvals"):
             return ()
@@ -152,7 +152,7 @@ class Admission:
         return tuple(_approval_warnings(spec, flow))
 
     async def _retry_warnings(self, request: Review, name: str) -> tuple[str, ...]:
-        """Warn whoever retries a run that is not there, or not over. A run applied together with it may come later."""
+        """Warn of a retry of a run that has not finished, or does not exist: it may be applied a moment later."""
         where = "spec.retryOf.name"
         try:
             async with asyncio.timeout(LOOKUP_S):
@@ -161,9 +161,9 @@ class Admission:
             logger.warning("FlowRun %s could not be read for a review: %s", name, error)
             return ()
         if state is None:
-            return (f"{where}: FlowRun {name} does not exist: the retry will fail unless it appears at once",)
+            return (f"{where}: FlowRun {name} does not exist: the retry fails unless it is created within seconds",)
         if state not in FINAL_RUN_STATES:
-            return (f"{where}: FlowRun {name} is not over yet: the retry waits for its end",)
+            return (f"{where}: FlowRun {name} has not finished: the retry waits for it",)
         return ()
 
     async def _check_schedule(self, request: Review) -> Findings:
@@ -173,7 +173,7 @@ class Admission:
         _, warnings = await self._referred_flow(request, spec.run_template.spec, path, "its runs will wait for it")
         problems = await asyncio.to_thread(check_schedule, spec)
         known = {problem.path for problem in problems}
-        # What is never allowed was said already.
+        # Kinds that are never allowed are among the problems already.
         problems += [one for one in check_allowed_kinds(spec, self._event_kinds) if one.path not in known]
         return Findings(problems, warnings)
 
@@ -187,22 +187,26 @@ class Admission:
             async with asyncio.timeout(LOOKUP_S):
                 schedule = await self._schedule_lookup(request.get("namespace", ""), name)
         except InvalidSpecError:
-            return Findings(warnings=(f"{where}: Schedule {name} can't work as it is: the Backfill waits",))
+            return Findings(
+                warnings=(f"{where}: Schedule {name} is invalid: the Backfill waits until it is corrected",)
+            )
         except (PenstockError, OSError, TimeoutError) as error:
             logger.warning("Schedule %s could not be read for a review: %s", name, error)
-            return Findings(warnings=(f"{where}: Schedule {name} could not be read, so its ticks were not counted",))
+            return Findings(warnings=(f"{where}: Schedule {name} could not be read, so the ticks were not counted",))
         if schedule is None:
             return Findings(warnings=(f"{where}: Schedule {name} does not exist yet: the Backfill waits for it",))
         now = datetime.now(tz=UTC)
-        await asyncio.to_thread(ticks_to_make_up, spec, schedule, now)
+        await asyncio.to_thread(past_ticks, spec, schedule, now)
         if read_span(spec)[1] > now:
-            return Findings(warnings=("spec.to: lies ahead: ticks from now on are left to the Schedule itself",))
+            return Findings(
+                warnings=("spec.to: is in the future: the Schedule itself creates the runs of ticks after now",)
+            )
         return Findings()
 
     async def _referred_flow(
         self, request: Review, run: FlowRunSpec, path: str, consequence: str, lookup: Lookup | None = None
     ) -> tuple[FlowSpec | None, tuple[str, ...]]:
-        """Find the Flow that a run names, and what there is to say about it or about the inline one."""
+        """Find the Flow that a run names, and the warnings about it or about the inline spec."""
         if run.flow is None:
             return None, () if run.flow_spec is None else tuple(_image_warnings(run.flow_spec, f"{path}.flowSpec"))
         where, name = f"{path}.flow.name", run.flow.name
@@ -210,10 +214,10 @@ class Admission:
             async with asyncio.timeout(LOOKUP_S):
                 flow = await (lookup or self._lookup)(request.get("namespace", ""), name)
         except InvalidSpecError:
-            return None, (f"{where}: Flow {name} can't run as it is: see kubectl describe flow {name}",)
+            return None, (f"{where}: Flow {name} is invalid: see kubectl describe flow {name}",)
         except (PenstockError, OSError, TimeoutError) as error:
             logger.warning("Flow %s could not be read for a review: %s", name, error)
-            return None, (f"{where}: Flow {name} could not be read just now, so nothing was checked against it",)
+            return None, (f"{where}: Flow {name} could not be read, so the run was not checked against it",)
         if flow is None:
             return None, (f"{where}: Flow {name} does not exist yet: {consequence}",)
         return flow, ()
@@ -222,15 +226,15 @@ class Admission:
 async def review(body: Review, check: Check) -> dict[str, Any]:
     """Answer a review.
 
-    An update that leaves the spec alone always passes, even if the spec breaks a rule that was made later: such an
-    object must still be labelled, and its finalizers must come off.
+    An update that does not change the spec is always allowed, even if the spec breaks a rule that was added later: such
+    an object must still get labels and lose its finalizers.
 
     Args:
         body: an AdmissionReview with a request.
-        check: looks at the object; asked only if there is something to look at.
+        check: checks the object; called only if there is something to check.
 
     Returns:
-        The AdmissionReview with the response. Never raises: what can't be checked is allowed with a warning.
+        The AdmissionReview with the response. Never raises: an object that cannot be checked is allowed with a warning.
     """
     request: Review = {}
     try:
@@ -239,8 +243,8 @@ async def review(body: Review, check: Check) -> dict[str, Any]:
     except InvalidSpecError as error:
         findings = Findings(error.problems)
     except Exception:
-        logger.exception("A review failed; the object is allowed, and checked again when it is used")
-        findings = Findings(warnings=("Penstock could not check this object; it will be checked when it is used",))
+        logger.exception("Failed to check an object; it is allowed, and checked again when it is used")
+        findings = Findings(warnings=("Penstock could not check this object; it is checked again when it is used",))
     return _answer(request, findings)
 
 
@@ -285,24 +289,24 @@ def _refusal(request: Review, problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 def _name(request: Review) -> str:
-    """Name an object that may not have its generated name yet."""
+    """Return an object's name, which may not be generated yet."""
     metadata = (request.get("object") or {}).get("metadata") or {}
     return str(request.get("name") or metadata.get("name") or metadata.get("generateName") or "")
 
 
 def _image_warnings(spec: InlineFlowSpec, path: str) -> Iterator[str]:
-    """Warn once of each image that may be another one tomorrow, and for the next attempt of the same task."""
+    """Warn once of each image that may be another one tomorrow, also for the next attempt of the same task."""
     images = [(f"{path}.defaults.image", spec.defaults.image)] if spec.defaults is not None else []
     images += [(f"{path}.tasks[{position}].image", task.image) for position, task in enumerate(spec.tasks)]
     warned: set[str] = set()
     for where, image in images:
         if image is not None and image not in warned and not _is_pinned(image):
             warned.add(image)
-            yield f"{where}: {image} may change between attempts: name a tag other than latest, or a digest"
+            yield f"{where}: {image} may change between attempts: use a digest, or a tag other than latest"
 
 
 def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterator[str]:
-    """Warn of decisions about what is no approval. The run may have another revision, so it is no more than that."""
+    """Warn of decisions about tasks that are not approvals: no error, because the run may have another revision."""
     flow = flow or spec.flow_spec
     if flow is None:
         return
@@ -311,13 +315,13 @@ def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterat
         if decision.task not in asked:
             where = f"spec.approvals[{position}].task"
             yield (
-                f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this decides "
-                f"nothing: it has {enumerate_names(asked)}"
+                f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this has no "
+                f"effect; its approvals: {enumerate_names(asked)}"
             )
 
 
 def _is_pinned(image: str) -> bool:
-    """Tell whether an image has a digest, or a tag other than `latest`. A colon before a slash is a registry's port."""
+    """Return whether an image has a digest, or a tag other than `latest`. A colon before a slash is a port."""
     if "@" in image:
         return True
     _, _, tag = image.rpartition("/")[2].partition(":")

@@ -1,13 +1,13 @@
-"""Flows as they were a moment ago, so that a thousand runs that are created together don't read theirs as often."""
+"""Flows as they were a moment ago, so that a thousand runs created together do not read theirs a thousand times."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from penstock.api.flow import FlowSpec
+from penstock_operator.runtime.bounded import BoundedMap
 from penstock_operator.webhooks.admission import Lookup
 
 FRESH_S: Final = 2.0
@@ -30,13 +30,13 @@ class FlowLookup:
     def __init__(self, lookup: Lookup, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._lookup = lookup
         self._clock = clock
-        self._seen: OrderedDict[tuple[str, str], _Seen] = OrderedDict()
+        self._seen: BoundedMap[tuple[str, str], _Seen] = BoundedMap(KEPT)
 
     async def __call__(self, namespace: str, name: str) -> FlowSpec | None:
         """Find a Flow; it may be out of date by `FRESH_S` seconds.
 
         Raises:
-            InvalidSpecError: it can't work.
+            InvalidSpecError: its spec is invalid.
             PenstockError: it could not be read.
         """
         key, now = (namespace, name), self._clock()
@@ -47,6 +47,4 @@ class FlowLookup:
         spec = await self._lookup(namespace, name)
         if spec is not None:
             self._seen[key] = _Seen(now, spec)
-            if len(self._seen) > KEPT:
-                self._seen.popitem(last=False)
         return spec

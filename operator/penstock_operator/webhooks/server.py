@@ -1,4 +1,4 @@
-"""The operator's own HTTP: metrics and probes in the clear, webhooks over TLS; every replica serves both."""
+"""The operator's HTTP servers: metrics and probes without TLS, webhooks with TLS; every replica has both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 SHUTDOWN_S: Final = 5.0
 
 Check = Callable[[], str | None]
-"""Returns None when all is well, else what is wrong, in one line."""
+"""Returns None if all is well, else what is wrong, in one line."""
 WebhookHandler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Takes the decoded body of a request, returns the body of the reply."""
 
@@ -77,10 +77,10 @@ class HttpServers:
         self._runners: list[web.AppRunner] = []
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Start to listen.
 
         Raises:
-            ConfigurationError: an address can't be listened on, or the certificate can't be read.
+            ConfigurationError: cannot listen on an address, or cannot read the certificate.
         """
         try:
             self.http_port = await self._listen(self._plain, self.http_port, None)
@@ -93,7 +93,7 @@ class HttpServers:
             raise
 
     async def stop(self) -> None:
-        """End: requests that are being answered get a few seconds."""
+        """Stop; requests in progress get a few seconds."""
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
@@ -105,7 +105,7 @@ class HttpServers:
         try:
             await web.TCPSite(runner, self._bind_address, port, ssl_context=context).start()
         except OSError as error:
-            raise ConfigurationError(f"{self._bind_address}:{port} can't be listened on: {error}") from error
+            raise ConfigurationError(f"cannot listen on {self._bind_address}:{port}: {error}") from error
         return int(runner.addresses[0][1])
 
 
@@ -123,17 +123,17 @@ class Certificate:
         self._current: ssl.SSLContext | None = None
 
     def load(self) -> ssl.SSLContext:
-        """Make the context to listen with; it looks for a new certificate at every new connection.
+        """Make the context to listen with; it checks for a new certificate at every new connection.
 
         Raises:
-            ConfigurationError: the files are not there, or don't fit together.
+            ConfigurationError: the files are not there, or do not fit together.
         """
         try:
             self._seen = self._stamp()
             context = self._current = self._read()
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
-                f"the webhook's certificate can't be read from {self._certificate} and {self._key.name}: {error}"
+                f"cannot read the webhook's certificate from {self._certificate} and {self._key.name}: {error}"
             ) from error
         context.sni_callback = self._renew
         return context
@@ -157,10 +157,10 @@ class Certificate:
             if stamp != self._seen:
                 self._current = self._read()
                 self._seen = stamp
-                logger.info("The webhook's certificate was loaded anew")
+                logger.info("Reloaded the webhook's certificate")
         except (OSError, ssl.SSLError) as error:
-            # Half written: the next connection looks again.
-            logger.warning("The webhook's new certificate can't be read yet, the old one is used on: %s", error)
+            # Half written: the next connection checks again.
+            logger.warning("Cannot read the webhook's new certificate yet; keeping the current one: %s", error)
         if self._current is not None:
             connection.context = self._current
 
@@ -180,9 +180,9 @@ def _webhook(handler: WebhookHandler) -> Callable[[web.Request], Awaitable[web.R
         try:
             review = json.loads(await request.read())
         except ValueError as error:
-            raise web.HTTPBadRequest(text=f"the body is no JSON: {error}\n") from error
+            raise web.HTTPBadRequest(text=f"the body is not valid JSON: {error}\n") from error
         if not isinstance(review, dict):
-            raise web.HTTPBadRequest(text="the body is no JSON object\n")
+            raise web.HTTPBadRequest(text="the body must be a JSON object\n")
         return web.json_response(await handler(review))
 
     return answer

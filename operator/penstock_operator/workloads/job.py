@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from penstock.engine.compiler.plan import TaskPlan
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.workloads.pod import backstop_s
 
 QUEUE_NAME_LABEL: Final = "kueue.x-k8s.io/queue-name"
@@ -19,10 +19,10 @@ def build_job(pod: dict[str, Any], *, deadline_s: int | None) -> dict[str, Any]:
         deadline_s: most seconds from the Job's start to its end; None: no limit but the Pod's.
 
     Returns:
-        A Job of the Pod's name, labels and owner that makes this Pod once. Nobody but the engine tries again: what ends
-        the Pod ends the Job, and a Pod that is being deleted is not replaced before it is over
+        A Job with the Pod's name, labels and owner that creates this Pod once. Only the engine retries: the end of the
+        Pod is the end of the Job, and a Pod that is being deleted is not replaced before it has finished
         (https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-replacement-policy). It has no time to live:
-        it goes with its run.
+        it is deleted with its run.
     """
     metadata = pod["metadata"]
     template = {field: metadata[field] for field in ("labels", "annotations", "finalizers") if field in metadata}
@@ -40,9 +40,9 @@ def build_job(pod: dict[str, Any], *, deadline_s: int | None) -> dict[str, Any]:
 
 
 def job_deadline_s(task: TaskPlan) -> int | None:
-    """Return after how many seconds an attempt's Job is ended though nobody watches it; None: never.
+    """Return after how many seconds Kubernetes ends an attempt's Job while no operator runs; None: never.
 
-    A Job's clock starts with the Job, not with its Pod's node: without a limit of that wait it would count it to the
-    task's timeout. Then the Pod's own clock is all there is.
+    The deadline of a Job counts from its start, not from when its Pod gets a node. Without a limit of that wait, the
+    wait would count towards the task's timeout: then the Job has no deadline, and only the Pod's own applies.
     """
     return backstop_s(task) if task.queue_timeout_s is not None else None

@@ -1,4 +1,4 @@
-"""What a Job says about the attempt that it carries, as long as its Pod says nothing. Pure."""
+"""Reads a Job as the attempt that it carries, while it has no Pod. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from penstock.kube.metadata import ObjectMeta, OwnerReference
 from penstock_operator.workloads.pod_status import Pod, read_identity, read_time
 
 _END_CONDITIONS: Final = frozenset({"Complete", "SuccessCriteriaMet", "Failed", "FailureTarget"})
-"""Any of them says that the Job makes no further Pod:
+"""Each of them means that the Job creates no further Pod:
 https://kubernetes.io/docs/concepts/workloads/controllers/job/#terminal-job-conditions."""
 _REFUSALS: Final = (" is forbidden: ", " is invalid: ", " denied the request")
-"""In the Job controller's words about a Pod that the API server will refuse again however often it is asked."""
+"""In the Job controller's message about a Pod that the API server refuses permanently."""
 
 
 class JobCondition(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ class JobStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     conditions: tuple[JobCondition, ...] = ()
     start_time: str | None = None
-    """When it was last let start; a Job that never was has never had a Pod."""
+    """When it was last unsuspended; a Job without it has never had a Pod."""
 
 
 class JobSpec(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class JobSpec(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """An attempt's Job, as far as the operator reads it."""
+    """An attempt's Job: the fields that the operator reads."""
 
     metadata: ObjectMeta = ObjectMeta()
     spec: JobSpec = JobSpec()
@@ -59,12 +59,12 @@ class Trouble(NamedTuple):
 
 
 def job_owner(pod: Pod) -> OwnerReference | None:
-    """Return the Job that made a Pod; None if none did."""
+    """Return the Job that created a Pod; None if none did."""
     return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
 
 
 def makes_no_pod(job: Job) -> bool:
-    """Whether a Job is over or being deleted, so that it never makes another Pod."""
+    """Whether a Job has finished or is being deleted, so that it never creates another Pod."""
     return job.metadata.deletion_timestamp is not None or _end(job) is not None
 
 
@@ -74,7 +74,7 @@ def had_no_pod(job: Job) -> bool:
 
 
 def is_suspended(job: Job) -> bool:
-    """Whether a Job waits for its queue."""
+    """Whether a Job waits for admission by its queue."""
     return bool(job.spec.suspend)
 
 
@@ -88,10 +88,10 @@ def observe_job(job: Job, *, now: float, trouble: Trouble | None = None) -> Atte
     Args:
         job: the Job as it is now.
         now: seconds since the epoch.
-        trouble: why it has no Pod although it may, if that was found out.
+        trouble: why it has no Pod although it may start, if that is known.
 
     Returns:
-        What the engine should know: an outcome only if the Job is over. None if the Job's labels don't name an attempt.
+        The facts for the engine; an outcome only if the Job has finished. None if its labels don't name an attempt.
     """
     metadata = job.metadata
     identity = read_identity(metadata)
@@ -100,7 +100,7 @@ def observe_job(job: Job, *, now: float, trouble: Trouble | None = None) -> Atte
     reason: str | None = None
     message: str | None = None
     if is_suspended(job):
-        reason, message = Reason.ADMISSION_QUEUE, f"the Job {metadata.name} is suspended: its queue has not admitted it"
+        reason, message = Reason.ADMISSION_QUEUE, f"Job {metadata.name} is suspended: its queue has not admitted it"
     elif trouble is not None:
         reason, message = trouble
     return AttemptSeen(
@@ -127,14 +127,14 @@ def _outcome(job: Job, now: float) -> Outcome | None:
     if end is None:
         return None
     if end.reason == "DeadlineExceeded":
-        # The backstop of a Job that nobody watched, before its Pod started.
+        # The deadline of a Job while no operator ran, before its Pod started.
         return Outcome(Cause.FAILURE, now, Reason.QUEUE_TIMEOUT, end.message or end.reason)
-    message = f"the Pod of the Job {job.metadata.name} was deleted and left no outcome; the Job says: {end.message}"
+    message = f"the Pod of Job {job.metadata.name} was deleted and left no outcome; message of the Job: {end.message}"
     return Outcome(Cause.DISRUPTION, now, Reason.POD_DELETED, message)
 
 
 def explain_end(seen: AttemptSeen, job: Job) -> AttemptSeen:
-    """Put right who ended a Pod that its Job deleted."""
+    """Replace the reason PodDeleted by why the Job deleted its Pod."""
     outcome = seen.outcome
     if outcome is None or outcome.reason != Reason.POD_DELETED:
         return seen
@@ -142,23 +142,23 @@ def explain_end(seen: AttemptSeen, job: Job) -> AttemptSeen:
     if end is not None and end.reason == "DeadlineExceeded":
         outcome = outcome._replace(cause=Cause.FAILURE, reason=Reason.DEADLINE_EXCEEDED, message=end.message)
     elif is_suspended(job):
-        message = f"the Job {job.metadata.name} was suspended while its Pod ran: its queue took the place back"
+        message = f"Job {job.metadata.name} was suspended by its queue while its Pod ran"
         outcome = outcome._replace(reason=Reason.PREEMPTED, message=message)
     return replace(seen, outcome=outcome)
 
 
 def classify_trouble(message: str) -> tuple[Trouble, bool]:
-    """Read what the Job controller says about a Pod that it could not create.
+    """Classify the Job controller's message about a Pod that it could not create.
 
-    Its Events are all that tells: https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/controller_utils.go
+    Only its Events report it: https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/controller_utils.go
     (`FailedCreatePodReason`), `Error creating: ` and the API server's message.
 
     Returns:
-        The trouble, and whether it stays however long one waits.
+        The trouble, and whether it is permanent.
     """
     text = message.removeprefix("Error creating: ")
     if QUOTA_TEXT in text:
         return Trouble(Reason.QUOTA_EXCEEDED, text), False
-    if any(words in text for words in _REFUSALS):
+    if any(refusal in text for refusal in _REFUSALS):
         return Trouble(Reason.CREATE_REFUSED, text), True
     return Trouble(Reason.ADMISSION_QUEUE, text), False

@@ -1,4 +1,4 @@
-"""What a Pod says about the attempt that it carries: from the API server's words to the engine's. Pure."""
+"""Reads a Pod as the attempt that it carries: from the API server's terms to the engine's. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IMAGE_REASONS: Final = frozenset(
 _CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "CreatePodSandboxError"})
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
-"""Of a container that was killed or told to end."""
+"""Of a container that got SIGKILL or SIGTERM."""
 _DISRUPTIONS: Final = {
     "PreemptionByScheduler": Reason.PREEMPTED,
     "DeletionByTaintManager": Reason.NODE_LOST,
@@ -41,15 +41,15 @@ https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-c
 _POD_REASONS: Final = {
     "Evicted": Reason.EVICTED,
     "NodeLost": Reason.NODE_LOST,
-    # The kubelet made room for a critical Pod; its DisruptionTarget says no more than that it was the kubelet.
+    # The kubelet made room for a critical Pod; the DisruptionTarget condition names only the kubelet.
     "Preempting": Reason.PREEMPTED,
 }
-"""`status.reason` of a Pod that someone else ended."""
+"""`status.reason` of a Pod that something other than its task ended."""
 _UNKNOWN_STATUS: Final = "ContainerStatusUnknown"
-"""The kubelet lost sight of the container and made its end up, exit code 137 included."""
+"""The kubelet lost track of the container: its end is invented, exit code 137 included."""
 _OOM_KILLED: Final = "OOMKilled"
 _CLAIM_WORDS: Final = ("persistentvolumeclaim", "persistent volume", "storageclass")
-"""In the scheduler's message about a Pod whose claim has no volume, in any case of letters."""
+"""In the scheduler's message about a Pod whose claim has no volume, in lower case."""
 
 
 class Terminated(msgspec.Struct, frozen=True, rename="camel"):
@@ -89,7 +89,7 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
-    """Of one that is started again: how it ended last."""
+    """Of a restarted container: how it ended last."""
 
 
 class PodCondition(msgspec.Struct, frozen=True):
@@ -113,13 +113,13 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """Where the Pod is."""
+    """The part of the spec that says where the Pod is."""
 
     node_name: str | None = None
 
 
 class Pod(msgspec.Struct, frozen=True):
-    """A task's Pod, as far as the operator reads it."""
+    """A task's Pod: the fields that the operator reads."""
 
     metadata: ObjectMeta = ObjectMeta()
     spec: PodSpec = PodSpec()
@@ -137,7 +137,7 @@ def is_tracked(pod: Pod) -> bool:
 
 
 class AttemptIdentity(NamedTuple):
-    """Which attempt an object carries, and what had happened before it."""
+    """The attempt that an object carries, and what had happened before it."""
 
     key: TaskInstanceKey
     attempt: int
@@ -147,7 +147,7 @@ class AttemptIdentity(NamedTuple):
 
 
 def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
-    """Read which attempt a Pod or Job carries from its labels and annotations; None if they don't name one."""
+    """Read the attempt of a Pod or Job from its labels and annotations; None if they don't name one."""
     labels, annotations = metadata.labels, metadata.annotations
     try:
         index = labels.get(names.LABEL_INDEX)
@@ -169,7 +169,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         now: seconds since the epoch.
 
     Returns:
-        What the engine should know; None if the Pod's labels don't name an attempt.
+        The facts for the engine; None if the Pod's labels don't name an attempt.
     """
     metadata = pod.metadata
     identity = read_identity(metadata)
@@ -197,7 +197,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         outcome=_outcome(pod, terminated, now),
         waiting_reason=waiting_reason,
         waiting_message=waiting_message,
-        is_finished=is_pod_over(pod),
+        is_finished=is_pod_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
         version=metadata.version,
@@ -207,17 +207,17 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
     )
 
 
-def is_main_over(pod: Pod) -> bool:
-    """Whether the task is over while others of its Pod's containers run on, and nobody has asked for the Pod's end."""
+def is_main_finished(pod: Pod) -> bool:
+    """Whether the task has finished while other containers of its Pod still run, and the Pod is not being deleted."""
     state = _main(pod)
-    is_asked_for = pod.metadata.deletion_timestamp is not None
-    return state is not None and state.terminated is not None and not is_asked_for and not is_pod_over(pod)
+    is_deleting = pod.metadata.deletion_timestamp is not None
+    return state is not None and state.terminated is not None and not is_deleting and not is_pod_finished(pod)
 
 
-def is_pod_over(pod: Pod) -> bool:
-    """Whether nothing of the Pod runs any more, or only what the kubelet is about to stop by itself.
+def is_pod_finished(pod: Pod) -> bool:
+    """Whether no container of the Pod runs any more, except those that the kubelet is about to stop.
 
-    The kubelet tells the ends of containers before it changes the phase; a Pod deleted in between loses its logs.
+    The kubelet reports the ends of containers before it changes the phase; a Pod deleted in between loses its logs.
     """
     if pod.status.phase in ("Succeeded", "Failed"):
         return True
@@ -248,7 +248,7 @@ def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | N
     if pod.status.phase == "Failed":
         return _failed_without_main(pod, now)
     if pod.status.phase == "Succeeded":
-        # Every container of a succeeded Pod ended with 0, whether or not the status still lists it.
+        # Every container of a succeeded Pod exited with 0, whether or not the status still lists it.
         return Outcome(Cause.SUCCESS, now, outputs={})
     return None
 
@@ -256,7 +256,7 @@ def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | N
 def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | None, finished_at: float) -> Outcome:
     if terminated.exit_code == 0 and terminated.reason != _OOM_KILLED:
         return _success(pod, terminated, finished_at)
-    if disruption is not None and not _was_over_before_deletion(pod, terminated, finished_at):
+    if disruption is not None and not _had_finished_before_deletion(pod, terminated, finished_at):
         return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
     if terminated.reason == _UNKNOWN_STATUS:
         return Outcome(Cause.DISRUPTION, finished_at, Reason.NODE_LOST, terminated.message or terminated.reason)
@@ -265,13 +265,13 @@ def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | Non
         return Outcome(Cause.FAILURE, finished_at, Reason.DEADLINE_EXCEEDED, message, terminated.exit_code)
     failure = _failure(terminated, finished_at)
     if failure.reason == Reason.EXIT_CODE and (other := _other_out_of_memory(pod)) is not None:
-        message = f"container {other} was out of memory; main: {failure.message}"
+        message = f"container {other} ran out of memory; main: {failure.message}"
         return failure._replace(reason=Reason.OOM_KILLED, message=message)
     return failure
 
 
 def _other_out_of_memory(pod: Pod) -> str | None:
-    """Return the container beside `main` that was killed for its memory, if one was: it took `main` with it."""
+    """Return the name of another container that ran out of memory: `main` was killed together with it."""
     for status in (*pod.status.container_statuses, *pod.status.init_container_statuses):
         ended = status.state.terminated or status.last_state.terminated
         if status.name != names.MAIN_CONTAINER and ended is not None and ended.reason == _OOM_KILLED:
@@ -279,19 +279,19 @@ def _other_out_of_memory(pod: Pod) -> str | None:
     return None
 
 
-def _was_over_before_deletion(pod: Pod, terminated: Terminated, finished_at: float) -> bool:
+def _had_finished_before_deletion(pod: Pod, terminated: Terminated, finished_at: float) -> bool:
     deletion = read_time(pod.metadata.deletion_timestamp)
     if deletion is None:
         return False
     if not pod.metadata.deletion_grace_period_seconds:
-        # When all has ended the kubelet deletes the Pod again, without grace, and the time of that stands in place of
-        # the one that was asked for first. What is left to tell by is how the container ended.
+        # When all containers have ended, the kubelet deletes the Pod again, without grace, and that deletion's time
+        # replaces the first one. Then only the exit of the container shows the order.
         return terminated.exit_code not in _STOP_EXIT_CODES or terminated.reason == _OOM_KILLED
     return finished_at < deletion - pod.metadata.deletion_grace_period_seconds
 
 
 def _disruption(pod: Pod) -> Outcome | None:
-    """Return who else ended the Pod, if someone did: the time and exit code are to be filled in."""
+    """Return the outcome if something other than the task ended the Pod, without time and exit code."""
     if pod.status.reason in _POD_REASONS:
         return Outcome(Cause.DISRUPTION, 0.0, _POD_REASONS[pod.status.reason], pod.status.message or None)
     for condition in pod.status.conditions:
@@ -306,7 +306,7 @@ def _disruption(pod: Pod) -> Outcome | None:
 def _failed_without_main(pod: Pod, now: float) -> Outcome:
     message = pod.status.message or pod.status.reason or "the Pod failed before the container main ran"
     if pod.status.reason == "DeadlineExceeded":
-        # The backstop of a Pod that nobody watched: `main` never ran, so it is not `timeout` that it exceeded.
+        # The deadline of a Pod while no operator ran: `main` never ran, so it did not exceed the task's `timeout`.
         reason, why = _waiting(pod, _main(pod))
         return Outcome(Cause.FAILURE, now, reason or Reason.QUEUE_TIMEOUT, why or message)
     for status in pod.status.init_container_statuses:
@@ -335,7 +335,7 @@ def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
 
 
 def _waiting(pod: Pod, main: ContainerState | None) -> tuple[str | None, str | None]:
-    """Tell why a Pod that has not started does not start."""
+    """Return why a Pod has not started: reason and message."""
     for state in (*(status.state for status in pod.status.init_container_statuses), main):
         waiting = None if state is None else state.waiting
         if waiting is None:

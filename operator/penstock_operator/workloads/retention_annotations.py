@@ -1,4 +1,4 @@
-"""What a Pod says about how long it is kept."""
+"""The annotations of a Pod that say how long it is kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from penstock.api.flow import PodRetention
 
 
 def retention_annotations(policy: PodRetention | None) -> dict[str, str]:
-    """Return what a Pod says about how long it is kept, so that nobody needs its run to know."""
+    """Return the annotations that say how long a Pod is kept, so that retention need not read its run."""
     if policy is None:
         return {}
     texts = {names.ANNOTATION_KEEP_COMPLETED: policy.completed, names.ANNOTATION_KEEP_FAILED: policy.failed}

@@ -1,4 +1,4 @@
-"""The Backfill: makes up a Schedule's past."""
+"""The Backfill: runs a Schedule for a past period."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from penstock.api.flowrun import Counts, Intervals, Message, Reason
 from penstock.api.marker import Rule
 
 MAX_TICKS: Final = 10_000
-"""Ticks of one Backfill. Each is a run, which stays until somebody deletes it."""
+"""Most ticks of one Backfill. Each is a run, which is kept until it is deleted."""
 MAX_ACTIVE: Final = 1000
 DEFAULT_MAX_ACTIVE: Final = 1
 
@@ -22,60 +22,60 @@ BackfillState = Literal["Pending", "Running", "Completed", "Failed"]
 
 
 class ScheduleReference(ApiModel):
-    """Names a Schedule of the same namespace."""
+    """Refers to a Schedule of the same namespace."""
 
     name: ObjectName
     """Name of the Schedule."""
 
 
 class BackfillSpec(ApiModel):
-    """Which ticks of which Schedule to make up, and how."""
+    """The period and the Schedule to run for it, and how."""
 
     rules: ClassVar = (Rule("self.from < self.to", "from must be earlier than to", ".to"),)
 
     schedule: ScheduleReference
-    """The Schedule: its ticks, and its template for the runs."""
+    """The Schedule that defines the ticks and the template of the runs."""
     from_: Annotated[Time, Field(alias="from")]
-    """The first time to make up."""
+    """Start of the period, inclusive."""
     to: Time
-    """The time to stop before. Ticks after the Backfill was created are the Schedule's own and are left to it."""
+    """End of the period, exclusive. Ticks after the creation of the Backfill are left to the Schedule."""
     max_active: Annotated[int, Field(ge=1, le=MAX_ACTIVE)] | None = None
-    """Runs of this Backfill that may be under way at once. 1 if not given."""
+    """Most runs of this Backfill that are active at once. 1 if not given."""
     order: Order | None = None
     """Which ticks come first. OldestFirst if not given."""
     reprocess: Reprocess | None = None
-    """Ticks that have a run already: None leaves them, Failed repeats those whose last run did not complete, All
-    repeats every one. None if not given. A tick whose run is under way never gets a second one beside it."""
+    """What to do with ticks that already have a run. None: skip them. Failed: run those again whose last run did not
+    complete. All: run all again. None if not given. A tick never has two active runs."""
     suspend: bool | None = None
-    """Starts no further runs while true; those that run go on."""
+    """While true, no further runs start; active runs continue."""
 
 
 class BackfillStatus(ApiModel):
-    """What became of a Backfill."""
+    """Observed state of a Backfill."""
 
     state: BackfillState | None = None
     """The state in one word, for people; programs read the conditions."""
     reason: Reason | None = None
     """Why it is in this state."""
     message: Message | None = None
-    """The same for people."""
+    """Explanation of the state for people."""
     observed_generation: Count | None = None
-    """Generation of the spec that this status is about."""
+    """Generation of the spec that this status describes."""
     conditions: Conditions | None = None
     """Succeeded (Unknown, True, False) and Finished (False, True)."""
     timing: Annotated[str, Field(max_length=262144)] | None = None
-    """When the Schedule was due, as it said when this Backfill began: an edit does not move the ticks."""
+    """Internal: timing fields of the Schedule when this Backfill started. Later edits do not move the ticks."""
     ticks: Count | None = None
     """Number of ticks."""
     progress: Annotated[str, Field(max_length=32)] | None = None
-    """Ticks that are done with, of all: `13/31`."""
+    """Finished ticks out of all ticks: `13/31`."""
     counts: Counts | None = None
-    """Number of ticks: Completed, Failed, Skipped (had a run), Deleted (somebody deleted its run), and Running."""
+    """Number of ticks: Completed, Failed, Skipped (already had a run), Deleted (its run was deleted), and Running."""
     started: Intervals | None = None
-    """Ticks for which a run was created, by number from the oldest, as intervals: `0-411,413`."""
+    """Internal: ticks that got a run, by number from the oldest, as intervals: `0-411,413`."""
     settled: Annotated[dict[str, Intervals], Field(max_length=8)] | None = None
-    """Ticks that are done with, by what became of them, as intervals."""
+    """Internal: finished ticks by outcome, as intervals."""
     start_time: Time | None = None
     """When the first run was created."""
     completion_time: Time | None = None
-    """When the last tick was done with."""
+    """When the last tick finished."""

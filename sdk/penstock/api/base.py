@@ -1,7 +1,7 @@
 """What every API model shares: how its fields are spelled, and the field types used in several kinds.
 
-Every string, list and map has a maximum: the API server weighs the worst case of a validation rule and refuses a
-definition that could cost too much.
+Every string, list and map has a maximum: the API server estimates the worst-case cost of each validation rule, and
+rejects a CRD whose rules could cost too much.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from penstock.api.marker import Rule
 MAX_LABELS = 64
 
 JsonValue = Any
-"""A value of a user's: any JSON. Left untyped in the schema on purpose."""
+"""A user's value: any JSON. Left untyped in the schema on purpose."""
 
 TaskName = Annotated[str, Field(max_length=63, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
 """A task's name is part of its Pods' names and labels, hence a DNS label that starts with a letter."""
@@ -33,14 +33,14 @@ ShortText = Annotated[str, Field(max_length=1024)]
 Image = Annotated[str, Field(min_length=1, max_length=1024)]
 Expression = Annotated[str, Field(max_length=4096)]
 DnsName = Annotated[str, Field(min_length=1, max_length=253)]
-"""Name of an object of a kind that is not ours: its own kind checks the rest."""
+"""Name of an object of a kind outside Penstock: that kind checks the rest."""
 Count = Annotated[int, Field(ge=0)]
 Quantity = int | Annotated[str, Field(max_length=64)]
 """An amount of a resource, as in a Pod: `500m`, `1Gi`, `2`."""
 Time = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 """RFC 3339."""
 PodPart = Annotated[dict[str, Any], Field(max_length=64)]
-"""A piece of a Pod. Its schema is half a megabyte, so the API server checks it when a Pod is made of it."""
+"""A part of a Pod. The Pod schema is half a megabyte, so the API server checks the part when a Pod is created."""
 
 
 class ApiModel(BaseModel):
@@ -55,7 +55,7 @@ class ApiModel(BaseModel):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
-    """What the API server checks wherever such a part occurs. Models don't: the engine explains better."""
+    """Rules that the API server checks wherever such a part occurs. The models do not: the engine explains better."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -13,16 +13,16 @@ CONDITION_TYPE_PATTERN = r"^[A-Z][A-Za-z]*$"
 
 
 class Condition(ApiModel):
-    """One observation about an object that programs may rely on."""
+    """One observation about an object, for programs."""
 
     type: Annotated[str, Field(max_length=64, pattern=CONDITION_TYPE_PATTERN)]
-    """What is observed."""
+    """Type of the condition."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds."""
+    """Whether the condition holds."""
     reason: Annotated[str, Field(min_length=1, max_length=128, pattern=CONDITION_TYPE_PATTERN)]
-    """Why, in one word for programs."""
+    """Reason for the status, in one word for programs."""
     message: Annotated[str, Field(max_length=32768)]
-    """Why, for people."""
+    """Explanation of the status for people."""
     last_transition_time: Time
     """When status last changed."""
     observed_generation: Count | None = None

@@ -1,8 +1,8 @@
-"""Makes CustomResourceDefinitions of the models.
+"""Makes CustomResourceDefinitions from the models.
 
-What a structural schema may hold: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/
+What a structural schema may contain: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/
 custom-resource-definitions/#specifying-a-structural-schema. In short: no references, a type on every node, no
-alternatives of types but an integer or a string, and nothing that JSON Schema has and Kubernetes has not.
+alternatives of types except integer or string, and only the keywords of JSON Schema that Kubernetes supports.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CHECKS: Final = (
     "minProperties",
     "maxProperties",
 )
-"""What is the same in JSON Schema and in a structural schema."""
+"""Keywords that are the same in JSON Schema and in a structural schema."""
 _CONVERTED: Final = {"type", "format", "description", "default", "items", "required", "properties"}
 _CONVERTED_FROM_JSON_SCHEMA_ONLY: Final = {"title", "$defs", "const", "additionalProperties"}
 _RULES_AND_MERGING: Final = {"x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"}
@@ -45,7 +45,7 @@ def custom_resource_definition(kind: Kind) -> Schema:
     """Make the CustomResourceDefinition of a kind.
 
     Returns:
-        The object, its keys in the order in which a person reads it.
+        The object, its keys in the usual order for readers.
     """
     version: Schema = {
         "name": VERSION,
@@ -82,7 +82,7 @@ def structural_schema(model: type[ApiModel]) -> Schema:
     """Make the structural schema of a model.
 
     Raises:
-        ValueError: the model refers to itself, or uses what a structural schema can't say.
+        ValueError: the model refers to itself, or uses a feature that structural schemas do not have.
     """
     schema = model.model_json_schema(by_alias=True)
     return _structural(schema, schema.get("$defs", {}), (model.__name__,))
@@ -90,12 +90,12 @@ def structural_schema(model: type[ApiModel]) -> Schema:
 
 def _root(kind: Kind) -> Schema:
     spec = structural_schema(kind.spec)
-    spec["description"] = f"What the user asks for. {spec['description']}"
+    spec["description"] = f"Written by the user. {spec['description']}"
     status = structural_schema(kind.status)
     status["description"] = f"Written by the operator. {status['description']}"
     name = Rule(
         f"self.metadata.name.size() <= {kind.max_name}",
-        f"the name of a {kind.name} has at most {kind.max_name} characters: {kind.why_max_name}",
+        f"the name of a {kind.name} must have at most {kind.max_name} characters: {kind.why_max_name}",
         ".metadata.name",
     )
     return {
@@ -105,7 +105,7 @@ def _root(kind: Kind) -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": kind.name},
-            # A rule can point at a field only if the schema has it; the API server supplies the rest.
+            # A rule can refer to a field only if the schema has it; the API server supplies the rest.
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": spec,
             "status": status,
@@ -125,7 +125,7 @@ def _printer_column(column: Column) -> Schema:
 
 
 def _structural(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> Schema:
-    """Convert one node; `seen` names the models that it is inside of."""
+    """Convert one node; `seen` names the models that contain it."""
     if "$ref" in schema:
         name = str(schema["$ref"]).removeprefix(_REFERENCE)
         if name in seen:
@@ -178,8 +178,8 @@ def _children(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> Sch
         children["items"] = _structural(schema["items"], definitions, seen)
     values = schema.get("additionalProperties", False)
     if values is True:
-        # Any JSON, null too, which would be dropped where it is not allowed. Not `x-kubernetes-preserve-unknown-fields`
-        # on the object itself: a rule that compares two such objects takes {a: 1} and {b: 1} for the same.
+        # Any JSON, also null, which would be dropped if not allowed. Not `x-kubernetes-preserve-unknown-fields` on the
+        # object itself: a rule that compares two such objects would consider {a: 1} and {b: 1} equal.
         children["additionalProperties"] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
     elif values:
         children["additionalProperties"] = _structural(values, definitions, seen)
@@ -187,7 +187,7 @@ def _children(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> Sch
 
 
 def _without_rules(node: Any) -> Any:
-    """Take the rules out of a converted node and all below it, and let its lists be replaced as a whole."""
+    """Remove the rules from a converted node and all below it, and make its lists atomic."""
     if isinstance(node, list):
         return [_without_rules(value) for value in node]
     if not isinstance(node, dict):
@@ -197,14 +197,14 @@ def _without_rules(node: Any) -> Any:
 
 
 def _structural_alternatives(schema: Schema, definitions: Schema, seen: tuple[str, ...]) -> Schema:
-    """Convert `X | None` to X, which optional fields may leave out but not set to null, and `int | str`."""
+    """Convert `int | str`, and `X | None` to X: optional fields may be left out, but not set to null."""
     beside = {key: value for key, value in schema.items() if key != "anyOf"}
     alternatives = [alternative for alternative in schema["anyOf"] if alternative != _NULL]
     if len(alternatives) == 1:
         return _structural({**alternatives[0], **beside}, definitions, seen)
     if {alternative.get("type") for alternative in alternatives} != _INTEGER_AND_STRING:
         raise ValueError(f"in {seen[-1]}: only an integer or a string can be alternatives")
-    # The API server wants the alternatives in exactly this form; each check applies to the type that it is made for.
+    # The API server requires the alternatives in exactly this form; each check applies to values of its own type.
     result: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
     for alternative in alternatives:
         result |= _checks(alternative)

@@ -8,7 +8,7 @@ from typing import Final
 from penstock.errors import DurationError
 
 DURATION_PATTERN: Final = r"^([0-9]{1,9}(ms|s|m|h))+$"
-UNIT_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]{1,9})(ms|s|m|h)")
 
 
@@ -23,8 +23,8 @@ def duration_s(text: str) -> float:
         The duration in seconds.
 
     Raises:
-        DurationError: the text is no duration.
+        DurationError: the text is not a duration.
     """
     if not re.fullmatch(DURATION_PATTERN, text):
-        raise DurationError(f"{text!r} is no duration: write a number and a unit of h, m, s or ms, as in 90s or 1h30m")
-    return sum(int(number) * UNIT_S[unit] for number, unit in _PART.findall(text))
+        raise DurationError(f"{text!r} is not a duration: write numbers with units of h, m, s or ms, as in 1h30m")
+    return sum(int(number) * SECONDS[suffix] for number, suffix in _PART.findall(text))

@@ -1,4 +1,4 @@
-"""The Flow: a parameterised graph of tasks."""
+"""The Flow: a graph of tasks with parameters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_EXIT_CODES: Final = 64
 
 FinalTaskState = Literal["Completed", "Cached", "Skipped", "Failed", "TimedOut", "Cancelled", "Crashed"]
 Tolerance = Annotated[int, Field(ge=0, le=MAX_ITEMS)] | Percentage
-"""How many may fail: a number, or a part of all."""
+"""How many may fail: a number, or a percentage of all."""
 Workload = Literal["Pod", "Job"]
 Values = Annotated[dict[str, JsonValue], Field(max_length=MAX_PARAMS)]
 """Values of params, by name."""
@@ -45,27 +45,27 @@ ParamType = Literal["string", "integer", "number", "boolean", "array", "object"]
 
 
 class Param(ApiModel):
-    """A parameter of the Flow, given by each run."""
+    """A parameter of the Flow, whose value each run sets."""
 
     name: Identifier
-    """Name by which expressions refer to it: `$(params.NAME)`."""
+    """Name; expressions use it as `$(params.NAME)`."""
     type: ParamType = "string"
     """Type of its values; string if not given."""
     description: ShortText | None = None
     """What it is for."""
     default: JsonValue = None
-    """Value when a run gives none. A param without a default is required, unless it says otherwise."""
+    """Value if a run sets none. A param without a default is required, unless `required` is false."""
     required: bool | None = None
-    """False: a run may leave it out although it has no default, and then it has no value:
+    """Whether a run must set a param that has no default. If false and not set, it has no value:
     `$(params.?NAME.orValue(""))`. True if not given."""
     enum: Annotated[list[JsonValue], Field(min_length=1, max_length=256), ATOMIC_LIST] | None = None
-    """The only values allowed."""
+    """The allowed values."""
     pattern: ShortText | None = None
-    """Regular expression (RE2) that a string must match somewhere."""
+    """Regular expression (RE2) that must match some part of a string."""
     minimum: int | None = None
-    """Least value of a number."""
+    """Minimum of a number."""
     maximum: int | None = None
-    """Greatest value of a number."""
+    """Maximum of a number."""
 
     @property
     def is_required(self) -> bool:
@@ -75,30 +75,30 @@ class Param(ApiModel):
 
 
 class Retry(ApiModel):
-    """How often and when a failed attempt is made again."""
+    """How often and when a failed task is retried."""
 
     limit: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Further attempts after failures of the task itself: exit codes, timeouts, out of memory. 0 if not given."""
+    """Extra attempts after failures of the task itself: exit codes, timeouts, out of memory. 0 if not given."""
     infrastructure: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """Further attempts after what was done to it: eviction, preemption, node loss, Pod deletion. 5 if not given."""
+    """Extra attempts after infrastructure failures: eviction, preemption, node loss, Pod deletion. 5 if not given."""
     delay: Duration | None = None
-    """Wait before the first retry. None if not given."""
+    """Delay before the first retry. No delay if not given."""
     factor: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Each further wait is this many times the one before. 1 if not given."""
+    """Factor by which each further delay grows. 1 if not given."""
     max_delay: Duration | None = None
-    """Longest wait. 1h if not given."""
+    """Longest delay. 1h if not given."""
     jitter: Percentage | None = None
-    """Part of the wait that is added or taken off, different for each task and attempt: retries don't meet."""
+    """Random part of the delay, added or subtracted, so that tasks do not retry at the same moment."""
     when: Expression | None = None
-    """CEL expression over `failure.reason`, `.exitCode`, `.message` and `.attempt`: when it is false after a failure of
-    the task itself, that failure is final."""
+    """CEL expression over `failure.reason`, `.exitCode`, `.message` and `.attempt`. If it is false, a failure of the
+    task itself is not retried."""
     non_retryable_exit_codes: (
         Annotated[list[Annotated[int, Field(ge=1, le=255)]], Field(max_length=MAX_EXIT_CODES), SET] | None
     ) = None
-    """Exit codes after which the task is not tried again."""
+    """Exit codes after which the task is not retried."""
     node_lost_after: DurationOrNever | None = None
-    """How long past its deletion grace a Pod may stay before its node counts as lost and the task is tried elsewhere.
-    10m if not given; Never: until the Pod is gone."""
+    """How long a deleted Pod may exist after its grace period. Then its node counts as lost, and the task is retried.
+    10m if not given. Never: wait until the Pod is gone."""
 
 
 class EnvVar(ApiModel):
@@ -115,7 +115,7 @@ class EnvVar(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=256)]
     """Name of the variable."""
     value: Text | None = None
-    """Its value; expressions in `$(...)` are replaced."""
+    """Value; `$(...)` expressions are evaluated."""
     value_from: PodPart | None = None
     """Source of the value, as in a Pod: secretKeyRef, configMapKeyRef, fieldRef, resourceFieldRef."""
 
@@ -127,36 +127,36 @@ class Resources(ApiModel):
     """Compute resources of the task's container, as in a Pod."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=MAX_RESOURCES)] | None = None
-    """What is reserved."""
+    """Resources that are reserved."""
     limits: Annotated[dict[str, Quantity], Field(max_length=MAX_RESOURCES)] | None = None
-    """What may not be exceeded."""
+    """Resources that must not be exceeded."""
 
 
 class TaskDefaults(ApiModel):
-    """What every container task uses that does not say otherwise."""
+    """Defaults of all container tasks."""
 
     image: Image | None = None
     """Container image."""
     env: EnvVars | None = None
-    """Environment variables, added to the task's own; of the same name the task's wins."""
+    """Environment variables in addition to those of the task, which override variables of the same name."""
     resources: Resources | None = None
     """Compute resources."""
     service_account_name: DnsName | None = None
     """Service account of the Pod. Without one the Pod gets no API token."""
     retry: Retry | None = None
-    """How failed attempts are made again; field by field, the task's own wins."""
+    """How failed attempts are retried; fields that a task sets override these."""
     timeout: Duration | None = None
-    """Longest time of one attempt, from its container's start."""
+    """Longest time of one attempt, from the start of its container."""
     queue_timeout: Duration | None = None
-    """Longest time that an attempt may wait for its container to start: for a quota, a node, an image."""
+    """Longest time that an attempt may wait for its container to start: for a quota, a node or an image."""
     deadline: Duration | None = None
-    """Longest time of all attempts together, from the first one's creation."""
+    """Longest time of all attempts together, from the creation of the first one."""
     workload: Workload | None = None
-    """What carries an attempt: a Pod, or a Job with one Pod. Pod if not given."""
+    """What runs an attempt: a Pod, or a Job with one Pod. Pod if not given."""
     log_tail: bool | None = None
     """Whether the end of a failed container's log becomes the message. True if not given."""
     pod_template: PodPart | None = None
-    """Strategic-merge patch over the generated Pod (metadata and spec), before the task's own."""
+    """Strategic-merge patch of the generated Pod (metadata and spec), applied before that of the task."""
 
 
 class ForEach(ApiModel):
@@ -172,18 +172,18 @@ class ForEach(ApiModel):
     items: JsonValue = None
     """The items: a list, or one expression `$(...)` whose value is a list."""
     count: Count | Expression | None = None
-    """This many items, 0 to count-1: a number, or one expression `$(...)` whose value is a whole number."""
+    """Number of items, 0 to count-1: a number, or one expression `$(...)` whose value is a whole number."""
     matrix: Annotated[dict[str, JsonValue], Field(min_length=1, max_length=16)] | None = None
-    """Every combination of the axes' values, each axis a list or one expression; `$(item.AXIS)` is its value."""
+    """All combinations of the axes' values. Each axis is a list or one expression; `$(item.AXIS)` is its value."""
 
 
 class StateDependency(ApiModel):
-    """Waits until a task is over, and asks how it ended."""
+    """Waits until a task has finished, and requires one of the given states."""
 
     task: TaskName
-    """The task that is waited for."""
+    """Name of the task to wait for."""
     states: Annotated[list[FinalTaskState], Field(min_length=1, max_length=7), SET]
-    """The states that satisfy. Failed covers TimedOut and Crashed, Completed covers Cached."""
+    """Accepted final states. Failed covers TimedOut and Crashed, Completed covers Cached."""
 
 
 class FlowCall(ApiModel):
@@ -192,14 +192,14 @@ class FlowCall(ApiModel):
     name: ObjectName
     """Name of the Flow."""
     params: Annotated[Values, ATOMIC_MAP] | None = None
-    """Values of its params; expressions in `$(...)` are replaced."""
+    """Values of its params; `$(...)` expressions are evaluated."""
 
 
 class Approval(ApiModel):
-    """Waits for a person, who decides by the run's `spec.approvals`. No Pod is made."""
+    """Waits for a person, who decides in the run's `spec.approvals`. No Pod is created."""
 
     message: Text | None = None
-    """What is asked; expressions in `$(...)` are replaced."""
+    """The question; `$(...)` expressions are evaluated."""
     timeout: Duration | None = None
     """Longest time to wait; then the task is TimedOut. No limit if not given."""
 
@@ -208,14 +208,14 @@ class Cache(ApiModel):
     """Reuses the outputs of an earlier attempt of the same task with the same key."""
 
     key: Annotated[str, Field(min_length=1, max_length=4096)]
-    """What the outputs depend on; expressions in `$(...)` are replaced. The Flow's name and what the task runs are part
-    of the key without being named."""
+    """What the outputs depend on; `$(...)` expressions are evaluated. The Flow's name and the definition of the task
+    are always part of the key."""
     ttl: Duration | None = None
     """How long outputs may be reused. 24h if not given."""
 
 
 class Task(ApiModel):
-    """One step of the Flow: a container that runs to its end, a child flow, or an approval."""
+    """One step of the Flow: a container, a child flow, or an approval."""
 
     rules: ClassVar = (
         Rule("!has(self.command) || !has(self.script)", "a task has either command or script: remove one of them"),
@@ -226,7 +226,7 @@ class Task(ApiModel):
         ),
         Rule(
             "!has(self.maxParallel) || has(self.forEach)",
-            "maxParallel is for a task with forEach: add forEach, or remove it",
+            "maxParallel requires forEach: add forEach, or remove maxParallel",
             ".maxParallel",
         ),
     )
@@ -238,11 +238,12 @@ class Task(ApiModel):
     image: Image | None = None
     """Container image; `defaults.image` if not given."""
     command: Annotated[list[Text], Field(min_length=1, max_length=256), ATOMIC_LIST] | None = None
-    """Entry point. Never expanded: values reach code by args, environment or files."""
+    """Entry point. Expressions are not evaluated here: pass values in args or env."""
     args: Annotated[list[Text], Field(max_length=1024), ATOMIC_LIST] | None = None
-    """Arguments; expressions in `$(...)` are replaced."""
+    """Arguments; `$(...)` expressions are evaluated."""
     script: Annotated[str, Field(min_length=1, max_length=262144)] | None = None
-    """A script in place of a command, run by what its first line names (`#!/bin/sh` if none). Never expanded."""
+    """A script instead of a command, run by the interpreter in its first line (`#!/bin/sh` if it names none).
+    Expressions are not evaluated here: pass values in args or env."""
     env: EnvVars | None = None
     """Environment variables."""
     resources: Resources | None = None
@@ -250,82 +251,83 @@ class Task(ApiModel):
     service_account_name: DnsName | None = None
     """Service account of the Pod. Without one the Pod gets no API token."""
     flow: FlowCall | None = None
-    """Runs another Flow in place of a container."""
+    """Runs another Flow instead of a container."""
     approval: Approval | None = None
-    """Waits for a person in place of a container."""
+    """Waits for a person instead of running a container."""
     depends_on: Annotated[list[TaskName], Field(max_length=MAX_TASKS), SET] | None = None
-    """Tasks that must have completed first. Referring to `tasks.x.outputs` says the same of x."""
+    """Tasks that must complete before this one starts. A reference to `tasks.x.outputs` adds x."""
     depends_on_states: Annotated[list[StateDependency], Field(max_length=256), map_list("task")] | None = None
-    """Tasks that must be over first, each in one of the states named."""
+    """Tasks that must finish before this one starts, each in one of the given states."""
     when: Expression | None = None
-    """CEL expression; when it is false the task is Skipped."""
+    """CEL expression; if it is false, the task is Skipped."""
     for_each: ForEach | None = None
-    """Runs the task once for each item, as many at once as maxParallel allows."""
+    """Runs the task once for each item, at most maxParallel at once."""
     max_parallel: Annotated[int, Field(ge=1, le=2000)] | None = None
-    """Items that run at once. 2000 if not given."""
+    """Most items that run at once. 2000 if not given."""
     allow_failed: Tolerance | None = None
-    """Failures that don't fail the run: of a fan-out, the number or the percentage of items that may fail; 1 on any
-    other task tolerates its failure. 0 if not given."""
+    """Failures that do not fail the run. Of a fan-out: the number or percentage of items that may fail. Of any other
+    task: 1 tolerates its failure. 0 if not given."""
     retry: Retry | None = None
-    """How failed attempts are made again."""
+    """How failed attempts are retried."""
     timeout: Duration | None = None
-    """Longest time of one attempt, from its container's start; of a child flow, from its first task's start."""
+    """Longest time of one attempt, from the start of its container; of a child flow, from that of its first task."""
     queue_timeout: Duration | None = None
-    """Longest time that an attempt may wait for its container to start: for a quota, a node, an image."""
+    """Longest time that an attempt may wait for its container to start: for a quota, a node or an image."""
     deadline: Duration | None = None
-    """Longest time of all attempts together, from the first one's creation."""
+    """Longest time of all attempts together, from the creation of the first one."""
     workload: Workload | None = None
-    """What carries an attempt: a Pod, or a Job with one Pod. Pod if not given."""
+    """What runs an attempt: a Pod, or a Job with one Pod. Pod if not given."""
     cache: Cache | None = None
     """Reuses the outputs of an earlier attempt of the same task with the same key."""
     log_tail: bool | None = None
     """Whether the end of a failed container's log becomes the message. True if not given."""
     pod_template: PodPart | None = None
-    """Strategic-merge patch over the generated Pod (metadata and spec); expressions in its strings are replaced."""
+    """Strategic-merge patch of the generated Pod (metadata and spec); `$(...)` expressions in its strings are
+    evaluated."""
 
 
 class Workspace(ApiModel):
-    """A PersistentVolumeClaim of the run, mounted into each of its containers. It goes with the run."""
+    """A PersistentVolumeClaim of the run, mounted into each of its containers. It is deleted with the run."""
 
     size: Quantity
-    """Its size: `1Gi`."""
+    """Size of the volume: `1Gi`."""
     mount_path: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    """Where it is mounted. /workspace if not given."""
+    """Path in the containers. /workspace if not given."""
     storage_class_name: Annotated[str, Field(max_length=253)] | None = None
-    """Its storage class; the cluster's default if not given."""
+    """Storage class; the cluster's default if not given."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] | None = None
-    """How it may be mounted. ReadWriteOnce if not given: tasks that run at once share a node."""
+    """Access mode. ReadWriteOnce if not given: tasks that run in parallel then share a node."""
 
 
 class PodRetention(ApiModel):
-    """How long the Pods of ended attempts are kept, with their logs. Until their run goes if not given."""
+    """How long the Pods of finished attempts and their logs are kept. As long as their run if not given."""
 
     completed: Duration | None = None
-    """Of attempts that ended well."""
+    """For attempts that succeeded."""
     failed: Duration | None = None
-    """Of all others."""
+    """For all others."""
 
 
 class Retention(ApiModel):
-    """How long runs are kept that something other than a person named: a Schedule, a parent run, `generateName`."""
+    """How long finished runs are kept that were named by a Schedule, a Backfill, a parent run or `generateName`."""
 
     completed: Duration | None = None
-    """Of runs that ended well: Completed or Skipped."""
+    """For runs that are Completed or Skipped."""
     failed: Duration | None = None
-    """Of all others."""
+    """For all others."""
 
 
 class Concurrency(ApiModel):
-    """How many runs go on at once, and what becomes of one more."""
+    """How many runs may be active at once, and what to do with further ones."""
 
     limit: Annotated[int, Field(ge=1, le=10000)]
-    """Runs that go on at once."""
+    """Most runs that are active at once."""
     on_limit: Literal["Queue", "Skip", "Replace"] | None = None
-    """Queue: it waits for its turn, by priority, then by age. Skip: it ends as Skipped. Replace: the oldest run is
-    cancelled, and it starts once that is over. Queue if not given."""
+    """What to do with a further run. Queue: it waits, ordered by priority, then age. Skip: it finishes as Skipped.
+    Replace: the oldest run is cancelled, and the new one starts when that has finished. Queue if not given."""
     key: Annotated[str, Field(max_length=4096)] | None = None
-    """Runs of one key count together; expressions over `params` and `run` are replaced. All runs count together if not
-    given."""
+    """Runs with the same key share the limit; expressions over `params` and `run` are evaluated. Without a key all runs
+    share it."""
 
 
 class InlineFlowSpec(ApiModel):
@@ -336,49 +338,49 @@ class InlineFlowSpec(ApiModel):
     params: Annotated[list[Param], Field(max_length=MAX_PARAMS), map_list("name")] | None = None
     """Parameters of its runs."""
     defaults: TaskDefaults | None = None
-    """What every container task uses that does not say otherwise."""
-    # Each task has one owner among appliers: a record of who owns which of its fields would outgrow the spec itself.
+    """Defaults of all container tasks."""
+    # Field managers own whole tasks: a record of the owner of every field would be larger than the spec itself.
     tasks: Annotated[list[Annotated[Task, ATOMIC_MAP]], Field(min_length=1, max_length=MAX_TASKS), map_list("name")]
-    """The tasks. Their order is that of the status; what runs when follows from dependencies alone."""
+    """The tasks. Only dependencies decide what runs when; the order is that of the status."""
     finally_: Annotated[
         list[Annotated[Task, ATOMIC_MAP]] | None, Field(alias="finally", max_length=MAX_FINALLY), map_list("name")
     ] = None
-    """Tasks that run when all others are over, however they ended, in any case but `shutdown: Terminate`. They see
-    every task's state."""
+    """Tasks that run when all other tasks have finished, whatever their states, except after `shutdown: Terminate`.
+    They can refer to the state of every task."""
     outputs: Annotated[dict[str, JsonValue], Field(max_length=MAX_OUTPUTS)] | None = None
     """Outputs of the run, from those of its tasks: `{rows: "$(tasks.load.outputs.rows)"}`."""
     timeout: Duration | None = None
-    """Longest time of a run, from its first task's creation. It stands still while the run is Paused."""
+    """Longest time of a run, from the creation of its first task. The clock is paused while the run is Paused."""
     finally_timeout: Duration | None = None
-    """Longest time of the finally tasks together, from the end of the others. No limit if not given."""
+    """Longest time of the finally tasks together, from the end of the other tasks. No limit if not given."""
     failure_policy: Literal["Stop", "Continue"] | None = None
-    """What a task's failure does to others. Stop: nothing new starts. Continue: every branch goes on that can. Stop if
-    not given."""
+    """What happens to other tasks when one fails. Stop: nothing new starts. Continue: tasks that do not depend on it
+    still run. Stop if not given."""
     workspace: Workspace | None = None
     """A volume that the run's tasks share."""
     pod_retention: PodRetention | None = None
-    """How long the Pods of ended attempts are kept."""
+    """How long the Pods of finished attempts are kept."""
     track_pods: bool | None = None
-    """Whether a finalizer keeps each Pod until its outcome is stored. Without it a task whose Pod vanishes first runs
-    again, and each task costs one write less. The operator's setting if not given."""
+    """Whether Pods have a finalizer until their outcome is stored. Without it each task costs one write less, but a
+    task whose Pod disappears first runs again. The operator's setting if not given."""
 
 
 class FlowSpec(InlineFlowSpec):
-    """What a Flow does, and how its runs get along."""
+    """What a Flow does, how many runs may be active, and how long they are kept."""
 
     concurrency: Concurrency | None = None
-    """How many runs go on at once. Read from the Flow as it is now, not as it was when a run began."""
+    """How many runs may be active at once. Changes also apply to runs that exist already."""
     retention: Retention | None = None
-    """How long runs are kept. Read from the Flow as it is now."""
+    """How long finished runs are kept. Changes also apply to runs that exist already."""
 
 
 class FlowStatus(ApiModel):
-    """What the operator found out about a Flow."""
+    """Observed state of a Flow."""
 
     observed_generation: Count | None = None
-    """Generation of the spec that this status is about."""
+    """Generation of the spec that this status describes."""
     revision: DnsName | None = None
-    """ConfigMap that keeps the current spec for runs."""
+    """ConfigMap that stores the current spec for runs."""
     tasks: Count | None = None
     """Number of tasks."""
     conditions: Conditions | None = None

@@ -58,34 +58,34 @@ ShutdownMode = Literal["Drain", "Cancel", "Terminate"]
 
 
 class FlowReference(ApiModel):
-    """Names a Flow of the same namespace."""
+    """Refers to a Flow of the same namespace."""
 
     name: ObjectName
     """Name of the Flow."""
 
 
 class RunReference(ApiModel):
-    """Names a FlowRun of the same namespace that is over."""
+    """Refers to a finished FlowRun of the same namespace."""
 
     name: ObjectName
     """Name of the FlowRun."""
     revision: Literal["Same", "Latest"] | None = None
-    """Same: the Flow as that run had it. Latest: the Flow as it is now. Same if not given."""
+    """Which version of the Flow to run. Same: that of the earlier run. Latest: the current one. Same if not given."""
 
 
 class ApprovalDecision(ApiModel):
-    """What a person decided about an approval."""
+    """A person's decision about an approval."""
 
     task: TaskName
     """Name of the task."""
     decision: Literal["Approve", "Reject"]
-    """Approve: the task is Completed. Reject: it is Failed."""
+    """Approve: the task is Completed. Reject: the task is Failed."""
     comment: ShortText | None = None
-    """Why."""
+    """Comment on the decision."""
 
 
 class FlowRunSpec(ApiModel):
-    """What to run. Exactly one of flow, flowSpec and retryOf."""
+    """What to run: give exactly one of flow, flowSpec and retryOf."""
 
     rules: ClassVar = (
         Rule(
@@ -94,7 +94,7 @@ class FlowRunSpec(ApiModel):
         ),
         Rule(
             "!has(self.retryOf) || !has(dyn(self).params)",
-            "a retry has the params of the run that it names: remove params",
+            "a retry uses the params of the run that it names: remove params",
             ".params",
         ),
     )
@@ -102,28 +102,29 @@ class FlowRunSpec(ApiModel):
     flow: FlowReference | None = None
     """The Flow to run."""
     flow_spec: Annotated[InlineFlowSpec, UNRULED_WHOLE] | None = None
-    """A whole Flow spec, for a run without a stored Flow."""
+    """A complete Flow spec, for a run without a stored Flow."""
     retry_of: RunReference | None = None
-    """A run that is over: its Flow and params are taken, what it completed is kept, the rest is run."""
+    """A finished run to retry, with its Flow and params. Completed tasks are kept, all others run."""
     params: Annotated[Values, ATOMIC_MAP] | None = None
     """Values of the Flow's params."""
     timeout: Duration | None = None
-    """Longest time of this run; the Flow's if not given."""
+    """Longest time of this run; that of the Flow if not given."""
     scheduled_time: Time | None = None
-    """The run starts no sooner."""
+    """Earliest start time."""
     priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] | None = None
-    """Of runs that wait for the same concurrency limit the one of the highest priority is next. 0 if not given."""
+    """Of the runs that wait for the same concurrency limit, the one with the highest priority starts first. 0 if not
+    given."""
     suspend: bool | None = None
-    """While true nothing new is started: no task, no item, no retry. What runs goes on."""
+    """While true, nothing new starts: no task, no item, no retry. Running tasks continue."""
     shutdown: ShutdownMode | None = None
-    """Ends the run early. Drain: what runs goes on to its end, nothing new starts, then finally. Cancel: what runs is
-    stopped, then finally. Terminate: everything is stopped, finally too."""
+    """Ends the run early. Drain: nothing new starts, running tasks finish, then finally runs. Cancel: running tasks are
+    stopped, then finally runs. Terminate: everything is stopped, finally tasks included."""
     approvals: Annotated[list[ApprovalDecision], Field(max_length=MAX_APPROVALS), map_list("task")] | None = None
-    """What was decided about the run's approvals. Entries are added, never changed."""
+    """Decisions about the run's approvals. Entries can be added, but not changed."""
 
 
 class Attempt(ApiModel):
-    """One attempt of a task that is over."""
+    """A finished attempt of a task."""
 
     attempt: Count
     """Number of the attempt, from 1."""
@@ -132,7 +133,7 @@ class Attempt(ApiModel):
     reason: Reason | None = None
     """Why it failed."""
     message: Message | None = None
-    """What it said, or what was said of it."""
+    """Details: the end of its log, or the message of Kubernetes."""
     exit_code: ExitCode | None = None
     """Exit code of its container."""
     pod: DnsName | None = None
@@ -140,11 +141,11 @@ class Attempt(ApiModel):
     start_time: Time | None = None
     """When its container started."""
     completion_time: Time | None = None
-    """When it was over."""
+    """When it finished."""
 
 
 class LiveItem(ApiModel):
-    """An item of a fan-out that has started and is not over."""
+    """An item of a fan-out that has started and has not finished."""
 
     index: Count
     """Index of the item."""
@@ -153,40 +154,40 @@ class LiveItem(ApiModel):
     state: TaskState | None = None
     """Its state; Pending if not given."""
     failures: Count | None = None
-    """Attempts charged to retry.limit."""
+    """Number of failures that count against retry.limit."""
     disruptions: Count | None = None
-    """Attempts charged to retry.infrastructure."""
+    """Number of failures that count against retry.infrastructure."""
     start_time: Time | None = None
     """When the container of its current or last attempt started."""
     wake_time: Time | None = None
     """When its next attempt is due."""
     queue_time: Time | None = None
-    """Since when its current attempt waits to start, where queueTimeout limits that."""
+    """When its current attempt began to wait; set with queueTimeout only."""
     begin_time: Time | None = None
-    """When its first attempt was made, where deadline counts from then."""
+    """When its first attempt was created; set with deadline only."""
     stopping: Reason | None = None
     """Why its Pod is being stopped."""
 
 
 class Items(ApiModel):
-    """The items of a fan-out: how many there are, and which are in what state."""
+    """The items of a fan-out: their number and their states."""
 
     total: Count
     """Number of items."""
     counts: Counts | None = None
     """Number of items in each state."""
     indexes: Annotated[dict[str, Intervals], Field(max_length=MAX_STATES)] | None = None
-    """Indexes of the items that are over, by state, as intervals: `0-411,413`."""
+    """Indexes of the finished items by state, as intervals: `0-411,413`."""
     live: Annotated[list[LiveItem], Field(max_length=2000), ATOMIC_LIST] | None = None
-    """Items that have started and are not over."""
+    """Items that have started and have not finished."""
     failed: Annotated[list[Attempt], Field(max_length=10), ATOMIC_LIST] | None = None
-    """The last failures."""
+    """The most recent failures."""
     outputs_dropped: bool | None = None
-    """True when the items' outputs were too many to gather."""
+    """True if the items' outputs were too large to collect."""
 
 
 class TaskStatus(ApiModel):
-    """What became of one task."""
+    """Observed state of one task."""
 
     name: TaskName
     """Name of the task."""
@@ -195,17 +196,17 @@ class TaskStatus(ApiModel):
     attempt: Count | None = None
     """Number of the current or last attempt, from 1."""
     failures: Count | None = None
-    """Attempts charged to retry.limit."""
+    """Number of failures that count against retry.limit."""
     disruptions: Count | None = None
-    """Attempts charged to retry.infrastructure."""
+    """Number of failures that count against retry.infrastructure."""
     start_time: Time | None = None
     """When the container of the current or last attempt started; of a fan-out, that of the first item."""
     completion_time: Time | None = None
-    """When the task was over."""
+    """When the task finished."""
     reason: Reason | None = None
-    """Why it is in this state, from the vocabulary of the reference."""
+    """Why it is in this state: one of the reasons in the reference."""
     message: Message | None = None
-    """The same for people."""
+    """Explanation of the state for people."""
     exit_code: ExitCode | None = None
     """Exit code of the last attempt."""
     pod: DnsName | None = None
@@ -213,34 +214,34 @@ class TaskStatus(ApiModel):
     node: DnsName | None = None
     """Node of that Pod."""
     run: DnsName | None = None
-    """The child FlowRun of the current or last attempt; of a Cached task, the run that its outputs come from."""
+    """The child FlowRun of the current or last attempt; of a Cached task, the run that produced its outputs."""
     is_finally: Annotated[bool | None, Field(alias="finally")] = None
-    """True of a finally task."""
+    """True for a finally task."""
     outputs: JsonValue = None
-    """What the task gave out: an object, or for a fan-out the list of its items' objects."""
+    """Outputs of the task: an object, or for a fan-out the list of its items' objects."""
     wake_time: Time | None = None
     """When the next attempt is due."""
     queue_time: Time | None = None
-    """Since when the current attempt waits to start, where queueTimeout limits that."""
+    """When the current attempt began to wait; set with queueTimeout only."""
     begin_time: Time | None = None
-    """When the first attempt was made, where deadline counts from then."""
+    """When the first attempt was created; set with deadline only."""
     stopping: Reason | None = None
     """Why its Pod is being stopped."""
     attempts: Annotated[list[Attempt], Field(max_length=10), ATOMIC_LIST] | None = None
-    """The last attempts that failed."""
+    """The most recent failed attempts."""
     items: Items | None = None
     """The items of a fan-out."""
 
 
 class Shutdown(ApiModel):
-    """How the run is being ended early, and who decided so."""
+    """How and why the run is being ended early."""
 
     mode: ShutdownMode
     """As in spec.shutdown."""
     reason: Reason
-    """Why: the reason of what is stopped."""
+    """Why; also the reason of the tasks that are stopped."""
     message: Message | None = None
-    """The same for people."""
+    """Explanation for people."""
 
 
 class Ancestor(ApiModel):
@@ -251,49 +252,49 @@ class Ancestor(ApiModel):
     uid: Annotated[str, Field(max_length=64)]
     """Its uid."""
     lineage: Annotated[list[ObjectName], Field(max_length=MAX_LINEAGE), ATOMIC_LIST] | None = None
-    """The runs that it retried in its turn, the first one first."""
+    """The runs that it retried itself, oldest first."""
 
 
 class FlowRunStatus(ApiModel):
-    """What became of a run."""
+    """Observed state of a run."""
 
     state: RunState
     """The state in one word, for people; programs read the conditions."""
     reason: Reason | None = None
     """Why it is in this state."""
     message: Message | None = None
-    """The same for people."""
+    """Explanation of the state for people."""
     observed_generation: Count | None = None
-    """Generation of the spec that this status is about."""
+    """Generation of the spec that this status describes."""
     conditions: Conditions | None = None
     """Succeeded (Unknown, True, False) and Finished (False, True)."""
     revision: DnsName | None = None
-    """ConfigMap with the spec that this run began with and keeps."""
+    """ConfigMap with the Flow spec that this run uses from start to end."""
     params: Annotated[Values, ATOMIC_MAP] | None = None
-    """Every param's value, defaults included."""
+    """Values of all params, defaults included."""
     counts: Counts | None = None
     """Number of tasks in each state."""
     progress: Annotated[str, Field(max_length=32)] | None = None
-    """Tasks that are over, of all: `3/10`."""
+    """Finished tasks out of all tasks: `3/10`."""
     start_time: Time | None = None
     """When the first task was started."""
     completion_time: Time | None = None
-    """When the run was over."""
+    """When the run finished."""
     outputs: Annotated[dict[str, JsonValue], Field(max_length=MAX_OUTPUTS), ATOMIC_MAP] | None = None
     """The Flow's outputs."""
     shutdown: Shutdown | None = None
     """How the run is being ended early."""
     paused_since: Time | None = None
-    """Since when the run is Paused: its timeout stands still."""
+    """When the run was paused, which also paused its timeout."""
     paused_milliseconds: Count | None = None
-    """How long it was Paused before."""
+    """Total time of earlier pauses."""
     queue_position: Count | None = None
-    """Place among the runs that wait for the Flow's concurrency limit, from 1."""
+    """Position among the runs that wait for the Flow's concurrency limit, from 1."""
     retry_of: Ancestor | None = None
     """The run that this one retries."""
     epoch: Count | None = None
-    """Transition of the leader's Lease under which this status was written."""
+    """Internal: number of leader changes (the Lease's transitions) when this status was written."""
     engine: Count | None = None
-    """Version of naming and hashing that the run began with."""
+    """Internal: version of the rules for names and hashes that this run uses."""
     tasks: Annotated[list[TaskStatus], Field(max_length=MAX_TASKS + MAX_FINALLY), ATOMIC_LIST] | None = None
-    """Every task, in the order of the spec, those of finally last."""
+    """All tasks, in the order of the spec; finally tasks last."""

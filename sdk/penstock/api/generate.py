@@ -1,6 +1,6 @@
-"""Writes everything that is made of the models: `python -m penstock.api.generate`, or `make crds`.
+"""Writes all files that are generated from the models: `python -m penstock.api.generate`, or `make crds`.
 
-With `--check` it writes nothing, and says which files are not what the models say.
+With `--check` it writes nothing, and lists the files that are out of date.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from penstock.api.reference import ReasonRow, api_reference
 from penstock.engine.reasons import REASONS
 
 CRD_FOLDERS: Final = ("crds", "helm/penstock/files/crds")
-"""Where the definitions go: for `kubectl apply`, and for the chart, which can't reach outside its own folder."""
+"""Folders of the CRDs: for `kubectl apply`, and for the chart, which cannot read files outside its own folder."""
 REFERENCE: Final = "docs/reference.md"
 LINE_WIDTH: Final = 120
 
@@ -42,7 +42,7 @@ def generated_files() -> dict[str, str]:
 
 
 def outdated_files(root: Path) -> list[str]:
-    """Compare the files of a repository with what the models say.
+    """Compare the files of a repository with the models.
 
     Args:
         root: the repository.
@@ -52,32 +52,32 @@ def outdated_files(root: Path) -> list[str]:
     """
     files = generated_files()
     different = [path for path, text in files.items() if _read(root / path) != text]
-    left_over = [
+    stale = [
         path
         for folder in CRD_FOLDERS
         for found in sorted((root / folder).glob("*.yaml"))
         if (path := found.relative_to(root).as_posix()) not in files
     ]
-    return different + left_over
+    return different + stale
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or check them.
 
     Args:
-        arguments: those of the command line if not given.
+        arguments: those of the process if not given.
 
     Returns:
         The exit code: 1 if a check found a difference.
     """
     parser = argparse.ArgumentParser(prog="python -m penstock.api.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is not what the models say")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     parser.add_argument("--root", type=Path, default=_REPOSITORY, help="the repository (this one)")
     options = parser.parse_args(arguments)
     if options.check:
         outdated = outdated_files(options.root)
         for path in outdated:
-            sys.stderr.write(f"{path} is not what the models say: run `make crds`\n")
+            sys.stderr.write(f"{path} is out of date: run `make crds`\n")
         return 1 if outdated else 0
     for path, text in generated_files().items():
         target = options.root / path
@@ -91,7 +91,7 @@ def _read(path: Path) -> str | None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes equal parts out again, where YAML would refer back to the first: people and linters read these files."""
+    """Writes equal parts in full instead of as YAML aliases, for people and linters."""
 
     def ignore_aliases(self, data: Any) -> bool:
         del data

@@ -16,7 +16,7 @@ from penstock.api.schedule import ScheduleSpec, ScheduleStatus
 MAX_LABEL_VALUE: Final = 63
 """Longest value of a label, by Kubernetes' rules."""
 MAX_SCHEDULE_NAME: Final = 52
-"""What is left of a name once the tick is appended to it, as for a CronJob."""
+"""Leaves room for the tick that is appended to it, as for a CronJob."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Column:
         name: its heading.
         path: JSON path of the value in the object.
         description: what it shows.
-        type: OpenAPI type. `date` shows how long ago it was; a time to come would show as `<invalid>`: use `string`.
+        type: OpenAPI type. `date` shows the age; for a future time, which would show as `<invalid>`, use `string`.
         is_wide: whether only `-o wide` shows it.
     """
 
@@ -45,12 +45,12 @@ class Kind:
     Args:
         name: the kind, as objects spell it.
         plural: name of the resource, in lower case.
-        short_name: what people type.
+        short_name: short name for the command line.
         description: what it is for.
         spec: what users write.
         status: what the operator writes.
         max_name: longest `metadata.name`.
-        why_max_name: where that comes from, for whoever chose a longer one.
+        why_max_name: the reason for that limit, for the error message.
         columns: what `kubectl get` shows between name and age.
         selectable_fields: JSON paths usable in `--field-selector`.
         rules: rules on the whole object.
@@ -70,12 +70,12 @@ class Kind:
 
     @property
     def singular(self) -> str:
-        """Name of one of them, in lower case."""
+        """Name of the kind in lower case."""
         return self.name.lower()
 
     @property
     def resource(self) -> str:
-        """Name of the resource with its group, which is also that of its definition."""
+        """Name of the resource with its group, which is also the name of its CRD."""
         return f"{self.plural}.{GROUP}"
 
 
@@ -84,21 +84,21 @@ def _condition(condition: str, field: str) -> str:
 
 
 def _immutable(field: str, why: str, unless: str = "") -> Rule:
-    """Make the rule that a field of the spec stays as it was made, absence included.
+    """Make the rule that a field of the spec cannot be added, changed or removed.
 
-    It stands above the field, since a rule on the field itself is not asked when the field is removed. Through `dyn` it
-    also sees fields whose content has no schema.
+    The rule is on the spec: the API server does not evaluate a rule on the field itself when the field is removed.
+    Through `dyn` the rule also sees fields whose content has no schema.
 
     Args:
         field: the field.
         why: what to do instead.
-        unless: a cheap CEL expression that, where it holds, spares the comparison.
+        unless: a cheap CEL expression; if it is true, the fields are not compared.
     """
     now, before = f"dyn(self.spec).{field}", f"dyn(oldSelf.spec).{field}"
     spared = " || ".join(filter(None, (f"!has({now})", unless)))
     return Rule(
         f"has({now}) == has({before}) && ({spared} || {now} == {before})",
-        f"{field} can't be changed: {why}",
+        f"{field} cannot be changed: {why}",
         f".spec.{field}",
     )
 
@@ -108,18 +108,18 @@ _IS_STATUS_UPDATE: Final = (
     "(self.status.state != oldSelf.status.state || has(self.status.counts) != has(oldSelf.status.counts) || "
     "has(self.status.counts) && self.status.counts != oldSelf.status.counts)"
 )
-"""Holds for most writes to the status subresource, which can't change the spec, and for no other write: with those the
-API server puts the old status back first. To compare an inline spec of 2,500 tasks takes it longer than all else."""
+"""True for most writes to the status subresource, which cannot change the spec, and false for all other writes: before
+those the API server restores the old status. Comparing an inline spec of 2,500 tasks takes longer than all the rest."""
 
 _READY = Column("Ready", _condition("Ready", "status"), "Whether it can be used.")
-_READY_REASON = Column("Reason", _condition("Ready", "reason"), "Why it can or can't be used.")
-_READY_MESSAGE = Column("Message", _condition("Ready", "message"), "The same for people.", is_wide=True)
+_READY_REASON = Column("Reason", _condition("Ready", "reason"), "Why it can or cannot be used.")
+_READY_MESSAGE = Column("Message", _condition("Ready", "message"), "Explanation for people.", is_wide=True)
 
 FLOW: Final = Kind(
     name="Flow",
     plural="flows",
     short_name="fl",
-    description="A parameterised graph of tasks. Runs of it are made with FlowRuns, by hand or by a Schedule.",
+    description="A graph of tasks with parameters. A FlowRun, created by a person or by a Schedule, runs it.",
     spec=FlowSpec,
     status=FlowStatus,
     max_name=MAX_LABEL_VALUE,
@@ -145,12 +145,12 @@ FLOWRUN: Final = Kind(
     columns=(
         Column("Flow", ".spec.flow.name", "The Flow that it runs."),
         Column("State", ".status.state", "The state in one word."),
-        Column("Progress", ".status.progress", "Tasks that are over, of all."),
+        Column("Progress", ".status.progress", "Finished tasks out of all tasks."),
         Column("Reason", ".status.reason", "Why it is in this state."),
         Column("Started", ".status.startTime", "When its first task started.", type="date", is_wide=True),
-        Column("Finished", ".status.completionTime", "When it was over.", type="date"),
-        Column("Finished at", ".status.completionTime", "The same as a time.", is_wide=True),
-        Column("Message", ".status.message", "The reason for people.", is_wide=True),
+        Column("Finished", ".status.completionTime", "When it finished.", type="date"),
+        Column("Finished at", ".status.completionTime", "When it finished, as a timestamp.", is_wide=True),
+        Column("Message", ".status.message", "Explanation of the state.", is_wide=True),
     ),
     selectable_fields=(".status.state", ".spec.flow.name"),
     rules=(
@@ -162,13 +162,13 @@ FLOWRUN: Final = Kind(
             "!has(oldSelf.spec.shutdown) || has(self.spec.shutdown) && "
             "(self.spec.shutdown == oldSelf.spec.shutdown || oldSelf.spec.shutdown == 'Drain' || "
             "self.spec.shutdown == 'Terminate')",
-            "a shutdown can't be taken back: it only gets stronger, from Drain to Cancel to Terminate",
+            "a shutdown cannot be revoked or weakened: Drain can become Cancel, and either can become Terminate",
             ".spec.shutdown",
         ),
         Rule(
             "!has(oldSelf.spec.approvals) || has(self.spec.approvals) && "
             "oldSelf.spec.approvals.all(before, self.spec.approvals.exists(now, now == before))",
-            "a decision about an approval can't be changed or taken back",
+            "a decision about an approval cannot be changed or removed",
             ".spec.approvals",
         ),
     ),
@@ -178,16 +178,16 @@ SCHEDULE: Final = Kind(
     name="Schedule",
     plural="schedules",
     short_name="fs",
-    description="Creates FlowRuns by the clock.",
+    description="Creates FlowRuns by the clock and by events.",
     spec=ScheduleSpec,
     status=ScheduleStatus,
     max_name=MAX_SCHEDULE_NAME,
     why_max_name="its runs are named after it and their tick",
     columns=(
-        Column("Cron", ".spec.cron", "When it is due, as far as cron says it."),
-        Column("Zone", ".spec.timeZone", "The zone of its times; UTC if empty."),
-        Column("Suspend", ".spec.suspend", "Whether it creates no runs.", type="boolean"),
-        Column("Active", ".status.activeRuns", "Number of its runs that are not over.", type="integer"),
+        Column("Cron", ".spec.cron", "Its cron expressions."),
+        Column("Zone", ".spec.timeZone", "Its time zone; UTC if empty."),
+        Column("Suspend", ".spec.suspend", "Whether it is suspended.", type="boolean"),
+        Column("Active", ".status.activeRuns", "Number of its active runs.", type="integer"),
         Column("Last tick", ".status.lastTickTime", "The last tick for which a run was created.", type="date"),
         Column("Next tick", ".status.nextTickTimes[0]", "The next tick."),
         Column("Missed", ".status.missedTicks", "Number of ticks that got no run.", type="integer", is_wide=True),
@@ -202,21 +202,21 @@ BACKFILL: Final = Kind(
     name="Backfill",
     plural="backfills",
     short_name="fb",
-    description="Makes up a Schedule's past: a run for each of its ticks in a span of time. Deleting it cancels it.",
+    description="Runs a Schedule for a past period: one run for each of its ticks. Deleting the Backfill cancels it.",
     spec=BackfillSpec,
     status=BackfillStatus,
     max_name=MAX_LABEL_VALUE,
     why_max_name="it becomes the value of a label",
     columns=(
-        Column("Schedule", ".spec.schedule.name", "The Schedule whose past it makes up."),
-        Column("From", ".spec.from", "The first time to make up.", is_wide=True),
-        Column("To", ".spec.to", "The time to stop before.", is_wide=True),
+        Column("Schedule", ".spec.schedule.name", "The Schedule that it runs."),
+        Column("From", ".spec.from", "Start of the period, inclusive.", is_wide=True),
+        Column("To", ".spec.to", "End of the period, exclusive.", is_wide=True),
         Column("State", ".status.state", "The state in one word."),
-        Column("Progress", ".status.progress", "Ticks that are done with, of all."),
-        Column("Running", ".status.counts.Running", "Its runs that are under way.", type="integer"),
-        Column("Failed", ".status.counts.Failed", "Its runs that did not complete.", type="integer"),
+        Column("Progress", ".status.progress", "Finished ticks out of all ticks."),
+        Column("Running", ".status.counts.Running", "Number of its active runs.", type="integer"),
+        Column("Failed", ".status.counts.Failed", "Number of its runs that did not complete.", type="integer"),
         Column("Reason", ".status.reason", "Why it is in this state."),
-        Column("Message", ".status.message", "The reason for people.", is_wide=True),
+        Column("Message", ".status.message", "Explanation of the state.", is_wide=True),
     ),
     selectable_fields=(".status.state", ".spec.schedule.name"),
     rules=tuple(_immutable(field, _NEW_BACKFILL) for field in ("schedule", "from", "to", "order", "reprocess")),

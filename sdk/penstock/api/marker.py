@@ -1,7 +1,7 @@
-"""What a Kubernetes schema says beyond JSON Schema, as marks on the models and their fields.
+"""Kubernetes' extensions of JSON Schema, as marks on the models and their fields.
 
-A mark stands in an `Annotated[...]` and adds `x-kubernetes-...` keys to the schema that pydantic makes. What they
-mean: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy (lists and maps) and
+A mark stands in an `Annotated[...]` and adds `x-kubernetes-...` keys to the schema that pydantic generates. Their
+meaning: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy (lists and maps) and
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-rules.
 """
 
@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema
 
 @dataclass(frozen=True)
 class Mark:
-    """Keys to add to the schema of whatever is annotated with it.
+    """Keys to add to the schema of the annotated type.
 
     Args:
         keys: the keys and their values.
@@ -35,9 +35,9 @@ class Rule(NamedTuple):
     rule: str
     """The rule; `self` is the value that carries it, `oldSelf` the value before the write."""
     message: str
-    """What to say to the person who wrote the object: what is wrong and what to do."""
+    """What is wrong and what to do, for the person who wrote the object."""
     field_path: str | None = None
-    """The field at fault, from the value that carries the rule, if that is not the value itself: `.name`."""
+    """Path of the invalid field, relative to the value that carries the rule, if it is not that value: `.name`."""
 
     def to_schema(self) -> dict[str, str]:
         """Return the rule as an element of `x-kubernetes-validations`."""
@@ -46,20 +46,20 @@ class Rule(NamedTuple):
 
 
 def map_list(key: str) -> Mark:
-    """Mark a list whose elements are told apart by a field: it is unique, and appliers own elements, not the list.
+    """Mark a list whose elements are identified by a unique field; field managers own elements, not the list.
 
     Args:
-        key: the field, as it is spelled in the object.
+        key: the field, as spelled in the object.
     """
     return Mark({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
 
 
 SET: Final = Mark({"x-kubernetes-list-type": "set"})
-"""A list of distinct values; appliers own values, not the list."""
+"""A list of distinct values; field managers own values, not the list."""
 ATOMIC_LIST: Final = Mark({"x-kubernetes-list-type": "atomic"})
 """A list that is replaced as a whole."""
 ATOMIC_MAP: Final = Mark({"x-kubernetes-map-type": "atomic"})
-"""An object that is replaced as a whole. Spares the API server a record of who owns which field in it."""
+"""An object that is replaced as a whole. The API server then stores no owners of its single fields."""
 UNRULED: Final = "x-penstock-unruled"
 UNRULED_WHOLE: Final = Mark({**ATOMIC_MAP.keys, UNRULED: True})
 """An object that is replaced as a whole, and in which no rule is checked and no list is merged.

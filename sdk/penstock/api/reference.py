@@ -22,8 +22,9 @@ _INTRODUCTION: Final = f"""\
 
 # API reference: `{API_VERSION}`
 
-You write `spec`, the operator writes `status`. The same text is in your terminal: `kubectl explain flow.spec.tasks`.
+You write `spec`, the operator writes `status`. `kubectl explain flow.spec.tasks` shows the same text in a terminal.
 All kinds are namespaced, and `kubectl get penstock` lists them together. A field set to `null` counts as not given.
+Fields marked *Internal* are for the operator only and may change without notice.
 """
 _VALUE_FORMS: Final = """\
 ## How values are written
@@ -34,27 +35,27 @@ _VALUE_FORMS: Final = """\
 | percentage | a whole number from 0 to 100 and `%`: `20%` |
 | time | RFC 3339: `2026-11-22T02:30:00Z` |
 | task name | lower-case letters, digits and `-`; starts with a letter |
-| identifier | letters, digits and `_`; starts with no digit |
+| identifier | letters, digits and `_`; does not start with a digit |
 | object name | the name of an object, as in its `metadata.name` |
 | any | any JSON or YAML value |
 """
 
 
 class ReasonRow(NamedTuple):
-    """A word for why something is in its state."""
+    """A row of the table of reasons."""
 
     reason: str
     meaning: str
     advice: str
     budget: str
-    """The retry budget that it is charged to, if any."""
+    """The retry budget that it counts against, if any."""
 
 
 def api_reference(reasons: Iterable[ReasonRow]) -> str:
     """Write the page.
 
     Args:
-        reasons: the vocabulary of reasons, in the order of the page.
+        reasons: the rows of the table of reasons, in the order of the page.
 
     Returns:
         Markdown, with a newline at its end.
@@ -81,13 +82,13 @@ def _contents() -> str:
 
 
 def _kind(kind: Kind, definitions: dict[str, Schema], described: set[str]) -> Iterator[str]:
-    """Write about a kind and every part of it that no kind before had; `described` grows by those."""
+    """Describe a kind and all its parts that are not in `described` yet, and add them there."""
     yield f"## {kind.name}"
     yield ""
     yield kind.description
     yield ""
     yield f"- In a terminal: `kubectl get {kind.short_name}`, or `{kind.plural}`."
-    yield f"- Its name has at most {kind.max_name} characters: {kind.why_max_name}."
+    yield f"- Its name must have at most {kind.max_name} characters: {kind.why_max_name}."
     for rule in kind.rules:
         yield _checked(rule.message)
     if kind.selectable_fields:
@@ -103,7 +104,7 @@ def _kind(kind: Kind, definitions: dict[str, Schema], described: set[str]) -> It
 
 
 def _parts(name: str, path: str, definitions: dict[str, Schema]) -> Iterator[tuple[str, str]]:
-    """Name a model and every model within it, with the path of its first use, outer ones first."""
+    """Yield a model and every model within it, with the path of its first use, outer ones first."""
     yield name, path
     for field, schema in definitions[name]["properties"].items():
         node, suffix = _without_null(schema), ""
@@ -120,7 +121,7 @@ def _part(name: str, path: str, definition: Schema) -> Iterator[str]:
     yield ""
     yield f"`{path}`: {definition['description']}"
     yield ""
-    yield "| field | type | what it is |"
+    yield "| field | type | description |"
     yield "|---|---|---|"
     required = definition.get("required", [])
     for field, schema in definition["properties"].items():
@@ -165,7 +166,7 @@ _NAMED_PATTERNS: Final = _named_patterns()
 
 
 def _type(node: Schema) -> str:
-    """Name the type of a value, linked to its own table if it has one."""
+    """Return the type of a value, linked to its own table if it has one."""
     match node:
         case {"$ref": _}:
             name = _referred(node)
@@ -195,26 +196,26 @@ _LIMITS: Final = {
     "minItems": ("maxItems", ""),
     "minProperties": ("maxProperties", ""),
 }
-"""Keys of JSON Schema: the least that is allowed, the most, and what is counted."""
+"""Keys of JSON Schema: of the minimum and of the maximum, and what follows the number."""
 
 
 def _limits(node: Schema) -> Iterator[str]:
-    """Write the bounds of a value: of a number itself, of anything else its length."""
+    """Yield the limits of a value: of a number itself, of anything else its length."""
     is_form = "format" in node or node.get("pattern") in _NAMED_PATTERNS
-    for low, (high, unit) in _LIMITS.items():
+    for low, (high, suffix) in _LIMITS.items():
         match node.get(low), node.get(high):
             case _ if is_form:
                 continue
             case None, None:
                 continue
             case least, None:
-                yield f"{least:,} or more{unit}"
+                yield f"{least:,} or more{suffix}"
             case None, most:
-                yield f"at most {most:,}{unit}"
-            case 1, most if unit:
-                yield f"at most {most:,}{unit}, not empty"
+                yield f"at most {most:,}{suffix}"
+            case 1, most if suffix:
+                yield f"at most {most:,}{suffix}, not empty"
             case least, most:
-                yield f"{least:,} to {most:,}{unit}"
+                yield f"{least:,} to {most:,}{suffix}"
     if keys := node.get("x-kubernetes-list-map-keys"):
         yield f"each `{keys[0]}` once"
     if node.get("x-kubernetes-list-type") == "set":
@@ -225,7 +226,7 @@ def _states() -> Iterator[str]:
     runs, tasks = get_args(RunState), get_args(TaskState)
     yield "## States"
     yield ""
-    yield "| state | of runs | of tasks | final | meaning |"
+    yield "| state | run | task | final | meaning |"
     yield "|---|---|---|---|---|"
     for state, text in STATES.items():
         marks = ("yes" if holds else "" for holds in (state in runs, state in tasks, text.is_final))
@@ -244,4 +245,4 @@ def _reasons(reasons: Iterable[ReasonRow]) -> Iterator[str]:
 
 
 def _checked(message: str) -> str:
-    return f"- Checked on every write: {message}."
+    return f"- Validation: {message}."

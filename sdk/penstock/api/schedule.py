@@ -1,4 +1,4 @@
-"""The Schedule: creates FlowRuns by the clock."""
+"""The Schedule: creates FlowRuns by the clock and by events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOMENT_PATTERN: Final = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?$"
 )
 Moment = Annotated[str, Field(max_length=40, pattern=MOMENT_PATTERN)]
-"""A time with an offset, or one on the wall of the Schedule's zone, or a date alone, which is its midnight."""
+"""A time with an offset, a local time in the Schedule's zone, or a date (midnight)."""
 RecurrenceRule = Annotated[str, Field(min_length=1, max_length=1024)]
 CronExpression = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -37,45 +37,45 @@ class RunMetadata(ApiModel):
 
 
 class RunTemplate(ApiModel):
-    """The runs to create."""
+    """Metadata and spec of the runs."""
 
     metadata: RunMetadata | None = None
     """Labels and annotations of each run."""
     spec: FlowRunSpec
-    """Spec of each run. Expressions in params see `tick` in a run by the clock and `event` in a run by an event."""
+    """Spec of each run. Expressions in params can use `tick` (runs by the clock) or `event` (runs by an event)."""
 
 
 class Interval(ApiModel):
-    """Ticks at equal distances."""
+    """Ticks at equal intervals."""
 
     every: Duration
-    """The distance, in whole minutes, by the time that really passes: where a clock is set, the hour shifts."""
+    """The interval, in whole minutes of elapsed time: the local hour shifts with daylight saving time."""
     anchor: Moment | None = None
-    """One of the ticks, past or to come; the others are before and after it. 1970-01-01T00:00:00Z if not given."""
+    """A tick, past or future, from which the others are counted. 1970-01-01T00:00:00Z if not given."""
 
 
 class OnMissed(ApiModel):
-    """What becomes of ticks whose runs could not be created within a minute, as no operator ran or it was refused."""
+    """What to do with ticks whose run could not be created within a minute (no operator, or the API server refused)."""
 
     policy: Literal["Skip", "Latest", "All"] | None = None
-    """Skip: none is made up for; Latest: the last one is (the default); All: each is, the oldest first."""
+    """Missed ticks that get a late run. Skip: none. Latest: the last one (the default). All: each, oldest first."""
     within: Duration | None = None
-    """How late a run may be created at most. Without a limit if not given."""
+    """How late a run may be created. No limit if not given."""
     max: Annotated[int, Field(ge=1, le=MAX_MISSED)] | None = None
-    """How many are made up for at most with All, the latest ones; 100 if not given."""
+    """With All: most late runs, for the latest ticks. 100 if not given."""
 
 
 class History(ApiModel):
-    """How many of its runs that are over are kept, the latest ones."""
+    """How many finished runs are kept; older ones are deleted."""
 
     completed: Annotated[int, Field(ge=0, le=MAX_HISTORY)] | None = None
-    """Of those that completed; 3 if not given."""
+    """Number of completed runs to keep. 3 if not given."""
     failed: Annotated[int, Field(ge=0, le=MAX_HISTORY)] | None = None
-    """Of the others; 3 if not given."""
+    """Number of other finished runs to keep. 3 if not given."""
 
 
 class ScheduleSpec(ApiModel):
-    """When to run what: by the clock of cron, interval, at and rrule, each of which may say so, or by events."""
+    """When to run what: at the ticks of cron, interval, at and rrule combined, and by events."""
 
     rules: ClassVar = (
         Rule(
@@ -84,7 +84,7 @@ class ScheduleSpec(ApiModel):
         ),
         Rule(
             "!has(self.maxQueued) || has(self.onOverlap) && self.onOverlap == 'Queue'",
-            "maxQueued is for onOverlap: Queue",
+            "maxQueued requires onOverlap: Queue",
             ".maxQueued",
         ),
     )
@@ -92,58 +92,59 @@ class ScheduleSpec(ApiModel):
     cron: Annotated[list[CronExpression], Field(min_length=1, max_length=32), ATOMIC_LIST] | None = None
     """Cron expressions of five fields, or @hourly, @daily, @weekly, @monthly, @yearly."""
     interval: Interval | None = None
-    """Ticks at equal distances."""
+    """Ticks at equal intervals."""
     at: Annotated[list[Moment], Field(min_length=1, max_length=1000), ATOMIC_LIST] | None = None
-    """Dates and times, on whole minutes."""
+    """Dates and times, in whole minutes."""
     rrule: Annotated[list[RecurrenceRule], Field(min_length=1, max_length=32), ATOMIC_LIST] | None = None
     """Recurrence rules of RFC 5545, such as FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=18; a line before it may give DTSTART."""
     events: Events | None = None
-    """What creates a run besides the clock."""
+    """Events that create runs."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """IANA name of the zone in which all times without an offset are read, and ticks are shown. UTC if not given."""
+    """IANA name of the time zone for all times without an offset. UTC if not given."""
     start_time: Moment | None = None
-    """No tick is before it."""
+    """There are no ticks before this time."""
     end_time: Moment | None = None
-    """No tick is after it."""
+    """There are no ticks after this time."""
     suspend: bool | None = None
-    """Creates no new runs while true; those that run go on."""
+    """While true, no runs are created; active runs continue."""
     jitter: Duration | None = None
-    """A run is created up to so long after its tick, never as late as the next one; how long follows from the tick."""
+    """Longest delay between a tick and the creation of its run. The delay is derived from the tick, and is shorter than
+    the time to the next tick."""
     on_missed: OnMissed | None = None
-    """What becomes of ticks whose runs could not be created within a minute."""
+    """What to do with ticks whose run could not be created within a minute."""
     on_overlap: Literal["Allow", "Skip", "Queue", "Replace"] | None = None
-    """What to do at a tick while an earlier run is not over. Allow: create the run (the default); Skip: don't; Queue:
-    create it when the earlier one is over; Replace: delete the earlier one first."""
+    """What to do at a tick while an earlier run is active. Allow: create the run (the default). Skip: do not. Queue:
+    create it when the earlier run has finished. Replace: delete the earlier run first."""
     max_queued: Annotated[int, Field(ge=1, le=MAX_QUEUED)] | None = None
-    """How many ticks wait at most with Queue, the latest ones; 1 if not given."""
+    """With Queue: most ticks that wait; the latest ones stay. 1 if not given."""
     history: History | None = None
-    """How many of its runs that are over are kept."""
+    """How many finished runs are kept."""
     run_template: RunTemplate
-    """What each of its runs is made of."""
+    """Template of the runs."""
 
 
 class MissedTick(ApiModel):
     """A tick that got no run."""
 
     tick_time: Time
-    """The tick; of several at once, the last one."""
+    """The tick; if several were missed at once, the last one."""
     reason: Annotated[str, Field(max_length=128)]
-    """Why, in one word."""
+    """Why it was missed, in one word."""
     message: Annotated[str, Field(max_length=1024)]
-    """Why, for people."""
+    """Why it was missed, for people."""
 
 
 class ScheduleStatus(ApiModel):
-    """What became of a Schedule."""
+    """Observed state of a Schedule."""
 
     observed_generation: Count | None = None
-    """Generation of the spec that this status is about."""
+    """Generation of the spec that this status describes."""
     conditions: Conditions | None = None
-    """Ready: whether the Schedule creates runs. Listening: whether it hears of its events."""
+    """Ready: whether the Schedule creates runs. Listening: whether its events are being watched."""
     timing: Annotated[str, Field(max_length=128)] | None = None
-    """Digest of the fields that say when it is due."""
+    """Internal: digest of the fields that define the ticks."""
     timing_since: Time | None = None
-    """Since when they are in force: no tick before is made up for."""
+    """Internal: when these fields last changed. Earlier ticks never get a run."""
     next_tick_times: Annotated[list[Time], Field(max_length=3), ATOMIC_LIST] | None = None
     """The next three ticks."""
     last_tick_time: Time | None = None
@@ -151,18 +152,19 @@ class ScheduleStatus(ApiModel):
     last_run: Annotated[str, Field(max_length=63)] | None = None
     """Name of that run."""
     last_success_time: Time | None = None
-    """When a run of it last completed."""
+    """When one of its runs last completed."""
     decided_tick_time: Time | None = None
-    """Every tick up to this one has been dealt with: it got a run, waits in queued, or was missed."""
+    """Internal: every tick up to this one was handled: it got a run, waits in queued, or was missed."""
     queued: Annotated[list[Time], Field(max_length=MAX_QUEUED), ATOMIC_LIST] | None = None
-    """Ticks that wait for an earlier run to be over, the oldest first."""
+    """Ticks that wait for an earlier run to finish, oldest first."""
     active_runs: Count | None = None
-    """Number of its runs that are not over."""
+    """Number of its active runs."""
     active: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=50), ATOMIC_LIST] | None = None
-    """Names of the first fifty of them."""
+    """Names of its first fifty active runs."""
     missed_ticks: Count | None = None
-    """Number of ticks that got no run, about."""
+    """Approximate number of ticks that got no run."""
     last_missed: MissedTick | None = None
-    """The last of them, and why."""
+    """The last missed tick, and why."""
+    # A map, so that each replica can patch the entry of one event.
     events: Annotated[dict[str, EventStatus], Field(max_length=64)] | None = None
-    """What became of its events, by their names: a map, so that each replica can write of one event alone."""
+    """State of its events, by name."""

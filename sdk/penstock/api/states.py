@@ -1,4 +1,4 @@
-"""What the words for states mean: the text of the reference, in one place."""
+"""The meaning of every state, for the reference and `penstock explain`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class StateText(NamedTuple):
 
 
 STATES: Final[dict[str, StateText]] = {
-    "Scheduled": StateText("Is due at a later time: `spec.scheduledTime`."),
+    "Scheduled": StateText("Starts at a later time: `spec.scheduledTime`."),
     "Pending": StateText("Waits: a task for its dependencies or for its Pod to start, a run for its first task."),
-    "Queued": StateText("Is ready, and held back: by a concurrency limit, a quota or an admission queue."),
-    "Running": StateText("Its container runs; of a run, at least one task has started."),
-    "Retrying": StateText("Failed, and waits for its next attempt, whose time is `wakeTime`."),
-    "Paused": StateText("Waits for a person: to approve, or to take `suspend` back."),
-    "Completed": StateText("Over, and well.", is_final=True),
-    "Cached": StateText("Over, and well: outputs of an earlier run were reused, and nothing ran.", is_final=True),
-    "Skipped": StateText("Did not have to run; the reason says why.", is_final=True),
-    "Failed": StateText("Over, and not well: the task did it.", is_final=True),
-    "TimedOut": StateText("Over, and not well: it took longer than its timeout.", is_final=True),
-    "Cancelled": StateText("Over: it was stopped, or never started, because the run stopped.", is_final=True),
+    "Queued": StateText("Is ready, but waits for a concurrency limit, a quota or an admission queue."),
+    "Running": StateText("Its container is running; of a run, at least one task has started."),
+    "Retrying": StateText("Failed, and waits for its next attempt at `wakeTime`."),
+    "Paused": StateText("Waits for a person to approve a task, or to set `suspend: false`."),
+    "Completed": StateText("Finished successfully.", is_final=True),
+    "Cached": StateText("Finished successfully: outputs of an earlier run were reused, nothing ran.", is_final=True),
+    "Skipped": StateText("Finished without running; the reason says why.", is_final=True),
+    "Failed": StateText("Finished with a failure of the task itself.", is_final=True),
+    "TimedOut": StateText("Finished unsuccessfully: it exceeded its timeout.", is_final=True),
+    "Cancelled": StateText("Was stopped, or never started, because the run was stopped.", is_final=True),
     "Crashed": StateText(
-        "Over, and not well: the infrastructure failed it, more often than `retry.infrastructure` allows.",
+        "Finished with a failure of the infrastructure, after all retries that `retry.infrastructure` allows.",
         is_final=True,
     ),
 }

@@ -1,1 +1,4 @@
-"""What flows and tasks are written with: decorators, futures, states and the context of a run."""
+"""The Python API for flows and tasks: decorators, options, futures, states and the context of a run.
+
+Running them is in `penstock.local` (this process) and `penstock.runner` (Pods); `compilation` turns a flow into a Flow.
+"""

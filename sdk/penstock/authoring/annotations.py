@@ -1,4 +1,4 @@
-"""Marks around an argument that say how it is to be taken."""
+"""Wrappers of arguments: `unmapped(...)` and `allow_failure(...)`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class unmapped(Generic[T]):  # noqa: N801 - Prefect's spelling
-    """An argument of map() that every item gets as it is, though it is iterable."""
+    """An argument of map() that is passed whole to each task run, though it is iterable."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class allow_failure(Generic[T]):  # noqa: N801 - Prefect's spelling
-    """A future whose failure does not keep the task from running: it gets the exception instead of the result."""
+    """A future whose failure does not prevent the task from running: it gets the exception instead of the result."""
 
     value: T

@@ -1,4 +1,4 @@
-"""Artifacts: what a run shows to people. Each is a Markdown file in the run's folder, its data beside it as JSON."""
+"""Artifacts: what a run publishes for people. Each is a Markdown file in the run's folder, with its data as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from penstock.authoring.backend import backend
+from penstock.authoring.backend import current_backend
 from penstock.authoring.context import FLOW_LOGGER, logger_of
 from penstock.authoring.home import write_file
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
@@ -24,25 +24,24 @@ _progress: dict[UUID, tuple[Path, str, str | None]] = {}
 
 
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
-    """Show a text in Markdown.
+    """Create an artifact from Markdown text.
 
     Args:
         markdown: the text.
-        key: what the artifact is called: lower-case letters, digits and dashes. A second one of that key replaces the
-            first.
-        description: what it is, for who finds it.
+        key: name of the artifact: lower-case letters, digits and dashes. A later one with the same key replaces it.
+        description: what it shows.
 
     Returns:
         The artifact's id.
 
     Raises:
-        OptionError: the key can't be one.
+        OptionError: the key is invalid.
     """
     return _create("markdown", markdown, markdown, key, description)
 
 
 def create_table_artifact(table: Table, key: str | None = None, description: str | None = None) -> UUID:
-    """Show a table: rows as dictionaries or lists, or a dictionary of columns. See create_markdown_artifact."""
+    """Create a table from rows (dictionaries or lists) or a dictionary of columns. See create_markdown_artifact."""
     header, rows = _read_table(table)
     lines = [header, ["---"] * len(header), *rows] if header else rows
     text = "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
@@ -52,17 +51,17 @@ def create_table_artifact(table: Table, key: str | None = None, description: str
 def create_link_artifact(
     link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
 ) -> UUID:
-    """Show a link. See create_markdown_artifact."""
+    """Create a link artifact. See create_markdown_artifact."""
     return _create("link", f"[{link_text or link}]({link})", {"link": link, "text": link_text}, key, description)
 
 
 def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
-    """Show an image that has an address. See create_markdown_artifact."""
+    """Create an image artifact from a URL. See create_markdown_artifact."""
     return _create("image", f"![{description or key or ''}]({image_url})", image_url, key, description)
 
 
 def create_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
-    """Show how far something is, from 0 to 100. See create_markdown_artifact."""
+    """Create a progress artifact, from 0 to 100 percent. See create_markdown_artifact."""
     artifact = _create("progress", _bar(progress), progress, key, description)
     with _lock:
         _progress[artifact] = (_folder(), _name(key, "progress", artifact), description)
@@ -70,49 +69,51 @@ def create_progress_artifact(progress: float, key: str | None = None, descriptio
 
 
 def update_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
-    """Show how far something is now.
+    """Update a progress artifact.
+
+    Args:
+        artifact_id: what create_progress_artifact returned.
+        progress: from 0 to 100 percent.
+        description: the new description; kept if not given.
 
     Raises:
-        OptionError: this process made no such progress artifact.
+        OptionError: this process did not create the artifact.
     """
     with _lock:
         known = _progress.get(artifact_id)
     if known is None:
-        raise OptionError(f"this process made no progress artifact {artifact_id}")
+        raise OptionError(f"progress artifact {artifact_id} was not created by this process")
     folder, name, old = known
     _write(folder, name, "progress", artifact_id, _bar(progress), progress, description or old)
     return artifact_id
 
 
 async def acreate_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
-    """Show as create_markdown_artifact does."""
+    """Create a Markdown artifact: see create_markdown_artifact."""
     return create_markdown_artifact(markdown, key, description)
 
 
 async def acreate_table_artifact(table: Table, key: str | None = None, description: str | None = None) -> UUID:
-    """Show as create_table_artifact does."""
+    """Create a table artifact: see create_table_artifact."""
     return create_table_artifact(table, key, description)
 
 
 async def acreate_link_artifact(
     link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
 ) -> UUID:
-    """Show as create_link_artifact does."""
+    """Create a link artifact: see create_link_artifact."""
     return create_link_artifact(link, link_text, key, description)
 
 
 def _create(kind: str, text: str, data: Any, key: str | None, description: str | None) -> UUID:
     if key is not None and not _KEY.fullmatch(key):
-        raise OptionError(f"an artifact can't be called {key!r}: use lower-case letters, digits and dashes")
+        raise OptionError(f"invalid artifact key {key!r}: use lower-case letters, digits and dashes")
     artifact = uuid4()
     folder, name = _folder(), _name(key, kind, artifact)
     _write(folder, name, kind, artifact, text, data, description)
     run = TASK_RUN.get() or FLOW_RUN.get()
-    told = "Artifact %s", folder / f"{name}.md"
-    if run is None:
-        FLOW_LOGGER.info(*told)
-    else:
-        logger_of(run).info(*told)
+    log = FLOW_LOGGER if run is None else logger_of(run)
+    log.info("Artifact %s", folder / f"{name}.md")
     return artifact
 
 
@@ -133,7 +134,7 @@ def _write(folder: Path, name: str, kind: str, artifact: UUID, text: str, data: 
 
 
 def _folder() -> Path:
-    return backend().folder() / "artifacts"
+    return current_backend().folder() / "artifacts"
 
 
 def _name(key: str | None, kind: str, artifact: UUID) -> str:
@@ -157,6 +158,6 @@ def _cell(value: Any) -> str:
 
 def _bar(progress: float) -> str:
     if not 0 <= progress <= 100:  # noqa: PLR2004 - per cent
-        raise OptionError(f"progress {progress!r} is not from 0 to 100")
+        raise OptionError(f"progress={progress!r}: must be from 0 to 100")
     full = round(progress / 5)
     return f"{'█' * full}{'░' * (20 - full)} {progress:g} %"

@@ -1,4 +1,4 @@
-"""Where calls of flows and tasks are carried out: by this process, unless something else was put in its place."""
+"""The backend: what runs flows and tasks when they are called. By default it is this process."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
+from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.futures import Future
+from penstock.authoring.runs import FlowRun
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from penstock.authoring.flow import Flow
-    from penstock.authoring.futures import Future
-    from penstock.authoring.runs import FlowRun
-    from penstock.authoring.task import Task
-
 DEFAULT: Final = "penstock.local.backend"
-"""A name and no import: running in this process is a layer above, and costs time that decorating need not take."""
+"""A name instead of an import: the module is in a higher layer, and decorating should not load it."""
 
 
 class Call(NamedTuple):
-    """A call as it was made."""
+    """The arguments of a call, as they were given."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -29,34 +28,34 @@ class Call(NamedTuple):
 
 
 class Backend(Protocol):
-    """Carries out flows and tasks."""
+    """Runs flows and tasks."""
 
-    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
+    def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Run a flow, and return its result, or a coroutine of it for an async function."""
 
-    def call_task(self, task: Task[..., Any], call: Call) -> Any:
+    def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Run a task, and return its result, a coroutine of it, or the generator of it."""
 
-    def submit(self, task: Task[..., Any], call: Call) -> Future[Any]:
-        """Have a task run, and return at once."""
+    def submit(self, task: TaskFunction, call: Call) -> Future[Any]:
+        """Submit a task, and return its future immediately."""
 
-    def map(self, task: Task[..., Any], call: Call) -> Any:
-        """Have a task run for each item; return the futures, or once all are over their states."""
+    def map(self, task: TaskFunction, call: Call) -> Any:
+        """Submit a task for each item. Return the futures, or wait and return the states."""
 
     def pause(
         self, run: FlowRun, kind: type[Any] | None, *, timeout_s: float, key: str | None, message: str | None
     ) -> Any:
-        """Wait for a person, and return the value of that type, or None for an approval."""
+        """Wait for a person. Return the value that was entered, or None for an approval."""
 
     def folder(self) -> Path:
-        """Return the folder for what the run that this code is in keeps."""
+        """Return the folder for files that the current run keeps."""
 
 
 _backend: Backend | None = None
 
 
-def backend() -> Backend:
-    """Return what carries out calls."""
+def current_backend() -> Backend:
+    """Return the backend of this process."""
     global _backend  # noqa: PLW0603 - one for the process
     if _backend is None:
         _backend = cast("Backend", importlib.import_module(DEFAULT).BACKEND)
@@ -64,8 +63,8 @@ def backend() -> Backend:
 
 
 @contextmanager
-def in_place(replacement: Backend) -> Iterator[None]:
-    """Have calls carried out by something else. For one thread: it holds for the whole process."""
+def replaced_backend(replacement: Backend) -> Iterator[None]:
+    """Replace the backend for the whole process. Not thread-safe."""
     global _backend  # noqa: PLW0603 - one for the process
     before, _backend = _backend, replacement
     try:

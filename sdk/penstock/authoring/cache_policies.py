@@ -1,7 +1,7 @@
-"""Cache policies: what two runs of a task must have in common for the second to use the first one's result.
+"""Cache policies: what two runs of a task must have in common for the second to use the result of the first.
 
-A key always holds the task's name and where its function stands: two tasks with the same inputs never share a result
-by accident. Who wants them to share gives a `cache_key_fn`, whose key is taken as it is.
+A key always includes the name of the task and the location of its function: two tasks with the same inputs never share
+a result by accident. To share results between tasks, use `cache_key_fn`, whose key is used unchanged.
 """
 
 from __future__ import annotations
@@ -10,60 +10,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.authoring.runs import TaskRunContext
-from penstock.errors import OptionError, ResultError
+from penstock.errors import OptionError
+
+KeyFunction = Callable[[Any, Mapping[str, Any]], str | None]
+"""Called with the `TaskRunContext` and the arguments by name; returns a key, or None for no caching."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """What goes into a cache key. Policies are added (`INPUTS + RUN_ID`), inputs taken out (`INPUTS - "verbose"`)."""
+    """The parts of a cache key. Combine policies by `INPUTS + RUN_ID`; exclude inputs by `INPUTS - "verbose"`."""
 
     parts: frozenset[str] = frozenset()
-    """Of inputs, source, run and flow."""
+    """Some of `inputs`, `source`, `run` and `flow`."""
     excluded: frozenset[str] = frozenset()
-    """Inputs that don't count."""
-    key_fns: tuple[Callable[[TaskRunContext, Mapping[str, Any]], str | None], ...] = field(default=())
+    """Inputs that are not part of the key."""
+    key_fns: tuple[KeyFunction, ...] = field(default=())
 
     @property
     def is_run_scoped(self) -> bool:
-        """Whether only runs of the same flow run can share."""
+        """Whether results are shared only within one flow run."""
         return "run" in self.parts
 
-    def compute_key(self, context: TaskRunContext) -> str | None:
-        """Return the key of a task run; None if its result is not to be shared.
-
-        Raises:
-            ResultError: an input can't be part of a key.
-        """
-        if not self.parts and not self.key_fns:
-            return None
-        task, flow_run = context.task, context.flow_run
-        facts: dict[str, Any] = {"task": task.key}
-        if "inputs" in self.parts:
-            facts["inputs"] = {name: value for name, value in context.parameters.items() if name not in self.excluded}
-        if "source" in self.parts:
-            facts["source"] = task.source
-        if "run" in self.parts:
-            facts["run"] = str(context.task_run.id if flow_run is None else flow_run.id)
-        if "flow" in self.parts:
-            facts["flow"] = None if flow_run is None else flow_run.parameters
-        for position, key_fn in enumerate(self.key_fns):
-            key = key_fn(context, context.parameters)
-            if key is None:
-                return None
-            facts[f"key {position}"] = key
-        from penstock.authoring.fingerprint import fingerprint  # noqa: PLC0415 - a flow that caches nothing starts faster
-
-        try:
-            return fingerprint(facts)
-        except ResultError as error:
-            raise ResultError(
-                f"task {task.name!r} has no cache key, because {error}; leave that out of the key"
-                " (cache_policy=INPUTS - 'its name') or give cache_key_fn"
-            ) from error
-
     def __add__(self, other: CachePolicy) -> CachePolicy:
-        """Ask for what both ask for."""
+        """Combine two policies."""
         if not isinstance(other, CachePolicy):
             return NotImplemented
         if not self.parts and not self.key_fns:
@@ -73,35 +42,32 @@ class CachePolicy:
         return CachePolicy(self.parts | other.parts, self.excluded | other.excluded, self.key_fns + other.key_fns)
 
     def __sub__(self, name: str) -> CachePolicy:
-        """Leave an input out."""
+        """Exclude an input."""
         if not isinstance(name, str):
             return NotImplemented
         if "inputs" not in self.parts:
-            raise OptionError(f"the policy has no inputs that {name!r} could be taken from")
+            raise OptionError(f"cannot exclude {name!r}: the policy does not include INPUTS")
         return CachePolicy(self.parts, self.excluded | {name}, self.key_fns)
 
 
-def from_cache_key_fn(key_fn: Callable[[TaskRunContext, Mapping[str, Any]], str | None]) -> CachePolicy:
-    """Make a policy of a function of the run's context and parameters, which returns a key or None."""
+def from_cache_key_fn(key_fn: KeyFunction) -> CachePolicy:
+    """Return a policy that uses a function to compute the key.
+
+    Args:
+        key_fn: called with the `TaskRunContext` and the arguments by name; returns a key, or None for no caching.
+    """
     return CachePolicy(key_fns=(key_fn,))
 
 
 NO_CACHE: Final = CachePolicy()
-"""Never use another run's result."""
+"""No caching."""
 INPUTS: Final = CachePolicy(frozenset({"inputs"}))
 """The same arguments, in any flow run."""
 TASK_SOURCE: Final = CachePolicy(frozenset({"source"}))
-"""The same text of the task's function."""
+"""The same source code of the task's function."""
 RUN_ID: Final = CachePolicy(frozenset({"run"}))
-"""The same flow run, its retries and resumptions included."""
+"""The same flow run, including its retries and resumptions."""
 FLOW_PARAMETERS: Final = CachePolicy(frozenset({"flow"}))
 """A flow run with the same parameters."""
 DEFAULT: Final = INPUTS + TASK_SOURCE + RUN_ID
-"""What holds for persisted results unless another policy is given."""
-
-
-def task_input_hash(context: TaskRunContext, arguments: Mapping[str, Any]) -> str:
-    """Be the `cache_key_fn` of a task whose result follows from its source and arguments."""
-    from penstock.authoring.fingerprint import fingerprint  # noqa: PLC0415 - as above
-
-    return fingerprint({"task": context.task.key, "source": context.task.source, "inputs": dict(arguments)})
+"""The policy for persisted results, unless another one is given."""

@@ -1,6 +1,6 @@
 """Flows in a cluster, from Python: `flow.deploy`, `deploy` and `run_deployment`.
 
-What talks to the cluster is a layer above, and is loaded when it is needed: a task's Pod starts without it.
+The code that talks to the cluster is in a higher layer and loaded when needed, so that Pods of tasks start without it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 
 from penstock.authoring.deployment import NOT_OFFERED, Deployment, DeploymentKeywords
-from penstock.authoring.options import nearest
+from penstock.authoring.option_reader import nearest
 from penstock.authoring.states import State, StateType
 from penstock.errors import OptionError
 
 DEPLOYER: Final = "penstock.cli.deployment.from_python"
 STARTER: Final = "penstock.cli.deployment.run_deployment"
 RUN_NOT_OFFERED: Final[Mapping[str, str]] = {
-    "poll_interval": "leave it out: the run is watched, not polled",
+    "poll_interval": "omit it: the run is watched, not polled",
     "work_queue_name": NOT_OFFERED["work_queue_name"],
     "job_variables": NOT_OFFERED["job_variables"],
-    "client": "there is no server; kubeconfig= and context= choose the cluster",
+    "client": "there is no server; choose the cluster with kubeconfig= and context=",
 }
 TYPES: Final[Mapping[str, StateType]] = {
     "Scheduled": StateType.SCHEDULED,
@@ -37,11 +37,11 @@ TYPES: Final[Mapping[str, StateType]] = {
     "Cancelled": StateType.CANCELLED,
     "Crashed": StateType.CRASHED,
 }
-"""What the state of a FlowRun means."""
+"""States of FlowRuns as types of states."""
 
 
 class ClusterKeywords(TypedDict, total=False):
-    """Which cluster; each is None for what `kubectl` would take."""
+    """Which cluster; None for the default of `kubectl`."""
 
     namespace: str | None
     context: str | None
@@ -49,7 +49,7 @@ class ClusterKeywords(TypedDict, total=False):
 
 
 class DeployKeywords(ClusterKeywords, total=False):
-    """How a flow comes into a cluster."""
+    """How a flow is deployed to a cluster."""
 
     image: str | None
     inline: bool
@@ -62,12 +62,12 @@ class DeployKeywords(ClusterKeywords, total=False):
 
 
 class FlowDeployKeywords(DeploymentKeywords, DeployKeywords, total=False):
-    """What `flow.deploy` takes besides a name."""
+    """The keyword arguments of `flow.deploy`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterRun:
-    """A FlowRun of a cluster, as it was when it was last seen."""
+    """A FlowRun of a cluster, as last seen."""
 
     id: str
     """Its uid."""
@@ -75,27 +75,27 @@ class ClusterRun:
     namespace: str
     flow_name: str
     parameters: Mapping[str, Any]
-    """Those that it was given."""
+    """The parameters that were given."""
     state: State[Any]
-    """How it is doing; `state.result()` is what the flow returned, or raises if it did not complete."""
+    """Its state; `state.result()` returns the result of the flow, or raises if it did not complete."""
     outputs: Mapping[str, Any]
-    """What it put out; of a Python flow, `result` is what its function returned."""
+    """Its outputs; for a Python flow, `result` is what its function returned."""
 
 
 def deploy(*deployments: Deployment, **keywords: Unpack[DeployKeywords]) -> list[str]:
-    """Put flows into a cluster.
+    """Deploy flows to a cluster.
 
     Args:
-        *deployments: made by `flow.to_deployment(...)`.
-        **keywords: where, and how Pods come to the code: docs/deploy.md.
+        *deployments: returned by `flow.to_deployment(...)`.
+        **keywords: which cluster, and how Pods get the code: docs/deploy.md.
 
     Returns:
         The names of the Flows.
 
     Raises:
         OptionError: an option does not exist.
-        CompileError: a flow can't be compiled.
-        CommandError: the cluster can't be reached, or refused something.
+        CompileError: a flow cannot be compiled.
+        CommandError: the cluster cannot be reached, or refused a request.
     """
     _check(keywords, DeployKeywords.__annotations__, NOT_OFFERED)
     names: list[str] = importlib.import_module(DEPLOYER).deploy(deployments, **keywords)
@@ -114,26 +114,26 @@ def run_deployment(
     as_subflow: bool = True,
     **keywords: Unpack[ClusterKeywords],
 ) -> ClusterRun:
-    """Start a run of a Flow of a cluster, and wait until it is over.
+    """Start a run of a deployed flow, and wait until it has finished.
 
     Args:
-        name: name of the Flow; of `flow/deployment`, what is after the slash.
-        parameters: values of its params.
-        scheduled_time: start no sooner.
-        flow_run_name: name of the FlowRun; made by the API server if not given.
-        timeout: how long to wait, in seconds; 0 returns at once, None waits until it is over.
-        tags: kept as an annotation of the run.
-        idempotency_key: of several calls with the same key one starts a run, and all return it.
-        as_subflow: whether the run is cancelled if the waiting is broken off by an exception or a signal.
+        name: name of the Flow; for `flow/deployment`, the part after the slash is used.
+        parameters: parameters of the flow.
+        scheduled_time: earliest start time.
+        flow_run_name: name of the FlowRun; generated if not given.
+        timeout: how long to wait, in seconds; 0 returns immediately, None waits until the run has finished.
+        tags: stored as an annotation of the run.
+        idempotency_key: several calls with the same key start one run, and all return it.
+        as_subflow: cancel the run if waiting is interrupted by an exception or a signal.
         **keywords: which cluster.
 
     Returns:
-        The run, however it ended, or as it is when the time is over.
+        The run in its final state, or in its state at the timeout.
 
     Raises:
         OptionError: an option does not exist.
-        ParameterError: the Flow does not take the parameters.
-        CommandError: the cluster can't be reached, has no such Flow, or refused the run.
+        ParameterError: the Flow does not accept the parameters.
+        CommandError: the cluster cannot be reached, does not have the Flow, or refused the run.
     """
     _check(keywords, ClusterKeywords.__annotations__, RUN_NOT_OFFERED)
     run: ClusterRun = importlib.import_module(STARTER).run_deployment(
@@ -153,6 +153,6 @@ def run_deployment(
 def _check(keywords: Mapping[str, Any], known: Mapping[str, Any], not_offered: Mapping[str, str]) -> None:
     for keyword in keywords:
         if keyword in not_offered:
-            raise OptionError(f"there is no option {keyword!r}: {not_offered[keyword]}")
+            raise OptionError(f"unknown option {keyword!r}: {not_offered[keyword]}")
         if keyword not in known:
-            raise OptionError(f"there is no option {keyword!r}{nearest(keyword, known)}")
+            raise OptionError(f"unknown option {keyword!r}{nearest(keyword, known)}")

@@ -1,4 +1,4 @@
-"""Where Pods fetch the code of a flow from, if it is not in their image."""
+"""Code sources: the Git repository from which Pods fetch the code of a flow, if it is not in their image."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ ZIP: Final = ".zip"
 
 
 class GitSource(NamedTuple):
-    """Where code is, as pip writes it: `git+https://host/repository@ref#subdirectory=folder`."""
+    """A Git repository in the notation of pip: `git+https://host/repository@ref#subdirectory=folder`."""
 
     url: str
     ref: str
     subdirectory: str
 
     def __str__(self) -> str:
-        """Return it as pip writes it."""
+        """Return it in the notation of pip."""
         end = f"#{SUBDIRECTORY}={self.subdirectory}" if self.subdirectory else ""
         return f"{GIT}{self.url}@{self.ref}{end}"
 
 
 def read_source(text: str) -> GitSource:
-    """Read a source as it is typed.
+    """Parse a source.
 
     Raises:
-        CommandError: it is none.
+        CommandError: it is invalid.
     """
     rest, _, fragment = text.partition("#")
     if not rest.startswith(GIT) or "://" not in rest:
         raise CommandError(
-            f"--source {text}: write git+https://HOST/REPOSITORY@REF, with #subdirectory=FOLDER if needed"
+            f"--source {text}: must be git+https://HOST/REPOSITORY@REF, with #subdirectory=FOLDER if needed"
         )
     scheme, _, place = rest.removeprefix(GIT).partition("://")
     if scheme not in SCHEMES:
-        raise CommandError(f"--source {text}: git can't be asked by {scheme}: write one of {', '.join(SCHEMES)}")
+        raise CommandError(f"--source {text}: unknown scheme {scheme}: use one of {', '.join(SCHEMES)}")
     host, slash, path = place.partition("/")
     if "@" in host and ":" in host.rpartition("@")[0]:
         raise CommandError(
-            "--source: a password in the URL would stand in the Flow for everybody to read; give Pods a credential"
-            " helper or a key of git's, by podTemplate"
+            "--source: the URL contains a password, which would be readable in the Flow; give Pods a credential"
+            " helper or an SSH key by podTemplate instead"
         )
     path, _, ref = path.partition("@")
     folders = parse_qs(fragment).get(SUBDIRECTORY, [""])

@@ -1,4 +1,4 @@
-"""What code inside of a run can ask for: its log, and tags for what it calls."""
+"""The logger of the current run, and tags for the runs that it starts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TASK_LOGGER: Final = logging.getLogger("penstock.task_runs")
 
 
 class _RunLogger(RunLogger):
-    """Adds to each record which run it is about."""
+    """Adds the fields of a run to each record."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Merge the run's fields with those of the call."""
+        """Merge the fields of the run with those of the call."""
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
 
 
 def logger_of(run: FlowRun | TaskRun, **extra: Any) -> RunLogger:
-    """Return the log of a run."""
+    """Return the logger of a run."""
     if isinstance(run, FlowRun):
         return _RunLogger(
             FLOW_LOGGER, {"run_name": run.name, "run_kind": "Flow run", "flow_name": run.flow_name, **extra}
@@ -38,23 +38,32 @@ def logger_of(run: FlowRun | TaskRun, **extra: Any) -> RunLogger:
 
 
 def get_run_logger(**extra: Any) -> RunLogger:
-    """Return the log of the run that this code is in.
+    """Return the logger of the current task or flow run.
 
     Args:
-        **extra: fields for every record.
+        **extra: fields that are added to each record.
 
     Raises:
-        MissingContextError: the code is in no run.
+        MissingContextError: it was called outside of a flow or task.
     """
     run = TASK_RUN.get() or FLOW_RUN.get()
     if run is None:
-        raise MissingContextError("get_run_logger() works inside of a flow or task; outside use logging.getLogger()")
+        raise MissingContextError(
+            "get_run_logger() was called outside of a flow or task: use logging.getLogger() there"
+        )
     return logger_of(run, **extra)
 
 
 @contextmanager
 def tags(*names: str) -> Iterator[frozenset[str]]:
-    """Give tags to every run that is started inside."""
+    """Add tags to all runs that are started in the `with` block.
+
+    Args:
+        *names: the tags.
+
+    Yields:
+        All tags that apply, including those of outer blocks.
+    """
     merged = TAGS.get() | set(names)
     token = TAGS.set(merged)
     try:

@@ -1,4 +1,4 @@
-"""Deployments: a flow, when it is due, and its parameters. They are served by a process, or put into a cluster."""
+"""Deployments: a flow with schedules and parameters, to be served by a process or deployed to a cluster."""
 
 from __future__ import annotations
 
@@ -6,39 +6,37 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final, TypedDict
 
-from penstock.authoring.options import nearest
+from penstock.authoring.function import FlowFunction
+from penstock.authoring.option_reader import nearest
 from penstock.authoring.schedules import Cron, Interval, RRule, Timing
 from penstock.errors import OptionError
 
-if TYPE_CHECKING:
-    from penstock.authoring.flow import Flow
-
 SERVER: Final = "penstock.local.serve"
-"""A name and no import: it is a layer above."""
+"""A name instead of an import: the module is in a higher layer."""
 ON_OVERLAP: Final = ("Allow", "Skip", "Queue", "Replace")
 ON_MISSED: Final = ("Skip", "Latest", "All")
-_POOLS: Final = "there are no work pools: a flow is put into a cluster, and each task says what it needs"
+_POOLS: Final = "there are no work pools: a flow is deployed to a cluster, and its tasks have options for their Pods"
 NOT_OFFERED: Final[Mapping[str, str]] = {
     "work_pool_name": _POOLS,
     "work_queue_name": _POOLS,
     "job_variables": _POOLS,
     "triggers": "write a Schedule with events: docs/events.md",
-    "global_limit": "it is called limit",
-    "webserver": "there is none; the process's log tells everything",
-    "entrypoint_type": "leave it out: the flow is found by its file and name, or its module and name",
-    "version_type": "leave it out: every change of a Flow is a revision of its own",
-    "enforce_parameter_schema": "leave it out: parameters are always checked",
-    "build": "build and push the image yourself, and name it: image=...",
-    "push": "build and push the image yourself, and name it: image=...",
-    "catchup": "it is called on_missed",
+    "global_limit": "use limit",
+    "webserver": "there is no web server: see the log of the process",
+    "entrypoint_type": "omit it: the flow is found by its file and name, or its module and name",
+    "version_type": "omit it: each change of a Flow is a new revision",
+    "enforce_parameter_schema": "omit it: parameters are always validated",
+    "build": "build and push the image yourself, and set image=...",
+    "push": "build and push the image yourself, and set image=...",
+    "catchup": "use on_missed",
 }
-"""Options that other systems have, and what to do instead."""
+"""Options of Prefect and Airflow, and what to use instead."""
 
 
 class DeploymentKeywords(TypedDict, total=False):
-    """What deployments take besides a name."""
+    """The options of deployments. docs/python.md describes each."""
 
     cron: str | Sequence[str] | None
     interval: timedelta | float | Sequence[timedelta | float] | None
@@ -58,9 +56,9 @@ class DeploymentKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A flow with its schedules. Made by `flow.to_deployment(...)`."""
+    """A flow with its schedules, returned by `flow.to_deployment(...)`."""
 
-    flow: Flow[..., Any]
+    flow: FlowFunction
     name: str
     timings: tuple[Timing, ...]
     parameters: Mapping[str, Any]
@@ -73,7 +71,7 @@ class Deployment:
     version: str | None
 
     def schedules(self) -> list[dict[str, Any]]:
-        """Return the Schedules, as objects for a cluster: one for all that has the same zone and parameters."""
+        """Return the Schedules as Kubernetes objects: one for all timings with the same time zone and parameters."""
         merged: list[tuple[Timing, dict[str, Any]]] = []
         for timing in (each for each in self.timings if each.active):
             alike = (fields for other, fields in merged if _can_share(other, timing))
@@ -108,16 +106,16 @@ class Deployment:
         }
 
 
-def read_deployment(flow: Flow[..., Any], name: str | None, keywords: DeploymentKeywords) -> Deployment:
-    """Read what `serve`, `deploy` or `to_deployment` was given.
+def read_deployment(flow: FlowFunction, name: str | None, keywords: DeploymentKeywords) -> Deployment:
+    """Return the deployment for the arguments of `serve`, `deploy` or `to_deployment`.
 
     Args:
         flow: the flow.
-        name: name of the deployment; that of the flow if not given.
-        keywords: the options given.
+        name: name of the deployment; defaults to the name of the flow.
+        keywords: the options.
 
     Raises:
-        OptionError: an option does not exist or can't be.
+        OptionError: an option does not exist, or its value is invalid.
     """
     for keyword in keywords:
         if keyword in NOT_OFFERED:
@@ -128,7 +126,7 @@ def read_deployment(flow: Flow[..., Any], name: str | None, keywords: Deployment
             )
     limit = keywords.get("limit")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise OptionError(f"limit={limit!r}: expected a whole number, 1 or more")
+        raise OptionError(f"limit={limit!r}: must be a whole number, 1 or more")
     parameters = dict(keywords.get("parameters") or {})
     deployment = Deployment(
         flow=flow,
@@ -154,16 +152,16 @@ def serve(
     pause_on_shutdown: bool = True,
     print_starting_message: bool = True,
 ) -> None:
-    """Run flows whenever they are due, each run in a process of its own, until Ctrl-C or SIGTERM.
+    """Run flows on their schedules, each run in its own process, until Ctrl-C or SIGTERM.
 
     Args:
-        *deployments: made by `flow.to_deployment(...)`.
-        limit: how many runs go on at once at most, over all deployments.
-        pause_on_shutdown: forget what is missed while this does not run; else it is made up for by `on_missed`.
-        print_starting_message: say what is served.
+        *deployments: returned by `flow.to_deployment(...)`.
+        limit: maximum number of concurrent runs of all deployments; None for no limit.
+        pause_on_shutdown: ignore ticks that are missed while this process is not running; false applies `on_missed`.
+        print_starting_message: log which deployments are served.
 
     Raises:
-        OptionError: a deployment can't be served.
+        OptionError: a deployment cannot be served.
     """
     importlib.import_module(SERVER).serve(
         deployments, limit=limit, is_forgetful=pause_on_shutdown, is_quiet=not print_starting_message
@@ -182,10 +180,10 @@ def _read_timings(keywords: DeploymentKeywords) -> tuple[Timing, ...]:
     timings += [RRule(text, zone) for text in _several(keywords.get("rrule"))]
     for timing in (*_several(keywords.get("schedule")), *_several(keywords.get("schedules"))):
         if not isinstance(timing, Timing):
-            raise OptionError(f"schedule={timing!r}: make one with Cron, Interval or RRule of penstock.schedules")
+            raise OptionError(f"schedule={timing!r}: must be a Cron, Interval or RRule of penstock.schedules")
         timings.append(timing)
     if zone is not None and not timings:
-        raise OptionError(f"timezone={zone!r}: there is no cron, interval or rrule that it could be for")
+        raise OptionError(f"timezone={zone!r}: set cron, interval or rrule as well")
     return tuple(timings)
 
 
@@ -203,11 +201,11 @@ def _read_on_missed(value: str | Mapping[str, Any] | None) -> Mapping[str, Any] 
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> str | None:
     if value is not None and value not in known:
-        raise OptionError(f"{name}={value!r}{nearest(str(value), known)}: expected one of {', '.join(known)}")
+        raise OptionError(f"{name}={value!r}{nearest(str(value), known)}: must be one of {', '.join(known)}")
     return None if value is None else str(value)
 
 
-def _check_parameters(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> None:
+def _check_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> None:
     if any(each.kind is each.VAR_KEYWORD for each in flow.signature.parameters.values()):
         return
     if unknown := [name for name in parameters if name not in flow.signature.parameters]:

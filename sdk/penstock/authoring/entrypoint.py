@@ -1,7 +1,7 @@
-"""Where a flow or task stands: `my_flow.py:etl` on a machine, `my_flow:etl` in a Pod.
+"""Entrypoints of flows and tasks: `my_flow.py:etl` on a machine, `my_flow:etl` in a Pod.
 
-A module is known by the name under which `import` finds it when its folder is the first that is searched, so that
-what was pickled on one side can be read on the other.
+The folder of the module is first in the search path on both sides. So the module has the same name there, and what was
+pickled on one side can be unpickled on the other.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ from typing import Any, Final
 from penstock.errors import CommandError
 
 CODE_VARIABLE: Final = "PENSTOCK_CODE"
-"""Folders that a Pod's code is in, before all others, with `:` between them. Its working directory if not set."""
+"""Folders of the code in a Pod, separated by `:`, searched before all others. Defaults to the working directory."""
 
 
 def load(entrypoint: str) -> Any:
-    """Return what an entrypoint names: `FILE.py:NAME`, or `MODULE:NAME`.
+    """Import and return the object of an entrypoint: `FILE.py:NAME` or `MODULE:NAME`.
 
     Raises:
-        CommandError: it can't be read, or there is no such thing.
-        Exception: that of the module.
+        CommandError: the entrypoint is invalid, or the object does not exist.
+        Exception: raised by the module when it is imported.
     """
     place, separator, name = entrypoint.rpartition(":")
     if not separator or not place or not name:
-        raise CommandError(f"{entrypoint!r} is no entrypoint: write FILE.py:FLOW, or MODULE:FLOW")
+        raise CommandError(f"{entrypoint!r} is not an entrypoint: must be FILE.py:FLOW or MODULE:FLOW")
     return find(load_module(place), name)
 
 
 def load_module(place: str) -> ModuleType:
-    """Import a file, as Python would run it, or a module by its name.
+    """Import a Python file, or a module by its name.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it does not exist, or cannot be imported by its name.
     """
     if place.endswith(".py") or os.sep in place:
         from pathlib import Path  # noqa: PLC0415 - Pods, which know modules only, start faster
 
         path = Path(place).resolve()
         if path.suffix != ".py":
-            raise CommandError(f"{place}: it is no Python file: name one that ends in .py, or a module")
+            raise CommandError(f"{place}: not a Python file: must be a file that ends in .py, or a module")
         if not path.is_file():
-            raise CommandError(f"{place}: there is no such file")
+            raise CommandError(f"{place}: file not found")
         if not path.stem.isidentifier():
-            raise CommandError(f"{place}: Pods import it by its name, so call it by letters, digits and underscores")
+            raise CommandError(f"{place}: Pods import the file by its name: use letters, digits and underscores only")
         _search_first(str(path.parent))
         module = importlib.import_module(path.stem)
         found = getattr(module, "__file__", None)
         if found is None or Path(found).resolve() != path:
             raise CommandError(
-                f"{place}: another module is called {path.stem!r} too, {found or 'built into Python'}: rename the file"
+                f"{place}: another module has the name {path.stem!r} ({found or 'built into Python'}): rename the file"
             )
         return module
     _search_first(os.getcwd())  # noqa: PTH109 - as above
@@ -63,7 +63,7 @@ def import_module(name: str) -> ModuleType:
     """Import a module by its name.
 
     Raises:
-        CommandError: it is not there.
+        CommandError: it does not exist.
     """
     try:
         return importlib.import_module(name)
@@ -71,29 +71,28 @@ def import_module(name: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise CommandError(
-            f"there is no module {name!r} here: put it into the image, or set {CODE_VARIABLE} to the folder that it"
-            " is in"
+            f"module {name!r} not found: add it to the image, or set {CODE_VARIABLE} to its folder"
         ) from error
 
 
 def search_code() -> None:
-    """Have modules found where the Pod's code is."""
+    """Put the folders of the Pod's code first in the search path."""
     for folder in reversed(os.environ.get(CODE_VARIABLE, "").split(os.pathsep)):
         if folder:
             _search_first(folder)
 
 
 def find(module: ModuleType, name: str) -> Any:
-    """Return what is called so in a module; `Class.method` goes deeper.
+    """Return the object of that name in a module; `Class.method` for a method.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it does not exist.
     """
     found: Any = module
     for part in name.split("."):
         found = vars(found).get(part, _MISSING) if hasattr(found, "__dict__") else _MISSING
         if found is _MISSING:
-            raise CommandError(f"there is no {name!r} in {module.__name__}, {getattr(module, '__file__', 'built in')}")
+            raise CommandError(f"{name!r} not found in {module.__name__} ({getattr(module, '__file__', 'built in')})")
     return found
 
 

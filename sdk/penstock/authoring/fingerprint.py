@@ -17,11 +17,11 @@ from penstock.errors import ResultError
 def fingerprint(value: Any) -> str:
     """Return a digest of a value.
 
-    Containers are walked, so that the order of a dictionary's keys or of a set does not matter. A value of a type that
-    is not known here counts by its pickle.
+    The order of keys in a dictionary and of elements in a set does not matter. Values of other types than containers
+    and plain ones are compared by their pickle.
 
     Raises:
-        ResultError: some value inside can't be pickled, or contains itself.
+        ResultError: a value cannot be pickled, or contains itself.
     """
     digest = hashlib.sha256()
     try:
@@ -75,5 +75,5 @@ def _pickled(value: Any, path: str) -> bytes:
     try:
         data = pickle.dumps(value, protocol=5)
     except Exception as error:
-        raise ResultError(f"{path} is a {type(value).__name__}, which can't be pickled ({error})") from error
+        raise ResultError(f"{path} is a {type(value).__name__}, which cannot be pickled ({error})") from error
     return b"p%d:%s" % (len(data), data)

@@ -1,16 +1,17 @@
-"""Flows: functions whose calls are runs, inside of which tasks run."""
+"""Flows: functions whose calls are flow runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from penstock.authoring.backend import Call, backend
+from penstock.authoring.argument_futures import Pending
+from penstock.authoring.backend import Call, current_backend
 from penstock.authoring.function import Decorated
-from penstock.authoring.options import FlowKeywords, FlowOptions, Hook, read_flow_options
-from penstock.authoring.script import take_resume_argument
+from penstock.authoring.option_reader import read_flow_options
+from penstock.authoring.options import FlowKeywords, FlowOptions, Hook
+from penstock.authoring.resume_argument import take_resume_argument
 from penstock.authoring.states import State
-from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
 
 if TYPE_CHECKING:
@@ -23,33 +24,32 @@ T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 _NOT_OFFERED: Final = {
-    "adeploy": "call deploy(); in a coroutine by asyncio.to_thread(flow.deploy, ...)",
-    "aserve": "call serve() outside of an event loop, in a program of its own",
-    "ato_deployment": "call to_deployment(), which waits for nothing",
+    "adeploy": "use deploy(); in a coroutine, asyncio.to_thread(flow.deploy, ...)",
+    "aserve": "use serve(), in a script without an event loop",
+    "ato_deployment": "use to_deployment(), which does not block",
     "from_source": "import the module that has the flow",
-    "visualize": "leave it out: flows are not drawn by calling their functions",
-    "submit": "submit tasks; call a flow inside of a task to run it beside others",
-    "map": "map tasks; call a flow inside of a task to run it beside others",
+    "visualize": "use `penstock compile` and `penstock graph`",
+    "submit": "submit a task that calls the flow, to run it concurrently",
+    "map": "map a task that calls the flow, to run it concurrently",
 }
 
 
-class Flow(Decorated, Generic[P, R]):
-    """A function whose calls are flow runs. Made by `@flow`.
+class Flow(Decorated[FlowOptions], Generic[P, R]):
+    """A function whose calls are flow runs, created by `@flow`.
 
     Args:
         fn: the function.
         options: the flow's options.
-        origin: what stood in the class, if the function was a method.
+        origin: the function as found in its class, if it is a method.
 
     Raises:
         OptionError: the function is a generator.
     """
 
     def __init__(self, fn: Any, options: FlowOptions, origin: Any = None) -> None:
-        super().__init__(fn, options.name, origin)
-        self.options = options
+        super().__init__(fn, options.name, options, origin)
         if self.is_generator:
-            raise OptionError(f"flow {self.name!r} is a generator: return a list, or make it a task")
+            raise OptionError(f"flow {self.name!r} is a generator function: return a list, or use @task")
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -65,38 +65,41 @@ class Flow(Decorated, Generic[P, R]):
     def __call__(self, **kwargs: Pending) -> R: ...
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Run the flow here and now.
+        """Run the flow in this process, and return its result.
 
         Args:
-            *args: the function's arguments; futures among them are waited for and replaced by their results.
-            return_state: return the state instead of the result, and don't raise if the flow fails.
-            wait_for: futures to wait for, besides those among the arguments.
+            *args: arguments of the function; futures among them are waited for and replaced by their results.
+            return_state: return the state instead of the result, and do not raise if the flow fails.
+            wait_for: futures to wait for in addition to those among the arguments.
             **kwargs: as args.
 
         Raises:
-            ParameterError: the function does not take the arguments, or their types are wrong.
-            UpstreamFailedError: what the flow needs did not complete.
-            Exception: the function's own, after the last attempt.
+            ParameterError: the arguments do not match the function, or have wrong types.
+            UpstreamFailedError: a task that the flow depends on did not complete.
+            Exception: the exception of the function, after the last attempt.
         """
-        return backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
+        return current_backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
 
     def with_options(self, **keywords: Unpack[FlowKeywords]) -> Self:
-        """Return a flow of the same function, with some options changed.
+        """Return a copy of the flow with some options changed.
+
+        Args:
+            **keywords: the options to change, of `FlowKeywords`.
 
         Raises:
-            OptionError: an option does not exist or can't be.
+            OptionError: an option does not exist, or its value is invalid.
         """
         return type(self)(self.fn, read_flow_options(self.fn, keywords, self.options), self._origin)
 
     def to_deployment(self, name: str | None = None, **keywords: Unpack[DeploymentKeywords]) -> Deployment:
-        """Say when the flow is due and with which parameters: for `serve()`.
+        """Return a deployment: the flow with schedules and parameters, for `serve(...)` and `deploy(...)`.
 
         Args:
-            name: name of the deployment; that of the flow if not given.
-            **keywords: the options, of `DeploymentKeywords`. docs/python.md says what each does.
+            name: name of the deployment; defaults to the name of the flow.
+            **keywords: the options, of `DeploymentKeywords`. docs/python.md describes each.
 
         Raises:
-            OptionError: an option does not exist or can't be.
+            OptionError: an option does not exist, or its value is invalid.
         """
         from penstock.authoring.deployment import read_deployment  # noqa: PLC0415 - most flows are not deployed here
 
@@ -110,16 +113,17 @@ class Flow(Decorated, Generic[P, R]):
         print_starting_message: bool = True,
         **keywords: Unpack[DeploymentKeywords],
     ) -> None:
-        """Run the flow whenever it is due, each run in a process of its own, until Ctrl-C or SIGTERM.
+        """Run the flow on its schedules, each run in its own process, until Ctrl-C or SIGTERM.
 
         Args:
-            name: as of `to_deployment`.
-            pause_on_shutdown: forget what is missed while this does not run; else it is made up for by `on_missed`.
-            print_starting_message: say what is served.
-            **keywords: as of `to_deployment`.
+            name: as for `to_deployment`.
+            pause_on_shutdown: ignore ticks that are missed while this process is not running; false applies
+                `on_missed`.
+            print_starting_message: log which deployments are served.
+            **keywords: as for `to_deployment`.
 
         Raises:
-            OptionError: an option does not exist or can't be, or the flow can't be served.
+            OptionError: an option does not exist or is invalid, or the flow cannot be served.
         """
         from penstock.authoring.deployment import serve  # noqa: PLC0415 - most flows are not deployed here
 
@@ -130,19 +134,19 @@ class Flow(Decorated, Generic[P, R]):
         )
 
     def deploy(self, name: str | None = None, **keywords: Unpack[FlowDeployKeywords]) -> str:
-        """Put the flow into a cluster, with its schedules.
+        """Deploy the flow with its schedules to a cluster.
 
         Args:
-            name: name of the Flow; that of the flow if not given.
-            **keywords: those of `to_deployment`, and of `penstock.deploy`: image, inline, source, namespace, ...
+            name: name of the Flow; defaults to the name of the flow.
+            **keywords: those of `to_deployment` and of `penstock.deploy`: image, inline, source, namespace, ...
 
         Returns:
             The name of the Flow.
 
         Raises:
-            OptionError: an option does not exist or can't be.
-            CompileError: the flow can't be compiled.
-            CommandError: the cluster can't be reached, or refused something.
+            OptionError: an option does not exist, or its value is invalid.
+            CompileError: the flow cannot be compiled.
+            CommandError: the cluster cannot be reached, or refused a request.
         """
         from penstock.authoring.cluster import DeployKeywords, deploy  # noqa: PLC0415 - most flows are not deployed here
 
@@ -152,26 +156,26 @@ class Flow(Decorated, Generic[P, R]):
         return deploy(deployment, **cast("DeployKeywords", where))[0]
 
     def on_running(self, hook: HookT) -> HookT:
-        """Have a function called when an attempt starts. A decorator."""
-        return self._add("on_running", hook)
+        """Register a hook that is called when an attempt starts. A decorator."""
+        return self._add_hook("on_running", hook)
 
     def on_completion(self, hook: HookT) -> HookT:
-        """Have a function called when a run completes. A decorator."""
-        return self._add("on_completion", hook)
+        """Register a hook that is called when a run completes. A decorator."""
+        return self._add_hook("on_completion", hook)
 
     def on_failure(self, hook: HookT) -> HookT:
-        """Have a function called when a run has failed for good. A decorator."""
-        return self._add("on_failure", hook)
+        """Register a hook that is called when a run has failed and has no retries left. A decorator."""
+        return self._add_hook("on_failure", hook)
 
     def on_crashed(self, hook: HookT) -> HookT:
-        """Have a function called when a run crashes. A decorator."""
-        return self._add("on_crashed", hook)
+        """Register a hook that is called when a run crashes. A decorator."""
+        return self._add_hook("on_crashed", hook)
 
     def on_cancellation(self, hook: HookT) -> HookT:
-        """Have a function called when a run is cancelled. A decorator."""
-        return self._add("on_cancellation", hook)
+        """Register a hook that is called when a run is cancelled. A decorator."""
+        return self._add_hook("on_cancellation", hook)
 
-    def _add(self, moment: str, hook: HookT) -> HookT:
+    def _add_hook(self, moment: str, hook: HookT) -> HookT:
         hooks: tuple[Hook, ...] = (*getattr(self.options, moment), hook)
         self.options = read_flow_options(self.fn, cast("FlowKeywords", {moment: hooks}), self.options)
         return hook
@@ -182,7 +186,7 @@ class Flow(Decorated, Generic[P, R]):
         return self if bound is None else type(self)(bound, self.options, bound)
 
     def __getattr__(self, name: str) -> Any:
-        """Say what to use instead of what other systems have."""
+        """Say what to use instead of a method that only Prefect has."""
         if name in _NOT_OFFERED:
             raise NotOfferedError(f"flows have no {name}(): {_NOT_OFFERED[name]}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -195,7 +199,7 @@ class Flow(Decorated, Generic[P, R]):
 class AsyncFlow(Flow[P, R]):
     """A coroutine function whose calls are flow runs: `await flow(...)`."""
 
-    @overload  # type: ignore[override]  # a coroutine function can't stand for a function
+    @overload  # type: ignore[override]  # a coroutine function does not replace a function
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @overload
     def __call__(
@@ -213,12 +217,12 @@ class AsyncFlow(Flow[P, R]):
     def __call__(self, **kwargs: Pending) -> Coroutine[Any, Any, R]: ...
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Run the flow on the caller's event loop; otherwise as `Flow.__call__`."""
-        return backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
+        """Run the flow on the event loop of the caller; otherwise as `Flow.__call__`."""
+        return current_backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
 
 
 class _Decorator:
-    """What `@flow(...)` is until it gets its function."""
+    """The decorator that `@flow(...)` returns."""
 
     def __init__(self, keywords: FlowKeywords) -> None:
         self._keywords = keywords
@@ -241,14 +245,14 @@ def flow(fn: None = None, /, **keywords: Unpack[FlowKeywords]) -> _Decorator: ..
 
 
 def flow(fn: Any = None, /, **keywords: Unpack[FlowKeywords]) -> Any:
-    """Make a flow of a function: `@flow`, or `@flow(retries=3)` and so on.
+    """Turn a function into a flow: `@flow`, or with options, `@flow(retries=3)`.
 
     Args:
         fn: the function: sync or async, a method, a class method or a static method.
-        **keywords: the options, of `FlowKeywords`. docs/python.md says what each does.
+        **keywords: the options, of `FlowKeywords`. docs/python.md describes each.
 
     Raises:
-        OptionError: an option does not exist or can't be.
+        OptionError: an option does not exist, or its value is invalid.
     """
     return _Decorator(keywords) if fn is None else _decorate(fn, keywords)
 

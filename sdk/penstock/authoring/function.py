@@ -1,4 +1,4 @@
-"""What flows and tasks have in common: a function, how it is called, and how it is bound to an instance."""
+"""The base of flows and tasks: a decorated function, its arguments, and its binding to instances."""
 
 from __future__ import annotations
 
@@ -8,60 +8,66 @@ import os
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
+from penstock.authoring.options import FlowOptions, TaskOptions
 from penstock.errors import OptionError, ParameterError
 
+OptionsT = TypeVar("OptionsT")
+
 RESERVED: Final = frozenset({"return_state", "wait_for"})
-"""Arguments that calls of flows and tasks take for themselves."""
+"""Keyword arguments that each call of a flow or task accepts."""
 
 
-class Decorated:
-    """A decorated function.
+class Decorated(Generic[OptionsT]):
+    """A decorated function: a flow with `FlowOptions`, a task with `TaskOptions`.
 
     Args:
-        fn: the function; also a class method or static method, as it stands in the class.
+        fn: the function, class method or static method, as found in its class.
         name: its name, for messages and keys.
+        options: the options of the decorator.
+        origin: the function as found in its class, if it is a method.
 
     Raises:
-        OptionError: it is no function, or a parameter has a reserved name.
+        OptionError: it is not a function, or a parameter has a reserved name.
     """
 
-    def __init__(self, fn: Any, name: str, origin: Any = None) -> None:
+    def __init__(self, fn: Any, name: str, options: OptionsT, origin: Any = None) -> None:
         self._origin = fn if origin is None else origin
-        """What stood in the class: tells how to bind."""
+        """Decides how to bind."""
         fn = fn.__func__ if isinstance(fn, classmethod | staticmethod) else fn
         if isinstance(fn, Decorated):
-            raise OptionError(f"{name!r} is a {type(fn).__name__} already: decorate a function that calls it")
+            raise OptionError(f"{name!r} is already a {type(fn).__name__}: decorate a function that calls it")
         self.fn: Callable[..., Any] = fn
         functools.update_wrapper(cast("Callable[..., Any]", self), fn, updated=())
         self.name = name
+        self.options = options
         self.is_async = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
         self.is_generator = inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn)
         try:
             self.signature = inspect.signature(fn)
         except (TypeError, ValueError) as error:
-            raise OptionError(f"{name!r} can't be decorated ({error}): write a function that calls it") from error
+            raise OptionError(f"{name!r} cannot be decorated ({error}): write a function that calls it") from error
         self._binds_trivially = all(
             parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
             for parameter in self.signature.parameters.values()
         )
         self._parameter_names = tuple(self.signature.parameters)
         if taken := sorted(RESERVED & set(self.signature.parameters)):
-            raise OptionError(f"{name!r} has a parameter {taken[0]!r}, which every call takes for itself: rename it")
+            raise OptionError(f"parameter {taken[0]!r} of {name!r} is reserved: rename it")
 
     @functools.cached_property
     def key(self) -> str:
-        """The name, and where the function stands: the same in each process that runs the same program."""
+        """The name and the location of the function: the same in each process that runs the same program."""
         module = self.fn.__module__
-        if module in {"__main__", "__mp_main__"}:  # the latter in a process that multiprocessing has started
+        if module in {"__main__", "__mp_main__"}:  # the latter in processes of multiprocessing
             file = getattr(sys.modules["__main__"], "__file__", None)
             module = os.path.realpath(file) if file else module
         return f"{self.name}|{module}:{getattr(self.fn, '__qualname__', self.name)}"
 
     @functools.cached_property
     def source(self) -> str:
-        """The text of the function, or its byte code where there is no text."""
+        """The source code of the function, or its byte code if there is none."""
         fn = inspect.unwrap(self.fn)
         try:
             return inspect.getsource(fn)
@@ -73,19 +79,19 @@ class Decorated:
         """Return the arguments of a call by name, defaults included.
 
         Raises:
-            ParameterError: the function does not take them.
+            ParameterError: they do not match the function.
         """
         if not kwargs and self._binds_trivially and len(args) == len(self._parameter_names):
             return dict(zip(self._parameter_names, args, strict=True))
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ParameterError(f"{self.name!r} can't be called so: {error}") from error
+            raise ParameterError(f"invalid arguments for {self.name!r}: {error}") from error
         bound.apply_defaults()
         return bound.arguments
 
-    def arguments(self, parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Turn parameters by name into arguments of a call."""
+    def call_arguments(self, parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return parameters by name as positional and keyword arguments of a call."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
@@ -102,9 +108,15 @@ class Decorated:
         return tuple(args), kwargs
 
     def bound_function(self, instance: object | None, owner: type | None) -> Callable[..., Any] | None:
-        """Return the function bound as a method; None if it does not need to be."""
+        """Return the function bound as a method; None if it needs no binding."""
         if isinstance(self._origin, staticmethod):
             return None
         if isinstance(self._origin, classmethod):
             return types.MethodType(self.fn, owner)
         return None if instance is None else types.MethodType(self.fn, instance)
+
+
+FlowFunction = Decorated[FlowOptions]
+"""A flow, for the modules that `flow` imports."""
+TaskFunction = Decorated[TaskOptions]
+"""A task, for the modules that `task` imports."""

@@ -1,4 +1,4 @@
-"""Futures: task runs that were submitted, and their results to come."""
+"""Futures: the future results of submitted task runs."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ R = TypeVar("R")
 
 
 SLICE_S: Final = 0.5
-"""How long a thread blocks at a time."""
+"""How long a thread blocks at once."""
 
 
 class Slot(Protocol):
-    """A place among the tasks that may run at a time."""
+    """A slot of the task pool: the right of a submitted task to run."""
 
     def released(self) -> AbstractContextManager[None]:
-        """Give the place to another task while this one waits for one: or tasks that wait for tasks block all."""
+        """Release the slot while this task waits for another one: otherwise waiting tasks would deadlock."""
 
     def check_wait(self, *, is_async: bool) -> None:
-        """Refuse to block where blocking would stop what is waited for.
+        """Refuse to wait where waiting would deadlock.
 
         Raises:
-            RuntimeError: the thread is the one that runs the event loop of submitted tasks.
+            RuntimeError: this thread runs the event loop of the task that is waited for.
         """
 
 
 SLOT: Final[ContextVar[Slot | None]] = ContextVar("penstock_slot", default=None)
-"""The place that the running code takes; None outside of submitted tasks."""
+"""The slot of the running code; None outside of submitted tasks."""
 
 
 class Future(Generic[R]):
-    """A task run that was submitted. Threads wait by `result()`, coroutines by `await future`.
+    """The future of a submitted task run. Threads wait with `result()`, coroutines with `await future`.
 
     Args:
-        task_run: the run.
+        task_run: the task run.
     """
 
     __slots__ = ("__weakref__", "_callbacks", "_lock", "task_run")
@@ -55,28 +55,32 @@ class Future(Generic[R]):
 
     @property
     def task_run_id(self) -> Any:
-        """The run's id."""
+        """The id of the task run."""
         return self.task_run.id
 
     @property
     def name(self) -> str:
-        """The run's name."""
+        """The name of the task run."""
         return self.task_run.name
 
     @property
     def state(self) -> State[R]:
-        """How the run is doing now."""
+        """The current state of the task run."""
         state: State[R] = self.task_run.state
         if state.is_final():
-            self.task_run.observe()
+            self.task_run.mark_observed()
         return state
 
     def done(self) -> bool:
-        """Whether the run is over."""
+        """Whether the task run has finished."""
         return self._callbacks is None
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the run is over, or for `timeout` seconds, whichever is sooner."""
+        """Wait until the task run has finished.
+
+        Args:
+            timeout: maximum wait in seconds; None for no limit.
+        """
         if self._callbacks is None:
             return
         slot = SLOT.get()
@@ -88,27 +92,27 @@ class Future(Generic[R]):
             _block(event.wait, timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:  # noqa: FBT001, FBT002
-        """Wait for the run and return what the task returned.
+        """Wait until the task run has finished, and return its result.
 
         Args:
-            timeout: how long to wait, in seconds; forever if None.
-            raise_on_failure: false returns the exception of a failed run instead of raising it.
+            timeout: maximum wait in seconds; None for no limit.
+            raise_on_failure: raise the exception of a failed run; false returns it.
 
         Raises:
-            TimeoutError: the run was not over in time.
-            Exception: the task's own; a RunError if the run did not complete without one.
+            TimeoutError: the task run did not finish in time.
+            Exception: the exception of the task; a RunError if the run did not complete for another reason.
         """
         self.wait(timeout)
         if self._callbacks is not None:
-            raise TimeoutError(f"task run {self.name!r} was not over after {timeout} s")
-        self.task_run.observe()
+            raise TimeoutError(f"task run {self.name!r} did not finish within {timeout} s")
+        self.task_run.mark_observed()
         state: State[R] = self.task_run.state
         return _result(state, raise_on_failure=raise_on_failure)
 
     def add_done_callback(self, callback: Callable[[Future[R]], object]) -> None:
-        """Have `callback(future)` called when the run is over: at once if it is.
+        """Call `callback(future)` when the task run has finished: immediately if it already has.
 
-        It runs in the thread that ended the run, so it should be short.
+        It is called in the thread that finished the run, so it should be short.
         """
         with self._lock:
             if self._callbacks is not None:
@@ -117,26 +121,26 @@ class Future(Generic[R]):
         callback(self)
 
     def finish(self) -> None:
-        """Tell those who wait that the run is over. For backends."""
+        """Wake waiters and call callbacks: the run has finished. For backends."""
         with self._lock:
             callbacks, self._callbacks = self._callbacks, None
         for callback in callbacks or ():
             try:
                 callback(self)
-            except Exception:  # noqa: BLE001 - the others wait too
+            except Exception:  # noqa: BLE001 - the other callbacks are called all the same
                 FLOW_LOGGER.exception("A callback of %r raised", self)
 
     async def wait_async(self) -> None:
-        """Wait until the run is over, without blocking the event loop."""
+        """Wait until the task run has finished, without blocking the event loop."""
         if self._callbacks is None:
             return
-        import asyncio  # noqa: PLC0415 - who awaits has it; others don't pay for it
+        import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
 
         def wake(_: Future[R]) -> None:
-            # Who waited may be gone, and the loop with it.
+            # The loop may be closed already.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(lambda: None if waiter.done() else waiter.set_result(None))
 
@@ -146,22 +150,22 @@ class Future(Generic[R]):
             await waiter
 
     def __await__(self) -> Generator[Any, None, R]:
-        """Wait for the run without blocking the event loop, and return what the task returned."""
+        """Wait for the task run without blocking the event loop, and return its result."""
         yield from self.wait_async().__await__()
-        self.task_run.observe()
+        self.task_run.mark_observed()
         state: State[R] = self.task_run.state
         return _result(state, raise_on_failure=True)
 
     def __repr__(self) -> str:
-        """Return the run's name and state."""
+        """Return the name and state of the task run."""
         return f"Future({self.name!r}, {self.task_run.state.name})"
 
 
 def _block(wait_for: Callable[[float], bool], timeout: float | None) -> bool:
-    """Wait in slices: a signal that arrives just before a thread blocks is noticed at the end of one, else never.
+    """Wait in slices: a signal that arrives just before a thread blocks is handled at the end of a slice, not before.
 
     Returns:
-        Whether what was waited for happened in time.
+        Whether the event happened in time.
     """
     if timeout is not None and timeout <= SLICE_S:
         return wait_for(timeout)
@@ -176,29 +180,33 @@ def _block(wait_for: Callable[[float], bool], timeout: float | None) -> bool:
 def _result(state: State[R], *, raise_on_failure: bool) -> R:
     error = None if state.is_completed() else state.exception()
     if error is not None and not isinstance(error, Exception) and raise_on_failure:
-        # SystemExit in a worker is the worker's affair: who asks for its result is told, not ended.
+        # SystemExit in a task must not end the caller that reads its result.
         kind = CancelledRunError if state.is_cancelled() else CrashedRunError
         raise kind(state.message or state.name) from error
     return state.result(raise_on_failure=raise_on_failure)
 
 
 class FutureList(list[Future[R]]):
-    """Futures in the order of the items that they were made for."""
+    """The futures of `map()`, in the order of the items."""
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until all are over, or for `timeout` seconds, whichever is sooner."""
+        """Wait until all task runs have finished.
+
+        Args:
+            timeout: maximum wait in seconds; None for no limit.
+        """
         wait(self, timeout=timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:  # noqa: FBT001, FBT002
-        """Wait for all and return their results, in order.
+        """Wait until all task runs have finished, and return their results in order.
 
         Args:
-            timeout: how long to wait in all, in seconds; forever if None.
-            raise_on_failure: false puts the exception of a failed run in its place.
+            timeout: maximum wait for all of them in seconds; None for no limit.
+            raise_on_failure: raise the exception of a failed run; false returns it in place of its result.
 
         Raises:
-            TimeoutError: not all were over in time.
-            Exception: that of the first that did not complete.
+            TimeoutError: not all task runs finished in time.
+            Exception: the exception of the first run that did not complete.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         return [
@@ -208,16 +216,24 @@ class FutureList(list[Future[R]]):
 
 
 class DoneAndNotDone(NamedTuple):
-    """What `wait` returns."""
+    """The result of `wait`."""
 
     done: set[Future[Any]]
     not_done: set[Future[Any]]
 
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
-    """Wait until all futures are done, or for `timeout` seconds, whichever is sooner."""
+    """Wait until all futures are done.
+
+    Args:
+        futures: the futures.
+        timeout: maximum wait in seconds; None for no limit.
+
+    Returns:
+        The futures that are done, and those that are not.
+    """
     if isinstance(futures, FutureList) and type(futures) is not FutureList:
-        # While a flow is compiled: how many there are is not known, and so which are done.
+        # While a flow is compiled, the number of futures is not known.
         futures.wait(timeout)
         return DoneAndNotDone(cast("set[Future[Any]]", futures), set())
     waited = list(futures)
@@ -229,10 +245,14 @@ def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAn
 
 
 def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
-    """Yield futures as they become done.
+    """Yield futures as they are done.
+
+    Args:
+        futures: the futures.
+        timeout: maximum wait for all of them in seconds; None for no limit.
 
     Raises:
-        TimeoutError: not all were done after `timeout` seconds.
+        TimeoutError: not all were done in time.
     """
     waited = list(futures)
     deadline = None if timeout is None else time.monotonic() + timeout

@@ -1,17 +1,17 @@
-"""The folder where runs keep results, artifacts and variables when they have no cluster.
+"""PENSTOCK_HOME: the folder for results, artifacts and variables of runs on this machine.
 
 ::
 
     $PENSTOCK_HOME (~/.penstock)
-    ├── results/        results that any run may use (cache policies without RUN_ID)
-    ├── runs/UUID/      a run that kept something
-    │   ├── run.json    which flow, with which parameters, and how it is doing
+    ├── results/        results that all runs share (cache policies without RUN_ID)
+    ├── runs/UUID/      a run that stored something
+    │   ├── run.json    its flow, parameters and state
     │   ├── lock        held while it runs
     │   ├── results/    results of its own tasks
     │   └── artifacts/
-    ├── artifacts/      artifacts made outside of runs
-    ├── served/         what `serve` holds, and remembers of what was due
-    └── variables/      one file for each
+    ├── artifacts/      artifacts created outside of runs
+    ├── served/         state of `serve`: which ticks were handled
+    └── variables/      one file each
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Final
 
 VARIABLE: Final = "PENSTOCK_HOME"
 PRIVATE: Final = 0o700
-"""Results are unpickled: nobody else may write them."""
+"""Results are unpickled: other users must not be able to write them."""
 
 
 def home() -> Path:
@@ -32,7 +32,7 @@ def home() -> Path:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder and those above it, for this user alone."""
+    """Create a folder and its parents, accessible for this user only."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=PRIVATE, exist_ok=True)
@@ -40,7 +40,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all, whenever the process is killed."""
+    """Write a file atomically, even if the process is killed."""
     make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

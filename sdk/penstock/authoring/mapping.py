@@ -1,4 +1,4 @@
-"""map(): one call with iterables turned into one call for each item."""
+"""The arguments of map(), expanded to the arguments of each item."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 def expand(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Arguments]:
     """Yield the arguments of each item.
 
-    Iterables go item by item, all in step. Texts, bytes, dictionaries, what is `unmapped` and whatever is not iterable
-    go to every item. A future is waited for, because only its result says how many items there are.
+    Iterables are passed item by item. Strings, bytes, dictionaries, `unmapped` values and values that are not iterable
+    are passed to each item. A future is waited for, because its result decides how many items there are.
 
     Args:
-        signature: that of the task's function.
-        args: the arguments by position.
-        kwargs: the arguments by name.
+        signature: the signature of the task's function.
+        args: the positional arguments.
+        kwargs: the keyword arguments.
 
     Raises:
-        ParameterError: the function does not take the arguments.
+        ParameterError: the arguments do not match the function.
         MappingLengthMismatchError: the iterables have different lengths.
-        MappingMissingIterableError: there is none.
+        MappingMissingIterableError: there is no iterable.
     """
     args = tuple(_read(value) for value in args)
     kwargs = {name: _read(value) for name, value in kwargs.items()}
@@ -39,22 +39,22 @@ def expand(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[
     lengths = {name: len(value.items) for name, value in names.items() if isinstance(value, _Column)}
     if not lengths:
         raise MappingMissingIterableError(
-            f"map() needs at least one iterable, but got {', '.join(names) or 'nothing'}: give a list, or use submit()"
+            f"map() needs at least one iterable; got {', '.join(names) or 'no arguments'}: pass a list, or use submit()"
         )
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise MappingLengthMismatchError(f"map() takes iterables of one length, but {told}: mark one as unmapped(...)")
+        found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise MappingLengthMismatchError(f"map() needs iterables of one length, but {found}: wrap one in unmapped(...)")
     return _rows(args, kwargs, next(iter(lengths.values())))
 
 
 class _Column(NamedTuple):
-    """An argument that goes item by item."""
+    """An argument that is passed item by item."""
 
     items: list[Any]
 
 
 def _read(value: Any) -> Any:
-    """Return an argument as a column if it is one, else as every item gets it."""
+    """Return an argument as a column if it is passed item by item, else as it is."""
     if isinstance(value, unmapped):
         return value.value
     if isinstance(value, allow_failure):
@@ -68,7 +68,7 @@ def _read(value: Any) -> Any:
 
 
 def _names(signature: inspect.Signature, bound: inspect.BoundArguments) -> dict[str, Any]:
-    """Name every argument, those behind * and ** too."""
+    """Name each argument, including those of *args and **kwargs."""
     names: dict[str, Any] = {}
     for name, value in bound.arguments.items():
         kind = signature.parameters[name].kind

@@ -1,40 +1,26 @@
-"""Options of flows and tasks as data: read and checked once, when something is decorated."""
+"""Options of flows and tasks: the keywords that the decorators take, and the same options once they are read."""
 
 from __future__ import annotations
 
-import inspect
-import math
-import string
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict
 
 from penstock.authoring.cache_policies import CachePolicy
 from penstock.authoring.task_runners import ThreadPoolTaskRunner
-from penstock.errors import OptionError
 
 Hook = Callable[..., Any]
 """hook(flow, flow_run, state), hook(task, task_run, state), or hook(transaction); may be a coroutine function."""
 RunName = str | Callable[..., str]
-"""A text with the names of parameters in braces, or a function of no argument or of `parameters`."""
+"""A string with names of parameters in braces, or a function without arguments or with `parameters`."""
 Serializer = Literal["pickle", "json"]
 RunAs = Literal["tasks", "pod"]
 DelaySeconds = float | list[float] | Callable[[int], list[float]]
-MAX_DELAYS: Final = 50
-SERIALIZERS: Final = ("pickle", "json")
-RUN_AS: Final = ("tasks", "pod")
-_POD: Final[Mapping[str, Any]] = {
-    "image": str,
-    "resources": Mapping,
-    "service_account_name": str,
-    "pod_template": Mapping,
-}
-"""What describes a Pod, and its type."""
 
 
 class FlowKeywords(TypedDict, total=False):
-    """What @flow takes."""
+    """The options of @flow. docs/python.md describes each."""
 
     name: str | None
     description: str | None
@@ -64,7 +50,7 @@ class FlowKeywords(TypedDict, total=False):
 
 
 class TaskKeywords(TypedDict, total=False):
-    """What @task takes."""
+    """The options of @task. docs/python.md describes each."""
 
     name: str | None
     description: str | None
@@ -96,7 +82,7 @@ class TaskKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowOptions:
-    """The options of a flow, every one decided but those that None leaves to the surroundings."""
+    """The options of a flow. Where None is allowed, the calling flow or the default decides."""
 
     name: str
     description: str = ""
@@ -104,7 +90,7 @@ class FlowOptions:
     flow_run_name: RunName | None = None
     retries: int = 0
     retry_delays_s: tuple[float, ...] = ()
-    """Before each retry; the last one goes on for more retries than there are delays."""
+    """The delay before each retry; the last one is used for all further retries."""
     max_workers: int | None = None
     timeout_s: float | None = None
     validate_parameters: bool = True
@@ -117,13 +103,13 @@ class FlowOptions:
     on_crashed: tuple[Hook, ...] = ()
     on_cancellation: tuple[Hook, ...] = ()
     run_as: RunAs = "tasks"
-    """In a cluster: a Pod for each task, or one for the whole flow."""
+    """In a cluster: one Pod for each task, or one Pod for the whole flow."""
     storage: str | None = None
-    """Where results go in a cluster that are too big for outputs."""
+    """In a cluster: where results are stored that are too big for outputs."""
     workspace: Mapping[str, Any] | None = None
-    """A volume that the tasks of a run share in a cluster, as in a Flow."""
+    """In a cluster: a volume that the tasks of a run share; the field `workspace` of a Flow."""
     image: str | None = None
-    """As in a Flow, like all that follows: only a run in a cluster looks at it."""
+    """In a cluster only, as all options below: the fields of a Flow."""
     resources: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     service_account_name: str | None = None
@@ -132,7 +118,7 @@ class FlowOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """The options of a task, every one decided but those that None leaves to its flow."""
+    """The options of a task. Where None is allowed, its flow or the default decides."""
 
     name: str
     description: str = ""
@@ -140,9 +126,9 @@ class TaskOptions:
     task_run_name: RunName | None = None
     retries: int = 0
     retry_delays_s: tuple[float, ...] = ()
-    """Before each retry; the last one goes on for more retries than there are delays."""
+    """The delay before each retry; the last one is used for all further retries."""
     retry_jitter: float = 0.0
-    """Part of the delay that it may be off by; 1 is from nothing to twice as long."""
+    """Random variation, as a part of the delay; with 1 the delay is between zero and twice as long."""
     retry_condition_fn: Callable[..., Any] | None = None
     timeout_s: float | None = None
     cache_policy: CachePolicy | None = None
@@ -158,298 +144,8 @@ class TaskOptions:
     on_commit: tuple[Hook, ...] = ()
     on_rollback: tuple[Hook, ...] = ()
     image: str | None = None
-    """As in a Flow, like all that follows: only a run in a cluster looks at it."""
+    """In a cluster only, as all options below: the fields of a Flow."""
     resources: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     service_account_name: str | None = None
     pod_template: Mapping[str, Any] | None = None
-
-
-_STORAGE: Final = "results go to the folder PENSTOCK_HOME; set that variable instead"
-_MEMORY: Final = "a result lives as long as something refers to its future, its state or itself"
-NOT_OFFERED: Final[Mapping[str, str]] = {
-    "result_storage": _STORAGE,
-    "result_storage_key": "give cache_key_fn, which names the stored result",
-    "cache_result_in_memory": _MEMORY,
-    "viz_return_value": "leave it out: flows are not drawn by calling their functions",
-    "asset_deps": "leave it out and write artifacts instead",
-    "retry_condition": "it is called retry_condition_fn",
-    "timeout": "it is called timeout_seconds",
-    "retry_delay": "it is called retry_delay_seconds",
-    "parameters": "give them when you call the flow",
-}
-"""Options that other systems have, and what to do instead."""
-_NOT_FOR_TASKS: Final[Mapping[str, str]] = {
-    "version": "leave it out, or put it into the name or the tags",
-    "flow_run_name": "the option of a task is task_run_name",
-    "validate_parameters": "only a flow's parameters are checked: check them in the task",
-    "task_runner": "give it to the flow",
-    "on_crashed": "give it to the flow",
-    "on_cancellation": "give it to the flow",
-}
-_NOT_FOR_FLOWS: Final[Mapping[str, str]] = {
-    "task_run_name": "the option of a flow is flow_run_name",
-    "tags": "call the flow inside `with tags(...)`",
-    "retry_jitter_factor": "give it to the tasks; a flow's retry_delay_seconds can be a list",
-    "retry_condition_fn": "give it to the tasks",
-    "cache_policy": "give it to the tasks, or persist_result=True to the flow for all of its tasks",
-    "cache_key_fn": "give it to the tasks",
-    "cache_expiration": "give it to the tasks",
-    "refresh_cache": "give it to the tasks",
-    "on_commit": "give it to the tasks",
-    "on_rollback": "give it to the tasks",
-}
-
-_FLOW_KEYWORDS: Final = frozenset(FlowKeywords.__annotations__)
-_TASK_KEYWORDS: Final = frozenset(TaskKeywords.__annotations__)
-Options = TypeVar("Options", FlowOptions, TaskOptions)
-
-
-def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: FlowOptions | None = None) -> FlowOptions:
-    """Read what @flow, or with_options of a flow, was given.
-
-    Args:
-        fn: the function.
-        keywords: the options given.
-        base: the options that hold where none is given.
-
-    Raises:
-        OptionError: an option does not exist or can't be.
-    """
-    reader = _Reader("@flow", _FLOW_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_FLOWS}, keywords)
-    options = base or FlowOptions(name=_default_name(fn, keywords).replace("_", "-"), description=_description(fn))
-    changes = reader.shared(fn, options.retries)
-    if "task_runner" in keywords:
-        runner = keywords["task_runner"]
-        changes["max_workers"] = runner and reader.check("task_runner", ThreadPoolTaskRunner).max_workers
-    changes |= reader.plain(
-        {
-            "version": str,
-            "validate_parameters": bool,
-            "flow_run_name": (str, Callable),
-            "storage": str,
-            "workspace": Mapping,
-            **_POD,
-        },
-        FlowOptions,
-    )
-    changes |= reader.env()
-    if "run_as" in keywords:
-        changes["run_as"] = reader.one_of("run_as", RUN_AS) or "tasks"
-    if "flow_run_name" in changes:
-        check_run_name("flow_run_name", changes["flow_run_name"], fn)
-    changes |= reader.hooks(("on_running", "on_completion", "on_failure", "on_crashed", "on_cancellation"))
-    return replace(options, **changes)
-
-
-def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: TaskOptions | None = None) -> TaskOptions:
-    """Read what @task, or with_options of a task, was given.
-
-    Args:
-        fn: the function.
-        keywords: the options given.
-        base: the options that hold where none is given.
-
-    Raises:
-        OptionError: an option does not exist or can't be.
-    """
-    reader = _Reader("@task", _TASK_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_TASKS}, keywords)
-    options = base or TaskOptions(name=_default_name(fn, keywords), description=_description(fn))
-    changes = reader.shared(fn, options.retries)
-    if "tags" in keywords:
-        tags = keywords["tags"]
-        if isinstance(tags, str):
-            raise OptionError(f"@task(tags={tags!r}): give a list of texts: tags=[{tags!r}]")
-        changes["tags"] = frozenset(tags or ())
-    if "retry_jitter_factor" in keywords:
-        changes["retry_jitter"] = reader.number("retry_jitter_factor") or 0.0
-    if "cache_expiration" in keywords:
-        changes["cache_expiration_s"] = reader.number("cache_expiration")
-    changes |= reader.plain(
-        {
-            "task_run_name": (str, Callable),
-            "retry_condition_fn": Callable,
-            "cache_policy": CachePolicy,
-            "cache_key_fn": Callable,
-            "refresh_cache": bool,
-            **_POD,
-        },
-        TaskOptions,
-    )
-    changes |= reader.env()
-    if "task_run_name" in changes:
-        check_run_name("task_run_name", changes["task_run_name"], fn)
-    changes |= reader.hooks(("on_running", "on_completion", "on_failure", "on_commit", "on_rollback"))
-    for moment in ("on_commit", "on_rollback"):
-        if any(inspect.iscoroutinefunction(hook) for hook in changes.get(moment, ())):
-            raise OptionError(
-                f"@task({moment}): hooks of transactions are plain functions, as `with transaction()` can't await"
-            )
-    merged = replace(options, **changes)
-    if merged.cache_policy is not None and merged.cache_key_fn is not None:
-        raise OptionError("@task: cache_policy and cache_key_fn both make the cache's key: give one of them")
-    if merged.persist_result is False and (merged.cache_policy or merged.cache_key_fn):
-        raise OptionError("@task: persist_result=False keeps no result that a cache could use: leave out one of them")
-    return merged
-
-
-def check_run_name(option: str, name: RunName | None, fn: Callable[..., Any]) -> None:
-    """Check that the names in braces are parameters.
-
-    Raises:
-        OptionError: one is not, or the text can't be read.
-    """
-    if not isinstance(name, str):
-        return
-    try:
-        used = [field for _, field, _, _ in string.Formatter().parse(name) if field is not None]
-    except ValueError as error:
-        raise OptionError(f"{option}={name!r}: {error}") from error
-    parameters = inspect.signature(fn).parameters
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
-        return
-    for field in used:
-        root = field.replace("[", ".").split(".")[0]
-        if root not in parameters:
-            raise OptionError(f"{option}={name!r}: there is no parameter {root!r}{nearest(root, parameters)}")
-
-
-class _Reader:
-    """Reads the options that were given to one decorator."""
-
-    def __init__(
-        self, where: str, known: frozenset[str], not_offered: Mapping[str, str], keywords: Mapping[str, Any]
-    ) -> None:
-        self._where = where
-        self._keywords = keywords
-        for name in keywords:
-            if name in known:
-                continue
-            if name in not_offered:
-                raise OptionError(f"{where} has no option {name!r}: {not_offered[name]}")
-            raise OptionError(f"{where} has no option {name!r}{nearest(name, known)}")
-
-    def get(self, name: str) -> Any:
-        return self._keywords.get(name)
-
-    def check(self, name: str, kind: Any) -> Any:
-        value = self._keywords[name]
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not any(callable(value) if each is Callable else isinstance(value, each) for each in kinds):
-            words = " or ".join("a function" if each is Callable else each.__name__ for each in kinds)
-            raise OptionError(f"{self._where}({name}={value!r}): expected {words}")
-        return value
-
-    def shared(self, fn: Callable[..., Any], retries: int) -> dict[str, Any]:
-        """Read what flows and tasks both have."""
-        changes: dict[str, Any] = {}
-        if self.get("name") is not None:
-            changes["name"] = self.check("name", str)
-        if "description" in self._keywords:
-            changes["description"] = _description(fn) if self.get("description") is None else self.get("description")
-        if "retries" in self._keywords:
-            changes["retries"] = retries = self._count("retries")
-        if "retry_delay_seconds" in self._keywords:
-            changes["retry_delays_s"] = self._delays(retries)
-        if "timeout_seconds" in self._keywords:
-            changes["timeout_s"] = self.number("timeout_seconds")
-            if changes["timeout_s"] == 0:
-                raise OptionError(
-                    f"{self._where}(timeout_seconds=0): nothing ends in no time; leave it out for no limit"
-                )
-        if "result_serializer" in self._keywords:
-            changes["result_serializer"] = self.one_of("result_serializer", SERIALIZERS)
-        for name in ("persist_result", "log_prints"):
-            if name in self._keywords:
-                changes[name] = None if self.get(name) is None else self.check(name, bool)
-        return changes
-
-    def plain(self, kinds: Mapping[str, Any], options: type[FlowOptions | TaskOptions]) -> dict[str, Any]:
-        """Read options that are kept as they are; None is the default."""
-        defaults = {field.name: field.default for field in fields(options)}
-        return {
-            name: defaults[name] if self.get(name) is None else self.check(name, kind)
-            for name, kind in kinds.items()
-            if name in self._keywords
-        }
-
-    def hooks(self, names: Iterable[str]) -> dict[str, tuple[Hook, ...]]:
-        """Read lists of functions."""
-        changes: dict[str, tuple[Hook, ...]] = {}
-        for name in names:
-            if name not in self._keywords:
-                continue
-            hooks = self.get(name) or ()
-            if callable(hooks) or not all(callable(hook) for hook in hooks):
-                raise OptionError(f"{self._where}({name}={hooks!r}): expected a list of functions")
-            changes[name] = tuple(hooks)
-        return changes
-
-    def number(self, name: str) -> float | None:
-        """Read a number of seconds, or a factor: not below 0."""
-        value = self.get(name)
-        if value is None:
-            return None
-        if isinstance(value, timedelta):
-            value = value.total_seconds()
-        return self._not_negative(name, value)
-
-    def _count(self, name: str) -> int:
-        value = self.get(name)
-        if value is None:
-            return 0
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise OptionError(f"{self._where}({name}={value!r}): expected a whole number, 0 or more")
-        return value
-
-    def one_of(self, name: str, known: tuple[str, ...]) -> Any:
-        """Read a word."""
-        value = self.get(name)
-        if value not in {None, *known}:
-            raise OptionError(f"{self._where}({name}={value!r}): expected {' or '.join(map(repr, known))}")
-        return value
-
-    def env(self) -> dict[str, Any]:
-        """Read environment variables."""
-        env = self.get("env")
-        if "env" not in self._keywords or env is None:
-            return {"env": None} if "env" in self._keywords else {}
-        if not isinstance(env, Mapping) or not all(isinstance(each, str) for pair in env.items() for each in pair):
-            raise OptionError(f"{self._where}(env={env!r}): expected texts by name: env={{'REGION': 'eu'}}")
-        return {"env": dict(env)}
-
-    def _delays(self, retries: int) -> tuple[float, ...]:
-        name = "retry_delay_seconds"
-        value = self.get(name)
-        if callable(value):
-            value = value(retries)
-        if value is None:
-            return ()
-        delays = value if isinstance(value, list | tuple) else (value,)
-        if len(delays) > MAX_DELAYS:
-            raise OptionError(f"{self._where}({name}): at most {MAX_DELAYS} delays, the last one goes on for ever")
-        return tuple(self._not_negative(name, delay) for delay in delays)
-
-    def _not_negative(self, name: str, value: Any) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value < 0:
-            raise OptionError(f"{self._where}({name}={value!r}): expected a number, 0 or more")
-        return float(value)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the question whether the nearest of some names was meant; nothing if none is near."""
-    from penstock.engine.suggestion import suggest  # noqa: PLC0415 - only who made a mistake waits for it
-
-    return suggest(name, known)
-
-
-def _default_name(fn: Callable[..., Any], keywords: Mapping[str, Any]) -> str:
-    name = getattr(fn, "__name__", type(fn).__name__)
-    if name == "<lambda>" and not keywords.get("name"):
-        raise OptionError("a lambda has no name that its runs could bear: give name='...'")
-    return str(name)
-
-
-def _description(fn: Callable[..., Any]) -> str:
-    return inspect.getdoc(fn) or ""

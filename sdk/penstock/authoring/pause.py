@@ -1,10 +1,10 @@
-"""Pauses: a flow run that waits for a person."""
+"""Pausing a flow run until a person answers."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar, overload
 
-from penstock.authoring.backend import backend
+from penstock.authoring.backend import current_backend
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
 from penstock.errors import OptionError, PauseError
 
@@ -30,36 +30,36 @@ def pause_flow_run(
     message: str | None = None,
     **not_offered: Any,
 ) -> Any:
-    """Wait until the person at the terminal approves, or gives a value.
+    """Pause the flow run until a person at the terminal approves it or enters a value.
 
-    Timeouts of flows and tasks stand still meanwhile.
+    The clock of timeouts is stopped meanwhile.
 
     Args:
-        wait_for_input: the type of the value: a plain type, or a pydantic model, which is asked for field by field.
-            None asks for approval.
-        timeout: how long to wait, in seconds.
-        key: what the pause is called; a run pauses once for each.
-        message: what to ask.
-        **not_offered: refused.
+        wait_for_input: type of the value: a plain type, or a pydantic model, whose fields are asked for one by one.
+            None asks for an approval.
+        timeout: maximum wait in seconds.
+        key: name of the pause; a run pauses once for each key.
+        message: the question.
+        **not_offered: options of Prefect, which are refused.
 
     Returns:
         The value; None for an approval.
 
     Raises:
-        OptionError: an option was given that only Prefect has.
-        PauseError: it was not approved or not in time, there is no terminal, the flow does not run, or it has paused
-            for the key before.
+        OptionError: the option exists in Prefect only.
+        PauseError: it was rejected or timed out, there is no terminal, the flow is not running, or it has paused for
+            the key before.
     """
     for name in not_offered:
-        raise OptionError(f"pause_flow_run() has no option {name!r}: it waits at the terminal; leave it out")
+        raise OptionError(f"pause_flow_run() has no option {name!r}: it waits at the terminal; omit it")
     run = FLOW_RUN.get()
     if run is None:
-        raise PauseError("pause_flow_run() works inside of a flow only")
+        raise PauseError("pause_flow_run() was called outside of a flow")
     if TASK_RUN.get() is not None:
         raise PauseError("pause_flow_run() was called in a task: call it in the flow, between tasks")
     if not run.state.is_running():
-        raise PauseError(f"flow run {run.name!r} can't pause: it is {run.state.name}, not Running")
-    return backend().pause(run, wait_for_input, timeout_s=timeout, key=key, message=message)
+        raise PauseError(f"flow run {run.name!r} cannot pause: it is {run.state.name}, not Running")
+    return current_backend().pause(run, wait_for_input, timeout_s=timeout, key=key, message=message)
 
 
 async def apause_flow_run(
@@ -69,8 +69,8 @@ async def apause_flow_run(
     key: str | None = None,
     message: str | None = None,
 ) -> Any:
-    """Wait as pause_flow_run does, while the event loop goes on."""
-    import asyncio  # noqa: PLC0415 - who awaits has it; others don't pay for it
+    """Pause as pause_flow_run does, without blocking the event loop."""
+    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
     return await asyncio.to_thread(
         pause_flow_run,

@@ -1,4 +1,4 @@
-"""How long a flow or task waits before it is tried again, by the engine's rules."""
+"""Delays before retries of flows and tasks, computed as by the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_DELAY_S = 365 * 24 * 3600.0
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
-    """Make a `retry_delay_seconds` that doubles: `backoff_factor`, then twice that, and so on.
+    """Return delays for `retry_delay_seconds` that double each time, from `backoff_factor`.
 
     Args:
         backoff_factor: the first delay, in seconds.
@@ -28,18 +28,18 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
 def retry_delay_s(
     delays_s: tuple[float, ...], *, jitter: float, run_id: str, name: str, index: int | None, attempt: int
 ) -> float:
-    """Return the wait before the next attempt, in seconds.
+    """Return the delay before the next attempt, in seconds.
 
     Args:
-        delays_s: before each retry; the last one goes on.
-        jitter: part of the delay that it may be off by.
+        delays_s: the delay before each retry; the last one is used for all further retries.
+        jitter: random variation, as a part of the delay.
         run_id: id of the flow run.
         name: name of the task or flow.
-        index: how many runs of the task the flow run had before.
+        index: number of earlier runs of the task in the flow run.
         attempt: number of the attempt that failed, from 1.
 
     Returns:
-        The same for the same arguments in any process.
+        The delay; the same arguments give the same delay in each process.
     """
     if not delays_s:
         return 0.0

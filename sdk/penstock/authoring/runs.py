@@ -1,4 +1,4 @@
-"""Runs of flows and tasks as data: what hooks, names, cache keys and `penstock.runtime` see of them."""
+"""Flow runs and task runs as data, for hooks, names, cache keys and `penstock.runtime`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.authoring.function import FlowFunction, TaskFunction
 from penstock.authoring.states import Pending, State
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from penstock.authoring.flow import Flow
-    from penstock.authoring.task import Task
-
 
 class _Run:
-    """What runs of flows and of tasks have in common."""
+    """The common part of flow runs and task runs."""
 
     __slots__ = ("history", "id", "name", "run_count", "started_time", "state", "tags")
 
@@ -27,13 +25,13 @@ class _Run:
         self.name = name
         self.tags = tags
         self.run_count = 0
-        """Attempts that have begun."""
+        """Number of attempts that have started."""
         self.started_time = time.time()
         self.state: State[Any] = Pending()
         self.history: list[State[Any]] = [self.state]
 
-    def enter(self, state: State[Any]) -> None:
-        """Go into a state."""
+    def enter_state(self, state: State[Any]) -> None:
+        """Change the state of the run."""
         self.state = state
         self.history.append(state)
 
@@ -50,7 +48,7 @@ class FlowRun(_Run):
         flow: the flow.
         run_id: id of the run.
         name: its name.
-        parameters: the arguments by name, defaults included.
+        parameters: the arguments by name, including defaults.
         tags: the run's tags.
         parent: the flow run inside of which it was called.
     """
@@ -59,7 +57,7 @@ class FlowRun(_Run):
 
     def __init__(
         self,
-        flow: Flow[..., Any],
+        flow: FlowFunction,
         *,
         run_id: UUID,
         name: str,
@@ -79,11 +77,11 @@ class FlowRun(_Run):
 
     @property
     def root(self) -> FlowRun:
-        """The run that was called by no other."""
+        """The outermost flow run: itself, or that of its callers."""
         return self if self.parent is None else self.parent.root
 
     def __repr__(self) -> str:
-        """Return the run's name and state."""
+        """Return the name and state of the run."""
         return f"FlowRun({self.name!r}, {self.state.name})"
 
 
@@ -93,7 +91,7 @@ class TaskRun(_Run):
     Args:
         task: the task.
         run_id: id of the run.
-        index: how many runs of the task its flow run had before.
+        index: number of earlier runs of the task in the flow run.
         tags: the run's tags.
         flow_run: the flow run that it belongs to.
     """
@@ -101,39 +99,39 @@ class TaskRun(_Run):
     __slots__ = ("began_time", "flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
 
     def __init__(
-        self, task: Task[..., Any], *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
+        self, task: TaskFunction, *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
     ) -> None:
         super().__init__(run_id, f"{task.name}-{index}", tags)
         self.task = task
         self.index = index
         self.flow_run = flow_run
         self.parameters: Mapping[str, Any] = {}
-        """The arguments by name, defaults included, with results in the place of futures."""
+        """The arguments by name, including defaults, with futures replaced by their results."""
         self.began_time = self.started_time
-        """When its first attempt began; it may have waited before that."""
+        """When its first attempt started, in seconds since the epoch."""
         self.is_observed = False
-        """Whether somebody has looked how it ended."""
+        """Whether the flow has read how it ended."""
         self.upstream_failures: tuple[TaskRun, ...] = ()
-        """Because of which it did not start."""
+        """The runs because of which it did not start."""
 
     @property
     def task_name(self) -> str:
         """The task's name."""
         return self.task.name
 
-    def observe(self) -> None:
-        """Remember that somebody looked how it ended, and so at why it did not start."""
+    def mark_observed(self) -> None:
+        """Record that the flow has read how it ended, and so why it did not start."""
         self.is_observed = True
         for upstream in self.upstream_failures:
-            upstream.observe()
+            upstream.mark_observed()
 
     def __repr__(self) -> str:
-        """Return the run's name and state."""
+        """Return the name and state of the run."""
         return f"TaskRun({self.name!r}, {self.state.name})"
 
 
 class TaskRunContext:
-    """What a `cache_key_fn` and cache policies see.
+    """The context that is passed to a `cache_key_fn` and to cache policies.
 
     Args:
         task_run: the run.
@@ -147,7 +145,7 @@ class TaskRunContext:
         self.parameters = parameters
 
     @property
-    def task(self) -> Task[..., Any]:
+    def task(self) -> TaskFunction:
         """The task."""
         return self.task_run.task
 

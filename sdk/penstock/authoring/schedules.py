@@ -1,4 +1,4 @@
-"""When a flow is due, as Prefect writes it: `Cron`, `Interval`, `RRule`."""
+"""Schedules with the names of Prefect: `Cron`, `Interval`, `RRule`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MINUTE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A part of a timetable.
+    """One schedule of a deployment, returned by `Cron`, `Interval` or `RRule`.
 
     Args:
-        fields: what it says in the spec of a Schedule: `cron`, `interval` or `rrule`.
-        timezone: IANA name of the zone in which it is read; UTC if not given.
-        parameters: arguments of its runs, before those of the deployment.
-        active: whether it counts.
-        slug: a word for it, where a flow has several.
+        fields: its fields in the spec of a Schedule: `cron`, `interval` or `rrule`.
+        timezone: IANA name of its time zone; UTC if not given.
+        parameters: parameters of its runs, which override those of the deployment.
+        active: whether it creates runs.
+        slug: part of its name, to tell several schedules of a flow apart.
     """
 
     fields: Mapping[str, Any]
@@ -40,10 +40,17 @@ def Cron(
     active: bool = True,
     slug: str | None = None,
 ) -> Timing:
-    """Be due by a cron expression of five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+    """Return a cron schedule.
+
+    Args:
+        cron: five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+        timezone: as for `Timing`.
+        parameters: as for `Timing`.
+        active: as for `Timing`.
+        slug: as for `Timing`.
 
     Raises:
-        OptionError: it is no text.
+        OptionError: it is not a string.
     """
     return Timing({"cron": [_text("cron", cron)]}, timezone, dict(parameters or {}), active, slug)
 
@@ -58,23 +65,23 @@ def Interval(
     active: bool = True,
     slug: str | None = None,
 ) -> Timing:
-    """Be due at equal distances.
+    """Return a schedule with a fixed interval.
 
     Args:
-        interval: the distance, in whole minutes; a number is one of seconds.
-        anchor_date: one of the ticks.
-        timezone: of an anchor without an offset.
-        parameters: as of `Timing`.
-        active: as of `Timing`.
-        slug: as of `Timing`.
+        interval: the interval in whole minutes, as a timedelta or a number of seconds.
+        anchor_date: one of its ticks.
+        timezone: time zone of an anchor without an offset.
+        parameters: as for `Timing`.
+        active: as for `Timing`.
+        slug: as for `Timing`.
 
     Raises:
-        OptionError: the distance is not in whole minutes.
+        OptionError: the interval is not in whole minutes.
     """
     is_number = isinstance(interval, int | float) and not isinstance(interval, bool)
-    distance = timedelta(seconds=interval) if is_number else interval  # type: ignore[arg-type]  # it is one
+    distance = timedelta(seconds=interval) if is_number else interval  # type: ignore[arg-type]  # it is a number
     if not isinstance(distance, timedelta) or distance < MINUTE or distance % MINUTE:
-        raise OptionError(f"interval={interval!r}: expected whole minutes, as seconds or a timedelta")
+        raise OptionError(f"interval={interval!r}: must be whole minutes, as seconds or a timedelta")
     every = {"every": f"{distance // MINUTE}m"}
     anchor = {} if anchor_date is None else {"anchor": anchor_date.isoformat(timespec="seconds")}
     return Timing({"interval": every | anchor}, timezone, dict(parameters or {}), active, slug)
@@ -89,15 +96,22 @@ def RRule(
     active: bool = True,
     slug: str | None = None,
 ) -> Timing:
-    """Be due by a recurrence rule of RFC 5545.
+    """Return a schedule with a recurrence rule of RFC 5545.
+
+    Args:
+        rrule: the rule, such as `FREQ=MONTHLY;BYDAY=-1FR`.
+        timezone: as for `Timing`.
+        parameters: as for `Timing`.
+        active: as for `Timing`.
+        slug: as for `Timing`.
 
     Raises:
-        OptionError: it is no text.
+        OptionError: it is not a string.
     """
     return Timing({"rrule": [_text("rrule", rrule)]}, timezone, dict(parameters or {}), active, slug)
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise OptionError(f"{name}={value!r}: expected a text")
+        raise OptionError(f"{name}={value!r}: must be a string")
     return value

@@ -1,8 +1,7 @@
-"""States of runs in Python: how a run is doing, or how it ended and with what.
+"""States of flow runs and task runs in Python.
 
-The words are those of the engine (`penstock.engine.state`). A state's type is what logic goes by; its name is for
-people and may be any word. The types are Prefect's, with one more, `SKIPPED`: what did not have to run is over, and is
-no success that others could build on.
+The names are those of the engine (`penstock.engine.state`). Use the type of a state in code; its name is for people and
+may be any word. The types are Prefect's and `SKIPPED`, a final state of runs that did not start.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class StateType(StrEnum):
-    """What a state means to who decides by it."""
+    """The types of states, for code that depends on them."""
 
     SCHEDULED = "SCHEDULED"
     PENDING = "PENDING"
@@ -48,13 +47,13 @@ ROLLED_BACK: Final = "RolledBack"
 
 
 class State(Generic[R_co]):
-    """How a run is doing, or how it ended.
+    """The state of a run.
 
     Args:
-        type: what the state means.
-        name: the word for people; that of the type unless given.
-        message: why, for people.
-        data: of a completed run its result, of a failed one its exception.
+        type: its type.
+        name: its name, for people.
+        message: the reason, for people.
+        data: the result of a completed run, the exception of a failed one.
     """
 
     __slots__ = ("_time", "data", "message", "name", "type")
@@ -72,26 +71,26 @@ class State(Generic[R_co]):
         return datetime.fromtimestamp(self._time, tz=UTC)
 
     def result(self, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002 - Prefect's signature
-        """Return what the run returned.
+        """Return the result of the run.
 
         Args:
-            raise_on_failure: false returns the exception of a failed run instead of raising it.
+            raise_on_failure: raise the exception of a failed run; false returns it.
 
         Raises:
-            UnfinishedRunError: the run is not over.
-            Exception: the run's own, if it did not complete; a RunError if it has none.
+            UnfinishedRunError: the run has not finished.
+            Exception: the exception of a run that did not complete; a RunError if it has none.
         """
         if self.type is StateType.COMPLETED:
             return cast("R_co", self.data)
         error = self.exception()
         if error is None:
-            raise UnfinishedRunError(f"the run is {self.name}: it has no result before it is over")
+            raise UnfinishedRunError(f"the run is {self.name}: it has no result until it has finished")
         if raise_on_failure:
             raise error
         return cast("R_co", error)
 
     def exception(self) -> BaseException | None:
-        """Return why the run did not complete; None if it did, or is not over."""
+        """Return the exception of the run; None if it completed or has not finished."""
         if isinstance(self.data, BaseException):
             return self.data
         if self.type is StateType.COMPLETED or not self.is_final():
@@ -104,11 +103,11 @@ class State(Generic[R_co]):
         return kinds.get(self.type, FailedRunError)(self.message or self.name)
 
     def is_final(self) -> bool:
-        """Whether the run is over."""
+        """Whether the run has finished."""
         return self.type in FINAL_TYPES
 
     def is_scheduled(self) -> bool:
-        """Whether the run waits for a time: to start, or to try again."""
+        """Whether the run waits for its start time or its next attempt."""
         return self.type is StateType.SCHEDULED
 
     def is_pending(self) -> bool:
@@ -116,7 +115,7 @@ class State(Generic[R_co]):
         return self.type is StateType.PENDING
 
     def is_running(self) -> bool:
-        """Whether the run runs."""
+        """Whether the run is running."""
         return self.type is StateType.RUNNING
 
     def is_paused(self) -> bool:
@@ -128,23 +127,23 @@ class State(Generic[R_co]):
         return self.type is StateType.CANCELLING
 
     def is_completed(self) -> bool:
-        """Whether the run is over, and well."""
+        """Whether the run has completed."""
         return self.type is StateType.COMPLETED
 
     def is_skipped(self) -> bool:
-        """Whether the run did not start, because what it needed did not complete."""
+        """Whether the run did not start, for example because a task that it depends on did not complete."""
         return self.type is StateType.SKIPPED
 
     def is_failed(self) -> bool:
-        """Whether the run's own code failed it, or it took too long."""
+        """Whether the run failed or timed out."""
         return self.type is StateType.FAILED
 
     def is_cancelled(self) -> bool:
-        """Whether the run was stopped."""
+        """Whether the run was cancelled."""
         return self.type is StateType.CANCELLED
 
     def is_crashed(self) -> bool:
-        """Whether something outside of the run's code ended it."""
+        """Whether the run was ended from outside of its code."""
         return self.type is StateType.CRASHED
 
     def __repr__(self) -> str:
@@ -156,55 +155,55 @@ class State(Generic[R_co]):
 
 
 def Scheduled(*, message: str | None = None, name: str = RunState.SCHEDULED.value) -> State[Any]:
-    """Make the state of a run that is due later."""
+    """Return the state of a run that starts later."""
     return State(StateType.SCHEDULED, name, message)
 
 
 def Pending(*, message: str | None = None, name: str = TaskState.PENDING.value) -> State[Any]:
-    """Make the state of a run that waits to start."""
+    """Return the state of a run that waits to start."""
     return State(StateType.PENDING, name, message)
 
 
 def Running(*, message: str | None = None, name: str = TaskState.RUNNING.value) -> State[Any]:
-    """Make the state of a run that runs."""
+    """Return the state of a run that is running."""
     return State(StateType.RUNNING, name, message)
 
 
 def Retrying(*, message: str | None = None, name: str = TaskState.RETRYING.value) -> State[Any]:
-    """Make the state of a run that failed and waits for its next attempt."""
+    """Return the state of a run that failed and waits for its next attempt."""
     return State(StateType.SCHEDULED, name, message)
 
 
 def Paused(*, message: str | None = None, name: str = RunState.PAUSED.value) -> State[Any]:
-    """Make the state of a run that waits for a person."""
+    """Return the state of a run that waits for a person."""
     return State(StateType.PAUSED, name, message)
 
 
 def Completed(*, message: str | None = None, data: Any = None, name: str = TaskState.COMPLETED.value) -> State[Any]:
-    """Make the state of a run that is over, and well."""
+    """Return the state of a run that has completed."""
     return State(StateType.COMPLETED, name, message, data)
 
 
 def Skipped(*, message: str | None = None, data: Any = None, name: str = TaskState.SKIPPED.value) -> State[Any]:
-    """Make the state of a run that did not start, because what it needed did not complete."""
+    """Return the state of a run that did not start."""
     return State(StateType.SKIPPED, name, message, data)
 
 
 def Failed(*, message: str | None = None, data: Any = None, name: str = TaskState.FAILED.value) -> State[Any]:
-    """Make the state of a run that its own code failed."""
+    """Return the state of a run that failed."""
     return State(StateType.FAILED, name, message, data)
 
 
 def TimedOut(*, message: str | None = None, data: Any = None, name: str = TaskState.TIMED_OUT.value) -> State[Any]:
-    """Make the state of a run that took longer than its timeout."""
+    """Return the state of a run that took longer than its timeout."""
     return State(StateType.FAILED, name, message, data)
 
 
 def Cancelled(*, message: str | None = None, data: Any = None, name: str = TaskState.CANCELLED.value) -> State[Any]:
-    """Make the state of a run that was stopped."""
+    """Return the state of a run that was cancelled."""
     return State(StateType.CANCELLED, name, message, data)
 
 
 def Crashed(*, message: str | None = None, data: Any = None, name: str = TaskState.CRASHED.value) -> State[Any]:
-    """Make the state of a run that something outside of its code ended."""
+    """Return the state of a run that was ended from outside of its code."""
     return State(StateType.CRASHED, name, message, data)

@@ -1,16 +1,17 @@
-"""Tasks: functions whose calls are runs, with states, retries, caches and hooks."""
+"""Tasks: functions whose calls are task runs, with states, retries, caching and hooks."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from penstock.authoring.backend import Call, backend
+from penstock.authoring.argument_futures import Pending
+from penstock.authoring.backend import Call, current_backend
 from penstock.authoring.function import Decorated
 from penstock.authoring.futures import Future, FutureList
-from penstock.authoring.options import Hook, TaskKeywords, TaskOptions, read_task_options
+from penstock.authoring.option_reader import read_task_options
+from penstock.authoring.options import Hook, TaskKeywords, TaskOptions
 from penstock.authoring.states import State
-from penstock.authoring.upstream import Pending
 from penstock.errors import NotOfferedError, OptionError
 
 P = ParamSpec("P")
@@ -18,21 +19,20 @@ R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
-_NO_QUEUE: Final = "penstock has no task queue outside of flows: put the task into a flow and run that"
+_NO_QUEUE: Final = "there is no task queue: call the task in a flow, and run the flow"
 
 
-class Task(Decorated, Generic[P, R]):
-    """A function whose calls are task runs. Made by `@task`.
+class Task(Decorated[TaskOptions], Generic[P, R]):
+    """A function whose calls are task runs, created by `@task`.
 
     Args:
         fn: the function.
         options: the task's options.
-        origin: what stood in the class, if the function was a method.
+        origin: the function as found in its class, if it is a method.
     """
 
     def __init__(self, fn: Any, options: TaskOptions, origin: Any = None) -> None:
-        super().__init__(fn, options.name, origin)
-        self.options = options
+        super().__init__(fn, options.name, options, origin)
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -48,20 +48,20 @@ class Task(Decorated, Generic[P, R]):
     def __call__(self, **kwargs: Pending) -> R: ...
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Run the task here and now.
+        """Run the task, and return its result.
 
         Args:
-            *args: the function's arguments; futures among them are waited for and replaced by their results.
-            return_state: return the state instead of the result, and don't raise if the task fails.
-            wait_for: futures to wait for, besides those among the arguments.
+            *args: arguments of the function; futures among them are waited for and replaced by their results.
+            return_state: return the state instead of the result, and do not raise if the task fails.
+            wait_for: futures to wait for in addition to those among the arguments.
             **kwargs: as args.
 
         Raises:
-            ParameterError: the function does not take the arguments.
-            UpstreamFailedError: what the task needs did not complete.
-            Exception: the function's own, after the last attempt.
+            ParameterError: the arguments do not match the function.
+            UpstreamFailedError: a task that this one depends on did not complete.
+            Exception: the exception of the function, after the last attempt.
         """
-        return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+        return current_backend().call_task(self, Call(args, kwargs, wait_for, return_state))
 
     @overload
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
@@ -77,18 +77,18 @@ class Task(Decorated, Generic[P, R]):
     def submit(self, **kwargs: Pending) -> Future[R]: ...
 
     def submit(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Have the task run beside the caller: in a thread, or on an event loop if it is a coroutine function.
+        """Run the task concurrently, and return its future. It runs in a thread, or on an event loop if it is async.
 
         Args:
-            *args: the function's arguments; the task starts when the futures among them are done.
-            return_state: wait, and return the state.
-            wait_for: futures to wait for, besides those among the arguments.
+            *args: arguments of the function; the task starts when the futures among them are done.
+            return_state: wait, and return the state instead of a future.
+            wait_for: futures to wait for in addition to those among the arguments.
             **kwargs: as args.
 
         Raises:
-            ParameterError: the function does not take the arguments.
+            ParameterError: the arguments do not match the function.
         """
-        future = backend().submit(self, Call(args, kwargs, wait_for))
+        future = current_backend().submit(self, Call(args, kwargs, wait_for))
         return _wait_for_state(future) if return_state else future
 
     @overload
@@ -102,49 +102,52 @@ class Task(Decorated, Generic[P, R]):
         """Submit the task once for each item of its iterable arguments.
 
         Args:
-            *args: iterables of one length go item by item; what is `unmapped(...)` or not iterable goes to every item.
-            return_state: wait, and return the states.
-            wait_for: futures that every item waits for.
+            *args: iterables of one length are passed item by item; `unmapped(...)` and other values go to each item.
+            return_state: wait, and return the states instead of futures.
+            wait_for: futures that each item waits for.
             **kwargs: as args.
 
         Raises:
-            MappingError: the arguments don't make items.
+            MappingError: there is no iterable, or their lengths differ.
             OptionError: an option was given that only Prefect has.
-            ParameterError: the function does not take the arguments.
+            ParameterError: the arguments do not match the function.
         """
         if "deferred" in kwargs and "deferred" not in self.signature.parameters:
-            raise OptionError("map() has no option 'deferred': penstock has no task queue; map inside of a flow")
-        return backend().map(self, Call(args, kwargs, wait_for, return_state))
+            raise OptionError("map() has no option 'deferred': there is no task queue; use map() in a flow")
+        return current_backend().map(self, Call(args, kwargs, wait_for, return_state))
 
     def with_options(self, **keywords: Unpack[TaskKeywords]) -> Self:
-        """Return a task of the same function, with some options changed.
+        """Return a copy of the task with some options changed.
+
+        Args:
+            **keywords: the options to change, of `TaskKeywords`.
 
         Raises:
-            OptionError: an option does not exist or can't be.
+            OptionError: an option does not exist, or its value is invalid.
         """
         return type(self)(self.fn, read_task_options(self.fn, keywords, self.options), self._origin)
 
     def on_running(self, hook: HookT) -> HookT:
-        """Have a function called when an attempt starts. A decorator."""
-        return self._add("on_running", hook)
+        """Register a hook that is called when an attempt starts. A decorator."""
+        return self._add_hook("on_running", hook)
 
     def on_completion(self, hook: HookT) -> HookT:
-        """Have a function called when a run completes. A decorator."""
-        return self._add("on_completion", hook)
+        """Register a hook that is called when a run completes. A decorator."""
+        return self._add_hook("on_completion", hook)
 
     def on_failure(self, hook: HookT) -> HookT:
-        """Have a function called when a run has failed for good. A decorator."""
-        return self._add("on_failure", hook)
+        """Register a hook that is called when a run has failed and has no retries left. A decorator."""
+        return self._add_hook("on_failure", hook)
 
     def on_commit(self, hook: HookT) -> HookT:
-        """Have a function called when the transaction around a completed run commits. A decorator."""
-        return self._add("on_commit", hook)
+        """Register a hook that is called when the transaction of a completed run commits. A decorator."""
+        return self._add_hook("on_commit", hook)
 
     def on_rollback(self, hook: HookT) -> HookT:
-        """Have a function called when the transaction around a completed run is rolled back. A decorator."""
-        return self._add("on_rollback", hook)
+        """Register a hook that is called when the transaction of a completed run is rolled back. A decorator."""
+        return self._add_hook("on_rollback", hook)
 
-    def _add(self, moment: str, hook: HookT) -> HookT:
+    def _add_hook(self, moment: str, hook: HookT) -> HookT:
         hooks: tuple[Hook, ...] = (*getattr(self.options, moment), hook)
         self.options = read_task_options(self.fn, cast("TaskKeywords", {moment: hooks}), self.options)
         return hook
@@ -155,7 +158,7 @@ class Task(Decorated, Generic[P, R]):
         return self if bound is None else type(self)(bound, self.options, bound)
 
     def delay(self, *_: Any, **__: Any) -> Any:
-        """Say that there is no queue of tasks.
+        """Refuse: there is no task queue.
 
         Raises:
             NotOfferedError: always.
@@ -172,7 +175,7 @@ class Task(Decorated, Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """A coroutine function whose calls are task runs: `await task(...)`, but `task.submit(...)` without await."""
 
-    @overload  # type: ignore[override]  # a coroutine function can't stand for a function
+    @overload  # type: ignore[override]  # a coroutine function does not replace a function
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @overload
     def __call__(
@@ -190,14 +193,14 @@ class AsyncTask(Task[P, R]):
     def __call__(self, **kwargs: Pending) -> Coroutine[Any, Any, R]: ...
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
-        """Run the task on the caller's event loop; otherwise as `Task.__call__`."""
-        return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+        """Run the task on the event loop of the caller; otherwise as `Task.__call__`."""
+        return current_backend().call_task(self, Call(args, kwargs, wait_for, return_state))
 
 
 class GeneratorTask(Task[P, list[R]]):
-    """A generator function whose calls are task runs: called, it yields; submitted, its result is a list."""
+    """A generator function whose calls are task runs. A call yields elements; when submitted, the result is a list."""
 
-    @overload  # type: ignore[override]  # what yields can't stand for what returns a list
+    @overload  # type: ignore[override]  # a generator does not replace a list
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]: ...
     @overload
     def __call__(
@@ -216,13 +219,13 @@ class GeneratorTask(Task[P, list[R]]):
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
         """Yield what the function yields; otherwise as `Task.__call__`."""
-        return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+        return current_backend().call_task(self, Call(args, kwargs, wait_for, return_state))
 
 
 class AsyncGeneratorTask(Task[P, list[R]]):
     """An asynchronous generator function whose calls are task runs: `async for each in task(...)`."""
 
-    @overload  # type: ignore[override]  # what yields can't stand for what returns a list
+    @overload  # type: ignore[override]  # a generator does not replace a list
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]: ...
     @overload
     def __call__(
@@ -241,7 +244,7 @@ class AsyncGeneratorTask(Task[P, list[R]]):
 
     def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
         """Yield what the function yields; otherwise as `Task.__call__`."""
-        return backend().call_task(self, Call(args, kwargs, wait_for, return_state))
+        return current_backend().call_task(self, Call(args, kwargs, wait_for, return_state))
 
 
 def _wait_for_state(future: Future[R]) -> State[R]:
@@ -250,7 +253,7 @@ def _wait_for_state(future: Future[R]) -> State[R]:
 
 
 class _Decorator:
-    """What `@task(...)` is until it gets its function."""
+    """The decorator that `@task(...)` returns."""
 
     def __init__(self, keywords: TaskKeywords) -> None:
         self._keywords = keywords
@@ -281,14 +284,14 @@ def task(fn: None = None, /, **keywords: Unpack[TaskKeywords]) -> _Decorator: ..
 
 
 def task(fn: Any = None, /, **keywords: Unpack[TaskKeywords]) -> Any:
-    """Make a task of a function: `@task`, or `@task(retries=3)` and so on.
+    """Turn a function into a task: `@task`, or with options, `@task(retries=3)`.
 
     Args:
         fn: the function: sync or async, a generator, a method, a class method or a static method.
-        **keywords: the options, of `TaskKeywords`. docs/python.md says what each does.
+        **keywords: the options, of `TaskKeywords`. docs/python.md describes each.
 
     Raises:
-        OptionError: an option does not exist or can't be.
+        OptionError: an option does not exist, or its value is invalid.
     """
     return _Decorator(keywords) if fn is None else _decorate(fn, keywords)
 

@@ -1,4 +1,4 @@
-"""How many submitted tasks of a flow run at a time."""
+"""Task runners: how many submitted tasks of a flow run at once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from penstock.errors import OptionError
 
 @dataclass(frozen=True, slots=True)
 class ThreadPoolTaskRunner:
-    """Runs submitted tasks in threads, those that are coroutines on one event loop.
+    """Runs submitted tasks in threads, and coroutine functions on one event loop.
 
     Args:
-        max_workers: how many at a time; None is 32 threads and 1,000 coroutines.
+        max_workers: how many run at once; None for 32 threads and 1,000 coroutines.
 
     Raises:
         OptionError: it is less than 1.
@@ -22,4 +22,4 @@ class ThreadPoolTaskRunner:
 
     def __post_init__(self) -> None:
         if self.max_workers is not None and self.max_workers < 1:
-            raise OptionError(f"ThreadPoolTaskRunner(max_workers={self.max_workers}): expected 1 or more")
+            raise OptionError(f"ThreadPoolTaskRunner(max_workers={self.max_workers}): must be 1 or more")

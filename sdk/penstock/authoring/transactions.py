@@ -1,7 +1,7 @@
-"""Transactions: tasks that are all kept or all undone.
+"""Transactions: groups of tasks that are committed or rolled back together.
 
-A task that completes inside `with transaction():` is staged. At the end of the block its `on_commit` hooks are called;
-if the block raises, its `on_rollback` hooks are, last task first, and its run becomes RolledBack.
+Tasks that complete in a `with transaction():` block are staged. At the end of the block their `on_commit` hooks are
+called. If the block raises, their `on_rollback` hooks are called, last task first, and their runs become RolledBack.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _MISSING: Final = object()
 
 
 class Transaction:
-    """What hooks of a transaction get: a place to leave values for them.
+    """A transaction, which is passed to hooks and keeps values for them.
 
     Args:
-        parent: the transaction around this one.
+        parent: the enclosing transaction.
     """
 
     def __init__(self, parent: Transaction | None = None) -> None:
@@ -36,40 +36,40 @@ class Transaction:
         self._end: Callable[[TaskRun], None] | None = None
 
     def set(self, name: str, value: Any) -> None:
-        """Keep a value for hooks."""
+        """Store a value for hooks."""
         self._values[name] = value
 
     def get(self, name: str, default: Any = _MISSING) -> Any:
-        """Return a value that was kept here or in a transaction around this one.
+        """Return a value that was stored in this or an enclosing transaction.
 
         Raises:
-            VariableError: there is none, and no default.
+            VariableError: the value does not exist, and there is no default.
         """
         if name in self._values:
             return self._values[name]
         if self.parent is not None:
             return self.parent.get(name, default)
         if default is _MISSING:
-            raise VariableError(f"the transaction has no value {name!r}: set() it, or give a default")
+            raise VariableError(f"the transaction has no value {name!r}: set() it, or pass a default")
         return default
 
     def stage(self, run: TaskRun) -> None:
-        """Take up a completed task run. For backends."""
+        """Add a completed task run. For backends."""
         with self._lock:
             if self._end is None:
                 self._staged.append(run)
                 return
-        # A task that was submitted inside, and completed after the end of the block.
+        # It was submitted in the block and completed after its end.
         self._end(run)
 
     def commit(self) -> None:
-        """Commit, or leave it to the transaction around this one."""
+        """Commit; a nested transaction is committed with the enclosing one."""
         self._close(self._commit_one if self.parent is None else self.parent.stage)
         if self.parent is not None:
             self.parent._values = {**self._values, **self.parent._values}  # noqa: SLF001 - one of the same class
 
     def roll_back(self) -> None:
-        """Undo what was staged, last first."""
+        """Roll back the staged runs, last first."""
         self._staged.reverse()
         self._close(self._undo_one)
 
@@ -85,13 +85,13 @@ class Transaction:
 
     def _undo_one(self, run: TaskRun) -> None:
         self._call(run, run.task.options.on_rollback)
-        run.enter(Completed(name=ROLLED_BACK, message="the transaction around it failed", data=run.state.data))
+        run.enter_state(Completed(name=ROLLED_BACK, message="its transaction was rolled back", data=run.state.data))
 
     def _call(self, run: TaskRun, hooks: Iterable[Hook]) -> None:
         for hook in hooks:
             try:
                 hook(self)
-            except Exception:  # noqa: BLE001 - a hook can't keep the others from undoing what is theirs
+            except Exception:  # noqa: BLE001 - the other hooks are called all the same
                 logger_of(run).exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
 
 
@@ -100,18 +100,18 @@ TRANSACTION: Final[ContextVar[Transaction | None]] = ContextVar("penstock_transa
 
 @contextmanager
 def transaction(**options: Any) -> Iterator[Transaction]:
-    """Keep or undo together what tasks do inside.
+    """Commit or roll back all tasks of the block together.
 
     Yields:
-        The transaction, in which hooks find what `set` left there.
+        The transaction, which is passed to hooks.
 
     Raises:
-        OptionError: an option was given: there is none.
+        OptionError: an option was given; there are none.
     """
     if options:
         raise OptionError(
-            f"transaction() has no option {next(iter(options))!r}: give the tasks inside persist_result=True, and a"
-            " cache_key_fn for a key of their own, so that a second try does not repeat what was committed"
+            f"transaction() has no option {next(iter(options))!r}: set persist_result=True and"
+            " cache_key_fn on the tasks, so that another run does not repeat committed tasks"
         )
     current = Transaction(TRANSACTION.get())
     token = TRANSACTION.set(current)

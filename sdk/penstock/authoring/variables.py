@@ -1,7 +1,7 @@
-"""Variables: values that flows read and that are set outside of them.
+"""Variables: values that are set outside of flows.
 
-A variable is an environment variable `PENSTOCK_VARIABLE_<NAME>`, which in a cluster comes from a ConfigMap, or else a
-file of its name in `$PENSTOCK_HOME/variables`. What is JSON is read as JSON, anything else as text.
+A variable is read from the environment variable `PENSTOCK_VARIABLE_<NAME>`, in a cluster set from a ConfigMap, or else
+from the file of its name in `$PENSTOCK_HOME/variables`. JSON is parsed; anything else is text.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
 
 
 class Variable:
-    """Reads and sets variables. Nothing is made of it."""
+    """Reads and sets variables. It has class methods only."""
 
     @classmethod
     def get(cls, name: str, default: Any = None) -> Any:
         """Return the value of a variable, or the default if it does not exist.
 
         Raises:
-            VariableError: the name can't be one, or the file can't be read.
+            VariableError: the name is invalid, or the file cannot be read.
         """
         path = _path(name)
         text = os.environ.get(PREFIX + name.upper())
@@ -37,7 +37,7 @@ class Variable:
             except FileNotFoundError:
                 return default
             except (OSError, UnicodeDecodeError) as error:
-                raise VariableError(f"variable {name!r} can't be read from {path}: {error}") from error
+                raise VariableError(f"cannot read variable {name!r} from {path}: {error}") from error
         try:
             return json.loads(text)
         except ValueError:
@@ -49,26 +49,28 @@ class Variable:
 
         Args:
             name: letters, digits and underscores.
-            value: what JSON knows.
-            overwrite: whether it may exist already.
+            value: a JSON value.
+            overwrite: replace an existing value.
 
         Raises:
-            VariableError: it exists, comes from the environment, or the value is not what JSON knows.
+            VariableError: it exists, is set by the environment, or the value is not JSON.
         """
         path = _path(name)
         if PREFIX + name.upper() in os.environ:
-            raise VariableError(f"variable {name!r} comes from the environment, {PREFIX}{name.upper()}: set it there")
+            raise VariableError(
+                f"variable {name!r} is set by the environment variable {PREFIX}{name.upper()}: change it there"
+            )
         if path.exists() and not overwrite:
-            raise VariableError(f"variable {name!r} exists already: give overwrite=True to replace it")
+            raise VariableError(f"variable {name!r} already exists: pass overwrite=True to replace it")
         try:
             data = json.dumps(value).encode()
         except (TypeError, ValueError) as error:
-            raise VariableError(f"variable {name!r}: {error}; give what JSON knows") from error
+            raise VariableError(f"variable {name!r}: {error}; the value must be JSON") from error
         write_file(path, data)
 
     @classmethod
     def unset(cls, name: str) -> bool:
-        """Remove a variable from this machine, and say whether it was there."""
+        """Remove a variable from this machine, and return whether it existed."""
         try:
             _path(name).unlink()
         except FileNotFoundError:
@@ -88,5 +90,5 @@ class Variable:
 
 def _path(name: str) -> Path:
     if not _NAME.fullmatch(name):
-        raise VariableError(f"a variable can't be called {name!r}: use letters, digits and underscores")
+        raise VariableError(f"invalid variable name {name!r}: use letters, digits and underscores")
     return home() / "variables" / name

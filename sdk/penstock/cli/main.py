@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argparse does.
     """
     arguments = build_parser().parse_args(argv)
+    from penstock.memory_limit import limit_expression_memory  # noqa: PLC0415 - the help does not wait for it
+
+    limit_expression_memory()
     try:
         command: Callable[[argparse.Namespace], int] = importlib.import_module(arguments.module).command
         code = command(arguments)

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from penstock.api.flow import InlineFlowSpec
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks
 from penstock.engine.compiler.dependencies import COVERS
-from penstock.engine.compiler.plan import DependencyKind, compile_plan
-from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
+from penstock.engine.compiler.plan_compiler import compile_plan
+from penstock.engine.compiler.task_plan import DependencyKind, TaskKind, TaskPlan
 from penstock.engine.state import TaskState
 
 MIN_GROUP: Final = 4

@@ -1,4 +1,4 @@
-"""How long to wait before an attempt is made again: arithmetic alone, so that tasks in Pods and scripts start fast."""
+"""How long to wait before a retry. Only arithmetic is imported, so that tasks in Pods and scripts start fast."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def backed_off_s(delay_s: float, *, factor: float, max_delay_s: float, turn: int
 
 
 def jittered_s(delay_s: float, *, jitter: float, digest: bytes) -> float:
-    """Spread a wait, so that those who failed together don't come back together.
+    """Spread a wait, so that attempts that failed together are not retried together.
 
     Args:
         delay_s: the wait, in seconds.
         jitter: how far it may be off, as a fraction of it: 0.2 is 20 % more or less.
-        digest: what chooses the place in that range; the same digest chooses the same place.
+        digest: chooses the value in that range; the same digest chooses the same value.
 
     Returns:
         The wait in seconds, never below 0.

@@ -1,4 +1,4 @@
-"""The cache of task outputs: who shares them, and when a lock on them is void. Pure."""
+"""The cache of task outputs: which runs share them, and when a lock on them is void. Pure."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def flow_scope(flow: str | None, inline_digest: str) -> str:
     return f"flow/{flow}" if flow is not None else f"inline/{inline_digest}"
 
 
-def is_run_over(status: Mapping[str, Any]) -> bool:
-    """Whether a run's status says that it is over."""
+def is_run_finished(status: Mapping[str, Any]) -> bool:
+    """Whether a run has finished, by its status."""
     return status.get("state") in FINAL_RUN_STATES
 
 
 def is_task_instance_finished(status: Mapping[str, Any], key: TaskInstanceKey) -> bool:
-    """Whether a run's status says that a task or item is over.
+    """Whether a task or item has finished, by its run's status.
 
     Args:
         status: the stored status.
         key: the task or item.
 
     Returns:
-        False where the status can't be read: who waits for a lock waits rather than runs the same twice.
+        False if the status cannot be read: then a task waits for the lock rather than run twice.
     """
     entry = next((entry for entry in status.get("tasks") or () if entry.get("name") == key.task), None)
     if entry is None:

@@ -27,11 +27,11 @@ def decode_intervals(text: str) -> Iterator[int]:
     """Read what `encode_intervals` wrote.
 
     Raises:
-        StoredStatusError: the text is no list of intervals.
+        StoredStatusError: the text is not a list of intervals.
     """
     for part in text.split(",") if text else []:
         first, _, last = part.partition("-")
         try:
             yield from range(int(first), int(last or first) + 1)
         except ValueError as error:
-            raise StoredStatusError(f"{part!r} is no interval of indexes") from error
+            raise StoredStatusError(f"{part!r} is not an interval of indexes") from error

@@ -44,4 +44,4 @@ class RunIdentity(NamedTuple):
     flow: str | None = None
     """Name of its Flow; None for an inline spec."""
     scheduled_time: str | None = None
-    """RFC 3339, if the run was to start no sooner."""
+    """The earliest start time, RFC 3339, if the run has one."""

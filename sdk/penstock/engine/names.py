@@ -10,7 +10,7 @@ from penstock.engine.backoff import attempt_digest
 from penstock.engine.keys import TaskInstanceKey
 
 ENGINE_VERSION: Final = 1
-"""Version of naming and hashing. A run keeps the one that it began with."""
+"""Version of naming and hashing. A run keeps the version that it started with."""
 
 MAX_NAME = 63
 """A Pod's name is its host name too: https://kubernetes.io/docs/concepts/workloads/pods/#pod-name."""
@@ -36,12 +36,12 @@ def pod_name(run_name: str, run_uid: str, key: TaskInstanceKey, attempt: int) ->
     """
     digest = base64.b32encode(task_instance_digest(run_uid, key, attempt)).decode().lower()[:_HASH_CHARACTERS]
     index = "" if key.item is None else f"-{key.item}"
-    room = MAX_NAME - len(digest) - len(index) - 1
+    available = MAX_NAME - len(digest) - len(index) - 1
     prefix = f"{run_name.replace('.', '-')}-{key.task}"
-    if len(prefix) > room:
-        # The task says more than the run, whose name is on every label: the run gives way first.
-        kept_task = key.task[: room // 2]
-        prefix = f"{run_name.replace('.', '-')[: room - len(kept_task) - 1].rstrip('-')}-{kept_task.rstrip('-')}"
+    if len(prefix) > available:
+        # The run is shortened first: its name is also in the labels.
+        kept_task = key.task[: available // 2]
+        prefix = f"{run_name.replace('.', '-')[: available - len(kept_task) - 1].rstrip('-')}-{kept_task.rstrip('-')}"
     return f"{prefix}{index}-{digest}"
 
 
@@ -49,7 +49,7 @@ def cache_digest(*, flow: str, task: str, signature: str, key: str) -> str:
     """Return the digest under which a task's outputs are cached, in lower-case hexadecimal digits.
 
     Args:
-        flow: name of the Flow; empty for an inline spec, which then shares with its equals.
+        flow: name of the Flow; empty for an inline spec, which shares with identical specs.
         task: name of the task.
         signature: digest of what the task runs.
         key: value of its `cache.key`.
@@ -74,13 +74,13 @@ def repeated_run_name(first: str, schedule_uid: str, number: int) -> str:
 
 
 def event_run_name(schedule: str, schedule_uid: str, event: str, identity: str) -> str:
-    """Name the run that an event of a Schedule makes: the same event has the same name.
+    """Name the run that an event of a Schedule creates: the same event has the same name.
 
     Args:
-        schedule: name of the Schedule, which leaves room for what is appended.
+        schedule: name of the Schedule, short enough for the suffix.
         schedule_uid: its uid.
         event: name of the event in the Schedule.
-        identity: what tells one event from all others of that name.
+        identity: what distinguishes the event from all others of that name.
     """
     digest = hashlib.sha256(f"{schedule_uid}\0{event}\0{identity}".encode()).digest()
     # A letter first: the run of a tick has a number in that place.

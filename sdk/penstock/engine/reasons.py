@@ -1,6 +1,6 @@
 """The fixed vocabulary of reasons, each with its meaning and what to do about it.
 
-The API reference and the troubleshooting page are made from this table.
+The API reference is generated from this table, and `penstock explain` prints it.
 """
 
 from __future__ import annotations
@@ -71,201 +71,216 @@ class ReasonText(NamedTuple):
     meaning: str
     advice: str
     budget: str = ""
-    """Which budget an attempt that ends so is charged to: `limit`, `infrastructure`, or none."""
+    """The retry budget that such a failure counts against: `limit`, `infrastructure`, or none."""
+
+
+NO_ACTION: Final = "No action is needed."
 
 
 REASONS: Final[dict[Reason, ReasonText]] = {
     Reason.EXIT_CODE: ReasonText(
-        "The container ended with a non-zero exit code.",
-        "Read the message (the end of its log) and its log; give retry.limit if the failure is passing.",
+        "The container exited with a non-zero exit code.",
+        "Read its log; the message shows the end of it. If the failure is transient, set `retry.limit`.",
         "limit",
     ),
     Reason.OOM_KILLED: ReasonText(
-        "The container used more memory than its limit and was killed.",
-        "Raise resources.limits.memory of the task, or make it use less.",
+        "The container exceeded its memory limit and was killed.",
+        "Raise `resources.limits.memory` of the task, or reduce its memory use.",
         "limit",
     ),
     Reason.DEADLINE_EXCEEDED: ReasonText(
-        "The attempt took longer than the task's timeout and was stopped.",
-        "Raise timeout, or find out what the task waits for.",
+        "The attempt ran longer than the task's timeout and was stopped.",
+        "Raise `timeout`, or find out what the task waits for.",
         "limit",
     ),
     Reason.QUEUE_TIMEOUT: ReasonText(
-        "The attempt waited longer than the task's queueTimeout for its container to start; nobody says why.",
-        "Look at the Pod's Events; raise queueTimeout if the cluster is merely busy.",
+        "The container did not start within the task's queueTimeout; no cause was reported.",
+        "Check the Pod's Events. If the cluster is only busy, raise `queueTimeout`.",
         "limit",
     ),
     Reason.TASK_DEADLINE_EXCEEDED: ReasonText(
         "All attempts together took longer than the task's deadline.",
-        "Raise deadline, or see why the attempts before failed.",
+        "Raise `deadline`, or find out why the earlier attempts failed.",
         "none left",
     ),
     Reason.FINALLY_TIMED_OUT: ReasonText(
-        "The finally tasks together took longer than finallyTimeout; what still ran was stopped.",
-        "Raise finallyTimeout, or find out what they wait for.",
+        "The finally tasks together took longer than finallyTimeout; those still running were stopped.",
+        "Raise `finallyTimeout`, or find out what they wait for.",
     ),
     Reason.RUN_TIMED_OUT: ReasonText(
-        "The run took longer than its timeout; what still ran was stopped.",
-        "Raise the Flow's or the run's timeout.",
+        "The run took longer than its timeout; tasks still running were stopped.",
+        "Raise `timeout` of the Flow or of the run.",
     ),
     Reason.START_ERROR: ReasonText(
-        "The container runtime could not start the container: no such command, wrong interpreter, no permission.",
-        "Check command, the first line of script, and that the image has what they name.",
+        "The container runtime could not start the container: command not found, wrong interpreter, or no permission.",
+        "Check `command` and the first line of `script`: the image must contain what they name.",
         "limit",
     ),
     Reason.INVALID_OUTPUTS: ReasonText(
-        "What the task wrote to $PENSTOCK_OUTPUTS is no JSON object, or is too long.",
-        "Write one JSON object within the limit that the message names; pass larger data by reference.",
+        "What the task wrote to $PENSTOCK_OUTPUTS is not a JSON object, or is too long.",
+        "Write one JSON object within the limit that the message names. Pass larger data by reference.",
         "limit",
     ),
     Reason.EVICTED: ReasonText(
         "The node or the Eviction API evicted the Pod.",
-        "Nothing if it is rare: the task is tried again. Else look at the node's pressure and the Pod's requests.",
+        "No action is needed if it is rare: the task is retried. Otherwise check the node's pressure and the Pod's "
+        "requests.",
         "infrastructure",
     ),
     Reason.PREEMPTED: ReasonText(
-        "The scheduler removed the Pod for one of higher priority.",
-        "Give the task a priorityClassName by podTemplate, or add capacity.",
+        "The scheduler removed the Pod in favor of one with a higher priority.",
+        "Set a priorityClassName by `podTemplate`, or add capacity.",
         "infrastructure",
     ),
     Reason.NODE_LOST: ReasonText(
-        "The Pod's node went away or stopped answering.",
-        "Look at the node; the task is tried again elsewhere.",
+        "The Pod's node disappeared or stopped responding.",
+        "Check the node. The task is retried on another one.",
         "infrastructure",
     ),
     Reason.NODE_REFUSED: ReasonText(
-        "The node refused the Pod, or was shutting down.",
-        "Look at the message and at the node; the task is tried again.",
+        "The node rejected the Pod, or was shutting down.",
+        "Read the message and check the node. The task is retried.",
         "infrastructure",
     ),
     Reason.POD_DELETED: ReasonText(
-        "Somebody deleted the task's Pod.",
-        "Find out who; the task is tried again. To stop a run, delete the FlowRun.",
+        "The task's Pod was deleted by a person or another program.",
+        "Find out what deletes Pods. The task is retried. To stop a run, delete or cancel the FlowRun.",
         "infrastructure",
     ),
     Reason.IMAGE_PULL_FAILED: ReasonText(
-        "The image can't be pulled, so the container waits, at most for the task's queueTimeout.",
-        "Check the image's name, that the registry answers, and imagePullSecrets.",
+        "The image cannot be pulled. The container waits, at most for the task's queueTimeout.",
+        "Check the image's name, that the registry responds, and `imagePullSecrets`.",
         "limit",
     ),
     Reason.UNSCHEDULABLE: ReasonText(
-        "No node takes the Pod, so it waits, at most for the task's queueTimeout.",
-        "Read the message: it says what nodes lack. Lower the requests, or add nodes.",
+        "No node can run the Pod. It waits, at most for the task's queueTimeout.",
+        "Read the message: it says what the nodes lack. Lower the requests, or add nodes.",
         "limit",
     ),
     Reason.WORKSPACE_UNBOUND: ReasonText(
-        "The run's workspace has no volume, so its Pods wait, at most for the task's queueTimeout.",
-        "Name a storageClassName whose provisioner works here, make a default storage class, or provide a volume.",
+        "The run's workspace has no volume. Its Pods wait, at most for the task's queueTimeout.",
+        "Set a `storageClassName` that works in this cluster, define a default storage class, or provide a volume.",
         "limit",
     ),
     Reason.CONTAINER_CONFIG_ERROR: ReasonText(
-        "The container can't be made, mostly because a Secret or ConfigMap that it names does not exist; it waits, at "
-        "most for the task's queueTimeout.",
+        "The container cannot be created, usually because a Secret or ConfigMap that it names does not exist. It "
+        "waits, at most for the task's queueTimeout.",
         "Create what the message names, or correct the task.",
         "limit",
     ),
     Reason.QUOTA_EXCEEDED: ReasonText(
-        "The namespace's ResourceQuota has no room for the Pod, so the task is Queued, at most for its queueTimeout.",
-        "Nothing if other Pods will end; else raise the quota or lower the requests.",
+        "The Pod does not fit into the namespace's ResourceQuota. The task is Queued, at most for its queueTimeout.",
+        "No action is needed if other Pods will finish. Otherwise raise the quota or lower the requests.",
         "limit",
     ),
     Reason.ADMISSION_QUEUE: ReasonText(
-        "The task's Job is suspended, or its child run waits for a concurrency limit, so the task is Queued.",
-        "Nothing if the queue moves; else look at the queue that the Job's label names, or at the runs in front.",
+        "The task is Queued: its Job is suspended, or its child run waits for a concurrency limit.",
+        "No action is needed if the queue makes progress. Otherwise check the queue that the Job's label names, or the "
+        "runs ahead.",
         "limit",
     ),
     Reason.CREATE_REFUSED: ReasonText(
-        "The API server refused the Pod.",
-        "Read the message: it is the API server's own; correct the task or the policy that refused it.",
+        "The API server rejected the Pod.",
+        "Read the API server's message, then correct the task or the policy that rejected it.",
         "limit",
     ),
     Reason.UPSTREAM_FAILED: ReasonText(
-        "A task that this one depends on did not complete.", "See that task; the message names it."
+        "A task that this one depends on did not complete.", "Check that task; the message names it."
     ),
-    Reason.UPSTREAM_SKIPPED: ReasonText("A task that this one depends on was skipped.", "See that task."),
+    Reason.UPSTREAM_SKIPPED: ReasonText(
+        "A task that this one depends on was skipped.", "Check that task; the message names it."
+    ),
     Reason.STATES_NOT_MET: ReasonText(
-        "A task named in dependsOnStates ended in another state than those asked for.",
-        "Nothing if that is what the flow means; the message names the task and its state.",
+        "A task in dependsOnStates finished in a state that is not listed there.",
+        "No action is needed if the flow intends this. The message names the task and its state.",
     ),
     Reason.CONDITION_FALSE: ReasonText(
-        "The task's when is false.", "Nothing; the message shows the values that it saw."
+        "The task's `when` is false.", "No action is needed. The message shows the values that were compared."
     ),
-    Reason.NO_ITEMS: ReasonText("The task's forEach has no items.", "Nothing."),
+    Reason.NO_ITEMS: ReasonText("The task's forEach has no items.", NO_ACTION),
     Reason.ITEMS_FAILED: ReasonText(
-        "Some items of the fan-out did not complete.", "See items.failed for the last of them."
+        "Some items of the fan-out did not complete.",
+        "The most recent failures are in `items.failed` of the task in the run's status.",
     ),
     Reason.OUTPUTS_DROPPED: ReasonText(
-        "The outputs of a fan-out's items are too many to gather; the task itself is well.",
-        "Write the items' outputs elsewhere and pass references, or make them smaller.",
+        "The outputs of the items are too large to collect; the task succeeded.",
+        "Write the items' outputs to a file or bucket and pass references, or make them smaller.",
     ),
     Reason.RUN_STOPPING: ReasonText(
-        "The task did not start because another one had failed.", "See the task that the message names."
+        "The task did not start because another one had failed.", "Check the task that the message names."
     ),
     Reason.RUN_DRAINED: ReasonText(
-        "The run is being drained by shutdown: Drain, so nothing new starts.", "Nothing; start another run."
+        "The run is draining (`shutdown: Drain`): nothing new starts.",
+        "No action is needed. To run the rest, retry the run.",
     ),
     Reason.RUN_CANCELLED: ReasonText(
-        "The run was cancelled by shutdown: Cancel; what ran was stopped.", "Nothing; start another run, or retry it."
+        "The run was cancelled (`shutdown: Cancel`); running tasks were stopped.",
+        "No action is needed. To run the rest, retry the run.",
     ),
     Reason.RUN_TERMINATED: ReasonText(
-        "The run was terminated by shutdown: Terminate; everything was stopped, finally tasks too.",
-        "Nothing; start another run, or retry it.",
+        "The run was terminated (`shutdown: Terminate`); all tasks were stopped, finally tasks included.",
+        "No action is needed. To run the rest, retry the run.",
     ),
     Reason.RUN_REPLACED: ReasonText(
-        "A newer run took this one's place: the Flow's concurrency says Replace.",
-        "Nothing; see the run in the message.",
+        "A newer run replaced this one: the Flow's concurrency says `onLimit: Replace`.",
+        "No action is needed. The message names the newer run.",
     ),
     Reason.PARENT_ENDED: ReasonText(
-        "The run is a child whose parent stopped its task.", "See the parent run, which the message names."
+        "This is a child run, and its parent stopped it.", "Check the parent run, which the message names."
     ),
     Reason.EXPRESSION_ERROR: ReasonText(
-        "The value of an expression can't be had.", "Read the message: it names the path and what exists there."
+        "An expression could not be evaluated.", "Read the message: it names the path and what exists there."
     ),
     Reason.AWAITING_APPROVAL: ReasonText(
-        "The task waits for a person's decision.",
-        "Decide: `penstock approve RUN TASK` or `penstock reject RUN TASK`, or add to spec.approvals.",
+        "The task waits for an approval.",
+        "Run `penstock approve RUN TASK` or `penstock reject RUN TASK`, or add to `spec.approvals`.",
     ),
     Reason.REJECTED: ReasonText(
-        "A person rejected the approval.", "Read the comment in the message; start another run once it is settled."
+        "The approval was rejected.", "Read the comment in the message. Start another run when the cause is resolved."
     ),
     Reason.APPROVAL_TIMEOUT: ReasonText(
-        "Nobody decided within the approval's timeout.", "Raise approval.timeout, or tell those who decide."
+        "The approval was not decided within its timeout.",
+        "Raise `approval.timeout`, or notify the people who decide.",
     ),
     Reason.CACHE_BUSY: ReasonText(
-        "Another run runs the same task with the same cache key just now; this one waits to reuse its outputs.",
-        "Nothing; the message names the run.",
+        "Another run is running the same task with the same cache key; this task waits to reuse its outputs.",
+        "No action is needed. The message names the other run.",
     ),
     Reason.CHILD_FAILED: ReasonText(
-        "The child run did not end well.", "See the child run, which the message names.", "limit"
+        "The child run did not complete.", "Check the child run, which the message names.", "limit"
     ),
     Reason.CHILD_DELETED: ReasonText(
-        "The child run was deleted before it was over.", "Find out who deleted it; run the flow again.", "limit"
+        "The child run was deleted before it had finished.", "Find out what deleted it, then retry the run.", "limit"
     ),
     Reason.TOO_DEEP: ReasonText(
-        "Child runs are nested deeper than 8 levels.",
-        "Look for a flow that runs itself without an end; the message names the flows.",
+        "Child runs are nested more than 8 levels deep.",
+        "Check whether a flow calls itself without end; the message names the flows.",
     ),
-    Reason.TASK_FAILED: ReasonText("A task failed, and so did the run.", "See the task that the message names."),
+    Reason.TASK_FAILED: ReasonText(
+        "A task failed, so the run failed.", "Read the message, or run `penstock logs RUN --task TASK`."
+    ),
     Reason.SUSPENDED: ReasonText(
-        "The run is suspended: nothing new starts.", "Set spec.suspend to false: `penstock resume RUN`."
+        "The run is suspended: nothing new starts.", "Run `penstock resume RUN`, or set `spec.suspend` to false."
     ),
     Reason.NOT_DUE: ReasonText(
-        "The run's scheduledTime is in the future.", "Nothing; it starts by itself at the time in the message."
+        "The run's scheduledTime is in the future.", "No action is needed. It starts at the time in the message."
     ),
     Reason.CONCURRENCY_LIMIT: ReasonText(
-        "As many runs go on as the Flow's concurrency allows; this one waits, or is Skipped if onLimit says so.",
-        "Nothing, or raise concurrency.limit; the message says which runs are in front.",
+        "The Flow's concurrency limit is reached. The run waits, or is Skipped with `onLimit: Skip`.",
+        "Wait, or raise `concurrency.limit`. The message names the active runs.",
     ),
     Reason.RETRY_OF_UNFINISHED: ReasonText(
-        "The run that retryOf names is not over yet; this one waits for its end.", "Nothing, or cancel that run."
+        "The run named in retryOf has not finished; this one waits for it.", "Wait, or cancel that run."
     ),
     Reason.FLOW_NOT_FOUND: ReasonText(
-        "The Flow that the run names does not exist; the run waits for it.", "Create the Flow, or delete the run."
+        "The Flow that the run names does not exist. The run waits for it.", "Create the Flow, or delete the run."
     ),
     Reason.INVALID_SPEC: ReasonText(
-        "The spec can't work.", "Correct every field that the message names; a run's spec needs a new run."
+        "The spec is invalid.",
+        "Correct every field that the message names. The spec of a run cannot be changed: create a new run.",
     ),
     Reason.INVALID_PARAMS: ReasonText(
-        "The run's params do not fit the Flow's.", "Create a new run with params as the message says."
+        "The run's params do not match those that the Flow declares.",
+        "Create a new run with the params that the message asks for.",
     ),
 }

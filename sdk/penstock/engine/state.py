@@ -1,4 +1,4 @@
-"""The words for what runs, tasks and items are doing, and which of them are final."""
+"""The states of runs, tasks and items, and which of them are final."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest names, for messages about names that don't exist."""
+"""Similar names, for messages about unknown names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_COMPARED: Final = 50
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant.
+    """Suggest the known name that was probably meant.
 
     Args:
         name: what was written.
         known: what exists.
 
     Returns:
-        ` (did you mean "..."?)`, or an empty string when nothing is near: made to follow the wrong name in a message.
+        ` (did you mean "..."?)`, to follow the wrong name in a message; an empty string if no name is similar.
     """
     likely = [one for one in known if abs(len(one) - len(name)) <= MAX_LENGTH_DIFFERENCE]
     if len(likely) > MAX_COMPARED:
@@ -32,7 +32,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def _common_ends(one: str, other: str) -> int:
-    """Count the characters that two names share at their beginning and end: a slip in one place leaves most of them."""
+    """Count the characters that two names share at their start and end: a typo leaves most of them."""
     start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
     end = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False)))
     return start + end

@@ -18,9 +18,9 @@ def epoch(text: str) -> float:
     """Read a time.
 
     Raises:
-        StoredStatusError: the text is no RFC 3339 time.
+        StoredStatusError: the text is not an RFC 3339 time.
     """
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise StoredStatusError(f"{text!r} is no RFC 3339 time") from error
+        raise StoredStatusError(f"{text!r} is not an RFC 3339 time") from error

@@ -1,4 +1,4 @@
-"""One HTTP session with the API server: bytes out, bytes in, refusals as errors."""
+"""One HTTP session with the API server: requests, reads of objects and lists, refusals as errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -20,10 +20,14 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.kube.connection import Connection
-from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError
-from penstock.kube.resources import RequestLabels, request_labels
+from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, is_not_found
+from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, page_decoder
+from penstock.kube.resources import RequestLabels, Resource, request_labels
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+P = TypeVar("P", bound=HasListMeta)
 
 JSON: Final = "application/json"
 JSON_PATCH: Final = "application/json-patch+json"
@@ -42,14 +46,14 @@ REFRESH_S = 60.0
 LARGE_BODY_BYTES: Final = 2**20
 """From here on aiohttp wants a file, which it sends in pieces."""
 RELOAD_PAUSE_S = 5.0
-"""Credentials that are refused are loaded anew no more often than this."""
+"""Credentials that are refused are reloaded no more often than this."""
 
 
 TRANSPORT_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Response(NamedTuple):
-    """A reply that is no refusal."""
+    """A reply that is not a refusal."""
 
     status: int
     body: bytes
@@ -76,10 +80,10 @@ class ApiClient:
     """Sends requests to the API server; an async context manager that owns its session.
 
     Args:
-        connection: where to, and as whom.
+        connection: address and credentials.
         metrics: counts every request.
-        connection_limit: requests at the same time; more wait their turn, in order. Streams and urgent requests don't
-            count, so that a flood of writes can't hold up a watch or a Lease.
+        connection_limit: requests at the same time; more wait their turn, in order. Streams and urgent requests do
+            not count, so that a flood of writes cannot delay a watch or a Lease.
         clock: monotonic seconds.
     """
 
@@ -161,6 +165,120 @@ class ApiClient:
         async with self._slots:
             return await self._exchange(call)
 
+    async def get(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        kind: type[T],
+        accept: str = JSON,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        urgent: bool = False,
+    ) -> T | None:
+        """Read an object as it is now; None if it does not exist.
+
+        Args:
+            resource: its kind.
+            namespace: where.
+            name: which.
+            kind: what it is decoded to: a msgspec Struct, or `dict[str, Any]`.
+            accept: `METADATA` for the metadata alone.
+            timeout_s: for the whole of it, seconds, without the wait for a free connection.
+            urgent: do not wait for a free connection.
+
+        Raises:
+            ApiError: the API server refused.
+            ApiUnreachableError: no whole reply came.
+            msgspec.DecodeError: the object is not as `kind` says.
+        """
+        path = resource.path(namespace, name)
+        try:
+            reply = await self.request("GET", path, accept=accept, timeout_s=timeout_s, urgent=urgent)
+        except ApiError as error:
+            if is_not_found(error):
+                return None
+            raise
+        return object_decoder(kind).decode(reply.body)
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        kind: type[T],
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        page_items: int = PAGE_ITEMS,
+        accept: str = JSON,
+    ) -> AsyncIterator[T]:
+        """Read the objects of a collection, page by page, as they were when the first page was read.
+
+        Args:
+            resource: their kind.
+            kind: what each is decoded to: a msgspec Struct, or `dict[str, Any]`.
+            namespace: empty for all namespaces.
+            label_selector: as in `kubectl -l`.
+            field_selector: as in `kubectl --field-selector`.
+            page_items: objects in one page.
+            accept: `METADATA_LIST` for the metadata alone.
+
+        Raises:
+            ApiError: the API server refused; `is_expired`: reading took so long that the list has to begin again.
+            ApiUnreachableError: no whole reply came.
+            msgspec.DecodeError: an object is not as `kind` says.
+        """
+        pages = self.pages(
+            resource,
+            page_decoder(kind).decode,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            page_items=page_items,
+            accept=accept,
+        )
+        async for page in pages:
+            for item in page.items or ():
+                yield item
+
+    async def pages(
+        self,
+        resource: Resource,
+        decode: Callable[[bytes], P],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        page_items: int = PAGE_ITEMS,
+        accept: str = JSON,
+    ) -> AsyncIterator[P]:
+        """Read a collection as whole pages: for a Table, or where the list's own metadata is needed.
+
+        No resourceVersion is sent, so the list has everything that was written before it was asked for.
+
+        Args:
+            resource: what to read.
+            decode: decodes a page; what it raises ends the list.
+            namespace: see `list`, as for the other arguments and errors.
+            label_selector: see `list`.
+            field_selector: see `list`.
+            page_items: see `list`.
+            accept: see `list`.
+        """
+        query = {"limit": str(page_items)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        path = resource.path(namespace)
+        while True:
+            reply = await self.request("GET", path, query=query, accept=accept)
+            page = decode(reply.body)
+            yield page
+            if not page.metadata.continue_token:
+                return
+            query["continue"] = page.metadata.continue_token
+
     async def _exchange(self, call: _Call) -> Response:
         response = await self._open(call)
         try:
@@ -185,11 +303,11 @@ class ApiClient:
             path: of a collection.
             query: parameters of the URL.
             accept: what the objects should be, such as `METADATA`.
-            inactivity_s: a stream that is silent for longer, seconds, counts as dead.
+            inactivity_s: a stream that receives nothing for longer, seconds, counts as dead.
 
         Raises:
             ApiError: the API server refused.
-            ApiUnreachableError: the connection could not be made, broke, or fell silent.
+            ApiUnreachableError: the connection could not be opened, broke, or received nothing for too long.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=inactivity_s)
         labels = request_labels("GET", path, is_watch=True)
@@ -200,7 +318,7 @@ class ApiClient:
         except TRANSPORT_ERRORS as error:
             raise _unreachable(call, error) from error
         finally:
-            # A peer that vanished does not answer a TLS farewell: without this its socket stays for half a minute.
+            # A peer that vanished does not answer the TLS shutdown: without this its socket stays for half a minute.
             if response.connection is not None and response.connection.transport is not None:
                 response.connection.transport.abort()
             response.release()
@@ -245,7 +363,7 @@ class ApiClient:
         raise ApiError.from_reply(response.status, body, response.headers.get("Retry-After", ""))
 
     def _count(self, labels: RequestLabels, code: str) -> None:
-        # Looking a child up by its labels costs more than counting; there are few, so they are kept.
+        # Finding a counter by its labels costs more than counting; there are few, so they are kept.
         counter = self._counters.get((labels, code))
         if counter is None:
             counter = self._counters[labels, code] = self._metrics.api_requests.labels(*labels, code)
@@ -253,14 +371,14 @@ class ApiClient:
 
     def _refresh_in_background(self) -> None:
         self._refreshed_at = self._clock()
-        # Nobody waits for it: an exec plugin may take seconds, and what we hold is still good for minutes.
+        # No request waits for it: an exec plugin may take seconds, and the present credentials are valid for minutes.
         self._refreshing = asyncio.create_task(self._refresh())
 
     async def _refresh(self) -> None:
         try:
             await asyncio.to_thread(self._connection.refresh)
         except Exception:
-            logger.warning("Credentials could not be renewed; those held are used on", exc_info=True)
+            logger.warning("Failed to renew the credentials; keeping the current ones", exc_info=True)
 
     async def _reload(self, sent_at: float) -> None:
         async with self._reload_lock:
@@ -268,7 +386,7 @@ class ApiClient:
             if self._reloaded_at > sent_at or self._clock() - self._reloaded_at < RELOAD_PAUSE_S:
                 return
             self._reloaded_at = self._clock()
-            logger.info("The API server refused our credentials; loading them anew")
+            logger.info("The API server refused the credentials; reloading them")
             try:
                 await asyncio.to_thread(self._connection.reload)
             except ConfigurationError as error:

@@ -2,57 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+
+import msgspec
 
 from penstock.engine.timestamp import rfc3339
 
 
-def ready_condition(
-    stored: Mapping[str, Any], *, is_ready: bool, reason: str, message: str, generation: int, now: float
-) -> dict[str, Any]:
-    """Return the condition `Ready`.
+class Condition(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """`metav1.Condition`."""
 
-    Args:
-        stored: the object's stored status; its transition time is kept while the verdict is the same.
-        is_ready: the verdict.
-        reason: CamelCase word for programs.
-        message: text for people.
-        generation: of the spec that was looked at.
-        now: seconds since the epoch.
-    """
-    return condition(
-        stored,
-        "Ready",
-        "True" if is_ready else "False",
-        reason=reason,
-        message=message,
-        generation=generation,
-        now=now,
-    )
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition_time: str
+    observed_generation: int | None = None
+
+
+def find_condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """Return the condition of a type; None if there is none."""
+    return next((one for one in conditions if one.type == kind), None)
+
+
+def ready_condition(
+    stored: Iterable[Condition], *, is_ready: bool, reason: str, message: str, generation: int, now: float
+) -> Condition:
+    """Return the condition `Ready`; see `condition` for the arguments."""
+    verdict = "True" if is_ready else "False"
+    return condition(stored, "Ready", verdict, reason=reason, message=message, generation=generation, now=now)
 
 
 def condition(
-    stored: Mapping[str, Any], kind: str, status: str, *, reason: str, message: str, generation: int, now: float
-) -> dict[str, Any]:
+    stored: Iterable[Condition], kind: str, status: str, *, reason: str, message: str, generation: int, now: float
+) -> Condition:
     """Return a condition.
 
     Args:
-        stored: the object's stored status; the condition's transition time is kept while its status is the same.
+        stored: the object's conditions; the transition time is kept while the condition's status is the same.
         kind: its type.
         status: True, False or Unknown.
         reason: CamelCase word for programs.
         message: text for people.
-        generation: of the spec that was looked at.
+        generation: of the spec that the condition is about.
         now: seconds since the epoch.
     """
-    known = next((one for one in stored.get("conditions") or () if one["type"] == kind), None)
-    since = known["lastTransitionTime"] if known is not None and known["status"] == status else rfc3339(int(now))
-    return {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": since,
-        "observedGeneration": generation,
-    }
+    known = find_condition(stored, kind)
+    is_same = known is not None and known.status == status
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=known.last_transition_time if known is not None and is_same else rfc3339(int(now)),
+        observed_generation=generation,
+    )

@@ -1,4 +1,4 @@
-"""The way to the API server: where it is and how we prove who we are.
+"""The connection to the API server: its address and our credentials.
 
 Where credentials come from and how they are refreshed is decided by the official `kubernetes` package, so that whatever
 works with it (rotating service account tokens, client certificates, exec plugins) works here.
@@ -31,7 +31,7 @@ class Connection:
         headers: sent with every request; holds the credentials.
         server_name: the name that the server's certificate is checked against; None: the URL's.
         proxy: URL of an HTTP proxy on the way to the server.
-        configure: how to load everything anew, for credentials that expire.
+        configure: loads everything again, for credentials that expire.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Connection:
         """Find the API server as `kubectl` would: $KUBECONFIG, the Pod's service account, `~/.kube/config`.
 
         Raises:
-            ConfigurationError: there is none of these, or it can't be used.
+            ConfigurationError: there is none of these, or it is invalid.
         """
         connection = cls("", configure=_source(environ))
         connection.reload()
@@ -69,10 +69,10 @@ class Connection:
             self.headers = _headers(self._configuration)
 
     def reload(self) -> None:
-        """Load address and credentials anew; blocks, so call it in a thread.
+        """Load address and credentials again; blocks, so call it in a thread.
 
         Raises:
-            ConfigurationError: they can't be had any more.
+            ConfigurationError: they cannot be loaded any more.
         """
         if self._configure is None:
             return
@@ -81,7 +81,7 @@ class Connection:
             headers = _headers(configuration)
             ssl_context = _ssl_context(configuration)
         except (kubernetes_config.ConfigException, OSError, ValueError) as error:
-            raise ConfigurationError(f"the API server's address or credentials can't be loaded: {error}") from error
+            raise ConfigurationError(f"cannot load the API server's address or credentials: {error}") from error
         self._configuration = configuration
         self.server = str(configuration.host).rstrip("/")
         self.server_name = getattr(configuration, "tls_server_name", None)
@@ -118,7 +118,7 @@ def _from_kubeconfig(path: str) -> Configuration:
 
 
 def _headers(configuration: Configuration) -> dict[str, str]:
-    # auth_settings() is where the package calls its refresh hook, and the one place whose keys don't differ between
+    # auth_settings() is where the package calls its refresh hook, and the one place whose keys do not differ between
     # its versions.
     settings: Mapping[str, Any] = configuration.auth_settings()
     token = settings.get("BearerToken", {}).get("value")
@@ -151,7 +151,7 @@ def _proxy(configuration: Configuration) -> str | None:
 
 
 def _is_direct(server: str, no_proxy: str) -> bool:
-    """Tell whether a server is reached without the proxy, by the rules of `NO_PROXY` that Go's clients follow."""
+    """Return whether a server is reached without the proxy, by the rules of `NO_PROXY` that Go's clients follow."""
     host = urlsplit(server).hostname or ""
     try:
         address = ipaddress.ip_address(host)

@@ -1,12 +1,12 @@
-"""Errors of talking to the API server, and how to tell the API server's refusals apart.
+"""Errors of requests to the API server, and how its refusals are told apart.
 
-They hang on the one tree of `penstock.errors`::
+They belong to the one tree of `penstock.errors`::
 
     PenstockError
     ├── ConfigurationError      no usable way to an API server is configured
     ├── ApiUnreachableError    no answer came from the API server
     ├── ApiError               the API server answered with a refusal
-    ├── NotLeaderError         this process may not write (any more)
+    ├── NotLeaderError         this process must not write (any more)
     └── DeposedError           another leader has written what this one was about to
 """
 
@@ -20,7 +20,7 @@ from penstock.errors import PenstockError
 
 QUOTA_TEXT = "is forbidden: exceeded quota: "
 """In the message of the API server's quota admission, whose refusals have neither reason nor cause of their own. (A Pod
-that lacks a request that a quota wants is `failed quota`, and stays refused however long one waits.)"""
+that lacks a request that a quota wants is `failed quota`, and stays refused permanently.)"""
 
 
 class ConfigurationError(PenstockError):
@@ -32,7 +32,7 @@ class ApiUnreachableError(PenstockError):
 
 
 class NotLeaderError(PenstockError):
-    """This process does not hold the Lease, or could not renew it in time: it may not write."""
+    """This process does not hold the Lease, or could not renew it in time: it must not write."""
 
 
 class DeposedError(PenstockError):
@@ -110,7 +110,7 @@ class ApiError(PenstockError):
 
         Args:
             code: HTTP status code.
-            body: a `metav1.Status` as JSON, or whatever a proxy in between says.
+            body: a `metav1.Status` as JSON, or the text of a proxy in between.
             retry_after: the header `Retry-After`; only its form in seconds is used by Kubernetes.
         """
         retry_after_s = float(retry_after) if retry_after.isdecimal() else None
@@ -129,37 +129,37 @@ def _phrase(status: int) -> str:
 
 
 def is_already_exists(error: ApiError) -> bool:
-    """Tell whether an object of that name is there already."""
+    """Return whether an object of that name is there already."""
     return error.reason == "AlreadyExists"
 
 
 def is_not_found(error: ApiError) -> bool:
-    """Tell whether there is no such object, or no such kind of object."""
+    """Return whether there is no such object, or no such kind of object."""
     return error.status == HTTPStatus.NOT_FOUND
 
 
 def is_conflict(error: ApiError) -> bool:
-    """Tell whether someone else changed the object, or a precondition such as a uid does not hold."""
+    """Return whether another writer changed the object, or a precondition such as a uid does not hold."""
     return error.reason == "Conflict"
 
 
 def is_expired(error: ApiError) -> bool:
-    """Tell whether a resourceVersion or a continue token is too old to go on from."""
+    """Return whether a resourceVersion or a continue token is too old to continue from."""
     return error.status == HTTPStatus.GONE or error.reason in ("Expired", "Gone")
 
 
 def is_namespace_terminating(error: ApiError) -> bool:
-    """Tell whether nothing can be created because the namespace is being deleted."""
+    """Return whether nothing can be created because the namespace is being deleted."""
     return any(cause.reason == "NamespaceTerminating" for cause in error.details.causes)
 
 
 def is_quota(error: ApiError) -> bool:
-    """Tell whether a ResourceQuota has no room now; asking again later may do."""
+    """Return whether a ResourceQuota has no room now; asking again later may do."""
     return error.status == HTTPStatus.FORBIDDEN and not error.details.causes and QUOTA_TEXT in error.message
 
 
 def is_precondition_failed(error: ApiError) -> bool:
-    """Tell whether a JSON Patch did not fit the object: a `test` failed or a path does not exist.
+    """Return whether a JSON Patch did not fit the object: a `test` failed or a path does not exist.
 
     The API server does not say which: it answers 422 Invalid with a fixed text and empty details, while a patch whose
     result is not valid names kind and field.
@@ -173,5 +173,5 @@ def is_precondition_failed(error: ApiError) -> bool:
 
 
 def is_transient(error: ApiError) -> bool:
-    """Tell whether the same request may well succeed a little later."""
+    """Return whether the same request may well succeed a little later."""
     return error.status == HTTPStatus.TOO_MANY_REQUESTS or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,4 +1,4 @@
-"""When nothing goes on that somebody waits for: the time for what nobody waits for."""
+"""When nothing has been in progress for a moment: the time for work that nothing waits for."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-AFTER_S: Final = 0.1
-"""Between a task's end and its successors there is nothing for some milliseconds: that is no quiet yet."""
+MOMENT_S: Final = 0.1
+"""Between a task's end and the start of its successors nothing is in progress for some milliseconds: too short to count
+as idle."""
 
 
 class IdleSignal:
-    """Is disturbed by whatever goes on, and comes back a moment after it.
+    """Counts what is in progress, and lets callers wait until nothing is.
 
     Args:
-        after_s: how long the moment is, seconds.
+        moment_s: how long nothing must have been in progress, seconds.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
     """
@@ -24,42 +25,42 @@ class IdleSignal:
     def __init__(
         self,
         *,
-        after_s: float = AFTER_S,
+        moment_s: float = MOMENT_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._after_s = after_s
+        self._moment_s = moment_s
         self._clock = clock
         self._sleep = sleep
-        self._going_on = 0
-        self._over = asyncio.Event()
-        self._over.set()
+        self._in_progress = 0
+        self._is_free = asyncio.Event()
+        self._is_free.set()
         self._last_at = float("-inf")
 
-    def disturb(self) -> None:
-        """Learn that something has just happened."""
+    def touch(self) -> None:
+        """Note that something has just happened: the moment begins again."""
         self._last_at = self._clock()
 
     @contextlib.contextmanager
-    def disturbed(self) -> Iterator[None]:
-        """Know that something goes on in this block."""
-        self._going_on += 1
-        self._over.clear()
+    def busy(self) -> Iterator[None]:
+        """Count this block as in progress."""
+        self._in_progress += 1
+        self._is_free.clear()
         try:
             yield
         finally:
-            self._going_on -= 1
-            self.disturb()
-            if not self._going_on:
-                self._over.set()
+            self._in_progress -= 1
+            self.touch()
+            if not self._in_progress:
+                self._is_free.set()
 
     async def wait(self, timeout_s: float) -> None:
-        """Wait until it is quiet, at most so many seconds."""
+        """Wait until nothing has been in progress for a moment, at most so many seconds."""
         if timeout_s <= 0:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._over.wait()
-                while (left_s := self._last_at + self._after_s - self._clock()) > 0:
+                await self._is_free.wait()
+                while (left_s := self._last_at + self._moment_s - self._clock()) > 0:
                     await self._sleep(left_s)
-                    await self._over.wait()
+                    await self._is_free.wait()

@@ -1,15 +1,16 @@
-"""Who of several replicas writes: a `coordination.k8s.io` Lease, held by one at a time.
+"""Which of several replicas leads, and writes: the holder of a `coordination.k8s.io` Lease.
 
 Rules, as in Kubernetes' own components (https://kubernetes.io/docs/concepts/architecture/leases/):
 
-- Every change of the Lease carries the resourceVersion that it was read at, so of two that try at once one loses.
+- Every change of the Lease carries the resourceVersion that it was read at, so of two attempts at the same time
+  one fails.
 - A holder renews every `retry_period_s` and may write for `renew_deadline_s` after it *sent* its last successful
   renewal.
-- Others take over once they have seen no renewal for `lease_duration_s` by their own clock. Clocks are never compared
-  between machines: the times in the Lease are for people.
+- Others acquire the Lease once they have seen no renewal for `lease_duration_s` by their own clock. Clocks are
+  never compared between machines: the times in the Lease are for people.
 
 Our own addition is the epoch, `spec.leaseTransitions`: it grows with every acquisition, also when the same identity
-comes back, and is written into what the holder writes, so that what a deposed holder still sends can be refused.
+returns. The holder writes it into the statuses that it stores, so that what a deposed holder still sends is refused.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from penstock.kube.resources import LEASES
 logger = logging.getLogger(__name__)
 
 FIRST_EPOCH_FROM: Final = datetime(2025, 1, 1, tzinfo=UTC)
-"""A new Lease's epoch is the seconds since then: when someone deletes the Lease, the epoch still never goes back."""
+"""A new Lease's epoch is the seconds since then: even if the Lease is deleted, the epoch never decreases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,15 @@ class LeaseTimes:
     """How fast leadership changes hands.
 
     Raises:
-        OptionError: the times don't leave a holder room to renew before others take over.
+        OptionError: the times do not leave a holder room to renew before others acquire the Lease.
     """
 
     lease_duration_s: float = 15.0
-    """Without a renewal for so long, others take over."""
+    """Without a renewal for so long, others acquire the Lease."""
     renew_deadline_s: float = 10.0
     """Without a renewal for so long, the holder stops writing."""
     retry_period_s: float = 2.0
-    """How often a holder renews and the others look."""
+    """How often a holder renews the Lease and the others read it."""
 
     def __post_init__(self) -> None:
         """Check that the times fit together."""
@@ -70,7 +71,7 @@ class LeaseTimes:
 
 
 class _Record(NamedTuple):
-    """What a Lease says, as far as it tells holders and renewals apart."""
+    """The fields of a Lease that tell holders and renewals apart."""
 
     uid: str
     holder: str
@@ -105,7 +106,7 @@ class LeaderElection:
         self.epoch = 0
         """Number of this acquisition; greater than that of any holder before."""
         self.lost = asyncio.Event()
-        """Set when leadership ended, by whatever cause; it does not come back in this object."""
+        """Set when leadership ended, for whatever reason; this object never leads again."""
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -118,11 +119,11 @@ class LeaderElection:
         self._renewing: asyncio.Task[None] | None = None
 
     def is_leading(self) -> bool:
-        """Tell whether this process may write at this moment: a holder that can't renew stops in time by itself."""
+        """Return whether this process may write at this moment: a holder that cannot renew the Lease stops in time."""
         return not self.lost.is_set() and self._clock() < self._deadline
 
     async def acquire(self) -> int:
-        """Wait until this process leads, and keep it so in the background until `release` or `lost`.
+        """Wait until this process leads, and renew the Lease in the background until `release` or `lost`.
 
         Returns:
             The epoch.
@@ -132,23 +133,23 @@ class LeaderElection:
         while True:
             try:
                 looked_at = self._clock()
-                lease = await self._read()
+                lease = await self._read_lease()
                 record = _record(lease) if lease is not None else None
                 if record is not None and record != seen:
                     seen, seen_at = record, looked_at
-                if self._is_free(record, seen, seen_at) and await self._take(lease, seen):
+                if self._is_free(record, seen, seen_at) and await self._try_acquire(lease, seen):
                     break
             except (ApiError, ApiUnreachableError) as error:
                 logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
             await self._sleep(self._times.retry_period_s * (0.8 + 0.4 * random.random()))  # noqa: S311 - spreads load
-        logger.info("%s leads, epoch %d", self._identity, self.epoch)
-        self._renewing = asyncio.create_task(self._keep(), name="lease")
+        logger.info("%s is the leader, epoch %d", self._identity, self.epoch)
+        self._renewing = asyncio.create_task(self._renew_until_lost(), name="lease")
         return self.epoch
 
     async def release(self) -> None:
-        """Stop leading and let another take over at once. What is still being written must have ended before."""
+        """Stop leading, so that another can lead immediately. Every write of this process must have ended before."""
         was_leading = self.is_leading()
-        self._end()
+        self._stop_leading()
         if self._renewing is not None:
             self._renewing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -156,16 +157,16 @@ class LeaderElection:
         if not was_leading:
             return
         try:
-            # A renewal that was cancelled half way may have been carried out: then the first try is refused.
-            if not await self._give_up() and await self._is_still_ours():
-                await self._give_up()
+            # A renewal that was cancelled half way may have reached the API server: then the first try is refused.
+            if not await self._clear_holder() and await self._still_holds_lease():
+                await self._clear_holder()
         except (ApiError, ApiUnreachableError) as error:
-            logger.warning("Lease %s/%s could not be released, it will run out: %s", self._namespace, self._name, error)
+            logger.warning("Failed to release Lease %s/%s; it will expire: %s", self._namespace, self._name, error)
 
-    async def _give_up(self) -> bool:
+    async def _clear_holder(self) -> bool:
         lease = {**self._lease, "spec": {**self._lease["spec"], "holderIdentity": "", "renewTime": _now()}}
         try:
-            await self._put(lease, timeout_s=self._times.retry_period_s)
+            await self._put_lease(lease, timeout_s=self._times.retry_period_s)
         except ApiError as error:
             if is_conflict(error):
                 return False
@@ -174,12 +175,12 @@ class LeaderElection:
 
     def _is_free(self, record: _Record | None, seen: _Record | None, seen_at: float) -> bool:
         if record is not None and record.holder in ("", self._identity):
-            # Ourselves before a restart: that process is gone, and its epoch ends with this acquisition.
+            # This replica before a restart: that process is gone, and its epoch ends with this acquisition.
             return True
-        # A Lease that vanished while someone held it does not free its holder from writing on until its deadline.
+        # The holder of a Lease that was deleted may write until its deadline.
         return seen is None or self._clock() - seen_at >= self._times.lease_duration_s
 
-    async def _take(self, lease: dict[str, Any] | None, seen: _Record | None) -> bool:
+    async def _try_acquire(self, lease: dict[str, Any] | None, seen: _Record | None) -> bool:
         now = _now()
         first = int((datetime.now(UTC) - FIRST_EPOCH_FROM).total_seconds())
         epoch = max(first, seen.epoch + 1 if seen else 0) if lease is None else _record(lease).epoch + 1
@@ -193,9 +194,11 @@ class LeaderElection:
         sent_at = self._clock()
         try:
             if lease is None:
-                await self._create(spec)
+                await self._create_lease(spec)
             else:
-                await self._put({**lease, "spec": {**lease.get("spec", {}), **spec}}, self._times.renew_deadline_s)
+                await self._put_lease(
+                    {**lease, "spec": {**lease.get("spec", {}), **spec}}, self._times.renew_deadline_s
+                )
         except ApiError as error:
             if is_conflict(error) or is_already_exists(error):
                 return False
@@ -204,39 +207,39 @@ class LeaderElection:
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
 
-    async def _keep(self) -> None:
-        """Renew until that can't be done any more."""
+    async def _renew_until_lost(self) -> None:
+        """Renew the Lease until that fails."""
         try:
             while self.is_leading():
                 await self._sleep(min(self._times.retry_period_s, max(0.0, self._deadline - self._clock())))
-                if self.is_leading() and not await self._renew():
-                    logger.error("Lease %s/%s was taken over or deleted", self._namespace, self._name)
+                if self.is_leading() and not await self._renew_once():
+                    logger.error("Lease %s/%s was acquired by another replica or deleted", self._namespace, self._name)
                     break
             else:
-                logger.error("Lease %s/%s could not be renewed in time", self._namespace, self._name)
+                logger.error("Failed to renew Lease %s/%s in time", self._namespace, self._name)
         except Exception:
-            logger.exception("Lease %s/%s: renewal broke", self._namespace, self._name)
-        self._end()
+            logger.exception("Unexpected error while renewing Lease %s/%s", self._namespace, self._name)
+        self._stop_leading()
 
-    async def _renew(self) -> bool:
-        """Try to renew once; returns False when someone else holds the Lease or it is gone."""
+    async def _renew_once(self) -> bool:
+        """Try to renew once; returns False if another replica holds the Lease or it is gone."""
         sent_at = self._clock()
         left_s = max(0.1, self._deadline - sent_at)
         lease = {**self._lease, "spec": {**self._lease["spec"], "renewTime": _now()}}
         try:
-            await self._put(lease, timeout_s=min(left_s, self._times.renew_deadline_s / 2))
+            await self._put_lease(lease, timeout_s=min(left_s, self._times.renew_deadline_s / 2))
         except (ApiError, ApiUnreachableError) as error:
             if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
-                return await self._is_still_ours()
+                return await self._still_holds_lease()
             logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
             return True
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
 
-    async def _is_still_ours(self) -> bool:
-        """Look who changed the Lease: a person, our own renewal whose answer got lost, or a new holder."""
+    async def _still_holds_lease(self) -> bool:
+        """Find out what changed the Lease: a person, our own renewal whose answer got lost, or a new holder."""
         try:
-            lease = await self._read()
+            lease = await self._read_lease()
         except (ApiError, ApiUnreachableError) as error:
             logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
             return True
@@ -248,21 +251,21 @@ class LeaderElection:
         self._lease = lease
         return True
 
-    def _end(self) -> None:
+    def _stop_leading(self) -> None:
         self._deadline = float("-inf")
         self.lost.set()
 
-    async def _read(self) -> dict[str, Any] | None:
-        path = LEASES.path(self._namespace, self._name)
-        try:
-            response = await self._client.request("GET", path, timeout_s=self._times.renew_deadline_s / 2, urgent=True)
-        except ApiError as error:
-            if is_not_found(error):
-                return None
-            raise
-        return msgspec.json.decode(response.body, type=dict[str, Any])
+    async def _read_lease(self) -> dict[str, Any] | None:
+        return await self._client.get(
+            LEASES,
+            self._namespace,
+            self._name,
+            kind=dict[str, Any],
+            timeout_s=self._times.renew_deadline_s / 2,
+            urgent=True,
+        )
 
-    async def _create(self, spec: dict[str, Any]) -> None:
+    async def _create_lease(self, spec: dict[str, Any]) -> None:
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -278,7 +281,7 @@ class LeaderElection:
         )
         self._lease = msgspec.json.decode(response.body)
 
-    async def _put(self, lease: dict[str, Any], timeout_s: float) -> None:
+    async def _put_lease(self, lease: dict[str, Any], timeout_s: float) -> None:
         response = await self._client.request(
             "PUT",
             LEASES.path(self._namespace, self._name),

@@ -1,20 +1,20 @@
-"""Lines out of pieces of a stream."""
+"""Splits a stream, which comes in pieces, into lines."""
 
 from __future__ import annotations
 
 
 class LineSplitter:
-    """Puts lines together from pieces that end anywhere.
+    """Joins the pieces of a stream, which end anywhere, to lines.
 
-    aiohttp's own `readline` gives up on lines above its buffer limit, and an object of a megabyte is one line; here a
-    line may be of any length, and each byte of it is copied once.
+    aiohttp's own `readline` fails for lines above its buffer limit, and an object of a megabyte is one line. Here a
+    line may be of any length, and each of its bytes is copied once.
     """
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Take the next piece.
+        """Add the next piece.
 
         Returns:
             The lines that are now complete, without their ends and without empty ones. What follows the last line end

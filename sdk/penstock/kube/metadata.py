@@ -1,7 +1,7 @@
 """The part that every Kubernetes object has, decoded as far as the operator needs it.
 
-Structs of msgspec: only the named fields are decoded, everything else is skipped unread, which is what makes an
-event cost microseconds.
+Structs of msgspec: only the named fields are decoded, everything else is skipped, so an event costs
+microseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from penstock.engine.keys import ObjectKey
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """Who an object belongs to."""
+    """An owner of an object."""
 
     kind: str = ""
     name: str = ""
@@ -23,7 +23,7 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """`metav1.ObjectMeta`, without what the operator never reads. Times are RFC 3339 in UTC, to the second."""
+    """`metav1.ObjectMeta`, without the fields that the operator never reads. Times: RFC 3339, UTC, to the second."""
 
     name: str = ""
     namespace: str = ""

@@ -1,6 +1,6 @@
-"""A live view of one kind of object: list, then watch, for ever, whatever the network does.
+"""A live view of one kind of object: list, then watch, forever, whatever the network does.
 
-The caller hears about every object that appears, changes or goes. What went by while no watch was open is worked out
+The caller is notified of every object that is added, modified or deleted. Changes while no watch was open are derived
 from the next list, so that a deletion is never lost; intermediate states may be.
 """
 
@@ -24,21 +24,22 @@ from penstock.kube.client import JSON, METADATA, METADATA_LIST, ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, Status, is_expired
 from penstock.kube.lines import LineSplitter
 from penstock.kube.metadata import HasMetadata, PartialObject
+from penstock.kube.page import PAGE_ITEMS, Page, page_decoder
 from penstock.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=HasMetadata)
 
-PAGE_ITEMS = 500
 INACTIVITY_S = 90.0
-"""A watch that says nothing for so long is dead: the API server sends a bookmark about every minute."""
+"""A watch that receives nothing for so long is dead: the API server sends a bookmark about every minute."""
 WATCH_TIMEOUTS_S: Final = (240, 480)
-"""The API server ends a watch after a random time between these, so that watches spread over its replicas anew."""
+"""The API server ends a watch after a random time between these, so that watches are spread over its replicas again."""
 HEALTHY_S = 5.0
-"""A watch that ends sooner, without having said anything, counts as failed."""
+"""A watch that ends sooner, without having received anything, counts as failed."""
 TOO_LARGE_VERSION: Final = "ResourceVersionTooLarge"
-"""Cause of a refusal by an API server that is behind the one that we heard the resourceVersion from."""
+"""Cause of a refusal by an API server that is behind the one that the resourceVersion came from."""
+_RAW_PAGE: Final = page_decoder(msgspec.Raw)
 
 
 class EventType(StrEnum):
@@ -54,24 +55,9 @@ class _Known(NamedTuple):
     resource_version: str
 
 
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_token: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct, Generic[T]):
-    metadata: _ListMeta
-    items: list[T] | None = None
-
-
 class _Event(msgspec.Struct, Generic[T]):
     type: str
     object: T
-
-
-class _RawPage(msgspec.Struct):
-    metadata: _ListMeta
-    items: list[msgspec.Raw] | None = None
 
 
 class _RawEvent(msgspec.Struct):
@@ -86,15 +72,15 @@ class Reflector(Generic[T]):
         client: the way to the API server.
         resource: what to watch.
         kind: how an object is decoded: a msgspec Struct with `metadata`. Unless `keep_objects`, everything else in it
-            has a default, because all that is known of an object that vanished unseen is its name, namespace and uid.
-        on_event: told of every change; synchronous and quick. What it raises is logged, and the stream goes on.
-        on_synced: told once, when the first list is complete.
+            has a default: of an object deleted while no watch was open, only name, namespace and uid are known.
+        on_event: called with every change; synchronous and quick. What it raises is logged, and the watch continues.
+        on_synced: called once, when the first list is complete.
         namespace: empty for all namespaces.
         label_selector: as in `kubectl -l`; an object that leaves the selection is reported as DELETED.
         field_selector: as in `kubectl --field-selector`, likewise.
-        metadata_only: ask for nothing but metadata; `kind` is then `PartialObject` or alike.
-        keep_objects: hold the last state of every object in `objects`, and report it when the object vanishes.
-        inactivity_s: a watch that is silent for longer is opened anew.
+        metadata_only: request metadata alone; `kind` is then `PartialObject` or alike.
+        keep_objects: hold the last state of every object in `objects`, and report it when the object is gone.
+        inactivity_s: a watch that receives nothing for longer is opened again.
         backoff: pauses after failures.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
@@ -124,6 +110,7 @@ class Reflector(Generic[T]):
         self.synced = asyncio.Event()
         self._client = client
         self._resource = resource
+        self._namespace = namespace
         self._path = resource.path(namespace)
         self._kind = kind
         self._on_event = on_event
@@ -136,17 +123,19 @@ class Reflector(Generic[T]):
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._sleep = sleep
-        self._page_decoder = msgspec.json.Decoder(_Page[kind])  # type: ignore[valid-type] # a type made at run time
-        self._event_decoder = msgspec.json.Decoder(_Event[kind])  # type: ignore[valid-type] # as above
+        self._page_decoder = page_decoder(kind)
+        self._event_decoder = msgspec.json.Decoder(_Event[kind])  # type: ignore[valid-type] # a type made at run time
         self._known: dict[ObjectKey, _Known] = {}
         self._objects: dict[ObjectKey, T] = {}
         self._version = ""
-        self._heard_at = clock()
+        self._received_at = clock()
         if not keep_objects:
             try:
                 self._tombstone(ObjectKey("", "check"), _Known("", ""))
             except msgspec.ValidationError as error:
-                raise TypeError(f"{kind.__name__} can't stand for a deleted object ({error}): give defaults") from error
+                raise TypeError(
+                    f"{kind.__name__} cannot stand for a deleted object ({error}): give its fields defaults"
+                ) from error
 
     @property
     def objects(self) -> Mapping[ObjectKey, T]:
@@ -159,15 +148,15 @@ class Reflector(Generic[T]):
         return self._version
 
     def age_s(self, now: float) -> float:
-        """Seconds since the API server last said anything, at most about a minute in good times.
+        """Seconds since anything was received from the API server, at most about a minute if all is well.
 
         Args:
             now: on the reflector's clock.
         """
-        return now - self._heard_at
+        return now - self._received_at
 
     async def run(self) -> None:
-        """List and watch until cancelled; every failure is waited out."""
+        """List and watch until cancelled; every failure is retried."""
         while True:
             try:
                 if not self._version:
@@ -185,53 +174,53 @@ class Reflector(Generic[T]):
 
     async def _pause(self, error: Exception, at_least_s: float | None) -> None:
         pause_s = self._backoff.next_s(at_least_s)
-        logger.warning("Watching %s: %s; next try in %.1f s", self._resource.plural, error, pause_s)
+        logger.warning("Failed to watch %s: %s; retrying in %.1f s", self._resource.plural, error, pause_s)
         await self._sleep(pause_s)
 
     async def _list(self) -> None:
-        """Read everything, as of now, and work out what went by unseen."""
+        """Read everything as it is now, and report what is gone."""
         seen: set[ObjectKey] = set()
-        token = ""
-        while True:
-            # Without a resourceVersion the list is consistent: it has everything written before it was asked for.
-            query = {**self._selectors, "limit": str(PAGE_ITEMS)}
-            if token:
-                query["continue"] = token
-            response = await self._client.request("GET", self._path, query=query, accept=self._accept_list)
-            self._heard_at = self._clock()
-            meta, items = self._decode_page(response.body, seen)
-            for item in items:
-                self._present(item)
-            token = meta.continue_token
-            if not token:
-                break
+        version = ""
+        pages = self._client.pages(
+            self._resource,
+            lambda body: self._decode_page(body, seen),
+            namespace=self._namespace,
+            label_selector=self._selectors.get("labelSelector", ""),
+            field_selector=self._selectors.get("fieldSelector", ""),
+            page_items=PAGE_ITEMS,
+            accept=self._accept_list,
+        )
+        async for page in pages:
+            self._received_at = self._clock()
+            for item in page.items or ():
+                self._add_or_update(item)
+            version = page.metadata.resource_version
         for key in self._known.keys() - seen:
-            self._vanish(key)
-        self._version = meta.resource_version
+            self._report_missing(key)
+        self._version = version
         if not self.synced.is_set():
             self.synced.set()
             if self._on_synced is not None:
                 self._on_synced()
 
-    def _decode_page(self, body: bytes, seen: set[ObjectKey]) -> tuple[_ListMeta, list[T]]:
+    def _decode_page(self, body: bytes, seen: set[ObjectKey]) -> Page[T]:
         try:
-            page: _Page[T] = self._page_decoder.decode(body)
+            page = self._page_decoder.decode(body)
         except msgspec.ValidationError:
-            # One object that is not as we expect must not hide the others, nor look as if it were gone.
-            raw = msgspec.json.decode(body, type=_RawPage)
+            # One object that cannot be decoded must not hide the others, nor look as if it were gone.
+            raw = _RAW_PAGE.decode(body)
             seen.update(msgspec.json.decode(item, type=PartialObject).metadata.key for item in raw.items or ())
             items = [self._decode_item(item) for item in raw.items or ()]
-            return raw.metadata, [item for item in items if item is not None]
-        items_of_page = page.items or []
-        seen.update(item.metadata.key for item in items_of_page)
-        return page.metadata, items_of_page
+            return Page(raw.metadata, [item for item in items if item is not None])
+        seen.update(item.metadata.key for item in page.items or ())
+        return page
 
     def _decode_item(self, raw: msgspec.Raw) -> T | None:
         try:
             return msgspec.json.decode(raw, type=self._kind)
         except msgspec.ValidationError as error:
             partial = msgspec.json.decode(raw, type=PartialObject)
-            logger.error("%s %s can't be decoded: %s", self._resource.plural, partial.metadata.key, error)  # noqa: TRY400 - the error's text says where in the object
+            logger.error("Cannot decode %s %s: %s", self._resource.plural, partial.metadata.key, error)  # noqa: TRY400 - the error's text says where in the object
             return None
 
     async def _watch(self) -> None:
@@ -248,62 +237,62 @@ class Reflector(Generic[T]):
             self._path, query=query, accept=self._accept_watch, inactivity_s=self._inactivity_s
         ) as pieces:
             async for piece in pieces:
-                self._heard_at = self._clock()
+                self._received_at = self._clock()
                 for line in splitter.feed(piece):
-                    self._take(line)
+                    self._handle_line(line)
                 self._backoff.reset()
 
-    def _take(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             event: _Event[T] = self._event_decoder.decode(line)
         except msgspec.ValidationError:
-            self._take_unexpected(line)
+            self._handle_unexpected_line(line)
             return
         if event.type in ("ADDED", "MODIFIED"):
-            self._present(event.object)
+            self._add_or_update(event.object)
         elif event.type == "DELETED":
-            self._forget(event.object.metadata.key)
-            self._tell(EventType.DELETED, event.object)
+            self._forget_object(event.object.metadata.key)
+            self._notify(EventType.DELETED, event.object)
         elif event.type != "BOOKMARK":
-            self._take_unexpected(line)
+            self._handle_unexpected_line(line)
             return
         self._version = event.object.metadata.resource_version
 
-    def _take_unexpected(self, line: bytes) -> None:
+    def _handle_unexpected_line(self, line: bytes) -> None:
         event = msgspec.json.decode(line, type=_RawEvent)
         if event.type == "ERROR":
             raise ApiError.from_status(msgspec.json.decode(event.object, type=Status))
         metadata = msgspec.json.decode(event.object, type=PartialObject).metadata
         if event.type == "DELETED":
-            self._vanish(metadata.key)
+            self._report_missing(metadata.key)
         else:
             self._decode_item(event.object)
         self._version = metadata.resource_version
 
-    def _present(self, item: T) -> None:
+    def _add_or_update(self, item: T) -> None:
         metadata = item.metadata
         key = metadata.key
         known = self._known.get(key)
         if known is not None and known.uid != metadata.uid:
-            self._vanish(key)
+            self._report_missing(key)
             known = None
         if known is not None and known.resource_version == metadata.resource_version:
             return
         self._known[key] = _Known(metadata.uid, metadata.resource_version)
         if self._keep_objects:
             self._objects[key] = item
-        self._tell(EventType.ADDED if known is None else EventType.MODIFIED, item)
+        self._notify(EventType.ADDED if known is None else EventType.MODIFIED, item)
 
-    def _vanish(self, key: ObjectKey) -> None:
-        """Report an object that went unseen, or that was replaced by another of its name."""
+    def _report_missing(self, key: ObjectKey) -> None:
+        """Report an object as deleted that is gone, or that was replaced by another of its name."""
         known = self._known.get(key)
         if known is None:
             return
         item = self._objects.get(key) or self._tombstone(key, known)
-        self._forget(key)
-        self._tell(EventType.DELETED, item)
+        self._forget_object(key)
+        self._notify(EventType.DELETED, item)
 
-    def _forget(self, key: ObjectKey) -> None:
+    def _forget_object(self, key: ObjectKey) -> None:
         self._known.pop(key, None)
         self._objects.pop(key, None)
 
@@ -311,16 +300,16 @@ class Reflector(Generic[T]):
         metadata = {"name": key.name, "namespace": key.namespace, "uid": known.uid}
         return msgspec.convert({"metadata": {**metadata, "resourceVersion": known.resource_version}}, self._kind)
 
-    def _tell(self, event: EventType, item: T) -> None:
+    def _notify(self, event: EventType, item: T) -> None:
         try:
             self._on_event(event, item)
         except Exception:
-            # A listener's mistake over one object must not end the stream of all.
-            logger.exception("%s %s %s was not handled", event, self._resource.plural, item.metadata.key)
+            # An error of the observer over one object must not end the watch of all.
+            logger.exception("Failed to handle %s of %s %s", event, self._resource.plural, item.metadata.key)
 
 
 def _needs_list(error: ApiError) -> bool:
-    """Tell whether going on from the last known version is of no use."""
+    """Return whether a watch cannot continue from the last known version."""
     if is_expired(error) or any(cause.reason == TOO_LARGE_VERSION for cause in error.details.causes):
         return True
     return HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status not in (

@@ -65,7 +65,7 @@ _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": 
 
 
 def request_labels(method: str, path: str, *, is_watch: bool = False) -> RequestLabels:
-    """Tell what a request is: of a bounded set, so that it can label a metric.
+    """Return the labels of a request: a bounded set, so that they can label a metric.
 
     Args:
         method: HTTP method.

@@ -1,4 +1,4 @@
-"""Writes to the API server: bounded, retried, and only by the leader."""
+"""Writes to the API server: by priority, bounded, retried, and only by the leader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from enum import Enum, auto
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,20 +23,71 @@ logger = logging.getLogger(__name__)
 FOREVER: Final = float("inf")
 
 
+class Priority(Enum):
+    """What a write is for, which decides what it waits for: see `RULES`."""
+
+    STATUS = auto()
+    """Stores what was decided about a run."""
+    WORK = auto()
+    """What runs wait for: creates and deletes Pods, Jobs and runs, stores revisions."""
+    CACHE = auto()
+    """Entries of the cache of outputs."""
+    REMOVAL = auto()
+    """Deletes what has been kept long enough."""
+    FINALIZER = auto()
+    """Removes the finalizer from a Pod that has finished."""
+    EVENT = auto()
+    """Records a Kubernetes Event."""
+
+
+class Rule(NamedTuple):
+    """How the writes of one priority are sent."""
+
+    in_flight: int
+    """Writes at the same time; more wait their turn, in order. Each priority has its own places."""
+    is_foreground: bool = False
+    """Background writes wait while one of these is in progress."""
+    longest_wait_s: float = 0.0
+    """A background write waits so long at most; 0: it is not a background write."""
+    most_pending: int | None = None
+    """With so many in progress, more of them are sent as WORK: otherwise both would only grow."""
+
+
+RULES: Final[Mapping[Priority, Rule]] = {
+    # A status does not queue behind a thousand creates.
+    Priority.STATUS: Rule(in_flight=16, is_foreground=True),
+    Priority.WORK: Rule(in_flight=64, is_foreground=True),
+    Priority.CACHE: Rule(in_flight=16),
+    Priority.REMOVAL: Rule(in_flight=4),
+    # A create does not queue behind the finalizers of a thousand Pods. Nothing waits for one, unless a person deletes
+    # the Pod: its deletion may take this long. Whatever begins meanwhile waits for no more than these 8.
+    Priority.FINALIZER: Rule(in_flight=8, longest_wait_s=30.0, most_pending=5000),
+    # An Event has the time when it was recorded, whenever it is written.
+    Priority.EVENT: Rule(in_flight=4, longest_wait_s=15.0),
+}
+
+
+class _Pool:
+    """The places of one priority."""
+
+    def __init__(self, rule: Rule, in_flight: int) -> None:
+        self.rule = rule
+        self.slots = asyncio.Semaphore(in_flight)
+        self.pending = 0
+        """Writes that were asked for and have not ended, pauses included."""
+
+
 class Writer:
     """Creates, patches and deletes objects.
 
     A refusal that may pass (429, 5xx, no answer, a conflict on create) is tried again, after the pause that the API
-    server asks for and a growing, jittered one of our own, until the deadline. Anything else is raised at once. A write
-    without an answer may have been carried out: a create that is tried again may say AlreadyExists.
+    server asks for and a growing, jittered one of our own, until the deadline. Anything else is raised immediately. A
+    write without an answer may have been carried out: a create that is tried again may say AlreadyExists.
 
     Args:
         client: the way to the API server.
-        in_flight: writes at the same time; more wait their turn, in order.
         may_write: asked right before each send.
-        disturbs: what its writes disturb. One that was refused and pauses disturbs nobody: it may do so for hours.
-        yields_to: what its writes wait for, each as long as it has not waited for `patience_s`.
-        patience_s: the longest that a write waits for quiet, seconds.
+        work_in_flight: in place of what `RULES` says about WORK.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
         new_backoff: makes the pauses of one write.
@@ -45,26 +97,28 @@ class Writer:
         self,
         client: ApiClient,
         *,
-        in_flight: int,
         may_write: Callable[[], bool],
-        disturbs: IdleSignal | None = None,
-        yields_to: IdleSignal | None = None,
-        patience_s: float = 0.0,
+        work_in_flight: int = RULES[Priority.WORK].in_flight,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         new_backoff: Callable[[], Backoff] = Backoff,
     ) -> None:
         self._client = client
-        self._slots = asyncio.Semaphore(in_flight)
         self._may_write = may_write
-        self._disturbs = disturbs
-        self._yields_to = yields_to
-        self._patience_s = patience_s
         self._clock = clock
         self._sleep = sleep
         self._new_backoff = new_backoff
+        self._pools = {priority: _Pool(rule, rule.in_flight) for priority, rule in RULES.items()}
+        self._pools[Priority.WORK] = _Pool(RULES[Priority.WORK], work_in_flight)
+        self._foreground = IdleSignal()
+        """Busy while a foreground write is in progress. One that was refused and pauses does not count: it may do so
+        for hours."""
         self.in_flight = 0
         """Writes that are with the API server now."""
+
+    def expect_writes(self) -> None:
+        """Have background writes wait a moment: something has happened that foreground writes follow from."""
+        self._foreground.touch()
 
     async def create(
         self,
@@ -75,6 +129,7 @@ class Writer:
         query: Mapping[str, str] | None = None,
         accept: str = JSON,
         deadline: float = FOREVER,
+        priority: Priority = Priority.WORK,
     ) -> Response:
         """Create an object.
 
@@ -85,9 +140,10 @@ class Writer:
             query: parameters, such as `dryRun`.
             accept: `METADATA` for a short reply.
             deadline: on the writer's clock, seconds: no try begins after it.
+            priority: what the write is for.
 
         Raises:
-            ApiError: refused for good, or still refused at the deadline.
+            ApiError: refused permanently, or still refused at the deadline.
             ApiUnreachableError: no answer at the deadline.
             NotLeaderError: `may_write` says no.
         """
@@ -96,7 +152,7 @@ class Writer:
             return await self._client.request("POST", resource.path(namespace), query=query, body=body, accept=accept)
 
         # A Conflict on create is quota accounting that lost a race, not an object of that name.
-        return await self._write(send, deadline, lambda error: is_transient(error) or is_conflict(error))
+        return await self._write(send, priority, deadline, lambda error: is_transient(error) or is_conflict(error))
 
     async def patch(
         self,
@@ -110,6 +166,7 @@ class Writer:
         accept: str = METADATA,
         query: Mapping[str, str] | None = None,
         deadline: float = FOREVER,
+        priority: Priority = Priority.WORK,
     ) -> Response:
         """Patch an object.
 
@@ -125,9 +182,10 @@ class Writer:
             accept: `JSON` to get the whole object back.
             query: parameters of the URL.
             deadline: on the writer's clock, seconds: no try begins after it.
+            priority: what the write is for.
 
         Raises:
-            ApiError: refused for good (a conflict too), or still refused at the deadline.
+            ApiError: refused permanently (a conflict too), or still refused at the deadline.
             ApiUnreachableError: no answer at the deadline.
             NotLeaderError: `may_write` says no.
         """
@@ -138,7 +196,7 @@ class Writer:
                 "PATCH", path, query=query, body=body, content_type=content_type, accept=accept
             )
 
-        return await self._write(send, deadline, is_transient)
+        return await self._write(send, priority, deadline, is_transient)
 
     async def delete(
         self,
@@ -151,6 +209,7 @@ class Writer:
         grace_s: int | None = None,
         propagation: str | None = None,
         deadline: float = FOREVER,
+        priority: Priority = Priority.WORK,
     ) -> Response:
         """Delete an object, but only the one of that uid.
 
@@ -158,14 +217,15 @@ class Writer:
             resource: its kind.
             namespace: where.
             name: which.
-            uid: of the object that is meant; one of the same name with another uid is left alone (Conflict).
-            resource_version: of the object as it was read; one that has changed since is left alone (Conflict).
+            uid: of the object that is meant; one of the same name with another uid is not touched (Conflict).
+            resource_version: of the object as it was read; one that has changed since is not touched (Conflict).
             grace_s: time for its processes to end, seconds; None: what the object says.
-            propagation: what becomes of what belongs to it, such as `Background`; None: what its kind says.
+            propagation: what happens to the objects that it owns, such as `Background`; None: what its kind says.
             deadline: on the writer's clock, seconds: no try begins after it.
+            priority: what the write is for.
 
         Raises:
-            ApiError: refused for good (not there, another uid), or still refused at the deadline.
+            ApiError: refused permanently (not there, another uid), or still refused at the deadline.
             ApiUnreachableError: no answer at the deadline.
             NotLeaderError: `may_write` says no.
         """
@@ -183,15 +243,35 @@ class Writer:
         async def send() -> Response:
             return await self._client.request("DELETE", path, body=body, accept=METADATA)
 
-        return await self._write(send, deadline, is_transient)
+        return await self._write(send, priority, deadline, is_transient)
 
     async def _write(
-        self, send: Callable[[], Awaitable[Response]], deadline: float, may_pass: Callable[[ApiError], bool]
+        self,
+        send: Callable[[], Awaitable[Response]],
+        priority: Priority,
+        deadline: float,
+        may_pass: Callable[[ApiError], bool],
     ) -> Response:
-        backoff, patient_until = self._new_backoff(), self._clock() + self._patience_s
+        asked = pool = self._pools[priority]
+        if asked.rule.most_pending is not None and asked.pending >= asked.rule.most_pending:
+            pool = self._pools[Priority.WORK]
+        asked.pending += 1
+        try:
+            return await self._send_until(deadline, send, pool, may_pass)
+        finally:
+            asked.pending -= 1
+
+    async def _send_until(
+        self,
+        deadline: float,
+        send: Callable[[], Awaitable[Response]],
+        pool: _Pool,
+        may_pass: Callable[[ApiError], bool],
+    ) -> Response:
+        backoff, waits_until = self._new_backoff(), self._clock() + pool.rule.longest_wait_s
         while True:
             try:
-                return await self._send_once(send, patient_until)
+                return await self._send_once(send, pool, waits_until)
             except ApiError as error:
                 if not may_pass(error):
                     raise
@@ -204,17 +284,17 @@ class Writer:
                 if self._clock() + pause_s > deadline:
                     raise
                 reason = str(error)
-            logger.debug("A write is tried again in %.1f s: %s", pause_s, reason)
+            logger.debug("Retrying a write in %.1f s: %s", pause_s, reason)
             await self._sleep(pause_s)
 
-    async def _send_once(self, send: Callable[[], Awaitable[Response]], patient_until: float) -> Response:
+    async def _send_once(self, send: Callable[[], Awaitable[Response]], pool: _Pool, waits_until: float) -> Response:
         # The place is given back during a pause, or a few refused writes would hold up all others.
-        with self._disturbs.disturbed() if self._disturbs else contextlib.nullcontext():
-            async with self._slots:
-                if self._yields_to is not None:
-                    await self._yields_to.wait(patient_until - self._clock())
+        with self._foreground.busy() if pool.rule.is_foreground else contextlib.nullcontext():
+            async with pool.slots:
+                if pool.rule.longest_wait_s:
+                    await self._foreground.wait(waits_until - self._clock())
                 if not self._may_write():
-                    raise NotLeaderError("this process does not hold the Lease: nothing is written")
+                    raise NotLeaderError("this process does not hold the Lease; it must not write")
                 self.in_flight += 1
                 try:
                     return await send()

@@ -1,7 +1,7 @@
-"""Time limits for functions that are no coroutines.
+"""Timeouts for functions that are not coroutines.
 
-On the main thread an alarm signal ends even a call that blocks. Elsewhere the function runs in a thread of its own,
-and who waits for it stops waiting in time, whether or not the function does.
+In the main thread an alarm signal interrupts even a blocking call. In other threads the function runs in a thread of
+its own, and the caller stops waiting at the timeout, even if the function has not ended.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from types import FrameType
 from typing import Any, Final
 
 from penstock.local.interrupt import Interrupt
-from penstock.local.run_clock import CLOCK
-from penstock.local.threads import THREADS
+from penstock.local.timeout_clock import TIMEOUT_CLOCK
+from penstock.local.worker_threads import THREADS
 
 _RECHECK_S: Final = 0.05
-"""How soon to look again at a clock that stands still."""
+"""How often a clock that is stopped is read again."""
 _TICK_S: Final = 0.25
-"""How soon an alarm rings again."""
+"""The interval at which an alarm is repeated."""
 
 
 class DeadlineError(BaseException):
-    """The time of some run is up. No Exception, so that `except Exception` in a function does not swallow it.
+    """A run has reached its timeout. Not an Exception, so that `except Exception` does not catch it.
 
     Attributes:
-        is_due: whether it has yet to be raised; again, if Python ignored it in a finaliser.
+        is_due: whether it must still be raised; set again if Python ignored it in a finalizer.
     """
 
     def __init__(self) -> None:
-        super().__init__("the time is up")
+        super().__init__("timeout")
         self.is_due = True
 
 
@@ -41,7 +41,7 @@ class OverdueError(Exception):
 
     Args:
         limit_s: the limit that was exceeded, in seconds.
-        gone: set when the function has really ended; None if it has.
+        gone: set when the function has ended; None if it has ended already.
     """
 
     def __init__(self, limit_s: float, gone: threading.Event | None = None) -> None:
@@ -50,7 +50,7 @@ class OverdueError(Exception):
 
 
 def call_within(limit_s: float, function: Callable[[], Any], interrupt: Interrupt) -> Any:
-    """Call a function for so long at most.
+    """Call a function with a timeout.
 
     Args:
         limit_s: the limit, in seconds.
@@ -58,7 +58,7 @@ def call_within(limit_s: float, function: Callable[[], Any], interrupt: Interrup
         interrupt: stops the function.
 
     Raises:
-        OverdueError: the time was up first.
+        OverdueError: the function did not end within the limit.
     """
     if threading.current_thread() is threading.main_thread():
         return _call_with_alarm(limit_s, function)
@@ -74,46 +74,46 @@ def _call_with_alarm(limit_s: float, function: Callable[[], Any]) -> Any:
             raise OverdueError(limit_s) from caught
         raise
     finally:
-        alarm.end()
+        alarm.restore_outer()
 
 
 class _Alarm:
-    """An alarm signal that raises in the main thread when a time is up, and lets those of others through.
+    """An alarm signal that raises in the main thread at the timeout, and forwards alarms of outer handlers.
 
-    It ticks until it is ended: a signal that arrives just before a call blocks does not end that call, the next one
-    does.
+    It repeats until it is removed: a signal that arrives just before a call blocks does not interrupt that call, but
+    the next signal does.
     """
 
     def __init__(self, limit_s: float) -> None:
         self.error = DeadlineError()
         self._limit_s = limit_s
-        self._began, self._began_real = CLOCK.now(), time.monotonic()
+        self._began, self._began_real = TIMEOUT_CLOCK.now(), time.monotonic()
         self._outer_handler = signal.getsignal(signal.SIGALRM)
         self._outer_left_s, self._outer_interval_s = signal.getitimer(signal.ITIMER_REAL)
-        self._is_outer_told = not self._outer_left_s
-        signal.signal(signal.SIGALRM, self._ring)
+        self._is_outer_notified = not self._outer_left_s
+        signal.signal(signal.SIGALRM, self._on_alarm)
         first_s = min(limit_s, self._outer_left_s) if self._outer_left_s else limit_s
         signal.setitimer(signal.ITIMER_REAL, first_s, _TICK_S)
 
-    def end(self) -> None:
-        """Give the alarm back to whose it was."""
+    def restore_outer(self) -> None:
+        """Restore the outer alarm."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._outer_handler)
         if self._outer_left_s:
             left_s = max(self._outer_left_s - (time.monotonic() - self._began_real), 1e-6)
             signal.setitimer(signal.ITIMER_REAL, left_s, self._outer_interval_s)
 
-    def _ring(self, signal_number: int, frame: FrameType | None) -> None:
-        left_s = self._limit_s - (CLOCK.now() - self._began)
+    def _on_alarm(self, signal_number: int, frame: FrameType | None) -> None:
+        left_s = self._limit_s - (TIMEOUT_CLOCK.now() - self._began)
         if left_s <= 0 and self.error.is_due:
             self.error.is_due = False
             raise self.error
-        # The clock stood still; or it is the alarm of somebody further out: a flow around this task, a test runner.
-        if not self._is_outer_told and time.monotonic() - self._began_real >= self._outer_left_s:
-            self._is_outer_told = not self._outer_interval_s
+        # The clock was stopped; or the alarm is that of an outer handler: of the flow, or of a test runner.
+        if not self._is_outer_notified and time.monotonic() - self._began_real >= self._outer_left_s:
+            self._is_outer_notified = not self._outer_interval_s
             if callable(self._outer_handler):
                 self._outer_handler(signal_number, frame)
-        if 0 < left_s < _TICK_S and not CLOCK.is_stopped:
+        if 0 < left_s < _TICK_S and not TIMEOUT_CLOCK.is_stopped:
             signal.setitimer(signal.ITIMER_REAL, left_s, _TICK_S)
 
 
@@ -126,19 +126,19 @@ def _call_in_thread(limit_s: float, function: Callable[[], Any], interrupt: Inte
         try:
             with interrupt:
                 value = context.run(function)
-        except BaseException as error:  # noqa: BLE001 - carried to the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             outcome.append((None, error))
         else:
             outcome.append((value, None))
         finally:
             gone.set()
 
-    THREADS.start(body)
-    deadline = CLOCK.now() + limit_s
-    while not gone.wait(max(deadline - CLOCK.now(), _RECHECK_S if CLOCK.is_stopped else 0)):
-        if CLOCK.now() < deadline:
+    THREADS.start_function(body)
+    deadline = TIMEOUT_CLOCK.now() + limit_s
+    while not gone.wait(max(deadline - TIMEOUT_CLOCK.now(), _RECHECK_S if TIMEOUT_CLOCK.is_stopped else 0)):
+        if TIMEOUT_CLOCK.now() < deadline:
             continue
-        interrupt.strike()
+        interrupt.raise_in_thread()
         raise OverdueError(limit_s, gone)
     value, error = outcome[0]
     if error is not None:

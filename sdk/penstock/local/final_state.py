@@ -1,4 +1,4 @@
-"""Final states: what a function returned or raised, as the state of its run."""
+"""Final states of runs, from what their functions returned or raised."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from penstock.local.interrupt import StoppedError
 
 
 def state_of_task_return(value: Any) -> State[Any]:
-    """Return the final state of a task run whose function returned: what it returned, if that is a state."""
+    """Return the final state of a task run from the return value, which may be a state itself."""
     if not isinstance(value, State):
         return Completed(data=value)
     if not value.is_final():
-        return Failed(message=f"returned the state {value.name}, which is not the end of anything")
+        return Failed(message=f"returned the state {value.name}, which is not a final state")
     return value
 
 
 def state_of_flow_return(value: Any) -> State[Any]:
-    """Return the final state of a flow run whose function returned, and whose tasks are over.
+    """Return the final state of a flow run from the return value, after its tasks have finished.
 
-    A state is taken as it is, a future's is its run's. A collection of nothing but states and futures is completed if
-    all of them are; its data are the states. In any other collection futures are values like others: nobody has looked
-    at them.
+    For a state or a future, it is that state. For a collection of only states and futures, the run is completed if all
+    of them are, and its data are the states. In any other collection, futures are ordinary values, which do not
+    count as read by the flow.
     """
     if isinstance(value, Future):
         return state_of_task_return(value.state)
@@ -56,7 +56,7 @@ def state_of_error(error: BaseException, kind: str) -> State[Any]:
         message = f"{kind} {error}"
         return TimedOut(message=message, data=RunTimedOutError(message))
     if isinstance(error, StoppedError | DeadlineError):
-        return Cancelled(message=f"{kind} was stopped, because what it is part of ended", data=error)
+        return Cancelled(message=f"{kind} was stopped because its flow run ended", data=error)
     if isinstance(error, Exception) and not isinstance(error, CrashedRunError):
         return Failed(message=f"{kind} encountered an exception: {describe(error)}", data=error)
     return Crashed(message=f"{kind} was ended by {describe(error)}", data=error)
@@ -67,5 +67,5 @@ def describe(error: BaseException) -> str:
     try:
         text = str(error).strip().split("\n")[0]
     except Exception:  # noqa: BLE001 - an exception of a user can have any __str__
-        text = "(its text can't be had)"
+        text = "(str() of the exception failed)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

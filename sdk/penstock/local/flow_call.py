@@ -1,4 +1,4 @@
-"""One call of a flow's function: with its arguments, in its context, within its time; and the end of its tasks."""
+"""Calls of a flow's function, in its context and with its timeout, and the end of the tasks that it submitted."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from typing import Any, Final
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
 from penstock.local.deadline import OverdueError, call_within
-from penstock.local.interrupt import STRIKE_AGAIN_S, Interrupt
-from penstock.local.prints import logged_prints
-from penstock.local.session import SESSION, Session
-from penstock.local.step import Ending
-from penstock.local.submission import Submission
+from penstock.local.interrupt import INTERRUPT_AGAIN_S, Interrupt
+from penstock.local.lifecycle_step import Ending
+from penstock.local.log_prints import logged_prints
+from penstock.local.session import SESSION, Session, SubmittedTask
 
 STOP_GRACE_S: Final = 5.0
-"""How long a flow that is stopped waits for its tasks. What does not end by then is left behind, with a warning."""
+"""How long a flow that is stopped waits for its tasks. Tasks that are still running are abandoned with a warning."""
 _CALLBACKS_S: Final = 0.001
-"""How soon to look again whether the callbacks of a future have ended."""
+"""The interval at which the callbacks of a finished future are awaited."""
 
 
 class FlowCall:
-    """Calls a function.
+    """Calls the function of a flow.
 
     Args:
-        session: of the flow run.
+        session: the session of the flow run.
     """
 
     def __init__(self, session: Session) -> None:
@@ -36,58 +35,58 @@ class FlowCall:
         self._interrupt = Interrupt()
         self._leftover: threading.Event | None = None
 
-    def attempt(self) -> Any:
+    def run_attempt(self) -> Any:
         """Call the function.
 
         Raises:
-            OverdueError: it took too long.
+            OverdueError: it exceeded its timeout.
         """
         limit_s = self._session.run.flow.options.timeout_s
         if limit_s is None:
             return self._call()
-        while self._leftover is not None and not self._leftover.wait(STRIKE_AGAIN_S):
-            self._interrupt.strike()
+        while self._leftover is not None and not self._leftover.wait(INTERRUPT_AGAIN_S):
+            self._interrupt.raise_in_thread()
         try:
             return call_within(limit_s, self._call, self._interrupt)
         except OverdueError as error:
             self._leftover = error.gone
             raise
 
-    def settle(self, ending: Ending) -> None:
-        """Bring the tasks that the run has submitted to their end."""
+    def end_tasks(self, ending: Ending) -> None:
+        """Wait for, cancel or stop the tasks that the run has submitted."""
         began = time.monotonic()
-        while (submission := _press(self._session, ending, began)) is not None:
+        while (submission := _end_tasks_once(self._session, ending, began)) is not None:
             if submission.future.done():
                 time.sleep(_CALLBACKS_S)
-            submission.future.wait(None if ending is Ending.WAIT else STRIKE_AGAIN_S)
+            submission.future.wait(None if ending is Ending.WAIT else INTERRUPT_AGAIN_S)
 
     def _call(self) -> Any:
         run = self._session.run
-        args, kwargs = run.flow.arguments(run.parameters)
+        args, kwargs = run.flow.call_arguments(run.parameters)
         with inside_run(self._session):
             return run.flow.fn(*args, **kwargs)
 
 
 class AsyncFlowCall:
-    """Calls a coroutine function.
+    """Calls the coroutine function of a flow.
 
     Args:
-        session: of the flow run.
+        session: the session of the flow run.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def attempt(self) -> Any:
+    async def run_attempt(self) -> Any:
         """Call the function.
 
         Raises:
-            OverdueError: it took too long.
+            OverdueError: it exceeded its timeout.
         """
-        import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+        import asyncio  # noqa: PLC0415 - flows without coroutines do not need it
 
         run = self._session.run
-        args, kwargs = run.flow.arguments(run.parameters)
+        args, kwargs = run.flow.call_arguments(run.parameters)
         limit_s = run.flow.options.timeout_s
         try:
             async with asyncio.timeout(limit_s) as limit:
@@ -98,22 +97,22 @@ class AsyncFlowCall:
                 raise OverdueError(limit_s) from error
             raise
 
-    async def settle(self, ending: Ending) -> None:
-        """Bring the tasks that the run has submitted to their end."""
-        import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+    async def end_tasks(self, ending: Ending) -> None:
+        """Wait for, cancel or stop the tasks that the run has submitted."""
+        import asyncio  # noqa: PLC0415 - flows without coroutines do not need it
 
         began = time.monotonic()
-        while (submission := _press(self._session, ending, began)) is not None:
+        while (submission := _end_tasks_once(self._session, ending, began)) is not None:
             if submission.future.done():
                 await asyncio.sleep(_CALLBACKS_S)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if ending is Ending.WAIT else STRIKE_AGAIN_S):
+                async with asyncio.timeout(None if ending is Ending.WAIT else INTERRUPT_AGAIN_S):
                     await submission.future.wait_async()
 
 
 @contextmanager
 def inside_run(session: Session) -> Iterator[None]:
-    """Let code know in which flow run it is."""
+    """Set the current flow run."""
     tokens = SESSION.set(session), FLOW_RUN.set(session.run), TASK_RUN.set(None)
     try:
         if session.log_prints is None:
@@ -127,20 +126,20 @@ def inside_run(session: Session) -> Iterator[None]:
         TASK_RUN.reset(tokens[2])
 
 
-def _press(session: Session, ending: Ending, began: float) -> Submission | None:
-    """Cancel or stop what has to be, again and again: tasks that run may submit others, and a stop may not arrive.
+def _end_tasks_once(session: Session, ending: Ending, began: float) -> SubmittedTask | None:
+    """Cancel or stop the tasks that have not finished. Called repeatedly: running tasks may submit others.
 
     Args:
-        session: of the flow run that ends.
-        ending: how.
-        began: since when, as the monotonic clock has it.
+        session: the session of the flow run that ends.
+        ending: how its tasks end.
+        began: when the flow run began to end, on the monotonic clock.
 
     Returns:
-        One of those that are not over; None if there is none left to wait for.
+        One of the tasks that have not finished; None if there is none to wait for.
     """
     left = list(session.outstanding)
     if left and ending is Ending.STOP and time.monotonic() - began >= STOP_GRACE_S:
-        _leave_behind(session)
+        _abandon_tasks(session)
         return None
     reason = f"flow run {session.run.name!r} is ending"
     for submission in left:
@@ -151,10 +150,10 @@ def _press(session: Session, ending: Ending, began: float) -> Submission | None:
     return next(iter(left), None)
 
 
-def _leave_behind(session: Session) -> None:
+def _abandon_tasks(session: Session) -> None:
     left = [submission.future.name for submission in list(session.outstanding)]
     logger_of(session.run).warning(
-        "%d task run(s) did not stop within %g s and are left behind, in a call that can't be stopped: %s",
+        "%d task run(s) did not stop within %g s and are abandoned in a call that cannot be interrupted: %s",
         len(left),
         STOP_GRACE_S,
         ", ".join(sorted(left)[:5]),

@@ -1,8 +1,7 @@
-"""Stopping a function that runs in a thread, as far as Python can.
+"""Stopping a function that runs in a thread.
 
-An exception is set in the thread, which gets it at its next step of Python code. A function that waits inside of one
-long C call (`time.sleep`, a socket) gets it when that call returns: nothing in Python can do better, short of a
-process.
+An exception is set in the thread and raised at its next step of Python code. In a blocking C call (`time.sleep`, a
+socket) it is raised only when the call returns. Only a separate process could be stopped sooner.
 """
 
 from __future__ import annotations
@@ -12,32 +11,32 @@ import threading
 from types import TracebackType
 from typing import Final
 
-STRIKE_AGAIN_S: Final = 0.5
-"""How soon to strike again at what has not ended."""
+INTERRUPT_AGAIN_S: Final = 0.5
+"""The interval at which a function that has not ended is interrupted again."""
 
 
 class StoppedError(BaseException):
-    """The run is being stopped. No Exception, so that `except Exception` in a task does not keep it running."""
+    """The run is being stopped. Not an Exception, so that `except Exception` in a task does not catch it."""
 
 
 class Interrupt:
-    """A handle on the function that a job is running. Threads enter it around the function."""
+    """Interrupts a function. The thread that runs the function enters it as a context manager."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread_id: int | None = None
         self.is_requested = False
 
-    def request(self) -> None:
-        """Stop the function, now if one runs, else when one starts."""
+    def request_stop(self) -> None:
+        """Stop the function, now or when it starts."""
         with self._lock:
             self.is_requested = True
-        self.strike()
+        self.raise_in_thread()
 
-    def strike(self) -> None:
-        """Stop the function that runs now; one that starts later is not affected.
+    def raise_in_thread(self) -> None:
+        """Raise StoppedError in the function if it is running now.
 
-        To be repeated until it has ended: an exception that arrives in a finaliser is ignored by Python.
+        Call it again until the function has ended: Python ignores exceptions in finalizers.
         """
         with self._lock:
             if self._thread_id is not None:
@@ -52,19 +51,19 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        is_struck = False
+        is_interrupted = False
         while self._thread_id is not None:
             try:
                 with self._lock:
-                    # What was set and has not arrived must not hit what follows this block.
+                    # An exception that is set but not raised yet must not be raised after this block.
                     _set_exception(self._thread_id, None)
                     self._thread_id = None
             except StoppedError:
-                is_struck = True
-        if is_struck and error is None:
+                is_interrupted = True
+        if is_interrupted and error is None:
             raise StoppedError
 
 
 def _set_exception(thread_id: int, exception: object | None) -> None:
-    """Have a thread raise an exception at its next byte code; None takes back one that has not arrived."""
+    """Have a thread raise an exception at its next byte code; None clears one that has not been raised yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)

@@ -1,4 +1,4 @@
-"""The log of local runs on standard error, for a person who watches."""
+"""The log of local runs on standard error."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class ConsoleFormatter(logging.Formatter):
         return line
 
 
-class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # what sys.stderr is now, not what it was
-    """Writes to what sys.stderr is at the moment."""
+class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # writes to the current sys.stderr
+    """Writes to the current value of sys.stderr."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -69,7 +69,7 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # what s
 
     @stream.setter
     def stream(self, _: object) -> None:
-        """Take no other stream."""
+        """Ignore other streams."""
 
 
 def is_terminal() -> bool:
@@ -78,7 +78,7 @@ def is_terminal() -> bool:
 
 
 def set_up() -> None:
-    """Show what runs tell, unless the program has set up logging itself: then it goes where the program wants it."""
+    """Log runs to standard error, unless the program has configured logging itself."""
     root = logging.getLogger("penstock")
     if root.level == logging.NOTSET:
         root.setLevel(os.environ.get(LEVEL_VARIABLE, "INFO").upper())

@@ -1,4 +1,4 @@
-"""Whether a thread is that of the background loop, without importing asyncio to find out."""
+"""Whether a thread runs the background loop, determined without importing asyncio."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import sys
 
 def is_loop_thread() -> bool:
     """Whether the calling thread runs the background loop."""
-    module = sys.modules.get("penstock.local.loop")
+    module = sys.modules.get("penstock.local.background_loop")
     return module is not None and module.LOOP.is_current()

@@ -1,10 +1,11 @@
-"""Whether and where the result of a task run is kept."""
+"""Where the result of a task run is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from penstock.authoring.cache_keys import compute_key
 from penstock.authoring.cache_policies import DEFAULT
 from penstock.authoring.home import home
 from penstock.authoring.runs import TaskRun, TaskRunContext
@@ -13,19 +14,19 @@ from penstock.local.session import Session
 
 
 class Persistence(NamedTuple):
-    """Where a result is kept."""
+    """Where a result is stored."""
 
     stored: StoredResult
     is_reusable: bool
-    """Whether a result that is there already takes the place of running the task."""
+    """Whether an existing result is used instead of running the task."""
 
 
 def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
-    """Decide where the result of a task run is kept that is to be kept; None if it has no key.
+    """Return where the result of a task run is stored; None if it has no cache key.
 
     Raises:
-        ResultError: no key can be made of its inputs.
-        Exception: that of the task's own cache_key_fn.
+        ResultError: no key can be computed from its inputs.
+        Exception: raised by the cache_key_fn of the task.
     """
     options = run.task.options
     policy = options.cache_policy
@@ -36,7 +37,7 @@ def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session
         is_run_scoped = False
     else:
         policy = DEFAULT if policy is None else policy
-        key = policy.compute_key(context)
+        key = compute_key(policy, context)
         is_run_scoped = policy.is_run_scoped
     if key is None:
         return None

@@ -1,4 +1,4 @@
-"""Results on disk: written when a task completes, read instead of running it again."""
+"""Stored results: written when a task completes, and read instead of running it again."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from penstock.errors import ResultError
 FORMAT: Final = 1
 
 
-class Found(NamedTuple):
+class FoundResult(NamedTuple):
     """A result that was read."""
 
     value: Any
 
 
 class StoredResult:
-    """A place for one result.
+    """The file of one result.
 
     Args:
-        folder: where it is, or will be.
-        key: what it is known by; any text.
-        serializer: how it is written. It is read as it was written.
+        folder: the folder of the file.
+        key: the cache key; any text.
+        serializer: how it is written. Reading uses the serializer that it was written with.
     """
 
     def __init__(self, folder: Path, key: str, serializer: Serializer) -> None:
@@ -37,17 +37,17 @@ class StoredResult:
         self._key = key
         self._serializer = serializer
 
-    def read(self, *, now: float | None = None) -> Found | None:
-        """Return the result, or None if there is none that still holds.
+    def read_result(self, *, now: float | None = None) -> FoundResult | None:
+        """Return the result; None if there is none or it has expired.
 
-        What can't be read counts as not there, with a warning: the task can make it again.
+        A result that cannot be read is ignored with a warning, and the task runs.
         """
         try:
             head, _, body = self._path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
         except OSError as error:
-            TASK_LOGGER.warning("the stored result %s can't be read (%s): the task runs", self._path, error)
+            TASK_LOGGER.warning("cannot read the stored result %s (%s); running the task", self._path, error)
             return None
         try:
             facts = json.loads(head)
@@ -56,33 +56,33 @@ class StoredResult:
             expires = facts["expires"]
             if expires is not None and expires <= (time.time() if now is None else now):
                 return None
-            return Found(json.loads(body) if facts["serializer"] == "json" else pickle.loads(body))  # noqa: S301 - only this user can write there
+            return FoundResult(json.loads(body) if facts["serializer"] == "json" else pickle.loads(body))  # noqa: S301 - only this user can write there
         except Exception as error:  # noqa: BLE001 - unpickling runs code of any class
             TASK_LOGGER.warning(
-                "the stored result %s can't be read (%s: %s): the task runs", self._path, type(error).__name__, error
+                "cannot read the stored result %s (%s: %s); running the task", self._path, type(error).__name__, error
             )
             return None
 
-    def write(self, value: Any, *, expiration_s: float | None) -> None:
-        """Keep a result.
+    def write_result(self, value: Any, *, expiration_s: float | None) -> None:
+        """Store a result.
 
         Args:
             value: the result.
-            expiration_s: for how long it holds, in seconds; forever if None.
+            expiration_s: how long it is valid, in seconds; None for no limit.
 
         Raises:
-            ResultError: it can't be serialised, or the file can't be written.
+            ResultError: it cannot be serialized, or the file cannot be written.
         """
         try:
             body = json.dumps(value).encode() if self._serializer == "json" else pickle.dumps(value, protocol=5)
         except Exception as error:
             advice = (
-                "return what JSON knows, or leave out result_serializer='json'"
+                "return JSON values, or omit result_serializer='json'"
                 if self._serializer == "json"
-                else "return plain data, or leave out what makes the task keep its result (persist_result, cache_...)"
+                else "return plain data, or omit the options that store the result (persist_result, cache_...)"
             )
             raise ResultError(
-                f"the result, a {type(value).__name__}, can't be stored ({type(error).__name__}: {error}): {advice}"
+                f"cannot store the result, a {type(value).__name__} ({type(error).__name__}: {error}): {advice}"
             ) from error
         now = time.time()
         facts = {
@@ -95,4 +95,4 @@ class StoredResult:
         try:
             write_file(self._path, json.dumps(facts).encode() + b"\n" + body)
         except OSError as error:
-            raise ResultError(f"the result can't be written to {self._path}: {error}") from error
+            raise ResultError(f"cannot write the result to {self._path}: {error}") from error

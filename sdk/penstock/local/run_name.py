@@ -1,4 +1,4 @@
-"""Names of runs that are made of their parameters."""
+"""Names of runs from their parameters."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from penstock.errors import OptionError
 from penstock.local.final_state import describe
 
 
-def render(option: str, name: RunName, parameters: Mapping[str, Any]) -> str:
-    """Make the name of a run.
+def render_run_name(option: str, name: RunName, parameters: Mapping[str, Any]) -> str:
+    """Return the name of a run.
 
     Args:
-        option: where the name comes from, for messages.
-        name: a text with parameters in braces, or a function of nothing or of `parameters`.
-        parameters: the run's arguments by name.
+        option: the option that sets the name, for messages.
+        name: a string with parameters in braces, or a function without arguments or with `parameters`.
+        parameters: the arguments of the run by name.
 
     Raises:
-        OptionError: the text or the function can't make a name of them.
+        OptionError: the string or function failed.
     """
     try:
         if isinstance(name, str):
@@ -28,4 +28,4 @@ def render(option: str, name: RunName, parameters: Mapping[str, Any]) -> str:
         takes_parameters = "parameters" in inspect.signature(name).parameters
         return str(name(parameters=parameters) if takes_parameters else name())
     except Exception as error:
-        raise OptionError(f"{option} made no name: {describe(error)}") from error
+        raise OptionError(f"{option} failed: {describe(error)}") from error

@@ -1,4 +1,4 @@
-"""`serve`: this process runs flows whenever they are due, until it is told to end."""
+"""`serve`: this process runs flows on their schedules until it is terminated."""
 
 from __future__ import annotations
 
@@ -17,37 +17,39 @@ from typing import Any, Final
 from penstock.authoring.deployment import Deployment
 from penstock.errors import OptionError
 from penstock.local import log
-from penstock.local.child import Child, Reference, refer_to
-from penstock.local.ledger import LedgerFile
+from penstock.local.run_process import FlowReference, RunProcess, flow_reference
+from penstock.local.served_state import ServedStateFile
 from penstock.local.server import LOGGER, Launch, Served, Server, utc_now
+from penstock.memory_limit import limit_expression_memory
 
 MAIN_PROCESS: Final = "MainProcess"
-"""The name of every process that multiprocessing has not started."""
+"""The name of processes that were not started by multiprocessing."""
 
 
 def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful: bool, is_quiet: bool) -> None:
-    """Run flows whenever they are due.
+    """Run flows on their schedules.
 
     Args:
-        deployments: the flows, with their schedules.
-        limit: how many runs go on at once at most.
-        is_forgetful: forget what is missed while this does not run.
-        is_quiet: say nothing at the start.
+        deployments: the flows with their schedules.
+        limit: maximum number of concurrent runs; None for no limit.
+        is_forgetful: ignore ticks that are missed while this process is not running.
+        is_quiet: do not log which deployments are served.
 
     Raises:
-        OptionError: a deployment can't be served.
-        InvalidSpecError: a schedule can't work.
+        OptionError: a deployment cannot be served.
+        InvalidSpecError: a schedule is invalid.
     """
+    limit_expression_memory()
     _check(deployments)
     log.set_up()
     with ExitStack() as stack:
-        clock = stack.enter_context(_told_by_signals())
+        clock = stack.enter_context(_counted_signals())
         served: list[Served] = []
         for deployment in deployments:
-            reference = refer_to(deployment.flow)
+            reference = flow_reference(deployment.flow)
             for body in deployment.schedules():
                 key = f"{body['metadata']['name']}|{deployment.flow.key}"
-                file = LedgerFile(key, body["spec"], is_kept=not is_forgetful)
+                file = ServedStateFile(key, body["spec"], is_kept=not is_forgetful)
                 stack.callback(file.close)
                 launch: Launch = partial(_launch, reference, deployment.tags)
                 served.append(Served(body, launch, limit=deployment.limit, file=file, now=clock.now()))
@@ -58,21 +60,21 @@ def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful:
 
 
 def _check(deployments: Sequence[Deployment]) -> None:
-    # What a new process is called is known before it imports the module, whose parent only after that.
+    # The name of a new process is set before it imports the module; its parent process only after that.
     if multiprocessing.current_process().name != MAIN_PROCESS:
-        raise OptionError('serve() was called by a run of what it serves: put it below `if __name__ == "__main__":`')
+        raise OptionError('serve() was called when its script was imported: call it below `if __name__ == "__main__":`')
     if threading.current_thread() is not threading.main_thread():
         raise OptionError("serve() handles signals: call it in the main thread")
     names = [deployment.name for deployment in deployments]
     if not deployments:
         raise OptionError("serve() needs at least one deployment: flow.to_deployment(...)")
     if taken := {name for name in names if names.count(name) > 1}:
-        raise OptionError(f"two deployments are called {min(taken)!r}: give each a name")
+        raise OptionError(f"two deployments have the name {min(taken)!r}: rename one of them")
     for deployment in deployments:
         if deployment.paused or not any(timing.active for timing in deployment.timings):
             raise OptionError(
-                f"deployment {deployment.name!r} is never due: give cron, interval or rrule. There is no server"
-                " that could start its runs: call the flow, or deploy it to a cluster"
+                f"deployment {deployment.name!r} has no active schedule: set cron, interval or rrule; to run it once,"
+                " call the flow, or deploy it to a cluster"
             )
         required = {
             name
@@ -83,41 +85,41 @@ def _check(deployments: Sequence[Deployment]) -> None:
         for timing in deployment.timings:
             if missing := required - {*deployment.parameters, *timing.parameters}:
                 raise OptionError(
-                    f"deployment {deployment.name!r}: parameter {min(missing)!r} has no value: give it by parameters="
+                    f"deployment {deployment.name!r}: parameter {min(missing)!r} has no value: set parameters={{...}}"
                 )
 
 
-def _launch(reference: Reference, tags: frozenset[str], name: str, parameters: Mapping[str, Any]) -> Child:
-    return Child(reference, name, parameters, tags)
+def _launch(reference: FlowReference, tags: frozenset[str], name: str, parameters: Mapping[str, Any]) -> RunProcess:
+    return RunProcess(reference, name, parameters, tags)
 
 
 def _announce(served: Served, now: datetime) -> None:
     tick = served.timetable.next(now)
     if tick is not None:
-        LOGGER.info("Serves %s, next due %s", served.name, served.show(tick))
+        LOGGER.info("Serving %s, next run %s", served.name, served.show_tick(tick))
 
 
 class _SystemClock:
-    """The system's clock, and signals."""
+    """The system clock, and signals."""
 
     def __init__(self, pipe: int) -> None:
         self.signals = 0
         self._pipe = pipe
 
     def now(self) -> datetime:
-        """Return the present, aware."""
+        """Return the current time, with its zone."""
         return utc_now()
 
     def wait(self, sentinels: Sequence[int], until: datetime) -> None:
-        """Return at that time, or sooner: when one of these is ready, or a signal has come."""
+        """Wait until that time, or until one of the sentinels is ready or a signal arrives."""
         ready = wait([*sentinels, self._pipe], max(0.0, (until - self.now()).total_seconds()))
         if self._pipe in ready:
             os.read(self._pipe, 1)
 
 
 @contextmanager
-def _told_by_signals() -> Iterator[_SystemClock]:
-    """Count SIGINT and SIGTERM instead of being ended by them."""
+def _counted_signals() -> Iterator[_SystemClock]:
+    """Count SIGINT and SIGTERM instead of terminating."""
     read_end, write_end = os.pipe()
     clock = _SystemClock(read_end)
 

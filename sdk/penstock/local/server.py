@@ -1,7 +1,7 @@
-"""A server: runs of deployments whenever they are due, as an operator does it for Schedules.
+"""The server of `serve`: creates runs of deployments on their schedules, as the operator does for Schedules.
 
-What is due is decided by `penstock.engine.ticks`, as in a cluster. While no place is free, nothing is decided that
-would need one: what becomes of such ticks is for `on_missed` to say, as if no operator had been there.
+Due ticks are decided by `penstock.engine.ticks`, as in a cluster. While the limit of concurrent runs is reached, ticks
+are not handled: they count as missed, and `on_missed` applies, as if no operator had been running.
 """
 
 from __future__ import annotations
@@ -18,53 +18,53 @@ from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import read_timetable
 from penstock.engine.validation.validation import check_schedule, compile_tick_params, parse_schedule
 from penstock.errors import InvalidSpecError
-from penstock.local.ledger import LedgerFile
+from penstock.local.served_state import ServedStateFile
 
 LOGGER: Final = logging.getLogger("penstock.serve")
 STOP_GRACE: Final = timedelta(seconds=30)
-"""How long a run that is to be replaced, or whose server ends, may take to end before it is killed."""
+"""How long a run may take to stop before it is killed, when it is replaced or the server ends."""
 LONGEST_SLEEP: Final = timedelta(minutes=10)
-"""A clock may be set: ticks are computed anew at least this often."""
+"""Ticks are computed again at least this often, because the clock may be changed."""
 UNLIMITED: Final = 1_000_000
-"""Places, where nothing limits the runs that go on at once."""
+"""The number of free slots if there is no limit."""
 PAD: Final = timedelta(milliseconds=10)
-"""After the tick, so that a clock that is read a moment early does not find it missing."""
+"""Added to each tick, so that a clock that is read slightly early does not miss it."""
 
 
 class Process(Protocol):
-    """A run that goes on."""
+    """The process of a run."""
 
     @property
     def sentinel(self) -> int:
-        """Ready when it has ended."""
+        """Handle that is ready when it has ended."""
 
     @property
     def exit_code(self) -> int | None:
-        """None while it goes on."""
+        """None while it is running."""
 
     def stop(self) -> None:
-        """Have it end."""
+        """Stop it by SIGTERM."""
 
     def kill(self) -> None:
-        """End it."""
+        """Kill it."""
 
 
 Launch = Callable[[str, Mapping[str, Any]], Process]
-"""Starts a run of this name with these parameters."""
+"""Starts a run, from its name and parameters."""
 
 
 class Clock(Protocol):
-    """Time, and what happens meanwhile."""
+    """The time, and waiting for events."""
 
     def now(self) -> datetime:
-        """Return the present, aware."""
+        """Return the current time, with its zone."""
 
     def wait(self, sentinels: Sequence[int], until: datetime) -> None:
-        """Return at that time, or sooner: when one of these is ready, or a signal has come."""
+        """Wait until that time, or until one of the sentinels is ready or a signal arrives."""
 
     @property
     def signals(self) -> int:
-        """How often the process was told to end."""
+        """How many termination signals the process has received."""
 
 
 class Served:
@@ -73,23 +73,23 @@ class Served:
     Args:
         body: the Schedule, as it would be in a cluster.
         launch: starts a run.
-        limit: how many of its runs go on at once at most.
-        file: where it remembers what was decided.
-        now: the time.
+        limit: maximum number of its concurrent runs; None for no limit.
+        file: its stored state.
+        now: the current time.
 
     Raises:
-        InvalidSpecError: it can't work.
+        InvalidSpecError: it is invalid.
     """
 
     def __init__(
-        self, body: Mapping[str, Any], launch: Launch, *, limit: int | None, file: LedgerFile, now: datetime
+        self, body: Mapping[str, Any], launch: Launch, *, limit: int | None, file: ServedStateFile, now: datetime
     ) -> None:
         spec = parse_schedule(body)
         if problems := check_schedule(spec):
             raise InvalidSpecError(problems)
         self.name: str = body["metadata"]["name"]
         self.timetable = read_timetable(spec)
-        self.policies = Policies.read(spec)
+        self.policies = Policies.from_spec(spec)
         longest = timedelta(seconds=duration_s(spec.jitter) if spec.jitter is not None else 0)
         self.jitter = Jitter(self.timetable, longest, self.name)
         self.limit = limit
@@ -97,59 +97,59 @@ class Served:
         self._launch = launch
         self._params = compile_tick_params(spec.run_template.spec.params)
         self._file = file
-        self.ledger = file.read(now)
-        file.write(self.ledger)
+        self.ledger = file.read_ledger(now)
+        file.write_ledger(self.ledger)
 
-    def decide(self, now: datetime) -> Firing:
-        """Decide what becomes of the ticks that are due."""
+    def decide_ticks(self, now: datetime) -> Firing:
+        """Decide which due ticks get a run."""
         return decide(
             self.timetable,
             self.jitter,
             self.policies,
             ledger=self.ledger,
-            made=(),
+            created=(),
             has_active=bool(self.runs),
             now=now,
         )
 
-    def keep(self, firing: Firing) -> None:
-        """Take a decision for carried out."""
+    def record_firing(self, firing: Firing) -> None:
+        """Store a decision, and log missed ticks."""
         if firing.ledger != self.ledger:
             self.ledger = firing.ledger
-            self._file.write(self.ledger)
+            self._file.write_ledger(self.ledger)
         for missed in firing.missed:
             LOGGER.warning("%s: %s", self.name, _describe(missed, self))
 
-    def start(self, tick: datetime) -> Run:
+    def start_run(self, tick: datetime) -> Run:
         """Start the run of a tick."""
         roots = tick_roots(self.timetable, tick)
         name = f"{self.name}-{int(tick.timestamp()) // 60}"
         run = Run(self, name, self._launch(name, {key: each.evaluate(roots) for key, each in self._params.items()}))
         self.runs.append(run)
-        LOGGER.info("%s: started, due %s", name, self.show(tick))
+        LOGGER.info("%s: started, scheduled for %s", name, self.show_tick(tick))
         return run
 
-    def due(self, now: datetime) -> datetime | None:
-        """Return when to look again because of the clock; None: never."""
+    def next_wake(self, now: datetime) -> datetime | None:
+        """Return when its next tick is handled; None if there is none."""
         tick = self.timetable.next(now)
         return None if tick is None else self.jitter.due(tick) + PAD
 
-    def show(self, tick: datetime) -> str:
-        """Write a tick in the schedule's zone."""
+    def show_tick(self, tick: datetime) -> str:
+        """Return a tick as text, in the time zone of the schedule."""
         return tick.astimezone(self.timetable.zone).strftime("%Y-%m-%d %H:%M %Z")
 
     def close(self) -> None:
-        """Let another process serve it."""
+        """Release its stored state, so that another process can serve it."""
         self._file.close()
 
 
 class Run:
-    """A run that goes on.
+    """An active run.
 
     Args:
-        served: whose it is.
+        served: its schedule.
         name: its name.
-        process: what carries it out.
+        process: its process.
     """
 
     def __init__(self, served: Served, name: str, process: Process) -> None:
@@ -157,22 +157,22 @@ class Run:
         self.name = name
         self.process = process
         self.killed_at: datetime | None = None
-        """When it is killed, if it is being stopped."""
+        """When it will be killed, if it is being stopped."""
 
     def stop(self, now: datetime) -> None:
-        """Have it end, if it is not ending already."""
+        """Stop it, unless it is being stopped already."""
         if self.killed_at is None:
             self.killed_at = now + STOP_GRACE
             self.process.stop()
 
 
 class Server:
-    """Serves deployments.
+    """Creates runs of deployments on their schedules.
 
     Args:
-        served: what.
+        served: the schedules.
         clock: the time.
-        limit: how many runs go on at once at most.
+        limit: maximum number of concurrent runs of all schedules; None for no limit.
     """
 
     def __init__(self, served: Sequence[Served], clock: Clock, *, limit: int | None = None) -> None:
@@ -182,49 +182,49 @@ class Server:
 
     @property
     def runs(self) -> list[Run]:
-        """The runs that go on."""
+        """The active runs."""
         return [run for served in self._served for run in served.runs]
 
     def serve(self) -> None:
-        """Serve until the process is told to end, or nothing is due ever again."""
+        """Serve until the process is terminated, or no schedule has further ticks."""
         while not self._clock.signals:
             now = self._clock.now()
-            self._collect(now)
+            self._collect_ended(now)
             for served in self._served:
-                self._look_at(served, now)
-            wakes = [due for served in self._served if (due := served.due(now)) is not None]
+                self._reconcile(served, now)
+            wakes = [due for served in self._served if (due := served.next_wake(now)) is not None]
             if not wakes and not self.runs and not any(served.ledger.queued for served in self._served):
-                LOGGER.info("Nothing is due any more")
+                LOGGER.info("Shutting down: no schedule has further ticks")
                 return
             self._wait(now, wakes)
-        self._end()
+        self._shut_down()
 
-    def _look_at(self, served: Served, now: datetime) -> None:
-        firing = served.decide(now)
+    def _reconcile(self, served: Served, now: datetime) -> None:
+        firing = served.decide_ticks(now)
         if firing.stops_active:
             for run in served.runs:
                 run.stop(now)
-        places = 0 if firing.stops_active and served.runs else self._places(served)
-        if firing.fire[places:]:
-            firing = firing.broken_off_at(firing.fire[places], served.ledger)
-        # Kept first: a process that dies in between leaves a run out, and never starts it twice.
-        served.keep(firing)
+        slots = 0 if firing.stops_active and served.runs else self._free_slots(served)
+        if firing.fire[slots:]:
+            firing = firing.up_to_failure(firing.fire[slots], served.ledger)
+        # Stored first: if the process dies in between, a run is missing, but never started twice.
+        served.record_firing(firing)
         for tick in firing.fire:
-            served.start(tick)
+            served.start_run(tick)
 
-    def _places(self, served: Served) -> int:
-        """Return how many more runs of a deployment may go on."""
+    def _free_slots(self, served: Served) -> int:
+        """Return how many more runs of a schedule may start now."""
         most = [limit - len(runs) for limit, runs in ((self._limit, self.runs), (served.limit, served.runs)) if limit]
         return max(0, min(most)) if most else UNLIMITED
 
-    def _collect(self, now: datetime) -> None:
-        """Take leave of the runs that have ended, and kill those that should have."""
+    def _collect_ended(self, now: datetime) -> None:
+        """Remove the runs that have ended, and kill those that exceed the grace period."""
         for run in self.runs:
             code = run.process.exit_code
             if code is not None:
                 run.served.runs.remove(run)
                 level = logging.INFO if code == 0 else logging.WARNING
-                LOGGER.log(level, "%s: %s", run.name, _ended(code))
+                LOGGER.log(level, "%s: %s", run.name, _ending_of(code))
             elif run.killed_at is not None and run.killed_at <= now:
                 run.process.kill()
 
@@ -233,15 +233,15 @@ class Server:
         until = min([*wakes, *kills, now + LONGEST_SLEEP])
         self._clock.wait([run.process.sentinel for run in self.runs], until)
 
-    def _end(self) -> None:
-        """End the runs that go on: they are told to, and at the second signal, or when it takes too long, killed."""
+    def _shut_down(self) -> None:
+        """Stop the active runs; kill them at a second signal, or after the grace period."""
         runs = self.runs
-        LOGGER.info("Ends%s", f", and {len(runs)} run{'s' if len(runs) > 1 else ''} with it" if runs else "")
+        LOGGER.info("Shutting down%s", f": stopping {len(runs)} run{'s' if len(runs) > 1 else ''}" if runs else "")
         for run in runs:
             run.stop(self._clock.now())
         while True:
             now = self._clock.now()
-            self._collect(now)
+            self._collect_ended(now)
             if not self.runs:
                 return
             if self._clock.signals > 1:
@@ -250,19 +250,19 @@ class Server:
             self._wait(now, ())
 
 
-def _ended(code: int) -> str:
+def _ending_of(code: int) -> str:
     if code == 0:
         return "completed"
     return f"ended by signal {-code}" if code < 0 else f"did not complete (exit code {code})"
 
 
 def _describe(missed: Missed, served: Served) -> str:
-    what = f"the tick {served.show(missed.tick)}"
+    what = f"the tick {served.show_tick(missed.tick)}"
     if missed.count > 1:
-        what = f"about {missed.count} ticks, the last {served.show(missed.tick)},"
-    return f"{what} got no run: {missed.reason}"
+        what = f"about {missed.count} ticks, the last {served.show_tick(missed.tick)},"
+    return f"{what} did not get a run: {missed.reason}"
 
 
 def utc_now() -> datetime:
-    """Return the present."""
+    """Return the current time."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Sessions: what a flow run has while it runs in this process, besides its data."""
+"""Sessions: the state of a flow run while it runs in this process: submitted tasks, pools, counters, stored results."""
 
 from __future__ import annotations
 
@@ -8,30 +8,48 @@ import threading
 import time
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.fingerprint import fingerprint
+from penstock.authoring.futures import Future
 from penstock.authoring.home import home
 from penstock.authoring.options import Serializer
+from penstock.authoring.resume_argument import VARIABLE as RESUME
 from penstock.authoring.runs import FlowRun, TaskRun
-from penstock.authoring.script import VARIABLE as RESUME
 from penstock.errors import ResultError
 from penstock.local.task_counts import Tally
-from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, LoopLane, ThreadLane
+from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
 
 if TYPE_CHECKING:
-    from penstock.local.records import Record
-    from penstock.local.submission import Submission
+    from penstock.local.stored_runs import RunRecord
+
+
+class SubmittedTask(Protocol):
+    """A submitted task run, as its flow run sees it."""
+
+    @property
+    def future(self) -> Future[Any]:
+        """The future of the task run."""
+
+    def cancel(self, reason: str) -> bool:
+        """Do not start the run, if it has not started or waits for its next attempt.
+
+        Returns:
+            Whether it has finished now.
+        """
+
+    def stop(self, reason: str) -> None:
+        """Cancel the run, or stop its function if it is running."""
 
 
 class Session:
-    """A flow run in this process.
+    """The state of a flow run in this process.
 
     Args:
-        run: the run.
-        parent: the session inside of which it was called.
+        run: the flow run.
+        parent: the session of the flow run that called it.
     """
 
     def __init__(self, run: FlowRun, parent: Session | None) -> None:
@@ -42,23 +60,23 @@ class Session:
         self.persist_result = options.persist_result
         self.log_prints = options.log_prints
         if parent is not None:
-            # What a flow does not say, the flow says that calls it.
+            # Options that are not set are inherited from the calling flow.
             self.persist_result = parent.persist_result if self.persist_result is None else self.persist_result
             self.log_prints = parent.log_prints if self.log_prints is None else self.log_prints
         inherited: Serializer = "pickle" if parent is None else parent.serializer
         self.serializer: Serializer = options.result_serializer or inherited
         self.tally: Tally = Tally() if parent is None else parent.tally
-        self.outstanding: set[Submission] = set()
-        """Submitted task runs that are not over."""
+        self.outstanding: set[SubmittedTask] = set()
+        """Submitted task runs that have not finished."""
         self.failures: list[TaskRun] = []
         """Submitted task runs that did not complete."""
         workers = options.max_workers
-        self.threads = ThreadLane(workers or MAX_THREADS)
-        self.coroutines = LoopLane(workers or MAX_COROUTINES)
+        self.threads = ThreadPool(workers or MAX_THREADS)
+        self.coroutines = CoroutinePool(workers or MAX_COROUTINES)
         self.paused_keys: set[str] = set()
         self._counters: dict[str, itertools.count[int]] = {}
         self._lock = threading.Lock()
-        self._record: Record | None = None
+        self._record: RunRecord | None = None
 
     def next_index(self, key: str) -> int:
         """Count the calls of a task or flow: from 0 in each attempt of the run."""
@@ -68,12 +86,12 @@ class Session:
         return next(counter)
 
     def begin_attempt(self) -> None:
-        """Count calls from 0 again, and forget the failures of the attempt before."""
+        """Reset the counters and failures of the previous attempt."""
         self._counters = {}
         self.failures = []
 
     def folder(self) -> Path:
-        """Return the folder of the outermost run. From now on it is a run that can be resumed."""
+        """Return the folder of the outermost run, which can be resumed from now on."""
         root = self.root
         with root._lock:  # noqa: SLF001 - another session, of the same class
             if root._record is None:  # noqa: SLF001
@@ -81,7 +99,7 @@ class Session:
             return root._record.folder  # noqa: SLF001
 
     def close(self) -> None:
-        """Store how the run ended, if it kept something."""
+        """Store the final state of the run, if it has a folder."""
         if self._record is not None:
             self._record.close(self.run.state.name)
 
@@ -90,9 +108,9 @@ SESSION: Final[ContextVar[Session | None]] = ContextVar("penstock_session", defa
 
 
 def child_id(parent: Session, flow_key: str, parameters: dict[str, Any]) -> UUID:
-    """Return the id of a flow run inside of another.
+    """Return the id of a flow run inside of another one.
 
-    It is the same when the outer run is tried again or resumed, so that the tasks of the inner one find what they kept.
+    It is the same when the outer run is retried or resumed, so that tasks of the inner run find their stored results.
     """
     try:
         content = fingerprint([flow_key, parameters])
@@ -103,31 +121,31 @@ def child_id(parent: Session, flow_key: str, parameters: dict[str, Any]) -> UUID
 
 
 def resumed_run(flow_key: str, parameters: dict[str, Any]) -> tuple[UUID, str] | None:
-    """Return id and name of the run that is to be resumed, if the user asked for that.
+    """Return id and name of the run to resume, if the user requested it.
 
     Raises:
-        ResumeError: the run that the user named can't be.
+        ResumeError: the requested run cannot be resumed.
     """
     wanted = os.environ.get(RESUME, "").strip()
     if not wanted:
         return None
-    from penstock.local import records  # noqa: PLC0415 - most runs resume nothing
+    from penstock.local import stored_runs  # noqa: PLC0415 - few runs resume
 
-    if wanted.lower() in records.OFF:
+    if wanted.lower() in stored_runs.OFF:
         return None
-    found = records.find(wanted, key=flow_key, parameters=_fingerprint(parameters))
+    found = stored_runs.find_run(wanted, key=flow_key, parameters=_fingerprint(parameters))
     if found is None:
-        FLOW_LOGGER.info("No run of this flow with these parameters is left to resume: it starts anew")
+        FLOW_LOGGER.info("No run of this flow with these parameters can be resumed; starting a new one")
         return None
-    FLOW_LOGGER.info("Resumes run %r (%s), and keeps the results that it stored", found.name, found.state)
+    FLOW_LOGGER.info("Resuming run %r (%s) with its stored results", found.name, found.state)
     return found.id, found.name
 
 
-def _open_record(run: FlowRun) -> Record:
-    from penstock.local import records  # noqa: PLC0415 - most runs keep nothing
+def _open_record(run: FlowRun) -> RunRecord:
+    from penstock.local import stored_runs  # noqa: PLC0415 - most runs store nothing
 
-    records.sweep(now=time.time())
-    facts = records.describe(
+    stored_runs.sweep_runs(now=time.time())
+    facts = stored_runs.describe_run(
         run_id=run.id,
         name=run.name,
         flow=run.flow_name,
@@ -135,7 +153,7 @@ def _open_record(run: FlowRun) -> Record:
         parameters=_fingerprint(run.parameters),
         started=run.started_time,
     )
-    return records.Record(home() / "runs" / str(run.id), facts)
+    return stored_runs.RunRecord(home() / "runs" / str(run.id), facts)
 
 
 def _fingerprint(parameters: dict[str, Any]) -> str | None:

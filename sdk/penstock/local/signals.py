@@ -1,4 +1,4 @@
-"""The end of the process, as a flow sees it: a signal raises, so that the flow ends as Crashed and its hooks run."""
+"""Termination of the process: a signal raises in the flow, so that it ends as Crashed and its hooks run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _AGAIN_S: Final = 0.01
 
 
 class TerminatedError(SystemExit):
-    """The process was told to end. It exits with the code that shells give to it: 128 and the signal's number."""
+    """The process was terminated. Its exit code is 128 plus the number of the signal, as in shells."""
 
     def __str__(self) -> str:
-        """Say by what."""
+        """Return the name of the signal."""
         return "signal SIGTERM"
 
 
@@ -32,8 +32,8 @@ class TerminatedError(SystemExit):
 def ended_by_signals() -> Iterator[None]:
     """Have SIGTERM raise TerminatedError in the main thread, unless the program has a handler of its own.
 
-    What a signal raises is lost when it strikes in a place where Python ignores exceptions: a finaliser or the callback
-    of a weak reference, of which asyncio has one for each of its tasks. Then the signal is sent again.
+    The exception is lost where Python ignores exceptions: in a finalizer, or in the callback of a weak reference, of
+    which asyncio has one for each of its tasks. Then the signal is sent again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -67,7 +67,7 @@ def _hook_before(hook: Callable[[UnraisableHookArgs], Any]) -> Callable[[Unraisa
             elif not issubclass(ignored.exc_type, StoppedError):
                 hook(ignored)
             return
-        # From another thread: here it would strike in the same place.
+        # From another thread: here it would be raised, and ignored, in the same place.
         TIMER.call_later(_AGAIN_S, lambda: signal.pthread_kill(threading.main_thread().ident or 0, number))
 
     return send_again

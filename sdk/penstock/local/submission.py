@@ -1,4 +1,4 @@
-"""Submitted task runs: they wait for what they need, then for a place, and can be stopped."""
+"""Submitted task runs: they wait for their upstream runs and for a slot of the pool, and can be stopped."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from penstock.authoring.argument_futures import Failures
 from penstock.authoring.backend import Call
 from penstock.authoring.futures import SLOT, Future
 from penstock.authoring.runs import TaskRun
 from penstock.authoring.states import Cancelled, State
-from penstock.authoring.upstream import Failures
 from penstock.errors import CancelledRunError
-from penstock.local import task_life
+from penstock.local import task_lifecycle
 from penstock.local.final_state import state_of_error
 from penstock.local.interrupt import Interrupt
+from penstock.local.lifecycle_step import Outcome, Sleep, Steps, perform_step, run_lifecycle_async
 from penstock.local.session import Session
-from penstock.local.step import Outcome, Sleep, Steps, drive_async, perform
 from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
 from penstock.local.task_pool import TaskPool
 from penstock.local.timer import TIMER
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 
 
 class Phase(Enum):
-    """Where a submitted task run is."""
+    """The phase of a submitted task run."""
 
     WAITING = "waiting"
-    """For other runs, for a place, or for its next attempt."""
+    """For other runs, for a slot, or for its next attempt."""
     RUNNING = "running"
-    OVER = "over"
+    FINISHED = "finished"
 
 
 class Submission:
-    """A task run that runs beside who submitted it.
+    """A task run that runs concurrently with its caller.
 
     Args:
         run: the run.
-        call: what was asked for.
-        session: of the flow run, if there is one.
-        lane: where it runs.
+        call: the arguments.
+        session: the session of the flow run, if there is one.
+        pool: the pool that runs it.
     """
 
-    def __init__(self, run: TaskRun, call: Call, session: Session | None, lane: TaskPool) -> None:
+    def __init__(self, run: TaskRun, call: Call, session: Session | None, pool: TaskPool) -> None:
         self.future: Future[Any] = Future(run)
         self._run = run
         self._call = call
         self._session = session
-        self._lane = lane
+        self._pool = pool
         self._lock = threading.Lock()
         self._phase = Phase.WAITING
         self._missing = 0
@@ -59,58 +59,58 @@ class Submission:
         self._outcome: Outcome | None = None
         self._performer: TaskCall | AsyncTaskCall | None = None
         self._interrupt = Interrupt()
-        self._stop: Callable[[], None] = self._interrupt.request
+        self._stop: Callable[[], None] = self._interrupt.request_stop
         self._context = contextvars.copy_context()
-        self._context.run(SLOT.set, lane)
+        self._context.run(SLOT.set, pool)
         if session is not None:
             session.outstanding.add(self)
 
     def start_after(self, futures: Iterable[Future[Any]]) -> None:
-        """Run when the futures are done, and there is a place."""
+        """Run when the futures are done and a slot is free."""
         pending = [future for future in futures if not future.done()]
         if not pending:
-            self._lane.enqueue(self)
+            self._pool.enqueue(self)
             return
         self._missing = len(pending)
         for future in pending:
             future.add_done_callback(self._on_upstream_done)
 
     def cancel(self, reason: str) -> bool:
-        """Don't start the run, if it has not started or waits for its next attempt.
+        """Do not start the run, if it has not started or waits for its next attempt.
 
         Returns:
-            Whether it is over now.
+            Whether it has finished now.
         """
         with self._lock:
             if self._phase is not Phase.WAITING:
-                return self._phase is Phase.OVER
-            self._phase = Phase.OVER
+                return self._phase is Phase.FINISHED
+            self._phase = Phase.FINISHED
         state = Cancelled(message=reason, data=CancelledRunError(f"{self._run.name!r} was cancelled: {reason}"))
-        self._run.enter(state)
-        task_life.tell(self._run, self._session)
+        self._run.enter_state(state)
+        task_lifecycle.report_end(self._run, self._session)
         self._end()
         return True
 
     def stop(self, reason: str) -> None:
-        """Cancel the run, or stop its function if it runs."""
+        """Cancel the run, or stop its function if it is running."""
         if not self.cancel(reason):
             self._stop()
 
-    def work(self, done: Callable[[], None]) -> None:
-        """Run until the end or the next wait. Called by the lane."""
+    def run_job(self, done: Callable[[], None]) -> None:
+        """Run until the end or the next delay. Called by the pool."""
         with self._lock:
             if self._phase is not Phase.WAITING:
                 done()
                 return
             self._phase = Phase.RUNNING
         if self._run.task.is_async:
-            from penstock.local.loop import LOOP  # noqa: PLC0415 - runs without coroutines don't pay for asyncio
+            from penstock.local.background_loop import LOOP  # noqa: PLC0415 - asyncio is needed for coroutines only
 
-            LOOP.start(self._work_async(done), self._context)
+            LOOP.start_coroutine(self._work_async(done), self._context)
             return
         try:
             delay_s = self._context.run(self._advance)
-        except BaseException as error:  # noqa: BLE001 - who waits for the future must hear of it
+        except BaseException as error:  # noqa: BLE001 - the future must finish
             self._crash(error)
             delay_s = None
         if delay_s is not None:
@@ -120,26 +120,26 @@ class Submission:
         done()
 
     def _resume(self) -> None:
-        self._lane.enqueue(self)
+        self._pool.enqueue(self)
 
     def _on_upstream_done(self, _: Future[Any]) -> None:
         with self._lock:
             self._missing -= 1
             is_ready = not self._missing
         if is_ready:
-            self._lane.enqueue(self)
+            self._pool.enqueue(self)
 
     def _begin(self) -> Steps:
         failures = Failures()
         call = resolve_call(self._call, failures)
         if failures:
-            return task_life.skip(self._run, failures, self._session)
+            return task_lifecycle.skipped_steps(self._run, failures, self._session)
         kind = AsyncTaskCall if self._run.task.is_async else TaskCall
         self._performer = kind(self._run, call, self._session, self._interrupt, is_collected=True)
-        return task_life.live(self._run, self._performer.parameters, self._session)
+        return task_lifecycle.task_steps(self._run, self._performer.parameters, self._session)
 
     def _advance(self) -> float | None:
-        """Go on in this thread, until the end or a wait, whose length in seconds is returned."""
+        """Continue in this thread until the end, or until a delay, which is returned in seconds."""
         if self._steps is None:
             self._steps = self._begin()
         while True:
@@ -152,10 +152,10 @@ class Submission:
             if isinstance(step, Sleep):
                 return step.delay_s
             assert not isinstance(self._performer, AsyncTaskCall)
-            self._outcome = perform(step, self._performer)
+            self._outcome = perform_step(step, self._performer)
 
     async def _work_async(self, done: Callable[[], None]) -> None:
-        import asyncio  # noqa: PLC0415 - runs without coroutines don't pay for it
+        import asyncio  # noqa: PLC0415 - needed for coroutines only
 
         task = asyncio.current_task()
         assert task is not None
@@ -163,26 +163,26 @@ class Submission:
         try:
             steps = self._begin()
             assert not isinstance(self._performer, TaskCall)
-            await drive_async(steps, self._performer)
+            await run_lifecycle_async(steps, self._performer)
             self._finish()
-        except BaseException as error:  # noqa: BLE001 - who waits for the future must hear of it
+        except BaseException as error:  # noqa: BLE001 - the future must finish
             self._crash(error)
         done()
 
     def _cancel(self, task: asyncio.Task[None]) -> None:
-        from penstock.local.loop import LOOP  # noqa: PLC0415 - runs without coroutines don't pay for asyncio
+        from penstock.local.background_loop import LOOP  # noqa: PLC0415 - asyncio is needed for coroutines only
 
-        self._interrupt.request()
-        LOOP.call(task.cancel)
+        self._interrupt.request_stop()
+        LOOP.call_in_loop(task.cancel)
 
     def _crash(self, error: BaseException) -> None:
-        self._run.enter(state_of_error(error, "Task run"))
-        task_life.tell(self._run, self._session)
+        self._run.enter_state(state_of_error(error, "Task run"))
+        task_lifecycle.report_end(self._run, self._session)
         self._finish()
 
     def _finish(self) -> None:
         with self._lock:
-            self._phase = Phase.OVER
+            self._phase = Phase.FINISHED
         self._end()
 
     def _end(self) -> None:
@@ -194,5 +194,5 @@ class Submission:
             session.failures.append(self._run)
         self.future.finish()
         if session is not None:
-            # After the callbacks: what they do is done before the flow is over.
+            # After the callbacks, so that they are done before the flow finishes.
             session.outstanding.discard(self)

@@ -1,4 +1,4 @@
-"""The summary at the end of a run: how often each task ran, and how that ended."""
+"""The summary at the end of a run: how often each task ran, and in which states its runs ended."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ GOOD: Final = frozenset({"Completed", "Cached"})
 HEADER: Final = ("TASK", "RUNS", "STATES", "RETRIES", "MEAN")
 
 
-def tell(session: Session) -> None:
-    """Log how a flow run ended; for the outermost one with what its tasks did."""
+def log_summary(session: Session) -> None:
+    """Log the final state of a flow run, and for the outermost run a table of its tasks."""
     run = session.run
     state = run.state
     logger = logger_of(run, state_name=state.name)
     level = logging.INFO if state.is_completed() else logging.ERROR
     if not FLOW_LOGGER.isEnabledFor(level):
         return
-    told = f"{state.name}: {state.message}" if state.message else state.name
-    logger.log(level, "%s (%s)", told, duration(time.time() - run.started_time))
+    text = f"{state.name}: {state.message}" if state.message else state.name
+    logger.log(level, "%s (%s)", text, duration(time.time() - run.started_time))
     if session.parent is not None:
         return
-    rows = [cells(tally) for tally in session.tally.rows(run.flow_name)]
+    rows = [cells(tally) for tally in session.tally.task_rows(run.flow_name)]
     if not rows:
         return
     if is_terminal() and any(
@@ -42,21 +42,21 @@ def tell(session: Session) -> None:
 
 
 def cells(tally: TaskTally) -> tuple[str, ...]:
-    """Return a task's row."""
+    """Return the row of a task."""
     runs = sum(tally.states.values())
     states = ", ".join(f"{count} {state}" for state, count in tally.states.items())
     return tally.name, str(runs), states, str(tally.retries or ""), duration(tally.total_s / runs)
 
 
 def lines(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Align rows, below a header."""
+    """Return aligned rows below a header."""
     table = [HEADER, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
 def duration(duration_s: float) -> str:
-    """Write a duration so that both short and long ones can be read: `12ms`, `3.4s`, `2m05s`."""
+    """Return a duration as text: `12ms`, `3.4s`, `2m05s`."""
     if duration_s < 1:
         return f"{duration_s * 1000:.0f}ms"
     if duration_s < 60:  # noqa: PLR2004 - a minute
@@ -67,7 +67,7 @@ def duration(duration_s: float) -> str:
 
 
 def _show_table(rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only for a person who watches
+    from rich.console import Console  # noqa: PLC0415 - needed at a terminal only
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

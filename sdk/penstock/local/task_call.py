@@ -1,4 +1,4 @@
-"""One call of a task's function: with its arguments, in its context, within its time."""
+"""Calls of a task's function, in its context and with its timeout."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from penstock.authoring.argument_futures import Failures, resolve
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import TASK_RUN, TaskRun
-from penstock.authoring.upstream import Failures, resolve
 from penstock.local.deadline import OverdueError, call_within
-from penstock.local.interrupt import STRIKE_AGAIN_S, Interrupt, StoppedError
-from penstock.local.prints import logged_prints
-from penstock.local.step import Ending
+from penstock.local.interrupt import INTERRUPT_AGAIN_S, Interrupt, StoppedError
+from penstock.local.lifecycle_step import Ending
+from penstock.local.log_prints import logged_prints
 
 if TYPE_CHECKING:
     from penstock.local.session import Session
 
 
 def resolve_call(call: Call, failures: Failures) -> Call:
-    """Put results in the place of futures; `failures` takes up what did not complete, of `wait_for` too."""
+    """Replace futures by results; `failures` collects runs that did not complete, including those of `wait_for`."""
     args = tuple([resolve(value, failures) for value in call.args])
     kwargs = {name: resolve(value, failures) for name, value in call.kwargs.items()} if call.kwargs else call.kwargs
     if call.wait_for is not None:
@@ -31,7 +31,7 @@ def resolve_call(call: Call, failures: Failures) -> Call:
 
 
 class _TaskCall:
-    """What calls of functions and of coroutine functions have in common."""
+    """The common part of calls of functions and of coroutine functions."""
 
     def __init__(
         self, run: TaskRun, call: Call, session: Session | None, interrupt: Interrupt | None, *, is_collected: bool
@@ -41,7 +41,7 @@ class _TaskCall:
         self._kwargs = call.kwargs
         self._interrupt = interrupt
         self._is_collected = is_collected and run.task.is_generator
-        """Whether the elements of a generator are gathered in a list."""
+        """Whether the elements of a generator are collected in a list."""
         self._own_interrupt = Interrupt()
         self._leftover: threading.Event | None = None
         self.parameters: Mapping[str, Any] = run.task.bind(call.args, call.kwargs)
@@ -62,19 +62,19 @@ class TaskCall(_TaskCall):
     Args:
         run: the run.
         call: the arguments, resolved.
-        session: of the flow run, if there is one.
-        interrupt: stops the function when it runs beside who submitted it.
-        is_collected: gather the elements of a generator in a list.
+        session: the session of the flow run, if there is one.
+        interrupt: stops the function of a submitted task.
+        is_collected: collect the elements of a generator in a list.
 
     Raises:
-        ParameterError: the function does not take the arguments.
+        ParameterError: the arguments do not match the function.
     """
 
-    def attempt(self) -> Any:
+    def run_attempt(self) -> Any:
         """Call the function.
 
         Raises:
-            OverdueError: it took too long.
+            OverdueError: it exceeded its timeout.
         """
         limit_s = self._run.task.options.timeout_s
         if limit_s is None:
@@ -85,19 +85,19 @@ class TaskCall(_TaskCall):
         interrupt = self._interrupt or self._own_interrupt
         if self._leftover is not None and not self._leftover.is_set():
             logger_of(self._run).warning(
-                "The attempt that took too long has not ended: it waits in a call that can't be stopped."
-                " The next one begins after it"
+                "The attempt that timed out is still in a call that cannot be interrupted."
+                " The next attempt starts when it has ended"
             )
-            while not self._leftover.wait(STRIKE_AGAIN_S):
-                interrupt.strike()
+            while not self._leftover.wait(INTERRUPT_AGAIN_S):
+                interrupt.raise_in_thread()
         try:
             return call_within(limit_s, self._call, interrupt)
         except OverdueError as error:
             self._leftover = error.gone
             raise
 
-    def settle(self, ending: Ending) -> None:
-        """Tasks submit nothing of their own: what they submit is the flow run's."""
+    def end_tasks(self, ending: Ending) -> None:
+        """Do nothing: tasks that a task submits belong to its flow run."""
 
     def _call(self) -> Any:
         fn = self._run.task.fn
@@ -106,15 +106,15 @@ class TaskCall(_TaskCall):
 
 
 class AsyncTaskCall(_TaskCall):
-    """Calls a coroutine function, or gathers an asynchronous generator. Arguments as for TaskCall."""
+    """Calls a coroutine function, or collects an asynchronous generator. Arguments are those of TaskCall."""
 
-    async def attempt(self) -> Any:
+    async def run_attempt(self) -> Any:
         """Call the function.
 
         Raises:
-            OverdueError: it took too long.
+            OverdueError: it exceeded its timeout.
         """
-        import asyncio  # noqa: PLC0415 - tasks without coroutines don't pay for it
+        import asyncio  # noqa: PLC0415 - needed for coroutines only
 
         limit_s = self._run.task.options.timeout_s
         try:
@@ -129,8 +129,8 @@ class AsyncTaskCall(_TaskCall):
                 raise StoppedError from error
             raise
 
-    async def settle(self, ending: Ending) -> None:
-        """Tasks submit nothing of their own: what they submit is the flow run's."""
+    async def end_tasks(self, ending: Ending) -> None:
+        """Do nothing: tasks that a task submits belong to its flow run."""
 
     async def _call(self) -> Any:
         fn = self._run.task.fn
@@ -142,7 +142,7 @@ class AsyncTaskCall(_TaskCall):
 
 @contextlib.contextmanager
 def inside_run(run: TaskRun, *, logs_prints: bool, is_print_decided: bool) -> Iterator[None]:
-    """Let code know in which task run it is."""
+    """Set the current task run."""
     token = TASK_RUN.set(run)
     try:
         if is_print_decided:

@@ -1,4 +1,4 @@
-"""The tally of a run: how often each task ran and how that ended, for the summary at its end."""
+"""Counts of the task runs of a flow run by their final states, for the summary at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class TaskTally:
-    """What is known of the runs of one task."""
+    """Counts for one task."""
 
     name: str
     states: Counter[str] = field(default_factory=Counter)
@@ -18,24 +18,24 @@ class TaskTally:
 
 
 class Tally:
-    """Counts the task runs of a flow run and of those below it."""
+    """Counts the task runs of a flow run and of the flow runs that it calls."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tasks: dict[tuple[str, str], TaskTally] = {}
 
-    def add(self, *, flow: str, task: str, state: str, attempts: int, duration_s: float) -> int:
-        """Count a task run that is over.
+    def count_run(self, *, flow: str, task: str, state: str, attempts: int, duration_s: float) -> int:
+        """Count a finished task run.
 
         Args:
             flow: name of the flow.
             task: name of the task.
             state: the final state.
-            attempts: how many there were.
+            attempts: number of attempts.
             duration_s: from its first attempt to its end, in seconds.
 
         Returns:
-            How many runs of the task have ended in that state.
+            The number of runs of the task with that final state.
         """
         with self._lock:
             tally = self._tasks.get((flow, task))
@@ -46,8 +46,8 @@ class Tally:
             tally.total_s += duration_s
             return tally.states[state]
 
-    def rows(self, flow: str) -> list[TaskTally]:
-        """Return the tasks in the order of their first end, with the names of flows other than `flow` before theirs."""
+    def task_rows(self, flow: str) -> list[TaskTally]:
+        """Return the tasks in the order of their first end; names of tasks in other flows begin with the flow."""
         with self._lock:
             return [
                 TaskTally(task if owner == flow else f"{owner}/{task}", tally.states, tally.retries, tally.total_s)

@@ -1,4 +1,4 @@
-"""Lanes: the submitted tasks of one flow run, so many at a time."""
+"""Task pools: run the submitted tasks of a flow run, a limited number at once."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from penstock.local.loop_thread import is_loop_thread
-from penstock.local.threads import THREADS
+from penstock.local.worker_threads import THREADS
 
 MAX_THREADS: Final = 32
-"""How many threads run tasks of a flow run at a time, unless the flow says otherwise."""
+"""How many tasks of a flow run at once in threads, unless the flow sets max_workers."""
 MAX_COROUTINES: Final = 1000
-"""The same for coroutines."""
+"""How many coroutines of a flow run at once, unless the flow sets max_workers."""
 
 
 class Job(Protocol):
-    """What a lane runs."""
+    """A job of a pool."""
 
-    def work(self, done: Callable[[], None]) -> None:
-        """Run for a while, without raising, and call `done` when the place is free again."""
+    def run_job(self, done: Callable[[], None]) -> None:
+        """Run without raising, and call `done` when the slot is free again."""
 
 
 class TaskPool:
-    """Runs jobs, at most `limit` at a time. A job that waits for another gives its place away while it does.
+    """Runs jobs, at most `limit` at once. A job that waits for another one releases its slot meanwhile.
 
     Args:
-        limit: how many at a time.
+        limit: how many jobs run at once.
     """
 
     def __init__(self, limit: int) -> None:
@@ -38,7 +38,7 @@ class TaskPool:
         self._active = 0
 
     def enqueue(self, job: Job) -> None:
-        """Run a job as soon as there is a place."""
+        """Run a job as soon as a slot is free."""
         with self._lock:
             self._ready.append(job)
             if self._active >= self._limit:
@@ -48,7 +48,7 @@ class TaskPool:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Give the place of the job that runs in this thread to another one."""
+        """Release the slot of the job in this thread for the `with` block."""
         with self._lock:
             if starts := bool(self._ready) and self._active <= self._limit:
                 pass
@@ -60,26 +60,26 @@ class TaskPool:
             yield
         finally:
             with self._lock:
-                # For a moment one more than the limit may run: waiting for a place could be for ever.
+                # One job more than the limit may run for a moment: waiting for a slot here could deadlock.
                 self._active += 1
 
     def check_wait(self, *, is_async: bool) -> None:
         """Refuse to block the event loop by waiting for a task that runs on it.
 
         Raises:
-            RuntimeError: it would be so.
+            RuntimeError: this thread runs that event loop.
         """
         if is_async and is_loop_thread():
             raise RuntimeError(
-                "a coroutine that was submitted can't block until another one is done, on the same event loop:"
-                " use `await future` in the place of future.result() or future.wait()"
+                "a submitted coroutine cannot block until another one on the same event loop is done:"
+                " use `await future` instead of future.result() or future.wait()"
             )
 
     def _start(self) -> None:
         raise NotImplementedError
 
     def _next(self) -> Job | None:
-        """Return the job that the place of a job that is done goes to; the place is free if there is none."""
+        """Return the next job for the slot of a finished job; free the slot if there is none."""
         with self._lock:
             if self._ready and self._active <= self._limit:
                 return self._ready.popleft()
@@ -87,31 +87,31 @@ class TaskPool:
             return None
 
 
-class ThreadLane(TaskPool):
-    """A lane of functions, each in a thread."""
+class ThreadPool(TaskPool):
+    """A pool of functions, each in a thread."""
 
     def _start(self) -> None:
-        THREADS.start(self._work)
+        THREADS.start_function(self._work)
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            job.work(_nothing)
+            job.run_job(_nothing)
 
 
-class LoopLane(TaskPool):
-    """A lane of coroutines, all on the background loop."""
+class CoroutinePool(TaskPool):
+    """A pool of coroutines on the background loop."""
 
     def _start(self) -> None:
-        from penstock.local.loop import LOOP  # noqa: PLC0415 - runs without coroutines don't pay for asyncio
+        from penstock.local.background_loop import LOOP  # noqa: PLC0415 - asyncio is needed for coroutines only
 
-        # Not here: a signal could interrupt the main thread between taking a job and starting it.
-        LOOP.call(self._take)
+        # Not in this thread: a signal could interrupt it between taking a job and starting it.
+        LOOP.call_in_loop(self._take)
 
     def _take(self) -> None:
         job = self._next()
         if job is not None:
-            job.work(self._take)
+            job.run_job(self._take)
 
 
 def _nothing() -> None:
-    """The thread itself looks for its next job."""
+    """Do nothing: the thread itself takes its next job."""

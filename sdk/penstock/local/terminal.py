@@ -1,4 +1,4 @@
-"""Questions to the person at the terminal."""
+"""Pauses of flow runs: questions at the terminal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Final
 from penstock.authoring.context import logger_of
 from penstock.authoring.states import Paused, Running
 from penstock.errors import PauseError
-from penstock.local.run_clock import CLOCK
 from penstock.local.session import Session
+from penstock.local.timeout_clock import TIMEOUT_CLOCK
 
 _YES: Final = frozenset({"y", "yes"})
 _NO: Final = frozenset({"n", "no", ""})
@@ -19,56 +19,58 @@ _NEVER: Final = "The flow was paused and never resumed."
 
 
 def pause(session: Session, kind: type[Any] | None, *, timeout_s: float, key: str | None, message: str | None) -> Any:
-    """Pause a flow run until the person answers.
+    """Pause a flow run until a person answers.
 
     Args:
-        session: of the flow run.
-        kind: the type of the value that is asked for; None asks for approval.
-        timeout_s: how long to wait, in seconds.
-        key: what the pause is called; None is a name that no other has.
-        message: what to ask.
+        session: the session of the flow run.
+        kind: type of the value; None asks for an approval.
+        timeout_s: maximum wait in seconds.
+        key: name of the pause; None for a unique one.
+        message: the question.
 
     Returns:
         The value; None for an approval.
 
     Raises:
-        PauseError: it was not approved or not in time, there is no terminal, or the run has paused for the key before.
+        PauseError: it was rejected or timed out, there is no terminal, or the run has paused for the key before.
     """
     run = session.run
     if key is not None:
         if key in session.paused_keys:
-            raise PauseError(f"flow run {run.name!r} has paused for {key!r} before: give each pause a key of its own")
+            raise PauseError(
+                f"flow run {run.name!r} has already paused for key {key!r}: use a unique key for each pause"
+            )
         session.paused_keys.add(key)
     if not sys.stdin.isatty():
         raise PauseError(
-            f"flow run {run.name!r} can't ask anybody, because its standard input is no terminal:"
-            " run it at one, or make what it asks for a parameter"
+            f"flow run {run.name!r} cannot pause, because standard input is not a terminal:"
+            " run it at a terminal, or make the value a parameter"
         )
-    run.enter(Paused(message=message))
+    run.enter_state(Paused(message=message))
     logger_of(run).info("Paused%s", f": {message}" if message else "")
     deadline = time.monotonic() + timeout_s
-    with CLOCK.stopped():
+    with TIMEOUT_CLOCK.stopped():
         value = None
         if kind is None:
             _ask_approval(deadline, message)
         else:
             value = _ask_value(kind, deadline, message)
-    run.enter(Running())
-    logger_of(run).info("Goes on")
+    run.enter_state(Running())
+    logger_of(run).info("Resumed")
     return value
 
 
 def _ask_approval(deadline: float, message: str | None) -> None:
     while True:
-        answer = _read_line(f"{message or 'Go on?'} [y/N] ", deadline).lower()
+        answer = _read_line(f"{message or 'Continue?'} [y/N] ", deadline).lower()
         if answer in _YES:
             return
         if answer in _NO:
-            raise PauseError(f"not approved: {message or 'Go on?'}")
+            raise PauseError(f"not approved: {message or 'Continue?'}")
 
 
 def _ask_value(kind: type[Any], deadline: float, message: str | None) -> Any:
-    import pydantic  # noqa: PLC0415 - only for who asks for a value
+    import pydantic  # noqa: PLC0415 - needed to ask for a value only
 
     if message:
         _write(f"{message}\n")
@@ -85,7 +87,7 @@ def _ask_value(kind: type[Any], deadline: float, message: str | None) -> Any:
 
 
 def _read_fields(model: Any, deadline: float) -> dict[str, str]:
-    """Ask for each field of a model. An empty answer leaves a field that has a default to it."""
+    """Ask for each field of a model. An empty answer selects the default of a field."""
     given = {}
     for name, field in model.model_fields.items():
         about = f" ({field.description})" if field.description else ""

@@ -1,4 +1,4 @@
-"""One thread that calls functions later: tasks that wait for their next attempt take no place among those that run."""
+"""One thread that calls functions later, so that tasks that wait for their next attempt do not use a slot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Timer:
         self._is_started = False
 
     def call_later(self, delay_s: float, function: Callable[[], None]) -> None:
-        """Have a function called in `delay_s` seconds."""
+        """Call a function in `delay_s` seconds."""
         with self._condition:
             heapq.heappush(self._due, (time.monotonic() + delay_s, next(self._order), function))
             if not self._is_started:

@@ -1,4 +1,4 @@
-"""Parameters of flows: checked against their annotations, and converted to them."""
+"""Validation of flow parameters: checked against annotations, and converted."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ import inspect
 import sys
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from penstock.authoring.function import FlowFunction
 from penstock.errors import ParameterError
 
-if TYPE_CHECKING:
-    from penstock.authoring.flow import Flow
-
 _PLAIN: Final = frozenset({bool, int, float, str, bytes, list, dict, tuple, set, frozenset})
-"""Types whose own values need no check: pydantic, which takes 100 ms to import, is asked about all others."""
+"""Types that are checked without pydantic, which takes 100 ms to import."""
 _WORDS: Final = {each.__name__: each for each in _PLAIN} | {"Any": Any, "object": object}
 
 
-def validate(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Check and convert parameters.
+def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate and convert parameters.
 
     Args:
         flow: the flow.
         parameters: its arguments by name, as they were given.
 
     Returns:
-        The arguments as the function gets them.
+        The converted arguments by name.
 
     Raises:
-        ParameterError: some are not what their annotations say; tells of each.
+        ParameterError: some do not match their annotations; the message lists all of them.
     """
     open_questions = [
         name
@@ -45,7 +43,7 @@ def _fits(annotation: Any, value: Any) -> bool:
     if annotation is inspect.Parameter.empty or annotation is Any or annotation is object:
         return True
     if isinstance(annotation, str):
-        # From __future__ import annotations: most of them are plain words.
+        # With `from __future__ import annotations`, most of them are simple names.
         if annotation not in _WORDS:
             return False
         annotation = _WORDS[annotation]
@@ -54,7 +52,7 @@ def _fits(annotation: Any, value: Any) -> bool:
     return annotation in _PLAIN and type(value) is annotation
 
 
-def _validated(flow: Flow[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, Any]:
     import pydantic  # noqa: PLC0415 - see _PLAIN
 
     fn = inspect.unwrap(flow.fn)
@@ -86,21 +84,21 @@ def _hints(fn: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(fn, include_extras=True)
     except (NameError, TypeError) as error:
-        # Names that exist for type checkers only: nothing can be checked against them.
+        # Names for type checkers only cannot be checked at run time.
         module = sys.modules.get(fn.__module__)
         known = {**vars(typing), **(vars(module) if module else {})}
         hints = {}
         for name, annotation in getattr(fn, "__annotations__", {}).items():
             try:
                 hints[name] = eval(annotation, known) if isinstance(annotation, str) else annotation  # noqa: S307 - the flow's own text
-            except Exception:  # noqa: BLE001 - whatever it is, it is no type that can be checked
+            except Exception:  # noqa: BLE001 - not a type that can be checked
                 hints[name] = Any
         del error
         return hints
 
 
 def _config(annotation: Any) -> Any:
-    """Let classes that pydantic does not know pass by isinstance; models bring a configuration of their own."""
+    """Check classes that pydantic does not know by isinstance; models have their own configuration."""
     import dataclasses  # noqa: PLC0415
 
     import pydantic  # noqa: PLC0415

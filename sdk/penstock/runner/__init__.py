@@ -1,1 +1,4 @@
-"""What a task's Pod runs: `python -m penstock.runner`. It carries out one call and writes its outputs."""
+"""The program in the Pod of a task: `python -m penstock.runner`. It runs one call and writes its outputs.
+
+Retries, timeouts and caching are those of the engine, outside of the Pod. Fast start-up matters here.
+"""

@@ -1,4 +1,4 @@
-"""The entry of a task's Pod."""
+"""The entry point of the Pod of a task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import Any, Final
 
 from penstock.authoring import entrypoint
-from penstock.authoring.call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
+from penstock.authoring.pod_call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
 from penstock.errors import CodeError, PenstockError
 from penstock.runner.storage import UnreachableError
 
@@ -16,11 +16,11 @@ OUTPUTS: Final = "PENSTOCK_OUTPUTS"
 
 
 def main() -> int:
-    """Carry out the call that the environment describes, and return the exit code of the container."""
+    """Run the call that the environment describes, and return the exit code of the container."""
     try:
         call, values = _read()
         if os.environ.get(SOURCE):
-            from penstock.runner.code import fetch_code  # noqa: PLC0415 - most images have the code
+            from penstock.runner.code_fetch import fetch_code  # noqa: PLC0415 - most images have the code
 
             fetch_code()
         entrypoint.search_code()
@@ -38,7 +38,7 @@ def main() -> int:
             code, outputs = run_flow(call, values)
     except PenstockError as error:
         print(f"penstock: {error}", file=sys.stderr)
-        # The network may be there again next time.
+        # A retry may succeed, for example if the network was down.
         return EXIT_FAILED if isinstance(error, UnreachableError | CodeError) else EXIT_NOT_AGAIN
     if outputs is not None and (path := os.environ.get(OUTPUTS)):
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is a tenth of a task's start
@@ -47,9 +47,9 @@ def main() -> int:
 
 
 def _read() -> tuple[dict[str, Any], list[Any]]:
-    """Return the call, and what is in its slots."""
+    """Return the call, and the values of its slots."""
     if CALL not in os.environ:
-        raise PenstockError(f"{CALL} is not set: `penstock compile` writes Flows whose tasks run this module")
+        raise PenstockError(f"{CALL} is not set: this module runs in Flows that `penstock compile` writes")
     values: list[Any] = []
     number = 0
     while (text := os.environ.get(f"{VALUES}_{number}" if number else VALUES)) is not None:

@@ -1,4 +1,4 @@
-"""Arguments of a call, made of its templates and values."""
+"""Arguments of a call, decoded from its templates and values."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import base64
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from penstock.authoring.call import MARK
+from penstock.authoring.function import FlowFunction
+from penstock.authoring.pod_call import MARK
 from penstock.errors import (
     CancelledRunError,
     CrashedRunError,
@@ -22,9 +23,6 @@ from penstock.errors import (
 from penstock.runner.results import decode
 from penstock.runner.storage import NotStoredError, fetch, storage
 
-if TYPE_CHECKING:
-    from penstock.authoring.flow import Flow
-
 Template = Any
 COMPLETED: Final = frozenset({"Completed", "Cached"})
 _ERRORS: Final = {
@@ -36,15 +34,15 @@ _ERRORS: Final = {
 
 
 class Decoder:
-    """Makes arguments of templates.
+    """Decodes templates to arguments.
 
     Args:
-        values: what is in the slots.
+        values: the values of the slots.
         run: id of the run.
-        flow: the flow whose params they may be.
+        flow: returns the flow, for the types of params.
     """
 
-    def __init__(self, values: Sequence[Any], run: str, flow: Callable[[], Flow[..., Any]]) -> None:
+    def __init__(self, values: Sequence[Any], run: str, flow: Callable[[], FlowFunction]) -> None:
         self._values = values
         self._run = run
         self._flow = flow
@@ -56,33 +54,33 @@ class Decoder:
             "results": self._results,
             "item": self._item,
             "element": self._element,
-            "pick": lambda template: self.decode(template["items"][self._values[template["index"]]]),
-            "tuple": lambda template: tuple(self.decode(template["items"])),
-            "pairs": lambda template: dict(zip(*map(self.decode, template["items"]), strict=True)),
+            "pick": lambda template: self.decode_template(template["items"][self._values[template["index"]]]),
+            "tuple": lambda template: tuple(self.decode_template(template["items"])),
+            "pairs": lambda template: dict(zip(*map(self.decode_template, template["items"]), strict=True)),
             "pickle": self._literal,
         }
 
-    def decode(self, template: Template) -> Any:
+    def decode_template(self, template: Template) -> Any:
         """Return the value of a template."""
         if isinstance(template, list):
-            return [self.decode(each) for each in template]
+            return [self.decode_template(each) for each in template]
         if not isinstance(template, dict):
             return template
         if MARK in template:
             return self._kinds[template[MARK]](template)
-        return {key: self.decode(each) for key, each in template.items()}
+        return {key: self.decode_template(each) for key, each in template.items()}
 
     def check_lengths(self, pairs: Sequence[Sequence[int]]) -> None:
         """Refuse mapped arguments of different lengths.
 
         Raises:
-            MappingLengthMismatchError: they have.
+            MappingLengthMismatchError: their lengths differ.
         """
         for one, other in pairs:
             if self._values[one] != self._values[other]:
                 raise MappingLengthMismatchError(
-                    f"map() takes iterables of one length, but one has {self._values[one]} items and another"
-                    f" {self._values[other]}: mark one as unmapped(...)"
+                    f"map() needs iterables of one length, but one has {self._values[one]} items and another"
+                    f" {self._values[other]}: wrap one in unmapped(...)"
                 )
 
     def _value(self, template: Mapping[str, Any]) -> Any:
@@ -102,26 +100,26 @@ class Decoder:
         script = self._flow().fn.__module__
 
         class Unpickler(pickle.Unpickler):
-            """Finds what a script has that compiled itself."""
+            """Finds the classes of a script that compiled itself."""
 
             def find_class(self, module: str, name: str) -> Any:
                 return super().find_class(script if module == "__main__" else module, name)
 
-        # Who writes the manifest names the code that runs.
+        # Safe: the author of the manifest chooses the code that runs.
         return Unpickler(io.BytesIO(base64.b64decode(template["data"]))).load()
 
     def _param(self, template: Mapping[str, Any]) -> Any:
         value = self._values[template["slot"]]
         if value is None:
-            return None  # left out, which only params may be whose default is None
+            return None  # not given, which is allowed for params with the default None
         flow, name = self._flow(), template["name"]
         annotation = flow.signature.parameters[name].annotation
         if annotation in {float, "float"} and type(value) is int:
             value = float(value)
         elif flow.options.validate_parameters:
-            from penstock.local.validation import validate  # noqa: PLC0415 - params of plain types need none
+            from penstock.local.validation import validate_parameters  # noqa: PLC0415 - params of plain types need none
 
-            value = validate(flow, {name: value})[name]
+            value = validate_parameters(flow, {name: value})[name]
         return _at(value, template)
 
     def _outcome(self, template: Mapping[str, Any]) -> Any:
@@ -154,21 +152,21 @@ class Decoder:
         raise error
 
     def _kept(self, task: str, index: int) -> Any:
-        """Return the outputs of an item, of which there were too many for the run's status."""
+        """Return the stored outputs of an item, if those of all items are too big for the status of the run."""
         place = kept_place(self._run, task, index)
         where = storage()
         if where is None:
             raise ResultError(
-                f"the results of the items of {task!r} are too big together for the run's status: give the flow a"
-                " storage (@flow(storage='s3://bucket/prefix') or @flow(workspace={'size': '1Gi'}))"
+                f"the results of the items of {task!r} are together too big for the status of the run: set a storage on"
+                " the flow (@flow(storage='s3://bucket/prefix') or @flow(workspace={'size': '1Gi'}))"
             )
         try:
             return json.loads(fetch(where.url(place)))
         except NotStoredError:
-            return None  # it failed, so it kept nothing
+            return None  # it failed, so there is no result
 
     def _element(self, template: Mapping[str, Any]) -> Any:
-        whole, index = self.decode(template["of"]), self._values[template["index"]]
+        whole, index = self.decode_template(template["of"]), self._values[template["index"]]
         if isinstance(whole, str | bytes | Mapping) or not hasattr(whole, "__iter__"):
             raise ParameterError(
                 f"map() got a {type(whole).__name__} where it needs a list: annotate what the task returns, or mark the"

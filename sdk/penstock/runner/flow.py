@@ -1,4 +1,4 @@
-"""A whole flow in one Pod: `@flow(run_as="pod")`. It runs as in any process; its outputs tell of its tasks."""
+"""A whole flow in one Pod: `@flow(run_as="pod")`. It runs as in any process; its outputs count its task runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from penstock.authoring.call import EXIT_FAILED, EXIT_NOT_AGAIN
 from penstock.authoring.flow import Flow
+from penstock.authoring.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN
 from penstock.errors import ResultError
 from penstock.local.session import SESSION, Session
 from penstock.local.signals import TerminatedError
 from penstock.runner.arguments import Decoder
 from penstock.runner.results import MAX_OUTPUTS_BYTES, encode, size
+from penstock.runner.run_context import find_flow
 from penstock.runner.storage import storage
-from penstock.runner.surroundings import find_flow
 
 EXIT_OK: Final = 0
 
@@ -25,24 +25,24 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
 
     Args:
         call: the call.
-        values: what is in its slots.
+        values: the values of its slots.
 
     Returns:
         The container's exit code, and the outputs if the flow completed.
 
     Raises:
-        PenstockError: the code is not there, or arguments or results can't be had or kept.
+        PenstockError: the code was not found, or arguments or results cannot be read or stored.
     """
     name, uid = (str(values[slot]) for slot in call["run"])
     decoder = Decoder(values, uid, lambda: find_flow(call["of"]))
-    parameters = {key: decoder.decode(template) for key, template in call["arguments"].items()}
+    parameters = {key: decoder.decode_template(template) for key, template in call["arguments"].items()}
     sessions: list[Session] = []
     flow = _watched(find_flow(call["flow"]), name, sessions)
-    args, kwargs = flow.arguments(parameters)
+    args, kwargs = flow.call_arguments(parameters)
     try:
         state = flow(*args, return_state=True, **kwargs)
         if flow.is_async:
-            import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+            import asyncio  # noqa: PLC0415 - needed for coroutines only
 
             state = asyncio.run(state)
     except TerminatedError as ended:
@@ -56,13 +56,13 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
     )
     if "plain_for" in call and outputs.keys() - {"result"}:
         raise ResultError(
-            f"{call['plain_for']} needs plain JSON that fits into outputs, and {flow.name!r} returned more"
+            f"{call['plain_for']} must be plain JSON that fits into outputs, but {flow.name!r} returned something else"
         )
     return EXIT_OK, outputs | _summary(sessions, MAX_OUTPUTS_BYTES - size(outputs))
 
 
 def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[..., Any]:
-    """Return the flow under the run's name, whose function leaves its session where its tasks can be counted."""
+    """Return the flow with the name of the run and a function that adds its session to `sessions`."""
     fn = flow.fn
 
     def note() -> None:
@@ -87,16 +87,16 @@ def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[.
     return Flow[..., Any](watched, options)
 
 
-def _summary(sessions: list[Session], room_bytes: int) -> dict[str, Any]:
-    """Count the runs of each task by their states, as many tasks as there is room for."""
+def _summary(sessions: list[Session], left_bytes: int) -> dict[str, Any]:
+    """Return the counts of task runs by state, for as many tasks as fit."""
     if not sessions:
         return {}
-    rows = sessions[0].tally.rows(sessions[0].run.flow_name)
+    rows = sessions[0].tally.task_rows(sessions[0].run.flow_name)
     tasks: dict[str, Any] = {}
     for position, row in enumerate(rows):
-        told = {**tasks, row.name: dict(row.states)}
+        extended = {**tasks, row.name: dict(row.states)}
         left = len(rows) - position - 1
-        if size({"tasks": {**told, "(others)": left}}) > room_bytes:
+        if size({"tasks": {**extended, "(others)": left}}) > left_bytes:
             return {"tasks": {**tasks, "(others)": left + 1}} if tasks else {}
-        tasks = told
+        tasks = extended
     return {"tasks": tasks} if tasks else {}

@@ -1,4 +1,4 @@
-"""Hooks of a flow, called in a Pod of their own once its run is over."""
+"""Hooks of a flow, called in a Pod of their own after its run has finished."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from penstock.authoring.context import logger_of
 from penstock.authoring.runs import FLOW_RUN
 from penstock.authoring.states import State, StateType
 from penstock.local import log
-from penstock.runner.surroundings import find_flow, flow_run_of
+from penstock.runner.run_context import find_flow, flow_run_of
 
 TYPES: Final[Mapping[str, StateType]] = {
     "Completed": StateType.COMPLETED,
@@ -28,33 +28,33 @@ HOOKS: Final[Mapping[StateType, str]] = {
 
 
 def run_hooks(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[str, Any] | None]:
-    """Call a flow's hooks in their order. One that raises is logged, and changes nothing.
+    """Call the hooks of a flow in order. An exception of a hook is logged and has no other effect.
 
     Args:
         call: the call.
-        values: what is in its slots.
+        values: the values of its slots.
 
     Returns:
         The container's exit code, and no outputs.
 
     Raises:
-        PenstockError: the code is not there.
+        PenstockError: the code was not found.
     """
     log.set_up()
     flow = find_flow(call["hooks"])
     run = flow_run_of(call, values, flow)
     name = str(values[call["state"]])
     state: State[Any] = State(TYPES[name], name, f"the run is {name}")
-    run.enter(state)
+    run.enter_state(state)
     FLOW_RUN.set(run)
     for hook in getattr(flow.options, HOOKS[state.type]):
         try:
             answer = hook(flow, run, state)
             if inspect.isawaitable(answer):
-                import asyncio  # noqa: PLC0415 - hooks without coroutines don't pay for it
+                import asyncio  # noqa: PLC0415 - needed for coroutines only
 
                 asyncio.run(_awaited(answer))
-        except Exception:  # noqa: BLE001 - the others are called all the same
+        except Exception:  # noqa: BLE001 - the other hooks are called all the same
             logger_of(run).exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
     return 0, None
 

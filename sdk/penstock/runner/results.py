@@ -1,7 +1,7 @@
-"""Results as outputs, and back.
+"""Results encoded as outputs, and decoded.
 
-`result` is what people and expressions read. Where that is not exactly what the task returned, something beside it is:
-`exact`, its JSON as text; `pickle`, its pickle; or `stored`, where either is kept, and by which hash.
+`result` is for people and expressions. If it is not exactly what the task returned, another output is: `exact`, its
+JSON as text; `pickle`, its pickle; or `stored`, the URL and hash of either.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.authoring.call import STORAGE
+from penstock.authoring.pod_call import STORAGE
 from penstock.errors import ResultError
-from penstock.runner.exact import compact, described, is_exact, is_json, readable
+from penstock.runner.json_values import compact, described, is_exact, is_json, readable
 from penstock.runner.storage import Storage, fetch
 
 MAX_OUTPUTS_BYTES: Final = 4095
-"""What a container's termination message can hold, less one: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
+"""Maximum size of a termination message minus one: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
 MAX_KEPT_IN_STATUS_BYTES: Final = 1024
-"""Results above this are stored, if there is a storage: a run's outputs have a limit in all."""
+"""Bigger results are stored, if there is a storage: the total size of the outputs of a run is limited."""
 MAX_SHOWN_BYTES: Final = 256
-"""Results whose readable form is longer are only described, if that is not what they are."""
+"""Longer readable forms of results are replaced by a description."""
 
 
 def encode(value: Any, *, serializer: str | None, storage: Storage | None, who: str) -> dict[str, Any]:
-    """Write a result as outputs.
+    """Return the outputs for a result.
 
     Args:
         value: the result.
-        serializer: json: refuse what JSON does not know.
-        storage: the flow's.
-        who: whose result it is, for messages.
+        serializer: `json` refuses values that are not JSON.
+        storage: the storage of the flow, if it has one.
+        who: the task or flow, for messages.
 
     Raises:
-        ResultError: it can't be serialised, or is too big and there is no storage.
+        ResultError: it cannot be serialized, or it is too big and there is no storage.
     """
     if value is None:
         return {}
     limit_bytes = MAX_OUTPUTS_BYTES if storage is None else MAX_KEPT_IN_STATUS_BYTES
     data, kind = _serialised(value, serializer, who)
-    # What is bigger than all outputs is not looked at any closer.
+    # Results that are bigger than the limit need no further checks.
     outputs = _inline(value, data, kind) if len(data) <= limit_bytes else None
     if outputs is not None and _size(outputs) <= limit_bytes:
         return outputs
     if storage is None:
         raise ResultError(
-            f"the result of {who} takes {len(data)} bytes, and outputs hold {MAX_OUTPUTS_BYTES}: give the flow a"
-            f" storage (@flow(storage='s3://bucket/prefix'), @flow(workspace={{'size': '1Gi'}}), or {STORAGE}), or"
+            f"the result of {who} has {len(data)} bytes; the limit of outputs is {MAX_OUTPUTS_BYTES}: set a storage"
+            f" on the flow (@flow(storage='s3://bucket/prefix'), @flow(workspace={{'size': '1Gi'}}), or {STORAGE}), or"
             " return less"
         )
     digest = _hash(data)
@@ -67,10 +67,10 @@ def _inline(value: Any, data: bytes, kind: str) -> dict[str, Any]:
 
 
 def decode(outputs: Mapping[str, Any] | None) -> Any:
-    """Read a result from outputs.
+    """Return the result from outputs.
 
     Raises:
-        ResultError: it can't be fetched, or is not what was stored.
+        ResultError: it cannot be fetched, or its hash differs.
     """
     if not outputs:
         return None
@@ -88,7 +88,7 @@ def decode(outputs: Mapping[str, Any] | None) -> Any:
 
 
 def size(outputs: Mapping[str, Any]) -> int:
-    """Return the bytes that outputs take."""
+    """Return the size of outputs in bytes."""
     return _size(outputs)
 
 
@@ -105,12 +105,12 @@ def _serialised(value: Any, serializer: str | None, who: str) -> tuple[bytes, st
         return pickle.dumps(value, protocol=5), "pickle"
     except Exception as error:
         advice = (
-            "return what JSON knows, or leave out result_serializer='json'"
+            "return JSON values, or omit result_serializer='json'"
             if serializer == "json"
             else "return plain data, a path or a URL instead"
         )
         raise ResultError(
-            f"the result of {who}, a {type(value).__name__}, can't be handed to another Pod"
+            f"the result of {who}, a {type(value).__name__}, cannot be passed to another Pod"
             f" ({type(error).__name__}: {error}): {advice}"
         ) from error
 
@@ -128,6 +128,6 @@ def _unpickled(data: bytes) -> Any:
         return pickle.loads(data)  # noqa: S301 - a task of the same run wrote it; docs/python-on-cluster.md says who can
     except Exception as error:
         raise ResultError(
-            f"a result can't be unpickled here ({type(error).__name__}: {error}): the images of both tasks need the"
-            " same code and libraries"
+            f"cannot unpickle a result ({type(error).__name__}: {error}): the images of both tasks need the same"
+            " code and libraries"
         ) from error

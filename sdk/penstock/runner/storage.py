@@ -1,11 +1,11 @@
-"""Where results are kept that are too big for outputs: a folder that all Pods share, or an object store."""
+"""Storages for results that are too big for outputs: a folder that all Pods share, or an object store."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from penstock.authoring.call import STORAGE
+from penstock.authoring.pod_call import STORAGE
 from penstock.errors import ResultError
 
 if TYPE_CHECKING:
@@ -16,32 +16,32 @@ _SCHEMES: Final = ("s3://", "gs://", "az://", "abfs://", "azure://", "gcs://", "
 
 
 class UnreachableError(ResultError):
-    """The storage could not be written or read: it may answer next time."""
+    """The storage could not be written or read; a retry may succeed."""
 
 
 class NotStoredError(ResultError):
-    """Nothing is kept under a URL."""
+    """Nothing is stored under a URL."""
 
 
 class Storage(Protocol):
-    """Keeps bytes by their place below one URL."""
+    """Stores bytes by their path below one URL."""
 
-    def write(self, place: str, data: bytes) -> str:
-        """Keep bytes, and return the URL under which any Pod finds them.
+    def write(self, path: str, data: bytes) -> str:
+        """Store bytes, and return their URL.
 
         Raises:
-            ResultError: they can't be kept.
+            ResultError: they cannot be stored.
         """
 
-    def url(self, place: str) -> str:
-        """Return that URL without keeping anything."""
+    def url(self, path: str) -> str:
+        """Return the URL for a path, without storing anything."""
 
 
 def storage() -> Storage | None:
-    """Return the flow's storage, if it has one.
+    """Return the storage of the flow; None if it has none.
 
     Raises:
-        ResultError: its URL is of no kind that is known.
+        ResultError: its URL is not supported.
     """
     url = os.environ.get(STORAGE, "").rstrip("/")
     return open_storage(url) if url else None
@@ -51,7 +51,7 @@ def open_storage(url: str) -> Storage:
     """Return the storage below a URL, or in a folder.
 
     Raises:
-        ResultError: the URL is of no kind that is known.
+        ResultError: the URL is not supported.
     """
     if "://" not in url or url.startswith(_FILE):
         from pathlib import Path  # noqa: PLC0415 - a tenth of a task's start
@@ -62,11 +62,11 @@ def open_storage(url: str) -> Storage:
 
 
 def fetch(url: str) -> bytes:
-    """Return the bytes that were kept.
+    """Return the bytes that are stored under a URL.
 
     Raises:
-        NotStoredError: there is nothing.
-        ResultError: they can't be had.
+        NotStoredError: nothing is stored there.
+        ResultError: they cannot be read.
     """
     if "://" not in url:
         from pathlib import Path  # noqa: PLC0415 - as above
@@ -75,11 +75,11 @@ def fetch(url: str) -> bytes:
             return Path(url).read_bytes()
         except FileNotFoundError as error:
             raise NotStoredError(
-                f"there is no {url}: all tasks need that folder, which is gone with its run if it is a workspace"
+                f"{url} not found: all tasks need that folder; a workspace is deleted with its run"
             ) from error
         except OSError as error:
             raise UnreachableError(
-                f"the result in {url} can't be read ({error.strerror}): all tasks of the flow need that folder"
+                f"cannot read the result in {url} ({error.strerror}): all tasks of the flow need that folder"
             ) from error
     _check(url)
     base, _, name = url.rpartition("/")
@@ -90,50 +90,50 @@ class _Folder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def url(self, place: str) -> str:
-        return str(self._folder / place)
+    def url(self, path: str) -> str:
+        return str(self._folder / path)
 
-    def write(self, place: str, data: bytes) -> str:
-        path = self._folder / place
+    def write(self, path: str, data: bytes) -> str:
+        file = self._folder / path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Whole or not at all, whoever else writes the same.
-            draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Atomic, because others may write the same file.
+            draft = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
             draft.write_bytes(data)
-            draft.replace(path)
+            draft.replace(file)
         except OSError as error:
             raise UnreachableError(
-                f"the result can't be written to {path} ({error.strerror}): check {STORAGE}, and that the folder is"
-                " mounted and may be written to"
+                f"cannot write the result to {file} ({error.strerror}): check {STORAGE}, and that the folder is mounted"
+                " and writable"
             ) from error
-        return str(path)
+        return str(file)
 
 
 class _Bucket:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def url(self, place: str) -> str:
-        return f"{self._url}/{place}"
+    def url(self, path: str) -> str:
+        return f"{self._url}/{path}"
 
-    def write(self, place: str, data: bytes) -> str:
+    def write(self, path: str, data: bytes) -> str:
         import obstore  # noqa: PLC0415 - most tasks have small results
 
         try:
-            obstore.put(self._store(), place, data)
+            obstore.put(self._store(), path, data)
         except Exception as error:
-            raise UnreachableError(f"the result can't be written to {self._url}/{place}: {_told(error)}") from error
-        return self.url(place)
+            raise UnreachableError(f"cannot write the result to {self._url}/{path}: {_first_line(error)}") from error
+        return self.url(path)
 
-    def read(self, place: str) -> bytes:
+    def read(self, path: str) -> bytes:
         import obstore  # noqa: PLC0415 - as above
 
         try:
-            return bytes(obstore.get(self._store(), place).bytes())
+            return bytes(obstore.get(self._store(), path).bytes())
         except FileNotFoundError as error:
-            raise NotStoredError(f"there is no {self._url}/{place}") from error
+            raise NotStoredError(f"{self._url}/{path} not found") from error
         except Exception as error:
-            raise UnreachableError(f"the result in {self._url}/{place} can't be read: {_told(error)}") from error
+            raise UnreachableError(f"cannot read the result in {self._url}/{path}: {_first_line(error)}") from error
 
     def _store(self) -> Any:
         from obstore.store import from_url  # noqa: PLC0415 - as above
@@ -152,16 +152,14 @@ class _Bucket:
 
 def _check(url: str) -> None:
     if not url.startswith(_SCHEMES):
-        raise ResultError(f"{STORAGE}={url}: results go to a folder, or to one of {', '.join(_SCHEMES[:3])}...")
+        raise ResultError(f"{STORAGE}={url}: must be a folder, or a URL with one of {', '.join(_SCHEMES[:3])}...")
     try:
         import obstore  # noqa: F401, PLC0415 - as above
     except ImportError as error:
-        raise ResultError(
-            f"results go to {url}, for which the image has no library: install penstock[storage] in it"
-        ) from error
+        raise ResultError(f"penstock[storage] is required for results in {url}: install it in the image") from error
 
 
-def _told(error: Exception) -> str:
-    """Return the first line of what the library says: the rest is its debug output."""
+def _first_line(error: Exception) -> str:
+    """Return the first line of a message of the library; the rest is debug output."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]

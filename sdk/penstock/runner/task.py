@@ -10,27 +10,27 @@ from typing import Any, Final
 from uuid import UUID
 
 from penstock.authoring.backend import Call
-from penstock.authoring.call import EXIT_FAILED, EXIT_NOT_AGAIN, FAILURES
 from penstock.authoring.context import logger_of
 from penstock.authoring.function import Decorated
-from penstock.authoring.options import read_task_options
+from penstock.authoring.option_reader import read_task_options
+from penstock.authoring.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN, FAILURES
 from penstock.authoring.runs import FLOW_RUN, TAGS, TaskRun
 from penstock.authoring.states import State
 from penstock.authoring.task import Task
 from penstock.errors import ResultError
-from penstock.local import log, task_life
+from penstock.local import log, task_lifecycle
+from penstock.local.lifecycle_step import run_lifecycle, run_lifecycle_async
 from penstock.local.signals import TerminatedError, ended_by_signals
-from penstock.local.step import drive, drive_async
 from penstock.local.task_call import AsyncTaskCall, TaskCall
 from penstock.runner.arguments import Decoder, kept_place
-from penstock.runner.exact import compact
+from penstock.runner.json_values import compact
 from penstock.runner.results import MAX_OUTPUTS_BYTES, encode, size
+from penstock.runner.run_context import attempt, find_flow, find_object, flow_run_of
 from penstock.runner.storage import storage
-from penstock.runner.surroundings import attempt, find, find_flow, flow_run_of
 
 EXIT_OK: Final = 0
 _SIZED: Final = (list, tuple, set, frozenset, range)
-_THE_ENGINES: Final[Mapping[str, Any]] = {
+_ENGINE_OPTIONS: Final[Mapping[str, Any]] = {
     "retries": 0,
     "retry_condition_fn": None,
     "timeout_s": None,
@@ -39,7 +39,7 @@ _THE_ENGINES: Final[Mapping[str, Any]] = {
     "refresh_cache": False,
     "persist_result": False,
 }
-"""Options that the engine keeps, from outside of the Pod."""
+"""Options that the engine implements, outside of the Pod."""
 
 
 def run_task(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[str, Any] | None]:
@@ -47,13 +47,13 @@ def run_task(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
 
     Args:
         call: the call.
-        values: what is in its slots.
+        values: the values of its slots.
 
     Returns:
         The container's exit code, and the outputs if the task completed.
 
     Raises:
-        PenstockError: the code is not there, or arguments or results can't be had or kept.
+        PenstockError: the code was not found, or arguments or results cannot be read or stored.
     """
     log.set_up()
     task = _task(call)
@@ -61,7 +61,7 @@ def run_task(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
     decoder = Decoder(values, str(values[call["run"][1]]), lambda: flow)
     decoder.check_lengths(call.get("lengths", ()))
     index = int(values[call["index"]]) if "index" in call else None
-    parameters = {name: decoder.decode(template) for name, template in call["arguments"].items()}
+    parameters = {name: decoder.decode_template(template) for name, template in call["arguments"].items()}
     tags = frozenset(call.get("tags", ()))
     run = TaskRun(
         _for_one_attempt(task, call),
@@ -75,14 +75,14 @@ def run_task(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
     FLOW_RUN.set(run.flow_run)
     TAGS.set(tags)
     with ended_by_signals():
-        state = _lived(run, task.arguments(parameters))
+        state = _run_task_to_end(run, task.call_arguments(parameters))
     if state.is_completed():
         return EXIT_OK, _outputs(state.data, call, str(values[call["run"][1]]), index)
     return _exit_code(state, task, run), None
 
 
 def _task(call: Mapping[str, Any]) -> Task[..., Any]:
-    found = find(call["task"])
+    found = find_object(call["task"])
     if isinstance(found, Task):
         return found
     fn = found.fn if isinstance(found, Decorated) else found
@@ -90,24 +90,26 @@ def _task(call: Mapping[str, Any]) -> Task[..., Any]:
 
 
 def _for_one_attempt(task: Task[..., Any], call: Mapping[str, Any]) -> Task[..., Any]:
-    changes: dict[str, Any] = {**_THE_ENGINES, "log_prints": call.get("log_prints")}
-    # Empty when none has failed: then the Pod has no such annotation to take it from.
+    changes: dict[str, Any] = {**_ENGINE_OPTIONS, "log_prints": call.get("log_prints")}
+    # Empty if no attempt has failed: then the Pod does not have the annotation.
     if int(os.environ.get(FAILURES) or 0) < call.get("retries", 0):
-        # Called for the last attempt only.
+        # Called after the last attempt only.
         changes["on_failure"] = ()
     return Task[..., Any](task.fn, replace(task.options, **changes))
 
 
-def _lived(run: TaskRun, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> State[Any]:
-    """Lead the run to its end."""
+def _run_task_to_end(run: TaskRun, arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> State[Any]:
+    """Run the task, and return its final state."""
     call = Call(*arguments)
     if not run.task.is_async:
         performer = TaskCall(run, call, None, None, is_collected=True)
-        return drive(task_life.live(run, performer.parameters, None), performer)
-    import asyncio  # noqa: PLC0415 - tasks without coroutines don't pay for it
+        return run_lifecycle(task_lifecycle.task_steps(run, performer.parameters, None), performer)
+    import asyncio  # noqa: PLC0415 - needed for coroutines only
 
     async_performer = AsyncTaskCall(run, call, None, None, is_collected=True)
-    return asyncio.run(drive_async(task_life.live(run, async_performer.parameters, None), async_performer))
+    return asyncio.run(
+        run_lifecycle_async(task_lifecycle.task_steps(run, async_performer.parameters, None), async_performer)
+    )
 
 
 def _outputs(value: Any, call: Mapping[str, Any], run_id: str, index: int | None) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def _outputs(value: Any, call: Mapping[str, Any], run_id: str, index: int | None
     if "plain_for" in call and outputs.keys() - {"result"}:
         raise ResultError(
             f"{call['plain_for']} gets the result of task {call['name']!r}, which is not plain JSON that fits into"
-            " outputs: hand on what is, or give that flow run_as='pod'"
+            " outputs: pass such a value, or set run_as='pod' on that flow"
         )
     if call.get("counted"):
         if not isinstance(value, _SIZED):
@@ -125,7 +127,7 @@ def _outputs(value: Any, call: Mapping[str, Any], run_id: str, index: int | None
             )
         outputs["count"] = len(value)
         if size(outputs) > MAX_OUTPUTS_BYTES:
-            raise ResultError(f"the result of task {call['name']!r} takes all of the outputs: give the flow a storage")
+            raise ResultError(f"the result of task {call['name']!r} uses all of the outputs: set a storage on the flow")
     if call.get("gathered") and where is not None and index is not None:
         where.write(kept_place(run_id, call["name"], index), compact(outputs).encode())
     return outputs
@@ -146,8 +148,8 @@ def _exit_code(state: State[Any], task: Task[..., Any], run: TaskRun) -> int:
             import asyncio  # noqa: PLC0415 - as above
 
             answer = asyncio.run(_awaited(answer))
-    except Exception as raised:  # noqa: BLE001 - as in one process: it raised, so there is no retry
-        logger_of(run).error("retry_condition_fn raised %s, so there is no retry", raised, exc_info=raised)
+    except Exception as raised:  # noqa: BLE001 - as in one process: no retry
+        logger_of(run).error("retry_condition_fn raised %s: no retry", raised, exc_info=raised)
         return EXIT_NOT_AGAIN
     return EXIT_FAILED if answer else EXIT_NOT_AGAIN
 

@@ -1,54 +1,34 @@
-"""Child runs as writes: created or adopted, ended early, and looked for."""
+"""The child runs of attempts: created or adopted, ended early, and looked up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateRefused, Fact, Outcome
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
-from penstock.engine.workloads.child_run import build_child, observe_child, read_parent, shutdown_of_child, too_deep
+from penstock.engine.workloads.child_run import build_child, observe_child, shutdown_of_child, too_deep
 from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.kinds.flow_run import DECODER, FlowRun
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.create import AttemptCreator
-from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.live_run import LiveRun, metadata_fields, parent_of
+from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusStore
 
 logger = logging.getLogger(__name__)
 
 READ_AGAIN_S: Final = 5.0
-
-Body = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildListener:
-    """Who hears what became of a write.
-
-    Attributes:
-        is_live: whether a run is still the one of its name that is carried out.
-        tell: takes a fact about a parent.
-        meet: takes the object of a child that is not over, which may not be known yet, and what was decided about it.
-        end: ends a run of a name and uid early; false if it is not known.
-        doubt: told that a run, or its namespace, may be gone.
-    """
-
-    is_live: Callable[[LiveRun], bool]
-    tell: Callable[[LiveRun, Fact], None]
-    meet: Callable[[Body, Shutdown | None], None]
-    end: Callable[[RunKey, str, Shutdown], bool]
-    doubt: Callable[[LiveRun], None]
 
 
 class ChildRuns:
@@ -57,98 +37,95 @@ class ChildRuns:
     Args:
         statuses: reads runs.
         writer: for writes.
-        listener: who hears of it.
+        registry: the live runs.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, statuses: StatusStore, writer: Writer, *, listener: ChildListener, clock: Callable[[], float]
+        self, statuses: StatusStore, writer: Writer, registry: RunRegistry, *, clock: Callable[[], float]
     ) -> None:
         self._statuses = statuses
         self._writer = writer
-        self._listener = listener
+        self._registry = registry
         self._clock = clock
         full = "the namespace's quota of FlowRuns is full"
-        self._creates = AttemptCreator(self._send, self._adopt, listener, full=full)
+        self._creates = AttemptCreator(self._send, self._adopt, registry, full=full)
 
-    def notice_room(self, namespace: str) -> None:
-        """Learn that a run in a namespace is gone: a quota may have room."""
-        self._creates.notice_room(namespace)
+    def report_freed_quota(self, namespace: str) -> None:
+        """Note that a run in a namespace was deleted: a quota may have capacity."""
+        self._creates.report_freed_quota(namespace)
 
-    async def create(self, run: LiveRun, create: CreateAttempt) -> None:
-        """Create the child run of an attempt, adopt the one that is there, or learn why it can't be had."""
+    async def create_attempt(self, run: LiveRun, create: CreateAttempt) -> None:
+        """Create the child run of an attempt, adopt the one that is there, or record why there is none."""
         inputs = create.inputs
         assert isinstance(inputs, ChildInputs)
         problem = too_deep(run.callers, inputs.flow)
         if problem is not None:
-            self._listener.tell(run, self._failed(run, create, Reason.TOO_DEEP, problem))
+            self._registry.record_fact(run, self._failed(run, create, Reason.TOO_DEEP, problem))
             return
-        await self._creates.create(run, create)
+        await self._creates.create_attempt(run, create)
 
     async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
-        priority = (run.body.get("spec") or {}).get("priority")
-        child = build_child(create, run.identity, callers=run.callers, priority=priority)
+        child = build_child(create, run.identity, callers=run.callers, priority=run.object.priority)
         reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
-        self._hear(run, msgspec.json.decode(reply.body))
+        self._record_child(run, DECODER.decode(reply.body))
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
         key = _child_key(run, create)
-        body = await self._read(key)
-        if body is None:
-            # It went in between: the machine asks again.
-            self._listener.tell(run, AttemptGone(create.key, create.attempt))
+        found = await self._read_run(key)
+        if found is None:
+            # It was deleted in between: the machine asks again.
+            self._registry.record_fact(run, AttemptGone(create.key, create.attempt))
             return
-        link = read_parent(body["metadata"])
+        link = parent_of(found)
         if link is None or (link.uid, link.key, link.attempt) != (run.uid, create.key, create.attempt):
             message = f"a FlowRun named {key.name} exists that is not a child of this run"
-            self._listener.tell(run, CreateRefused(create.key, create.attempt, message))
+            self._registry.record_fact(run, CreateRefused(create.key, create.attempt, message))
             return
-        self._hear(run, body)
+        self._record_child(run, found)
 
-    def _hear(self, run: LiveRun, body: Body, shutdown: Shutdown | None = None) -> None:
-        """Take over a child as it is now: what it says to its parent, and that it is there."""
-        metadata = body["metadata"]
-        link = read_parent(metadata)
+    def _record_child(self, run: LiveRun, found: FlowRun, shutdown: Shutdown | None = None) -> None:
+        link = parent_of(found)
         if link is None or link.uid != run.uid:
             return
-        seen = observe_child(link, metadata, body.get("spec") or {}, body.get("status") or {}, now=self._clock())
-        if self._listener.is_live(run):
-            self._listener.tell(run, seen)
+        seen = observe_child(link, metadata_fields(found), found.spec, found.status, now=self._clock())
+        if self._registry.is_live(run):
+            self._registry.record_fact(run, seen)
         if not seen.is_finished:
-            self._listener.meet(body, shutdown)
+            self._registry.announce_run(found, shutdown)
 
-    async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
-        """End the child run of an attempt early: it stops its own tasks and says so in its status."""
+    async def stop_attempt(self, run: LiveRun, stop: StopAttempt) -> None:
+        """End the child run of an attempt early: it stops its own tasks and stores that in its status."""
         shutdown = shutdown_of_child(run.key.name, stop.reason)
         key = RunKey(run.key.namespace, stop.pod)
-        if self._listener.end(key, stop.uid, shutdown):
+        if self._registry.end_run_by_key(key, stop.uid, shutdown):
             return
-        body = await self._read(key)
-        if body is None or body["metadata"]["uid"] != stop.uid:
-            self._listener.tell(run, AttemptGone(stop.key, stop.attempt))
+        found = await self._read_run(key)
+        if found is None or found.uid != stop.uid:
+            self._registry.record_fact(run, AttemptGone(stop.key, stop.attempt))
             return
-        self._hear(run, body, shutdown)
+        self._record_child(run, found, shutdown)
 
-    async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        """Find out whether the child run of an attempt still exists, and how it is."""
-        body = await self._read(_child_key(run, verify))
-        link = None if body is None else read_parent(body["metadata"])
-        if body is None or link is None or link.uid != run.uid:
-            self._listener.tell(run, AttemptGone(verify.key, verify.attempt))
+    async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
+        """Find out whether the child run of an attempt still exists, and its state."""
+        found = await self._read_run(_child_key(run, verify))
+        link = None if found is None else parent_of(found)
+        if found is None or link is None or link.uid != run.uid:
+            self._registry.record_fact(run, AttemptGone(verify.key, verify.attempt))
         else:
-            self._hear(run, body)
+            self._record_child(run, found)
 
-    async def _read(self, key: RunKey) -> Body | None:
+    async def _read_run(self, key: RunKey) -> FlowRun | None:
         """Read a run, however long that takes; None if there is none."""
         while True:
             try:
-                return await self._statuses.read(key)
+                return await self._statuses.read_run(key)
             except (ApiError, ApiUnreachableError) as error:
-                logger.info("The run %s can't be read: %s", key, error)
+                logger.info("Failed to read FlowRun %s; trying again: %s", key, error)
             await asyncio.sleep(READ_AGAIN_S)
 
     def _failed(self, run: LiveRun, create: CreateAttempt, reason: Reason, message: str) -> AttemptSeen:
-        """Tell of an attempt that failed before there was a child."""
+        """Return the fact of an attempt that failed before its child run existed."""
         now = self._clock()
         return AttemptSeen(
             key=create.key,

@@ -1,34 +1,18 @@
-"""The create of an attempt's object, whatever that is: sent, held by a quota, or refused for good."""
+"""The creation of an attempt's object of any kind: sent, held by a quota, or refused permanently."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import CreateHeld, CreateRefused, Fact
+from penstock.engine.machine.facts import CreateHeld, CreateRefused
 from penstock.errors import PenstockError
 from penstock.kube.errors import ApiError, is_already_exists, is_namespace_terminating, is_not_found, is_quota
 from penstock_operator.runs.attempts.quota import QuotaGates
 from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.registry import RunRegistry
 
 Act = Callable[[LiveRun, CreateAttempt], Awaitable[None]]
-
-
-class CreateListener(Protocol):
-    """Who hears what became of a create."""
-
-    @property
-    def is_live(self) -> Callable[[LiveRun], bool]:
-        """Whether a run is still the one of its name that is carried out."""
-
-    @property
-    def tell(self) -> Callable[[LiveRun, Fact], None]:
-        """Takes a fact about a run."""
-
-    @property
-    def doubt(self) -> Callable[[LiveRun], None]:
-        """Told that a run, or its namespace, may be gone."""
 
 
 class _QuotaFullError(PenstockError):
@@ -39,26 +23,25 @@ class AttemptCreator:
     """Creates the objects of attempts. While a namespace's quota is full, all but one of its creates wait.
 
     Args:
-        send: creates the object and says what it is like; what it raises of the API server's refusals is dealt with
-            here.
-        adopt: takes over an object that has its name, if it is of this attempt.
-        listener: who hears of it.
-        full: what to say of a create that waits without having asked.
+        send: creates the object and records what it shows; an ApiError that it raises is handled here.
+        adopt: records an object that has its name already, if it belongs to this attempt.
+        registry: the live runs.
+        full: the message for a create that waits without having been sent.
     """
 
-    def __init__(self, send: Act, adopt: Act, listener: CreateListener, *, full: str) -> None:
+    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, full: str) -> None:
         self._send = send
         self._adopt = adopt
-        self._listener = listener
+        self._registry = registry
         self._full = full
         self._gates = QuotaGates()
 
-    def notice_room(self, namespace: str) -> None:
-        """Learn that something of ours in a namespace has ended: its quota may have room."""
-        self._gates.notice_room(namespace)
+    def report_freed_quota(self, namespace: str) -> None:
+        """Note that an object of ours in a namespace has ended: its quota may have capacity."""
+        self._gates.report_freed_quota(namespace)
 
-    async def create(self, run: LiveRun, create: CreateAttempt) -> None:
-        """Create the object of an attempt, adopt the one that is there, or learn why it can't be had."""
+    async def create_attempt(self, run: LiveRun, create: CreateAttempt) -> None:
+        """Create the object of an attempt, adopt the one that is there, or record why there is none."""
         if self._gates.is_closed(run.key.namespace):
             self._hold(run, create, self._full)
             return
@@ -68,7 +51,7 @@ class AttemptCreator:
             self._hold(run, create, str(full))
 
     def _hold(self, run: LiveRun, create: CreateAttempt, message: str) -> None:
-        self._listener.tell(run, CreateHeld(create.key, create.attempt, message))
+        self._registry.record_fact(run, CreateHeld(create.key, create.attempt, message))
 
         async def attempt() -> bool:
             try:
@@ -77,11 +60,11 @@ class AttemptCreator:
                 return False
             return True
 
-        self._gates.wait(run.key.namespace, attempt)
+        self._gates.add_create(run.key.namespace, attempt)
 
     async def _try(self, run: LiveRun, create: CreateAttempt) -> None:
         machine = run.machine
-        if not self._listener.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
+        if not self._registry.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
             return
         try:
             await self._send(run, create)
@@ -97,6 +80,6 @@ class AttemptCreator:
             run.is_terminating = True
         elif is_not_found(error):
             run.is_terminating = True
-            self._listener.doubt(run)
+            self._registry.recheck_run(run)
         else:
-            self._listener.tell(run, CreateRefused(create.key, create.attempt, error.message or str(error)))
+            self._registry.record_fact(run, CreateRefused(create.key, create.attempt, error.message or str(error)))

@@ -1,17 +1,17 @@
-"""The Jobs of attempts: created or adopted, stopped, looked for, and kept from making a second Pod.
+"""The Jobs of attempts: created or adopted, stopped, looked up, and kept from creating a second Pod.
 
-The facts of an attempt come from its Pod as soon as there is one; until then its Job speaks. A Job would replace a Pod
-that vanishes, or that ends while the Job is suspended, by another one of the same attempt: so a Job whose Pod is being
-deleted is deleted too, and only when it is over or gone does the engine hear how that Pod ended. Two attempts, or two
-Pods of one, never run at the same time.
+The facts of an attempt come from its Pod as soon as there is one; until then they come from its Job. A Job would
+replace a Pod that vanishes, or that ends while the Job is suspended, by another one of the same attempt. So a Job whose
+Pod is being deleted is deleted too, and how that Pod ended is recorded only when the Job has finished or is gone. Two
+attempts, or two Pods of one attempt, never run at the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -20,272 +20,204 @@ from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
-from penstock.engine.names import pod_name
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.job_warnings import JobWarnings
-from penstock_operator.runs.attempts.reader import PatientReader
-from penstock_operator.runs.listener import Listener
-from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.attempts.known_jobs import KnownJob, KnownJobs, is_job_of, job_name, pod_selector
+from penstock_operator.runs.attempts.reader import RetryingReader
+from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.workloads.job_status import (
     Job,
-    Trouble,
     classify_trouble,
-    explain_end,
     had_no_pod,
     is_suspended,
     job_owner,
     makes_no_pod,
     observe_job,
 )
-from penstock_operator.workloads.pod_status import Pod, observe_pod, read_identity
+from penstock_operator.workloads.pod_status import Pod, read_identity
 
 logger = logging.getLogger(__name__)
 
 _JOB: Final = msgspec.json.Decoder(Job)
-UNEXPLAINED: Final = "the Job has no Pod yet, and the Job controller does not say why"
+UNEXPLAINED: Final = "the Job has no Pod yet, and the Job controller reports no reason"
 
-
-@dataclass(slots=True)
-class _Carried:
-    """What is known of one attempt.
-
-    Attributes:
-        job: its Job as it was last seen; None if none was.
-        is_there: the Job exists.
-        pods: its Pods that exist, by uid, as they were last seen: more than one if nobody watched the Job.
-        lost: Pods that do not exist any more, and of whose end the engine has not heard.
-        held: uids of Pods of whose end the engine is to hear later.
-        trouble: why the Job has no Pod.
-        refusal: the Pod can never be created: told when the Job is gone.
-        is_going: the Job's deletion was asked for.
-    """
-
-    job: Job | None = None
-    is_there: bool = False
-    pods: dict[str, Pod] = field(default_factory=dict)
-    lost: dict[str, Pod] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
-    trouble: Trouble | None = None
-    refusal: str | None = None
-    is_going: bool = False
-
-    def note(self, pod: Pod, *, is_there: bool) -> None:
-        """Take over a Pod as it is now, or as it was at last."""
-        uid = pod.metadata.uid
-        self.held.discard(uid)
-        self.lost.pop(uid, None)
-        if is_there:
-            self.pods[uid] = pod
-        else:
-            self.pods.pop(uid, None)
-
-    def hold(self, pod: Pod, *, is_there: bool) -> None:
-        """Keep a Pod whose end the engine is to hear of later."""
-        self.held.add(pod.metadata.uid)
-        if not is_there:
-            self.lost[pod.metadata.uid] = pod
+RecordPod = Callable[[LiveRun, Pod], None]
 
 
 class AttemptJobs:
-    """Carries out what the machine asks for where tasks run as Jobs.
+    """Records what Jobs show, and carries out what the machine asks for where tasks run as Jobs.
 
     Args:
         client: for reads.
         writer: for writes.
-        listener: who hears of it.
+        registry: the live runs.
+        record_pod: records what a Pod shows, which comes back here as `add_job_state`.
+        record_deleted_pod: the same for a Pod that does not exist any more.
         clock: seconds since the epoch.
     """
 
-    def __init__(self, client: ApiClient, writer: Writer, *, listener: Listener, clock: Callable[[], float]) -> None:
-        self._reader = PatientReader(client)
+    def __init__(
+        self,
+        client: ApiClient,
+        writer: Writer,
+        registry: RunRegistry,
+        *,
+        record_pod: RecordPod,
+        record_deleted_pod: RecordPod,
+        clock: Callable[[], float],
+    ) -> None:
+        self._reader = RetryingReader(client)
         self._writer = writer
-        self._listener = listener
+        self._registry = registry
+        self._record_pod = record_pod
+        self._record_deleted_pod = record_deleted_pod
         self._clock = clock
-        self._podless = JobWarnings(client)
-        self._carried: dict[str, dict[str, _Carried]] = {}
-        """By uid of the run, and name of the Job."""
+        self._warnings = JobWarnings(client)
+        self._known = KnownJobs()
 
     async def close(self) -> None:
-        """End what goes on in the background."""
-        await self._podless.close()
+        """Stop the work in the background."""
+        await self._warnings.close()
 
-    # What the reflector tells
+    # What Jobs show
 
     def on_job(self, event: EventType, job: Job) -> None:
-        """Take over a change of a Job."""
-        uid = job.metadata.labels.get(names.LABEL_RUN_UID, "")
-        run = self._listener.find(uid)
+        """Handle a change of a Job."""
+        uid = RunUid(job.metadata.namespace, job.metadata.labels.get(names.LABEL_RUN_UID, ""))
+        run = self._registry.find_run(*uid)
         if event is EventType.DELETED:
-            self._on_deleted(run, uid, job)
+            self._on_deleted_job(run, uid, job)
             return
-        carried = self._take(uid, job)
+        known = self._known.update_job(uid, job)
         if run is not None:
-            self._tell(run, carried)
+            self._record_job(run, known)
 
-    def _on_deleted(self, run: LiveRun | None, uid: str, job: Job) -> None:
-        self._podless.discard(job.metadata.namespace, job.metadata.uid)
+    def _on_deleted_job(self, run: LiveRun | None, uid: RunUid, job: Job) -> None:
+        self._warnings.forget_job(job.metadata.namespace, job.metadata.uid)
         name = job.metadata.name
-        carried = self._carried.get(uid, {}).get(name)
-        if carried is None or (carried.job is not None and carried.job.metadata.uid != job.metadata.uid):
+        known = self._known.find_job(uid, name)
+        if known is None or (known.job is not None and known.job.metadata.uid != job.metadata.uid):
             return
-        carried.job, carried.is_there = job, False
+        known.job, known.exists = job, False
         identity = read_identity(job.metadata)
-        if run is None or not carried.pods:
-            self._forget(uid, name)
+        if run is None or not known.pods:
+            self._known.forget_job(uid, name)
         if run is None or identity is None:
             return
-        if carried.pods or carried.lost:
-            self._repeat(run, carried)
-        elif carried.refusal is not None:
-            self._listener.tell(run, CreateRefused(identity.key, identity.attempt, carried.refusal))
+        if known.pods or known.deleted:
+            self._record_held_pods(run, known)
+        elif known.refusal is not None:
+            self._registry.record_fact(run, CreateRefused(identity.key, identity.attempt, known.refusal))
         elif had_no_pod(job):
-            self._listener.tell(run, AttemptGone(identity.key, identity.attempt))
+            self._registry.record_fact(run, AttemptGone(identity.key, identity.attempt))
         else:
-            self._listener.spawn(self.verify(run, VerifyAttempt(identity.key, identity.attempt)))
+            self._registry.spawn(self.verify_job(run, VerifyAttempt(identity.key, identity.attempt)))
 
-    def _take(self, uid: str, job: Job) -> _Carried:
-        carried = self._carried.setdefault(uid, {}).setdefault(job.metadata.name, _Carried())
-        if carried.job is not None and carried.job.metadata.uid != job.metadata.uid:
-            carried = self._carried[uid][job.metadata.name] = _Carried()
-        carried.job, carried.is_there = job, True
-        if is_suspended(job) or makes_no_pod(job):
-            carried.trouble = None
-        return carried
+    def record_jobs(self, run: LiveRun) -> None:
+        """Record the Jobs without a Pod of a run that has just become live."""
+        for known in self._known.jobs_of(run.run_uid):
+            if not known.pods and known.exists:
+                self._record_job(run, known)
 
-    def _forget(self, uid: str, name: str) -> None:
-        of_run = self._carried.get(uid, {})
-        of_run.pop(name, None)
-        if not of_run:
-            self._carried.pop(uid, None)
-
-    def claim(self, run: LiveRun) -> None:
-        """Tell a run that has just become known of its Jobs that no Pod speaks for."""
-        for carried in list(self._carried.get(run.uid, {}).values()):
-            if not carried.pods and carried.is_there:
-                self._tell(run, carried)
-
-    def _tell(self, run: LiveRun, carried: _Carried) -> None:
-        """Tell a run what a Job's change means."""
-        job = carried.job
+    def _record_job(self, run: LiveRun, known: KnownJob) -> None:
+        job = known.job
         assert job is not None
         namespace, job_uid = job.metadata.namespace, job.metadata.uid
-        if carried.pods:
-            self._podless.discard(namespace, job_uid)
+        if known.pods:
+            self._warnings.forget_job(namespace, job_uid)
             if makes_no_pod(job):
                 # How the Pod ended may have been held back until now.
-                self._repeat(run, carried)
+                self._record_held_pods(run, known)
             return
         identity = read_identity(job.metadata)
         if identity is None:
             return
         if makes_no_pod(job) and not had_no_pod(job):
-            # Its Pod's events come on another stream: only a list can tell that there is none.
-            self._podless.discard(namespace, job_uid)
-            self._listener.spawn(self.verify(run, VerifyAttempt(identity.key, identity.attempt)))
+            # Its Pod's events come on another stream: only a list can show that there is none.
+            self._warnings.forget_job(namespace, job_uid)
+            self._registry.spawn(self.verify_job(run, VerifyAttempt(identity.key, identity.attempt)))
             return
         if is_suspended(job) or makes_no_pod(job):
-            self._podless.discard(namespace, job_uid)
+            self._warnings.forget_job(namespace, job_uid)
         else:
-            self._podless.add(namespace, job_uid, lambda said: self._explain(run, carried, said))
-        seen = observe_job(job, now=self._clock(), trouble=carried.trouble)
+            self._warnings.watch_job(namespace, job_uid, lambda warning: self._on_warning(run, known, warning))
+        seen = observe_job(job, now=self._clock(), trouble=known.trouble)
         if seen is not None:
-            self._listener.tell(run, seen)
+            self._registry.record_fact(run, seen)
 
-    def _explain(self, run: LiveRun, carried: _Carried, said: str) -> None:
-        """Learn what the Job controller says about a Job that has no Pod."""
-        job = carried.job
-        if job is None or not carried.is_there or carried.pods or not self._listener.is_live(run):
+    def _on_warning(self, run: LiveRun, known: KnownJob, warning: str) -> None:
+        """Handle what the Job controller reports about a Job that has no Pod; empty if it reports nothing."""
+        job = known.job
+        if job is None or not known.exists or known.pods or not self._registry.is_live(run):
             return
-        trouble, is_final = classify_trouble(said or UNEXPLAINED)
+        trouble, is_final = classify_trouble(warning or UNEXPLAINED)
         if is_final:
-            carried.refusal = trouble.message
-            self._listener.spawn(self._delete(run, carried))
-        elif trouble != carried.trouble:
-            carried.trouble = trouble
-            self._tell(run, carried)
+            known.refusal = trouble.message
+            self._registry.spawn(self._delete_job(run, known))
+        elif trouble != known.trouble:
+            known.trouble = trouble
+            self._record_job(run, known)
 
-    # What the Pods of Jobs say
+    # What the Pods of Jobs show
 
-    def join(self, run: LiveRun, pod: Pod, seen: AttemptSeen, *, is_there: bool = True) -> AttemptSeen:
-        """Put what a Pod says together with what its Job says.
+    def add_job_state(self, run: LiveRun, pod: Pod, seen: AttemptSeen, *, exists: bool = True) -> AttemptSeen:
+        """Add what a Pod's Job shows to what the Pod shows.
 
         Args:
             run: its run.
             pod: the Pod.
-            seen: what it says by itself.
-            is_there: false when the Pod is gone.
+            seen: what it shows by itself.
+            exists: false when the Pod is gone.
 
         Returns:
-            The same for a Pod that no Job made. Else without an outcome for as long as its Job may make another Pod.
+            The same for a Pod that no Job created. Else without an outcome as long as its Job may create another Pod.
         """
         owner = job_owner(pod)
         if owner is None:
             return seen
-        carried = self._carried.setdefault(run.uid, {}).setdefault(owner.name, _Carried())
-        carried.note(pod, is_there=is_there)
-        seen = self._with_job(carried, seen)
-        if self._is_to_be_held(run, carried, seen, is_there=is_there):
-            carried.hold(pod, is_there=is_there)
+        known = self._known.expect_job(run.run_uid, owner.name)
+        known.note_pod(pod, exists=exists)
+        if known.job is not None:
+            self._warnings.forget_job(known.job.metadata.namespace, known.job.metadata.uid)
+        seen = known.add_to(seen)
+        if self._has_to_wait(run, known, seen, exists=exists):
+            known.hold_pod(pod, exists=exists)
             return replace(seen, outcome=None)
-        if carried.held and (seen.is_finished or not is_there):
-            # After what this Pod says: it came last, so its end is that of the attempt.
-            asyncio.get_running_loop().call_soon(self._repeat, run, carried)
-        if not (carried.is_there or carried.pods or carried.held):
-            self._forget(run.uid, owner.name)
+        if known.held and (seen.is_finished or not exists):
+            # After what this Pod shows: it came last, so its end is that of the attempt.
+            asyncio.get_running_loop().call_soon(self._record_held_pods, run, known)
+        if not (known.exists or known.pods or known.held):
+            self._known.forget_job(run.run_uid, owner.name)
         return seen
 
-    def _with_job(self, carried: _Carried, seen: AttemptSeen) -> AttemptSeen:
-        """Add to what a Pod says what its Job knows better."""
-        job = carried.job
-        if job is None:
-            return replace(seen, is_deleting=True)
-        self._podless.discard(job.metadata.namespace, job.metadata.uid)
-        created = observe_job(job, now=seen.created_at)
-        # Of a Job that is gone, or going, the garbage collector is about to delete the Pod.
-        is_going = not carried.is_there or job.metadata.deletion_timestamp is not None
-        seen = replace(
-            seen,
-            created_at=seen.created_at if created is None else min(seen.created_at, created.created_at),
-            is_deleting=seen.is_deleting or is_going,
-        )
-        return explain_end(seen, job)
-
-    def _is_to_be_held(self, run: LiveRun, carried: _Carried, seen: AttemptSeen, *, is_there: bool) -> bool:
-        """Whether how a Pod ended is no matter yet: its Job may make another, or has made one that goes on."""
-        job = carried.job
-        if job is not None and carried.is_there and not makes_no_pod(job) and (seen.is_deleting or not is_there):
-            self._listener.spawn(self._delete(run, carried))
+    def _has_to_wait(self, run: LiveRun, known: KnownJob, seen: AttemptSeen, *, exists: bool) -> bool:
+        """Whether a Pod's end does not count yet: its Job may create another, or has created one that still runs."""
+        job = known.job
+        if job is not None and known.exists and not makes_no_pod(job) and (seen.is_deleting or not exists):
+            self._registry.spawn(self._delete_job(run, known))
             return True
-        return self._has_another(carried, seen.uid)
+        return known.has_other_running_pod(seen.uid, self._clock())
 
-    def _has_another(self, carried: _Carried, uid: str) -> bool:
-        """Whether another Pod of the same Job is not over: it could run beside the next attempt."""
-        for other, pod in carried.pods.items():
-            seen = None if other == uid else observe_pod(pod, now=self._clock())
-            if seen is not None and not seen.is_finished:
-                return True
-        return False
-
-    def _repeat(self, run: LiveRun, carried: _Carried) -> None:
-        """Tell again of the Pods of whose end the engine has not heard."""
-        held, carried.held = carried.held, set()
+    def _record_held_pods(self, run: LiveRun, known: KnownJob) -> None:
+        held, known.held = known.held, set()
         for uid in held:
-            if uid in carried.pods:
-                self._listener.hear(run, carried.pods[uid])
-            elif uid in carried.lost:
-                self._listener.lose(run, carried.lost.pop(uid))
+            if uid in known.pods:
+                self._record_pod(run, known.pods[uid])
+            elif uid in known.deleted:
+                self._record_deleted_pod(run, known.deleted.pop(uid))
 
     # What the machine asks for
 
     def is_known(self, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
         """Whether a Job of an attempt is known."""
-        return _name(run, key, attempt) in self._carried.get(run.uid, {})
+        return self._known.find_job(run.run_uid, job_name(run, key, attempt)) is not None
 
-    async def create(self, run: LiveRun, create: CreateAttempt, body: Mapping[str, Any]) -> None:
+    async def create_job(self, run: LiveRun, create: CreateAttempt, body: Mapping[str, Any]) -> None:
         """Create the Job of an attempt, or adopt the one that is there.
 
         Raises:
@@ -297,39 +229,36 @@ class AttemptJobs:
         except ApiError as error:
             if not is_already_exists(error):
                 raise
-            name = _name(run, create.key, create.attempt)
-            found = await self._reader.read(JOBS, run.key.namespace, name, _JOB)
+            name = job_name(run, create.key, create.attempt)
+            found = await self._reader.read_object(JOBS, run.key.namespace, name, Job)
             if found is None:
-                # It went in between: the machine asks again.
-                self._listener.tell(run, AttemptGone(create.key, create.attempt))
+                # It was deleted in between: the machine asks again.
+                self._registry.record_fact(run, AttemptGone(create.key, create.attempt))
                 return
-            if not _is_of(found, run, create.key, create.attempt):
-                message = f"a Job named {name} exists that is not of this run"
-                self._listener.tell(run, CreateRefused(create.key, create.attempt, message))
+            if not is_job_of(found, run, create.key, create.attempt):
+                message = f"a Job named {name} exists that does not belong to this run"
+                self._registry.record_fact(run, CreateRefused(create.key, create.attempt, message))
                 return
             job = found
-        known = self._carried.get(run.uid, {}).get(job.metadata.name)
-        if known is not None and known.job is not None and known.job.metadata.uid == job.metadata.uid:
-            carried = known
-        else:
-            carried = self._take(run.uid, job)
-        current = run if self._listener.is_live(run) else self._listener.find(run.uid)
+        known = self._known.find_job(run.run_uid, job.metadata.name)
+        if known is None or known.job is None or known.job.metadata.uid != job.metadata.uid:
+            known = self._known.update_job(run.run_uid, job)
+        current = run if self._registry.is_live(run) else self._registry.find_run(*run.run_uid)
         if current is None:
-            # Its run is over or gone: nobody would ever stop it.
-            await self._delete(run, carried)
-        elif carried.is_there:
-            self._tell(current, carried)
+            # Its run has finished or was deleted: no other event would stop it.
+            await self._delete_job(run, known)
+        elif known.exists:
+            self._record_job(current, known)
 
-    async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
+    async def stop_job(self, run: LiveRun, stop: StopAttempt) -> None:
         """Delete the Job of an attempt, and its Pod with it.
 
         Raises:
             ApiError: it was refused.
         """
-        name = _name(run, stop.key, stop.attempt)
-        carried = self._carried.get(run.uid, {}).get(name)
-        if carried is not None and carried.is_there:
-            await self._delete(run, carried, again=True)
+        known = self._known.find_job(run.run_uid, job_name(run, stop.key, stop.attempt))
+        if known is not None and known.exists:
+            await self._delete_job(run, known, is_repeated=True)
             return
         try:
             # The garbage collector is about to do this.
@@ -337,69 +266,45 @@ class AttemptJobs:
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 raise
-            await self.verify(run, VerifyAttempt(stop.key, stop.attempt))
+            await self.verify_job(run, VerifyAttempt(stop.key, stop.attempt))
 
-    async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        """Find out what is left of an attempt whose Pod seems to be gone; a Job that is left is not to make another."""
+    async def verify_job(self, run: LiveRun, verify: VerifyAttempt) -> None:
+        """Find out what is left of an attempt whose Pod seems gone; a Job that is left must not create another."""
         namespace = run.key.namespace
-        name = _name(run, verify.key, verify.attempt)
-        job = await self._reader.read(JOBS, namespace, name, _JOB)
-        pods = await self._reader.list_pods(namespace, _selector(run, verify))
-        if not self._listener.is_live(run):
+        name = job_name(run, verify.key, verify.attempt)
+        job = await self._reader.read_object(JOBS, namespace, name, Job)
+        pods = await self._reader.list_pods(namespace, pod_selector(run, verify))
+        if not self._registry.is_live(run):
             return
-        if job is not None and not _is_of(job, run, verify.key, verify.attempt):
+        if job is not None and not is_job_of(job, run, verify.key, verify.attempt):
             job = None
-        carried = None if job is None else self._take(run.uid, job)
+        known = None if job is None else self._known.update_job(run.run_uid, job)
         for pod in pods:
-            self._listener.hear(run, pod)
-        if job is None or carried is None:
+            self._record_pod(run, pod)
+        if job is None or known is None:
             if not pods:
-                self._listener.tell(run, AttemptGone(verify.key, verify.attempt))
+                self._registry.record_fact(run, AttemptGone(verify.key, verify.attempt))
         elif not makes_no_pod(job):
-            await self._delete(run, carried)
+            await self._delete_job(run, known)
         elif not pods and job.metadata.deletion_timestamp is None:
             seen = observe_job(job, now=self._clock())
             if seen is not None:
-                self._listener.tell(run, seen)
+                self._registry.record_fact(run, seen)
 
-    async def _delete(self, run: LiveRun, carried: _Carried, *, again: bool = False) -> None:
-        """Delete a Job in the background, once; what follows from it comes with its end."""
-        job = carried.job
+    async def _delete_job(self, run: LiveRun, known: KnownJob, *, is_repeated: bool = False) -> None:
+        """Delete a Job, once; what follows from it comes with the Job's own deletion event."""
+        job = known.job
         assert job is not None
-        if carried.is_going and not again:
+        if known.is_deleting and not is_repeated:
             return
-        carried.is_going = True
+        known.is_deleting = True
         metadata = job.metadata
         try:
             await self._writer.delete(JOBS, metadata.namespace, metadata.name, metadata.uid, propagation="Background")
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
-                if carried.is_there:
-                    self._on_deleted(self._listener.find(run.uid), run.uid, job)
+                if known.exists:
+                    self._on_deleted_job(self._registry.find_run(*run.run_uid), run.run_uid, job)
             else:
-                carried.is_going = False
-                logger.warning("%s: the Job %s could not be stopped: %s", run.key, metadata.name, error)
-
-
-def _name(run: LiveRun, key: TaskInstanceKey, attempt: int) -> str:
-    return pod_name(run.key.name, run.uid, key, attempt)
-
-
-def _is_of(job: Job, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
-    identity = read_identity(job.metadata)
-    return (
-        identity is not None
-        and job.metadata.labels.get(names.LABEL_RUN_UID) == run.uid
-        and (identity.key, identity.attempt) == (key, attempt)
-    )
-
-
-def _selector(run: LiveRun, verify: VerifyAttempt) -> str:
-    def words() -> Iterator[str]:
-        yield f"{names.LABEL_RUN_UID}={run.uid}"
-        yield f"{names.LABEL_TASK}={verify.key.task}"
-        yield f"{names.LABEL_ATTEMPT}={verify.attempt}"
-        if verify.key.item is not None:
-            yield f"{names.LABEL_INDEX}={verify.key.item}"
-
-    return ",".join(words())
+                known.is_deleting = False
+                logger.warning("FlowRun %s: failed to stop Job %s: %s", run.key, metadata.name, error)

@@ -1,17 +1,17 @@
-"""The Pods of attempts as writes: created or adopted, stopped, looked for, and let go."""
+"""The Pods of attempts: read into facts, and created or adopted, stopped and looked up."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
-from penstock.api import names
-from penstock.engine.compiler.plan import Plan, TaskPlan
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
@@ -19,99 +19,129 @@ from penstock.engine.workloads.workspace import mount_of
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
-from penstock.kube.resources import JOBS, PODS
+from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.create import AttemptCreator
 from penstock_operator.runs.attempts.jobs import AttemptJobs
-from penstock_operator.runs.attempts.reader import PatientReader
+from penstock_operator.runs.attempts.orphans import Orphans
+from penstock_operator.runs.attempts.pod_writer import PodWriter
+from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.attempts.workspaces import ClaimRefusedError, Workspaces
-from penstock_operator.runs.listener import Listener
 from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.workloads.job import build_job, job_deadline_s
-from penstock_operator.workloads.job_status import Job, job_owner
-from penstock_operator.workloads.pod_status import Pod, is_main_over, is_pod_over, observe_pod, run_uid
+from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 logger = logging.getLogger(__name__)
 
-STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-PATIENT_RELEASES: Final = 5000
-"""With so many Pods waiting to be let go, more of them queue with what is created: else both would only grow."""
-AT_ONCE_S: Final = 1
-"""The shortest activeDeadlineSeconds there is."""
-
 _POD: Final = msgspec.json.Decoder(Pod)
 
 
-class Lanes(NamedTuple):
-    """Ways to the API server that don't hold each other up."""
-
-    work: Writer
-    """Creates and stops Pods."""
-    status: Writer
-    """Stores statuses."""
-    release: Writer
-    """Lets Pods go: the least urgent write."""
-
-
 class AttemptPods:
-    """Carries out what the machine asks for.
+    """Records what Pods show, and carries out what the machine asks for.
 
     Args:
         client: for reads.
-        lanes: for writes.
+        writer: for creates.
+        pod_writer: for other writes to Pods.
+        orphans: receives Pods whose run is not live.
+        registry: the live runs.
         settings: what the installer decided about Pods.
-        listener: who hears of it.
         clock: seconds since the epoch.
     """
 
     def __init__(
         self,
         client: ApiClient,
-        lanes: Lanes,
+        writer: Writer,
+        pod_writer: PodWriter,
         *,
+        orphans: Orphans,
+        registry: RunRegistry,
         settings: PodSettings,
-        listener: Listener,
         clock: Callable[[], float],
     ) -> None:
-        self._reader = PatientReader(client)
-        self._lanes = lanes
+        self._reader = RetryingReader(client)
+        self._writer = writer
+        self._pod_writer = pod_writer
+        self._orphans = orphans
+        self._registry = registry
         self._settings = settings
-        self._listener = listener
         self._clock = clock
-        self._creates = AttemptCreator(self._send, self._adopt, listener, full="the namespace's quota is full")
-        self._workspaces = Workspaces(self._reader, lanes.work)
-        self._jobs = AttemptJobs(client, lanes.work, listener=listener, clock=clock)
-        self._releasing = 0
+        self._creates = AttemptCreator(self._send, self._adopt, registry, full="the namespace's quota is full")
+        self._workspaces = Workspaces(self._reader, writer)
+        self.jobs = AttemptJobs(
+            client,
+            writer,
+            registry,
+            record_pod=self.record_pod,
+            record_deleted_pod=self._record_deleted_pod,
+            clock=clock,
+        )
 
-    async def close(self) -> None:
-        """End what goes on in the background."""
-        await self._jobs.close()
+    # What Pods show
 
-    # What is seen
+    def on_pod(self, event: EventType, pod: Pod) -> None:
+        """Handle a change of a Pod."""
+        run = self._registry.find_run(pod.metadata.namespace, run_uid(pod))
+        if event is EventType.DELETED:
+            self._orphans.forget_pod(pod)
+            if run is not None:
+                self._record_deleted_pod(run, pod)
+        elif run is not None:
+            self.record_pod(run, pod, is_event=True)
+        else:
+            self._orphans.add_pod(pod)
 
-    def on_job(self, event: EventType, job: Job) -> None:
-        """Take over a change of an attempt's Job."""
-        self._jobs.on_job(event, job)
+    def record_pod(self, run: LiveRun, pod: Pod, *, is_event: bool = False) -> None:
+        """Record what a Pod and its Job show about an attempt of a run.
 
-    def claim_jobs(self, run: LiveRun) -> None:
-        """Tell a run that has just become known of its Jobs that have no Pod."""
-        self._jobs.claim(run)
+        Args:
+            run: the run.
+            pod: the Pod as it is now.
+            is_event: nothing waits for the answer, so one that the machine knows already is dropped.
+        """
+        seen = self._observe(run, pod)
+        if seen is None or (is_event and run.machine is not None and not run.machine.is_news(seen)):
+            return
+        if seen.is_tracked:
+            run.tracked[seen.pod] = seen.uid
+        else:
+            run.tracked.pop(seen.pod, None)
+        self._registry.record_fact(run, seen)
 
-    def observe(self, run: LiveRun, pod: Pod, *, is_there: bool = True) -> AttemptSeen | None:
-        """Read an attempt from its Pod, and from its Job if it has one; None if the Pod carries none."""
+    def _record_deleted_pod(self, run: LiveRun, pod: Pod) -> None:
+        """Record a Pod that does not exist any more, as it was last seen."""
+        run.tracked.pop(pod.metadata.name, None)
+        seen = self._observe(run, pod, exists=False)
+        if seen is None:
+            return
+        if seen.outcome is not None and seen.is_finished:
+            self._registry.record_fact(run, seen)
+        else:
+            self._registry.spawn(self.verify_attempt(run, VerifyAttempt(seen.key, seen.attempt)))
+
+    def _observe(self, run: LiveRun, pod: Pod, *, exists: bool = True) -> AttemptSeen | None:
         seen = observe_pod(pod, now=self._clock())
-        return None if seen is None else self._jobs.join(run, pod, seen, is_there=is_there)
+        return None if seen is None else self.jobs.add_job_state(run, pod, seen, exists=exists)
 
-    def notice_room(self, namespace: str) -> None:
-        """Learn that a Pod of ours in a namespace has ended: a quota may have room."""
-        self._creates.notice_room(namespace)
+    async def record_tracked_pods(self, run: LiveRun) -> None:
+        """Read the Pods of a run that carry our finalizer, and handle each as if it had changed."""
+        for name in list(run.tracked):
+            pod = await self.read_pod(run.key.namespace, name)
+            if pod is not None:
+                self.on_pod(EventType.MODIFIED, pod)
+
+    def report_freed_quota(self, namespace: str) -> None:
+        """Note that a Pod of ours in a namespace has ended: its quota may have capacity."""
+        self._creates.report_freed_quota(namespace)
 
     # What the machine asks for
 
-    async def create(self, run: LiveRun, create: CreateAttempt) -> None:
-        """Create the Pod or Job of an attempt, adopt the one that is there, or learn why it can't be had."""
-        await self._creates.create(run, create)
+    async def create_attempt(self, run: LiveRun, create: CreateAttempt) -> None:
+        """Create the Pod or Job of an attempt, adopt the one that is there, or record why there is none."""
+        await self._creates.create_attempt(run, create)
 
     async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
         machine = run.machine
@@ -119,17 +149,17 @@ class AttemptPods:
         task = _task_of(machine.plan, create.key)
         try:
             if machine.plan.workspace is not None:
-                await self._workspaces.ensure(run, machine.plan.workspace)
+                await self._workspaces.ensure_claim(run, machine.plan.workspace)
             body = self._build(run, create, machine.plan, task)
             body["metadata"]["annotations"] |= retention_annotations(machine.plan.pod_retention)
             if task.is_job:
-                await self._jobs.create(run, create, build_job(body, deadline_s=job_deadline_s(task)))
+                await self.jobs.create_job(run, create, build_job(body, deadline_s=job_deadline_s(task)))
                 return
-            reply = await self._lanes.work.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
+            reply = await self._writer.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
         except ClaimRefusedError as refused:
-            self._listener.tell(run, CreateRefused(create.key, create.attempt, str(refused)))
+            self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(refused)))
         else:
-            self._hear_reply(run, _POD.decode(reply.body))
+            self._record_reply(run, _POD.decode(reply.body))
 
     def _build(self, run: LiveRun, create: CreateAttempt, plan: Plan, task: TaskPlan) -> dict[str, Any]:
         settings = self._settings
@@ -147,109 +177,92 @@ class AttemptPods:
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
         name = pod_name(run.key.name, run.uid, create.key, create.attempt)
-        pod = await self.read(run.key.namespace, name)
+        pod = await self.read_pod(run.key.namespace, name)
         if pod is None:
-            # It went in between: the machine asks again.
-            self._listener.tell(run, AttemptGone(create.key, create.attempt))
+            # It was deleted in between: the machine asks again.
+            self._registry.record_fact(run, AttemptGone(create.key, create.attempt))
             return
         seen = observe_pod(pod, now=self._clock())
         if seen is None or run_uid(pod) != run.uid or (seen.key, seen.attempt) != (create.key, create.attempt):
-            message = f"a Pod named {name} exists that is not of this run"
-            self._listener.tell(run, CreateRefused(create.key, create.attempt, message))
+            message = f"a Pod named {name} exists that does not belong to this run"
+            self._registry.record_fact(run, CreateRefused(create.key, create.attempt, message))
             return
-        self._hear_reply(run, pod)
+        self._record_reply(run, pod)
 
-    def _hear_reply(self, run: LiveRun, pod: Pod) -> None:
-        if self._listener.is_live(run):
-            self._listener.hear(run, pod)
+    def _record_reply(self, run: LiveRun, pod: Pod) -> None:
+        if self._registry.is_live(run):
+            self.record_pod(run, pod)
         else:
-            self._listener.stray(pod)
+            # Its run has finished, or was resumed from its stored status: then it is still a Pod of that run.
+            self.on_pod(EventType.MODIFIED, pod)
 
-    async def stop(self, run: LiveRun, stop: StopAttempt) -> None:
-        """Stop the attempt: delete what carries it, unless it has ended and mere company of it goes on."""
+    async def stop_attempt(self, run: LiveRun, stop: StopAttempt) -> None:
+        """Stop an attempt: delete its Pod or Job, unless `main` has ended and only other containers run."""
         try:
-            if stop.reason is None and await self._is_over(run, stop):
+            if stop.reason is None and await self._has_ended(run, stop):
                 return
             if self._is_job(run, stop.key, stop.attempt):
-                await self._jobs.stop(run, stop)
+                await self.jobs.stop_job(run, stop)
             else:
-                await self._lanes.work.delete(PODS, run.key.namespace, stop.pod, stop.uid)
+                await self._pod_writer.delete_pod(run.key.namespace, stop.pod, stop.uid)
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
-                await self.verify(run, VerifyAttempt(stop.key, stop.attempt))
+                await self.verify_attempt(run, VerifyAttempt(stop.key, stop.attempt))
             else:
-                logger.warning("%s: the Pod %s could not be stopped: %s", run.key, stop.pod, error)
+                logger.warning("FlowRun %s: failed to stop Pod %s: %s", run.key, stop.pod, error)
 
-    async def discard(self, pod: Pod) -> None:
-        """Delete a Pod of a run that has nothing to stop it, and the Job that would make another."""
-        metadata = pod.metadata
-        owner = job_owner(pod)
-        resource, name, uid = (PODS, metadata.name, metadata.uid) if owner is None else (JOBS, owner.name, owner.uid)
-        try:
-            await self._lanes.work.delete(resource, metadata.namespace, name, uid, propagation="Background")
-        except ApiError as error:
-            if not (is_not_found(error) or is_conflict(error)):
-                logger.warning("The Pod %s could not be stopped: %s", metadata.key, error)
+    async def _has_ended(self, run: LiveRun, stop: StopAttempt) -> bool:
+        """Whether a Pod that is only in the way of the next attempt has ended, or is being ended without deletion.
 
-    async def _is_over(self, run: LiveRun, stop: StopAttempt) -> bool:
-        """Whether the Pod of an attempt that is merely in the way has ended, or is ended now without being deleted.
-
-        What asked for its end may be older than what a read has shown since, so its state is read once more: a Pod that
-        is over is kept, with its logs.
+        The decision to stop it may be older than what a read has shown since, so its state is read once more: a Pod
+        that has ended is kept, with its logs.
         """
-        pod = await self.read(run.key.namespace, stop.pod)
+        pod = await self.read_pod(run.key.namespace, stop.pod)
         if pod is None or pod.metadata.uid != stop.uid:
             return False
-        if is_main_over(pod):
-            await self._dismiss_company(pod)
+        if is_main_finished(pod):
+            await self._pod_writer.end_remaining_containers(pod)
             return True
-        return is_pod_over(pod)
+        return is_pod_finished(pod)
 
-    async def _dismiss_company(self, pod: Pod) -> None:
-        """End what goes on of a Pod whose `main` is over, and keep its logs.
+    def remove_finalizer(self, run: LiveRun, removal: RemoveFinalizer) -> None:
+        """Remove the finalizer from the Pod of an attempt whose end is stored."""
+        self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, removal.pod, removal.uid))
 
-        A sidecar that something injected may never end by itself. Deleting the Pod would take `main`'s log away, but a
-        Pod ends, and stays, when its activeDeadlineSeconds are over, which may be set at any time.
-        """
-        metadata = pod.metadata
-        patch = {"metadata": {"uid": metadata.uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_S}}
-        await self._lanes.work.patch(
-            PODS, metadata.namespace, metadata.name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
-        )
+    def remove_finalizers(self, run: LiveRun) -> None:
+        """Remove the finalizer from all Pods of a run that is not carried out any more."""
+        for pod, uid in run.tracked.items():
+            self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, pod, uid))
 
-    async def release(self, namespace: str, pod: str, uid: str) -> None:
-        """Take the finalizer off a Pod; one that is gone, or is another of its name, is left alone."""
-        patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
-        writer = self._lanes.release if self._releasing < PATIENT_RELEASES else self._lanes.work
-        self._releasing += 1
-        try:
-            await writer.patch(PODS, namespace, pod, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH)
-        except ApiError as error:
-            if not (is_not_found(error) or is_conflict(error)):
-                logger.warning("The Pod %s/%s could not be let go: %s", namespace, pod, error)
-        finally:
-            self._releasing -= 1
+    def stop_without_machine(self, run: LiveRun) -> None:
+        """Stop the known Pods of a run that has no machine to do so."""
+        pods = {fact.pod: fact for fact in run.facts if isinstance(fact, AttemptSeen)}
+        for seen in pods.values():
+            is_child = self._registry.find_run(run.key.namespace, seen.uid) is not None
+            if not (seen.is_finished or seen.is_deleting or is_child):
+                stop = StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid)
+                self._registry.spawn(self.stop_attempt(run, stop))
 
-    async def verify(self, run: LiveRun, verify: VerifyAttempt) -> None:
+    async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
         """Find out whether the Pod of an attempt still exists."""
         if self._is_job(run, verify.key, verify.attempt):
-            await self._jobs.verify(run, verify)
+            await self.jobs.verify_job(run, verify)
             return
         name = pod_name(run.key.name, run.uid, verify.key, verify.attempt)
-        pod = await self.read(run.key.namespace, name)
+        pod = await self.read_pod(run.key.namespace, name)
         if pod is not None and run_uid(pod) == run.uid:
-            self._listener.hear(run, pod)
+            self.record_pod(run, pod)
         else:
-            self._listener.tell(run, AttemptGone(verify.key, verify.attempt))
+            self._registry.record_fact(run, AttemptGone(verify.key, verify.attempt))
 
-    async def read(self, namespace: str, name: str) -> Pod | None:
+    async def read_pod(self, namespace: str, name: str) -> Pod | None:
         """Read a Pod, however long that takes; None if there is none."""
-        return await self._reader.read(PODS, namespace, name, _POD)
+        return await self._reader.read_object(PODS, namespace, name, Pod)
 
     def _is_job(self, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
         if run.machine is not None:
             return _task_of(run.machine.plan, key).is_job
-        return self._jobs.is_known(run, key, attempt)
+        return self.jobs.is_known(run, key, attempt)
 
 
 def _task_of(plan: Plan, key: TaskInstanceKey) -> TaskPlan:

@@ -1,9 +1,8 @@
-"""The claims of runs' workspaces as writes: each is made once, before the first Pod of its run."""
+"""The PersistentVolumeClaims of runs' workspaces: each is created once, before the first Pod of its run."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 import msgspec
 
@@ -16,54 +15,54 @@ from penstock.kube.errors import ApiError, is_already_exists, is_namespace_termi
 from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import CLAIMS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.reader import PatientReader
+from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.live_run import LiveRun
-
-_CLAIM: Final = msgspec.json.Decoder(PartialObject)
 
 
 class ClaimRefusedError(PenstockError):
-    """The API server refused a run's claim for good, or somebody else's is in its place."""
+    """The API server refused a run's claim permanently, or another claim has its name."""
 
 
 class Workspaces:
-    """Makes claims.
+    """Creates claims.
 
     Args:
         reader: for reads.
         writer: for writes.
     """
 
-    def __init__(self, reader: PatientReader, writer: Writer) -> None:
+    def __init__(self, reader: RetryingReader, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
 
-    async def ensure(self, run: LiveRun, workspace: Workspace) -> None:
-        """Have the claim of a run made, if it is not there.
+    async def ensure_claim(self, run: LiveRun, workspace: Workspace) -> None:
+        """Create the claim of a run, if it does not exist.
 
         Raises:
-            ClaimRefusedError: there can be none.
-            ApiError: a quota is full, or the namespace goes.
+            ClaimRefusedError: it cannot be created.
+            ApiError: a quota is full, or the namespace is being deleted.
         """
-        if run.claiming is None or (run.claiming.done() and run.claiming.exception() is not None):
-            run.claiming = asyncio.ensure_future(self._make(run, workspace))
-        # A thousand Pods that are created together wait for the same claim; none of them may take it from the others.
-        await asyncio.shield(run.claiming)
+        if run.workspace_claim is None or (run.workspace_claim.done() and run.workspace_claim.exception() is not None):
+            run.workspace_claim = asyncio.ensure_future(self._create_claim(run, workspace))
+        # A thousand Pods that are created together wait for the same claim; cancelling one of them must not cancel it.
+        await asyncio.shield(run.workspace_claim)
 
-    async def _make(self, run: LiveRun, workspace: Workspace) -> None:
+    async def _create_claim(self, run: LiveRun, workspace: Workspace) -> None:
         claim = build_claim(workspace, run.identity, flow=run.flow)
         try:
             await self._writer.create(CLAIMS, run.key.namespace, msgspec.json.encode(claim), accept=METADATA)
         except ApiError as error:
             if is_already_exists(error):
-                await self._check(run)
+                await self._check_owner(run)
             elif is_quota(error) or is_namespace_terminating(error) or is_not_found(error):
                 raise
             else:
-                raise ClaimRefusedError(f"the claim of the workspace: {error.message or error}") from error
+                raise ClaimRefusedError(
+                    f"the workspace's PersistentVolumeClaim was refused: {error.message or error}"
+                ) from error
 
-    async def _check(self, run: LiveRun) -> None:
+    async def _check_owner(self, run: LiveRun) -> None:
         name = claim_name(run.identity)
-        found = await self._reader.read(CLAIMS, run.key.namespace, name, _CLAIM)
+        found = await self._reader.read_object(CLAIMS, run.key.namespace, name, PartialObject)
         if found is not None and found.metadata.labels.get(names.LABEL_RUN_UID) != run.uid:
-            raise ClaimRefusedError(f"a PersistentVolumeClaim named {name} exists that is not of this run")
+            raise ClaimRefusedError(f"a PersistentVolumeClaim named {name} exists that does not belong to this run")

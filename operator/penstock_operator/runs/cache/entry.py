@@ -1,4 +1,4 @@
-"""What the ConfigMap of a cached task says: a lock while some run has it to make, then the outputs. Pure."""
+"""What the ConfigMap of a cached task says: a lock while a run produces the outputs, then the outputs. Pure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from penstock.errors import StoredStatusError
 from penstock.kube.metadata import ObjectMeta
 
 CLOCK_SKEW_S: Final = 300.0
-"""Outputs from further in the future were not written by one of us."""
+"""Outputs from further in the future were not written by an operator."""
 MAX_OUTPUTS_BYTES: Final = 16 * 1024
-"""A task gives out at most 4 KiB; written anew, numbers such as 1e9 take more room."""
+"""A task has at most 4 KiB of outputs; written again, numbers such as 1e9 are longer."""
 _NAME_CHARACTERS: Final = 40
 
 
 class Holder(NamedTuple):
-    """Who makes the outputs."""
+    """What produces the outputs."""
 
     run: str
     """Name of the run."""
@@ -37,7 +37,7 @@ class Holder(NamedTuple):
 
 
 class Lock(NamedTuple):
-    """Some run has the task to run just now."""
+    """A run runs the task at present."""
 
     holder: Holder
     since: float
@@ -59,7 +59,7 @@ class Outputs(NamedTuple):
 
         Args:
             now: seconds since the epoch.
-            ttl_s: longest age for the one who asks; the shorter of this and of who stored them holds.
+            ttl_s: longest age for the task that asks; the shorter of this and the stored one applies.
         """
         longest_s = self.ttl_s if ttl_s is None else min(self.ttl_s, ttl_s)
         return now - self.stored_at < longest_s
@@ -74,7 +74,7 @@ class StoredEntry(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class EntryLabels:
-    """By what a person finds the entries of a Flow or a task: `kubectl delete configmap -l ...` empties the cache.
+    """By which a person finds the entries of a Flow or a task: `kubectl delete configmap -l ...` empties the cache.
 
     Attributes:
         flow: name of the Flow; None for an inline spec.
@@ -107,12 +107,12 @@ def build_entry(name: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -
 
 
 def build_patch(found: ObjectMeta, labels: EntryLabels, content: Lock | Outputs) -> list[dict[str, Any]]:
-    """Build the JSON Patch that gives a ConfigMap another content, unless somebody has changed it meanwhile.
+    """Build the JSON Patch that gives a ConfigMap another content, unless it has changed meanwhile.
 
     Args:
         found: metadata of the ConfigMap as it was read.
         labels: of the task.
-        content: what it shall say.
+        content: the new content.
     """
     return [
         {"op": "test", "path": "/metadata/uid", "value": found.uid},
@@ -123,7 +123,7 @@ def build_patch(found: ObjectMeta, labels: EntryLabels, content: Lock | Outputs)
 
 
 def read_entry(entry: StoredEntry, now: float) -> Lock | Outputs | None:
-    """Read a ConfigMap; None if somebody has made of it what none of us wrote.
+    """Read a ConfigMap; None if it has a content that no operator wrote.
 
     Args:
         entry: the ConfigMap.

@@ -1,15 +1,15 @@
-"""The ConfigMaps of the cache as reads and writes, each of which tells when somebody else was quicker."""
+"""The ConfigMaps of the cache as reads and writes, each of which reports when another writer was first."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from penstock.engine.cache import is_run_over, is_task_instance_finished
+from penstock.engine.cache import is_run_finished, is_task_instance_finished
 from penstock.engine.keys import ObjectKey
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
@@ -22,21 +22,23 @@ from penstock.kube.errors import (
     is_precondition_failed,
     is_transient,
 )
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.metadata import ObjectMeta, PartialObject
-from penstock.kube.resources import CONFIGMAPS, FLOWRUNS
-from penstock.kube.writer import Writer
+from penstock.kube.resources import CONFIGMAPS, FLOWRUNS, Resource
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
 
 logger = logging.getLogger(__name__)
 
-_ENTRY: Final = msgspec.json.Decoder(StoredEntry)
+T = TypeVar("T")
+
 _METADATA: Final = msgspec.json.Decoder(PartialObject)
 
 
 class CacheStore:
     """Reads and writes entries of the cache.
 
-    Every method raises ApiError when the API server refuses for good, and waits as long as it does not answer.
+    Every method raises ApiError when the API server refuses permanently, and waits as long as it does not answer.
 
     Args:
         client: for reads.
@@ -49,42 +51,48 @@ class CacheStore:
         self._writer = writer
         self._new_backoff = new_backoff
 
-    async def read(self, key: ObjectKey) -> StoredEntry | None:
+    async def get_entry(self, key: ObjectKey) -> StoredEntry | None:
         """Read an entry; None if there is none."""
-        body = await self._read(CONFIGMAPS.path(key.namespace, key.name))
-        return None if body is None else _ENTRY.decode(body)
+        return await self._get(CONFIGMAPS, key, StoredEntry)
 
-    async def create(self, key: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -> ObjectMeta | None:
+    async def create_entry(self, key: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -> ObjectMeta | None:
         """Create an entry; None if there is one already."""
         body = msgspec.json.encode(build_entry(key, labels, content))
         try:
-            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA)
+            reply = await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA, priority=Priority.CACHE)
         except ApiError as error:
             if is_already_exists(error):
                 return None
             raise
         return _METADATA.decode(reply.body).metadata
 
-    async def replace(
+    async def replace_entry(
         self, key: ObjectKey, found: ObjectMeta, labels: EntryLabels, content: Lock | Outputs
     ) -> ObjectMeta | None:
         """Give an entry another content; None if it has changed since it was found."""
         patch = msgspec.json.encode(build_patch(found, labels, content))
         try:
-            reply = await self._writer.patch(CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA)
+            reply = await self._writer.patch(
+                CONFIGMAPS, key.namespace, key.name, patch, accept=METADATA, priority=Priority.CACHE
+            )
         except ApiError as error:
             if _was_changed(error):
                 return None
-            # Whatever somebody made of it (immutable, say) can't be changed, but it can go.
-            logger.info("%s can't be changed: %s; made anew", key, error)
-            return await self.create(key, labels, content) if await self.remove(key, found) else None
+            # Another writer made it immutable, for example: it cannot be changed, but it can be deleted.
+            logger.info("Cache entry %s cannot be changed; creating it again: %s", key, error)
+            return await self.create_entry(key, labels, content) if await self.delete_entry(key, found) else None
         return _METADATA.decode(reply.body).metadata
 
-    async def remove(self, key: ObjectKey, found: ObjectMeta) -> bool:
+    async def delete_entry(self, key: ObjectKey, found: ObjectMeta) -> bool:
         """Delete an entry; false if it has changed since it was found."""
         try:
             await self._writer.delete(
-                CONFIGMAPS, key.namespace, key.name, found.uid, resource_version=found.resource_version
+                CONFIGMAPS,
+                key.namespace,
+                key.name,
+                found.uid,
+                resource_version=found.resource_version,
+                priority=Priority.CACHE,
             )
         except ApiError as error:
             if _was_changed(error):
@@ -92,31 +100,25 @@ class CacheStore:
             raise
         return True
 
-    async def is_alive(self, namespace: str, holder: Holder) -> bool:
-        """Whether the one who holds a lock is still at it, as far as its run's stored status says."""
-        body = await self._read(FLOWRUNS.path(namespace, holder.run))
-        if body is None:
+    async def is_holder_running(self, namespace: str, holder: Holder) -> bool:
+        """Whether the holder of a lock still runs, according to its run's stored status."""
+        run = await self._get(FLOWRUNS, ObjectKey(namespace, holder.run), FlowRun)
+        if run is None or run.uid != holder.uid or run.is_deleting or is_run_finished(run.status):
             return False
-        run = msgspec.json.decode(body, type=dict[str, Any])
-        metadata, status = run["metadata"], run.get("status") or {}
-        if metadata["uid"] != holder.uid or "deletionTimestamp" in metadata or is_run_over(status):
-            return False
-        return not is_task_instance_finished(status, holder.key)
+        return not is_task_instance_finished(run.status, holder.key)
 
-    async def _read(self, path: str) -> bytes | None:
+    async def _get(self, resource: Resource, key: ObjectKey, kind: type[T]) -> T | None:
         backoff = self._new_backoff()
         while True:
             pause_s = None
             try:
-                return (await self._client.request("GET", path)).body
+                return await self._client.get(resource, key.namespace, key.name, kind=kind)
             except ApiError as error:
-                if is_not_found(error):
-                    return None
                 if not is_transient(error):
                     raise
                 pause_s = error.retry_after_s
             except ApiUnreachableError as error:
-                logger.debug("Read again: %s", error)
+                logger.debug("Reading again: %s", error)
             await asyncio.sleep(backoff.next_s(pause_s))
 
 

@@ -1,11 +1,11 @@
-"""Removes entries of the cache that nobody will use: too old, or locks of runs that are no more."""
+"""Removes entries of the cache that will not be used: outputs that are too old, and locks of runs that do not run."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -30,17 +30,8 @@ PAGE_ITEMS: Final = 200
 SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_CACHE}"
 
 
-class _Metadata(msgspec.Struct, frozen=True):
-    token: str = msgspec.field(default="", name="continue")
-
-
-class _Page(msgspec.Struct, frozen=True):
-    metadata: _Metadata = _Metadata()
-    items: list[StoredEntry] = []
-
-
 class CacheSweep:
-    """Looks through the cache now and then.
+    """Reads the whole cache now and then.
 
     Args:
         client: for the list.
@@ -48,7 +39,7 @@ class CacheSweep:
         namespace: the one to sweep; empty for all.
         is_live: whether a run of this uid is carried out by this process.
         metrics: where removals are counted.
-        fail: told of an error after which this process must not go on.
+        fail: receives an error after which this process must not continue.
         clock: seconds since the epoch.
         pace: of removals.
     """
@@ -75,7 +66,7 @@ class CacheSweep:
         self._pace = pace or RateLimiter(PER_S)
 
     async def run(self) -> None:
-        """Sweep for ever."""
+        """Sweep until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
             try:
@@ -83,39 +74,31 @@ class CacheSweep:
             except NotLeaderError as error:
                 self._fail(error)
             except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
-                logger.warning("The cache could not be swept: %s", error)
+                logger.warning("Failed to sweep the cache; trying again later: %s", error)
 
     async def sweep(self) -> None:
-        """Look at every entry once.
+        """Read every entry once, and remove what will not be used.
 
         Raises:
             ApiError: the API server refused.
             ApiUnreachableError: it did not answer.
         """
-        async for entry in self._entries():
-            if await self._is_of_use(entry):
+        entries = self._client.list(
+            CONFIGMAPS, kind=StoredEntry, namespace=self._namespace, label_selector=SELECTOR, page_items=PAGE_ITEMS
+        )
+        async for entry in entries:
+            if await self._is_needed(entry):
                 continue
             await self._pace.step()
-            # Conditional: what somebody has made of it meanwhile stays.
-            if await self._store.remove(entry.metadata.key, entry.metadata):
+            # Conditional: an entry that has changed meanwhile stays.
+            if await self._store.delete_entry(entry.metadata.key, entry.metadata):
                 self._removals.inc()
 
-    async def _is_of_use(self, entry: StoredEntry) -> bool:
+    async def _is_needed(self, entry: StoredEntry) -> bool:
         content = read_entry(entry, self._clock())
         if isinstance(content, Outputs):
             return content.is_fresh(self._clock())
         if isinstance(content, Lock):
             holder = content.holder
-            return self._is_live(holder.uid) or await self._store.is_alive(entry.metadata.namespace, holder)
+            return self._is_live(holder.uid) or await self._store.is_holder_running(entry.metadata.namespace, holder)
         return False
-
-    async def _entries(self) -> AsyncIterator[StoredEntry]:
-        query = {"labelSelector": SELECTOR, "limit": str(PAGE_ITEMS)}
-        while True:
-            reply = await self._client.request("GET", CONFIGMAPS.path(self._namespace), query=query)
-            page = msgspec.json.decode(reply.body, type=_Page)
-            for entry in page.items:
-                yield entry
-            if not page.metadata.token:
-                return
-            query["continue"] = page.metadata.token

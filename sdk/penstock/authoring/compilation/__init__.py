@@ -1,7 +1,8 @@
-"""Compiling: a Python flow becomes a Flow, each of whose tasks is a Pod of its own.
+"""Compilation of Python flows to Flows, in which each task runs in its own Pod.
 
-The flow's function is called once, with symbols in the place of params and results. What it calls becomes tasks, what
-it hands on becomes dependencies. What depends on data can't be told so, and is refused with its line.
+The function of the flow is called with symbols in place of params and results. The tasks that it calls become tasks of
+the Flow, and the values that it passes between them become dependencies. Code that depends on data cannot be compiled:
+it is refused with its line.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.authoring.call import STORAGE
+from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.identity import check_identity
+from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.params import FlowParam, read_params
-from penstock.authoring.compilation.place import Place
-from penstock.authoring.compilation.retry import duration
-from penstock.authoring.compilation.source import source_of
-from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, label
-from penstock.authoring.flow import Flow
+from penstock.authoring.compilation.retry import duration_text
+from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, task_label
+from penstock.authoring.function import FlowFunction
+from penstock.authoring.pod_call import STORAGE
 
 __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
 
@@ -30,7 +31,7 @@ WORKSPACE: Final = "/workspace"
 
 
 def compile_flow(
-    flow: Flow[..., Any],
+    flow: FlowFunction,
     *,
     image: str | None = None,
     storage: str | None = None,
@@ -39,28 +40,28 @@ def compile_flow(
     entrypoint: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Make a Flow of a Python flow.
+    """Compile a Python flow to a Flow.
 
     Args:
         flow: the flow.
-        image: image of the tasks that name none; it holds Python, penstock and, unless it comes otherwise, the code.
-        storage: where big results go: `s3://bucket/prefix`, or a folder that all Pods share.
-        name: name of the Flow; that of the Python flow if not given.
+        image: default image of tasks; it contains Python, penstock and, unless it is fetched, the code.
+        storage: where big results are stored: `s3://bucket/prefix`, or a folder that all Pods share.
+        name: name of the Flow; defaults to the name of the Python flow.
         namespace: its namespace.
-        entrypoint: `module:name` under which Pods find the flow; found out if not given.
+        entrypoint: `module:name` by which Pods import the flow; determined if not given.
         env: environment variables of all tasks.
 
     Returns:
-        The manifest, as plain data. Flows that it calls are Flows of their own: `compile_flows` makes those too.
+        The manifest, as plain data. Flows that it calls are separate Flows: see `compile_flows`.
 
     Raises:
-        CompileError: the flow needs what only a run knows, or says what a Flow has no words for.
+        CompileError: the flow depends on values that are known at run time only, or uses what a Flow does not support.
     """
     return _compile(flow, image, storage, name, namespace, entrypoint, env)[0]
 
 
 def compile_flows(
-    flow: Flow[..., Any],
+    flow: FlowFunction,
     *,
     image: str | None = None,
     storage: str | None = None,
@@ -69,18 +70,18 @@ def compile_flows(
     entrypoint: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Make a Flow of a Python flow and of each flow that it calls. Arguments and errors as for `compile_flow`.
+    """Compile a Python flow and each flow that it calls. Arguments and errors are those of `compile_flow`.
 
     Returns:
-        The manifests, as plain data; the flow's own is the last.
+        The manifests, as plain data; the one of the flow itself is last.
     """
     manifest, pending = _compile(flow, image, storage, name, namespace, entrypoint, env)
-    made: dict[str, tuple[Flow[..., Any], dict[str, Any]]] = {flow_name(flow): (flow, manifest)}
+    made: dict[str, tuple[FlowFunction, dict[str, Any]]] = {flow_name(flow): (flow, manifest)}
     while pending:
         child = pending.pop()
         known, _ = made.get(flow_name(child), (child, {}))
         if known.fn is not child.fn:
-            raise _place(child).refuse(f"two flows are called {child.name!r}", "give one of them another name")
+            raise _location_of(child).compile_error(f"two flows have the name {child.name!r}", "rename one of them")
         if flow_name(child) not in made:
             compiled, further = _compile(child, image, storage, None, namespace, None, env)
             made[flow_name(child)] = child, compiled
@@ -90,18 +91,22 @@ def compile_flows(
 
 
 def _compile(
-    flow: Flow[..., Any],
+    flow: FlowFunction,
     image: str | None,
     storage: str | None,
     name: str | None,
     namespace: str | None,
     entrypoint: str | None,
     env: Mapping[str, str] | None,
-) -> tuple[dict[str, Any], list[Flow[..., Any]]]:
-    place = _place(flow)
-    _check_options(flow, place)
-    source = entrypoint or source_of(flow, place)
-    body = _in_one_pod(flow, place, source) if flow.options.run_as == "pod" else _in_tasks(flow, place, source, storage)
+) -> tuple[dict[str, Any], list[FlowFunction]]:
+    location = _location_of(flow)
+    _check_options(flow, location)
+    source = entrypoint or source_of(flow, location)
+    body = (
+        _in_one_pod(flow, location, source)
+        if flow.options.run_as == "pod"
+        else _in_tasks(flow, location, source, storage)
+    )
     fields: dict[str, Any] = {
         "description": (flow.options.description or "")[:MAX_DESCRIPTION],
         "params": [param.manifest for param in body.params.values()],
@@ -110,11 +115,11 @@ def _compile(
         "finally": body.final,
         "outputs": body.outputs,
         "timeout": body.timeout,
-        # As in one process: what does not depend on a task that failed goes on.
+        # As in one process: tasks that do not depend on a failed task still run.
         "failurePolicy": "Continue",
         "workspace": flow.options.workspace and dict(flow.options.workspace),
     }
-    metadata: dict[str, Any] = {"name": _checked_name(name or flow_name(flow), place)}
+    metadata: dict[str, Any] = {"name": _checked_name(name or flow_name(flow), location)}
     if namespace is not None:
         metadata["namespace"] = namespace
     if flow.options.version is not None:
@@ -124,21 +129,21 @@ def _compile(
 
 
 class _Body(NamedTuple):
-    """What the function of a flow comes to."""
+    """The parts of a Flow that come from the function of a flow."""
 
     params: dict[str, FlowParam]
     tasks: list[dict[str, Any]]
     final: list[dict[str, Any]]
     outputs: dict[str, Any] | None
     timeout: str | None
-    children: list[Flow[..., Any]]
-    """The flows that it calls, which are Flows of their own."""
+    children: list[FlowFunction]
+    """The flows that it calls, which become separate Flows."""
 
 
-def _in_one_pod(flow: Flow[..., Any], place: Place, source: str) -> _Body:
-    params = read_params(flow, place)
-    name = label(flow.name)
-    task = pod_task(flow, place, name=name, source=source, params=params)
+def _in_one_pod(flow: FlowFunction, location: CodeLocation, source: str) -> _Body:
+    params = read_params(flow, location)
+    name = task_label(flow.name)
+    task = pod_task(flow, location, name=name, source=source, params=params)
     outputs = {
         "result": f"$(tasks.{name}.outputs.?result.orValue(null))",
         "tasks": f"$(tasks.{name}.outputs.?tasks.orValue({{}}))",
@@ -146,33 +151,33 @@ def _in_one_pod(flow: Flow[..., Any], place: Place, source: str) -> _Body:
     return _Body(params, [task], [], outputs, None, [])
 
 
-def _in_tasks(flow: Flow[..., Any], place: Place, source: str, storage: str | None) -> _Body:
-    trace = _traced(flow, place, storage)
-    # What is returned is wanted, which the tasks then know.
+def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: str | None) -> _Body:
+    trace = _traced(flow, location, storage)
+    # First, because it marks the nodes whose results are returned.
     outputs = outputs_of(trace)
     tasks = tasks_of(trace, flow_source=source)
-    hooks = hooks_task(flow, place, name=trace.unique("hooks"), source=source)
+    hooks = hooks_task(flow, location, name=trace.unique_name("hooks"), source=source)
     children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
-    timeout = None if flow.options.timeout_s is None else duration(flow.options.timeout_s)
+    timeout = None if flow.options.timeout_s is None else duration_text(flow.options.timeout_s)
     return _Body(trace.params, tasks, [] if hooks is None else [hooks], outputs, timeout, children)
 
 
-def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
+def _traced(flow: FlowFunction, location: CodeLocation, storage: str | None) -> Trace:
     check_identity(flow)
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
-    trace, again = Trace(flow, place, is_storage_of_run=is_storage_of_run), Trace(flow, place)
-    trace.run()
-    again.run()
+    trace, again = Trace(flow, location, is_storage_of_run=is_storage_of_run), Trace(flow, location)
+    trace.call_flow_function()
+    again.call_flow_function()
     for one, other in itertools.zip_longest(trace.nodes, again.nodes):
-        if one is None or other is None or one.written() != other.written():
+        if one is None or other is None or one.comparable() != other.comparable():
             node = one or other
-            raise node.place.refuse(
-                f"{node.name!r} is called otherwise each time that flow {flow.name!r} is called, for its function goes"
-                " by the clock or by chance",
-                "do that in a task, or take it as a param",
+            raise node.location.compile_error(
+                f"the call of {node.name!r} differs between two calls of flow {flow.name!r}: its function depends on"
+                " the time or on chance",
+                "do that in a task, or make it a param",
             )
     if not trace.nodes:
-        raise place.refuse(
+        raise location.compile_error(
             f"flow {flow.name!r} calls no task, so there is nothing to run",
             "call tasks in it, or run it in one container with @flow(run_as='pod')",
         )
@@ -180,7 +185,7 @@ def _traced(flow: Flow[..., Any], place: Place, storage: str | None) -> Trace:
 
 
 def _defaults(
-    flow: Flow[..., Any], image: str | None, storage: str | None, env: Mapping[str, str] | None
+    flow: FlowFunction, image: str | None, storage: str | None, env: Mapping[str, str] | None
 ) -> dict[str, Any]:
     defaults = container_of(flow.options)
     if image is not None:
@@ -196,38 +201,41 @@ def _defaults(
     return defaults
 
 
-def _check_options(flow: Flow[..., Any], place: Place) -> None:
-    """Refuse what a Flow has no words for."""
+def _check_options(flow: FlowFunction, location: CodeLocation) -> None:
+    """Refuse options that a Flow does not support."""
     options = flow.options
     for problem, advice in _problems(flow):
         if problem:
-            raise place.refuse(f"{problem} of flow {flow.name!r} has no counterpart in the cluster", advice)
+            raise location.compile_error(f"{problem} of flow {flow.name!r} is not supported in the cluster", advice)
     if options.run_as == "pod":
         return
     if options.retries:
-        raise place.refuse(
-            f"retries={options.retries} of flow {flow.name!r} would run its function again, which no Pod runs",
-            "give the tasks retries, use `penstock retry`, or run it as one container with @flow(run_as='pod')",
+        raise location.compile_error(
+            f"retries={options.retries} of flow {flow.name!r} is not supported, because its function does not run in a"
+            " Pod",
+            "set retries on the tasks, use `penstock retry`, or run it in one container with @flow(run_as='pod')",
         )
     if options.on_running:
-        raise place.refuse(
-            f"on_running of flow {flow.name!r} would be called as its function begins, which no Pod runs",
-            "do it in a first task, or use @flow(run_as='pod')",
+        raise location.compile_error(
+            f"on_running of flow {flow.name!r} is not supported, because its function does not run in a Pod",
+            "do it in a first task, or run it in one container with @flow(run_as='pod')",
         )
 
 
-def _problems(flow: Flow[..., Any]) -> Iterator[tuple[str, str]]:
+def _problems(flow: FlowFunction) -> Iterator[tuple[str, str]]:
     if flow.options.flow_run_name is not None:
-        yield "flow_run_name", "whoever creates a run names it: `penstock run --name`; leave it out here"
+        yield "flow_run_name", "name a run when you create it, with `penstock run --name`; omit it here"
 
 
-def _checked_name(name: str, place: Place) -> str:
+def _checked_name(name: str, location: CodeLocation) -> str:
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name) or len(name) > MAX_NAME:
-        raise place.refuse(f"a Flow can't be called {name!r}", f"use small letters, digits and hyphens: {label(name)}")
+        raise location.compile_error(
+            f"invalid name of a Flow: {name!r}", f"use lower-case letters, digits and hyphens: {task_label(name)}"
+        )
     return name
 
 
-def _place(flow: Flow[..., Any]) -> Place:
-    """Return where a flow's function stands."""
+def _location_of(flow: FlowFunction) -> CodeLocation:
+    """Return the location of a flow's function."""
     code = inspect.unwrap(flow.fn).__code__
-    return Place(code.co_filename, code.co_firstlineno)
+    return CodeLocation(code.co_filename, code.co_firstlineno)

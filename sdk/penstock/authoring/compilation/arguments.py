@@ -1,6 +1,6 @@
-"""Arguments of a call as data: what is known is written down, what is not becomes a slot for an expression.
+"""Arguments of a call as data: known values are written to the manifest, others become slots for expressions.
 
-`penstock.authoring.call` says what templates there are.
+`penstock.authoring.pod_call` describes the templates.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import math
 import pickle
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
-from penstock.authoring.call import MARK
-from penstock.authoring.compilation.place import here
+from penstock.authoring.compilation.code_location import current_location
+from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
@@ -24,63 +25,50 @@ from penstock.authoring.compilation.symbols import (
     TracedStates,
 )
 from penstock.authoring.futures import Future
+from penstock.authoring.pod_call import MARK
 from penstock.authoring.states import State
 from penstock.errors import CompileError
 
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
-
 INDEX: Final = "index"
-Template = Any
-"""Plain JSON."""
-
-
-class Slots:
-    """The expressions whose values a call needs, each once."""
-
-    def __init__(self) -> None:
-        self.expressions: list[str] = []
-
-    def add(self, expression: str) -> int:
-        """Return the place of an expression's value."""
-        if expression not in self.expressions:
-            self.expressions.append(expression)
-        return self.expressions.index(expression)
 
 
 class Encoder:
-    """Writes the arguments of one call.
+    """Encodes the arguments of one call.
 
     Args:
-        node: the call, which learns here what it depends on.
+        node: the call; its dependencies and slots are added.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._slots = node.slots
 
-    def encode(self, value: Any, *, is_failure_allowed: bool = False) -> Template:  # noqa: PLR0911 - one for each kind
-        """Write a value.
+    def encode_value(self, value: Any, *, is_failure_allowed: bool = False) -> Template:  # noqa: PLR0911 - one for each kind
+        """Return the template for a value.
+
+        Args:
+            value: the value.
+            is_failure_allowed: pass the exception of a task that did not complete, instead of requiring success.
 
         Raises:
-            CompileError: it can't be written down.
+            CompileError: it cannot be encoded.
         """
         if isinstance(value, unmapped):
-            return self.encode(value.value, is_failure_allowed=is_failure_allowed)
+            return self.encode_value(value.value, is_failure_allowed=is_failure_allowed)
         if isinstance(value, allow_failure):
-            return self.encode(value.value, is_failure_allowed=True)
+            return self.encode_value(value.value, is_failure_allowed=True)
         if isinstance(value, ParamSymbol):
             return self._param(value)
         if isinstance(value, ResultSymbol):
             return self._result(value.node, value.path, is_failure_allowed=is_failure_allowed)
         if isinstance(value, Symbol):
-            return {MARK: "value", "slot": self._slots.add(expression_of(value))}
+            return {MARK: "value", "slot": self._slots.add_expression(expression_of(value))}
         if isinstance(value, TracedFuture | TracedFutures | TracedState | TracedStates):
             return self._result(value.node, (), is_failure_allowed=is_failure_allowed)
         if isinstance(value, Future | State):
-            raise here().refuse(
-                "an argument is a future or state that was made before the flow was compiled",
-                "submit the task inside of the flow",
+            raise current_location().compile_error(
+                "an argument is a future or state from outside of the flow",
+                "submit the task in the flow",
             )
         return self._plain(value, is_failure_allowed=is_failure_allowed)
 
@@ -89,14 +77,14 @@ class Encoder:
         if value is None or kind in {bool, int, str} or (kind is float and math.isfinite(value)):
             return value
         if kind is list:
-            return [self.encode(each, is_failure_allowed=is_failure_allowed) for each in value]
+            return [self.encode_value(each, is_failure_allowed=is_failure_allowed) for each in value]
         if kind is tuple:
             return {
                 MARK: "tuple",
-                "items": [self.encode(each, is_failure_allowed=is_failure_allowed) for each in value],
+                "items": [self.encode_value(each, is_failure_allowed=is_failure_allowed) for each in value],
             }
         if kind is dict:
-            values = [self.encode(each, is_failure_allowed=is_failure_allowed) for each in value.values()]
+            values = [self.encode_value(each, is_failure_allowed=is_failure_allowed) for each in value.values()]
             if all(type(key) is str for key in value) and MARK not in value:
                 return dict(zip(value, values, strict=True))
             return {MARK: "pairs", "items": [[self._plain(key, is_failure_allowed=False) for key in value], values]}
@@ -108,16 +96,16 @@ class Encoder:
         except CompileError:
             raise
         except Exception as error:
-            raise here().refuse(
-                f"an argument of {self._node.name!r}, a {type(value).__name__}, can't be written into a manifest"
+            raise current_location().compile_error(
+                f"an argument of {self._node.name!r}, a {type(value).__name__}, cannot be written to a manifest"
                 f" ({type(error).__name__}: {error})",
-                "make it inside the task, and hand on what it is made of",
+                "create it in the task, and pass plain values",
             ) from error
         return {MARK: "pickle", "data": base64.b64encode(data).decode()}
 
     def _param(self, symbol: ParamSymbol) -> Template:
-        param = self._node.trace.params[symbol.name]
-        slot = self._slots.add(param.expression)
+        param = self._node.scope.params[symbol.name]
+        slot = self._slots.add_expression(param.expression)
         template: dict[str, Any] = {MARK: "value", "slot": slot}
         if param.is_converted:
             template = {MARK: "param", "slot": slot, "name": symbol.name}
@@ -128,42 +116,46 @@ class Encoder:
         return template
 
     def _result(self, node: Node, path: tuple[Step, ...], *, is_failure_allowed: bool) -> Template:
-        self._node.depend(node, is_success_needed=not is_failure_allowed)
+        self._node.depend_on(node, is_success_needed=not is_failure_allowed)
         template: dict[str, Any] = {"task": node.name}
         if path:
             template["path"] = list(path)
         if is_failure_allowed:
             node.is_failure_seen = True
-            template["state"] = self._slots.add(f"tasks.{node.name}.state")
+            template["state"] = self._slots.add_expression(f"tasks.{node.name}.state")
         if node.fan_out is not None:
             node.is_gathered = True
-            slot = self._slots.add(f"tasks.{node.name}.?outputs.orValue(null)")
-            return {MARK: "results", "slot": slot, "count": self._slots.add(node.fan_out.total), **template}
+            slot = self._slots.add_expression(f"tasks.{node.name}.?outputs.orValue(null)")
+            return {MARK: "results", "slot": slot, "count": self._slots.add_expression(node.fan_out.total), **template}
         if is_failure_allowed:
-            return {MARK: "outcome", "slot": self._slots.add(f"tasks.{node.name}.?outputs.orValue(null)"), **template}
-        return {MARK: "result", "slot": self._slots.add(f"tasks.{node.name}.outputs"), **template}
+            return {
+                MARK: "outcome",
+                "slot": self._slots.add_expression(f"tasks.{node.name}.?outputs.orValue(null)"),
+                **template,
+            }
+        return {MARK: "result", "slot": self._slots.add_expression(f"tasks.{node.name}.outputs"), **template}
 
-    def item(self, node: Node, path: tuple[Step, ...], *, is_failure_allowed: bool) -> Template:
-        """Write the result of the item of a mapped task that has the same index as the one that runs."""
-        self._node.depend(node, is_success_needed=not is_failure_allowed)
+    def encode_item(self, node: Node, path: tuple[Step, ...], *, is_failure_allowed: bool) -> Template:
+        """Return the template for the result of the item of a mapped task with the same index."""
+        self._node.depend_on(node, is_success_needed=not is_failure_allowed)
         node.is_gathered = True
         template: dict[str, Any] = {
             MARK: "item",
-            "slot": self._slots.add(f"tasks.{node.name}.?outputs[?index].orValue(null)"),
-            "kept": self._slots.add(f"tasks.{node.name}.?outputs.hasValue()"),
-            "index": self._slots.add(INDEX),
+            "slot": self._slots.add_expression(f"tasks.{node.name}.?outputs[?index].orValue(null)"),
+            "kept": self._slots.add_expression(f"tasks.{node.name}.?outputs.hasValue()"),
+            "index": self._slots.add_expression(INDEX),
             "task": node.name,
         }
         if path:
             template["path"] = list(path)
         if is_failure_allowed:
             node.is_failure_seen = True
-            template["state"] = self._slots.add(f"tasks.{node.name}.state")
+            template["state"] = self._slots.add_expression(f"tasks.{node.name}.state")
         return template
 
 
 def expression_of(symbol: Symbol) -> str:
-    """Return the expression whose value a symbol is, as far as one can be written."""
+    """Return the CEL expression for a symbol."""
     if isinstance(symbol, ParamSymbol):
         return f"{symbol.expression}{path_expression(symbol.path)}"
     expression: str = symbol.expression
@@ -171,12 +163,12 @@ def expression_of(symbol: Symbol) -> str:
 
 
 def path_expression(path: tuple[Step, ...]) -> str:
-    """Return the steps of a path as CEL has them."""
+    """Return the steps of a path in CEL."""
     return "".join(f"[{quote(step) if isinstance(step, str) else step}]" for step in path)
 
 
 def escape(value: Any) -> Any:
-    """Return a value in which no text can be taken for an expression."""
+    """Return a value whose strings are not read as expressions."""
     if isinstance(value, str):
         return value.replace("$(", "$$(")
     if isinstance(value, list):
@@ -185,7 +177,7 @@ def escape(value: Any) -> Any:
 
 
 def quote(text: str) -> str:
-    """Return a text as a literal of CEL."""
-    import json  # noqa: PLC0415 - who compiles has it
+    """Return a text as a CEL literal."""
+    import json  # noqa: PLC0415 - loaded when compiling
 
     return json.dumps(text)

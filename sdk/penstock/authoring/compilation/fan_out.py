@@ -1,15 +1,16 @@
-"""map() as a fan-out: what there is an item for, and what each item is called with."""
+"""map() as a fan-out: its items, and the arguments of each item."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from penstock.authoring.annotations import allow_failure, unmapped
-from penstock.authoring.call import MARK
-from penstock.authoring.compilation.arguments import INDEX, Encoder, Template, escape, expression_of
-from penstock.authoring.compilation.place import here
+from penstock.authoring.compilation.arguments import INDEX, Encoder, escape, expression_of
+from penstock.authoring.compilation.code_location import current_location
+from penstock.authoring.compilation.node import FanOut, Node
+from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
@@ -19,49 +20,38 @@ from penstock.authoring.compilation.symbols import (
     TracedState,
     TracedStates,
 )
+from penstock.authoring.function import TaskFunction
+from penstock.authoring.pod_call import MARK
 from penstock.errors import CompileError
-
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
-    from penstock.authoring.task import Task
-
-
-class FanOut(NamedTuple):
-    """The items of a mapped task."""
-
-    for_each: dict[str, Any]
-    """The field of the manifest."""
-    total: str
-    """An expression for the number of items."""
 
 
 class _Column(NamedTuple):
-    """An argument that goes item by item."""
+    """An argument that is passed item by item."""
 
     total: str
     """An expression for its length."""
     template: dict[str, Any]
     literal: list[Any] | None = None
     items: Any = None
-    """What forEach.items can be, if this is the only column."""
+    """The value of forEach.items, if this is the only column."""
 
 
 def fan_out(
-    node: Node, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    node: Node, task: TaskFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[FanOut, dict[str, Template]]:
     """Read the arguments of map().
 
     Args:
         node: the mapped task.
-        task: the same as it was written.
-        args: the arguments by position.
-        kwargs: the arguments by name.
+        task: the Python task.
+        args: the positional arguments.
+        kwargs: the keyword arguments.
 
     Returns:
         The fan-out, and the arguments of an item by name.
 
     Raises:
-        CompileError: the arguments don't make items.
+        CompileError: there is nothing to map over, or lengths differ.
     """
     encoder = Encoder(node)
     columns: list[_Column] = []
@@ -69,33 +59,35 @@ def fan_out(
     def read(value: Any) -> Template:
         column = _column(value, node, encoder)
         if column is None:
-            return encoder.encode(value)
+            return encoder.encode_value(value)
         columns.append(column)
         return column.template
 
     template = _by_name(task, node, args, kwargs, read)
     if not columns:
-        raise here().refuse(f"{task.name}.map() has no argument that goes item by item", "give a list, or use submit()")
+        raise current_location().compile_error(
+            f"{task.name}.map() has no list or other iterable to map over", "pass a list, or use submit()"
+        )
     lengths = {len(column.literal) for column in columns if column.literal is not None}
     if len(lengths) > 1:
-        raise here().refuse(
-            f"{task.name}.map() takes lists of one length, but they have {sorted(lengths)}", "mark one as unmapped(...)"
+        raise current_location().compile_error(
+            f"{task.name}.map() needs lists of one length; got {sorted(lengths)}", "wrap one in unmapped(...)"
         )
     total = columns[0].total
     for column in columns[1:]:
         if column.total != total:
-            node.lengths.append([node.slots.add(total), node.slots.add(column.total)])
+            node.lengths.append([node.slots.add_expression(total), node.slots.add_expression(column.total)])
     if len(columns) == 1 and columns[0].items is not None:
         (only,) = columns
         kept = {key: only.template[key] for key in ("type",) if key in only.template}
         only.template.clear()
-        only.template.update({MARK: "value", "slot": node.slots.add("item"), **kept})
+        only.template.update({MARK: "value", "slot": node.slots.add_expression("item"), **kept})
         return FanOut({"items": only.items}, total), template
     return FanOut({"count": int(total) if total.isdecimal() else f"$({total})"}, total), template
 
 
-def _by_name(task: Task[..., Any], node: Node, args: Any, kwargs: Any, read: Any) -> dict[str, Template]:
-    bound = node.bind(args, kwargs)
+def _by_name(task: TaskFunction, node: Node, args: Any, kwargs: Any, read: Any) -> dict[str, Template]:
+    bound = node.bind_arguments(args, kwargs)
     template: dict[str, Template] = {}
     for name, value in bound.items():
         kind = task.signature.parameters[name].kind
@@ -109,7 +101,7 @@ def _by_name(task: Task[..., Any], node: Node, args: Any, kwargs: Any, read: Any
 
 
 def _column(value: Any, node: Node, encoder: Encoder, *, is_failure_allowed: bool = False) -> _Column | None:  # noqa: PLR0911 - one for each kind
-    """Return an argument as a column; None if every item gets all of it."""
+    """Return an argument as a column; None if it is passed whole to each item."""
     if isinstance(value, unmapped):
         return None
     if isinstance(value, allow_failure):
@@ -127,8 +119,8 @@ def _column(value: Any, node: Node, encoder: Encoder, *, is_failure_allowed: boo
     if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         return None
     items = list(value)
-    templates = [encoder.encode(each, is_failure_allowed=is_failure_allowed) for each in items]
-    template = {MARK: "pick", "items": templates, "index": node.slots.add(INDEX)}
+    templates = [encoder.encode_value(each, is_failure_allowed=is_failure_allowed) for each in items]
+    template = {MARK: "pick", "items": templates, "index": node.slots.add_expression(INDEX)}
     return _Column(str(len(items)), template, items, escape(items) if _is_exact(items) else None)
 
 
@@ -136,12 +128,12 @@ def _param_column(symbol: ParamSymbol, node: Node, encoder: Encoder) -> _Column 
     if not symbol.is_list:
         return None
     source = expression_of(symbol)
-    param = node.trace.params[symbol.name]
+    param = node.scope.params[symbol.name]
     if param.is_converted or symbol.path:
-        # What it is made into is known to the flow's annotation alone, so the whole list goes along.
-        template = {MARK: "element", "of": encoder.encode(symbol), "index": node.slots.add(INDEX)}
+        # Only the annotation of the flow can convert it, so the whole list is passed.
+        template = {MARK: "element", "of": encoder.encode_value(symbol), "index": node.slots.add_expression(INDEX)}
         return _Column(f"size({source})", template)
-    template = {MARK: "value", "slot": node.slots.add(f"{source}[index]")}
+    template = {MARK: "value", "slot": node.slots.add_expression(f"{source}[index]")}
     if param.element is not None:
         template["type"] = param.element
     return _Column(f"size({source})", template, None, f"$({source})")
@@ -149,30 +141,34 @@ def _param_column(symbol: ParamSymbol, node: Node, encoder: Encoder) -> _Column 
 
 def _item_column(upstream: Node, path: tuple[Step, ...], encoder: Encoder, *, is_failure_allowed: bool) -> _Column:
     assert upstream.fan_out is not None
-    return _Column(upstream.fan_out.total, encoder.item(upstream, path, is_failure_allowed=is_failure_allowed))
+    return _Column(upstream.fan_out.total, encoder.encode_item(upstream, path, is_failure_allowed=is_failure_allowed))
 
 
 def _result_column(upstream: Node, path: tuple[Step, ...], node: Node, encoder: Encoder) -> _Column | None:
     if not path and _returns_one(upstream):
         return None
     if path:
-        raise here().refuse(
-            f"a part of the result of {upstream.name!r} is mapped over, but how many items it has is not known"
-            " before a task runs",
-            "have a task return that part by itself, and map over its result",
+        raise current_location().compile_error(
+            f"cannot map over a part of the result of {upstream.name!r}: the number of items is not known before the"
+            " task runs",
+            "return that part from a task, and map over its result",
         )
     if upstream.task is None:
-        raise here().refuse(
-            f"the result of the flow {upstream.name!r} is mapped over, whose length its outputs don't tell",
-            "have a task return the list, and map over that",
+        raise current_location().compile_error(
+            f"cannot map over the result of the flow {upstream.name!r}: its outputs do not include the length",
+            "return the list from a task, and map over that",
         )
     upstream.is_counted = True
-    template = {MARK: "element", "of": encoder.encode(ResultSymbol(upstream)), "index": node.slots.add(INDEX)}
+    template = {
+        MARK: "element",
+        "of": encoder.encode_value(ResultSymbol(upstream)),
+        "index": node.slots.add_expression(INDEX),
+    }
     return _Column(f"tasks.{upstream.name}.outputs.count", template)
 
 
 def _returns_one(node: Node) -> bool:
-    """Whether the annotation of a task says that its result is one value for all items."""
+    """Whether the return annotation of a task is not iterable, so that each item gets the whole result."""
     if node.task is None:
         return False
     try:
@@ -186,7 +182,7 @@ def _returns_one(node: Node) -> bool:
 
 
 def _is_exact(value: Any) -> bool:
-    """Whether a value is the same after the API server has had it, which knows 2.0 as 2 and no order of keys."""
+    """Whether the API server keeps a value exactly: it stores 2.0 as 2, and does not keep the order of keys."""
     if isinstance(value, list):
         return all(_is_exact(each) for each in value)
     return value is None or type(value) in {bool, int, str}

@@ -6,40 +6,41 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.authoring.call import ATTEMPT, CALL, FAILURES, MARK, VALUES
-from penstock.authoring.compilation.caching import cache_of
-from penstock.authoring.compilation.expressed import express
+from penstock.authoring.compilation.caching import cache_field
+from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.compilation.import_path import source_of
+from penstock.authoring.compilation.json_expressions import express_value
+from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.params import FlowParam
-from penstock.authoring.compilation.place import Place
-from penstock.authoring.compilation.retry import duration, retry_of
-from penstock.authoring.compilation.source import source_of
-from penstock.authoring.compilation.trace import Node, Trace, label
-from penstock.authoring.flow import Flow
+from penstock.authoring.compilation.retry import duration_text, retry_field
+from penstock.authoring.compilation.trace import Trace, task_label
+from penstock.authoring.function import FlowFunction
 from penstock.authoring.options import FlowOptions, TaskOptions
+from penstock.authoring.pod_call import ATTEMPT, CALL, FAILURES, MARK, VALUES
 
 COMMAND: Final = ["python", "-m", "penstock.runner"]
 LABEL_ATTEMPT: Final = "penstock.dev/attempt"
 ANNOTATION_FAILURES: Final = "penstock.dev/failures"
-"""As in penstock.api.names, a layer that takes long to import."""
+"""As in penstock.api.names, which is slow to import."""
 MAX_EXPRESSION: Final = 4000
 MAX_CALL: Final = 32768
-"""Most characters of an environment variable of a Flow."""
+"""Maximum length of an environment variable of a Flow, in characters."""
 HOOKS: Final = {
     "on_completion": ("Completed",),
     "on_failure": ("Failed", "TimedOut"),
     "on_crashed": ("Crashed",),
     "on_cancellation": ("Cancelled",),
 }
-"""Hooks of a flow, and the states of its run that they are called for."""
-OVER: Final = ["Completed", "Failed", "Cancelled", "Skipped"]
-"""All states in which a task is over."""
+"""Hooks of a flow, and the states of a run for which they are called."""
+FINISHED: Final = ["Completed", "Failed", "Cancelled", "Skipped"]
+"""All final states of a task."""
 
 
 def tasks_of(trace: Trace, *, flow_source: str) -> list[dict[str, Any]]:
     """Return the tasks of a traced flow.
 
     Raises:
-        CompileError: one of them can't be a task.
+        CompileError: a task cannot be expressed in a Flow.
     """
     return [_task(node, trace.flow, flow_source) for node in trace.nodes]
 
@@ -48,16 +49,16 @@ def outputs_of(trace: Trace) -> dict[str, Any] | None:
     """Return the outputs of a traced flow: what its function returned, under the name `result`.
 
     Raises:
-        CompileError: it returns what no expression says.
+        CompileError: the result cannot be expressed.
     """
     if trace.returned is None:
         return None
     what = f"what flow {trace.flow.name!r} returns"
-    return {"result": express(trace.returned, lambda node: node.expect_success(), trace.place, what)}
+    return {"result": express_value(trace.returned, lambda node: node.expect_success(), trace.location, what)}
 
 
 def pod_task(
-    flow: Flow[..., Any], place: Place, *, name: str, source: str, params: Mapping[str, FlowParam]
+    flow: FlowFunction, location: CodeLocation, *, name: str, source: str, params: Mapping[str, FlowParam]
 ) -> dict[str, Any]:
     """Return the only task of a flow that runs in one container."""
     expressions = ["run.name", "run.uid", *(param.expression for param in params.values())]
@@ -65,18 +66,18 @@ def pod_task(
         "flow": source,
         "name": name,
         "run": [0, 1],
-        # The flow converts them itself.
+        # The flow itself converts them.
         "arguments": {param: {MARK: "value", "slot": slot} for slot, param in enumerate(params, start=2)},
     }
     return {
         "name": name,
         "command": list(COMMAND),
         "args": [source],
-        "env": _env(call, expressions, flow.options.env, place),
+        "env": _env(call, expressions, flow.options.env, location),
     }
 
 
-def hooks_task(flow: Flow[..., Any], place: Place, *, name: str, source: str) -> dict[str, Any] | None:
+def hooks_task(flow: FlowFunction, location: CodeLocation, *, name: str, source: str) -> dict[str, Any] | None:
     """Return the finally task that calls a flow's hooks; None if it has none."""
     states = [state for hook, covered in HOOKS.items() if getattr(flow.options, hook) for state in covered]
     if not states:
@@ -85,15 +86,15 @@ def hooks_task(flow: Flow[..., Any], place: Place, *, name: str, source: str) ->
     return {
         "name": name,
         "when": f"run.state in {json.dumps(states)}",
-        # A hook changes nothing about how the run ends.
+        # The result of a hook does not affect the state of the run.
         "allowFailed": 1,
         "command": list(COMMAND),
         "args": [source],
-        "env": _env(call, ["run.name", "run.uid", "run.state"], None, place),
+        "env": _env(call, ["run.name", "run.uid", "run.state"], None, location),
     }
 
 
-def _task(node: Node, flow: Flow[..., Any], flow_source: str) -> dict[str, Any]:
+def _task(node: Node, flow: FlowFunction, flow_source: str) -> dict[str, Any]:
     task: dict[str, Any] = {"name": node.name}
     _add_dependencies(task, node)
     if node.is_tolerated:
@@ -102,25 +103,25 @@ def _task(node: Node, flow: Flow[..., Any], flow_source: str) -> dict[str, Any]:
         timeout_s = node.approval["timeout"]
         return {
             **task,
-            "approval": {"message": _text(node.approval["message"]), "timeout": duration(timeout_s)},
+            "approval": {"message": _text(node.approval["message"]), "timeout": duration_text(timeout_s)},
         }
     if node.flow is not None and node.flow.options.run_as != "pod":
         return {**task, **_child(node, node.flow)}
     called = node.task or node.flow
     assert called is not None
-    source = source_of(called, node.place)
+    source = source_of(called, node.location)
     if node.fan_out is not None:
         task["forEach"] = node.fan_out.for_each
         if flow.options.max_workers is not None:
             task["maxParallel"] = min(flow.options.max_workers, 2000)
-    cache = None if node.task is None else cache_of(node)
+    cache = None if node.task is None else cache_field(node)
     if cache is not None:
         task["cache"] = cache
-    env = _env(_call(node, flow, source, flow_source), node.slots.expressions, called.options.env, node.place)
+    env = _env(_call(node, flow, source, flow_source), node.slots.expressions, called.options.env, node.location)
     task |= {"command": list(COMMAND), "args": [source], "env": env}
-    # A flow in one container retries and ends itself, as it does in any process.
+    # A flow in one container handles its retries and timeout itself.
     if isinstance(called.options, TaskOptions):
-        task |= _settings(called.options, node.place, f"task {called.name!r}")
+        task |= _settings(called.options, node.location, f"task {called.name!r}")
         if called.options.retries:
             env += [_field(ATTEMPT, "labels", LABEL_ATTEMPT), _field(FAILURES, "annotations", ANNOTATION_FAILURES)]
     return task | container_of(called.options)
@@ -132,24 +133,24 @@ def _add_dependencies(task: dict[str, Any], node: Node) -> None:
     if needed:
         task["dependsOn"] = needed
     if awaited:
-        task["dependsOnStates"] = [{"task": name, "states": list(OVER)} for name in awaited]
+        task["dependsOnStates"] = [{"task": name, "states": list(FINISHED)} for name in awaited]
 
 
-def _child(node: Node, flow: Flow[..., Any]) -> dict[str, Any]:
+def _child(node: Node, flow: FlowFunction) -> dict[str, Any]:
     fields: dict[str, Any] = {"flow": {"name": flow_name(flow)}}
     if node.params:
         fields["flow"]["params"] = node.params
     return fields
 
 
-def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> dict[str, Any]:
-    """Return what the runner is told."""
+def _call(node: Node, flow: FlowFunction, source: str, flow_source: str) -> dict[str, Any]:
+    """Return the call for the runner."""
     options = (node.task or node.flow).options  # type: ignore[union-attr]  # one of them is there
     call: dict[str, Any] = {"task" if node.task is not None else "flow": source, "name": node.name}
     call["of"] = flow_source
-    call["run"] = [node.slots.add("run.name"), node.slots.add("run.uid")]
+    call["run"] = [node.slots.add_expression("run.name"), node.slots.add_expression("run.uid")]
     if node.fan_out is not None:
-        call["index"] = node.slots.add("index")
+        call["index"] = node.slots.add_expression("index")
     call["arguments"] = node.arguments
     if node.lengths:
         call["lengths"] = node.lengths
@@ -171,33 +172,33 @@ def _call(node: Node, flow: Flow[..., Any], source: str, flow_source: str) -> di
 
 
 def _env(
-    call: dict[str, Any], expressions: list[str], others: Mapping[str, str] | None, place: Place
+    call: dict[str, Any], expressions: list[str], others: Mapping[str, str] | None, location: CodeLocation
 ) -> list[dict[str, Any]]:
     text = json.dumps(call, separators=(",", ":"), ensure_ascii=False).replace("$", "\\u0024")
     if len(text) > MAX_CALL:
-        raise place.refuse(
-            f"the arguments of {call['name']!r} take {len(text)} characters, and at most {MAX_CALL} fit into a Flow",
-            "read them inside of a task, or make them a param",
+        raise location.compile_error(
+            f"the arguments of {call['name']!r} have {len(text)} characters; the limit of a Flow is {MAX_CALL}",
+            "read them in a task, or make them a param",
         )
     env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in (others or {}).items()]
     env.append({"name": CALL, "value": text})
-    for number, part in enumerate(_parts(expressions, call["name"], place)):
+    for number, part in enumerate(_parts(expressions, call["name"], location)):
         env.append({"name": f"{VALUES}_{number}" if number else VALUES, "value": f"$([{', '.join(part)}])"})
     return env
 
 
-def _parts(expressions: list[str], name: str, place: Place) -> list[list[str]]:
-    """Spread expressions over as many lists as the longest expression allows."""
+def _parts(expressions: list[str], name: str, location: CodeLocation) -> list[list[str]]:
+    """Split expressions into lists that do not exceed the maximum length of an expression."""
     parts: list[list[str]] = [[]]
-    room = MAX_EXPRESSION
+    left = MAX_EXPRESSION
     for expression in expressions:
         if len(expression) > MAX_EXPRESSION:
-            raise place.refuse(f"an argument of {name!r} needs too long an expression", "take a shorter path")
-        if len(expression) + 2 > room:
+            raise location.compile_error(f"the expression of an argument of {name!r} is too long", "use a shorter path")
+        if len(expression) + 2 > left:
             parts.append([])
-            room = MAX_EXPRESSION
+            left = MAX_EXPRESSION
         parts[-1].append(expression)
-        room -= len(expression) + 2
+        left -= len(expression) + 2
     return parts
 
 
@@ -205,19 +206,19 @@ def _field(variable: str, kind: str, key: str) -> dict[str, Any]:
     return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{kind}['{key}']"}}}
 
 
-def _settings(options: TaskOptions, place: Place, who: str) -> dict[str, Any]:
-    """Return what the options say of attempts."""
+def _settings(options: TaskOptions, location: CodeLocation, who: str) -> dict[str, Any]:
+    """Return the fields for retries and timeout."""
     settings: dict[str, Any] = {}
-    retry = retry_of(options, place, who)
+    retry = retry_field(options, location, who)
     if retry is not None:
         settings["retry"] = retry
     if options.timeout_s is not None:
-        settings["timeout"] = duration(options.timeout_s)
+        settings["timeout"] = duration_text(options.timeout_s)
     return settings
 
 
 def container_of(options: TaskOptions | FlowOptions) -> dict[str, Any]:
-    """Return what the options say of the container, but for its environment."""
+    """Return the fields of the container, without its environment."""
     fields = {
         "image": options.image,
         "resources": options.resources,
@@ -227,9 +228,9 @@ def container_of(options: TaskOptions | FlowOptions) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def flow_name(flow: Flow[..., Any]) -> str:
+def flow_name(flow: FlowFunction) -> str:
     """Return the name of the Flow that a flow becomes."""
-    return label(flow.name)
+    return task_label(flow.name)
 
 
 def _text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Params of a Flow, from the signature of the flow's function."""
+"""Params of a Flow, from the signature of the function of the flow."""
 
 from __future__ import annotations
 
@@ -9,78 +9,84 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.authoring.compilation.place import Place
-from penstock.authoring.flow import Flow
+from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.function import FlowFunction
 
 PLAIN: Final[Mapping[Any, str]] = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
-"""Annotations whose values a run's params already are."""
+"""Annotations whose values need no conversion."""
 _SCHEMA_TYPES: Final = frozenset({"string", "integer", "number", "boolean", "array", "object"})
 
 
 class FlowParam(NamedTuple):
-    """A param."""
+    """A param of a Flow."""
 
     manifest: dict[str, Any]
     is_list: bool
     is_converted: bool
-    """Whether the flow's annotation makes something else of it than what JSON has."""
+    """Whether the annotation converts the JSON value."""
     element: str | None = None
-    """The plain type of a list's elements, if they have one."""
+    """The plain type of the elements of a list; None if they have none."""
 
     @property
     def expression(self) -> str:
-        """An expression for its value; null where it is left out."""
+        """An expression for its value; null if it is not given."""
         name = self.manifest["name"]
         return f"params.?{name}.orValue(null)" if "required" in self.manifest else f"params.{name}"
 
 
-def read_params(flow: Flow[..., Any], place: Place) -> dict[str, FlowParam]:
+def read_params(flow: FlowFunction, location: CodeLocation) -> dict[str, FlowParam]:
     """Read the params of a flow, by name.
 
     Raises:
-        CompileError: a parameter can't be a param.
+        CompileError: a parameter cannot be a param.
     """
     fn = inspect.unwrap(flow.fn)
     try:
         hints = typing.get_type_hints(fn, include_extras=True)
     except (NameError, TypeError) as error:
-        raise place.refuse(
-            f"the annotations of flow {flow.name!r} can't be read ({error})",
-            "import at run time what they name: not under TYPE_CHECKING",
+        raise location.compile_error(
+            f"cannot evaluate the annotations of flow {flow.name!r} ({error})",
+            "import their names at run time, not under TYPE_CHECKING",
         ) from error
     return {
-        name: _read(flow, parameter, hints.get(name, inspect.Parameter.empty), place)
+        name: _read(flow, parameter, hints.get(name, inspect.Parameter.empty), location)
         for name, parameter in flow.signature.parameters.items()
     }
 
 
-def _read(flow: Flow[..., Any], parameter: inspect.Parameter, hint: Any, place: Place) -> FlowParam:
+def _read(flow: FlowFunction, parameter: inspect.Parameter, hint: Any, location: CodeLocation) -> FlowParam:
     name = parameter.name
     if parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-        raise place.refuse(f"*{name} of flow {flow.name!r} can't be a param", "name each parameter, or take one list")
+        raise location.compile_error(
+            f"*{name} of flow {flow.name!r} cannot be a param", "name each parameter, or use one list"
+        )
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", name):
-        raise place.refuse(f"{name!r} can't name a param", "use at most 63 letters, digits and underscores")
+        raise location.compile_error(
+            f"invalid name of a param: {name!r}", "use at most 63 letters, digits and underscores"
+        )
     has_default = parameter.default is not inspect.Parameter.empty
     hint, is_optional = _without_none(hint)
     if has_default and parameter.default is None:
         has_default, is_optional = False, True
     if hint is inspect.Parameter.empty:
         if not has_default or type(parameter.default) not in {*PLAIN, float}:
-            raise place.refuse(f"{name!r} of flow {flow.name!r} has no annotation", f"write its type: {name}: str")
+            raise location.compile_error(
+                f"parameter {name!r} of flow {flow.name!r} has no annotation", f"add its type: {name}: str"
+            )
         hint = type(parameter.default)
-    schema, is_converted, element = _schema(flow, name, hint, place)
+    schema, is_converted, element = _schema(flow, name, hint, location)
     manifest: dict[str, Any] = {"name": name, **schema}
     if has_default:
         default = parameter.default
-        manifest["default"] = _default(flow, name, hint, default, place) if is_converted else default
+        manifest["default"] = _default(flow, name, hint, default, location) if is_converted else default
     elif is_optional:
-        # To Kubernetes a null is what is not given.
+        # Kubernetes drops null values.
         manifest["required"] = False
     return FlowParam(manifest, manifest["type"] == "array", is_converted, element)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
-    """Return an annotation without None, and whether that was part of it."""
+    """Return an annotation without None, and whether it included None."""
     if typing.get_origin(hint) not in {typing.Union, types.UnionType}:
         return hint, False
     kinds = typing.get_args(hint)
@@ -88,7 +94,9 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
     return (typing.Union[others] if others else hint), len(others) < len(kinds)  # noqa: UP007 - made at run time
 
 
-def _schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> tuple[dict[str, Any], bool, str | None]:
+def _schema(
+    flow: FlowFunction, name: str, hint: Any, location: CodeLocation
+) -> tuple[dict[str, Any], bool, str | None]:
     """Return type and bounds, whether values are converted, and the type of elements."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in PLAIN:
@@ -99,25 +107,25 @@ def _schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> tuple[d
         return {"type": "object"}, False, None
     if hint is float:
         return {"type": "number"}, True, None
-    return _from_schema(flow, name, hint, place), True, None
+    return _from_schema(flow, name, hint, location), True, None
 
 
-def _from_schema(flow: Flow[..., Any], name: str, hint: Any, place: Place) -> dict[str, Any]:
-    """Ask pydantic what JSON the annotation takes."""
+def _from_schema(flow: FlowFunction, name: str, hint: Any, location: CodeLocation) -> dict[str, Any]:
+    """Return the JSON schema of the annotation, from pydantic."""
     import pydantic  # noqa: PLC0415 - flows of plain types start faster
 
     try:
         schema = pydantic.TypeAdapter(hint).json_schema()
     except pydantic.errors.PydanticUserError as error:
-        raise place.refuse(
-            f"the type of {name!r} of flow {flow.name!r} has no JSON ({str(error).splitlines()[0]})",
-            "take plain types, and make it of them inside a task",
+        raise location.compile_error(
+            f"the type of parameter {name!r} of flow {flow.name!r} has no JSON schema ({str(error).splitlines()[0]})",
+            "use plain types, and convert them in a task",
         ) from error
     schema = _followed(schema, schema)
     kind = schema.get("type")
     if kind not in _SCHEMA_TYPES:
-        raise place.refuse(
-            f"{name!r} of flow {flow.name!r} can be of several types, but a param has one",
+        raise location.compile_error(
+            f"parameter {name!r} of flow {flow.name!r} has several types, but a param has one",
             "annotate it with one type",
         )
     manifest: dict[str, Any] = {"type": kind}
@@ -134,12 +142,13 @@ def _followed(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     return root["$defs"][reference.rsplit("/", 1)[-1]] if reference else schema
 
 
-def _default(flow: Flow[..., Any], name: str, hint: Any, default: Any, place: Place) -> Any:
+def _default(flow: FlowFunction, name: str, hint: Any, default: Any, location: CodeLocation) -> Any:
     import pydantic  # noqa: PLC0415 - as above
 
     try:
         return pydantic.TypeAdapter(hint).dump_python(default, mode="json")
     except (ValueError, pydantic.errors.PydanticUserError) as error:
-        raise place.refuse(
-            f"the default of {name!r} of flow {flow.name!r} has no JSON ({error})", "give one of the annotated type"
+        raise location.compile_error(
+            f"the default of parameter {name!r} of flow {flow.name!r} cannot be converted to JSON ({error})",
+            "use a value of the annotated type",
         ) from error

@@ -1,40 +1,43 @@
-"""Retries as the Flow API has them: one delay, a factor, a longest delay, a jitter in percent."""
+"""Retries as fields of the Flow API: delay, factor, maxDelay, and jitter in percent."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from penstock.authoring.call import EXIT_NOT_AGAIN
-from penstock.authoring.compilation.place import Place
+from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.options import FlowOptions, TaskOptions
+from penstock.authoring.pod_call import EXIT_NOT_AGAIN
 
 MAX_FACTOR: Final = 100
 MAX_RETRIES: Final = 1000
 HOUR_S: Final = 3600
 
 
-def retry_of(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict[str, Any] | None:
+def retry_field(options: TaskOptions | FlowOptions, location: CodeLocation, who: str) -> dict[str, Any] | None:
     """Return the field `retry`; None if there are no retries.
 
     Raises:
-        CompileError: the API has no words for it.
+        CompileError: the API cannot express it.
     """
     if not options.retries:
         return None
     if options.retries > MAX_RETRIES:
-        raise place.refuse(f"retries={options.retries} of {who}", f"at most {MAX_RETRIES} retries are possible")
+        raise location.compile_error(f"retries={options.retries} of {who} is too high", f"use at most {MAX_RETRIES}")
     retry: dict[str, Any] = {"limit": options.retries, "nonRetryableExitCodes": [EXIT_NOT_AGAIN]}
-    retry |= _delays(options, place, who)
+    retry |= _delays(options, location, who)
     jitter = getattr(options, "retry_jitter", 0.0)
     if jitter and "delay" in retry:
         if jitter > 1 or round(jitter * 100) == 0:
-            raise place.refuse(f"retry_jitter_factor={jitter:g} of {who}", "give one from 0.01 to 1: whole percents")
+            raise location.compile_error(
+                f"retry_jitter_factor={jitter:g} of {who} is not supported",
+                "use a value from 0.01 to 1, in whole percent",
+            )
         retry["jitter"] = f"{round(jitter * 100)}%"
     return retry
 
 
-def _delays(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict[str, Any]:
-    """Find delay, factor and maxDelay that make the delays of the retries."""
+def _delays(options: TaskOptions | FlowOptions, location: CodeLocation, who: str) -> dict[str, Any]:
+    """Find delay, factor and maxDelay that give the delays of the retries."""
     given = options.retry_delays_s
     if not given:
         return {}
@@ -43,19 +46,19 @@ def _delays(options: TaskOptions | FlowOptions, place: Place, who: str) -> dict[
     if not any(delays):
         return {}
     if all(delay == first for delay in delays):
-        # An hour is the longest delay unless another is named.
-        return {"delay": duration(first)} | ({"maxDelay": duration(first)} if first > HOUR_S else {})
+        # The default of maxDelay is one hour.
+        return {"delay": duration_text(first)} | ({"maxDelay": duration_text(first)} if first > HOUR_S else {})
     factor = round(min(delays[1] / first, MAX_FACTOR)) if first else 0
     for candidate in (factor, factor + 1, MAX_FACTOR):
         made = [min(first * candidate**position, last) for position in range(len(delays))]
         if candidate >= 1 and all(abs(one - other) < 0.001 for one, other in zip(made, delays, strict=True)):  # noqa: PLR2004 - a millisecond
-            return {"delay": duration(first), "factor": candidate, "maxDelay": duration(last)}
-    raise place.refuse(
-        f"retry_delay_seconds={[round(delay, 3) for delay in delays]} of {who} follow no rule that a Flow knows",
-        "give one number, or delays that grow by a whole factor up to a limit, such as exponential_backoff(2)",
+            return {"delay": duration_text(first), "factor": candidate, "maxDelay": duration_text(last)}
+    raise location.compile_error(
+        f"retry_delay_seconds={[round(delay, 3) for delay in delays]} of {who} cannot be expressed in a Flow",
+        "use one number, or delays that grow by a whole factor up to a limit, such as exponential_backoff(2)",
     )
 
 
-def duration(seconds: float) -> str:
-    """Write a time as the Flow API has it: `90s`, `1500ms`."""
+def duration_text(seconds: float) -> str:
+    """Return a duration in the format of the Flow API: `90s`, `1500ms`."""
     return f"{round(seconds)}s" if float(seconds).is_integer() else f"{max(1, round(seconds * 1000))}ms"

@@ -1,25 +1,23 @@
-"""What stands for values while a flow is traced: params and results that nobody knows yet.
+"""Symbols: placeholders for params and results while a flow is traced.
 
-They can be handed on to tasks and returned. Whatever else is done with one needs its value, so it is refused.
+They can be passed to tasks and returned. Any other use needs the value, so it is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from penstock.authoring.compilation.place import here
+from penstock.authoring.compilation.code_location import current_location
+from penstock.authoring.compilation.node import Node
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.states import State, StateType
 
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.trace import Node
-
 ADVICE: Final = (
-    "do it inside a task, run the whole flow in one container with @flow(run_as='pod'), or write the Flow by hand with"
+    "do it in a task, run the whole flow in one container with @flow(run_as='pod'), or write the Flow as YAML with"
     " a `when`"
 )
-GONE_THROUGH: Final = "is gone through"
+ITERATED: Final = "is iterated over"
 Step = str | int
 
 
@@ -27,41 +25,41 @@ class Symbol:
     """A value that is known when the flow runs.
 
     Args:
-        told: what it is, for messages: `the param 'day'`.
+        description: what it is, for messages: `the param 'day'`.
         path: the keys and indexes that lead to it from there.
     """
 
-    __slots__ = ("path", "told")
+    __slots__ = ("description", "path")
 
-    def __init__(self, told: str, path: tuple[Step, ...] = ()) -> None:
-        self.told = told
+    def __init__(self, description: str, path: tuple[Step, ...] = ()) -> None:
+        self.description = description
         self.path = path
 
     def at(self, step: Step) -> Symbol:
-        """Return what is at a key or index of it."""
+        """Return the part at a key or index."""
         raise NotImplementedError
 
     def __getitem__(self, step: Any) -> Symbol:
-        """Return what is at a key or index, if that is known."""
+        """Return the part at a key or index that is known."""
         if isinstance(step, bool) or not isinstance(step, str | int):
-            refuse(self, f"is asked for its [{step!r}]")
+            refuse(self, f"is indexed by [{step!r}]")
         return self.at(step)
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Refuse to know anything about the value."""
+        """Refuse access to attributes of the value."""
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        refuse(self, f"is asked for its .{name}")
+        refuse(self, f"is read for its attribute .{name}")
 
 
 class ParamSymbol(Symbol):
     """A param of the flow, or a part of one.
 
     Args:
-        name: the param's.
+        name: name of the param.
         expression: an expression for its value.
         is_list: whether its values are lists.
-        path: what leads to the part.
+        path: the keys and indexes of the part.
     """
 
     __slots__ = ("expression", "is_list", "name")
@@ -73,7 +71,7 @@ class ParamSymbol(Symbol):
         self.is_list = is_list
 
     def at(self, step: Step) -> Symbol:
-        """Return a part of it."""
+        """Return a part."""
         return ParamSymbol(self.name, expression=self.expression, is_list=True, path=(*self.path, step))
 
 
@@ -81,8 +79,8 @@ class ResultSymbol(Symbol):
     """The result of a task that was called, or a part of it.
 
     Args:
-        node: the task; of a mapped one this is the list of its results.
-        path: what leads to the part.
+        node: the task; for a mapped task, this is the list of its results.
+        path: the keys and indexes of the part.
     """
 
     __slots__ = ("node",)
@@ -92,36 +90,38 @@ class ResultSymbol(Symbol):
         self.node = node
 
     def at(self, step: Step) -> Symbol:
-        """Return a part of it."""
+        """Return a part."""
         return ResultSymbol(self.node, (*self.path, step))
 
 
 def refuse(symbol: Symbol, what: str) -> NoReturn:
-    """Refuse what needs the value.
+    """Refuse a use that needs the value.
 
     Raises:
         CompileError: always.
     """
-    advice = f"map a task over it with .map(), {ADVICE}" if what == GONE_THROUGH else ADVICE
-    raise here().refuse(f"{symbol.told} {what}, which is known only when the flow runs", advice)
+    advice = f"map a task over it with .map(), {ADVICE}" if what == ITERATED else ADVICE
+    raise current_location().compile_error(
+        f"{symbol.description} {what}, which is known only when the flow runs", advice
+    )
 
 
 _REFUSED: Final = {
     "is used as a condition": ("__bool__",),
-    "is made text": ("__str__", "__format__", "__repr__"),
-    GONE_THROUGH: ("__iter__", "__next__", "__reversed__", "__aiter__"),
-    "is asked for its length": ("__len__", "__length_hint__"),
+    "is converted to text": ("__str__", "__format__", "__repr__"),
+    ITERATED: ("__iter__", "__next__", "__reversed__", "__aiter__"),
+    "is measured with len()": ("__len__", "__length_hint__"),
     "is searched": ("__contains__",),
     "is looked up in a dictionary or set": ("__hash__",),
-    "is hidden inside of an argument": ("__reduce_ex__",),
+    "is inside of an argument that is pickled": ("__reduce_ex__",),
     "is compared": ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"),
     "is called": ("__call__",),
     "is changed": ("__setitem__", "__delitem__"),
     "is used in a `with`": ("__enter__", "__aenter__"),
     "is awaited": ("__await__",),
-    "is turned into a number": ("__int__", "__float__", "__complex__", "__index__", "__round__", "__trunc__"),
-    "is turned into bytes or a path": ("__bytes__", "__fspath__"),
-    "is calculated with": (
+    "is converted to a number": ("__int__", "__float__", "__complex__", "__index__", "__round__", "__trunc__"),
+    "is converted to bytes or a path": ("__bytes__", "__fspath__"),
+    "is used in a calculation": (
         *(f"__{side}{name}__" for side in ("", "r") for name in (
             "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and",
             "xor", "or",
@@ -157,54 +157,54 @@ class TracedFuture(Future[Any]):
 
     @property
     def state(self) -> State[Any]:
-        """How it ended: whoever asks waits."""
+        """Its final state; what follows waits until it has finished."""
         self.node.wait_for_end()
         return TracedState(self.node)
 
     def done(self) -> bool:
-        """Whether it is over, which only waiting tells."""
+        """Return true after waiting for it; refuse before."""
         if self.node.is_awaited:
             return True
         raise _unknown(self.node, "done()")
 
     def wait(self, timeout: float | None = None) -> None:
-        """Have what follows wait until it is over."""
+        """Have what follows wait until it has finished."""
         _refuse_timeout(timeout)
         self.node.wait_for_end()
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002
-        """Have what follows wait until it has completed, and stand for its result."""
+        """Have what follows wait until it has completed, and return the symbol of its result."""
         _refuse_timeout(timeout)
         if not raise_on_failure:
-            raise here().refuse(
+            raise current_location().compile_error(
                 f"result(raise_on_failure=False) of {self.node.name!r} is known only when the flow runs",
-                "hand allow_failure(future) to the task that wants to know",
+                "pass allow_failure(future) to the task that needs it",
             )
         self.node.wait_for_success()
         return ResultSymbol(self.node)
 
     def add_done_callback(self, _: Any) -> None:
-        """Refuse: nothing of the flow runs then."""
+        """Refuse: the function of the flow does not run then."""
         raise _unknown(self.node, "add_done_callback()")
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Stand for its result."""
+        """Return the symbol of its result."""
         yield from ()
         return self.result()
 
     def __getattr__(self, name: str) -> Any:
-        """Refuse what a run would have."""
+        """Refuse attributes of a run."""
         if name.startswith("__"):
             raise AttributeError(name)
         raise _unknown(self.node, f".{name}")
 
     def __repr__(self) -> str:
-        """Return which task."""
+        """Return the name of the task."""
         return f"TracedFuture({self.node.name!r})"
 
 
 class TracedFutures(FutureList[Any]):
-    """The futures of a task that was mapped while tracing: as many as there will be items.
+    """The futures of a task that was mapped while tracing.
 
     Args:
         node: the task.
@@ -215,20 +215,20 @@ class TracedFutures(FutureList[Any]):
         self.node = node
 
     def wait(self, timeout: float | None = None) -> None:
-        """Have what follows wait until all are over."""
+        """Have what follows wait until all have finished."""
         _refuse_timeout(timeout)
         self.node.wait_for_end()
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002
-        """Have what follows wait until all have completed, and stand for the list of their results."""
+        """Have what follows wait until all have completed, and return the symbol of their results."""
         return TracedFuture(self.node).result(timeout, raise_on_failure)
 
 
 class TracedState(State[Any]):
-    """How a task will have ended.
+    """The final state of a task.
 
     Args:
-        node: the task; of a mapped one these are the states of all items.
+        node: the task; for a mapped task, all of its items.
     """
 
     __slots__ = ("node",)
@@ -238,22 +238,22 @@ class TracedState(State[Any]):
         self.node = node
 
     def result(self, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002 - Prefect's signature
-        """Stand for the result."""
+        """Return the symbol of the result."""
         return TracedFuture(self.node).result(None, raise_on_failure)
 
     def __getattribute__(self, name: str) -> Any:
-        """Refuse what depends on how the task ended."""
+        """Refuse attributes that depend on how the task ended."""
         if name in {"node", "result"} or name.startswith("__"):
             return super().__getattribute__(name)
         node = super().__getattribute__("node")
-        raise here().refuse(
+        raise current_location().compile_error(
             f".{name} of the state of {node.name!r} is known only when the flow runs",
-            "hand the state, or allow_failure(future), to a task; use @flow(run_as='pod'); or write the Flow by hand"
+            "pass the state, or allow_failure(future), to a task; use @flow(run_as='pod'); or write the Flow as YAML"
             " with `dependsOnStates` or a `when`",
         )
 
     def __repr__(self) -> str:
-        """Return which task."""
+        """Return the name of the task."""
         return f"TracedState({self.node.name!r})"
 
 
@@ -270,10 +270,10 @@ class TracedStates(list[Any]):
 
 
 def _refuse_list(self: Any, *_: Any) -> NoReturn:
-    raise here().refuse(
-        f"the runs of {self.node.name!r} are gone through, counted or picked from, but how many there are is known only"
-        " when the flow runs",
-        "take all results at once with futures.result(), hand the futures to another task or to its map(), or use"
+    raise current_location().compile_error(
+        f"the runs of {self.node.name!r} are iterated over, counted or indexed, but their number is known only when the"
+        " flow runs",
+        "get all results with futures.result(), pass the futures to another task or to its map(), or use"
         " @flow(run_as='pod')",
     )
 
@@ -288,9 +288,13 @@ for _name in _OF_LISTS:
 
 
 def _unknown(node: Node, what: str) -> Exception:
-    return here().refuse(f"{what} of the future of {node.name!r} is known only when the flow runs", ADVICE)
+    return current_location().compile_error(
+        f"{what} of the future of {node.name!r} is known only when the flow runs", ADVICE
+    )
 
 
 def _refuse_timeout(timeout: float | None) -> None:
     if timeout is not None:
-        raise here().refuse("a timeout of waiting can't be kept", "give the task timeout_seconds instead")
+        raise current_location().compile_error(
+            "a timeout for waiting is not supported in a Flow", "set timeout_seconds on the task instead"
+        )

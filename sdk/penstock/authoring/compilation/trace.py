@@ -1,4 +1,4 @@
-"""Tracing: the flow's function is called once, with symbols for what is not known, and each call becomes a node."""
+"""Tracing: the function of a flow is called with symbols for unknown values, and each call of a task becomes a node."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from penstock.authoring.backend import Call, in_place
-from penstock.authoring.compilation.arguments import Encoder, Slots, Template
-from penstock.authoring.compilation.expressed import express
-from penstock.authoring.compilation.fan_out import FanOut, fan_out
+from penstock.authoring.backend import Call, replaced_backend
+from penstock.authoring.compilation.arguments import Encoder
+from penstock.authoring.compilation.code_location import (
+    CodeLocation,
+    current_location,
+    line_of_try_around,
+    location_of_error,
+)
+from penstock.authoring.compilation.fan_out import fan_out
+from penstock.authoring.compilation.json_expressions import express_value
+from penstock.authoring.compilation.node import Node, Scope
 from penstock.authoring.compilation.params import FlowParam, read_params
-from penstock.authoring.compilation.place import Place, handler_around, here, of_error
 from penstock.authoring.compilation.symbols import (
     ADVICE,
     ParamSymbol,
@@ -28,7 +34,8 @@ from penstock.authoring.compilation.symbols import (
 )
 from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.flow import Flow
-from penstock.authoring.runs import FLOW_RUN, TAGS, FlowRun
+from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.runs import FLOW_RUN, FlowRun
 from penstock.authoring.states import Running
 from penstock.authoring.task import Task
 from penstock.authoring.transactions import TRANSACTION
@@ -40,172 +47,73 @@ MAX_NAME: Final = 63
 
 
 class CompileWarning(UserWarning):
-    """What a flow's function does besides calling tasks, and that its runs don't do."""
-
-
-class Node:
-    """One call that the flow makes: a task of the Flow.
-
-    Args:
-        trace: the trace that it belongs to.
-        name: name of the task, unique in the Flow.
-        place: where it was called.
-        task: the Python task; None for an approval and a flow.
-        flow: the Python flow.
-        approval: what is asked, and for how long.
-    """
-
-    def __init__(
-        self,
-        trace: Trace,
-        *,
-        name: str,
-        place: Place,
-        task: Task[..., Any] | None = None,
-        flow: Flow[..., Any] | None = None,
-        approval: dict[str, Any] | None = None,
-    ) -> None:
-        self.trace = trace
-        self.name = name
-        self.place = place
-        self.task = task
-        self.flow = flow
-        self.approval = approval
-        self.slots = Slots()
-        self.lengths: list[list[int]] = []
-        """Pairs of slots that must be the same number: lengths of mapped arguments."""
-        self.arguments: dict[str, Template] = {}
-        self.needs: dict[Node, bool] = dict(trace.barrier)
-        """What must be over first, and whether it must have completed."""
-        self.fan_out: FanOut | None = None
-        self.tags = TAGS.get() | (task.options.tags if task is not None else frozenset())
-        self.is_awaited = False
-        self.is_gathered = False
-        """Whether results of items are wanted by another."""
-        self.is_counted = False
-        """Whether the length of the result is wanted."""
-        self.is_failure_seen = False
-        self.is_success_expected = False
-        self.params: dict[str, Any] = {}
-        """Of a child flow: its params as the manifest has them."""
-        self.plain_for: str | None = None
-        """Who needs the result as JSON, in the words of a message."""
-
-    @property
-    def is_tolerated(self) -> bool:
-        """Whether the flow goes on, and may complete, if this fails."""
-        return self.is_failure_seen and not self.is_success_expected
-
-    def depend(self, other: Node, *, is_success_needed: bool) -> None:
-        """Wait for another."""
-        self.needs[other] = is_success_needed or self.needs.get(other, False)
-
-    def expect_success(self) -> None:
-        """Have the flow fail if this fails, and if anything fails that it can't do without."""
-        found = [self]
-        while found:
-            node = found.pop()
-            if not node.is_success_expected:
-                node.is_success_expected = True
-                found += (other for other, is_success_needed in node.needs.items() if is_success_needed)
-
-    def wait_for_success(self) -> None:
-        """Have all that is called from now on wait until this has completed."""
-        self.is_awaited = True
-        self.expect_success()
-        barrier = self.trace.barrier
-        for other in self.needs:
-            barrier.pop(other, None)
-        barrier[self] = True
-
-    def wait_for_end(self) -> None:
-        """Have all that is called from now on wait until this is over."""
-        self.is_awaited = self.is_failure_seen = True
-        barrier = self.trace.barrier
-        for other, is_success_needed in self.needs.items():
-            if not is_success_needed:
-                barrier.pop(other, None)
-        barrier.setdefault(self, False)
-
-    def written(self) -> Any:
-        """Return all that is known of the call, to be compared."""
-        needs = {other.name: is_success_needed for other, is_success_needed in self.needs.items()}
-        return self.name, self.arguments, self.params, self.approval, self.slots.expressions, self.fan_out, needs
-
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name, without those that are not given."""
-        decorated = self.task or self.flow
-        assert decorated is not None
-        try:
-            return dict(decorated.signature.bind(*args, **kwargs).arguments)
-        except TypeError as error:
-            raise self.place.refuse(f"{decorated.name!r} can't be called so", str(error)) from error
+    """The function of a flow does something that its runs in a cluster do not do."""
 
 
 class RunSymbol(Symbol):
-    """Something about the run.
+    """A property of the run.
 
     Args:
-        told: what it is.
+        description: what it is.
         expression: an expression for it.
     """
 
     __slots__ = ("expression",)
 
-    def __init__(self, told: str, expression: str) -> None:
-        super().__init__(told)
+    def __init__(self, description: str, expression: str) -> None:
+        super().__init__(description)
         self.expression = expression
 
     def at(self, step: Any) -> NoReturn:
         """Refuse: it has no parts."""
-        raise here().refuse(f"{self.told} has no [{step!r}]", "hand it to a task as it is")
+        raise current_location().compile_error(
+            f"{self.description} cannot be indexed by [{step!r}]", "pass it to a task unchanged"
+        )
 
 
 SYMBOLS: Final = (ParamSymbol, ResultSymbol, RunSymbol, TracedFuture, TracedFutures, TracedState, TracedStates)
 
 
 class Trace:
-    """What a flow's function calls.
+    """The calls of a flow's function.
 
     Args:
         flow: the flow.
-        place: where it stands.
-        is_storage_of_run: whether results that are stored go with the run.
+        location: where it stands.
+        is_storage_of_run: whether stored results are deleted with the run.
     """
 
-    def __init__(self, flow: Flow[..., Any], place: Place, *, is_storage_of_run: bool = False) -> None:
+    def __init__(self, flow: FlowFunction, location: CodeLocation, *, is_storage_of_run: bool = False) -> None:
         self.flow = flow
-        self.place = place
-        self.is_storage_of_run = is_storage_of_run
-        self.params: dict[str, FlowParam] = read_params(flow, place)
+        self.location = location
+        self.params: dict[str, FlowParam] = read_params(flow, location)
+        self.scope = Scope(self.params, is_storage_of_run=is_storage_of_run)
         self.nodes: list[Node] = []
-        self.barrier: dict[Node, bool] = {}
-        """What everything from now on waits for, and whether it must have completed."""
         self.returned: Any = None
         self._names: set[str] = set()
 
-    def run(self) -> None:
-        """Call the flow's function.
+    def call_flow_function(self) -> None:
+        """Call the function of the flow.
 
         Raises:
-            CompileError: it needs to know what only a run knows.
-            Exception: the function's own.
+            CompileError: it needs a value that is known at run time only.
+            Exception: raised by the function.
         """
         symbols: dict[str, Any] = {
             name: ParamSymbol(name, expression=param.expression, is_list=param.is_list)
             for name, param in self.params.items()
         }
-        args, kwargs = self.flow.arguments(symbols)
+        args, kwargs = self.flow.call_arguments(symbols)
         token = FLOW_RUN.set(_TracedRun(self.flow))
         try:
-            with in_place(TracingBackend(self)), _told_at_compilation():
+            with replaced_backend(TracingBackend(self)), _warn_of_output():
                 self.returned = self._call(args, kwargs)
         except TypeError as error:
             if any(each.__name__ in str(error) for each in SYMBOLS):
-                # A function of Python's or of a library wanted a value.
-                place = of_error(error) or self.place
-                raise place.refuse(
-                    f"a value is wanted that is known only when the flow runs ({error})", ADVICE
+                # A function of Python or of a library needed the value.
+                location = location_of_error(error) or self.location
+                raise location.compile_error(
+                    f"a value is needed that is known only when the flow runs ({error})", ADVICE
                 ) from error
             raise
         finally:
@@ -215,66 +123,66 @@ class Trace:
         returned = self.flow.fn(*args, **kwargs)
         if not self.flow.is_async:
             return returned
-        import asyncio  # noqa: PLC0415 - flows without coroutines don't pay for it
+        import asyncio  # noqa: PLC0415 - needed for coroutines only
 
         return asyncio.run(returned)
 
-    def add(self, wanted: str, **what: Any) -> Node:
-        """Add a node, with a name of its own."""
-        place = here()
-        if (line := handler_around(place)) is not None:
-            raise place.refuse(
-                f"{wanted!r} is called inside the `try` of line {line}, which never sees how it ends in a Pod",
-                "hand allow_failure(future) to a task that deals with the failure, call it with return_state=True, or"
+    def add_node(self, wanted: str, **what: Any) -> Node:
+        """Add a node with a unique name."""
+        location = current_location()
+        if (line := line_of_try_around(location)) is not None:
+            raise location.compile_error(
+                f"{wanted!r} is called inside the `try` of line {line}, which does not catch failures in a Pod",
+                "pass allow_failure(future) to a task that handles the failure, call it with return_state=True, or"
                 " use @flow(run_as='pod')",
             )
         if TRANSACTION.get() is not None:
-            raise place.refuse(
-                f"{wanted!r} is called inside `with transaction()`, which Pods have no part in",
-                "use @flow(run_as='pod'), or tasks with allow_failure that undo",
+            raise location.compile_error(
+                f"{wanted!r} is called inside `with transaction()`, which is not supported across Pods",
+                "use @flow(run_as='pod'), or undo in tasks that take allow_failure(future)",
             )
-        node = Node(self, name=self.unique(label(wanted)), place=place, **what)
+        node = Node(self.scope, name=self.unique_name(task_label(wanted)), location=location, **what)
         self.nodes.append(node)
         return node
 
-    def unique(self, name: str) -> str:
-        """Return a task's name that no other has."""
-        unique, number = name, 1
-        while unique in self._names:
+    def unique_name(self, name: str) -> str:
+        """Return a unique name for a task."""
+        unique_name, number = name, 1
+        while unique_name in self._names:
             number += 1
             end = f"-{number}"
-            unique = name[: MAX_NAME - len(end)] + end
-        self._names.add(unique)
-        return unique
+            unique_name = name[: MAX_NAME - len(end)] + end
+        self._names.add(unique_name)
+        return unique_name
 
 
 class TracingBackend:
-    """Takes down calls instead of carrying them out.
+    """Records calls instead of running them.
 
     Args:
-        trace: takes up the nodes.
+        trace: the trace that gets the nodes.
     """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
 
-    def call_flow(self, flow: Flow[..., Any], call: Call) -> Any:
-        """Take down the call of a flow inside of the flow."""
+    def call_flow(self, flow: FlowFunction, call: Call) -> Any:
+        """Record the call of a flow in the flow."""
         return self._call(self._record(flow, call), call, is_async=flow.is_async)
 
-    def call_task(self, task: Task[..., Any], call: Call) -> Any:
-        """Take down the call of a task, which all that follows waits for."""
+    def call_task(self, task: TaskFunction, call: Call) -> Any:
+        """Record the call of a task. What follows waits for it."""
         if task.is_async:
             return self._call_async(task, call)
         return self._call(self._record(task, call), call, is_async=False)
 
-    def submit(self, task: Task[..., Any], call: Call) -> Any:
-        """Take down a task that runs beside what follows."""
+    def submit(self, task: TaskFunction, call: Call) -> Any:
+        """Record a task that runs concurrently with what follows."""
         return TracedFuture(self._record(task, call))
 
-    def map(self, task: Task[..., Any], call: Call) -> Any:
-        """Take down a task that runs for each item."""
-        node = self._trace.add(task.options.name, task=task)
+    def map(self, task: TaskFunction, call: Call) -> Any:
+        """Record a task that runs for each item."""
+        node = self._trace.add_node(task.options.name, task=task)
         node.fan_out, node.arguments = fan_out(node, task, call.args, call.kwargs)
         _wait_for(node, call.wait_for)
         if not call.return_state:
@@ -283,30 +191,32 @@ class TracingBackend:
         return TracedStates(node)
 
     def pause(self, run: FlowRun, kind: Any, *, timeout_s: float, key: str | None, message: str | None) -> Any:
-        """Take down a pause as an approval."""
+        """Record a pause as an approval."""
         if kind is not None:
-            raise here().refuse(
-                "pause_flow_run(wait_for_input=...) asks for a value, but people say yes or no to a run in the cluster",
-                "leave it out and make the value a param of the flow",
+            raise current_location().compile_error(
+                "pause_flow_run(wait_for_input=...) asks for a value, but a Flow has only approvals",
+                "omit it, and make the value a param of the flow",
             )
-        node = self._trace.add(
-            key or "approval", approval={"message": message or f"Go on with {run.flow_name}?", "timeout": timeout_s}
+        node = self._trace.add_node(
+            key or "approval", approval={"message": message or f"Continue {run.flow_name}?", "timeout": timeout_s}
         )
         node.wait_for_success()
 
     def folder(self) -> Path:
-        """Refuse: the flow's function makes nothing in a run.
+        """Refuse: the function of the flow does not run in the cluster.
 
         Raises:
             CompileError: always.
         """
-        raise here().refuse("an artifact would be made when the flow is compiled, not by its runs", "make it in a task")
+        raise current_location().compile_error(
+            "the artifact would be created when the flow is compiled, not by its runs", "create it in a task"
+        )
 
-    async def _call_async(self, task: Task[..., Any], call: Call) -> Any:
-        import asyncio  # noqa: PLC0415 - who awaits has it
+    async def _call_async(self, task: TaskFunction, call: Call) -> Any:
+        import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
         node = self._record(task, call)
-        # What was gathered with it is called before any of it is waited for.
+        # Coroutines that are gathered are all called before the first of them is awaited.
         await asyncio.sleep(0)
         return self._answer(node, call)
 
@@ -326,17 +236,17 @@ class TracingBackend:
         node.wait_for_success()
         return ResultSymbol(node)
 
-    def _record(self, called: Task[..., Any] | Flow[..., Any], call: Call) -> Node:
+    def _record(self, called: TaskFunction | FlowFunction, call: Call) -> Node:
         what = {"task" if isinstance(called, Task) else "flow": called}
-        node = self._trace.add(called.options.name, **what)
-        bound = node.bind(call.args, call.kwargs)
+        node = self._trace.add_node(called.options.name, **what)
+        bound = node.bind_arguments(call.args, call.kwargs)
         if isinstance(called, Flow) and called.options.run_as != "pod":
             node.params = {
                 name: _child_param(node, called, name, value) for name, value in bound.items() if value is not None
             }
         else:
             encoder = Encoder(node)
-            node.arguments = {name: encoder.encode(value) for name, value in bound.items()}
+            node.arguments = {name: encoder.encode_value(value) for name, value in bound.items()}
         _wait_for(node, call.wait_for)
         return node
 
@@ -346,34 +256,36 @@ def _wait_for(node: Node, upstream: Any) -> None:
         return
     encoder = Encoder(node)
     kept = list(node.slots.expressions)
-    encoder.encode(upstream if isinstance(upstream, TracedFutures | TracedStates | TracedFuture) else list(upstream))
-    # It waits for them, but wants to know nothing of them.
+    encoder.encode_value(
+        upstream if isinstance(upstream, TracedFutures | TracedStates | TracedFuture) else list(upstream)
+    )
+    # It only waits for them; it does not use their values.
     node.slots.expressions = kept
 
 
-def _child_param(node: Node, flow: Flow[..., Any], name: str, value: Any) -> Any:
+def _child_param(node: Node, flow: FlowFunction, name: str, value: Any) -> Any:
     what = f"the param {name!r} of flow {flow.name!r}"
 
     def want(upstream: Node) -> None:
-        node.depend(upstream, is_success_needed=True)
+        node.depend_on(upstream, is_success_needed=True)
         upstream.plain_for = what
 
-    return express(value, want, node.place, what)
+    return express_value(value, want, node.location, what)
 
 
-def label(name: str) -> str:
-    """Make a task's name of any text: a DNS label that begins with a letter."""
+def task_label(name: str) -> str:
+    """Return a name for a task from any text: a DNS label that begins with a letter."""
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     text = text if text[:1].isalpha() else f"task-{text}".strip("-")
     return text[:MAX_NAME].strip("-")
 
 
 class _TracedRun(FlowRun):
-    """Stands for the run while its flow is traced."""
+    """The run, while its flow is traced."""
 
     __slots__ = ()
 
-    def __init__(self, flow: Flow[..., Any]) -> None:
+    def __init__(self, flow: FlowFunction) -> None:
         self.flow = flow
         self.state = Running()
         self.name: Any = RunSymbol("the name of the run", "run.name")
@@ -381,28 +293,34 @@ class _TracedRun(FlowRun):
         self.parent = None
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise here().refuse(f".{name} of the run is known only when the flow runs", "ask for it in a task")
+        raise current_location().compile_error(
+            f".{name} of the run is known only when the flow runs", "read it in a task"
+        )
 
 
 class _Printed(io.TextIOBase):
-    """Takes what the flow's function prints, and warns."""
+    """Warns when the function of the flow prints."""
 
     def write(self, text: str) -> int:
         if text.strip():
-            _warn("prints", "print in a task")
+            _warn("prints", "print in a task instead")
         return len(text)
 
 
 def _warn(what: str, advice: str) -> None:
-    warnings.warn(f"{here()}: the flow {what}, which its runs in a cluster don't do: {advice}", CompileWarning, 2)
+    warnings.warn(
+        f"{current_location()}: the flow {what} outside of tasks, which has no effect in the cluster: {advice}",
+        CompileWarning,
+        2,
+    )
 
 
 @contextlib.contextmanager
-def _told_at_compilation() -> Iterator[None]:
-    """Warn of what the function tells while it is traced, for nobody hears it when the flow runs."""
+def _warn_of_output() -> Iterator[None]:
+    """Warn when the function prints or logs while it is traced: its runs in a cluster do not."""
 
     def warn(_: logging.LogRecord) -> bool:
-        _warn("logs", "log in a task")
+        _warn("logs", "log in a task instead")
         return False
 
     FLOW_LOGGER.addFilter(warn)

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from penstock.api.duration import duration_s
+from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.params import read_params as declared_params
-from penstock.authoring.compilation.place import Place
 from penstock.authoring.deployment import Deployment, DeploymentKeywords, read_deployment
-from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import Change, resource_name
 from penstock.cli.deployment.compile import load_flow
@@ -75,9 +75,9 @@ def read_arguments(arguments: argparse.Namespace) -> Deployment:
         raise CommandError(str(error)) from error
 
 
-def _place(flow: Flow[..., Any]) -> Place:
+def _place(flow: FlowFunction) -> CodeLocation:
     code = inspect.unwrap(flow.fn).__code__
-    return Place(code.co_filename, code.co_firstlineno)
+    return CodeLocation(code.co_filename, code.co_firstlineno)
 
 
 def _report_cleanup(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:

@@ -35,12 +35,12 @@ from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.parsing import parse_run
 from penstock.engine.validation.validation import check_run
 from penstock.errors import CommandError, InvalidSpecError
+from penstock.local.pods.compiled_specs import check_commands, compile_inline, reachable_specs
 from penstock.local.pods.container_runtime import ContainerRuntime, Processes
-from penstock.local.pods.differences import differences
 from penstock.local.pods.docker import Containers, find_program
-from penstock.local.pods.executor import NAMESPACE, LocalExecutor, new_run
-from penstock.local.pods.local_run import Source
-from penstock.local.pods.sources import check_commands, compile_inline, reachable
+from penstock.local.pods.executor import NAMESPACE, LocalExecutor
+from penstock.local.pods.local_run import CompiledSpec, new_run
+from penstock.local.pods.unsupported_fields import unsupported_fields
 
 MIN_PARALLEL: Final = 16
 """Minimum default of --parallel: most tasks wait for I/O, so few CPUs can run many."""
@@ -67,7 +67,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     body, source = _prepare(files, arguments)
-    sources = reachable(source, files.flows)
+    sources = reachable_specs(source, files.flows)
     approvals = _approvals(arguments, [each.spec for each in sources])
     container_runtime: ContainerRuntime
     if arguments.docker:
@@ -78,7 +78,7 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, stderr=arguments.output is not None)
     places = arguments.parallel or max(MIN_PARALLEL, 2 * (os.cpu_count() or 1))
     session = _Session(files, container_runtime, console, places=places, approvals=approvals)
-    for line in differences([each.spec for each in sources], is_container=arguments.docker):
+    for line in unsupported_fields([each.spec for each in sources], is_container=arguments.docker):
         session.screen.print_note(f"note: {line}")
     if body["spec"].get("scheduledTime") is not None:
         session.screen.print_note("note: spec.scheduledTime is ignored: the run starts now")
@@ -124,22 +124,22 @@ class _Session:
         self.screen = Screen(console, self._approval_prompt.show)
         self.interrupts = 0
 
-    async def run(self, body: Object, source: Source, folder: Path) -> Object:
+    async def run(self, body: Object, source: CompiledSpec, folder: Path) -> Object:
         """Execute the run; Ctrl-C, SIGTERM and a closed terminal cancel it."""
         self._executor = LocalExecutor(
             self._files.flows,
             self._files.objects,
-            carrier=self._container_runtime,
-            audience=self.screen,
+            container_runtime=self._container_runtime,
+            observers=self.screen,
             folder=folder,
-            places=self._places,
+            max_containers=self._places,
             approvals=self._approvals,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._interrupt, self._executor)
         try:
-            return await self._executor.carry_out(body, source)
+            return await self._executor.run_to_completion(body, source)
         finally:
             self._approval_prompt.close()
 
@@ -155,14 +155,16 @@ class _Session:
             self.screen.print_note("terminating: stopping all tasks; press Ctrl-C again to kill them", "yellow")
             executor.shut_down(ShutdownMode.TERMINATE)
         else:
-            executor.kill()
+            executor.kill_all()
 
     def _decide(self, approval: PendingApproval, is_approved: bool, comment: str | None) -> None:  # noqa: FBT001 - see OnDecision
         assert self._executor is not None
-        self._executor.decide(RunKey(NAMESPACE, approval.run), approval.task, is_approved=is_approved, comment=comment)
+        self._executor.decide_approval(
+            RunKey(NAMESPACE, approval.run), approval.task, is_approved=is_approved, comment=comment
+        )
 
 
-def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Source]:
+def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, CompiledSpec]:
     """Build the FlowRun from the selected object and the options.
 
     Raises:
@@ -193,7 +195,7 @@ def _prepare(files: Files, arguments: argparse.Namespace) -> tuple[Object, Sourc
     return body, source
 
 
-def _source(files: Files, chosen: Object, spec: Object) -> Source:
+def _source(files: Files, chosen: Object, spec: Object) -> CompiledSpec:
     if spec.get("retryOf") is not None:
         raise CommandError(
             "spec.retryOf is not supported with --local: earlier runs are not stored; run the Flow instead"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_FLOW_UID, LABEL_MANAGED_BY, MAIN_CONTAINER, MANAGED_BY
-from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 from penstock.cli.cluster.access import Cluster
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
@@ -42,7 +42,7 @@ class Module(NamedTuple):
         return self.place.replace("/", ".")
 
 
-def read_code(flow: Flow[..., Any]) -> list[Module]:
+def read_code(flow: FlowFunction) -> list[Module]:
     """Read the file of a flow, and the modules in its directory and below that it has imported.
 
     Raises:

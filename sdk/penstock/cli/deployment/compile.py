@@ -11,6 +11,7 @@ from typing import Any
 from penstock.authoring import entrypoint
 from penstock.authoring.compilation import CompileWarning, compile_flows
 from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
 from penstock.authoring.task import Task
 from penstock.engine.suggestion import enumerate_names
 from penstock.engine.validation.validation import check_flow, parse_flow
@@ -52,7 +53,7 @@ def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
     return manifests
 
 
-def compile_loaded(flow: Flow[..., Any], source: str, **options: Any) -> list[dict[str, Any]]:
+def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict[str, Any]]:
     """Compile a flow and the flows that it calls, and print warnings.
 
     Args:

@@ -11,6 +11,7 @@ from penstock.cli.cluster.apply import resource_name
 from penstock.cli.deployment.deployment import Code, build_manifests, wait_until_ready
 from penstock.cli.deployment.deployment import deploy as apply_all
 from penstock.errors import OptionError
+from penstock.memory_limit import limit_expression_memory
 
 READY_S = 120.0
 
@@ -53,6 +54,7 @@ def deploy(
         OptionError: there are no deployments, or both `inline` and `source` are given.
         CommandError: the API server rejected an object.
     """
+    limit_expression_memory()
     if not deployments:
         raise OptionError("deploy() needs at least one deployment: flow.to_deployment(...)")
     if inline and source:

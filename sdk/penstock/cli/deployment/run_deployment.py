@@ -27,6 +27,7 @@ from penstock.drawing.task_rows import Object
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.timestamp import rfc3339
 from penstock.errors import CommandError, InvalidSpecError, ParameterError, PenstockError, RefusalError
+from penstock.memory_limit import limit_expression_memory
 
 HASH_CHARACTERS: Final = 10
 CANCEL: Final = "Cancel"
@@ -47,6 +48,7 @@ def run_deployment(
     kubeconfig: str | None = None,
 ) -> ClusterRun:
     """Start a run and wait until it has finished; arguments and errors are those of `penstock.run_deployment`."""
+    limit_expression_memory()
     cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
     flow_name = name.rpartition("/")[2]
     flow = cluster.get_flow(flow_name)

@@ -13,9 +13,9 @@ from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation.parsing import parse_flow
 from penstock.errors import CommandError
-from penstock.local.pods.local_run import Source
-from penstock.local.pods.objects import Objects
-from penstock.local.pods.sources import compile_flow
+from penstock.local.pods.compiled_specs import compile_flow
+from penstock.local.pods.local_run import CompiledSpec
+from penstock.local.pods.manifest_objects import Objects
 
 RUNNABLE: Final = ("FlowRun", "Flow")
 
@@ -37,7 +37,7 @@ class InvalidFilesError(CommandError):
 class Files(NamedTuple):
     """The objects of the files."""
 
-    flows: Mapping[str, Source]
+    flows: Mapping[str, CompiledSpec]
     objects: Objects
     chosen: Object
     """The FlowRun or Flow to run."""
@@ -90,7 +90,7 @@ def _contents(texts: Mapping[str, str]) -> Iterable[Object]:
             yield content
 
 
-def _choose(contents: Sequence[Object], flows: Mapping[str, Source], name: str | None) -> Object:
+def _choose(contents: Sequence[Object], flows: Mapping[str, CompiledSpec], name: str | None) -> Object:
     """Select the object to run: by name, else the only FlowRun, else the only Flow that no other Flow calls."""
     for kind in RUNNABLE:
         found = [content for content in contents if _is(content, kind)]

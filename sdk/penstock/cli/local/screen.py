@@ -15,7 +15,7 @@ from penstock.cli.text.outcome import outcome_lines
 from penstock.cli.text.progress import changed_lines, headline, is_finished, waiting_tasks
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import Object, TaskRow, read_tasks, status_of
-from penstock.local.pods.executor import Line
+from penstock.local.pods.observers import Line
 
 NEVER_STARTED: Final = frozenset({"Skipped"})
 
@@ -48,14 +48,14 @@ class Screen:
         """Write a line that is not from a task."""
         self._console.print(Text(text, style), soft_wrap=True)
 
-    def hear(self, line: Line) -> None:
+    def on_line(self, line: Line) -> None:
         """Write a line of output of a task, prefixed with the task's name."""
         source = Source(line.task, -1 if line.item is None else line.item, line.attempt)
         # Output of a task is not wrapped, and its brackets are not markup.
         prefix = Text(f"{self._paths.get(line.run, '')}{source}{SEPARATOR}", "cyan")
         self._console.print(prefix + Text.from_ansi(line.text), soft_wrap=True)
 
-    def see(self, run: Mapping[str, Any]) -> None:
+    def on_run(self, run: Mapping[str, Any]) -> None:
         """Write what has changed in a run."""
         body = dict(run)
         name = body["metadata"]["name"]

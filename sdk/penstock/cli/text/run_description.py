@@ -23,7 +23,7 @@ from penstock.drawing.task_rows import (
     shorten,
     status_of,
 )
-from penstock.engine.reasons import REASONS, Reason
+from penstock.engine.reasons import NO_ACTION, REASONS, Reason
 
 MAX_TASKS: Final = 200
 """Tasks that are listed; `penstock get -o yaml` shows all."""
@@ -195,7 +195,7 @@ def _advice(status: Mapping[str, Any]) -> list[_Advice]:
         failed = (task.get("items") or {}).get("failed") or ()
         found |= dict.fromkeys(filter(None, (each.get("reason") for each in (task, *failed))))
     texts = {str(reason): text.advice for reason, text in REASONS.items()}
-    advice = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != "Nothing."}
+    advice = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != NO_ACTION}
     return list(starmap(_Advice, advice.items()))
 
 

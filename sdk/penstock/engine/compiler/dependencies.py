@@ -1,4 +1,4 @@
-"""Which tasks wait for which: by what they refer to, and by what they name."""
+"""Which tasks depend on which: by references in expressions, dependsOn and dependsOnStates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DependencyReader:
         tasks: the tasks, those of `finally` last.
         positions: position of each task by its name.
         first_finally: position of the first task of `finally`.
-        report: told of what is wrong.
+        report: takes each problem found.
     """
 
     def __init__(
@@ -70,14 +70,18 @@ class DependencyReader:
                 if other in edges and edges[other].kind is DependencyKind.NEEDS:
                     states &= COMPLETED_TASK_STATES
                     if not states:
-                        self._report(Problem(where, f"refers to the outputs of {dependency.task}, which it then lacks"))
+                        self._report(
+                            Problem(
+                                where, f"refers to the outputs of {dependency.task}, which has none in these states"
+                            )
+                        )
                     edges[other] = Dependency(other, DependencyKind.NEEDS, states)
                 else:
                     edges[other] = Dependency(other, DependencyKind.STATES, states)
         for index, name in enumerate(task.depends_on or ()):
             where = f"{path}.dependsOn[{index}]"
             if any(one.task == name for one in task.depends_on_states or ()):
-                self._report(Problem(where, f'"{name}" is in dependsOnStates too: name it in one of them'))
+                self._report(Problem(where, f'"{name}" is also in dependsOnStates: list it in only one of the two'))
             if self._is_known(position, name, where):
                 other = self._positions[name]
                 edges[other] = Dependency(other, DependencyKind.NEEDS, COMPLETED_TASK_STATES)
@@ -87,7 +91,7 @@ class DependencyReader:
     def _is_known(self, position: int, name: str, path: str) -> bool:
         """Whether a task may depend on another by this name; reports why not."""
         if name == self._tasks[position].name:
-            self._report(Problem(path, "a task can't depend on itself"))
+            self._report(Problem(path, "a task cannot depend on itself"))
         elif name not in self._positions:
             self._report(Problem(path, f'there is no task "{name}"{suggest(name, self._positions)}'))
         elif position < self._first_finally <= self._positions[name]:
@@ -105,20 +109,20 @@ def explain_cycles(upstream: Sequence[Sequence[int]], names: Sequence[str]) -> l
         names: of the tasks.
 
     Returns:
-        For each cycle the position at which to tell of it, and what to tell.
+        For each cycle the position to report it at, and the message.
     """
-    told = []
+    problems = []
     for cycle in find_cycles(upstream):
         waiting = [names[position] for position in cycle]
         shown = waiting[:MAX_SHOWN_CYCLE] + ["..."] * (len(waiting) > MAX_SHOWN_CYCLE) + waiting[:1]
-        told.append((cycle[0], f"these tasks wait for each other, each for the next: {' -> '.join(shown)}"))
-    return told
+        problems.append((cycle[0], f"these tasks form a dependency cycle: {' -> '.join(shown)}"))
+    return problems
 
 
 def awaited_states(tasks: Sequence[TaskPlan]) -> dict[int, frozenset[TaskState]]:
     """Return the states in which other tasks wait for a task, by its position.
 
-    A finally task waits for all others, whatever it refers to: it keeps no failure from stopping the run.
+    A finally task waits for all others, whatever it refers to. So it does not count: a failure still stops the run.
     """
     awaited: dict[int, frozenset[TaskState]] = {}
     for task in tasks:

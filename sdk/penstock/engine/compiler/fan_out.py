@@ -25,13 +25,13 @@ class FanOut:
 
     @property
     def tasks(self) -> frozenset[TaskReference]:
-        """What its expressions want to know of which tasks."""
+        """Which attributes of which tasks its expressions use."""
         given = [self.items, self.count, *(self.matrix or {}).values()]
         return frozenset().union(*(one.tasks for one in given if one is not None))
 
     @property
     def fixed_count(self) -> int | None:
-        """How many items there will be, if that depends on nothing."""
+        """Number of items, if it depends on no expression."""
         given = [self.items, self.count, *(self.matrix or {}).values()]
         return len(self.expand({})) if all(one.is_constant for one in given if one is not None) else None
 
@@ -46,7 +46,7 @@ class FanOut:
             The axes come in the order of their names, for the API server keeps no other, and the last changes fastest.
 
         Raises:
-            ExpressionError: a value is no list or number, or there are more items than MAX_ITEMS.
+            ExpressionError: a value is not a list or number, or there are more items than MAX_ITEMS.
         """
         if self.items is not None:
             items = _as_list(_evaluate(self.items, values, "forEach.items"), "forEach.items")
@@ -79,7 +79,7 @@ def compile_fan_out(for_each: ForEach, scope: Scope, path: str, report: Callable
     """
     given = [name for name in ("items", "count", "matrix") if _is_given(for_each, name)]
     if len(given) != 1:
-        report(Problem(path, f"give exactly one of items, count and matrix; there is {' and '.join(given) or 'none'}"))
+        report(Problem(path, f"must have exactly one of items, count and matrix; got {' and '.join(given) or 'none'}"))
         return None
     (kind,) = given
     value = getattr(for_each, kind)
@@ -106,14 +106,14 @@ def compile_fan_out(for_each: ForEach, scope: Scope, path: str, report: Callable
 
 
 def _is_given(for_each: ForEach, field: str) -> bool:
-    # `items` may be any JSON, so a null is what somebody wrote there; elsewhere it says that nothing was.
+    # `items` may be any JSON, so a null is a value there. In the other fields it means that the field is not given.
     return field in for_each.model_fields_set and (field == "items" or getattr(for_each, field) is not None)
 
 
 def _compile_part(value: Any, scope: Scope) -> ValueTemplate:
     part = compile_value(value, scope)
     if part.is_text:
-        raise ExpressionError("this is a text around an expression: write the expression and nothing else")
+        raise ExpressionError("must be one expression, without text around it")
     return part
 
 
@@ -126,14 +126,14 @@ def _evaluate(template: ValueTemplate, values: Mapping[str, Any], field: str) ->
 
 def _as_list(value: Any, field: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ExpressionError(f"{field} must be a list, but is {describe(value)}")
+        raise ExpressionError(f"{field} must be a list; got {describe(value)}")
     return value
 
 
 def _as_count(value: Any, field: str) -> int:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or value != math.floor(value) or value < 0:
-        raise ExpressionError(f"{field} must be a whole number from 0 on, but is {describe(value)}")
+        raise ExpressionError(f"{field} must be a whole number of at least 0; got {describe(value)}")
     if value > MAX_ITEMS:
         raise ExpressionError(f"{field} is {int(value)}: at most {MAX_ITEMS} items are allowed")
     return int(value)

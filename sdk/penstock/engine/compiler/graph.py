@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 
 def reverse(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Turn the edges around: from what each node waits for to who waits for it, in order of position."""
+    """Reverse the edges: for each node, the nodes that wait for it, in order of position."""
     downstream: list[list[int]] = [[] for _ in upstream]
     for position, nodes in enumerate(upstream):
         for node in nodes:
@@ -52,7 +52,7 @@ def find_cycles(upstream: Sequence[Sequence[int]]) -> list[list[int]]:
 
 
 def _follow(node: int, upstream: Sequence[Sequence[int]], group: set[int]) -> list[int]:
-    """Walk from node to node within a group until one comes again, and return the round."""
+    """Walk from node to node within a group until one comes again, and return that cycle."""
     trail: dict[int, int] = {}
     while node not in trail:
         trail[node] = len(trail)

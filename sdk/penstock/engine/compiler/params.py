@@ -15,7 +15,7 @@ from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 ARTICLES: Final = {"array": "an array", "object": "an object", "integer": "a whole number"}
 
-# CEL's matches() is RE2: linear in time whatever the pattern, and the same language that the CRD promises.
+# CEL's matches() is RE2: linear in time for any pattern, and the same language that the CRD documents.
 _MATCHES: Final = compile_expression("item.text.matches(item.pattern)", Scope(frozenset({"item"})))
 
 
@@ -28,20 +28,20 @@ def resolve_params(
 ) -> dict[str, Any]:
     """Return the value of every param of a run.
 
-    An integer is any number without a fraction, as in JSON Schema, and becomes one: 3.0 is 3. A boolean is no number.
-    A null says that nothing is given, as it does to the API server.
+    An integer is any number without a fraction, as in JSON Schema, and becomes one: 3.0 is 3. A boolean is not a
+    number. A null means that no value is given, as to the API server.
 
     Args:
         params: the Flow's declarations.
         given: the run's values by name.
         path: field path of `given`, for problems.
-        later: names of given values that are not what they will be; only these names are checked.
+        later: names of given values that are computed later; only that these params exist is checked.
 
     Returns:
-        The values by name, in the order of the declarations, without those that may be left out and are.
+        The values by name, in the order of the declarations, without optional params that have no value.
 
     Raises:
-        InvalidSpecError: values are missing, unknown or don't fit. Holds every problem.
+        InvalidSpecError: values are missing, unknown or invalid. Holds every problem.
     """
     given = given or {}
     known = {param.name: param for param in params or ()}
@@ -59,7 +59,7 @@ def resolve_params(
         elif param.is_required:
             kind = ARTICLES.get(param.type, f"a {param.type}")
             described = f" ({param.description})" if param.description else ""
-            problems.append(Problem(f"{path}.{name}", f"is missing: the flow needs {kind} here{described}"))
+            problems.append(Problem(f"{path}.{name}", f"is required: the flow needs {kind}{described}"))
         elif param.default is not None:
             values[name] = _normal(param, param.default)
     if problems:
@@ -79,7 +79,7 @@ def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[
     for index, param in enumerate(params):
         where = f"{path}[{index}]"
         if first.setdefault(param.name, index) != index:
-            message = f'"{param.name}" is the name of {path}[{first[param.name]}] already'
+            message = f'"{param.name}" is already the name of {path}[{first[param.name]}]'
             problems.append(Problem(f"{where}.name", message))
         problems += (Problem(f"{where}.{field}", message) for field, message in _check_declaration(param))
     return problems
@@ -88,7 +88,7 @@ def check_params(params: Sequence[Param], *, path: str = "spec.params") -> list[
 def _check_declaration(param: Param) -> Iterator[tuple[str, str]]:
     """Yield each field of a declaration that is wrong, and why."""
     if param.required and param.default is not None:
-        yield "required", "a param with a default is never missing: remove one of them"
+        yield "required", "a param with a default cannot be required: remove one of the two"
     yield from _check_rules(param)
     for index, value in enumerate(param.enum or ()):
         if message := _type_fault(param, _normal(param, value)):
@@ -101,14 +101,14 @@ def _check_declaration(param: Param) -> Iterator[tuple[str, str]]:
 def _check_rules(param: Param) -> Iterator[tuple[str, str]]:
     if param.pattern is not None:
         if param.type != "string":
-            yield "pattern", f"is for strings only, but the type is {param.type}"
+            yield "pattern", f"applies only to strings; the type is {param.type}"
         elif message := _pattern_fault(param.pattern):
             yield "pattern", message
     for field, bound in (("minimum", param.minimum), ("maximum", param.maximum)):
         if bound is not None and param.type not in ("integer", "number"):
-            yield field, f"is for numbers only, but the type is {param.type}"
+            yield field, f"applies only to numbers; the type is {param.type}"
     if param.minimum is not None and param.maximum is not None and param.minimum > param.maximum:
-        yield "minimum", f"{param.minimum} is more than the maximum {param.maximum}: no value fits"
+        yield "minimum", f"must be at most the maximum, {param.maximum}; got {param.minimum}"
 
 
 def _normal(param: Param, value: Any) -> Any:
@@ -118,21 +118,21 @@ def _normal(param: Param, value: Any) -> Any:
 
 
 def _check_value(param: Param, value: Any) -> Iterator[str]:
-    """Say what is wrong with a value that a run gives, or a default."""
+    """Yield what is wrong with a value of a run, or with a default."""
     if message := _type_fault(param, value):
         yield message
         return
     if param.enum is not None and not any(_is_same(value, _normal(param, one)) for one in param.enum):
         allowed = [json.dumps(one, ensure_ascii=False) for one in param.enum]
         nearest = suggest(value, [one for one in param.enum if isinstance(one, str)]) if isinstance(value, str) else ""
-        yield f"is {describe(value)}{nearest}, but must be one of {enumerate_names(allowed)}"
+        yield f"must be one of {enumerate_names(allowed)}; got {describe(value)}{nearest}"
     if param.pattern is not None and isinstance(value, str):
         yield from _check_pattern(param.pattern, value)
     if param.type in ("integer", "number"):
         if param.minimum is not None and value < param.minimum:
-            yield f"is {value}, but must be at least {param.minimum}"
+            yield f"must be at least {param.minimum}; got {value}"
         if param.maximum is not None and value > param.maximum:
-            yield f"is {value}, but must be at most {param.maximum}"
+            yield f"must be at most {param.maximum}; got {value}"
 
 
 def _type_fault(param: Param, value: Any) -> str | None:
@@ -147,9 +147,9 @@ def _type_fault(param: Param, value: Any) -> str | None:
     }[param.type]
     if not fits:
         hint = ": put it in quotes" if param.type == "string" and (is_number or isinstance(value, bool)) else ""
-        return f"is {describe(value)}, but must be {ARTICLES.get(param.type, f'a {param.type}')}{hint}"
+        return f"must be {ARTICLES.get(param.type, f'a {param.type}')}; got {describe(value)}{hint}"
     if isinstance(value, int) and not LEAST_INT <= value <= GREATEST_INT:
-        return f"is {value}, which is beyond 64 bits: use a string"
+        return f"must fit into 64 bits; got {value}: use a string"
     if _is_deeper(value, MAX_DEPTH):
         return f"is nested deeper than {MAX_DEPTH} levels"
     return None
@@ -175,13 +175,13 @@ def _pattern_fault(pattern: str) -> str | None:
         _MATCHES.evaluate({"item": {"text": "", "pattern": pattern}})
     except ExpressionError as error:
         reason = str(error).partition("invalid regular expression: ")[2] or str(error)
-        return f"is no regular expression of RE2, which has no look-around and no back-references: {reason}"
+        return f"is not a valid RE2 regular expression (RE2 has no look-around and no back-references): {reason}"
     return None
 
 
 def _check_pattern(pattern: str, value: str) -> Iterator[str]:
     try:
         if not _MATCHES.evaluate({"item": {"text": value, "pattern": pattern}}):
-            yield f"is {describe(value)}, but must match {pattern}"
+            yield f"must match {pattern}; got {describe(value)}"
     except ExpressionError as error:
-        yield f"can't be matched against {pattern}: {error}"
+        yield f"cannot be matched against {pattern}: {error}"

@@ -1,8 +1,8 @@
-"""podTemplates: what they may say, and the expressions in them.
+"""podTemplates: which fields they may have, and the expressions in them.
 
-What a podTemplate says beyond that, the API server judges. Its strings hold expressions as those of other fields do,
-but for what becomes a process: in containers `command` is code and stays as it is, and the kubelet expands `args`, the
-values of `env` and `subPathExpr` once more, so they follow the rule for a task's own args.
+Everything else in a podTemplate is validated by the API server. Its strings may hold expressions, with two exceptions.
+In containers `command` is code and stays as it is. And the kubelet expands `args`, the values of `env` and
+`subPathExpr` again, so they follow the rule for a task's own args.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ TOP_FIELDS: Final = ("metadata", "spec")
 METADATA_FIELDS: Final = ("labels", "annotations")
 CONTAINER_FIELDS: Final = ("containers", "initContainers", "ephemeralContainers")
 CONTAINER_LISTS: Final = ("args", "env", "volumeMounts")
-"""Lists of a container whose entries the kubelet expands: an expression may stand in them, not for them."""
+"""Lists of a container whose entries the kubelet expands. An expression may stand in an entry, not for the list."""
 TEXT_MAPS: Final = frozenset({"labels", "annotations", "nodeSelector", "matchLabels"})
-"""Maps whose values Kubernetes wants as strings, whatever the type of an expression's value."""
+"""Maps whose values must be strings in Kubernetes, whatever the type of an expression's value."""
 TYPED_SOURCE_FIELDS: Final = frozenset({"optional"})
-"""Of `valueFrom`: what is no string."""
+"""Fields of `valueFrom` that are not strings."""
 
 Report = Callable[[Problem], None]
 
@@ -37,14 +37,14 @@ class PodTemplate:
     __slots__ = ("_node", "_path", "is_constant", "params", "tasks")
 
     def __init__(self, node: Any, path: str) -> None:
-        # Leaves with expressions are `_Leaf`s, everything else is the user's value itself.
+        # Strings with expressions are `_Leaf`s, everything else is the user's value itself.
         self._node = node
         self._path = path
         leaves = list(_leaves(node))
         self.tasks: Final[frozenset[TaskReference]] = frozenset().union(*(one.template.tasks for one in leaves))
-        """What its expressions want to know of which tasks."""
+        """Which attributes of which tasks its expressions use."""
         self.params: Final[frozenset[str]] = frozenset().union(*(one.template.params for one in leaves))
-        """Names of the params that its expressions name."""
+        """Names of the params that its expressions use."""
         self.is_constant: Final = not leaves
         """Whether it has no expression."""
 
@@ -55,13 +55,13 @@ class PodTemplate:
             values: values of the roots, as for `Expression.evaluate`.
 
         Raises:
-            ExpressionError: an expression has no value, or one that can't stand where it does.
+            ExpressionError: an expression has no value, or one that is not allowed in its place.
         """
         return self._node if self.is_constant else _evaluate(self._node, values, self._path)
 
 
 class _Leaf:
-    """A string with expressions, and what Kubernetes wants in its place."""
+    """A string with expressions, and the type that Kubernetes expects in its place."""
 
     __slots__ = ("field", "is_text", "template")
 
@@ -83,7 +83,9 @@ class _Leaf:
             for problem in _check_entries(value, self.field, path):
                 raise ExpressionError(str(problem))
         if any(f".{field}[" in path for field in CONTAINER_FIELDS) and _has_command(value):
-            raise ExpressionError(f"{path}: the value has a command, which is code: write it into the podTemplate")
+            raise ExpressionError(
+                f"{path}: the value must not have a command, which is code: write it into the podTemplate itself"
+            )
         return value
 
 
@@ -91,10 +93,10 @@ def compile_pod_template(template: Mapping[str, Any], scope: Scope, path: str, r
     """Compile a podTemplate.
 
     Args:
-        template: the field's value, which `check_pod_template` has nothing against.
+        template: the field's value, valid for `check_pod_template`.
         scope: what its expressions may refer to.
         path: its field path.
-        report: told of every expression that does not compile.
+        report: takes each expression that does not compile.
     """
     return PodTemplate(_Compiler(scope, report).compile(template, path, field="", depth=0), path)
 
@@ -106,13 +108,13 @@ def compile_value_source(source: Mapping[str, Any], scope: Scope, path: str, rep
         source: the field's value.
         scope: what its expressions may refer to.
         path: its field path.
-        report: told of every expression that does not compile.
+        report: takes each expression that does not compile.
     """
     return PodTemplate(_Compiler(scope, report, is_source=True).compile(source, path, field="", depth=0), path)
 
 
 class _Compiler:
-    """Walks through a piece of a Pod and compiles its strings by where they stand."""
+    """Walks through a piece of a Pod and compiles its strings according to their place."""
 
     def __init__(self, scope: Scope, report: Report, *, is_source: bool = False) -> None:
         self._scope = scope
@@ -120,7 +122,7 @@ class _Compiler:
         self._is_source = is_source
 
     def compile(self, value: Any, path: str, *, field: str, depth: int, is_text: bool = False) -> Any:
-        """Replace strings with expressions by leaves; returns the very value if there are none."""
+        """Replace strings with expressions by leaves; returns the same object if there are none."""
         if isinstance(value, str):
             return self._leaf(value, path, field, is_text=is_text or (self._is_source and self._is_word(field)))
         if not isinstance(value, list | Mapping):
@@ -160,7 +162,7 @@ class _Compiler:
         if key == "volumeMounts" and isinstance(value, list):
             return self._entries(value, path, lambda one, where: self._mount(one, where, depth + 1))
         if isinstance(value, Mapping):
-            # Probes and hooks have commands too.
+            # Probes and hooks have commands as well.
             return self._without_commands(value, path, depth)
         return self.compile(value, path, field=key, depth=depth)
 
@@ -252,7 +254,7 @@ def check_pod_template(template: Mapping[str, Any], path: str) -> Iterator[Probl
     yield from _check_fields(template, TOP_FIELDS, path)
     for field in TOP_FIELDS:
         if template.get(field) is not None and not isinstance(template[field], Mapping):
-            yield Problem(f"{path}.{field}", f"must be an object, but is {describe(template[field])}")
+            yield Problem(f"{path}.{field}", f"must be an object; got {describe(template[field])}")
     metadata, spec = template.get("metadata"), template.get("spec")
     if isinstance(metadata, Mapping):
         yield from _check_metadata(metadata, f"{path}.metadata")
@@ -263,9 +265,7 @@ def check_pod_template(template: Mapping[str, Any], path: str) -> Iterator[Probl
 def _check_fields(value: Mapping[str, Any], known: tuple[str, ...], path: str) -> Iterator[Problem]:
     for field in value:
         if field not in known:
-            yield Problem(
-                f"{path}.{field}", f"there is no such field{suggest(field, known)}: there are {', '.join(known)}"
-            )
+            yield Problem(f"{path}.{field}", f"unknown field{suggest(field, known)}; known fields: {', '.join(known)}")
 
 
 def _check_metadata(metadata: Mapping[str, Any], path: str) -> Iterator[Problem]:
@@ -279,18 +279,18 @@ def _check_metadata(metadata: Mapping[str, Any], path: str) -> Iterator[Problem]
 
 def _check_entries(entries: Any, field: str, path: str) -> Iterator[Problem]:
     if not isinstance(entries, Mapping):
-        yield Problem(path, f"must be an object, but is {describe(entries)}")
+        yield Problem(path, f"must be an object; got {describe(entries)}")
         return
     for key, value in entries.items():
         if key.partition("/")[0] == GROUP:
-            yield Problem(f"{path}[{key}]", f"{field} of {GROUP}/ are Penstock's own: choose another name")
+            yield Problem(f"{path}[{key}]", f"{field} of {GROUP}/ are reserved for Penstock: choose another name")
         if not isinstance(value, str):
-            yield Problem(f"{path}[{key}]", f"must be a string, but is {describe(value)}: put it in quotes")
+            yield Problem(f"{path}[{key}]", f"must be a string; got {describe(value)}: put it in quotes")
 
 
 def _check_spec(spec: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if spec.get("restartPolicy") not in (None, "Never"):
-        yield Problem(f"{path}.restartPolicy", "is always Never, for each attempt is a Pod of its own: see retry")
+        yield Problem(f"{path}.restartPolicy", "must be Never, because each attempt is a Pod of its own: see retry")
     for field in CONTAINER_FIELDS:
         containers = spec.get(field)
         if containers is None:
@@ -304,7 +304,7 @@ def _check_spec(spec: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 def _check_container(container: Any, path: str) -> Iterator[Problem]:
     if not isinstance(container, Mapping) or not isinstance(container.get("name"), str) or not container["name"]:
-        yield Problem(f"{path}.name", "is missing: containers are merged by name, and main is the task's own")
+        yield Problem(f"{path}.name", "is required: containers are merged by name, and main is the task's own")
         return
     for field in CONTAINER_LISTS:
         if container.get(field) is not None and not isinstance(container[field], list):
@@ -313,9 +313,9 @@ def _check_container(container: Any, path: str) -> Iterator[Problem]:
         entries = container.get(field)
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if not isinstance(entry, Mapping):
-                yield Problem(f"{path}.{field}[{index}]", f"must be an object, but is {describe(entry)}")
+                yield Problem(f"{path}.{field}[{index}]", f"must be an object; got {describe(entry)}")
 
 
 def _no_list(value: Any) -> str:
-    hint = ": an expression may stand in it, not for it" if isinstance(value, str) and "$(" in value else ""
-    return f"must be a list, but is {describe(value)}{hint}"
+    hint = ": an expression may stand in an entry, not for the list" if isinstance(value, str) and "$(" in value else ""
+    return f"must be a list; got {describe(value)}{hint}"

@@ -20,11 +20,11 @@ def read_quantity(text: str | int) -> Decimal:
     """Read an amount.
 
     Raises:
-        ValueError: it is none; the message says what one looks like.
+        ValueError: it is not a quantity; the message has an example.
     """
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
-        raise ValueError(f"{str(text)!r} is no quantity: write a number and a unit, as in 10Gi or 500M")
+        raise ValueError(f"must be a quantity, a number and a unit, such as 10Gi or 500M; got {str(text)!r}")
     number, suffix = Decimal(match["number"]), match["suffix"] or ""
     if suffix in _BINARY:
         return number * Decimal(2) ** _BINARY[suffix]

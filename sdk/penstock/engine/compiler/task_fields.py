@@ -1,4 +1,4 @@
-"""The fields of a task as such: which go together, and which kind of task has which."""
+"""The fields of a task: which go together, and which kind of task has which."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ def check_shape(task: Task, kind: TaskKind, path: str, *, has_default_image: boo
         has_default_image: whether the Flow gives an image for tasks without one.
     """
     if kind is TaskKind.CONTAINER and not task.image and not has_default_image:
-        yield Problem(f"{path}.image", "is missing: give an image here or in spec.defaults.image")
+        yield Problem(f"{path}.image", "is required: set an image here or in spec.defaults.image")
     if kind is not TaskKind.CONTAINER:
         yield from _check_foreign_fields(task, kind, path)
     if task.command is not None and task.script is not None:
-        yield Problem(f"{path}.script", "a script is run in place of a command: give one of the two")
+        yield Problem(f"{path}.script", "a script runs in place of a command: set only one of the two")
     if task.max_parallel is not None and task.for_each is None:
-        yield Problem(f"{path}.maxParallel", "counts the items of forEach, which this task does not have")
+        yield Problem(f"{path}.maxParallel", "has no effect without forEach: remove it")
     yield from check_env(task.env or (), f"{path}.env")
 
 
 def _check_foreign_fields(task: Task, kind: TaskKind, path: str) -> Iterator[Problem]:
     if task.flow is not None and task.approval is not None:
-        yield Problem(f"{path}.approval", "a task is a child flow or an approval: give only one of them")
+        yield Problem(f"{path}.approval", "a task is either a child flow or an approval: set only one of the two")
     what = "a child flow" if kind is TaskKind.FLOW else "an approval"
     fields = CONTAINER_FIELDS if kind is TaskKind.FLOW else CONTAINER_FIELDS + ATTEMPT_FIELDS
     for field in fields:
         if getattr(task, field) is not None:
             hint = ": its own timeout is approval.timeout" if field == "timeout" else ""
-            yield Problem(f"{path}.{to_camel(field)}", f"{what} does not have this{hint}: remove it")
+            yield Problem(f"{path}.{to_camel(field)}", f"{what} does not have this field{hint}: remove it")
 
 
 def check_env(env: Sequence[EnvVar], path: str) -> Iterator[Problem]:
@@ -74,15 +74,15 @@ def check_env(env: Sequence[EnvVar], path: str) -> Iterator[Problem]:
         where = f"{path}[{index}]"
         first = seen.setdefault(variable.name, index)
         if first != index:
-            yield Problem(f"{where}.name", f'"{variable.name}" is the name of {path}[{first}] already')
+            yield Problem(f"{where}.name", f'"{variable.name}" is already the name of {path}[{first}]')
         if "=" in variable.name:
-            yield Problem(f"{where}.name", "names of variables contain no =")
+            yield Problem(f"{where}.name", "must not contain =")
         if variable.name == OUTPUTS_VARIABLE:
             yield Problem(f"{where}.name", f"{OUTPUTS_VARIABLE} is set by Penstock: choose another name")
         if variable.value is not None and variable.value_from is not None:
-            yield Problem(where, "value and valueFrom exclude each other: give one of them")
+            yield Problem(where, "must have only one of value and valueFrom")
         if variable.value_from is not None and len(variable.value_from) != 1:
-            message = "give exactly one source, as in a Pod: secretKeyRef, configMapKeyRef, ..."
+            message = "must have exactly one source, as in a Pod: secretKeyRef, configMapKeyRef, ..."
             yield Problem(f"{where}.valueFrom", message)
 
 
@@ -91,10 +91,10 @@ def check_workspace(workspace: Workspace) -> Iterator[Problem]:
     path = "spec.workspace"
     try:
         if read_quantity(workspace.size) <= 0:
-            yield Problem(f"{path}.size", f"is {workspace.size}: there is room for nothing")
+            yield Problem(f"{path}.size", f"must be greater than zero; got {workspace.size}")
     except ValueError as error:
         yield Problem(f"{path}.size", str(error))
     mount_path = workspace.mount_path or WORKSPACE_PATH
     if not mount_path.startswith("/") or not mount_path.strip("/") or ":" in mount_path:
-        message = f"{mount_path!r} is no place for a volume: write an absolute path without a colon, below /"
+        message = f"must be an absolute path below /, without a colon; got {mount_path!r}"
         yield Problem(f"{path}.mountPath", message)

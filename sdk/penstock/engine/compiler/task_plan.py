@@ -15,7 +15,7 @@ from penstock.engine.expressions.template import Template, ValueTemplate
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
 
 MAX_PARALLEL: Final = 2000
-"""Items of a fan-out that run at once, if the task says no less."""
+"""Items of a fan-out that run at once, if the task does not limit them further."""
 RETRY_LIMIT: Final = 0
 RETRY_INFRASTRUCTURE: Final = 5
 RETRY_FACTOR: Final = 1
@@ -31,9 +31,9 @@ class DependencyKind(Enum):
     NEEDS = auto()
     """The other must have Completed: dependsOn, and references to its outputs."""
     STATES = auto()
-    """The other must be over in one of some states: dependsOnStates."""
+    """The other must have finished in one of some states: dependsOnStates."""
     AFTER = auto()
-    """The other must be over: references to its state, reason or exitCode."""
+    """The other must have finished: references to its state, reason or exitCode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Dependency:
     """An edge of the graph."""
 
     task: int
-    """Position of the task that is waited for."""
+    """Position of the upstream task."""
     kind: DependencyKind
     states: frozenset[TaskState] = FINAL_TASK_STATES
-    """States of the other that satisfy."""
+    """States of the upstream task that satisfy the dependency."""
 
 
 class TaskKind(Enum):
@@ -83,19 +83,19 @@ class CachePlan:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How many of some may fail: a number, or a part of all."""
+    """How many items may fail: a number, or a percentage of all."""
 
     count: int = 0
     percentage: int | None = None
 
     def of(self, total: int) -> int:
-        """Return how many of so many may fail; a part is rounded down."""
+        """Return how many of `total` items may fail; a percentage is rounded down."""
         return self.count if self.percentage is None else total * self.percentage // 100
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How failed attempts are made again, every field decided."""
+    """How failed attempts are retried, with the defaults filled in."""
 
     limit: int
     infrastructure: int
@@ -105,7 +105,7 @@ class RetryPolicy:
     jitter: float
     """Part of the delay, 0 to 1."""
     when: Expression | None = None
-    """False after a failure that is final."""
+    """If it is false after a failure, the failure is final."""
     non_retryable_exit_codes: frozenset[int] = frozenset()
     node_lost_after_s: float | None = None
     """None: never."""
@@ -145,11 +145,11 @@ class TaskPlan:
     approval: ApprovalPlan | None
     cache: CachePlan | None
     upstream: tuple[Dependency, ...]
-    """One for each task that is waited for, in order of position."""
+    """One for each upstream task, in order of position."""
     downstream: tuple[int, ...]
     """Positions of the tasks that wait for this one."""
     awaited_states: frozenset[TaskState]
-    """States in which some other task waits for this one to end: a failure so awaited stops nothing."""
+    """States in which another task waits for this one to end. A failure in such a state does not stop the run."""
     when: Expression | None
     fan_out: FanOut | None
     max_parallel: int

@@ -1,4 +1,4 @@
-"""How many runs of a Flow go on at once: its limit, compiled."""
+"""The concurrency limit of a Flow, compiled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 
 class OnLimit(StrEnum):
-    """What becomes of one run more than there may be."""
+    """What happens to a run beyond the limit."""
 
     QUEUE = "Queue"
     SKIP = "Skip"
@@ -27,10 +27,10 @@ class ConcurrencyLimit:
     """A Flow's limit.
 
     Attributes:
-        limit: runs of one key that go on at once.
-        on_limit: what becomes of one more.
+        limit: concurrent runs of one key.
+        on_limit: what happens to a run beyond the limit.
         key: the compiled key; None if all runs count together.
-        source: the key as it is written: two limits with the same one group runs alike.
+        source: the key as it is written. Two limits with the same source group runs in the same way.
     """
 
     limit: int
@@ -42,7 +42,7 @@ class ConcurrencyLimit:
         """Return the key of a run.
 
         Args:
-            values: what the key's expressions see: `params` and `run`.
+            values: the values of the key's expressions: `params` and `run`.
 
         Raises:
             ExpressionError: it has no value; the message names the field.

@@ -1,7 +1,8 @@
-"""Slots: which runs of a Flow go on, and which wait. Pure, and counted from runs, never from a counter.
+"""Slots: which runs of a Flow run, and which wait. Pure, and counted from runs, never from a counter.
 
-A Flow's limit holds for runs of one key together. Who goes on holds a slot; who waits stands in order: by priority,
-then by age, then by name. Nothing here starts or ends a run: `wake` has a run looked at, which then asks again.
+A Flow's limit applies to the runs of one key together. A run that runs holds a slot. Waiting runs are queued by
+priority, then by age, then by name. Nothing here starts or ends a run: `wake` has a run reconciled, which then requests
+a slot again.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from penstock.engine.keys import ObjectKey, RunKey
 from penstock.errors import ExpressionError
 
 EXACT_PLACES: Final = 10
-"""The first so many that wait are told each change of their place; who waits farther behind when it has halved or
-doubled. Else one freed slot would cost a write for each of ten thousand runs."""
+"""The first runs of a queue have each change of their place reported. Runs behind them are reported when their place
+has halved or doubled: otherwise one freed slot would cost a write for each of ten thousand runs."""
 NO_KEY: Final = "\0"
-"""Begins the group of a run whose key has no value any more."""
+"""Prefix of the group of a run whose key can no longer be evaluated."""
 SHOWN_KEY_CHARACTERS: Final = 100
 NAMED_RUNS: Final = 3
 """Runs that a message names."""
 
 
 class Claim(NamedTuple):
-    """What a run brings when it asks for a slot."""
+    """A run's request for a slot."""
 
     run: RunKey
     uid: str
@@ -34,25 +35,25 @@ class Claim(NamedTuple):
     """Seconds since the epoch."""
     priority: int
     values: Mapping[str, Any]
-    """What the key's expressions see: `params` and `run`."""
+    """The values of the key's expressions: `params` and `run`."""
 
     @property
     def age(self) -> tuple[float, str, str]:
-        """What older runs have less of."""
+        """Sorts runs by age, the oldest first."""
         return (self.created_at, self.run.name, self.uid)
 
     @property
     def place(self) -> tuple[int, float, str, str]:
-        """What the next one in the queue has least of."""
+        """Sorts waiting runs into the order of the queue."""
         return (-self.priority, *self.age)
 
 
 class Admitted(NamedTuple):
-    """The run goes on."""
+    """The run may run."""
 
 
-class Waits(NamedTuple):
-    """The run waits for its turn."""
+class Queued(NamedTuple):
+    """The run waits in the queue."""
 
     position: int
     """From 1."""
@@ -60,20 +61,20 @@ class Waits(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """The run does not go on, and does not wait."""
+    """The run does not run, and does not wait."""
 
     message: str
 
 
 class Replaced(NamedTuple):
-    """The run does not go on, because a newer one does."""
+    """The run does not run, because a newer one does."""
 
     message: str
 
 
-Verdict = Admitted | Waits | Skipped | Replaced
+Verdict = Admitted | Queued | Skipped | Replaced
 Replace = Callable[[RunKey, str], None]
-"""Ends a run for another one; takes the message for people."""
+"""Ends a run that another one replaces; takes the message for people."""
 
 
 @dataclass(slots=True)
@@ -82,10 +83,10 @@ class _Group:
 
     holders: dict[str, Claim] = field(default_factory=dict)
     waiting: list[tuple[int, float, str, str]] = field(default_factory=list)
-    told: dict[str, int] = field(default_factory=dict)
-    """Place of each that waits, as it was last told, by uid."""
+    reported_places: dict[str, int] = field(default_factory=dict)
+    """The place of each waiting run that was last reported, by uid."""
     changes: int = 0
-    """Of the queue, ever."""
+    """Number of changes of the queue so far."""
 
 
 class _FlowSlots:
@@ -96,18 +97,18 @@ class _FlowSlots:
         self.claims: dict[str, Claim] = {}
         self.holders: set[str] = set()
         self.ending: set[str] = set()
-        """Holders that are being ended already."""
+        """Holders that are already being ended."""
         self.groups: dict[str, _Group] = {}
         self.keys: dict[str, str] = {}
 
-    def hold(self, claim: Claim) -> None:
-        """Give a run a slot, whatever the limit says: it goes on."""
+    def add_holder(self, claim: Claim) -> None:
+        """Give a run a slot, whatever the limit: it is running."""
         self.remove_from_group(claim.uid)
         self.claims[claim.uid] = claim
         self.holders.add(claim.uid)
         self.group_of(claim).holders[claim.uid] = claim
 
-    def wait(self, claim: Claim) -> None:
+    def enqueue(self, claim: Claim) -> None:
         """Put a run into the queue, at its place."""
         known = self.claims.get(claim.uid)
         if known is not None and known.place != claim.place:
@@ -126,19 +127,19 @@ class _FlowSlots:
             try:
                 key = "" if self.limit is None else self.limit.key_of(claim.values)
             except ExpressionError:
-                # The key was edited: what goes on goes on, and counts with nobody.
+                # The key was edited. The run continues, in a group of its own.
                 key = f"{NO_KEY}{claim.uid}"
             self.keys[claim.uid] = key
         return self.groups.setdefault(key, _Group())
 
     def remove_from_group(self, uid: str) -> _Group | None:
-        """Take a run out of its group; returns the group it was in."""
+        """Remove a run from its group; returns that group."""
         claim, key = self.claims.get(uid), self.keys.pop(uid, None)
         group = None if key is None else self.groups.get(key)
         if claim is None or key is None or group is None:
             return None
         group.holders.pop(uid, None)
-        group.told.pop(uid, None)
+        group.reported_places.pop(uid, None)
         at = bisect_left(group.waiting, claim.place)
         if at < len(group.waiting) and group.waiting[at] == claim.place:
             del group.waiting[at]
@@ -148,7 +149,7 @@ class _FlowSlots:
         return group
 
     def regroup(self) -> None:
-        """Group all runs anew, by another key."""
+        """Group all runs again, by another key."""
         self.groups.clear()
         self.keys.clear()
         for uid, claim in self.claims.items():
@@ -162,8 +163,8 @@ class Slots:
     """The slots of all Flows.
 
     Args:
-        wake: has a run looked at that waits: it may go on now, or its place has changed.
-        replace: ends a run for a newer one.
+        wake: has a waiting run reconciled: it may run now, or its place has changed.
+        replace: ends a run that a newer one replaces.
     """
 
     def __init__(self, wake: Callable[[RunKey], None], replace: Replace) -> None:
@@ -176,26 +177,26 @@ class Slots:
         """Number of runs that wait."""
         return sum(len(slots.claims) - len(slots.holders) for slots in self._flows.values())
 
-    def knows(self, flow: ObjectKey) -> bool:
+    def has_runs_of(self, flow: ObjectKey) -> bool:
         """Whether any run of a Flow holds a slot or waits for one."""
         return flow in self._flows
 
-    def hold(self, flow: ObjectKey, claim: Claim) -> None:
-        """Learn that a run goes on, or has gone on before this process began."""
-        self._flows.setdefault(flow, _FlowSlots()).hold(claim)
+    def add_holder(self, flow: ObjectKey, claim: Claim) -> None:
+        """Add a run that runs, or that ran before this process began."""
+        self._flows.setdefault(flow, _FlowSlots()).add_holder(claim)
 
-    def enroll(self, flow: ObjectKey, claim: Claim) -> None:
-        """Learn that a run has waited since before this process began: nobody behind it may pass it by."""
-        self._flows.setdefault(flow, _FlowSlots()).wait(claim)
+    def enqueue(self, flow: ObjectKey, claim: Claim) -> None:
+        """Add a run that waited before this process began, so that no run behind it starts first."""
+        self._flows.setdefault(flow, _FlowSlots()).enqueue(claim)
 
-    def end(self, flow: ObjectKey, uid: str) -> None:
-        """Learn that a run is being ended: it keeps its slot until it is over, and need not be replaced."""
+    def mark_ending(self, flow: ObjectKey, uid: str) -> None:
+        """Record that a run is being ended: it keeps its slot until it has finished, and need not be replaced."""
         slots = self._flows.get(flow)
         if slots is not None and uid in slots.holders:
             slots.ending.add(uid)
 
-    def leave(self, flow: ObjectKey, uid: str) -> None:
-        """Learn that a run is over, or does not want a slot any more: the next ones are woken."""
+    def remove_run(self, flow: ObjectKey, uid: str) -> None:
+        """Remove a run that has finished or needs no slot any more, and wake the next runs."""
         slots = self._flows.get(flow)
         if slots is None or uid not in slots.claims:
             return
@@ -208,8 +209,8 @@ class Slots:
         elif group is not None:
             self._wake_next(flow, slots, group)
 
-    def learn(self, flow: ObjectKey, limit: ConcurrencyLimit | None) -> None:
-        """Learn a Flow's limit as it is now: those are woken for whom it changes something."""
+    def set_limit(self, flow: ObjectKey, limit: ConcurrencyLimit | None) -> None:
+        """Set a Flow's present limit, and wake the runs for which it changes something."""
         slots = self._flows.get(flow)
         if slots is None:
             return
@@ -227,36 +228,36 @@ class Slots:
             else:
                 self._wake_next(flow, slots, group)
 
-    def ask(self, flow: ObjectKey, claim: Claim, limit: ConcurrencyLimit | None) -> Verdict:
-        """Ask for a slot, under the limit that the Flow has now.
+    def request_slot(self, flow: ObjectKey, claim: Claim, limit: ConcurrencyLimit | None) -> Verdict:
+        """Request a slot, under the limit that the Flow has now.
 
         Raises:
-            ExpressionError: the run has no key.
+            ExpressionError: the run's key could not be evaluated.
         """
         if limit is not None:
             limit.key_of(claim.values)
         self._flows.setdefault(flow, _FlowSlots())
-        self.learn(flow, limit)
+        self.set_limit(flow, limit)
         slots = self._flows[flow]
         if claim.uid in slots.holders:
             return Admitted()
-        slots.wait(claim)
+        slots.enqueue(claim)
         verdict = self._judge(flow, slots, claim)
         if isinstance(verdict, Admitted):
             group = slots.remove_from_group(claim.uid)
-            slots.hold(claim)
+            slots.add_holder(claim)
             if group is not None:
                 self._wake_next(flow, slots, group)
-        elif isinstance(verdict, Waits):
+        elif isinstance(verdict, Queued):
             self._wake_next(flow, slots, slots.group_of(claim))
         else:
-            self.leave(flow, claim.uid)
+            self.remove_run(flow, claim.uid)
         return verdict
 
-    def look(self, flow: ObjectKey, uid: str) -> Waits | None:
-        """Return where a run stands that waits; None if it should ask again, for it may go on.
+    def queue_place(self, flow: ObjectKey, uid: str) -> Queued | None:
+        """Return the place of a waiting run; None if it should request a slot again, because it may run.
 
-        It costs no look at the Flow, so a change of place is cheap.
+        The Flow is not read for this, so a change of place is cheap.
         """
         slots = self._flows.get(flow)
         claim = None if slots is None else slots.claims.get(uid)
@@ -267,7 +268,7 @@ class Slots:
         if slots.keys.get(uid, "").startswith(NO_KEY):
             return None
         verdict = self._judge(flow, slots, claim)
-        return verdict if isinstance(verdict, Waits) else None
+        return verdict if isinstance(verdict, Queued) else None
 
     def _judge(self, flow: ObjectKey, slots: _FlowSlots, claim: Claim) -> Verdict:
         limit, group = slots.limit, slots.group_of(claim)
@@ -276,46 +277,44 @@ class Slots:
         at = bisect_left(group.waiting, claim.place)
         rule = _rule(flow, limit, slots.keys[claim.uid])
         if limit.on_limit is OnLimit.REPLACE:
-            victims = _victims(slots, group, limit)
+            outdated = _runs_to_replace(slots, group, limit)
             newest = max([*group.holders.values(), *_waiting(slots, group)], key=lambda one: one.age)
-            for victim in victims:
-                if victim.uid == claim.uid:
-                    return Replaced(f"run {newest.run.name} takes its place: {rule}")
-                slots.ending.add(victim.uid)
-                self._replace(victim.run, f"run {newest.run.name} takes its place: {rule}")
+            for one in outdated:
+                if one.uid == claim.uid:
+                    return Replaced(f"replaced by run {newest.run.name}: {rule}")
+                slots.ending.add(one.uid)
+                self._replace(one.run, f"replaced by run {newest.run.name}: {rule}")
         if at < limit.limit - len(group.holders):
             return Admitted()
         if limit.on_limit is OnLimit.SKIP:
-            return Skipped(f"{_holders(group)}: {rule}, and skips further ones")
-        group.told[claim.uid] = at + 1
-        message = f"{_holders(group)}: {rule}"
+            return Skipped("; ".join([f"{rule} and skips further ones", *_active(group)]))
+        group.reported_places[claim.uid] = at + 1
+        parts = [rule, *_active(group)]
         if at:
             names = [name for _, _, name, _ in group.waiting[max(at - NAMED_RUNS, 0) : at]]
-            message += (
-                f"; {_count(at, 'waits', 'wait')} in front: {'... ' if at > len(names) else ''}{', '.join(names)}"
-            )
-        return Waits(at + 1, message)
+            parts.append(f"{at} ahead: {'... ' if at > len(names) else ''}{', '.join(names)}")
+        return Queued(at + 1, "; ".join(parts))
 
     def _wake_next(self, flow: ObjectKey, slots: _FlowSlots, group: _Group) -> None:
-        """Wake those that may go on now, and those whose place is no longer what they were told."""
+        """Wake the runs that may run now, and those whose reported place is out of date."""
         free = len(group.waiting) if slots.limit is None else slots.limit.limit - len(group.holders)
-        # Every second change a little farther back, every fourth still farther: on the whole a few looks a change.
+        # Every second change goes a little farther back, every fourth still farther: on average a few runs a change.
         reach = group.changes & -group.changes
-        looked_through = max(free, EXACT_PLACES, 4 * reach)
-        for at, (_, _, name, uid) in enumerate(group.waiting[:looked_through]):
-            if at < free or _is_misled(group.told.get(uid), at + 1):
+        checked = max(free, EXACT_PLACES, 4 * reach)
+        for at, (_, _, name, uid) in enumerate(group.waiting[:checked]):
+            if at < free or _needs_report(group.reported_places.get(uid), at + 1):
                 self._wake(RunKey(flow.namespace, name))
 
 
-def _is_misled(told: int | None, position: int) -> bool:
-    """Whether a run should be told its place anew."""
-    if told is None or told == position:
+def _needs_report(reported: int | None, position: int) -> bool:
+    """Whether a run's place is to be reported again."""
+    if reported is None or reported == position:
         return False
-    return position <= EXACT_PLACES or not position <= told * 2 <= position * 4
+    return position <= EXACT_PLACES or not position <= reported * 2 <= position * 4
 
 
-def _victims(slots: _FlowSlots, group: _Group, limit: ConcurrencyLimit) -> list[Claim]:
-    """Return the runs that newer ones take the place of: the oldest that go on, then the oldest that wait."""
+def _runs_to_replace(slots: _FlowSlots, group: _Group, limit: ConcurrencyLimit) -> list[Claim]:
+    """Return the runs that newer ones replace: the oldest that run, then the oldest that wait."""
     newcomers = sorted(_waiting(slots, group), key=lambda claim: claim.age)
     active = [claim for uid, claim in group.holders.items() if uid not in slots.ending]
     excess = len(active) + len(newcomers) - limit.limit
@@ -328,14 +327,10 @@ def _waiting(slots: _FlowSlots, group: _Group) -> list[Claim]:
 
 def _rule(flow: ObjectKey, limit: ConcurrencyLimit, key: str) -> str:
     of_key = "" if limit.key is None else f" of key {key[:SHOWN_KEY_CHARACTERS]}"
-    return f"Flow {flow.name} allows {_count(limit.limit, 'run', 'runs')}{of_key} at once"
+    return f"Flow {flow.name} allows {limit.limit} concurrent {'run' if limit.limit == 1 else 'runs'}{of_key}"
 
 
-def _holders(group: _Group) -> str:
+def _active(group: _Group) -> list[str]:
     names = sorted(claim.run.name for claim in group.holders.values())
     shown = ", ".join(names[:NAMED_RUNS]) + (", ..." if len(names) > NAMED_RUNS else "")
-    return f"{shown} {'goes' if len(names) == 1 else 'go'} on" if names else "others are in front"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+    return [f"active: {shown}"] if names else []

@@ -1,8 +1,8 @@
-"""Runs CEL: everything that is particular to the library behind it is in this module.
+"""Evaluates CEL: everything that is particular to the library behind it is in this module.
 
-Habits of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. An optional inside
-a map ends the process when `plain_value()` meets it, so values are taken out level by level. And each null taken out
-costs Python a reference to None, which it counts before 3.12 and dies without: so nulls are known by their type.
+Properties of `cel-expr-python` 0.1 shape it. An error is a value whose type is ERROR, not an exception. An optional
+inside a map crashes the process in `plain_value()`, so values are converted level by level. And each null that is
+converted leaks a reference to None. Python before 3.12 counts these and crashes at zero, so nulls are found by type.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
 from penstock.engine.expressions.lexer import Fault
-from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_memory
+from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_evaluation
 from penstock.engine.suggestion import suggest
 
 MAX_DEPTH: Final = 64
-"""Nesting of a value that goes in or comes out; CEL's library ends the process somewhere above 3,000."""
+"""Nesting of a value that goes in or comes out; CEL's library crashes the process somewhere above 3,000."""
 MAX_VALUES: Final = 200_000
 """Values in the value of an expression: the items of the biggest fan-out and a little more."""
 MAX_SHOWN_PATH: Final = 80
@@ -79,7 +79,7 @@ _FUNCTIONS: Final = frozenset(
         *("replace", "substring", "lowerAscii", "upperAscii", "trim", "format", "reverse", "orValue", "hasValue"),
     )
 )
-"""What people call, for suggestions; CEL decides what exists."""
+"""Functions that are commonly called, for suggestions. CEL decides which exist."""
 
 _COMPILE_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _STATUS = re.compile(r"^[A-Z_]+: ")
@@ -91,12 +91,12 @@ _MISSING_KEY = re.compile(r'^Key not found in map : "(.*)"$', re.DOTALL)
 
 
 class Failure(Exception):  # noqa: N818 - becomes an ExpressionError where the user's names are known
-    """An expression that has no value.
+    """An expression that could not be evaluated.
 
     Args:
         message: why, for a person.
-        may_be_path: whether a path that leads nowhere may be the reason.
-        key: the key that a map did not have, if that is the reason.
+        may_be_path: whether the reason may be a path that does not exist.
+        key: the key that a map lacks, if that is the reason.
     """
 
     def __init__(self, message: str, *, may_be_path: bool = False, key: str | None = None) -> None:
@@ -118,13 +118,13 @@ class Program:
         """Type of its values as far as it is known before it runs: BOOL, STRING, ..., DYN."""
 
     def run(self, data: Mapping[str, Any]) -> Any:
-        """Return the value of the expression, as JSON has it.
+        """Return the value of the expression as plain JSON.
 
         Args:
             data: values of the roots.
 
         Raises:
-            Failure: it has none.
+            Failure: it could not be evaluated.
         """
         for root, value in data.items():
             try:
@@ -132,18 +132,18 @@ class Program:
             except _UnfitError as error:
                 raise Failure(f"{error.path(root)} {error.message}") from error
         try:
-            with limited_memory() if self._may_grow else nullcontext():
-                return _Taker().take(self._expression.eval(data=data), 0)
+            with limited_evaluation() if self._may_grow else nullcontext():
+                return _Converter().convert(self._expression.eval(data=data), 0)
         except Failure:
             raise
         except MemoryError as error:
             # In this library map() and filter() copy their result once for each item, so long lists end here too.
             raise Failure(
-                f"it takes more memory than an expression may, {LIMIT_BYTES >> 20} MiB: "
+                f"it needs more than the {LIMIT_BYTES >> 20} MiB of memory that an expression may use: "
                 "values grow too large, or a list of more than about 1500 items is mapped or filtered"
             ) from error
         except Exception as error:  # the library raises RuntimeError, TypeError, SystemError and AssertionError alike
-            raise Failure(_say_why(str(error))) from error
+            raise Failure(_explain(str(error))) from error
 
 
 @lru_cache(maxsize=MAX_CACHED_PROGRAMS)
@@ -162,7 +162,7 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
     except RuntimeError as error:
         raise _read_compile_error(str(error), source, roots) from error
     if "optional" in program.result:
-        raise Fault(0, "its value is optional: end it with .orValue(...) to say what it is otherwise")
+        raise Fault(0, "its value is optional: add .orValue(...) with the value to use otherwise")
     return program
 
 
@@ -173,7 +173,7 @@ def _environment(roots: frozenset[str]) -> Any:
 
 
 class _UnfitError(Exception):
-    """A value that CEL would take wrongly.
+    """A value that CEL would handle wrongly.
 
     Args:
         message: what is wrong with it.
@@ -192,13 +192,13 @@ class _UnfitError(Exception):
 
 
 def _check_input(value: Any, depth: int) -> None:
-    """Refuse what CEL would take wrongly: it wraps integers, cuts strings at NUL, and dies of depth."""
+    """Refuse values that CEL handles wrongly: it wraps integers, cuts strings at NUL, and crashes on deep nesting."""
     if isinstance(value, str):
         if "\0" in value:
-            raise _UnfitError("contains a NUL character, which expressions can't handle")
+            raise _UnfitError("contains a NUL character, which expressions cannot handle")
     elif isinstance(value, int):
         if not LEAST_INT <= value <= GREATEST_INT:
-            raise _UnfitError(f"is {value}, which is beyond 64 bits: give it as a string")
+            raise _UnfitError(f"must fit into 64 bits; got {value}: use a string")
     elif isinstance(value, list | dict):
         _check_container(value, depth)
 
@@ -217,17 +217,17 @@ def _check_container(value: list[Any] | dict[str, Any], depth: int) -> None:
         raise
 
 
-class _Taker:
-    """Turns CEL's values into JSON's.
+class _Converter:
+    """Converts CEL's values into JSON's.
 
-    Objects are sorted by key: CEL keeps no order, and from the same input the same must follow each time. Values are
-    counted: in CEL a list may hold the same value a thousand times at no cost, in JSON it may not.
+    Objects are sorted by key: CEL keeps no order, and the same input must always give the same result. Values are
+    counted: in CEL a list may hold the same value a thousand times at no cost, in JSON each costs memory.
     """
 
     def __init__(self) -> None:
         self._left = MAX_VALUES
 
-    def take(self, value: Any, depth: int) -> Any:
+    def convert(self, value: Any, depth: int) -> Any:
         self._left -= 1
         if depth > MAX_DEPTH:
             raise Failure(f"its value is nested deeper than {MAX_DEPTH} levels")
@@ -239,18 +239,16 @@ class _Taker:
         try:
             plain = value.value()
         except TypeError as error:
-            message = "its value holds an optional: end it with .orValue(...) to say what it is otherwise"
+            message = "its value contains an optional: add .orValue(...) with the value to use otherwise"
             raise Failure(message) from error
         if kind == cel.Type.ERROR:
             raise _read_failure(str(plain))
         if isinstance(plain, list):
-            return [self.take(one, depth + 1) for one in plain]
+            return [self.convert(one, depth + 1) for one in plain]
         if isinstance(plain, dict):
             if strange := [key for key in plain if not isinstance(key, str)]:
-                raise Failure(
-                    f"its value has the key {strange[0]!r}, but keys of objects are strings: write string(...)"
-                )
-            return {key: self.take(plain[key], depth + 1) for key in sorted(plain)}
+                raise Failure(f"keys of objects must be strings; got the key {strange[0]!r}: use string(...)")
+            return {key: self.convert(plain[key], depth + 1) for key in sorted(plain)}
         return _json_scalar(plain)
 
 
@@ -259,19 +257,19 @@ def _json_scalar(plain: Any) -> Any:
         return plain
     if isinstance(plain, int):
         if not LEAST_INT <= plain <= GREATEST_INT:
-            raise Failure(f"its value {plain} is beyond 64 bits")
+            raise Failure(f"its value {plain} does not fit into 64 bits")
         return plain
     if isinstance(plain, float):
         if not math.isfinite(plain):
-            raise Failure(f"its value is {plain}, which JSON has no number for")
+            raise Failure(f"its value is {plain}, which JSON cannot represent")
         return plain
     if isinstance(plain, datetime):
         return plain.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(plain, timedelta):
         return f"{plain.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
     if isinstance(plain, bytes | bytearray):
-        raise Failure("its value is bytes: write base64.encode(...) or string(...)")
-    raise Failure("its value is a type, not a value of JSON")
+        raise Failure("its value is bytes: use base64.encode(...) or string(...)")
+    raise Failure("its value is a type, which JSON cannot represent")
 
 
 def _read_failure(text: str) -> Failure:
@@ -279,19 +277,19 @@ def _read_failure(text: str) -> Failure:
     if missing := _MISSING_KEY.match(text):
         return Failure(f'there is no key "{missing[1]}"', may_be_path=True, key=missing[1])
     may_be_path = text.startswith(("Applying SELECT", "Index error", "Invalid container", "No matching overloads"))
-    return Failure(_say_why(text), may_be_path=may_be_path)
+    return Failure(_explain(text), may_be_path=may_be_path)
 
 
 def _read_compile_error(text: str, source: str, roots: frozenset[str]) -> Fault:
     match = _COMPILE_ERROR.search(text)
     if match is None or int(match[1]) < 1:
-        return Fault(0, _say_why(_STATUS.sub("", match[3] if match else text)))
+        return Fault(0, _explain(_STATUS.sub("", match[3] if match else text)))
     lines = source.split("\n")
     offset = sum(len(line) + 1 for line in lines[: int(match[1]) - 1]) + int(match[2]) - 1
     message = match[3]
     if undeclared := re.match(r"undeclared reference to '([^']*)'", message):
         return _undeclared(undeclared[1], offset, source, roots)
-    return Fault(min(max(offset, 0), len(source)), _say_why(message))
+    return Fault(min(max(offset, 0), len(source)), _explain(message))
 
 
 def _undeclared(name: str, offset: int, source: str, roots: frozenset[str]) -> Fault:
@@ -304,11 +302,11 @@ def _undeclared(name: str, offset: int, source: str, roots: frozenset[str]) -> F
     hint = suggest(first, roots)
     if source[start - 1 : start] == "-" and re.match(r"[A-Za-z0-9_\]]", source[max(start - 2, 0) : start - 1]):
         hint = hint or f'; a key with a hyphen is written ["...-{first}"]'
-    return Fault(start, f'there is no "{first}" here{hint or ": there are " + ", ".join(sorted(roots))}')
+    return Fault(start, f'there is no "{first}" here{hint or "; known names: " + ", ".join(sorted(roots))}')
 
 
-def _say_why(text: str) -> str:
-    """Say in a user's words what CEL's library says in its own."""
+def _explain(text: str) -> str:
+    """Translate a message of CEL's library for users."""
     text = text.split("\n", 1)[0].removesuffix(" (in container '')")
     for start, words in _WORDS:
         if start in text:
@@ -317,7 +315,7 @@ def _say_why(text: str) -> str:
         operator = _OPERATOR.match(overload[1])
         named = operator[1] if operator else f"{overload[1]}()"
         types = (overload[2] or "").replace("int64", "int")
-        return f"{named} can't be applied to {f'({types})' if types else 'a value of this type'}"
+        return f"{named} cannot be applied to {f'({types})' if types else 'a value of this type'}"
     if syntax := re.match(
         r"Syntax error: (?:mismatched input|extraneous input|no viable alternative at input) '(.*?)'", text
     ):
@@ -329,7 +327,7 @@ _WORDS: Final = (
     ("recursion depth", "it is nested too deeply: at most 32 levels, and 31 of + - * / in a row"),
     ("recursion limit", "it is nested too deeply: at most 32 levels, and 31 of + - * / in a row"),
     ("Iteration budget", "it iterates more than 10,000 times"),
-    ("Applying SELECT", "only an object has fields, and something else is asked for one"),
+    ("Applying SELECT", "only an object has fields, but this value is not an object"),
     ("<jump_condition>", "the condition before ? is neither true nor false"),
     ("<iter_range>", "only a list or an object can be iterated"),
     ("Invalid container type", "only a list or an object can be indexed"),

@@ -2,8 +2,8 @@
 
     tasks.list-files.outputs.rows > 0 && params.day != ""
 
-An expression is checked against a scope when it is compiled, so that a wrong name is refused where it was written;
-after that it is evaluated any number of times.
+An expression is checked against a scope when it is compiled, so that a wrong name is reported where it was written.
+After that it can be evaluated any number of times.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Expression:
         self.source: Final = source
         """As the user wrote it."""
         self.tasks: Final = frozenset(found.tasks)
-        """What it wants to know of which tasks."""
+        """Which attributes of which tasks it uses."""
         self.params: Final = frozenset(found.params)
-        """Names of the params that it names."""
+        """Names of the params that it uses."""
         self.takes_all_params: Final = found.takes_all_params
         """Whether it uses the params as a whole too."""
 
@@ -60,7 +60,7 @@ class Expression:
             A plain JSON value; timestamps and durations as strings. Treat it as read-only: it may be part of `values`.
 
         Raises:
-            ExpressionError: it has no value, and why.
+            ExpressionError: it could not be evaluated; the message says why.
         """
         if self._found.path is not None:
             value = self._found.path.follow(values)
@@ -81,11 +81,11 @@ class Expression:
         """
         value = self.evaluate(values)
         if not isinstance(value, bool):
-            raise ExpressionError(f"{self.source} is {describe(value)}, but must be true or false")
+            raise ExpressionError(f"{self.source} must be true or false; got {describe(value)}")
         return value
 
     def _choose(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Take what the expression refers to: CEL converts everything that it is given, needed or not."""
+        """Return only the values that the expression refers to: CEL converts all values that it gets."""
         chosen = {root: values[root] for root in self._found.roots if root in values}
         if "tasks" in chosen:
             tasks: dict[str, dict[str, Any]] = {}
@@ -98,7 +98,7 @@ class Expression:
         return chosen
 
     def _explain(self, failure: Failure, values: Mapping[str, Any]) -> str:
-        """Name the path that leads nowhere, if that is why."""
+        """Name the path that does not exist, if that is the reason."""
         if failure.may_be_path:
             for path in self._found.paths:
                 gap = path.follow(values)
@@ -126,7 +126,7 @@ def compile_expression(source: str, scope: Scope, *, text: str | None = None, st
 
 
 def located(text: str, offset: int, message: str) -> ExpressionError:
-    """Make the error about a place in a text."""
+    """Return an error that names its place in a text."""
     line = text.count("\n", 0, offset) + 1
     column = offset - (text.rfind("\n", 0, offset) + 1) + 1
     where = f"line {line}, column {column}" if "\n" in text else f"column {column}"

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 MAX_SOURCE: Final = 4096
 """Characters of one expression, as the API allows."""
 CEL_KEYWORDS: Final = frozenset({"true", "false", "null", "in"})
-"""Words that CEL takes for something else than a name, wherever they stand."""
+"""Words that are never names in CEL."""
 
 
 class Kind(Enum):
@@ -41,7 +41,7 @@ class Token(NamedTuple):
 
 
 class Fault(Exception):  # noqa: N818 - not an error of the tree: it becomes one where the user's text is known
-    """Something wrong at a place of the source.
+    """An error at a place of the source.
 
     Args:
         offset: 0-based, in characters of the source.
@@ -73,7 +73,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE,
 )
 _SIMPLE: Final = re.compile(r"""[^()"'/]*+\)""")
-"""An expression without strings, comments and parentheses: it is over at the first parenthesis."""
+"""An expression without strings, comments and parentheses: it ends at the first parenthesis."""
 _KINDS: Final = {kind.name: kind for kind in Kind}
 _TASK: Final = re.compile(r"[A-Za-z0-9_-]+")
 

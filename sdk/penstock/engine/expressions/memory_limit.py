@@ -1,58 +1,36 @@
-"""A bound for the memory that one computation may take.
+"""The memory limit of one evaluation. The process hands it in: the engine itself changes no limit of the process.
 
-`[big].map(x, x + x)` and its like grow without end within a few characters, and CEL's library bounds iterations and
-depth, not memory. Who may create a Flow must not be able to end the operator that serves everyone: so the kernel is
-asked to refuse, which the library answers with a clean error.
+`[big].map(x, x + x)` and its like grow exponentially within a few characters. CEL's library limits iterations and
+depth, but not memory. An expression of one user must not end the operator that serves all, so every process that
+evaluates expressions calls `set_memory_limit` when it starts. The implementation is in `penstock.memory_limit`.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 LIMIT_BYTES: Final = 64 * 2**20
+"""Memory that one evaluation may allocate."""
+
+MemoryLimit = Callable[[int], AbstractContextManager[None]]
+"""Takes a number of bytes. Inside the context an allocation beyond them raises a MemoryError."""
+
+_limit: MemoryLimit | None = None
 
 
-@contextmanager
-def limited_memory(limit_bytes: int = LIMIT_BYTES) -> Iterator[None]:
-    """Let the process take no more than this many bytes beyond what it has.
+def set_memory_limit(limit: MemoryLimit | None) -> MemoryLimit | None:
+    """Have every evaluation of this process run inside a limit; None for no limit.
 
-    Holds for the whole process while it lasts, so what runs inside must be short and must hold the interpreter's lock,
-    as the evaluation of an expression does. Beyond the limit an allocation fails: a MemoryError. Where the system is
-    not Linux there is no limit.
-
-    Args:
-        limit_bytes: address space to grow by.
+    Returns:
+        The limit that it replaces.
     """
-    taken_bytes = _address_space_bytes()
-    if taken_bytes is None:
-        yield
-        return
-    import resource  # noqa: PLC0415 - Unix only
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit_bytes += taken_bytes
-    if soft != resource.RLIM_INFINITY:
-        limit_bytes = min(limit_bytes, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    global _limit
+    before, _limit = _limit, limit
+    return before
 
 
-def _address_space_bytes() -> int | None:
-    """Return the size of the process's address space; None where it can't be known. See proc_pid_statm(5)."""
-    if sys.platform != "linux":
-        return None
-    try:
-        file = os.open("/proc/self/statm", os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return int(os.read(file, 64).split(maxsplit=1)[0]) * os.sysconf("SC_PAGE_SIZE")
-    finally:
-        os.close(file)
+def limited_evaluation() -> AbstractContextManager[None]:
+    """Return the context in which an expression is evaluated."""
+    return nullcontext() if _limit is None else _limit(LIMIT_BYTES)

@@ -1,8 +1,7 @@
-"""Paths into the values that expressions see: `tasks.list-files.outputs.files[0]`.
+"""Paths into the values of expressions: `tasks.list-files.outputs.files[0]`.
 
-Most expressions are nothing but a path. Those are followed here, without CEL: faster, exact for every JSON value, with
-objects in the order that they were written in; and when a path leads nowhere, the message can say how far it led and
-what is there.
+Most expressions are only a path. Those are followed here, without CEL. That is faster, exact for every JSON value, and
+keeps the order of objects. And when a path does not exist, the message can say how far it exists and what is there.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ MAX_TEXT = 200
 
 
 class Gap(NamedTuple):
-    """The place where a path ends before its end."""
+    """The place from which on a path does not exist."""
 
     key: Any
-    """The key or index that is not there."""
+    """The key or index that does not exist."""
     message: str
 
 
@@ -50,7 +49,7 @@ class Path(NamedTuple):
             values: the roots' values.
 
         Returns:
-            The value at its end, or where and why it ends before.
+            The value at its end, or the place from which on it does not exist.
         """
         if self.root not in values:
             return Gap(self.root, f"{self.root} has no value here")
@@ -61,7 +60,7 @@ class Path(NamedTuple):
                 key = step.follow(values)
                 if isinstance(key, Gap):
                     return key
-            value = _take(value, key, Path(self.root, self.steps[:position]))
+            value = _follow_step(value, key, Path(self.root, self.steps[:position]))
             if isinstance(value, Gap):
                 return value
         return value
@@ -73,30 +72,30 @@ def _write_step(step: Any) -> str:
     return f"[{step}]"
 
 
-def _take(value: Any, key: Any, path: Path) -> Any | Gap:
+def _follow_step(value: Any, key: Any, path: Path) -> Any | Gap:
     if isinstance(value, Mapping):
         if isinstance(key, str) and key in value:
             return value[key]
     elif isinstance(value, list) and isinstance(key, int) and not isinstance(key, bool) and 0 <= key < len(value):
         return value[key]
-    return Gap(key, _say_what_is_there(value, key, path))
+    return Gap(key, _describe_gap(value, key, path))
 
 
-def _say_what_is_there(value: Any, key: Any, path: Path) -> str:
+def _describe_gap(value: Any, key: Any, path: Path) -> str:
     if isinstance(value, Mapping):
         if not isinstance(key, str):
-            return f"{path} is an object: its keys are strings, not {describe(key)}"
+            return f"{path} is an object: its keys are strings; got {describe(key)}"
         there = f"it has {enumerate_names(str(name) for name in value)}" if value else "it is empty"
         return f'{path} has no "{key}"{suggest(key, value)}: {there}'
     if isinstance(value, list):
         if isinstance(key, bool) or not isinstance(key, int):
-            return f"{path} is a list: its indexes are whole numbers, not {describe(key)}"
+            return f"{path} is a list: its indexes are whole numbers; got {describe(key)}"
         return f"{path} has {len(value)} items: there is no [{key}]"
     return f"{path} is {describe(value)}: it has no {_write_step(key)}"
 
 
 def describe(value: Any) -> str:
-    """Say what a value is, for a message."""
+    """Describe a value for a message."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):

@@ -27,15 +27,15 @@ MACROS: Final = frozenset(
 )
 """Macros of CEL whose first argument names a variable."""
 CHECKED_ROOTS: Final = frozenset({"params", "tasks", *ROOT_FIELDS, *EVENT_ROOTS})
-"""Roots that are checked name by name, so that no variable may hide them."""
+"""Roots whose names are checked, so that no variable may hide them."""
 MAX_NESTED_PATHS: Final = 8
 MAX_COPIES: Final = 1000
 
 WHERE_ROOTS_ARE: Final = {
-    **dict.fromkeys(ITEM_ROOTS, "only a task with forEach has it, in what each item is started with"),
-    **dict.fromkeys(TICK_ROOTS, "only the params of a Schedule's runs have it, of those by the clock"),
-    **dict.fromkeys(EVENT_ROOTS, "only the params of a Schedule's runs have it, of those by an event"),
-    "failure": "only retry.when has it",
+    **dict.fromkeys(ITEM_ROOTS, "it exists only in a task with forEach, in the fields of each item"),
+    **dict.fromkeys(TICK_ROOTS, "it exists only in the params of a Schedule's runs by the clock"),
+    **dict.fromkeys(EVENT_ROOTS, "it exists only in the params of a Schedule's runs by an event"),
+    "failure": "it exists only in retry.when",
 }
 
 
@@ -52,8 +52,8 @@ class References:
     """What an expression refers to.
 
     Args:
-        tasks: what it wants to know of which task.
-        params: names of the params that it names.
+        tasks: which attributes of which tasks it uses.
+        params: names of the params that it uses.
         takes_all_params: whether it needs the params as a whole.
         roots: the roots that it names.
         paths: the paths that it names, as far as they are fixed.
@@ -74,7 +74,7 @@ def find_references(source: str, scope: Scope) -> References:
     """Find what an expression refers to, and refuse what its scope does not have.
 
     Raises:
-        Fault: it refers to something that does not exist, or can't be read.
+        Fault: it refers to something that does not exist, or cannot be parsed.
     """
     return _Reader(read_tokens(source), scope).read()
 
@@ -154,11 +154,14 @@ class _Reader:
         if self._text(position) not in MACROS or self._text(position + 1) != "(" or self._text(position + 3) != ",":
             return
         if variable.text in CHECKED_ROOTS & self._scope.roots:
-            raise Fault(variable.start, f"{variable.text} can't name a variable, for it is a root: choose another name")
+            raise Fault(
+                variable.start,
+                f"{variable.text} cannot be the name of a variable, because it is a root: choose another name",
+            )
         self._copies *= max(self._count_uses(position + 3, variable.text), 1)
         if self._copies > MAX_COPIES:
             raise Fault(
-                variable.start, "the variables of its macros are used too often: the value would grow out of hand"
+                variable.start, "the variables of its macros are used too often: the value would grow too large"
             )
 
     def _count_uses(self, position: int, variable: str) -> int:
@@ -272,12 +275,12 @@ class _Reader:
         tasks = self._scope.tasks
         name, attribute, member, *_ = (*path.steps, optional, None, None, None)
         if not path.steps or not isinstance(name, str):
-            message = "tasks is no value of its own, and names one task by its name: write tasks.NAME.outputs"
+            message = "tasks is not a value by itself: write tasks.NAME.outputs"
             raise Fault(starts[0] if starts else first.start, message)
         if tasks is not None and name not in tasks:
             raise Fault(starts[0], f'there is no task "{name}"{suggest(name, tasks)}')
         if len(path.steps) == 1 and optional == "outputs":
-            # Whoever says that there may be none waits until the task is over, however it ends.
+            # An expression that allows for no outputs waits until the task has finished, however it ends.
             self._found.tasks.add(TaskReference(name, OPTIONAL_OUTPUTS))
             return
         if len(path.steps) == 1 or attribute not in TASK_ATTRIBUTES:
@@ -290,9 +293,7 @@ class _Reader:
             raise Fault(starts[:2][-1], message)
         is_list = tasks is not None and tasks[name] is TaskShape.FAN_OUT
         if is_list and attribute == "outputs" and isinstance(member, str):
-            message = (
-                f"the outputs of {name} are a list, for it has forEach: write tasks.{name}.outputs.map(o, o.{member})"
-            )
+            message = f"the outputs of {name} are a list (forEach): write tasks.{name}.outputs.map(o, o.{member})"
             raise Fault(starts[-1], message)
         self._found.tasks.add(TaskReference(name, str(attribute)))
 
@@ -304,7 +305,7 @@ class _Reader:
             return
         if params is not None and name not in params:
             hint = suggest(name, params) or (
-                f": there are {enumerate_names(sorted(params))}" if params else ": there are none"
+                f"; params: {enumerate_names(sorted(params))}" if params else "; the Flow has no params"
             )
             raise Fault(starts[0] if starts else first.start, f'there is no param "{name}"{hint}')
         self._found.params.add(name)
@@ -316,9 +317,9 @@ class _Reader:
                 return
             before = Path(path.root, path.steps[:position])
             if not fields:
-                raise Fault(start, f"{before} is no object: nothing can follow it")
+                raise Fault(start, f"{before} is not an object: it has no fields")
             if (path.root, step) == ("run", "state") and not self._scope.is_finally:
-                raise Fault(start, "run.state is known to finally tasks only: before, it is not decided")
+                raise Fault(start, "run.state exists only in finally tasks: before them it is not decided")
             if step not in fields:
                 there = enumerate_names(fields)
                 raise Fault(start, f'{before} has no "{step}"{suggest(str(step), fields)}: it has {there}')

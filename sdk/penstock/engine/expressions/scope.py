@@ -10,20 +10,20 @@ from typing import Final, NamedTuple
 
 TASK_ATTRIBUTES: Final = ("outputs", "state", "reason", "exitCode")
 OPTIONAL_OUTPUTS: Final = "?outputs"
-"""What `tasks.x.?outputs` wants to know: the outputs if there are any, so it needs no success of x."""
+"""The attribute of `tasks.x.?outputs`: the outputs if there are any, so x need not complete."""
 
 TASK_ROOTS: Final = frozenset({"params", "tasks", "run"})
 """Roots in args, env, when, forEach and the Flow's outputs."""
 ITEM_ROOTS: Final = frozenset({"item", "index"})
-"""Further roots of a task with forEach, in what each item is started with."""
+"""Further roots of a task with forEach, in the fields of each item."""
 FAILURE_ROOTS: Final = frozenset({"params", "failure"})
 """Roots in retry.when."""
 KEY_ROOTS: Final = frozenset({"params", "run"})
-"""Roots in concurrency.key, which is asked for before a run has tasks."""
+"""Roots in concurrency.key, which is evaluated before a run has tasks."""
 TICK_ROOTS: Final = frozenset({"tick"})
 """Roots in the params of a Schedule's runs."""
 EVENT_ROOTS: Final = frozenset({"event"})
-"""Roots in the params of a run that an event of a Schedule makes."""
+"""Roots in the params of a run that an event of a Schedule creates."""
 ROOTS: Final = TASK_ROOTS | ITEM_ROOTS | TICK_ROOTS | EVENT_ROOTS | FAILURE_ROOTS
 
 Fields = Mapping[str, "Fields"]
@@ -49,7 +49,7 @@ class TaskShape(Enum):
 
 
 class TaskReference(NamedTuple):
-    """What an expression wants to know of a task."""
+    """An attribute of a task that an expression uses."""
 
     task: str
     attribute: str
@@ -62,9 +62,9 @@ class Scope:
 
     Args:
         roots: the roots that its field knows.
-        params: names of the Flow's params; None when they are not known, then any will do.
-        tasks: shape of each task by its name; None when they are not known, then any will do.
-        is_finally: whether the run's state is known: it is to finally tasks, which run when all others are over.
+        params: names of the Flow's params; None when they are not known: any name is accepted.
+        tasks: shape of each task by its name; None when they are not known: any name is accepted.
+        is_finally: whether the run's state is known: it is in finally tasks, which run when all others have finished.
         event: fields of the event, which depend on its source; None where there is no event.
     """
 

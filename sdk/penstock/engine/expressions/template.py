@@ -7,9 +7,9 @@ The grammar is the same in every field:
   literal `$`, and an odd one opens an expression.
 - A text that is one `$(...)` and nothing else keeps the type of its value.
 
-In `args` and `env` the kubelet expands once more, `$(VARIABLE)`, see
+In `args` and `env` the kubelet expands `$(VARIABLE)` afterwards, see
 https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.34/#container-v1-core. There the user's own text is
-passed on as it is, while every `$` of a substituted value is doubled, so that a value never names a variable.
+passed on unchanged, but every `$` of a substituted value is doubled, so that a value never names a variable.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Template:
         self._for_kubelet = for_kubelet
         expressions = [part for part in parts if isinstance(part, Expression)]
         self.tasks: Final[frozenset[TaskReference]] = frozenset().union(*(one.tasks for one in expressions))
-        """What its expressions want to know of which tasks."""
+        """Which attributes of which tasks its expressions use."""
         self.params: Final[frozenset[str]] = frozenset().union(*(one.params for one in expressions))
-        """Names of the params that its expressions name."""
+        """Names of the params that its expressions use."""
         self.is_constant: Final = not expressions
         """Whether it has no expression."""
 
@@ -60,7 +60,7 @@ class Template:
             values: values of the roots, as for `Expression.evaluate`.
 
         Raises:
-            ExpressionError: an expression has no value.
+            ExpressionError: an expression could not be evaluated.
         """
         expression = self.expression
         return self.render(values) if expression is None else expression.evaluate(values)
@@ -69,19 +69,19 @@ class Template:
         """Return the text with its expressions replaced by their values.
 
         Strings stand as they are, booleans as `true` and `false`, whole numbers without a fraction, arrays and objects
-        as compact JSON. Null is an empty text: it says that there is nothing, and `null` would be taken for a word.
+        as compact JSON. Null is an empty text, because `null` would be taken for a word.
 
         Args:
             values: values of the roots, as for `Expression.evaluate`.
 
         Raises:
-            ExpressionError: an expression has no value.
+            ExpressionError: an expression could not be evaluated.
         """
         return "".join(
-            part if isinstance(part, str) else self._shield(text_of(part.evaluate(values))) for part in self._parts
+            part if isinstance(part, str) else self._escape(text_of(part.evaluate(values))) for part in self._parts
         )
 
-    def _shield(self, text: str) -> str:
+    def _escape(self, text: str) -> str:
         return text.replace("$", "$$") if self._for_kubelet else text
 
 
@@ -91,13 +91,13 @@ class ValueTemplate:
     __slots__ = ("_node", "is_constant", "params", "tasks")
 
     def __init__(self, node: Any) -> None:
-        # Templates stand for the strings with expressions; everything else is the user's value itself.
+        # Strings with expressions are Templates, everything else is the user's value itself.
         self._node = node
         templates = list(_templates(node))
         self.tasks: Final[frozenset[TaskReference]] = frozenset().union(*(one.tasks for one in templates))
-        """What its expressions want to know of which tasks."""
+        """Which attributes of which tasks its expressions use."""
         self.params: Final[frozenset[str]] = frozenset().union(*(one.params for one in templates))
-        """Names of the params that its expressions name."""
+        """Names of the params that its expressions use."""
         self.is_constant: Final = not templates
         """Whether it has no expression."""
 
@@ -118,7 +118,7 @@ class ValueTemplate:
             values: values of the roots, as for `Expression.evaluate`.
 
         Raises:
-            ExpressionError: an expression has no value.
+            ExpressionError: an expression could not be evaluated.
         """
         return self._node if self.is_constant else _evaluate(self._node, values)
 
@@ -130,7 +130,7 @@ def compile_template(text: str, scope: Scope, *, kubelet: bool = False) -> Templ
         text: the text.
         scope: what its expressions may refer to.
         kubelet: whether the kubelet expands the result again, as it does with args and env. Then a lone `$(NAME)` whose
-            NAME is no root of any expression is left to it.
+            NAME is not a root of expressions is left to it.
 
     Raises:
         ExpressionError: an expression is not closed, does not compile, or refers to something that does not exist.
@@ -189,12 +189,12 @@ def compile_condition(source: str, scope: Scope) -> Expression:
     if expression is None:
         expression = compile_expression(source, scope)
     if expression.result not in ("BOOL", "DYN"):
-        raise ExpressionError(f"its value is of type {expression.result.lower()}, but must be true or false")
+        raise ExpressionError(f"must be true or false; got a value of type {expression.result.lower()}")
     return expression
 
 
 def text_of(value: Any) -> str:
-    """Write a value into a text: see `Template.render`."""
+    """Return a value as text: see `Template.render`."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -228,7 +228,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _compile(value: Any, scope: Scope, path: str, depth: int) -> Any:
-    """Replace the strings that have expressions by templates; return the very value if there are none."""
+    """Replace the strings that have expressions by templates; return the same object if there are none."""
     if isinstance(value, str):
         if "$(" not in value:
             return value

@@ -1,4 +1,4 @@
-"""What the machine asks for: writes to be made, each safe to make twice."""
+"""What the machine asks for: writes to make, each safe to make twice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from penstock.engine.state import TaskState
 
 @dataclass(frozen=True, slots=True)
 class CreateAttempt:
-    """Create what carries an attempt: a Pod, a Job or a child run, as the task's plan says.
+    """Create the Pod, Job or child run of an attempt, as the task's plan says.
 
     Attributes:
         key: the task or item.
         attempt: number of the attempt, from 1.
-        failures: attempts charged to `retry.limit` so far.
-        disruptions: attempts charged to `retry.infrastructure` so far.
+        failures: attempts counted against `retry.limit` so far.
+        disruptions: attempts counted against `retry.infrastructure` so far.
         inputs: what it is started with.
         began_at: when the first attempt was made, if the task has a deadline; seconds since the epoch.
     """
@@ -33,41 +33,41 @@ class CreateAttempt:
 
 
 class StopAttempt(NamedTuple):
-    """Stop an attempt that should not go on: delete its Pod or Job, or have its child run end early."""
+    """Stop an attempt: delete its Pod or Job, or shut its child run down."""
 
     key: TaskInstanceKey
     attempt: int
     pod: str
     uid: str
     reason: str | None = None
-    """Why, from the vocabulary of reasons; None where the attempt is merely in the way."""
+    """Why, as a reason of the API; None if the attempt has ended and only the rest of its Pod is stopped."""
 
 
-class ReleaseAttempt(NamedTuple):
-    """Take the tracking finalizer off a Pod whose outcome is stored."""
+class RemoveFinalizer(NamedTuple):
+    """Remove the tracking finalizer from a Pod whose outcome is stored."""
 
     pod: str
     uid: str
 
 
 class VerifyAttempt(NamedTuple):
-    """Find out whether the Pod of an attempt still exists, and tell the machine."""
+    """Check whether the Pod of an attempt still exists, and report it as a fact."""
 
     key: TaskInstanceKey
     attempt: int
 
 
 class AskCache(NamedTuple):
-    """Look a task's outputs up, or take the lock to run it; answered by CacheHit, CacheMiss or CacheBusy."""
+    """Look up a task's outputs, or take the lock to run it; answered by CacheHit, CacheMiss or CacheBusy."""
 
     key: TaskInstanceKey
     digest: str
-    """Of Flow, task, what it runs, and its key."""
+    """Digest of the Flow, the task, its signature and its cache key."""
     ttl_s: float
 
 
-class SettleCache(NamedTuple):
-    """Give the lock back: with the outputs if the task completed, else without."""
+class ReleaseCacheLock(NamedTuple):
+    """Release the lock: with the outputs if the task completed, else without."""
 
     key: TaskInstanceKey
     digest: str
@@ -91,21 +91,21 @@ class Step:
     Attributes:
         creates: attempts to create.
         stops: attempts to stop.
-        releases: Pods to let go.
-        verifies: attempts to look for.
-        cache: questions to the cache, and answers for it.
-        conclusions: tasks and items that are over, for metrics.
-        notices: what a person should be told.
+        finalizer_removals: Pods from which to remove the finalizer.
+        verifies: attempts whose Pods to check.
+        cache: questions to the cache, and locks to release.
+        conclusions: tasks and items that have finished, for metrics.
+        notices: Events to record.
         wake_at: when to advance again even if nothing happens, seconds since the epoch.
         is_changed: the status has something new to store.
-        is_urgent: somebody may wait for what changed, such as the run's end: it should be stored at once.
+        is_urgent: a caller may wait for the change, such as the run's end: store it immediately.
     """
 
     creates: list[CreateAttempt]
     stops: list[StopAttempt]
-    releases: list[ReleaseAttempt]
+    finalizer_removals: list[RemoveFinalizer]
     verifies: list[VerifyAttempt]
-    cache: list[AskCache | SettleCache]
+    cache: list[AskCache | ReleaseCacheLock]
     conclusions: list[Conclusion]
     notices: list[Notice]
     wake_at: float | None

@@ -1,4 +1,4 @@
-"""Entries of the status: what is not known is left out, not null."""
+"""Entries of the status: unknown fields are omitted, not null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine is told: the world as it is now, in the machine's own words."""
+"""The facts that the machine takes: the observed state of Pods, child runs and the cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from penstock.engine.keys import TaskInstanceKey
 
 
 class Cause(Enum):
-    """Who ended an attempt."""
+    """What ended an attempt."""
 
     SUCCESS = "success"
     FAILURE = "failure"
-    """The task itself: charged to `retry.limit`."""
+    """The task itself: counts against `retry.limit`."""
     DISRUPTION = "disruption"
-    """The infrastructure: charged to `retry.infrastructure`."""
+    """The infrastructure: counts against `retry.infrastructure`."""
 
 
 class Outcome(NamedTuple):
@@ -34,13 +34,13 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AttemptSeen:
-    """The Pod of one attempt as it is now; or what carries it in place of a Pod: a child run, a Job that has no Pod.
+    """The Pod of one attempt as it is now; or the child run, or the Job that has no Pod yet.
 
     Attributes:
         key: the task or item.
         attempt: number of the attempt, from 1.
-        failures: attempts charged to `retry.limit` before this one.
-        disruptions: attempts charged to `retry.infrastructure` before this one.
+        failures: attempts counted against `retry.limit` before this one.
+        disruptions: attempts counted against `retry.infrastructure` before this one.
         pod: name of the Pod.
         uid: uid of the Pod.
         created_at: creation time, seconds since the epoch.
@@ -49,13 +49,13 @@ class AttemptSeen:
         outcome: how it ended, if it has.
         waiting_reason: why it does not start, if that is known.
         waiting_message: the same for people.
-        is_finished: the whole Pod is over, not only the container `main`.
+        is_finished: the whole Pod has finished, not only the container `main`.
         is_deleting: the Pod has a deletion timestamp.
         is_tracked: the Pod has the tracking finalizer.
         is_held: it waits for an admission queue or a concurrency limit.
-        is_paused: it is a child run that waits for a person.
-        gone_due_at: when a Pod that is being deleted should be gone, seconds since the epoch.
-        began_at: when the first attempt was made, as far as the Pod says so.
+        is_paused: it is a child run that waits for an approval.
+        gone_due_at: when a Pod that is being deleted should have ended, seconds since the epoch.
+        began_at: when the first attempt was made, if the Pod has that annotation.
         version: grows with every change of the object; 0 where that is not known.
     """
 
@@ -82,14 +82,14 @@ class AttemptSeen:
 
 
 class AttemptGone(NamedTuple):
-    """The Pod of one attempt does not exist any more, and no outcome of it was seen."""
+    """The Pod of one attempt does not exist any more, and no outcome of it was observed."""
 
     key: TaskInstanceKey
     attempt: int
 
 
 class CreateRefused(NamedTuple):
-    """The API server refused an attempt's Pod for good."""
+    """The API server refused an attempt's Pod permanently."""
 
     key: TaskInstanceKey
     attempt: int
@@ -97,7 +97,7 @@ class CreateRefused(NamedTuple):
 
 
 class CreateHeld(NamedTuple):
-    """An attempt's Pod can't be created yet: a quota is full."""
+    """An attempt's Pod cannot be created yet: a quota is exhausted."""
 
     key: TaskInstanceKey
     attempt: int
@@ -120,7 +120,7 @@ class CacheMiss(NamedTuple):
 
 
 class CacheBusy(NamedTuple):
-    """Another run holds the lock: it runs the same task just now."""
+    """Another run holds the lock: it is running the same task."""
 
     key: TaskInstanceKey
     message: str
@@ -131,7 +131,7 @@ Fact = AttemptSeen | AttemptGone | CreateRefused | CreateHeld | CacheHit | Cache
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a run's spec says that may change while it runs.
+    """The part of a run's spec that may change while it runs.
 
     Attributes:
         is_suspended: nothing new is started.
@@ -142,12 +142,12 @@ class Control:
 
     is_suspended: bool = False
     shutdown: str | None = None
-    approvals: Mapping[str, ApprovalGiven] = field(default_factory=dict)
+    approvals: Mapping[str, ApprovalDecision] = field(default_factory=dict)
     timeout_s: float | None = None
 
 
-class ApprovalGiven(NamedTuple):
-    """What a person decided."""
+class ApprovalDecision(NamedTuple):
+    """A person's decision about an approval."""
 
     is_approved: bool
     comment: str | None = None

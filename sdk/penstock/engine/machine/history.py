@@ -1,6 +1,6 @@
-"""What a status tells of the past, kept within a budget: the oldest attempts go first, then messages.
+"""The budget of a status for past attempts and messages: the oldest attempts are dropped first, then messages.
 
-Five thousand tasks that each tell a long story would not fit an object. What a decision rests on is never dropped.
+The histories of five thousand tasks would not fit into an object. What a decision depends on is never dropped.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ HISTORY_BYTES: Final = 128 * 1024
 
 
 class History:
-    """Weighs what tasks tell, and has the oldest tell less."""
+    """Keeps the failed attempts and messages of all tasks within their budget."""
 
     def __init__(self) -> None:
-        # In the order in which tasks last had something to tell.
+        # In the order of the tasks' last changes.
         self._bytes: dict[TaskRun, int] = {}
         self._total = 0
 
-    def tell(self, task: TaskRun) -> list[TaskRun]:
-        """Weigh a task that has something new to tell.
+    def record_task(self, task: TaskRun) -> list[TaskRun]:
+        """Count a task whose attempts or message changed.
 
         Returns:
-            The tasks that had to drop something for it.
+            The tasks that dropped something to keep the budget.
         """
-        self._weigh(task)
+        self._measure(task)
         if self._total <= HISTORY_BYTES:
             return []
         return list(dict.fromkeys([*self._trim(TaskRun.drop_attempts), *self._trim(TaskRun.drop_message)]))
 
-    def _weigh(self, task: TaskRun) -> None:
+    def _measure(self, task: TaskRun) -> None:
         self._total -= self._bytes.pop(task, 0)
         size = task.history_bytes()
         if size:

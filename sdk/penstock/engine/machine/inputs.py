@@ -1,4 +1,4 @@
-"""What a task's attempt is started with: the values of a run in the places that the spec has for them."""
+"""What an attempt is started with: the task's fields with the run's values filled in."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def attempt_inputs(task: TaskPlan, values: Mapping[str, Any]) -> ContainerInputs
 
     Args:
         task: the compiled task.
-        values: what its expressions see.
+        values: the values of its expressions.
 
     Raises:
-        ExpressionError: a value can't be had.
+        ExpressionError: a value could not be evaluated.
     """
     if task.child is not None:
         return ChildInputs(task.child.flow, dict(task.child.params.evaluate(values)))

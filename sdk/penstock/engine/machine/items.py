@@ -1,4 +1,4 @@
-"""The items of a fan-out: which are over and how, which run, which have not started."""
+"""The items of a fan-out: which have finished and how, which run, which have not started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def json_size(outputs: dict[str, Any] | None) -> int:
 class Items:
     """The items of one fan-out.
 
-    An item that is over costs one byte and its place in the gathered outputs; only live ones are objects.
+    A finished item costs one byte and its place in the gathered outputs; only live items are objects.
 
     Args:
         total: number of items.
@@ -56,7 +56,7 @@ class Items:
 
     @property
     def failures(self) -> int:
-        """Number of items that ended not well."""
+        """Number of items that did not succeed."""
         return sum(count for state, count in self.counts.items() if state in UNSUCCESSFUL_TASK_STATES)
 
     @property
@@ -64,40 +64,40 @@ class Items:
         """Number of items that have not started."""
         return self._not_started
 
-    def is_item_over(self, index: int) -> bool:
-        """Whether an item is over."""
+    def is_item_finished(self, index: int) -> bool:
+        """Whether an item has finished."""
         return self._codes[index] > _LIVE
 
-    def start_next(self) -> int:
+    def start_next_item(self) -> int:
         """Make the first item that has not started live, and return its index."""
         self._cursor = self._codes.index(_NOT_STARTED, self._cursor)
         index = self._cursor
-        self.adopt(index)
+        self.begin_item(index)
         return index
 
-    def adopt(self, index: int) -> TaskInstance:
-        """Return the unit of a live item, made live if it had not started."""
-        unit = self.live.get(index)
-        if unit is None:
-            unit = self.live[index] = TaskInstance()
+    def begin_item(self, index: int) -> TaskInstance:
+        """Return a live item; makes it live if it had not started."""
+        instance = self.live.get(index)
+        if instance is None:
+            instance = self.live[index] = TaskInstance()
             self._codes[index] = _LIVE
             self._not_started -= 1
-        return unit
+        return instance
 
-    def finish(self, index: int, outputs: dict[str, Any] | None) -> TaskInstance:
-        """Take an item out of the live ones, into the state that its unit has reached."""
-        unit = self.live.pop(index)
-        self._codes[index] = _CODE[unit.state]
-        self.counts[unit.state] = self.counts.get(unit.state, 0) + 1
+    def finish_item(self, index: int, outputs: dict[str, Any] | None) -> TaskInstance:
+        """Move a live item to the final state that it has reached."""
+        instance = self.live.pop(index)
+        self._codes[index] = _CODE[instance.state]
+        self.counts[instance.state] = self.counts.get(instance.state, 0) + 1
         if outputs is not None:
             self._gather(index, outputs)
-        return unit
+        return instance
 
     def record_failure(self, attempt: dict[str, Any]) -> None:
-        """Remember a failed attempt for the person who looks."""
+        """Keep a failed attempt in the status."""
         self.failed = [*self.failed[1 - KEPT_FAILURES :], attempt]
 
-    def gathered(self) -> list[Any] | None:
+    def gathered_outputs(self) -> list[Any] | None:
         """Return the outputs of all items in order, null where there are none; None when they are too many to keep."""
         if self._outputs is None:
             return None
@@ -121,7 +121,7 @@ class Items:
     def _gather(self, index: int, outputs: dict[str, Any]) -> None:
         if self._outputs is None:
             return
-        # What is not there yet counts as `null,`, so that the sum does not depend on who ends first.
+        # Missing outputs count as `null,`, so that the sum does not depend on the order in which items end.
         self._outputs_bytes += json_size(outputs) - len("null")
         if self._outputs_bytes > GATHERED_OUTPUTS_BYTES:
             self._outputs = None
@@ -132,8 +132,8 @@ class Items:
         """Return what the status keeps."""
         entry: dict[str, Any] = {"total": self.total}
         counts = {str(state): count for state, count in sorted(self.counts.items())}
-        for unit in self.live.values():
-            counts[unit.state] = counts.get(unit.state, 0) + 1
+        for instance in self.live.values():
+            counts[instance.state] = counts.get(instance.state, 0) + 1
         if counts:
             entry["counts"] = counts
         indexes = {str(state): encode_intervals(self._in_state(_CODE[state])) for state in sorted(self.counts)}
@@ -158,7 +158,7 @@ class Items:
         """Build the items from a stored entry.
 
         Raises:
-            StoredStatusError: the entry names indexes that can't be.
+            StoredStatusError: the entry has invalid indexes.
         """
         items = cls(entry["total"])
         try:
@@ -169,10 +169,10 @@ class Items:
                     items.counts[state] = items.counts.get(state, 0) + 1
                     items._not_started -= 1
             for live in entry.get("live", ()):
-                items.adopt(live["index"])
+                items.begin_item(live["index"])
                 items.live[live["index"]] = TaskInstance.restore(live)
         except (IndexError, KeyError, ValueError) as error:
-            raise StoredStatusError(f"stored items can't be read: {error}") from error
+            raise StoredStatusError(f"cannot read stored items: {error}") from error
         items.failed = list(entry.get("failed", ()))
         if entry.get("outputsDropped"):
             items._outputs = None

@@ -1,4 +1,4 @@
-"""What is to be done, and what of it has to wait until its reason is stored."""
+"""Effects to send out, and those that wait until their reason is stored."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from penstock.engine.machine.effects import (
     AskCache,
     Conclusion,
     CreateAttempt,
-    ReleaseAttempt,
-    SettleCache,
+    ReleaseCacheLock,
+    RemoveFinalizer,
     Step,
     StopAttempt,
     VerifyAttempt,
@@ -22,47 +22,49 @@ class Outbox:
 
     def __init__(self) -> None:
         self.verifies: list[VerifyAttempt] = []
-        self.cache: list[AskCache | SettleCache] = []
+        self.cache: list[AskCache | ReleaseCacheLock] = []
         self.conclusions: list[Conclusion] = []
         self.notices: list[Notice] = []
         self._stops: list[StopAttempt] = []
-        self._releases: list[ReleaseAttempt] = []
-        self._waiting: deque[tuple[int, ReleaseAttempt | StopAttempt]] = deque()
+        self._finalizer_removals: list[RemoveFinalizer] = []
+        self._waiting: deque[tuple[int, RemoveFinalizer | StopAttempt]] = deque()
 
     @property
     def waiting(self) -> int:
         """Number of effects that wait for their reason to be stored."""
         return len(self._waiting)
 
-    def put(self, effect: ReleaseAttempt | StopAttempt, *, version: int, stored_version: int) -> None:
-        """Have an effect done once `version` is stored."""
+    def add_effect(self, effect: RemoveFinalizer | StopAttempt, *, version: int, stored_version: int) -> None:
+        """Send an effect out once `version` is stored."""
         if version <= stored_version:
             self._send(effect)
             return
-        # In order of versions, so that one look at the front tells what is free; waiting longer does no harm.
+        # In order of versions, so that only the front has to be checked. Waiting longer does no harm.
         last = self._waiting[-1][0] if self._waiting else 0
         self._waiting.append((max(version, last), effect))
 
-    def stored(self, stored_version: int) -> bool:
-        """Free the effects whose reason is stored; returns whether there are any."""
+    def mark_stored(self, stored_version: int) -> bool:
+        """Release the effects whose reason is stored; returns whether there are any."""
         is_any = False
         while self._waiting and self._waiting[0][0] <= stored_version:
             self._send(self._waiting.popleft()[1])
             is_any = True
         return is_any
 
-    def _send(self, effect: ReleaseAttempt | StopAttempt) -> None:
+    def _send(self, effect: RemoveFinalizer | StopAttempt) -> None:
         if isinstance(effect, StopAttempt):
             self._stops.append(effect)
         else:
-            self._releases.append(effect)
+            self._finalizer_removals.append(effect)
 
-    def take(self, creates: list[CreateAttempt], *, wake_at: float | None, is_changed: bool, is_urgent: bool) -> Step:
-        """Hand over what can be done now."""
+    def take_step(
+        self, creates: list[CreateAttempt], *, wake_at: float | None, is_changed: bool, is_urgent: bool
+    ) -> Step:
+        """Return the effects that can be sent out now."""
         step = Step(
             creates=creates,
             stops=self._stops,
-            releases=self._releases,
+            finalizer_removals=self._finalizer_removals,
             verifies=self.verifies,
             cache=self.cache,
             conclusions=self.conclusions,
@@ -71,6 +73,6 @@ class Outbox:
             is_changed=is_changed,
             is_urgent=is_urgent,
         )
-        self._stops, self._releases = [], []
+        self._stops, self._finalizer_removals = [], []
         self.verifies, self.cache, self.conclusions, self.notices = [], [], [], []
         return step

@@ -1,25 +1,26 @@
-"""What a run knows of itself: its tasks, what is ready, what waits, and the steps by which a task comes to its end.
+"""The state of one run: its tasks, which of them are ready or waiting, and the steps by which a task finishes.
 
-Everything here follows from the stored status, the Pods and the time; the modules that decide share it.
+All of it follows from the stored status, the Pods and the time. The modules that decide share it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import CachePlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
-from penstock.engine.machine.clocks import next_alarm_at
-from penstock.engine.machine.effects import Conclusion, ReleaseAttempt, SettleCache, StopAttempt
+from penstock.engine.machine.attempt_deadlines import next_deadline_at
+from penstock.engine.machine.effects import Conclusion, ReleaseCacheLock, RemoveFinalizer, StopAttempt
 from penstock.engine.machine.facts import AttemptSeen, Control
+from penstock.engine.machine.failure_policy import closes_fan_out, stops_run
 from penstock.engine.machine.history import History
 from penstock.engine.machine.items import json_size
 from penstock.engine.machine.outbox import Outbox
-from penstock.engine.machine.report import Head, Report
 from penstock.engine.machine.run_clock import RunClock
+from penstock.engine.machine.run_status import Head, RunStatus
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_instance import TaskInstance
@@ -31,7 +32,7 @@ from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, R
 from penstock.errors import ExpressionError
 
 
-class Halt(NamedTuple):
+class StartBlock(NamedTuple):
     """Why nothing new starts."""
 
     reason: Reason
@@ -43,25 +44,25 @@ class Run:
 
     Args:
         plan: the compiled Flow.
-        run: which run it is.
+        identity: which run it is.
         params: the resolved params.
         control: what the run's spec says that may change.
         now: seconds since the epoch.
     """
 
     def __init__(
-        self, plan: Plan, run: RunIdentity, params: Mapping[str, Any], *, control: Control, now: float
+        self, plan: Plan, identity: RunIdentity, params: Mapping[str, Any], *, control: Control, now: float
     ) -> None:
         self.plan = plan
-        self.run = run
+        self.identity = identity
         self.control = control
         self.tasks = [TaskRun(task) for task in plan.tasks]
-        # A finally task waits for one thing more: that all others are over.
+        # A finally task also waits until all other tasks have finished.
         self.remaining = [len(task.upstream) + task.is_finally for task in plan.tasks]
         self.ready: deque[int] = deque()
-        self.due: deque[TaskInstanceKey] = deque()
+        self.due_attempts: deque[TaskInstanceKey] = deque()
         self.open_fan_outs: dict[int, None] = {}
-        self.early: dict[int, list[AttemptSeen]] = {}
+        self.early_facts: dict[int, list[AttemptSeen]] = {}
         self.timers = Timers()
         self.outbox = Outbox()
         self.clock = RunClock(plan.timeout_s if control.timeout_s is None else control.timeout_s)
@@ -69,42 +70,55 @@ class Run:
         self.failed_task: str | None = None
         self.is_timed_out = False
         self.is_finally_timed_out = False
-        self.settled_outcomes = 0
+        self.decided_outcomes = 0
         self.has_started = False
         self.live_counts: Counter[TaskState] = Counter()
         self.state = RunState.PENDING
         self.outputs_bytes = 0
-        self.report = Report(self.tasks, Head.new(now=now, total=len(self.tasks), params=params), self.clock)
+        self.status = RunStatus(self.tasks, Head.new(now=now, total=len(self.tasks), params=params), self.clock)
         self._main_left = plan.first_finally
-        self._params = params
+        self.params = params
         self._history = History()
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the run has reached a final state."""
         return self.state not in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 
     @property
     def is_in_finally(self) -> bool:
-        """Whether all tasks but the finally tasks are over."""
+        """Whether all tasks but the finally tasks have finished."""
         return not self._main_left
 
-    def halt(self, *, is_finally: bool) -> Halt | None:
-        """Return why no further task starts, if that is so."""
+    def start_block(self, *, is_finally: bool) -> StartBlock | None:
+        """Return why no further task starts; None if tasks may start."""
         shutdown = self.shutdown
-        halt: Halt | None = None
+        block: StartBlock | None = None
         if shutdown is not None and (not is_finally or shutdown.mode is ShutdownMode.TERMINATE):
-            halt = Halt(shutdown.reason, f"not started: {shutdown.message}")
+            block = StartBlock(shutdown.reason, f"not started: {shutdown.message}")
         elif is_finally and self.is_finally_timed_out:
-            halt = Halt(Reason.FINALLY_TIMED_OUT, "not started: the finally tasks took longer than finallyTimeout")
+            block = StartBlock(
+                Reason.FINALLY_TIMED_OUT, "not started: the finally tasks took longer than finallyTimeout"
+            )
         elif not is_finally and self.is_timed_out:
-            halt = Halt(Reason.RUN_TIMED_OUT, "not started: the run took longer than its timeout")
+            block = StartBlock(Reason.RUN_TIMED_OUT, "not started: the run took longer than its timeout")
         elif not is_finally and self.failed_task is not None:
-            halt = Halt(Reason.RUN_STOPPING, f"not started: the run stops because task {self.failed_task} failed")
-        return halt
+            block = StartBlock(
+                Reason.RUN_STOPPING, f"not started: the run stops because task {self.failed_task} failed"
+            )
+        return block
+
+    def set_start_time(self, started_at: float) -> None:
+        """Record when the run's first task was started."""
+        self.clock.started_at = started_at
+        self.status.mark_head_changed()
+
+    def ended_at(self, tasks: Sequence[TaskRun], now: float) -> float:
+        """Return when the last of some tasks ended in this run: what it kept of another run ended before it began."""
+        return max(self.status.head.created_at, *(task.completion_time or now for task in tasks))
 
     def stop_reason(self, *, is_finally: bool) -> Reason | None:
-        """Return why whatever runs is to be stopped, if that is so."""
+        """Return why running attempts are to be stopped; None if they are not."""
         shutdown = self.shutdown
         least = ShutdownMode.TERMINATE if is_finally else ShutdownMode.CANCEL
         if shutdown is not None and shutdown.mode >= least:
@@ -115,37 +129,37 @@ class Run:
 
     # Values
 
-    def values(self, names: frozenset[str], *, is_finally: bool = False) -> dict[str, Any]:
-        """Return what expressions see that refer to these tasks."""
+    def expression_values(self, names: frozenset[str], *, is_finally: bool = False) -> dict[str, Any]:
+        """Return the values of expressions that refer to these tasks."""
         run: dict[str, Any] = {
-            "namespace": self.run.namespace,
-            "name": self.run.name,
-            "uid": self.run.uid,
+            "namespace": self.identity.namespace,
+            "name": self.identity.name,
+            "uid": self.identity.uid,
             # Text like the others, whose type expressions are checked against.
-            "scheduledTime": self.run.scheduled_time or "",
+            "scheduledTime": self.identity.scheduled_time or "",
         }
         if is_finally:
             main = self.tasks[: self.plan.first_finally]
             run["state"] = str(judge_run(main, shutdown=self.shutdown).state)
         return {
-            "params": self._params,
+            "params": self.params,
             "run": run,
             "tasks": {name: self.tasks[self.plan.positions[name]].as_value() for name in names},
         }
 
-    def context(self, task: TaskRun) -> dict[str, Any]:
-        """Return what a task's expressions see; it can't change any more once the task starts."""
+    def expression_context(self, task: TaskRun) -> dict[str, Any]:
+        """Return the values of a task's expressions. They do not change any more once the task starts."""
         if task.context is None:
-            task.context = self.values(task.plan.render_tasks, is_finally=task.plan.is_finally)
+            task.context = self.expression_values(task.plan.render_tasks, is_finally=task.plan.is_finally)
         return task.context
 
-    def task_instance_context(self, task: TaskRun, key: TaskInstanceKey) -> dict[str, Any]:
-        """Return what the expressions of a task, or of one item of it, see.
+    def instance_values(self, task: TaskRun, key: TaskInstanceKey) -> dict[str, Any]:
+        """Return the values of the expressions of a task or of one of its items.
 
         Raises:
-            ExpressionError: the items can't be had.
+            ExpressionError: the items could not be evaluated.
         """
-        values = self.context(task)
+        values = self.expression_context(task)
         if key.item is None:
             return values
         if task.values is None:
@@ -154,114 +168,123 @@ class Run:
         return values | {"item": task.values[key.item], "index": key.item}
 
     def expand(self, task: TaskRun) -> None:
-        """Find the items of a fan-out.
+        """Evaluate the items of a fan-out.
 
         Raises:
-            ExpressionError: they can't be had.
+            ExpressionError: they could not be evaluated.
         """
         assert task.plan.fan_out is not None
-        task.values = task.plan.fan_out.expand(self.context(task))
+        task.values = task.plan.fan_out.expand(self.expression_context(task))
         if task.items is None:
             task.open_items(len(task.values))
             assert task.items is not None
             self.outputs_bytes += task.items.outputs_bytes
 
-    # Units
+    def is_instance(self, task: TaskRun, key: TaskInstanceKey) -> bool:
+        """Whether a key names the task itself or an item that its fan-out has, as far as that is known now."""
+        if key.item is None:
+            return True
+        if task.plan.fan_out is None:
+            return False
+        if task.items is None:
+            if task.state in FINAL_TASK_STATES or self.remaining[task.plan.position]:
+                return False
+            try:
+                self.expand(task)
+            except ExpressionError:
+                return False
+        assert task.items is not None
+        return 0 <= key.item < task.items.total
 
-    def begin(self, task: TaskRun, index: int | None) -> TaskInstance:
-        """Make a unit live that was not."""
+    # Tasks and items
+
+    def begin_instance(self, task: TaskRun, index: int | None) -> TaskInstance:
+        """Make a task or item live."""
         if task.plan.fan_out is not None and task.items is None:
-            # A Pod of an item whose fan-out was never stored: its items follow from stored outputs again.
+            # A Pod of an item whose fan-out was never stored: evaluate the items again from stored outputs.
             self.expand(task)
-        unit = task.begin(index)
+        instance = task.begin_instance(index)
         if task.items is not None and task.items.has_unstarted:
             self.open_fan_outs[task.plan.position] = None
-        self.note(task, unit)
-        return unit
+        self.record_state(task, instance)
+        return instance
 
-    def note(self, task: TaskRun, unit: TaskInstance) -> None:
-        """Note that a live unit changed."""
-        if unit.noted is not unit.state:
-            if unit.noted is not None:
-                self.live_counts[unit.noted] -= 1
-            self.live_counts[unit.state] += 1
-            unit.noted = unit.state
-            self.has_started = self.has_started or unit.state in (TaskState.RUNNING, TaskState.PAUSED)
-        self.report.touch(task)
+    def record_state(self, task: TaskRun, instance: TaskInstance) -> None:
+        """Record that a live task or item changed."""
+        if instance.counted_state is not instance.state:
+            if instance.counted_state is not None:
+                self.live_counts[instance.counted_state] -= 1
+            self.live_counts[instance.state] += 1
+            instance.counted_state = instance.state
+            self.has_started = self.has_started or instance.state in (TaskState.RUNNING, TaskState.PAUSED)
+        self.status.mark_changed(task)
 
-    def arm(self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance) -> None:
-        """Set a timer for the first of a unit's clocks that runs out."""
-        due = next_alarm_at(task.plan, unit, is_suspended=self.control.is_suspended)
-        if due is not None and (unit.armed_at is None or due < unit.armed_at):
-            unit.armed_at = due
-            self.timers.set(due, position=task.plan.position, item=key.item, attempt=unit.attempt)
+    def set_timer(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance) -> None:
+        """Set a timer for the next deadline of a task or item."""
+        due = next_deadline_at(task.plan, instance, is_suspended=self.control.is_suspended)
+        if due is not None and (instance.timer_at is None or due < instance.timer_at):
+            instance.timer_at = due
+            self.timers.set_attempt_timer(due, position=task.plan.position, item=key.item, attempt=instance.attempt)
 
-    def after(self, task: TaskRun, effect: ReleaseAttempt | StopAttempt) -> None:
-        """Have an effect done once what the task's entry says now is stored."""
-        version = self.report.version_of(task)
-        self.outbox.put(effect, version=version, stored_version=self.report.stored_version)
+    def do_once_stored(self, task: TaskRun, effect: RemoveFinalizer | StopAttempt) -> None:
+        """Send an effect out when the present state of the task's entry is stored."""
+        version = self.status.version_of(task)
+        self.outbox.add_effect(effect, version=version, stored_version=self.status.stored_version)
 
-    def tell(self, task: TaskRun) -> None:
-        """Keep what the tasks tell of the past within its budget."""
-        for shortened in self._history.tell(task):
-            self.report.touch(shortened)
+    def record_history(self, task: TaskRun) -> None:
+        """Keep failed attempts and messages of the tasks within their budget."""
+        for shortened in self._history.record_task(task):
+            self.status.mark_changed(shortened)
 
-    def conclude(
-        self, task: TaskRun, key: TaskInstanceKey, unit: TaskInstance, outputs: dict[str, Any] | None, now: float
+    def finish_instance(
+        self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance, outputs: dict[str, Any] | None, now: float
     ) -> None:
-        """Take a unit that has reached a final state out of the live ones."""
-        finished_at = now if unit.finished_at is None else unit.finished_at
-        started_at = unit.started_at
+        """Finish a task or item that has reached a final state."""
+        finished_at = now if instance.finished_at is None else instance.finished_at
+        started_at = instance.started_at
         self.outbox.conclusions.append(
-            Conclusion(key, unit.state, 0.0 if started_at is None else max(finished_at - started_at, 0.0))
+            Conclusion(key, instance.state, 0.0 if started_at is None else max(finished_at - started_at, 0.0))
         )
-        if unit.noted is not None:
-            self.live_counts[unit.noted] -= 1
-            unit.noted = None
-        if task.plan.cache is not None and unit.state is not TaskState.CACHED:
-            self._settle_cache(task, task.plan.cache, key, outputs)
+        if instance.counted_state is not None:
+            self.live_counts[instance.counted_state] -= 1
+            instance.counted_state = None
+        if task.plan.cache is not None and instance.state is not TaskState.CACHED:
+            self._release_cache_lock(task, task.plan.cache, key, outputs)
         if key.item is None:
             task.outputs = outputs
             self.outputs_bytes += json_size(outputs)
-            if unit.state is TaskState.CACHED:
-                task.unit = None
-            self.finish_task(task, unit.state, unit.reason, unit.message, finished_at, is_concluded=True)
+            if instance.state is TaskState.CACHED:
+                task.instance = None
+            self.finish_task(task, instance.state, instance.reason, instance.message, finished_at, is_concluded=True)
             return
         assert task.items is not None
         self.outputs_bytes -= task.items.outputs_bytes
-        task.items.finish(key.item, outputs)
+        task.items.finish_item(key.item, outputs)
         self.outputs_bytes += task.items.outputs_bytes
-        self.report.touch(task)
-        if unit.state in UNSUCCESSFUL_TASK_STATES:
-            self.tell(task)
-            is_awaited = TaskState.FAILED in task.plan.awaited_states
-            if self.is_broken(task) and not is_awaited:
-                self._stop_for(task)
+        self.status.mark_changed(task)
+        if instance.state in UNSUCCESSFUL_TASK_STATES:
+            self.record_history(task)
+            self.note_failure(task)
         self.close_fan_out(task, finished_at)
 
-    def is_broken(self, task: TaskRun) -> bool:
-        """Whether more items of a fan-out failed than may fail."""
-        assert task.items is not None
-        return task.items.failures > task.plan.allow_failed.of(task.items.total)
-
     def cache_digest(self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey) -> str:
-        """Return the digest under which a unit's outputs are cached.
+        """Return the digest under which the outputs of a task or item are cached.
 
         Raises:
             ExpressionError: the key has no value.
         """
-        text = cache.key.render(self.task_instance_context(task, key))
-        return cache_digest(flow=self.run.flow or "", task=task.plan.name, signature=cache.signature, key=text)
+        text = cache.key.render(self.instance_values(task, key))
+        return cache_digest(flow=self.identity.flow or "", task=task.plan.name, signature=cache.signature, key=text)
 
-    def _settle_cache(
+    def _release_cache_lock(
         self, task: TaskRun, cache: CachePlan, key: TaskInstanceKey, outputs: dict[str, Any] | None
     ) -> None:
         try:
             digest = self.cache_digest(task, cache, key)
         except ExpressionError:
-            # Without a key nothing was asked for, and there is nothing to give back.
+            # Without a key no lock was taken.
             return
-        self.outbox.cache.append(SettleCache(key, digest, cache.ttl_s, outputs))
+        self.outbox.cache.append(ReleaseCacheLock(key, digest, cache.ttl_s, outputs))
 
     # Tasks
 
@@ -275,19 +298,18 @@ class Run:
         *,
         is_concluded: bool = False,
     ) -> None:
-        """Let a task reach a final state, and see what follows for those that wait for it."""
+        """Move a task to a final state, and make the tasks ready that waited for it alone."""
         task.finish(state, reason, message, now)
         self.open_fan_outs.pop(task.plan.position, None)
-        self.report.finish_task(task)
-        self.tell(task)
+        self.status.finish_task(task)
+        self.record_history(task)
         if not is_concluded:
             self.outbox.conclusions.append(Conclusion(TaskInstanceKey(task.plan.name), state, 0.0))
-        if state in UNSUCCESSFUL_TASK_STATES and not task.is_tolerated and state not in task.plan.awaited_states:
-            self._stop_for(task)
+        self.note_failure(task)
         self.ready.extend(self.count_finished(task))
 
     def count_finished(self, task: TaskRun) -> list[int]:
-        """Count a task that is over in those that wait for it; returns the positions of those that wait no more."""
+        """Count down the tasks that wait for a finished one; returns the positions of those that are now ready."""
         waiting = list(task.plan.downstream)
         if not task.plan.is_finally:
             self._main_left -= 1
@@ -300,22 +322,19 @@ class Run:
                 freed.append(position)
         return freed
 
-    def _stop_for(self, task: TaskRun) -> None:
-        if self.plan.stops_on_failure and self.failed_task is None and not task.plan.is_finally:
+    def note_failure(self, task: TaskRun) -> None:
+        """Let nothing new start if a task, or its items so far, failed in a way that stops the run."""
+        if self.failed_task is None and stops_run(self.plan, task):
             self.failed_task = task.plan.name
 
     def close_fan_out(self, task: TaskRun, now: float) -> None:
-        """End a fan-out when its last item is over, or no further one will start."""
+        """Finish a fan-out when its last item has finished, or when no further one will start."""
         items = task.items
         assert items is not None
         if task.state in FINAL_TASK_STATES or items.live:
             return
-        halt = self.halt(is_finally=task.plan.is_finally)
-        if items.has_unstarted and halt is None and not self.is_closed_by_failure(task):
+        block = self.start_block(is_finally=task.plan.is_finally)
+        if items.has_unstarted and block is None and not closes_fan_out(self.plan, task):
             return
-        verdict = judge_fan_out(items, allowed=task.plan.allow_failed.of(items.total), halt=halt)
+        verdict = judge_fan_out(items, allowed=task.plan.allow_failed.of(items.total), start_block=block)
         self.finish_task(task, verdict.state, verdict.reason, verdict.message, now)
-
-    def is_closed_by_failure(self, task: TaskRun) -> bool:
-        """Whether a fan-out starts no further items because of those that failed."""
-        return self.plan.stops_on_failure and self.is_broken(task)

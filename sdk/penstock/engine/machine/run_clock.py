@@ -1,4 +1,4 @@
-"""The clock of a run: it starts with the first task, and stands still while the run is Paused."""
+"""The clock of a run: it starts with the first task, and is paused while the run is Paused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from penstock.engine.timestamp import epoch, rfc3339
 
 
 class RunClock:
-    """Knows when a run's time is over.
+    """Computes when a run's timeout passes.
 
     Args:
         timeout_s: longest time of the run in seconds; None for no limit.
@@ -23,23 +23,23 @@ class RunClock:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it stands still."""
+        """Whether it is paused."""
         return self._paused_since is not None
 
     @property
     def due_at(self) -> float | None:
-        """When the run's time is over, in seconds since the epoch; None while that can't be said."""
+        """When the run's timeout passes, in seconds since the epoch; None while that is unknown."""
         if self.timeout_s is None or self.started_at is None or self.is_paused:
             return None
         return self.started_at + self._paused_s + self.timeout_s
 
     def pause(self, now: float) -> None:
-        """Stand still from now on."""
+        """Pause the clock."""
         if self._paused_since is None:
             self._paused_since = now
 
     def resume(self, now: float) -> None:
-        """Go on."""
+        """Continue after a pause."""
         if self._paused_since is not None:
             self._paused_s += max(now - self._paused_since, 0.0)
             self._paused_since = None
@@ -53,7 +53,7 @@ class RunClock:
         }
 
     def restore(self, stored: Mapping[str, Any]) -> None:
-        """Take over what the status kept."""
+        """Restore the clock from a stored status."""
         self.started_at = epoch(stored["startTime"]) if "startTime" in stored else None
         self._paused_since = epoch(stored["pausedSince"]) if "pausedSince" in stored else None
         self._paused_s = stored.get("pausedMilliseconds", 0) / 1000

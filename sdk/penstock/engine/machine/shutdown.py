@@ -1,4 +1,4 @@
-"""How a run is ended early, and who decided so."""
+"""How a run is ended early, and by which decision."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from penstock.engine.reasons import Reason
 
 
 class ShutdownMode(IntEnum):
-    """How strong it is: it can only get stronger."""
+    """How strong a shutdown is. It can only get stronger."""
 
     DRAIN = 1
-    """What runs goes on to its end."""
+    """Running tasks continue to their end; nothing new starts."""
     CANCEL = 2
-    """What runs is stopped; finally tasks run."""
+    """Running tasks are stopped; finally tasks run."""
     TERMINATE = 3
-    """Everything is stopped, finally tasks too."""
+    """Everything is stopped, including finally tasks."""
 
     @property
     def word(self) -> str:
@@ -27,7 +27,7 @@ class ShutdownMode(IntEnum):
 
     @classmethod
     def of(cls, word: str) -> ShutdownMode:
-        """Return the mode that the API spells so."""
+        """Return the mode by the API's spelling."""
         return cls[word.upper()]
 
 
@@ -36,7 +36,7 @@ REASONS: Final = {
     ShutdownMode.CANCEL: Reason.RUN_CANCELLED,
     ShutdownMode.TERMINATE: Reason.RUN_TERMINATED,
 }
-"""The reason of what a person's shutdown ends."""
+"""The reasons of tasks that a shutdown in the spec ended."""
 SHUTDOWN_REASONS: Final = frozenset({*REASONS.values(), Reason.RUN_REPLACED, Reason.PARENT_ENDED})
 
 

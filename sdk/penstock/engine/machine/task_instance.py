@@ -1,51 +1,24 @@
-"""A unit of work: a task, or one item of a fan-out, with its attempts and its two budgets."""
+"""A task instance: a task without forEach, or one item of a fan-out, with its attempts and its two budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from penstock.engine.compiler.plan import RetryPolicy
+from penstock.engine.compiler.task_plan import RetryPolicy
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.reason_groups import CANCELLING_REASONS, TIMEOUT_REASONS, WAITING_REASONS
 from penstock.engine.machine.retry import retry_delay_s
 from penstock.engine.reasons import REASONS, Reason
 from penstock.engine.state import TaskState
 from penstock.engine.timestamp import epoch, rfc3339
 
-TIMEOUT_REASONS: Final = frozenset({Reason.DEADLINE_EXCEEDED, Reason.TASK_DEADLINE_EXCEEDED, Reason.APPROVAL_TIMEOUT})
-"""Reasons of attempts that took too long."""
-WAITING_REASONS: Final = frozenset(
-    {
-        Reason.QUEUE_TIMEOUT,
-        Reason.IMAGE_PULL_FAILED,
-        Reason.UNSCHEDULABLE,
-        Reason.WORKSPACE_UNBOUND,
-        Reason.CONTAINER_CONFIG_ERROR,
-        Reason.QUOTA_EXCEEDED,
-        Reason.ADMISSION_QUEUE,
-        Reason.CACHE_BUSY,
-    }
-)
-"""Reasons why an attempt does not start; at last why it never did."""
-CANCELLING_REASONS: Final = frozenset(
-    {
-        Reason.RUN_TIMED_OUT,
-        Reason.FINALLY_TIMED_OUT,
-        Reason.RUN_DRAINED,
-        Reason.RUN_CANCELLED,
-        Reason.RUN_TERMINATED,
-        Reason.RUN_REPLACED,
-        Reason.PARENT_ENDED,
-    }
-)
-"""Reasons of what was stopped for the sake of the run, and is not tried again."""
-
 
 class Clocks(NamedTuple):
-    """Which clocks a task has whose start must outlive a restart."""
+    """Which timeouts a task has whose start time must be stored."""
 
     has_queue_timeout: bool = False
     has_deadline: bool = False
@@ -53,19 +26,19 @@ class Clocks(NamedTuple):
 
 @dataclass(slots=True)
 class TaskInstance:
-    """A started unit of work. Only its methods change its state.
+    """A started task or item. Only its methods change its state.
 
     Attributes:
         attempt: number of the current or last attempt, from 1.
-        failures: attempts charged to `retry.limit`.
-        disruptions: attempts charged to `retry.infrastructure`.
+        failures: attempts counted against `retry.limit`.
+        disruptions: attempts counted against `retry.infrastructure`.
         queued_at: since when the current attempt waits to start.
         began_at: when the first attempt was made.
-        is_seen: whether a Pod of the current attempt was seen since the machine was built.
-        version: that of the Pod as it was last seen.
-        is_granted: whether the cache has said that this run is to run it.
-        noted: the state that the run's counts of states know.
-        armed_at: the earliest time for which a timer is set.
+        is_seen: whether a Pod of the current attempt was observed since the machine was built.
+        version: of the Pod as it was last observed.
+        is_granted: whether this run holds the lock of the cache to run it.
+        counted_state: the state by which the run's counts of states include it.
+        timer_at: the earliest time for which a timer is set.
     """
 
     attempt: int = 1
@@ -89,38 +62,38 @@ class TaskInstance:
     is_seen: bool = False
     version: int = 0
     is_granted: bool = False
-    noted: TaskState | None = None
-    armed_at: float | None = None
+    counted_state: TaskState | None = None
+    timer_at: float | None = None
 
     def begin_next_attempt(self) -> None:
-        """Turn to the next attempt, whose Pod is to be created."""
+        """Begin the next attempt, whose Pod is to be created."""
         self.attempt += 1
         self.state = TaskState.PENDING
         self.reason = self.message = self.exit_code = None
         self.pod = self.uid = self.node = None
         self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
-        self.stopping = self.queued_at = self.armed_at = None
+        self.stopping = self.queued_at = self.timer_at = None
         self.is_seen = False
 
-    def ask(self, now: float) -> None:
-        """Have the current attempt created: its wait begins."""
+    def mark_requested(self, now: float) -> None:
+        """Record that the current attempt is to be created: its wait begins."""
         if self.queued_at is None:
             self.queued_at = now
         if self.began_at is None:
             self.began_at = now
 
-    def pause(self, message: str, now: float) -> None:
+    def wait_for_approval(self, message: str, now: float) -> None:
         """Wait for a person's decision."""
         self.state, self.reason, self.message = TaskState.PAUSED, Reason.AWAITING_APPROVAL, message or None
         if self.started_at is None:
             self.started_at = now
         self.is_seen = True
 
-    def see(self, seen: AttemptSeen, now: float) -> bool:
-        """Take over what a live Pod shows; returns whether anything changed that a person or a clock looks at."""
+    def apply_seen(self, seen: AttemptSeen, now: float) -> bool:
+        """Update from an observed Pod; returns whether anything changed that the status or a deadline depends on."""
         before = (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
         if seen.attempt > self.attempt:
-            # Attempts whose end was never stored: the Pod carries the counters.
+            # The ends of earlier attempts were never stored: the Pod has the counters.
             self.attempt, self.failures, self.disruptions = seen.attempt, seen.failures, seen.disruptions
             self.wake_at = self.stopping = self.started_at = self.queued_at = None
         self.is_seen = True
@@ -131,7 +104,7 @@ class TaskInstance:
         self.pod, self.uid, self.version, self.node = seen.pod, seen.uid, seen.version, seen.node or self.node
         self.created_at, self.gone_due_at = seen.created_at, seen.gone_due_at
         if seen.started_at is not None and self.started_at is None:
-            # A node's clock may be wrong: neither before the creation nor after the first sight.
+            # A node's clock may be wrong: not before the creation, and not after the first observation.
             self.started_at = max(seen.created_at, min(seen.started_at, now))
         if seen.is_paused:
             self.state = TaskState.PAUSED
@@ -143,18 +116,22 @@ class TaskInstance:
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
 
-    def hold(self, reason: Reason, message: str) -> None:
+    def mark_cached(self, now: float) -> None:
+        """Complete without an attempt: the outputs come from the cache."""
+        self.state, self.reason, self.message, self.finished_at = TaskState.CACHED, None, None, now
+
+    def mark_queued(self, reason: Reason, message: str) -> None:
         """Wait for a quota, or for another run."""
         self.state, self.reason, self.message = TaskState.QUEUED, reason, message
 
-    def settle(
+    def end_attempt(
         self, outcome: Outcome, *, policy: RetryPolicy, run_uid: str, key: TaskInstanceKey, veto: str | None
     ) -> None:
-        """Take over the end of the current attempt: charge it to its budget, and decide on another attempt.
+        """End the current attempt: count it against its budget, and decide on another attempt.
 
         Args:
-            outcome: the end, as `override` left it.
-            policy: how failed attempts are made again.
+            outcome: the end, as returned by `apply_stop_reason`.
+            policy: how failed attempts are retried.
             run_uid: uid of the run.
             key: the task or item.
             veto: why a failure of the task itself is final whatever its budget; None if it is not.
@@ -178,7 +155,7 @@ class TaskInstance:
             is_spent = self.failures > policy.limit or veto is not None
             final = TaskState.TIMED_OUT if outcome.reason in TIMEOUT_REASONS | WAITING_REASONS else TaskState.FAILED
             if veto is not None and self.failures <= policy.limit:
-                self.message = f"{self.message or self.reason}; not tried again: {veto}"
+                self.message = f"{self.message or self.reason}; not retried: {veto}"
         if is_spent:
             self.state = final
             return
@@ -194,19 +171,19 @@ class TaskInstance:
             attempt=self.attempt,
         )
 
-    def give_up(self, reason: Reason) -> None:
-        """Make no further attempt, though budget is left: the run is being stopped."""
+    def cancel_retry(self, reason: Reason) -> None:
+        """Make no further attempt, although budget is left: the run is being stopped."""
         self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
         self.wake_at = None
 
-    def fail(self, reason: Reason, message: str, now: float) -> None:
-        """End for good without a budget: what is wrong stays wrong."""
+    def fail_permanently(self, reason: Reason, message: str, now: float) -> None:
+        """Fail without counting against a budget: another attempt would fail in the same way."""
         self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
 
-    def override(self, outcome: Outcome) -> Outcome:
-        """Return how an attempt counts that ended so.
+    def apply_stop_reason(self, outcome: Outcome) -> Outcome:
+        """Return the outcome that counts for an attempt.
 
-        The stored reason beats the exit code: a Pod that we stop ends by our signal, whatever code it returns.
+        The reason of a stop has precedence over the exit code: a Pod that we stop ends by our signal with any code.
         """
         if self.stopping is None:
             return outcome
@@ -219,7 +196,7 @@ class TaskInstance:
         )
 
     def stop_message(self, reason: Reason) -> str:
-        """Say why the current attempt was stopped."""
+        """Return the message of a stopped attempt."""
         if reason in WAITING_REASONS:
             return f"not started within queueTimeout{f': {self.message}' if self.message else ''}"
         return {
@@ -227,11 +204,11 @@ class TaskInstance:
             Reason.TASK_DEADLINE_EXCEEDED: "all attempts together took longer than the task's deadline",
             Reason.RUN_TIMED_OUT: "the run took longer than its timeout",
             Reason.FINALLY_TIMED_OUT: "the finally tasks took longer than finallyTimeout",
-            Reason.APPROVAL_TIMEOUT: "nobody decided within the approval's timeout",
+            Reason.APPROVAL_TIMEOUT: "no decision within approval.timeout",
         }.get(reason, REASONS[reason].meaning)
 
     def live_entry(self, index: int, clocks: Clocks) -> dict[str, Any]:
-        """Return what the status keeps of an item that is not over."""
+        """Return the status entry of a live item."""
         return known(
             {
                 "index": index,
@@ -246,7 +223,7 @@ class TaskInstance:
         )
 
     def clock_entry(self, clocks: Clocks) -> dict[str, Any]:
-        """Return the times that the unit's clocks need after a restart."""
+        """Return the times that its deadlines need after a restart."""
         return {
             "wakeTime": None if self.wake_at is None else rfc3339(self.wake_at),
             "queueTime": rfc3339(self.queued_at) if clocks.has_queue_timeout and self.queued_at is not None else None,
@@ -254,7 +231,7 @@ class TaskInstance:
         }
 
     def attempt_entry(self, index: int | None) -> dict[str, Any]:
-        """Return what the status keeps of an attempt that failed."""
+        """Return the status entry of a failed attempt."""
         return known(
             {
                 "attempt": self.attempt,
@@ -270,7 +247,7 @@ class TaskInstance:
 
     @classmethod
     def restore(cls, entry: Mapping[str, Any]) -> TaskInstance:
-        """Build a unit from a stored entry of a task or a live item."""
+        """Build an instance from a stored entry of a task or a live item."""
         return cls(
             attempt=entry.get("attempt", 1),
             failures=entry.get("failures", 0),

@@ -1,4 +1,4 @@
-"""When a run has to be looked at again though nothing happened."""
+"""The timers of a run: when to advance it again even if nothing happens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Timer(NamedTuple):
 
 
 class DueTimer(NamedTuple):
-    """A timer whose time has come: which attempt it was set for."""
+    """A due timer: the attempt for which it was set."""
 
     position: int
     item: int | None
@@ -24,13 +24,13 @@ class DueTimer(NamedTuple):
 
 
 class Timers:
-    """A heap of times. What a timer was set for may be over when it rings: whoever hears it looks."""
+    """A heap of times. The attempt of a timer may have ended when it is due: the caller checks that."""
 
     def __init__(self) -> None:
         self._heap: list[_Timer] = []
         self._run_due: float | None = None
 
-    def set(self, due: float, *, position: int, item: int | None, attempt: int) -> None:
+    def set_attempt_timer(self, due: float, *, position: int, item: int | None, attempt: int) -> None:
         """Set a timer for an attempt.
 
         Args:
@@ -41,23 +41,23 @@ class Timers:
         """
         heapq.heappush(self._heap, _Timer(due, position, _PLAIN if item is None else item, attempt))
 
-    def set_run(self, due: float | None) -> None:
-        """Set the one timer of the run as a whole, in place of an earlier one; None: there is none."""
+    def set_run_timer(self, due: float | None) -> None:
+        """Set the one timer of the run as a whole, in place of an earlier one; None for no timer."""
         self._run_due = due
 
-    def ring(self, now: float) -> list[DueTimer]:
-        """Take out the attempts' timers whose time has come."""
-        rung: list[DueTimer] = []
+    def pop_due(self, now: float) -> list[DueTimer]:
+        """Remove and return the due timers of attempts."""
+        due: list[DueTimer] = []
         while self._heap and self._heap[0].due <= now:
             timer = heapq.heappop(self._heap)
-            rung.append(DueTimer(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt))
-        return rung
+            due.append(DueTimer(timer.position, None if timer.item == _PLAIN else timer.item, timer.attempt))
+        return due
 
-    def next_due(self, now: float) -> float | None:
-        """Return the next time of all.
+    def next_due_at(self, now: float) -> float | None:
+        """Return the time of the next timer.
 
         Args:
-            now: the run's own timer is of no more interest once it has rung.
+            now: seconds since the epoch; the run's own timer counts only before it is due.
         """
         times = [self._heap[0].due] if self._heap else []
         if self._run_due is not None and self._run_due > now:

@@ -1,11 +1,11 @@
-"""Statuses of runs that have no machine: they wait for their start, or have ended without one. Pure."""
+"""Statuses of runs without a machine: they wait to start, or ended before they started. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from penstock.engine.machine.report import conditions
+from penstock.engine.machine.run_status import conditions
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import ENGINE_VERSION
 from penstock.engine.reasons import Reason
@@ -15,8 +15,8 @@ from penstock.engine.timestamp import rfc3339
 _COMPARED: Final = ("state", "reason", "message", "queuePosition")
 
 
-class Parked(NamedTuple):
-    """A run that waits."""
+class Waiting(NamedTuple):
+    """A run that waits to start."""
 
     state: RunState
     reason: Reason
@@ -24,7 +24,7 @@ class Parked(NamedTuple):
     position: int | None = None
     """Place in the queue of the Flow's concurrency limit."""
     due_at: float | None = None
-    """When to look at it again even if nothing happens, seconds since the epoch."""
+    """When to reconcile it again even if nothing happens, seconds since the epoch."""
 
     def status(self, created_at: float) -> dict[str, Any]:
         """Return the status of a run.
@@ -35,16 +35,16 @@ class Parked(NamedTuple):
         status = _status(self.state, self.reason, self.message, created_at)
         return status if self.position is None else status | {"queuePosition": self.position}
 
-    def is_told_by(self, head: Mapping[str, Any]) -> bool:
-        """Whether a stored status says this already."""
+    def is_stored_in(self, head: Mapping[str, Any]) -> bool:
+        """Whether a stored status has this already."""
         status = self.status(0.0)
-        # In a queue, who is in front changes all the time: what counts is the place.
+        # The runs ahead in a queue change all the time, so only the place counts.
         fields = [name for name in _COMPARED if name != "message" or self.position is None]
         return all(head.get(name) == status.get(name) for name in fields)
 
 
 class Ended(NamedTuple):
-    """A run that is over before it started."""
+    """A run that ended before it started."""
 
     state: RunState
     reason: Reason
@@ -62,8 +62,8 @@ class Ended(NamedTuple):
 
     @classmethod
     def by(cls, shutdown: Shutdown) -> Ended:
-        """Return the end of a run that somebody ended before it started."""
-        return cls(RunState.CANCELLED, shutdown.reason, f"ended before it started: {shutdown.message}")
+        """Return the end of a run that was shut down before it started."""
+        return cls(RunState.CANCELLED, shutdown.reason, f"cancelled before it started: {shutdown.message}")
 
 
 def _status(state: RunState, reason: Reason, message: str, since: float) -> dict[str, Any]:

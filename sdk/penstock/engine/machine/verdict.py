@@ -1,9 +1,9 @@
-"""How a fan-out and a run ended, judged from how their parts did."""
+"""How a fan-out and a run ended, judged by their items and tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.machine.items import GATHERED_OUTPUTS_BYTES, Items
@@ -12,6 +12,13 @@ from penstock.engine.machine.task import TaskRun
 from penstock.engine.reasons import Reason
 from penstock.engine.state import UNSUCCESSFUL_TASK_STATES, RunState, TaskState
 from penstock.errors import ExpressionError
+
+STATE_WORDS: Final = {
+    TaskState.FAILED: "failed",
+    TaskState.TIMED_OUT: "timed out",
+    TaskState.CANCELLED: "cancelled",
+    TaskState.CRASHED: "crashed",
+}
 
 
 class TaskVerdict(NamedTuple):
@@ -30,27 +37,26 @@ class RunVerdict(NamedTuple):
     message: str | None = None
 
 
-def judge_fan_out(items: Items, *, allowed: int, halt: tuple[Reason, str] | None) -> TaskVerdict:
-    """Judge a fan-out none of whose items runs and of which no further item will start.
+def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str] | None) -> TaskVerdict:
+    """Judge a fan-out when no item runs and no further item will start.
 
     Args:
         items: the items.
         allowed: how many of them may fail.
-        halt: why nothing new starts in the run, if that is so.
+        start_block: why nothing new starts in the run; None if tasks may start.
     """
-    left = f"{items.unstarted} not started" if items.has_unstarted else ""
     failed = {state: count for state, count in items.counts.items() if state in UNSUCCESSFUL_TASK_STATES}
-    halted = halt[0] if halt is not None and halt[0] != Reason.RUN_STOPPING else None
+    blocked = start_block[0] if start_block is not None and start_block[0] != Reason.RUN_STOPPING else None
     is_cut_short = items.has_unstarted or TaskState.CANCELLED in failed
-    words = ", ".join([f"{count} {state}" for state, count in sorted(failed.items())] + ([left] if left else []))
+    summary = _summarize(failed, items)
     if items.failures > allowed:
         state = next(iter(failed)) if len(failed) == 1 else TaskState.FAILED
-        reason = halted if halted is not None and is_cut_short else Reason.ITEMS_FAILED
-        return TaskVerdict(state, reason, f"of {items.total} items {words}{_last_failure(items)}")
+        reason = blocked if blocked is not None and is_cut_short else Reason.ITEMS_FAILED
+        return TaskVerdict(state, reason, f"{summary}{_latest_failure(items)}")
     if is_cut_short:
-        return TaskVerdict(TaskState.CANCELLED, halted or Reason.RUN_STOPPING, f"of {items.total} items {words}")
+        return TaskVerdict(TaskState.CANCELLED, blocked or Reason.RUN_STOPPING, summary)
     if failed:
-        message = f"of {items.total} items {words}, {allowed} may fail{_last_failure(items)}"
+        message = f"{summary} ({allowed} allowed){_latest_failure(items)}"
         return TaskVerdict(TaskState.COMPLETED, Reason.ITEMS_FAILED, message)
     if items.are_outputs_dropped:
         message = f"the items' outputs exceed {GATHERED_OUTPUTS_BYTES} bytes and are not gathered"
@@ -58,18 +64,27 @@ def judge_fan_out(items: Items, *, allowed: int, halt: tuple[Reason, str] | None
     return TaskVerdict(TaskState.COMPLETED)
 
 
-def _last_failure(items: Items) -> str:
+def _summarize(failed: Mapping[TaskState, int], items: Items) -> str:
+    """Return how many items did not complete: `2 of 5 items failed, 1 timed out, 1 not started`."""
+    parts = [(count, STATE_WORDS[state]) for state, count in sorted(failed.items())]
+    if items.has_unstarted:
+        parts.append((items.unstarted, "not started"))
+    (first, word), *others = parts or [(0, "failed")]
+    return ", ".join([f"{first} of {items.total} items {word}", *(f"{count} {word}" for count, word in others)])
+
+
+def _latest_failure(items: Items) -> str:
     if not items.failed:
         return ""
-    last = items.failed[-1]
-    words = [f"item {last['index']}", *filter(None, (last.get("reason"), last.get("message")))]
-    return f"; the last of them: {': '.join(words)}"
+    latest = items.failed[-1]
+    words = [f"item {latest['index']}", *filter(None, (latest.get("reason"), latest.get("message")))]
+    return f"; latest: {': '.join(words)}"
 
 
 def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerdict:
-    """Judge a run all of whose tasks are over.
+    """Judge a run when all its tasks have finished.
 
-    A shutdown or a timeout that found nothing left to end changes nothing.
+    A shutdown or timeout that came when nothing was left to stop does not count.
 
     Args:
         tasks: the tasks.
@@ -90,7 +105,7 @@ def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerd
         return RunVerdict(RunState.TIMED_OUT, Reason.RUN_TIMED_OUT, "the run took longer than its timeout")
     if not failed:
         return RunVerdict(RunState.COMPLETED)
-    # The first to fail is the cause; others may have been cut short by it. Ties go to the order of the spec.
+    # The first failure is the cause; it may have stopped the others. Ties are decided by the order of the spec.
     first = min(failed, key=lambda task: (task.state is TaskState.CANCELLED, task.completion_time or 0.0))
     is_crash = all(task.state is TaskState.CRASHED for task in failed)
     words = [f"task {first.plan.name} is {first.state}", *filter(None, (first.reason, first.message))]
@@ -103,10 +118,10 @@ def flow_outputs(plan: Plan, values: dict[str, Any]) -> tuple[dict[str, Any], st
 
     Args:
         plan: the compiled Flow.
-        values: what the expressions see.
+        values: the values of the expressions.
 
     Returns:
-        The outputs that can be had, and what is wrong with the first of the others.
+        The outputs that could be evaluated, and the problem of the first one that could not.
     """
     outputs: dict[str, Any] = {}
     problem: str | None = None

@@ -1,12 +1,12 @@
-"""A Backfill as a machine: which ticks get a run next, and what became of each.
+"""A Backfill as a state machine: which ticks get a run next, and the outcome of each.
 
-It knows ticks by their number from the oldest, and runs by what is seen of them. From the stored record, the runs that
-exist and the spec the same decision follows, whatever was held in memory before:
+Ticks are numbered from the oldest. From the stored record, the runs that exist and the spec the same decision follows,
+whatever was held in memory before:
 
 - The first run of a tick has the name that the Schedule gives it. Each further one is numbered, and the number is part
-  of its name, so that whoever else makes a run of the same tick at the same time gets a conflict, and looks again.
-- A tick with a run that is under way gets no other one beside it.
-- A run that was made and is gone was deleted by somebody, who does not want it back.
+  of its name. So another creator of a run of the same tick at the same time gets a conflict, and reads the runs again.
+- A tick with a run that has not finished gets no further run.
+- A run that was created and no longer exists was deleted by a person. It is not created again.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
 
 
 class Outcome(StrEnum):
-    """What became of a tick."""
+    """The outcome of a tick."""
 
     COMPLETED = "Completed"
     FAILED = "Failed"
     SKIPPED = "Skipped"
-    """It had a run, which was to be left as it is."""
+    """It had a run already, and `reprocess` leaves such ticks as they are."""
     DELETED = "Deleted"
-    """Somebody deleted its run."""
+    """Its run was deleted."""
 
 
 RUNNING: Final = "Running"
-"""In the counts: ticks whose run is under way."""
+"""In the counts: ticks whose run has not finished."""
 
 
 class TickRun(NamedTuple):
@@ -44,18 +44,18 @@ class TickRun(NamedTuple):
     number: int
     """0 for the first run of the tick, then that of the repetition."""
     state: str | None
-    """None: not looked at yet."""
+    """None: it has no status yet."""
     backfill: str
-    """Uid of the Backfill that made it; empty for another maker."""
+    """Uid of the Backfill that created it; empty for another creator."""
 
     @property
-    def is_over(self) -> bool:
-        """Whether it is over."""
+    def is_finished(self) -> bool:
+        """Whether it has finished."""
         return self.state in FINAL_RUN_STATES
 
     @property
     def is_completed(self) -> bool:
-        """Whether it is over, and well."""
+        """Whether it has finished successfully."""
         return self.state in SUCCESSFUL_RUN_STATES
 
 
@@ -68,22 +68,22 @@ class Creation(NamedTuple):
 
 @dataclass(slots=True)
 class Record:
-    """What is stored of a Backfill: all that can't be seen from the runs.
+    """What is stored of a Backfill: all that does not follow from the runs.
 
     Args:
         started: ticks for which a run was created.
-        settled: what became of the ticks that are done with.
+        outcomes: of the ticks that have finished.
     """
 
     started: set[int] = field(default_factory=set)
-    settled: dict[int, Outcome] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, status: Mapping[str, Any]) -> Record:
+    def from_status(cls, status: Mapping[str, Any]) -> Record:
         """Read it from a Backfill's status.
 
         Raises:
-            StoredStatusError: it can't be read.
+            StoredStatusError: the status cannot be read.
         """
         settled = {
             tick: Outcome(outcome)
@@ -92,11 +92,11 @@ class Record:
         }
         return cls(set(decode_intervals(status.get("started") or "")), settled)
 
-    def write(self) -> dict[str, Any]:
+    def to_status(self) -> dict[str, Any]:
         """Return it as fields of a status."""
         ticks: dict[str, list[int]] = {}
-        for tick in sorted(self.settled):
-            ticks.setdefault(self.settled[tick], []).append(tick)
+        for tick in sorted(self.outcomes):
+            ticks.setdefault(self.outcomes[tick], []).append(tick)
         return {
             "started": encode_intervals(sorted(self.started)),
             "settled": {outcome: encode_intervals(ticks[outcome]) for outcome in Outcome if outcome in ticks},
@@ -104,7 +104,7 @@ class Record:
 
 
 class BackfillMachine:
-    """Decides for one Backfill.
+    """Decides which runs one Backfill creates.
 
     Args:
         uid: of the Backfill.
@@ -122,96 +122,96 @@ class BackfillMachine:
         self._ticks = ticks
         self._reprocess = reprocess or "None"
         numbers = range(ticks) if order != "NewestFirst" else reversed(range(ticks))
-        # In order, and without a walk over those that are done with: a Backfill has up to 10,000 ticks.
-        self._open = dict.fromkeys(number for number in numbers if number not in record.settled)
+        # In order, and without those that have finished: a Backfill has up to 10,000 ticks.
+        self._open = dict.fromkeys(number for number in numbers if number not in record.outcomes)
         self._runs: dict[int, dict[int, TickRun]] = {}
         self._running: set[int] = set()
 
     @property
-    def is_over(self) -> bool:
-        """Whether every tick is done with."""
-        return len(self.record.settled) == self._ticks
+    def is_finished(self) -> bool:
+        """Whether every tick has an outcome."""
+        return len(self.record.outcomes) == self._ticks
 
     @property
     def is_successful(self) -> bool:
-        """Whether, of what is done with, nothing failed."""
-        return not any(outcome is Outcome.FAILED for outcome in self.record.settled.values())
+        """Whether no tick failed so far."""
+        return not any(outcome is Outcome.FAILED for outcome in self.record.outcomes.values())
 
     @property
     def progress(self) -> str:
-        """Ticks that are done with, of all."""
-        return f"{len(self.record.settled)}/{self._ticks}"
+        """Finished ticks of all: `3/10`."""
+        return f"{len(self.record.outcomes)}/{self._ticks}"
 
     def counts(self) -> dict[str, int]:
-        """Return the number of ticks by outcome, and of those whose run is under way."""
+        """Return the number of ticks by outcome, and of those whose run has not finished."""
         counts = {RUNNING: len(self._running)} | {str(outcome): 0 for outcome in Outcome}
-        for outcome in self.record.settled.values():
+        for outcome in self.record.outcomes.values():
             counts[outcome] += 1
         return {word: count for word, count in counts.items() if count or word in (RUNNING, Outcome.COMPLETED)}
 
-    def load(self, runs: Iterable[TickRun]) -> None:
-        """Take over all runs of all ticks, as a consistent list shows them. What is not in it does not exist."""
+    def load_runs(self, runs: Iterable[TickRun]) -> None:
+        """Replace what is known by all runs of all ticks, from a consistent list. Other runs do not exist."""
         self._runs.clear()
         self._running.clear()
         for run in runs:
             self.observe(run)
-        for tick in self.record.started - self.record.settled.keys() - self._running:
-            self._settle(tick, Outcome.DELETED)
+        for tick in self.record.started - self.record.outcomes.keys() - self._running:
+            self._set_outcome(tick, Outcome.DELETED)
 
     def observe(self, run: TickRun) -> None:
-        """Take over a run as it is now."""
+        """Handle a run as it is now."""
         if not 0 <= run.tick < self._ticks:
             return
         self._runs.setdefault(run.tick, {})[run.number] = run
-        if run.backfill != self._uid or run.tick in self.record.settled:
+        if run.backfill != self._uid or run.tick in self.record.outcomes:
             return
         self.record.started.add(run.tick)
-        if run.is_over:
-            self._settle(run.tick, Outcome.COMPLETED if run.is_completed else Outcome.FAILED)
+        if run.is_finished:
+            self._set_outcome(run.tick, Outcome.COMPLETED if run.is_completed else Outcome.FAILED)
         else:
             self._running.add(run.tick)
             self._open.pop(run.tick, None)
 
-    def forget(self, tick: int, number: int) -> None:
-        """Learn that a run is gone."""
+    def remove_run(self, tick: int, number: int) -> None:
+        """Handle the deletion of a run."""
         run = self._runs.get(tick, {}).pop(number, None)
         if run is not None and run.backfill == self._uid and tick in self._running:
-            self._settle(tick, Outcome.DELETED)
+            self._set_outcome(tick, Outcome.DELETED)
 
     def advance(self, *, max_active: int | None, is_suspended: bool) -> list[Creation]:
         """Decide which runs to create now, and which ticks need none.
 
-        What is created is told by `observe`, also when it was there already.
+        Each run that is then created, or existed already, is to be passed to `observe`.
 
         Args:
-            max_active: runs that may be under way at once.
-            is_suspended: whether none may be started.
+            max_active: concurrent runs.
+            is_suspended: whether no run may be started.
         """
-        room = (max_active or DEFAULT_MAX_ACTIVE) - len(self._running)
+        free = (max_active or DEFAULT_MAX_ACTIVE) - len(self._running)
         creations: list[Creation] = []
         if is_suspended:
             return creations
         for tick in list(self._open):
-            if len(creations) >= room:
+            if len(creations) >= free:
                 break
             runs = self._runs.get(tick) or {}
-            if any(not run.is_over for run in runs.values()):
-                # Left alone for now: when that run is over, it counts as the last one.
+            if any(not run.is_finished for run in runs.values()):
+                # The tick waits: when that run has finished, it counts as the last one.
                 if self._reprocess == "None":
-                    self._settle(tick, Outcome.SKIPPED)
+                    self._set_outcome(tick, Outcome.SKIPPED)
             elif self._is_wanted(runs):
                 creations.append(Creation(tick, max(runs, default=-1) + 1))
             else:
-                self._settle(tick, Outcome.SKIPPED)
+                self._set_outcome(tick, Outcome.SKIPPED)
         return creations
 
     def _is_wanted(self, runs: Mapping[int, TickRun]) -> bool:
-        """Tell whether a tick gets a run; all of those that it has are over."""
+        """Whether a tick gets a run. All the runs that it has have finished."""
         if not runs or self._reprocess == "All":
             return True
         return self._reprocess == "Failed" and not runs[max(runs)].is_completed
 
-    def _settle(self, tick: int, outcome: Outcome) -> None:
-        self.record.settled[tick] = outcome
+    def _set_outcome(self, tick: int, outcome: Outcome) -> None:
+        self.record.outcomes[tick] = outcome
         self._running.discard(tick)
         self._open.pop(tick, None)

@@ -1,4 +1,4 @@
-"""When clocks are set, and what that does to ticks: for who wants to know before it happens."""
+"""When the clocks of a zone change, and how that affects ticks: to show it before it happens."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from penstock.engine.ticks.wall_clock import WallClock
 DAY: Final = timedelta(days=1)
 SECOND: Final = timedelta(seconds=1)
 MOST_SHOWN: Final = 5
-"""Times of one change; of an expression that is due every minute there are hundreds."""
+"""Times shown of one change: an expression that is due every minute has hundreds."""
 
 
 class Effect(StrEnum):
-    """What becomes of a time on the wall."""
+    """What a change does to a local (wall-clock) time."""
 
     MOVED = "moved"
-    """It is left out, and its tick comes when the clock is set."""
+    """It does not exist; its tick is at the change."""
     DROPPED = "dropped"
-    """It is left out, and has no tick."""
+    """It does not exist, and has no tick."""
     ONCE = "once"
-    """It comes twice, and its tick the first time."""
+    """It occurs twice; its tick is at the first occurrence."""
     TWICE = "twice"
-    """It comes twice, and each is a tick."""
+    """It occurs twice, and each occurrence is a tick."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockChange:
-    """A clock is set.
+    """A change of a zone's clock.
 
     Args:
         moment: when, in UTC.
@@ -48,24 +48,24 @@ class ClockChange:
 
     @property
     def old_wall(self) -> datetime:
-        """What the clock would show at that moment if it were not set."""
+        """The local time of that moment by the offset before it."""
         return self.moment.replace(tzinfo=None) + self.before
 
     @property
     def new_wall(self) -> datetime:
-        """What it shows."""
+        """The local time of that moment by the offset after it."""
         return self.moment.replace(tzinfo=None) + self.after
 
 
 class Affected(NamedTuple):
-    """A time of a Schedule that is touched by a change."""
+    """A time of a Schedule that a change affects."""
 
     wall: datetime
     effect: Effect
 
 
 def clock_changes(zone: tzinfo, after: datetime, until: datetime) -> Iterator[ClockChange]:
-    """Yield when the clock of a zone is set between two aware times."""
+    """Yield the changes of a zone's clock between two aware times."""
     day = after.astimezone(UTC)
     while day < until:
         following = min(day + DAY, until.astimezone(UTC))
@@ -76,7 +76,7 @@ def clock_changes(zone: tzinfo, after: datetime, until: datetime) -> Iterator[Cl
 
 
 def affected_times(spec: ScheduleSpec, timetable: Timetable, change: ClockChange) -> list[Affected]:
-    """Return the times of a Schedule that are left out, or come twice, at a change: the first few of each kind.
+    """Return the times of a Schedule that do not exist, or occur twice, at a change: the first few of each kind.
 
     Args:
         spec: its spec.
@@ -101,7 +101,7 @@ def _affected(
 ) -> Iterator[Affected]:
     if not (cron or rrule):
         return
-    # The same times, read in a zone whose clock is never set, are those on the wall.
+    # The same times, read in a zone without changes, are the local (wall-clock) times.
     only = {"cron": cron or None, "rrule": rrule, "interval": None, "at": None}
     walls = read_timetable(spec.model_copy(update=only | dict.fromkeys(("time_zone", "start_time", "end_time"))))
     first, last = sorted((change.old_wall, change.new_wall))

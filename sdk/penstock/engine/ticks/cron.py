@@ -1,11 +1,11 @@
 """Ticks by cron expressions.
 
-They mean what they mean to Debian's cron, see https://manpages.debian.org/cron(8): where the clock is set forward, a
-time that is left out comes at the first moment that exists; where it is set back, a time that comes twice counts once.
+They mean the same as in Debian's cron, see https://manpages.debian.org/cron(8). Where the clock is set forward, a time
+that does not exist is due at the first moment that does. Where it is set back, a time that occurs twice is due once.
 Expressions with a `*` at the beginning of minute or hour are due whenever the clock shows a time that matches.
 
-cronsim finds the times on the wall. Which moments those are is for `wallclock` to say: cronsim's own way with zones
-takes every change for one of whole hours, and passes over ticks where it is not (Australia/Lord_Howe).
+cronsim finds the local (wall-clock) times, and `wall_clock` converts them into moments: cronsim's own handling of zones
+assumes changes of whole hours, and misses ticks where they are not (Australia/Lord_Howe).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ FIELDS: Final = {
     "day-of-week": "0-7 or SUN-SAT, 5L (the last Friday) or 5#2 (the second Friday)",
 }
 DAY_FIELDS: Final = (2, 4)
-"""Places of the fields in which `?` is another word for `*`."""
+"""Positions of the fields in which `?` means `*`."""
 MINUTE: Final = timedelta(minutes=1)
-_REFERENCE: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - on the wall
-"""Any time will do to see whether an expression has ticks at all."""
+_REFERENCE: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - a local time
+"""Any time serves to check whether an expression has ticks at all."""
 
 
 class Cron:
@@ -51,7 +51,7 @@ class Cron:
         zone: the zone in which it is read.
 
     Raises:
-        ValueError: it can't be read, or no time ever matches it.
+        ValueError: it is invalid, or no time ever matches it.
     """
 
     def __init__(self, expression: str, zone: tzinfo) -> None:
@@ -68,7 +68,7 @@ class Cron:
             return
         last = after
         for moment in self._moments(self._clock.first_wall(after) - MINUTE, is_backward=False):
-            # Times that are left out come together.
+            # Local times that do not exist are due at the same moment.
             if moment > last:
                 last = moment
                 yield moment
@@ -102,17 +102,17 @@ def _read_expression(text: str) -> str:
     """Return the five fields of an expression.
 
     Raises:
-        ValueError: it can't be read, or no time ever matches it.
+        ValueError: it is invalid, or no time ever matches it.
     """
     stripped = text.strip()
     if stripped.startswith("@"):
         return _read_alias(stripped)
     fields = stripped.upper().split()
     if fields and fields[0].startswith(("TZ=", "CRON_TZ=")):
-        raise ValueError(f"{text!r} names a zone: give it in timeZone, which is for all expressions")
+        raise ValueError(f"{text!r} names a zone: set timeZone, which applies to all expressions")
     if len(fields) != len(FIELDS):
         six = ", no seconds" if len(fields) == len(FIELDS) + 1 else ""
-        raise ValueError(f"{text!r} has {len(fields)} fields, but cron has five: {' '.join(FIELDS)}{six}")
+        raise ValueError(f"must have five fields, {' '.join(FIELDS)}{six}; got {len(fields)} in {text!r}")
     for place in DAY_FIELDS:
         fields[place] = "*" if fields[place] == "?" else fields[place]
     expression = " ".join(fields)
@@ -121,8 +121,8 @@ def _read_expression(text: str) -> str:
         by_date = " ".join([*fields[:4], "*"])
         by_weekday = " ".join([*fields[:2], "*", *fields[3:]])
         raise ValueError(
-            f"{text!r} restricts both day-of-month and day-of-week, which crons take for both or for either: "
-            f'for either, write two expressions, "{by_date}" and "{by_weekday}"'
+            f"{text!r} restricts both day-of-month and day-of-week, which crons combine differently: "
+            f'for days that match either, write two expressions, "{by_date}" and "{by_weekday}"'
         )
     try:
         first = next(CronSim(expression, _REFERENCE), None)
@@ -139,13 +139,13 @@ def _read_alias(text: str) -> str:
         word = text.split(maxsplit=1)[0]
         if word.lower() == "@every":
             every = text[len(word) :].strip() or "1h"
-            raise ValueError(f"there is no @every in cron: write interval: {{every: {every}}}")
-        raise ValueError(f"there is no {word}{suggest(text, ALIASES)}: there are {', '.join(ALIASES)}")
+            raise ValueError(f"@every is not supported in cron: use interval: {{every: {every}}}")
+        raise ValueError(f"unknown alias {word}{suggest(text, ALIASES)}; aliases: {', '.join(ALIASES)}")
     return alias
 
 
 def _check_fields(fields: Sequence[str], text: str) -> None:
-    """Refuse a field that can't be read, by name: each is tried among fields that match any time."""
+    """Refuse an invalid field, and name it: each is tried among fields that match any time."""
     for position, (field, (name, allowed)) in enumerate(zip(fields, FIELDS.items(), strict=True)):
         probe = ["*"] * len(FIELDS)
         probe[position] = field
@@ -153,6 +153,6 @@ def _check_fields(fields: Sequence[str], text: str) -> None:
             CronSim(" ".join(probe), _REFERENCE)
         except (CronSimError, ValueError, TypeError, AssertionError) as error:
             hint = (
-                ": write * for any" if "?" in field else f": it takes *, values, lists, ranges and steps of {allowed}"
+                ": use * for any" if "?" in field else f": allowed are *, values, lists, ranges and steps of {allowed}"
             )
-            raise ValueError(f"the {name} {field!r} of {text!r} can't be read{hint}") from error
+            raise ValueError(f"the {name} {field!r} of {text!r} is invalid{hint}") from error

@@ -1,4 +1,4 @@
-"""Ticks at dates that are written out."""
+"""Ticks at listed dates."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def read_date(text: str, zone: tzinfo) -> datetime:
     """Read a moment on a whole minute.
 
     Args:
-        text: RFC 3339, or the same without an offset, or a date alone: then it is on the wall of the zone, a date alone
-            at midnight.
+        text: RFC 3339, or the same without an offset, or a date. Without an offset it is a local time of the zone. A
+            date is at midnight.
         zone: the zone.
 
     Returns:
-        The moment in UTC. A time on the wall that comes twice is the first; one that is left out is when the clock is
-        set.
+        The moment in UTC. Of a local time that occurs twice it is the first; of one that does not exist, the moment at
+        which the clock is changed.
 
     Raises:
-        ValueError: there is no such date or time, or it has seconds.
+        ValueError: the date or time does not exist, or it has seconds.
     """
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no time that exists ({error})") from error
+        raise ValueError(f"{text!r} is not a time that exists ({error})") from error
     if time.second or time.microsecond:
-        raise ValueError(f"{text!r} has seconds, but ticks are on whole minutes")
+        raise ValueError(f"must be on a whole minute; got {text!r}")
     try:
         return WallClock(zone).moments(time).first if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError as error:

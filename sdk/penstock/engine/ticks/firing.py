@@ -1,7 +1,7 @@
-"""Which ticks get a run now, which wait, and which are missed: what a Schedule promises, as one decision.
+"""Which ticks get a run now, which wait, and which are missed.
 
-Pure: the same ticks, runs and time lead to the same decision, whatever happened to the operator in between. What has to
-be remembered is in `Ledger`, which is part of the Schedule's status.
+Pure: the same ticks, runs and time lead to the same decision, whatever happened to the operator before. What has to be
+remembered is in `Ledger`, which is part of the Schedule's status.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from penstock.engine.ticks.jitter import Jitter
 from penstock.engine.ticks.timetable import Timetable
 
 ON_TIME: Final = timedelta(minutes=1)
-"""A tick whose run is due for less is on time: no two of a Schedule's ticks are, since they are on whole minutes."""
+"""A tick is on time if its run has been due for less. Ticks are on whole minutes, so at most one tick is on time."""
 MOST_LOOKED_AT: Final = 1000
-"""Due ticks that are looked at one by one; of how many there are beyond, there is an estimate."""
-DEFAULT_MADE_UP: Final = 100
+"""Due ticks that are handled one by one. The number of further ones is estimated."""
+DEFAULT_MAX_LATE: Final = 100
 DEFAULT_QUEUED: Final = 1
 _INSTANT: Final = timedelta(microseconds=1)
 
 
 class MissedPolicy(StrEnum):
-    """What becomes of ticks that are late."""
+    """What happens to ticks that are late."""
 
     SKIP = "Skip"
     LATEST = "Latest"
@@ -37,7 +37,7 @@ class MissedPolicy(StrEnum):
 
 
 class OverlapPolicy(StrEnum):
-    """What becomes of a tick while an earlier run is not over."""
+    """What happens to a tick while an earlier run has not finished."""
 
     ALLOW = "Allow"
     SKIP = "Skip"
@@ -61,39 +61,39 @@ class Policies:
     """What a Schedule asks for.
 
     Args:
-        missed: what becomes of ticks that are late.
-        within: how late a run may be; None: however late.
-        most_made_up: with `ALL`, of how many ticks.
-        overlap: what becomes of a tick while an earlier run is not over.
+        missed: what happens to ticks that are late.
+        within: how late a run may be; None for no limit.
+        most_made_up: with `ALL`, how many late ticks get a run.
+        overlap: what happens to a tick while an earlier run has not finished.
         most_queued: with `QUEUE`, how many ticks wait.
     """
 
     missed: MissedPolicy = MissedPolicy.LATEST
     within: timedelta | None = None
-    most_made_up: int = DEFAULT_MADE_UP
+    max_late: int = DEFAULT_MAX_LATE
     overlap: OverlapPolicy = OverlapPolicy.ALLOW
-    most_queued: int = DEFAULT_QUEUED
+    max_queued: int = DEFAULT_QUEUED
 
     @classmethod
-    def read(cls, spec: ScheduleSpec) -> Policies:
-        """Take the policies out of a spec, and the defaults for what it does not say."""
+    def from_spec(cls, spec: ScheduleSpec) -> Policies:
+        """Return the policies of a spec, with the defaults filled in."""
         missed = spec.on_missed or OnMissed()
         return cls(
             missed=MissedPolicy(missed.policy or MissedPolicy.LATEST),
             within=None if missed.within is None else timedelta(seconds=duration_s(missed.within)),
-            most_made_up=missed.max or DEFAULT_MADE_UP,
+            max_late=missed.max or DEFAULT_MAX_LATE,
             overlap=OverlapPolicy(spec.on_overlap or OverlapPolicy.ALLOW),
-            most_queued=spec.max_queued or DEFAULT_QUEUED,
+            max_queued=spec.max_queued or DEFAULT_QUEUED,
         )
 
 
 class Ledger(NamedTuple):
-    """What has been decided."""
+    """What has been decided so far."""
 
     decided: datetime
-    """Every tick up to this time has been dealt with."""
+    """Every tick up to this time is decided."""
     queued: tuple[datetime, ...] = ()
-    """Ticks that wait for an earlier run to be over, the oldest first."""
+    """Ticks that wait for an earlier run to finish, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +117,21 @@ class Firing(NamedTuple):
     fire: tuple[datetime, ...]
     """Ticks that get a run now, in this order."""
     stops_active: bool
-    """Whether the runs that are not over must go first."""
+    """Whether the runs that have not finished are to be ended first."""
     missed: tuple[Missed, ...]
     ledger: Ledger
-    """What is decided once all of that has been carried out."""
+    """What is decided when all of that has been done."""
 
-    def without(self, taken: Collection[datetime]) -> Firing:
-        """Return the decision when the names of some runs turned out to be taken by runs of somebody else."""
+    def without_taken_names(self, taken: Collection[datetime]) -> Firing:
+        """Return the decision without ticks whose run names are already taken by other runs."""
         if not taken:
             return self
         missed = Missed(MissedReason.NAME_TAKEN, max(taken), len(taken))
         fire = tuple(tick for tick in self.fire if tick not in taken)
         return self._replace(fire=fire, missed=(*self.missed, missed))
 
-    def broken_off_at(self, tick: datetime, before: Ledger) -> Firing:
-        """Return the decision as far as it was carried out when a run could not be created.
+    def up_to_failure(self, tick: datetime, before: Ledger) -> Firing:
+        """Return the part of the decision that was done when a run could not be created.
 
         Args:
             tick: the one whose run could not be created.
@@ -153,42 +153,42 @@ def decide(
     policies: Policies,
     *,
     ledger: Ledger,
-    made: Container[datetime],
+    created: Container[datetime],
     has_active: bool,
     now: datetime,
 ) -> Firing:
-    """Decide what becomes of the ticks that are due.
+    """Decide what happens to the ticks that are due.
 
     Args:
         timetable: the ticks.
         jitter: how long after its tick a run is due.
         policies: what the Schedule asks for.
         ledger: what has been decided.
-        made: ticks that have a run already: it was created by someone who could not write that down any more.
-        has_active: whether a run of the Schedule is not over.
+        created: ticks that have a run already: its creator stopped before it could store that.
+        has_active: whether a run of the Schedule has not finished.
         now: an aware time.
     """
     due, unseen = _due(timetable, jitter, ledger.decided, now)
     drops = _Drops(unseen)
-    waiting = [tick for tick in ledger.queued if tick not in made]
-    late = [tick for tick in due if tick not in made]
+    waiting = [tick for tick in ledger.queued if tick not in created]
+    late = [tick for tick in due if tick not in created]
     if policies.within is not None:
         oldest = now - policies.within
         waiting = drops.all_but(
             MissedReason.TOO_LATE, waiting, [tick for tick in waiting if jitter.due(tick) >= oldest]
         )
         late = drops.all_but(MissedReason.TOO_LATE, late, [tick for tick in late if jitter.due(tick) >= oldest])
-    waiting += drops.all_but(MissedReason.NOT_MADE_UP, late, _made_up(late, jitter, policies, now))
+    waiting += drops.all_but(MissedReason.NOT_MADE_UP, late, _to_create(late, jitter, policies, now))
     fire, queued, stops_active = _overlap(waiting, policies, drops, has_active=has_active)
     decided = due[-1] if due else ledger.decided
     return Firing(tuple(fire), stops_active, tuple(drops.missed), Ledger(decided, tuple(queued)))
 
 
 class _Drops:
-    """Keeps count of ticks that get no run.
+    """Counts ticks that get no run.
 
     Args:
-        unseen: about how many ticks there are before those that are looked at; they go with the first that are dropped.
+        unseen: estimated number of ticks before those that are handled one by one; they count with the first drop.
     """
 
     def __init__(self, unseen: int) -> None:
@@ -205,7 +205,7 @@ class _Drops:
 
 
 def _due(timetable: Timetable, jitter: Jitter, decided: datetime, now: datetime) -> tuple[list[datetime], int]:
-    """Return the ticks that are due and not decided, the latest thousand, and about how many there are before them."""
+    """Return the latest thousand ticks that are due and undecided, and the estimated number before them."""
     back = takewhile(lambda tick: tick > decided, timetable.backward(now + _INSTANT))
     ticks = list(islice(back, MOST_LOOKED_AT + 1))[::-1]
     if ticks and jitter.due(ticks[-1]) > now:
@@ -217,9 +217,9 @@ def _due(timetable: Timetable, jitter: Jitter, decided: datetime, now: datetime)
     return ticks, max(1, math.ceil((ticks[0] - decided) / distance) - 1)
 
 
-def _made_up(candidates: list[datetime], jitter: Jitter, policies: Policies, now: datetime) -> list[datetime]:
+def _to_create(candidates: list[datetime], jitter: Jitter, policies: Policies, now: datetime) -> list[datetime]:
     if policies.missed is MissedPolicy.ALL:
-        return candidates[-policies.most_made_up :]
+        return candidates[-policies.max_late :]
     latest = candidates[-1:]
     if policies.missed is MissedPolicy.SKIP:
         return [tick for tick in latest if now - jitter.due(tick) < ON_TIME]
@@ -229,7 +229,7 @@ def _made_up(candidates: list[datetime], jitter: Jitter, policies: Policies, now
 def _overlap(
     waiting: list[datetime], policies: Policies, drops: _Drops, *, has_active: bool
 ) -> tuple[list[datetime], list[datetime], bool]:
-    """Return the ticks to fire, those to queue, and whether the active runs must go."""
+    """Return the ticks to fire, the ticks to queue, and whether the active runs are to be ended."""
     if not waiting or policies.overlap is OverlapPolicy.ALLOW:
         return waiting, [], False
     if policies.overlap is OverlapPolicy.REPLACE:
@@ -239,4 +239,4 @@ def _overlap(
     if policies.overlap is OverlapPolicy.SKIP:
         drops.all_but(MissedReason.RUN_ALREADY_ACTIVE, others, [])
         return first, [], False
-    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.most_queued :]), False
+    return first, drops.all_but(MissedReason.QUEUE_FULL, others, others[-policies.max_queued :]), False

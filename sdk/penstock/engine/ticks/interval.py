@@ -1,4 +1,4 @@
-"""Ticks at equal distances, by the time that really passes."""
+"""Ticks at equal distances of elapsed time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Interval:
     """Ticks at a moment and at every multiple of a duration before and after it.
 
-    No clock on a wall counts: where one is set, the ticks come at another time of the day.
+    Local time does not count: when a clock is changed, the ticks come at another time of the day.
 
     Args:
         every: the distance, in whole minutes.

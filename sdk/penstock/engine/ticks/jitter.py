@@ -1,4 +1,4 @@
-"""Jitter: how long after its tick a run is created, so that not all Schedules of a cluster create theirs at once."""
+"""Jitter: how long after its tick a run is created, so that the Schedules of a cluster do not all fire at once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SHARES: Final = 2**64
 
 
 class Jitter:
-    """The delays of one Schedule. Each follows from the tick, so that a restarted operator waits as long.
+    """The delays of one Schedule. Each follows from the tick, so that a restarted operator computes the same delay.
 
     Args:
         timetable: the ticks.
-        longest: no delay is longer.
-        seed: what tells the Schedule apart from others: its uid.
+        longest: the longest delay.
+        seed: what distinguishes the Schedule from others: its uid.
     """
 
     def __init__(self, timetable: Timetable, longest: timedelta, seed: str) -> None:
@@ -30,6 +30,6 @@ class Jitter:
         if not self._longest:
             return tick
         following = self._timetable.next(tick)
-        room = self._longest if following is None else min(self._longest, following - tick)
+        span = self._longest if following is None else min(self._longest, following - tick)
         digest = hashlib.sha256(f"{self._seed}\0{int(tick.timestamp())}".encode()).digest()
-        return tick + room * (int.from_bytes(digest[:8], "big") / _SHARES)
+        return tick + span * (int.from_bytes(digest[:8], "big") / _SHARES)

@@ -1,4 +1,4 @@
-"""The ticks that a Backfill makes up."""
+"""The past ticks for which a Backfill creates runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOMENT: Final = timedelta(microseconds=1)
 
 
 def write_clocks(schedule: ScheduleSpec) -> str:
-    """Write down when a Schedule is due, to be read again after it has changed."""
+    """Return when a Schedule is due, as text, to be read again after the Schedule has changed."""
     return schedule.model_dump_json(include=set(CLOCK_FIELDS), by_alias=True, exclude_unset=True)
 
 
@@ -33,21 +33,21 @@ def read_clocks(text: str, schedule: ScheduleSpec) -> ScheduleSpec:
         The Schedule as it is now, but due when it was due then.
 
     Raises:
-        StoredStatusError: the text can't be read.
+        StoredStatusError: the text is invalid.
     """
     try:
         clocks = json.loads(text)
         now = schedule.model_dump(mode="json", by_alias=True, exclude=set(CLOCK_FIELDS), exclude_unset=True)
         return ScheduleSpec.model_validate({**now, **clocks})
     except (ValueError, TypeError) as error:
-        raise StoredStatusError(f"status.timing can't be read: {error}") from error
+        raise StoredStatusError(f"cannot read status.timing: {error}") from error
 
 
 def read_span(spec: BackfillSpec, *, path: str = "spec") -> tuple[datetime, datetime]:
     """Read the span of time of a Backfill.
 
     Raises:
-        InvalidSpecError: a time can't be read, or there is nothing between the two.
+        InvalidSpecError: a time is invalid, or the span is empty.
     """
     times: list[datetime] = []
     problems: list[Problem] = []
@@ -55,19 +55,19 @@ def read_span(spec: BackfillSpec, *, path: str = "spec") -> tuple[datetime, date
         try:
             time = datetime.fromisoformat(text)
         except ValueError:
-            problems.append(Problem(f"{path}.{field}", f"{text!r} is no time: write it as 2026-10-01T00:00:00Z"))
+            problems.append(Problem(f"{path}.{field}", f"must be a time such as 2026-10-01T00:00:00Z; got {text!r}"))
             continue
         if time.tzinfo is None:
-            problems.append(Problem(f"{path}.{field}", f"{text!r} has no offset: write it as {text}Z for UTC"))
+            problems.append(Problem(f"{path}.{field}", f"must have an offset; got {text!r}: write {text}Z for UTC"))
         times.append(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
     if not problems and times[0] >= times[1]:
-        problems.append(Problem(f"{path}.to", f"must be later than from, {spec.from_}, but is {spec.to}"))
+        problems.append(Problem(f"{path}.to", f"must be later than from, {spec.from_}; got {spec.to}"))
     if problems:
         raise InvalidSpecError(problems)
     return times[0], times[1]
 
 
-def ticks_to_make_up(
+def past_ticks(
     spec: BackfillSpec, schedule: ScheduleSpec, created_at: datetime, *, path: str = "spec"
 ) -> list[datetime]:
     """Return the ticks of a Backfill.
@@ -75,14 +75,14 @@ def ticks_to_make_up(
     Args:
         spec: its spec.
         schedule: the Schedule.
-        created_at: when it was created, aware: what comes later, the Schedule does itself.
+        created_at: when it was created, aware. The Schedule creates runs for later ticks itself.
         path: field path of the Backfill's spec, for problems.
 
     Returns:
         The ticks in UTC, oldest first.
 
     Raises:
-        InvalidSpecError: the span makes no sense or holds too many ticks, or the Schedule is wrong.
+        InvalidSpecError: the span is invalid or holds too many ticks, or the Schedule is invalid.
     """
     first, end = read_span(spec, path=path)
     end = min(end, created_at)
@@ -91,8 +91,8 @@ def ticks_to_make_up(
     ticks = read_timetable(schedule).between(first - _MOMENT, end - _MOMENT, MAX_TICKS + 1)
     if len(ticks) > MAX_TICKS:
         message = (
-            f"Schedule {spec.schedule.name} was due more than {MAX_TICKS:,} times in this time, and a Backfill makes "
-            f"up {MAX_TICKS:,} at most: end this one at {rfc3339(ticks[-1].timestamp())}, and begin the next there"
+            f"Schedule {spec.schedule.name} was due more than {MAX_TICKS:,} times in this span, but a Backfill creates "
+            f"at most {MAX_TICKS:,} runs: end this one at {rfc3339(ticks[-1].timestamp())}, and start the next there"
         )
         raise InvalidSpecError([Problem(f"{path}.to", message)])
     return ticks

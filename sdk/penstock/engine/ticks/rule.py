@@ -17,16 +17,16 @@ PARTS: Final = (
 FREQUENCIES: Final = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
 TOO_FREQUENT: Final = ("HOURLY", "MINUTELY", "SECONDLY")
 MOST_COUNTED: Final = 1000
-"""COUNT makes every look begin at DTSTART."""
+"""With COUNT every search starts at DTSTART."""
 MOST_INTERVALS: Final = 1000
-_ANY_TIME: Final = datetime(2001, 1, 1)  # noqa: DTZ001 - on the wall; a part is only read with it
+_ANY_TIME: Final = datetime(2001, 1, 1)  # noqa: DTZ001 - a local time; parts are only parsed with it
 
 
 def read_lines(text: str) -> dict[str, str]:
-    """Return the lines of a rule by what they give.
+    """Return the values of a rule's lines by their names.
 
     Raises:
-        ValueError: a line can't be read, or is there twice.
+        ValueError: a line is invalid, or occurs twice.
     """
     lines: dict[str, str] = {}
     for line in filter(None, (line.strip() for line in text.upper().splitlines())):
@@ -34,16 +34,14 @@ def read_lines(text: str) -> dict[str, str]:
         if not colon:
             name, value = "RRULE", line
         if ";" in name or "TZID" in name:
-            raise ValueError(f"{line!r} has options: give the zone in timeZone, which is for all rules")
+            raise ValueError(f"{line!r} has options: set timeZone, which applies to all rules")
         if name not in ("DTSTART", "RRULE", "EXDATE"):
-            raise ValueError(
-                f"{name!r} is not supported: there are DTSTART, RRULE and EXDATE; for other times there is at"
-            )
+            raise ValueError(f"{name!r} is not supported: use DTSTART, RRULE and EXDATE, or `at` for other times")
         if name in lines and name != "EXDATE":
-            raise ValueError(f"there are two lines with {name}: write each rule as an entry of its own")
+            raise ValueError(f"{name} occurs twice: write each rule as an entry of its own")
         lines[name] = f"{lines[name]},{value}" if name in lines else value
     if "RRULE" not in lines:
-        raise ValueError(f"{text!r} has no rule: write it as in FREQ=WEEKLY;BYDAY=MO,TH;BYHOUR=9")
+        raise ValueError(f"must have a rule such as FREQ=WEEKLY;BYDAY=MO,TH;BYHOUR=9; got {text!r}")
     return lines
 
 
@@ -51,7 +49,7 @@ def read_parts(rule: str) -> dict[str, str]:
     """Return the parts of a rule by name.
 
     Raises:
-        ValueError: a part is unknown, there twice, or has no value that it can have.
+        ValueError: a part is unknown, occurs twice, or has an invalid value.
     """
     parts: dict[str, str] = {}
     for part in rule.strip(";").split(";"):
@@ -59,13 +57,11 @@ def read_parts(rule: str) -> dict[str, str]:
         if name == "BYSECOND" and value == "0":
             continue
         if name == "BYSECOND":
-            raise ValueError("there is no BYSECOND: ticks are on whole minutes")
+            raise ValueError("BYSECOND is not supported: ticks are on whole minutes")
         if name not in PARTS:
-            raise ValueError(
-                f"there is no {name or 'empty part'}{suggest(name, PARTS)}: there are {enumerate_names(PARTS)}"
-            )
+            raise ValueError(f"unknown part {name or '(empty)'}{suggest(name, PARTS)}; parts: {enumerate_names(PARTS)}")
         if name in parts:
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"{name} occurs twice")
         parts[name] = value
     _check_frequency(parts)
     _check_values(parts)
@@ -76,7 +72,7 @@ def _check_frequency(parts: Mapping[str, str]) -> None:
     frequency = parts.get("FREQ", "")
     if frequency in TOO_FREQUENT:
         raise ValueError(
-            f"FREQ={frequency} is not supported: write FREQ=DAILY with BYHOUR and BYMINUTE, or use cron or interval"
+            f"FREQ={frequency} is not supported: use FREQ=DAILY with BYHOUR and BYMINUTE, or cron or interval"
         )
     if frequency not in FREQUENCIES:
         raise ValueError(f"FREQ must be one of {enumerate_names(FREQUENCIES)}")
@@ -84,13 +80,13 @@ def _check_frequency(parts: Mapping[str, str]) -> None:
         if name in parts and not (parts[name].isdecimal() and 1 <= int(parts[name]) <= most):
             raise ValueError(f"{name} must be a whole number from 1 to {most}")
     if "COUNT" in parts and "UNTIL" in parts:
-        raise ValueError("give COUNT or UNTIL, not both")
+        raise ValueError("must have only one of COUNT and UNTIL")
     if "BYWEEKNO" in parts and frequency != "YEARLY":
-        raise ValueError("BYWEEKNO is for FREQ=YEARLY")
+        raise ValueError("BYWEEKNO requires FREQ=YEARLY")
 
 
 def _check_values(parts: Mapping[str, str]) -> None:
-    """Let dateutil read each part by itself, so that the one at fault can be named."""
+    """Parse each part by itself, so that the invalid one can be named."""
     for name, value in parts.items():
         if name in ("FREQ", "UNTIL"):
             continue
@@ -101,11 +97,11 @@ def _check_values(parts: Mapping[str, str]) -> None:
             rrulestr(join(probe), dtstart=_ANY_TIME)
             _check_range(name, value)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise ValueError(f"{name}={value} can't be read") from error
+            raise ValueError(f"{name}={value} is invalid") from error
 
 
 def _check_range(name: str, value: str) -> None:
-    """Check what dateutil takes as it is: numbers that are no month, day or hour at all."""
+    """Check what dateutil does not: numbers that are not a month, day or hour."""
     bounds = {"BYMONTH": (1, 12), "BYWEEKNO": (1, 53), "BYYEARDAY": (1, 366), "BYMONTHDAY": (1, 31)}
     bounds |= {"BYHOUR": (0, 23), "BYMINUTE": (0, 59), "BYSETPOS": (1, 366)}
     if name not in bounds:
@@ -118,5 +114,5 @@ def _check_range(name: str, value: str) -> None:
 
 
 def join(parts: Mapping[str, str]) -> str:
-    """Return the rule that these parts make."""
+    """Return the text of a rule."""
     return ";".join(f"{name}={value}" for name, value in parts.items())

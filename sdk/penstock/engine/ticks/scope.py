@@ -1,4 +1,4 @@
-"""What the expressions of a Schedule see of a tick: `tick.time`, `tick.date`, `tick.previous.date`."""
+"""The values of a Schedule's expressions about a tick: `tick.time`, `tick.date`, `tick.previous.date`."""
 
 from __future__ import annotations
 

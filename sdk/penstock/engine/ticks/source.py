@@ -1,4 +1,4 @@
-"""What every kind of ticks can be asked."""
+"""The interface of every kind of ticks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 LEAST_TIME: Final = datetime(1800, 1, 1, tzinfo=UTC)
-"""Before it there are no ticks: no zone had a clock of its own."""
+"""There are no ticks before it: zones had no common clocks then."""
 GREATEST_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Nor after it: the calendar of the machine is near its end."""
+"""There are no ticks after it: `datetime` ends with this year."""
 
 
 class TickSource(Protocol):
     """Ticks of one kind. They are on whole minutes, so that no two are in the same one."""
 
     def forward(self, after: datetime) -> Iterator[datetime]:
-        """Yield the ticks after a time, in UTC, each later than the one before; it ends when none comes for long.
+        """Yield the ticks after a time, in UTC, in ascending order, until there is none for fifty years.
 
         Args:
             after: an aware time.

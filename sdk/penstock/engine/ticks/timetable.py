@@ -25,7 +25,7 @@ class Timetable:
     """The ticks of several sources, each tick once.
 
     Args:
-        sources: what it is put together from.
+        sources: the ticks that it combines.
         zone: the zone in which its ticks are shown.
         start: no tick is before it; aware.
         end: no tick is after it; aware.
@@ -75,7 +75,7 @@ class Timetable:
     def forward(self, after: datetime) -> Iterator[datetime]:
         """Yield the ticks after a time, in UTC, in order."""
         if self._start is not None:
-            # A tick may be on the start itself.
+            # A tick may be exactly at the start.
             after = max(after, self._start - timedelta(microseconds=1))
         last = after
         for tick in heapq.merge(*(source.forward(after) for source in self._sources)):
@@ -106,57 +106,57 @@ def read_timetable(spec: ScheduleSpec, *, path: str = "spec") -> Timetable:
         path: field path of the spec, for problems.
 
     Raises:
-        InvalidSpecError: a field can't be read, or no tick can ever come. Holds every problem.
+        InvalidSpecError: a field is invalid, or there can never be a tick. Holds every problem.
     """
     zones, reader = _Reader(path), _Reader(path)
-    zone = zones.read("timeZone", lambda: read_zone(spec.time_zone)) or UTC
+    zone = zones.read_field("timeZone", lambda: read_zone(spec.time_zone)) or UTC
     sources = [source for source in _read_sources(spec, zone, reader) if source is not None]
     start = reader.read_date("startTime", spec.start_time, zone)
     end = reader.read_date("endTime", spec.end_time, zone)
     if not has_ticks(spec) and not spec.events:
-        reader.add("", "give at least one of cron, interval, at, rrule and events")
+        reader.add_problem("", "must have at least one of cron, interval, at, rrule and events")
     if start is not None and end is not None and start > end:
-        reader.add("endTime", f"{spec.end_time} is before startTime, {spec.start_time}")
+        reader.add_problem("endTime", f"must not be before startTime, {spec.start_time}; got {spec.end_time}")
     if problems := [*reader.problems, *zones.problems]:
         raise InvalidSpecError(problems)
     return Timetable(sources, zone, start=start, end=end)
 
 
 def has_ticks(spec: ScheduleSpec) -> bool:
-    """Tell whether a Schedule goes by the clock; if not, it goes by events alone."""
+    """Whether a Schedule has ticks; if not, it has only events."""
     return any((spec.cron, spec.interval, spec.at, spec.rrule))
 
 
 def _read_sources(spec: ScheduleSpec, zone: tzinfo, reader: _Reader) -> Iterator[TickSource | None]:
     for index, text in enumerate(spec.cron or ()):
-        yield reader.read(f"cron[{index}]", partial(Cron, text, zone))
+        yield reader.read_field(f"cron[{index}]", partial(Cron, text, zone))
     if spec.interval is not None:
         anchor = reader.read_date("interval.anchor", spec.interval.anchor, zone) or EPOCH
         every = timedelta(seconds=duration_s(spec.interval.every))
-        yield reader.read("interval.every", lambda: Interval(every, anchor))
+        yield reader.read_field("interval.every", lambda: Interval(every, anchor))
     if spec.at is not None:
         dates = [reader.read_date(f"at[{index}]", text, zone) for index, text in enumerate(spec.at)]
         yield Dates(date for date in dates if date is not None)
     for index, text in enumerate(spec.rrule or ()):
-        yield reader.read(f"rrule[{index}]", partial(Recurrence, text, zone))
+        yield reader.read_field(f"rrule[{index}]", partial(Recurrence, text, zone))
 
 
 class _Reader:
-    """Reads fields one after the other, and keeps what is wrong with them."""
+    """Reads fields one after the other, and collects their problems."""
 
     def __init__(self, path: str) -> None:
         self.problems: list[Problem] = []
         self._path = path
 
-    def read(self, field: str, make: Callable[[], T]) -> T | None:
+    def read_field(self, field: str, make: Callable[[], T]) -> T | None:
         try:
             return make()
         except ValueError as error:
-            self.add(field, str(error))
+            self.add_problem(field, str(error))
             return None
 
     def read_date(self, field: str, text: str | None, zone: tzinfo) -> datetime | None:
-        return None if text is None else self.read(field, partial(read_date, text, zone))
+        return None if text is None else self.read_field(field, partial(read_date, text, zone))
 
-    def add(self, field: str, message: str) -> None:
+    def add_problem(self, field: str, message: str) -> None:
         self.problems.append(Problem(f"{self._path}.{field}" if field else self._path, message))

@@ -1,4 +1,4 @@
-"""The next ticks of a timetable, remembered: to find them may take a walk through a year of days."""
+"""The next ticks of a timetable, cached: finding them may mean checking every day of a year."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from penstock.engine.ticks.timetable import Timetable
 
 
 class Upcoming:
-    """Answers what `Timetable.forward` does, and finds each tick once while time goes on.
+    """Gives the same ticks as `Timetable.forward`, but computes each only once as time passes.
 
     Args:
         timetable: the ticks.
@@ -23,7 +23,7 @@ class Upcoming:
         self._ticks: list[datetime] = []
 
     def after(self, time: datetime) -> list[datetime]:
-        """Return the first ticks after a time, in UTC; fewer than asked for if there are no more.
+        """Return the first ticks after a time, in UTC; fewer than `count` if there are no more.
 
         Args:
             time: an aware time.

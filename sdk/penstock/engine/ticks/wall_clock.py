@@ -1,8 +1,8 @@
-"""The clock on the wall of a zone: which moments its times stand for.
+"""The wall clock of a zone: which moments its local times stand for.
 
-A time on the wall is a naive `datetime`. Where the clock is set forward, some times are left out (a gap); where it is
-set back, some come twice (a fold). PEP 495 tells them apart: the offsets of `fold=0` and `fold=1` differ, and which one
-is greater says what it is.
+A local time is a naive `datetime`. Where the clock is set forward, some local times do not exist (a gap). Where it is
+set back, some occur twice (a fold). PEP 495 distinguishes the two: in both the offsets of `fold=0` and `fold=1` differ;
+in a fold the first is greater, in a gap the second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
 LONGEST_SHIFT: Final = timedelta(hours=26)
-"""No clock was ever set by more: Alaska's and the Philippines' days of change had 24 hours."""
+"""No clock was ever changed by more: the largest changes, of Alaska and the Philippines, were 24 hours."""
 SECOND: Final = timedelta(seconds=1)
 
 
@@ -21,9 +21,9 @@ class Moments(NamedTuple):
     """The moments at which a clock shows a time, in UTC."""
 
     first: datetime
-    """Of a time that is left out, the moment at which the clock is set."""
+    """Of a local time that does not exist, the moment of the change."""
     last: datetime
-    """The same as `first`, unless the time comes twice."""
+    """The same as `first`, unless the time occurs twice."""
     is_left_out: bool
 
 
@@ -53,7 +53,7 @@ class WallClock:
         return Moments(change, change, is_left_out=True)
 
     def first_wall(self, after: datetime) -> datetime:
-        """Return a time that the clock does not show earlier than, from a moment on: it may yet be set back.
+        """Return the earliest local time from a moment on: the clock may yet be set back.
 
         Args:
             after: the moment, aware.
@@ -61,7 +61,7 @@ class WallClock:
         return self._shifted(after, min(self._offset_at(after), self._offset_at(after + LONGEST_SHIFT)))
 
     def last_wall(self, before: datetime) -> datetime:
-        """Return a time that the clock has not shown later than, up to a moment: it may have been set back.
+        """Return the latest local time up to a moment: the clock may have been set back.
 
         Args:
             before: the moment, aware.
@@ -83,7 +83,7 @@ class WallClock:
         return moment.astimezone(UTC).replace(tzinfo=None) + offset
 
     def _change(self, before: datetime, after: datetime) -> datetime:
-        """Return the moment between two, to the second, at which the clock is set."""
+        """Return the moment of the change between two moments, to the second."""
         old = self._offset_at(before)
         while after - before > SECOND:
             middle = (before + (after - before) / 2).replace(microsecond=0)
@@ -95,28 +95,28 @@ class WallClock:
 
 
 def once(clock: WallClock, walls: Iterable[datetime]) -> Iterator[datetime]:
-    """Yield one moment for each time: the first, if it comes twice, and that of the change, if it is left out.
+    """Yield one moment for each local time: the first, if it occurs twice, and the change, if it does not exist.
 
     Args:
-        clock: what shows them.
+        clock: of the zone.
         walls: naive times, in order, forward or backward.
 
     Returns:
-        Moments in the same order; those of two times left out together are the same.
+        Moments in the same order. Two local times that one change skips have the same moment.
     """
     return (clock.moments(wall).first for wall in walls)
 
 
 def whenever(clock: WallClock, walls: Iterable[datetime], *, is_backward: bool) -> Iterator[datetime]:
-    """Yield every moment at which the clock shows one of some times.
+    """Yield every moment at which the clock shows one of the local times.
 
     Args:
-        clock: what shows them.
+        clock: of the zone.
         walls: naive times, in order.
-        is_backward: whether they go back in time.
+        is_backward: whether the times are in descending order.
 
     Returns:
-        Moments in the same order: those of the hour that comes twice stand after those of the hour's first time.
+        Moments in the same order: the second occurrences of an hour that occurs twice come after its first ones.
     """
     waiting: deque[datetime] = deque()
     for wall in walls:

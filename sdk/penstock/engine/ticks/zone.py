@@ -20,7 +20,7 @@ def read_zone(name: str | None) -> tzinfo:
         name: its IANA name; None is UTC.
 
     Raises:
-        ValueError: there is no such zone; the message says which was probably meant.
+        ValueError: the zone does not exist; the message suggests a similar name.
     """
     if name in (None, "UTC", "Etc/UTC"):
         return UTC
@@ -32,7 +32,7 @@ def read_zone(name: str | None) -> tzinfo:
             pass
     city = next((zone for zone in _known_zones() if zone.endswith(f"/{name}")), None)
     hint = f' (did you mean "{city}"?)' if city else suggest(name, _known_zones())
-    raise ValueError(f"there is no time zone {name!r}{hint or ': write an IANA name, as in Europe/Berlin'}")
+    raise ValueError(f"unknown time zone {name!r}{hint or ': use an IANA name, such as Europe/Berlin'}")
 
 
 @cache

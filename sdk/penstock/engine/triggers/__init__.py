@@ -1,4 +1,4 @@
-"""Events of Schedules: what expressions see of them, which runs they create, and which are done already.
+"""Events of Schedules: their values in expressions, the runs that they create, and which are handled already.
 
 Times are in `penstock.engine.ticks`.
 """

@@ -8,10 +8,10 @@ from penstock.api.event import LabelRequirement, LabelSelector
 
 
 def selects(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
-    """Tell whether a selector selects an object.
+    """Whether a selector selects an object.
 
     Args:
-        selector: all that it gives must hold; None selects everything.
+        selector: all of its requirements must hold; None selects everything.
         labels: of the object.
     """
     if selector is None:

@@ -1,4 +1,4 @@
-"""Events of Schedules: what expressions may ask of them, and what runs they make."""
+"""Events of Schedules: their fields in expressions, and the runs that they create."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from penstock.engine.ticks.timetable import has_ticks
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 FORBIDDEN_KINDS: Final = frozenset({"Secret"})
-"""Whatever the installer says: who may write a Schedule must not read Secrets by it."""
+"""Never watched, whatever the installation allows: permission to write Schedules must not reveal Secrets."""
 FORBIDDEN_GROUPS: Final = frozenset({"penstock.dev"})
-"""A Schedule that listens to what it changes itself would never rest; for the ends of runs there is flowRun."""
+"""A Schedule that watches what it changes itself would never stop. For the ends of runs there is flowRun."""
 MAX_CHAIN: Final = 8
-"""Runs that may follow from each other by flowRun events: two Schedules that wait for each other must not go on for
-ever."""
+"""Runs that may follow from each other by flowRun events, so that two Schedules cannot trigger each other forever."""
 
 
 class Source(StrEnum):
@@ -36,7 +35,7 @@ class Source(StrEnum):
 
 
 COVERED_STATES: Final = {"Failed": ("Failed", "TimedOut", "Crashed")}
-"""States that stand for others too, as in dependsOnStates."""
+"""States that include other states, as in dependsOnStates."""
 _COMMON: Final[Fields] = {"name": {}, "time": {}}
 EVENT_FIELDS: Final[Mapping[Source, Fields]] = {
     Source.FLOW_RUN: {
@@ -59,7 +58,7 @@ EVENT_FIELDS: Final[Mapping[Source, Fields]] = {
     Source.RESOURCE: {**_COMMON, "object": ANYTHING},
     Source.WEBHOOK: {**_COMMON, "id": {}, "body": ANYTHING},
 }
-"""What `event` has, by its source."""
+"""The fields of `event`, by its source."""
 
 
 def source_of(trigger: EventTrigger) -> tuple[Source, EventSource] | None:
@@ -78,7 +77,7 @@ def source_of(trigger: EventTrigger) -> tuple[Source, EventSource] | None:
 
 @dataclass(frozen=True, slots=True)
 class CompiledTrigger:
-    """An event, ready to be asked what it makes.
+    """A compiled event of a Schedule.
 
     Args:
         when: whether a run is created; None: always.
@@ -91,16 +90,16 @@ class CompiledTrigger:
     path: str
 
     def evaluate(self, event: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the params of the run that an event makes.
+        """Return the params of the run that an event creates.
 
         Args:
             event: its fields, plain JSON.
 
         Returns:
-            The params; None if the event is not wanted.
+            The params; None if `when` is false for the event.
 
         Raises:
-            ExpressionError: an expression has no value; says where.
+            ExpressionError: an expression could not be evaluated; names the field.
         """
         values = {"event": event}
         if self.when is not None:
@@ -132,7 +131,7 @@ def compile_trigger(spec: ScheduleSpec, index: int, *, path: str = "spec") -> Co
     trigger = (spec.events or [])[index]
     found = source_of(trigger)
     if found is None:
-        message = "give exactly one of flowRun, resource and webhook"
+        message = "must have exactly one of flowRun, resource and webhook"
         raise InvalidSpecError([Problem(f"{path}.events[{index}]", message)])
     source, value = found
     where = f"{path}.events[{index}].{source}"
@@ -151,7 +150,7 @@ def compile_trigger(spec: ScheduleSpec, index: int, *, path: str = "spec") -> Co
         try:
             params[name] = (place, compile_value(text, scope))
         except ExpressionError as error:
-            hint = f" (for event {trigger.name}; its own value may stand in {where}.params.{name})"
+            hint = f" (for event {trigger.name}; set {where}.params.{name} for a value of its own)"
             problems.append(Problem(place, f"{error}{hint if place.startswith(f'{path}.runTemplate') else ''}"))
     if problems:
         raise InvalidSpecError(problems)
@@ -169,7 +168,9 @@ def check_triggers(spec: ScheduleSpec, *, path: str = "spec") -> list[Problem]:
     names: set[str] = set()
     for index, trigger in enumerate(spec.events or ()):
         if trigger.name in names:
-            problems.append(Problem(f"{path}.events[{index}].name", f"there is another event {trigger.name}"))
+            problems.append(
+                Problem(f"{path}.events[{index}].name", f'"{trigger.name}" is already the name of another event')
+            )
         names.add(trigger.name)
         problems += _check_resource(trigger, f"{path}.events[{index}]")
         try:
@@ -190,7 +191,7 @@ def _check_clock_fields(spec: ScheduleSpec, path: str) -> Iterator[Problem]:
         return
     for field, value in (("onOverlap", spec.on_overlap), ("onMissed", spec.on_missed), ("jitter", spec.jitter)):
         if value is not None:
-            message = "is for ticks, and there are events only: the concurrency of the Flow holds for every run"
+            message = "applies only to ticks, and this Schedule has only events: set the concurrency of the Flow"
             yield Problem(f"{path}.{field}", message)
 
 
@@ -199,43 +200,43 @@ def _check_resource(trigger: EventTrigger, path: str) -> Iterator[Problem]:
     if resource is None:
         return
     if resource.kind in FORBIDDEN_KINDS:
-        message = f"{resource.kind}s are never listened to: who may write a Schedule could read them by it"
+        message = f"{resource.kind}s cannot be watched: anyone who may write a Schedule could read them"
         yield Problem(f"{path}.resource.kind", message)
     if resource.api_version.partition("/")[0] in FORBIDDEN_GROUPS:
-        message = "Penstock's own objects are not listened to, or runs would lead to runs: flowRun is for ends of runs"
+        message = "Penstock's own objects cannot be watched, or runs would cause runs: use flowRun for the ends of runs"
         yield Problem(f"{path}.resource.apiVersion", message)
     selector = resource.selector
     for place, one in enumerate((selector.match_expressions if selector is not None else None) or ()):
         if (one.operator in ("In", "NotIn")) != bool(one.values):
-            needs = "needs values" if one.operator in ("In", "NotIn") else "takes no values"
+            needs = "requires values" if one.operator in ("In", "NotIn") else "must not have values"
             yield Problem(f"{path}.resource.selector.matchExpressions[{place}].values", f"{one.operator} {needs}")
 
 
-def definition(trigger: EventTrigger, *, is_suspended: bool) -> str:
-    """Return a digest of what is listened for: while it stays the same, nothing that was seen counts anew."""
+def definition_digest(trigger: EventTrigger, *, is_suspended: bool) -> str:
+    """Return a digest of what is watched: while it stays the same, no event is handled again."""
     if is_suspended:
         return "suspended"
     source = source_of(trigger)
     assert source is not None, "the spec was checked"
-    # What is made of an event is no part of it.
-    listened_for = source[1].model_dump(mode="json", exclude={"params"}, exclude_none=True)
-    text = json.dumps({source[0]: listened_for}, sort_keys=True)
+    # Params do not change which events there are.
+    watched = source[1].model_dump(mode="json", exclude={"params"}, exclude_none=True)
+    text = json.dumps({source[0]: watched}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def covered_states(states: Iterable[str]) -> frozenset[str]:
-    """Return the states that a list of states stands for."""
+    """Return the states that a list of states includes."""
     return frozenset(one for state in states for one in COVERED_STATES.get(state, (state,)))
 
 
 def flow_of(run: Mapping[str, Any]) -> str | None:
-    """Return the name of the Flow that a run is of; a retry names another run, and says by a label of which Flow."""
+    """Return the name of the Flow that a run is of; a retry names another run instead, and has the Flow in a label."""
     name: str | None = ((run.get("spec") or {}).get("flow") or {}).get("name")
     return name or (run["metadata"].get("labels") or {}).get(LABEL_FLOW)
 
 
 def flow_run_event(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what expressions see of the end of a run.
+    """Return the value of `event` for the end of a run.
 
     Args:
         name: of the event.
@@ -257,19 +258,19 @@ def flow_run_event(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resource_event(name: str, found: Mapping[str, Any], time: str) -> dict[str, Any]:
-    """Return what expressions see of a change of an object.
+    """Return the value of `event` for a change of an object.
 
     Args:
         name: of the event.
         found: the object as it is now.
-        time: when it was looked at, RFC 3339.
+        time: when it was observed, RFC 3339.
     """
     metadata = {field: value for field, value in found["metadata"].items() if field != "managedFields"}
     return {"name": name, "time": time, "object": {**found, "metadata": metadata}}
 
 
 def webhook_event(name: str, delivery: str, time: str, body: Any) -> dict[str, Any]:
-    """Return what expressions see of a delivery.
+    """Return the value of `event` for a delivery.
 
     Args:
         name: of the event.

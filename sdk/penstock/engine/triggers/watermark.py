@@ -1,8 +1,8 @@
-"""Which events are done with, kept in a few words however many there were.
+"""Which events have been handled, in constant space however many there were.
 
-Events come with a time, mostly in its order. A time up to which all are done with, and the last ones after it by name,
-tell a new event from an old one, also after a restart. An event that comes later than `KEPT` others of a later time
-counts as done with.
+Events have a time and come mostly in its order. A time up to which all have been handled, and the names of the last
+ones after it, distinguish new events from old ones, also after a restart. An event that comes later than `KEPT` others
+of a later time counts as handled.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ KEPT: Final = 64
 
 @dataclass(slots=True)
 class Watermark:
-    """Events that are done with.
+    """Events that have been handled.
 
     Args:
-        since: those up to this time are, in seconds since the epoch.
-        later: those after it that are, with their times.
+        since: all events up to this time have been, in seconds since the epoch.
+        later: the later ones that have been, with their times.
     """
 
     since: float
     later: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, since: str, seen: Sequence[Mapping[str, Any]]) -> Watermark:
+    def from_status(cls, since: str, seen: Sequence[Mapping[str, Any]]) -> Watermark:
         """Read it from a status.
 
         Raises:
-            StoredStatusError: a time can't be read.
+            StoredStatusError: a time is invalid.
         """
         return cls(epoch(since), {one["id"]: epoch(one["time"]) for one in seen})
 
-    def write(self) -> dict[str, Any]:
+    def to_status(self) -> dict[str, Any]:
         """Return it as fields of a status."""
         return {
             "since": rfc3339(self.since),
@@ -45,11 +45,11 @@ class Watermark:
         }
 
     def is_new(self, event: str, time: float) -> bool:
-        """Tell whether an event is not done with."""
+        """Whether an event has not been handled."""
         return time > self.since and event not in self.later
 
-    def add(self, event: str, time: float) -> None:
-        """Learn that an event is done with."""
+    def mark_done(self, event: str, time: float) -> None:
+        """Record that an event has been handled."""
         if not self.is_new(event, time):
             return
         self.later[event] = time

@@ -18,12 +18,12 @@ from typing import Final, NamedTuple
 ID_HEADER: Final = "webhook-id"
 TIMESTAMP_HEADER: Final = "webhook-timestamp"
 SIGNATURE_HEADER: Final = "webhook-signature"
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the prefix of secrets
 VERSION: Final = "v1"
 TOLERANCE_S: Final = 300
 """How far a timestamp may be from now, in both directions: the clocks of sender and receiver differ."""
 SECRET_BYTES: Final = (24, 64)
-"""What the standard asks of a secret."""
+"""Least and greatest length that the standard requires."""
 MAX_SECRETS: Final = 4
 MAX_SIGNATURES: Final = 8
 MAX_ID: Final = 256
@@ -32,11 +32,11 @@ _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
 class SecretError(ValueError):
-    """A signing secret that can't be read; the message never holds the secret."""
+    """An invalid signing secret. The message never contains the secret."""
 
 
 class Headers(NamedTuple):
-    """What a delivery says of itself."""
+    """The headers of a delivery."""
 
     id: str
     timestamp: int
@@ -51,7 +51,7 @@ def read_headers(headers: Mapping[str, str], now: float) -> Headers | None:
         now: seconds since the epoch.
 
     Returns:
-        What they say; None if one is missing or can't be read, or if the timestamp is too far from now.
+        The headers; None if one is missing or invalid, or if the timestamp is too far from now.
     """
     delivery = headers.get(ID_HEADER, "")
     timestamp = headers.get(TIMESTAMP_HEADER, "")
@@ -69,29 +69,29 @@ def read_secrets(text: str) -> list[bytes]:
     """Read the value of a Secret: one signing secret on each line.
 
     Raises:
-        SecretError: it holds none, too many, or one that can't be read.
+        SecretError: it holds none, too many, or an invalid one.
     """
     lines = text.split()
     if not 1 <= len(lines) <= MAX_SECRETS:
-        raise SecretError(f"must hold one to {MAX_SECRETS} signing secrets, each on a line of its own")
+        raise SecretError(f"must have 1 to {MAX_SECRETS} signing secrets, each on its own line")
     return [_read_secret(line) for line in lines]
 
 
 def _read_secret(text: str) -> bytes:
     key = _decode(text.removeprefix(SECRET_PREFIX)) if text.startswith(SECRET_PREFIX) else None
     if key is None:
-        raise SecretError(f"a signing secret must be {SECRET_PREFIX} and base64")
+        raise SecretError(f"a signing secret must be {SECRET_PREFIX} followed by base64")
     least, most = SECRET_BYTES
     if not least <= len(key) <= most:
-        raise SecretError(f"a signing secret must be of {least} to {most} bytes, but has {len(key)}")
+        raise SecretError(f"a signing secret must have {least} to {most} bytes; got {len(key)}")
     return key
 
 
 def is_signed(headers: Headers, body: bytes, secrets: list[bytes]) -> bool:
-    """Tell whether one of the secrets signed a delivery. Takes as long for a wrong signature as for a right one.
+    """Whether one of the secrets signed a delivery. Takes as long for a wrong signature as for a right one.
 
     Args:
-        headers: what the delivery says of itself.
+        headers: of the delivery.
         body: its body, byte for byte.
         secrets: the keys.
     """

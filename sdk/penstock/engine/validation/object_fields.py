@@ -1,4 +1,4 @@
-"""What surrounds a spec: the fields that every Kubernetes object has, as the API server takes them."""
+"""The fields around a spec that every Kubernetes object has, checked as the API server does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_envelope(obj: Mapping[str, Any]) -> list[Problem]:
     problems = [_unknown(field, field, FIELDS) for field in obj if field not in FIELDS]
     metadata = obj.get("metadata")
     if metadata is not None and not isinstance(metadata, Mapping):
-        return [*problems, Problem("metadata", f"must be an object, but is {describe(metadata)}")]
+        return [*problems, Problem("metadata", f"must be an object; got {describe(metadata)}")]
     return [*problems, *_check_metadata(metadata or {}, longest)]
 
 
@@ -60,22 +60,22 @@ def _check_metadata(metadata: Mapping[str, Any], longest: int) -> Iterator[Probl
         elif field in METADATA_MAPS:
             yield from _check_texts(path, value)
         elif field in METADATA_LISTS and not isinstance(value, list):
-            yield Problem(path, f"must be a list, but is {describe(value)}")
+            yield Problem(path, f"must be a list; got {describe(value)}")
         elif field in METADATA_NUMBERS and (isinstance(value, bool) or not isinstance(value, int)):
-            yield Problem(path, f"must be a whole number, but is {describe(value)}")
+            yield Problem(path, f"must be a whole number; got {describe(value)}")
 
 
 def _check_name(path: str, name: str, longest: int) -> Iterator[Problem]:
     if _NAME.fullmatch(name) is None:
         must = "be lower-case letters, digits, hyphens and dots, a letter or digit at both ends"
-        yield Problem(path, f"must {must}, but is {describe(name)}")
+        yield Problem(path, f"must {must}; got {describe(name)}")
     elif len(name) > longest:
         yield Problem(path, f"has {len(name)} characters: at most {longest} are allowed")
 
 
 def _check_texts(path: str, value: Any) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
-        yield Problem(path, f"must be an object, but is {describe(value)}")
+        yield Problem(path, f"must be an object; got {describe(value)}")
         return
     for name, text in value.items():
         if text is not None:
@@ -85,8 +85,8 @@ def _check_texts(path: str, value: Any) -> Iterator[Problem]:
 def _check_text(path: str, value: Any) -> Iterator[Problem]:
     if not isinstance(value, str):
         hint = ": put it in quotes" if isinstance(value, bool | int | float) else ""
-        yield Problem(path, f"must be a string, but is {describe(value)}{hint}")
+        yield Problem(path, f"must be a string; got {describe(value)}{hint}")
 
 
 def _unknown(path: str, field: str, known: tuple[str, ...]) -> Problem:
-    return Problem(path, f"there is no such field{suggest(field, known)}: there are {enumerate_names(known)}")
+    return Problem(path, f"unknown field{suggest(field, known)}; known fields: {enumerate_names(known)}")

@@ -1,7 +1,7 @@
-"""Objects turned into models, with problems that a person understands.
+"""Parsing of objects into models, with readable problems.
 
-The API server checks schemas before we see an object. This is for what comes past it: local runs, the command line, a
-spec in a ConfigMap, an object written by an older version.
+The API server checks schemas before the operator reads an object. This is for everything else: local runs, the command
+line, a spec in a ConfigMap, an object written by an older version.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TYPES: Final = {
     "model_attributes_type": "an object",
 }
 UNION_ARMS: Final = frozenset({"int", "str", "constrained-int", "constrained-str"})
-"""How the library marks the errors of `int | str`."""
+"""How pydantic marks the errors of `int | str`."""
 PATTERNS: Final = {
     DURATION_PATTERN: "a duration of numbers and units h, m, s or ms, as in 90s or 1h30m",
     MOMENT_PATTERN: "a time as in 2026-12-24T18:00:00Z, 2026-12-24T18:00:00 for one in timeZone, or 2026-12-24",
@@ -48,7 +48,7 @@ PATTERNS: Final = {
     r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, not beginning with a digit",
     r"^(100|[0-9]{1,2})%$": "a percentage from 0% to 100%",
 }
-"""What the patterns of the API say, in words."""
+"""Descriptions of the patterns of the API."""
 
 
 def parse_flow(obj: Mapping[str, Any]) -> FlowSpec:
@@ -58,7 +58,7 @@ def parse_flow(obj: Mapping[str, Any]) -> FlowSpec:
         obj: the whole object, as JSON has it.
 
     Raises:
-        InvalidSpecError: it has unknown, missing or wrong fields. Whether it can work is for `check_flow` to say.
+        InvalidSpecError: it has unknown, missing or invalid fields. `check_flow` checks the rest.
     """
     return parse(FlowSpec, obj.get("spec"), "spec")
 
@@ -87,12 +87,12 @@ def parse(model: type[Model], value: Any, path: str) -> Model:
         path: its field path, for problems.
 
     Raises:
-        InvalidSpecError: it has unknown, missing or wrong fields.
+        InvalidSpecError: it has unknown, missing or invalid fields.
     """
     if value is None:
-        raise InvalidSpecError([Problem(path, "is missing")])
+        raise InvalidSpecError([Problem(path, "is required")])
     try:
-        # As the API server does: to it "5" is no number and 1 is not true.
+        # As the API server does: "5" is not a number and 1 is not true.
         return model.model_validate(value, strict=True)
     except ValidationError as error:
         problems = list(dict.fromkeys(_problems(model, error, path)))
@@ -109,12 +109,12 @@ def _problems(model: type[BaseModel], error: ValidationError, path: str) -> Iter
         else:
             yield Problem(where, _say(details, owner))
     for where, arms in unions.items():
-        telling = [details for details in arms if details["type"] not in TYPES]
-        if telling:
-            yield Problem(where, _say(telling[0], model))
+        specific = [details for details in arms if details["type"] not in TYPES]
+        if specific:
+            yield Problem(where, _say(specific[0], model))
         else:
             types = " or ".join(dict.fromkeys(TYPES[details["type"]] for details in arms))
-            yield Problem(where, f"must be {types}, but is {describe(arms[0]['input'])}")
+            yield Problem(where, f"must be {types}; got {describe(arms[0]['input'])}")
 
 
 def _locate(model: type[BaseModel], location: tuple[int | str, ...], path: str) -> tuple[str, type[BaseModel]]:
@@ -140,22 +140,22 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _say(details: ErrorDetails, owner: type[BaseModel]) -> str:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
     if kind == "missing":
-        return "is missing"
+        return "is required"
     if kind == "extra_forbidden":
         known = [field.alias or name for name, field in owner.model_fields.items()]
-        return f"there is no such field{suggest(str(details['loc'][-1]), known)}: there are {enumerate_names(known)}"
+        return f"unknown field{suggest(str(details['loc'][-1]), known)}; known fields: {enumerate_names(known)}"
     if kind in ("too_long", "string_too_long", "too_short", "string_too_short"):
         return _say_length(value, context)
     must = f"be {TYPES[kind]}" if kind in TYPES else None
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return f"must {must}, but is {describe(value)}: put it in quotes"
+        return f"must {must}; got {describe(value)}: put it in quotes"
     if kind == "string_pattern_mismatch":
         must = f"be {PATTERNS.get(context['pattern'], 'of the form ' + context['pattern'])}"
     if kind == "literal_error":
         must = f"be {str(context['expected']).replace(chr(39), '')}"
     if kind in ("greater_than_equal", "less_than_equal"):
         must = f"be at least {context['ge']}" if "ge" in context else f"be at most {context['le']}"
-    return f"must {must or details['msg'].removeprefix('Input should ')}, but is {describe(value)}"
+    return f"must {must or details['msg'].removeprefix('Input should ')}; got {describe(value)}"
 
 
 def _say_length(value: Any, context: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""Whether a Flow, FlowRun or Schedule can work.
+"""Whether a Flow, FlowRun, Schedule or Backfill is valid.
 
-The webhook, the operator and the command line all ask here, and so give the same answers.
+The webhook, the operator and the command line all validate here, and so give the same answers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.compiler.params import resolve_params
-from penstock.engine.compiler.plan import compile_plan
+from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.limit import compile_concurrency
 from penstock.engine.expressions.expression import Scope
 from penstock.engine.expressions.scope import TICK_ROOTS
@@ -42,10 +42,10 @@ __all__ = [
 
 MAX_FLOW_BYTES: Final = 2**20
 LEAST_WITHIN_S: Final = 10
-"""A run is created some milliseconds after its tick, or a leader election later."""
+"""A run is created some milliseconds after its tick, or after a leader election."""
 LONGEST_JITTER_S: Final = 86_400
 MAX_FLOW_SPEC_BYTES: Final = 256 * 2**10
-"""Of an inline spec, for the run's status has to fit beside it."""
+"""Of an inline spec: the run's status has to fit beside it."""
 
 
 def check_flow(spec: FlowSpec) -> list[Problem]:
@@ -55,7 +55,7 @@ def check_flow(spec: FlowSpec) -> list[Problem]:
         spec: its spec.
 
     Returns:
-        The problems, in the order of the spec; none if it can work.
+        The problems, in the order of the spec; none if it is valid.
     """
     return [*_check_size(spec, MAX_FLOW_BYTES, "spec"), *_check_plan(spec), *_check_concurrency(spec)]
 
@@ -65,7 +65,7 @@ def check_run(run: FlowRunSpec, flow: InlineFlowSpec | None) -> list[Problem]:
 
     Args:
         run: its spec.
-        flow: the Flow that it names, if that is known. What is wrong with that Flow is not the run's problem.
+        flow: the Flow that it names, if that is known. Problems of that Flow are not the run's.
 
     Returns:
         The problems; none if it can start.
@@ -80,7 +80,7 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
         spec: its spec.
 
     Returns:
-        The problems; none if it can create runs. The Flow that it names is not looked at: it may come later.
+        The problems; none if it can create runs. The Flow that it names is not checked: it may be created later.
     """
     problems: list[Problem] = []
     try:
@@ -99,7 +99,7 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
             problems += error.problems
             later = list(run.params or ())
     else:
-        # What every event gives, need not stand in the template.
+        # Params that every event sets need not be in the template.
         run = run.model_copy(update={"params": {**params_of_every_event(spec), **(run.params or {})}})
         later = list(run.params or ())
     problems += check_triggers(spec)
@@ -114,7 +114,7 @@ def check_backfill(spec: BackfillSpec) -> list[Problem]:
         spec: its spec.
 
     Returns:
-        The problems; none if it can begin. The Schedule that it names is not looked at: it may come later.
+        The problems; none if it can begin. The Schedule that it names is not checked: it may be created later.
     """
     try:
         read_span(spec)
@@ -124,10 +124,10 @@ def check_backfill(spec: BackfillSpec) -> list[Problem]:
 
 
 def scheduled_at(run: FlowRunSpec, *, path: str = "spec") -> float | None:
-    """Return when a run starts at the soonest, in seconds since the epoch; None if its spec does not say.
+    """Return the earliest start time of a run, in seconds since the epoch; None if its spec has none.
 
     Raises:
-        InvalidSpecError: what its spec says is no time.
+        InvalidSpecError: it is not a time.
     """
     text = run.scheduled_time
     if text is None:
@@ -137,7 +137,7 @@ def scheduled_at(run: FlowRunSpec, *, path: str = "spec") -> float | None:
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        message = f'"{text}" is no RFC 3339 time with a zone, such as 2026-11-24T02:30:00Z'
+        message = f'must be an RFC 3339 time with an offset, such as 2026-11-24T02:30:00Z; got "{text}"'
         raise InvalidSpecError([Problem(f"{path}.scheduledTime", message)])
     return time.timestamp()
 
@@ -145,14 +145,13 @@ def scheduled_at(run: FlowRunSpec, *, path: str = "spec") -> float | None:
 def _check_policies(spec: ScheduleSpec) -> Iterator[Problem]:
     missed = spec.on_missed
     if missed is not None and missed.within is not None and duration_s(missed.within) < LEAST_WITHIN_S:
-        least = f"at least {LEAST_WITHIN_S}s: no run is created in no time"
-        yield Problem("spec.onMissed.within", f"{missed.within} is too short: give {least}")
+        yield Problem("spec.onMissed.within", f"must be at least {LEAST_WITHIN_S}s; got {missed.within}")
     if missed is not None and missed.max is not None and missed.policy != "All":
-        yield Problem("spec.onMissed.max", "is for policy: All")
+        yield Problem("spec.onMissed.max", "requires policy: All")
     if spec.max_queued is not None and spec.on_overlap != "Queue":
-        yield Problem("spec.maxQueued", "is for onOverlap: Queue")
+        yield Problem("spec.maxQueued", "requires onOverlap: Queue")
     if spec.jitter is not None and duration_s(spec.jitter) > LONGEST_JITTER_S:
-        yield Problem("spec.jitter", f"{spec.jitter} is too long: at most 24h")
+        yield Problem("spec.jitter", f"must be at most 24h; got {spec.jitter}")
 
 
 def compile_tick_params(
@@ -189,9 +188,9 @@ def _check_run(
         if value is not None
     ]
     if len(given) != 1:
-        yield Problem(path, f"give exactly one of flow, flowSpec and retryOf; there is {' and '.join(given) or 'none'}")
+        yield Problem(path, f"must have exactly one of flow, flowSpec and retryOf; got {' and '.join(given) or 'none'}")
     if run.retry_of is not None and run.params is not None:
-        yield Problem(f"{path}.params", "a retry has the params of the run that it names: remove params")
+        yield Problem(f"{path}.params", "a retry uses the params of the run that it names: remove params")
     if run.flow_spec is not None:
         flow = run.flow_spec
         yield from _check_size(flow, MAX_FLOW_SPEC_BYTES, f"{path}.flowSpec")
@@ -207,7 +206,7 @@ def _check_run(
         except InvalidSpecError as error:
             yield from error.problems
     if run.timeout is not None and not duration_s(run.timeout):
-        yield Problem(f"{path}.timeout", f"{run.timeout} is no time at all: leave it out for no limit")
+        yield Problem(f"{path}.timeout", "must be greater than zero; omit it for no limit")
 
 
 def _check_plan(spec: InlineFlowSpec) -> tuple[Problem, ...]:

@@ -1,4 +1,4 @@
-"""Child runs: the FlowRun that carries an attempt of a task, and what it says about that attempt. Pure."""
+"""Child runs: the FlowRun that carries out an attempt of a task, and what its status says about the attempt. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.workloads.counters import read_counters, write_counters
+from penstock.engine.workloads.owner_reference import run_owner
 
 MAX_DEPTH: Final = 8
-"""How deep runs may be nested: a run that nobody called is at depth 0."""
+"""How deep runs may be nested. A run without a parent is at depth 0."""
 _HELD_STATES: Final = frozenset({RunState.QUEUED, RunState.SCHEDULED})
 
 
 class ParentLink(NamedTuple):
-    """Which attempt of which run's task a child run carries."""
+    """Which attempt of which run's task a child run carries out."""
 
     run: str
     """Name of the parent, in the same namespace."""
@@ -38,13 +39,13 @@ class ParentLink(NamedTuple):
 
 
 def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
-    """Read whose child a run is.
+    """Read the parent of a run.
 
     Args:
         metadata: of the run.
 
     Returns:
-        None if it is nobody's child: unless labels, owner and name all agree, somebody made it look like one.
+        None if it is not a child: unless labels, owner and name all agree, the labels were forged.
     """
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     try:
@@ -71,7 +72,7 @@ def build_child(
 
     Args:
         create: which attempt, with the child's Flow and params.
-        parent: the run, which owns the child: it goes with its parent.
+        parent: the run, which owns the child: both are deleted together.
         callers: the parent's flow, after those that it is nested in.
         priority: the parent's.
     """
@@ -103,23 +104,14 @@ def build_child(
             "namespace": parent.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": names.API_VERSION,
-                    "kind": "FlowRun",
-                    "name": parent.name,
-                    "uid": parent.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
+            "ownerReferences": [run_owner(parent)],
         },
         "spec": spec,
     }
 
 
 def too_deep(callers: tuple[str, ...], flow: str) -> str | None:
-    """Say why a flow can't be run as a child; None if it can.
+    """Return why a flow cannot run as a child; None if it can.
 
     Args:
         callers: the flows that it would be nested in, the outermost first.
@@ -131,7 +123,7 @@ def too_deep(callers: tuple[str, ...], flow: str) -> str | None:
 
 
 def shutdown_of_child(parent: str, reason: str | None) -> Shutdown:
-    """Decide how a child ends whose parent does not want it any more.
+    """Decide how a child is shut down when its parent stops its task.
 
     Args:
         parent: name of the parent run.
@@ -184,7 +176,7 @@ def observe_child(
 
 
 def observe_deleted_child(link: ParentLink, metadata: Mapping[str, Any], *, now: float) -> AttemptSeen:
-    """Tell of an attempt whose child run was deleted before it was over."""
+    """Return an attempt whose child run was deleted before it finished."""
     message = f"the child run {metadata['name']} was deleted"
     return AttemptSeen(
         key=link.key,
@@ -206,7 +198,7 @@ def _outcome(name: str, state: RunState, status: Mapping[str, Any], now: float) 
     completed = status.get("completionTime")
     finished_at = now if completed is None else epoch(completed)
     if state in SUCCESSFUL_RUN_STATES:
-        # A skipped run did all there was to do. Crashed is no disruption: its own budget is spent.
+        # A skipped run succeeded. A crashed run is not a disruption: it used up its own retries for disruptions.
         outputs = dict(status.get("outputs") or {}) if state is RunState.COMPLETED else {}
         return Outcome(Cause.SUCCESS, finished_at, outputs=outputs)
     why = ": ".join(part for part in (status.get("reason"), status.get("message")) if part)

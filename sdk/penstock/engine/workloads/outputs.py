@@ -23,32 +23,32 @@ def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, 
         containers: number of containers of the Pod, which share the limit.
 
     Returns:
-        The outputs, or what is wrong with them. No text is no outputs: an empty object.
+        The outputs, or what is wrong with them. An empty text means an empty object.
     """
     limit = min(OUTPUTS_LIMIT_BYTES, POD_OUTPUTS_LIMIT_BYTES // max(containers, 1))
     size = len(text.encode(errors="surrogatepass"))
     if size >= limit:
         return None, (
-            f"the outputs reach the limit of {limit} bytes, so they may be cut off: "
+            f"the outputs reach the limit of {limit} bytes and may be cut off: "
             "write large data elsewhere and put a reference into the outputs"
         )
     if not text.strip():
         return {}, None
     try:
         outputs = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_float, parse_int=_read_int)
-        # Half of a surrogate pair is no text that an object in the cluster can hold.
+        # An object in the cluster cannot hold half of a surrogate pair.
         json.dumps(outputs, ensure_ascii=False).encode()
     except RecursionError:
         return None, "the outputs are nested too deeply"
     except ValueError as error:
-        return None, f"the outputs are no JSON ({error}): {text[:SHOWN_CHARACTERS]!r}"
+        return None, f"the outputs are not valid JSON ({error}): {text[:SHOWN_CHARACTERS]!r}"
     if not isinstance(outputs, dict):
-        return None, f"the outputs are no JSON object: {text[:SHOWN_CHARACTERS]!r}"
+        return None, f"the outputs are not a JSON object: {text[:SHOWN_CHARACTERS]!r}"
     return outputs, None
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _read_float(digits: str) -> float:
@@ -59,7 +59,7 @@ def _read_float(digits: str) -> float:
 
 
 def _read_int(digits: str) -> int | float:
-    """Read a whole number as the API server does: beyond 64 bits it is a floating one."""
+    """Read a whole number as the API server does: beyond 64 bits it becomes a float."""
     number = _read_float(digits)
     exact = int(digits) if abs(number) <= 2 * GREATEST_INT else None
     return number if exact is None or not LEAST_INT <= exact <= GREATEST_INT else exact

@@ -1,4 +1,4 @@
-"""The Pod of an attempt, built from the plan: pure, so that it can be looked at without a cluster."""
+"""The Pod of an attempt, built from the plan. Pure, so that it can be tested without a cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api import names
-from penstock.engine.compiler.plan import TaskPlan
+from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunIdentity
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs
@@ -24,11 +24,11 @@ SCRIPT_VOLUME: Final = "penstock-script"
 DEFAULT_INTERPRETER: Final = "#!/bin/sh\n"
 EXECUTABLE: Final = 0o555
 BACKSTOP_S: Final = 300
-"""How much longer than its clocks allow a Pod may live when nobody watches it."""
+"""How much longer than its timeouts a Pod may live when no operator watches it."""
 
 
 class PodSettings(NamedTuple):
-    """What the installer decides about all task Pods."""
+    """The settings of the installation for all task Pods."""
 
     user: int
     """runAsUser of task Pods."""
@@ -42,7 +42,7 @@ def script_key(task: str) -> str:
 
 
 def executable_script(script: str) -> str:
-    """Return a script that says what runs it: a shell, if it does not."""
+    """Return a script with an interpreter: a shell, if it names none."""
     return script if script.startswith("#!") else DEFAULT_INTERPRETER + script
 
 
@@ -64,7 +64,7 @@ def build_pod(
         run: the run, which owns the Pod.
         flow: name of the Flow; None for an inline spec.
         revision: ConfigMap with the scripts.
-        settings: what the installer decided.
+        settings: of the installation.
         workspace: the run's, if it has one.
 
     Returns:
@@ -75,27 +75,27 @@ def build_pod(
     assert isinstance(inputs, ContainerInputs)
     pod: dict[str, Any] = {"metadata": {}, "spec": _spec(inputs, task, revision, settings)}
     if workspace is not None:
-        _make_room(pod["spec"], workspace, run, settings)
+        _share_workspace(pod["spec"], workspace, run, settings)
     for template in inputs.pod_templates:
         pod = strategic_merge(pod, template)
-    pod = strategic_merge(pod, {"spec": _short_cuts(inputs, task)})
+    pod = strategic_merge(pod, {"spec": _task_fields(inputs, task)})
     if workspace is not None:
         mount_workspace(pod, workspace)
-    _keep_ours(pod, create, task, run, flow, settings)
+    _set_own_fields(pod, create, task, run, flow, settings)
     if workspace is not None:
         pod["metadata"]["annotations"][names.ANNOTATION_WORKSPACE] = workspace.claim
     return {"apiVersion": "v1", "kind": "Pod", **pod}
 
 
 def backstop_s(task: TaskPlan) -> int | None:
-    """Return after how many seconds an attempt is ended though nobody watches it; None: never."""
+    """Return after how many seconds the kubelet ends an attempt if no operator does; None: never."""
     if task.timeout_s is None:
         return None
     return int((task.queue_timeout_s or 0.0) + task.timeout_s) + BACKSTOP_S
 
 
-def _make_room(spec: dict[str, Any], workspace: Mount, run: RunIdentity, settings: PodSettings) -> None:
-    """Let the user write to the workspace, and bring Pods to it: unless a podTemplate says otherwise."""
+def _share_workspace(spec: dict[str, Any], workspace: Mount, run: RunIdentity, settings: PodSettings) -> None:
+    """Let the user write to the workspace, and schedule Pods to its node; a podTemplate may override both."""
     spec["securityContext"] |= {"fsGroup": settings.user, "fsGroupChangePolicy": "OnRootMismatch"}
     affinity = affinity_of(workspace, run)
     if affinity is not None:
@@ -138,7 +138,7 @@ def _spec(inputs: ContainerInputs, task: TaskPlan, revision: str | None, setting
     return spec
 
 
-def _short_cuts(inputs: ContainerInputs, task: TaskPlan) -> dict[str, Any]:
+def _task_fields(inputs: ContainerInputs, task: TaskPlan) -> dict[str, Any]:
     main: dict[str, Any] = {"name": names.MAIN_CONTAINER, "image": inputs.image}
     if inputs.env:
         main["env"] = inputs.env
@@ -151,7 +151,7 @@ def _short_cuts(inputs: ContainerInputs, task: TaskPlan) -> dict[str, Any]:
     return spec
 
 
-def _keep_ours(
+def _set_own_fields(
     pod: dict[str, Any],
     create: CreateAttempt,
     task: TaskPlan,
@@ -159,7 +159,7 @@ def _keep_ours(
     flow: str | None,
     settings: PodSettings,
 ) -> None:
-    """Write what identifies the Pod over whatever a podTemplate said about it."""
+    """Overwrite what identifies the Pod, whatever a podTemplate set."""
     key = create.key
     labels = {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,

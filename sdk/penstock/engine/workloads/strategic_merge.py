@@ -33,7 +33,7 @@ MERGE_KEYS: Final[Mapping[str, str]] = {
 """Lists of a Pod's spec that merge by key. Tolerations, args and the rest are replaced whole."""
 
 PRIMITIVE_LISTS: Final = frozenset({"finalizers"})
-"""Lists of words that merge as sets."""
+"""Lists of strings that merge as sets."""
 
 
 def strategic_merge(original: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def strategic_merge(original: Mapping[str, Any], patch: Mapping[str, Any]) -> di
 
     Args:
         original: a Pod, or a part of one.
-        patch: what is to be different.
+        patch: the changes.
     """
     if patch.get(DIRECTIVE) == "replace":
         return {name: value for name, value in patch.items() if name != DIRECTIVE}

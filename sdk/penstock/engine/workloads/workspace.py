@@ -20,7 +20,7 @@ _CONTAINER_LISTS: Final = ("initContainers", "containers")
 
 
 class Mount(NamedTuple):
-    """How a run's Pods get at its workspace."""
+    """How a run's Pods mount its workspace."""
 
     claim: str
     """Name of the PersistentVolumeClaim."""
@@ -36,7 +36,7 @@ def claim_name(run: RunIdentity) -> str:
 
 
 def mount_of(workspace: Workspace, run: RunIdentity) -> Mount:
-    """Tell how the Pods of a run mount its workspace."""
+    """Return how the Pods of a run mount its workspace."""
     path = (workspace.mount_path or WORKSPACE_PATH).rstrip("/")
     return Mount(claim_name(run), path, (workspace.access_mode or ACCESS_MODE) == ACCESS_MODE)
 
@@ -72,10 +72,10 @@ def build_claim(workspace: Workspace, run: RunIdentity, *, flow: str | None) -> 
 
 
 def affinity_of(mount: Mount, run: RunIdentity) -> dict[str, Any] | None:
-    """Return what brings the Pods of a run that run at once to one node, where their volume can only be on one.
+    """Return the affinity that schedules concurrent Pods of a run to one node, if their volume can only be on one.
 
-    Nothing else does: the scheduler looks at the access mode ReadWriteOncePod alone, and a Pod on another node would
-    wait there for the volume for ever. It does not count Pods that are over, nor does it ask for a first one.
+    The scheduler itself checks only the access mode ReadWriteOncePod: a Pod on another node would wait for the volume
+    forever. The affinity does not count finished Pods, and a first Pod may go to any node.
     https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity
     """
     if not mount.is_of_one_node:
@@ -88,7 +88,7 @@ def affinity_of(mount: Mount, run: RunIdentity) -> dict[str, Any] | None:
 
 
 def mount_workspace(pod: dict[str, Any], mount: Mount) -> None:
-    """Mount the workspace into every container of a Pod that has nothing else in its place; changes the Pod."""
+    """Mount the workspace into each container that mounts nothing else at its path; changes the Pod."""
     spec = pod["spec"]
     volumes = spec.get("volumes") or []
     if not any(volume.get("name") == WORKSPACE_VOLUME for volume in volumes):

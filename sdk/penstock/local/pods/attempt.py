@@ -1,4 +1,4 @@
-"""One attempt of a container task on this machine, and how it ended, told as its Pod would tell it."""
+"""One attempt of a container task on this machine. Its end is reported as that of a Pod would be."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from penstock.engine.reasons import Reason
 from penstock.engine.workloads.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
 from penstock.local.pods.container import AttemptFiles, Container, prepare_container
 from penstock.local.pods.container_runtime import ContainerRuntime, Ended, Running, StartError
-from penstock.local.pods.objects import MissingObjectError, Objects
+from penstock.local.pods.manifest_objects import MissingObjectError, Objects
 from penstock.local.pods.process import Output
 
 START_ERROR_CODE: Final = 128
-"""As container runtimes have it."""
+"""The code that container runtimes use."""
 KILLED_CODES: Final = frozenset({128 + 9, 128 + 15})
 
 
 class Attempt:
-    """Carries out one attempt. What happens is told as facts.
+    """Runs one attempt, and reports its progress as facts.
 
     Args:
         create: which attempt.
         pod: its Pod.
-        tell: takes facts.
-        write: takes what the container writes, line by line.
+        report: called with each fact.
+        write: called with each line that the container writes.
         clock: seconds since the epoch.
     """
 
@@ -42,12 +42,12 @@ class Attempt:
         create: CreateAttempt,
         pod: Mapping[str, Any],
         *,
-        tell: Callable[[AttemptSeen], None],
+        report: Callable[[AttemptSeen], None],
         write: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
         self._pod = pod
-        self._tell = tell
+        self._report = report
         self._write = write
         self._clock = clock
         self._running: Running | None = None
@@ -69,41 +69,43 @@ class Attempt:
             version=1,
         )
 
-    async def live(
+    async def run(
         self,
-        carrier: ContainerRuntime,
+        container_runtime: ContainerRuntime,
         objects: Objects,
-        places: asyncio.Semaphore,
-        belongings: AttemptFiles,
+        container_slots: asyncio.Semaphore,
+        attempt_files: AttemptFiles,
         *,
         has_log_tail: bool,
     ) -> None:
-        """Wait for a place, run the container, and tell how it ended.
+        """Wait for a container slot, run the container, and report how it ended.
 
         Args:
-            carrier: starts it.
-            objects: what its Pod may refer to.
-            places: how many containers run at once.
-            belongings: what it has on this machine; its directory is removed in the end.
+            container_runtime: starts the container.
+            objects: the objects that its Pod may refer to.
+            container_slots: limits how many containers run at once.
+            attempt_files: its files on this machine; their directory is removed at the end.
             has_log_tail: whether the end of a failed container's log becomes the message.
         """
         self._change()
         try:
-            if not await self._take_place(places):
+            if not await self._acquire_slot(container_slots):
                 self._finish(Outcome(Cause.FAILURE, self._clock(), Reason.EXIT_CODE, "stopped before it started"))
                 return
             try:
-                container = prepare_container(self._pod, objects, belongings, outputs_path=carrier.outputs_path)
-                self._finish(await self._run(carrier, container, has_log_tail=has_log_tail))
+                container = prepare_container(
+                    self._pod, objects, attempt_files, outputs_path=container_runtime.outputs_path
+                )
+                self._finish(await self._run(container_runtime, container, has_log_tail=has_log_tail))
             except (MissingObjectError, StartError) as error:
                 self._finish(Outcome(Cause.FAILURE, self._clock(), Reason.START_ERROR, str(error), START_ERROR_CODE))
             finally:
-                places.release()
+                container_slots.release()
         finally:
-            shutil.rmtree(belongings.folder, ignore_errors=True)
+            shutil.rmtree(attempt_files.folder, ignore_errors=True)
 
     def stop(self) -> None:
-        """Have it end: by SIGTERM, and by SIGKILL when its grace is over."""
+        """Stop it by SIGTERM, and by SIGKILL after its grace period."""
         if self._is_stopped.is_set():
             return
         self._is_stopped.set()
@@ -113,33 +115,33 @@ class Attempt:
             self._end = asyncio.create_task(self._kill_later())
 
     def kill(self) -> None:
-        """Have it end at once."""
+        """Kill it immediately."""
         self._is_stopped.set()
         if self._running is not None:
             self._running.signal(signal.SIGKILL)
 
-    async def _take_place(self, places: asyncio.Semaphore) -> bool:
-        """Wait for a place; false if the attempt was stopped before."""
+    async def _acquire_slot(self, container_slots: asyncio.Semaphore) -> bool:
+        """Wait for a container slot; return false if the attempt was stopped before it got one."""
         stopped = asyncio.create_task(self._is_stopped.wait())
-        place = asyncio.create_task(places.acquire())
-        await asyncio.wait({stopped, place}, return_when=asyncio.FIRST_COMPLETED)
+        acquired = asyncio.create_task(container_slots.acquire())
+        await asyncio.wait({stopped, acquired}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if self._is_stopped.is_set():
-            place.cancel()
+            acquired.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await place
-                places.release()
+                await acquired
+                container_slots.release()
             return False
         return True
 
-    async def _run(self, carrier: ContainerRuntime, container: Container, *, has_log_tail: bool) -> Outcome:
+    async def _run(self, container_runtime: ContainerRuntime, container: Container, *, has_log_tail: bool) -> Outcome:
         output = Output(self._write)
         self._grace_s = container.grace_s
-        running = await carrier.start(container, output)
+        running = await container_runtime.start(container, output)
         self._running = running
         self._change(started_at=self._clock())
         if self._is_stopped.is_set():
-            # Between its place and its start.
+            # It was stopped while it started.
             running.signal(signal.SIGTERM)
             self._end = asyncio.create_task(self._kill_later())
         ended = await running.wait()
@@ -147,7 +149,7 @@ class Attempt:
             self._end.cancel()
         message = _read_end(container.outputs)
         log_tail = output.tail if has_log_tail else ""
-        return outcome_of(ended, message, log_tail, containers=container.containers, now=self._clock())
+        return outcome_of_container(ended, message, log_tail, containers=container.containers, now=self._clock())
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace_s)
@@ -158,16 +160,16 @@ class Attempt:
 
     def _change(self, **fields: Any) -> None:
         self._seen = replace(self._seen, version=self._seen.version + 1, **fields)
-        self._tell(self._seen)
+        self._report(self._seen)
 
 
-def outcome_of(ended: Ended, message: str, log_tail: str, *, containers: int, now: float) -> Outcome:
-    """Tell how an attempt ended, in the words that the cluster has for it.
+def outcome_of_container(ended: Ended, message: str, log_tail: str, *, containers: int, now: float) -> Outcome:
+    """Return how an attempt ended, with the reasons that the cluster has.
 
     Args:
         ended: the end of its container.
         message: what it wrote as its outputs.
-        log_tail: the end of its log, which says why it failed if the message does not.
+        log_tail: the end of its log, which becomes the message of a failure without one.
         containers: number of containers of the Pod, which share the limit of outputs.
         now: seconds since the epoch.
     """
@@ -191,5 +193,5 @@ def _read_end(file: Path) -> str:
             stream.seek(max(0, file.stat().st_size - OUTPUTS_LIMIT_BYTES))
             return stream.read(OUTPUTS_LIMIT_BYTES).decode(errors="replace")
     except OSError:
-        # The task removed it, or made something else of it.
+        # The task removed or replaced it.
         return ""

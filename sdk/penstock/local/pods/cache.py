@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, SettleCache
+from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 
-Tell = Callable[[Fact], None]
+Report = Callable[[Fact], None]
 
 
 class _Holder(NamedTuple):
@@ -21,12 +21,20 @@ class _Holder(NamedTuple):
 class _Question(NamedTuple):
     run: str
     ask: AskCache
-    tell: Tell
+    report: Report
 
 
 @dataclass(slots=True)
 class _Entry:
-    """Attributes are who makes the outputs, the outputs with the run that made them, and who waits."""
+    """A key of the cache.
+
+    Attributes:
+        holder: the task instance that computes the outputs now.
+        outputs: the outputs.
+        source: the run that computed them.
+        expires_at: seconds since the epoch.
+        waiting: those that wait for the holder.
+    """
 
     holder: _Holder | None = None
     outputs: Mapping[str, Any] | None = None
@@ -36,26 +44,26 @@ class _Entry:
 
 
 class Cache:
-    """Answers for the outputs of tasks that have a cache key."""
+    """Holds the outputs of tasks that have a cache key."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], _Entry] = {}
 
-    def ask(self, scope: str, run: str, ask: AskCache, *, now: float, tell: Tell) -> None:
-        """Answer a question, now or when who makes the outputs is done.
+    def look_up(self, scope: str, run: str, ask: AskCache, *, now: float, report: Report) -> None:
+        """Answer a question, now or when the task instance that computes the outputs has finished.
 
         Args:
             scope: which runs share outputs.
             run: name of the run that asks.
             ask: the question.
             now: seconds since the epoch.
-            tell: takes answers.
+            report: called with each answer.
         """
         entry = self._entries.setdefault((scope, ask.digest), _Entry())
-        self._answer(entry, _Question(run, ask, tell), now)
+        self._answer(entry, _Question(run, ask, report), now)
 
-    def settle(self, scope: str, run: str, settle: SettleCache, *, now: float) -> None:
-        """Take over outputs, or that there are none; those who wait are answered."""
+    def store_outputs(self, scope: str, run: str, settle: ReleaseCacheLock, *, now: float) -> None:
+        """Store outputs, or that there are none, and answer those that wait."""
         entry = self._entries.setdefault((scope, settle.digest), _Entry())
         waiting = [one for one in entry.waiting if (one.run, one.ask.key) != (run, settle.key)]
         if entry.holder == _Holder(run, settle.key):
@@ -69,10 +77,10 @@ class Cache:
     def _answer(self, entry: _Entry, question: _Question, now: float) -> None:
         key = question.ask.key
         if entry.outputs is not None and entry.expires_at > now:
-            question.tell(CacheHit(key, dict(entry.outputs), entry.source))
+            question.report(CacheHit(key, dict(entry.outputs), entry.source))
         elif entry.holder is None or entry.holder == _Holder(question.run, key):
             entry.holder = _Holder(question.run, key)
-            question.tell(CacheMiss(key))
+            question.report(CacheMiss(key))
         else:
             entry.waiting.append(question)
-            question.tell(CacheBusy(key, f"run {entry.holder.run} runs it"))
+            question.report(CacheBusy(key, f"run {entry.holder.run} runs it"))

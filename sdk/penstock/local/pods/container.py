@@ -1,4 +1,4 @@
-"""The container `main` of a Pod, as something that this machine can start."""
+"""The container `main` of a Pod, prepared to be started on this machine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Final, NamedTuple
 from penstock.api.names import MAIN_CONTAINER, OUTPUTS_VARIABLE
 from penstock.engine.workloads.pod import EXECUTABLE, SCRIPT_PATH, executable_script
 from penstock.local.pods.environment import container_environment
-from penstock.local.pods.expansion import expand
-from penstock.local.pods.objects import Objects
+from penstock.local.pods.manifest_objects import Objects
+from penstock.local.pods.variable_expansion import expand
 from penstock.local.pods.volumes import Mount, mounts_of
 
 GRACE_S: Final = 30.0
-"""Between SIGTERM and SIGKILL, if the Pod says nothing else."""
+"""Between SIGTERM and SIGKILL, unless the Pod sets it."""
 
 
 class Container(NamedTuple):
-    """What is to be started."""
+    """A container to be started."""
 
     name: str
     """Name of the Pod."""
@@ -41,43 +41,43 @@ class Container(NamedTuple):
 
 
 class AttemptFiles(NamedTuple):
-    """What an attempt has on this machine besides its Pod."""
+    """The files of an attempt on this machine."""
 
     folder: Path
     """A directory of its own."""
     script: str | None
     """The task's script, if it has one."""
     workspace: Path | None
-    """The run's, if it has one."""
+    """The workspace of the run, if it has one."""
 
 
 def prepare_container(
-    pod: Mapping[str, Any], objects: Objects, belongings: AttemptFiles, *, outputs_path: str | None
+    pod: Mapping[str, Any], objects: Objects, attempt_files: AttemptFiles, *, outputs_path: str | None
 ) -> Container:
-    """Make what a Pod's container needs.
+    """Prepare the container of a Pod: its environment, files and mounts.
 
     Args:
         pod: the Pod.
-        objects: what it may refer to.
-        belongings: what it has on this machine; its directory is empty.
-        outputs_path: where the container sees the file for its outputs; None: where it is.
+        objects: the objects that it may refer to.
+        attempt_files: its files on this machine; their directory is empty.
+        outputs_path: path of the file for outputs inside of the container; None for its path on this machine.
 
     Raises:
-        MissingObjectError: what the Pod refers to is not there.
+        MissingObjectError: the Pod refers to an object that does not exist.
     """
-    folder, script, workspace = belongings
+    folder, script, workspace = attempt_files
     spec = pod["spec"]
     main = next(one for one in spec["containers"] if one["name"] == MAIN_CONTAINER)
     outputs = folder / "outputs"
     outputs.touch()
-    # Whoever the container runs as writes to it.
+    # The container may run as any user.
     outputs.chmod(0o666)
     file = None
     if script is not None:
         file = folder / "script"
         file.write_text(executable_script(script), encoding="utf-8")
         file.chmod(EXECUTABLE)
-    # Known before all others, so that they may refer to it.
+    # First, so that the other variables may refer to it.
     entries = [
         {**entry, "value": outputs_path or str(outputs)} if entry["name"] == OUTPUTS_VARIABLE else entry
         for entry in main.get("env") or ()
@@ -102,7 +102,7 @@ def prepare_container(
 
 
 def local_command(container: Container) -> list[str]:
-    """Return the words that start a container as a process: its script is a file of this machine."""
+    """Return the command line that starts a container as a process; its script is a file of this machine."""
     words = [*container.command, *container.args]
     if container.script is not None and words and words[0] == SCRIPT_PATH:
         words[0] = str(container.script)

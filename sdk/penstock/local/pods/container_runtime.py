@@ -1,4 +1,4 @@
-"""What carries a container on this machine: a process, here, or a real container, in `docker`."""
+"""Container runtimes: a task runs as a process (here) or as a real container (`docker`)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from penstock.errors import PenstockError
-from penstock.local.pods import view
+from penstock.local.pods import mount_namespace
 from penstock.local.pods.container import Container, local_command
 from penstock.local.pods.process import Output, Process
 from penstock.local.pods.volumes import Mount
 
 ROOT_VARIABLE: Final = "PENSTOCK_ROOT"
-"""Where nothing can be mounted: the directory in which the volumes are found under their paths."""
+"""Variable for tasks where nothing can be mounted: the directory that holds the volumes under their paths."""
 ROOT: Final = "root"
 
 
 class StartError(PenstockError):
-    """A container that can't be started."""
+    """A container could not be started."""
 
 
 class Ended(NamedTuple):
@@ -34,14 +34,14 @@ class Ended(NamedTuple):
     exit_code: int
     is_out_of_memory: bool = False
     start_problem: str | None = None
-    """Why its program could not be started, if that is so."""
+    """Why its program could not be started; None if it was."""
 
 
 class Running(Protocol):
-    """A container that was started."""
+    """A container that is running."""
 
     async def wait(self) -> Ended:
-        """Wait for its end."""
+        """Wait until it has ended."""
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -51,15 +51,15 @@ class ContainerRuntime(Protocol):
     """Starts containers."""
 
     name: str
-    """What carries one: process or container."""
+    """`process` or `container`."""
     outputs_path: str | None
-    """Where a container sees the file for its outputs; None: where it is."""
+    """Path of the file for outputs inside of a container; None for its path on this machine."""
 
     async def start(self, container: Container, output: Output) -> Running:
         """Start a container.
 
         Raises:
-            StartError: it can't be started.
+            StartError: it could not be started.
         """
 
 
@@ -78,30 +78,32 @@ class Processes:
         self.can_mount = can_mount()
 
     async def start(self, container: Container, output: Output) -> Running:
-        """Start a process; see `Carrier`."""
+        """Start a process; see `ContainerRuntime`."""
         words = local_command(container)
         environment = {**self._environment, **container.environment}
         working_dir = container.working_dir
         mounts = [mount for mount in container.mounts if str(mount.source) != mount.path]
         if not words:
-            raise StartError("the task has neither command nor script, and what its image starts is not known here")
+            raise StartError(
+                "the task has neither command nor script, and the command of its image is not known on this machine"
+            )
         if mounts and not self.can_mount:
             environment[ROOT_VARIABLE] = str(link_mounts(mounts, container.outputs.parent / ROOT))
             mounts = []
         if mounts:
             pairs = json.dumps([(str(mount.source), mount.path) for mount in mounts])
-            words = [sys.executable, "-I", "-S", view.__file__, str(container.outputs.parent), pairs, *words]
+            words = [sys.executable, "-I", "-S", mount_namespace.__file__, str(container.outputs.parent), pairs, *words]
             if working_dir is not None:
-                # It may be in a volume, which is there only later.
+                # It may be in a volume, which is mounted later.
                 words[6:] = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', working_dir, *words[6:]]
                 working_dir = None
         elif shutil.which(words[0], path=environment.get("PATH", os.defpath)) is None:
-            raise StartError(f'"{words[0]}" is no program that this machine finds on PATH')
+            raise StartError(f'program "{words[0]}" not found on the PATH of this machine')
         try:
             process = Process.start(words, environment=environment, working_dir=working_dir, output=output)
         except OSError as error:
-            raise StartError(f"{words[0]} can't be started: {error.strerror}: {error.filename}") from error
-        return _RunningProcess(process, container.outputs.parent / view.PROBLEM)
+            raise StartError(f"cannot start {words[0]}: {error.strerror}: {error.filename}") from error
+        return _RunningProcess(process, container.outputs.parent / mount_namespace.PROBLEM)
 
 
 class _RunningProcess:
@@ -118,7 +120,7 @@ class _RunningProcess:
 
 
 def link_mounts(mounts: list[Mount], root: Path) -> Path:
-    """Make a directory in which each volume is found under its path.
+    """Make a directory that holds a link to each volume under the volume's path.
 
     Args:
         mounts: the volumes.
@@ -132,10 +134,10 @@ def link_mounts(mounts: list[Mount], root: Path) -> Path:
 
 
 def can_mount() -> bool:
-    """Whether this machine lets a process see a volume at its path."""
+    """Whether a process on this machine can mount volumes at their paths."""
     if not sys.platform.startswith("linux"):
         return False
-    # The folder is for what could not be done, which the exit code says, too.
+    # The program reports problems in this folder; here its exit code is enough.
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-I", "-S", view.__file__, folder, "[]"]
+        words = [sys.executable, "-I", "-S", mount_namespace.__file__, folder, "[]"]
         return subprocess.run(words, check=False, capture_output=True).returncode == 0  # noqa: S603 - our own program

@@ -26,10 +26,10 @@ ANSWER_S: Final = 15
 
 
 def find_program() -> str:
-    """Return the path of Docker's command line, or of Podman's, whose engine answers.
+    """Return the path of the command line of Docker, or else of Podman, whose engine answers.
 
     Raises:
-        CommandError: there is none.
+        CommandError: no engine answers.
     """
     problems = []
     for name in PROGRAMS:
@@ -47,12 +47,12 @@ def find_program() -> str:
             return path
         problems.append(f"{name}: {answer.stderr.strip() or f'exit code {answer.returncode}'}")
     if not problems:
-        raise CommandError("--docker: neither docker nor podman is on PATH: install one, or leave --docker out")
-    raise CommandError(f"--docker: no engine answers ({'; '.join(problems)}): start it, or leave --docker out")
+        raise CommandError("--docker: neither docker nor podman is on PATH: install one, or omit --docker")
+    raise CommandError(f"--docker: no engine answers ({'; '.join(problems)}): start it, or omit --docker")
 
 
 class Containers:
-    """Starts containers by a command line that understands Docker's words.
+    """Starts containers by the command line of Docker or Podman.
 
     Args:
         program: path of the command line.
@@ -65,14 +65,14 @@ class Containers:
         self._program = program
 
     async def start(self, container: Container, output: Output) -> Running:
-        """Start a container; see `Carrier`."""
+        """Start a container; see `ContainerRuntime`."""
         words = [self._program, *run_words(container)]
-        # The values are taken from here by name: nobody sees them in a list of processes.
+        # Only names are on the command line, so that values do not show in lists of processes.
         environment = {**os.environ, **container.environment}
         try:
             process = Process.start(words, environment=environment, working_dir=None, output=output)
         except OSError as error:
-            raise StartError(f"{self._program} can't be started: {error.strerror}") from error
+            raise StartError(f"cannot start {self._program}: {error.strerror}") from error
         return _RunningContainer(self._program, container.name, process)
 
 
@@ -88,9 +88,9 @@ class _RunningContainer:
         is_out_of_memory = await self._ask("inspect", "--format", "{{.State.OOMKilled}}", self._name) == "true"
         await self._ask("rm", "--force", "--volumes", self._name)
         if code == ENGINE_FAILED:
-            return Ended(code, start_problem="the container could not be created; its log says why")
+            return Ended(code, start_problem="cannot create the container; see its log")
         if code in CANNOT_START:
-            return Ended(128, start_problem="the image has no such program, or it can't be run; the log says which")
+            return Ended(128, start_problem="the image does not have the program, or it is not executable; see the log")
         return Ended(code, is_out_of_memory)
 
     def signal(self, number: signal.Signals) -> None:
@@ -107,10 +107,10 @@ class _RunningContainer:
 
 
 def run_words(container: Container) -> list[str]:
-    """Return the words after `docker` that start a container as the kubelet would.
+    """Return the arguments of `docker` that start a container as the kubelet would.
 
     Args:
-        container: what is to be started.
+        container: the container.
     """
     words = ["run", "--name", container.name, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     if container.user is not None:

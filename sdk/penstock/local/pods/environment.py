@@ -1,13 +1,13 @@
-"""The environment variables of a Pod's container, with where they come from looked up."""
+"""The environment variables of a Pod's container, with their sources resolved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.local.pods.downward import field_value
-from penstock.local.pods.expansion import expand
-from penstock.local.pods.objects import MissingObjectError, Objects
+from penstock.local.pods.downward_api import field_value
+from penstock.local.pods.manifest_objects import MissingObjectError, Objects
+from penstock.local.pods.variable_expansion import expand
 
 _SOURCES: Final = (("configMapRef", "ConfigMap"), ("secretRef", "Secret"))
 
@@ -18,10 +18,10 @@ def container_environment(pod: Mapping[str, Any], container: Mapping[str, Any], 
     Args:
         pod: the Pod.
         container: the container.
-        objects: what it may refer to.
+        objects: the objects that it may refer to.
 
     Raises:
-        MissingObjectError: a source is not there; the message names the variable.
+        MissingObjectError: a source does not exist; the message names the variable.
     """
     variables: dict[str, str] = {}
     for source in container.get("envFrom") or ():
@@ -45,16 +45,18 @@ def _all_of(source: Mapping[str, Any], objects: Objects) -> dict[str, str]:
     for field, kind in _SOURCES:
         if source.get(field) is not None:
             reference = source[field]
-            data = objects.data(kind, str(reference.get("name")), is_optional=bool(reference.get("optional")))
+            data = objects.data_of(kind, str(reference.get("name")), is_optional=bool(reference.get("optional")))
             return {f"{prefix}{key}": value.decode(errors="replace") for key, value in data.items()}
     return {}
 
 
 def _from(pod: Mapping[str, Any], source: Mapping[str, Any], objects: Objects) -> str | None:
     if source.get("configMapKeyRef") is not None:
-        return objects.value("ConfigMap", source["configMapKeyRef"])
+        return objects.value_of("ConfigMap", source["configMapKeyRef"])
     if source.get("secretKeyRef") is not None:
-        return objects.value("Secret", source["secretKeyRef"])
+        return objects.value_of("Secret", source["secretKeyRef"])
     if source.get("fieldRef") is not None:
         return field_value(pod, str(source["fieldRef"].get("fieldPath")))
-    raise MissingObjectError(f"there is no {', '.join(source) or 'source'} on this machine: give a value")
+    raise MissingObjectError(
+        f"{', '.join(source) or 'an empty valueFrom'} is not supported on this machine: set a value"
+    )

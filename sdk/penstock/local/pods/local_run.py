@@ -1,4 +1,4 @@
-"""A run on this machine: its object as the cluster would have it, and the machine that decides for it."""
+"""A run on this machine: its object as the cluster would have it, its compiled spec, and its machine."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from penstock.api.flow import InlineFlowSpec
+from penstock.api.flowrun import FlowRunSpec
+from penstock.api.names import API_VERSION
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.limit import ConcurrencyLimit
 from penstock.engine.keys import RunIdentity, RunKey
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.report import Changes
+from penstock.engine.machine.run_status import Changes
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.timestamp import epoch
+from penstock.engine.validation.parsing import parse
 from penstock.engine.workloads.child_run import ParentLink
 from penstock.local.pods.attempt import Attempt
 
 
-class Source:
-    """What a run is made of, compiled.
+class CompiledSpec:
+    """A Flow's spec, or the inline spec of a run, with its plan.
 
     Args:
         spec: the spec.
         plan: the same, compiled.
         flow: name of the Flow; None for an inline spec.
-        limit: how many runs of the Flow go on at once.
+        limit: how many runs of the Flow may be active at once.
     """
 
     def __init__(
@@ -47,19 +50,19 @@ class LocalRun:
 
     Attributes:
         body: the FlowRun, as the cluster would have it.
-        source: what it is made of.
+        source: its compiled spec.
         params: the resolved params.
         parent: the run whose task it carries out, if it is a child run, with the link to it.
         machine: decides; None until it starts.
-        ending: what somebody else decided about its end before it started.
-        attempts: those under way, by name of the Pod.
+        ending: the shutdown that was requested before it started.
+        attempts: its active attempts, by name of the Pod.
         workspace: the directory that its tasks share.
-        timer: has it looked at again.
-        is_due: it is about to be looked at.
+        timer: wakes it for its next reconciliation.
+        is_due: whether its next reconciliation is scheduled.
     """
 
     body: dict[str, Any]
-    source: Source
+    source: CompiledSpec
     params: Mapping[str, Any] = field(default_factory=dict)
     parent: tuple[LocalRun, ParentLink] | None = None
     machine: Machine | None = None
@@ -85,14 +88,19 @@ class LocalRun:
         return epoch(self.body["metadata"]["creationTimestamp"])
 
     @property
+    def spec(self) -> FlowRunSpec:
+        """Its spec, parsed."""
+        return parse(FlowRunSpec, self.body["spec"], "spec")
+
+    @property
     def status(self) -> dict[str, Any]:
-        """Its status; empty until it was looked at."""
+        """Its status; empty before its first reconciliation."""
         status: dict[str, Any] = self.body.setdefault("status", {})
         return status
 
     @property
     def identity(self) -> RunIdentity:
-        """The run in the engine's words."""
+        """The identity of the run, for the engine."""
         scheduled_time = self.body["spec"].get("scheduledTime")
         return RunIdentity(*self.key, self.uid, flow=self.source.flow, scheduled_time=scheduled_time)
 
@@ -103,12 +111,12 @@ class LocalRun:
         return (*before, self.source.flow or f"({self.key.name})")
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it has reached a final state."""
         return self.status.get("state") in FINAL_RUN_STATES
 
-    def store(self, changes: Changes) -> None:
-        """Take over what its status lacks."""
+    def store_changes(self, changes: Changes) -> None:
+        """Apply changes to its status."""
         if changes.status is not None:
             self.body["status"] = {**changes.status, "observedGeneration": self.body["metadata"]["generation"]}
             return
@@ -121,3 +129,19 @@ class LocalRun:
                 status[field_name][int(position[0])] = operation["value"]
             else:
                 status[field_name] = operation["value"]
+
+
+def new_run(name: str, spec: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a FlowRun.
+
+    Args:
+        name: its name.
+        spec: its spec.
+        metadata: further fields of its metadata.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "FlowRun",
+        "metadata": {**(metadata or {}), "name": name},
+        "spec": {**spec},
+    }

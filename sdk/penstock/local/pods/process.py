@@ -1,4 +1,4 @@
-"""A process group of this machine: its output line by line, its end, and how it is made to end."""
+"""A process group of this machine: its output line by line, its exit code, and signals to it."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from typing import Final
 
 TAIL_BYTES: Final = 2048
 TAIL_LINES: Final = 80
-"""What the kubelet takes of a log for a message, whichever is less:
+"""The part of a log that the kubelet uses as a message, whichever is less:
 https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
 CHUNK_BYTES: Final = 65536
 LINE_BYTES: Final = 16384
-"""A longer line is told in pieces, as container runtimes do it."""
+"""Longer lines are split, as by container runtimes."""
 LAST_WORDS_S: Final = 2.0
-"""How long a log is read after its process, for what escaped from the process group may hold it open."""
+"""How long a log is read after its process has ended: a process that left the group may keep it open."""
 
 
 class Output:
-    """What a process writes: told line by line, the end of it kept.
+    """The output of a process: reported line by line, with its end kept.
 
     Args:
-        tell: takes a line.
+        on_line: called with each line.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._line = ""
         self._tail = b""
 
-    def feed(self, chunk: bytes, *, is_last: bool = False) -> None:
-        """Take what was written."""
+    def feed_chunk(self, chunk: bytes, *, is_last: bool = False) -> None:
+        """Handle output of the process."""
         self._tail = (self._tail + chunk)[-TAIL_BYTES:]
         *lines, self._line = (self._line + self._decoder.decode(chunk, is_last)).split("\n")
         while len(self._line) > LINE_BYTES or (is_last and self._line):
             lines.append(self._line[:LINE_BYTES])
             self._line = self._line[LINE_BYTES:]
         for line in lines:
-            self._tell(line.rstrip("\r"))
+            self._on_line(line.rstrip("\r"))
 
     @property
     def tail(self) -> str:
-        """The end of all that was written, as it becomes a message."""
+        """The end of the output, for a message."""
         lines = self._tail.decode(errors="replace").splitlines(keepends=True)
         return "".join(lines[-TAIL_LINES:])
 
@@ -56,12 +56,12 @@ class Output:
 class Process:
     """A program that runs in a process group and session of its own.
 
-    It is not asyncio's: there the end of a process is told when its output is closed, and whatever the process left
-    behind keeps that open.
+    asyncio's own processes are reported as ended when their output is closed, and any process that they left behind
+    keeps that open.
 
     Args:
-        process: which one.
-        output: takes what it writes.
+        process: the process.
+        output: handles its output.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], output: Output) -> None:
@@ -74,7 +74,7 @@ class Process:
         self._stream = process.stdout
         os.set_blocking(self._stream.fileno(), False)
         self._loop.add_reader(self._stream.fileno(), self._read)
-        # A thread for each: so processes are waited for in the same way on every system.
+        # A thread for each process works in the same way on every system.
         threading.Thread(target=self._wait, daemon=True).start()
 
     @classmethod
@@ -84,9 +84,9 @@ class Process:
         """Start a program.
 
         Raises:
-            OSError: it can't be started.
+            OSError: it could not be started.
         """
-        process = subprocess.Popen(  # noqa: S603 - starting what a flow says is what this is for
+        process = subprocess.Popen(  # noqa: S603 - the command of a task
             words,
             env=environment,
             cwd=working_dir,
@@ -98,7 +98,7 @@ class Process:
         return cls(process, output)
 
     async def wait(self) -> int:
-        """Wait until it has ended, and end what it left behind.
+        """Wait until it has ended, and kill the processes that it left behind.
 
         Returns:
             Its exit code; 128 and the signal's number if a signal ended it.
@@ -113,13 +113,13 @@ class Process:
         return code if code >= 0 else 128 - code
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of the group."""
+        """Send a signal to the process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
     def _wait(self) -> None:
         code = self._process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._set_code, code)
 
     def _set_code(self, code: int) -> None:
@@ -132,7 +132,7 @@ class Process:
         except BlockingIOError:
             return
         if chunk:
-            self._output.feed(chunk)
+            self._output.feed_chunk(chunk)
         else:
             self._close()
 
@@ -140,5 +140,5 @@ class Process:
         if not self._stream.closed:
             self._loop.remove_reader(self._stream.fileno())
             self._stream.close()
-            self._output.feed(b"", is_last=True)
+            self._output.feed_chunk(b"", is_last=True)
             self._is_read.set()

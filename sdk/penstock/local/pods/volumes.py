@@ -9,17 +9,17 @@ from typing import Any, Final, NamedTuple
 
 from penstock.engine.workloads.pod import SCRIPT_VOLUME
 from penstock.engine.workloads.workspace import WORKSPACE_VOLUME
-from penstock.local.pods.downward import field_value
-from penstock.local.pods.objects import Objects
+from penstock.local.pods.downward_api import field_value
+from penstock.local.pods.manifest_objects import Objects
 
 DATA_MODE: Final = 0o644
 _DATA_KINDS: Final = {"configMap": "ConfigMap", "secret": "Secret"}
 KINDS: Final = (*_DATA_KINDS, "downwardAPI", "projected", "hostPath", "emptyDir")
-"""What is as in the cluster. For a volume of another kind an empty directory stands in."""
+"""Volumes that work as in the cluster. Other kinds are replaced by an empty directory."""
 
 
 class Mount(NamedTuple):
-    """A directory or file of this machine, and where a container sees it."""
+    """A directory or file of this machine, and its path in the container."""
 
     source: Path
     path: str
@@ -28,20 +28,20 @@ class Mount(NamedTuple):
 def mounts_of(
     pod: Mapping[str, Any], container: Mapping[str, Any], objects: Objects, *, folder: Path, workspace: Path | None
 ) -> list[Mount]:
-    """Make what a container mounts.
+    """Make the directories that a container mounts.
 
     Args:
         pod: the Pod.
         container: the container.
-        objects: what its volumes may refer to.
+        objects: the objects that its volumes may refer to.
         folder: where to make them.
-        workspace: the run's, if it has one.
+        workspace: the workspace of the run, if it has one.
 
     Returns:
-        The mounts in the order of the container, without that of its script.
+        The mounts in the order of the container, without the mount of its script.
 
     Raises:
-        MissingObjectError: what a volume is made of is not there.
+        MissingObjectError: a volume refers to an object that does not exist.
     """
     volumes = {volume.get("name"): volume for volume in pod["spec"].get("volumes") or ()}
     sources: dict[str, Path] = {}
@@ -82,7 +82,7 @@ def _make(pod: Mapping[str, Any], volume: Mapping[str, Any], objects: Objects, f
 
 def _write_data(source: Mapping[str, Any], kind: str, objects: Objects, folder: Path) -> None:
     name = str(source.get("name") or source.get("secretName"))
-    data = objects.data(kind, name, is_optional=bool(source.get("optional")))
+    data = objects.data_of(kind, name, is_optional=bool(source.get("optional")))
     default = source.get("defaultMode", DATA_MODE)
     items: Iterable[Mapping[str, Any]] = source.get("items") or [{"key": key, "path": key} for key in data]
     for item in items:

@@ -1,0 +1,73 @@
+"""The run of a Backfill for one tick: how it is built, and how it is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from penstock.api import names
+from penstock.api.schedule import ScheduleSpec
+from penstock.engine.names import repeated_run_name
+from penstock.engine.ticks.backfill import TickRun
+from penstock.engine.ticks.timetable import Timetable
+from penstock.engine.timestamp import epoch
+from penstock.engine.workloads.owner_reference import owner_reference
+from penstock.errors import StoredStatusError
+from penstock.kube.kinds.run_summary import RunSummary
+from penstock.kube.metadata import ObjectMeta
+from penstock_operator.schedules.run import build_tick_run
+
+
+class RunTemplate(NamedTuple):
+    """What the runs of a Backfill are built from."""
+
+    schedule: ObjectMeta
+    """Of the Schedule as it is now."""
+    spec: ScheduleSpec
+    """The Schedule's spec as it is now, but with the clock fields from when the Backfill began."""
+    timetable: Timetable
+    """The ticks by those fields."""
+
+
+def build_backfill_run(backfill: ObjectMeta, template: RunTemplate, tick: datetime, number: int) -> dict[str, Any]:
+    """Build a run of a tick.
+
+    Args:
+        backfill: metadata of the Backfill.
+        template: what it is built from.
+        tick: the tick.
+        number: how many runs the tick had before.
+
+    Raises:
+        ExpressionError: the value of a param could not be evaluated.
+    """
+    run = build_tick_run(template.schedule, template.spec, template.timetable, tick)
+    metadata = run["metadata"]
+    if number:
+        metadata["name"] = repeated_run_name(metadata["name"], template.schedule.uid, number)
+        metadata["annotations"][names.ANNOTATION_REPETITION] = str(number)
+    metadata["labels"][names.LABEL_BACKFILL] = backfill.name
+    metadata["ownerReferences"] = [owner_reference("Backfill", backfill.name, backfill.uid)]
+    return run
+
+
+def read_tick_run(run: RunSummary, numbers: Mapping[int, int]) -> TickRun | None:
+    """Read which tick a run is for; None if it is for none of these.
+
+    Args:
+        run: a run of the Schedule.
+        numbers: the ticks by their time, in seconds since the epoch.
+    """
+    annotations = run.metadata.annotations
+    try:
+        tick = numbers.get(int(epoch(annotations.get(names.ANNOTATION_TICK, ""))))
+        number = int(annotations.get(names.ANNOTATION_REPETITION, "0"))
+    except (StoredStatusError, ValueError):
+        return None
+    return None if tick is None else TickRun(tick, number, run.status.state or None, backfill_of(run.metadata))
+
+
+def backfill_of(run: ObjectMeta) -> str:
+    """Return the uid of the Backfill that created a run; empty if none did."""
+    return next((owner.uid for owner in run.owner_references if owner.kind == "Backfill"), "")

@@ -1,0 +1,216 @@
+"""What the leading replica runs: every controller and every watch, and which is connected to which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from penstock.api import names
+from penstock.engine.workloads.pod import PodSettings
+from penstock.kube.client import ApiClient
+from penstock.kube.connection import Connection
+from penstock.kube.kinds.backfill import Backfill
+from penstock.kube.kinds.flow import Flow
+from penstock.kube.kinds.run_summary import UNFINISHED_RUNS
+from penstock.kube.kinds.schedule import Schedule
+from penstock.kube.metadata import PartialObject
+from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES
+from penstock.kube.writer import Writer
+from penstock_operator import handlers
+from penstock_operator.backfills.controller import BackfillController
+from penstock_operator.flows.controller import FlowController
+from penstock_operator.flows.dry_run import DryRun
+from penstock_operator.flows.store import FlowStore
+from penstock_operator.metrics import Metrics
+from penstock_operator.options import Options
+from penstock_operator.retention.pods import PodRetention
+from penstock_operator.retention.runs import RunRetention
+from penstock_operator.runs.cache.store import CacheStore
+from penstock_operator.runs.cache.sweep import CacheSweep
+from penstock_operator.runs.controller import RunController
+from penstock_operator.runs.watches import new_runs
+from penstock_operator.runtime.controller import decode_as
+from penstock_operator.runtime.kopf_thread import KopfThread
+from penstock_operator.runtime.recorder import EventRecorder
+from penstock_operator.schedules.controller import ScheduleController
+from penstock_operator.schedules.runs import ScheduleRuns
+from penstock_operator.triggers.controller import TriggerController
+from penstock_operator.workloads.job_status import Job
+from penstock_operator.workloads.pod_status import Pod
+
+
+class Leader:
+    """The controllers of the leading replica.
+
+    Args:
+        client: the way to the API server.
+        connection: the same, for kopf.
+        options: of the operator.
+        metrics: where things are counted.
+        epoch: of this leader: how often the Lease has changed hands.
+        may_write: whether this replica still leads.
+        fail: called with an error after which this process must not continue.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        connection: Connection,
+        options: Options,
+        *,
+        metrics: Metrics,
+        epoch: int,
+        may_write: Callable[[], bool],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._client = client
+        self._namespace = options.namespace
+        writer = Writer(client, may_write=may_write, work_in_flight=options.writes_in_flight)
+        recorder = EventRecorder(writer, instance=options.identity)
+        settings = PodSettings(options.task_user, options.track_pods)
+        store = FlowStore(client, writer)
+        cache = CacheStore(client, writer)
+        self._runs = RunController(
+            client,
+            writer,
+            cache=cache,
+            flows=store,
+            recorder=recorder,
+            metrics=metrics,
+            epoch=epoch,
+            settings=settings,
+            fail=fail,
+        )
+        shared: dict[str, Any] = {"writer": writer, "recorder": recorder, "fail": fail}
+        self._flows = FlowController(
+            client,
+            store=store,
+            dry_run=DryRun(writer, settings),
+            namespace=options.namespace,
+            on_ready=self._runs.on_flow,
+            revisions_in_use=self._runs.revisions_in_use,
+            resource=FLOWS,
+            kind="Flow",
+            **shared,
+        )
+        self._schedule_runs = ScheduleRuns()
+        self._schedules = ScheduleController(
+            client, runs=self._schedule_runs, metrics=metrics, resource=SCHEDULES, kind="Schedule", **shared
+        )
+        self._triggers = TriggerController(
+            client,
+            options.event_kinds,
+            namespace=options.namespace,
+            has_webhooks=options.event_port is not None,
+            resource=SCHEDULES,
+            kind="Schedule",
+            **shared,
+        )
+        self._backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **shared)
+        self._pod_retention = PodRetention(writer, unstored_since=self._runs.unstored_since, metrics=metrics, fail=fail)
+        self._run_retention = RunRetention(
+            client,
+            writer,
+            namespace=options.namespace,
+            is_live=self._runs.is_carried_out,
+            metrics=metrics,
+            fail=fail,
+        )
+        self._cache_sweep = CacheSweep(
+            client,
+            cache,
+            namespace=options.namespace,
+            is_live=self._runs.is_carried_out,
+            metrics=metrics,
+            fail=fail,
+        )
+        self._runs.on_end += [self._run_retention.on_run_end, self._backfills.on_run_end, self._triggers.on_run_end]
+        self._pods, self._jobs = self._watch_workloads()
+        self._known_runs, self._new_runs = self._watch_runs()
+        self._runs_of_schedules = self._schedule_runs.reflectors(client, options.namespace)
+        self.kopf = KopfThread(
+            handlers.registry,
+            handlers.Memo(
+                connection,
+                asyncio.get_running_loop(),
+                on_flow=decode_as(Flow, self._flows.on_object, self._run_retention.on_flow),
+                on_schedule=decode_as(
+                    Schedule, self._schedules.on_object, self._triggers.on_object, self._backfills.on_schedule
+                ),
+                on_backfill=decode_as(Backfill, self._backfills.on_object),
+            ),
+            namespace=options.namespace,
+            fail=fail,
+        )
+
+    @property
+    def reflectors(self) -> tuple[Reflector[Any], ...]:
+        """Every watch that is open while this replica leads."""
+        return (self._pods, self._jobs, self._known_runs, self._new_runs, *self._runs_of_schedules)
+
+    def task_instances_in_progress(self, most: int) -> int:
+        """Count the task instances that are in progress, up to so many: more make no difference to the caller."""
+        return self._runs.task_instances_in_progress(most)
+
+    async def run(self) -> None:
+        """Open the watches in the order that recovery needs, then reconcile until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await _open(tasks, self._pods, self._jobs)
+                # Pods first: a status that is read later than its Pods can only know more than they show.
+                await _open(tasks, self._known_runs, *self._runs_of_schedules)
+                self._runs.open()
+                self.kopf.start()
+                await _open(tasks, self._new_runs)
+                for work in (
+                    self._runs.work,
+                    self._flows.work,
+                    self._flows.sweep,
+                    self._schedules.work,
+                    self._triggers.work,
+                    self._backfills.work,
+                    self._pod_retention.run,
+                    self._run_retention.run,
+                    self._cache_sweep.run,
+                ):
+                    tasks.create_task(work())
+        finally:
+            await self.kopf.stop()
+            await self._triggers.close()
+            await self._runs.close()
+
+    def _watch_workloads(self) -> tuple[Reflector[Pod], Reflector[Job]]:
+        def on_pod(event: EventType, pod: Pod) -> None:
+            self._runs.on_pod(event, pod)
+            self._pod_retention.on_pod(event, pod)
+
+        shared: dict[str, Any] = {
+            "namespace": self._namespace,
+            "label_selector": names.LABEL_RUN_UID,
+            "keep_objects": True,
+        }
+        pods = Reflector(self._client, PODS, kind=Pod, on_event=on_pod, **shared)
+        jobs = Reflector(self._client, JOBS, kind=Job, on_event=self._runs.on_job, **shared)
+        return pods, jobs
+
+    def _watch_runs(self) -> tuple[Reflector[PartialObject], Reflector[Any]]:
+        known = Reflector(
+            self._client,
+            FLOWRUNS,
+            kind=PartialObject,
+            namespace=self._namespace,
+            field_selector=UNFINISHED_RUNS,
+            metadata_only=True,
+            on_event=self._runs.on_run,
+        )
+        return known, new_runs(self._client, self._runs.on_new_run, namespace=self._namespace)
+
+
+async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:
+    """Start to watch, and wait until the first lists are complete."""
+    for reflector in reflectors:
+        tasks.create_task(reflector.run())
+    for reflector in reflectors:
+        await reflector.synced.wait()

@@ -1,0 +1,82 @@
+"""Writes to single Pods: deleted, ended in place, and freed of our finalizer."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import msgspec
+
+from penstock.api import names
+from penstock.kube.errors import ApiError, is_conflict, is_not_found
+from penstock.kube.resources import JOBS, PODS
+from penstock.kube.writer import Priority, Writer
+from penstock_operator.workloads.job_status import job_owner
+from penstock_operator.workloads.pod_status import Pod
+
+logger = logging.getLogger(__name__)
+
+STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
+SHORTEST_DEADLINE_S: Final = 1
+"""The shortest activeDeadlineSeconds that a Pod may have."""
+
+
+class PodWriter:
+    """Writes to Pods.
+
+    Args:
+        writer: for all of them.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> None:
+        """Delete a Pod.
+
+        Raises:
+            ApiError: it was refused; not found or a conflict when the Pod is gone.
+        """
+        await self._writer.delete(PODS, namespace, name, uid)
+
+    async def delete_with_job(self, pod: Pod) -> None:
+        """Delete a Pod whose run has no machine, or the Job that would replace the Pod."""
+        metadata = pod.metadata
+        owner = job_owner(pod)
+        resource, name, uid = (PODS, metadata.name, metadata.uid) if owner is None else (JOBS, owner.name, owner.uid)
+        try:
+            await self._writer.delete(resource, metadata.namespace, name, uid, propagation="Background")
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                logger.warning("Failed to stop Pod %s: %s", metadata.key, error)
+
+    async def end_remaining_containers(self, pod: Pod) -> None:
+        """End a Pod whose `main` has finished while other containers run, and keep its logs.
+
+        An injected sidecar may never end by itself. Deleting the Pod would delete the log of `main`; but a Pod whose
+        activeDeadlineSeconds have passed is ended and stays, and that field may be set at any time.
+
+        Raises:
+            ApiError: it was refused; not found or a conflict when the Pod is gone.
+        """
+        metadata = pod.metadata
+        patch = {"metadata": {"uid": metadata.uid}, "spec": {"activeDeadlineSeconds": SHORTEST_DEADLINE_S}}
+        await self._writer.patch(
+            PODS, metadata.namespace, metadata.name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
+        )
+
+    async def remove_finalizer(self, namespace: str, name: str, uid: str) -> None:
+        """Remove our finalizer from a Pod; one that is gone, or another Pod of its name, is left alone."""
+        patch = {"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
+        try:
+            await self._writer.patch(
+                PODS,
+                namespace,
+                name,
+                msgspec.json.encode(patch),
+                content_type=STRATEGIC_MERGE_PATCH,
+                priority=Priority.FINALIZER,
+            )
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                logger.warning("Failed to remove the finalizer from Pod %s/%s: %s", namespace, name, error)

@@ -1,0 +1,79 @@
+"""What a run's machine decides becomes writes, Events and metrics. Its status is stored elsewhere."""
+
+from __future__ import annotations
+
+from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.effects import Step
+from penstock.engine.machine.inputs import ChildInputs
+from penstock_operator.metrics import Metrics
+from penstock_operator.runs.attempts.child_runs import ChildRuns
+from penstock_operator.runs.attempts.pods import AttemptPods
+from penstock_operator.runs.cache.lookup import CacheLookup
+from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.recorder import EventRecorder
+
+
+class EffectExecutor:
+    """Carries out what machines decide.
+
+    Args:
+        pods: creates and stops the attempts of tasks that run as Pods.
+        child_runs: creates and stops those of tasks that run a flow.
+        cache: answers for outputs.
+        registry: runs writes in the background.
+        recorder: for Events.
+        metrics: where finished tasks are counted.
+    """
+
+    def __init__(
+        self,
+        pods: AttemptPods,
+        child_runs: ChildRuns,
+        cache: CacheLookup,
+        registry: RunRegistry,
+        *,
+        recorder: EventRecorder,
+        metrics: Metrics,
+    ) -> None:
+        self._pods = pods
+        self._child_runs = child_runs
+        self._cache = cache
+        self._registry = registry
+        self._recorder = recorder
+        self._metrics = metrics
+
+    def execute_step(self, run: LiveRun, step: Step) -> None:
+        """Carry out a step of a run's machine."""
+        spawn = self._registry.spawn
+        for create in step.creates:
+            is_child = isinstance(create.inputs, ChildInputs)
+            spawn((self._child_runs if is_child else self._pods).create_attempt(run, create))
+        for stop in step.stops:
+            spawn(self._attempts_of(run, stop.key).stop_attempt(run, stop))
+        for removal in step.finalizer_removals:
+            self._pods.remove_finalizer(run, removal)
+        for verify in step.verifies:
+            spawn(self._attempts_of(run, verify.key).verify_attempt(run, verify))
+        for effect in step.cache:
+            self._cache.handle_effect(run, effect)
+        for conclusion in step.conclusions:
+            self._metrics.tasks.labels(conclusion.state).inc()
+            if conclusion.duration_s:
+                self._metrics.task_duration.observe(conclusion.duration_s)
+            self._pods.report_freed_quota(run.key.namespace)
+        for notice in step.notices:
+            self._recorder.record(
+                run.regarding,
+                is_warning=notice.is_warning,
+                reason=notice.reason,
+                note=notice.message,
+                identity=notice.identity,
+            )
+
+    def _attempts_of(self, run: LiveRun, key: TaskInstanceKey) -> AttemptPods | ChildRuns:
+        assert run.machine is not None
+        plan = run.machine.plan
+        kind = plan.tasks[plan.positions[key.task]].kind
+        return self._child_runs if kind is TaskKind.FLOW else self._pods

@@ -1,0 +1,161 @@
+"""The runs that have not finished: where this package finds them, gives them facts and has them reconciled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from penstock.engine.keys import RunKey
+from penstock.engine.machine.facts import Fact
+from penstock.engine.machine.shutdown import Shutdown
+from penstock.kube.kinds.flow_run import FlowRun
+from penstock.kube.writer import Writer
+from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runtime.background import Background
+from penstock_operator.runtime.bounded import BoundedSet
+from penstock_operator.runtime.workqueue import WorkQueue
+
+KNOWN_FINISHED: Final = 10_000
+"""Finished or deleted runs that are remembered, so that their many Pods cost one read of the run."""
+
+
+class RunRegistry:
+    """Holds the live runs, the queue of runs to reconcile, and the work in the background.
+
+    Args:
+        writer: its background writes wait a moment after every fact.
+        fail: receives an error after which this process must not continue.
+        clock: seconds since the epoch.
+
+    Attributes:
+        queue: the runs to reconcile.
+        background: writes and reads in progress.
+        spawn: runs a coroutine in the background.
+    """
+
+    def __init__(self, writer: Writer, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
+        self._writer = writer
+        self._clock = clock
+        self.queue: WorkQueue[RunKey] = WorkQueue()
+        self.background = Background(fail)
+        self.spawn = self.background.spawn
+        self._by_key: dict[RunKey, LiveRun] = {}
+        self._by_uid: dict[str, LiveRun] = {}
+        self._announced: dict[RunKey, FlowRun] = {}
+        """Runs that are not live yet, as they were read."""
+        self._shutdowns: dict[str, Shutdown] = {}
+        """What was decided about runs that are not live yet, by uid."""
+        self._finished: BoundedSet[RunUid] = BoundedSet(KNOWN_FINISHED)
+
+    def __len__(self) -> int:
+        """How many runs are live."""
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[LiveRun]:
+        """Iterate over the live runs."""
+        return iter(self._by_key.values())
+
+    # Find
+
+    def find_run(self, namespace: str, uid: str) -> LiveRun | None:
+        """Return the live run of a uid, if it is in that namespace: a label can name any uid."""
+        run = self._by_uid.get(uid)
+        return run if run is not None and run.key.namespace == namespace else None
+
+    def find_run_by_key(self, key: RunKey) -> LiveRun | None:
+        """Return the live run of a name."""
+        return self._by_key.get(key)
+
+    def find_run_by_uid(self, uid: str) -> LiveRun | None:
+        """Return the live run of a uid that comes from the API server, not from a label."""
+        return self._by_uid.get(uid)
+
+    def is_live(self, run: LiveRun) -> bool:
+        """Whether a run is still the one of its name that is carried out."""
+        return self._by_key.get(run.key) is run
+
+    # What becomes live, and what stops to be
+
+    def announce_run(self, found: FlowRun, shutdown: Shutdown | None = None) -> None:
+        """Have a run reconciled that may not be live yet.
+
+        Args:
+            found: the run as it was read.
+            shutdown: what was decided about its end.
+        """
+        key, uid = found.key, found.uid
+        if shutdown is not None and not self.end_run_by_key(key, uid, shutdown):
+            self._shutdowns[uid] = shutdown
+        known = self._by_key.get(key)
+        if known is not None and known.uid == uid:
+            if found.metadata.generation <= known.generation and not found.is_deleting:
+                return
+            known.is_spec_stale = True
+        elif self.is_finished(RunUid(key.namespace, uid)):
+            return
+        else:
+            self._announced[key] = found
+        self.queue.add(key)
+
+    def take_announced(self, key: RunKey) -> FlowRun | None:
+        """Remove and return a run that was announced, as it was read."""
+        return self._announced.pop(key, None)
+
+    def take_shutdown(self, uid: str) -> Shutdown | None:
+        """Remove and return what was decided about a run before it was live."""
+        return self._shutdowns.pop(uid, None)
+
+    def add_run(self, run: LiveRun) -> None:
+        """Make a run live."""
+        self._by_key[run.key] = self._by_uid[run.uid] = run
+
+    def remove_run(self, run: LiveRun) -> None:
+        """Forget a run, unless another has taken its place."""
+        if self.is_live(run):
+            del self._by_key[run.key]
+            self.queue.forget(run.key)
+        if self._by_uid.get(run.uid) is run:
+            del self._by_uid[run.uid]
+
+    def mark_finished(self, uid: RunUid) -> None:
+        """Remember that a run has finished or was deleted."""
+        self._finished.add(uid)
+
+    def is_finished(self, uid: RunUid) -> bool:
+        """Whether a run is known to have finished, or to be deleted."""
+        return uid in self._finished
+
+    # What may be done with a live run
+
+    def record_fact(self, run: LiveRun, fact: Fact) -> None:
+        """Keep a fact for the run's next reconciliation, and have the run reconciled."""
+        run.facts.append(fact)
+        self._writer.expect_writes()
+        if self.is_live(run):
+            self.queue.add(run.key)
+
+    def reconcile_at(self, run: LiveRun, when: float) -> None:
+        """Have a run reconciled at a time in monotonic seconds, if it is still live then."""
+        if self.is_live(run):
+            self.queue.add_at(run.key, when)
+
+    def recheck_run(self, run: LiveRun) -> None:
+        """Have it checked whether a run still exists."""
+        run.needs_recheck = True
+        self.queue.add(run.key)
+
+    def end_run(self, run: LiveRun, shutdown: Shutdown) -> None:
+        """End a run early because of something outside it: its status says what and why."""
+        if run.machine is not None:
+            run.machine.shut_down(shutdown.mode, shutdown.reason, shutdown.message, self._clock())
+        elif run.shutdown is None or run.shutdown.mode < shutdown.mode:
+            run.shutdown = shutdown
+        self.queue.add(run.key)
+
+    def end_run_by_key(self, key: RunKey, uid: str, shutdown: Shutdown) -> bool:
+        """End a run of a name and uid early; false if it is not live."""
+        run = self._by_key.get(key)
+        if run is None or run.uid != uid:
+            return False
+        self.end_run(run, shutdown)
+        return True

@@ -1,0 +1,164 @@
+"""From an observed event to its run: reads the run or object that the event names, and creates what follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from penstock.api import names
+from penstock.engine.timestamp import epoch, rfc3339
+from penstock.engine.triggers.trigger import MAX_CHAIN, flow_of, flow_run_event, resource_event
+from penstock.errors import ExpressionError
+from penstock.kube.client import ApiClient
+from penstock.kube.errors import ApiError, is_namespace_terminating
+from penstock.kube.kinds.run_summary import RunSummary
+from penstock.kube.kinds.schedule import Schedule
+from penstock.kube.metadata import PartialObject
+from penstock.kube.resources import FLOWRUNS, Resource
+from penstock.kube.writer import Writer
+from penstock_operator.runtime.controller import RecordEvent
+from penstock_operator.triggers.kinds import AllowedKind, EventKinds
+from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
+from penstock_operator.triggers.trigger import ObservedEvent, Trigger, TriggeredSchedule
+
+
+class EventHandler:
+    """Creates the runs of observed events.
+
+    Args:
+        client: for reads.
+        writer: for writes.
+        kinds: where the objects of each allowed kind are.
+        record_event: of `KeyedController`.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        writer: Writer,
+        kinds: EventKinds,
+        *,
+        record_event: RecordEvent[Schedule],
+        clock: Callable[[], float],
+    ) -> None:
+        self._client = client
+        self._writer = writer
+        self._kinds = kinds
+        self._record_event = record_event
+        self._clock = clock
+
+    async def handle_observed(self, item: Schedule, schedule: TriggeredSchedule) -> None:
+        """Handle the observed events of a Schedule, changes of objects in the order of their versions.
+
+        Raises:
+            ApiError: the API server refused, and may not refuse later.
+            ApiUnreachableError: no answer.
+        """
+        while schedule.observed:
+            event = min(schedule.observed, key=lambda one: one.version)
+            trigger = schedule.triggers[event.trigger]
+            try:
+                if event.version:
+                    await self._handle_object(item, schedule, trigger, event)
+                else:
+                    await self._handle_run_end(item, schedule, trigger, event)
+            except (ExpressionError, EventRefusedError) as error:
+                trigger.problem = str(error)
+                note = f"Event {event.trigger}: {error}"
+                self._record_event(item, is_warning=True, reason="EventFailed", note=note)
+            except ApiError as error:
+                if not is_namespace_terminating(error):
+                    raise
+            schedule.observed.pop(event, None)
+
+    async def _handle_run_end(
+        self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger, event: ObservedEvent
+    ) -> None:
+        run = await self._read_object(FLOWRUNS, event)
+        watermark, source = trigger.watermark, trigger.spec.flow_run
+        if run is None or watermark is None or source is None or (event.flow or flow_of(run)) != source.flow:
+            return
+        summary = msgspec.convert(run, RunSummary)
+        ended = summary.status.completion_time
+        if ended is None or not watermark.is_new(event.uid, epoch(ended)):
+            return
+        if summary.metadata.labels.get(names.LABEL_SCHEDULE) != item.metadata.name:
+            try:
+                await self._create_next_run(item, schedule, trigger, event, run)
+            except (ExpressionError, EventRefusedError):
+                # Handled all the same: another try would fail as well.
+                watermark.mark_done(event.uid, epoch(ended))
+                raise
+            trigger.problem = None
+        watermark.mark_done(event.uid, epoch(ended))
+
+    async def _create_next_run(
+        self,
+        item: Schedule,
+        schedule: TriggeredSchedule,
+        trigger: Trigger,
+        event: ObservedEvent,
+        run: Mapping[str, Any],
+    ) -> None:
+        """Create the run that follows from the end of another."""
+        chain = _chain(run["metadata"].get("annotations") or {}) + 1
+        if chain > MAX_CHAIN:
+            raise EventRefusedError(
+                f"run {event.key.name} is the {MAX_CHAIN}th in a row that was created at the end of another run: no "
+                "further run is created, because Schedules may be triggering each other"
+            )
+        params = await asyncio.to_thread(trigger.compiled.evaluate, flow_run_event(event.trigger, run))
+        if params is not None:
+            await self._create_run(item, schedule, trigger, EventId(event.trigger, event.uid, chain), params)
+
+    async def _handle_object(
+        self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger, event: ObservedEvent
+    ) -> None:
+        source = trigger.spec.resource
+        if source is None or trigger.version is None or event.version <= trigger.version:
+            return
+        found = await self._read_object(self._kinds[AllowedKind(source.api_version, source.kind)], event)
+        if found is not None:
+            found = {"apiVersion": source.api_version, "kind": source.kind, **found}
+            identity = f"{event.uid}/{found['metadata']['resourceVersion']}"
+            fields = resource_event(event.trigger, found, rfc3339(int(self._clock())))
+            try:
+                params = await asyncio.to_thread(trigger.compiled.evaluate, fields)
+                if params is not None:
+                    await self._create_run(item, schedule, trigger, EventId(event.trigger, identity), params)
+            except (ExpressionError, EventRefusedError):
+                trigger.version = max(trigger.version, event.version)
+                raise
+            trigger.problem = None
+        trigger.version = max(trigger.version, event.version)
+
+    async def _read_object(self, resource: Resource, event: ObservedEvent) -> dict[str, Any] | None:
+        """Read what an event names, as JSON: expressions may use any field."""
+        found = await self._client.get(resource, event.key.namespace, event.key.name, kind=dict[str, Any])
+        if found is None or msgspec.convert(found, PartialObject).metadata.uid != event.uid:
+            return None
+        return found
+
+    async def _create_run(
+        self,
+        item: Schedule,
+        schedule: TriggeredSchedule,
+        trigger: Trigger,
+        event: EventId,
+        params: Mapping[str, Any],
+    ) -> None:
+        name = await create_event_run(
+            self._client, self._writer, schedule=item.metadata, spec=schedule.spec, event=event, params=params
+        )
+        if trigger.stored.last_run != name:
+            self._record_event(item, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
+        trigger.update_stored({"lastRun": name, "lastTime": rfc3339(int(self._clock()))})
+
+
+def _chain(annotations: Mapping[str, str]) -> int:
+    text = annotations.get(names.ANNOTATION_CHAIN, "0")
+    return int(text) if text.isdecimal() and len(text) <= len(str(MAX_CHAIN)) else MAX_CHAIN

@@ -1,0 +1,57 @@
+"""What a retried run keeps of the run before it.
+
+A task is kept if it completed and all its upstream tasks are kept: tasks downstream of one that runs again also run
+again. Finally tasks always run again. Of a fan-out that did not complete, the completed items are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from penstock.engine.compiler.graph import in_order
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.state import COMPLETED_TASK_STATES
+
+_ITEM_STATES = [str(state) for state in sorted(COMPLETED_TASK_STATES)]
+
+
+def choose_kept(plan: Plan, entries: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Choose what to keep.
+
+    Args:
+        plan: the compiled Flow of the new run.
+        entries: `status.tasks` of the old run.
+
+    Returns:
+        By position in the new plan: entries of tasks that are kept as a whole, and, with a state that is not final,
+        those of fan-outs of which some items are.
+    """
+    by_name = {entry["name"]: entry for entry in entries}
+    if not by_name:
+        return {}
+    kept: dict[int, dict[str, Any]] = {}
+    whole: set[int] = set()
+    for position in in_order([[one.task for one in task.upstream] for task in plan.tasks]):
+        task = plan.tasks[position]
+        entry = by_name.get(task.name)
+        if entry is None or task.is_finally or any(one.task not in whole for one in task.upstream):
+            continue
+        if (task.fan_out is not None) != ("items" in entry):
+            continue
+        if entry["state"] in COMPLETED_TASK_STATES:
+            whole.add(position)
+            kept[position] = dict(entry)
+        elif "items" in entry:
+            kept[position] = dict(entry)
+    return kept
+
+
+def completed_items(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a fan-out's entry with only its completed items, as if the others had not started."""
+    items = entry["items"]
+    indexes = {state: text for state, text in items.get("indexes", {}).items() if state in _ITEM_STATES}
+    kept: dict[str, Any] = {"total": items["total"], "indexes": indexes}
+    if items.get("outputsDropped"):
+        kept["outputsDropped"] = True
+    return kept
