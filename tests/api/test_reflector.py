@@ -244,7 +244,7 @@ def test_an_error_inside_the_stream_is_survived(connection, namespace, make, cod
         "status": "Failure",
         "code": code,
         "reason": reason,
-        "message": "made up",
+        "message": "invented",
     }
 
     async def scenario() -> None:

@@ -325,7 +325,7 @@ def test_approvals_given_beforehand_decide(machine):
     machine.type("run", "--local", machine.write(manifest), "--approve", "aks")
 
 
-def test_an_approval_without_a_terminal_is_rejected_with_a_hint(machine):
+def test_without_a_terminal_an_approval_is_rejected_with_a_hint(machine):
     ran = machine.run(flow([{"name": "ask", "approval": {}}]))
     assert ran.task("ask")["message"].endswith("use --approve ask")
 
