@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.ticks.firing import (
+from penstock.engine.ticks.due_and_missed import (
     Firing,
     Ledger,
     Missed,
