@@ -1,4 +1,4 @@
-"""The ticks that a Backfill makes up."""
+"""The past ticks for which a Backfill creates runs."""
 
 from __future__ import annotations
 
