@@ -104,7 +104,7 @@ class TestWatch:
         screen.read_until("● Running")
         screen.type(CTRL_C)
         assert screen.end() == 130
-        assert "FlowRun r goes on; to end it: penstock cancel r" in screen.text
+        assert "FlowRun r continues; to cancel it: penstock cancel r" in screen.text
         assert "Traceback" not in screen.text
         assert screen.shown.rindex(SHOWN) > screen.shown.rindex(HIDDEN)
         assert "shutdown" not in objects.run("r")["spec"]
@@ -143,7 +143,7 @@ class TestRun:
         screen.read_until("waiting for the operator")
         screen.type(CTRL_C)
         assert screen.end() == 130
-        assert "to end it: penstock cancel mine" in screen.text
+        assert "to cancel it: penstock cancel mine" in screen.text
         assert "shutdown" not in objects.run("mine")["spec"]
 
     @pytest.mark.usefixtures("objects")
@@ -210,7 +210,7 @@ class TestGraph:
     def test_pixels_are_not_poured_into_a_terminal(self, at, kubeconfig, namespace):
         screen = at("graph", "run/r", "-o", "png")
         assert screen.end() == 1
-        assert "a terminal can't show a PNG" in screen.text
+        assert "a terminal cannot show a PNG" in screen.text
         answer = piped(kubeconfig, namespace, "graph", "run/r", "-o", "svg")
         assert "✗ Failed 1" in answer.stdout
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import dynamic
-from kubernetes.client.rest import ApiException
+from kubernetes.client.exceptions import ApiException
 
 from tests.cluster import binaries
 

@@ -108,7 +108,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
             "invalid name of a Flow: 'Bad Name': use lower-case letters",
         ),
         (["/etc/passwd:x"], "/etc/passwd: not a Python file"),
-        (["FILE:broken"], "the flow's function raised ZeroDivisionError: division by zero"),
+        (["FILE:broken"], "its function raised ZeroDivisionError: division by zero"),
         (["FILE:child"], "an argument of 'load', a function, cannot be written to a manifest"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.localmachine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
+from tests.unit.local_machine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
 
 needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine does not allow mounts")
 
@@ -325,7 +325,7 @@ def test_approvals_given_beforehand_decide(machine):
     machine.type("run", "--local", machine.write(manifest), "--approve", "aks")
 
 
-def test_an_approval_without_a_terminal_is_rejected_with_a_hint(machine):
+def test_without_a_terminal_an_approval_is_rejected_with_a_hint(machine):
     ran = machine.run(flow([{"name": "ask", "approval": {}}]))
     assert ran.task("ask")["message"].endswith("use --approve ask")
 

@@ -130,7 +130,7 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
             "tasks: [{name: a}, {name: b, when: 'tasks.a.outputs.n'}]",
             ALWAYS_WELL,
             {"a": ("Completed", None), "b": ("Failed", "ExpressionError")},
-            id="a condition that is not true or false fails the task",
+            id="a condition that is not a boolean fails the task",
         ),
         pytest.param(
             "tasks: [{name: a}, {name: b, forEach: {items: '$(tasks.a.outputs.text)'}}]",

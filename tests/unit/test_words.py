@@ -70,8 +70,8 @@ NAMES = {
 }
 """Words that are refused as parts of names in sdk/ and operator/, each with what to say in its place."""
 
-ALLOWED_NAMES: set[str] = set()
-"""Names in which such a word has its ordinary meaning."""
+ALLOWED_NAMES = {"QUIET_LOGGERS", "hand_over", "is_quiet", "quiet", "quiet_level", "unit"}
+"""Names in which such a word has its ordinary meaning: a log level, an option, a unit of time."""
 
 FOLDERS = ("sdk", "operator", "helm", "docs", "examples", "demo", "bench", "tests", "crds")
 

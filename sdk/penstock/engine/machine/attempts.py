@@ -12,7 +12,7 @@ from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, Creat
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.outputs_limit import limit_outputs
 from penstock.engine.machine.reason_groups import WAITING_REASONS
-from penstock.engine.machine.retry import why_not_retried
+from penstock.engine.machine.retry_policy import why_not_retried
 from penstock.engine.machine.run import Run
 from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.machine.task import TaskRun
