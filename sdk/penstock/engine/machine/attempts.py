@@ -39,7 +39,7 @@ class Attempts:
         if position is None:
             return
         task = run.tasks[position]
-        if not run.is_instance(task, fact.key):
+        if fact.key.item is not None and not run.is_item(task, fact.key.item):
             if isinstance(fact, AttemptSeen) and task.state is TaskState.PENDING and run.remaining[position]:
                 # Which items there are is known only when the Pods of the upstream tasks have been observed.
                 run.early_facts.setdefault(position, []).append(fact)
