@@ -40,7 +40,7 @@ def test_cancel_gets_stronger_and_never_weaker(objects, typed):
         assert objects.run("r")["spec"]["shutdown"] == mode
     exit_code, (line,) = once(typed, "cancel", "r")
     assert exit_code == 1
-    assert "cannot soften the shutdown of FlowRun r from Terminate" in line
+    assert "FlowRun r is already shutting down with Terminate; it cannot be weakened to Cancel" in line
 
 
 def test_a_finished_run_can_not_be_controlled(objects, typed):

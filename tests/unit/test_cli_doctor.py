@@ -12,8 +12,8 @@ from penstock.cli.commands.doctor_checks import (
     check_crds,
     check_leader,
     check_operator,
-    check_permissions,
     check_unhandled_runs,
+    check_user_permissions,
     check_version,
 )
 
@@ -84,19 +84,26 @@ def test_the_operator_is_checked_by_its_deployment(deployment, level, text):
     assert text in finding.text
 
 
+def test_the_state_of_containers_without_a_reason_is_unknown():
+    (finding,) = check_operator([make_deployment(ready=0)], [], "here")
+    assert finding.text.endswith("state of its containers: unknown")
+
+
 @pytest.mark.parametrize(
-    ("holder", "renewed", "want"),
+    ("holder", "renewed", "want", "text"),
     [
-        pytest.param("replica-1", "2026-11-22T12:00:20Z", Level.GOOD, id="renewed just now"),
-        pytest.param("replica-1", "2026-11-22T12:00:00Z", Level.BAD, id="renewed too long ago"),
-        pytest.param("", "2026-11-22T12:00:20Z", Level.BAD, id="given back"),
-        pytest.param("replica-1", None, Level.BAD, id="never renewed"),
+        pytest.param("replica-1", "2026-11-22T12:00:20Z", Level.GOOD, "renewed 10s ago", id="renewed just now"),
+        pytest.param("replica-1", "2026-11-22T12:00:00Z", Level.BAD, "expired (last renewed 30s ago)", id="expired"),
+        pytest.param("", "2026-11-22T12:00:20Z", Level.BAD, "has no holder (last renewed 10s ago)", id="released"),
+        pytest.param("replica-1", None, Level.BAD, "was never renewed", id="never renewed"),
     ],
 )
-def test_a_leader_has_a_lease_that_is_in_force(holder, renewed, want):
+def test_a_leader_has_a_lease_that_is_in_force(holder, renewed, want, text):
     spec = {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 15}
     lease = {"metadata": {"namespace": "sys", "name": "penstock-operator"}, "spec": spec}
-    assert check_leader([lease], NOW).level is want
+    finding = check_leader([lease], NOW)
+    assert finding.level is want
+    assert finding.text.endswith(f"Lease sys/penstock-operator {text}")
 
 
 def test_without_a_lease_there_is_no_leader():
@@ -115,5 +122,5 @@ def test_runs_without_a_status_for_a_minute_are_reported():
 
 def test_missing_permissions_are_named_with_the_commands_that_require_them():
     allowed = {permission: str(permission) != "get pods/log" for permission in REQUIRED_PERMISSIONS}
-    assert check_permissions(allowed, "here").text == "missing in namespace here: get pods/log (required by logs)"
-    assert check_permissions(dict.fromkeys(REQUIRED_PERMISSIONS, True), "here").level is Level.GOOD
+    assert check_user_permissions(allowed, "here").text == "missing in namespace here: get pods/log (required by logs)"
+    assert check_user_permissions(dict.fromkeys(REQUIRED_PERMISSIONS, True), "here").level is Level.GOOD

@@ -33,7 +33,7 @@ def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
 
         LOCAL                         UTC                 FROM NOW
         Sat 2026-03-07 02:30  -05:00  2026-03-07 07:30Z   in 19h30m
-        Sun 2026-03-08 03:00  -04:00  2026-03-08 07:00Z   in 43h00m  ! for 02:30, which does not exist
+        Sun 2026-03-08 03:00  -04:00  2026-03-08 07:00Z   in 43h00m  ! moved: 02:30 is skipped by the clock change
         Mon 2026-03-09 02:30  -04:00  2026-03-09 06:30Z   in 2d
 
         March 2026

@@ -37,7 +37,7 @@ def test_nothing_that_can_be_written_breaks_the_reader(text):
         ("{a: 1, a: 2}", "duplicate key a: already on line 7"),
         # The API server keeps either of them, at random.
         ('{1: a, "1": b}', "duplicate key 1: already on line 7"),
-        ("&x [*x]", "an alias is inside of the node that it refers to"),
+        ("&x [*x]", "recursive YAML alias: this value contains an alias of itself"),
     ],
 )
 def test_what_the_api_server_refuses_is_found_on_its_line(value, message):

@@ -62,7 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_offline(commands)
     add_deploy(commands, cluster)
     add_install(commands, cluster)
-    doctor = commands.add_parser("doctor", parents=[cluster], help="check that Penstock works in this cluster")
+    doctor = commands.add_parser(
+        "doctor", parents=[cluster], help="check that Penstock works in this cluster, and check your permissions"
+    )
     doctor.set_defaults(module="penstock.cli.commands.doctor")
     return parser
 
@@ -123,7 +125,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     _add_local_options(run)
 
     retry = commands.add_parser(
-        "retry", parents=[cluster], help="create a run that executes what another run did not complete"
+        "retry", parents=[cluster], help="start a new run with only the tasks that a finished run did not complete"
     )
     retry.set_defaults(module="penstock.cli.commands.retry")
     _add_run_name(retry)
@@ -204,7 +206,7 @@ def _add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         nargs="?",
         help="name of a Flow or a run (a Flow has precedence); or flow/NAME, run/NAME",
     )
-    graph.add_argument("-f", "--file", metavar="FILE", help="draw a Flow of this file; - is stdin")
+    graph.add_argument("-f", "--file", metavar="FILE", help="draw a Flow from this file; - is stdin")
     graph.add_argument(
         "-o",
         "--output",
@@ -272,7 +274,7 @@ def _add_schedule(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     )
     preview.add_argument("name", metavar="SCHEDULE", nargs="?", help="name of the Schedule")
     preview.add_argument(
-        "-f", "--file", metavar="FILE", help="preview a Schedule of this file, which need not be applied; - is stdin"
+        "-f", "--file", metavar="FILE", help="preview a Schedule from this file (need not be applied); - is stdin"
     )
     preview.add_argument("-t", "--ticks", metavar="N", type=int, default=10, help="number of ticks (default: 10)")
     preview.add_argument(
@@ -295,7 +297,7 @@ def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     backfill.add_argument("--max-active", metavar="N", type=int, help="maximum number of concurrent runs (default: 1)")
     backfill.add_argument("--order", choices=BACKFILL_ORDERS, help="order of the ticks (default: OldestFirst)")
     backfill.add_argument(
-        "--reprocess", choices=REPROCESS, help="ticks to run again that already have a run (default: None)"
+        "--reprocess", choices=REPROCESS, help="which ticks that already have a run are run again (default: None)"
     )
     backfill.add_argument(
         "--name", metavar="NAME", help="name of the Backfill (default: the name of the Schedule and a random suffix)"

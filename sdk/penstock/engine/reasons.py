@@ -254,7 +254,7 @@ REASONS: Final[dict[Reason, ReasonText]] = {
     ),
     Reason.TOO_DEEP: ReasonText(
         "Child runs are nested more than 8 levels deep.",
-        "Check whether a flow calls itself without end; the message names the flows.",
+        "Check whether a flow calls itself (infinite recursion); the message names the flows.",
     ),
     Reason.TASK_FAILED: ReasonText(
         "A task failed, so the run failed.", "Read the message, or run `penstock logs RUN --task TASK`."

@@ -55,7 +55,7 @@ def build_shutdown_operation(run: Object, mode: str) -> Object:
     if now in SHUTDOWN_MODES and SHUTDOWN_MODES.index(now) > SHUTDOWN_MODES.index(mode):
         stronger = " or ".join(OPTIONS[each] for each in SHUTDOWN_MODES[SHUTDOWN_MODES.index(now) + 1 :])
         raise CommandError(
-            f"cannot soften the shutdown of FlowRun {run['metadata']['name']} from {now} to {mode}"
-            f"{f'; you can only escalate it: {stronger}' if stronger else ''}"
+            f"FlowRun {run['metadata']['name']} is already shutting down with {now}; it cannot be weakened to {mode}"
+            f"{f', only escalated: {stronger}' if stronger else ''}"
         )
     return {"op": "add", "path": "/spec/shutdown", "value": mode}

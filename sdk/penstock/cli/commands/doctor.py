@@ -1,4 +1,4 @@
-"""`penstock doctor`: check that Penstock works in this cluster, and say what to do if not."""
+"""`penstock doctor`: check that Penstock works in this cluster, and the permissions of the user who runs it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from penstock.cli.commands.doctor_checks import (
     check_crds,
     check_leader,
     check_operator,
-    check_permissions,
     check_unhandled_runs,
+    check_user_permissions,
     check_version,
     container_argument,
 )
@@ -72,7 +72,7 @@ def diagnose(cluster: Cluster) -> int:
 
 
 def run_checks(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
-    """Check a cluster, and the permissions of the user there.
+    """Check a cluster, and the permissions there of the user who runs the command.
 
     Args:
         cluster: the cluster.
@@ -89,7 +89,7 @@ def run_checks(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     yield from _operator(cluster, now)
     yield from _webhook(cluster)
     yield from _unhandled_runs(cluster, now)
-    yield check_permissions(
+    yield check_user_permissions(
         {right: cluster.is_allowed(*right[:4]) for right in REQUIRED_PERMISSIONS}, cluster.namespace
     )
 

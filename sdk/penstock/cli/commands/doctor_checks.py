@@ -120,7 +120,7 @@ def check_operator(deployments: Sequence[Object], pods: Sequence[Object], namesp
         version = metadata.get("labels", {}).get("app.kubernetes.io/version", "")
         text = f"{name} {version}, {replicas} of {deployment['spec'].get('replicas', 1)} replicas ready"
         if not replicas:
-            why = enumerate_names(_container_reasons(pods, metadata["namespace"]))
+            why = enumerate_names(_container_reasons(pods, metadata["namespace"]) or ["unknown"])
             logs = f"kubectl logs -n {metadata['namespace']} deployment/{metadata['name']}"
             yield Finding(Level.BAD, "operator", f"{text}; state of its containers: {why}", f"see {logs}")
         elif watched and watched != namespace:
@@ -151,9 +151,10 @@ def check_leader(leases: Sequence[Object], now: dt.datetime) -> Finding:
         age_s = (now - renewed).total_seconds() if renewed else float("inf")
         if holder and age_s <= spec.get("leaseDurationSeconds", 0):
             return Finding(Level.GOOD, "leader", f"{holder}, {where} renewed {format_duration(age_s)} ago")
-        ago = f"renewed {format_duration(age_s)} ago" if renewed else "never renewed"
-        best = Finding(Level.BAD, "leader", f"none: {where} was {ago}", "start the operator, or check its log")
-    return best or Finding(Level.BAD, "leader", "none: no operator has run in this cluster", f"run {INSTALL}")
+        state = "expired" if holder else "has no holder"
+        why = f"{state} (last renewed {format_duration(age_s)} ago)" if renewed else "was never renewed"
+        best = Finding(Level.BAD, "leader", f"no leader: {where} {why}", "start the operator, or check its log")
+    return best or Finding(Level.BAD, "leader", "no leader: no operator has run in this cluster", f"run {INSTALL}")
 
 
 def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: str) -> Iterator[Finding]:
@@ -179,8 +180,8 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
         )
 
 
-def check_permissions(allowed: Mapping[Permission, bool], namespace: str) -> Finding:
-    """Check the permissions of the user.
+def check_user_permissions(allowed: Mapping[Permission, bool], namespace: str) -> Finding:
+    """Check the permissions of the user who runs the command.
 
     Args:
         allowed: whether each permission is granted.

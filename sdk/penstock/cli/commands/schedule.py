@@ -154,7 +154,7 @@ def _table(
         offset = local.isoformat()[19:] or "+00:00"
         line = Text(f"{f'{local:%a %Y-%m-%d %H:%M}  {offset}':<30}{f'{tick:%Y-%m-%d %H:%MZ}':<20}{ahead}")
         if tick in moved:
-            line.append(f"  ! for {moved[tick]:%H:%M}, which does not exist", "yellow")
+            line.append(f"  ! moved: {moved[tick]:%H:%M} is skipped by the clock change", "yellow")
         yield line
 
 

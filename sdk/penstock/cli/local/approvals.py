@@ -36,7 +36,10 @@ class ApprovalPrompt:
         loop = asyncio.get_running_loop()
         if not self._is_terminal:
             for approval in pending_approvals:
-                comment = f"rejected, because standard input is not a terminal: use --approve {approval.task}"
+                comment = (
+                    "rejected automatically, because there is no terminal to ask on: "
+                    f"run again with --approve {approval.task}"
+                )
                 loop.call_soon(self._decide, approval, False, comment)  # noqa: FBT003 - as call_soon takes it
             return
         if self._current is not None and self._current not in pending_approvals:

@@ -157,7 +157,7 @@ class _Builder:
     def _build(self, node: yaml.Node) -> tuple[Any, int]:
         """Return the value of a node, and the number of values in it."""
         if node in self._open:
-            self.add_problem(node, "an alias is inside of the node that it refers to")
+            self.add_problem(node, "recursive YAML alias: this value contains an alias of itself")
             return None, 1
         if node not in self._built:
             self._open.add(node)

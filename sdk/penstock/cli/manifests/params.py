@@ -53,7 +53,7 @@ def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str,
             raise CommandError(f"{file}:{problem.line}: {problem.message}")
     contents = [document.content for document in documents if isinstance(document, Document)]
     if len(contents) > 1 or not all(isinstance(content, dict) for content in contents):
-        raise CommandError(f"{file}: must be one mapping of params to values")
+        raise CommandError(f"{file}: must contain one YAML or JSON object, such as day: 2026-11-22")
     values: dict[str, Any] = contents[0] if contents else {}
     for name in values:
         if name not in declared:
