@@ -23,7 +23,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: venv  ## Write the locks anew from the ranges of pyproject.toml (needs uv).
+lock: venv  ## Write the locks again from the ranges of pyproject.toml (needs uv).
 	for extra in operator dev; do uv pip compile --quiet pyproject.toml --extra $$extra --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/$$extra.lock \
 	  $$( [ $$extra = dev ] && echo "-c requirements/operator.lock" ); done

@@ -223,7 +223,7 @@ class Bench:
             await asyncio.sleep(QUIET_S)
 
     async def _until_quiet(self) -> Account:
-        """Wait until nothing is written any more: letting Pods go is work too, and comes after the end."""
+        """Wait until nothing is written any more: removing finalizers is work too, and comes after the end."""
         last = await self.account()
         while True:
             await asyncio.sleep(QUIET_S)

@@ -21,8 +21,8 @@ fail() { printf '\n\033[1;31mThe demo failed: %s\033[0m\n' "$*" >&2; exit 1; }
 step "1/5  A cluster (the first time, its programs are built: about 8 minutes)"
 python3 -m tests.cluster up --kind "$KIND" --name "$NAME"
 case $(python3 -m tests.cluster status --name "$NAME") in
-  *"(fake)"*) fail "cluster $NAME has fake nodes, which run nothing. Start a Docker engine, or be root on a Debian that is
-no node of another cluster; then 'make cluster-down' and 'make demo'" ;;
+  *"(fake)"*) fail "cluster $NAME has fake nodes, which run nothing. Start a Docker engine, or use a Debian machine as root that is
+not a node of another cluster; then 'make cluster-down' and 'make demo'" ;;
 esac
 KUBECONFIG=$(python3 -m tests.cluster kubeconfig --name "$NAME")
 tools=$(python3 -m tests.cluster path)

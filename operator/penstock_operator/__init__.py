@@ -1,1 +1,1 @@
-"""The operator: kopf handlers, the engine room and its metrics."""
+"""The operator: kopf's handlers, the controllers, and their metrics."""

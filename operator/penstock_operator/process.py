@@ -13,8 +13,8 @@ from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.lease import LeaderElection
+from penstock_operator.controllers import Controllers
 from penstock_operator.event_loop import RestingSelector
-from penstock_operator.leader import Leader
 from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
 from penstock_operator.serving import http_servers
@@ -53,7 +53,7 @@ class Process:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
-        self._leader: Leader | None = None
+        self._controllers: Controllers | None = None
 
     async def run(self) -> int:
         """Serve, stand by, lead, stop; returns the exit code."""
@@ -98,7 +98,7 @@ class Process:
         """Stand by until this replica holds the Lease, then lead until it loses the Lease or is cancelled."""
         epoch = await election.acquire()
         self._metrics.leader.set_function(lambda: float(election.is_leading()))
-        leader = self._leader = Leader(
+        controllers = self._controllers = Controllers(
             client,
             self._connection,
             self._options,
@@ -107,10 +107,10 @@ class Process:
             may_write=election.is_leading,
             fail=self._fail,
         )
-        self._selector.count = leader.task_instances_in_progress
+        self._selector.count = controllers.task_instances_in_progress
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_lease(election))
-            tasks.create_task(leader.run())
+            tasks.create_task(controllers.run())
 
     async def _watch_lease(self, election: LeaderElection) -> None:
         await election.lost.wait()
@@ -146,13 +146,19 @@ class Process:
 
     def _check_streams(self) -> str | None:
         now = time.monotonic()
-        ages = [reflector.age_s(now) for reflector in self._leader.reflectors] if self._leader is not None else []
+        ages = (
+            [reflector.age_s(now) for reflector in self._controllers.reflectors]
+            if self._controllers is not None
+            else []
+        )
         return f"a watch has received nothing for {max(ages):.0f} s" if ages and max(ages) > SILENT_S else None
 
     def _check_kopf(self) -> str | None:
-        return "kopf's thread has ended" if self._leader is not None and self._leader.kopf.has_ended else None
+        return "kopf's thread has ended" if self._controllers is not None and self._controllers.kopf.has_ended else None
 
     def _check_synced(self) -> str | None:
-        if self._leader is not None and not all(reflector.synced.is_set() for reflector in self._leader.reflectors):
+        if self._controllers is not None and not all(
+            reflector.synced.is_set() for reflector in self._controllers.reflectors
+        ):
             return "the first lists are not complete"
         return None

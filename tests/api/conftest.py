@@ -100,7 +100,7 @@ def batch(api: kubernetes_client.ApiClient) -> kubernetes_client.BatchV1Api:
 
 @pytest.fixture
 def namespace(core: kubernetes_client.CoreV1Api) -> Iterator[str]:
-    """A namespace of the test's own; it goes on its own time after the test."""
+    """A namespace of the test's own; it is deleted in the background after the test."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     core.create_namespace(kubernetes_client.V1Namespace(metadata=kubernetes_client.V1ObjectMeta(name=name)))
     yield name

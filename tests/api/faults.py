@@ -62,7 +62,7 @@ class Fault:
 
 @dataclass
 class Hold:
-    """Requests that match wait, and watches say nothing, until they are let go; then nothing of it is lost."""
+    """Requests that match wait, and watches say nothing, until they are released; then nothing of it is lost."""
 
     matches: Matcher
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -226,7 +226,7 @@ class FaultProxy:
             "status": "Failure",
             "reason": fault.reason,
             "code": fault.status,
-            "message": "made up",
+            "message": "invented",
         }
         return web.json_response(status, status=fault.status, headers=fault.headers)
 

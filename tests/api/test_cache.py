@@ -523,7 +523,7 @@ def test_a_unit_that_ends_while_it_waits_or_asks_leaves_no_lock(core, scene, flo
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"data": {"outputs": "not json"}}, id="outputs that are no JSON"),
+        pytest.param({"data": {"outputs": "not json"}}, id="outputs that are not JSON"),
         pytest.param({"data": None}, id="no data at all"),
         pytest.param({"data": {"time": None}, "binaryData": {"time": "AA=="}}, id="a key of another kind in the way"),
         pytest.param({"data": {"time": "2060-01-01T00:00:00Z"}, "immutable": True}, id="it can't be changed any more"),

@@ -191,7 +191,7 @@ def test_they_are_enough_for_events_and_backfills(operator, kubectl):
         kubectl("wait", "--for=condition=Succeeded", "flowrun", "-l=penstock.dev/event=config", "--timeout=60s")
     except AssertionError as error:
         raise AssertionError(f"{error}\nThe operator says:\n{operator()}") from error
-    port = re.search(r"Webhooks of Schedules are served on 127\.0\.0\.1:(\d+)", operator())
+    port = re.search(r"Serving the webhooks of Schedules on 127\.0\.0\.1:(\d+)", operator())
     assert port, operator()
     namespace = kubectl("get", "schedule", "greet", "-o=jsonpath={.metadata.namespace}")
     delivery = urllib.request.Request(

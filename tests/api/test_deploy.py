@@ -223,7 +223,7 @@ def test_the_same_key_is_the_same_run(scene, where):  # prefect-21
         pytest.param({}, "day", id="one is missing"),
         pytest.param({"day": "x", "cuont": 1}, 'did you mean "count"', id="one is misspelt"),
         pytest.param({"day": 5}, "day", id="one is of another type"),
-        pytest.param({"day": "x", "count": object()}, "must be JSON", id="one is no JSON"),
+        pytest.param({"day": "x", "count": object()}, "must be JSON", id="one is not JSON"),
     ],
 )
 def test_parameters_that_the_flow_does_not_take_make_no_run(scene, where, parameters, message):  # prefect-15

@@ -182,7 +182,7 @@ def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, repl
             id="while an approval waits",
         ),
         pytest.param(
-            [task("slow", retry={"limit": 1, "delay": "4s"}, pod_exit_code="1,0"), task("last", dependsOn=["slow"])],
+            [task("slow", retry={"limit": 1, "delay": "10s"}, pod_exit_code="1,0"), task("last", dependsOn=["slow"])],
             {},
             {"slow": ("Completed", None), "last": ("Completed", None), "clean": ("Completed", None)},
             id="while a retry waits",

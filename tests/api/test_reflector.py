@@ -244,7 +244,7 @@ def test_an_error_inside_the_stream_is_survived(connection, namespace, make, cod
         "status": "Failure",
         "code": code,
         "reason": reason,
-        "message": "made up",
+        "message": "invented",
     }
 
     async def scenario() -> None:
@@ -313,7 +313,7 @@ def test_a_callback_that_raises_does_not_end_the_stream(connection, namespace, m
             await ear.wait_for(ADDED, "second")
 
     asyncio.run(scenario())
-    assert f"{namespace}/second was not handled" in caplog.text
+    assert f"Failed to handle ADDED of configmaps {namespace}/second" in caplog.text
 
 
 def test_an_object_that_cannot_be_decoded_hides_no_other(connection, namespace, make, change, caplog):
@@ -335,8 +335,8 @@ def test_an_object_that_cannot_be_decoded_hides_no_other(connection, namespace, 
 
     asyncio.run(scenario())
     assert ear.events == [(ADDED, "odd")]
-    assert f"{namespace}/odd can't be decoded" in caplog.text
-    assert f"{namespace}/odd-too can't be decoded" in caplog.text
+    assert f"Cannot decode configmaps {namespace}/odd: " in caplog.text
+    assert f"Cannot decode configmaps {namespace}/odd-too: " in caplog.text
 
 
 def test_metadata_alone_can_be_watched(connection, namespace, make, drop):
@@ -411,7 +411,7 @@ def test_a_kind_that_cannot_stand_for_a_deleted_object_is_refused_immediately(co
 
     async def scenario() -> None:
         async with ApiClient(connection, metrics=Metrics()) as client:
-            with pytest.raises(TypeError, match="Demanding can't stand for a deleted object"):
+            with pytest.raises(TypeError, match="Demanding cannot stand for a deleted object"):
                 Reflector(client, CONFIGMAPS, kind=Demanding, on_event=lambda *_: None)
 
     asyncio.run(scenario())

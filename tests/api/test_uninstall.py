@@ -1,4 +1,4 @@
-"""Letting go of task Pods when the operator is uninstalled."""
+"""Finalizers of task Pods when the operator is uninstalled."""
 
 import os
 import subprocess

@@ -35,7 +35,7 @@ def build(names: Iterable[str]) -> Path:
     """Build those of the binaries that the cache has not, and return the folder to put on PATH.
 
     Raises:
-        ClusterError: the toolchain or a module can't be had, or a build failed.
+        ClusterError: the toolchain or a module is not available, or a build failed.
     """
     names = set(names)
     for module in MODULES:
@@ -96,7 +96,7 @@ def _compile(go: Path, module: GoModule, arguments: list[str], total: int) -> No
         try:
             _report(building.stderr, said, module, total)
         except BaseException:
-            # Interrupted: the compiler must not go on alone.
+            # Interrupted: the compiler must not continue alone.
             building.terminate()
             raise
     if building.returncode:

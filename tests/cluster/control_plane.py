@@ -43,7 +43,7 @@ def kubeconfig_of(plan: Plan, user: str) -> Path:
 
 
 def prepare(plan: Plan) -> None:
-    """Write certificates, tokens and kubeconfigs anew."""
+    """Write new certificates, tokens and kubeconfigs."""
     authority = Authority.create(plan.certificates)
     names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
     addresses = {LOOPBACK, plan.host, plan.service_address}
@@ -83,7 +83,7 @@ def components(plan: Plan) -> list[Component]:
 
 
 def start_control_plane(plan: Plan, processes: Processes) -> None:
-    """Start all, and return when the API server is ready; the other two get ready while the caller goes on."""
+    """Start all, and return when the API server is ready; the other two get ready while the caller continues."""
     etcd, apiserver, *others = components(plan)
     start(etcd, processes)
     wait_ready([etcd], processes)

@@ -59,7 +59,7 @@ OPENSSL = Program("openssl", ("openssl",))
 
 
 def missing_refusal(programs: Sequence[Program]) -> str | None:
-    """Why the programs can't be had on this machine; None when they are there or can be installed."""
+    """Why the programs are not available on this machine; None when they are there or can be installed."""
     missing = [program.package for program in programs if not program.find()]
     if not missing or (shutil.which("apt-get", path=SYSTEM_PATH) and os.geteuid() == 0):
         return None
@@ -90,7 +90,7 @@ def prometheus() -> Path:
     """The path of a Prometheus server; Debian's, unpacked into the cache, so that no service comes with it.
 
     Raises:
-        ClusterError: there is none on the machine and the package can't be had.
+        ClusterError: there is none on the machine and the package is not available.
     """
     if found := shutil.which("prometheus"):
         return Path(found)
@@ -100,7 +100,7 @@ def prometheus() -> Path:
         if program.exists():
             return program
         if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-            raise ClusterError("prometheus is not on PATH and this is no Debian to take it from: install it")
+            raise ClusterError("prometheus is not on PATH and this is not Debian, which has it: install it")
         say("fetching Debian's package prometheus")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

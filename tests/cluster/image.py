@@ -57,7 +57,7 @@ class Recipe:
 
 
 def docker() -> str | None:
-    """The command of Docker, if its engine answers; a client alone is no help."""
+    """The command of Docker, if its engine answers; a client alone does not help."""
     command = shutil.which("docker")
     if not command:
         return None

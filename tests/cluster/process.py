@@ -134,12 +134,12 @@ class Processes:
             process.stop(grace_s=grace_s)
         (self._run_dir / f"{name}.pid").unlink(missing_ok=True)
 
-    def stop_strays(self) -> list[int]:
+    def stop_orphans(self) -> list[int]:
         """End what belongs to this cluster and has no pid file; returns the pids."""
-        strays = list(_owned_by(self._state_dir))
-        for process in strays:
+        orphans = list(_owned_by(self._state_dir))
+        for process in orphans:
             process.stop(grace_s=1)
-        return [process.pid for process in strays]
+        return [process.pid for process in orphans]
 
     def log(self, name: str) -> Path:
         return self._log_dir / f"{name}.log"

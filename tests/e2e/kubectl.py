@@ -92,7 +92,7 @@ class Kubectl:
         replace(self, namespace="").run("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
 
     def finish(self, run: str, *, timeout_s: int = WAIT_S) -> dict[str, Any]:
-        """Wait until a run is over, and return it."""
+        """Wait until a run has finished, and return it."""
         self.wait(f"flowrun/{run}", "condition=Finished", timeout_s=timeout_s)
         return self.get("flowrun", run)
 

@@ -1,4 +1,4 @@
-"""An installation by the chart: it proves itself, is confined, and lets go of what it held when it is uninstalled."""
+"""An installation by the chart: it proves itself, is confined, and leaves no finalizer when it is uninstalled."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How a person controls a run that goes on: by `kubectl patch` and by the command line."""
+"""How a person controls a running run: by `kubectl patch` and by the command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINALLY: list[dict[str, Any]] = [
 
 
 def ask(name: str) -> str:
-    """Return a run that asks before it goes on."""
+    """Return a run that asks before it continues."""
     return flow_run(
         name,
         """
@@ -49,7 +49,7 @@ def stopped(name: str) -> str:
 
 
 def told(name: str, **spec: Any) -> str:
-    """Return a run that waits to be told to go on."""
+    """Return a run that waits until it is resumed."""
     return flow_run(
         name,
         f"""

@@ -128,7 +128,7 @@ def test_a_task_whose_node_stops_answering_runs_again_and_counts_once(
 
 @contextmanager
 def silence(cluster: Cluster, admin: Kubectl, *, node: str) -> Iterator[None]:
-    """Have a node say nothing as long as the block lasts, while its containers go on."""
+    """Have a node say nothing as long as the block lasts, while its containers continue."""
     kubelet = kubelet_of(cluster)
     # Where every node is silent, Kubernetes takes itself for the one that is cut off, and evicts nothing.
     label = "node.kubernetes.io/exclude-disruption"

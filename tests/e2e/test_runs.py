@@ -86,7 +86,7 @@ def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl
             "survivor",
             """
             - {name: a, forEach: {count: 6}, maxParallel: 3, command: [sleep, "2"]}
-            - {name: sign-off, approval: {message: "Go on?"}}
+            - {name: sign-off, approval: {message: "Continue?"}}
             - {name: b, dependsOn: [a, sign-off], command: ["true"]}
             """,
             **{"finally": [{"name": "cleanup", "image": IMAGE, "command": ["sleep", "3"]}]},

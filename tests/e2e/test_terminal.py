@@ -18,7 +18,7 @@ SCRIPT = json.dumps("#!/bin/sh\necho it begins\nuntil [ -e /tmp/go ]; do sleep 0
 
 @pytest.fixture
 def pod(kubectl: Kubectl) -> str:
-    """The Pod of a run whose task has begun, and goes on until it is told."""
+    """The Pod of a run whose task has begun, and runs until it is stopped."""
     kubectl.apply(flow_run("run", f"[{{name: talk, script: {SCRIPT}}}]"))
     return str(kubectl.reach("run", "talk", "Running")["pod"])
 

@@ -39,7 +39,7 @@ VALIDATE = {
 
 async def look_up(namespace: str, name: str) -> FlowSpec | None:
     if (namespace, name) == ("shop", "broken"):
-        raise InvalidSpecError([Problem("spec.tasks", "can't work")])
+        raise InvalidSpecError([Problem("spec.tasks", "is invalid")])
     return FlowSpec.model_validate(ORDERS) if (namespace, name) == ("shop", "orders") else None
 
 
@@ -160,7 +160,7 @@ def test_what_works_passes_in_silence(kind, spec):
             "FlowRun",
             {"flowSpec": {"tasks": [{"name": "a"}]}},
             r"^spec\.flowSpec\.tasks\[0\]\.image: ",
-            id="an inline spec that can't work",
+            id="an invalid inline spec",
         ),
         # C2, C3, C6, C5
         pytest.param(
@@ -286,7 +286,7 @@ def test_a_run_is_not_measured_against_a_flow_that_has_changed_since_it_began():
             "FlowRun",
             {"flow": {"name": "broken"}},
             ["spec.flow.name: Flow broken is invalid: see kubectl describe flow broken"],
-            id="a run whose Flow can't work",
+            id="a run whose Flow is invalid",
         ),
         pytest.param(
             "Schedule",

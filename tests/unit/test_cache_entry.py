@@ -58,14 +58,14 @@ def test_nonsense_is_nothing_and_no_error(data):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"outputs": "[1]"}, id="outputs that are no object"),
-        pytest.param({"outputs": '{"a": '}, id="outputs that are no JSON"),
+        pytest.param({"outputs": "[1]"}, id="outputs that are not an object"),
+        pytest.param({"outputs": '{"a": '}, id="outputs that are not JSON"),
         pytest.param({"outputs": '{"a":' * 5000}, id="outputs nested without an end"),
         pytest.param({"outputs": '{"a": "%s"}' % ("x" * 20_000)}, id="outputs longer than any task's"),
         pytest.param({"time": "yesterday"}, id="a time that is none"),
         pytest.param({"time": "2060-01-01T00:00:00Z"}, id="a time far in the future, never to grow old"),
         pytest.param({"ttlSeconds": "inf"}, id="a time to live without an end"),
-        pytest.param({"ttlSeconds": "long"}, id="a time to live that is no number"),
+        pytest.param({"ttlSeconds": "long"}, id="a time to live that is not a number"),
     ],
 )
 def test_an_entry_that_was_edited_by_hand_counts_as_absent(change):

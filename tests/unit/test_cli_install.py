@@ -77,7 +77,7 @@ def test_the_wheel_has_the_whole_chart(tmp_path):
             False,
             (None, None),
             Release("penstock", "penstock-system"),
-            id="a release that is gone is no reason to go where it was",
+            id="a release that no longer exists does not decide the namespace",
         ),
     ],
 )

@@ -34,6 +34,7 @@ def test_the_help_loads_nothing_that_makes_it_slow(words):
         *(
             "penstock.cli",
             "penstock.cli.parser",
+            "penstock.cli.parser_deploy",
             "penstock.cli.invocation",
             "penstock.cli.main",
             "penstock.cli.exit_codes",

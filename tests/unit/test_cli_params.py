@@ -33,7 +33,9 @@ def test_the_last_value_of_a_param_counts():
         pytest.param("count", "KEY=VALUE", id="a word without an equals sign"),
         pytest.param("cuont=1", 'did you mean "count"', id="a misspelt param is answered with the nearest"),
         pytest.param("zzz=1", "day, count, deep, regions", id="an unknown param is answered with all there are"),
-        pytest.param("deep=yes", "boolean, for example true", id="a value that is no JSON is answered with an example"),
+        pytest.param(
+            "deep=yes", "boolean, for example true", id="a value that is not JSON is answered with an example"
+        ),
     ],
 )
 def test_invalid_assignments_are_rejected_with_what_to_type(typed, message):

@@ -11,7 +11,7 @@ from tests.cluster.dockerignore import is_ignored, parse_patterns, read_patterns
     ("text", "path", "want"),
     [
         pytest.param("", "a.py", False, id="nothing is ignored without patterns"),
-        pytest.param("# a.py\n\n", "a.py", False, id="a comment is no pattern"),
+        pytest.param("# a.py\n\n", "a.py", False, id="a comment is not a pattern"),
         pytest.param("docs", "docs/index.md", True, id="a folder covers what is in it"),
         pytest.param("/docs/", "docs/index.md", True, id="slashes at either end mean nothing"),
         pytest.param("*.md", "docs/index.md", False, id="a star does not cross a slash"),

@@ -18,7 +18,7 @@ def processes(tmp_path: Path):
     yield mine
     for name in mine.names():
         mine.stop(name, grace_s=0)
-    mine.stop_strays()
+    mine.stop_orphans()
 
 
 def wait_for(path: Path) -> str:
@@ -72,7 +72,7 @@ def test_what_a_process_started_is_found_without_a_pid_file(processes, tmp_path:
     pid = int(wait_for(child))
     os.kill(processes.get("one").pid, signal.SIGKILL)
 
-    assert pid in processes.stop_strays()
+    assert pid in processes.stop_orphans()
 
 
 def test_nothing_of_the_callers_environment_is_inherited_but_the_path(processes, tmp_path: Path, monkeypatch):

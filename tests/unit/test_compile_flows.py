@@ -240,7 +240,7 @@ def makes_a_task():
         (lambda: load.submit("a").result(raise_on_failure=False), "pass allow_failure(future) to the task"),
         (lambda: take("-".join([take("a")])), "that is known only when the flow runs (sequence item 0"),
         (lambda: take(json.dumps(take("a"))), "(Object of type ResultSymbol is not JSON serializable)"),
-        (lambda: [take(each) for each in take("a")], "known only when the flow runs: map a task over it"),
+        (lambda: [take(each) for each in take("a")], "known only when the flow runs: use .map()"),
         (lambda: load("a", return_state=True).is_failed(), ".is_failed of the state of 'load'"),
         (lambda: load.submit("a").done(), "done() of the future of 'load'"),
         (lambda: list(as_completed([load.submit("a")])), "add_done_callback() of the future"),

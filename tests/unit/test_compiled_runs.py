@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.taskprocesses import Finished, run_manifest
+from tests.task_processes import Finished, run_manifest
 
 MODULES = 170
 """More than what a task imports today, and a fraction of what a heavy library would bring."""

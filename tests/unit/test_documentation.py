@@ -93,3 +93,18 @@ def test_the_picture_of_the_command_line_page_is_up_to_date(tmp_path, capsys):
     file.write_text(blocks(page, "yaml")[0])
     assert main(["graph", "-f", str(file), "-o", "svg"]) == 0
     assert capsys.readouterr().out == (page.parent / "images" / "orders.svg").read_text()
+
+
+def test_every_path_of_the_architecture_page_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    paths = re.findall(r"`([\w.-]+/[\w./-]*)`", text)
+    assert len(paths) > 40
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_architecture_page_is_short_and_has_five_short_walks():
+    lines = (ROOT / "docs" / "architecture.md").read_text().splitlines()
+    assert len(lines) <= 150
+    walks = "\n".join(lines[lines.index("## Five walks") :]).split("\n**")[1:]
+    assert len(walks) == 5
+    assert all(0 < len(re.findall(r"^\d+\. `", walk, re.MULTILINE)) <= 8 for walk in walks)

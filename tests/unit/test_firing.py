@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.ticks.firing import (
+from penstock.engine.ticks.due_and_missed import (
     Firing,
     Ledger,
     Missed,
@@ -81,7 +81,9 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(policies("Skip"), "1:00:59", ["1:00"], [], id="and is on time for a minute"),
         pytest.param(policies("Skip"), "1:01", [], [("NotMadeUp", "1:00", 1)], id="then it is late"),
         # C9
-        pytest.param(policies(), "5:30", ["5:00"], [("NotMadeUp", "4:00", 4)], id="of five, the latest is made up"),
+        pytest.param(
+            policies(), "5:30", ["5:00"], [("NotMadeUp", "4:00", 4)], id="of five, the latest is created late"
+        ),
         pytest.param(policies("Skip"), "5:30", [], [("NotMadeUp", "5:00", 5)], id="or none"),
         pytest.param(policies("Skip"), "5:00:30", ["5:00"], [("NotMadeUp", "4:00", 4)], id="but for one on time"),
         pytest.param(policies("All"), "3:30", ["1:00", "2:00", "3:00"], [], id="or all"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.localmachine import HAS_MOUNTS, Machine
+from tests.unit.local_machine import HAS_MOUNTS, Machine
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OUTPUTS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.localmachine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
+from tests.unit.local_machine import HAS_MOUNTS, Machine, document, flow, is_alive, write_outputs
 
 needs_mounts = pytest.mark.skipif(not HAS_MOUNTS, reason="this machine does not allow mounts")
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.unit.localmachine import Machine, Terminal, flow
+from tests.unit.local_machine import Machine, Terminal, flow
 
 CTRL_C = "\x03"
 SLEEPS = """

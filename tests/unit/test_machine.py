@@ -130,13 +130,13 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
             "tasks: [{name: a}, {name: b, when: 'tasks.a.outputs.n'}]",
             ALWAYS_WELL,
             {"a": ("Completed", None), "b": ("Failed", "ExpressionError")},
-            id="a condition that is no truth value fails the task",
+            id="a condition that is not a boolean fails the task",
         ),
         pytest.param(
             "tasks: [{name: a}, {name: b, forEach: {items: '$(tasks.a.outputs.text)'}}]",
             ALWAYS_WELL,
             {"a": ("Completed", None), "b": ("Failed", "ExpressionError")},
-            id="items that are no list fail the task (B34)",
+            id="items that are not a list fail the task (B34)",
         ),
         pytest.param(
             "tasks: [{name: a, retry: {infrastructure: 0}}]",

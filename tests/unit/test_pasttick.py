@@ -1,4 +1,4 @@
-"""The ticks that a Backfill makes up."""
+"""The ticks for which a Backfill creates runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from penstock.api.backfill import MAX_TICKS, BackfillSpec
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.ticks.past import past_ticks, read_clocks, write_clocks
+from penstock.engine.ticks.backfill_ticks import past_ticks, read_clocks, write_clocks
 from penstock.errors import InvalidSpecError, StoredStatusError
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -120,7 +120,7 @@ def test_a_template_without_expressions_is_handed_on_as_it_is():
 @pytest.mark.parametrize(
     ("template", "path", "said"),
     [
-        pytest.param({"spec": {"hostname": "$(HOME)"}}, "spec.hostname", '"HOME"', id="a name that is no root"),
+        pytest.param({"spec": {"hostname": "$(HOME)"}}, "spec.hostname", '"HOME"', id="an unknown root"),
         pytest.param({"spec": {"hostname": "$(param.n)"}}, "spec.hostname", "params", id="the nearest root is named"),
         pytest.param(main(image="$(params.nn)"), "spec.containers[0].image", '"n"', id="an unknown param"),
         pytest.param(main(args=["a", "$(params.n"]), "spec.containers[0].args[1]", "not closed", id="not closed"),

@@ -74,7 +74,7 @@ def test_an_option_that_flows_have_not_is_refused_with_what_to_do(option, messag
         ),
         pytest.param({"on_failure": [1]}, "must be a list of functions", id="a hook that is a number"),
         pytest.param({"timeout_seconds": "1m"}, "must be a number", id="a time with its unit"),
-        pytest.param({"task_run_name": "{day}"}, "unknown parameter 'day'", id="a name of what is no parameter"),
+        pytest.param({"task_run_name": "{day}"}, "unknown parameter 'day'", id="a name that is not a parameter"),
         pytest.param({"task_run_name": "{"}, "Single '{'", id="a name that can not be read"),
     ],
 )

@@ -158,7 +158,7 @@ def test_only_a_running_flow_pauses():
     with pytest.raises(PauseError, match="outside of a flow"):
         pause_flow_run()
     with pytest.raises(PauseError, match="call it in the flow"):
-        in_flow(lambda: pausing_task())  # noqa: PLW0108 - a task is no function that could be decorated again
+        in_flow(lambda: pausing_task())  # noqa: PLW0108 - a task is not a function that could be decorated again
 
 
 # prefect-22

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec
-from penstock.engine.concurrency.limit import ConcurrencyLimit, OnLimit, compile_concurrency
+from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit, OnLimit, compile_concurrency
 from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.validation.validation import check_flow

@@ -56,7 +56,7 @@ def draw_field(chance: random.Random, name: str) -> str:
 
 
 def draw_crons(seed: str) -> Iterator[str]:
-    """Draw expressions that restrict either the date or the weekday, for ever."""
+    """Draw expressions that restrict either the date or the weekday, forever."""
     chance = random.Random(seed)
     while True:
         fields = {name: draw_field(chance, name) for name in BOUNDS}

@@ -15,7 +15,7 @@ from penstock.api import names
 from penstock.api.backfill import BackfillSpec
 from penstock.engine.keys import ObjectKey
 from penstock.engine.ticks.backfill import Creation, Outcome, TickRun
-from penstock.engine.ticks.past import read_clocks
+from penstock.engine.ticks.backfill_ticks import read_clocks
 from penstock.engine.ticks.timetable import read_timetable
 from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation.validation import parse_schedule

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.api.backfill import BackfillSpec
 from penstock.engine.ticks.backfill import BackfillMachine, Record, TickRun
-from penstock.engine.ticks.past import past_ticks, read_clocks, write_clocks
+from penstock.engine.ticks.backfill_ticks import past_ticks, read_clocks, write_clocks
 from penstock.engine.timestamp import epoch
 from penstock.engine.validation.validation import check_backfill, parse_backfill, parse_schedule
 from penstock.errors import InvalidSpecError, PenstockError

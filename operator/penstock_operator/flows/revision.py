@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.api.flow import InlineFlowSpec
+from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.engine.workloads.pod import executable_script, script_key
 from penstock.errors import StoredStatusError
 
@@ -68,9 +69,7 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
         "labels": labels | {names.LABEL_RUN if is_owned_by_run else names.LABEL_FLOW: owner.name},
     }
     if is_owned_by_run:
-        metadata["ownerReferences"] = [
-            {"apiVersion": names.API_VERSION, "kind": "FlowRun", "name": owner.name, "uid": owner.uid}
-        ]
+        metadata["ownerReferences"] = [owner_reference("FlowRun", owner.name, owner.uid, is_controller=False)]
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": data}
 
 

@@ -11,7 +11,7 @@ from penstock.api import names
 from penstock.api.flow import InlineFlowSpec
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.concurrency.limit import ConcurrencyLimit, compile_concurrency
+from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit, compile_concurrency
 from penstock.engine.keys import ObjectKey
 from penstock.engine.validation.validation import parse_flow
 from penstock.kube.client import METADATA, ApiClient

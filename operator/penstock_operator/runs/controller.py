@@ -33,9 +33,9 @@ from penstock_operator.runs.attempts.pods import AttemptPods
 from penstock_operator.runs.cache.lookup import CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.effects import EffectExecutor
-from penstock_operator.runs.hierarchy import Hierarchy
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun, RunEnd, RunUid
+from penstock_operator.runs.parents_and_children import Hierarchy
 from penstock_operator.runs.pending import PendingRuns
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.start import RunStarter, Started

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.plan import Plan
-from penstock.engine.concurrency.limit import ConcurrencyLimit
+from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.params import resolve_params
-from penstock.engine.concurrency.limit import ConcurrencyLimit
+from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control

@@ -1,8 +1,8 @@
 """Schedules: a run for every tick, never two for one.
 
-Each reconcile brings a Schedule to where it should be: `penstock.engine.ticks.firing` decides what is due, the decision
-is carried out and stored, and a timer is set for the next tick. The order makes it safe to stop at any point: a run is
-created before its tick is stored as decided, and its name follows from the tick.
+Each reconcile brings a Schedule to where it should be: `penstock.engine.ticks.due_and_missed` decides what is due, the
+decision is carried out and stored, and a timer is set for the next tick. The order makes it safe to stop at any point:
+a run is created before its tick is stored as decided, and its name follows from the tick.
 
 When many Schedules are due at the same second, all runs are created first and the statuses stored afterwards. Until
 then decisions are kept in memory, and count as if they were stored.
@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey
-from penstock.engine.ticks.firing import Firing, Ledger, decide
+from penstock.engine.ticks.due_and_missed import Firing, Ledger, decide
 from penstock.errors import InvalidSpecError
 from penstock.kube.client import ApiClient
 from penstock.kube.conditions import Condition, ready_condition

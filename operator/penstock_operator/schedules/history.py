@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from penstock.api.schedule import History
-from penstock.engine.ticks.firing import Ledger
+from penstock.engine.ticks.due_and_missed import Ledger
 from penstock.engine.timestamp import epoch
 from penstock.engine.triggers.webhook_signature import TOLERANCE_S
 from penstock_operator.schedules.runs import ScheduledRun

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
-from penstock.engine.ticks.firing import Missed, MissedReason
+from penstock.engine.ticks.due_and_missed import Missed, MissedReason
 
 MANY_MISSED: Final = 100
 """More missed ticks than this at once get a warning of their own, as with CronJob."""

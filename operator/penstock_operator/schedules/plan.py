@@ -11,9 +11,9 @@ import msgspec
 
 from penstock.api.duration import duration_s
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.ticks.firing import Policies
+from penstock.engine.ticks.backfill_ticks import CLOCK_FIELDS
+from penstock.engine.ticks.due_and_missed import Policies
 from penstock.engine.ticks.jitter import Jitter
-from penstock.engine.ticks.past import CLOCK_FIELDS
 from penstock.engine.ticks.timetable import Timetable, read_timetable
 from penstock.engine.ticks.upcoming import Upcoming
 from penstock.engine.validation.validation import check_schedule, parse_schedule

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.keys import ObjectKey
-from penstock.engine.ticks.firing import Ledger
+from penstock.engine.ticks.due_and_missed import Ledger
 from penstock.errors import ExpressionError
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_namespace_terminating, is_not_found

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from penstock.engine.state import RunState
-from penstock.engine.ticks.firing import Firing, Ledger
+from penstock.engine.ticks.due_and_missed import Firing, Ledger
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.kube.kinds.schedule import Schedule
 from penstock_operator.schedules.notices import explain_missed

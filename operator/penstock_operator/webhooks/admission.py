@@ -20,7 +20,7 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.suggestion import enumerate_names, suggest
-from penstock.engine.ticks.past import past_ticks, read_span
+from penstock.engine.ticks.backfill_ticks import past_ticks, read_span
 from penstock.engine.validation.validation import (
     check_backfill,
     check_flow,

@@ -164,7 +164,7 @@ def serve(
         OptionError: a deployment cannot be served.
     """
     importlib.import_module(SERVER).serve(
-        deployments, limit=limit, is_forgetful=pause_on_shutdown, is_quiet=not print_starting_message
+        deployments, limit=limit, is_forgetful=pause_on_shutdown, is_announced=print_starting_message
     )
 
 

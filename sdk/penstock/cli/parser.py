@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import penstock
 from penstock.cli.invocation import program
+from penstock.cli.parser_deploy import Commands, add_compilation, add_deploy, add_install
 from penstock.engine.suggestion import suggest
 
 CLUSTER_OPTIONS: Final = (
@@ -21,9 +22,6 @@ REPROCESS: Final = ("None", "Failed", "All")
 
 COMPLETE: Final = "__complete"
 """Called by the scripts of `penstock completion`; hidden from help."""
-
-Commands = Any
-"""The type of what `add_subparsers` returns is private to argparse."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,8 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_schedule(commands, cluster)
     _add_backfill(commands, cluster)
     _add_offline(commands)
-    _add_deploy(commands, cluster)
-    _add_install(commands, cluster)
+    add_deploy(commands, cluster)
+    add_install(commands, cluster)
     doctor = commands.add_parser("doctor", parents=[cluster], help="check that Penstock works in this cluster")
     doctor.set_defaults(module="penstock.cli.commands.doctor")
     return parser
@@ -305,126 +303,6 @@ def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     _add_wait_options(backfill)
 
 
-def _add_deploy(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    deploy = commands.add_parser("deploy", parents=[cluster], help="deploy a Python flow")
-    deploy.set_defaults(module="penstock.cli.commands.deploy")
-    deploy.add_argument(
-        "flow", metavar="FILE", help="my_flow.py:etl, module:etl, or my_flow.py if it contains one flow"
-    )
-    deploy.add_argument("--name", metavar="NAME", help="name of the Flow (default: the name of the Python flow)")
-    deploy.add_argument(
-        "--image", metavar="IMAGE", help="image of tasks that set no image (default: the image of the operator)"
-    )
-    code = deploy.add_mutually_exclusive_group()
-    code.add_argument(
-        "--inline", action="store_true", help="store the code in a ConfigMap; no image of your own is needed"
-    )
-    code.add_argument(
-        "--source",
-        metavar="URL",
-        help="where Pods fetch the code: git+https://HOST/REPOSITORY@REF, or s3://BUCKET/PREFIX (deploy uploads it)",
-    )
-    deploy.add_argument("--storage", metavar="URL", help="where to store results that are too large for outputs")
-    deploy.add_argument(
-        "--cron", metavar="CRON", action="append", default=[], help="cron expression of a Schedule (repeatable)"
-    )
-    deploy.add_argument(
-        "--interval",
-        metavar="DURATION",
-        action="append",
-        default=[],
-        help="interval of a Schedule: 15m, 2h (repeatable)",
-    )
-    deploy.add_argument(
-        "--rrule",
-        metavar="RRULE",
-        action="append",
-        default=[],
-        help="recurrence rule (RFC 5545) of a Schedule (repeatable)",
-    )
-    deploy.add_argument("--timezone", metavar="ZONE", help="time zone of the Schedule (default: UTC)")
-    deploy.add_argument(
-        "--on-missed", choices=("Skip", "Latest", "All"), help="what to do with missed ticks (default: Latest)"
-    )
-    deploy.add_argument(
-        "--on-overlap",
-        choices=("Allow", "Skip", "Queue", "Replace"),
-        help="what to do if the previous run is still active (default: Allow)",
-    )
-    deploy.add_argument(
-        "--limit", metavar="N", type=int, help="maximum number of concurrent runs of the Flow; others are queued"
-    )
-    deploy.add_argument(
-        "-p",
-        "--param",
-        dest="params",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="default of a param: text for a string param, else JSON (repeatable)",
-    )
-    deploy.add_argument(
-        "--dry-run", choices=("client", "server"), help="apply nothing; server: let the API server validate the objects"
-    )
-    deploy.add_argument(
-        "-o", "--output", choices=("text", "yaml", "json", "name"), default="text", help="output format (default: text)"
-    )
-    deploy.add_argument(
-        "--force-conflicts", action="store_true", help="take ownership of fields that another field manager owns"
-    )
-    deploy.add_argument("--wait", action="store_true", help="wait until the Flow is Ready")
-    deploy.add_argument("--timeout", metavar="DURATION", default="2m", help="maximum time to wait (default: 2m)")
-
-
-def _add_install(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    install = commands.add_parser(
-        "install",
-        parents=[cluster],
-        help="install or upgrade Penstock: CRDs and operator, with the Helm chart",
-        description="Installs or upgrades Penstock with helm, waits until it is ready, and runs the checks of doctor."
-        " -n is the namespace of the operator (default: penstock-system, or where it is installed already).",
-    )
-    install.set_defaults(module="penstock.cli.commands.install")
-    install.add_argument(
-        "--image", metavar="IMAGE", help="image of the operator: REPOSITORY:TAG or REPOSITORY@sha256:..."
-    )
-    install.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="set a value of the chart, as in helm (repeatable)",
-    )
-    install.add_argument(
-        "-f", "--values", metavar="FILE", action="append", default=[], help="file with values of the chart (repeatable)"
-    )
-    install.add_argument("--reset-values", action="store_true", help="discard the values of earlier installations")
-    install.add_argument(
-        "--release", metavar="NAME", help="name of the Helm release (default: the existing one, or penstock)"
-    )
-    install.add_argument(
-        "--chart",
-        metavar="CHART",
-        help="use this chart: a directory, or oci://... (default: the chart of this version)",
-    )
-    install.add_argument("--version", metavar="VERSION", help="version of --chart")
-    install.add_argument("--timeout", metavar="DURATION", default="5m", help="maximum time to wait (default: 5m)")
-    install.add_argument("--no-wait", action="store_true", help="do not wait, and skip the checks")
-    install.add_argument(
-        "--dry-run", action="store_true", help="print the manifests that would be applied, and change nothing"
-    )
-
-
-def _add_compilation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image", metavar="IMAGE", help="image of tasks that set no image")
-    parser.add_argument(
-        "--storage",
-        metavar="URL",
-        help="where to store large results: s3://BUCKET/PREFIX, or a directory that all Pods share",
-    )
-    parser.add_argument("--name", metavar="NAME", help="name of the Flow (default: the name of the Python flow)")
-
-
 def _add_offline(commands: Commands) -> None:
     lint = commands.add_parser("lint", help="check manifests without a cluster")
     lint.set_defaults(module="penstock.cli.commands.lint")
@@ -441,7 +319,7 @@ def _add_offline(commands: Commands) -> None:
     compile_.set_defaults(module="penstock.cli.commands.compile")
     compile_.add_argument("entrypoint", metavar="FILE:FLOW", help="my_flow.py:etl, or my_package.my_flow:etl")
     compile_.add_argument("-o", "--output", metavar="FILE", help="output file (default: standard output)")
-    _add_compilation(compile_)
+    add_compilation(compile_)
     compile_.add_argument("-n", "--namespace", metavar="NS", help="namespace in the manifests (default: none)")
 
     explain = commands.add_parser("explain", help="explain a state or a reason, and what to do about it")

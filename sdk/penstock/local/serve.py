@@ -26,14 +26,14 @@ MAIN_PROCESS: Final = "MainProcess"
 """The name of processes that were not started by multiprocessing."""
 
 
-def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful: bool, is_quiet: bool) -> None:
+def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful: bool, is_announced: bool) -> None:
     """Run flows on their schedules.
 
     Args:
         deployments: the flows with their schedules.
         limit: maximum number of concurrent runs; None for no limit.
         is_forgetful: ignore ticks that are missed while this process is not running.
-        is_quiet: do not log which deployments are served.
+        is_announced: log which deployments are served.
 
     Raises:
         OptionError: a deployment cannot be served.
@@ -53,7 +53,7 @@ def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful:
                 stack.callback(file.close)
                 launch: Launch = partial(_launch, reference, deployment.tags)
                 served.append(Served(body, launch, limit=deployment.limit, file=file, now=clock.now()))
-        if not is_quiet:
+        if is_announced:
             for each in served:
                 _announce(each, clock.now())
         Server(served, clock, limit=limit).serve()

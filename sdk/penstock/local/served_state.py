@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from penstock.authoring.home import home, make_folder, write_file
-from penstock.engine.ticks.firing import Ledger
+from penstock.engine.ticks.due_and_missed import Ledger
 from penstock.errors import OptionError
 
 DIGITS: Final = 16

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from penstock.api.duration import duration_s
-from penstock.engine.ticks.firing import Firing, Missed, Policies, decide
+from penstock.engine.ticks.due_and_missed import Firing, Missed, Policies, decide
 from penstock.engine.ticks.jitter import Jitter
 from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import read_timetable

@@ -16,7 +16,7 @@ class Kind(Protocol):
     """What a module of this package offers."""
 
     def refusal(self) -> str | None:
-        """Why this kind can't work on this machine; None when it can."""
+        """Why this kind does not work on this machine; None when it does."""
 
     def start(self, *, name: str, state_dir: Path, nodes: int) -> None:
         """Start a cluster and wait until it can be used; the state folder is new and empty."""
@@ -43,7 +43,7 @@ def choose(wanted: str) -> str:
     """The kind to start; `auto` takes the best that can work here and says why.
 
     Raises:
-        ClusterError: the kind that was asked for can't work here.
+        ClusterError: the kind that was asked for does not work here.
     """
     if wanted == "auto":
         for candidate in AUTOMATIC:
@@ -56,5 +56,5 @@ def choose(wanted: str) -> str:
     if wanted not in KINDS:
         raise ClusterError(f"there is no kind {wanted!r}: choose auto, {', '.join(KINDS)}")
     if refusal := KINDS[wanted].refusal():
-        raise ClusterError(f"a cluster of kind {wanted!r} can't work here: {refusal}")
+        raise ClusterError(f"a cluster of kind {wanted!r} does not work here: {refusal}")
     return wanted

@@ -88,7 +88,7 @@ def stop(state_dir: Path) -> None:
         leftovers.kill_pod_processes()
     for name in reversed(processes.names()):
         processes.stop(name)
-    processes.stop_strays()
+    processes.stop_orphans()
     leftovers.unmount_below(state_dir)
     if has_machine:
         leftovers.remove_pod_cgroups()

@@ -51,8 +51,8 @@ def stop(state_dir: Path) -> None:
     processes = Processes(state_dir)
     for name in reversed(processes.names()):
         processes.stop(name)
-    if strays := processes.stop_strays():
-        say(f"ended {len(strays)} processes without a pid file")
+    if orphans := processes.stop_orphans():
+        say(f"ended {len(orphans)} processes without a pid file")
 
 
 def health(state_dir: Path) -> list[Health]:

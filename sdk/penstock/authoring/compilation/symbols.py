@@ -100,7 +100,7 @@ def refuse(symbol: Symbol, what: str) -> NoReturn:
     Raises:
         CompileError: always.
     """
-    advice = f"map a task over it with .map(), {ADVICE}" if what == ITERATED else ADVICE
+    advice = f"use .map() to run a task for each of its items, {ADVICE}" if what == ITERATED else ADVICE
     raise current_location().compile_error(
         f"{symbol.description} {what}, which is known only when the flow runs", advice
     )

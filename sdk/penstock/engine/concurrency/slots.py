@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from penstock.engine.concurrency.limit import ConcurrencyLimit, OnLimit
+from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit, OnLimit
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.errors import ExpressionError
 

@@ -12,7 +12,7 @@ from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, Creat
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.outputs_limit import limit_outputs
 from penstock.engine.machine.reason_groups import WAITING_REASONS
-from penstock.engine.machine.retry import why_not_retried
+from penstock.engine.machine.retry_policy import why_not_retried
 from penstock.engine.machine.run import Run
 from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.machine.task import TaskRun
@@ -39,7 +39,7 @@ class Attempts:
         if position is None:
             return
         task = run.tasks[position]
-        if not run.is_instance(task, fact.key):
+        if fact.key.item is not None and not run.is_item(task, fact.key.item):
             if isinstance(fact, AttemptSeen) and task.state is TaskState.PENDING and run.remaining[position]:
                 # Which items there are is known only when the Pods of the upstream tasks have been observed.
                 run.early_facts.setdefault(position, []).append(fact)

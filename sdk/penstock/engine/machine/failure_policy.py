@@ -18,11 +18,12 @@ def stops_run(plan: Plan, task: TaskRun) -> bool:
     """
     if not plan.stops_on_failure or task.plan.is_finally:
         return False
-    if task.state not in FINAL_TASK_STATES:
-        return has_too_many_failures(task) and TaskState.FAILED not in task.plan.awaited_states
-    return (
-        task.state in UNSUCCESSFUL_TASK_STATES and not task.is_tolerated and task.state not in task.plan.awaited_states
-    )
+    state = task.state
+    if state in UNSUCCESSFUL_TASK_STATES:
+        return not task.is_tolerated and state not in task.plan.awaited_states
+    if state in FINAL_TASK_STATES:
+        return False
+    return has_too_many_failures(task) and TaskState.FAILED not in task.plan.awaited_states
 
 
 def closes_fan_out(plan: Plan, task: TaskRun) -> bool:

@@ -104,10 +104,11 @@ class Machine:
             fact: what was observed.
             now: seconds since the epoch.
         """
-        if isinstance(fact, CacheHit | CacheMiss | CacheBusy):
-            self._cache.observe(fact, now)
-        else:
+        # Most facts are about Pods: they are checked first.
+        if isinstance(fact, AttemptSeen) or not isinstance(fact, CacheHit | CacheMiss | CacheBusy):
             self._attempts.observe(fact, now)
+        else:
+            self._cache.observe(fact, now)
 
     def is_news(self, seen: AttemptSeen) -> bool:
         """Whether an observed Pod is not known yet: the reply to its create comes again as an event."""

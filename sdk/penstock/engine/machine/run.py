@@ -180,10 +180,8 @@ class Run:
             assert task.items is not None
             self.outputs_bytes += task.items.outputs_bytes
 
-    def is_instance(self, task: TaskRun, key: TaskInstanceKey) -> bool:
-        """Whether a key names the task itself or an item that its fan-out has, as far as that is known now."""
-        if key.item is None:
-            return True
+    def is_item(self, task: TaskRun, index: int) -> bool:
+        """Whether a fan-out has an item with this index, as far as that is known now."""
         if task.plan.fan_out is None:
             return False
         if task.items is None:
@@ -194,7 +192,7 @@ class Run:
             except ExpressionError:
                 return False
         assert task.items is not None
-        return 0 <= key.item < task.items.total
+        return 0 <= index < task.items.total
 
     # Tasks and items
 

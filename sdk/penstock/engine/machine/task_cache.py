@@ -48,7 +48,7 @@ class TaskCache:
         run = self._run
         position = run.plan.positions.get(answer.key.task)
         task = None if position is None else run.tasks[position]
-        if task is None or not run.is_instance(task, answer.key):
+        if task is None or (answer.key.item is not None and not run.is_item(task, answer.key.item)):
             return
         instance = task.live_task_instance(answer.key.item)
         if instance is None or not _awaits_answer(instance):

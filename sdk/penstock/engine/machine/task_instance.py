@@ -11,7 +11,7 @@ from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.machine.reason_groups import CANCELLING_REASONS, TIMEOUT_REASONS, WAITING_REASONS
-from penstock.engine.machine.retry import retry_delay_s
+from penstock.engine.machine.retry_policy import retry_delay_s
 from penstock.engine.reasons import REASONS, Reason
 from penstock.engine.state import TaskState
 from penstock.engine.timestamp import epoch, rfc3339

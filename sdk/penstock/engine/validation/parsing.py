@@ -159,7 +159,7 @@ def _say(details: ErrorDetails, owner: type[BaseModel]) -> str:
 
 
 def _say_length(value: Any, context: Mapping[str, Any]) -> str:
-    unit = "characters" if isinstance(value, str) else "entries"
+    counted = "characters" if isinstance(value, str) else "entries"
     if "max_length" in context:
-        return f"has {len(value)} {unit}: at most {context['max_length']} are allowed"
-    return f"has {len(value)} {unit}: at least {context['min_length']} is needed"
+        return f"has {len(value)} {counted}: at most {context['max_length']} are allowed"
+    return f"has {len(value)} {counted}: at least {context['min_length']} is needed"

@@ -16,11 +16,11 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.concurrency.limit import compile_concurrency
+from penstock.engine.concurrency.compiled_limit import compile_concurrency
 from penstock.engine.expressions.expression import Scope
 from penstock.engine.expressions.scope import TICK_ROOTS
 from penstock.engine.expressions.template import ValueTemplate, compile_value
-from penstock.engine.ticks.past import read_span
+from penstock.engine.ticks.backfill_ticks import read_span
 from penstock.engine.ticks.timetable import has_ticks, read_timetable
 from penstock.engine.triggers.trigger import check_triggers, params_of_every_event
 from penstock.engine.validation.parsing import parse, parse_backfill, parse_flow, parse_run, parse_schedule

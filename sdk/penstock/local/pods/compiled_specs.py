@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.concurrency.limit import compile_concurrency
+from penstock.engine.concurrency.compiled_limit import compile_concurrency
 from penstock.engine.suggestion import suggest
 from penstock.errors import InvalidSpecError, Problem
 from penstock.local.pods.local_run import CompiledSpec

@@ -12,7 +12,7 @@ from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.names import API_VERSION
 from penstock.engine.compiler.plan import Plan
-from penstock.engine.concurrency.limit import ConcurrencyLimit
+from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.keys import RunIdentity, RunKey
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.run_status import Changes

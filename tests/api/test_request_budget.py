@@ -81,7 +81,7 @@ def test_a_fan_out_costs_each_item_a_create_and_a_release_and_the_run_a_few_stat
 
     assert (found.creates, found.pod_patches) == (200, 200)
     assert found.statuses <= 20
-    assert found.looks <= 200 * 5, "created, scheduled, running, over, and let go"
+    assert found.looks <= 200 * 5, "created, scheduled, running, finished, and without its finalizer"
     assert written_bytes(connection) - before < 40_000
 
 

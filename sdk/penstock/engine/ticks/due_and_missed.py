@@ -63,9 +63,9 @@ class Policies:
     Args:
         missed: what happens to ticks that are late.
         within: how late a run may be; None for no limit.
-        most_made_up: with `ALL`, how many late ticks get a run.
+        max_late: with `ALL`, how many late ticks get a run.
         overlap: what happens to a tick while an earlier run has not finished.
-        most_queued: with `QUEUE`, how many ticks wait.
+        max_queued: with `QUEUE`, how many ticks wait.
     """
 
     missed: MissedPolicy = MissedPolicy.LATEST

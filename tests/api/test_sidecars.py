@@ -1,4 +1,4 @@
-"""Containers beside `main`: a task is over when `main` is, whatever they do."""
+"""Containers beside `main`: a task has finished when `main` has, whatever they do."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod_status import Pod
 
 
-class Leader:
+class Controllers:
     """The controllers of the leading replica.
 
     Args:

@@ -1,0 +1,241 @@
+"""The chart's admission policy, as a tenant meets it who may do anything in a namespace but administer it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client as kubernetes_client
+from kubernetes import dynamic
+from kubernetes.client.exceptions import ApiException
+
+from tests.cluster import binaries
+
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
+
+CHART = Path(__file__).parents[2] / "helm" / "penstock"
+UID = "11111111-2222-3333-4444-555555555555"
+IDENTITY = {
+    "penstock.dev/run": "victim",
+    "penstock.dev/run-uid": UID,
+    "penstock.dev/task": "pay",
+    "penstock.dev/attempt": "1",
+}
+OWNER = {"apiVersion": "penstock.dev/v1alpha1", "kind": "FlowRun", "name": "victim", "uid": UID, "controller": True}
+JOB_CONTROLLER = "system:serviceaccount:kube-system:job-controller"
+GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
+
+
+class Tenants:
+    """The API server, as several users see it."""
+
+    def __init__(self, api: kubernetes_client.ApiClient, namespace: str) -> None:
+        self._api = api
+        self.namespace = namespace
+        self.operator = f"system:serviceaccount:{namespace}:policy-operator"
+        self.tenant = f"system:serviceaccount:{namespace}:tenant"
+
+    def resource(self, user: str | None, kind: str) -> Any:
+        """Return a kind of object as a user sees it; None: the administrator."""
+        client = kubernetes_client.ApiClient(self._api.configuration)
+        if user is not None:
+            client.set_default_header("Impersonate-User", user)
+        group = "batch/v1" if kind == "Job" else "v1"
+        return dynamic.DynamicClient(client).resources.get(api_version=group, kind=kind)
+
+    def create(self, user: str | None, body: dict[str, Any]) -> Any:
+        """Create an object."""
+        return self.resource(user, body["kind"]).create(body=body, namespace=self.namespace)
+
+    def patch(self, user: str | None, kind: str, name: str, patch: dict[str, Any]) -> Any:
+        """Change an object by a merge patch."""
+        return self.resource(user, kind).patch(
+            name=name, body=patch, namespace=self.namespace, content_type="application/merge-patch+json"
+        )
+
+    def delete(self, user: str | None, kind: str, name: str) -> Any:
+        """Delete an object."""
+        return self.resource(user, kind).delete(name=name, namespace=self.namespace)
+
+
+@pytest.fixture
+def tenants(api, kubeconfig, namespace) -> Iterator[Tenants]:
+    values = {
+        "watchNamespace": namespace,
+        "replicas": 0,
+        "crds": {"enabled": False},
+        "serviceAccount": {"name": "policy-operator"},
+    }
+    rendered = subprocess.run(
+        [str(binaries.binary("helm")), "template", "policy", str(CHART), f"--namespace={namespace}", "--values=-"],
+        input=json.dumps(values),
+        text=True,
+        check=True,
+        capture_output=True,
+    ).stdout
+    wanted = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "Role", "RoleBinding", "ServiceAccount"}
+    objects = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] in wanted]
+    found = Tenants(api, namespace)
+    client = dynamic.DynamicClient(api)
+    edit = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "tenant"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": namespace}],
+    }
+    for body in [*objects, edit]:
+        client.resources.get(api_version=body["apiVersion"], kind=body["kind"]).create(body=body, namespace=namespace)
+    _wait_until_in_force(found)
+    yield found
+    for body in objects:
+        if body["kind"].startswith("ValidatingAdmission"):
+            kind = client.resources.get(api_version=body["apiVersion"], kind=body["kind"])
+            kind.delete(name=body["metadata"]["name"])
+
+
+def _wait_until_in_force(tenants: Tenants) -> None:
+    """Wait until the API server applies the policy, which takes it about a second."""
+    body = config_map("probe", labels={"penstock.dev/cache": "lock"})
+    for _ in range(10_000):
+        try:
+            tenants.create(tenants.tenant, body)
+        except ApiException as refused:
+            if "identify objects of Penstock" in str(refused.body):
+                return
+            raise
+        tenants.delete(None, "ConfigMap", "probe")
+    pytest.fail("the policy is not in force")
+
+
+def config_map(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}, "data": {"k": "v"}}
+
+
+def pod(name: str, **metadata: Any) -> dict[str, Any]:
+    spec = {"containers": [{"name": "main", "image": "none"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **metadata}, "spec": spec}
+
+
+def job(name: str, *, template: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    spec = {**pod("x")["spec"], "restartPolicy": "Never"}
+    body = {"template": {"metadata": template or {}, "spec": spec}, "suspend": True}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, **metadata}, "spec": body}
+
+
+def claim(name: str, **metadata: Any) -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, **metadata}, "spec": spec}
+
+
+MANAGED = {"app.kubernetes.io/managed-by": "penstock"}
+FORGED = {
+    "a Pod that looks like an attempt": pod("p", labels=IDENTITY),
+    "a Pod with one identifying label": pod("p", labels={"penstock.dev/run-uid": UID}),
+    "a Pod that a run seems to own": pod("p", ownerReferences=[OWNER]),
+    "a Pod that says it is ours": pod("p", labels=MANAGED),
+    "a Job that looks like an attempt": job("j", labels=IDENTITY),
+    "a Job whose Pods will look like attempts": job("j", template={"labels": IDENTITY}),
+    "a Job that a run seems to own": job("j", ownerReferences=[OWNER]),
+    "a revision": config_map("c", labels={"penstock.dev/flow-uid": UID}),
+    "a revision that pretends to be code": config_map(
+        "c", labels={"penstock.dev/flow-uid": UID, "penstock.dev/code-of": "f"}
+    ),
+    "an entry of the cache": config_map("c", labels={"penstock.dev/cache": "outputs", **MANAGED}),
+    "a ConfigMap that a run seems to own": config_map("c", ownerReferences=[OWNER]),
+    "a workspace": claim("w", labels=IDENTITY),
+    "a claim that a run seems to own": claim("w", ownerReferences=[OWNER]),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_tenant_cannot_create(tenants, forged):
+    with pytest.raises(ApiException) as refused:
+        tenants.create(tenants.tenant, FORGED[forged])
+    assert refused.value.status == 403
+    assert "operator of Penstock" in str(refused.value.body) or "only its operator" in str(refused.value.body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(pod("p", labels={"penstock.dev/flow": "x", "team": "a"}), id="a Pod with labels of its own"),
+        pytest.param(pod("p", annotations={"penstock.dev/failures": "1"}), id="a Pod with annotations"),
+        pytest.param(job("j", template={"labels": {"a": "b"}}), id="a Job"),
+        pytest.param(config_map("c", labels={"penstock.dev/code-of": "f", **MANAGED}), id="the code of a Python flow"),
+        pytest.param(
+            config_map("c", labels={"penstock.dev/code-of": "f", **MANAGED}, ownerReferences=[OWNER]),
+            id="the code of one run",
+        ),
+        pytest.param(claim("w"), id="a claim"),
+    ],
+)
+def test_a_tenant_can_create(tenants, body):
+    tenants.create(tenants.tenant, body)
+
+
+def test_the_operator_makes_what_it_makes(tenants):
+    tenants.create(tenants.operator, pod("p", labels={**IDENTITY, **MANAGED}, ownerReferences=[OWNER]))
+    tenants.create(tenants.operator, job("j", labels=IDENTITY, template={"labels": IDENTITY}, ownerReferences=[OWNER]))
+    tenants.create(tenants.operator, config_map("c", labels={"penstock.dev/flow-uid": UID, **MANAGED}))
+
+
+def test_the_job_controller_makes_the_pods_of_our_jobs_and_no_others(tenants):
+    made = tenants.create(tenants.operator, job("j", labels=IDENTITY, template={"labels": IDENTITY}))
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": made.metadata.uid, "controller": True}
+    tenants.create(JOB_CONTROLLER, pod("p", labels=IDENTITY, ownerReferences=[owner]))
+    with pytest.raises(ApiException, match="only its operator"):
+        tenants.create(JOB_CONTROLLER, pod("q", labels=IDENTITY))
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param({"labels": {"penstock.dev/attempt": "2"}}, id="a changed label"),
+        pytest.param({"labels": {"penstock.dev/attempt": None}}, id="a removed label"),
+        pytest.param({"labels": {"penstock.dev/index": "3"}}, id="an added label"),
+        pytest.param({"ownerReferences": [{**OWNER, "uid": UID.replace("1", "9")}]}, id="another owner"),
+        pytest.param({"ownerReferences": None}, id="no owner"),
+    ],
+)
+def test_a_tenant_cannot_change_what_identifies_a_pod(tenants, patch):
+    tenants.create(
+        tenants.operator, pod("p", labels=IDENTITY, ownerReferences=[OWNER], finalizers=["penstock.dev/outcome"])
+    )
+    with pytest.raises(ApiException, match=r"operator"):
+        tenants.patch(tenants.tenant, "Pod", "p", {"metadata": patch})
+
+
+def test_a_tenant_may_label_annotate_and_delete_a_pod_and_the_operator_takes_its_finalizer_off(tenants):
+    tenants.create(tenants.operator, pod("p", labels=IDENTITY, finalizers=["penstock.dev/outcome"]))
+    tenants.patch(tenants.tenant, "Pod", "p", {"metadata": {"labels": {"seen": "yes"}, "annotations": {"note": "x"}}})
+    tenants.delete(tenants.tenant, "Pod", "p")
+    tenants.patch(tenants.operator, "Pod", "p", {"metadata": {"finalizers": None}})
+
+
+def test_a_revision_is_deleted_by_the_operator_and_the_garbage_collector_and_administrators_alone(tenants):
+    for name in ("a", "b", "c"):
+        tenants.create(tenants.operator, config_map(name, labels={"penstock.dev/flow-uid": UID, **MANAGED}))
+    with pytest.raises(ApiException, match="this ConfigMap is a revision of a Flow"):
+        tenants.delete(tenants.tenant, "ConfigMap", "a")
+    with pytest.raises(ApiException, match="this ConfigMap is a revision of a Flow"):
+        tenants.resource(tenants.tenant, "ConfigMap").delete(
+            namespace=tenants.namespace, label_selector="penstock.dev/flow-uid"
+        )
+    tenants.delete(tenants.operator, "ConfigMap", "a")
+    tenants.delete(GARBAGE_COLLECTOR, "ConfigMap", "b")
+    tenants.delete(None, "ConfigMap", "c")
+
+
+def test_an_entry_of_the_cache_may_be_deleted_by_a_tenant(tenants):
+    tenants.create(tenants.operator, config_map("c", labels={"penstock.dev/cache": "outputs", **MANAGED}))
+    tenants.delete(tenants.tenant, "ConfigMap", "c")
+
+
+def test_an_object_of_a_tenant_that_has_such_a_label_already_can_still_be_changed(tenants):
+    # It was there before the policy: an administrator may still create one, by the operator's name here.
+    tenants.create(tenants.operator, config_map("c", labels={"penstock.dev/cache": "lock"}))
+    tenants.patch(tenants.tenant, "ConfigMap", "c", {"data": {"k": "w"}})
