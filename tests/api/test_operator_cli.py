@@ -64,7 +64,7 @@ def test_a_rejected_run_fails_with_the_comment_and_describe_shows_it(stage, type
 
 
 def test_a_suspended_run_starts_nothing_until_it_is_resumed(stage, typed: Start):
-    stage.start(task("first", pod_run_for="2s"), task("second", dependsOn=["first"]))
+    stage.start(task("first", pod_run_for="10s"), task("second", dependsOn=["first"]))
     stage.running_pod("first")
     assert once(typed, "suspend", "run")[0] == 0
     stage.reach_task("Completed", "first")
