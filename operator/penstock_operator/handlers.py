@@ -1,4 +1,4 @@
-"""kopf's face of the operator: what kopf calls, and when. Read this first.
+"""What kopf calls, and when: the handlers of Flows, Schedules and Backfills.
 
 kopf starts with the leader and watches the kinds that change rarely. Each handler hands the object that changed to the
 controllers of its kind, which reconcile it in the event loop of the process; nothing else happens here. So kopf writes

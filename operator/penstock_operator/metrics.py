@@ -55,7 +55,7 @@ class Metrics:
         self.leader = Gauge("penstock_leader", "1 in the leading replica, 0 in the others.", registry=registry)
         self.schedule_lateness = Histogram(
             "penstock_schedule_lateness_seconds",
-            "Time from when a run of a Schedule was due (its tick and jitter) until it was created.",
+            "Delay between the due time of a Schedule's run (tick plus jitter) and its creation.",
             buckets=LATENESS_BUCKETS_S,
             registry=registry,
         )
@@ -79,7 +79,7 @@ class Metrics:
         )
         self.removals = Counter(
             "penstock_removals",
-            "Objects deleted because their retention time had passed, by kind: run, Pod, Job, cache entry.",
+            "Objects deleted by retention, by kind: run, Pod, Job, cache entry.",
             ["kind"],
             registry=registry,
         )

@@ -114,7 +114,8 @@ class Process:
 
     async def _watch_lease(self, election: LeaderElection) -> None:
         await election.lost.wait()
-        self._fail(PenstockError("the Lease is lost; another replica can lead"))
+        name = f"{self._options.lease_namespace}/{self._options.lease_name}"
+        self._fail(PenstockError(f"lost Lease {name}; exiting so that another replica can lead"))
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -123,11 +124,11 @@ class Process:
     def _log_start(self, servers: HttpServers) -> None:
         options = self._options
         logger.info(
-            "penstock-operator %s serves %s:%d and watches %s",
+            "penstock-operator %s is starting; serves HTTP on %s:%d, watches %s",
             options.identity,
             options.bind_address,
             servers.http_port,
-            options.namespace or "all namespaces",
+            f"namespace {options.namespace}" if options.namespace else "all namespaces",
         )
         if servers.event_port is not None:
             logger.info("Serving the webhooks of Schedules on %s:%d", options.bind_address, servers.event_port)
@@ -154,11 +155,13 @@ class Process:
         return f"a watch has received nothing for {max(ages):.0f} s" if ages and max(ages) > SILENT_S else None
 
     def _check_kopf(self) -> str | None:
-        return "kopf's thread has ended" if self._controllers is not None and self._controllers.kopf.has_ended else None
+        if self._controllers is not None and self._controllers.kopf.has_ended:
+            return "kopf's thread has ended; the Pod must be restarted"
+        return None
 
     def _check_synced(self) -> str | None:
         if self._controllers is not None and not all(
             reflector.synced.is_set() for reflector in self._controllers.reflectors
         ):
-            return "the first lists are not complete"
+            return "the first lists of watched objects are not complete"
         return None

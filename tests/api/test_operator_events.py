@@ -180,7 +180,7 @@ def test_runs_do_not_trigger_each_other_forever(scene, start):
         ),
         "the chain to be cut",
     )
-    assert "in a row" in listening(scene, failed, reason="EventFailed")["message"]
+    assert "chained runs" in listening(scene, failed, reason="EventFailed")["message"]
     assert scene.event("EventFailed", failed).type == "Warning"
 
 

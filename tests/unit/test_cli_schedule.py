@@ -122,7 +122,7 @@ def test_a_file_is_enough(tmp_path, capsys):
         ({"cron": ["61 * * * *"]}, [], "Schedule nightly is invalid:\n  spec.cron[0]: the minute '61'"),
         ({"onMissed": {"within": "1s"}}, [], "spec.onMissed.within: must be at least 10s; got 1s"),
         ({}, ["-t", "0"], "--ticks 0: must be from 1"),
-        ({}, ["--after", "yesterday"], "--after: 'yesterday' is not a time that exists"),
+        ({}, ["--after", "yesterday"], "--after: 'yesterday' is not a valid date and time"),
         ({}, ["nigthly"], 'contains no Schedule named nigthly (did you mean "nightly"?)'),
     ],
 )

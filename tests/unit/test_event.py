@@ -101,7 +101,7 @@ def test_two_events_of_one_name_are_refused():
 
 def test_what_is_for_ticks_needs_ticks():
     (problem,) = problems({"webhook": HOOK}, onOverlap="Skip")
-    assert problem.startswith("spec.onOverlap: applies only to ticks")
+    assert problem.startswith("spec.onOverlap: has no effect without cron, interval, at or rrule")
     assert problems({"webhook": HOOK}, onOverlap="Skip", cron=["@daily"]) == []
 
 

@@ -141,7 +141,7 @@ def test_an_object_that_is_only_passed_on_keeps_its_order_and_exact_numbers():
         ("run.name + 1", "column 10: + cannot be applied to (string, int)"),
         ("tasks.list-files.outputs.row-count", 'column 30: there is no "count" here'),
         ("sze(params.files)", 'column 1: there is no function sze() (did you mean "size"?)'),
-        ("params.files.map(tasks, 1)", "column 18: tasks cannot be the name of a variable"),
+        ("params.files.map(tasks, 1)", "column 18: tasks is reserved: choose another variable name"),
         (".params.day", "column 1: a name is missing before the dot"),
         ("1 +", "column 4: the expression ends too early"),
         ("1 + + 2", 'column 5: unexpected "+"'),

@@ -85,7 +85,7 @@ def test_a_param_can_not_become_a_secret(machine):
         pytest.param(
             "head -c 5000 /dev/zero | tr '\\0' x > $PENSTOCK_OUTPUTS",
             "InvalidOutputs",
-            "the outputs reach the limit of 4096 bytes and may be cut off",
+            "the outputs are 4096 bytes or more and may be truncated (limit 4095)",
             0,
             id="too many bytes",
         ),

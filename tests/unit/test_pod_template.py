@@ -153,7 +153,7 @@ def test_what_can_not_work_is_refused_with_its_path(template, path, said):
         ),
         pytest.param({"metadata": {"labels": "$(params.n)"}}, "must be an object", id="no object"),
         pytest.param(
-            main(lifecycle={"preStop": "$(params.hook)"}), "must not have a command", id="a command in a value"
+            main(lifecycle={"preStop": "$(params.hook)"}), "must not supply `command`", id="a command in a value"
         ),
         pytest.param({"spec": {"x": "$(params.labels.none)"}}, "podTemplate.spec.x", id="no value"),
     ],

@@ -73,7 +73,7 @@ def timetables(zone: str, count: int) -> Iterator[tuple[str, Timetable]]:
             table = read_timetable(ScheduleSpec.model_construct(cron=[expression], time_zone=zone))
         except InvalidSpecError as error:
             # As 31 April.
-            assert "matches no day" in str(error)  # noqa: PT017 - either is fine, and this is half of it
+            assert "never matches" in str(error)  # noqa: PT017 - either is fine, and this is half of it
             continue
         count -= 1
         yield expression, table
@@ -182,7 +182,7 @@ def test_what_croniter_does_not_take_has_ticks(expression):
 
 
 def test_croniter_finds_out_late_about_a_day_that_never_comes():
-    with pytest.raises(InvalidSpecError, match="matches no day that exists"):
+    with pytest.raises(InvalidSpecError, match="never matches"):
         read_timetable(ScheduleSpec.model_construct(cron=["0 0 31 2 *"]))
     assert croniter.is_valid("0 0 31 2 *")
     with pytest.raises(CroniterBadDateError):

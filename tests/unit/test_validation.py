@@ -133,7 +133,7 @@ def test_the_constant_params_of_a_schedule_fit_its_inline_flow():
         ({"maxQueued": 2, "onOverlap": "Skip"}, "spec.maxQueued: requires onOverlap: Queue"),
         ({"jitter": "25h"}, "spec.jitter: must be at most 24h; got 25h"),
         ({"interval": {"every": "90s"}}, "spec.interval.every: must be whole minutes"),
-        ({"at": ["2026-02-30"]}, "spec.at[0]: '2026-02-30' is not a time that exists"),
+        ({"at": ["2026-02-30"]}, "spec.at[0]: '2026-02-30' is not a valid date and time"),
         ({"rrule": ["FREQ=HOURLY"]}, "spec.rrule[0]: FREQ=HOURLY is not supported"),
         ({"startTime": "2026-02-02", "endTime": "2026-02-01"}, "spec.endTime: must not be before startTime"),
     ],

@@ -143,7 +143,7 @@ class FlowController(KeyedController[Flow]):
             try:
                 await self._sweep_once()
             except (ApiError, ApiUnreachableError) as error:
-                logger.warning("Cannot sweep unused revisions: %s", error)
+                logger.warning("Failed to delete unused revisions of Flows; trying again later: %s", error)
 
     async def _sweep_once(self) -> None:
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},!{names.LABEL_RUN}"

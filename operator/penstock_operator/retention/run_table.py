@@ -95,7 +95,9 @@ def _rows(table: _Table) -> list[RunRow]:
     at = {column.name: index for index, column in enumerate(table.column_definitions)}
     if ENDED not in at:
         logger.warning(
-            "The CRD of FlowRuns is older than this operator: runs that finished before the operator started are kept"
+            "The FlowRun CRD is outdated (it has no column %r): retention ignores runs that finished before this "
+            "operator started. Upgrade the CRDs: penstock install",
+            ENDED,
         )
     return [
         RunRow(

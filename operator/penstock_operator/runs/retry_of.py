@@ -71,7 +71,7 @@ class RetriedRuns:
         while old_spec.retry_of is not None and not old.tasks:
             # It never started: the new run takes what this one would have taken.
             if old.metadata.name in seen:
-                raise InvalidSpecError([Problem(NAME_PATH, "the runs that it retries retry each other")])
+                raise InvalidSpecError([Problem(NAME_PATH, "forms a cycle: these runs retry each other")])
             seen.add(old.metadata.name)
             old, old_spec = await self._read_run(run, old_spec.retry_of.name)
         retried = Retried(

@@ -138,7 +138,8 @@ class RunSources:
             return await self._flows.load_plan(run.key.namespace, run.revision)
         except ApiError as error:
             if is_not_found(error):
-                raise StoredStatusError(f"the revision {run.revision} that the run began with is gone") from error
+                message = f"ConfigMap {run.revision} with this run's Flow spec was deleted"
+                raise StoredStatusError(message) from error
             raise
 
     async def _compile_inline(self, run: LiveRun, spec: InlineFlowSpec, *, is_kept: bool = False) -> Plan:

@@ -259,8 +259,8 @@ class RunStarter:
         if found is not None and found.uid == run.parent.uid:
             if not found.is_finished:
                 return None
-            return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is {found.state}")
-        return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"the parent run {parent} is gone")
+            return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {parent} is {found.state}")
+        return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {parent} was deleted")
 
     # Slots
 

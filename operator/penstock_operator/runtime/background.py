@@ -49,8 +49,15 @@ class Background:
         except (DeposedError, NotLeaderError) as error:
             self._fail(error)
         except PenstockError:
-            logger.exception("A background task failed")
+            logger.exception("Background task %s failed and is not retried here", _name_of(work))
         except Exception as error:
             # After an unforeseen failure the state in memory may be wrong; the stored state is not.
-            logger.exception("Background task failed unexpectedly; restarting to rebuild state")
+            logger.exception(
+                "Unexpected error in background task %s; exiting, so that the next leader rebuilds its state",
+                _name_of(work),
+            )
             self._fail(error)
+
+
+def _name_of(work: Coroutine[Any, Any, None]) -> str:
+    return getattr(work, "__qualname__", type(work).__name__)

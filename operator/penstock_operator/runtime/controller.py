@@ -47,7 +47,7 @@ class RecordEvent(Protocol[Recorded_contra]):
     """Records a Kubernetes Event about an object: `KeyedController.record_event`."""
 
     def __call__(self, item: Recorded_contra, *, is_warning: bool, reason: str, note: str) -> None:
-        """Record it."""
+        """Record a Warning or Normal Event about the item; `reason` is its CamelCase word for programs."""
 
 
 def decode_as(

@@ -231,7 +231,7 @@ class ScheduleController(KeyedController[Schedule]):
                 # The watch of active runs may be ahead of the other one: then the run has ended, and that is not known.
                 found = await self._writer.read_run(key.namespace, name)
                 if found is None:
-                    note = f"Active run went missing: {name}; its tick does not get another run"
+                    note = f"Run {name} disappeared; no replacement is created for its tick"
                     self.record_event(schedule, is_warning=False, reason="MissingRun", note=note)
                 else:
                     self._record_ended_run(schedule, name, found.status.state)
@@ -281,7 +281,6 @@ class ScheduleController(KeyedController[Schedule]):
         )
 
     def _set_timer(self, key: ObjectKey, plan: Plan, outcome: Outcome, now: datetime) -> None:
-        """Set the timer for the next reconcile."""
         following = next(iter(plan.upcoming.after(now)), None)
         if plan.spec.jitter is not None and not outcome.is_refused:
             # The next run to be due may have its tick in the past. (That of a refused run is, too.)

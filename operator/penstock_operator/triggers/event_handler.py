@@ -108,8 +108,8 @@ class EventHandler:
         chain = _chain(run["metadata"].get("annotations") or {}) + 1
         if chain > MAX_CHAIN:
             raise EventRefusedError(
-                f"run {event.key.name} is the {MAX_CHAIN}th in a row that was created at the end of another run: no "
-                "further run is created, because Schedules may be triggering each other"
+                f"stopped after {MAX_CHAIN} chained runs, the last of which is {event.key.name}: "
+                "the Schedules may be triggering each other"
             )
         params = await asyncio.to_thread(trigger.compiled.evaluate, flow_run_event(event.trigger, run))
         if params is not None:

@@ -45,9 +45,14 @@ def read_allowed_kinds(text: str) -> EventKinds:
             raise ValueError(f"{entry!r} must have the form v1/ConfigMap=configmaps or batch/v1/Job=jobs")
         group, version, kind, plural = found[1] or "", found[2], found[3], found[4]
         if kind in FORBIDDEN_KINDS or (not group and plural in FORBIDDEN_RESOURCES):
-            raise ValueError(f"{entry!r}: Secrets cannot be allowed: whoever may write a Schedule could read them")
+            raise ValueError(
+                f"{entry!r}: Secrets cannot be allowed: that would expose them to everyone who can create Schedules"
+            )
         if group in FORBIDDEN_GROUPS:
-            raise ValueError(f"{entry!r}: Penstock's own kinds cannot be allowed: runs would create further runs")
+            raise ValueError(
+                f"{entry!r}: Penstock's own kinds cannot be allowed, because runs could then create runs without end: "
+                "use flowRun"
+            )
         kinds[AllowedKind(f"{group}/{version}" if group else version, kind)] = Resource(group, version, plural)
     return kinds
 

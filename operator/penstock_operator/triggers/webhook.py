@@ -156,7 +156,11 @@ class WebhookReceiver:
         except _RefusalError as refusal:
             return refusal.answer()
         except (ApiError, ApiUnreachableError) as error:
-            logger.warning("Cannot handle a delivery, answering %d: %s", _BUSY.status, error)
+            place = f"{request.match_info['namespace']}/{request.match_info['schedule']}"
+            # Quoted: any client can send these names, line breaks included.
+            logger.warning(
+                "Failed to handle a webhook delivery for Schedule %r; answered %d: %s", place, _BUSY.status, error
+            )
             return _BUSY.answer()
 
     async def _handle_delivery(self, place: Mapping[str, str], headers: Headers, content: bytes) -> web.Response:

@@ -158,10 +158,11 @@ class Admission:
             async with asyncio.timeout(LOOKUP_S):
                 state = await self._run_lookup(request.get("namespace", ""), name)
         except (PenstockError, OSError, TimeoutError) as error:
-            logger.warning("FlowRun %s could not be read for a review: %s", name, error)
+            logger.warning("Failed to read FlowRun %s/%s for admission: %s", request.get("namespace", ""), name, error)
             return ()
         if state is None:
-            return (f"{where}: FlowRun {name} does not exist: the retry fails unless it is created within seconds",)
+            condition = f"{name} is created within a few seconds"
+            return (f"{where}: FlowRun {name} does not exist: this retry fails unless {condition}",)
         if state not in FINAL_RUN_STATES:
             return (f"{where}: FlowRun {name} has not finished: the retry waits for it",)
         return ()
@@ -191,7 +192,7 @@ class Admission:
                 warnings=(f"{where}: Schedule {name} is invalid: the Backfill waits until it is corrected",)
             )
         except (PenstockError, OSError, TimeoutError) as error:
-            logger.warning("Schedule %s could not be read for a review: %s", name, error)
+            logger.warning("Failed to read Schedule %s/%s for admission: %s", request.get("namespace", ""), name, error)
             return Findings(warnings=(f"{where}: Schedule {name} could not be read, so the ticks were not counted",))
         if schedule is None:
             return Findings(warnings=(f"{where}: Schedule {name} does not exist yet: the Backfill waits for it",))
@@ -216,7 +217,7 @@ class Admission:
         except InvalidSpecError:
             return None, (f"{where}: Flow {name} is invalid: see kubectl describe flow {name}",)
         except (PenstockError, OSError, TimeoutError) as error:
-            logger.warning("Flow %s could not be read for a review: %s", name, error)
+            logger.warning("Failed to read Flow %s/%s for admission: %s", request.get("namespace", ""), name, error)
             return None, (f"{where}: Flow {name} could not be read, so the run was not checked against it",)
         if flow is None:
             return None, (f"{where}: Flow {name} does not exist yet: {consequence}",)

@@ -63,7 +63,7 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Running(msgspec.Struct, frozen=True, rename="camel"):
-    """A container that runs."""
+    """The state of a container that has started and not ended."""
 
     started_at: str | None = None
 
@@ -76,7 +76,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class ContainerState(msgspec.Struct, frozen=True):
-    """One of the three."""
+    """A container's state: at most one field is set; none means waiting."""
 
     waiting: Waiting | None = None
     running: Running | None = None
@@ -84,7 +84,7 @@ class ContainerState(msgspec.Struct, frozen=True):
 
 
 class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """A container of the Pod."""
+    """The current and the previous state of one of the Pod's containers."""
 
     name: str
     state: ContainerState = ContainerState()

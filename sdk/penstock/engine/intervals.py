@@ -34,4 +34,6 @@ def decode_intervals(text: str) -> Iterator[int]:
         try:
             yield from range(int(first), int(last or first) + 1)
         except ValueError as error:
-            raise StoredStatusError(f"{part!r} is not an interval of indexes") from error
+            raise StoredStatusError(
+                f"{part!r} is not an item index or a range of them, such as 413 or 0-411"
+            ) from error

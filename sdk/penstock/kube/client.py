@@ -107,7 +107,7 @@ class ApiClient:
         self._counters: dict[tuple[RequestLabels, str], Counter] = {}
 
     async def __aenter__(self) -> Self:
-        """Open the session."""
+        """Open the HTTP session that all requests share; requests before this fail."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
             headers={"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"},
@@ -390,7 +390,7 @@ class ApiClient:
             try:
                 await asyncio.to_thread(self._connection.reload)
             except ConfigurationError as error:
-                logger.warning("%s", error)
+                logger.warning("Failed to reload the credentials; keeping the current ones: %s", error)
 
 
 def _unreachable(call: _Call, error: BaseException) -> ApiUnreachableError:

@@ -140,9 +140,11 @@ class LeaderElection:
                 if self._is_free(record, seen, seen_at) and await self._try_acquire(lease, seen):
                     break
             except (ApiError, ApiUnreachableError) as error:
-                logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+                logger.warning("Failed to acquire Lease %s/%s; trying again: %s", self._namespace, self._name, error)
             await self._sleep(self._times.retry_period_s * (0.8 + 0.4 * random.random()))  # noqa: S311 - spreads load
-        logger.info("%s is the leader, epoch %d", self._identity, self.epoch)
+        logger.info(
+            "%s is now the leader (Lease %s/%s, epoch %d)", self._identity, self._namespace, self._name, self.epoch
+        )
         self._renewing = asyncio.create_task(self._renew_until_lost(), name="lease")
         return self.epoch
 
@@ -208,7 +210,6 @@ class LeaderElection:
         return True
 
     async def _renew_until_lost(self) -> None:
-        """Renew the Lease until that fails."""
         try:
             while self.is_leading():
                 await self._sleep(min(self._times.retry_period_s, max(0.0, self._deadline - self._clock())))
@@ -231,7 +232,7 @@ class LeaderElection:
         except (ApiError, ApiUnreachableError) as error:
             if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
                 return await self._still_holds_lease()
-            logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            logger.warning("Failed to renew Lease %s/%s; trying again: %s", self._namespace, self._name, error)
             return True
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
@@ -241,7 +242,7 @@ class LeaderElection:
         try:
             lease = await self._read_lease()
         except (ApiError, ApiUnreachableError) as error:
-            logger.warning("Lease %s/%s: %s", self._namespace, self._name, error)
+            logger.warning("Failed to read Lease %s/%s; trying again: %s", self._namespace, self._name, error)
             return True
         if lease is None:
             return False

@@ -256,7 +256,7 @@ class CacheLookup:
         if content is None:
             logger.warning("ConfigMap %s is not a valid cache entry; replacing it", key)
         elif isinstance(content, Lock):
-            logger.info("Cache entry %s: the lock of FlowRun %s is void; taking it", key, content.holder.run)
+            logger.info("Cache entry %s: FlowRun %s no longer holds its lock; taking it", key, content.holder.run)
         else:
             logger.debug("Cache entry %s: the outputs of version %s are too old", key, found.metadata.resource_version)
 
@@ -283,7 +283,7 @@ class CacheLookup:
         task = holder.key.task if holder.key.item is None else f"{holder.key.task}[{holder.key.item}]"
         for instance, question in worker.questions.items():
             whose = "this run" if instance.uid == holder.uid else f"run {holder.run}"
-            message = f"{task} of {whose} runs with the same cache key; waiting for its outputs"
+            message = f"waiting for task {task} of {whose}, which has the same cache key"
             if worker.messages.get(instance) != message:
                 worker.messages[instance] = message
                 self._registry.record_fact(question.run, CacheBusy(instance.key, message))
@@ -303,7 +303,10 @@ class CacheLookup:
             Regarding("FlowRun", run.key.namespace, run.key.name, run.uid),
             is_warning=True,
             reason="CacheUnavailable",
-            note=f"task {instance.key.task} runs without its cache, others may too: {error.message or error}",
+            note=(
+                f"the cache is not available, so task {instance.key.task} runs without it (others may too): "
+                f"{error.message or error}"
+            ),
             identity="cache",
         )
 

@@ -79,7 +79,7 @@ class CacheStore:
             if _was_changed(error):
                 return None
             # Another writer made it immutable, for example: it cannot be changed, but it can be deleted.
-            logger.info("Cache entry %s cannot be changed; creating it again: %s", key, error)
+            logger.info("Cache entry %s is rejected on update; deleting and recreating it: %s", key, error)
             return await self.create_entry(key, labels, content) if await self.delete_entry(key, found) else None
         return _METADATA.decode(reply.body).metadata
 
@@ -118,7 +118,7 @@ class CacheStore:
                     raise
                 pause_s = error.retry_after_s
             except ApiUnreachableError as error:
-                logger.debug("Reading again: %s", error)
+                logger.debug("Retrying the read of %s %s: %s", resource.plural, key, error)
             await asyncio.sleep(backoff.next_s(pause_s))
 
 

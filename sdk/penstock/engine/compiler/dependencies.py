@@ -70,11 +70,12 @@ class DependencyReader:
                 if other in edges and edges[other].kind is DependencyKind.NEEDS:
                     states &= COMPLETED_TASK_STATES
                     if not states:
-                        self._report(
-                            Problem(
-                                where, f"refers to the outputs of {dependency.task}, which has none in these states"
-                            )
+                        message = (
+                            f"an expression uses tasks.{dependency.task}.outputs, but {dependency.task} has outputs "
+                            "only in state Completed or Cached: add one of these states, or use "
+                            f"tasks.{dependency.task}.?outputs"
                         )
+                        self._report(Problem(where, message))
                     edges[other] = Dependency(other, DependencyKind.NEEDS, states)
                 else:
                     edges[other] = Dependency(other, DependencyKind.STATES, states)

@@ -390,7 +390,7 @@ class _Compiler:
 
     def _refuse_self(self, references: Iterable[TaskReference], name: str, path: str) -> None:
         if any(one.task == name for one in references):
-            self._report(Problem(path, f"refers to tasks.{name}, the task itself, which has no value before it runs"))
+            self._report(Problem(path, f"a task cannot refer to itself (tasks.{name})"))
 
     def _retry(self, task: Task, inherited: TaskDefaults, path: str) -> RetryPolicy:
         key = (inherited is self._defaults, None if task.retry is None else task.retry.model_dump_json())

@@ -84,7 +84,7 @@ class _Leaf:
                 raise ExpressionError(str(problem))
         if any(f".{field}[" in path for field in CONTAINER_FIELDS) and _has_command(value):
             raise ExpressionError(
-                f"{path}: the value must not have a command, which is code: write it into the podTemplate itself"
+                f"{path}: an expression must not supply `command`: write the command as literal text in the podTemplate"
             )
         return value
 
@@ -290,7 +290,7 @@ def _check_entries(entries: Any, field: str, path: str) -> Iterator[Problem]:
 
 def _check_spec(spec: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if spec.get("restartPolicy") not in (None, "Never"):
-        yield Problem(f"{path}.restartPolicy", "must be Never, because each attempt is a Pod of its own: see retry")
+        yield Problem(f"{path}.restartPolicy", "must be Never: Penstock retries with a new Pod; use the task's retry")
     for field in CONTAINER_FIELDS:
         containers = spec.get(field)
         if containers is None:
@@ -304,7 +304,7 @@ def _check_spec(spec: Mapping[str, Any], path: str) -> Iterator[Problem]:
 
 def _check_container(container: Any, path: str) -> Iterator[Problem]:
     if not isinstance(container, Mapping) or not isinstance(container.get("name"), str) or not container["name"]:
-        yield Problem(f"{path}.name", "is required: containers are merged by name, and main is the task's own")
+        yield Problem(f"{path}.name", "is required; containers are merged by name, and main is the task's container")
         return
     for field in CONTAINER_LISTS:
         if container.get(field) is not None and not isinstance(container[field], list):

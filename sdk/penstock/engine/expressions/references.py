@@ -156,12 +156,14 @@ class _Reader:
         if variable.text in CHECKED_ROOTS & self._scope.roots:
             raise Fault(
                 variable.start,
-                f"{variable.text} cannot be the name of a variable, because it is a root: choose another name",
+                f"{variable.text} is reserved: choose another variable name",
             )
         self._copies *= max(self._count_uses(position + 3, variable.text), 1)
         if self._copies > MAX_COPIES:
             raise Fault(
-                variable.start, "the variables of its macros are used too often: the value would grow too large"
+                variable.start,
+                f"the expression is too expensive: variable {variable.text} is used too often in its macros; "
+                "simplify it",
             )
 
     def _count_uses(self, position: int, variable: str) -> int:
@@ -319,7 +321,7 @@ class _Reader:
             if not fields:
                 raise Fault(start, f"{before} is not an object: it has no fields")
             if (path.root, step) == ("run", "state") and not self._scope.is_finally:
-                raise Fault(start, "run.state exists only in finally tasks: before them it is not decided")
+                raise Fault(start, "run.state is available only in finally tasks and in the Flow's outputs")
             if step not in fields:
                 there = enumerate_names(fields)
                 raise Fault(start, f'{before} has no "{step}"{suggest(str(step), fields)}: it has {there}')

@@ -25,7 +25,7 @@ def limit_outputs(outcome: Outcome, *, used_bytes: int) -> Outcome:
     if used_bytes + size <= OUTPUTS_BYTES:
         return outcome
     message = (
-        f"these {size} bytes of outputs would exceed the run's limit of {OUTPUTS_BYTES} bytes: "
-        "pass large data by reference"
+        f"{size} bytes of outputs would bring the run above its limit of {OUTPUTS_BYTES} bytes: "
+        "write large data to storage and output its location"
     )
     return Outcome(Cause.FAILURE, outcome.finished_at, Reason.INVALID_OUTPUTS, message, outcome.exit_code)

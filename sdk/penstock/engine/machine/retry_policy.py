@@ -29,7 +29,7 @@ def why_not_retried(policy: RetryPolicy, outcome: Outcome, *, attempt: int, para
         params: the run's, for `retry.when`.
     """
     if outcome.reason == Reason.TOO_DEEP:
-        return "another attempt would be nested as deeply"
+        return "a retry would exceed the same nesting limit"
     if outcome.exit_code is not None and outcome.exit_code in policy.non_retryable_exit_codes:
         return f"exit code {outcome.exit_code} is one of retry.nonRetryableExitCodes"
     if policy.when is None or outcome.reason in CANCELLING_REASONS:

@@ -232,10 +232,13 @@ class RunStatus:
         entries = stored["tasks"]
         names = [entry.get("name") for entry in entries]
         if names != [task.plan.name for task in self._tasks]:
-            raise StoredStatusError("the stored tasks are not those of the run's revision")
+            raise StoredStatusError(
+                "status.tasks does not match the run's revision: something else changed the status; start a new run"
+            )
         if stored.get("engine") != ENGINE_VERSION:
             raise StoredStatusError(
-                f"the run began with engine {stored.get('engine')}, but this operator has {ENGINE_VERSION}"
+                f"the run began with engine {stored.get('engine')}, but this operator has engine {ENGINE_VERSION}: "
+                "start a new run, or run an operator of the version that created it"
             )
         try:
             for task, entry in zip(self._tasks, entries, strict=True):

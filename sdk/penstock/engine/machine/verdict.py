@@ -59,7 +59,8 @@ def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str]
         message = f"{summary} ({allowed} allowed){_latest_failure(items)}"
         return TaskVerdict(TaskState.COMPLETED, Reason.ITEMS_FAILED, message)
     if items.are_outputs_dropped:
-        message = f"the items' outputs exceed {GATHERED_OUTPUTS_BYTES} bytes and are not gathered"
+        problem = f"the items' outputs exceed {GATHERED_OUTPUTS_BYTES} bytes in total"
+        message = f"{problem}, so the task's outputs are not available"
         return TaskVerdict(TaskState.COMPLETED, Reason.OUTPUTS_DROPPED, message)
     return TaskVerdict(TaskState.COMPLETED)
 

@@ -61,7 +61,7 @@ def read_span(spec: BackfillSpec, *, path: str = "spec") -> tuple[datetime, date
             problems.append(Problem(f"{path}.{field}", f"must have an offset; got {text!r}: write {text}Z for UTC"))
         times.append(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
     if not problems and times[0] >= times[1]:
-        problems.append(Problem(f"{path}.to", f"must be later than from, {spec.from_}; got {spec.to}"))
+        problems.append(Problem(f"{path}.to", f"must be later than from ({spec.from_}); got {spec.to}"))
     if problems:
         raise InvalidSpecError(problems)
     return times[0], times[1]

@@ -109,7 +109,7 @@ def _read_expression(text: str) -> str:
         return _read_alias(stripped)
     fields = stripped.upper().split()
     if fields and fields[0].startswith(("TZ=", "CRON_TZ=")):
-        raise ValueError(f"{text!r} names a zone: set timeZone, which applies to all expressions")
+        raise ValueError(f"{text!r} names a zone: set spec.timeZone, which applies to all expressions")
     if len(fields) != len(FIELDS):
         six = ", no seconds" if len(fields) == len(FIELDS) + 1 else ""
         raise ValueError(f"must have five fields, {' '.join(FIELDS)}{six}; got {len(fields)} in {text!r}")
@@ -121,15 +121,15 @@ def _read_expression(text: str) -> str:
         by_date = " ".join([*fields[:4], "*"])
         by_weekday = " ".join([*fields[:2], "*", *fields[3:]])
         raise ValueError(
-            f"{text!r} restricts both day-of-month and day-of-week, which crons combine differently: "
-            f'for days that match either, write two expressions, "{by_date}" and "{by_weekday}"'
+            f"{text!r} restricts both day-of-month and day-of-week; cron implementations disagree whether both or "
+            f'either must match: for days that match either, write two expressions, "{by_date}" and "{by_weekday}"'
         )
     try:
         first = next(CronSim(expression, _REFERENCE), None)
     except CronSimError:
         first = None
     if first is None:
-        raise ValueError(f"{text!r} matches no day that exists")
+        raise ValueError(f"{text!r} never matches: it has only dates that do not exist, such as 30 February")
     return expression
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, tzinfo
 
 from penstock.engine.ticks.wall_clock import WallClock
 
@@ -46,10 +46,10 @@ def read_date(text: str, zone: tzinfo) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is not a time that exists ({error})") from error
+        raise ValueError(f"{text!r} is not a valid date and time ({error})") from error
     if time.second or time.microsecond:
         raise ValueError(f"must be on a whole minute; got {text!r}")
     try:
         return WallClock(zone).moments(time).first if time.tzinfo is None else time.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError(f"{text!r} is out of bounds") from error
+        raise ValueError(f"must be between the years {MINYEAR} and {MAXYEAR} in UTC; got {text!r}") from error

@@ -56,7 +56,7 @@ class Recurrence:
         self._check_start()
         self._complete_parts()
         if next(self._walls(self._start or BEGINNING - timedelta(days=1)), None) is None:
-            raise ValueError(f"{text!r} matches no day, or none for its first fifty years")
+            raise ValueError(f"{text!r} matches no date within its first 50 years")
 
     def forward(self, after: datetime) -> Iterator[datetime]:
         """Yield the ticks after a time, as `TickSource` says."""
@@ -141,9 +141,9 @@ class Recurrence:
         try:
             time = datetime.strptime(text.removesuffix("Z"), "%Y%m%dT%H%M%S" if "T" in text else "%Y%m%d")  # noqa: DTZ007 - a local time
         except ValueError as error:
-            raise ValueError(f"{text!r} is not a time that exists") from error
+            raise ValueError(f"{text!r} is not a valid date and time") from error
         if not LEAST_TIME.year <= time.year < GREATEST_TIME.year:
-            raise ValueError(f"{text!r} is out of bounds")
+            raise ValueError(f"must be between the years {LEAST_TIME.year} and {GREATEST_TIME.year - 1}; got {text!r}")
         if text.endswith("Z"):
             return time.replace(tzinfo=UTC).astimezone(self._clock.zone).replace(tzinfo=None, fold=0)
         return time

@@ -34,7 +34,9 @@ def read_lines(text: str) -> dict[str, str]:
         if not colon:
             name, value = "RRULE", line
         if ";" in name or "TZID" in name:
-            raise ValueError(f"{line!r} has options: set timeZone, which applies to all rules")
+            raise ValueError(
+                f"{line!r}: parameters such as TZID are not supported: set spec.timeZone, which applies to all rules"
+            )
         if name not in ("DTSTART", "RRULE", "EXDATE"):
             raise ValueError(f"{name!r} is not supported: use DTSTART, RRULE and EXDATE, or `at` for other times")
         if name in lines and name != "EXDATE":
@@ -54,12 +56,14 @@ def read_parts(rule: str) -> dict[str, str]:
     parts: dict[str, str] = {}
     for part in rule.strip(";").split(";"):
         name, _, value = part.partition("=")
+        if not part:
+            raise ValueError("empty part (;;) in the rule")
         if name == "BYSECOND" and value == "0":
             continue
         if name == "BYSECOND":
             raise ValueError("BYSECOND is not supported: ticks are on whole minutes")
         if name not in PARTS:
-            raise ValueError(f"unknown part {name or '(empty)'}{suggest(name, PARTS)}; parts: {enumerate_names(PARTS)}")
+            raise ValueError(f"unknown part {name or part}{suggest(name, PARTS)}; parts: {enumerate_names(PARTS)}")
         if name in parts:
             raise ValueError(f"{name} occurs twice")
         parts[name] = value

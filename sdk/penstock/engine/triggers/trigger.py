@@ -191,7 +191,10 @@ def _check_clock_fields(spec: ScheduleSpec, path: str) -> Iterator[Problem]:
         return
     for field, value in (("onOverlap", spec.on_overlap), ("onMissed", spec.on_missed), ("jitter", spec.jitter)):
         if value is not None:
-            message = "applies only to ticks, and this Schedule has only events: set the concurrency of the Flow"
+            message = (
+                "has no effect without cron, interval, at or rrule; to limit runs of events, set spec.concurrency of "
+                "the Flow"
+            )
             yield Problem(f"{path}.{field}", message)
 
 
@@ -200,10 +203,12 @@ def _check_resource(trigger: EventTrigger, path: str) -> Iterator[Problem]:
     if resource is None:
         return
     if resource.kind in FORBIDDEN_KINDS:
-        message = f"{resource.kind}s cannot be watched: anyone who may write a Schedule could read them"
+        message = f"{resource.kind}s cannot be watched: that would expose them to everyone who can create Schedules"
         yield Problem(f"{path}.resource.kind", message)
     if resource.api_version.partition("/")[0] in FORBIDDEN_GROUPS:
-        message = "Penstock's own objects cannot be watched, or runs would cause runs: use flowRun for the ends of runs"
+        message = (
+            "Penstock's own objects cannot be watched, because runs could then create runs without end: use flowRun"
+        )
         yield Problem(f"{path}.resource.apiVersion", message)
     selector = resource.selector
     for place, one in enumerate((selector.match_expressions if selector is not None else None) or ()):

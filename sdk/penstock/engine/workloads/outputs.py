@@ -29,8 +29,8 @@ def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, 
     size = len(text.encode(errors="surrogatepass"))
     if size >= limit:
         return None, (
-            f"the outputs reach the limit of {limit} bytes and may be cut off: "
-            "write large data elsewhere and put a reference into the outputs"
+            f"the outputs are {limit} bytes or more and may be truncated (limit {limit - 1}): "
+            "write large data to storage and output its location"
         )
     if not text.strip():
         return {}, None
