@@ -239,6 +239,7 @@ class World:
                 f"uid-{name}",
                 self.now,
                 is_tracked=not isinstance(create.inputs, ChildInputs),
+                is_child_run=isinstance(create.inputs, ChildInputs),
                 began_at=create.began_at,
             )
         if is_observed:

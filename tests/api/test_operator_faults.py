@@ -351,3 +351,24 @@ def test_a_namespace_that_is_deleted_in_the_middle_of_a_run_disappears(scene, re
         assert any(event["type"] == "DELETED" for event in events), "the namespace is still there"
         stream.stop()
     scene.until(lambda: not scene.pods() and not scene.now["flowruns"], "nothing to be left")
+
+
+def test_a_revision_that_was_replaced_is_not_run(scene, replica):
+    flow = {"tasks": [task("wait", pod_outcome="run"), task("after", dependsOn=["wait"])]}
+    with replica() as operator:
+        scene.create("Flow", "flow", flow)
+        scene.start_of("flow")
+        scene.reach_task("Running", "wait")
+        operator.kill()
+    revision = scene.status()["revision"]
+    stored = scene.core.read_namespaced_config_map(revision, scene.namespace)
+    scene.core.delete_namespaced_config_map(revision, scene.namespace)
+    data = {"spec.json": stored.data["spec.json"].replace("busybox", "attacker")}
+    scene.core.create_namespaced_config_map(
+        scene.namespace,
+        {"metadata": {"name": revision, "labels": stored.metadata.labels}, "immutable": True, "data": data},
+    )
+    with replica():
+        status = scene.reach("Failed")
+    assert (status["state"], status["reason"]) == ("Failed", "InvalidStatus")
+    assert "has been replaced" in status["message"]

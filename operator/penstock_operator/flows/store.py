@@ -14,6 +14,7 @@ from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit, compile_concurrency
 from penstock.engine.keys import ObjectKey
 from penstock.engine.validation.validation import parse_flow
+from penstock.errors import StoredStatusError
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, is_already_exists
 from penstock.kube.kinds.flow import Flow
@@ -58,7 +59,7 @@ class FlowStore:
     def __init__(self, client: ApiClient, writer: Writer) -> None:
         self._client = client
         self._writer = writer
-        self._plans: BoundedMap[str, Plan] = BoundedMap(KEPT_PLANS)
+        self._plans: BoundedMap[ObjectKey, Plan] = BoundedMap(KEPT_PLANS)
         self._stored: BoundedSet[tuple[str, str]] = BoundedSet(KEPT_NAMES)
         self._current: BoundedMap[tuple[str, int], CurrentFlow] = BoundedMap(KEPT_FLOWS)
         """By uid and generation of the Flow."""
@@ -114,13 +115,13 @@ class FlowStore:
             InvalidSpecError: the spec is invalid.
         """
         name = revision_name(owner, canonical_spec(spec))
-        return await self._compile(name, spec)
+        return await self._compile(ObjectKey(owner.namespace, name), spec)
 
-    async def _compile(self, name: str, spec: InlineFlowSpec) -> Plan:
-        plan = self._plans.get(name)
+    async def _compile(self, revision: ObjectKey, spec: InlineFlowSpec) -> Plan:
+        plan = self._plans.get(revision)
         if plan is None:
-            plan = self._plans[name] = await asyncio.to_thread(compile_plan, spec)
-        self._plans.move_to_end(name)
+            plan = self._plans[revision] = await asyncio.to_thread(compile_plan, spec)
+        self._plans.move_to_end(revision)
         return plan
 
     async def keep_revision(self, owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool = False) -> str:
@@ -152,9 +153,10 @@ class FlowStore:
             ApiError: it could not be read; 404 when it is gone.
             StoredStatusError: the ConfigMap is not a revision.
         """
-        plan = self._plans.get(revision)
+        key = ObjectKey(namespace, revision)
+        plan = self._plans.get(key)
         if plan is None:
-            plan = await self._compile(revision, (await self.read_revision(namespace, revision)).spec)
+            plan = await self._compile(key, (await self.read_revision(namespace, revision)).spec)
         return plan
 
     async def read_revision(self, namespace: str, revision: str) -> StoredRevision:
@@ -166,5 +168,10 @@ class FlowStore:
         """
         reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
         config_map = msgspec.json.decode(reply.body)
-        flow = (config_map["metadata"].get("labels") or {}).get(names.LABEL_FLOW)
-        return StoredRevision(read_spec(config_map), flow)
+        labels = config_map["metadata"].get("labels") or {}
+        spec = read_spec(config_map)
+        flow = labels.get(names.LABEL_FLOW)
+        owner = Owner(namespace, flow or labels.get(names.LABEL_RUN, ""), labels.get(names.LABEL_FLOW_UID, ""))
+        if revision_name(owner, canonical_spec(spec)) != revision:
+            raise StoredStatusError(f"ConfigMap {revision} has been replaced: its content does not match its name")
+        return StoredRevision(spec, flow)

@@ -33,7 +33,7 @@ from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.notices import missed_notices, waiting_notice
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run_writer import NAME_TAKEN, RunWriter
-from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns
+from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 from penstock_operator.schedules.status import Outcome, build_status, read_ledger
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,13 @@ class ScheduleController(KeyedController[Schedule]):
             return
         self._record_decision(item, plan, before, outcome.firing)
         status = build_status(
-            item, plan, outcome, active=self._active(plan), finished=self._runs.finished(plan.uid), since=since, now=now
+            item,
+            plan,
+            outcome,
+            active=self._active(key, plan),
+            finished=self._runs.finished(ScheduleUid(key.namespace, plan.uid)),
+            since=since,
+            now=now,
         )
         status["conditions"] = _with_others(item, self._ready(item, reason=outcome.reason, message=outcome.message))
         self._store_later(key, Decided(plan.uid, status, plan, outcome.firing.ledger))
@@ -171,9 +177,9 @@ class ScheduleController(KeyedController[Schedule]):
             known = self._plans[key] = await asyncio.to_thread(Plan.from_schedule, schedule)
         return known
 
-    def _active(self, plan: Plan) -> list[ScheduledRun]:
+    def _active(self, key: ObjectKey, plan: Plan) -> list[ScheduledRun]:
         """Return the unfinished runs of its ticks."""
-        return [run for run in self._runs.active(plan.uid) if run.tick is not None]
+        return [run for run in self._runs.active(ScheduleUid(key.namespace, plan.uid)) if run.tick is not None]
 
     async def _carry_out(
         self, key: ObjectKey, schedule: Schedule, plan: Plan, before: Ledger, now: datetime
@@ -181,8 +187,9 @@ class ScheduleController(KeyedController[Schedule]):
         if plan.spec.suspend:
             held = Firing((), stops_active=False, missed=(), ledger=before)
             return Outcome(held, "Suspended", "suspended: no runs are created while spec.suspend is true")
-        runs = [*self._runs.active(plan.uid), *self._runs.finished(plan.uid)]
-        active = self._active(plan)
+        schedule_uid = ScheduleUid(key.namespace, plan.uid)
+        runs = [*self._runs.active(schedule_uid), *self._runs.finished(schedule_uid)]
+        active = self._active(key, plan)
         made = {run.tick: run for run in runs if run.tick is not None}
         firing = decide(
             plan.timetable,
@@ -215,7 +222,7 @@ class ScheduleController(KeyedController[Schedule]):
 
     async def _record_ended_runs(self, key: ObjectKey, schedule: Schedule) -> None:
         """Record an Event about each run that has ended though the stored status calls it active."""
-        uid = schedule.metadata.uid
+        uid = ScheduleUid(key.namespace, schedule.metadata.uid)
         active = {run.name for run in self._runs.active(uid)}
         finished = {run.name: run for run in self._runs.finished(uid)}
         for run in self._runs.active(uid):

@@ -26,7 +26,7 @@ from penstock_operator.runtime.controller import RecordEvent
 from penstock_operator.schedules.history import surplus_of_events, surplus_of_ticks
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run import build_tick_run, run_name
-from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns
+from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 
 CREATE_S: Final = 30.0
 """How long a create or a delete is retried before the Schedule is not Ready; it is tried again later."""
@@ -152,7 +152,7 @@ class RunWriter:
 
     async def delete_surplus(self, key: ObjectKey, schedule: Schedule, plan: Plan, stored: Ledger) -> None:
         """Delete the finished runs that history does not keep; a refused deletion is retried at the next reconcile."""
-        finished = self._runs.finished(plan.uid)
+        finished = self._runs.finished(ScheduleUid(key.namespace, plan.uid))
         of_ticks = surplus_of_ticks(finished, plan.spec.history, stored)
         for run in [*of_ticks, *surplus_of_events(finished, plan.spec.history, self._clock())]:
             if not self.has_deleted(key, run.name):

@@ -56,17 +56,24 @@ class ScheduledRun:
         return self.state in SUCCESSFUL_RUN_STATES
 
 
-class _Owner(NamedTuple):
-    key: ObjectKey
+class ScheduleUid(NamedTuple):
+    """Which Schedule: whoever may create runs in one namespace can write the uid of another namespace's Schedule."""
+
+    namespace: str
     uid: str
 
 
+class _Owner(NamedTuple):
+    key: ObjectKey
+    schedule: ScheduleUid
+
+
 class ScheduleRuns:
-    """Keeps the runs of every Schedule, by its uid."""
+    """Keeps the runs of every Schedule, by its namespace and uid."""
 
     def __init__(self) -> None:
-        self._active: dict[str, dict[str, ScheduledRun]] = {}
-        self._finished: dict[str, dict[str, ScheduledRun]] = {}
+        self._active: dict[ScheduleUid, dict[str, ScheduledRun]] = {}
+        self._finished: dict[ScheduleUid, dict[str, ScheduledRun]] = {}
         self._owners: dict[str, _Owner] = {}
         """By the uid of the run: nothing else is known of one that was deleted while the watch was down."""
         self._left: BoundedSet[str] = BoundedSet(KNOWN_LEFT)
@@ -104,19 +111,20 @@ class ScheduleRuns:
         """Set what is called with a Schedule's key when one of its runs is created, changed or deleted."""
         self._on_change = on_change
 
-    def active(self, schedule_uid: str) -> list[ScheduledRun]:
+    def active(self, schedule: ScheduleUid) -> list[ScheduledRun]:
         """Return the unfinished runs of a Schedule, in the order of their ticks; those without one are last."""
-        return _in_order(self._active.get(schedule_uid, {}).values())
+        return _in_order(self._active.get(schedule, {}).values())
 
-    def finished(self, schedule_uid: str) -> list[ScheduledRun]:
+    def finished(self, schedule: ScheduleUid) -> list[ScheduledRun]:
         """Return the finished runs of a Schedule, likewise."""
-        return _in_order(self._finished.get(schedule_uid, {}).values())
+        return _in_order(self._finished.get(schedule, {}).values())
 
-    def on_created(self, schedule: ObjectKey, schedule_uid: str, run: ScheduledRun) -> None:
+    def on_created(self, key: ObjectKey, uid: str, run: ScheduledRun) -> None:
         """Record a run from the reply to its creation: the watch may be late."""
         if run.uid not in self._left:
-            self._owners[run.uid] = _Owner(schedule, schedule_uid)
-            self._active.setdefault(schedule_uid, {}).setdefault(run.uid, run)
+            schedule = ScheduleUid(key.namespace, uid)
+            self._owners[run.uid] = _Owner(key, schedule)
+            self._active.setdefault(schedule, {}).setdefault(run.uid, run)
 
     def on_unfinished(self, event: EventType, item: PartialObject) -> None:
         """Handle a change of an unfinished run; DELETED means that it finished or was deleted."""
@@ -129,7 +137,7 @@ class ScheduleRuns:
         else:
             owner = self._read_owner(item.metadata)
             if owner is not None:
-                runs, run = self._active.setdefault(owner.uid, {}), _read_run(item.metadata, owner)
+                runs, run = self._active.setdefault(owner.schedule, {}), _read_run(item.metadata, owner)
                 if runs.get(uid) == run:
                     # Something else about it has changed, or it is known from the reply to its creation.
                     return
@@ -143,17 +151,18 @@ class ScheduleRuns:
         if event is EventType.DELETED:
             owner = self._owners.pop(uid, None)
             if owner is not None:
-                _discard(self._finished, owner.uid, uid)
+                _discard(self._finished, owner.schedule, uid)
         else:
             owner = self._read_owner(item.metadata)
             if owner is not None:
-                self._finished.setdefault(owner.uid, {})[uid] = _read_run(item.metadata, owner, item.status)
+                self._finished.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
         self._notify(owner)
 
     def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:
         for reference in metadata.owner_references:
             if reference.controller and reference.kind == "Schedule":
-                owner = _Owner(ObjectKey(metadata.namespace, reference.name), reference.uid)
+                key = ObjectKey(metadata.namespace, reference.name)
+                owner = _Owner(key, ScheduleUid(metadata.namespace, reference.uid))
                 self._owners[metadata.uid] = owner
                 return owner
         return None
@@ -163,8 +172,8 @@ class ScheduleRuns:
         owner = self._owners.get(uid)
         if owner is None:
             return
-        _discard(self._active, owner.uid, uid)
-        if uid not in self._finished.get(owner.uid, {}):
+        _discard(self._active, owner.schedule, uid)
+        if uid not in self._finished.get(owner.schedule, {}):
             # Nothing else is kept of it. If it has finished, the other watch shows it.
             del self._owners[uid]
 
@@ -186,11 +195,11 @@ def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | No
     )
 
 
-def _discard(runs: dict[str, dict[str, ScheduledRun]], schedule_uid: str, uid: str) -> None:
-    of_schedule = runs.get(schedule_uid, {})
+def _discard(runs: dict[ScheduleUid, dict[str, ScheduledRun]], schedule: ScheduleUid, uid: str) -> None:
+    of_schedule = runs.get(schedule, {})
     of_schedule.pop(uid, None)
     if not of_schedule:
-        runs.pop(schedule_uid, None)
+        runs.pop(schedule, None)
 
 
 def _in_order(runs: Iterable[ScheduledRun]) -> list[ScheduledRun]:

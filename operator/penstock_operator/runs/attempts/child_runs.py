@@ -138,6 +138,7 @@ class ChildRuns:
             outcome=Outcome(Cause.FAILURE, now, reason, message),
             is_finished=True,
             is_tracked=False,
+            is_child_run=True,
         )
 
 

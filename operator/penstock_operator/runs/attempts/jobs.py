@@ -25,8 +25,9 @@ from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_no
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Writer
+from penstock_operator.runs.attempts.identity import is_job_of, is_job_of_any
 from penstock_operator.runs.attempts.job_warnings import JobWarnings
-from penstock_operator.runs.attempts.known_jobs import KnownJob, KnownJobs, is_job_of, job_name, pod_selector
+from penstock_operator.runs.attempts.known_jobs import KnownJob, KnownJobs, job_name, pod_selector
 from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.live_run import LiveRun, RunUid
 from penstock_operator.runs.registry import RunRegistry
@@ -93,6 +94,8 @@ class AttemptJobs:
         if event is EventType.DELETED:
             self._on_deleted_job(run, uid, job)
             return
+        if run is not None and not is_job_of_any(job, run):
+            return
         known = self._known.update_job(uid, job)
         if run is not None:
             self._record_job(run, known)
@@ -107,7 +110,7 @@ class AttemptJobs:
         identity = read_identity(job.metadata)
         if run is None or not known.pods:
             self._known.forget_job(uid, name)
-        if run is None or identity is None:
+        if run is None or identity is None or not is_job_of(job, run, identity.key, identity.attempt):
             return
         if known.pods or known.deleted:
             self._record_held_pods(run, known)
@@ -121,7 +124,7 @@ class AttemptJobs:
     def record_jobs(self, run: LiveRun) -> None:
         """Record the Jobs without a Pod of a run that has just become live."""
         for known in self._known.jobs_of(run.run_uid):
-            if not known.pods and known.exists:
+            if not known.pods and known.exists and known.job is not None and is_job_of_any(known.job, run):
                 self._record_job(run, known)
 
     def _record_job(self, run: LiveRun, known: KnownJob) -> None:

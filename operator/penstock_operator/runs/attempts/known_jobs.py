@@ -19,7 +19,7 @@ from penstock_operator.workloads.job_status import (
     makes_no_pod,
     observe_job,
 )
-from penstock_operator.workloads.pod_status import Pod, observe_pod, read_identity
+from penstock_operator.workloads.pod_status import Pod, observe_pod
 
 
 @dataclass(slots=True)
@@ -125,16 +125,6 @@ class KnownJobs:
 def job_name(run: LiveRun, key: TaskInstanceKey, attempt: int) -> str:
     """Name the Job of an attempt."""
     return pod_name(run.key.name, run.uid, key, attempt)
-
-
-def is_job_of(job: Job, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
-    """Whether a Job carries an attempt of a run."""
-    identity = read_identity(job.metadata)
-    return (
-        identity is not None
-        and job.metadata.labels.get(names.LABEL_RUN_UID) == run.uid
-        and (identity.key, identity.attempt) == (key, attempt)
-    )
 
 
 def pod_selector(run: LiveRun, verify: VerifyAttempt) -> str:

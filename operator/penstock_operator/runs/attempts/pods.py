@@ -22,6 +22,7 @@ from penstock.kube.reflector import EventType
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.create import AttemptCreator
+from penstock_operator.runs.attempts.identity import is_pod_of
 from penstock_operator.runs.attempts.jobs import AttemptJobs
 from penstock_operator.runs.attempts.orphans import Orphans
 from penstock_operator.runs.attempts.pod_writer import PodWriter
@@ -124,7 +125,9 @@ class AttemptPods:
 
     def _observe(self, run: LiveRun, pod: Pod, *, exists: bool = True) -> AttemptSeen | None:
         seen = observe_pod(pod, now=self._clock())
-        return None if seen is None else self.jobs.add_job_state(run, pod, seen, exists=exists)
+        if seen is None or not is_pod_of(run, pod, seen.key, seen.attempt):
+            return None
+        return self.jobs.add_job_state(run, pod, seen, exists=exists)
 
     async def record_tracked_pods(self, run: LiveRun) -> None:
         """Read the Pods of a run that carry our finalizer, and handle each as if it had changed."""
@@ -182,8 +185,7 @@ class AttemptPods:
             # It was deleted in between: the machine asks again.
             self._registry.record_fact(run, AttemptGone(create.key, create.attempt))
             return
-        seen = observe_pod(pod, now=self._clock())
-        if seen is None or run_uid(pod) != run.uid or (seen.key, seen.attempt) != (create.key, create.attempt):
+        if not is_pod_of(run, pod, create.key, create.attempt):
             message = f"a Pod named {name} exists that does not belong to this run"
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, message))
             return
@@ -250,7 +252,7 @@ class AttemptPods:
             return
         name = pod_name(run.key.name, run.uid, verify.key, verify.attempt)
         pod = await self.read_pod(run.key.namespace, name)
-        if pod is not None and run_uid(pod) == run.uid:
+        if pod is not None and is_pod_of(run, pod, verify.key, verify.attempt):
             self.record_pod(run, pod)
         else:
             self._registry.record_fact(run, AttemptGone(verify.key, verify.attempt))

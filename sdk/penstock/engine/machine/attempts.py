@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
@@ -19,6 +20,9 @@ from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
+
+IS_CHILD_RUN: Final = {TaskKind.CONTAINER: False, TaskKind.FLOW: True, TaskKind.APPROVAL: None}
+"""Whether a child run carries an attempt of a task, by the task's kind; None if nothing does."""
 
 
 class Attempts:
@@ -39,6 +43,9 @@ class Attempts:
         if position is None:
             return
         task = run.tasks[position]
+        if isinstance(fact, AttemptSeen) and fact.is_child_run is not IS_CHILD_RUN[task.plan.kind]:
+            # Something else made an object that looks like an attempt of this task. An approval has none at all.
+            return
         if fact.key.item is not None and not run.is_item(task, fact.key.item):
             if isinstance(fact, AttemptSeen) and task.state is TaskState.PENDING and run.remaining[position]:
                 # Which items there are is known only when the Pods of the upstream tasks have been observed.

@@ -52,6 +52,7 @@ class AttemptSeen:
         is_finished: the whole Pod has finished, not only the container `main`.
         is_deleting: the Pod has a deletion timestamp.
         is_tracked: the Pod has the tracking finalizer.
+        is_child_run: a child run carries it, not a Pod or a Job.
         is_held: it waits for an admission queue or a concurrency limit.
         is_paused: it is a child run that waits for an approval.
         gone_due_at: when a Pod that is being deleted should have ended, seconds since the epoch.
@@ -74,6 +75,7 @@ class AttemptSeen:
     is_finished: bool = False
     is_deleting: bool = False
     is_tracked: bool = True
+    is_child_run: bool = False
     is_held: bool = False
     is_paused: bool = False
     gone_due_at: float | None = None

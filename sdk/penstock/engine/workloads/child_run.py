@@ -169,6 +169,7 @@ def observe_child(
         is_finished=outcome is not None,
         is_deleting="shutdown" in status or spec.get("shutdown") is not None or "deletionTimestamp" in metadata,
         is_tracked=False,
+        is_child_run=True,
         is_held=is_held,
         is_paused=state is RunState.PAUSED,
         began_at=link.began_at,
@@ -190,6 +191,7 @@ def observe_deleted_child(link: ParentLink, metadata: Mapping[str, Any], *, now:
         is_finished=True,
         is_deleting=True,
         is_tracked=False,
+        is_child_run=True,
         began_at=link.began_at,
     )
 

@@ -355,4 +355,5 @@ def _not_started(run: LocalRun, create: CreateAttempt, reason: Reason, message: 
         outcome=Outcome(Cause.FAILURE, now, reason, message),
         is_finished=True,
         is_tracked=False,
+        is_child_run=isinstance(create.inputs, ChildInputs),
     )
