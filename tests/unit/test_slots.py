@@ -139,7 +139,7 @@ def test_places_in_a_long_queue_are_exact_in_front_and_roughly_right_behind():
 def test_one_more_is_skipped():
     runs = Runs()
     runs.ask("a", SKIP)
-    assert runs.ask("b", SKIP) == Skipped("Flow orders allows 1 concurrent run and skips further ones; active: a")
+    assert runs.ask("b", SKIP) == Skipped("Flow orders allows 1 concurrent run; active: a; further runs are skipped")
     assert runs.slots.waiting == 0
     runs.leave("a")
     assert not runs.slots.has_runs_of(FLOW)

@@ -287,7 +287,7 @@ class Slots:
         if at < limit.limit - len(group.holders):
             return Admitted()
         if limit.on_limit is OnLimit.SKIP:
-            return Skipped("; ".join([f"{rule} and skips further ones", *_active(group)]))
+            return Skipped("; ".join([rule, *_active(group), "further runs are skipped"]))
         group.reported_places[claim.uid] = at + 1
         parts = [rule, *_active(group)]
         if at:
