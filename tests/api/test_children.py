@@ -42,7 +42,7 @@ def child(
 
 
 def over(scene: Scene, name: str = "run") -> Mapping[str, Any]:
-    scene.until(lambda: scene.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to be over")
+    scene.until(lambda: scene.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to finish")
     return scene.status(name)
 
 

@@ -38,7 +38,7 @@ def cancel(scene: Scene, name: str) -> None:
 
 def over(scene: Scene, name: str) -> Mapping[str, Any]:
     """Wait for a run to be over, whatever others do."""
-    scene.until(lambda: scene.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to be over")
+    scene.until(lambda: scene.status(name).get("state") in FINAL_RUN_STATES, f"run {name} to finish")
     return scene.status(name)
 
 

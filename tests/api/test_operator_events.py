@@ -276,7 +276,7 @@ def test_secrets_are_never_watched(scene, start):
     scene.until(
         lambda: conditions(scene).get("Ready", {}).get("reason") == "InvalidSchedule", "the Schedule to be refused"
     )
-    assert "Secrets are never listened to" in conditions(scene)["Ready"]["message"]
+    assert "Secrets cannot be watched" in conditions(scene)["Ready"]["message"]
 
 
 def test_a_suspended_schedule_observes_no_event_and_does_not_handle_it_later(scene, start):

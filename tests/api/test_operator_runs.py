@@ -137,8 +137,8 @@ def test_out_of_memory_fails_the_task_whatever_its_exit_code(scene, exit_code):
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [
-        pytest.param("done", "no JSON", id="text"),
-        pytest.param("[1]", "no JSON object", id="a list"),
+        pytest.param("done", "not valid JSON", id="text"),
+        pytest.param("[1]", "not a JSON object", id="a list"),
         pytest.param(json.dumps({"text": "x" * 4084}), "4096 bytes", id="4096 bytes"),
     ],
 )
