@@ -167,7 +167,7 @@ def test_a_tenant_cannot_create(tenants, forged):
         pytest.param(job("j", template={"labels": {"a": "b"}}), id="a Job"),
         pytest.param(config_map("c", labels={"penstock.dev/code-of": "f", **MANAGED}), id="the code of a Python flow"),
         pytest.param(
-            config_map("c", labels={"penstock.dev/code-of": "f", **MANAGED}, ownerReferences=[OWNER]),
+            config_map("c", labels={"penstock.dev/code-of": "", **MANAGED}, ownerReferences=[OWNER]),
             id="the code of one run",
         ),
         pytest.param(claim("w"), id="a claim"),

@@ -8,7 +8,7 @@ import datetime as dt
 import sys
 from typing import Any, Final
 
-from penstock.api.names import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
+from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_MANAGED_BY, MANAGED_BY
 from penstock.authoring.deployment import read_deployment
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.start_run import build_run, read_options, start
@@ -58,7 +58,7 @@ def _from_python_file(cluster: Cluster, arguments: argparse.Namespace) -> tuple[
     name = arguments.name or _new_name(manifests.flow["metadata"]["name"])
     code = {
         **manifests.code_map,
-        "metadata": {"name": f"{name}-code", "labels": {LABEL_MANAGED_BY: MANAGED_BY}},
+        "metadata": {"name": f"{name}-code", "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_CODE: ""}},
     }
     spec = manifests.flow["spec"]
     for volume in spec["defaults"]["podTemplate"]["spec"]["volumes"]:
