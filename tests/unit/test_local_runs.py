@@ -327,7 +327,7 @@ def test_approvals_given_beforehand_decide(machine):
 
 def test_without_a_terminal_an_approval_is_rejected_with_a_hint(machine):
     ran = machine.run(flow([{"name": "ask", "approval": {}}]))
-    assert ran.task("ask")["message"].endswith("use --approve ask")
+    assert ran.task("ask")["message"].endswith("run again with --approve ask")
 
 
 def test_what_has_no_effect_is_said_once(machine):
