@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from penstock.engine.backoff import attempt_digest
@@ -15,6 +16,8 @@ ENGINE_VERSION: Final = 1
 MAX_NAME = 63
 """A Pod's name is its host name too: https://kubernetes.io/docs/concepts/workloads/pods/#pod-name."""
 _HASH_CHARACTERS = 10
+NAMES_KEPT: Final = 8192
+"""Names that are remembered: each event of a Pod is checked against the name that its attempt must have."""
 
 
 def task_instance_digest(run_uid: str, key: TaskInstanceKey, attempt: int) -> bytes:
@@ -22,6 +25,7 @@ def task_instance_digest(run_uid: str, key: TaskInstanceKey, attempt: int) -> by
     return attempt_digest(run_uid, key.task, key.item, attempt)
 
 
+@lru_cache(maxsize=NAMES_KEPT)
 def pod_name(run_name: str, run_uid: str, key: TaskInstanceKey, attempt: int) -> str:
     """Name the Pod of an attempt.
 
