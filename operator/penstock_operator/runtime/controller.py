@@ -67,7 +67,7 @@ def decode_as(
             # The CRD's schema rules it out, unless the CRD is of another version than this operator.
             metadata = body.get("metadata") or {}
             name = f"{metadata.get('namespace')}/{metadata.get('name')}"
-            logger.error("Ignoring %s %s: it cannot be decoded: %s", kind.__name__, name, error)  # noqa: TRY400
+            logger.error("Ignoring %s %s: it cannot be decoded: %s", kind.__name__, name, error)  # noqa: TRY400 - the fault is in the object
             return
         for receiver in receivers:
             receiver(event, decoded)
