@@ -22,6 +22,7 @@ import kopf
 from penstock.kube.connection import Connection
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import BACKFILLS, FLOWS, SCHEDULES
+from penstock_operator.runtime.kopf_response import KopfResponse
 from penstock_operator.runtime.kopf_settings import configure
 
 registry = kopf.OperatorRegistry()
@@ -63,6 +64,7 @@ async def log_in(memo: Memo, **_: Any) -> kopf.AiohttpSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=True if context is None else context),
         headers=connection.headers,
+        response_class=KopfResponse,
     )
     return kopf.AiohttpSession(server=connection.server, aiohttp_session=session)
 

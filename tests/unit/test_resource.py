@@ -23,6 +23,12 @@ def test_paths(path, want):
     assert path == want
 
 
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_lead_to_a_collection_is_refused(name):
+    with pytest.raises(ValueError, match="is not the name of an object"):
+        PODS.path("ns", name)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "want"),
     [

@@ -239,7 +239,7 @@ async def review(body: Review, check: Check) -> dict[str, Any]:
     """
     request: Review = {}
     try:
-        request = body["request"]
+        request = dict(body["request"])
         findings = await check(request) if _is_worth_checking(request) else Findings()
     except InvalidSpecError as error:
         findings = Findings(error.problems)

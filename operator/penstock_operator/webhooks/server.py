@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from penstock.kube.errors import ConfigurationError
+from penstock.kube.nesting import cut_depth
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,8 @@ def _probe(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web
 def _webhook(handler: WebhookHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         try:
-            review = json.loads(await request.read())
+            # An object that is nested too deeply is refused like any other that is invalid, with its field path.
+            review = json.loads(cut_depth(await request.read()))
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"the body is not valid JSON: {error}\n") from error
         if not isinstance(review, dict):

@@ -21,7 +21,8 @@ from yarl import URL
 from penstock import __version__
 from penstock.kube.connection import Connection
 from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, is_not_found
-from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, page_decoder
+from penstock.kube.nesting import decode_json
+from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, read_page
 from penstock.kube.resources import RequestLabels, Resource, request_labels
 
 logger = logging.getLogger(__name__)
@@ -199,7 +200,7 @@ class ApiClient:
             if is_not_found(error):
                 return None
             raise
-        return object_decoder(kind).decode(reply.body)
+        return decode_json(object_decoder(kind), reply.body)
 
     async def list(
         self,
@@ -214,6 +215,8 @@ class ApiClient:
     ) -> AsyncIterator[T]:
         """Read the objects of a collection, page by page, as they were when the first page was read.
 
+        An object that is not as `kind` says is logged and left out.
+
         Args:
             resource: their kind.
             kind: what each is decoded to: a msgspec Struct, or `dict[str, Any]`.
@@ -226,11 +229,11 @@ class ApiClient:
         Raises:
             ApiError: the API server refused; `is_expired`: reading took so long that the list has to begin again.
             ApiUnreachableError: no whole reply came.
-            msgspec.DecodeError: an object is not as `kind` says.
+            msgspec.DecodeError: a reply is not a list.
         """
         pages = self.pages(
             resource,
-            page_decoder(kind).decode,
+            lambda body: read_page(kind, body, plural=resource.plural).page,
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
+
+from penstock.engine.keys import ObjectKey
+from penstock.kube.metadata import PartialObject
+from penstock.kube.nesting import decode_json
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -28,6 +35,14 @@ class Page(msgspec.Struct, Generic[T]):
     metadata: ListMeta = ListMeta()
     items: list[T] | None = None
     """The API server writes null for an empty list."""
+
+
+class ReadPage(NamedTuple, Generic[T]):
+    """A page of which every object that can be decoded was decoded."""
+
+    page: Page[T]
+    skipped: tuple[ObjectKey, ...] = ()
+    """Objects that are there and could not be decoded; each was logged."""
 
 
 class HasListMeta(Protocol):
@@ -52,3 +67,43 @@ def object_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 def page_decoder(kind: type[T]) -> msgspec.json.Decoder[Page[T]]:
     """Return the decoder of a page of such objects; made once per type."""
     return cast("msgspec.json.Decoder[Page[T]]", _decoder(Page[kind]))  # type: ignore[valid-type] # a type made at run time
+
+
+def read_page(kind: type[T], body: bytes, *, plural: str) -> ReadPage[T]:
+    """Decode a page; an object that cannot be decoded does not hide the others.
+
+    Args:
+        kind: what each object is decoded to.
+        body: the page as JSON.
+        plural: of the kind, for the log.
+
+    Raises:
+        msgspec.DecodeError: it is not a page.
+    """
+    try:
+        return ReadPage(decode_json(page_decoder(kind), body))
+    except msgspec.ValidationError:
+        raw = decode_json(page_decoder(msgspec.Raw), body)
+    items: list[T] = []
+    skipped: list[ObjectKey] = []
+    for one in raw.items or ():
+        item = read_object(kind, one, plural=plural)
+        if isinstance(item, ObjectKey):
+            skipped.append(item)
+        else:
+            items.append(item)
+    return ReadPage(Page(raw.metadata, items), tuple(skipped))
+
+
+def read_object(kind: type[T], raw: msgspec.Raw, *, plural: str) -> T | ObjectKey:
+    """Decode an object, or log that it cannot be decoded and return its key.
+
+    Raises:
+        msgspec.DecodeError: it is not an object of the API server.
+    """
+    try:
+        return decode_json(object_decoder(kind), bytes(raw))
+    except msgspec.ValidationError as error:
+        key = decode_json(object_decoder(PartialObject), bytes(raw)).metadata.key
+        logger.error("Cannot decode %s %s: %s", plural, key, error)  # noqa: TRY400 - the error's text says where in the object
+        return key

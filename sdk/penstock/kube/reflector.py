@@ -24,7 +24,8 @@ from penstock.kube.client import JSON, METADATA, METADATA_LIST, ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, Status, is_expired
 from penstock.kube.lines import LineSplitter
 from penstock.kube.metadata import HasMetadata, PartialObject
-from penstock.kube.page import PAGE_ITEMS, Page, page_decoder
+from penstock.kube.nesting import decode_json
+from penstock.kube.page import PAGE_ITEMS, Page, object_decoder, read_object, read_page
 from penstock.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ HEALTHY_S = 5.0
 """A watch that ends sooner, without having received anything, counts as failed."""
 TOO_LARGE_VERSION: Final = "ResourceVersionTooLarge"
 """Cause of a refusal by an API server that is behind the one that the resourceVersion came from."""
-_RAW_PAGE: Final = page_decoder(msgspec.Raw)
 
 
 class EventType(StrEnum):
@@ -63,6 +63,9 @@ class _Event(msgspec.Struct, Generic[T]):
 class _RawEvent(msgspec.Struct):
     type: str
     object: msgspec.Raw
+
+
+_RAW_EVENT: Final = msgspec.json.Decoder(_RawEvent)
 
 
 class Reflector(Generic[T]):
@@ -123,7 +126,6 @@ class Reflector(Generic[T]):
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._sleep = sleep
-        self._page_decoder = page_decoder(kind)
         self._event_decoder = msgspec.json.Decoder(_Event[kind])  # type: ignore[valid-type] # a type made at run time
         self._known: dict[ObjectKey, _Known] = {}
         self._objects: dict[ObjectKey, T] = {}
@@ -204,24 +206,11 @@ class Reflector(Generic[T]):
                 self._on_synced()
 
     def _decode_page(self, body: bytes, seen: set[ObjectKey]) -> Page[T]:
-        try:
-            page = self._page_decoder.decode(body)
-        except msgspec.ValidationError:
-            # One object that cannot be decoded must not hide the others, nor look as if it were gone.
-            raw = _RAW_PAGE.decode(body)
-            seen.update(msgspec.json.decode(item, type=PartialObject).metadata.key for item in raw.items or ())
-            items = [self._decode_item(item) for item in raw.items or ()]
-            return Page(raw.metadata, [item for item in items if item is not None])
+        page, skipped = read_page(self._kind, body, plural=self._resource.plural)
         seen.update(item.metadata.key for item in page.items or ())
+        # One object that cannot be decoded must not look as if it were gone.
+        seen.update(skipped)
         return page
-
-    def _decode_item(self, raw: msgspec.Raw) -> T | None:
-        try:
-            return msgspec.json.decode(raw, type=self._kind)
-        except msgspec.ValidationError as error:
-            partial = msgspec.json.decode(raw, type=PartialObject)
-            logger.error("Cannot decode %s %s: %s", self._resource.plural, partial.metadata.key, error)  # noqa: TRY400 - the error's text says where in the object
-            return None
 
     async def _watch(self) -> None:
         """Follow the changes since the last known version until the API server ends the stream."""
@@ -244,7 +233,7 @@ class Reflector(Generic[T]):
 
     def _handle_line(self, line: bytes) -> None:
         try:
-            event: _Event[T] = self._event_decoder.decode(line)
+            event: _Event[T] = decode_json(self._event_decoder, line)
         except msgspec.ValidationError:
             self._handle_unexpected_line(line)
             return
@@ -259,14 +248,14 @@ class Reflector(Generic[T]):
         self._version = event.object.metadata.resource_version
 
     def _handle_unexpected_line(self, line: bytes) -> None:
-        event = msgspec.json.decode(line, type=_RawEvent)
+        event = decode_json(_RAW_EVENT, line)
         if event.type == "ERROR":
             raise ApiError.from_status(msgspec.json.decode(event.object, type=Status))
-        metadata = msgspec.json.decode(event.object, type=PartialObject).metadata
+        metadata = decode_json(object_decoder(PartialObject), bytes(event.object)).metadata
         if event.type == "DELETED":
             self._report_missing(metadata.key)
         else:
-            self._decode_item(event.object)
+            read_object(self._kind, event.object, plural=self._resource.plural)
         self._version = metadata.resource_version
 
     def _add_or_update(self, item: T) -> None:

@@ -8,6 +8,9 @@ from urllib.parse import quote
 
 from penstock.api import names
 
+_NOT_NAMES: Final = frozenset({"", ".", ".."})
+"""Names that a URL takes for the collection, or for what is above it."""
+
 
 class Resource(NamedTuple):
     """A kind of object, by the words of its URL."""
@@ -17,16 +20,21 @@ class Resource(NamedTuple):
     version: str
     plural: str
 
-    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+    def path(self, namespace: str = "", name: str | None = None, subresource: str = "") -> str:
         """Build the path of a collection, an object or its subresource.
 
         Args:
             namespace: empty for all namespaces (collections only).
-            name: empty for the collection.
+            name: None for the collection.
             subresource: such as `status`.
+
+        Raises:
+            ValueError: the name would lead to another path.
         """
         path = _collection(self, namespace)
-        if name:
+        if name is not None:
+            if name in _NOT_NAMES:
+                raise ValueError(f"{name!r} is not the name of an object")
             path += f"/{quote(name, safe='')}"
         if subresource:
             path += f"/{subresource}"

@@ -10,6 +10,7 @@ from penstock.api.flow import Param
 from penstock.engine.expressions.cel import GREATEST_INT, LEAST_INT, MAX_DEPTH
 from penstock.engine.expressions.expression import Scope, compile_expression
 from penstock.engine.expressions.path import describe
+from penstock.engine.nesting import is_deeper
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
@@ -150,17 +151,9 @@ def _type_fault(param: Param, value: Any) -> str | None:
         return f"must be {ARTICLES.get(param.type, f'a {param.type}')}; got {describe(value)}{hint}"
     if isinstance(value, int) and not LEAST_INT <= value <= GREATEST_INT:
         return f"must fit into 64 bits; got {value}: use a string"
-    if _is_deeper(value, MAX_DEPTH):
+    if is_deeper(value, MAX_DEPTH):
         return f"is nested deeper than {MAX_DEPTH} levels"
     return None
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    if not isinstance(value, list | Mapping):
-        return False
-    if not levels:
-        return True
-    return any(_is_deeper(one, levels - 1) for one in (value.values() if isinstance(value, Mapping) else value))
 
 
 def _is_same(one: Any, other: Any) -> bool:
