@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec, Workspace
 from penstock.engine.compiler.plan_compiler import compile_plan
@@ -14,6 +16,7 @@ from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
+from penstock.errors import InvalidSpecError, Problem
 from penstock_operator.workloads.job import build_job, job_deadline_s
 
 RUN = RunIdentity("ns", "orders", "uid-1")
@@ -44,6 +47,62 @@ def test_a_pod_meets_the_restricted_standard_and_carries_its_identity():
     assert pod["metadata"]["labels"]["penstock.dev/attempt"] == "2"
     assert pod["metadata"]["annotations"] == {"penstock.dev/failures": "1"}
     assert "activeDeadlineSeconds" not in pod["spec"]
+
+
+@pytest.mark.parametrize("field", ["metadata", "spec"])
+def test_a_field_of_a_template_with_nothing_below_it_changes_nothing(field):
+    assert built(podTemplate={field: None}) == built()
+
+
+NAMES = st.sampled_from(
+    [
+        "metadata",
+        "spec",
+        "labels",
+        "annotations",
+        "containers",
+        "initContainers",
+        "volumes",
+        "env",
+        "volumeMounts",
+        "name",
+        "main",
+        "value",
+        "mountPath",
+        "command",
+        "args",
+        "$patch",
+        "securityContext",
+        "ports",
+        "affinity",
+    ]
+)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-1, 1) | st.sampled_from(["", "main", "replace", "delete", "x"]) | NAMES
+)
+RUBBISH = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
+CONTAINER = st.fixed_dictionaries({"name": st.just("main")}, optional={"env": RUBBISH, "volumeMounts": RUBBISH})
+TEMPLATE = st.fixed_dictionaries(
+    {},
+    optional={
+        "metadata": RUBBISH,
+        "spec": RUBBISH
+        | st.fixed_dictionaries(
+            {"containers": st.lists(CONTAINER | RUBBISH, max_size=2)}, optional={"volumes": RUBBISH, "$patch": RUBBISH}
+        ),
+    },
+)
+
+
+@settings(max_examples=500)
+@given(TEMPLATE, st.booleans())
+def test_any_template_builds_a_pod_or_is_refused_with_its_path(template, has_workspace):
+    problems: tuple[Problem, ...] = ()
+    try:
+        build_job(built(workspace=MOUNT if has_workspace else None, podTemplate=template), deadline_s=None)
+    except InvalidSpecError as error:
+        problems = error.problems
+    assert all(problem.path.startswith("spec.tasks[0].podTemplate") for problem in problems)
 
 
 def test_what_identifies_a_pod_and_how_it_ends_can_not_be_changed_by_its_template():

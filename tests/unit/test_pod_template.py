@@ -128,6 +128,14 @@ def test_a_template_without_expressions_is_handed_on_as_it_is():
         pytest.param({"spec": {"containers": "$(params.list)"}}, "spec.containers", "must be a list", id="containers"),
         pytest.param({"spec": "$(params.labels)"}, "spec", "must be an object", id="the whole spec"),
         pytest.param(main(volumeMounts=["$(params.hook)"]), "spec.containers[0].volumeMounts[0]", "object", id="mount"),
+        pytest.param(main(env=[{"value": "x"}]), "spec.containers[0].env[0].name", "is required", id="no name in env"),
+        pytest.param(main(env=[{"name": None}]), "spec.containers[0].env[0].name", "is required", id="a null name"),
+        pytest.param({"spec": {"volumes": "data"}}, "spec.volumes", "must be a list", id="volumes as a string"),
+        pytest.param({"spec": {"volumes": ["data"]}}, "spec.volumes[0]", "must be an object", id="a volume's name"),
+        pytest.param(
+            {"spec": {"volumes": "$(params.list)"}}, "spec.volumes", "may stand in an entry", id="all volumes"
+        ),
+        pytest.param({"spec": {"volumes": ["$(params.hook)"]}}, "spec.volumes[0]", "must be an object", id="a volume"),
         pytest.param(
             {"metadata": {"labels": {"penstock.dev/task": "x"}}},
             "metadata.labels[penstock.dev/task]",

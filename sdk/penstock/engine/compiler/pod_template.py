@@ -23,6 +23,9 @@ METADATA_FIELDS: Final = ("labels", "annotations")
 CONTAINER_FIELDS: Final = ("containers", "initContainers", "ephemeralContainers")
 CONTAINER_LISTS: Final = ("args", "env", "volumeMounts")
 """Lists of a container whose entries the kubelet expands. An expression may stand in an entry, not for the list."""
+READ_ENTRIES: Final = ("env", "volumeMounts")
+"""Lists of a container whose entries are read when a Pod is built."""
+DIRECTIVE: Final = "$patch"
 TEXT_MAPS: Final = frozenset({"labels", "annotations", "nodeSelector", "matchLabels"})
 """Maps whose values must be strings in Kubernetes, whatever the type of an expression's value."""
 TYPED_SOURCE_FIELDS: Final = frozenset({"optional"})
@@ -292,28 +295,44 @@ def _check_spec(spec: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if spec.get("restartPolicy") not in (None, "Never"):
         yield Problem(f"{path}.restartPolicy", "must be Never: Penstock retries with a new Pod; use the task's retry")
     for field in CONTAINER_FIELDS:
-        containers = spec.get(field)
-        if containers is None:
-            continue
-        if not isinstance(containers, list):
-            yield Problem(f"{path}.{field}", _no_list(containers))
-            continue
-        for index, container in enumerate(containers):
+        yield from _check_list(spec, field, path)
+        for index, container in enumerate(_list(spec, field)):
             yield from _check_container(container, f"{path}.{field}[{index}]")
+    yield from _check_list(spec, "volumes", path)
+    yield from _check_objects(spec, "volumes", path)
 
 
 def _check_container(container: Any, path: str) -> Iterator[Problem]:
+    if isinstance(container, Mapping) and set(container) == {DIRECTIVE}:
+        return
     if not isinstance(container, Mapping) or not isinstance(container.get("name"), str) or not container["name"]:
         yield Problem(f"{path}.name", "is required; containers are merged by name, and main is the task's container")
         return
     for field in CONTAINER_LISTS:
-        if container.get(field) is not None and not isinstance(container[field], list):
-            yield Problem(f"{path}.{field}", _no_list(container[field]))
-    for field in ("env", "volumeMounts"):
-        entries = container.get(field)
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            if not isinstance(entry, Mapping):
-                yield Problem(f"{path}.{field}[{index}]", f"must be an object; got {describe(entry)}")
+        yield from _check_list(container, field, path)
+    for field in READ_ENTRIES:
+        yield from _check_objects(container, field, path)
+    for index, variable in enumerate(_list(container, "env")):
+        if not isinstance(variable, Mapping) or set(variable) == {DIRECTIVE}:
+            continue
+        if not isinstance(variable.get("name"), str) or not variable["name"]:
+            yield Problem(f"{path}.env[{index}].name", "is required; variables are merged by name")
+
+
+def _list(value: Mapping[str, Any], field: str) -> list[Any]:
+    entries = value.get(field)
+    return entries if isinstance(entries, list) else []
+
+
+def _check_list(value: Mapping[str, Any], field: str, path: str) -> Iterator[Problem]:
+    if value.get(field) is not None and not isinstance(value[field], list):
+        yield Problem(f"{path}.{field}", _no_list(value[field]))
+
+
+def _check_objects(value: Mapping[str, Any], field: str, path: str) -> Iterator[Problem]:
+    for index, entry in enumerate(_list(value, field)):
+        if not isinstance(entry, Mapping):
+            yield Problem(f"{path}.{field}[{index}]", f"must be an object; got {describe(entry)}")
 
 
 def _no_list(value: Any) -> str:

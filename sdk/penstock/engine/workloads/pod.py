@@ -77,7 +77,8 @@ def build_pod(
     if workspace is not None:
         _share_workspace(pod["spec"], workspace, run, settings)
     for template in inputs.pod_templates:
-        pod = strategic_merge(pod, template)
+        # Where all that was below a field is commented out, YAML has null: nothing is to be deleted.
+        pod = strategic_merge(pod, {field: part for field, part in template.items() if part is not None})
     pod = strategic_merge(pod, {"spec": _task_fields(inputs, task)})
     if workspace is not None:
         mount_workspace(pod, workspace)
