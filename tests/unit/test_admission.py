@@ -377,7 +377,12 @@ OCTOBER = {"schedule": {"name": "nightly"}, "from": "2026-10-01T00:00:00Z", "to"
         pytest.param(
             {"from": "2026-10-01"}, "spec.from: must have an offset; got '2026-10-01'", id="a date has no offset"
         ),
-        pytest.param({"from": "1950-01-01T00:00:00Z"}, "was due more than 10,000 times", id="too many ticks"),
+        pytest.param({"from": "1970-01-01T00:00:00Z"}, "was due more than 10,000 times", id="too many ticks"),
+        pytest.param(
+            {"from": "0001-01-01T00:00:00Z"},
+            "spec.from: must be between the years 1970 and 9998",
+            id="a year before all times",
+        ),
     ],
 )
 def test_a_backfill_that_cannot_work_is_refused(change, said):

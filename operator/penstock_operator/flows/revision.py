@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
+from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
 from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.engine.workloads.pod import executable_script, script_key
@@ -80,7 +81,7 @@ def read_spec(config_map: Mapping[str, Any]) -> InlineFlowSpec:
         StoredStatusError: another writer's ConfigMap has this name and is not a revision.
     """
     try:
-        return InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY])
+        return InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY], context=AS_STORED)
     except (KeyError, TypeError, ValueError) as error:
         name = config_map.get("metadata", {}).get("name")
         raise StoredStatusError(f"ConfigMap {name} does not hold a Flow's spec: {error}") from error

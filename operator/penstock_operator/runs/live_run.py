@@ -159,7 +159,7 @@ def read_spec(run: FlowRun) -> FlowRunSpec:
     Raises:
         InvalidSpecError: it is invalid.
     """
-    return parse_run({"spec": run.spec})
+    return parse_run({"spec": run.spec}, has_begun=bool(run.tasks))
 
 
 def parent_of(run: FlowRun) -> ParentLink | None:

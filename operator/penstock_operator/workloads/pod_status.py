@@ -234,7 +234,10 @@ def read_time(text: str | None) -> float | None:
     """Read a time as seconds since the epoch; None if there is none, or the zero time."""
     if text is None:
         return None
-    time = datetime.fromisoformat(text).timestamp()
+    try:
+        time = datetime.fromisoformat(text).timestamp()
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is not a time that can be calculated with") from error
     # A container that never started has the zero time, year 1.
     return time if time > 0 else None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from penstock.api.base import MAX_LABELS, ApiModel, Count, Duration, Time
+from penstock.api.base import MAX_LABELS, ApiModel, Count, Duration, Time, check_year
 from penstock.api.condition import Conditions
 from penstock.api.event import Events, EventStatus
 from penstock.api.flowrun import FlowRunSpec
@@ -21,7 +21,7 @@ Annotation = Annotated[str, Field(max_length=16384)]
 MOMENT_PATTERN: Final = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?$"
 )
-Moment = Annotated[str, Field(max_length=40, pattern=MOMENT_PATTERN)]
+Moment = Annotated[str, Field(max_length=40, pattern=MOMENT_PATTERN), AfterValidator(check_year)]
 """A time with an offset, a local time in the Schedule's zone, or a date (midnight)."""
 RecurrenceRule = Annotated[str, Field(min_length=1, max_length=1024)]
 CronExpression = Annotated[str, Field(min_length=1, max_length=256)]

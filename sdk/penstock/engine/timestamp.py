@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from penstock.errors import StoredStatusError
 
+FIRST: Final = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+LAST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
 
 def rfc3339(time: float) -> str:
-    """Write a time, to the millisecond if it has any."""
-    whole, milliseconds = divmod(round(time * 1000), 1000)
-    text = datetime.fromtimestamp(whole, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    """Write a time, to the millisecond if it has any; one before or after the calendar is its first or last second."""
+    whole, milliseconds = divmod(round(min(max(time, FIRST), LAST) * 1000), 1000)
+    text = datetime.fromtimestamp(whole, tz=UTC).isoformat()[:19]
     return f"{text}.{milliseconds:03d}Z" if milliseconds else f"{text}Z"
 
 
@@ -22,5 +26,5 @@ def epoch(text: str) -> float:
     """
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise StoredStatusError(f"{text!r} is not an RFC 3339 time") from error

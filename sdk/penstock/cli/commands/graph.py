@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
+from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
@@ -169,7 +170,7 @@ def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
     if revision := status_of(run).get("revision"):
         try:
             kept = cluster.get_config_map(revision)["data"][REVISION_KEY]
-            return FlowGraph(name, InlineFlowSpec.model_validate(json.loads(kept)), run)
+            return FlowGraph(name, InlineFlowSpec.model_validate(json.loads(kept), context=AS_STORED), run)
         except RefusalError as error:
             if error.status not in {FORBIDDEN, NOT_FOUND}:
                 raise

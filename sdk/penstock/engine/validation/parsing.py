@@ -13,12 +13,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.api.backfill import BackfillSpec
-from penstock.api.base import ApiModel
+from penstock.api.base import AS_STORED, ApiModel
 from penstock.api.duration import DURATION_PATTERN
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import MOMENT_PATTERN, ScheduleSpec
 from penstock.engine.expressions.path import describe
+from penstock.engine.nesting import find_too_deep
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import InvalidSpecError, Problem
 
@@ -63,9 +64,9 @@ def parse_flow(obj: Mapping[str, Any]) -> FlowSpec:
     return parse(FlowSpec, obj.get("spec"), "spec")
 
 
-def parse_run(obj: Mapping[str, Any]) -> FlowRunSpec:
-    """Read the spec of a FlowRun, as `parse_flow` does."""
-    return parse(FlowRunSpec, obj.get("spec"), "spec")
+def parse_run(obj: Mapping[str, Any], *, has_begun: bool = False) -> FlowRunSpec:
+    """Read the spec of a FlowRun, as `parse_flow` does; one that has begun keeps durations that are too long."""
+    return parse(FlowRunSpec, obj.get("spec"), "spec", context=AS_STORED if has_begun else None)
 
 
 def parse_schedule(obj: Mapping[str, Any]) -> ScheduleSpec:
@@ -78,22 +79,25 @@ def parse_backfill(obj: Mapping[str, Any]) -> BackfillSpec:
     return parse(BackfillSpec, obj.get("spec"), "spec")
 
 
-def parse(model: type[Model], value: Any, path: str) -> Model:
+def parse(model: type[Model], value: Any, path: str, *, context: Mapping[str, Any] | None = None) -> Model:
     """Read a model.
 
     Args:
         model: what to read.
         value: plain JSON.
         path: its field path, for problems.
+        context: of the validation; `AS_STORED` or None.
 
     Raises:
         InvalidSpecError: it has unknown, missing or invalid fields.
     """
     if value is None:
         raise InvalidSpecError([Problem(path, "is required")])
+    if (deep := find_too_deep(value, path)) is not None:
+        raise InvalidSpecError([deep])
     try:
         # As the API server does: "5" is not a number and 1 is not true.
-        return model.model_validate(value, strict=True)
+        return model.model_validate(value, strict=True, context=context)
     except ValidationError as error:
         problems = list(dict.fromkeys(_problems(model, error, path)))
         raise InvalidSpecError(problems[:MAX_PROBLEMS]) from error
@@ -139,6 +143,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _say(details: ErrorDetails, owner: type[BaseModel]) -> str:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    if kind == "value_error":
+        return f"{context['error']}; got {describe(value)}"
     if kind == "missing":
         return "is required"
     if kind == "extra_forbidden":

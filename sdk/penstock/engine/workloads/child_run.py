@@ -17,6 +17,7 @@ from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunSt
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.workloads.counters import read_counters, write_counters
 from penstock.engine.workloads.owner_reference import run_owner
+from penstock.errors import StoredStatusError
 
 MAX_DEPTH: Final = 8
 """How deep runs may be nested. A run without a parent is at depth 0."""
@@ -54,15 +55,16 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
         key = TaskInstanceKey(labels[names.LABEL_TASK], None if index is None else int(index))
         attempt = int(labels[names.LABEL_ATTEMPT])
         counters = read_counters(annotations)
-    except (KeyError, ValueError):
+        begin_time = annotations.get(names.ANNOTATION_BEGIN_TIME)
+        began_at = None if begin_time is None else epoch(begin_time)
+    except (KeyError, ValueError, StoredStatusError):
         return None
     owners = metadata.get("ownerReferences") or ()
     is_owned = any(owner["uid"] == uid and owner["kind"] == "FlowRun" and owner.get("controller") for owner in owners)
     if not is_owned or metadata["name"] != pod_name(name, uid, key, attempt):
         return None
-    began_at = annotations.get(names.ANNOTATION_BEGIN_TIME)
     callers = tuple(filter(None, annotations.get(names.ANNOTATION_CALLERS, "").split(",")))
-    return ParentLink(name, uid, key, attempt, *counters, None if began_at is None else epoch(began_at), callers)
+    return ParentLink(name, uid, key, attempt, *counters, began_at, callers)
 
 
 def build_child(
