@@ -83,7 +83,7 @@ class Controllers:
             settings=settings,
             fail=fail,
         )
-        shared: dict[str, Any] = {"writer": writer, "recorder": recorder, "fail": fail}
+        shared: dict[str, Any] = {"writer": writer, "recorder": recorder, "metrics": metrics, "fail": fail}
         self._flows = FlowController(
             client,
             store=store,
@@ -97,7 +97,7 @@ class Controllers:
         )
         self._schedule_runs = ScheduleRuns()
         self._schedules = ScheduleController(
-            client, runs=self._schedule_runs, metrics=metrics, resource=SCHEDULES, kind="Schedule", **shared
+            client, runs=self._schedule_runs, resource=SCHEDULES, kind="Schedule", **shared
         )
         self._triggers = TriggerController(
             client,

@@ -77,6 +77,18 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        self.internal_errors = Counter(
+            "penstock_internal_errors",
+            "Unexpected errors in work about an object, by its kind. Other objects are not affected.",
+            ["kind"],
+            registry=registry,
+        )
+        self.parked_objects = Gauge(
+            "penstock_parked_objects",
+            "Objects whose last reconciliation failed unexpectedly, by kind; each is retried after a growing pause.",
+            ["kind"],
+            registry=registry,
+        )
         self.removals = Counter(
             "penstock_removals",
             "Objects deleted by retention, by kind: run, Pod, Job, cache entry.",

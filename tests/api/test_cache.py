@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Hashable, Mapping
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.recorder import EventRecorder
-from tests.api.faults import FaultProxy, Seen
+from tests.api.faults import Fault, FaultProxy, Seen
 from tests.api.waiting import Changes
 
 pytestmark = pytest.mark.api
@@ -40,28 +40,25 @@ class AnswerRegistry(RunRegistry):
     """Keeps the facts that the cache records, and the tasks that it spawns.
 
     Args:
-        writer: see RunRegistry, as for the other arguments.
-        fail: see RunRegistry.
-        clock: its time.
+        writer: see RunRegistry.
+        options: likewise.
     """
 
-    def __init__(self, writer: Writer, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
-        super().__init__(writer, fail=fail, clock=clock)
+    def __init__(self, writer: Writer, **options: Any) -> None:
+        super().__init__(writer, on_error=lambda run, error: pytest.fail(f"{run.key}: {error}"), **options)
         self.answers: list[tuple[str, Fact]] = []
         self.changes = Changes(lambda: f"answers: {self.answers}")
         self.tasks: set[asyncio.Task[None]] = set()
-        self.spawn = self._spawn
 
     def record_fact(self, run: LiveRun, fact: Fact) -> None:
         super().record_fact(run, fact)
         self.answers.append((run.key.name, fact))
         self.changes.touch()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn_about(self, kind: str, key: Hashable, work: Coroutine[Any, Any, None]) -> None:  # noqa: ARG002 - as in RunRegistry
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
-        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
@@ -83,7 +80,7 @@ class CacheProcess:
         self.now = time.time()
         self.metrics = Metrics()
         writer = Writer(client, work_in_flight=8, may_write=lambda: True)
-        self.registry = AnswerRegistry(writer, fail=self._fail, clock=lambda: self.now)
+        self.registry = AnswerRegistry(writer, metrics=self.metrics, fail=self._fail, clock=lambda: self.now)
         self.answers, self.changes, self.tasks = self.registry.answers, self.registry.changes, self.registry.tasks
         store = CacheStore(client, writer)
         self.sweep = CacheSweep(
@@ -540,6 +537,80 @@ def test_an_entry_that_was_edited_by_hand_is_replaced(change, core, scene, flow_
             assert await here.ask(second) == CacheMiss(LOAD)
             await here.release(second, {"rows": 2})
             assert json.loads(the_entry(core, scene.namespace).data["outputs"]) == {"rows": 2}
+
+    asyncio.run(scenario())
+
+
+RUBBISH: list[dict[str, str] | None] = [
+    {"run": "", "runUid": "x", "task": "t", "time": "2026-01-01T00:00:00Z"},
+    {"run": "..", "runUid": "x", "task": "t", "time": "2026-01-01T00:00:00Z"},
+    {"run": "../../../api/v1/pods", "runUid": "x", "task": "t", "time": "2026-01-01T00:00:00Z"},
+    {"run": "r", "runUid": "", "task": "t", "time": "2026-01-01T00:00:00Z"},
+    {"run": "r", "runUid": "x", "task": "t", "time": "0001-01-01"},
+    {"run": "r", "runUid": "x", "task": "t", "time": "9999-12-31T23:59:59-23:59"},
+    {"run": "r", "runUid": "x", "task": "t", "item": "9" * 5000, "time": "2026-01-01T00:00:00Z"},
+    {"run": "r", "time": "2026-01-01T00:00:00Z", "ttlSeconds": "1e999", "outputs": "{}"},
+    {"run": "r", "time": "2026-01-01T00:00:00Z", "ttlSeconds": "1", "outputs": '{"o":' + "[" * 8000},
+    {"outputs": ""},
+    {},
+    None,
+]
+"""What anybody may write into a ConfigMap with the labels of an entry."""
+
+
+@pytest.mark.parametrize("data", RUBBISH)
+def test_a_task_that_meets_rubbish_runs_and_its_lock_takes_the_place(data, core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with cache_process(connection, scene.namespace) as here:
+            first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
+            await here.ask(first)
+            await here.release(first, {"rows": 1})
+            entry = the_entry(core, scene.namespace)
+            entry.data = data
+            core.replace_namespaced_config_map(entry.metadata.name, scene.namespace, entry)
+
+            assert await here.ask(second) == CacheMiss(LOAD)
+            assert the_entry(core, scene.namespace).data["run"] == "second"
+            assert here.metrics.internal_errors.labels("cache entry")._value.get() == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_sweep_removes_rubbish(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with cache_process(connection, scene.namespace) as here:
+            labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_CACHE: "lock"}
+            for number, data in enumerate(RUBBISH):
+                body: Any = {"metadata": {"name": f"cache-{number}", "labels": labels}, "data": data}
+                core.create_namespaced_config_map(scene.namespace, body)
+            held = here.add_run(flow_run("held"))
+            await here.ask(held)
+
+            await here.sweep.sweep()
+
+            assert [entry.data["run"] for entry in entries(core, scene.namespace)] == ["held"]
+            assert here.metrics.internal_errors.labels("cache entry")._value.get() == 0
+
+    asyncio.run(scenario())
+
+
+def test_an_entry_that_cannot_be_removed_does_not_end_the_sweep(core, scene, flow_run, connection):
+    async def scenario() -> None:
+        async with cache_process(connection, scene.namespace) as here:
+            labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_CACHE: "lock"}
+            for name in ("cache-1", "cache-2", "cache-3"):
+                core.create_namespaced_config_map(scene.namespace, {"metadata": {"name": name, "labels": labels}})
+            here.proxy.faults.append(
+                Fault(
+                    lambda seen: seen.method == "DELETE" and seen.path.endswith("cache-2"),
+                    status=403,
+                    reason="Forbidden",
+                )
+            )
+
+            await here.sweep.sweep()
+
+            assert [entry.metadata.name for entry in entries(core, scene.namespace)] == ["cache-2"]
 
     asyncio.run(scenario())
 

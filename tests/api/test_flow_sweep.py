@@ -39,6 +39,7 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
             kind="Flow",
             writer=writer,
             recorder=EventRecorder(writer, instance="test"),
+            metrics=Metrics(),
             fail=lambda error: pytest.fail(f"the process would end: {error}"),
         )
 

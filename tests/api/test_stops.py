@@ -31,13 +31,17 @@ def fail(error: BaseException) -> None:
     raise AssertionError("this process leads") from error
 
 
+def on_error(run: LiveRun, error: Exception) -> None:
+    raise AssertionError(f"{run.key}") from error
+
+
 def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) -> None:
     """Have the Pod of an attempt stopped."""
 
     async def scenario() -> None:
         async with ApiClient(connection, metrics=Metrics()) as client:
             writer = Writer(client, work_in_flight=1, may_write=lambda: True)
-            registry = RunRegistry(writer, fail=fail, clock=lambda: 0.0)
+            registry = RunRegistry(writer, metrics=Metrics(), fail=fail, on_error=on_error, clock=lambda: 0.0)
             pod_writer = PodWriter(writer)
             pods = AttemptPods(
                 client,

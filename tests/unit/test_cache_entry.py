@@ -56,6 +56,15 @@ def test_nonsense_is_nothing_and_no_error(data):
 
 
 @pytest.mark.parametrize(
+    "change", [{"run": ""}, {"run": "."}, {"runUid": ""}, {"item": "9" * 5000}, {"time": "0001-01-01"}]
+)
+def test_a_lock_that_no_run_can_hold_counts_as_absent(change):
+    data = (stored(Lock(Holder("run-1", "uid-1", TaskInstanceKey("load", 3)), NOW)).data or {}) | change
+
+    assert read_entry(StoredEntry(data=data), NOW) is None
+
+
+@pytest.mark.parametrize(
     "change",
     [
         pytest.param({"outputs": "[1]"}, id="outputs that are not an object"),
@@ -66,6 +75,10 @@ def test_nonsense_is_nothing_and_no_error(data):
         pytest.param({"time": "2060-01-01T00:00:00Z"}, id="a time far in the future, never to grow old"),
         pytest.param({"ttlSeconds": "inf"}, id="a time to live without an end"),
         pytest.param({"ttlSeconds": "long"}, id="a time to live that is not a number"),
+        pytest.param({"run": ""}, id="no run"),
+        pytest.param({"run": ".."}, id="a run whose name leads elsewhere"),
+        pytest.param({"run": "A/b"}, id="a run with a name that none can have"),
+        pytest.param({"time": "0001-01-01"}, id="a time before all calendars"),
     ],
 )
 def test_an_entry_that_was_edited_by_hand_counts_as_absent(change):

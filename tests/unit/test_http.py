@@ -95,7 +95,9 @@ def test_every_metric_has_its_documented_name():
     assert {name for name in names if name.startswith("penstock_")} == {
         "penstock_api_requests",
         "penstock_cache_lookups",
+        "penstock_internal_errors",
         "penstock_leader",
+        "penstock_parked_objects",
         "penstock_queue_depth",
         "penstock_reconcile_duration_seconds",
         "penstock_removals",
@@ -140,6 +142,10 @@ def test_webhooks_are_served_over_tls_and_nowhere_else(tmp_path):
             url = f"https://127.0.0.1:{servers.webhook_port}/validate/flows"
             async with session.post(url, json={"request": {"uid": "7"}}) as reply:
                 assert await reply.json() == {"response": {"uid": "7"}}
+            async with session.post(
+                url, data=b'{"request":{"uid":"8","object":' + b"[" * 9000 + b"]" * 9000 + b"}}"
+            ) as reply:
+                assert await reply.json() == {"response": {"uid": "8"}}
             async with session.post(url, data=b"{") as reply:
                 assert reply.status == 400
             async with session.post(url, data=b"[]") as reply:

@@ -39,7 +39,7 @@ from penstock.kube.resources import FLOWRUNS
 from penstock_operator.backfills.live_backfill import LiveBackfill, NotNowError, begin_backfill, parse_valid_backfill
 from penstock_operator.backfills.run import RunTemplate, backfill_of, build_backfill_run, read_tick_run
 from penstock_operator.runs.live_run import RunEnd
-from penstock_operator.runtime.controller import RETRY_S, KeyedController
+from penstock_operator.runtime.controller import INTERNAL_ERROR, RETRY_S, KeyedController
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class BackfillController(KeyedController[Backfill]):
                 return
         for key, backfill in self.objects.items():
             if key.namespace == changed.namespace and backfill.schedule == changed.name:
-                self.queue.add(key)
+                self.retry_now(key)
 
     def on_run_end(self, end: RunEnd) -> None:
         """Handle the end of a run, or its deletion."""
@@ -242,6 +242,18 @@ class BackfillController(KeyedController[Backfill]):
                 self.queue.add(other_key)
 
     # The status
+
+    def drop_state(self, key: ObjectKey) -> None:
+        """Drop what is known of the runs: they are listed again."""
+        self._live.pop(key, None)
+
+    async def store_internal_error(self, key: ObjectKey, item: Backfill, message: str) -> None:
+        """Store that the Backfill could not be reconciled, if its status does not say so."""
+        status = item.status
+        if (status.reason, status.message) != (INTERNAL_ERROR, message):
+            self.record_event(item, is_warning=True, reason=INTERNAL_ERROR, note=message)
+            state = status.state or "Pending"
+            await self._store_state(key, item, state, reason=INTERNAL_ERROR, message=message, fields={})
 
     async def _store_invalid(self, key: ObjectKey, backfill: Backfill, message: str) -> None:
         if backfill.status.observed_generation != backfill.metadata.generation:

@@ -15,7 +15,7 @@ from penstock.engine.validation.validation import parse_flow
 from penstock.errors import InvalidSpecError
 from penstock.kube.client import METADATA_LIST, ApiClient
 from penstock.kube.conditions import ready_condition
-from penstock.kube.errors import ApiError, ApiUnreachableError, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_not_found
 from penstock.kube.kinds.flow import Flow, FlowStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.resources import CONFIGMAPS
@@ -144,6 +144,11 @@ class FlowController(KeyedController[Flow]):
                 await self._sweep_once()
             except (ApiError, ApiUnreachableError) as error:
                 logger.warning("Failed to delete unused revisions of Flows; trying again later: %s", error)
+            except NotLeaderError:
+                raise
+            except Exception:
+                self.metrics.internal_errors.labels("Flow").inc()
+                logger.exception("Internal error about unused revisions of Flows; trying again later")
 
     async def _sweep_once(self) -> None:
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},!{names.LABEL_RUN}"
@@ -160,7 +165,7 @@ class FlowController(KeyedController[Flow]):
                 await self.writer.delete(CONFIGMAPS, namespace, name, revisions[namespace, name])
             except ApiError as error:
                 if not is_not_found(error):
-                    raise
+                    logger.warning("Failed to delete the unused revision %s/%s: %s", namespace, name, error)
         self._unused = unused - self._unused
 
 

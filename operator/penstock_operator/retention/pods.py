@@ -55,6 +55,7 @@ class PodRetention:
         self._writer = writer
         self._unstored_since = unstored_since
         self._removals = metrics.removals
+        self._errors = metrics.internal_errors.labels("Pod")
         self._fail = fail
         self._kept = KeptPods() if kept is None else kept
         self._clock = clock
@@ -139,6 +140,10 @@ class PodRetention:
                 RETRY_S,
                 error,
             )
+            self._kept.postpone_pod(pod, now + RETRY_S)
+        except Exception:
+            self._errors.inc()
+            logger.exception("Internal error about Pod %s; retrying in %g s", pod.key, RETRY_S)
             self._kept.postpone_pod(pod, now + RETRY_S)
         else:
             self._removals.labels("Job" if pod.resource is JOBS else "Pod").inc()

@@ -72,6 +72,7 @@ class RunRetention:
         self._namespace = namespace
         self._is_live = is_live
         self._removals = metrics.removals.labels("run")
+        self._errors = metrics.internal_errors.labels("FlowRun")
         self._fail = fail
         self._clock = clock
         self._pace = pace or RateLimiter(PER_S)
@@ -120,6 +121,11 @@ class RunRetention:
                 logger.warning("Cannot list finished runs, retrying in %g s: %s", RETRY_S, error)
                 await asyncio.sleep(RETRY_S)
                 continue
+            except Exception:
+                self._errors.inc()
+                logger.exception("Internal error in the list of finished runs; retrying in %g s", RETRY_S)
+                await asyncio.sleep(RETRY_S)
+                continue
             self._unlisted -= flows
             if not self._unlisted:
                 self._has_unlisted.clear()
@@ -164,6 +170,10 @@ class RunRetention:
             if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
                 return
             logger.warning("Cannot delete run %s, retrying in %g s: %s", run.key, RETRY_S, error)
+            self._kept.postpone_run(run, self._clock() + RETRY_S)
+        except Exception:
+            self._errors.inc()
+            logger.exception("Internal error about FlowRun %s; retrying in %g s", run.key, RETRY_S)
             self._kept.postpone_run(run, self._clock() + RETRY_S)
         else:
             logger.debug("Deleted run %s", run.key)

@@ -6,6 +6,7 @@ it decides is carried out immediately; the status follows when it is due.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from penstock_operator.runs.effects import EffectExecutor
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun, RunEnd, RunUid
 from penstock_operator.runs.parents_and_children import Hierarchy
+from penstock_operator.runs.parked import ParkedRuns
 from penstock_operator.runs.pending import PendingRuns
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.start import RunStarter, Started
@@ -93,8 +95,11 @@ class RunController:
         self._metrics = metrics
         self._fail = fail
         self._clock = clock
-        registry = self._registry = RunRegistry(writer, fail=fail, clock=clock)
+        registry = self._registry = RunRegistry(
+            writer, metrics=metrics, fail=fail, on_error=self._park_run, clock=clock
+        )
         self._statuses = StatusStore(client, writer, epoch=epoch)
+        self._parked = ParkedRuns(self._statuses, registry, recorder, metrics)
         self._flusher = StatusFlusher(
             self._statuses, registry, metrics, on_stored=self._on_stored, on_refused=self._on_refused
         )
@@ -129,6 +134,7 @@ class RunController:
         key = RunKey(metadata.namespace, metadata.name)
         known = self._registry.find_run_by_key(key)
         if event is EventType.DELETED or metadata.deletion_timestamp is not None:
+            self._parked.release(key)
             self._child_runs.report_freed_quota(key.namespace)
             if known is None or (known.machine is not None and known.machine.is_finished):
                 # Its end takes it out of this watch. If it is deleted instead, the write of its end finds that out.
@@ -138,6 +144,7 @@ class RunController:
             if metadata.generation == known.generation:
                 return
             known.is_spec_stale = True
+            self._parked.release(key)
         else:
             uid = RunUid(key.namespace, metadata.uid)
             if self._registry.is_finished(uid):
@@ -149,17 +156,20 @@ class RunController:
 
     def on_new_run(self, event: EventType, found: FlowRun) -> None:
         """Handle a change of a run that has no status yet."""
+        known = self._registry.find_run_by_key(found.key)
+        if event is not EventType.DELETED and (known is None or found.metadata.generation > known.generation):
+            self._parked.release(found.key)
         if event is not EventType.DELETED:
             self._registry.announce_run(found)
             return
-        known = self._registry.find_run_by_key(found.key)
         # Or it has a status now; then what is known of it is newer, or the reply to that write is on the way.
         if known is not None and known.uid == found.uid and known.epoch is None and known.flushing is None:
             self._registry.recheck_run(known)
 
     def on_flow(self, key: ObjectKey) -> None:
         """Handle a Flow that has appeared or changed: runs may wait for it, or its limit may be another."""
-        self._registry.spawn(self._starter.on_flow(key))
+        self._parked.release_runs_of(key)
+        self._registry.spawn_about("Flow", key, self._starter.on_flow(key))
 
     # What others ask
 
@@ -202,10 +212,30 @@ class RunController:
 
     async def work(self) -> None:
         """Reconcile runs until cancelled."""
-        queue = self._registry.queue
-        await run_workers(queue, self._reconcile, kind="FlowRun", workers=WORKERS, retry_s=RETRY_S, fail=self._fail)
+        await run_workers(
+            self._registry.queue,
+            self._reconcile,
+            kind="FlowRun",
+            workers=WORKERS,
+            retry_s=RETRY_S,
+            fail=self._fail,
+            on_error=self._park,
+        )
+
+    async def _park(self, key: RunKey, error: Exception) -> None:
+        """Set aside a run whose reconciliation failed unexpectedly."""
+        run = self._registry.find_run_by_key(key)
+        if run is None:
+            await self._parked.park_unloaded(key, error)
+        else:
+            self._park_run(run, error)
+
+    def _park_run(self, run: LiveRun, error: Exception) -> None:
+        self._parked.park(run, error)
 
     async def _reconcile(self, key: RunKey) -> None:
+        if self._parked.holds_back(key):
+            return
         try:
             await self._reconcile_run(key)
         except ApiUnreachableError:
@@ -215,10 +245,18 @@ class RunController:
             self._initial_sync.mark_reconciled(key)
             raise
         self._initial_sync.mark_reconciled(key)
+        run = self._registry.find_run_by_key(key)
+        # Work in the background may have failed meanwhile.
+        if run is None or not run.is_parked:
+            self._parked.succeed(key)
 
     async def _reconcile_run(self, key: RunKey) -> None:
         run = self._registry.find_run_by_key(key)
         found = self._registry.take_announced(key)
+        if run is not None and run.is_parked:
+            run, found = await self._reload_run(run), None
+            if run is None:
+                return
         if run is not None and (run.needs_recheck or run.is_spec_stale or found is not None):
             run = await self._recheck_run(run)
         if run is None:
@@ -227,8 +265,8 @@ class RunController:
             return
         if run.machine is None and not await self._start_run(run):
             return
-        # During the requests the run may have been forgotten, to be resumed from its stored status.
-        if self._registry.is_live(run):
+        # During the requests the run may have been forgotten, to be resumed from its stored status, or parked.
+        if self._registry.is_live(run) and not run.is_parked:
             self._advance_run(run)
 
     async def _load_run(self, key: RunKey, found: FlowRun | None) -> LiveRun | None:
@@ -265,20 +303,42 @@ class RunController:
         """Read whether a run still exists, and its present spec."""
         found = await self._statuses.read_run(run.key)
         if found is None or found.uid != run.uid or found.is_deleting:
-            self._hierarchy.report_deletion_to_parent(run)
-            self._drop_run(run)
-            self._report_end(run.end_as(None))
+            self._drop_deleted_run(run)
             return None
         run.needs_recheck = run.is_spec_stale = False
         self._starter.update_spec(run, found, self._clock())
         self._hierarchy.report_to_parent(run)
         return run
 
+    async def _reload_run(self, run: LiveRun) -> LiveRun | None:
+        """Make a parked run live again, from what is stored."""
+        if run.flushing is not None:
+            await asyncio.wait([run.flushing])
+        found = await self._statuses.read_run(run.key)
+        if found is None or found.uid != run.uid or found.is_deleting:
+            self._drop_deleted_run(run)
+            return None
+        self._forget_run(run)
+        reloaded = await self._load_run(run.key, found)
+        if reloaded is not None:
+            reloaded.shutdown = run.shutdown or reloaded.shutdown
+            reloaded.tracked |= run.tracked
+        # Also if it has finished: then nothing else would remove their finalizers.
+        await self._pods.record_tracked_pods(run)
+        return reloaded
+
+    def _drop_deleted_run(self, run: LiveRun) -> None:
+        self._hierarchy.report_deletion_to_parent(run)
+        self._drop_run(run)
+        self._report_end(run.end_as(None))
+
     async def _start_run(self, run: LiveRun) -> bool:
         """Give a run its machine; false when it has to wait, or cannot run."""
         start = await self._starter.start_run(run, self._clock())
         if not self._registry.is_live(run):
             self._starter.forget_run(run)
+            return False
+        if run.is_parked:
             return False
         if isinstance(start, Started):
             run.machine, run.next_flush_at = start.machine, 0.0
@@ -360,12 +420,14 @@ class RunController:
         """Forget a run that has finished and is stored."""
         self._orphans.finish_run(run.key, run.uid)
         self._hierarchy.end_children(run, (run.head.get("shutdown") or {}).get("reason"))
+        self._parked.forget(run.key)
         self._forget_run(run)
         self._cache.forget_run(run)
 
     def _drop_run(self, run: LiveRun) -> None:
         """Forget a run that was deleted, or cannot run."""
         self._orphans.finish_run(run.key, run.uid)
+        self._parked.forget(run.key)
         self._forget_run(run)
         self._cache.forget_run(run)
         self._starter.on_run_finished(run.key)
@@ -379,7 +441,10 @@ class RunController:
 
     def _report_end(self, end: RunEnd) -> None:
         for observer in self.on_end:
-            observer(end)
+            try:
+                observer(end)
+            except Exception as error:  # noqa: BLE001 - counted and logged; the fault is not in this run
+                self._registry.count_error("FlowRun", end.key, error)
 
     def _count_running(self) -> float:
         return sum(run.machine.running_task_instances for run in self._registry if run.machine is not None)

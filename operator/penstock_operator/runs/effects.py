@@ -49,13 +49,13 @@ class EffectExecutor:
         spawn = self._registry.spawn
         for create in step.creates:
             is_child = isinstance(create.inputs, ChildInputs)
-            spawn((self._child_runs if is_child else self._pods).create_attempt(run, create))
+            spawn(run, (self._child_runs if is_child else self._pods).create_attempt(run, create))
         for stop in step.stops:
-            spawn(self._attempts_of(run, stop.key).stop_attempt(run, stop))
+            spawn(run, self._attempts_of(run, stop.key).stop_attempt(run, stop))
         for removal in step.finalizer_removals:
             self._pods.remove_finalizer(run, removal)
         for verify in step.verifies:
-            spawn(self._attempts_of(run, verify.key).verify_attempt(run, verify))
+            spawn(run, self._attempts_of(run, verify.key).verify_attempt(run, verify))
         for effect in step.cache:
             self._cache.handle_effect(run, effect)
         for conclusion in step.conclusions:

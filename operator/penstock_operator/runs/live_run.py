@@ -73,6 +73,7 @@ class LiveRun:
         is_spec_stale: the spec has changed since it was read.
         needs_recheck: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
+        is_parked: work about it failed unexpectedly: it is resumed from its stored status.
         is_counted: its end is in the metrics.
         flushing: its status is being stored.
         next_flush_at: when its status may be stored again, monotonic seconds.
@@ -102,6 +103,7 @@ class LiveRun:
     is_spec_stale: bool = False
     needs_recheck: bool = False
     is_terminating: bool = False
+    is_parked: bool = False
     is_counted: bool = False
     flushing: asyncio.Task[None] | None = None
     next_flush_at: float = 0.0
@@ -112,6 +114,23 @@ class LiveRun:
     def __post_init__(self) -> None:
         """Join namespace and uid once."""
         self.run_uid = RunUid(self.key.namespace, self.uid)
+
+    @classmethod
+    def of_object(cls, found: FlowRun) -> LiveRun:
+        """Return a run as its object shows it, without its parent."""
+        return cls(
+            key=found.key,
+            uid=found.uid,
+            generation=found.metadata.generation,
+            resource_version=found.metadata.resource_version,
+            object=found,
+            flow=found.flow,
+            revision=found.revision,
+            epoch=found.epoch,
+            observed_generation=found.observed_generation,
+            head={name: value for name, value in found.status.items() if name != "tasks"},
+            retry_of=found.retry_of,
+        )
 
     @property
     def identity(self) -> RunIdentity:

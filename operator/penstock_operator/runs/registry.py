@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Hashable, Iterator
+from typing import Any, Final
 
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
+from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun, RunUid
 from penstock_operator.runtime.background import Background
 from penstock_operator.runtime.bounded import BoundedSet
 from penstock_operator.runtime.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
 
 KNOWN_FINISHED: Final = 10_000
 """Finished or deleted runs that are remembered, so that their many Pods cost one read of the run."""
@@ -24,21 +29,32 @@ class RunRegistry:
 
     Args:
         writer: its background writes wait a moment after every fact.
+        metrics: where errors about other objects than runs are counted.
         fail: receives an error after which this process must not continue.
+        on_error: handles an unexpected error in work about a run.
         clock: seconds since the epoch.
 
     Attributes:
         queue: the runs to reconcile.
         background: writes and reads in progress.
-        spawn: runs a coroutine in the background.
+        handle_error: handles an unexpected error in work about a run.
     """
 
-    def __init__(self, writer: Writer, *, fail: Callable[[BaseException], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        on_error: Callable[[LiveRun, Exception], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.handle_error = on_error
         self._writer = writer
+        self._metrics = metrics
         self._clock = clock
         self.queue: WorkQueue[RunKey] = WorkQueue()
         self.background = Background(fail)
-        self.spawn = self.background.spawn
         self._by_key: dict[RunKey, LiveRun] = {}
         self._by_uid: dict[str, LiveRun] = {}
         self._announced: dict[RunKey, FlowRun] = {}
@@ -124,6 +140,21 @@ class RunRegistry:
     def is_finished(self, uid: RunUid) -> bool:
         """Whether a run is known to have finished, or to be deleted."""
         return uid in self._finished
+
+    # Work and its errors
+
+    def spawn(self, run: LiveRun, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine about a run in the background."""
+        return self.background.spawn(work, lambda error: self.handle_error(run, error))
+
+    def spawn_about(self, kind: str, key: Hashable, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine about another object in the background: an unexpected error in it is counted and logged."""
+        self.background.spawn(work, lambda error: self.count_error(kind, key, error))
+
+    def count_error(self, kind: str, key: Hashable, error: Exception) -> None:
+        """Count and log an unexpected error in work about an object, of which nothing else follows."""
+        self._metrics.internal_errors.labels(kind).inc()
+        logger.error("Internal error about %s %s", kind, key, exc_info=error)
 
     # What may be done with a live run
 

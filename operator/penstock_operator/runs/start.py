@@ -116,20 +116,8 @@ class RunStarter:
 
     def load_run(self, found: FlowRun) -> LiveRun:
         """Build a run from its object. An invalid spec is found by `start_run`."""
-        run = LiveRun(
-            key=found.key,
-            uid=found.uid,
-            generation=found.metadata.generation,
-            resource_version=found.metadata.resource_version,
-            object=found,
-            flow=found.flow,
-            revision=found.revision,
-            epoch=found.epoch,
-            observed_generation=found.observed_generation,
-            head={name: value for name, value in found.status.items() if name != "tasks"},
-            parent=parent_of(found),
-            retry_of=found.retry_of,
-        )
+        run = LiveRun.of_object(found)
+        run.parent = parent_of(found)
         if run.flow_key is not None and found.tasks:
             # Immediately, before another run asks for a slot.
             self._hold_slot(run, run.flow_key, found.stored_params)

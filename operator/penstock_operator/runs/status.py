@@ -161,7 +161,7 @@ class StatusFlusher:
         if run.flushing is not None:
             return
         if is_urgent or now >= run.next_flush_at:
-            run.flushing = self._registry.spawn(self._flush(run))
+            run.flushing = self._registry.spawn(run, self._flush(run))
         else:
             self._registry.reconcile_at(run, run.next_flush_at)
 
@@ -176,12 +176,15 @@ class StatusFlusher:
 
     async def _flush(self, run: LiveRun) -> None:
         machine = run.machine
-        assert machine is not None
-        # A task runs when the loop gets to it: what the same burst of events brings is in this flush.
-        changes = machine.take_changes()
+        if machine is None:
+            # The run was parked in between.
+            run.flushing = None
+            return
         started_at = time.monotonic()
         stored = Stored.NOT_NOW
         try:
+            # A task runs when the loop gets to it: what the same burst of events brings is in this flush.
+            changes = machine.take_changes()
             stored = await self._statuses.store_status(run, changes.status, changes.operations)
         except ApiError as error:
             logger.warning("FlowRun %s: the API server refused its status; trying again: %s", run.key, error)
@@ -191,6 +194,8 @@ class StatusFlusher:
             run.flushing = None
             run.next_flush_at = self._next_flush_at(started_at, time.monotonic())
         self._metrics.status_flush_duration.observe(time.monotonic() - started_at)
+        if run.is_parked:
+            return
         if stored is Stored.YES:
             was_held_back = not run.may_create(time.monotonic())
             run.unstored_since = None

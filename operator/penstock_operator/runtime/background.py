@@ -1,4 +1,4 @@
-"""Background tasks whose unexpected failures end the process."""
+"""Background tasks, each about one object, which owns an unexpected failure; only a lost Lease ends the process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from penstock.errors import PenstockError
-from penstock.kube.errors import DeposedError, NotLeaderError
+from penstock.kube.errors import ApiError, ApiUnreachableError, DeposedError, NotLeaderError
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +28,14 @@ class Background:
         """How many tasks have not ended."""
         return len(self._tasks)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task."""
-        task = asyncio.create_task(self._guard(work))
+    def spawn(self, work: Coroutine[Any, Any, None], on_error: Callable[[Exception], None]) -> asyncio.Task[None]:
+        """Start a task.
+
+        Args:
+            work: what to run; it is about one object.
+            on_error: receives an unexpected error, so that it stays the problem of that object.
+        """
+        task = asyncio.create_task(self._guard(work, on_error))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -43,20 +47,23 @@ class Background:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Coroutine[Any, Any, None], on_error: Callable[[Exception], None]) -> None:
+        try:
+            await self._run(work, on_error)
+        except Exception as error:
+            # Who owns the error could not handle it: the state in memory may be wrong; the stored state is not.
+            logger.exception("Failed to handle an unexpected error; exiting: the next leader rebuilds its state")
+            self._fail(error)
+
+    async def _run(self, work: Coroutine[Any, Any, None], on_error: Callable[[Exception], None]) -> None:
         try:
             await work
         except (DeposedError, NotLeaderError) as error:
             self._fail(error)
-        except PenstockError:
+        except (ApiError, ApiUnreachableError):
             logger.exception("Background task %s failed and is not retried here", _name_of(work))
-        except Exception as error:
-            # After an unforeseen failure the state in memory may be wrong; the stored state is not.
-            logger.exception(
-                "Unexpected error in background task %s; exiting, so that the next leader rebuilds its state",
-                _name_of(work),
-            )
-            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - the owner logs it
+            on_error(error)
 
 
 def _name_of(work: Coroutine[Any, Any, None]) -> str:

@@ -11,8 +11,10 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from penstock.engine.keys import ObjectKey
+from penstock.engine.reasons import Reason
 from penstock.kube.client import MERGE_PATCH, METADATA
-from penstock.kube.errors import ApiError, is_not_found
+from penstock.kube.conditions import condition, find_condition
+from penstock.kube.errors import ApiError, DeposedError, NotLeaderError, is_not_found
 from penstock.kube.kinds.backfill import Backfill, BackfillStatus
 from penstock.kube.kinds.flow import Flow, FlowStatus
 from penstock.kube.kinds.schedule import Schedule, ScheduleStatus
@@ -21,6 +23,8 @@ from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import Resource
 from penstock.kube.writer import Writer
+from penstock_operator.metrics import Metrics
+from penstock_operator.runtime.parking import Parking, describe_error
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 from penstock_operator.runtime.workers import run_workers
 from penstock_operator.runtime.workqueue import WorkQueue
@@ -28,6 +32,8 @@ from penstock_operator.runtime.workqueue import WorkQueue
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 10.0
+INTERNAL_ERROR: Final = Reason.INTERNAL_ERROR.value
+MESSAGE: Final = "{}; the log of the operator has the details. It is tried again after a growing pause"
 WORKERS: Final = 8
 
 Object = TypeVar("Object", bound=Flow | Schedule | Backfill)
@@ -61,16 +67,19 @@ def decode_as(
     """
 
     def receive(event: EventType, body: Mapping[str, Any]) -> None:
+        metadata = body.get("metadata") or {}
+        name = f"{metadata.get('namespace')}/{metadata.get('name')}"
         try:
             decoded = msgspec.convert(body, kind)
         except msgspec.ValidationError as error:
             # The CRD's schema rules it out, unless the CRD is of another version than this operator.
-            metadata = body.get("metadata") or {}
-            name = f"{metadata.get('namespace')}/{metadata.get('name')}"
             logger.error("Ignoring %s %s: it cannot be decoded: %s", kind.__name__, name, error)  # noqa: TRY400 - the fault is in the object
             return
         for receiver in receivers:
-            receiver(event, decoded)
+            try:
+                receiver(event, decoded)
+            except Exception:
+                logger.exception("Failed to handle %s of %s %s", event, kind.__name__, name)
 
     return receive
 
@@ -86,12 +95,15 @@ class KeyedController(ABC, Generic[Object]):
         kind: its name in Events.
         writer: for writes.
         recorder: for Events.
+        metrics: where parked objects are counted.
         fail: called with an error after which this process must not continue.
         clock: seconds since the epoch.
     """
 
     workers = WORKERS
     """Objects reconciled concurrently."""
+    error_condition = "Ready"
+    """The condition that is False while an object is parked."""
     ignores_own_writes = False
     """Whether an object in which nothing but its own status has changed is not reconciled again."""
 
@@ -102,6 +114,7 @@ class KeyedController(ABC, Generic[Object]):
         kind: str,
         writer: Writer,
         recorder: EventRecorder,
+        metrics: Metrics,
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -111,7 +124,9 @@ class KeyedController(ABC, Generic[Object]):
         self.clock = clock
         self.objects: dict[ObjectKey, Object] = {}
         self.queue: WorkQueue[ObjectKey] = WorkQueue()
+        self.metrics = metrics
         self._recorder = recorder
+        self._parking: Parking[ObjectKey] = Parking(kind, metrics)
         self._fail = fail
         self._written: dict[ObjectKey, _WrittenStatus] = {}
 
@@ -122,9 +137,12 @@ class KeyedController(ABC, Generic[Object]):
             self.objects.pop(key, None)
             self._written.pop(key, None)
             self.queue.forget(key)
+            self._parking.forget(key)
             self.forget_object(key)
             return
         before, self.objects[key] = self.objects.get(key), item
+        if before is None or (before.metadata.uid, before.metadata.generation) != (metadata.uid, metadata.generation):
+            self._parking.release(key)
         written = self._written.get(key)
         if written is not None and (written.uid != metadata.uid or written.version <= metadata.version):
             del self._written[key]
@@ -140,7 +158,59 @@ class KeyedController(ABC, Generic[Object]):
         self, queue: WorkQueue[ObjectKey], reconcile: Callable[[ObjectKey], Awaitable[None]], *, workers: int
     ) -> None:
         """Call a function with each key of a queue, forever; a key that fails is retried."""
-        await run_workers(queue, reconcile, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail)
+
+        async def attempt(key: ObjectKey) -> None:
+            retry_at = self._parking.retry_at(key)
+            if retry_at is not None:
+                queue.add_at(key, retry_at)
+                return
+            await reconcile(key)
+            if queue is self.queue:
+                self._parking.succeed(key)
+
+        await run_workers(
+            queue, attempt, kind=self.kind, workers=workers, retry_s=RETRY_S, fail=self._fail, on_error=self._park
+        )
+
+    async def _park(self, key: ObjectKey, error: Exception) -> None:
+        """Set an object aside whose reconciliation failed unexpectedly, and store that."""
+        self.queue.add_at(key, self._parking.park(key, error))
+        self.drop_state(key)
+        item = KeyedController.latest(self, key)
+        if item is None:
+            return
+        try:
+            await self.store_internal_error(key, item, MESSAGE.format(describe_error(error)))
+        except (DeposedError, NotLeaderError):
+            raise
+        except Exception:
+            logger.warning("Failed to store the condition of %s %s", self.kind, key, exc_info=True)
+
+    def retry_now(self, key: ObjectKey) -> None:
+        """Have an object reconciled, parked or not, because something that it uses has changed."""
+        self._parking.release(key)
+        self.queue.add(key)
+
+    def drop_state(self, key: ObjectKey) -> None:
+        """Drop what is kept in memory of an object and may be wrong, because its reconciliation failed."""
+
+    async def store_internal_error(self, key: ObjectKey, item: Object, message: str) -> None:
+        """Store in an object's status that it could not be reconciled, if its status does not say so."""
+        known, metadata = find_condition(item.status.conditions, self.error_condition), item.metadata
+        if known is not None and (known.reason, known.message) == (INTERNAL_ERROR, message):
+            return
+        self.record_event(item, is_warning=True, reason=INTERNAL_ERROR, note=message)
+        new = condition(
+            item.status.conditions,
+            self.error_condition,
+            "False",
+            reason=INTERNAL_ERROR,
+            message=message,
+            generation=metadata.generation,
+            now=self.clock(),
+        )
+        conditions = [new if one is known else one for one in item.status.conditions]
+        await self.store_status(key, item, {"conditions": conditions if known is not None else [*conditions, new]})
 
     async def _reconcile_latest(self, key: ObjectKey) -> None:
         item = self.latest(key)

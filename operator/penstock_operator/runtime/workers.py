@@ -19,6 +19,8 @@ from penstock_operator.runtime.workqueue import K, WorkQueue
 logger = logging.getLogger(__name__)
 
 Fail = Callable[[BaseException], None]
+OnError = Callable[[K, Exception], Awaitable[None]]
+"""Handles an unexpected error in the reconciliation of a key, which is not retried otherwise."""
 
 
 async def run_workers(
@@ -29,6 +31,7 @@ async def run_workers(
     workers: int,
     retry_s: float,
     fail: Fail,
+    on_error: OnError[K],
 ) -> None:
     """Reconcile every key of a queue, forever.
 
@@ -37,33 +40,50 @@ async def run_workers(
         reconcile: brings the object of one key to its desired state.
         kind: of the objects, for the log.
         workers: keys reconciled at the same time.
-        retry_s: time until a key that failed is retried, seconds.
+        retry_s: time until a key is retried whose reconciliation the API server refused or did not answer, seconds.
         fail: called with an error after which this process must not continue.
+        on_error: handles any other error, so that it stays the problem of that key.
     """
 
-    async def work() -> None:
-        while True:
-            key = await queue.get()
-            try:
-                await reconcile(key)
-            except (DeposedError, NotLeaderError) as error:
-                fail(error)
-            except ApiUnreachableError as error:
-                logger.info("Reconciling %s %s failed; retrying in %g s: %s", kind, key, retry_s, error)
-                queue.add_at(key, time.monotonic() + retry_s)
-            except ApiError as error:
-                if is_namespace_terminating(error):
-                    logger.debug("%s %s is deleted with its namespace", kind, key)
-                else:
-                    logger.exception("Reconciling %s %s failed; retrying in %g s", kind, key, retry_s)
-                    queue.add_at(key, time.monotonic() + retry_s)
-            except Exception:
-                # Whatever is wrong with one object, the others are reconciled; this one is logged and retried.
-                logger.exception("Reconciling %s %s failed; retrying in %g s", kind, key, retry_s)
-                queue.add_at(key, time.monotonic() + retry_s)
-            finally:
-                queue.done(key)
+    async def attempt(key: K) -> None:
+        try:
+            await reconcile(key)
+        except (ApiError, ApiUnreachableError, DeposedError, NotLeaderError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whoever handles it logs it
+            await handle(key, error)
+
+    async def handle(key: K, error: Exception) -> None:
+        try:
+            await on_error(key, error)
+        except (ApiError, ApiUnreachableError, DeposedError, NotLeaderError):
+            raise
+        except Exception:
+            logger.exception("Failed to handle an error about %s %s; retrying in %g s", kind, key, retry_s)
+            queue.add_at(key, time.monotonic() + retry_s)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(workers):
-            tasks.create_task(work())
+            tasks.create_task(_work(queue, attempt, kind=kind, retry_s=retry_s, fail=fail))
+
+
+async def _work(
+    queue: WorkQueue[K], attempt: Callable[[K], Awaitable[None]], *, kind: str, retry_s: float, fail: Fail
+) -> None:
+    while True:
+        key = await queue.get()
+        try:
+            await attempt(key)
+        except (DeposedError, NotLeaderError) as error:
+            fail(error)
+        except ApiUnreachableError as error:
+            logger.info("Reconciling %s %s failed; retrying in %g s: %s", kind, key, retry_s, error)
+            queue.add_at(key, time.monotonic() + retry_s)
+        except ApiError as error:
+            if is_namespace_terminating(error):
+                logger.debug("%s %s is deleted with its namespace", kind, key)
+            else:
+                logger.exception("Reconciling %s %s failed; retrying in %g s", kind, key, retry_s)
+                queue.add_at(key, time.monotonic() + retry_s)
+        finally:
+            queue.done(key)

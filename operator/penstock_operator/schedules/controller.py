@@ -27,7 +27,6 @@ from penstock.kube.conditions import Condition, ready_condition
 from penstock.kube.errors import ApiError, is_namespace_terminating
 from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.merge_patch import apply_merge_patch
-from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.notices import missed_notices, waiting_notice
@@ -70,7 +69,6 @@ class ScheduleController(KeyedController[Schedule]):
     Args:
         client: for reads.
         runs: the runs of Schedules.
-        metrics: where lateness and missed ticks are counted.
         options: those of `KeyedController`.
     """
 
@@ -78,12 +76,11 @@ class ScheduleController(KeyedController[Schedule]):
     """Most of a reconcile is waiting for the API server, and many Schedules are due at the same second."""
     ignores_own_writes = True
 
-    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, metrics: Metrics, **options: Any) -> None:
+    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, **options: Any) -> None:
         super().__init__(**options)
         self._runs = runs
-        self._metrics = metrics
         self._writer = RunWriter(
-            client, self.writer, runs=runs, metrics=metrics, record_event=self.record_event, clock=self.clock
+            client, self.writer, runs=runs, metrics=self.metrics, record_event=self.record_event, clock=self.clock
         )
         self._plans: dict[ObjectKey, Plan] = {}
         self._refusals: dict[ObjectKey, int] = {}
@@ -97,6 +94,11 @@ class ScheduleController(KeyedController[Schedule]):
             known.pop(key, None)
         self._writer.forget_schedule(key)
         self._to_store.forget(key)
+
+    def drop_state(self, key: ObjectKey) -> None:
+        """Drop what was decided and not stored: it is decided again, and the names of runs follow from their ticks."""
+        self._plans.pop(key, None)
+        self._decided.pop(key, None)
 
     def _on_run(self, key: ObjectKey) -> None:
         if key in self.objects:
@@ -255,7 +257,7 @@ class ScheduleController(KeyedController[Schedule]):
         for notice in notices:
             self.record_event(schedule, is_warning=notice.is_warning, reason=notice.reason, note=notice.note)
         for one in firing.missed:
-            self._metrics.schedule_missed.labels(one.reason).inc(one.count)
+            self.metrics.schedule_missed.labels(one.reason).inc(one.count)
 
     # The status
 

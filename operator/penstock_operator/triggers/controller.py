@@ -80,6 +80,8 @@ class TriggerController(KeyedController[Schedule]):
             fail=options["fail"],
         )
 
+    error_condition = LISTENING
+
     async def close(self) -> None:
         """End all watches."""
         await self._watches.close()
@@ -88,6 +90,10 @@ class TriggerController(KeyedController[Schedule]):
         """Drop what is kept of a deleted Schedule."""
         if self._schedules.pop(key, None) is not None:
             self._watches.keep_kinds(self._watched_kinds())
+
+    def drop_state(self, key: ObjectKey) -> None:
+        """Drop the triggers: where each had come to is stored."""
+        self.forget_object(key)
 
     # Observed events
 

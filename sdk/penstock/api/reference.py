@@ -31,13 +31,13 @@ _VALUE_FORMS: Final = """\
 
 | form | written as |
 |---|---|
-| duration | numbers with a unit of `h`, `m`, `s` or `ms`: `90s`, `5m`, `1h30m` |
+| duration | numbers with a unit of `h`, `m`, `s` or `ms`: `90s`, `5m`, `1h30m`; at most ten years |
 | percentage | a whole number from 0 to 100 and `%`: `20%` |
-| time | RFC 3339: `2026-11-22T02:30:00Z` |
+| time | RFC 3339: `2026-11-22T02:30:00Z`; in a spec between the years 1970 and 9998 |
 | task name | lower-case letters, digits and `-`; starts with a letter |
 | identifier | letters, digits and `_`; does not start with a digit |
 | object name | the name of an object, as in its `metadata.name` |
-| any | any JSON or YAML value |
+| any | any JSON or YAML value; a spec has at most 80 levels of lists and objects, a value in it 64 |
 """
 
 

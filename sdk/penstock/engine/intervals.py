@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from penstock.errors import StoredStatusError
+
+MAX_INDEX: Final = 1_000_000
+"""Ten times the items of the biggest fan-out; reading more takes as long as it likes."""
 
 
 def encode_intervals(indexes: Iterable[int]) -> str:
@@ -32,8 +36,9 @@ def decode_intervals(text: str) -> Iterator[int]:
     for part in text.split(",") if text else []:
         first, _, last = part.partition("-")
         try:
-            yield from range(int(first), int(last or first) + 1)
-        except ValueError as error:
-            raise StoredStatusError(
-                f"{part!r} is not an item index or a range of them, such as 413 or 0-411"
-            ) from error
+            indexes = range(int(first), int(last or first) + 1)
+        except ValueError:
+            indexes = range(MAX_INDEX, MAX_INDEX)
+        if indexes.stop >= MAX_INDEX:
+            raise StoredStatusError(f"{part!r} is not an item index or a range of them, such as 413 or 0-411")
+        yield from indexes

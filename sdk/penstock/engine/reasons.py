@@ -63,6 +63,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     INVALID_PARAMS = "InvalidParams"
     INVALID_STATUS = "InvalidStatus"
+    INTERNAL_ERROR = "InternalError"
 
 
 class ReasonText(NamedTuple):
@@ -278,6 +279,12 @@ REASONS: Final[dict[Reason, ReasonText]] = {
     Reason.INVALID_SPEC: ReasonText(
         "The spec is invalid.",
         "Correct every field that the message names. The spec of a run cannot be changed: create a new run.",
+    ),
+    Reason.INTERNAL_ERROR: ReasonText(
+        "The operator failed unexpectedly while it worked on this object, which is set aside and retried after a "
+        "growing pause, at most 5 minutes. Other objects are not affected.",
+        "Report the message and the operator's log as a bug. An edit of the object, or of the Flow that a run names, "
+        "is tried at once.",
     ),
     Reason.INVALID_PARAMS: ReasonText(
         "The run's params do not match those that the Flow declares.",

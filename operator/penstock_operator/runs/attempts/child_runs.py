@@ -21,7 +21,7 @@ from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.kinds.flow_run import DECODER, FlowRun
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.create import AttemptCreator
+from penstock_operator.runs.attempts.create import AttemptCreator, building
 from penstock_operator.runs.live_run import LiveRun, metadata_fields, parent_of
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusStore
@@ -66,8 +66,12 @@ class ChildRuns:
         await self._creates.create_attempt(run, create)
 
     async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
-        child = build_child(create, run.identity, callers=run.callers, priority=run.object.priority)
-        reply = await self._writer.create(FLOWRUNS, run.key.namespace, msgspec.json.encode(child))
+        assert run.machine is not None
+        plan = run.machine.plan
+        with building(f"{plan.path_of(plan.tasks[plan.positions[create.key.task]])}.flow"):
+            child = build_child(create, run.identity, callers=run.callers, priority=run.object.priority)
+            body = msgspec.json.encode(child)
+        reply = await self._writer.create(FLOWRUNS, run.key.namespace, body)
         self._record_child(run, DECODER.decode(reply.body))
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import CreateHeld, CreateRefused
 from penstock.errors import PenstockError
-from penstock.kube.errors import ApiError, is_already_exists, is_namespace_terminating, is_not_found, is_quota
+from penstock.kube.errors import (
+    ApiError,
+    DeposedError,
+    NotLeaderError,
+    is_already_exists,
+    is_namespace_terminating,
+    is_not_found,
+    is_quota,
+)
 from penstock_operator.runs.attempts.quota import QuotaGates
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.parking import describe_error
+
+logger = logging.getLogger(__name__)
 
 Act = Callable[[LiveRun, CreateAttempt], Awaitable[None]]
 
 
 class _QuotaFullError(PenstockError):
     """A ResourceQuota refused the object."""
+
+
+class _NotBuiltError(PenstockError):
+    """An object could not be built from what the task says."""
+
+
+@contextmanager
+def building(path: str) -> Iterator[None]:
+    """Have an error in the block refuse the attempt: validation should have found it, and another try fails as well.
+
+    Args:
+        path: field path of what the object is built from.
+    """
+    try:
+        yield
+    except Exception as error:
+        logger.exception("Failed to build an object from %s", path)
+        raise _NotBuiltError(f"{path}: nothing can be built from it: {describe_error(error)}") from error
 
 
 class AttemptCreator:
@@ -58,6 +89,10 @@ class AttemptCreator:
                 await self._try(run, create)
             except _QuotaFullError:
                 return False
+            except (NotLeaderError, DeposedError):
+                raise
+            except Exception as error:  # noqa: BLE001 - the owner logs it; other creates wait behind this one
+                self._registry.handle_error(run, error)
             return True
 
         self._gates.add_create(run.key.namespace, attempt)
@@ -70,6 +105,8 @@ class AttemptCreator:
             await self._send(run, create)
         except ApiError as error:
             await self._on_refused(run, create, error)
+        except _NotBuiltError as error:
+            self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(error)))
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
         if is_already_exists(error):

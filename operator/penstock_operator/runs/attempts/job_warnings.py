@@ -98,7 +98,7 @@ class JobWarnings:
             return FIRST_READ_S
         try:
             warnings = await self._read_warnings(namespace)
-        except (ApiError, ApiUnreachableError) as error:
+        except (ApiError, ApiUnreachableError, msgspec.DecodeError) as error:
             logger.warning("Failed to read the Events of Jobs in namespace %s; trying again: %s", namespace, error)
         else:
             for uid in long:

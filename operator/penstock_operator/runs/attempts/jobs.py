@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -91,6 +91,14 @@ class AttemptJobs:
         """Handle a change of a Job."""
         uid = RunUid(job.metadata.namespace, job.metadata.labels.get(names.LABEL_RUN_UID, ""))
         run = self._registry.find_run(*uid)
+        try:
+            self._handle_job(run, uid, event, job)
+        except Exception as error:
+            if run is None:
+                raise
+            self._registry.handle_error(run, error)
+
+    def _handle_job(self, run: LiveRun | None, uid: RunUid, event: EventType, job: Job) -> None:
         if event is EventType.DELETED:
             self._on_deleted_job(run, uid, job)
             return
@@ -119,7 +127,7 @@ class AttemptJobs:
         elif had_no_pod(job):
             self._registry.record_fact(run, AttemptGone(identity.key, identity.attempt))
         else:
-            self._registry.spawn(self.verify_job(run, VerifyAttempt(identity.key, identity.attempt)))
+            self._registry.spawn(run, self.verify_job(run, VerifyAttempt(identity.key, identity.attempt)))
 
     def record_jobs(self, run: LiveRun) -> None:
         """Record the Jobs without a Pod of a run that has just become live."""
@@ -143,7 +151,7 @@ class AttemptJobs:
         if makes_no_pod(job) and not had_no_pod(job):
             # Its Pod's events come on another stream: only a list can show that there is none.
             self._warnings.forget_job(namespace, job_uid)
-            self._registry.spawn(self.verify_job(run, VerifyAttempt(identity.key, identity.attempt)))
+            self._registry.spawn(run, self.verify_job(run, VerifyAttempt(identity.key, identity.attempt)))
             return
         if is_suspended(job) or makes_no_pod(job):
             self._warnings.forget_job(namespace, job_uid)
@@ -155,13 +163,19 @@ class AttemptJobs:
 
     def _on_warning(self, run: LiveRun, known: KnownJob, warning: str) -> None:
         """Handle what the Job controller reports about a Job that has no Pod; empty if it reports nothing."""
+        try:
+            self._handle_warning(run, known, warning)
+        except Exception as error:  # noqa: BLE001 - the owner logs it
+            self._registry.handle_error(run, error)
+
+    def _handle_warning(self, run: LiveRun, known: KnownJob, warning: str) -> None:
         job = known.job
         if job is None or not known.exists or known.pods or not self._registry.is_live(run):
             return
         trouble, is_final = classify_trouble(warning or UNEXPLAINED)
         if is_final:
             known.refusal = trouble.message
-            self._registry.spawn(self._delete_job(run, known))
+            self._registry.spawn(run, self._delete_job(run, known))
         elif trouble != known.trouble:
             known.trouble = trouble
             self._record_job(run, known)
@@ -193,7 +207,7 @@ class AttemptJobs:
             return replace(seen, outcome=None)
         if known.held and (seen.is_finished or not exists):
             # After what this Pod shows: it came last, so its end is that of the attempt.
-            asyncio.get_running_loop().call_soon(self._record_held_pods, run, known)
+            asyncio.get_running_loop().call_soon(self._record_held_pods_later, run, known)
         if not (known.exists or known.pods or known.held):
             self._known.forget_job(run.run_uid, owner.name)
         return seen
@@ -202,9 +216,15 @@ class AttemptJobs:
         """Whether a Pod's end does not count yet: its Job may create another, or has created one that still runs."""
         job = known.job
         if job is not None and known.exists and not makes_no_pod(job) and (seen.is_deleting or not exists):
-            self._registry.spawn(self._delete_job(run, known))
+            self._registry.spawn(run, self._delete_job(run, known))
             return True
         return known.has_other_running_pod(seen.uid, self._clock())
+
+    def _record_held_pods_later(self, run: LiveRun, known: KnownJob) -> None:
+        try:
+            self._record_held_pods(run, known)
+        except Exception as error:  # noqa: BLE001 - the owner logs it
+            self._registry.handle_error(run, error)
 
     def _record_held_pods(self, run: LiveRun, known: KnownJob) -> None:
         held, known.held = known.held, set()
@@ -220,14 +240,14 @@ class AttemptJobs:
         """Whether a Job of an attempt is known."""
         return self._known.find_job(run.run_uid, job_name(run, key, attempt)) is not None
 
-    async def create_job(self, run: LiveRun, create: CreateAttempt, body: Mapping[str, Any]) -> None:
+    async def create_job(self, run: LiveRun, create: CreateAttempt, body: bytes) -> None:
         """Create the Job of an attempt, or adopt the one that is there.
 
         Raises:
             ApiError: it was refused.
         """
         try:
-            reply = await self._writer.create(JOBS, run.key.namespace, msgspec.json.encode(body))
+            reply = await self._writer.create(JOBS, run.key.namespace, body)
             job = _JOB.decode(reply.body)
         except ApiError as error:
             if not is_already_exists(error):

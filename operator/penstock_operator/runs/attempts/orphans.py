@@ -114,5 +114,6 @@ class Orphans:
         if RunUid(metadata.namespace, run_uid(pod)) in self._broken and metadata.deletion_timestamp is None:
             seen = observe_pod(pod, now=self._clock())
             if seen is not None and not seen.is_finished:
-                self._registry.spawn(self._writer.delete_with_job(pod))
-        self._registry.spawn(self._writer.remove_finalizer(metadata.namespace, metadata.name, metadata.uid))
+                self._registry.spawn_about("Pod", metadata.key, self._writer.delete_with_job(pod))
+        removal = self._writer.remove_finalizer(metadata.namespace, metadata.name, metadata.uid)
+        self._registry.spawn_about("Pod", metadata.key, removal)

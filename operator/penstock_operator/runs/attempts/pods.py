@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -21,7 +21,7 @@ from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.create import AttemptCreator
+from penstock_operator.runs.attempts.create import AttemptCreator, building
 from penstock_operator.runs.attempts.identity import is_pod_of
 from penstock_operator.runs.attempts.jobs import AttemptJobs
 from penstock_operator.runs.attempts.orphans import Orphans
@@ -86,6 +86,14 @@ class AttemptPods:
     def on_pod(self, event: EventType, pod: Pod) -> None:
         """Handle a change of a Pod."""
         run = self._registry.find_run(pod.metadata.namespace, run_uid(pod))
+        try:
+            self._handle_pod(run, event, pod)
+        except Exception as error:
+            if run is None:
+                raise
+            self._registry.handle_error(run, error)
+
+    def _handle_pod(self, run: LiveRun | None, event: EventType, pod: Pod) -> None:
         if event is EventType.DELETED:
             self._orphans.forget_pod(pod)
             if run is not None:
@@ -121,7 +129,7 @@ class AttemptPods:
         if seen.outcome is not None and seen.is_finished:
             self._registry.record_fact(run, seen)
         else:
-            self._registry.spawn(self.verify_attempt(run, VerifyAttempt(seen.key, seen.attempt)))
+            self._registry.spawn(run, self.verify_attempt(run, VerifyAttempt(seen.key, seen.attempt)))
 
     def _observe(self, run: LiveRun, pod: Pod, *, exists: bool = True) -> AttemptSeen | None:
         seen = observe_pod(pod, now=self._clock())
@@ -154,29 +162,32 @@ class AttemptPods:
             if machine.plan.workspace is not None:
                 await self._workspaces.ensure_claim(run, machine.plan.workspace)
             body = self._build(run, create, machine.plan, task)
-            body["metadata"]["annotations"] |= retention_annotations(machine.plan.pod_retention)
             if task.is_job:
-                await self.jobs.create_job(run, create, build_job(body, deadline_s=job_deadline_s(task)))
+                await self.jobs.create_job(run, create, body)
                 return
-            reply = await self._writer.create(PODS, run.key.namespace, msgspec.json.encode(body), accept=METADATA)
+            reply = await self._writer.create(PODS, run.key.namespace, body, accept=METADATA)
         except ClaimRefusedError as refused:
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(refused)))
         else:
             self._record_reply(run, _POD.decode(reply.body))
 
-    def _build(self, run: LiveRun, create: CreateAttempt, plan: Plan, task: TaskPlan) -> dict[str, Any]:
+    def _build(self, run: LiveRun, create: CreateAttempt, plan: Plan, task: TaskPlan) -> bytes:
+        """Build the Pod or Job of an attempt, as JSON."""
         settings = self._settings
         if plan.track_pods is not None:
             settings = settings._replace(is_tracked=plan.track_pods)
-        return build_pod(
-            create,
-            task,
-            run.identity,
-            flow=run.flow,
-            revision=run.revision,
-            settings=settings,
-            workspace=None if plan.workspace is None else mount_of(plan.workspace, run.identity),
-        )
+        with building(f"{plan.path_of(task)}{'.podTemplate' if task.pod_templates else ''}"):
+            pod = build_pod(
+                create,
+                task,
+                run.identity,
+                flow=run.flow,
+                revision=run.revision,
+                settings=settings,
+                workspace=None if plan.workspace is None else mount_of(plan.workspace, run.identity),
+            )
+            pod["metadata"]["annotations"] |= retention_annotations(plan.pod_retention)
+            return msgspec.json.encode(build_job(pod, deadline_s=job_deadline_s(task)) if task.is_job else pod)
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:
         name = pod_name(run.key.name, run.uid, create.key, create.attempt)
@@ -229,12 +240,12 @@ class AttemptPods:
 
     def remove_finalizer(self, run: LiveRun, removal: RemoveFinalizer) -> None:
         """Remove the finalizer from the Pod of an attempt whose end is stored."""
-        self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, removal.pod, removal.uid))
+        self._registry.spawn(run, self._pod_writer.remove_finalizer(run.key.namespace, removal.pod, removal.uid))
 
     def remove_finalizers(self, run: LiveRun) -> None:
         """Remove the finalizer from all Pods of a run that is not carried out any more."""
         for pod, uid in run.tracked.items():
-            self._registry.spawn(self._pod_writer.remove_finalizer(run.key.namespace, pod, uid))
+            self._registry.spawn(run, self._pod_writer.remove_finalizer(run.key.namespace, pod, uid))
 
     def stop_without_machine(self, run: LiveRun) -> None:
         """Stop the known Pods of a run that has no machine to do so."""
@@ -243,7 +254,7 @@ class AttemptPods:
             is_child = self._registry.find_run(run.key.namespace, seen.uid) is not None
             if not (seen.is_finished or seen.is_deleting or is_child):
                 stop = StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid)
-                self._registry.spawn(self.stop_attempt(run, stop))
+                self._registry.spawn(run, self.stop_attempt(run, stop))
 
     async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
         """Find out whether the Pod of an attempt still exists."""

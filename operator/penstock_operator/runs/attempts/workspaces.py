@@ -15,6 +15,7 @@ from penstock.kube.errors import ApiError, is_already_exists, is_namespace_termi
 from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import CLAIMS
 from penstock.kube.writer import Writer
+from penstock_operator.runs.attempts.create import building
 from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.live_run import LiveRun
 
@@ -48,9 +49,10 @@ class Workspaces:
         await asyncio.shield(run.workspace_claim)
 
     async def _create_claim(self, run: LiveRun, workspace: Workspace) -> None:
-        claim = build_claim(workspace, run.identity, flow=run.flow)
+        with building("spec.workspace"):
+            claim = msgspec.json.encode(build_claim(workspace, run.identity, flow=run.flow))
         try:
-            await self._writer.create(CLAIMS, run.key.namespace, msgspec.json.encode(claim), accept=METADATA)
+            await self._writer.create(CLAIMS, run.key.namespace, claim, accept=METADATA)
         except ApiError as error:
             if is_already_exists(error):
                 await self._check_owner(run)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,8 @@ CLOCK_SKEW_S: Final = 300.0
 """Outputs from further in the future were not written by an operator."""
 MAX_OUTPUTS_BYTES: Final = 16 * 1024
 """A task has at most 4 KiB of outputs; written again, numbers such as 1e9 are longer."""
+MAX_NAME: Final = 253
+_NAME: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")
 _NAME_CHARACTERS: Final = 40
 
 
@@ -132,13 +135,22 @@ def read_entry(entry: StoredEntry, now: float) -> Lock | Outputs | None:
     data = entry.data or {}
     try:
         time = epoch(data["time"])
+        if not _is_name(data["run"]):
+            return None
         if "outputs" in data:
             return _read_outputs(data, time, now)
         item = data.get("item")
         key = TaskInstanceKey(data["task"], None if item is None else int(item))
+        if not data["runUid"]:
+            return None
         return Lock(Holder(data["run"], data["runUid"], key), time)
     except (KeyError, ValueError, RecursionError, StoredStatusError):
         return None
+
+
+def _is_name(text: str) -> bool:
+    """Whether an object can have this name: it becomes part of a URL."""
+    return len(text) <= MAX_NAME and _NAME.fullmatch(text) is not None
 
 
 def _read_outputs(data: Mapping[str, str], stored_at: float, now: float) -> Outputs | None:

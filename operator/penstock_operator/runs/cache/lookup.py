@@ -22,13 +22,14 @@ from penstock.engine.cache import flow_scope
 from penstock.engine.keys import ObjectKey, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss
-from penstock.kube.errors import ApiError, is_namespace_terminating
+from penstock.kube.errors import ApiError, DeposedError, NotLeaderError, is_namespace_terminating
 from penstock.kube.metadata import ObjectMeta
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, entry_name, read_entry
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.parking import describe_error
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 
 logger = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class CacheLookup:
         worker = self._workers.get(key)
         if worker is None:
             worker = self._workers[key] = _KeyWorker()
-            self._registry.spawn(self._serve(key, worker))
+            self._registry.spawn_about("cache entry", key, self._serve(key, worker))
         worker.drop_question(_TaskInstanceOfRun(run.uid, effect.key))
         if isinstance(effect, AskCache):
             question = _Question(run, effect)
@@ -166,7 +167,13 @@ class CacheLookup:
             while worker.releases or worker.questions:
                 worker.wake.clear()
                 if worker.releases:
-                    await self._release_lock(key, *worker.releases.popleft())
+                    try:
+                        await self._release_lock(key, *worker.releases.popleft())
+                    except (DeposedError, NotLeaderError):
+                        raise
+                    except Exception as error:  # noqa: BLE001 - counted and logged
+                        # A lock that is left is found to be out of date.
+                        self._registry.count_error("cache entry", key, error)
                     continue
                 for question in list(worker.questions.values()):
                     if not self._registry.is_live(question.run):
@@ -216,8 +223,14 @@ class CacheLookup:
                 self._answer_miss(worker, question.instance)
             else:
                 self._answer_busy(key, worker, held.holder)
+        except (DeposedError, NotLeaderError):
+            raise
         except ApiError as error:
-            self._answer_unavailable(worker, question.instance, error)
+            reason = None if is_namespace_terminating(error) else error.message or str(error)
+            self._answer_unavailable(worker, question.instance, reason)
+        except Exception as error:  # noqa: BLE001 - counted and logged
+            self._registry.count_error("cache entry", key, error)
+            self._answer_unavailable(worker, question.instance, describe_error(error))
 
     async def _read_entry(self, key: ObjectKey, worker: _KeyWorker, question: _Question, holder: Holder) -> None:
         """Read the entry, and reuse its outputs, wait for its lock, or take the lock."""
@@ -288,14 +301,14 @@ class CacheLookup:
                 worker.messages[instance] = message
                 self._registry.record_fact(question.run, CacheBusy(instance.key, message))
 
-    def _answer_unavailable(self, worker: _KeyWorker, instance: _TaskInstanceOfRun, error: ApiError) -> None:
-        """Let a task run although the cache is not available."""
+    def _answer_unavailable(self, worker: _KeyWorker, instance: _TaskInstanceOfRun, reason: str | None) -> None:
+        """Let a task run although the cache is not available; without a reason there is no Event about it."""
         question = worker.drop_question(instance)
         if question is None:
             return
         self._lookups.labels("unavailable").inc()
         self._registry.record_fact(question.run, CacheMiss(instance.key))
-        if instance.uid in self._warned or is_namespace_terminating(error):
+        if instance.uid in self._warned or reason is None:
             return
         self._warned.add(instance.uid)
         run = question.run
@@ -304,8 +317,7 @@ class CacheLookup:
             is_warning=True,
             reason="CacheUnavailable",
             note=(
-                f"the cache is not available, so task {instance.key.task} runs without it (others may too): "
-                f"{error.message or error}"
+                f"the cache is not available, so task {instance.key.task} runs without it (others may too): {reason}"
             ),
             identity="cache",
         )

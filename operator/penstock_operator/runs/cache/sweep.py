@@ -61,6 +61,7 @@ class CacheSweep:
         self._namespace = namespace
         self._is_live = is_live
         self._removals = metrics.removals.labels("cache entry")
+        self._errors = metrics.internal_errors.labels("cache entry")
         self._fail = fail
         self._clock = clock
         self._pace = pace or RateLimiter(PER_S)
@@ -80,19 +81,30 @@ class CacheSweep:
         """Read every entry once, and remove what will not be used.
 
         Raises:
-            ApiError: the API server refused.
+            ApiError: the API server refused the list.
             ApiUnreachableError: it did not answer.
         """
         entries = self._client.list(
             CONFIGMAPS, kind=StoredEntry, namespace=self._namespace, label_selector=SELECTOR, page_items=PAGE_ITEMS
         )
         async for entry in entries:
-            if await self._is_needed(entry):
-                continue
-            await self._pace.step()
-            # Conditional: an entry that has changed meanwhile stays.
-            if await self._store.delete_entry(entry.metadata.key, entry.metadata):
-                self._removals.inc()
+            try:
+                await self._sweep_entry(entry)
+            except (ApiUnreachableError, NotLeaderError):
+                raise
+            except ApiError as error:
+                logger.warning("Failed to remove cache entry %s: %s", entry.metadata.key, error)
+            except Exception:
+                self._errors.inc()
+                logger.exception("Internal error about cache entry %s", entry.metadata.key)
+
+    async def _sweep_entry(self, entry: StoredEntry) -> None:
+        if await self._is_needed(entry):
+            return
+        await self._pace.step()
+        # Conditional: an entry that has changed meanwhile stays.
+        if await self._store.delete_entry(entry.metadata.key, entry.metadata):
+            self._removals.inc()
 
     async def _is_needed(self, entry: StoredEntry) -> bool:
         content = read_entry(entry, self._clock())

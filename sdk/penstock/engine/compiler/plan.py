@@ -31,3 +31,9 @@ class Plan:
     pod_retention: PodRetention | None
     track_pods: bool | None
     """Whether Pods carry the tracking finalizer; None: the operator's setting applies."""
+
+    def path_of(self, task: TaskPlan) -> str:
+        """Return the field path of a task in the Flow's spec."""
+        if task.position < self.first_finally:
+            return f"spec.tasks[{task.position}]"
+        return f"spec.finally[{task.position - self.first_finally}]"
