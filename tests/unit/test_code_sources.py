@@ -156,12 +156,21 @@ def test_a_source_is_read_as_pip_reads_it(text, want):
         ("https://example.com/a", "must be git"),
         ("git+example.com/a", "must be git"),
         ("git+ext://sh/a", "unknown scheme ext"),
-        ("git+https://me:secret@example.com/a", "the URL contains a password"),
+        ("git+https://me:secret@example.com/a", "the URL contains a password or a token"),
+        ("git+https://secret@example.com/a", "the URL contains a password or a token"),
+        ("git+http://secret@example.com/a", "the URL contains a password or a token"),
+        ("git+ssh://git:secret@example.com/a", "the URL contains a password or a token"),
+        ("https://secret@example.com/a", "must be git"),
+        ("git+htps://secret@example.com/a", "unknown scheme htps"),
+        ("git+https://example.com/a#subdirectory=../..", "must be a folder of the repository"),
+        ("git+https://example.com/a#subdirectory=a/../../b", "must be a folder of the repository"),
+        ("git+https://example.com/a#subdirectory=%2e%2e", "must be a folder of the repository"),
     ],
 )
-def test_an_invalid_source_is_refused(text, message):
-    with pytest.raises(CommandError, match=message):
+def test_an_invalid_source_is_refused_and_no_secret_in_it_is_repeated(text, message):
+    with pytest.raises(CommandError, match=message) as refused:
         read_source(text)
+    assert "secret" not in str(refused.value)
 
 
 def test_branches_and_tags_are_pinned_to_their_commits(repository):
@@ -204,6 +213,20 @@ def test_a_pod_without_git_says_so(repository, manifests, tmp_path):
     done = run(made, outputs=str(tmp_path / "outputs"), more={"PATH": "/nowhere"})
     assert done.returncode == 1
     assert "git is required to fetch the code" in done.stderr
+
+
+def test_a_pod_takes_no_code_from_outside_the_repository(repository, folder, manifests, tmp_path):
+    (folder / "shop_flow.py").rename(tmp_path / "shop_flow.py")
+    git(repository, "rm", "--quiet", "-r", "--cached", "flows")
+    (repository / "link").symlink_to(tmp_path)
+    git(repository, "add", "link")
+    git(repository, "commit", "--quiet", "-m", "a link that leads outside")
+    (tmp_path / "shop_flow.py").rename(folder / "shop_flow.py")
+    made = manifests(source=f"git+file://{repository}@main#subdirectory=link")
+    done = run(made, outputs=str(tmp_path / "outputs"))
+    assert done.returncode == 1
+    assert "folder link of" in done.stderr
+    assert "is outside the repository" in done.stderr
 
 
 # As a zip

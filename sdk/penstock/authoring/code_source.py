@@ -11,8 +11,10 @@ from penstock.errors import CommandError
 GIT: Final = "git+"
 SUBDIRECTORY: Final = "subdirectory"
 COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-SCHEMES: Final = ("https", "http", "ssh", "git", "file")
+SSH: Final = "ssh"
+SCHEMES: Final = ("https", "http", SSH, "git", "file")
 ZIP: Final = ".zip"
+_USER: Final = re.compile(r"(?<=://)[^/@#]*@")
 
 
 class GitSource(NamedTuple):
@@ -32,22 +34,29 @@ def read_source(text: str) -> GitSource:
     """Parse a source.
 
     Raises:
-        CommandError: it is invalid.
+        CommandError: it is invalid. The message never contains what may be a password or a token.
     """
     rest, _, fragment = text.partition("#")
+    shown = _USER.sub("***@", text)
     if not rest.startswith(GIT) or "://" not in rest:
         raise CommandError(
-            f"--source {text}: must be git+https://HOST/REPOSITORY@REF, with #subdirectory=FOLDER if needed"
+            f"--source {shown}: must be git+https://HOST/REPOSITORY@REF, with #subdirectory=FOLDER if needed"
         )
     scheme, _, place = rest.removeprefix(GIT).partition("://")
     if scheme not in SCHEMES:
-        raise CommandError(f"--source {text}: unknown scheme {scheme}: use one of {', '.join(SCHEMES)}")
+        raise CommandError(f"--source {shown}: unknown scheme {scheme}: use one of {', '.join(SCHEMES)}")
     host, slash, path = place.partition("/")
-    if "@" in host and ":" in host.rpartition("@")[0]:
+    user, at, _ = host.rpartition("@")
+    # The user of an SSH URL is an account's name, mostly `git`. Of the others it is a token or comes with one.
+    if at and (":" in user or scheme != SSH):
         raise CommandError(
-            "--source: the URL contains a password, which would be readable in the Flow; give Pods a credential"
-            " helper or an SSH key by podTemplate instead"
+            f"--source {shown}: the URL contains a password or a token before the @, which would be readable in the"
+            " Flow: leave it out, and give Pods a credential helper or an SSH key by podTemplate"
         )
     path, _, ref = path.partition("@")
-    folders = parse_qs(fragment).get(SUBDIRECTORY, [""])
-    return GitSource(f"{scheme}://{host}{slash}{path}", ref or "HEAD", folders[0].strip("/"))
+    folder = parse_qs(fragment).get(SUBDIRECTORY, [""])[0].strip("/")
+    if ".." in folder.split("/"):
+        raise CommandError(
+            f"--source {shown}: #{SUBDIRECTORY}={folder}: must be a folder of the repository, without '..'"
+        )
+    return GitSource(f"{scheme}://{host}{slash}{path}", ref or "HEAD", folder)

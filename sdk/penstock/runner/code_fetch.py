@@ -48,7 +48,10 @@ def _checkout(source: GitSource, folder: Path) -> Path:
         # Some servers do not serve commits that are not the tip of a branch: fetch everything.
         _git(git, folder, "fetch", "--quiet", source.url, "+refs/*:refs/penstock/*")
     _git(git, folder, "checkout", "--quiet", source.ref)
-    found = folder / source.subdirectory
+    found = (folder / source.subdirectory).resolve()
+    if not found.is_relative_to(folder.resolve()):
+        # By a symbolic link in the repository.
+        raise CodeError(f"folder {source.subdirectory} of {source.url} at {source.ref} is outside the repository")
     if not found.is_dir():
         raise CodeError(f"folder {source.subdirectory} not found in {source.url} at {source.ref}")
     return found
