@@ -8,7 +8,10 @@ import logging
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Self, TextIO
+from types import TracebackType
+from typing import Final, Self, TextIO, TypeAlias
+
+_ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 QUIET_LOGGERS: Final = {
@@ -20,8 +23,19 @@ QUIET_LOGGERS: Final = {
     "kubernetes": logging.INFO,
     "urllib3": logging.INFO,
 }
+LAST_C1: Final = 0x9F
+FIRST_AFTER_ASCII: Final = 0x7F
 _OWN_ATTRIBUTES: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _JSON_VALUES: Final = (str, int, float, bool)
+_CONTROLS: Final = {
+    code: f"\\x{code:02x}" if code <= LAST_C1 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, LAST_C1 + 1), 0x2028, 0x2029)
+} | {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+"""Characters that end a line or that a terminal takes for commands, and how each is written instead."""
+_JSON_CONTROLS: Final = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= FIRST_AFTER_ASCII}
+"""Those of them that JSON allows in a string."""
+_NEXT_LINE: Final = "\n    "
+"""Lines of a traceback are indented, so that no text in it looks like a line of the log."""
 
 
 class LogFormat(StrEnum):
@@ -63,11 +77,11 @@ class JsonFormatter(logging.Formatter):
             line["error"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line, ensure_ascii=False).translate(_JSON_CONTROLS)
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people."""
+    """A line for people. Messages may contain users' text, so control characters in them are escaped."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -75,6 +89,22 @@ class TextFormatter(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - overrides
         """Write the time as Kubernetes does: RFC 3339 in UTC."""
         return _timestamp(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides
+        """Write the line itself."""
+        return super().formatMessage(record).translate(_CONTROLS)
+
+    def formatException(self, ei: _ExceptionInfo) -> str:  # noqa: N802 - overrides
+        """Write a traceback: lines after the first line of a record."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - overrides
+        """Write a stack, likewise."""
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(lines: str) -> str:
+    return _NEXT_LINE[1:] + _NEXT_LINE.join(line.translate(_CONTROLS) for line in lines.split("\n"))
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -63,6 +63,38 @@ def test_text_is_for_people():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING x: Careful", line)
 
 
+CONTROLS = "a\nb\rc\x1b[2Jd\x07e\x9b31mf\u2028g\x7fh\x00i"
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_no_text_in_a_message_begins_a_line_or_reaches_a_terminal_as_a_command(log_format):
+    def speak() -> None:
+        logging.getLogger("x").warning("Schedule %s is invalid", CONTROLS)
+
+    (line,) = lines_of("info", log_format, speak)
+    assert line.isprintable()
+    if log_format is LogFormat.TEXT:
+        assert line.endswith(r"Schedule a\nb\rc\x1b[2Jd\x07e\x9b31mf\u2028g\x7fh\x00i is invalid")
+    else:
+        assert json.loads(line)["message"] == f"Schedule {CONTROLS} is invalid"
+
+
+def test_no_text_in_a_traceback_looks_like_a_line_of_the_log():
+    def fail() -> None:
+        raise ValueError("\n2026-11-29T00:00:00.000Z ERROR   penstock: forged \x1b[2J")
+
+    def speak() -> None:
+        try:
+            fail()
+        except ValueError:
+            logging.getLogger("x").exception("It broke")
+
+    first, *others = lines_of("info", LogFormat.TEXT, speak)
+    assert first.endswith("It broke")
+    assert all(line.startswith("    ") and line.isprintable() for line in others)
+    assert any("forged" in line for line in others)
+
+
 def test_the_level_holds_and_kopf_is_quieter():
     def speak() -> None:
         logging.getLogger("x").debug("hidden")
