@@ -53,6 +53,7 @@ def test_a_clock_may_differ_by_five_minutes(late_s):
         pytest.param({"id": None}, id="no id"),
         pytest.param({"id": "a b"}, id="an id with a space"),
         pytest.param({"id": "a" * 257}, id="an id without an end"),
+        pytest.param({"id": f"{ID}.{TIMESTAMP - 1}"}, id="an id with a dot"),
         pytest.param({"timestamp": None}, id="no time"),
         pytest.param({"timestamp": "1614265330.5"}, id="a time with a fraction"),
         pytest.param({"timestamp": "٣" * 10}, id="digits of another script"),
@@ -62,6 +63,13 @@ def test_a_clock_may_differ_by_five_minutes(late_s):
 )
 def test_a_delivery_that_was_changed_is_not_genuine(changed):
     assert not is_genuine(**changed)
+
+
+def test_a_signed_delivery_with_a_dot_in_its_id_is_refused_because_its_parts_are_ambiguous():
+    signature = "v1," + base64.b64encode(sign("a.1", 2, BODY, read_secrets(SECRET)[0])).decode()
+    assert signature == "v1," + base64.b64encode(sign("a", 1, b"2." + BODY, read_secrets(SECRET)[0])).decode()
+    assert read_headers(headers(id="a.1", timestamp="2", signature=signature), 2) is None
+    assert read_headers(headers(id="a-1", timestamp="2", signature=signature), 2) is not None
 
 
 def test_one_good_signature_among_others_is_enough_and_so_is_one_secret():

@@ -27,7 +27,8 @@ SECRET_BYTES: Final = (24, 64)
 MAX_SECRETS: Final = 4
 MAX_SIGNATURES: Final = 8
 MAX_ID: Final = 256
-_ID: Final = re.compile(rf"[!-~]{{1,{MAX_ID}}}")
+_ID: Final = re.compile(rf"[!-\-/-~]{{1,{MAX_ID}}}")
+"""No dot: with one, ID.TIMESTAMP.BODY could be read in two ways, and a signature be used for another body."""
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
