@@ -12,15 +12,25 @@ import pytest
 
 from penstock.api import names
 from penstock_operator.triggers.webhook import MAX_BODY_BYTES
-from tests.api.delivery import SECRET, Reply, Sender
+from tests.api.delivery import Reply, Sender
+from tests.api.event_scene import (
+    conditions,
+    config,
+    config_map,
+    listening,
+    made,
+    made_one,
+    schedule,
+    secret,
+    webhook,
+)
 from tests.api.replica import Replica, free_port
-from tests.api.scene import Scene, Seen, task
+from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
 KINDS = "v1/ConfigMap=configmaps"
 UNAUTHORIZED = {"error": "invalid signature"}
-REPORT = {"params": [{"name": "what", "default": "nothing"}], "tasks": [task(args=["$(params.what)"])]}
 
 Start = Callable[..., Replica]
 
@@ -46,40 +56,6 @@ def start(kubeconfig, crds, namespace, tmp_path, event_port) -> Iterator[Start]:
     for replica in started:
         replica.__exit__()
         assert "Traceback" not in replica.log, replica.log
-
-
-def schedule(scene: Scene, event: dict[str, Any], name: str = "on", **spec: Any) -> dict[str, Any]:
-    template = {"spec": {"flowSpec": REPORT, **spec.pop("run", {})}}
-    return scene.create("Schedule", name, {"events": [{"name": "it", **event}], "runTemplate": template, **spec})
-
-
-def conditions(scene: Scene, name: str = "on") -> dict[str, dict[str, Any]]:
-    found = scene.now["schedules"].get(name)
-    return {} if found is None else {one["type"]: one for one in found.status.get("conditions", ())}
-
-
-def listening(scene: Scene, name: str = "on", *, reason: str = "Listening") -> dict[str, Any]:
-    """Wait until a Schedule says this of its events."""
-    try:
-        scene.until(
-            lambda: conditions(scene, name).get("Listening", {}).get("reason") == reason, f"{name} to say {reason}", 30
-        )
-    except AssertionError:
-        raise AssertionError(f"{name} does not say {reason}: {conditions(scene, name)}") from None
-    return conditions(scene, name)["Listening"]
-
-
-def made(scene: Scene, schedule: str = "on", *, ever: bool = False) -> list[Seen]:
-    """The runs that a Schedule created, in the order of their creation."""
-    found = list((scene.ever if ever else scene.now)["flowruns"].values())
-    ours = [run for run in found if run.metadata.labels.get(names.LABEL_SCHEDULE) == schedule]
-    return sorted(ours, key=lambda run: (run.metadata.creation_timestamp, run.metadata.name))
-
-
-def made_one(scene: Scene, schedule: str = "on") -> Seen:
-    scene.until(lambda: made(scene, schedule), "a run to be made")
-    (run,) = made(scene, schedule)
-    return run
 
 
 # Ends of runs
@@ -185,15 +161,6 @@ def test_runs_do_not_trigger_each_other_forever(scene, start):
 
 
 # Changes of objects
-
-
-def config_map(scene: Scene, name: str, labels: dict[str, str] | None = None, **data: str) -> Any:
-    body: Any = {"metadata": {"name": name, "labels": labels or {}}, "data": data}
-    return scene.core.create_namespaced_config_map(scene.namespace, body)
-
-
-def config(**fields: Any) -> dict[str, Any]:
-    return {"resource": {"apiVersion": "v1", "kind": "ConfigMap", **fields}}
 
 
 def test_an_object_that_is_created_or_changed_makes_a_run_for_each_change(scene, start):
@@ -345,15 +312,6 @@ def test_what_penstock_itself_has_created_is_not_an_event(scene, start):
 @pytest.fixture
 def sender(event_port, namespace) -> Sender:
     return Sender(event_port, namespace)
-
-
-def secret(scene: Scene, value: str = SECRET, name: str = "penstock-webhook", key: str = "orders") -> None:
-    body: Any = {"metadata": {"name": name}, "stringData": {key: value}}
-    scene.core.create_namespaced_secret(scene.namespace, body)
-
-
-def webhook(**fields: Any) -> dict[str, Any]:
-    return {"webhook": {"secretRef": {"name": "penstock-webhook", "key": "orders"}, **fields}}
 
 
 def test_a_signed_delivery_makes_one_run_however_often_it_comes(scene, start, sender):

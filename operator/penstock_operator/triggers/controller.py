@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.api import names
+from penstock.api.event import FlowRunEvent
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
 from penstock.engine.timestamp import epoch
@@ -28,14 +29,15 @@ from penstock.kube.errors import ApiError
 from penstock.kube.kinds.schedule import EventStatus, Schedule
 from penstock.kube.merge_patch import apply_merge_patch
 from penstock.kube.metadata import ObjectMeta, PartialObject
+from penstock.kube.reflector import Reflector
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.triggers.ended_runs import list_ended_runs
 from penstock_operator.triggers.event_handler import EventHandler
 from penstock_operator.triggers.kinds import AllowedKind, EventKinds, describe_not_allowed
+from penstock_operator.triggers.observed import ObservedEvent
 from penstock_operator.triggers.trigger import (
     LISTENING,
-    ObservedEvent,
     Trigger,
     TriggeredSchedule,
     listening_condition,
@@ -104,7 +106,7 @@ class TriggerController(KeyedController[Schedule]):
         for key, schedule in self._schedules.items():
             if key.namespace != end.key.namespace:
                 continue
-            for name, trigger in schedule.triggers.items():
+            for trigger in schedule.triggers.values():
                 source = trigger.spec.flow_run
                 if (
                     source is not None
@@ -113,17 +115,15 @@ class TriggerController(KeyedController[Schedule]):
                     and end.flow in (source.flow, None)
                     and end.state in covered_states(source.states)
                 ):
-                    self._observe(key, ObservedEvent(name, end.uid, ObjectKey(*end.key), 0, end.flow))
+                    self._observe(key, trigger, ObservedEvent(end.uid, ObjectKey(*end.key), self.clock(), end.flow))
 
     def _on_watched_object(self, kind: AllowedKind, item: PartialObject) -> None:
         for key, schedule in self._schedules.items():
             if key.namespace == item.metadata.namespace:
-                for name, trigger in schedule.triggers.items():
-                    self._observe_if_selected(key, name, trigger, kind, item.metadata)
+                for trigger in schedule.triggers.values():
+                    self._observe_if_selected(key, trigger, kind, item.metadata)
 
-    def _observe_if_selected(
-        self, key: ObjectKey, name: str, trigger: Trigger, kind: AllowedKind, metadata: ObjectMeta
-    ) -> None:
+    def _observe_if_selected(self, key: ObjectKey, trigger: Trigger, kind: AllowedKind, metadata: ObjectMeta) -> None:
         source = trigger.spec.resource
         if source is None or trigger.version is None or trigger.kind != kind:
             return
@@ -132,18 +132,16 @@ class TriggerController(KeyedController[Schedule]):
             return
         version = int(metadata.resource_version)
         if version > trigger.version and selects(source.selector, metadata.labels):
-            self._observe(key, ObservedEvent(name, metadata.uid, metadata.key, version))
+            self._observe(key, trigger, ObservedEvent(metadata.uid, metadata.key, version))
 
     def _on_synced(self, kind: AllowedKind) -> None:
         for key, schedule in self._schedules.items():
             if any(trigger.kind == kind for trigger in schedule.triggers.values()):
                 self.queue.add(key)
 
-    def _observe(self, key: ObjectKey, event: ObservedEvent) -> None:
-        schedule = self._schedules.get(key)
-        if schedule is not None:
-            schedule.observed[event] = None
-            self.queue.add(key)
+    def _observe(self, key: ObjectKey, trigger: Trigger, event: ObservedEvent) -> None:
+        trigger.observed.add(event)
+        self.queue.add(key)
 
     async def reconcile(self, key: ObjectKey, item: Schedule) -> None:
         """Activate the triggers of a Schedule, and create the runs of what was observed."""
@@ -153,10 +151,12 @@ class TriggerController(KeyedController[Schedule]):
             await self._store(key, item, dict.fromkeys(stored), None)
             return
         changes: dict[str, Any] = {name: None for name in stored if name not in schedule.triggers}
-        for name, trigger in schedule.triggers.items():
-            await self._activate(key, item, name, trigger, schedule.spec)
+        for trigger in schedule.triggers.values():
+            await self._activate(key, item, trigger, schedule.spec)
         try:
-            await self._handler.handle_observed(item, schedule)
+            wait_s = await self._handler.handle_observed(item, schedule)
+            if wait_s is not None:
+                self.queue.add_at(key, time.monotonic() + wait_s)
         finally:
             for name, trigger in schedule.triggers.items():
                 if of_trigger := trigger.write_changes(stored.get(name) or EventStatus()):
@@ -203,20 +203,37 @@ class TriggerController(KeyedController[Schedule]):
 
     # Activation
 
-    async def _activate(self, key: ObjectKey, item: Schedule, name: str, trigger: Trigger, spec: ScheduleSpec) -> None:
-        if trigger.is_active or spec.suspend:
+    async def _activate(self, key: ObjectKey, item: Schedule, trigger: Trigger, spec: ScheduleSpec) -> None:
+        if spec.suspend:
+            return
+        if trigger.is_active:
+            if trigger.observed.must_be_listed:
+                await self._list_dropped(key, trigger)
             return
         if trigger.spec.flow_run is not None:
-            await self._activate_for_runs(key, item.metadata, name, trigger)
+            await self._activate_for_runs(key, item.metadata, trigger)
         elif trigger.spec.resource is not None:
-            await self._activate_for_objects(key, name, trigger)
+            await self._activate_for_objects(key, trigger)
         else:
             trigger.is_active = True
             if not self._has_webhooks:
                 message = "webhooks are disabled in this installation (events.webhook.enabled)"
                 trigger.watch_problem = ("WebhooksOff", message)
 
-    async def _activate_for_runs(self, key: ObjectKey, metadata: ObjectMeta, name: str, trigger: Trigger) -> None:
+    async def _list_dropped(self, key: ObjectKey, trigger: Trigger) -> None:
+        """Find the events that were dropped because there were too many: all that were not handled."""
+        trigger.observed.reopen()
+        try:
+            if trigger.spec.flow_run is not None:
+                assert trigger.watermark is not None
+                await self._list_ended_runs(key, trigger, trigger.spec.flow_run, trigger.watermark)
+            elif trigger.kind is not None:
+                self._observe_objects(key, trigger, await self._watches.open_watch(trigger.kind))
+        except BaseException:
+            trigger.observed.drop_all()
+            raise
+
+    async def _activate_for_runs(self, key: ObjectKey, metadata: ObjectMeta, trigger: Trigger) -> None:
         source = trigger.spec.flow_run
         assert source is not None
         stored = trigger.stored
@@ -232,16 +249,22 @@ class TriggerController(KeyedController[Schedule]):
         # From here on observed events count; the list finds what ended before.
         trigger.is_active = True
         try:
-            for run, time_s in await list_ended_runs(self._client, key.namespace, source, watermark):
-                if is_new:
+            if is_new:
+                for run, time_s in await list_ended_runs(self._client, key.namespace, source, watermark):
                     watermark.mark_done(run.uid, time_s)
-                else:
-                    self._observe(key, ObservedEvent(name, run.uid, run.key, 0))
+            else:
+                await self._list_ended_runs(key, trigger, source, watermark)
         except BaseException:
             trigger.is_active = False
             raise
 
-    async def _activate_for_objects(self, key: ObjectKey, name: str, trigger: Trigger) -> None:
+    async def _list_ended_runs(
+        self, key: ObjectKey, trigger: Trigger, source: FlowRunEvent, watermark: Watermark
+    ) -> None:
+        for run, time_s in await list_ended_runs(self._client, key.namespace, source, watermark):
+            self._observe(key, trigger, ObservedEvent(run.uid, run.key, time_s))
+
+    async def _activate_for_objects(self, key: ObjectKey, trigger: Trigger) -> None:
         source, kind = trigger.spec.resource, trigger.kind
         assert source is not None
         assert kind is not None
@@ -271,9 +294,13 @@ class TriggerController(KeyedController[Schedule]):
             version = int(stored.resource_version)
         trigger.version = version
         trigger.is_active = True
-        for item in list(watch.objects.values()):
+        self._observe_objects(key, trigger, watch)
+
+    def _observe_objects(self, key: ObjectKey, trigger: Trigger, watch: Reflector[PartialObject]) -> None:
+        assert trigger.kind is not None
+        for item in watch.objects.values():
             if item.metadata.namespace == key.namespace:
-                self._observe_if_selected(key, name, trigger, kind, item.metadata)
+                self._observe_if_selected(key, trigger, trigger.kind, item.metadata)
 
     # The status
 

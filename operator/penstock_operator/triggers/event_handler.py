@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,8 +21,14 @@ from penstock.kube.resources import FLOWRUNS, Resource
 from penstock.kube.writer import Writer
 from penstock_operator.runtime.controller import RecordEvent
 from penstock_operator.triggers.kinds import AllowedKind, EventKinds
+from penstock_operator.triggers.observed import ObservedEvent
 from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
-from penstock_operator.triggers.trigger import ObservedEvent, Trigger, TriggeredSchedule
+from penstock_operator.triggers.trigger import Trigger, TriggeredSchedule
+
+EVENTS_AT_ONCE: Final = 100
+"""Events of one Schedule that are handled before it is another Schedule's turn."""
+PAUSE_S: Final = 1.0
+"""When runs have to wait, several are created together: the Schedule's status is stored after each time."""
 
 
 class EventHandler:
@@ -51,29 +57,43 @@ class EventHandler:
         self._record_event = record_event
         self._clock = clock
 
-    async def handle_observed(self, item: Schedule, schedule: TriggeredSchedule) -> None:
-        """Handle the observed events of a Schedule, changes of objects in the order of their versions.
+    async def handle_observed(self, item: Schedule, schedule: TriggeredSchedule) -> float | None:
+        """Handle some of the observed events of a Schedule, those of each trigger in their order.
+
+        Returns:
+            After how many seconds the others are to be handled; None if there are none.
 
         Raises:
             ApiError: the API server refused, and may not refuse later.
             ApiUnreachableError: no answer.
         """
-        while schedule.observed:
-            event = min(schedule.observed, key=lambda one: one.version)
-            trigger = schedule.triggers[event.trigger]
-            try:
-                if event.version:
-                    await self._handle_object(item, schedule, trigger, event)
-                else:
-                    await self._handle_run_end(item, schedule, trigger, event)
-            except (ExpressionError, EventRefusedError) as error:
-                trigger.problem = str(error)
-                note = f"Event {event.trigger}: {error}"
-                self._record_event(item, is_warning=True, reason="EventFailed", note=note)
-            except ApiError as error:
-                if not is_namespace_terminating(error):
-                    raise
-            schedule.observed.pop(event, None)
+        handled = 0
+        while waiting := [trigger for trigger in schedule.triggers.values() if trigger.observed]:
+            for trigger in waiting:
+                wait_s = schedule.budget.wait_s
+                if wait_s > 0:
+                    return wait_s + PAUSE_S
+                if handled == EVENTS_AT_ONCE:
+                    return 0.0
+                await self._handle_next(item, schedule, trigger)
+                handled += 1
+        return 0.0 if any(trigger.observed.must_be_listed for trigger in schedule.triggers.values()) else None
+
+    async def _handle_next(self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger) -> None:
+        event = trigger.observed.take()
+        try:
+            if trigger.spec.resource is not None:
+                await self._handle_object(item, schedule, trigger, event)
+            else:
+                await self._handle_run_end(item, schedule, trigger, event)
+        except (ExpressionError, EventRefusedError) as error:
+            trigger.problem = str(error)
+            note = f"Event {trigger.spec.name}: {error}"
+            self._record_event(item, is_warning=True, reason="EventFailed", note=note)
+        except BaseException as error:
+            if not (isinstance(error, ApiError) and is_namespace_terminating(error)):
+                trigger.observed.put_back(event)
+                raise
 
     async def _handle_run_end(
         self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger, event: ObservedEvent
@@ -111,30 +131,30 @@ class EventHandler:
                 f"stopped after {MAX_CHAIN} chained runs, the last of which is {event.key.name}: "
                 "the Schedules may be triggering each other"
             )
-        params = await asyncio.to_thread(trigger.compiled.evaluate, flow_run_event(event.trigger, run))
+        params = await asyncio.to_thread(trigger.compiled.evaluate, flow_run_event(trigger.spec.name, run))
         if params is not None:
-            await self._create_run(item, schedule, trigger, EventId(event.trigger, event.uid, chain), params)
+            await self._create_run(item, schedule, trigger, EventId(trigger.spec.name, event.uid, chain), params)
 
     async def _handle_object(
         self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger, event: ObservedEvent
     ) -> None:
         source = trigger.spec.resource
-        if source is None or trigger.version is None or event.version <= trigger.version:
+        if source is None or trigger.version is None or event.order <= trigger.version:
             return
         found = await self._read_object(self._kinds[AllowedKind(source.api_version, source.kind)], event)
         if found is not None:
             found = {"apiVersion": source.api_version, "kind": source.kind, **found}
             identity = f"{event.uid}/{found['metadata']['resourceVersion']}"
-            fields = resource_event(event.trigger, found, rfc3339(int(self._clock())))
+            fields = resource_event(trigger.spec.name, found, rfc3339(int(self._clock())))
             try:
                 params = await asyncio.to_thread(trigger.compiled.evaluate, fields)
                 if params is not None:
-                    await self._create_run(item, schedule, trigger, EventId(event.trigger, identity), params)
+                    await self._create_run(item, schedule, trigger, EventId(trigger.spec.name, identity), params)
             except (ExpressionError, EventRefusedError):
-                trigger.version = max(trigger.version, event.version)
+                trigger.version = max(trigger.version, int(event.order))
                 raise
             trigger.problem = None
-        trigger.version = max(trigger.version, event.version)
+        trigger.version = max(trigger.version, int(event.order))
 
     async def _read_object(self, resource: Resource, event: ObservedEvent) -> dict[str, Any] | None:
         """Read what an event names, as JSON: expressions may use any field."""
@@ -154,6 +174,7 @@ class EventHandler:
         name = await create_event_run(
             self._client, self._writer, schedule=item.metadata, spec=schedule.spec, event=event, params=params
         )
+        schedule.budget.take()
         if trigger.stored.last_run != name:
             self._record_event(item, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
         trigger.update_stored({"lastRun": name, "lastTime": rfc3339(int(self._clock()))})

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from penstock.api.event import EventTrigger
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.keys import ObjectKey
 from penstock.engine.triggers.trigger import CompiledTrigger
 from penstock.engine.triggers.watermark import Watermark
 from penstock.kube.conditions import Condition, condition
 from penstock.kube.kinds.schedule import EventStatus
 from penstock.kube.merge_patch import apply_merge_patch
+from penstock_operator.runtime.token_bucket import TokenBucket
 from penstock_operator.triggers.kinds import AllowedKind
+from penstock_operator.triggers.observed import ObservedEvents
 
 LISTENING: Final = "Listening"
-
-
-class ObservedEvent(NamedTuple):
-    """The end of a run or a change of an object that may be an event."""
-
-    trigger: str
-    """Name of the trigger in the Schedule."""
-    uid: str
-    """Of the run or object."""
-    key: ObjectKey
-    version: int
-    """Of an object; 0 for a run."""
-    flow: str | None = None
-    """Name of a run's Flow, if that is known."""
+RUNS_AT_ONCE: Final = 100
+RUNS_PER_S: Final = 10.0
+"""Runs that one Schedule creates by ends of runs and changes of objects: so many at once, then so many in a second."""
 
 
 @dataclass(slots=True)
@@ -49,6 +39,7 @@ class Trigger:
         is_active: whether it listens.
         watch_problem: why it cannot listen: a reason and a message.
         problem: why the last event created no run.
+        observed: events that are not handled yet.
     """
 
     spec: EventTrigger
@@ -60,6 +51,7 @@ class Trigger:
     is_active: bool = False
     watch_problem: tuple[str, str] | None = None
     problem: str | None = None
+    observed: ObservedEvents = field(default_factory=ObservedEvents)
 
     def update_stored(self, changes: Mapping[str, Any]) -> None:
         """Record fields that are stored, or are about to be, by their names in JSON."""
@@ -107,14 +99,14 @@ class TriggeredSchedule:
         generation: of the spec that the triggers are from.
         spec: its spec.
         triggers: by their names.
-        observed: events that are not handled yet, in the order in which they were observed.
+        budget: has a token for each run that may be created now.
     """
 
     uid: str
     generation: int
     spec: ScheduleSpec
     triggers: dict[str, Trigger]
-    observed: dict[ObservedEvent, None] = field(default_factory=dict)
+    budget: TokenBucket = field(default_factory=lambda: TokenBucket(RUNS_AT_ONCE, RUNS_PER_S))
 
 
 def listening_condition(
