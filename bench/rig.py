@@ -30,6 +30,8 @@ from tests.cluster.certificates import Authority
 ROOT: Final = Path(__file__).parents[1]
 FLOWRUNS: Final = "/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns"
 IN_FLIGHT: Final = 32
+TOKEN: Final = "bench" * 8
+"""In the path of the webhook."""
 POLL_S: Final = 0.2
 LIMIT_S: Final = 120.0
 LIMIT_PER_POD_S: Final = 0.1
@@ -67,6 +69,7 @@ class Bench:
         )
         (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
         (folder / "tls.key").write_bytes(pair.key.read_bytes())
+        (folder / "token").write_text(TOKEN)
 
     async def measure(self, shape: Shape, way: str, *, namespace: str = "", kept: int | None = None) -> Result:
         """Do a shape's work one way, in a namespace of its own that is gone afterwards.
@@ -115,6 +118,7 @@ class Bench:
                 sys.executable, "-m", "penstock_operator",
                 "--bind-address", "127.0.0.1", "--http-port", str(self._http_port),
                 "--webhook-port", str(self._webhook_port), "--webhook-cert-dir", str(self._folder),
+                "--webhook-token-file", str(self._folder / "token"),
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
         try:
@@ -149,7 +153,7 @@ class Bench:
                         }
                     ],
                     "clientConfig": {
-                        "url": f"https://127.0.0.1:{self._webhook_port}/validate/{plural}",
+                        "url": f"https://127.0.0.1:{self._webhook_port}/validate/{TOKEN}/{plural}",
                         "caBundle": ca,
                     },
                     "failurePolicy": "Ignore",

@@ -43,6 +43,10 @@ class Options:
     """Port of the webhooks of Schedules; None: they are not served."""
     webhook_cert_dir: str
     """Folder with `tls.crt` and `tls.key`; empty: no webhook server."""
+    webhook_token_file: str
+    """File with the token in the path of the validating webhooks; empty: they have none."""
+    webhook_references: bool
+    """Whether the validating webhooks read objects that an object refers to."""
     writes_in_flight: int
     task_user: int
     track_pods: bool
@@ -114,6 +118,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def _file(text: str) -> str:
+    if text and not os.path.isfile(text):  # noqa: PTH113 - a string in, a string out
+        raise ValueError(f"{text!r} is not a file")
+    return text
+
+
 def _folder(text: str) -> str:
     if text and not os.path.isdir(text):  # noqa: PTH112 - a string in, a string out
         raise ValueError(f"{text!r} is not a folder")
@@ -140,6 +150,21 @@ _OPTIONS: Final = (
     _Option("--http-port", "8080", _whole(0, MAX_PORT), "port of /metrics, /healthz and /readyz; 0: any", "PORT"),
     _Option("--webhook-port", "9443", _whole(0, MAX_PORT), "port of the validating webhooks; 0: any", "PORT"),
     _Option("--webhook-cert-dir", "", _folder, "folder with tls.crt and tls.key; empty: no webhooks", "FOLDER"),
+    _Option(
+        "--webhook-token-file",
+        "",
+        _file,
+        "file with the secret part of the validating webhooks' path, /validate/TOKEN/flows; empty: they are at"
+        " /validate/flows, and read no other objects",
+        "FILE",
+    ),
+    _Option(
+        "--webhook-references",
+        "true",
+        _truth,
+        "whether the validating webhooks read the objects that an object refers to, if its user may read them",
+        "true|false",
+    ),
     _Option(
         "--event-kinds",
         "",

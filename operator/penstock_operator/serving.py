@@ -14,6 +14,7 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
 from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.triggers.webhook import WebhookReceiver
+from penstock_operator.webhooks.access import AccessReviews
 from penstock_operator.webhooks.admission import Admission
 from penstock_operator.webhooks.flow_lookup import FlowLookup
 from penstock_operator.webhooks.server import Check, HttpServers
@@ -55,11 +56,12 @@ def http_servers(
         readiness=readiness,
         webhook_port=options.webhook_port,
         webhook_cert_dir=options.webhook_cert_dir,
+        webhook_token_file=options.webhook_token_file,
         webhooks={
-            "/validate/flows": admission.validate_flow,
-            "/validate/flowruns": admission.validate_flowrun,
-            "/validate/schedules": admission.validate_schedule,
-            "/validate/backfills": admission.validate_backfill,
+            "flows": admission.validate_flow,
+            "flowruns": admission.validate_flowrun,
+            "schedules": admission.validate_schedule,
+            "backfills": admission.validate_backfill,
         },
         event_port=options.event_port,
         events=deliveries.app(),
@@ -74,11 +76,19 @@ def _admission(client: ApiClient, options: Options) -> Admission:
     async def read_flow(namespace: str, name: str) -> FlowSpec | None:
         return await read(FLOWS, parse_flow, namespace, name)
 
+    async def may_get(user: Mapping[str, Any], resource: Resource, namespace: str, name: str) -> bool:
+        # Who the user is, only the API server can say; without a token anyone can say it.
+        if not (options.webhook_token_file and options.webhook_references):
+            return False
+        return await access.may_get(user, resource, namespace, name)
+
+    access = AccessReviews(client)
     return Admission(
         read_flow,
         lambda namespace, name: read(SCHEDULES, parse_schedule, namespace, name),
         lambda namespace, name: read(FLOWRUNS, _run_state, namespace, name),
         options.event_kinds,
+        may_get=may_get,
         recent=FlowLookup(read_flow),
     )
 

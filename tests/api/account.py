@@ -21,7 +21,6 @@ NAMESPACE = "default"
 VALUES: Mapping[str, Any] = {
     "fullnameOverride": NAME,
     "crds": {"enabled": False},
-    "webhook": {"enabled": False},
     "events": {
         "kinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}],
         "webhook": {"enabled": True, "secretNames": ["penstock-webhook", "weak"]},

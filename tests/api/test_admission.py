@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -16,19 +14,16 @@ import pytest
 from kubernetes import client as kubernetes_client
 from prometheus_client import CollectorRegistry
 
-from penstock.api.kind import KINDS
-from penstock.api.names import API_VERSION, GROUP, VERSION
+from penstock.api.names import API_VERSION, GROUP
 from penstock_operator.webhooks.admission import Admission
 from penstock_operator.webhooks.server import HttpServers
+from tests.api.review_scene import LOOPBACK, configured, write_certificate
 from tests.cluster import binaries
-from tests.cluster.certificates import Authority
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
-LOOPBACK = "127.0.0.1"
 START_S = 30.0
 IMAGE = "busybox:1.36"
-NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
 class Answer(NamedTuple):
@@ -44,26 +39,25 @@ def webhook(api: kubernetes_client.ApiClient, tmp_path_factory: pytest.TempPathF
     if f"//{LOOPBACK}:" not in api.configuration.host:
         pytest.skip("the API server is not on this machine, so it can't call a server on it")
     folder = tmp_path_factory.mktemp("certificates")
-    pair = Authority.create(folder / "authority").sign(
-        "server", subject="/CN=webhook", alternative_names=[f"IP:{LOOPBACK}"]
-    )
-    shutil.copy(pair.certificate, folder / "tls.crt")
-    shutil.copy(pair.key, folder / "tls.key")
+    authority = write_certificate(folder)
 
     async def look_up(_namespace: str, _name: str) -> None:
         return None
 
-    admission = Admission(look_up, look_up, look_up)
+    async def may_get(*_asked: object) -> bool:
+        return True
+
+    admission = Admission(look_up, look_up, look_up, may_get=may_get)
     servers = HttpServers(
         bind_address=LOOPBACK,
         http_port=0,
         registry=CollectorRegistry(),
         webhook_cert_dir=str(folder),
         webhooks={
-            "/validate/flows": admission.validate_flow,
-            "/validate/flowruns": admission.validate_flowrun,
-            "/validate/schedules": admission.validate_schedule,
-            "/validate/backfills": admission.validate_backfill,
+            "flows": admission.validate_flow,
+            "flowruns": admission.validate_flowrun,
+            "schedules": admission.validate_schedule,
+            "backfills": admission.validate_backfill,
         },
     )
     loop = asyncio.SelectorEventLoop()
@@ -79,7 +73,7 @@ def webhook(api: kubernetes_client.ApiClient, tmp_path_factory: pytest.TempPathF
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(servers.start(), loop).result(START_S)
-        yield servers.webhook_port, (folder / "authority/ca.crt").read_bytes()
+        yield servers.webhook_port, authority
     finally:
         asyncio.run_coroutine_threadsafe(stop(), loop).result(START_S)
         loop.call_soon_threadsafe(loop.stop)
@@ -91,35 +85,8 @@ def webhook(api: kubernetes_client.ApiClient, tmp_path_factory: pytest.TempPathF
 def asked(api: kubernetes_client.ApiClient, webhook: tuple[int, bytes], namespace: str) -> Iterator[None]:
     """The API server asks the webhook about everything in the test's namespace."""
     port, authority = webhook
-    admission_api = kubernetes_client.AdmissionregistrationV1Api(api)
-    configuration: Any = {
-        "metadata": {"name": namespace},
-        "webhooks": [
-            {
-                "name": f"{kind.plural}.{GROUP}",
-                "admissionReviewVersions": ["v1"],
-                "sideEffects": "None",
-                "failurePolicy": "Fail",
-                "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}},
-                "clientConfig": {
-                    "url": f"https://{LOOPBACK}:{port}/validate/{kind.plural}",
-                    "caBundle": base64.b64encode(authority).decode(),
-                },
-                "rules": [
-                    {
-                        "apiGroups": [GROUP],
-                        "apiVersions": [VERSION],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": [kind.plural],
-                    }
-                ],
-            }
-            for kind in KINDS
-        ],
-    }
-    admission_api.create_validating_webhook_configuration(configuration)
-    yield
-    admission_api.delete_validating_webhook_configuration(namespace)
+    with configured(api, namespace, url=f"https://{LOOPBACK}:{port}/validate", authority=authority):
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -202,9 +203,12 @@ def test_every_container_is_confined_and_says_what_it_needs(render, values):
 def test_the_operator_understands_its_arguments(render, values, tmp_path):
     (deployment,) = of_kind(render(**values), "Deployment")
     arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    (tmp_path / "token").touch()
     here = [argument.replace("/etc/penstock/webhook", str(tmp_path)) for argument in arguments]
     read = options.parse(here, {})
     assert bool(read.webhook_cert_dir) == values.get("webhook", {}).get("enabled", True)
+    assert bool(read.webhook_token_file) == bool(read.webhook_cert_dir)
+    assert read.webhook_references == (values.get("webhook", {}).get("failurePolicy") != "Fail")
     assert bool(read.namespace) == ("watchNamespace" in values)
     assert {str(kind) for kind in read.event_kinds} == (
         {"v1/ConfigMap", "batch/v1/Job"} if "events" in values else set()
@@ -232,6 +236,7 @@ def test_the_deployment_finds_its_own_pods_and_so_does_every_service(render):
         pytest.param("leaderElection.leaseDuration", "15 s", id="a duration"),
         pytest.param("tasks.runAsUser", 0, id="root"),
         pytest.param("image.digest", "latest", id="a digest"),
+        pytest.param("webhook.token", "short", id="a token"),
         pytest.param(
             "events.kinds", [{"apiVersion": "v1", "kind": "Secret", "resource": "secrets"}], id="Secrets as events"
         ),
@@ -360,6 +365,55 @@ def test_an_upgrade_renews_a_webhook_certificate_that_nears_its_end(run, namespa
     assert second.data["tls.crt"] != first.data["tls.crt"]
     assert int(second.metadata.annotations["penstock.dev/renew-after"]) > 1
     assert authority_of_webhooks(run, f"{name}-{namespace}") == {second.data["ca.crt"]}
+
+
+def token_of(documents: list[dict[str, Any]]) -> str:
+    """Return the token in the Secret, which is also in the path of every webhook."""
+    (secret,) = [each for each in of_kind(documents, "Secret") if "token" in each["data"]]
+    token = base64.b64decode(secret["data"]["token"]).decode()
+    (configuration,) = of_kind(documents, "ValidatingWebhookConfiguration")
+    paths = [webhook["clientConfig"]["service"]["path"] for webhook in configuration["webhooks"]]
+    assert [path.rpartition("/")[0] for path in paths] == [f"/validate/{token}"] * 4
+    return token
+
+
+@pytest.mark.parametrize("certificates", ["chart", "cert-manager"])
+def test_the_webhook_has_a_random_token_unless_one_is_given(render, certificates):
+    tokens = {token_of(render(webhook={"certificates": certificates})) for _ in range(2)}
+    assert len(tokens) == 2
+    assert all(re.fullmatch("[a-z0-9]{40}", token) for token in tokens)
+    assert token_of(render(webhook={"certificates": certificates, "token": "k" * 40})) == "k" * 40
+
+
+def test_the_webhook_token_survives_an_upgrade(run, namespace, install):
+    def documents() -> list[dict[str, Any]]:
+        kinds = "secret,validatingwebhookconfiguration"
+        release = f"app.kubernetes.io/instance={namespace.removeprefix('test-')}"
+        done = run("kubectl", f"--namespace={namespace}", "get", kinds, "-l", release, "-o", "json")
+        found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
+        return found
+
+    install()
+    first = token_of(documents())
+    install(log={"level": "debug"})
+    assert token_of(documents()) == first
+    install(webhook={"token": "k" * 40})
+    assert token_of(documents()) == "k" * 40
+
+
+def test_the_operator_finds_the_token_beside_its_certificate(render):
+    (deployment,) = of_kind(documents := render(), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (volume,) = [each for each in pod["volumes"] if "projected" in each]
+    mounted = {
+        item["path"]: source["secret"]["name"]
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+    secrets = {each["metadata"]["name"]: each["data"] for each in of_kind(documents, "Secret")}
+    assert {path: path in secrets[name] for path, name in mounted.items()} == dict.fromkeys(
+        ("tls.crt", "tls.key", "token"), True
+    )
 
 
 def authority_of_webhooks(run: Run, name: str) -> set[str]:

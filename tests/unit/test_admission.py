@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from penstock.api.flow import FlowSpec
-from penstock.api.schedule import ScheduleSpec
-from penstock.errors import InvalidSpecError, Problem
+from penstock.errors import Problem
 from penstock_operator.triggers.kinds import read_allowed_kinds
 from penstock_operator.webhooks import admission
 from penstock_operator.webhooks.admission import (
@@ -21,64 +18,27 @@ from penstock_operator.webhooks.admission import (
     Admission,
     Findings,
 )
-
-IMAGE = "registry.example:5000/etl:1.4"
-ORDERS = {
-    "params": [{"name": "day", "type": "string"}, {"name": "limit", "type": "integer", "default": 10}],
-    "tasks": [{"name": "load", "image": IMAGE, "args": ["$(params.day)"]}],
-}
-RUN = {"flow": {"name": "orders"}, "params": {"day": "monday"}}
-SCHEDULE = {"cron": ["30 2 * * *"], "timeZone": "Europe/Berlin", "runTemplate": {"spec": RUN}}
-VALIDATE = {
-    "Flow": Admission.validate_flow,
-    "FlowRun": Admission.validate_flowrun,
-    "Schedule": Admission.validate_schedule,
-    "Backfill": Admission.validate_backfill,
-}
-
-
-async def look_up(namespace: str, name: str) -> FlowSpec | None:
-    if (namespace, name) == ("shop", "broken"):
-        raise InvalidSpecError([Problem("spec.tasks", "is invalid")])
-    return FlowSpec.model_validate(ORDERS) if (namespace, name) == ("shop", "orders") else None
-
-
-async def look_up_schedule(namespace: str, name: str) -> ScheduleSpec | None:
-    if (namespace, name) == ("shop", "broken"):
-        raise InvalidSpecError([Problem("spec.cron", "can't be read")])
-    return ScheduleSpec.model_validate(SCHEDULE) if (namespace, name) == ("shop", "nightly") else None
-
-
-async def look_up_run(namespace: str, name: str) -> str | None:
-    return {("shop", "failed"): "Failed", ("shop", "running"): "Running", ("shop", "new"): ""}.get((namespace, name))
-
-
-def flow(*tasks: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"tasks": [{"image": IMAGE, **task} for task in tasks], **fields}
-
-
-def review_of(kind: str, spec: Any, **request: Any) -> dict[str, Any]:
-    """A review as the API server sends it; fields of the request can be replaced."""
-    obj = {"apiVersion": "penstock.dev/v1alpha1", "kind": kind, "metadata": {"name": "it"}, "spec": spec}
-    return {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "705ab4f5",
-            "kind": {"group": "penstock.dev", "version": "v1alpha1", "kind": kind},
-            "operation": "CREATE",
-            "namespace": "shop",
-            "name": "it",
-            "object": obj,
-            **request,
-        },
-    }
+from tests.unit.reviews import (
+    IMAGE,
+    ORDERS,
+    RUN,
+    SCHEDULE,
+    VALIDATE,
+    anyone_may,
+    flow,
+    look_up,
+    look_up_run,
+    look_up_schedule,
+    review_of,
+)
 
 
 def answer(kind: str, spec: Any, lookup: Any = look_up, **request: Any) -> dict[str, Any]:
     """The response to a review, its frame checked."""
     reply = asyncio.run(
-        VALIDATE[kind](Admission(lookup, look_up_schedule, look_up_run), review_of(kind, spec, **request))
+        VALIDATE[kind](
+            Admission(lookup, look_up_schedule, look_up_run, may_get=anyone_may), review_of(kind, spec, **request)
+        )
     )
     assert (reply["apiVersion"], reply["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response: dict[str, Any] = reply["response"]
@@ -361,67 +321,15 @@ def test_a_flaw_of_our_own_lets_the_object_pass_and_is_logged(caplog):
 
 @pytest.mark.parametrize("body", [{}, {"request": {}}, {"request": {"uid": "1", "operation": "CREATE"}}], ids=str)
 def test_a_body_that_is_no_review_gets_an_answer(body):
-    reply = asyncio.run(Admission(look_up, look_up_schedule, look_up_run).validate_flow(body))
+    reply = asyncio.run(Admission(look_up, look_up_schedule, look_up_run, may_get=anyone_may).validate_flow(body))
     assert reply["response"]["allowed"] is True
-
-
-OCTOBER = {"schedule": {"name": "nightly"}, "from": "2026-10-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        pytest.param(
-            {"to": "2026-09-01T00:00:00Z"}, "spec.to: must be later than from (2", id="it ends before it begins"
-        ),
-        pytest.param(
-            {"from": "2026-10-01"}, "spec.from: must have an offset; got '2026-10-01'", id="a date has no offset"
-        ),
-        pytest.param({"from": "1970-01-01T00:00:00Z"}, "was due more than 10,000 times", id="too many ticks"),
-        pytest.param(
-            {"from": "0001-01-01T00:00:00Z"},
-            "spec.from: must be between the years 1970 and 9998",
-            id="a year before all times",
-        ),
-    ],
-)
-def test_a_backfill_that_cannot_work_is_refused(change, said):
-    response = asyncio.run(
-        Admission(look_up, look_up_schedule, look_up_run).validate_backfill(
-            review_of("Backfill", {**OCTOBER, **change})
-        )
-    )["response"]
-    assert not response["allowed"]
-    assert said in response["status"]["message"]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        pytest.param({"schedule": {"name": "weekly"}}, "does not exist yet", id="no such Schedule"),
-        pytest.param(
-            {"schedule": {"name": "broken"}},
-            "is invalid: the Backfill waits until it is corrected",
-            id="a Schedule that is wrong",
-        ),
-        pytest.param({"to": "2999-01-01T00:00:00Z"}, "is in the future", id="a time to come"),
-    ],
-)
-def test_a_backfill_that_may_surprise_passes_with_a_warning(change, said):
-    response = asyncio.run(
-        Admission(look_up, look_up_schedule, look_up_run).validate_backfill(
-            review_of("Backfill", {**OCTOBER, **change})
-        )
-    )["response"]
-    assert response["allowed"]
-    assert said in response["warnings"][0]
 
 
 # Runs that retry, wait and are decided about
 
 
 def warnings_of(spec: Any, **request: Any) -> list[str]:
-    admission_of_runs = Admission(look_up, look_up_schedule, look_up_run)
+    admission_of_runs = Admission(look_up, look_up_schedule, look_up_run, may_get=anyone_may)
     response = asyncio.run(admission_of_runs.validate_flowrun(review_of("FlowRun", spec, **request)))["response"]
     assert response["allowed"], response
     return list(response.get("warnings", []))
@@ -476,7 +384,9 @@ def test_a_decision_is_checked_when_it_is_made_and_not_again():
 @pytest.mark.parametrize("text", ["tomorrow", "2026-11-24", "2026-11-24T02:30:00", "02:30"])
 def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
     body = review_of("FlowRun", {**RUN, "scheduledTime": text})
-    response = asyncio.run(Admission(look_up, look_up_schedule, look_up_run).validate_flowrun(body))["response"]
+    response = asyncio.run(
+        Admission(look_up, look_up_schedule, look_up_run, may_get=anyone_may).validate_flowrun(body)
+    )["response"]
     assert not response["allowed"]
     (cause,) = response["status"]["details"]["causes"]
     assert cause["field"] == "spec.scheduledTime"
@@ -495,7 +405,9 @@ def test_a_scheduled_time_that_is_none_is_refused_with_its_path(text):
 def test_a_schedule_that_watches_a_kind_that_is_not_allowed_is_refused_when_it_is_applied(kind, said):
     event = {"name": "a", "resource": {"apiVersion": "v1", "kind": kind}}
     spec = {"events": [event], "runTemplate": {"spec": RUN}}
-    admission = Admission(look_up, look_up_schedule, look_up_run, read_allowed_kinds("v1/ConfigMap=configmaps"))
+    admission = Admission(
+        look_up, look_up_schedule, look_up_run, read_allowed_kinds("v1/ConfigMap=configmaps"), may_get=anyone_may
+    )
     response = asyncio.run(admission.validate_schedule(review_of("Schedule", spec)))["response"]
     assert not response["allowed"]
     (cause,) = response["status"]["details"]["causes"]

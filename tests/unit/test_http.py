@@ -2,43 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import io
+import json
 import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from penstock.kube.errors import ConfigurationError
 from penstock_operator.metrics import Metrics
+from penstock_operator.webhooks import server
+from penstock_operator.webhooks.admission import Admission
 from penstock_operator.webhooks.server import MAX_BODY_BYTES, HttpServers
-
-
-def write_certificate(folder: Path, name: str) -> None:
-    """Write a self-signed certificate and its key, as a Secret is mounted."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    begin = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + dt.timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "tls.crt").write_bytes(certificate.public_bytes(pem))
-    (folder / "tls.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+from tests.unit.certificate import write_certificate
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +117,7 @@ def test_webhooks_are_served_over_tls_and_nowhere_else(tmp_path):
 
     async def scenario() -> None:
         async with (
-            serving(webhook_cert_dir=str(tmp_path), webhooks={"/validate/flows": answer}) as servers,
+            serving(webhook_cert_dir=str(tmp_path), webhooks={"flows": answer}) as servers,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session,
         ):
             url = f"https://127.0.0.1:{servers.webhook_port}/validate/flows"
@@ -154,6 +135,164 @@ def test_webhooks_are_served_over_tls_and_nowhere_else(tmp_path):
                 assert reply.status == 413
             async with session.post(f"http://127.0.0.1:{servers.http_port}/validate/flows", json={}) as reply:
                 assert reply.status == 404
+
+    asyncio.run(scenario())
+
+
+TOKEN = "k3" * 20
+
+
+async def echo(review: dict) -> dict:
+    return {"response": review}
+
+
+@contextlib.asynccontextmanager
+async def calling(folder: Path, webhooks: Mapping[str, Any], token: str = TOKEN):
+    """Serve webhooks whose callers need a token; yields what posts to a path."""
+    write_certificate(folder, "first")
+    (folder / "token").write_text(token)
+    async with (
+        serving(webhook_cert_dir=str(folder), webhook_token_file=str(folder / "token"), webhooks=webhooks) as servers,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, limit=0)) as session,
+    ):
+
+        async def post(path: str, body: bytes = b"{}", method: str = "POST") -> tuple[int, str]:
+            url = f"https://127.0.0.1:{servers.webhook_port}{path}"
+            async with session.request(method, url, data=body) as reply:
+                return reply.status, await reply.text()
+
+        yield post
+
+
+def test_a_caller_without_the_token_gets_no_answer_and_nothing_is_checked(tmp_path):
+    called = []
+
+    async def check(review: dict) -> dict:
+        called.append(review)
+        return {}
+
+    async def scenario() -> None:
+        async with calling(tmp_path, {"flows": check}) as post:
+            paths = [
+                "/validate/flows",
+                "/validate//flows",
+                f"/validate/{TOKEN[:-1]}/flows",
+                f"/validate/{TOKEN}x/flows",
+                f"/validate/{TOKEN}/nothing",
+                f"/validate/{TOKEN}/",
+                f"/{TOKEN}/flows",
+                "/validate/%C3%A4/flows",
+                "/",
+            ]
+            assert [await post(path) for path in paths] == [(404, "not found\n")] * len(paths)
+            assert await post(f"/validate/{TOKEN}/flows", method="GET") == (404, "not found\n")
+            assert not called
+            assert await post(f"/validate/{TOKEN}/flows") == (200, "{}")
+
+    asyncio.run(scenario())
+
+
+def test_nothing_of_what_a_caller_without_the_token_sends_is_read(tmp_path):
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 2**16
+
+    async def scenario() -> None:
+        async with calling(tmp_path, {"flows": echo}) as post:
+            with contextlib.suppress(aiohttp.ClientError):
+                assert await post("/validate/flows", endless()) == (404, "not found\n")
+
+    asyncio.run(scenario())
+
+
+def test_a_new_token_is_used_when_it_is_there(tmp_path):
+    other = "z" * 40
+
+    async def scenario() -> None:
+        async with calling(tmp_path, {"flows": echo}) as post:
+            (tmp_path / "token").write_text("half")
+            assert (await post(f"/validate/{TOKEN}/flows"))[0] == 200
+            (tmp_path / "token").write_text(other)
+            assert (await post(f"/validate/{TOKEN}/flows"))[0] == 404
+            assert (await post(f"/validate/{other}/flows"))[0] == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("token", ["", "short", "A" * 40, "a" * 129], ids=["none", "short", "capitals", "long"])
+def test_an_invalid_token_is_reported_at_the_start_and_not_shown(tmp_path, token):
+    async def scenario() -> None:
+        with pytest.raises(ConfigurationError, match="it must have 32 to 128 lower-case letters") as refused:
+            async with calling(tmp_path, {}, token):
+                pass
+        assert not token or token not in str(refused.value)
+
+    asyncio.run(scenario())
+
+
+def test_large_reviews_wait_for_each_other_and_do_not_delay_small_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "QUEUE_S", 0.5)
+    large = b'{"large": "' + b"x" * server.LARGE_BYTES + b'"}'
+
+    async def scenario() -> None:
+        checking, may_end = asyncio.Semaphore(0), asyncio.Event()
+
+        async def check(review: dict) -> dict:
+            if "large" in review:
+                checking.release()
+                await may_end.wait()
+            return {}
+
+        async with calling(tmp_path, {"flows": check}) as post:
+            path = f"/validate/{TOKEN}/flows"
+            first = [asyncio.create_task(post(path, large)) for _ in range(server.LARGE_REVIEWS)]
+            for _ in first:
+                await checking.acquire()
+            assert await post(path) == (200, "{}")
+            assert await post(path, large) == (503, "too many reviews are in progress\n")
+            waiting = asyncio.create_task(post(path, large))
+            may_end.set()
+            assert await asyncio.gather(*first, waiting) == [(200, "{}")] * 3
+
+    asyncio.run(scenario())
+
+
+def big_flow(tasks: int) -> dict[str, Any]:
+    """A Flow whose validation takes long: each task depends on others, and has expressions."""
+    made = [
+        {
+            "name": f"t{index}",
+            "image": "etl:1",
+            "args": [f"$(params.day) $(tasks.t{index - 1}.outputs.a)"] if index else ["$(params.day)"],
+            "dependsOn": [f"t{index - 1}"] if index else [],
+        }
+        for index in range(tasks)
+    ]
+    return {"params": [{"name": "day"}], "tasks": made}
+
+
+def test_the_validation_of_very_large_flows_does_not_delay_health_checks(tmp_path):
+    async def never(*_asked: object) -> Any:
+        raise AssertionError
+
+    admission = Admission(never, never, never, may_get=never)
+    body = json.dumps({"request": {"operation": "CREATE", "object": {"spec": big_flow(3000)}}}).encode()
+
+    async def scenario() -> None:
+        async with (
+            calling(tmp_path, {"flows": admission.validate_flow}) as post,
+            serving() as servers,
+        ):
+            reviews = asyncio.gather(*(post(f"/validate/{TOKEN}/flows", body) for _ in range(8)))
+            slowest_s = 0.0
+            while not reviews.done():
+                began = time.monotonic()
+                assert (await get(servers.http_port, "/healthz"))[0] == 200
+                slowest_s = max(slowest_s, time.monotonic() - began)
+            statuses = [status for status, _ in await reviews]
+            assert 200 in statuses
+            assert set(statuses) <= {200, 503}
+            assert slowest_s < 1.0, f"a health check took {slowest_s:.2f} s"
 
     asyncio.run(scenario())
 

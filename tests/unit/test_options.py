@@ -20,6 +20,7 @@ def test_without_any_setting_the_defaults_hold():
     assert (options.lease_namespace, options.lease_name) == ("default", "penstock-operator")
     assert options.lease_times == LeaseTimes(15, 10, 2)
     assert (options.http_port, options.webhook_port, options.webhook_cert_dir) == (8080, 9443, "")
+    assert (options.webhook_token_file, options.webhook_references) == ("", True)
     assert (options.writes_in_flight, options.task_user, options.track_pods) == (64, 65532, True)
     assert (options.log_level, options.log_format) == ("info", LogFormat.TEXT)
 
@@ -63,6 +64,7 @@ def test_durations_are_read_as_people_write_them():
         ),
         (["--lease-name="], {}, "--lease-name: must not be empty"),
         (["--webhook-cert-dir=/nowhere"], {}, "--webhook-cert-dir: '/nowhere' is not a folder"),
+        (["--webhook-token-file=/nowhere"], {}, "--webhook-token-file: '/nowhere' is not a file"),
         (["--log-levle=info"], {}, "unknown option --log-levle=info; did you mean --log-level?"),
         (["surprise"], {}, "unknown option surprise; see --help"),
         (["--namespace"], {}, "argument --namespace: expected one argument"),
@@ -97,4 +99,4 @@ def test_help_lists_every_option_with_its_default_and_its_variable():
     for flag in re.findall(r"\[(--[a-z-]+) ", told):
         variable = "PENSTOCK_" + flag[2:].replace("-", "_").upper()
         assert re.search(rf"{flag} [A-Z|a-z]+ [^)]*\(default: [^;]+; environment: {variable}\)", told), flag
-    assert told.count("environment:") == 18
+    assert told.count("environment:") == 20

@@ -31,6 +31,11 @@
 - apiGroups: [events.k8s.io]
   resources: [events]  # list: why the Job controller created no Pod for a Job
   verbs: [list, create]
+{{- if .Values.webhook.enabled }}
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]  # whether the user of a review may read an object that it refers to
+  verbs: [create]
+{{- end }}
 {{- range .Values.events.kinds }}
 - apiGroups: [{{ ternary (dir .apiVersion) "" (contains "/" .apiVersion) | quote }}]
   resources: [{{ .resource }}]  # watched by events of Schedules

@@ -1,4 +1,4 @@
-"""What every controller runs on: the work queue, workers, background tasks, kopf's thread, Events.
+"""What everything else runs on: the work queue, workers, background tasks, kopf's thread, Events, HTTP ports.
 
 Nothing here knows a kind of object.
 """

@@ -41,6 +41,7 @@ from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.resources import SCHEDULES, SECRETS
 from penstock.kube.writer import Writer
 from penstock_operator.runtime.bounded import BoundedSet
+from penstock_operator.runtime.http_listener import CONNECTION
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 from penstock_operator.triggers.run import EventId, EventRefusedError, create_event_run
 
@@ -49,12 +50,14 @@ logger = logging.getLogger(__name__)
 PATH: Final = "/events/{namespace}/{schedule}/{event}"
 MAX_BODY_BYTES: Final = 256 * 1024
 """The body becomes params of a run, and etcd accepts little more."""
-READ_S: Final = 10.0
-"""Longest time to read a body."""
 CREATE_S: Final = 10.0
 """How long the creation of a run is retried; senders wait 15 to 30 seconds for an answer."""
 IN_FLIGHT: Final = 32
-"""Deliveries handled concurrently; each costs the API server two reads before its signature is verified."""
+"""Genuine deliveries handled concurrently; if there are more, they are answered with 503."""
+VERIFIED_AT_ONCE: Final = 16
+"""Signatures verified concurrently; each costs the API server two reads, and anyone can ask for it."""
+QUEUE_S: Final = 5.0
+"""Longest wait of a delivery for its verification."""
 RETRY_AFTER_S: Final = "5"
 REMEMBERED: Final = 10_000
 REMEMBERED_S: Final = 2 * TOLERANCE_S
@@ -131,7 +134,9 @@ class WebhookReceiver:
         self._recorder = recorder
         self._namespace = namespace
         self._clock = clock
+        self._verifications = asyncio.Semaphore(VERIFIED_AT_ONCE)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._handling: set[asyncio.Task[web.Response]] = set()
         self._unknown_secret = secrets.token_bytes(32)
         self._created: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
         self._reported: BoundedSet[tuple[str, str]] = BoundedSet(REMEMBERED)
@@ -149,10 +154,18 @@ class WebhookReceiver:
             headers = read_headers({name.lower(): value for name, value in request.headers.items()}, self._clock())
             if headers is None:
                 raise _UNAUTHORIZED
+            # Nothing that is shared is taken for a client that sends slowly, or has no secret.
+            content = await _read_body(request)
+            target = await self._verify(request.match_info, headers, content)
+            request[CONNECTION].trust()
             if self._slots.locked():
                 raise _BUSY
-            async with self._slots:
-                return await self._handle_delivery(request.match_info, headers, await _read_body(request))
+            await self._slots.acquire()
+            # A sender that hangs up ends this request, but not what was begun for it.
+            handling = asyncio.create_task(self._handle_delivery(target, headers, content))
+            self._handling.add(handling)
+            handling.add_done_callback(self._on_handled)
+            return await asyncio.shield(handling)
         except _RefusalError as refusal:
             return refusal.answer()
         except (ApiError, ApiUnreachableError) as error:
@@ -163,12 +176,30 @@ class WebhookReceiver:
             )
             return _BUSY.answer()
 
-    async def _handle_delivery(self, place: Mapping[str, str], headers: Headers, content: bytes) -> web.Response:
-        target = await self._find_target(place)
-        keys = await self._read_keys(place["namespace"], target)
+    async def _verify(self, place: Mapping[str, str], headers: Headers, content: bytes) -> _Target:
+        try:
+            async with asyncio.timeout(QUEUE_S):
+                await self._verifications.acquire()
+        except TimeoutError:
+            raise _BUSY from None
+        try:
+            target = await self._find_target(place)
+            keys = await self._read_keys(place["namespace"], target)
+        finally:
+            self._verifications.release()
         is_valid = is_signed(headers, content, keys or [self._unknown_secret])
         if target is None or not keys or not is_valid:
             raise _UNAUTHORIZED
+        return target
+
+    def _on_handled(self, handling: asyncio.Task[web.Response]) -> None:
+        self._slots.release()
+        self._handling.discard(handling)
+        if not handling.cancelled():
+            # Nothing else takes its error when the sender has hung up.
+            handling.exception()
+
+    async def _handle_delivery(self, target: _Target, headers: Headers, content: bytes) -> web.Response:
         body = _read_json(content)
         if target.spec.suspend:
             return _answer(HTTPStatus.OK, run=None, ignored="the Schedule is suspended")
@@ -307,11 +338,10 @@ async def _read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise too_large
     try:
-        async with asyncio.timeout(READ_S):
-            return await request.read()
+        return await request[CONNECTION].read_body()
     except web.HTTPRequestEntityTooLarge as error:
         raise too_large from error
-    except TimeoutError as error:
+    except web.HTTPRequestTimeout as error:
         raise _RefusalError(HTTPStatus.REQUEST_TIMEOUT, "timed out reading the body") from error
 
 

@@ -2,6 +2,7 @@
 
 A convenience: the engine checks everything again, and an object that bypassed this webhook becomes a Flow that is not
 ready or a run that failed, with the same message. So an object that cannot be checked is allowed, with a warning.
+An answer says something about another object, such as the params of a run's Flow, only to a user who may read it.
 Reviews are `admission.k8s.io/v1`: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
@@ -32,12 +35,15 @@ from penstock.engine.validation.validation import (
     parse_schedule,
 )
 from penstock.errors import InvalidSpecError, PenstockError, Problem
+from penstock.kube.resources import FLOWRUNS, FLOWS, SCHEDULES, Resource
 from penstock_operator.triggers.kinds import EventKinds, check_allowed_kinds
 
 logger = logging.getLogger(__name__)
 
 LOOKUP_S: Final = 3.0
-"""Longest wait for a Flow: the API server waits for the answer, and with it the person."""
+"""Longest wait for another object: the API server waits for the answer, and with it the person."""
+CHECK_THREADS: Final = 2
+"""Each takes its turn with the event loop, so more of them would delay everything else."""
 MAX_SHOWN_PROBLEMS: Final = 20
 MAX_SHOWN_WARNINGS: Final = 10
 MAX_WARNING_CHARACTERS: Final = 256
@@ -50,6 +56,15 @@ ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
 """Finds a Schedule, likewise."""
 RunLookup = Callable[[str, str], Awaitable[str | None]]
 """Finds the state of a FlowRun, empty before its first; None if there is no such run."""
+MayGet = Callable[[Mapping[str, Any], Resource, str, str], Awaitable[bool]]
+"""Whether a user may read an object: `userInfo` of the request, kind, namespace, name."""
+T = TypeVar("T")
+P = ParamSpec("P")
+KIND_NAMES: Final = {FLOWS: "Flow", FLOWRUNS: "FlowRun", SCHEDULES: "Schedule"}
+
+
+class _NotReadError(PenstockError):
+    """Another object was not read; the message says why, as the begin of a sentence."""
 
 
 class Findings(NamedTuple):
@@ -72,6 +87,7 @@ class Admission:
         lookup: finds the Flow that a run or a Schedule names.
         schedule_lookup: finds the Schedule that a Backfill names.
         run_lookup: finds the run that another one retries.
+        may_get: whether a user may read an object. An object is looked up only for users who may.
         event_kinds: kinds of objects whose changes may trigger Schedules.
         recent: finds Flows that may be a little out of date. A run that is valid for such a Flow is allowed; before
             a run is rejected or warned about, its Flow is read as it is now.
@@ -84,6 +100,7 @@ class Admission:
         run_lookup: RunLookup,
         event_kinds: EventKinds = MappingProxyType({}),
         *,
+        may_get: MayGet,
         recent: Lookup | None = None,
     ) -> None:
         self._lookup = lookup
@@ -91,6 +108,8 @@ class Admission:
         self._event_kinds = event_kinds
         self._schedule_lookup = schedule_lookup
         self._run_lookup = run_lookup
+        self._may_get = may_get
+        self._threads = ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="admission")
 
     async def validate_flow(self, body: Review) -> dict[str, Any]:
         """Review a Flow.
@@ -116,17 +135,19 @@ class Admission:
         return await review(body, self._check_backfill)
 
     async def _check_flow(self, request: Review) -> Findings:
-        spec = parse_flow(request["object"])
-        # In a thread, here and below: to compile thousands of tasks takes a second, and the engine shares the loop.
-        problems = await asyncio.to_thread(check_flow, spec)
-        return Findings(problems, tuple(_image_warnings(spec, "spec")))
+        def check() -> Findings:
+            spec = parse_flow(request["object"])
+            return Findings(check_flow(spec), tuple(_image_warnings(spec, "spec")))
+
+        return await self._in_thread(check)
 
     async def _check_flowrun(self, request: Review) -> Findings:
-        spec = parse_run(request["object"])
+        is_inline = "flowSpec" in (request["object"].get("spec") or {})
+        spec = await self._in_thread(parse_run, request["object"]) if is_inline else parse_run(request["object"])
         if request["operation"] == "UPDATE":
             # It keeps the revision that it began with: the Flow as it is now does not matter.
             warnings = await self._approval_warnings(request, spec)
-            return Findings(await asyncio.to_thread(check_run, spec, None), warnings)
+            return Findings(await self._in_thread(check_run, spec, None), warnings)
         if self._recent is not None and spec.flow is not None:
             findings = await self._check_new_run(request, spec, self._recent)
             if not (findings.problems or findings.warnings):
@@ -141,7 +162,7 @@ class Admission:
         if spec.flow_spec is None:
             # Nothing to compile, so quicker than a thread.
             return Findings(check_run(spec, flow), warnings)
-        return Findings(await asyncio.to_thread(check_run, spec, flow), warnings)
+        return Findings(await self._in_thread(check_run, spec, flow), warnings)
 
     async def _approval_warnings(self, request: Review, spec: FlowRunSpec) -> tuple[str, ...]:
         """Warn of new decisions about approvals that the flow does not have."""
@@ -155,10 +176,8 @@ class Admission:
         """Warn of a retry of a run that has not finished, or does not exist: it may be applied a moment later."""
         where = "spec.retryOf.name"
         try:
-            async with asyncio.timeout(LOOKUP_S):
-                state = await self._run_lookup(request.get("namespace", ""), name)
-        except (PenstockError, OSError, TimeoutError) as error:
-            logger.warning("Failed to read FlowRun %s/%s for admission: %s", request.get("namespace", ""), name, error)
+            state = await self._find(request, FLOWRUNS, name, self._run_lookup)
+        except _NotReadError:
             return ()
         if state is None:
             condition = f"{name} is created within a few seconds"
@@ -168,11 +187,11 @@ class Admission:
         return ()
 
     async def _check_schedule(self, request: Review) -> Findings:
-        spec = parse_schedule(request["object"])
+        spec = await self._in_thread(parse_schedule, request["object"])
         path = "spec.runTemplate.spec"
         # Params of a template hold expressions over the tick, so they are checked when there is a tick.
         _, warnings = await self._referred_flow(request, spec.run_template.spec, path, "its runs will wait for it")
-        problems = await asyncio.to_thread(check_schedule, spec)
+        problems = await self._in_thread(check_schedule, spec)
         known = {problem.path for problem in problems}
         # Kinds that are never allowed are among the problems already.
         problems += [one for one in check_allowed_kinds(spec, self._event_kinds) if one.path not in known]
@@ -185,19 +204,17 @@ class Admission:
             return Findings(problems)
         where, name = "spec.schedule.name", spec.schedule.name
         try:
-            async with asyncio.timeout(LOOKUP_S):
-                schedule = await self._schedule_lookup(request.get("namespace", ""), name)
+            schedule = await self._find(request, SCHEDULES, name, self._schedule_lookup)
         except InvalidSpecError:
             return Findings(
                 warnings=(f"{where}: Schedule {name} is invalid: the Backfill waits until it is corrected",)
             )
-        except (PenstockError, OSError, TimeoutError) as error:
-            logger.warning("Failed to read Schedule %s/%s for admission: %s", request.get("namespace", ""), name, error)
-            return Findings(warnings=(f"{where}: Schedule {name} could not be read, so the ticks were not counted",))
+        except _NotReadError as error:
+            return Findings(warnings=(f"{where}: {error}, so the ticks were not counted",))
         if schedule is None:
             return Findings(warnings=(f"{where}: Schedule {name} does not exist yet: the Backfill waits for it",))
         now = datetime.now(tz=UTC)
-        await asyncio.to_thread(past_ticks, spec, schedule, now)
+        await self._in_thread(past_ticks, spec, schedule, now)
         if read_span(spec)[1] > now:
             return Findings(
                 warnings=("spec.to: is in the future: the Schedule itself creates the runs of ticks after now",)
@@ -212,16 +229,39 @@ class Admission:
             return None, () if run.flow_spec is None else tuple(_image_warnings(run.flow_spec, f"{path}.flowSpec"))
         where, name = f"{path}.flow.name", run.flow.name
         try:
-            async with asyncio.timeout(LOOKUP_S):
-                flow = await (lookup or self._lookup)(request.get("namespace", ""), name)
+            flow = await self._find(request, FLOWS, name, lookup or self._lookup)
         except InvalidSpecError:
             return None, (f"{where}: Flow {name} is invalid: see kubectl describe flow {name}",)
-        except (PenstockError, OSError, TimeoutError) as error:
-            logger.warning("Failed to read Flow %s/%s for admission: %s", request.get("namespace", ""), name, error)
-            return None, (f"{where}: Flow {name} could not be read, so the run was not checked against it",)
+        except _NotReadError as error:
+            return None, (f"{where}: {error}, so the run was not checked against it",)
         if flow is None:
             return None, (f"{where}: Flow {name} does not exist yet: {consequence}",)
         return flow, ()
+
+    async def _find(
+        self, request: Review, resource: Resource, name: str, lookup: Callable[[str, str], Awaitable[T]]
+    ) -> T:
+        """Find an object that the request refers to.
+
+        Raises:
+            InvalidSpecError: its spec is invalid.
+            _NotReadError: the user may not read it, or it could not be read.
+        """
+        namespace, kind = request.get("namespace", ""), KIND_NAMES[resource]
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                if await self._may_get(request.get("userInfo") or {}, resource, namespace, name):
+                    return await lookup(namespace, name)
+        except InvalidSpecError:
+            raise
+        except (PenstockError, OSError, TimeoutError) as error:
+            logger.warning("Failed to read %s %s/%s for admission: %s", kind, namespace, name, error)
+            raise _NotReadError(f"{kind} {name} could not be read") from error
+        raise _NotReadError(f"you are not allowed to read {kind} {name}")
+
+    async def _in_thread(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call what may take a second, as to compile thousands of tasks does: the engine shares the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(check, *args, **kwargs))
 
 
 async def review(body: Review, check: Check) -> dict[str, Any]:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-import os
-import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from penstock.kube.errors import ConfigurationError
 from penstock.kube.nesting import cut_depth
+from penstock_operator.runtime.http_listener import CONNECTION, ConnectionLimits, HttpListener
+from penstock_operator.webhooks.mounted_secrets import CallerToken, Certificate
 
 logger = logging.getLogger(__name__)
 
+PATH: Final = "/validate"
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """A review holds the new object and the old one; the API server takes 3 MiB for each."""
-SHUTDOWN_S: Final = 5.0
+REVIEWS: Final = 64
+"""Reviews in progress at the same time."""
+LARGE_BYTES: Final = 256 * 1024
+LARGE_REVIEWS: Final = 2
+"""Those of them with a large body, or a body of unknown size: decoded, one takes many times its size."""
+QUEUE_S: Final = 2.0
+"""Longest wait of a review for its turn: the API server waits 5 s by the chart's defaults, then decides by itself."""
 
 Check = Callable[[], str | None]
 """Returns None if all is well, else what is wrong, in one line."""
@@ -40,9 +48,12 @@ class HttpServers:
         readiness: likewise for `/readyz`: the Pod gets no webhook calls.
         webhook_port: of the webhooks; 0: any free one.
         webhook_cert_dir: folder with `tls.crt` and `tls.key`, re-read as they change; empty: no webhooks.
-        webhooks: handlers by path.
+        webhook_token_file: file with the token that callers must have in the path, re-read as it changes; empty:
+            anyone may call.
+        webhooks: handlers by the last part of their path: `flows` is at `/validate/TOKEN/flows`.
         event_port: of the webhooks of Schedules; 0: any free one; None: they are not served.
         events: the application that serves them.
+        limits: what the clients of each port can hold.
     """
 
     def __init__(
@@ -55,9 +66,11 @@ class HttpServers:
         readiness: Mapping[str, Check] | None = None,
         webhook_port: int = 0,
         webhook_cert_dir: str = "",
+        webhook_token_file: str = "",
         webhooks: Mapping[str, WebhookHandler] | None = None,
         event_port: int | None = None,
         events: web.Application | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.http_port = http_port
         """The port in use, once started."""
@@ -67,103 +80,111 @@ class HttpServers:
         """The port in use, once started; None: there is none."""
         self._events = events
         self._bind_address = bind_address
+        self._limits = limits or ConnectionLimits()
         self._certificate = Certificate(Path(webhook_cert_dir)) if webhook_cert_dir else None
+        self._token = CallerToken(Path(webhook_token_file)) if webhook_token_file else None
         self._plain = web.Application()
         self._plain.router.add_get("/metrics", make_aiohttp_handler(registry))
         self._plain.router.add_get("/healthz", _probe(health or {}))
         self._plain.router.add_get("/readyz", _probe(readiness or {}))
         self._hooks = web.Application(client_max_size=MAX_BODY_BYTES)
-        for path, handler in (webhooks or {}).items():
-            self._hooks.router.add_post(path, _webhook(handler))
-        self._runners: list[web.AppRunner] = []
+        self._hooks.router.add_route("*", "/{path:.*}", _Webhooks(webhooks or {}, self._token).answer)
+        self._listeners: list[HttpListener] = []
 
     async def start(self) -> None:
         """Start to listen.
 
         Raises:
-            ConfigurationError: cannot listen on an address, or cannot read the certificate.
+            ConfigurationError: cannot listen on an address, or cannot read the certificate or the token.
         """
         try:
-            self.http_port = await self._listen(self._plain, self.http_port, None)
+            self.http_port = await self._listen(self._plain, self.http_port)
             if self._certificate is not None:
-                self.webhook_port = await self._listen(self._hooks, self.webhook_port, self._certificate.load())
+                if self._token is None:
+                    logger.warning("The validating webhooks have no token, so that anyone can call them")
+                else:
+                    self._token.load()
+                self.webhook_port = await self._listen(self._hooks, self.webhook_port, self._certificate)
             if self._events is not None and self.event_port is not None:
-                self.event_port = await self._listen(self._events, self.event_port, None)
+                self.event_port = await self._listen(self._events, self.event_port)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Stop; requests in progress get a few seconds."""
-        for runner in reversed(self._runners):
-            await runner.cleanup()
-        self._runners.clear()
+        for listener in reversed(self._listeners):
+            await listener.stop()
+        self._listeners.clear()
 
-    async def _listen(self, app: web.Application, port: int, context: ssl.SSLContext | None) -> int:
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-        await runner.setup()
-        self._runners.append(runner)
-        try:
-            await web.TCPSite(runner, self._bind_address, port, ssl_context=context).start()
-        except OSError as error:
-            raise ConfigurationError(f"cannot listen on {self._bind_address}:{port}: {error}") from error
-        return int(runner.addresses[0][1])
-
-
-class Certificate:
-    """A server certificate that is replaced while we serve, as a mounted Secret is.
-
-    Args:
-        folder: holds `tls.crt` and `tls.key`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._certificate = folder / "tls.crt"
-        self._key = folder / "tls.key"
-        self._seen: tuple[int, ...] = ()
-        self._current: ssl.SSLContext | None = None
-
-    def load(self) -> ssl.SSLContext:
-        """Make the context to listen with; it checks for a new certificate at every new connection.
-
-        Raises:
-            ConfigurationError: the files are not there, or do not fit together.
-        """
-        try:
-            self._seen = self._stamp()
-            context = self._current = self._read()
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(
-                f"cannot read the webhook's certificate from {self._certificate} and {self._key.name}: {error}"
-            ) from error
-        context.sni_callback = self._renew
-        return context
-
-    def _read(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._certificate, self._key)
-        return context
-
-    def _stamp(self) -> tuple[int, ...]:
-        return tuple(
-            value
-            for stat in (os.stat(self._certificate), os.stat(self._key))  # noqa: PTH116 - follows the Secret's symlinks
-            for value in (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    async def _listen(self, app: web.Application, port: int, certificate: Certificate | None = None) -> int:
+        listener = HttpListener(
+            app,
+            address=self._bind_address,
+            port=port,
+            context=None if certificate is None else certificate.load(),
+            limits=self._limits,
         )
+        self._listeners.append(listener)
+        await listener.start()
+        return listener.port
 
-    def _renew(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        # OpenSSL calls this in the middle of every handshake, with a server name or without.
+
+class _Webhooks:
+    """Answers reviews of callers that have the token."""
+
+    def __init__(self, handlers: Mapping[str, WebhookHandler], token: CallerToken | None) -> None:
+        self._handlers = handlers
+        self._token = token
+        self._slots = asyncio.Semaphore(REVIEWS)
+        self._large_slots = asyncio.Semaphore(LARGE_REVIEWS)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        place, _, kind = request.path.rpartition("/")
+        if self._token is not None:
+            place, _, token = place.rpartition("/")
+            if not self._token.matches(token):
+                _refuse()
+        handler = self._handlers.get(kind)
+        if place != PATH or handler is None or request.method != "POST":
+            _refuse()
+        request[CONNECTION].trust()
+        async with self._turn(request):
+            try:
+                # An object that is nested too deeply is refused like any other that is invalid, with its field path.
+                review = json.loads(cut_depth(await request[CONNECTION].read_body()))
+            except ValueError as error:
+                raise web.HTTPBadRequest(text=f"the body is not valid JSON: {error}\n") from error
+            if not isinstance(review, dict):
+                raise web.HTTPBadRequest(text="the body must be a JSON object\n")
+            return web.json_response(await handler(review))
+
+    @asynccontextmanager
+    async def _turn(self, request: web.Request) -> AsyncIterator[None]:
+        """Wait for a slot, before the body takes memory. Large bodies do not delay small ones."""
+        size = request.content_length
+        is_large = size is None or size > LARGE_BYTES
+        slots = [self._large_slots, self._slots] if is_large else [self._slots]
+        taken: list[asyncio.Semaphore] = []
         try:
-            stamp = self._stamp()
-            if stamp != self._seen:
-                self._current = self._read()
-                self._seen = stamp
-                logger.info("Reloaded the webhook's certificate")
-        except (OSError, ssl.SSLError) as error:
-            # Half written: the next connection checks again.
-            logger.warning("Cannot read the webhook's new certificate yet; keeping the current one: %s", error)
-        if self._current is not None:
-            connection.context = self._current
+            try:
+                async with asyncio.timeout(QUEUE_S):
+                    for slot in slots:
+                        await slot.acquire()
+                        taken.append(slot)
+            except TimeoutError:
+                raise web.HTTPServiceUnavailable(text="too many reviews are in progress\n") from None
+            yield
+        finally:
+            for slot in taken:
+                slot.release()
+
+
+def _refuse() -> NoReturn:
+    """Refuse a stranger: nothing is said, and nothing of the request is read."""
+    refusal = web.HTTPNotFound(text="not found\n")
+    refusal.force_close()
+    raise refusal
 
 
 def _probe(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -172,19 +193,5 @@ def _probe(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web
         if problems:
             return web.Response(status=503, text="\n".join(problems) + "\n")
         return web.Response(text="ok\n")
-
-    return answer
-
-
-def _webhook(handler: WebhookHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(request: web.Request) -> web.Response:
-        try:
-            # An object that is nested too deeply is refused like any other that is invalid, with its field path.
-            review = json.loads(cut_depth(await request.read()))
-        except ValueError as error:
-            raise web.HTTPBadRequest(text=f"the body is not valid JSON: {error}\n") from error
-        if not isinstance(review, dict):
-            raise web.HTTPBadRequest(text="the body must be a JSON object\n")
-        return web.json_response(await handler(review))
 
     return answer

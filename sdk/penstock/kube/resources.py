@@ -60,6 +60,7 @@ CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims")
 CONFIGMAPS: Final = Resource("", "v1", "configmaps")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases")
+ACCESS_REVIEWS: Final = Resource("authorization.k8s.io", "v1", "localsubjectaccessreviews")
 
 
 class RequestLabels(NamedTuple):

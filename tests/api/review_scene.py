@@ -1,0 +1,68 @@
+"""The admission webhook of a replica, called by the API server about a test's namespace."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client as kubernetes_client
+
+from penstock.api.kind import KINDS
+from penstock.api.names import GROUP, VERSION
+from tests.cluster.certificates import Authority
+
+LOOPBACK = "127.0.0.1"
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+
+
+def write_certificate(folder: Path) -> bytes:
+    """Write `tls.crt` and `tls.key` of a server on this machine; returns the certificate of their authority."""
+    pair = Authority.create(folder / "authority").sign(
+        "server", subject="/CN=webhook", alternative_names=[f"IP:{LOOPBACK}"]
+    )
+    shutil.copy(pair.certificate, folder / "tls.crt")
+    shutil.copy(pair.key, folder / "tls.key")
+    return (folder / "authority/ca.crt").read_bytes()
+
+
+@contextmanager
+def configured(
+    api: kubernetes_client.ApiClient, namespace: str, *, url: str, authority: bytes, **fields: Any
+) -> Iterator[None]:
+    """Have the API server call the webhooks below a URL about everything in a namespace."""
+    admission_api = kubernetes_client.AdmissionregistrationV1Api(api)
+    configuration: Any = {
+        "metadata": {"name": namespace},
+        "webhooks": [
+            {
+                "name": f"{kind.plural}.{GROUP}",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+                "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}},
+                "clientConfig": {
+                    "url": f"{url}/{kind.plural}",
+                    "caBundle": base64.b64encode(authority).decode(),
+                },
+                "rules": [
+                    {
+                        "apiGroups": [GROUP],
+                        "apiVersions": [VERSION],
+                        "operations": ["CREATE", "UPDATE"],
+                        "resources": [kind.plural],
+                    }
+                ],
+                **fields,
+            }
+            for kind in KINDS
+        ],
+    }
+    admission_api.create_validating_webhook_configuration(configuration)
+    try:
+        yield
+    finally:
+        admission_api.delete_validating_webhook_configuration(namespace)
