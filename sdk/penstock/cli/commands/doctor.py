@@ -7,9 +7,6 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import Console
-from rich.text import Text
-
 from penstock.api.kind import KINDS
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
@@ -28,6 +25,7 @@ from penstock.cli.commands.doctor_checks import (
     check_version,
     container_argument,
 )
+from penstock.cli.text.console import Console, Text
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
 
@@ -59,7 +57,7 @@ def diagnose(cluster: Cluster) -> int:
     Returns:
         The exit code: 1 if a check failed.
     """
-    console = Console(highlight=False)
+    console = Console()
     is_bad = False
     for finding in run_checks(cluster, dt.datetime.now(dt.UTC)):
         sign, style = SIGNS[finding.level]
