@@ -34,6 +34,7 @@ FOREIGN_GROUPS = ("cert-manager.io/", "monitoring.coreos.com/")
 VALUES: dict[str, dict[str, Any]] = {
     "as it comes": {},
     "for one namespace": {"watchNamespace": "NAMESPACE"},
+    "for two namespaces": {"watchNamespaces": ["NAMESPACE", "default"]},
     "with everything that is off by default": {
         "commonLabels": {"team": "data"},
         "image": {"digest": DIGEST},
@@ -199,13 +200,14 @@ def test_every_container_is_confined_and_says_what_it_needs(render, values):
 
 
 @each_values
-def test_the_operator_understands_its_arguments(render, values, tmp_path):
+def test_the_operator_understands_its_arguments(render, namespace, values, tmp_path):
     (deployment,) = of_kind(render(**values), "Deployment")
     arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     here = [argument.replace("/etc/penstock/webhook", str(tmp_path)) for argument in arguments]
     read = options.parse(here, {})
     assert bool(read.webhook_cert_dir) == values.get("webhook", {}).get("enabled", True)
-    assert bool(read.namespace) == ("watchNamespace" in values)
+    watched = values.get("watchNamespaces", []) + [values[key] for key in ("watchNamespace",) if key in values]
+    assert read.namespaces == (tuple(sorted(each.replace("NAMESPACE", namespace) for each in watched)) or ("",))
     assert {str(kind) for kind in read.event_kinds} == (
         {"v1/ConfigMap", "batch/v1/Job"} if "events" in values else set()
     )
@@ -297,6 +299,17 @@ def test_the_installed_operator_may_do_what_it_must_and_no_more(namespace, insta
     assert not may(api, account, "list pods", "default")
 
 
+def test_an_operator_of_several_namespaces_has_rights_in_each_of_them_and_in_no_other(render, namespace):
+    documents = render(watchNamespaces=["team-b", "team-a"], watchNamespace="team-c")
+    assert of_kind(documents, "ClusterRoleBinding") == []
+    bound = {(each["metadata"]["name"], each["metadata"]["namespace"]) for each in of_kind(documents, "RoleBinding")}
+    watched = {"team-a", "team-b", "team-c"}
+    assert {place for name, place in bound if name == "test-penstock"} == watched
+    assert {place for _, place in bound} == watched | {namespace}
+    for webhook in of_kind(documents, "ValidatingWebhookConfiguration")[0]["webhooks"]:
+        assert webhook["namespaceSelector"]["matchExpressions"][0]["values"] == sorted(watched)
+
+
 EVENTS = {
     "kinds": [{"apiVersion": "apps/v1", "kind": "Deployment", "resource": "deployments"}],
     "webhook": {"enabled": True, "secretNames": ["hooks"]},
@@ -379,3 +392,17 @@ def test_uninstalling_leaves_nothing_of_the_release(run, namespace, install, wat
     )
     left = run("kubectl", "get", kinds, "-A", "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
     assert left.stdout == ""
+
+
+@pytest.mark.parametrize("watched", ["all namespaces", "one namespace"])
+def test_a_failed_clean_up_leaves_no_rights_behind(run, namespace, install, watched):
+    # Its Pod finds no node.
+    name = install(watchNamespace=namespace if watched == "one namespace" else "", nodeSelector={"no-node": "has-this"})
+    release = namespace.removeprefix("test-")
+    uninstall = ["helm", "uninstall", release, f"--namespace={namespace}"]
+    assert run(*uninstall, "--timeout=3s", check=False).returncode != 0
+    kinds = "serviceaccount,role,rolebinding,clusterrole,clusterrolebinding"
+    left = run("kubectl", "get", kinds, "-A", "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
+    assert left.stdout == ""
+    run("kubectl", "delete", "job", f"{name}-uninstall", f"--namespace={namespace}")
+    run(*uninstall, "--no-hooks")
