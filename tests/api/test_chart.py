@@ -48,7 +48,12 @@ VALUES: dict[str, dict[str, Any]] = {
         "affinity": {"nodeAffinity": {}},
         "podLabels": {"stage": "test"},
         "podAnnotations": {"example.com/note": "yes"},
-        "networkPolicy": {"enabled": True},
+        "networkPolicy": {
+            "egress": True,
+            "metricsFrom": [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}],
+            "eventsFrom": [{"namespaceSelector": {}}],
+            "extraPorts": [15008],
+        },
         "events": {
             "kinds": [
                 {"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"},
@@ -66,6 +71,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "uninstall": {"releasePods": False},
         "metrics": {"scrapeAnnotations": False},
         "podDisruptionBudget": {"enabled": False},
+        "networkPolicy": {"enabled": False},
+        "admissionPolicy": {"enabled": False},
     },
 }
 each_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
@@ -308,6 +315,18 @@ def test_an_operator_of_several_namespaces_has_rights_in_each_of_them_and_in_no_
     assert {place for _, place in bound} == watched | {namespace}
     for webhook in of_kind(documents, "ValidatingWebhookConfiguration")[0]["webhooks"]:
         assert webhook["namespaceSelector"]["matchExpressions"][0]["values"] == sorted(watched)
+
+
+def test_the_network_policy_opens_the_ports_that_the_operator_has_and_restricts_no_egress(render):
+    (policy,) = of_kind(render(), "NetworkPolicy")
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    assert policy["spec"]["ingress"] == [
+        {"ports": [{"port": "http", "protocol": "TCP"}]},
+        {"ports": [{"port": "webhook", "protocol": "TCP"}]},
+    ]
+    (deployment,) = of_kind(render(), "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
 
 
 EVENTS = {

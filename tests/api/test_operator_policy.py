@@ -28,28 +28,28 @@ CHART = Path(__file__).parents[2] / "helm" / "penstock"
 UID = "11111111-2222-3333-4444-555555555555"
 OURS = {"app.kubernetes.io/managed-by": "penstock"}
 OWNER = {"apiVersion": names.API_VERSION, "kind": "FlowRun", "name": "r", "uid": UID, "controller": True}
-USER = f"system:serviceaccount:{RELEASE_NAMESPACE}:{ACCOUNT}"
 REFUSED_IN = r"may create, change and delete nothing in the namespaces"
 
 
 class Policy:
     """The policy in force, for the account that operators of the tests have."""
 
-    def __init__(self, api: kubernetes_client.ApiClient, name: str = ACCOUNT, **values: Any) -> None:
+    def __init__(
+        self, api: kubernetes_client.ApiClient, name: str = ACCOUNT, *, release: str = RELEASE_NAMESPACE, **values: Any
+    ) -> None:
         self._api = api
         self._admin = dynamic.DynamicClient(api)
         impersonating = kubernetes_client.ApiClient(api.configuration)
-        impersonating.set_default_header("Impersonate-User", USER)
+        impersonating.set_default_header("Impersonate-User", f"system:serviceaccount:{release}:{ACCOUNT}")
         self._operator = dynamic.DynamicClient(impersonating)
-        operator = {"allowReleaseNamespace": False, **values}
         settings = {
             "fullnameOverride": name,
             "serviceAccount": {"name": ACCOUNT},
             "crds": {"enabled": False},
-            "admissionPolicy": {"operator": operator},
+            "admissionPolicy": {"operator": values},
         }
         rendered = subprocess.run(
-            [str(binaries.binary("helm")), "template", "policy", str(CHART), "-n", RELEASE_NAMESPACE, "--values=-"],
+            [str(binaries.binary("helm")), "template", "policy", str(CHART), "-n", release, "--values=-"],
             input=json.dumps(settings),
             text=True,
             check=True,
@@ -130,12 +130,26 @@ def policy(api) -> Iterator[Policy]:
         yield policy
 
 
-@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", RELEASE_NAMESPACE])
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
 @pytest.mark.parametrize("make", [pod, job, config_map, claim])
-def test_the_operators_token_creates_nothing_in_system_namespaces_and_in_its_own(policy, namespace, make):
+def test_the_operators_token_creates_nothing_in_system_namespaces(policy, namespace, make):
     with pytest.raises(ApiException, match=REFUSED_IN) as refused:
         policy.create(make("x", **ATTEMPT), namespace, dry_run="All")
     assert refused.value.status == 403
+
+
+def test_the_operators_token_creates_nothing_in_its_own_namespace_unless_that_is_allowed(api, namespace):
+    binding = {
+        "metadata": {"name": "operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
+    }
+    kubernetes_client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, binding)
+    with Policy(api, f"{ACCOUNT}-own", release=namespace) as own:
+        own.wait_until_in_force(namespace, pod("x", **ATTEMPT), "may create, change and delete nothing")
+    with Policy(api, f"{ACCOUNT}-allowed", release=namespace, allowReleaseNamespace=True) as allowed:
+        allowed.wait_until_in_force(namespace, pod("x"), "may create only objects of runs")
+        allowed.create(pod("x", **ATTEMPT), namespace, dry_run="All")
 
 
 def test_the_operators_token_changes_and_deletes_nothing_in_system_namespaces(policy):

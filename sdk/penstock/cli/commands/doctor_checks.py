@@ -123,12 +123,13 @@ def check_operator(deployments: Sequence[Object], pods: Sequence[Object], namesp
             why = enumerate_names(_container_reasons(pods, metadata["namespace"]) or ["unknown"])
             logs = f"kubectl logs -n {metadata['namespace']} deployment/{metadata['name']}"
             yield Finding(Level.BAD, "operator", f"{text}; state of its containers: {why}", f"see {logs}")
-        elif watched and watched != namespace:
+        elif watched and namespace not in watched.split(","):
+            first, *more = watched.split(",")
             yield Finding(
                 Level.WARNING,
                 "operator",
-                f"{text}, handles only namespace {watched}",
-                f"runs in namespace {namespace} are not handled: use -n {watched}, or install it for all namespaces",
+                f"{text}, handles only {'namespaces' if more else 'namespace'} {enumerate_names([first, *more])}",
+                f"runs in namespace {namespace} are not handled: use -n {first}, or add it to watchNamespaces",
             )
         elif version and version != penstock.__version__:
             advice = f"this is penstock {penstock.__version__}: use the same version on both sides"
@@ -176,7 +177,7 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
             Level.BAD,
             "runs",
             f"not handled by any operator: {enumerate_names(old)} in namespace {namespace}",
-            "check watchNamespace of the operator, and its log",
+            "check watchNamespaces of the operator, and its log",
         )
 
 
