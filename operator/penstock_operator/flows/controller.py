@@ -146,7 +146,9 @@ class FlowController(KeyedController[Flow]):
                 logger.warning("Failed to delete unused revisions of Flows; trying again later: %s", error)
 
     async def _sweep_once(self) -> None:
-        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},!{names.LABEL_RUN}"
+        # Runs of a backup have no other copy of their revisions.
+        others = f"!{names.LABEL_RUN},!{names.LABEL_RESTORED}"
+        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},{others}"
         revisions: dict[tuple[str, str], str] = {}
         for namespace in self._namespaces:
             listed = self._client.list(

@@ -94,7 +94,8 @@ class ScheduleRuns:
             FLOWRUNS,
             kind=PartialObject,
             namespace=namespace,
-            label_selector=names.LABEL_SCHEDULE,
+            # One that is being restored from a backup is not active.
+            label_selector=f"{names.LABEL_SCHEDULE},!{names.LABEL_RESTORED}",
             field_selector=_UNFINISHED,
             metadata_only=True,
             on_event=self.on_unfinished,

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import KINDS, Kind
-from penstock.api.names import VERSION
+from penstock.api.names import LABEL_RESTORED, VERSION
 from penstock.drawing.task_rows import Object, format_duration, read_time
 from penstock.engine.suggestion import enumerate_names
 
@@ -166,10 +166,19 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
         now: the current time.
         namespace: their namespace.
     """
+    restored = [run["metadata"]["name"] for run in runs if LABEL_RESTORED in (run["metadata"].get("labels") or {})]
+    if restored:
+        yield Finding(
+            Level.BAD,
+            "runs",
+            f"restored without their status: {enumerate_names(restored)} in namespace {namespace}; they never start",
+            "repeat penstock restore with the same backup",
+        )
     old = [
-        run["metadata"]["name"]
+        name
         for run in runs
-        if (created := read_time(run["metadata"]["creationTimestamp"]))
+        if (name := run["metadata"]["name"]) not in restored
+        and (created := read_time(run["metadata"]["creationTimestamp"]))
         and (now - created).total_seconds() > UNHANDLED_AFTER_S
     ]
     if old:
