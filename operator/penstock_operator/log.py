@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self, TextIO
 
-from penstock.printable import escape_unprintable, make_printable
-
 LEVELS: Final = ("debug", "info", "warning", "error")
 QUIET_LOGGERS: Final = {
     # One line for every event of every object, at INFO.
@@ -65,22 +63,14 @@ class JsonFormatter(logging.Formatter):
             line["error"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return escape_unprintable(json.dumps(line, ensure_ascii=False))
+        return json.dumps(line, ensure_ascii=False)
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: no text of others begins a line of its own, or drives the terminal."""
+    """A line for people."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write a record, and the traceback below it."""
-        return make_printable(super().format(record))
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - overrides
-        """Write a record as one line."""
-        return super().formatMessage(record).replace("\n", "\\n")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - overrides
         """Write the time as Kubernetes does: RFC 3339 in UTC."""

@@ -14,8 +14,8 @@ _CONTROL_PICTURES: Final = 0x2400
 _DELETE: Final = 0x7F
 _DELETE_PICTURE: Final = "\u2421"
 _REPLACEMENT: Final = "\ufffd"
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""The control characters C0 and C1 but newline and tab, what changes the direction of text, and lone surrogates."""
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""The control characters C0 and C1 but newline and tab, other ends of lines, changes of direction, lone surrogates."""
 _COLOR: Final = re.compile(r"\x1b\[[0-9;:]*m")
 
 

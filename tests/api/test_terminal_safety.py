@@ -22,7 +22,7 @@ EVIL = "ok\x1b]52;c;ZXZpbA==\x07\x1b[2J\x1b[H\x9b2J\x08\r\x0b\x0c\x7f\u202eCompl
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 CURSOR = re.compile(r"\x1b\[(?:\?25[lh]|\d*[ABK]|2K)")
 """What a live display of ours moves: the cursor up and down, and lines that it clears."""
-DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+DRIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 COMMANDS = {
     "describe": ("describe", "r"),

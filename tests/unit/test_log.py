@@ -71,14 +71,3 @@ def test_the_level_holds_and_kopf_is_quieter():
 
     assert [line.split(": ")[1] for line in lines_of("info", LogFormat.TEXT, speak)] == ["shown"]
     assert len(lines_of("error", LogFormat.TEXT, speak)) == 0
-
-
-def test_text_of_others_begins_no_line_of_the_log_and_drives_no_terminal():
-    def speak() -> None:
-        logging.getLogger("x").warning("a\n2026-01-01 FALSE line\x1b[2J\x9b")
-
-    (line,) = lines_of("info", LogFormat.TEXT, speak)
-    assert line.endswith("x: a\\n2026-01-01 FALSE line␛[2J�")
-    (line,) = lines_of("info", LogFormat.JSON, speak)
-    assert not {"\x1b", "\x9b"} & set(line)
-    assert json.loads(line)["message"] == "a\n2026-01-01 FALSE line\x1b[2J\x9b"
