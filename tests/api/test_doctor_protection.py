@@ -93,7 +93,7 @@ def test_what_is_switched_off_is_said(typed, install, namespace):
 def test_without_the_permission_to_ask_it_says_so(api, core, typed, install, kubeconfig, namespace, tmp_path):
     install()
     core.create_namespaced_service_account(namespace, {"metadata": {"name": "viewer"}})
-    binding = {
+    binding: Any = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": f"viewer-{namespace}"},

@@ -139,7 +139,7 @@ def test_the_operators_token_creates_nothing_in_system_namespaces(policy, namesp
 
 
 def test_the_operators_token_creates_nothing_in_its_own_namespace_unless_that_is_allowed(api, namespace):
-    binding = {
+    binding: Any = {
         "metadata": {"name": "operator"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
         "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],

@@ -76,7 +76,7 @@ def test_a_cluster_without_the_api_of_the_policies_is_reported():
 def test_how_far_the_operator_reaches_is_said():
     assert check_watched(deployment()).level is Level.WARNING
     finding = check_watched(deployment("--namespace=team-a,team-b"))
-    assert (finding.level, finding.text) == (Level.GOOD, "the operator works in namespaces team-a and team-b only")
+    assert (finding.level, finding.text) == (Level.GOOD, "the operator works in namespaces team-a, team-b only")
 
 
 def test_the_rights_of_the_operator_are_judged():
