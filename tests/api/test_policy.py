@@ -68,6 +68,7 @@ def tenants(api, kubeconfig, namespace) -> Iterator[Tenants]:
         "replicas": 0,
         "crds": {"enabled": False},
         "serviceAccount": {"name": "policy-operator"},
+        "admissionPolicy": {"operator": {"enabled": False}},  # test_operator_policy.py is about that one
     }
     rendered = subprocess.run(
         [str(binaries.binary("helm")), "template", "policy", str(CHART), f"--namespace={namespace}", "--values=-"],
