@@ -1,13 +1,13 @@
 # One image: the operator (the default command), the `penstock` command line, and the SDK for tasks.
 # BASE needs python3 (3.11 to 3.13) with its venv module, the same in both stages.
-ARG BASE=python:3.13-slim
+ARG BASE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 
 # Two environments: `tools` has pip and the build backend and stays behind, /opt/penstock has neither.
-COPY requirements/build.lock requirements/operator.lock requirements/
+COPY requirements/build.lock requirements/operator.lock requirements/bill_of_materials.py requirements/
 RUN python3 -m venv tools \
  && tools/bin/pip install --quiet --only-binary=:all: --require-hashes -r requirements/build.lock \
  && python3 -m venv --without-pip /opt/penstock \
@@ -25,7 +25,9 @@ RUN tools/bin/python -m hatchling build --target wheel --directory dist \
  && tools/bin/pip --python /opt/penstock/bin/python install --quiet --no-compile --no-deps --no-index dist/*.whl \
  && find /opt/penstock/lib -type d -name tests -not -path '*/chart/*' -prune -exec rm -r {} + \
  && rm -r /opt/penstock/lib/python3*/site-packages/kubernetes/aio \
- && /opt/penstock/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/penstock/lib
+ && /opt/penstock/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/penstock/lib \
+ && python3 requirements/bill_of_materials.py --output /opt/penstock/sbom.cdx.json \
+      --site-packages "$(/opt/penstock/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 FROM ${BASE}
 ARG VERSION=0.1.0

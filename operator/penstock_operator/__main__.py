@@ -9,6 +9,7 @@ import sys
 
 from penstock.errors import PenstockError
 from penstock.memory_limit import limit_expression_memory
+from penstock.printable import make_printable
 from penstock_operator.event_loop import RestingSelector, new_event_loop
 from penstock_operator.log import set_up_logging
 from penstock_operator.options import parse
@@ -30,7 +31,8 @@ def main() -> int:
         with asyncio.Runner(loop_factory=lambda: new_event_loop(selector)) as runner:
             return runner.run(run(options, os.environ, selector))
     except PenstockError as error:
-        print(f"penstock-operator: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up
+        text = make_printable(f"penstock-operator: {error}")
+        print(text, file=sys.stderr)  # noqa: T201 - logging may not be set up
         return 2
 
 

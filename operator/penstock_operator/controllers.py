@@ -66,7 +66,7 @@ class Controllers:
         fail: Callable[[BaseException], None],
     ) -> None:
         self._client = client
-        self._namespace = options.namespace
+        self._namespaces = options.namespaces
         writer = Writer(client, may_write=may_write, work_in_flight=options.writes_in_flight)
         recorder = EventRecorder(writer, instance=options.identity)
         settings = PodSettings(options.task_user, options.track_pods)
@@ -88,7 +88,7 @@ class Controllers:
             client,
             store=store,
             dry_run=DryRun(writer, settings),
-            namespace=options.namespace,
+            namespaces=options.namespaces,
             on_ready=self._runs.on_flow,
             revisions_in_use=self._runs.revisions_in_use,
             resource=FLOWS,
@@ -102,7 +102,7 @@ class Controllers:
         self._triggers = TriggerController(
             client,
             options.event_kinds,
-            namespace=options.namespace,
+            namespaces=options.namespaces,
             has_webhooks=options.event_port is not None,
             resource=SCHEDULES,
             kind="Schedule",
@@ -113,7 +113,7 @@ class Controllers:
         self._run_retention = RunRetention(
             client,
             writer,
-            namespace=options.namespace,
+            namespaces=options.namespaces,
             is_live=self._runs.is_carried_out,
             metrics=metrics,
             fail=fail,
@@ -121,15 +121,19 @@ class Controllers:
         self._cache_sweep = CacheSweep(
             client,
             cache,
-            namespace=options.namespace,
+            namespaces=options.namespaces,
             is_live=self._runs.is_carried_out,
             metrics=metrics,
             fail=fail,
         )
         self._runs.on_end += [self._run_retention.on_run_end, self._backfills.on_run_end, self._triggers.on_run_end]
-        self._pods, self._jobs = self._watch_workloads()
-        self._known_runs, self._new_runs = self._watch_runs()
-        self._runs_of_schedules = self._schedule_runs.reflectors(client, options.namespace)
+        # One watch for each kind and namespace: with rights in some namespaces only, none can be of all.
+        self._workloads = [each for namespace in self._namespaces for each in self._watch_workloads(namespace)]
+        self._known_runs = [self._watch_known_runs(namespace) for namespace in self._namespaces]
+        self._new_runs = [
+            new_runs(client, self._runs.on_new_run, namespace=namespace) for namespace in self._namespaces
+        ]
+        self._runs_of_schedules = self._schedule_runs.reflectors(client, options.namespaces)
         self.kopf = KopfThread(
             handlers.registry,
             handlers.Memo(
@@ -141,14 +145,14 @@ class Controllers:
                 ),
                 on_backfill=decode_as(Backfill, self._backfills.on_object),
             ),
-            namespace=options.namespace,
+            namespaces=options.namespaces,
             fail=fail,
         )
 
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """Every watch that is open while this replica leads."""
-        return (self._pods, self._jobs, self._known_runs, self._new_runs, *self._runs_of_schedules)
+        return (*self._workloads, *self._known_runs, *self._new_runs, *self._runs_of_schedules)
 
     def task_instances_in_progress(self, most: int) -> int:
         """Count the task instances that are in progress, up to so many: more make no difference to the caller."""
@@ -158,12 +162,12 @@ class Controllers:
         """Open the watches in the order that recovery needs, then reconcile until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                await _open(tasks, self._pods, self._jobs)
+                await _open(tasks, *self._workloads)
                 # Pods first: a status that is read later than its Pods can only know more than they show.
-                await _open(tasks, self._known_runs, *self._runs_of_schedules)
+                await _open(tasks, *self._known_runs, *self._runs_of_schedules)
                 self._runs.open()
                 self.kopf.start()
-                await _open(tasks, self._new_runs)
+                await _open(tasks, *self._new_runs)
                 for work in (
                     self._runs.work,
                     self._flows.work,
@@ -181,13 +185,13 @@ class Controllers:
             await self._triggers.close()
             await self._runs.close()
 
-    def _watch_workloads(self) -> tuple[Reflector[Pod], Reflector[Job]]:
+    def _watch_workloads(self, namespace: str) -> tuple[Reflector[Pod], Reflector[Job]]:
         def on_pod(event: EventType, pod: Pod) -> None:
             self._runs.on_pod(event, pod)
             self._pod_retention.on_pod(event, pod)
 
         shared: dict[str, Any] = {
-            "namespace": self._namespace,
+            "namespace": namespace,
             "label_selector": names.LABEL_RUN_UID,
             "keep_objects": True,
         }
@@ -195,17 +199,16 @@ class Controllers:
         jobs = Reflector(self._client, JOBS, kind=Job, on_event=self._runs.on_job, **shared)
         return pods, jobs
 
-    def _watch_runs(self) -> tuple[Reflector[PartialObject], Reflector[Any]]:
-        known = Reflector(
+    def _watch_known_runs(self, namespace: str) -> Reflector[PartialObject]:
+        return Reflector(
             self._client,
             FLOWRUNS,
             kind=PartialObject,
-            namespace=self._namespace,
+            namespace=namespace,
             field_selector=UNFINISHED_RUNS,
             metadata_only=True,
             on_event=self._runs.on_run,
         )
-        return known, new_runs(self._client, self._runs.on_new_run, namespace=self._namespace)
 
 
 async def _open(tasks: asyncio.TaskGroup, *reflectors: Reflector[Any]) -> None:

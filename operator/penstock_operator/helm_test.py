@@ -18,6 +18,7 @@ from typing import Any
 from kubernetes import client, config
 
 from penstock.api.names import API_VERSION, GROUP, VERSION
+from penstock.printable import make_printable
 
 TIMEOUT_S = 10
 
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.webhook == "true":
         faults.append(fault_of_webhook(api, options.namespace))
     for fault in filter(None, faults):
-        print(fault, file=sys.stderr)  # noqa: T201 - this is a command
+        print(make_printable(fault), file=sys.stderr)  # noqa: T201 - this is a command
     return 1 if any(faults) else 0
 
 

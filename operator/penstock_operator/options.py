@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +17,8 @@ from penstock.kube.lease import LeaseTimes
 from penstock_operator.log import LEVELS, LogFormat
 from penstock_operator.triggers.kinds import EventKinds, read_allowed_kinds
 
+ALL_NAMESPACES: Final = ("",)
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MAX_PORT: Final = 65535
 MAX_USER: Final = 2**31 - 1
 SERVICE_LINK: Final = "tcp://"
@@ -28,8 +31,8 @@ PROGRAM: Final = "penstock-operator"
 class Options:
     """Every option of the operator, read and checked."""
 
-    namespace: str
-    """Watched namespace; empty: all."""
+    namespaces: tuple[str, ...]
+    """Watched namespaces; a single empty one: all."""
     lease_namespace: str
     lease_name: str
     lease_times: LeaseTimes
@@ -79,6 +82,15 @@ def _name(text: str) -> str:
     if not text:
         raise ValueError("must not be empty")
     return text
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    found = tuple(sorted({each.strip() for each in text.split(",")} - {""}))
+    for each in found:
+        # kopf would take others as patterns.
+        if not NAMESPACE.fullmatch(each):
+            raise ValueError(f"{each!r} is not the name of a namespace; write names separated by commas")
+    return found or ALL_NAMESPACES
 
 
 def _seconds(text: str) -> float:
@@ -131,7 +143,7 @@ def _folder(text: str) -> str:
 
 
 _OPTIONS: Final = (
-    _Option("--namespace", "", _text, "namespace to watch; empty: all", "NAME"),
+    _Option("--namespace", "", _namespaces, "namespaces to watch, separated by commas; empty: all", "NAMES"),
     _Option("--lease-namespace", "default", _name, "namespace of the leader's Lease", "NAME"),
     _Option("--lease-name", "penstock-operator", _name, "name of the leader's Lease", "NAME"),
     _Option(
@@ -216,6 +228,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     values["lease_times"] = LeaseTimes(
         values["lease_duration"], values["lease_renew_deadline"], values["lease_retry_period"]
     )
+    values["namespaces"] = values["namespace"]
     values["identity"] = values["identity"] or f"{socket.gethostname()}_{os.getpid()}"
     return Options(**{field.name: values[field.name] for field in fields(Options)})
 

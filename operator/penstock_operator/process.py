@@ -128,7 +128,7 @@ class Process:
             options.identity,
             options.bind_address,
             servers.http_port,
-            f"namespace {options.namespace}" if options.namespace else "all namespaces",
+            ", ".join(map("namespace {}".format, filter(None, options.namespaces))) or "all namespaces",
         )
         if servers.event_port is not None:
             logger.info("Serving the webhooks of Schedules on %s:%d", options.bind_address, servers.event_port)

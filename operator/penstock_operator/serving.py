@@ -47,7 +47,7 @@ def http_servers(
     # Every replica writes the runs of deliveries, not the leader alone: a run's name follows from the delivery.
     writer = Writer(client, may_write=lambda: True, work_in_flight=DELIVERIES_IN_FLIGHT)
     recorder = EventRecorder(writer, instance=options.identity)
-    deliveries = WebhookReceiver(client, writer, recorder, namespace=options.namespace)
+    deliveries = WebhookReceiver(client, writer, recorder, namespaces=options.namespaces)
     return HttpServers(
         bind_address=options.bind_address,
         http_port=options.http_port,

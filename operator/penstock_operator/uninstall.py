@@ -103,7 +103,7 @@ def _task_pods(core: client.CoreV1Api, namespace: str) -> Iterator[Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m penstock_operator.uninstall", description=__doc__)
-    parser.add_argument("--namespace", default="", help="the one namespace to handle (default: all)")
+    parser.add_argument("--namespace", default="", help="namespaces to handle, separated by commas (default: all)")
     parser.add_argument("--operator-namespace", default="", help="first wait until no operator runs in this namespace")
     parser.add_argument("--operator-selector", default="", help="label selector of the operator's Pods")
     parser.add_argument("--timeout", type=int, default=120, help="longest wait for the operator to end, in seconds")
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gone = not options.operator_namespace or wait_until_gone(
         core, options.operator_namespace, options.operator_selector, options.timeout
     )
-    changed = remove_finalizers(core, options.namespace)
+    changed = sum(remove_finalizers(core, each) for each in options.namespace.split(","))
     print(f"removed the finalizer from {changed} task Pods")  # noqa: T201 - this is a command
     if not gone:
         print(  # noqa: T201 - this is a command

@@ -66,6 +66,9 @@ class Objects:
         body = {"status": {"state": state, "tasks": list(tasks), "conditions": [finished], **fields}}
         self._custom.patch_namespaced_custom_object_status(*self._place, "flowruns", run, body)
 
+    def patch_status(self, plural: str, name: str, status: dict[str, Any]) -> None:
+        self._custom.patch_namespaced_custom_object_status(*self._place, plural, name, {"status": status})
+
 
 class Typed:
     """A command that runs."""

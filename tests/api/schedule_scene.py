@@ -122,7 +122,7 @@ class Controlling:
                     task.add_done_callback(reading.discard)
 
             watches = [
-                *runs.reflectors(client, self._namespace),
+                *runs.reflectors(client, [self._namespace]),
                 Reflector(
                     client, SCHEDULES, kind=Seen, on_event=on_event, namespace=self._namespace, keep_objects=True
                 ),

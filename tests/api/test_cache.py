@@ -86,7 +86,7 @@ class CacheProcess:
         self.sweep = CacheSweep(
             client,
             store,
-            namespace=namespace,
+            namespaces=[namespace],
             is_live=lambda uid: self.registry.find_run_by_uid(uid) is not None,
             metrics=self.metrics,
             fail=self._fail,

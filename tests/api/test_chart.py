@@ -35,6 +35,7 @@ FOREIGN_GROUPS = ("cert-manager.io/", "monitoring.coreos.com/")
 VALUES: dict[str, dict[str, Any]] = {
     "as it comes": {},
     "for one namespace": {"watchNamespace": "NAMESPACE"},
+    "for two namespaces": {"watchNamespaces": ["NAMESPACE", "default"]},
     "with everything that is off by default": {
         "commonLabels": {"team": "data"},
         "image": {"digest": DIGEST},
@@ -48,7 +49,12 @@ VALUES: dict[str, dict[str, Any]] = {
         "affinity": {"nodeAffinity": {}},
         "podLabels": {"stage": "test"},
         "podAnnotations": {"example.com/note": "yes"},
-        "networkPolicy": {"enabled": True},
+        "networkPolicy": {
+            "egress": True,
+            "metricsFrom": [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}],
+            "eventsFrom": [{"namespaceSelector": {}}],
+            "extraPorts": [15008],
+        },
         "events": {
             "kinds": [
                 {"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"},
@@ -66,6 +72,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "uninstall": {"releasePods": False},
         "metrics": {"scrapeAnnotations": False},
         "podDisruptionBudget": {"enabled": False},
+        "networkPolicy": {"enabled": False},
+        "admissionPolicy": {"enabled": False},
     },
 }
 each_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
@@ -200,7 +208,7 @@ def test_every_container_is_confined_and_says_what_it_needs(render, values):
 
 
 @each_values
-def test_the_operator_understands_its_arguments(render, values, tmp_path):
+def test_the_operator_understands_its_arguments(render, namespace, values, tmp_path):
     (deployment,) = of_kind(render(**values), "Deployment")
     arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     (tmp_path / "token").touch()
@@ -209,7 +217,8 @@ def test_the_operator_understands_its_arguments(render, values, tmp_path):
     assert bool(read.webhook_cert_dir) == values.get("webhook", {}).get("enabled", True)
     assert bool(read.webhook_token_file) == bool(read.webhook_cert_dir)
     assert read.webhook_references == (values.get("webhook", {}).get("failurePolicy") != "Fail")
-    assert bool(read.namespace) == ("watchNamespace" in values)
+    watched = values.get("watchNamespaces", []) + [values[key] for key in ("watchNamespace",) if key in values]
+    assert read.namespaces == (tuple(sorted(each.replace("NAMESPACE", namespace) for each in watched)) or ("",))
     assert {str(kind) for kind in read.event_kinds} == (
         {"v1/ConfigMap", "batch/v1/Job"} if "events" in values else set()
     )
@@ -300,6 +309,29 @@ def test_the_installed_operator_may_do_what_it_must_and_no_more(namespace, insta
     assert [each for each in must if not may(api, account, each, namespace)] == []
     assert [each for each in must_not if may(api, account, each, namespace)] == []
     assert not may(api, account, "list pods", "default")
+
+
+def test_an_operator_of_several_namespaces_has_rights_in_each_of_them_and_in_no_other(render, namespace):
+    documents = render(watchNamespaces=["team-b", "team-a"], watchNamespace="team-c")
+    assert of_kind(documents, "ClusterRoleBinding") == []
+    bound = {(each["metadata"]["name"], each["metadata"]["namespace"]) for each in of_kind(documents, "RoleBinding")}
+    watched = {"team-a", "team-b", "team-c"}
+    assert {place for name, place in bound if name == "test-penstock"} == watched
+    assert {place for _, place in bound} == watched | {namespace}
+    for webhook in of_kind(documents, "ValidatingWebhookConfiguration")[0]["webhooks"]:
+        assert webhook["namespaceSelector"]["matchExpressions"][0]["values"] == sorted(watched)
+
+
+def test_the_network_policy_opens_the_ports_that_the_operator_has_and_restricts_no_egress(render):
+    (policy,) = of_kind(render(), "NetworkPolicy")
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    assert policy["spec"]["ingress"] == [
+        {"ports": [{"port": "http", "protocol": "TCP"}]},
+        {"ports": [{"port": "webhook", "protocol": "TCP"}]},
+    ]
+    (deployment,) = of_kind(render(), "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
 
 
 EVENTS = {
@@ -433,3 +465,17 @@ def test_uninstalling_leaves_nothing_of_the_release(run, namespace, install, wat
     )
     left = run("kubectl", "get", kinds, "-A", "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
     assert left.stdout == ""
+
+
+@pytest.mark.parametrize("watched", ["all namespaces", "one namespace"])
+def test_a_failed_clean_up_leaves_no_rights_behind(run, namespace, install, watched):
+    # Its Pod finds no node.
+    name = install(watchNamespace=namespace if watched == "one namespace" else "", nodeSelector={"no-node": "has-this"})
+    release = namespace.removeprefix("test-")
+    done = run("helm", "uninstall", release, f"--namespace={namespace}", "--timeout=3s", check=False)
+    assert done.returncode != 0
+    kinds = "serviceaccount,role,rolebinding,clusterrole,clusterrolebinding"
+    left = run("kubectl", "get", kinds, "-A", "-l", f"app.kubernetes.io/instance={release}", "-o", "name")
+    assert left.stdout == ""
+    # The Job that failed stays, because its log says why.
+    run("kubectl", "delete", "job", f"{name}-uninstall", f"--namespace={namespace}")

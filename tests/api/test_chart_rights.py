@@ -1,12 +1,14 @@
 """The operator with the rights that the chart gives it, and no others."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,10 +63,21 @@ LABELLED = {"matchLabels": {"listened-to": "yes"}}
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": LABELLED["matchLabels"]}}
 
 
-@pytest.fixture(params=["all namespaces", "one namespace"])
-def watched(request, namespace) -> str:
-    """What `watchNamespace` is set to."""
-    return namespace if request.param == "one namespace" else ""
+@pytest.fixture
+def other_namespace(core) -> Iterator[str]:
+    """A second namespace."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    core.create_namespace({"metadata": {"name": name}})
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture(params=["all namespaces", "one namespace", "two namespaces"])
+def watched(request, namespace, other_namespace) -> list[str]:
+    """What `watchNamespaces` is set to."""
+    return {"all namespaces": [], "one namespace": [namespace], "two namespaces": [other_namespace, namespace]}[
+        request.param
+    ]
 
 
 @pytest.fixture
@@ -73,10 +86,11 @@ def account(kubeconfig, namespace, watched, core, tmp_path) -> Iterator[Path]:
     name = f"rights-{namespace.removeprefix('test-')}"
     values = {
         "fullnameOverride": name,
-        "watchNamespace": watched,
+        "watchNamespaces": watched,
         "replicas": 0,
         "crds": {"enabled": False},
         "webhook": {"enabled": False},
+        "admissionPolicy": {"operator": {"allowReleaseNamespace": True}},  # the test has one namespace for all
         "uninstall": {"releasePods": False},
         "events": {
             "kinds": [{"apiVersion": "v1", "kind": "ConfigMap", "resource": "configmaps"}],
@@ -105,7 +119,7 @@ def operator(account, watched, namespace, kubeconfig, tmp_path) -> Iterator[Call
     """Runs an operator with these rights, in which nothing may be refused; returns what it says."""
     log = tmp_path / "operator.log"
     arguments = [
-        f"--namespace={watched}",
+        f"--namespace={','.join(watched)}",
         f"--lease-namespace={namespace}",
         "--bind-address=127.0.0.1",
         "--http-port=0",
@@ -115,7 +129,7 @@ def operator(account, watched, namespace, kubeconfig, tmp_path) -> Iterator[Call
     command = [sys.executable, "-m", "penstock_operator", *arguments]
     with (
         log.open("w") as said,
-        subprocess.Popen(command, env={"KUBECONFIG": str(account)}, stderr=said) as process,
+        subprocess.Popen(command, env=os.environ | {"KUBECONFIG": str(account)}, stderr=said) as process,
     ):
         try:
             yield log.read_text
@@ -201,3 +215,25 @@ def test_they_are_enough_for_events_and_backfills(operator, kubectl):
     )
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(delivery)
+
+
+@pytest.mark.parametrize("watched", ["two namespaces"], indirect=True)
+def test_an_operator_of_two_namespaces_runs_flows_in_both_and_in_no_other(operator, kubectl, other_namespace, watched):
+    assert other_namespace in watched
+    try:
+        for place in watched:
+            for each in (INNER, FLOW, RUN, SCHEDULE):
+                kubectl("create", "-f", "-", f"--namespace={place}", stdin=each)
+            kubectl("wait", "--for=condition=Listening", "schedule/greet", f"--namespace={place}", "--timeout=60s")
+            kubectl("create", "-f", "-", f"--namespace={place}", stdin=CONFIG_MAP)
+        elsewhere = {**RUN, "metadata": {"generateName": "elsewhere-"}, "spec": {"flow": {"name": "none"}}}
+        name = kubectl("create", "-f", "-", "--namespace=default", "--output=name", stdin=elsewhere).strip()
+        for place in watched:
+            kubectl("wait", "--for=condition=Succeeded", "flowrun/greet", f"--namespace={place}", "--timeout=60s")
+            event = ["-l=penstock.dev/event=config", f"--namespace={place}", "--timeout=60s"]
+            kubectl("wait", "--for=create", "flowrun", *event)
+            kubectl("wait", "--for=condition=Succeeded", "flowrun", *event)
+        assert kubectl("get", name, "--namespace=default", "--output=jsonpath={.status}") == ""
+        kubectl("delete", name, "--namespace=default")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nThe operator says:\n{operator()}") from error

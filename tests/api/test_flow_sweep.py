@@ -32,7 +32,7 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
             client,
             store=FlowStore(client, writer),
             dry_run=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
-            namespace=namespace,
+            namespaces=[namespace],
             on_ready=lambda _: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},
             resource=FLOWS,

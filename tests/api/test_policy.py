@@ -68,6 +68,7 @@ def tenants(api, kubeconfig, namespace) -> Iterator[Tenants]:
         "replicas": 0,
         "crds": {"enabled": False},
         "serviceAccount": {"name": "policy-operator"},
+        "admissionPolicy": {"operator": {"enabled": False}},  # test_operator_policy.py is about that one
     }
     rendered = subprocess.run(
         [str(binaries.binary("helm")), "template", "policy", str(CHART), f"--namespace={namespace}", "--values=-"],
@@ -228,6 +229,21 @@ def test_a_revision_is_deleted_by_the_operator_and_the_garbage_collector_and_adm
     tenants.delete(tenants.operator, "ConfigMap", "a")
     tenants.delete(GARBAGE_COLLECTOR, "ConfigMap", "b")
     tenants.delete(None, "ConfigMap", "c")
+
+
+def test_a_revision_is_restored_by_administrators_alone(tenants):
+    restored = {"penstock.dev/restored": "true", **MANAGED}
+    for body in (
+        config_map("r", labels={"penstock.dev/flow-uid": UID, **restored}),
+        config_map("c", labels={"penstock.dev/cache": "outputs", **restored}),
+    ):
+        with pytest.raises(ApiException, match="identify objects of Penstock"):
+            tenants.create(tenants.tenant, body)
+        tenants.create(None, body)
+    with pytest.raises(ApiException, match="identify objects of Penstock"):
+        tenants.create(None, pod("p", labels={**IDENTITY, **restored}))
+    with pytest.raises(ApiException, match="identify objects of Penstock"):
+        tenants.create(None, config_map("x", labels={"penstock.dev/flow-uid": UID}))
 
 
 def test_an_entry_of_the_cache_may_be_deleted_by_a_tenant(tenants):

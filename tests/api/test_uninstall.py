@@ -82,7 +82,7 @@ def test_the_command_says_what_it_did(kubeconfig, core, namespace):
             sys.executable,
             "-m",
             "penstock_operator.uninstall",
-            f"--namespace={namespace}",
+            f"--namespace=kube-public,{namespace}",
             f"--operator-namespace={namespace}",
             "--operator-selector=app=operator",
         ],

@@ -14,7 +14,7 @@ def words(*typed):
 @pytest.mark.parametrize(
     ("typed", "want"),
     [
-        pytest.param(["re"], ["retry", "resume", "reject"], id="a command"),
+        pytest.param(["re"], ["retry", "resume", "reject", "restore"], id="a command"),
         pytest.param(["-n", "x", "appr"], ["approve"], id="a command after an option"),
         pytest.param(["get", "f"], ["flows"], id="a kind"),
         pytest.param(["get", "-o", "j"], ["json"], id="the value of an option"),

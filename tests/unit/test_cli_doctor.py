@@ -6,6 +6,7 @@ import pytest
 import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import FLOW, FLOWRUN, KINDS
+from penstock.api.names import LABEL_RESTORED
 from penstock.cli.commands.doctor_checks import (
     REQUIRED_PERMISSIONS,
     Level,
@@ -118,6 +119,12 @@ def test_runs_without_a_status_for_a_minute_are_reported():
     (finding,) = check_unhandled_runs(runs, NOW, "here")
     assert "not handled by any operator: old in namespace here" in finding.text
     assert list(check_unhandled_runs(runs[1:], NOW, "here")) == []
+
+
+def test_runs_whose_restoration_was_interrupted_are_reported():
+    run = {"metadata": {"name": "r", "creationTimestamp": "2026-11-22T12:00:00Z", "labels": {LABEL_RESTORED: "true"}}}
+    (finding,) = check_unhandled_runs([run], NOW, "here")
+    assert finding.text.startswith("restored without their status: r in namespace here")
 
 
 def test_missing_permissions_are_named_with_the_commands_that_require_them():

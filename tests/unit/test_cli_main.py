@@ -38,8 +38,10 @@ def test_the_help_loads_nothing_that_makes_it_slow(words):
             "penstock.cli.invocation",
             "penstock.cli.main",
             "penstock.cli.exit_codes",
+            "penstock.cli.text",
+            "penstock.cli.text.echo",
         ),
-        *("penstock.engine", "penstock.engine.suggestion", "penstock.errors"),
+        *("penstock.engine", "penstock.engine.suggestion", "penstock.errors", "penstock.printable"),
     }
 
 

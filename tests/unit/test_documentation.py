@@ -77,6 +77,19 @@ def test_the_page_of_the_command_line_has_every_command():
     assert [each for each in commands if not each.startswith("_") and f"penstock {each}" not in text] == []
 
 
+def test_every_test_that_the_security_page_names_exists():
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::([a-z_0-9]+)`", text)
+    assert len(named) >= text.count(".py::") > 0
+    missing = [f"{path}::{name}" for path, name in named if not re.search(rf"^def {name}\(", _read(path), re.MULTILINE)]
+    assert missing == []
+
+
+def _read(path: str) -> str:
+    file = ROOT / path
+    return file.read_text() if file.exists() else ""
+
+
 @pytest.mark.parametrize("place", range(3))
 def test_a_ported_flow_is_the_result_of_the_diff_on_the_page(place):
     page = ROOT / "docs" / "from-prefect.md"

@@ -16,7 +16,7 @@ from penstock_operator.options import parse
 
 def test_without_any_setting_the_defaults_hold():
     options = parse([], {})
-    assert options.namespace == ""
+    assert options.namespaces == ("",)
     assert (options.lease_namespace, options.lease_name) == ("default", "penstock-operator")
     assert options.lease_times == LeaseTimes(15, 10, 2)
     assert (options.http_port, options.webhook_port, options.webhook_cert_dir) == (8080, 9443, "")
@@ -33,7 +33,17 @@ def test_the_identity_is_the_host_name_and_the_process_unless_given():
 def test_a_flag_goes_before_its_variable_and_that_before_the_default():
     environ = {"PENSTOCK_NAMESPACE": "from-variable", "PENSTOCK_TASK_USER": "1000", "PENSTOCK_TRACK_PODS": "False"}
     options = parse(["--namespace", "from-flag"], environ)
-    assert (options.namespace, options.task_user, options.track_pods) == ("from-flag", 1000, False)
+    assert (options.namespaces, options.task_user, options.track_pods) == (("from-flag",), 1000, False)
+
+
+def test_several_namespaces_are_separated_by_commas():
+    assert parse(["--namespace=team-b, team-a,team-b"], {}).namespaces == ("team-a", "team-b")
+
+
+@pytest.mark.parametrize("name", ["team-*", "!team-a", "Team", "a b"])
+def test_a_pattern_is_not_the_name_of_a_namespace(name):
+    with pytest.raises(OptionError, match=r"--namespace: .* is not the name of a namespace"):
+        parse([f"--namespace=ok,{name}"], {})
 
 
 def test_durations_are_read_as_people_write_them():

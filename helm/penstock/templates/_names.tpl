@@ -11,10 +11,36 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Name of cluster-scoped objects: unique for each watched namespace, since there may be a release for each. */}}
+{{/* The watched namespaces, as a JSON list; empty for all. */}}
+{{- define "penstock.watched" -}}
+{{- concat .Values.watchNamespaces (list .Values.watchNamespace) | compact | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* The one watched namespace, or that of the release: where a test may try something. */}}
+{{- define "penstock.testNamespace" -}}
+{{- include "penstock.watched" . | fromJsonArray | first | default .Release.Namespace -}}
+{{- end -}}
+
+{{/* Selects the watched namespaces; nothing for all. */}}
+{{- define "penstock.namespaceSelector" -}}
+{{- with include "penstock.watched" . | fromJsonArray -}}
+namespaceSelector:
+  {{- if eq (len .) 1 }}
+  matchLabels: {kubernetes.io/metadata.name: {{ first . }}}
+  {{- else }}
+  matchExpressions:
+    - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}
+  {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of cluster-scoped objects: unique for the watched namespaces, since there may be a release for each. */}}
 {{- define "penstock.clusterName" -}}
-{{- if .Values.watchNamespace -}}
-{{- printf "%s-%s" (include "penstock.fullname" .) .Values.watchNamespace -}}
+{{- $watched := include "penstock.watched" . | fromJsonArray -}}
+{{- if eq (len $watched) 1 -}}
+{{- printf "%s-%s" (include "penstock.fullname" .) (first $watched) -}}
+{{- else if $watched -}}
+{{- printf "%s-%s" (include "penstock.fullname" .) (join "," $watched | sha256sum | trunc 10) -}}
 {{- else -}}
 {{- include "penstock.fullname" . -}}
 {{- end -}}

@@ -86,7 +86,9 @@ class BackfillController(KeyedController[Backfill]):
 
     async def reconcile(self, key: ObjectKey, item: Backfill) -> None:
         """Handle what has changed, create the runs that are due, and store the progress."""
-        if item.metadata.deletion_timestamp is not None or item.status.is_finished:
+        # A restored one gets its final status after its creation.
+        is_restored = names.LABEL_RESTORED in item.metadata.labels
+        if item.metadata.deletion_timestamp is not None or item.status.is_finished or is_restored:
             self._live.pop(key, None)
             return
         live = self._live.get(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.api import names
@@ -51,7 +51,7 @@ class FlowController(KeyedController[Flow]):
         client: for reads.
         store: compiles Flows and stores their revisions.
         dry_run: asks the API server about their Pods.
-        namespace: the one to sweep; empty for all.
+        namespaces: those to sweep; a single empty one for all.
         on_ready: called with every Flow that was reconciled.
         revisions_in_use: the revisions that unfinished runs need, by namespace and name.
         options: those of `KeyedController`.
@@ -63,7 +63,7 @@ class FlowController(KeyedController[Flow]):
         *,
         store: FlowStore,
         dry_run: DryRun,
-        namespace: str,
+        namespaces: Sequence[str],
         on_ready: Callable[[ObjectKey], None],
         revisions_in_use: Callable[[], set[tuple[str, str]]],
         **options: Any,
@@ -72,7 +72,7 @@ class FlowController(KeyedController[Flow]):
         self._client = client
         self._store = store
         self._dry_run = dry_run
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._on_ready = on_ready
         self._revisions_in_use = revisions_in_use
         self._current: dict[ObjectKey, str] = {}
@@ -151,11 +151,15 @@ class FlowController(KeyedController[Flow]):
                 logger.exception("Internal error about unused revisions of Flows; trying again later")
 
     async def _sweep_once(self) -> None:
-        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},!{names.LABEL_RUN}"
-        listed = self._client.list(
-            CONFIGMAPS, kind=PartialObject, namespace=self._namespace, label_selector=selector, accept=METADATA_LIST
-        )
-        revisions = {(item.metadata.namespace, item.metadata.name): item.metadata.uid async for item in listed}
+        # Runs of a backup have no other copy of their revisions.
+        others = f"!{names.LABEL_RUN},!{names.LABEL_RESTORED}"
+        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},{others}"
+        revisions: dict[tuple[str, str], str] = {}
+        for namespace in self._namespaces:
+            listed = self._client.list(
+                CONFIGMAPS, kind=PartialObject, namespace=namespace, label_selector=selector, accept=METADATA_LIST
+            )
+            revisions |= {(item.metadata.namespace, item.metadata.name): item.metadata.uid async for item in listed}
         current = {(key.namespace, name) for key, name in self._current.items()}
         unused = set(revisions) - current - self._revisions_in_use()
         # Twice unused, because a run may be about to name one that has just been superseded.

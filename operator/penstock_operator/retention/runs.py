@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -45,7 +45,7 @@ class RunRetention:
     Args:
         client: for reads.
         writer: for removals.
-        namespace: the one to list; empty for all.
+        namespaces: those to list; a single empty one for all.
         is_live: whether a run of this uid is known to be unfinished; then `on_run_end` will be called with it.
         metrics: where removals are counted.
         fail: called with an error after which this process must not continue.
@@ -59,7 +59,7 @@ class RunRetention:
         client: ApiClient,
         writer: Writer,
         *,
-        namespace: str,
+        namespaces: Sequence[str],
         is_live: Callable[[str], bool],
         metrics: Metrics,
         fail: Callable[[BaseException], None],
@@ -69,7 +69,7 @@ class RunRetention:
     ) -> None:
         self._client = client
         self._writer = writer
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._is_live = is_live
         self._removals = metrics.removals.labels("run")
         self._errors = metrics.internal_errors.labels("FlowRun")
@@ -131,7 +131,7 @@ class RunRetention:
                 self._has_unlisted.clear()
 
     async def _list_runs(self, flows: set[ObjectKey]) -> None:
-        everything = [ObjectKey(self._namespace, "")]
+        everything = [ObjectKey(namespace, "") for namespace in self._namespaces]
         for namespace, name in flows if len(flows) < MANY_FLOWS else everything:
             async for row in finished_runs(self._client, namespace, name):
                 if row.ended_at is None:

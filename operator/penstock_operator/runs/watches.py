@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from penstock.api import names
 from penstock.kube.client import ApiClient
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.reflector import EventType, Reflector
@@ -12,6 +13,8 @@ from penstock.kube.resources import FLOWRUNS
 
 NEW: Final = "status.state="
 """Field selector."""
+NOT_RESTORED: Final = f"!{names.LABEL_RESTORED}"
+"""A restored run gets its final status after its creation: until then it must not start."""
 
 
 def new_runs(
@@ -24,4 +27,12 @@ def new_runs(
         on_event: receives each; DELETED: it has a state now, or was deleted.
         namespace: empty for all.
     """
-    return Reflector(client, FLOWRUNS, kind=FlowRun, on_event=on_event, namespace=namespace, field_selector=NEW)
+    return Reflector(
+        client,
+        FLOWRUNS,
+        kind=FlowRun,
+        on_event=on_event,
+        namespace=namespace,
+        label_selector=NOT_RESTORED,
+        field_selector=NEW,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import kopf
@@ -18,16 +18,21 @@ class KopfThread:
     Args:
         registry: the handlers.
         memo: handed to every handler.
-        namespace: the one to watch; empty for all.
+        namespaces: those to watch; a single empty one for all.
         fail: called in the loop that this is constructed in when kopf ends without being stopped.
     """
 
     def __init__(
-        self, registry: kopf.OperatorRegistry, memo: object, *, namespace: str, fail: Callable[[BaseException], None]
+        self,
+        registry: kopf.OperatorRegistry,
+        memo: object,
+        *,
+        namespaces: Sequence[str],
+        fail: Callable[[BaseException], None],
     ) -> None:
         self._registry = registry
         self._memo = memo
-        self._namespace = namespace
+        self._namespaces = [each for each in namespaces if each]
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
@@ -55,8 +60,8 @@ class KopfThread:
                     registry=self._registry,
                     memo=self._memo,
                     standalone=True,
-                    clusterwide=not self._namespace,
-                    namespaces=[self._namespace] if self._namespace else [],
+                    clusterwide=not self._namespaces,
+                    namespaces=self._namespaces,
                     stop_flag=self._stop,
                 )
             )

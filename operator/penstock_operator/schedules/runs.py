@@ -79,19 +79,23 @@ class ScheduleRuns:
         self._left: BoundedSet[str] = BoundedSet(KNOWN_LEFT)
         self._on_change: Callable[[ObjectKey], None] = lambda key: None  # noqa: ARG005 - until `notify_on_change`
 
-    def reflectors(self, client: ApiClient, namespace: str) -> tuple[Reflector[Any], ...]:
+    def reflectors(self, client: ApiClient, namespaces: Iterable[str]) -> list[Reflector[Any]]:
         """Return the watches whose events are handled here.
 
         Args:
             client: the way to the API server.
-            namespace: empty for all.
+            namespaces: a single empty one for all.
         """
+        return [each for namespace in namespaces for each in self._watches_of(client, namespace)]
+
+    def _watches_of(self, client: ApiClient, namespace: str) -> tuple[Reflector[Any], ...]:
         unfinished = Reflector(
             client,
             FLOWRUNS,
             kind=PartialObject,
             namespace=namespace,
-            label_selector=names.LABEL_SCHEDULE,
+            # One that is being restored from a backup is not active.
+            label_selector=f"{names.LABEL_SCHEDULE},!{names.LABEL_RESTORED}",
             field_selector=_UNFINISHED,
             metadata_only=True,
             on_event=self.on_unfinished,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -59,13 +59,13 @@ class TriggerController(KeyedController[Schedule]):
     Args:
         client: for reads.
         kinds: where the objects of each allowed kind are.
-        namespace: the one to watch; empty for all.
+        namespaces: those to watch; a single empty one for all.
         has_webhooks: whether this installation serves webhooks.
         options: those of `KeyedController`.
     """
 
     def __init__(
-        self, client: ApiClient, kinds: EventKinds, *, namespace: str, has_webhooks: bool, **options: Any
+        self, client: ApiClient, kinds: EventKinds, *, namespaces: Sequence[str], has_webhooks: bool, **options: Any
     ) -> None:
         super().__init__(**options)
         self._client = client
@@ -76,7 +76,7 @@ class TriggerController(KeyedController[Schedule]):
         self._watches = ObjectWatches(
             client,
             kinds,
-            namespace=namespace,
+            namespaces=namespaces,
             on_object=self._on_watched_object,
             on_synced=self._on_synced,
             fail=options["fail"],
@@ -272,7 +272,7 @@ class TriggerController(KeyedController[Schedule]):
             trigger.watch_problem = ("KindNotAllowed", describe_not_allowed(source, self._kinds))
             return
         try:
-            watch = await self._watches.open_watch(kind)
+            watch = await self._watches.open_watch(kind, key.namespace)
         except ApiError as error:
             trigger.watch_problem = ("CannotWatch", f"cannot watch {kind}: {error.message or error}")
             self.queue.add_at(key, time.monotonic() + RETRY_S)

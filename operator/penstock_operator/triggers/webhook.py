@@ -13,7 +13,7 @@ import secrets
 import time
 from base64 import b64decode
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -116,7 +116,7 @@ class WebhookReceiver:
         client: for reads.
         writer: for writes; it works on every replica, not only on the leader.
         recorder: for Events.
-        namespace: the one that is watched; empty for all.
+        namespaces: those that are watched; a single empty one for all.
         clock: seconds since the epoch.
     """
 
@@ -126,13 +126,13 @@ class WebhookReceiver:
         writer: Writer,
         recorder: EventRecorder,
         *,
-        namespace: str,
+        namespaces: Sequence[str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._writer = writer
         self._recorder = recorder
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._clock = clock
         self._verifications = asyncio.Semaphore(VERIFIED_AT_ONCE)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -238,7 +238,7 @@ class WebhookReceiver:
 
     async def _find_target(self, place: Mapping[str, str]) -> _Target | None:
         namespace = place["namespace"]
-        if self._namespace and namespace != self._namespace:
+        if not self._is_watched(namespace):
             return None
         try:
             schedule = await self._client.get(SCHEDULES, namespace, place["schedule"], kind=Schedule)
@@ -252,11 +252,16 @@ class WebhookReceiver:
                 return _Target(schedule, spec, index, trigger.webhook)
         return None
 
+    def _is_watched(self, namespace: str) -> bool:
+        return namespace in self._namespaces or not self._namespaces[0]
+
     async def _read_keys(self, namespace: str, target: _Target | None) -> list[bytes]:
         """Read the signing secrets; none if none is valid."""
         name = target.webhook.secret_ref.name if target is not None else NO_SECRET
         try:
-            secret = await self._client.get(SECRETS, self._namespace or namespace, name, kind=_Secret)
+            secret = await self._client.get(
+                SECRETS, namespace if self._is_watched(namespace) else self._namespaces[0], name, kind=_Secret
+            )
         except ApiError as error:
             if error.status != HTTPStatus.FORBIDDEN:
                 raise

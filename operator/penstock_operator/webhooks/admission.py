@@ -18,6 +18,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
+from penstock.api import names
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.schedule import ScheduleSpec
@@ -124,7 +125,7 @@ class Admission:
 
     async def validate_flowrun(self, body: Review) -> dict[str, Any]:
         """Review a FlowRun, likewise. One whose Flow does not exist yet passes: apply order does not matter."""
-        return await review(body, self._check_flowrun)
+        return await review(body, _unless_restored(self._check_flowrun))
 
     async def validate_schedule(self, body: Review) -> dict[str, Any]:
         """Review a Schedule, likewise."""
@@ -132,7 +133,7 @@ class Admission:
 
     async def validate_backfill(self, body: Review) -> dict[str, Any]:
         """Review a Backfill, likewise. One whose Schedule does not exist yet passes, as it waits for it."""
-        return await review(body, self._check_backfill)
+        return await review(body, _unless_restored(self._check_backfill))
 
     async def _check_flow(self, request: Review) -> Findings:
         def check() -> Findings:
@@ -371,3 +372,14 @@ def _is_pinned(image: str) -> bool:
 
 def _short(text: str) -> str:
     return text if len(text) <= MAX_WARNING_CHARACTERS else f"{text[: MAX_WARNING_CHARACTERS - 3]}..."
+
+
+def _unless_restored(check: Callable[[Review], Awaitable[Findings]]) -> Callable[[Review], Awaitable[Findings]]:
+    """Accept a run or Backfill that is restored from a backup: it will not run, and its Flow may be another by now."""
+
+    async def checked(request: Review) -> Findings:
+        labels = (request["object"].get("metadata") or {}).get("labels") or {}
+        is_restored = request["operation"] == "CREATE" and names.LABEL_RESTORED in labels
+        return Findings() if is_restored else await check(request)
+
+    return checked

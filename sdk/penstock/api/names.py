@@ -34,6 +34,8 @@ LABEL_CODE: Final = f"{GROUP}/code-of"
 """Name of the Flow, on ConfigMaps with the code of a Python flow; empty for the code of a single run."""
 LABEL_DEPLOYED_WITH: Final = f"{GROUP}/deployed-with"
 """Name of the Flow, on Schedules that were deployed together with it."""
+LABEL_RESTORED: Final = f"{GROUP}/restored"
+"""On objects that were restored from a backup. A run or Backfill with it and without a status is never started."""
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "penstock"
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED
 from penstock.cli.parser import build_parser
+from penstock.cli.text.echo import echo
 from penstock.errors import PenstockError
 
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = command(arguments)
         sys.stdout.flush()  # here, where a closed pipe is handled
     except PenstockError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        echo(f"penstock: {error}", is_error=True)
         return EXIT_FAILED
     except BrokenPipeError:
         # The reader closed the pipe (`penstock logs ... | head`); the interpreter would report it again at exit.

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import penstock
 from penstock.cli.invocation import program
-from penstock.cli.parser_deploy import Commands, add_compilation, add_deploy, add_install
+from penstock.cli.parser_deploy import Commands, add_backup_and_restore, add_compilation, add_deploy, add_install
 from penstock.engine.suggestion import suggest
 
 CLUSTER_OPTIONS: Final = (
@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_offline(commands)
     add_deploy(commands, cluster)
     add_install(commands, cluster)
+    add_backup_and_restore(commands, cluster)
     doctor = commands.add_parser(
         "doctor", parents=[cluster], help="check that Penstock works in this cluster, and check your permissions"
     )

@@ -121,6 +121,43 @@ def add_install(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     )
 
 
+def add_backup_and_restore(commands: Commands, cluster: argparse.ArgumentParser) -> None:
+    """Add `penstock backup` and `penstock restore`."""
+    backup = commands.add_parser(
+        "backup",
+        parents=[cluster],
+        help="write all Flows, runs, Schedules and Backfills to a file",
+        description="Writes all objects of a namespace to a file, from which penstock restore creates them again.",
+    )
+    backup.set_defaults(module="penstock.cli.commands.backup")
+    backup.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="file to write; FILE.gz is compressed (default: stdout)"
+    )
+    backup.add_argument("-A", "--all-namespaces", action="store_true", help="back up all namespaces")
+    backup.add_argument("--cache", action="store_true", help="include cached outputs of tasks")
+    restore = commands.add_parser(
+        "restore",
+        parents=[cluster],
+        help="restore the objects of a backup; finished runs do not run again",
+        description="Creates the objects of a backup that do not exist. Finished runs get their status and do not run"
+        " again. -n restores one namespace only. It can be repeated after an interruption.",
+    )
+    restore.set_defaults(module="penstock.cli.commands.restore")
+    restore.add_argument("file", metavar="FILE", help="the backup; - is stdin")
+    restore.add_argument(
+        "--unfinished",
+        choices=("skip", "suspend"),
+        default="skip",
+        help="runs and Backfills that had not finished: leave them out, or restore them suspended and from their"
+        " beginning (default: skip)",
+    )
+    restore.add_argument(
+        "--resume-schedules",
+        action="store_true",
+        help="let Schedules create runs again when all is restored (default: they are suspended)",
+    )
+
+
 def add_compilation(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what a Python flow is compiled to."""
     parser.add_argument("--image", metavar="IMAGE", help="image of tasks that set no image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -36,7 +36,7 @@ class CacheSweep:
     Args:
         client: for the list.
         store: the entries.
-        namespace: the one to sweep; empty for all.
+        namespaces: those to sweep; a single empty one for all.
         is_live: whether a run of this uid is carried out by this process.
         metrics: where removals are counted.
         fail: receives an error after which this process must not continue.
@@ -49,7 +49,7 @@ class CacheSweep:
         client: ApiClient,
         store: CacheStore,
         *,
-        namespace: str,
+        namespaces: Sequence[str],
         is_live: Callable[[str], bool],
         metrics: Metrics,
         fail: Callable[[BaseException], None],
@@ -58,7 +58,7 @@ class CacheSweep:
     ) -> None:
         self._client = client
         self._store = store
-        self._namespace = namespace
+        self._namespaces = namespaces
         self._is_live = is_live
         self._removals = metrics.removals.labels("cache entry")
         self._errors = metrics.internal_errors.labels("cache entry")
@@ -84,8 +84,12 @@ class CacheSweep:
             ApiError: the API server refused the list.
             ApiUnreachableError: it did not answer.
         """
+        for namespace in self._namespaces:
+            await self._sweep_namespace(namespace)
+
+    async def _sweep_namespace(self, namespace: str) -> None:
         entries = self._client.list(
-            CONFIGMAPS, kind=StoredEntry, namespace=self._namespace, label_selector=SELECTOR, page_items=PAGE_ITEMS
+            CONFIGMAPS, kind=StoredEntry, namespace=namespace, label_selector=SELECTOR, page_items=PAGE_ITEMS
         )
         async for entry in entries:
             try:

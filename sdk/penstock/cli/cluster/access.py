@@ -305,6 +305,29 @@ class Cluster:
         answer = self.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"]["allowed"])
 
+    def is_user_allowed(
+        self, user: str, groups: Sequence[str], verb: str, group: str, resource: str, *, namespace: str
+    ) -> bool:
+        """Check whether another user has a permission; needs the permission to create SubjectAccessReviews.
+
+        Args:
+            user: the name of the user.
+            groups: the groups of the user.
+            verb: the verb.
+            group: the API group.
+            resource: the resource, with its subresource: `flows/status`.
+            namespace: where; empty: in all namespaces.
+        """
+        resource, _, subresource = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "groups": list(groups), "resourceAttributes": attributes | {"namespace": namespace}},
+        }
+        answer = self.send("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
+        return bool(answer["status"]["allowed"])
+
     def object_path(self, plural: str, name: str = "") -> str:
         """Return the API path of a resource in the namespace, or of one object."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{urllib.parse.quote(self.namespace, safe='')}/{plural}"

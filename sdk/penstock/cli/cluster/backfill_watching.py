@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from penstock.cli.cluster.access import Cluster
+from penstock.cli.text.console import Console, Text
+from penstock.cli.text.echo import echo
 from penstock.drawing.task_rows import Object, status_of
 
 
@@ -42,7 +40,7 @@ def watch_backfill(cluster: Cluster, name: str, console: Console, *, quiet: bool
                 if is_backfill_finished(found):
                     break
     except KeyboardInterrupt:
-        print(f"Backfill {name} continues; to cancel it: kubectl delete backfill {name}", file=sys.stderr)
+        echo(f"Backfill {name} continues; to cancel it: kubectl delete backfill {name}", is_error=True)
         raise
     is_completed = status_of(found).get("state") == "Completed"
     console.print(Text(backfill_outcome(found), "bold green" if is_completed else "bold red"), soft_wrap=True)

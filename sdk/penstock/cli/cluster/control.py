@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+from penstock.cli.text.echo import echo
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object, status_of
 from penstock.errors import CommandError
@@ -29,9 +30,9 @@ def require_unfinished(run: Object, verb: str) -> Object:
 
 def report_change(run: Object, done: str, advice: str = "") -> None:
     """Print what was done to a run, as kubectl does; on a terminal also some advice."""
-    print(f"flowrun.penstock.dev/{run['metadata']['name']} {done}", flush=True)
+    echo(f"flowrun.penstock.dev/{run['metadata']['name']} {done}", flush=True)
     if advice and sys.stdout.isatty():
-        print(advice)
+        echo(advice)
 
 
 SHUTDOWN_MODES: Final = ("Drain", "Cancel", "Terminate")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Final
 
+from penstock.cli.text.echo import echo
 from penstock.errors import CommandError
 
 LEAST_VERSION: Final = (3, 17)
@@ -68,7 +68,7 @@ class Helm:
             raise CommandError(f"helm {words[0]}: {_error(done.stderr) or f'exit code {done.returncode}'}")
         for line in done.stderr.splitlines():
             if line.startswith("WARNING"):
-                print(line, file=sys.stderr)
+                echo(line, is_error=True)
         return done.stdout
 
     def has(self, release: str, namespace: str) -> bool:

@@ -7,14 +7,13 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
-
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.control import report_change
 from penstock.cli.cluster.watching import watch_run
 from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.run_name import name_prefix
+from penstock.cli.text.console import Console
 from penstock.cli.text.times import read_moment, write_moment
 from penstock.drawing.task_rows import Object
 
@@ -42,7 +41,7 @@ def start(
         run, f"created, starts at {due}" if due else "created", "" if arguments.watch or arguments.wait else advice
     )
     if arguments.watch or arguments.wait:
-        return watch_run(cluster, name, Console(highlight=False), quiet=arguments.wait)
+        return watch_run(cluster, name, Console(), quiet=arguments.wait)
     return 0
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from penstock.cli.cluster.access import Cluster
+from penstock.cli.text.console import Console, Text
+from penstock.cli.text.echo import echo
 from penstock.cli.text.outcome import outcome_lines
 from penstock.cli.text.progress import (
     changed_lines,
@@ -85,7 +85,7 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
                 if is_finished(run):
                     break
     except KeyboardInterrupt:
-        print(f"FlowRun {name} continues; to cancel it: {cluster.hint(f'cancel {name}')}", file=sys.stderr)
+        echo(f"FlowRun {name} continues; to cancel it: {cluster.hint(f'cancel {name}')}", is_error=True)
         raise
     for line in outcome_lines(run, _hint_for_task(run, cluster)):
         console.print(line, soft_wrap=True)

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from rich.console import Console
-
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.backfill_watching import watch_backfill
 from penstock.cli.manifests.run_name import name_prefix
+from penstock.cli.text.console import Console
+from penstock.cli.text.echo import echo
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError
 
@@ -28,10 +28,10 @@ def command(arguments: argparse.Namespace) -> int:
     body = build_backfill(arguments, schedule["spec"].get("timeZone") or "UTC")
     created = cluster.send("POST", cluster.object_path("backfills"), body=body)
     name, is_detached = created["metadata"]["name"], not (arguments.watch or arguments.wait)
-    print(f"backfill.penstock.dev/{name} created", flush=True)
+    echo(f"backfill.penstock.dev/{name} created", flush=True)
     if is_detached and sys.stdout.isatty():
-        print(f"Next: {cluster.hint(f'watch backfill/{name}')}")
-    return 0 if is_detached else watch_backfill(cluster, name, Console(highlight=False), quiet=arguments.wait)
+        echo(f"Next: {cluster.hint(f'watch backfill/{name}')}")
+    return 0 if is_detached else watch_backfill(cluster, name, Console(), quiet=arguments.wait)
 
 
 def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from penstock.cli.deployment.compile import compile_checked
 from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.cli.text.echo import echo
 from penstock.errors import CommandError
 
 
@@ -22,7 +22,7 @@ def command(arguments: argparse.Namespace) -> int:
     )
     text = "---\n".join(yaml_text(manifest) for manifest in manifests)
     if arguments.output is None:
-        sys.stdout.write(text)
+        echo(text, end="")
         return 0
     try:
         Path(arguments.output).write_text(text, encoding="utf-8")

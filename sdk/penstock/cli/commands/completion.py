@@ -8,6 +8,7 @@ from typing import Final
 
 from penstock.cli.commands.completion_candidates import complete
 from penstock.cli.parser import COMPLETE, build_parser
+from penstock.cli.text.echo import echo
 
 FILES: Final = ":files"
 """Printed instead of candidates where file names are expected."""
@@ -59,14 +60,14 @@ NO_FILES, FILES_TOO = ":4", ":0"
 def command(arguments: argparse.Namespace) -> int:
     """Print the script for a shell; or, called by that script, the candidates for the last word."""
     if arguments.subcommand != COMPLETE:
-        print(SCRIPTS[arguments.shell].replace("COMPLETE", COMPLETE), end="")
+        echo(SCRIPTS[arguments.shell].replace("COMPLETE", COMPLETE), end="")
         return 0
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     found, has_files = complete(build_parser(), words)
     for word, text in found:
-        print(f"{word}\t{text}" if text else word)
+        echo(f"{word}\t{text}" if text else word)
     if has_files and not found:
-        print(FILES)
+        echo(FILES)
     return 0
 
 
@@ -77,6 +78,6 @@ def complete_for_kubectl() -> int:
     """
     found, has_files = complete(build_parser(), sys.argv[1:] or [""])
     for word, text in found:
-        print(f"{word}\t{text}" if text else word)
-    print(FILES_TOO if has_files else NO_FILES)
+        echo(f"{word}\t{text}" if text else word)
+    echo(FILES_TOO if has_files else NO_FILES)
     return 0

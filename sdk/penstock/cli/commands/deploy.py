@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -19,8 +18,10 @@ from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import Change, resource_name
 from penstock.cli.deployment.compile import load_flow
 from penstock.cli.deployment.deployment import Code, Deployed, Manifests, build_manifests, deploy, wait_until_ready
+from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.params import read_params
 from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.cli.text.echo import echo
 from penstock.errors import CommandError, DurationError, OptionError
 
 MARKS: Final = {"client": " (dry run)", "server": " (server dry run)", None: ""}
@@ -43,7 +44,7 @@ def command(arguments: argparse.Namespace) -> int:
         _report_cleanup(cluster, done, manifests, arguments)
         if arguments.wait:
             wait_until_ready(cluster, done.flow, timeout_s)
-            print(f"{resource_name(done.flow)} is ready", file=sys.stderr if arguments.output != "text" else sys.stdout)
+            echo(f"{resource_name(done.flow)} is ready", is_error=arguments.output != "text")
     return 0
 
 
@@ -83,28 +84,28 @@ def _place(flow: FlowFunction) -> CodeLocation:
 def _report_cleanup(cluster: Cluster, done: Deployed, manifests: Manifests, arguments: argparse.Namespace) -> None:
     is_text = arguments.output == "text"
     for name in done.removed:
-        print(f"configmap/{name} deleted", file=sys.stdout if is_text else sys.stderr)
+        echo(f"configmap/{name} deleted", is_error=not is_text)
     for name in done.leftover_schedules:
-        print(
+        echo(
             f"penstock: Schedule {name} of an earlier deployment still exists; to delete it and its runs:"
             f" kubectl delete schedule {name}",
-            file=sys.stderr,
+            is_error=True,
         )
     if is_text and sys.stdout.isatty() and not arguments.wait:
-        print(f"Next: {cluster.hint('run ' + manifests.flow['metadata']['name'] + ' --watch')}")
+        echo(f"Next: {cluster.hint('run ' + manifests.flow['metadata']['name'] + ' --watch')}")
 
 
 def _print(bodies: Sequence[Mapping[str, Any]], changes: Sequence[Change], output: str, mark: str) -> None:
     plain = [_without_managed_fields(body) for body in bodies]
     if output == "yaml":
-        print("---\n".join(yaml_text(body) for body in plain), end="")
+        echo("---\n".join(yaml_text(body) for body in plain), end="")
     elif output == "json":
-        print(json.dumps({"apiVersion": "v1", "kind": "List", "items": plain}, indent=2))
+        echo(json_text({"apiVersion": "v1", "kind": "List", "items": plain}))
     elif output == "name":
-        print("\n".join(resource_name(body) for body in bodies))
+        echo("\n".join(resource_name(body) for body in bodies))
     else:
         for body, change in zip(bodies, changes, strict=True):
-            print(f"{resource_name(body)} {change}{mark}")
+            echo(f"{resource_name(body)} {change}{mark}")
 
 
 def _without_managed_fields(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,6 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import Console
-from rich.text import Text
-
 from penstock.api.kind import KINDS
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
@@ -28,6 +25,19 @@ from penstock.cli.commands.doctor_checks import (
     check_version,
     container_argument,
 )
+from penstock.cli.commands.doctor_protection import (
+    EXCESSIVE_RIGHTS,
+    POLICY_LABELS,
+    REQUIRED_RIGHTS,
+    Right,
+    ServiceAccount,
+    check_network,
+    check_policies,
+    check_rights,
+    check_watched,
+    watched_namespaces,
+)
+from penstock.cli.text.console import Console, Text
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
 
@@ -38,6 +48,7 @@ SIGNS: Final = {
     Level.BAD: ("✗", "bold red"),
 }
 SUBJECT_WIDTH: Final = 12
+ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
 MISSING_TASK: Final = "penstock-doctor-probe"
 PROBE: Final = {
     "apiVersion": API_VERSION,
@@ -59,7 +70,7 @@ def diagnose(cluster: Cluster) -> int:
     Returns:
         The exit code: 1 if a check failed.
     """
-    console = Console(highlight=False)
+    console = Console()
     is_bad = False
     for finding in run_checks(cluster, dt.datetime.now(dt.UTC)):
         sign, style = SIGNS[finding.level]
@@ -86,8 +97,11 @@ def run_checks(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
         )
         return
     yield _crds(cluster)
-    yield from _operator(cluster, now)
+    deployments = _operators(cluster)
+    yield from _operator(cluster, deployments, now)
     yield from _webhook(cluster)
+    for deployment in deployments or ():
+        yield from _protection(cluster, deployment)
     yield from _unhandled_runs(cluster, now)
     yield check_user_permissions(
         {right: cluster.is_allowed(*right[:4]) for right in REQUIRED_PERMISSIONS}, cluster.namespace
@@ -119,9 +133,17 @@ def _served_kinds(cluster: Cluster) -> Finding:
     return check_crds({kind.resource: {} for kind in KINDS if kind.plural in served})
 
 
-def _operator(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
+def _operators(cluster: Cluster) -> list[Object] | None:
+    """List the Deployments of operators; None if that is not allowed."""
+    return _list_allowed(cluster, "/apis/apps/v1/deployments", {"labelSelector": OPERATOR_LABELS})
+
+
+def _operator(cluster: Cluster, deployments: list[Object] | None, now: dt.datetime) -> Iterator[Finding]:
+    unknown = Finding(Level.UNKNOWN, "operator", "no permission to list Deployments, Pods and Leases in all namespaces")
+    if deployments is None:
+        yield unknown
+        return
     try:
-        deployments = _list(cluster, "/apis/apps/v1/deployments", {"labelSelector": OPERATOR_LABELS})
         pods = _list(cluster, "/api/v1/pods", {"labelSelector": OPERATOR_LABELS})
         yield from check_operator(deployments, pods, cluster.namespace)
         names = {container_argument(each, "--lease-name") or LEASE_NAME for each in deployments} or {LEASE_NAME}
@@ -135,7 +157,7 @@ def _operator(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     except RefusalError as error:
         if error.status != FORBIDDEN:
             raise
-        yield Finding(Level.UNKNOWN, "operator", "no permission to list Deployments, Pods and Leases in all namespaces")
+        yield unknown
 
 
 def _webhook(cluster: Cluster) -> Iterator[Finding]:
@@ -158,6 +180,50 @@ def _webhook(cluster: Cluster) -> Iterator[Finding]:
     )
 
 
+def _protection(cluster: Cluster, deployment: Object) -> Iterator[Finding]:
+    """Check what protects the operator and the results of runs."""
+    yield check_watched(deployment)
+    try:
+        query = {"labelSelector": POLICY_LABELS}
+        policies = _list(cluster, f"{ADMISSION}/validatingadmissionpolicies", query)
+        yield from check_policies(
+            deployment, policies, _list(cluster, f"{ADMISSION}/validatingadmissionpolicybindings", query)
+        )
+    except RefusalError as error:
+        if error.status == NOT_FOUND:
+            yield from check_policies(deployment, None, [])
+        elif error.status == FORBIDDEN:
+            yield Finding(Level.UNKNOWN, "policy", "no permission to list ValidatingAdmissionPolicies")
+        else:
+            raise
+    yield _rights(cluster, deployment)
+    namespace = deployment["metadata"]["namespace"]
+    networks = _list_allowed(cluster, f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies", {})
+    if networks is None:
+        yield Finding(Level.UNKNOWN, "network", f"no permission to list NetworkPolicies in namespace {namespace}")
+    else:
+        yield check_network(deployment, networks)
+
+
+def _rights(cluster: Cluster, deployment: Object) -> Finding:
+    account = ServiceAccount.of(deployment)
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{account.namespace}", "system:authenticated")
+
+    def may(right: Right, namespace: str) -> bool:
+        return cluster.is_user_allowed(account.user, groups, *right, namespace=namespace)
+
+    try:
+        missing = {
+            namespace: [right for right in REQUIRED_RIGHTS if not may(right, namespace)]
+            for namespace in watched_namespaces(deployment) or [""]
+        }
+        return check_rights(deployment, missing, [right for right in EXCESSIVE_RIGHTS if may(right, "")])
+    except RefusalError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return check_rights(deployment, None, [])
+
+
 def _unhandled_runs(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     try:
         yield from check_unhandled_runs(
@@ -166,6 +232,16 @@ def _unhandled_runs(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     except RefusalError as error:
         if error.status not in {FORBIDDEN, NOT_FOUND}:
             raise
+
+
+def _list_allowed(cluster: Cluster, path: str, query: dict[str, str]) -> list[Object] | None:
+    """List objects; None if that is not allowed."""
+    try:
+        return _list(cluster, path, query)
+    except RefusalError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
 
 
 def _list(cluster: Cluster, path: str, query: dict[str, str]) -> list[Object]:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import penstock
 from penstock.api.crd import custom_resource_definition
 from penstock.api.kind import KINDS, Kind
-from penstock.api.names import VERSION
+from penstock.api.names import LABEL_RESTORED, VERSION
 from penstock.drawing.task_rows import Object, format_duration, read_time
 from penstock.engine.suggestion import enumerate_names
 
@@ -123,12 +123,13 @@ def check_operator(deployments: Sequence[Object], pods: Sequence[Object], namesp
             why = enumerate_names(_container_reasons(pods, metadata["namespace"]) or ["unknown"])
             logs = f"kubectl logs -n {metadata['namespace']} deployment/{metadata['name']}"
             yield Finding(Level.BAD, "operator", f"{text}; state of its containers: {why}", f"see {logs}")
-        elif watched and watched != namespace:
+        elif watched and namespace not in watched.split(","):
+            first, *more = watched.split(",")
             yield Finding(
                 Level.WARNING,
                 "operator",
-                f"{text}, handles only namespace {watched}",
-                f"runs in namespace {namespace} are not handled: use -n {watched}, or install it for all namespaces",
+                f"{text}, handles only {'namespaces' if more else 'namespace'} {enumerate_names([first, *more])}",
+                f"runs in namespace {namespace} are not handled: use -n {first}, or add it to watchNamespaces",
             )
         elif version and version != penstock.__version__:
             advice = f"this is penstock {penstock.__version__}: use the same version on both sides"
@@ -165,10 +166,19 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
         now: the current time.
         namespace: their namespace.
     """
+    restored = [run["metadata"]["name"] for run in runs if LABEL_RESTORED in (run["metadata"].get("labels") or {})]
+    if restored:
+        yield Finding(
+            Level.BAD,
+            "runs",
+            f"restored without their status: {enumerate_names(restored)} in namespace {namespace}; they never start",
+            "repeat penstock restore with the same backup",
+        )
     old = [
-        run["metadata"]["name"]
+        name
         for run in runs
-        if (created := read_time(run["metadata"]["creationTimestamp"]))
+        if (name := run["metadata"]["name"]) not in restored
+        and (created := read_time(run["metadata"]["creationTimestamp"]))
         and (now - created).total_seconds() > UNHANDLED_AFTER_S
     ]
     if old:
@@ -176,7 +186,7 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
             Level.BAD,
             "runs",
             f"not handled by any operator: {enumerate_names(old)} in namespace {namespace}",
-            "check watchNamespace of the operator, and its log",
+            "check watchNamespaces of the operator, and its log",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from penstock.api.states import STATES
+from penstock.cli.text.echo import echo
 from penstock.engine.reasons import REASONS
 from penstock.engine.suggestion import suggest
 from penstock.errors import CommandError
@@ -22,7 +23,7 @@ BUDGETS: Final = {
 def command(arguments: argparse.Namespace) -> int:
     """Explain one word, or list all."""
     for line in explain(arguments.word) if arguments.word else list_words():
-        print(line)
+        echo(line)
     return 0
 
 

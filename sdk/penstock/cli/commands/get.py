@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
-
-from rich.console import Console
-from rich.text import Text
 
 from penstock.api.names import API_VERSION, GROUP, LABEL_FLOW
 from penstock.api.states import STATES
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, Resource, find_resource
+from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.cli.text.console import Console, Text
+from penstock.cli.text.echo import echo
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import suggest
@@ -41,7 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
         found = cluster.get_object(resource.plural, resource.kind, name)
         selectors = [{"fieldSelector": f"metadata.name={name}"}]
         if arguments.output not in {"table", "wide"}:
-            print(format_objects([found], arguments.output, is_list=False), end="")
+            echo(format_objects([found], arguments.output, is_list=False), end="")
             return 0
     path = (
         f"/apis/{API_VERSION}/{resource.plural}" if arguments.all_namespaces else cluster.object_path(resource.plural)
@@ -51,7 +49,7 @@ def command(arguments: argparse.Namespace) -> int:
     if not is_table:
         objects = deduplicate([item for page in pages for item in page["items"]], lambda item: item["metadata"])
         objects = [{"apiVersion": API_VERSION, "kind": resource.kind, **each} for each in objects]
-        print(format_objects(objects, arguments.output, is_list=True), end="")
+        echo(format_objects(objects, arguments.output, is_list=True), end="")
         return 0
     tables = list(pages)
     rows = deduplicate(
@@ -59,11 +57,11 @@ def command(arguments: argparse.Namespace) -> int:
     )
     if not rows:
         where = "in any namespace" if arguments.all_namespaces else f"in namespace {cluster.namespace}"
-        print(f"no {'matching ' if selectors != [{}] else ''}{resource.words[0]} {where}", file=sys.stderr)
+        echo(f"no {'matching ' if selectors != [{}] else ''}{resource.words[0]} {where}", is_error=True)
         return 0
     if resource is RUNS:
         rows = sorted(rows, key=_creation_order)
-    console = Console(highlight=False)
+    console = Console()
     for line in format_table(
         tables[0]["columnDefinitions"],
         rows,
@@ -142,7 +140,7 @@ def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> 
     whole = {"apiVersion": "v1", "kind": "List", "items": list(objects)} if is_list else objects[0]
     if output == "yaml":
         return yaml_text(whole)
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+    return json_text(whole) + "\n"
 
 
 def deduplicate(found: Iterable[Object], metadata: Any) -> list[Object]:

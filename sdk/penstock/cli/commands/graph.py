@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from rich.console import Console
-from rich.text import Text
 
 from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
@@ -18,6 +16,8 @@ from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, find_resource
 from penstock.cli.manifests.manifest import read_file
 from penstock.cli.manifests.select import select_object
+from penstock.cli.text.console import Console, Text
+from penstock.cli.text.echo import echo
 from penstock.drawing.diagram import Node, build_diagram, summarize_states
 from penstock.drawing.dot import write_dot
 from penstock.drawing.mermaid import write_mermaid
@@ -56,15 +56,15 @@ def command(arguments: argparse.Namespace) -> int:
         raise CommandError(f"cannot draw {graph.name}, because its spec is invalid: {error}") from error
     match arguments.output:
         case "terminal":
-            console = Console(highlight=False)
+            console = Console()
             for line in draw_terminal(nodes):
                 console.print(line, no_wrap=True, overflow="ellipsis" if console.is_terminal else "ignore", crop=False)
         case "mermaid":
-            print(*write_mermaid(nodes), sep="\n")
+            echo("\n".join(write_mermaid(nodes)))
         case "dot":
-            print(*write_dot(nodes, graph.name), sep="\n")
+            echo("\n".join(write_dot(nodes, graph.name)))
         case "svg":
-            print(*_write_svg(nodes, graph), sep="\n")
+            echo("\n".join(_write_svg(nodes, graph)))
         case "png":
             _print_png("".join(_write_svg(nodes, graph)))
     return 0
@@ -80,7 +80,7 @@ def _print_png(svg: str) -> None:
 
     if sys.stdout.isatty():
         raise CommandError("a terminal cannot show a PNG: redirect it to a file with > FILE.png")
-    sys.stdout.buffer.write(paint(svg, warn=lambda text: print(text, file=sys.stderr)))
+    sys.stdout.buffer.write(paint(svg, warn=lambda text: echo(text, is_error=True)))
 
 
 def draw_terminal(nodes: Sequence[Node]) -> Iterator[Text]:
@@ -174,7 +174,7 @@ def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
         except RefusalError as error:
             if error.status not in {FORBIDDEN, NOT_FOUND}:
                 raise
-            print(f"cannot read the revision of the run, drawing the current Flow instead: {error}", file=sys.stderr)
+            echo(f"cannot read the revision of the run, drawing the current Flow instead: {error}", is_error=True)
     if reference := run["spec"].get("flow"):
         return FlowGraph(name, parse_flow(cluster.get_flow(reference["name"])), run)
     raise CommandError(f"FlowRun {name} has no revision yet: no operator has handled it")

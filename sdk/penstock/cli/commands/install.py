@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Final
 
 from penstock.api.duration import duration_s
@@ -20,6 +19,7 @@ from penstock.cli.cluster.chart import (
 )
 from penstock.cli.cluster.helm import Helm
 from penstock.cli.commands.doctor import diagnose
+from penstock.cli.text.echo import echo
 from penstock.errors import CommandError, DurationError
 
 KEPT_VALUES: Final = "--reset-then-reuse-values"
@@ -51,9 +51,9 @@ def command(arguments: argparse.Namespace) -> int:
     ]
     if arguments.dry_run:
         output = helm.run(*words, "--dry-run=server", "--hide-secret", "--output=json")
-        print(json.loads(output)["manifest"].strip())
+        echo(json.loads(output)["manifest"].strip())
         return 0
-    print(f"Installing release {release}", file=sys.stderr, flush=True)
+    echo(f"Installing release {release}", is_error=True, flush=True)
     try:
         helm.run(*words, *([] if arguments.no_wait else ["--wait", f"--timeout={arguments.timeout}"]))
     except CommandError as error:
@@ -65,7 +65,7 @@ def command(arguments: argparse.Namespace) -> int:
         if any(words in str(error) for words in TIMED_OUT):
             diagnose(cluster)  # says what is wrong with the Pods; Helm says only that it waited
         raise
-    print(f"release {release} installed", flush=True)
+    echo(f"release {release} installed", flush=True)
     return 0 if arguments.no_wait else diagnose(cluster)
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from penstock.cli.manifests.lint import lint
 from penstock.cli.manifests.manifest import read_file
+from penstock.cli.text.echo import echo
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -13,11 +14,11 @@ def command(arguments: argparse.Namespace) -> int:
     files = {file: read_file(file) for file in arguments.files}
     findings, objects = lint(files)
     for finding in findings:
-        print(finding)
+        echo(finding)
     if findings:
         return 1
     if objects:
-        print(f"{objects} {'object' if objects == 1 else 'objects'} checked, no problems")
+        echo(f"{objects} {'object' if objects == 1 else 'objects'} checked, no problems")
     else:
-        print("no Penstock objects found")
+        echo("no Penstock objects found")
     return 0

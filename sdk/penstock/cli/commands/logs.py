@@ -9,6 +9,7 @@ import threading
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.interruptible import join_thread
+from penstock.cli.text.echo import echo_log
 from penstock.cli.text.log_source import SEPARATOR, Source
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object, read_tasks
@@ -33,7 +34,7 @@ def command(arguments: argparse.Namespace) -> int:
     is_alone = len(pods) == 1
     for source, name in pods.items():
         for line in cluster.read_log(name, follow=False):
-            print(line if is_alone else f"{source}{SEPARATOR}{line}")
+            echo_log("" if is_alone else f"{source}{SEPARATOR}", line)
     return 0
 
 
@@ -120,4 +121,4 @@ class _Follower:
         with contextlib.suppress(CommandError):  # the Pod was deleted meanwhile
             for line in self._cluster.read_log(pod, follow=True):
                 with self._print_lock:
-                    print(f"{prefix}{line}", flush=True)
+                    echo_log(prefix, line, flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
-import sys
 from typing import Any, Final
 
 from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_MANAGED_BY, MANAGED_BY
@@ -19,6 +18,7 @@ from penstock.cli.local.files import InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python
 from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.cli.manifests.run_name import name_prefix, random_suffix
+from penstock.cli.text.echo import echo
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, PenstockError
 
@@ -75,7 +75,7 @@ def _from_manifest(_: Cluster, arguments: argparse.Namespace) -> tuple[str, Obje
         files = read_files(arguments.flow)
     except InvalidFilesError as error:
         for finding in error.findings:
-            print(finding, file=sys.stderr)
+            echo(finding, is_error=True)
         raise
     chosen = files.chosen
     if chosen["kind"] == "Flow":

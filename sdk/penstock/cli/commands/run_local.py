@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -14,18 +13,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
-
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from penstock.cli.local.approvals import ApprovalPrompt
 from penstock.cli.local.files import Files, InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python, run_python
 from penstock.cli.local.screen import PendingApproval, Screen
+from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.cli.text.console import Console
+from penstock.cli.text.echo import echo
 from penstock.cli.text.progress import is_successful
 from penstock.drawing.task_rows import Object
 from penstock.engine.keys import RunKey
@@ -60,7 +60,7 @@ def command(arguments: argparse.Namespace) -> int:
         files = read_files(arguments.flow)
     except InvalidFilesError as error:
         for finding in error.findings:
-            print(finding, file=sys.stderr)
+            echo(finding, is_error=True)
         raise
     return _run_manifest(files, arguments)
 
@@ -75,7 +75,7 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
     else:
         check_commands(sources)
         container_runtime = Processes(os.environ)
-    console = Console(highlight=False, stderr=arguments.output is not None)
+    console = Console(is_error=arguments.output is not None)
     places = arguments.parallel or max(MIN_PARALLEL, 2 * (os.cpu_count() or 1))
     session = _Session(files, container_runtime, console, places=places, approvals=approvals)
     for line in unsupported_fields([each.spec for each in sources], is_container=arguments.docker):
@@ -95,9 +95,9 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     session.screen.print_outcome(run)
     if arguments.output == "json":
-        print(json.dumps(run, indent=4, ensure_ascii=False))
+        echo(json_text(run, indent=4))
     elif arguments.output == "yaml":
-        print(yaml_text(run), end="")
+        echo(yaml_text(run), end="")
     if session.interrupts:
         return EXIT_INTERRUPTED
     return EXIT_OK if is_successful(run) else EXIT_FAILED

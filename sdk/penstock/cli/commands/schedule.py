@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from rich.console import Console
-from rich.text import Text
-
 from penstock.api.schedule import ScheduleSpec
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.manifests.manifest import read_file
 from penstock.cli.manifests.select import select_object
+from penstock.cli.text.console import Console, Text
 from penstock.cli.text.month import draw_month
 from penstock.drawing.task_rows import Object, format_duration
 from penstock.engine.ticks.clock_change import Affected, ClockChange, Effect, affected_times, clock_changes
@@ -56,7 +54,7 @@ def command(arguments: argparse.Namespace) -> int:
             after = read_date(arguments.after, read_timetable(spec).zone)
         except ValueError as error:
             raise CommandError(f"--after: {error}") from error
-    console = Console(highlight=False)
+    console = Console()
     for line in preview(name, spec, after=after, now=now, count=arguments.ticks):
         console.print(line, soft_wrap=True)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from penstock.authoring.compilation import CompileWarning, compile_flows
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.task import Task
+from penstock.cli.text.echo import echo
 from penstock.engine.suggestion import enumerate_names
 from penstock.engine.validation.validation import check_flow, parse_flow
 from penstock.errors import CommandError, InvalidSpecError, PenstockError
@@ -73,7 +73,7 @@ def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict
         except Exception as error:
             raise CommandError(f"cannot compile {source}: its function raised {_describe_exception(error)}") from error
     for each in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CompileWarning)):
-        print(f"penstock: warning: {each}", file=sys.stderr)
+        echo(f"penstock: warning: {each}", is_error=True)
     return manifests
 
 

@@ -10,6 +10,7 @@ from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import resource_name
 from penstock.cli.deployment.deployment import Code, build_manifests, wait_until_ready
 from penstock.cli.deployment.deployment import deploy as apply_all
+from penstock.cli.text.echo import echo
 from penstock.errors import OptionError
 from penstock.memory_limit import limit_expression_memory
 
@@ -69,8 +70,8 @@ def deploy(
         names.append(done.flow["metadata"]["name"])
         if print_next_steps:
             for each in done.applied:
-                print(f"{resource_name(each.object)} {each.change}")
-            print(f"Next: {cluster.hint(f'run {names[-1]} --watch')}")
+                echo(f"{resource_name(each.object)} {each.change}")
+            echo(f"Next: {cluster.hint(f'run {names[-1]} --watch')}")
         if wait:
             wait_until_ready(cluster, done.flow, timeout)
     return names

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.cli.local.screen import PendingApproval
+from penstock.cli.text.echo import echo
 
 YES: Final = frozenset({"y", "yes"})
 NO: Final = frozenset({"n", "no"})
@@ -57,10 +58,12 @@ class ApprovalPrompt:
     def _write_prompt(self) -> None:
         assert self._current is not None
         message = f": {self._current.message}" if self._current.message else ""
-        sys.stderr.write(
-            f"{self._current.task} is waiting for approval{message} [y/n, optionally followed by a comment] "
+        echo(
+            f"{self._current.task} is waiting for approval{message} [y/n, optionally followed by a comment] ",
+            end="",
+            is_error=True,
+            flush=True,
         )
-        sys.stderr.flush()
 
     def _read_answer(self) -> None:
         line = sys.stdin.readline()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 from penstock.authoring.flow import Flow
 from penstock.cli.deployment.compile import load_flow
 from penstock.cli.exit_codes import EXIT_FAILED, EXIT_OK
+from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.params import read_params_file
 from penstock.cli.manifests.yaml_text import yaml_text
+from penstock.cli.text.echo import echo
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, ParameterError, PenstockError
 
@@ -48,12 +49,12 @@ def run_python(arguments: argparse.Namespace) -> int:
         raise
     except Exception as error:  # noqa: BLE001 - the log of the flow has the traceback
         if not isinstance(error, PenstockError):
-            print(f"penstock: flow {flow.name} failed: {type(error).__name__}: {error}", file=sys.stderr)
+            echo(f"penstock: flow {flow.name} failed: {type(error).__name__}: {error}", is_error=True)
         else:
-            print(f"penstock: {error}", file=sys.stderr)
+            echo(f"penstock: {error}", is_error=True)
         return EXIT_FAILED
     if arguments.output is not None:
-        print(_format_result(result, arguments.output), end="")
+        echo(_format_result(result, arguments.output), end="")
     return EXIT_OK
 
 
@@ -91,7 +92,7 @@ def _format_result(result: Any, output: str) -> str:
         CommandError: it cannot be converted to JSON.
     """
     try:
-        text = json.dumps(result, indent=4, ensure_ascii=False)
+        text = json_text(result, indent=4)
     except (TypeError, ValueError) as error:
         raise CommandError(f"-o {output}: cannot convert the result of the flow to JSON: {error}") from error
     return f"{text}\n" if output == "json" else yaml_text(json.loads(text))

@@ -6,10 +6,8 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from rich.console import Console
-from rich.text import Text
-
 from penstock.api.names import LABEL_INDEX, LABEL_PARENT, LABEL_TASK
+from penstock.cli.text.console import Console, Text
 from penstock.cli.text.log_source import SEPARATOR, Source
 from penstock.cli.text.outcome import outcome_lines
 from penstock.cli.text.progress import changed_lines, headline, is_finished, waiting_tasks

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from rich.text import Text
+from penstock.cli.text.console import Text
 
 CELL: Final = 6
 MAX_SHOWN: Final = 99

@@ -7,8 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from rich.text import Text
-
+from penstock.cli.text.console import Text
 from penstock.cli.text.progress import headline, is_successful
 from penstock.drawing.task_rows import FAILED_STATES, Object, TaskRow, read_tasks, shorten, status_of
 

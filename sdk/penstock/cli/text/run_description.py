@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import starmap
 from typing import Any, Final, NamedTuple
 
-from rich.text import Text
-
 from penstock.api.names import LABEL_SCHEDULE
+from penstock.cli.text.console import Text
 from penstock.cli.text.progress import is_finished, is_successful, pending_actions, select_most_urgent
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import (
