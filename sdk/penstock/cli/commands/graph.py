@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-
 from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.cluster.access import Cluster
