@@ -111,7 +111,8 @@ class ChildRuns:
         self._record_child(run, found, shutdown)
 
     async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        """Find out whether the child run of an attempt still exists, and its state."""
+        """Find out whether the child run of an attempt exists, and its state."""
+        await self._creates.wait_for_create(run, verify)
         found = await self._read_run(_child_key(run, verify))
         link = None if found is None else parent_of(found)
         if found is None or link is None or link.uid != run.uid:

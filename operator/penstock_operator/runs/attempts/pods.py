@@ -257,7 +257,8 @@ class AttemptPods:
                 self._registry.spawn(run, self.stop_attempt(run, stop))
 
     async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        """Find out whether the Pod of an attempt still exists."""
+        """Find out whether the Pod of an attempt exists."""
+        await self._creates.wait_for_create(run, verify)
         if self._is_job(run, verify.key, verify.attempt):
             await self.jobs.verify_job(run, verify)
             return

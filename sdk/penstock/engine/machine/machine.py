@@ -165,6 +165,7 @@ class Machine:
             self._is_started = True
             self._starter.resume_unseen(now)
             self._timeouts.stop_overdue(now)
+        self._attempts.observe_held(now)
         self._starter.decide_ready(now)
         creates: list[CreateAttempt] = []
         if not self.is_finished:
