@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
 from penstock.engine.machine.facts import CreateHeld, CreateRefused
 from penstock.errors import PenstockError
@@ -22,7 +22,7 @@ from penstock.kube.errors import (
     is_quota,
 )
 from penstock_operator.runs.attempts.quota import QuotaGates
-from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.parking import describe_error
 

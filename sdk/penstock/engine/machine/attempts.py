@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempt_deadlines import Deadline, passed_deadline
 from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.outbox import HeldFact
 from penstock.engine.machine.outputs_limit import limit_outputs
@@ -21,9 +20,6 @@ from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
-
-IS_CHILD_RUN: Final = {TaskKind.CONTAINER: False, TaskKind.FLOW: True, TaskKind.APPROVAL: None}
-"""Whether a child run carries an attempt of a task, by the task's kind; None if nothing does."""
 
 
 class Attempts:
@@ -44,7 +40,7 @@ class Attempts:
         if position is None:
             return
         task = run.tasks[position]
-        if isinstance(fact, AttemptSeen) and fact.is_child_run is not IS_CHILD_RUN[task.plan.kind]:
+        if isinstance(fact, AttemptSeen) and fact.carrier is not _carrier_of(task.plan):
             # Something else made an object that looks like an attempt of this task. An approval has none at all.
             return
         if fact.key.item is not None and not run.is_item(task, fact.key.item):
@@ -53,12 +49,27 @@ class Attempts:
                 run.early_facts.setdefault(position, []).append(fact)
             return
         instance = task.live_task_instance(fact.key.item)
-        if instance is not None and instance.stopping and self._hold_end(instance, fact):
-            return
+        if instance is not None:
+            if isinstance(fact, AttemptSeen) and _is_replaced(instance, fact):
+                # Names are unique: the attempt's own object is gone, and somebody else has made another.
+                fact = AttemptGone(fact.key, fact.attempt)
+            if instance.stopping and self._hold_end(instance, fact):
+                return
         if isinstance(fact, AttemptSeen):
             self._handle_seen(task, fact, now)
         elif instance is not None and instance.attempt == fact.attempt and instance.state is not TaskState.RETRYING:
             self._handle_absence(task, instance, fact, now)
+
+    def is_begun(self, seen: AttemptSeen) -> bool:
+        """Whether the machine has begun an attempt itself, or has finished its task or item."""
+        position = self._run.plan.positions.get(seen.key.task)
+        if position is None:
+            return False
+        task = self._run.tasks[position]
+        instance = task.live_task_instance(seen.key.item)
+        if instance is None:
+            return task.is_task_instance_finished(seen.key.item)
+        return seen.attempt <= instance.attempt
 
     def observe_held(self, now: float) -> None:
         """Handle the facts that waited for the stops of their attempts to be stored."""
@@ -287,3 +298,24 @@ class Attempts:
         elif instance.pod is not None and instance.uid is not None:
             run.do_once_stored(task, StopAttempt(key, instance.attempt, instance.pod, instance.uid, reason))
         run.set_timer(task, key, instance)
+
+
+def _carrier_of(task: TaskPlan) -> Carrier | None:
+    """Return what carries a task's attempts; None for an approval, which has none."""
+    if task.kind is TaskKind.CONTAINER:
+        return Carrier.JOB if task.is_job else Carrier.POD
+    return Carrier.CHILD_RUN if task.kind is TaskKind.FLOW else None
+
+
+def _is_replaced(instance: TaskInstance, seen: AttemptSeen) -> bool:
+    """Whether an object has the name of an attempt, but is not the one that carried it so far.
+
+    A Job and its Pods have different uids; which Pods are the Job's is checked before.
+    """
+    return (
+        instance.attempt == seen.attempt
+        and seen.carrier is not Carrier.JOB
+        and instance.state is not TaskState.RETRYING
+        and bool(instance.uid)
+        and instance.uid != seen.uid
+    )
