@@ -15,7 +15,7 @@ from penstock.engine.validation.validation import parse_flow
 from penstock.errors import InvalidSpecError, RevisionConflictError
 from penstock.kube.client import METADATA_LIST, ApiClient
 from penstock.kube.conditions import ready_condition
-from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_namespace_terminating, is_not_found
 from penstock.kube.kinds.flow import Flow, FlowStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType
@@ -125,6 +125,11 @@ class FlowController(KeyedController[Flow]):
                 self.record_event(item, is_warning=True, reason=reason, note=message)
             if is_conflict:
                 self.queue.add_at(key, time.monotonic() + CONFLICT_AGAIN_S)
+        except ApiError as error:
+            if is_namespace_terminating(error) or is_not_found(error):
+                # The Flow is deleted with its namespace.
+                return
+            raise
         else:
             self._set_current(key, status["revision"])
             status["tasks"] = len(plan.tasks)

@@ -25,7 +25,7 @@ from penstock.engine.state import RunState
 from penstock.engine.validation.validation import scheduled_at
 from penstock.engine.workloads.child_run import ParentLink
 from penstock.errors import ExpressionError, InvalidSpecError, StoredStatusError
-from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating
+from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.initial_sync import InitialSync
@@ -108,7 +108,7 @@ class RunStarter:
         except InvalidSpecError as error:
             logger.warning("FlowRun %s: its spec cannot be stored in a ConfigMap again: %s", run.key, error)
         except ApiError as error:
-            if not is_namespace_terminating(error):
+            if not (is_namespace_terminating(error) or is_not_found(error)):
                 logger.warning("FlowRun %s: failed to store its spec in a ConfigMap again: %s", run.key, error)
 
     def free_slot(self, run: LiveRun) -> None:
