@@ -161,6 +161,7 @@ def _new_controller(
         metrics=Metrics(),
         epoch=EPOCH,
         settings=PodSettings(USER, is_tracked=True),
+        has_policy=True,
         fail=fail,
     )
     controller.on_end.append(on_end)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.engine.compiler.plan import Plan
-from penstock.engine.compiler.task_plan import DependencyKind
+from penstock.engine.compiler.task_plan import DependencyKind, TaskPlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt
 from penstock.engine.machine.facts import (
@@ -23,6 +23,7 @@ from penstock.engine.machine.facts import (
     CacheBusy,
     CacheHit,
     CacheMiss,
+    Carrier,
     Cause,
     Control,
     Outcome,
@@ -239,7 +240,7 @@ class World:
                 f"uid-{name}",
                 self.now,
                 is_tracked=not isinstance(create.inputs, ChildInputs),
-                is_child_run=isinstance(create.inputs, ChildInputs),
+                carrier=_carrier_of(self.plan.tasks[self.plan.positions[create.key.task]]),
                 began_at=create.began_at,
             )
         if is_observed:
@@ -280,6 +281,12 @@ class World:
         assert item is None or item["attempt"] > pod.attempt or item.get("state") == "Retrying", (
             f"{pod.pod} is not recorded"
         )
+
+
+def _carrier_of(task: TaskPlan) -> Carrier:
+    if task.child is not None:
+        return Carrier.CHILD_RUN
+    return Carrier.JOB if task.is_job else Carrier.POD
 
 
 def _does_anything(step: Step) -> bool:

@@ -16,11 +16,11 @@ from penstock.kube.kinds.run_summary import UNFINISHED_RUNS
 from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
-from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES
+from penstock.kube.resources import BACKFILLS, CONFIGMAPS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES
 from penstock.kube.writer import Writer
 from penstock_operator import handlers
 from penstock_operator.backfills.controller import BackfillController
-from penstock_operator.flows.controller import FlowController
+from penstock_operator.flows.controller import REVISIONS, FlowController
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
@@ -81,6 +81,7 @@ class Controllers:
             metrics=metrics,
             epoch=epoch,
             settings=settings,
+            has_policy=options.admission_policy,
             fail=fail,
         )
         shared: dict[str, Any] = {"writer": writer, "recorder": recorder, "metrics": metrics, "fail": fail}
@@ -109,7 +110,13 @@ class Controllers:
             **shared,
         )
         self._backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **shared)
-        self._pod_retention = PodRetention(writer, unstored_since=self._runs.unstored_since, metrics=metrics, fail=fail)
+        self._pod_retention = PodRetention(
+            writer,
+            unstored_since=self._runs.unstored_since,
+            find_job=self._runs.find_job,
+            metrics=metrics,
+            fail=fail,
+        )
         self._run_retention = RunRetention(
             client,
             writer,
@@ -133,6 +140,7 @@ class Controllers:
         self._new_runs = [
             new_runs(client, self._runs.on_new_run, namespace=namespace) for namespace in self._namespaces
         ]
+        self._revisions = [self._watch_revisions(namespace) for namespace in self._namespaces]
         self._runs_of_schedules = self._schedule_runs.reflectors(client, options.namespaces)
         self.kopf = KopfThread(
             handlers.registry,
@@ -152,7 +160,13 @@ class Controllers:
     @property
     def reflectors(self) -> tuple[Reflector[Any], ...]:
         """Every watch that is open while this replica leads."""
-        return (*self._workloads, *self._known_runs, *self._new_runs, *self._runs_of_schedules)
+        return (
+            *self._workloads,
+            *self._revisions,
+            *self._known_runs,
+            *self._new_runs,
+            *self._runs_of_schedules,
+        )
 
     def task_instances_in_progress(self, most: int) -> int:
         """Count the task instances that are in progress, up to so many: more make no difference to the caller."""
@@ -164,7 +178,7 @@ class Controllers:
             async with asyncio.TaskGroup() as tasks:
                 await _open(tasks, *self._workloads)
                 # Pods first: a status that is read later than its Pods can only know more than they show.
-                await _open(tasks, *self._known_runs, *self._runs_of_schedules)
+                await _open(tasks, *self._known_runs, *self._revisions, *self._runs_of_schedules)
                 self._runs.open()
                 self.kopf.start()
                 await _open(tasks, *self._new_runs)
@@ -198,6 +212,21 @@ class Controllers:
         pods = Reflector(self._client, PODS, kind=Pod, on_event=on_pod, **shared)
         jobs = Reflector(self._client, JOBS, kind=Job, on_event=self._runs.on_job, **shared)
         return pods, jobs
+
+    def _watch_revisions(self, namespace: str) -> Reflector[PartialObject]:
+        def on_revision(event: EventType, item: PartialObject) -> None:
+            self._flows.on_revision(event, item)
+            self._runs.on_revision(event, item)
+
+        return Reflector(
+            self._client,
+            CONFIGMAPS,
+            kind=PartialObject,
+            namespace=namespace,
+            label_selector=REVISIONS,
+            metadata_only=True,
+            on_event=on_revision,
+        )
 
     def _watch_known_runs(self, namespace: str) -> Reflector[PartialObject]:
         return Reflector(

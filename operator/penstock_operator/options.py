@@ -51,6 +51,8 @@ class Options:
     webhook_references: bool
     """Whether the validating webhooks read objects that an object refers to."""
     writes_in_flight: int
+    admission_policy: bool
+    """Whether the chart's admission policy is in force."""
     task_user: int
     track_pods: bool
     log_level: str
@@ -186,6 +188,13 @@ _OPTIONS: Final = (
     ),
     _Option("--event-port", "", _port_or_none, "port of the webhooks of Schedules; empty: not served; 0: any", "PORT"),
     _Option("--writes-in-flight", "64", _whole(1, 1024), "concurrent writes to the API server", "COUNT"),
+    _Option(
+        "--admission-policy",
+        "false",
+        _truth,
+        "the chart's admission policy is in force: only the operator sets what identifies its objects",
+        "true|false",
+    ),
     _Option("--task-user", "65532", _whole(1, MAX_USER), "runAsUser of task Pods that do not set one", "UID"),
     _Option(
         "--track-pods", "true", _truth, "protect Pods with a finalizer until their outcome is stored", "true|false"

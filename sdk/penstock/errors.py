@@ -10,6 +10,7 @@
     ├── DurationError       a duration is invalid
     ├── ExpressionError     an expression does not compile, or could not be evaluated
     ├── InvalidSpecError    a Flow, FlowRun or Schedule is invalid; has all problems that were found
+    │   └── RevisionConflictError
     ├── MappingError        the arguments of map() are not iterables of one length
     │   ├── MappingLengthMismatchError
     │   └── MappingMissingIterableError
@@ -177,3 +178,7 @@ class InvalidSpecError(PenstockError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class RevisionConflictError(InvalidSpecError):
+    """The ConfigMap that is to keep a spec exists, and holds something else."""

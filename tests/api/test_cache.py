@@ -72,9 +72,12 @@ class CacheProcess:
         proxy: the way to the API server.
         namespace: where its runs are.
         recheck_s: see RECHECK_S of the lookup.
+        has_policy: whether the chart's admission policy is said to be in force.
     """
 
-    def __init__(self, proxy: FaultProxy, client: ApiClient, namespace: str, recheck_s: float) -> None:
+    def __init__(
+        self, proxy: FaultProxy, client: ApiClient, namespace: str, recheck_s: float, *, has_policy: bool
+    ) -> None:
         self.proxy = proxy
         self.namespace = namespace
         self.now = time.time()
@@ -87,7 +90,7 @@ class CacheProcess:
             client,
             store,
             namespaces=[namespace],
-            is_live=lambda uid: self.registry.find_run_by_uid(uid) is not None,
+            is_live=lambda uid: self.registry.find_run(uid) is not None,
             metrics=self.metrics,
             fail=self._fail,
             clock=lambda: self.now,
@@ -99,6 +102,7 @@ class CacheProcess:
             recorder=self.recorder,
             metrics=self.metrics,
             clock=lambda: self.now,
+            has_policy=has_policy,
             recheck_s=recheck_s,
         )
 
@@ -162,9 +166,11 @@ class CacheProcess:
 
 
 @contextlib.asynccontextmanager
-async def cache_process(connection, namespace, recheck_s: float = 600.0) -> AsyncIterator[CacheProcess]:
+async def cache_process(
+    connection, namespace, recheck_s: float = 600.0, *, has_policy: bool = False
+) -> AsyncIterator[CacheProcess]:
     async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
-        made = CacheProcess(proxy, client, namespace, recheck_s)
+        made = CacheProcess(proxy, client, namespace, recheck_s, has_policy=has_policy)
         try:
             yield made
         finally:

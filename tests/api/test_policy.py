@@ -12,6 +12,7 @@ from kubernetes import client as kubernetes_client
 from kubernetes import dynamic
 from kubernetes.client.exceptions import ApiException
 
+from penstock.api import names
 from tests.cluster import binaries
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
@@ -43,7 +44,7 @@ class Tenants:
         client = kubernetes_client.ApiClient(self._api.configuration)
         if user is not None:
             client.set_default_header("Impersonate-User", user)
-        group = "batch/v1" if kind == "Job" else "v1"
+        group = {"Job": "batch/v1", "FlowRun": names.API_VERSION}.get(kind, "v1")
         return dynamic.DynamicClient(client).resources.get(api_version=group, kind=kind)
 
     def create(self, user: str | None, body: dict[str, Any]) -> Any:
@@ -81,14 +82,25 @@ def tenants(api, kubeconfig, namespace) -> Iterator[Tenants]:
     objects = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] in wanted]
     found = Tenants(api, namespace)
     client = dynamic.DynamicClient(api)
-    edit = {
+    edit: dict[str, Any] = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": "tenant"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
         "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": namespace}],
     }
-    for body in [*objects, edit]:
+    runs = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "tenant"},
+        "rules": [{"apiGroups": [names.GROUP], "resources": ["flowruns"], "verbs": ["create", "patch", "delete"]}],
+    }
+    bound = {
+        **edit,
+        "metadata": {"name": "tenant-runs"},
+        "roleRef": {**edit["roleRef"], "kind": "Role", "name": "tenant"},
+    }
+    for body in [*objects, edit, runs, bound]:
         client.resources.get(api_version=body["apiVersion"], kind=body["kind"]).create(body=body, namespace=namespace)
     _wait_until_in_force(found)
     yield found
@@ -132,6 +144,11 @@ def claim(name: str, **metadata: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, **metadata}, "spec": spec}
 
 
+def flow_run(name: str, **metadata: Any) -> dict[str, Any]:
+    spec = {"flow": {"name": "missing"}}
+    return {"apiVersion": names.API_VERSION, "kind": "FlowRun", "metadata": {"name": name, **metadata}, "spec": spec}
+
+
 MANAGED = {"app.kubernetes.io/managed-by": "penstock"}
 FORGED = {
     "a Pod that looks like an attempt": pod("p", labels=IDENTITY),
@@ -149,6 +166,9 @@ FORGED = {
     "a ConfigMap that a run seems to own": config_map("c", ownerReferences=[OWNER]),
     "a workspace": claim("w", labels=IDENTITY),
     "a claim that a run seems to own": claim("w", ownerReferences=[OWNER]),
+    "a run that looks like a child run": flow_run("r", labels={"penstock.dev/parent": "victim"}),
+    "a run that another seems to own": flow_run("r", ownerReferences=[OWNER]),
+    "a run that a Schedule seems to own": flow_run("r", ownerReferences=[{**OWNER, "kind": "Schedule"}]),
 }
 
 
@@ -172,6 +192,7 @@ def test_a_tenant_cannot_create(tenants, forged):
             id="the code of one run",
         ),
         pytest.param(claim("w"), id="a claim"),
+        pytest.param(flow_run("r", labels={"penstock.dev/flow": "missing", "team": "a", **MANAGED}), id="a run"),
     ],
 )
 def test_a_tenant_can_create(tenants, body):
@@ -182,6 +203,11 @@ def test_the_operator_makes_what_it_makes(tenants):
     tenants.create(tenants.operator, pod("p", labels={**IDENTITY, **MANAGED}, ownerReferences=[OWNER]))
     tenants.create(tenants.operator, job("j", labels=IDENTITY, template={"labels": IDENTITY}, ownerReferences=[OWNER]))
     tenants.create(tenants.operator, config_map("c", labels={"penstock.dev/flow-uid": UID, **MANAGED}))
+    tenants.create(tenants.operator, flow_run("r", labels={"penstock.dev/parent": "victim"}, ownerReferences=[OWNER]))
+
+
+def test_who_may_write_the_status_of_runs_may_make_child_runs(tenants):
+    tenants.create(None, flow_run("r", labels={"penstock.dev/parent": "victim"}, ownerReferences=[OWNER]))
 
 
 def test_the_job_controller_makes_the_pods_of_our_jobs_and_no_others(tenants):
@@ -251,7 +277,16 @@ def test_an_entry_of_the_cache_may_be_deleted_by_a_tenant(tenants):
     tenants.delete(tenants.tenant, "ConfigMap", "c")
 
 
+def test_what_tasks_reuse_is_changed_by_the_operator_alone(tenants):
+    tenants.create(tenants.operator, config_map("c", labels={"penstock.dev/cache": "outputs", **MANAGED}))
+    for change in ({"data": {"k": "w"}}, {"data": None}, {"binaryData": {"x": "AA=="}}):
+        with pytest.raises(ApiException, match="this ConfigMap is an entry of the cache"):
+            tenants.patch(tenants.tenant, "ConfigMap", "c", change)
+    tenants.patch(tenants.tenant, "ConfigMap", "c", {"metadata": {"annotations": {"note": "x"}}})
+    tenants.patch(tenants.operator, "ConfigMap", "c", {"data": {"k": "w"}})
+
+
 def test_an_object_of_a_tenant_that_has_such_a_label_already_can_still_be_changed(tenants):
     # It was there before the policy: an administrator may still create one, by the operator's name here.
-    tenants.create(tenants.operator, config_map("c", labels={"penstock.dev/cache": "lock"}))
-    tenants.patch(tenants.tenant, "ConfigMap", "c", {"data": {"k": "w"}})
+    tenants.create(tenants.operator, pod("p", labels={"penstock.dev/run-uid": "mine"}))
+    tenants.patch(tenants.tenant, "Pod", "p", {"metadata": {"annotations": {"k": "w"}}})

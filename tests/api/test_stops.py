@@ -19,6 +19,7 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.orphans import Orphans
 from penstock_operator.runs.attempts.pod_writer import PodWriter
 from penstock_operator.runs.attempts.pods import AttemptPods
+from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
@@ -47,7 +48,7 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
                 client,
                 writer,
                 pod_writer,
-                orphans=Orphans(pod_writer, registry, InitialSync(registry), clock=lambda: 0.0),
+                orphans=Orphans(RetryingReader(client), pod_writer, registry, InitialSync(registry)),
                 registry=registry,
                 settings=PodSettings(user=65532, is_tracked=True),
                 clock=lambda: 0.0,

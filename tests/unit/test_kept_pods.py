@@ -10,25 +10,35 @@ from hypothesis import strategies as st
 
 from penstock.api import names
 from penstock.api.flow import PodRetention
-from penstock.engine.keys import ObjectKey
+from penstock.engine.keys import ObjectKey, RunUid, TaskInstanceKey
+from penstock.engine.names import pod_name
 from penstock.kube.metadata import ObjectMeta, OwnerReference
 from penstock.kube.resources import JOBS, PODS
-from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, read_kept_pod
+from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, WorkloadUid, read_kept_pod
 from penstock_operator.workloads.pod_status import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 NOW = 1_800_000_000.0
 RUN = OwnerReference(kind="FlowRun", name="run", uid="run-uid", controller=True)
 KEEP = names.ANNOTATION_KEEP_COMPLETED
-JOB = OwnerReference(kind="Job", name="job", uid="job-uid", controller=True)
+NAME = pod_name("run", "run-uid", TaskInstanceKey("load"), 1)
+JOB = OwnerReference(kind="Job", name=NAME, uid="job-uid", controller=True)
 
 
-def kept(uid: str, *, run: str = "a", ended: float = 0.0, due: float | None = None, completed: bool = True) -> KeptPod:
+def kept(
+    uid: str,
+    *,
+    namespace: str = "lab",
+    run: str = "a",
+    ended: float = 0.0,
+    due: float | None = None,
+    completed: bool = True,
+) -> KeptPod:
     return KeptPod(
         resource=PODS,
-        key=ObjectKey("lab", uid),
+        key=ObjectKey(namespace, uid),
         uid=uid,
-        run_uid=run,
+        run=RunUid(namespace, run),
         is_completed=completed,
         ended_at=ended,
         due_at=due,
@@ -97,6 +107,21 @@ def test_a_pod_that_is_reported_twice_counts_once():
     assert gone(pods, 5.0) == ["a"]
 
 
+def test_pods_of_another_namespace_do_not_count_though_they_claim_the_same_run_or_job():
+    # A label and an owner reference can say anything.
+    pods = KeptPods(per_run=2, surplus_grace_s=0.0)
+    for number in range(3):
+        pods.add_pod(kept(f"pod-{number}", namespace="attacker", ended=number))
+    pods.add_pod(kept("job", namespace="attacker", due=1.0))
+    pods.add_pod(kept("job", due=5.0))
+
+    assert sorted(pod.key for pod in pods.pop_due(2.0)) == [
+        ObjectKey("attacker", "job"),
+        ObjectKey("attacker", "pod-0"),
+    ]
+    assert [pod.key for pod in pods.pop_due(5.0)] == [ObjectKey("lab", "job")]
+
+
 def test_a_pod_that_may_not_go_yet_counts_no_more_but_waits():
     pods = KeptPods(per_run=0, surplus_grace_s=0.0)
     pods.add_pod(KeptPod(**{field: getattr(kept("a"), field) for field in KeptPod.__slots__} | {"not_before": 7.0}))
@@ -139,13 +164,13 @@ def test_it_does_what_a_plain_list_would(steps, per_run, total):
         if what == "add":
             pods.add_pod(argument)
             model[argument.uid] = argument
-            of_run = [pod for pod in model.values() if pod.run_uid == argument.run_uid]
+            of_run = [pod for pod in model.values() if pod.run == argument.run]
             if len(of_run) > per_run:
                 evict(of_run)
             elif len(model) > total:
                 evict(list(model.values()))
         elif what == "discard":
-            pods.discard_pod(argument)
+            pods.discard_pod(WorkloadUid("lab", argument))
             model.pop(argument, None)
             expected = [uid for uid in expected if uid != argument]
         else:
@@ -166,11 +191,12 @@ def test_it_does_what_a_plain_list_would(steps, per_run, total):
 
 def a_pod(*, phase: Any = "Succeeded", exit_code: int = 0, message: str = "", **metadata: Any) -> Pod:
     fields: dict[str, Any] = {
-        "name": "pod",
+        "name": NAME,
         "namespace": "lab",
         "uid": "pod-uid",
         "labels": {
             names.LABEL_MANAGED_BY: names.MANAGED_BY,
+            names.LABEL_RUN: "run",
             names.LABEL_RUN_UID: "run-uid",
             names.LABEL_TASK: "load",
             names.LABEL_ATTEMPT: "1",
@@ -204,7 +230,7 @@ def test_how_long_a_pod_is_kept(existing, want):
 
     assert found is not None
     assert found.due_at == want
-    assert (found.resource, found.key, found.uid) == (PODS, ObjectKey("lab", "pod"), "pod-uid")
+    assert (found.resource, found.key, found.uid) == (PODS, ObjectKey("lab", NAME), "pod-uid")
 
 
 @pytest.mark.parametrize(
@@ -219,6 +245,11 @@ def test_how_long_a_pod_is_kept(existing, want):
             id="one of another run than its labels say",
         ),
         pytest.param(a_pod(labels={names.LABEL_RUN_UID: "run-uid"}), id="one that we did not make"),
+        pytest.param(a_pod(name="another"), id="one whose name is not that of its attempt"),
+        pytest.param(
+            a_pod(owner_references=(OwnerReference(kind="Job", name="backup", uid="job-uid", controller=True),)),
+            id="one of a Job whose name is not that of its attempt",
+        ),
     ],
 )
 def test_what_is_never_deleted(existing):
@@ -226,10 +257,10 @@ def test_what_is_never_deleted(existing):
 
 
 def test_of_a_job_the_job_goes():
-    found = read_kept_pod(a_pod(owner_references=(JOB,)), was_tracked=True, now=NOW)
+    found = read_kept_pod(a_pod(name="any-x7k2p", owner_references=(JOB,)), was_tracked=True, now=NOW)
 
     assert found is not None
-    assert (found.resource, found.key, found.uid) == (JOBS, ObjectKey("lab", "job"), "job-uid")
+    assert (found.resource, found.key, found.uid) == (JOBS, ObjectKey("lab", NAME), "job-uid")
 
 
 def test_a_pod_that_never_had_our_finalizer_stays_for_a_while_in_any_case():

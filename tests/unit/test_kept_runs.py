@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.engine.keys import ObjectKey
+from penstock.engine.keys import ObjectKey, RunUid
 from penstock.kube.kinds.flow import Flow
 from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.metadata import OwnerReference
@@ -105,8 +105,9 @@ def test_a_child_that_waits_for_its_parent_goes_when_that_has_finished():
     runs.add_run(child)
 
     assert (len(runs), gone(runs, 1e12)) == (1, [])
-    assert not runs.on_parent_finished("another")
-    assert runs.on_parent_finished("parent")
+    assert not runs.on_parent_finished(RunUid("lab", "another"))
+    assert not runs.on_parent_finished(RunUid("elsewhere", "parent"))
+    assert runs.on_parent_finished(RunUid("lab", "parent"))
     assert gone(runs, 1.0) == ["child"]
 
 

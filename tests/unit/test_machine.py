@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES
 from penstock.engine.machine.outputs_limit import OUTPUTS_BYTES
@@ -436,6 +437,83 @@ def test_a_pod_that_an_earlier_leader_created_is_adopted_with_its_counters():
 
     assert step.creates == []
     assert (existing.status["tasks"][0]["attempt"], existing.status["tasks"][0]["failures"]) == (3, 2)
+
+
+def test_a_pod_of_an_attempt_that_was_never_made_counts_only_before_the_first_step():
+    # After a restart it may be one whose status was never stored; later it can only be somebody else's.
+    existing = world("tasks: [{name: a}, {name: b, dependsOn: [a]}]")
+    existing.step()
+    for task, attempt in (("a", 50), ("b", 1)):
+        seen = AttemptSeen(TaskInstanceKey(task), attempt, 0, 0, f"forged-{task}", f"uid-{task}", START)
+        existing.repeat(seen)
+    existing.flush()
+
+    assert existing.machine.advance(START).creates == []
+    assert [(entry["state"], entry.get("attempt")) for entry in existing.status["tasks"]] == [
+        ("Pending", 1),
+        ("Pending", None),
+    ]
+
+
+def test_a_pod_of_the_same_name_with_another_uid_is_not_the_one_of_the_attempt():
+    existing = world("tasks: [{name: a}]")
+    existing.step()
+    (pod,) = existing.live_pods()
+    existing.progress(pod)
+    ended = Outcome(Cause.SUCCESS, START, exit_code=0, outputs={"amount": 1_000_000})
+    existing.pods[pod.pod] = replace(pod, uid="another", outcome=ended, is_finished=True)
+    existing.repeat(existing.pods[pod.pod])
+    existing.now += 60
+    existing.step()
+    existing.step()
+    existing.flush()
+
+    (entry,) = existing.status["tasks"]
+    assert (entry["attempt"], entry["disruptions"], entry.get("outputs")) == (2, 1, None)
+    assert existing.created == [(pod.key, 1), (pod.key, 2)]
+
+
+def test_after_a_restart_a_pod_counts_by_its_name_and_then_by_its_uid():
+    existing = world("tasks: [{name: a}]")
+    existing.step()
+    existing.flush()
+    (pod,) = existing.live_pods()
+    existing.crash()
+    existing.step()
+    ended = Outcome(Cause.SUCCESS, START, exit_code=0)
+
+    existing.repeat(replace(pod, uid="another", outcome=ended, is_finished=True))
+    existing.flush()
+
+    assert existing.status["tasks"][0]["state"] != "Completed"
+
+
+@pytest.mark.parametrize(
+    ("flow", "carriers"),
+    [
+        pytest.param("tasks: [{name: a}]", [Carrier.JOB, Carrier.CHILD_RUN], id="a task that runs as a Pod"),
+        pytest.param(
+            "tasks: [{name: a, workload: Job}]", [Carrier.POD, Carrier.CHILD_RUN], id="a task that runs as a Job"
+        ),
+        pytest.param("tasks: [{name: a, flow: {name: x}}]", [Carrier.POD, Carrier.JOB], id="a task that runs a flow"),
+        pytest.param("tasks: [{name: a, approval: {message: x}}]", list(Carrier), id="an approval"),
+    ],
+)
+def test_an_attempt_is_carried_by_the_kind_of_object_that_its_task_needs_alone(flow, carriers):
+    existing = world(flow)
+    existing.step()
+    existing.flush()
+    before = existing.status["tasks"]
+    ended = Outcome(Cause.SUCCESS, START, exit_code=0)
+    for carrier in carriers:
+        existing.machine.observe(
+            AttemptSeen(TaskInstanceKey("a"), 1, 0, 0, "x", "x", START, outcome=ended, carrier=carrier), START
+        )
+
+    existing.step()
+    existing.flush()
+
+    assert existing.status["tasks"] == before
 
 
 def test_a_stored_running_attempt_whose_pod_is_not_listed_is_looked_for():  # B40

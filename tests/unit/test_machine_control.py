@@ -9,7 +9,16 @@ import pytest
 
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
-from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Cause, CreateHeld, Outcome
+from penstock.engine.machine.facts import (
+    AttemptGone,
+    AttemptSeen,
+    CacheBusy,
+    CacheHit,
+    CacheMiss,
+    Cause,
+    CreateHeld,
+    Outcome,
+)
 from penstock.engine.machine.history import HISTORY_BYTES
 from penstock.engine.reasons import Reason
 from tests.simulation import START, World
@@ -503,6 +512,64 @@ def test_a_task_that_a_quota_holds_times_out_though_it_never_had_a_pod():  # arg
     assert entries(existing)["a"] == ("TimedOut", "QuotaExceeded")
     assert existing.status["tasks"][0]["message"] == "not started within queueTimeout: exceeded quota: pods"
     assert not existing.machine.is_wanted(create)
+
+
+def test_an_attempt_whose_create_may_yet_succeed_is_not_finished_before_that_is_known():
+    existing = world("tasks: [{name: a, queueTimeout: 60s, retry: {limit: 1}}]")
+    create = existing.machine.advance(START).creates[0]
+    existing.flush()
+
+    late = existing.machine.advance(START + 61)
+    existing.flush()
+    assert (late.creates, [verify.key.task for verify in late.verifies]) == ([], ["a"])
+    assert not existing.machine.is_wanted(create)
+    existing.machine.observe(CreateHeld(create.key, 1, "exceeded quota: pods"), START + 61)
+    assert existing.status["tasks"][0]["attempt"] == 1
+    existing.machine.observe(AttemptGone(create.key, 1), START + 62)
+    existing.now += 62
+    step(existing)
+
+    assert existing.status["tasks"][0]["attempt"] == 2
+
+
+def test_a_pod_that_appears_after_its_queue_timeout_is_stopped_before_anything_follows():
+    existing = world("tasks: [{name: a, queueTimeout: 60s}, {name: b, dependsOnStates: [{task: a, states: [Failed]}]}]")
+    create = existing.machine.advance(START).creates[0]
+    existing.machine.advance(START + 61)
+    seen = AttemptSeen(create.key, 1, 0, 0, "run-a-x", "uid-a", START + 61)
+    existing.machine.observe(seen, START + 61)
+    assert existing.machine.advance(START + 61).stops == []
+    existing.flush()
+
+    stopping = existing.machine.advance(START + 62)
+    assert ([stop.uid for stop in stopping.stops], stopping.creates) == (["uid-a"], [])
+    ended = Outcome(Cause.FAILURE, START + 63, Reason.EXIT_CODE, "killed", 143)
+    existing.machine.observe(replace(seen, is_deleting=True, outcome=ended, is_finished=True), START + 63)
+
+    assert [create.key.task for create in existing.machine.advance(START + 63).creates] == ["b"]
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["that ends by itself", "that is deleted"])
+def test_an_attempt_counts_as_stopped_only_once_that_is_stored(is_deleted):
+    # Until then a crash would lose the reason, and the Pod alone would decide: as an eviction, which is retried.
+    existing = world("tasks: [{name: a, timeout: 60s}, {name: b, dependsOnStates: [{task: a, states: [Failed]}]}]")
+    step(existing)
+    (pod,) = existing.live_pods()
+    existing.progress(pod)
+    step(existing)
+    existing.now += 61
+    existing.machine.advance(existing.now)
+    if is_deleted:
+        existing.machine.observe(AttemptGone(pod.key, 1), existing.now)
+    else:
+        ended = Outcome(Cause.DISRUPTION, existing.now, Reason.EVICTED, "evicted")
+        existing.machine.observe(replace(existing.pods[pod.pod], outcome=ended, is_finished=True), existing.now)
+    assert existing.machine.advance(existing.now).creates == []
+    existing.flush()
+
+    assert [create.key.task for create in existing.machine.advance(existing.now).creates] == ["b"]
+    existing.flush()
+    assert entries(existing)["a"] == ("TimedOut", "DeadlineExceeded")
 
 
 def test_a_deadline_ends_all_attempts_whatever_is_left_of_the_budget():  # B28

@@ -27,7 +27,7 @@
   verbs: [get, create]
 - apiGroups: [""]
   resources: [configmaps]  # revisions of Flows, and cached outputs of tasks
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]  # list: why the Job controller created no Pod for a Job
   verbs: [list, create]

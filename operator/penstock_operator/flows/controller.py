@@ -12,12 +12,13 @@ from penstock.api import names
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import ObjectKey, RunIdentity
 from penstock.engine.validation.validation import parse_flow
-from penstock.errors import InvalidSpecError
+from penstock.errors import InvalidSpecError, RevisionConflictError
 from penstock.kube.client import METADATA_LIST, ApiClient
 from penstock.kube.conditions import ready_condition
-from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_namespace_terminating, is_not_found
 from penstock.kube.kinds.flow import Flow, FlowStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
+from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.revision import Owner
@@ -28,10 +29,16 @@ logger = logging.getLogger(__name__)
 
 DRY_RUN_AGAIN_S: Final = 300.0
 """A Flow whose Pods the API server refuses is checked again: a policy or a service account may have changed."""
+REVISIONS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID}"
+"""Label selector of revisions of Flows and of inline specs."""
 SWEEP_S: Final = 600.0
 """Between two sweeps of unused revisions."""
 MESSAGE_CHARACTERS: Final = 8192
+CONFLICT_AGAIN_S: Final = 60.0
+"""A Flow whose revision cannot be stored is checked again: the ConfigMap in the way may be gone."""
 VALID: Final = "Valid"
+INVALID: Final = "Invalid"
+REVISION_CONFLICT: Final = "RevisionConflict"
 POD_REFUSED: Final = "PodRefused"
 
 
@@ -76,13 +83,30 @@ class FlowController(KeyedController[Flow]):
         self._on_ready = on_ready
         self._revisions_in_use = revisions_in_use
         self._current: dict[ObjectKey, str] = {}
+        self._flows: dict[ObjectKey, ObjectKey] = {}
+        """Which Flow's current revision it is."""
         self._dry_runs: dict[ObjectKey, _DryRunResult] = {}
         self._unused: set[tuple[str, str]] = set()
 
     def forget_object(self, key: ObjectKey) -> None:
         """Drop what is kept of a deleted Flow; its revisions are swept when no run needs them."""
-        self._current.pop(key, None)
+        self._set_current(key, None)
         self._dry_runs.pop(key, None)
+
+    def on_revision(self, event: EventType, item: PartialObject) -> None:
+        """Handle a change of a revision: a Flow's current one is stored again if somebody deletes it."""
+        self._store.on_revision(event, item.metadata.key)
+        flow = self._flows.get(item.metadata.key)
+        if event is EventType.DELETED and flow is not None:
+            self.queue.add(flow)
+
+    def _set_current(self, key: ObjectKey, revision: str | None) -> None:
+        before = self._current.pop(key, None)
+        if before is not None:
+            self._flows.pop(ObjectKey(key.namespace, before), None)
+        if revision is not None:
+            self._current[key] = revision
+            self._flows[ObjectKey(key.namespace, revision)] = key
 
     async def reconcile(self, key: ObjectKey, item: Flow) -> None:
         """Validate a Flow, and store its revision."""
@@ -92,13 +116,22 @@ class FlowController(KeyedController[Flow]):
             spec = parse_flow({"spec": item.spec})
             owner = Owner(key.namespace, key.name, metadata.uid)
             plan = await self._store.compile(owner, spec)
+            status["revision"] = await self._store.keep_revision(owner, spec)
         except InvalidSpecError as error:
             message = "; ".join(str(problem) for problem in error.problems)[:MESSAGE_CHARACTERS]
-            is_ready, reason = False, "Invalid"
-            if stored.observed_generation != metadata.generation:
-                self.record_event(item, is_warning=True, reason="Invalid", note=message)
+            is_conflict = isinstance(error, RevisionConflictError)
+            is_ready, reason = False, REVISION_CONFLICT if is_conflict else INVALID
+            if stored.observed_generation != metadata.generation or not _was_reported(stored, reason):
+                self.record_event(item, is_warning=True, reason=reason, note=message)
+            if is_conflict:
+                self.queue.add_at(key, time.monotonic() + CONFLICT_AGAIN_S)
+        except ApiError as error:
+            if is_namespace_terminating(error) or is_not_found(error):
+                # The Flow is deleted with its namespace.
+                return
+            raise
         else:
-            status["revision"] = self._current[key] = await self._store.keep_revision(owner, spec)
+            self._set_current(key, status["revision"])
             status["tasks"] = len(plan.tasks)
             refusals = await self._dry_run_pods(key, metadata, stored, plan, status["revision"])
             is_ready, reason, message = True, VALID, "runs can start"
@@ -153,7 +186,7 @@ class FlowController(KeyedController[Flow]):
     async def _sweep_once(self) -> None:
         # Runs of a backup have no other copy of their revisions.
         others = f"!{names.LABEL_RUN},!{names.LABEL_RESTORED}"
-        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW_UID},{others}"
+        selector = f"{REVISIONS},{others}"
         revisions: dict[tuple[str, str], str] = {}
         for namespace in self._namespaces:
             listed = self._client.list(
@@ -164,13 +197,17 @@ class FlowController(KeyedController[Flow]):
         unused = set(revisions) - current - self._revisions_in_use()
         # Twice unused, because a run may be about to name one that has just been superseded.
         for namespace, name in unused & self._unused:
-            self._store.forget_revision(namespace, name)
+            self._store.on_revision(EventType.DELETED, ObjectKey(namespace, name))
             try:
                 await self.writer.delete(CONFIGMAPS, namespace, name, revisions[namespace, name])
             except ApiError as error:
                 if not is_not_found(error):
                     logger.warning("Failed to delete the unused revision %s/%s: %s", namespace, name, error)
         self._unused = unused - self._unused
+
+
+def _was_reported(stored: FlowStatus, reason: str) -> bool:
+    return stored.ready is not None and stored.ready.reason == reason
 
 
 def _was_refused(stored: FlowStatus, generation: int) -> bool:

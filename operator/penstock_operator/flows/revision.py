@@ -59,10 +59,6 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
             owner, because a run may need it longer than its Flow exists.
     """
     canonical = canonical_spec(spec)
-    data = {SPEC_KEY: canonical.decode()}
-    for task in (*spec.tasks, *(spec.finally_ or ())):
-        if task.script is not None:
-            data[script_key(task.name)] = executable_script(task.script)
     labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_FLOW_UID: owner.uid}
     metadata: dict[str, Any] = {
         "name": revision_name(owner, canonical),
@@ -71,17 +67,49 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
     }
     if is_owned_by_run:
         metadata["ownerReferences"] = [owner_reference("FlowRun", owner.name, owner.uid, is_controller=False)]
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": data}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": _data(spec, canonical),
+    }
+
+
+def _data(spec: InlineFlowSpec, canonical: bytes) -> dict[str, str]:
+    data = {SPEC_KEY: canonical.decode()}
+    for task in (*spec.tasks, *(spec.finally_ or ())):
+        if task.script is not None:
+            data[script_key(task.name)] = executable_script(task.script)
+    return data
+
+
+def is_same_revision(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a ConfigMap is the one that would be stored, its scripts included, and cannot be changed."""
+    labels = found["metadata"].get("labels") or {}
+    return (
+        found.get("immutable") is True
+        and found.get("data") == wanted["data"]
+        and not found.get("binaryData")
+        and wanted["metadata"]["labels"].items() <= labels.items()
+    )
 
 
 def read_spec(config_map: Mapping[str, Any]) -> InlineFlowSpec:
     """Read the spec that a revision holds.
 
     Raises:
-        StoredStatusError: another writer's ConfigMap has this name and is not a revision.
+        StoredStatusError: another writer's ConfigMap has this name: its content is not what its name is a hash of.
     """
+    name, labels = config_map["metadata"]["name"], config_map["metadata"].get("labels") or {}
     try:
-        return InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY], context=AS_STORED)
+        spec = InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY], context=AS_STORED)
     except (KeyError, TypeError, ValueError) as error:
-        name = config_map.get("metadata", {}).get("name")
         raise StoredStatusError(f"ConfigMap {name} does not hold a Flow's spec: {error}") from error
+    owner_name = labels.get(names.LABEL_FLOW) or labels.get(names.LABEL_RUN, "")
+    owner = Owner(config_map["metadata"]["namespace"], owner_name, labels.get(names.LABEL_FLOW_UID, ""))
+    canonical = canonical_spec(spec)
+    # The scripts are beside the spec, and are what runs.
+    if revision_name(owner, canonical) != name or config_map["data"] != _data(spec, canonical):
+        raise StoredStatusError(f"ConfigMap {name} has been replaced: its content does not match its name")
+    return spec

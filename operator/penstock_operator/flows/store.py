@@ -1,9 +1,13 @@
-"""Compiled Flows for runs that start, and the revisions that runs keep."""
+"""Compiled Flows for runs that start, and the revisions that runs keep.
+
+A revision is believed to be stored after it was stored or verified, until the watch of revisions reports its deletion:
+so a run costs no request for it, and one that somebody deletes is stored again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,13 +18,21 @@ from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit, compile_concurrency
 from penstock.engine.keys import ObjectKey
 from penstock.engine.validation.validation import parse_flow
-from penstock.errors import StoredStatusError
+from penstock.errors import Problem, RevisionConflictError
 from penstock.kube.client import METADATA, ApiClient
-from penstock.kube.errors import ApiError, is_already_exists
+from penstock.kube.errors import ApiError, is_already_exists, is_not_found
 from penstock.kube.kinds.flow import Flow
+from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS, FLOWS
 from penstock.kube.writer import Writer
-from penstock_operator.flows.revision import Owner, build_revision, canonical_spec, read_spec, revision_name
+from penstock_operator.flows.revision import (
+    Owner,
+    build_revision,
+    canonical_spec,
+    is_same_revision,
+    read_spec,
+    revision_name,
+)
 from penstock_operator.runtime.bounded import BoundedMap, BoundedSet
 
 KEPT_PLANS: Final = 512
@@ -60,9 +72,12 @@ class FlowStore:
         self._client = client
         self._writer = writer
         self._plans: BoundedMap[ObjectKey, Plan] = BoundedMap(KEPT_PLANS)
-        self._stored: BoundedSet[tuple[str, str]] = BoundedSet(KEPT_NAMES)
-        self._current: BoundedMap[tuple[str, int], CurrentFlow] = BoundedMap(KEPT_FLOWS)
-        """By uid and generation of the Flow."""
+        self._stored: BoundedSet[ObjectKey] = BoundedSet(KEPT_NAMES)
+        """Revisions that were stored or verified by this process."""
+        self._existing: set[ObjectKey] = set()
+        """Revisions by the watch: their content may be any."""
+        self._current: BoundedMap[tuple[ObjectKey, str, int], CurrentFlow] = BoundedMap(KEPT_FLOWS)
+        """By the Flow, its uid and its generation."""
         self._reading: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
         self._next: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
 
@@ -97,9 +112,9 @@ class FlowStore:
         flow = await self.read_flow(key)
         if flow is None:
             return None
-        identity = (flow.metadata.uid, flow.metadata.generation)
+        identity = (key, flow.metadata.uid, flow.metadata.generation)
         known = self._current.get(identity)
-        if known is None or (key.namespace, known.revision) not in self._stored:
+        if known is None or ObjectKey(key.namespace, known.revision) not in self._stored:
             spec = parse_flow({"spec": flow.spec})
             owner = Owner(key.namespace, key.name, flow.metadata.uid)
             limit = compile_concurrency(spec)
@@ -129,22 +144,67 @@ class FlowStore:
 
         Raises:
             ApiError: the API server refused it.
+            RevisionConflictError: a ConfigMap of its name has another content.
         """
         name = revision_name(owner, canonical_spec(spec))
-        known = (owner.namespace, name)
-        if known not in self._stored:
-            body = msgspec.json.encode(build_revision(owner, spec, is_owned_by_run=is_owned_by_run))
-            try:
-                await self._writer.create(CONFIGMAPS, owner.namespace, body, accept=METADATA)
-            except ApiError as error:
-                if not is_already_exists(error):
-                    raise
-            self._stored.add(known)
+        key = ObjectKey(owner.namespace, name)
+        if key not in self._stored:
+            wanted = build_revision(owner, spec, is_owned_by_run=is_owned_by_run)
+            if key not in self._existing or not await self._verify_revision(key, wanted):
+                await self._create_revision(key, wanted)
+            self._stored.add(key)
         return name
 
-    def forget_revision(self, namespace: str, revision: str) -> None:
-        """Note that a revision is not stored any more."""
-        self._stored.discard((namespace, revision))
+    async def _create_revision(self, key: ObjectKey, wanted: dict[str, Any]) -> None:
+        try:
+            await self._writer.create(CONFIGMAPS, key.namespace, msgspec.json.encode(wanted), accept=METADATA)
+        except ApiError as error:
+            if not is_already_exists(error) or not await self._verify_revision(key, wanted):
+                raise
+
+    async def _verify_revision(self, key: ObjectKey, wanted: dict[str, Any]) -> bool:
+        """Whether a revision exists, as it should be.
+
+        Raises:
+            RevisionConflictError: a ConfigMap of its name has another content.
+        """
+        try:
+            found = await self._read_config_map(key)
+        except ApiError as error:
+            if is_not_found(error):
+                return False
+            raise
+        if is_same_revision(found, wanted):
+            return True
+        message = (
+            f"the ConfigMap {key.name}, in which this spec is stored for runs, exists and has another content: find "
+            "out who made it, and delete it"
+        )
+        raise RevisionConflictError([Problem("spec", message)])
+
+    async def restore_revision(self, flow_key: ObjectKey, revision: str) -> bool:
+        """Store a revision again that was deleted; false if its Flow has changed since, or does not exist any more.
+
+        Raises:
+            ApiError: the API server refused it.
+            InvalidSpecError: the Flow is invalid, or a ConfigMap of that name has another content.
+        """
+        flow = await self.read_flow(flow_key)
+        if flow is None:
+            return False
+        spec, owner = parse_flow({"spec": flow.spec}), Owner(*flow_key, flow.metadata.uid)
+        if revision_name(owner, canonical_spec(spec)) != revision:
+            return False
+        await self.keep_revision(owner, spec)
+        return True
+
+    def on_revision(self, event: EventType, revision: ObjectKey) -> None:
+        """Handle that a revision exists, or does not exist any more."""
+        if event is EventType.DELETED:
+            self._existing.discard(revision)
+            self._stored.discard(revision)
+        else:
+            self._existing.add(revision)
 
     async def load_plan(self, namespace: str, revision: str) -> Plan:
         """Compile the spec that a revision holds.
@@ -166,12 +226,11 @@ class FlowStore:
             ApiError: it could not be read; 404 when it is gone.
             StoredStatusError: the ConfigMap is not a revision.
         """
-        reply = await self._client.request("GET", CONFIGMAPS.path(namespace, revision))
-        config_map = msgspec.json.decode(reply.body)
+        config_map = await self._read_config_map(ObjectKey(namespace, revision))
         labels = config_map["metadata"].get("labels") or {}
-        spec = read_spec(config_map)
-        flow = labels.get(names.LABEL_FLOW)
-        owner = Owner(namespace, flow or labels.get(names.LABEL_RUN, ""), labels.get(names.LABEL_FLOW_UID, ""))
-        if revision_name(owner, canonical_spec(spec)) != revision:
-            raise StoredStatusError(f"ConfigMap {revision} has been replaced: its content does not match its name")
-        return StoredRevision(spec, flow)
+        return StoredRevision(read_spec(config_map), labels.get(names.LABEL_FLOW))
+
+    async def _read_config_map(self, key: ObjectKey) -> dict[str, Any]:
+        reply = await self._client.request("GET", CONFIGMAPS.path(key.namespace, key.name))
+        config_map: dict[str, Any] = msgspec.json.decode(reply.body)
+        return config_map

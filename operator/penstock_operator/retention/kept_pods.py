@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from penstock.api import names
 from penstock.api.duration import duration_s
-from penstock.engine.keys import ObjectKey
+from penstock.engine.keys import ObjectKey, RunUid
 from penstock.engine.machine.facts import Cause
 from penstock.errors import DurationError
 from penstock.kube.resources import JOBS, PODS, Resource
+from penstock_operator.runs.attempts.identity import is_own_workload, own_job
 from penstock_operator.runtime.time_heap import TimeHeap
 from penstock_operator.workloads.pod_status import Pod, is_tracked, observe_pod, run_uid
 
@@ -23,6 +24,13 @@ SURPLUS_GRACE_S: Final = 30.0
 """How long a surplus Pod stays after its end: a person may want its logs, and active work has priority."""
 
 
+class WorkloadUid(NamedTuple):
+    """A Pod or Job. Which Job a Pod belongs to is only what the Pod says: so not without its namespace."""
+
+    namespace: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True)
 class KeptPod:
     """A Pod of an ended attempt.
@@ -31,7 +39,7 @@ class KeptPod:
         resource: what is deleted: the Pod, or the Job that it belongs to.
         key: namespace and name of that.
         uid: uid of that.
-        run_uid: uid of the run.
+        run: the run.
         is_completed: whether the attempt succeeded.
         ended_at: seconds since the epoch.
         due_at: when it is removed; None: with its run.
@@ -42,12 +50,17 @@ class KeptPod:
     resource: Resource
     key: ObjectKey
     uid: str
-    run_uid: str
+    run: RunUid
     is_completed: bool
     ended_at: float
     due_at: float | None
     not_before: float
     was_tracked: bool
+
+    @property
+    def workload(self) -> WorkloadUid:
+        """What is deleted, by its uid."""
+        return WorkloadUid(self.key.namespace, self.uid)
 
 
 def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
@@ -78,7 +91,7 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
         resource=resource,
         key=key,
         uid=uid,
-        run_uid=run_uid(pod),
+        run=RunUid(metadata.namespace, run_uid(pod)),
         is_completed=is_completed,
         ended_at=ended_at,
         due_at=None if keep_s is None else ended_at + keep_s,
@@ -87,23 +100,24 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
     )
 
 
-def workload_uid(pod: Pod) -> str:
-    """Return the uid of what is deleted for a Pod: its own, or that of its Job."""
+def workload_uid(pod: Pod) -> WorkloadUid:
+    """Return what is deleted for a Pod: itself, or its Job."""
     workload = _workload(pod)
-    return pod.metadata.uid if workload is None else workload[2]
+    return WorkloadUid(pod.metadata.namespace, pod.metadata.uid if workload is None else workload[2])
 
 
 def _workload(pod: Pod) -> tuple[Resource, ObjectKey, str] | None:
-    """Return what is deleted for a Pod; None if the operator did not create it, though it may have our labels."""
+    """Return what is deleted for a Pod; None if the operator did not create it, though it may have our labels.
+
+    Whether the Job is ours has to be seen from the Job itself, before it is deleted.
+    """
     metadata = pod.metadata
     if metadata.labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
         return None
-    for owner in metadata.owner_references:
-        if owner.kind == "Job" and owner.controller:
-            return JOBS, ObjectKey(metadata.namespace, owner.name), owner.uid
-        if owner.kind == "FlowRun" and owner.uid == run_uid(pod):
-            return PODS, metadata.key, metadata.uid
-    return None
+    if is_own_workload(metadata):
+        return PODS, metadata.key, metadata.uid
+    job = own_job(pod)
+    return None if job is None else (JOBS, ObjectKey(metadata.namespace, job.name), job.uid)
 
 
 def _keep_s(annotations: Mapping[str, str], *, is_completed: bool) -> float | None:
@@ -119,21 +133,21 @@ class _PodsByEnd:
     """Pods in the order of their end. Those of successful attempts are removed first."""
 
     def __init__(self) -> None:
-        self._completed: TimeHeap[str] = TimeHeap()
-        self._failed: TimeHeap[str] = TimeHeap()
+        self._completed: TimeHeap[WorkloadUid] = TimeHeap()
+        self._failed: TimeHeap[WorkloadUid] = TimeHeap()
 
     def __len__(self) -> int:
         return len(self._completed) + len(self._failed)
 
     def add_pod(self, pod: KeptPod) -> None:
-        (self._completed if pod.is_completed else self._failed).set(pod.uid, pod.ended_at)
+        (self._completed if pod.is_completed else self._failed).set(pod.workload, pod.ended_at)
 
     def discard_pod(self, pod: KeptPod) -> None:
-        (self._completed if pod.is_completed else self._failed).discard(pod.uid)
+        (self._completed if pod.is_completed else self._failed).discard(pod.workload)
 
     @property
-    def first_to_remove(self) -> str:
-        """Uid of the oldest Pod of a successful attempt; if there is none, of the oldest Pod."""
+    def first_to_remove(self) -> WorkloadUid:
+        """The oldest Pod of a successful attempt; if there is none, the oldest Pod."""
         uid = self._completed.first or self._failed.first
         assert uid is not None, "there is a Pod"
         return uid
@@ -154,52 +168,52 @@ class KeptPods:
         self._per_run = per_run
         self._surplus_grace_s = surplus_grace_s
         self._total = total
-        self._kept: dict[str, KeptPod] = {}
-        self._by_run: dict[str, _PodsByEnd] = {}
+        self._kept: dict[WorkloadUid, KeptPod] = {}
+        self._by_run: dict[RunUid, _PodsByEnd] = {}
         self._all = _PodsByEnd()
-        self._due: TimeHeap[str] = TimeHeap()
+        self._due: TimeHeap[WorkloadUid] = TimeHeap()
         """Of kept Pods, by uid: when their own time comes."""
-        self._leaving: TimeHeap[str] = TimeHeap()
+        self._leaving: TimeHeap[WorkloadUid] = TimeHeap()
         """Of Pods that are not kept any more, by uid: when they are removed."""
-        self._leaving_pods: dict[str, KeptPod] = {}
+        self._leaving_pods: dict[WorkloadUid, KeptPod] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def add_pod(self, pod: KeptPod) -> None:
         """Keep a Pod; one that is known stays as it is."""
-        if pod.uid in self._kept:
+        if pod.workload in self._kept:
             return
-        self._kept[pod.uid] = pod
-        of_run = self._by_run.setdefault(pod.run_uid, _PodsByEnd())
+        self._kept[pod.workload] = pod
+        of_run = self._by_run.setdefault(pod.run, _PodsByEnd())
         of_run.add_pod(pod)
         self._all.add_pod(pod)
         if pod.due_at is not None:
-            self._due.set(pod.uid, pod.due_at)
+            self._due.set(pod.workload, pod.due_at)
         if len(of_run) > self._per_run:
             self._stop_keeping(of_run.first_to_remove, grace_s=self._surplus_grace_s)
         elif len(self._all) > self._total:
             self._stop_keeping(self._all.first_to_remove)
 
-    def discard_pod(self, uid: str) -> None:
+    def discard_pod(self, uid: WorkloadUid) -> None:
         """Forget a Pod that is deleted or being deleted."""
         self._leaving.discard(uid)
         self._leaving_pods.pop(uid, None)
         self._remove_kept(uid)
 
-    def _remove_kept(self, uid: str) -> KeptPod | None:
+    def _remove_kept(self, uid: WorkloadUid) -> KeptPod | None:
         pod = self._kept.pop(uid, None)
         if pod is None:
             return None
         self._due.discard(uid)
         self._all.discard_pod(pod)
-        of_run = self._by_run[pod.run_uid]
+        of_run = self._by_run[pod.run]
         of_run.discard_pod(pod)
         if not len(of_run):
-            del self._by_run[pod.run_uid]
+            del self._by_run[pod.run]
         return pod
 
-    def _stop_keeping(self, uid: str, *, grace_s: float = 0.0) -> None:
+    def _stop_keeping(self, uid: WorkloadUid, *, grace_s: float = 0.0) -> None:
         pod = self._remove_kept(uid)
         if pod is not None:
             may_stay = grace_s > 0 and len(self._leaving) < self._total
@@ -212,10 +226,10 @@ class KeptPods:
             pod: the Pod, which does not count as kept any more.
             until: seconds since the epoch.
         """
-        known = self._leaving.time_of(pod.uid)
+        known = self._leaving.time_of(pod.workload)
         if known is None or until < known:
-            self._leaving.set(pod.uid, until)
-            self._leaving_pods[pod.uid] = pod
+            self._leaving.set(pod.workload, until)
+            self._leaving_pods[pod.workload] = pod
 
     def pop_due(self, now: float) -> list[KeptPod]:
         """Return the Pods that are to be removed now; they are not kept any more.

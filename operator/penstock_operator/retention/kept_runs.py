@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from penstock.api.duration import duration_s
-from penstock.engine.keys import ObjectKey
+from penstock.engine.keys import ObjectKey, RunUid
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock.errors import DurationError
 from penstock.kube.kinds.flow import Flow
@@ -52,6 +52,11 @@ class EndedRun(NamedTuple):
     def flow_key(self) -> ObjectKey:
         """Its Flow."""
         return ObjectKey(self.key.namespace, self.flow)
+
+    @property
+    def parent_uid(self) -> RunUid | None:
+        """Its parent."""
+        return None if self.parent is None else RunUid(self.key.namespace, self.parent.uid)
 
 
 def read_policy(flow: Flow) -> RunPolicy | None:
@@ -111,8 +116,8 @@ class KeptRuns:
         self._policies: dict[ObjectKey, RunPolicy] = {}
         self._runs: dict[str, EndedRun] = {}
         self._due: TimeHeap[str] = TimeHeap()
-        self._children: dict[str, dict[str, EndedRun]] = {}
-        """Those that wait for their parent to finish, by its uid and theirs."""
+        self._children: dict[RunUid, dict[str, EndedRun]] = {}
+        """Those that wait for their parent to finish, by it and their uid."""
 
     def __len__(self) -> int:
         return len(self._runs) + sum(map(len, self._children.values()))
@@ -139,7 +144,8 @@ class KeptRuns:
     def add_run(self, run: EndedRun) -> None:
         """Add a finished run; the time of one that is known is computed again."""
         due_at = self._due_at(run)
-        if due_at is None or run.uid in self._children.get(run.parent.uid if run.parent else "", {}):
+        siblings = {} if run.parent_uid is None else self._children.get(run.parent_uid, {})
+        if due_at is None or run.uid in siblings:
             return
         self._runs[run.uid] = run
         self._due.set(run.uid, due_at)
@@ -173,10 +179,10 @@ class KeptRuns:
 
     def wait_for_parent(self, run: EndedRun) -> None:
         """Have a run wait until its parent has finished."""
-        assert run.parent is not None
-        self._children.setdefault(run.parent.uid, {})[run.uid] = run
+        assert run.parent_uid is not None
+        self._children.setdefault(run.parent_uid, {})[run.uid] = run
 
-    def on_parent_finished(self, uid: str) -> bool:
+    def on_parent_finished(self, uid: RunUid) -> bool:
         """Handle that a run has finished; returns whether children waited for that."""
         children = self._children.pop(uid, {})
         for child in children.values():

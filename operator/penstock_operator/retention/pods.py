@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from penstock.engine.keys import RunUid
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS
@@ -15,6 +16,7 @@ from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, read_kept_pod, workload_uid
 from penstock_operator.runtime.rate_limiter import RateLimiter
+from penstock_operator.workloads.job_status import Job, makes_no_pod
 from penstock_operator.workloads.pod_status import Pod, is_tracked
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,8 @@ PER_S: Final = 50.0
 WORKERS: Final = 4
 DELETE_S: Final = 30.0
 """How long one deletion is retried at once."""
+UNFINISHED_JOB_S: Final = 5.0
+"""Until a Job is looked at again whose Pod has ended, but which does not say so yet."""
 RETRY_S: Final = 60.0
 """Until a deletion that failed is tried again."""
 
@@ -34,6 +38,7 @@ class PodRetention:
     Args:
         writer: for the deletions.
         unstored_since: since when a run has something to store, in monotonic seconds; None: it has nothing.
+        find_job: returns the Job of a run by its name and uid, if it exists and is ours.
         metrics: where removals are counted.
         fail: called with an error after which this process must not continue.
         kept: the Pods that are kept.
@@ -45,7 +50,8 @@ class PodRetention:
         self,
         writer: Writer,
         *,
-        unstored_since: Callable[[str], float | None],
+        unstored_since: Callable[[RunUid], float | None],
+        find_job: Callable[[RunUid, str, str], Job | None],
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         kept: KeptPods | None = None,
@@ -54,6 +60,7 @@ class PodRetention:
     ) -> None:
         self._writer = writer
         self._unstored_since = unstored_since
+        self._find_job = find_job
         self._removals = metrics.removals
         self._errors = metrics.internal_errors.labels("Pod")
         self._fail = fail
@@ -106,14 +113,26 @@ class PodRetention:
             for _ in range(WORKERS):
                 tasks.create_task(work())
 
+    def _is_finished_job(self, pod: KeptPod, now: float) -> bool:
+        """Whether the Job that a Pod names is ours and has finished; if it does not say so yet, it waits."""
+        job = self._find_job(pod.run, pod.key.name, pod.uid)
+        if job is None:
+            return False
+        if not makes_no_pod(job):
+            self._kept.postpone_pod(pod, now + UNFINISHED_JOB_S)
+            return False
+        return True
+
     async def _delete_pod(self, pod: KeptPod) -> None:
         now = self._clock()
         if not pod.was_tracked:
             # The outcome counts as stored after some time, unless the status of its run has been unstored for long.
-            since = self._unstored_since(pod.run_uid)
+            since = self._unstored_since(pod.run)
             if since is not None and time.monotonic() - since > UNTRACKED_GRACE_S / 2:
                 self._kept.postpone_pod(pod, now + UNTRACKED_GRACE_S)
                 return
+        if pod.resource is JOBS and not self._is_finished_job(pod, now):
+            return
         await self._pace.step()
         # By default the deletion of a Job leaves its Pods behind.
         propagation = "Background" if pod.resource is JOBS else None

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.api import names
-from penstock.engine.keys import ObjectKey
+from penstock.engine.keys import ObjectKey, RunUid
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
@@ -46,7 +46,7 @@ class RunRetention:
         client: for reads.
         writer: for removals.
         namespaces: those to list; a single empty one for all.
-        is_live: whether a run of this uid is known to be unfinished; then `on_run_end` will be called with it.
+        is_live: whether a run is known to be unfinished; then `on_run_end` will be called with it.
         metrics: where removals are counted.
         fail: called with an error after which this process must not continue.
         clock: seconds since the epoch.
@@ -60,7 +60,7 @@ class RunRetention:
         writer: Writer,
         *,
         namespaces: Sequence[str],
-        is_live: Callable[[str], bool],
+        is_live: Callable[[RunUid], bool],
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
@@ -93,7 +93,7 @@ class RunRetention:
 
     def on_run_end(self, end: RunEnd) -> None:
         """Handle the end of a run, once it is stored, or its deletion."""
-        if self._kept.on_parent_finished(end.uid):
+        if self._kept.on_parent_finished(end.run_uid):
             self._wake.set()
         flow = end.flow
         if end.state is None or flow is None or not self._kept.has_policy(ObjectKey(end.key.namespace, flow)):
@@ -181,7 +181,7 @@ class RunRetention:
 
     async def _is_parent_finished(self, child: EndedRun, parent: Parent) -> bool:
         """Whether a child's parent has finished; if not, the child waits for it."""
-        if self._is_live(parent.uid):
+        if self._is_live(RunUid(child.key.namespace, parent.uid)):
             self._kept.wait_for_parent(child)
             return False
         found = await read_run(self._client, ObjectKey(child.key.namespace, parent.name))

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from penstock.api import names
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.keys import ObjectKey, RunKey
+from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
@@ -31,11 +32,12 @@ from penstock_operator.runs.attempts.child_runs import ChildRuns
 from penstock_operator.runs.attempts.orphans import Orphans
 from penstock_operator.runs.attempts.pod_writer import PodWriter
 from penstock_operator.runs.attempts.pods import AttemptPods
+from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.cache.lookup import CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.effects import EffectExecutor
 from penstock_operator.runs.initial_sync import InitialSync
-from penstock_operator.runs.live_run import LiveRun, RunEnd, RunUid
+from penstock_operator.runs.live_run import LiveRun, RunEnd
 from penstock_operator.runs.parents_and_children import Hierarchy
 from penstock_operator.runs.parked import ParkedRuns
 from penstock_operator.runs.pending import PendingRuns
@@ -65,6 +67,7 @@ class RunController:
         metrics: where work is counted.
         epoch: of this leader.
         settings: what the installer decided about Pods.
+        has_policy: whether the chart's admission policy is in force.
         fail: receives an error after which this process must not continue.
         clock: seconds since the epoch.
 
@@ -74,6 +77,7 @@ class RunController:
             those lists the finished runs at its start.
         on_pod: handles a change of a Pod.
         on_job: handles a change of a Job.
+        find_job: returns the Job of a run by its name and uid, if it exists and is ours.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class RunController:
         metrics: Metrics,
         epoch: int,
         settings: PodSettings,
+        has_policy: bool,
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -105,13 +110,16 @@ class RunController:
         )
         self._initial_sync = InitialSync(registry)
         pod_writer = PodWriter(writer)
-        self._orphans = Orphans(pod_writer, registry, self._initial_sync, clock=clock)
+        self._orphans = Orphans(RetryingReader(client), pod_writer, registry, self._initial_sync)
         self._pods = AttemptPods(
             client, writer, pod_writer, orphans=self._orphans, registry=registry, settings=settings, clock=clock
         )
         self.on_pod, self.on_job = self._pods.on_pod, self._pods.jobs.on_job
+        self.find_job = self._pods.jobs.find_job
         self._child_runs = ChildRuns(self._statuses, writer, registry, clock=clock)
-        self._cache = CacheLookup(cache, registry, recorder=recorder, metrics=metrics, clock=clock)
+        self._cache = CacheLookup(
+            cache, registry, recorder=recorder, metrics=metrics, clock=clock, has_policy=has_policy
+        )
         self._effects = EffectExecutor(
             self._pods, self._child_runs, self._cache, registry, recorder=recorder, metrics=metrics
         )
@@ -171,15 +179,23 @@ class RunController:
         self._parked.release_runs_of(key)
         self._registry.spawn_about("Flow", key, self._starter.on_flow(key))
 
+    def on_revision(self, event: EventType, item: PartialObject) -> None:
+        """Handle a change of a revision: that of a run's inline spec is stored again if somebody deletes it."""
+        metadata = item.metadata
+        run = self._registry.find_run_by_key(RunKey(metadata.namespace, metadata.labels.get(names.LABEL_RUN, "")))
+        is_its_own = run is not None and run.revision == metadata.name and not run.needs_recheck
+        if event is EventType.DELETED and run is not None and is_its_own:
+            self._registry.spawn(run, self._starter.restore_revision(run))
+
     # What others ask
 
     def revisions_in_use(self) -> set[tuple[str, str]]:
         """Return the revisions that unfinished runs need, by namespace and name."""
         return {(run.key.namespace, run.revision) for run in self._registry if run.revision is not None}
 
-    def is_carried_out(self, uid: str) -> bool:
-        """Whether a run of this uid is live, and its end not yet reported."""
-        run = self._registry.find_run_by_uid(uid)
+    def is_carried_out(self, uid: RunUid) -> bool:
+        """Whether a run is live, and its end not yet reported."""
+        run = self._registry.find_run(uid)
         return run is not None and not run.is_counted
 
     def task_instances_in_progress(self, most: int) -> int:
@@ -192,9 +208,9 @@ class RunController:
                 found += run.machine.live_task_instances
         return min(found, most)
 
-    def unstored_since(self, uid: str) -> float | None:
+    def unstored_since(self, uid: RunUid) -> float | None:
         """Return since when a run has something to store, in monotonic seconds; None: it has nothing."""
-        run = self._registry.find_run_by_uid(uid)
+        run = self._registry.find_run(uid)
         return None if run is None else run.unstored_since
 
     # Work
@@ -277,13 +293,11 @@ class RunController:
             self._orphans.claim_pods(key, None)
             return None
         uid = found.uid
-        shutdown = self._registry.take_shutdown(uid)
+        shutdown = self._registry.take_shutdown(RunUid(key.namespace, uid))
         if found.is_finished:
             # Perhaps the reply to the write that stored it was lost.
             self._report_end(RunEnd(key, uid, found.flow, found.state, found.metadata))
             self._starter.on_run_finished(key)
-            if found.reason == Reason.INVALID_STATUS:
-                self._orphans.mark_broken(RunUid(key.namespace, uid))
             self._orphans.finish_run(key, uid)
             self._orphans.claim_pods(key, None)
             return None
@@ -351,8 +365,6 @@ class RunController:
 
     async def _end_unstarted_run(self, run: LiveRun, ended: Ended) -> None:
         """End a run that cannot run, and its Pods and children if it had begun."""
-        if ended.reason is Reason.INVALID_STATUS:
-            self._orphans.mark_broken(run.run_uid)
         if await self._pending.end_run(run, ended):
             self._pods.stop_without_machine(run)
             self._hierarchy.end_children(run, None)

@@ -29,6 +29,10 @@ class InitialSync:
         if not self._is_open:
             self._missing.add(run)
 
+    def is_expected(self, run: RunKey) -> bool:
+        """Whether a run is known to be unfinished, and still to be reconciled."""
+        return run in self._missing
+
     def open(self) -> None:
         """Expect no more runs: the first lists are complete."""
         self._is_open = True

@@ -12,7 +12,7 @@ import msgspec
 from penstock.api import names
 from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.concurrency.slots import Claim
-from penstock.engine.keys import ObjectKey, RunIdentity, RunKey
+from penstock.engine.keys import ObjectKey, RunIdentity, RunKey, RunUid
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown
@@ -26,14 +26,6 @@ STALE_AFTER_S: Final = 60.0
 """A run whose status could not be stored for so long creates nothing."""
 
 
-class RunUid(NamedTuple):
-    """A run, whatever its name: several of one name may have come and gone."""
-
-    namespace: str
-    """With the uid, because a label or annotation in any namespace can name any uid."""
-    uid: str
-
-
 class RunEnd(NamedTuple):
     """A run that has finished or was deleted, as other controllers see it."""
 
@@ -45,6 +37,11 @@ class RunEnd(NamedTuple):
     """Its final state, which is stored; None: the run was deleted."""
     metadata: RunMetadata
     """As it was when the run was last read."""
+
+    @property
+    def run_uid(self) -> RunUid:
+        """Namespace and uid."""
+        return RunUid(self.key.namespace, self.uid)
 
 
 @dataclass(slots=True)

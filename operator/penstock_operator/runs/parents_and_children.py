@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from penstock.engine.keys import RunUid
 from penstock.engine.machine.facts import AttemptSeen
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.child_run import ParentLink, observe_child, observe_deleted_child, shutdown_of_child
-from penstock_operator.runs.live_run import LiveRun, RunUid, metadata_fields
+from penstock_operator.runs.live_run import LiveRun, metadata_fields
 from penstock_operator.runs.registry import RunRegistry
 
 
@@ -48,7 +49,7 @@ class Hierarchy:
     def report_to_parent(self, run: LiveRun) -> None:
         """Report a run's stored state to its parent."""
         self._report(run)
-        parent = None if run.parent is None else self._registry.find_run(run.key.namespace, run.parent.uid)
+        parent = None if run.parent is None else self._registry.find_run(_parent_uid(run, run.parent))
         is_terminated = parent is not None and (parent.head.get("shutdown") or {}).get("mode") == "Terminate"
         if parent is not None and is_terminated and run.head.get("state") not in FINAL_RUN_STATES:
             # A child that is shutting down already is not asked a second time. But a crash may have come between a
@@ -66,7 +67,7 @@ class Hierarchy:
 
     def _report(self, run: LiveRun, *, is_deleted: bool = False) -> None:
         link = run.parent
-        parent = None if link is None else self._registry.find_run(run.key.namespace, link.uid)
+        parent = None if link is None else self._registry.find_run(_parent_uid(run, link))
         if link is None or parent is None:
             return
         metadata, now = metadata_fields(run.object), self._clock()

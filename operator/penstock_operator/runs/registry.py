@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any, Final
 
-from penstock.engine.keys import RunKey
+from penstock.engine.keys import RunKey, RunUid
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runtime.background import Background
 from penstock_operator.runtime.bounded import BoundedSet
 from penstock_operator.runtime.workqueue import WorkQueue
@@ -56,11 +56,11 @@ class RunRegistry:
         self.queue: WorkQueue[RunKey] = WorkQueue()
         self.background = Background(fail)
         self._by_key: dict[RunKey, LiveRun] = {}
-        self._by_uid: dict[str, LiveRun] = {}
+        self._by_uid: dict[RunUid, LiveRun] = {}
         self._announced: dict[RunKey, FlowRun] = {}
         """Runs that are not live yet, as they were read."""
-        self._shutdowns: dict[str, Shutdown] = {}
-        """What was decided about runs that are not live yet, by uid."""
+        self._shutdowns: dict[RunUid, Shutdown] = {}
+        """What was decided about runs that are not live yet."""
         self._finished: BoundedSet[RunUid] = BoundedSet(KNOWN_FINISHED)
 
     def __len__(self) -> int:
@@ -73,18 +73,13 @@ class RunRegistry:
 
     # Find
 
-    def find_run(self, namespace: str, uid: str) -> LiveRun | None:
-        """Return the live run of a uid, if it is in that namespace: a label can name any uid."""
-        run = self._by_uid.get(uid)
-        return run if run is not None and run.key.namespace == namespace else None
+    def find_run(self, uid: RunUid) -> LiveRun | None:
+        """Return the live run of a namespace and uid."""
+        return self._by_uid.get(uid)
 
     def find_run_by_key(self, key: RunKey) -> LiveRun | None:
         """Return the live run of a name."""
         return self._by_key.get(key)
-
-    def find_run_by_uid(self, uid: str) -> LiveRun | None:
-        """Return the live run of a uid that comes from the API server, not from a label."""
-        return self._by_uid.get(uid)
 
     def is_live(self, run: LiveRun) -> bool:
         """Whether a run is still the one of its name that is carried out."""
@@ -101,7 +96,7 @@ class RunRegistry:
         """
         key, uid = found.key, found.uid
         if shutdown is not None and not self.end_run_by_key(key, uid, shutdown):
-            self._shutdowns[uid] = shutdown
+            self._shutdowns[RunUid(key.namespace, uid)] = shutdown
         known = self._by_key.get(key)
         if known is not None and known.uid == uid:
             if found.metadata.generation <= known.generation and not found.is_deleting:
@@ -117,21 +112,21 @@ class RunRegistry:
         """Remove and return a run that was announced, as it was read."""
         return self._announced.pop(key, None)
 
-    def take_shutdown(self, uid: str) -> Shutdown | None:
+    def take_shutdown(self, uid: RunUid) -> Shutdown | None:
         """Remove and return what was decided about a run before it was live."""
         return self._shutdowns.pop(uid, None)
 
     def add_run(self, run: LiveRun) -> None:
         """Make a run live."""
-        self._by_key[run.key] = self._by_uid[run.uid] = run
+        self._by_key[run.key] = self._by_uid[run.run_uid] = run
 
     def remove_run(self, run: LiveRun) -> None:
         """Forget a run, unless another has taken its place."""
         if self.is_live(run):
             del self._by_key[run.key]
             self.queue.forget(run.key)
-        if self._by_uid.get(run.uid) is run:
-            del self._by_uid[run.uid]
+        if self._by_uid.get(run.run_uid) is run:
+            del self._by_uid[run.run_uid]
 
     def mark_finished(self, uid: RunUid) -> None:
         """Remember that a run has finished or was deleted."""

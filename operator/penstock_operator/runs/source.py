@@ -17,7 +17,7 @@ from penstock.errors import InvalidSpecError, Problem, StoredStatusError
 from penstock.kube.errors import ApiError, is_not_found
 from penstock_operator.flows.revision import Owner
 from penstock_operator.flows.store import FlowStore
-from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.live_run import LiveRun, read_spec
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.retry_of import NAME_PATH, Retried, RetriedRuns, gone_revision
 from penstock_operator.runs.status import StatusStore
@@ -133,14 +133,34 @@ class RunSources:
         if run.revision is None:
             raise StoredStatusError("the stored status names no revision")
         try:
-            if spec.retry_of is not None:
-                run.flow = (await self._flows.read_revision(run.key.namespace, run.revision)).flow
-            return await self._flows.load_plan(run.key.namespace, run.revision)
+            return await self._load_plan(run, run.revision, is_retry=spec.retry_of is not None)
         except ApiError as error:
-            if is_not_found(error):
-                message = f"ConfigMap {run.revision} with this run's Flow spec was deleted"
+            if not is_not_found(error):
+                raise
+            if not await self._restore_revision(run, run.revision):
+                message = (
+                    f"ConfigMap {run.revision} with this run's Flow spec was deleted, and the Flow has changed since"
+                )
                 raise StoredStatusError(message) from error
-            raise
+        return await self._load_plan(run, run.revision, is_retry=spec.retry_of is not None)
+
+    async def _restore_revision(self, run: LiveRun, revision: str) -> bool:
+        try:
+            return run.flow_key is not None and await self._flows.restore_revision(run.flow_key, revision)
+        except InvalidSpecError:
+            return False
+
+    async def _load_plan(self, run: LiveRun, revision: str, *, is_retry: bool) -> Plan:
+        if is_retry:
+            run.flow = (await self._flows.read_revision(run.key.namespace, revision)).flow
+        return await self._flows.load_plan(run.key.namespace, revision)
+
+    async def restore_inline(self, run: LiveRun) -> None:
+        """Store the revision of a run's inline spec again, which was deleted."""
+        spec = read_spec(run.object).flow_spec
+        if spec is not None:
+            owner = Owner(run.key.namespace, run.key.name, run.uid)
+            await self._flows.keep_revision(owner, spec, is_owned_by_run=True)
 
     async def _compile_inline(self, run: LiveRun, spec: InlineFlowSpec, *, is_kept: bool = False) -> Plan:
         owner = Owner(run.key.namespace, run.key.name, run.uid)

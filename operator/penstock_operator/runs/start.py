@@ -15,7 +15,7 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
-from penstock.engine.keys import ObjectKey, RunKey
+from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
@@ -25,7 +25,7 @@ from penstock.engine.state import RunState
 from penstock.engine.validation.validation import scheduled_at
 from penstock.engine.workloads.child_run import ParentLink
 from penstock.errors import ExpressionError, InvalidSpecError, StoredStatusError
-from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating
+from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.initial_sync import InitialSync
@@ -100,6 +100,16 @@ class RunStarter:
     def on_run_finished(self, run: RunKey) -> None:
         """Handle a run that has finished and is stored, or was deleted: others may wait to retry it."""
         self._sources.on_run_finished(run)
+
+    async def restore_revision(self, run: LiveRun) -> None:
+        """Store the revision of a run's inline spec again, which was deleted."""
+        try:
+            await self._sources.restore_inline(run)
+        except InvalidSpecError as error:
+            logger.warning("FlowRun %s: its spec cannot be stored in a ConfigMap again: %s", run.key, error)
+        except ApiError as error:
+            if not (is_namespace_terminating(error) or is_not_found(error)):
+                logger.warning("FlowRun %s: failed to store its spec in a ConfigMap again: %s", run.key, error)
 
     def free_slot(self, run: LiveRun) -> None:
         """Free the slot of a run that has finished and is stored, was deleted, or starts over."""
@@ -188,6 +198,9 @@ class RunStarter:
         machine = Machine(plan, run.identity, params, now=now, stored=stored, control=read_control(spec))
         if run.shutdown is not None:
             machine.shut_down(run.shutdown.mode, run.shutdown.reason, run.shutdown.message, now)
+        elif run.parent is not None and (shutdown := await self._shutdown_by_parent(run, run.parent)) is not None:
+            # The process that ended the parent did not get to end this run as well.
+            machine.shut_down(shutdown.mode, shutdown.reason, shutdown.message, now)
         if run.flow_key is not None:
             self._hold_slot(run, run.flow_key, params)
         return machine
@@ -226,8 +239,8 @@ class RunStarter:
         shutdown = run.shutdown
         if shutdown is None and spec.shutdown is not None:
             shutdown = Shutdown.by_spec(spec.shutdown)
-        if shutdown is None and run.parent is not None and not self._is_parent_live(run, run.parent):
-            shutdown = await self._shutdown_of_orphan(run.parent.run, run)
+        if shutdown is None and run.parent is not None:
+            shutdown = await self._shutdown_by_parent(run, run.parent)
         if shutdown is not None:
             return Ended.by(shutdown)
         if spec.suspend:
@@ -237,18 +250,20 @@ class RunStarter:
             return Waiting(RunState.SCHEDULED, Reason.NOT_DUE, f"starts at {spec.scheduled_time}", due_at=due_at)
         return None
 
-    def _is_parent_live(self, run: LiveRun, link: ParentLink) -> bool:
-        return self._registry.find_run(run.key.namespace, link.uid) is not None
-
-    async def _shutdown_of_orphan(self, parent: str, run: LiveRun) -> Shutdown | None:
-        """Decide about a child whose parent is not live: it may have finished, or not be reconciled yet."""
-        found = await self._statuses.read_run(RunKey(run.key.namespace, parent))
-        assert run.parent is not None
-        if found is not None and found.uid == run.parent.uid:
-            if not found.is_finished:
-                return None
-            return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {parent} is {found.state}")
-        return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {parent} was deleted")
+    async def _shutdown_by_parent(self, run: LiveRun, link: ParentLink) -> Shutdown | None:
+        """Decide about a child by its parent, which may have finished, or not be reconciled yet."""
+        parent = RunKey(run.key.namespace, link.run)
+        if self._registry.find_run(RunUid(run.key.namespace, link.uid)) is not None:
+            return None
+        if self._initial_sync.is_expected(parent):
+            # It ends its children itself when it has finished.
+            return None
+        found = await self._statuses.read_run(parent)
+        if found is None or found.uid != link.uid:
+            return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {link.run} was deleted")
+        if not found.is_finished:
+            return None
+        return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {link.run} is {found.state}")
 
     # Slots
 

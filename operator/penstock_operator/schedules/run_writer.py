@@ -129,7 +129,8 @@ class RunWriter:
         # A Backfill may have created it.
         if found is None or names.LABEL_BACKFILL in found.metadata.labels:
             return True
-        if not any(owner.uid == plan.uid for owner in found.metadata.owner_references):
+        owners = (owner for owner in found.metadata.owner_references if owner.controller and owner.kind == "Schedule")
+        if not any(owner.uid == plan.uid for owner in owners):
             return False
         self._runs.on_created(key, plan.uid, ScheduledRun(name, found.metadata.uid, tick))
         return True

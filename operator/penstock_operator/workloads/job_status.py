@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.kube.errors import QUOTA_TEXT
-from penstock.kube.metadata import ObjectMeta, OwnerReference
-from penstock_operator.workloads.pod_status import Pod, read_identity, read_time
+from penstock.kube.metadata import ObjectMeta
+from penstock_operator.workloads.pod_status import read_identity, read_time
 
 _END_CONDITIONS: Final = frozenset({"Complete", "SuccessCriteriaMet", "Failed", "FailureTarget"})
 """Each of them means that the Job creates no further Pod:
@@ -56,11 +56,6 @@ class Trouble(NamedTuple):
 
     reason: Reason
     message: str
-
-
-def job_owner(pod: Pod) -> OwnerReference | None:
-    """Return the Job that created a Pod; None if none did."""
-    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
 
 
 def makes_no_pod(job: Job) -> bool:
@@ -117,6 +112,7 @@ def observe_job(job: Job, *, now: float, trouble: Trouble | None = None) -> Atte
         is_finished=_end(job) is not None,
         is_deleting=metadata.deletion_timestamp is not None,
         is_tracked=False,
+        carrier=Carrier.JOB,
         is_held=reason is not None,
         began_at=identity.began_at,
     )

@@ -9,11 +9,11 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import read_outputs
-from penstock.kube.metadata import ObjectMeta
+from penstock.kube.metadata import ObjectMeta, OwnerReference
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -136,6 +136,11 @@ def is_tracked(pod: Pod) -> bool:
     return names.FINALIZER in pod.metadata.finalizers
 
 
+def job_owner(pod: Pod) -> OwnerReference | None:
+    """Return the Job that created a Pod; None if none did."""
+    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
+
+
 class AttemptIdentity(NamedTuple):
     """The attempt that an object carries, and what had happened before it."""
 
@@ -200,6 +205,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         is_finished=is_pod_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
+        carrier=Carrier.POD if job_owner(pod) is None else Carrier.JOB,
         version=metadata.version,
         is_held=waiting_reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,

@@ -21,6 +21,27 @@ def flow_scope(flow: str | None, inline_digest: str) -> str:
     return f"flow/{flow}" if flow is not None else f"inline/{inline_digest}"
 
 
+def carries_code(outputs: Mapping[str, Any]) -> bool:
+    """Whether a task that takes outputs as a Python result would unpickle them, which runs code."""
+    stored = outputs.get("stored")
+    return "pickle" in outputs or (isinstance(stored, Mapping) and stored.get("as") != "exact")
+
+
+def has_outputs(status: Mapping[str, Any], key: TaskInstanceKey, outputs: Mapping[str, Any]) -> bool:
+    """Whether a run's status says that a task or item has these outputs.
+
+    Args:
+        status: the stored status.
+        key: the task or item.
+        outputs: the outputs.
+    """
+    entry = next((entry for entry in status.get("tasks") or () if entry.get("name") == key.task), None)
+    found = None if entry is None else entry.get("outputs")
+    if key.item is None:
+        return bool(found == outputs)
+    return isinstance(found, list) and key.item < len(found) and bool(found[key.item] == outputs)
+
+
 def is_run_finished(status: Mapping[str, Any]) -> bool:
     """Whether a run has finished, by its status."""
     return status.get("state") in FINAL_RUN_STATES

@@ -27,6 +27,14 @@ class RunKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class RunUid(NamedTuple):
+    """A run, whatever its name: several of one name may have come and gone."""
+
+    namespace: str
+    """With the uid, because a label, owner reference or ConfigMap in any namespace can name any uid."""
+    uid: str
+
+
 class TaskInstanceKey(NamedTuple):
     """One task of a run, or one item of its fan-out."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateRefused, Outcome
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import pod_name
@@ -111,7 +111,8 @@ class ChildRuns:
         self._record_child(run, found, shutdown)
 
     async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        """Find out whether the child run of an attempt still exists, and its state."""
+        """Find out whether the child run of an attempt exists, and its state."""
+        await self._creates.wait_for_create(run, verify)
         found = await self._read_run(_child_key(run, verify))
         link = None if found is None else parent_of(found)
         if found is None or link is None or link.uid != run.uid:
@@ -142,7 +143,7 @@ class ChildRuns:
             outcome=Outcome(Cause.FAILURE, now, reason, message),
             is_finished=True,
             is_tracked=False,
-            is_child_run=True,
+            carrier=Carrier.CHILD_RUN,
         )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
-from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.keys import RunUid, TaskInstanceKey
+from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
 from penstock.engine.machine.facts import CreateHeld, CreateRefused
 from penstock.errors import PenstockError
 from penstock.kube.errors import (
@@ -50,6 +53,12 @@ def building(path: str) -> Iterator[None]:
         raise _NotBuiltError(f"{path}: nothing can be built from it: {describe_error(error)}") from error
 
 
+class _AttemptOfRun(NamedTuple):
+    run: RunUid
+    key: TaskInstanceKey
+    attempt: int
+
+
 class AttemptCreator:
     """Creates the objects of attempts. While a namespace's quota is full, all but one of its creates wait.
 
@@ -66,6 +75,8 @@ class AttemptCreator:
         self._registry = registry
         self._full = full
         self._gates = QuotaGates()
+        self._sending: dict[_AttemptOfRun, asyncio.Event] = {}
+        """Set when the API server has answered."""
 
     def report_freed_quota(self, namespace: str) -> None:
         """Note that an object of ours in a namespace has ended: its quota may have capacity."""
@@ -80,6 +91,12 @@ class AttemptCreator:
             await self._try(run, create)
         except _QuotaFullError as full:
             self._hold(run, create, str(full))
+
+    async def wait_for_create(self, run: LiveRun, verify: VerifyAttempt) -> None:
+        """Wait for the answer to a create that was sent for an attempt: what a read shows before may be outdated."""
+        answered = self._sending.get(_AttemptOfRun(run.run_uid, verify.key, verify.attempt))
+        if answered is not None:
+            await answered.wait()
 
     def _hold(self, run: LiveRun, create: CreateAttempt, message: str) -> None:
         self._registry.record_fact(run, CreateHeld(create.key, create.attempt, message))
@@ -101,12 +118,18 @@ class AttemptCreator:
         machine = run.machine
         if not self._registry.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
             return
+        attempt = _AttemptOfRun(run.run_uid, create.key, create.attempt)
+        answered = self._sending[attempt] = asyncio.Event()
         try:
             await self._send(run, create)
         except ApiError as error:
             await self._on_refused(run, create, error)
         except _NotBuiltError as error:
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(error)))
+        finally:
+            if self._sending.get(attempt) is answered:
+                del self._sending[attempt]
+            answered.set()
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
         if is_already_exists(error):

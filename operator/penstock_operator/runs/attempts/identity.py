@@ -12,7 +12,7 @@ from penstock.engine.names import pod_name
 from penstock.kube.metadata import ObjectMeta, OwnerReference
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod, read_identity
+from penstock_operator.workloads.pod_status import Pod, job_owner, read_identity
 
 
 def is_pod_of(run: LiveRun, pod: Pod, key: TaskInstanceKey, attempt: int) -> bool:
@@ -30,7 +30,7 @@ def is_pod_of(run: LiveRun, pod: Pod, key: TaskInstanceKey, attempt: int) -> boo
     name = pod_name(run.key.name, run.uid, key, attempt)
     if owner.kind == "Job":
         return owner.name == name
-    return pod.metadata.name == name and _is_run(owner, run)
+    return pod.metadata.name == name and _is_run(owner, run.key.name, run.uid)
 
 
 def is_job_of(job: Job, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
@@ -40,7 +40,7 @@ def is_job_of(job: Job, run: LiveRun, key: TaskInstanceKey, attempt: int) -> boo
         owner is not None
         and _is_labelled(job.metadata, run, key, attempt)
         and job.metadata.name == pod_name(run.key.name, run.uid, key, attempt)
-        and _is_run(owner, run)
+        and _is_run(owner, run.key.name, run.uid)
     )
 
 
@@ -48,6 +48,51 @@ def is_job_of_any(job: Job, run: LiveRun) -> bool:
     """Whether a Job carries any attempt of a run."""
     identity = read_identity(job.metadata)
     return identity is not None and is_job_of(job, run, identity.key, identity.attempt)
+
+
+def is_claim_of(metadata: ObjectMeta, run: LiveRun) -> bool:
+    """Whether the PersistentVolumeClaim that has the name of a run's workspace belongs to the run."""
+    owner = _controller(metadata)
+    return (
+        owner is not None
+        and metadata.labels.get(names.LABEL_RUN_UID) == run.uid
+        and _is_run(owner, run.key.name, run.uid)
+    )
+
+
+def is_own_workload(metadata: ObjectMeta) -> bool:
+    """Whether a Pod or Job carries the attempt that its labels name, of whatever run that is.
+
+    For objects whose run is not live: the run may have finished, or may never have existed.
+    """
+    owner, labels = _controller(metadata), metadata.labels
+    return (
+        owner is not None
+        and metadata.name == _claimed_name(metadata)
+        and _is_run(owner, labels.get(names.LABEL_RUN, ""), labels.get(names.LABEL_RUN_UID, ""))
+    )
+
+
+def own_job(pod: Pod) -> OwnerReference | None:
+    """Return the Job that a Pod belongs to, if it has the name that follows from the Pod's labels.
+
+    Whether that Job is ours has to be seen from the Job itself.
+    """
+    owner = job_owner(pod)
+    return owner if owner is not None and owner.name == _claimed_name(pod.metadata) else None
+
+
+def is_job_of_pod(job: Job, owner: OwnerReference) -> bool:
+    """Whether a Job is ours, and the one that a Pod names as its owner."""
+    return job.metadata.uid == owner.uid and is_own_workload(job.metadata)
+
+
+def _claimed_name(metadata: ObjectMeta) -> str | None:
+    identity, labels = read_identity(metadata), metadata.labels
+    run, uid = labels.get(names.LABEL_RUN), labels.get(names.LABEL_RUN_UID)
+    if identity is None or run is None or uid is None:
+        return None
+    return pod_name(run, uid, identity.key, identity.attempt)
 
 
 def _is_labelled(metadata: ObjectMeta, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
@@ -61,8 +106,8 @@ def _is_labelled(metadata: ObjectMeta, run: LiveRun, key: TaskInstanceKey, attem
     )
 
 
-def _is_run(owner: OwnerReference, run: LiveRun) -> bool:
-    return owner.kind == "FlowRun" and owner.uid == run.uid
+def _is_run(owner: OwnerReference, name: str, uid: str) -> bool:
+    return owner.kind == "FlowRun" and (owner.name, owner.uid) == (name, uid)
 
 
 def _controller(metadata: ObjectMeta) -> OwnerReference | None:

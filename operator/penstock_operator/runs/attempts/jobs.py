@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from penstock.api import names
-from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.kube.client import ApiClient
@@ -25,22 +25,21 @@ from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_no
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Writer
-from penstock_operator.runs.attempts.identity import is_job_of, is_job_of_any
+from penstock_operator.runs.attempts.identity import is_job_of, is_job_of_any, is_own_workload
 from penstock_operator.runs.attempts.job_warnings import JobWarnings
 from penstock_operator.runs.attempts.known_jobs import KnownJob, KnownJobs, job_name, pod_selector
 from penstock_operator.runs.attempts.reader import RetryingReader
-from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.workloads.job_status import (
     Job,
     classify_trouble,
     had_no_pod,
     is_suspended,
-    job_owner,
     makes_no_pod,
     observe_job,
 )
-from penstock_operator.workloads.pod_status import Pod, read_identity
+from penstock_operator.workloads.pod_status import Pod, job_owner, read_identity
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ class AttemptJobs:
     def on_job(self, event: EventType, job: Job) -> None:
         """Handle a change of a Job."""
         uid = RunUid(job.metadata.namespace, job.metadata.labels.get(names.LABEL_RUN_UID, ""))
-        run = self._registry.find_run(*uid)
+        run = self._registry.find_run(uid)
         try:
             self._handle_job(run, uid, event, job)
         except Exception as error:
@@ -182,7 +181,7 @@ class AttemptJobs:
 
     # What the Pods of Jobs show
 
-    def add_job_state(self, run: LiveRun, pod: Pod, seen: AttemptSeen, *, exists: bool = True) -> AttemptSeen:
+    def add_job_state(self, run: LiveRun, pod: Pod, seen: AttemptSeen, *, exists: bool = True) -> AttemptSeen | None:
         """Add what a Pod's Job shows to what the Pod shows.
 
         Args:
@@ -193,11 +192,14 @@ class AttemptJobs:
 
         Returns:
             The same for a Pod that no Job created. Else without an outcome as long as its Job may create another Pod.
+            None if it names another Job as its owner than the one that carries the attempt.
         """
         owner = job_owner(pod)
         if owner is None:
             return seen
         known = self._known.expect_job(run.run_uid, owner.name)
+        if known.job is not None and known.job.metadata.uid != owner.uid:
+            return None
         known.note_pod(pod, exists=exists)
         if known.job is not None:
             self._warnings.forget_job(known.job.metadata.namespace, known.job.metadata.uid)
@@ -234,6 +236,13 @@ class AttemptJobs:
             elif uid in known.deleted:
                 self._record_deleted_pod(run, known.deleted.pop(uid))
 
+    def find_job(self, run: RunUid, name: str, uid: str) -> Job | None:
+        """Return the Job of a run by its name and uid, if it exists and is ours."""
+        known = self._known.find_job(run, name)
+        if known is None or known.job is None or not known.exists or known.job.metadata.uid != uid:
+            return None
+        return known.job if is_own_workload(known.job.metadata) else None
+
     # What the machine asks for
 
     def is_known(self, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
@@ -266,7 +275,7 @@ class AttemptJobs:
         known = self._known.find_job(run.run_uid, job.metadata.name)
         if known is None or known.job is None or known.job.metadata.uid != job.metadata.uid:
             known = self._known.update_job(run.run_uid, job)
-        current = run if self._registry.is_live(run) else self._registry.find_run(*run.run_uid)
+        current = run if self._registry.is_live(run) else self._registry.find_run(run.run_uid)
         if current is None:
             # Its run has finished or was deleted: no other event would stop it.
             await self._delete_job(run, known)
@@ -327,7 +336,7 @@ class AttemptJobs:
         except ApiError as error:
             if is_not_found(error) or is_conflict(error):
                 if known.exists:
-                    self._on_deleted_job(self._registry.find_run(*run.run_uid), run.run_uid, job)
+                    self._on_deleted_job(self._registry.find_run(run.run_uid), run.run_uid, job)
             else:
                 known.is_deleting = False
                 logger.warning("FlowRun %s: failed to stop Job %s: %s", run.key, metadata.name, error)

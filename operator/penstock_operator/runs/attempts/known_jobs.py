@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from penstock.api import names
-from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import VerifyAttempt
 from penstock.engine.machine.facts import AttemptSeen
 from penstock.engine.names import pod_name
-from penstock_operator.runs.live_run import LiveRun, RunUid
+from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.workloads.job_status import (
     Job,
     Trouble,
@@ -19,7 +19,7 @@ from penstock_operator.workloads.job_status import (
     makes_no_pod,
     observe_job,
 )
-from penstock_operator.workloads.pod_status import Pod, observe_pod
+from penstock_operator.workloads.pod_status import Pod, job_owner, observe_pod
 
 
 @dataclass(slots=True)
@@ -109,6 +109,7 @@ class KnownJobs:
         known = self.expect_job(uid, job.metadata.name)
         if known.job is not None and known.job.metadata.uid != job.metadata.uid:
             known = self._runs[uid][job.metadata.name] = KnownJob()
+        known.pods = {uid: pod for uid, pod in known.pods.items() if _is_owned_by(pod, job)}
         known.job, known.exists = job, True
         if is_suspended(job) or makes_no_pod(job):
             known.trouble = None
@@ -120,6 +121,11 @@ class KnownJobs:
         of_run.pop(name, None)
         if not of_run:
             self._runs.pop(uid, None)
+
+
+def _is_owned_by(pod: Pod, job: Job) -> bool:
+    owner = job_owner(pod)
+    return owner is not None and owner.uid == job.metadata.uid
 
 
 def job_name(run: LiveRun, key: TaskInstanceKey, attempt: int) -> str:

@@ -1,44 +1,49 @@
-"""Pods whose run is not live: they are kept until it is, or lose their finalizer when it has finished or is deleted."""
+"""Pods whose run is not live: they are kept until it is.
+
+When their run has finished or is deleted, they lose their finalizer, and those that have not finished are stopped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from penstock.api import names
-from penstock.engine.keys import RunKey
+from penstock.engine.keys import RunKey, RunUid
+from penstock_operator.runs.attempts.identity import is_own_workload
 from penstock_operator.runs.attempts.pod_writer import PodWriter
+from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.initial_sync import InitialSync
-from penstock_operator.runs.live_run import RunUid
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.bounded import BoundedSet
-from penstock_operator.workloads.pod_status import Pod, is_tracked, observe_pod, run_uid
+from penstock_operator.workloads.pod_status import Pod, is_pod_finished, is_tracked, run_uid
 
-KNOWN_BROKEN: Final = 1000
-"""Runs that are remembered; the stored reason of any other is read again when its Pods are seen."""
+KNOWN_STOPPED: Final = 1000
+"""Pods that are remembered, so that each further event of one does not stop it again."""
 
 
 class Orphans:
     """Keeps Pods until their run is known: one read of the run decides about all of its Pods.
 
     Args:
-        writer: deletes Pods and removes finalizers.
+        reader: for the Jobs of Pods.
+        writer: stops Pods and removes finalizers.
         registry: has runs reconciled.
         initial_sync: expects them.
-        clock: seconds since the epoch.
     """
 
     def __init__(
-        self, writer: PodWriter, registry: RunRegistry, initial_sync: InitialSync, *, clock: Callable[[], float]
+        self, reader: RetryingReader, writer: PodWriter, registry: RunRegistry, initial_sync: InitialSync
     ) -> None:
+        self._reader = reader
         self._writer = writer
         self._registry = registry
         self._initial_sync = initial_sync
-        self._clock = clock
         self._pods: dict[RunKey, dict[str, dict[str, Pod]]] = {}
         """By run, uid of the run, and name of the Pod: runs of one name may have come and gone."""
         self._expected: set[RunUid] = set()
-        self._broken: BoundedSet[RunUid] = BoundedSet(KNOWN_BROKEN)
+        self._stopped: BoundedSet[str] = BoundedSet(KNOWN_STOPPED)
+        """Uids of Pods."""
         self._is_open = False
 
     def expect_run(self, uid: RunUid) -> None:
@@ -46,22 +51,18 @@ class Orphans:
         if not self._registry.is_finished(uid):
             self._expected.add(uid)
 
-    def mark_broken(self, uid: RunUid) -> None:
-        """Have the Pods of a run stopped when they are seen: it had begun and cannot continue, so it has no machine."""
-        self._broken.add(uid)
-
     def add_pod(self, pod: Pod) -> None:
-        """Keep a Pod, and have its run reconciled if the Pod carries our finalizer."""
+        """Keep a Pod, and have its run reconciled if the Pod carries our finalizer or has not finished."""
         uid, name = RunUid(pod.metadata.namespace, run_uid(pod)), pod.metadata.labels.get(names.LABEL_RUN, "")
         if self._registry.is_finished(uid):
-            self._remove_finalizers([pod])
+            self._release([pod])
             return
-        # Once all runs are known, a Pod without our finalizer whose run is not among them does not matter.
-        if not name or (self._is_open and not is_tracked(pod) and uid not in self._expected):
+        # Once all runs are known, a finished Pod without our finalizer whose run is not among them does not matter.
+        if not name or (self._is_open and not _matters(pod) and uid not in self._expected):
             return
         key = RunKey(pod.metadata.namespace, name)
         self._pods.setdefault(key, {}).setdefault(uid.uid, {})[pod.metadata.name] = pod
-        if is_tracked(pod):
+        if _matters(pod):
             self._initial_sync.expect_run(key)
             self._registry.queue.add(key)
 
@@ -81,22 +82,22 @@ class Orphans:
         claimed = list(by_uid.pop(uid, {}).values()) if uid is not None else []
         for other, pods in by_uid.items():
             self._mark_finished(RunUid(key.namespace, other))
-            self._remove_finalizers(pods.values())
+            self._release(pods.values())
         if uid is not None:
             self._expected.discard(RunUid(key.namespace, uid))
         return claimed
 
     def finish_run(self, key: RunKey, uid: str) -> None:
-        """Remove the finalizers from the Pods of a finished or deleted run, now and when they are seen later."""
+        """Release the Pods of a finished or deleted run, now and when they are seen later."""
         self._mark_finished(RunUid(key.namespace, uid))
-        self._remove_finalizers(self._pods.get(key, {}).pop(uid, {}).values())
+        self._release(self._pods.get(key, {}).pop(uid, {}).values())
 
     def open(self) -> None:
         """Forget the Pods that no run will claim: the first lists of Pods and runs are complete."""
         self._is_open = True
         for key, by_uid in list(self._pods.items()):
             for uid in [uid for uid in by_uid if RunUid(key.namespace, uid) not in self._expected]:
-                by_uid[uid] = {name: pod for name, pod in by_uid[uid].items() if is_tracked(pod)}
+                by_uid[uid] = {name: pod for name, pod in by_uid[uid].items() if _matters(pod)}
             if not any(by_uid.values()):
                 del self._pods[key]
 
@@ -104,16 +105,27 @@ class Orphans:
         self._expected.discard(uid)
         self._registry.mark_finished(uid)
 
-    def _remove_finalizers(self, pods: Iterable[Pod]) -> None:
+    def _release(self, pods: Iterable[Pod]) -> None:
         for pod in pods:
+            metadata = pod.metadata
+            if _is_active(pod) and metadata.deletion_timestamp is None and metadata.uid not in self._stopped:
+                self._stopped.add(metadata.uid)
+                self._registry.spawn_about("Pod", metadata.key, self._stop(pod))
             if is_tracked(pod):
-                self._remove_finalizer(pod)
+                removal = self._writer.remove_finalizer(metadata.namespace, metadata.name, metadata.uid)
+                self._registry.spawn_about("Pod", metadata.key, removal)
 
-    def _remove_finalizer(self, pod: Pod) -> None:
-        metadata = pod.metadata
-        if RunUid(metadata.namespace, run_uid(pod)) in self._broken and metadata.deletion_timestamp is None:
-            seen = observe_pod(pod, now=self._clock())
-            if seen is not None and not seen.is_finished:
-                self._registry.spawn_about("Pod", metadata.key, self._writer.delete_with_job(pod))
-        removal = self._writer.remove_finalizer(metadata.namespace, metadata.name, metadata.uid)
-        self._registry.spawn_about("Pod", metadata.key, removal)
+    async def _stop(self, pod: Pod) -> None:
+        if is_own_workload(pod.metadata):
+            await self._writer.stop_orphan(pod, None)
+        elif (job := await self._reader.read_own_job(pod)) is not None:
+            await self._writer.stop_orphan(pod, job)
+
+
+def _is_active(pod: Pod) -> bool:
+    return not is_pod_finished(pod)
+
+
+def _matters(pod: Pod) -> bool:
+    """Whether something has to be done about a Pod when its run has finished."""
+    return is_tracked(pod) or _is_active(pod)

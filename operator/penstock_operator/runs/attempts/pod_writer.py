@@ -11,8 +11,8 @@ from penstock.api import names
 from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Priority, Writer
-from penstock_operator.workloads.job_status import job_owner
-from penstock_operator.workloads.pod_status import Pod
+from penstock_operator.workloads.job_status import Job
+from penstock_operator.workloads.pod_status import Pod, is_main_finished
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,22 @@ class PodWriter:
         """
         await self._writer.delete(PODS, namespace, name, uid)
 
-    async def delete_with_job(self, pod: Pod) -> None:
-        """Delete a Pod whose run has no machine, or the Job that would replace the Pod."""
+    async def stop_orphan(self, pod: Pod, job: Job | None) -> None:
+        """Stop a Pod whose run does not need it any more.
+
+        Args:
+            pod: the Pod, which carries an attempt.
+            job: its Job, which would replace the Pod; None if it has none.
+        """
         metadata = pod.metadata
-        owner = job_owner(pod)
-        resource, name, uid = (PODS, metadata.name, metadata.uid) if owner is None else (JOBS, owner.name, owner.uid)
         try:
-            await self._writer.delete(resource, metadata.namespace, name, uid, propagation="Background")
+            if job is not None:
+                own = job.metadata
+                await self._writer.delete(JOBS, own.namespace, own.name, own.uid, propagation="Background")
+            elif is_main_finished(pod):
+                await self.end_remaining_containers(pod)
+            else:
+                await self._writer.delete(PODS, metadata.namespace, metadata.name, metadata.uid)
         except ApiError as error:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("Failed to stop Pod %s: %s", metadata.key, error)

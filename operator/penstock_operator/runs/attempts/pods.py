@@ -10,9 +10,9 @@ import msgspec
 
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import TaskPlan
-from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, CreateRefused
 from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
@@ -85,7 +85,7 @@ class AttemptPods:
 
     def on_pod(self, event: EventType, pod: Pod) -> None:
         """Handle a change of a Pod."""
-        run = self._registry.find_run(pod.metadata.namespace, run_uid(pod))
+        run = self._registry.find_run(RunUid(pod.metadata.namespace, run_uid(pod)))
         try:
             self._handle_pod(run, event, pod)
         except Exception as error:
@@ -251,13 +251,14 @@ class AttemptPods:
         """Stop the known Pods of a run that has no machine to do so."""
         pods = {fact.pod: fact for fact in run.facts if isinstance(fact, AttemptSeen)}
         for seen in pods.values():
-            is_child = self._registry.find_run(run.key.namespace, seen.uid) is not None
+            is_child = seen.carrier is Carrier.CHILD_RUN
             if not (seen.is_finished or seen.is_deleting or is_child):
                 stop = StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid)
                 self._registry.spawn(run, self.stop_attempt(run, stop))
 
     async def verify_attempt(self, run: LiveRun, verify: VerifyAttempt) -> None:
-        """Find out whether the Pod of an attempt still exists."""
+        """Find out whether the Pod of an attempt exists."""
+        await self._creates.wait_for_create(run, verify)
         if self._is_job(run, verify.key, verify.attempt):
             await self.jobs.verify_job(run, verify)
             return

@@ -9,7 +9,9 @@ from typing import Final, TypeVar
 
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError
-from penstock.kube.resources import PODS, Resource
+from penstock.kube.resources import JOBS, PODS, Resource
+from penstock_operator.runs.attempts.identity import is_job_of_pod, own_job
+from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod_status import Pod
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,14 @@ class RetryingReader:
         return await _retry(
             lambda: self._client.get(resource, namespace, name, kind=kind), resource.path(namespace, name)
         )
+
+    async def read_own_job(self, pod: Pod) -> Job | None:
+        """Read the Job that a Pod belongs to; None if there is none, or it is not ours."""
+        owner = own_job(pod)
+        if owner is None:
+            return None
+        job = await self.read_object(JOBS, pod.metadata.namespace, owner.name, Job)
+        return job if job is not None and is_job_of_pod(job, owner) else None
 
     async def list_pods(self, namespace: str, selector: str) -> list[Pod]:
         """Return the Pods of a namespace that a label selector selects, as they are now."""

@@ -6,7 +6,6 @@ import asyncio
 
 import msgspec
 
-from penstock.api import names
 from penstock.api.flow import Workspace
 from penstock.engine.workloads.workspace import build_claim, claim_name
 from penstock.errors import PenstockError
@@ -16,6 +15,7 @@ from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import CLAIMS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.create import building
+from penstock_operator.runs.attempts.identity import is_claim_of
 from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.live_run import LiveRun
 
@@ -66,5 +66,5 @@ class Workspaces:
     async def _check_owner(self, run: LiveRun) -> None:
         name = claim_name(run.identity)
         found = await self._reader.read_object(CLAIMS, run.key.namespace, name, PartialObject)
-        if found is not None and found.metadata.labels.get(names.LABEL_RUN_UID) != run.uid:
+        if found is not None and not is_claim_of(found.metadata, run):
             raise ClaimRefusedError(f"a PersistentVolumeClaim named {name} exists that does not belong to this run")

@@ -1,4 +1,8 @@
-"""What the ConfigMap of a cached task says: a lock while a run produces the outputs, then the outputs. Pure."""
+"""What the ConfigMap of a cached task says: a lock while a run produces the outputs, then the outputs. Pure.
+
+The labels say that it is ours, and bind its content by a hash: the chart's admission policy reserves them for the
+operator.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,10 @@ MAX_OUTPUTS_BYTES: Final = 16 * 1024
 """A task has at most 4 KiB of outputs; written again, numbers such as 1e9 are longer."""
 MAX_NAME: Final = 253
 _NAME: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")
+LOCK: Final = "lock"
+OUTPUTS: Final = "outputs"
 _NAME_CHARACTERS: Final = 40
+_HASH_CHARACTERS: Final = 40
 
 
 class Holder(NamedTuple):
@@ -52,6 +59,8 @@ class Outputs(NamedTuple):
 
     run: str
     """Name of the run that they come from."""
+    source: Holder | None
+    """What produced them; None in an entry of an earlier version."""
     stored_at: float
     """Seconds since the epoch."""
     ttl_s: float
@@ -104,7 +113,7 @@ def build_entry(name: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name.name, "namespace": name.namespace, "labels": _labels(labels, content)},
+        "metadata": {"name": name.name, "namespace": name.namespace, "labels": _labels(name, labels, content)},
         "data": _data(content),
     }
 
@@ -120,7 +129,7 @@ def build_patch(found: ObjectMeta, labels: EntryLabels, content: Lock | Outputs)
     return [
         {"op": "test", "path": "/metadata/uid", "value": found.uid},
         {"op": "test", "path": "/metadata/resourceVersion", "value": found.resource_version},
-        {"op": "add", "path": "/metadata/labels", "value": _labels(labels, content)},
+        {"op": "add", "path": "/metadata/labels", "value": _labels(found.key, labels, content)},
         {"op": "add", "path": "/data", "value": _data(content)},
     ]
 
@@ -132,18 +141,20 @@ def read_entry(entry: StoredEntry, now: float) -> Lock | Outputs | None:
         entry: the ConfigMap.
         now: seconds since the epoch.
     """
-    data = entry.data or {}
+    data, labels = entry.data or {}, entry.metadata.labels
+    kind = OUTPUTS if "outputs" in data else LOCK
+    if labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY or labels.get(names.LABEL_CACHE) != kind:
+        return None
+    # An entry of an earlier version has no hash.
+    if labels.get(names.LABEL_CACHE_HASH, hashed := content_hash(entry.metadata.key, data)) != hashed:
+        return None
     try:
         time = epoch(data["time"])
-        if not _is_name(data["run"]):
+        if not _is_name(data["run"]) or data.get("runUid") == "":
             return None
         if "outputs" in data:
             return _read_outputs(data, time, now)
-        item = data.get("item")
-        key = TaskInstanceKey(data["task"], None if item is None else int(item))
-        if not data["runUid"]:
-            return None
-        return Lock(Holder(data["run"], data["runUid"], key), time)
+        return Lock(_read_holder(data), time)
     except (KeyError, ValueError, RecursionError, StoredStatusError):
         return None
 
@@ -157,27 +168,44 @@ def _read_outputs(data: Mapping[str, str], stored_at: float, now: float) -> Outp
     text, ttl_s = data["outputs"], float(data["ttlSeconds"])
     if len(text.encode()) > MAX_OUTPUTS_BYTES or stored_at > now + CLOCK_SKEW_S or not math.isfinite(ttl_s):
         return None
+    source = _read_holder(data) if "runUid" in data else None
     # A ValidationError or a DecodeError: both are ValueErrors.
-    return Outputs(data["run"], stored_at, ttl_s, msgspec.json.decode(text, type=dict[str, Any]))
+    return Outputs(data["run"], source, stored_at, ttl_s, msgspec.json.decode(text, type=dict[str, Any]))
 
 
-def _labels(labels: EntryLabels, content: Lock | Outputs) -> dict[str, str]:
+def _read_holder(data: Mapping[str, str]) -> Holder:
+    item = data.get("item")
+    return Holder(data["run"], data["runUid"], TaskInstanceKey(data["task"], None if item is None else int(item)))
+
+
+def _labels(key: ObjectKey, labels: EntryLabels, content: Lock | Outputs) -> dict[str, str]:
     written = {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
-        names.LABEL_CACHE: "lock" if isinstance(content, Lock) else "outputs",
+        names.LABEL_CACHE: LOCK if isinstance(content, Lock) else OUTPUTS,
+        names.LABEL_CACHE_HASH: content_hash(key, _data(content)),
         names.LABEL_TASK: labels.task,
     }
     return written if labels.flow is None else written | {names.LABEL_FLOW: labels.flow}
 
 
+def content_hash(key: ObjectKey, data: Mapping[str, str]) -> str:
+    """Return the hash of an entry, which is valid under its own name only."""
+    content = msgspec.json.encode([key, data], order="deterministic")
+    return hashlib.sha256(content).hexdigest()[:_HASH_CHARACTERS]
+
+
 def _data(content: Lock | Outputs) -> dict[str, str]:
     if isinstance(content, Lock):
-        holder = content.holder
-        data = {"run": holder.run, "runUid": holder.uid, "task": holder.key.task, "time": rfc3339(content.since)}
-        return data if holder.key.item is None else data | {"item": str(holder.key.item)}
+        return {**_holder_data(content.holder), "time": rfc3339(content.since)}
     return {
+        **({} if content.source is None else _holder_data(content.source)),
         "run": content.run,
         "time": rfc3339(content.stored_at),
         "ttlSeconds": str(content.ttl_s),
         "outputs": json.dumps(content.value, separators=(",", ":"), ensure_ascii=False),
     }
+
+
+def _holder_data(holder: Holder) -> dict[str, str]:
+    data = {"run": holder.run, "runUid": holder.uid, "task": holder.key.task}
+    return data if holder.key.item is None else data | {"item": str(holder.key.item)}

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from penstock.engine.cache import flow_scope
-from penstock.engine.keys import ObjectKey, TaskInstanceKey
+from penstock.engine.cache import carries_code, flow_scope
+from penstock.engine.keys import ObjectKey, RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss
 from penstock.kube.errors import ApiError, DeposedError, NotLeaderError, is_namespace_terminating
@@ -29,6 +29,7 @@ from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Output
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.bounded import BoundedMap
 from penstock_operator.runtime.parking import describe_error
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 
@@ -36,12 +37,14 @@ logger = logging.getLogger(__name__)
 
 RECHECK_S: Final = 30.0
 """The lock of another run is read again after so long: a run of another process may have freed it unnoticed."""
+KNOWN_WRITTEN: Final = 10_000
+"""Entries of this process that are remembered; an earlier one is proved by its run."""
 TRIES: Final = 5
 """Reads of an entry that others keep changing; then the task runs without the cache."""
 
 
 class _TaskInstanceOfRun(NamedTuple):
-    uid: str
+    run: RunUid
     key: TaskInstanceKey
 
 
@@ -53,7 +56,14 @@ class _Question(NamedTuple):
 
     @property
     def instance(self) -> _TaskInstanceOfRun:
-        return _TaskInstanceOfRun(self.run.uid, self.ask.key)
+        return _TaskInstanceOfRun(self.run.run_uid, self.ask.key)
+
+
+class _Version(NamedTuple):
+    """One state of an entry."""
+
+    uid: str
+    resource_version: str
 
 
 class _Held(NamedTuple):
@@ -72,14 +82,14 @@ class _KeyWorker:
         releases: outcomes of locked tasks, which are stored before questions are answered.
         messages: what was last reported to each question that waits.
         wake: set when there is something to do.
-        blocker: uid of the run that is waited for.
+        blocker: the run that is waited for.
     """
 
     questions: dict[_TaskInstanceOfRun, _Question] = field(default_factory=dict)
     releases: deque[tuple[LiveRun, ReleaseCacheLock]] = field(default_factory=deque)
     messages: dict[_TaskInstanceOfRun, str] = field(default_factory=dict)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    blocker: str | None = None
+    blocker: RunUid | None = None
 
     def drop_question(self, instance: _TaskInstanceOfRun) -> _Question | None:
         """Remove and return a question."""
@@ -96,6 +106,7 @@ class CacheLookup:
         recorder: for Events.
         metrics: where answers are counted.
         clock: seconds since the epoch.
+        has_policy: whether the chart's admission policy is in force: only the operator writes entries.
         recheck_s: see RECHECK_S.
     """
 
@@ -107,6 +118,7 @@ class CacheLookup:
         recorder: EventRecorder,
         metrics: Metrics,
         clock: Callable[[], float],
+        has_policy: bool,
         recheck_s: float = RECHECK_S,
     ) -> None:
         self._store = store
@@ -114,16 +126,18 @@ class CacheLookup:
         self._recorder = recorder
         self._lookups = metrics.cache_lookups
         self._clock = clock
+        self._has_policy = has_policy
         self._recheck_s = recheck_s
+        self._written: BoundedMap[ObjectKey, _Version] = BoundedMap(KNOWN_WRITTEN)
+        """Outputs that this process stored."""
         self._workers: dict[ObjectKey, _KeyWorker] = {}
-        self._blocked: dict[str, set[ObjectKey]] = {}
-        """Keys that wait for a run, by its uid."""
+        self._blocked: dict[RunUid, set[ObjectKey]] = {}
+        """Keys that wait for a run."""
         self._held: dict[ObjectKey, _Held] = {}
-        self._held_by_run: dict[str, set[ObjectKey]] = {}
-        self._scopes: dict[str, str] = {}
-        """By uid of the run."""
-        self._warned: set[str] = set()
-        """Uids of runs with an Event that says that they run without the cache."""
+        self._held_by_run: dict[RunUid, set[ObjectKey]] = {}
+        self._scopes: dict[RunUid, str] = {}
+        self._warned: set[RunUid] = set()
+        """Runs with an Event that says that they run without the cache."""
 
     def handle_effect(self, run: LiveRun, effect: AskCache | ReleaseCacheLock) -> None:
         """Handle a question or an outcome from a run's machine."""
@@ -132,7 +146,7 @@ class CacheLookup:
         if worker is None:
             worker = self._workers[key] = _KeyWorker()
             self._registry.spawn_about("cache entry", key, self._serve(key, worker))
-        worker.drop_question(_TaskInstanceOfRun(run.uid, effect.key))
+        worker.drop_question(_TaskInstanceOfRun(run.run_uid, effect.key))
         if isinstance(effect, AskCache):
             question = _Question(run, effect)
             worker.questions[question.instance] = question
@@ -142,20 +156,20 @@ class CacheLookup:
 
     def forget_run(self, run: LiveRun) -> None:
         """Forget a run that has finished or was deleted: keys that wait for it are read again."""
-        for key in list(self._held_by_run.get(run.uid, ())):
+        for key in list(self._held_by_run.get(run.run_uid, ())):
             self._forget_lock(key)
-        for key in self._blocked.get(run.uid, ()):
+        for key in self._blocked.get(run.run_uid, ()):
             self._workers[key].wake.set()
-        self._scopes.pop(run.uid, None)
-        self._warned.discard(run.uid)
+        self._scopes.pop(run.run_uid, None)
+        self._warned.discard(run.run_uid)
 
     def _scope(self, run: LiveRun) -> str:
-        scope = self._scopes.get(run.uid)
+        scope = self._scopes.get(run.run_uid)
         if scope is None:
             spec = run.object.inline_spec
             # A run with neither a Flow nor an inline spec shares with no other run.
             content = msgspec.json.encode(run.uid if spec is None else spec, order="deterministic")
-            scope = self._scopes[run.uid] = flow_scope(run.flow, hashlib.sha256(content).hexdigest())
+            scope = self._scopes[run.run_uid] = flow_scope(run.flow, hashlib.sha256(content).hexdigest())
         return scope
 
     # The worker of a key
@@ -196,7 +210,7 @@ class CacheLookup:
             return True
         return False
 
-    def _set_blocker(self, key: ObjectKey, worker: _KeyWorker, uid: str | None) -> None:
+    def _set_blocker(self, key: ObjectKey, worker: _KeyWorker, uid: RunUid | None) -> None:
         """Set the run that a key waits for."""
         if worker.blocker is not None:
             _discard(self._blocked, worker.blocker, key)
@@ -207,7 +221,7 @@ class CacheLookup:
     def _forget_lock(self, key: ObjectKey) -> None:
         held = self._held.pop(key, None)
         if held is not None:
-            _discard(self._held_by_run, held.holder.uid, key)
+            _discard(self._held_by_run, RunUid(key.namespace, held.holder.uid), key)
 
     # Questions
 
@@ -241,6 +255,8 @@ class CacheLookup:
                 metadata = await self._store.create_entry(key, labels, lock)
             else:
                 content = read_entry(found, self._clock())
+                if isinstance(content, Outputs) and not await self._is_proved(found.metadata, content):
+                    content = None
                 if isinstance(content, Outputs) and self._answer_hits(worker, content, question.instance):
                     return
                 if isinstance(content, Lock) and content.holder == holder:
@@ -253,10 +269,23 @@ class CacheLookup:
             if metadata is not None:
                 self._forget_lock(key)
                 self._held[key] = _Held(holder, metadata)
-                self._held_by_run.setdefault(holder.uid, set()).add(key)
+                self._held_by_run.setdefault(RunUid(key.namespace, holder.uid), set()).add(key)
                 self._answer_miss(worker, question.instance)
                 return
         raise ApiError(HTTPStatus.CONFLICT, "Conflict", f"other writers keep changing the ConfigMap {key.name}")
+
+    async def _is_proved(self, metadata: ObjectMeta, outputs: Outputs) -> bool:
+        """Whether outputs may be reused that run code in the Pod that takes them: an operator must have stored them.
+
+        Without the admission policy whoever may write ConfigMaps can forge an entry. But a run's status is written by
+        operators alone.
+        """
+        if self._has_policy or not carries_code(outputs.value):
+            return True
+        if self._written.get(metadata.key) == _Version(metadata.uid, metadata.resource_version):
+            return True
+        source = outputs.source
+        return source is not None and await self._store.has_outputs(metadata.namespace, source, outputs.value)
 
     async def _has_to_wait(self, key: ObjectKey, worker: _KeyWorker, lock: Lock) -> bool:
         """Whether the lock's holder still runs, or its outcome has just come in."""
@@ -267,7 +296,7 @@ class CacheLookup:
 
     def _log_replacement(self, key: ObjectKey, found: StoredEntry, content: Lock | Outputs | None) -> None:
         if content is None:
-            logger.warning("ConfigMap %s is not a valid cache entry; replacing it", key)
+            logger.warning("ConfigMap %s is not a valid cache entry, or nothing proves it; replacing it", key)
         elif isinstance(content, Lock):
             logger.info("Cache entry %s: FlowRun %s no longer holds its lock; taking it", key, content.holder.run)
         else:
@@ -292,10 +321,10 @@ class CacheLookup:
 
     def _answer_busy(self, key: ObjectKey, worker: _KeyWorker, holder: Holder) -> None:
         """Have all questions wait for a holder."""
-        self._set_blocker(key, worker, holder.uid)
+        self._set_blocker(key, worker, RunUid(key.namespace, holder.uid))
         task = holder.key.task if holder.key.item is None else f"{holder.key.task}[{holder.key.item}]"
         for instance, question in worker.questions.items():
-            whose = "this run" if instance.uid == holder.uid else f"run {holder.run}"
+            whose = "this run" if instance.run.uid == holder.uid else f"run {holder.run}"
             message = f"waiting for task {task} of {whose}, which has the same cache key"
             if worker.messages.get(instance) != message:
                 worker.messages[instance] = message
@@ -308,9 +337,9 @@ class CacheLookup:
             return
         self._lookups.labels("unavailable").inc()
         self._registry.record_fact(question.run, CacheMiss(instance.key))
-        if instance.uid in self._warned or reason is None:
+        if instance.run in self._warned or reason is None:
             return
-        self._warned.add(instance.uid)
+        self._warned.add(instance.run)
         run = question.run
         self._recorder.record(
             Regarding("FlowRun", run.key.namespace, run.key.name, run.uid),
@@ -342,13 +371,13 @@ class CacheLookup:
     ) -> None:
         labels, outputs = _labels(run, release.key), None
         if release.outputs is not None:
-            outputs = Outputs(run.key.name, self._clock(), release.ttl_s, release.outputs)
+            outputs = Outputs(run.key.name, holder, self._clock(), release.ttl_s, release.outputs)
         for _ in range(TRIES):
             if lock is None:
                 found = await self._store.get_entry(key)
                 if found is None:
                     if outputs is not None:
-                        await self._store.create_entry(key, labels, outputs)
+                        self._note_written(key, await self._store.create_entry(key, labels, outputs))
                     return
                 content = read_entry(found, self._clock())
                 if not isinstance(content, Lock) or content.holder != holder:
@@ -357,10 +386,17 @@ class CacheLookup:
             if outputs is None:
                 is_done = await self._store.delete_entry(key, lock)
             else:
-                is_done = await self._store.replace_entry(key, lock, labels, outputs) is not None
+                is_done = self._note_written(key, await self._store.replace_entry(key, lock, labels, outputs))
             if is_done:
                 return
             lock = None
+
+    def _note_written(self, key: ObjectKey, written: ObjectMeta | None) -> bool:
+        """Remember outputs that were stored; false if another writer was first."""
+        if written is None:
+            return False
+        self._written[key] = _Version(written.uid, written.resource_version)
+        return True
 
 
 def _holder(run: LiveRun, key: TaskInstanceKey) -> Holder:
@@ -371,7 +407,7 @@ def _labels(run: LiveRun, key: TaskInstanceKey) -> EntryLabels:
     return EntryLabels(run.flow, key.task)
 
 
-def _discard(index: dict[str, set[ObjectKey]], uid: str, key: ObjectKey) -> None:
+def _discard(index: dict[RunUid, set[ObjectKey]], uid: RunUid, key: ObjectKey) -> None:
     keys = index.get(uid)
     if keys is not None:
         keys.discard(key)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from penstock.engine.cache import is_run_finished, is_task_instance_finished
+from penstock.engine.cache import has_outputs, is_run_finished, is_task_instance_finished
 from penstock.engine.keys import ObjectKey
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
@@ -106,6 +106,11 @@ class CacheStore:
         if run is None or run.uid != holder.uid or run.is_deleting or is_run_finished(run.status):
             return False
         return not is_task_instance_finished(run.status, holder.key)
+
+    async def has_outputs(self, namespace: str, source: Holder, outputs: Mapping[str, Any]) -> bool:
+        """Whether a run exists whose stored status says that it produced these outputs."""
+        run = await self._get(FLOWRUNS, ObjectKey(namespace, source.run), FlowRun)
+        return run is not None and run.uid == source.uid and has_outputs(run.status, source.key, outputs)
 
     async def _get(self, resource: Resource, key: ObjectKey, kind: type[T]) -> T | None:
         backoff = self._new_backoff()

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.api import names
+from penstock.engine.keys import RunUid
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError
 from penstock.kube.resources import CONFIGMAPS
@@ -37,7 +38,7 @@ class CacheSweep:
         client: for the list.
         store: the entries.
         namespaces: those to sweep; a single empty one for all.
-        is_live: whether a run of this uid is carried out by this process.
+        is_live: whether a run is carried out by this process.
         metrics: where removals are counted.
         fail: receives an error after which this process must not continue.
         clock: seconds since the epoch.
@@ -50,7 +51,7 @@ class CacheSweep:
         store: CacheStore,
         *,
         namespaces: Sequence[str],
-        is_live: Callable[[str], bool],
+        is_live: Callable[[RunUid], bool],
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         clock: Callable[[], float] = time.time,
@@ -116,5 +117,7 @@ class CacheSweep:
             return content.is_fresh(self._clock())
         if isinstance(content, Lock):
             holder = content.holder
-            return self._is_live(holder.uid) or await self._store.is_holder_running(entry.metadata.namespace, holder)
+            return self._is_live(RunUid(entry.metadata.namespace, holder.uid)) or await self._store.is_holder_running(
+                entry.metadata.namespace, holder
+            )
         return False

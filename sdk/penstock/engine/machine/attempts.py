@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from penstock.engine.compiler.task_plan import TaskKind
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempt_deadlines import Deadline, passed_deadline
-from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.notices import Notice
+from penstock.engine.machine.outbox import HeldFact
 from penstock.engine.machine.outputs_limit import limit_outputs
-from penstock.engine.machine.reason_groups import WAITING_REASONS
+from penstock.engine.machine.reason_groups import CANCELLING_REASONS, WAITING_REASONS
 from penstock.engine.machine.retry_policy import why_not_retried
 from penstock.engine.machine.run import Run
 from penstock.engine.machine.shutdown import ShutdownMode
@@ -20,9 +20,6 @@ from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
-
-IS_CHILD_RUN: Final = {TaskKind.CONTAINER: False, TaskKind.FLOW: True, TaskKind.APPROVAL: None}
-"""Whether a child run carries an attempt of a task, by the task's kind; None if nothing does."""
 
 
 class Attempts:
@@ -43,7 +40,7 @@ class Attempts:
         if position is None:
             return
         task = run.tasks[position]
-        if isinstance(fact, AttemptSeen) and fact.is_child_run is not IS_CHILD_RUN[task.plan.kind]:
+        if isinstance(fact, AttemptSeen) and fact.carrier is not _carrier_of(task.plan):
             # Something else made an object that looks like an attempt of this task. An approval has none at all.
             return
         if fact.key.item is not None and not run.is_item(task, fact.key.item):
@@ -51,12 +48,47 @@ class Attempts:
                 # Which items there are is known only when the Pods of the upstream tasks have been observed.
                 run.early_facts.setdefault(position, []).append(fact)
             return
+        instance = task.live_task_instance(fact.key.item)
+        if instance is not None:
+            if isinstance(fact, AttemptSeen) and _is_replaced(instance, fact):
+                # Names are unique: the attempt's own object is gone, and somebody else has made another.
+                fact = AttemptGone(fact.key, fact.attempt)
+            if instance.stopping and self._hold_end(instance, fact):
+                return
         if isinstance(fact, AttemptSeen):
             self._handle_seen(task, fact, now)
-            return
-        instance = task.live_task_instance(fact.key.item)
-        if instance is not None and instance.attempt == fact.attempt and instance.state is not TaskState.RETRYING:
+        elif instance is not None and instance.attempt == fact.attempt and instance.state is not TaskState.RETRYING:
             self._handle_absence(task, instance, fact, now)
+
+    def is_begun(self, seen: AttemptSeen) -> bool:
+        """Whether the machine has begun an attempt itself, or has finished its task or item."""
+        position = self._run.plan.positions.get(seen.key.task)
+        if position is None:
+            return False
+        task = self._run.tasks[position]
+        instance = task.live_task_instance(seen.key.item)
+        if instance is None:
+            return task.is_task_instance_finished(seen.key.item)
+        return seen.attempt <= instance.attempt
+
+    def observe_held(self, now: float) -> None:
+        """Handle the facts that waited for the stops of their attempts to be stored."""
+        for fact in self._run.outbox.take_facts():
+            self.observe(fact, now)
+
+    def _hold_end(self, instance: TaskInstance, fact: HeldFact | CreateHeld) -> bool:
+        """Keep a fact that ends an attempt until the reason why the attempt is being stopped is stored.
+
+        The reason decides how the attempt counts. A crash would lose it, and then the Pod alone would decide: what
+        follows from the one could contradict what follows from the other.
+        """
+        run, version = self._run, instance.stop_version
+        if version <= run.status.stored_version or fact.attempt != instance.attempt:
+            return False
+        if isinstance(fact, CreateHeld) or (isinstance(fact, AttemptSeen) and fact.outcome is None):
+            return False
+        run.outbox.add_effect(fact, version=version, stored_version=run.status.stored_version)
+        return True
 
     def _handle_absence(
         self, task: TaskRun, instance: TaskInstance, fact: AttemptGone | CreateRefused | CreateHeld, now: float
@@ -64,6 +96,8 @@ class Attempts:
         """Handle an attempt whose Pod was not created, or was deleted."""
         run = self._run
         if isinstance(fact, CreateHeld):
+            if instance.stopping:
+                return
             instance.mark_queued(Reason.QUOTA_EXCEEDED, fact.message)
             run.record_state(task, instance)
             run.set_timer(task, fact.key, instance)
@@ -204,6 +238,8 @@ class Attempts:
             instance.begin_next_attempt()
             run.due_attempts.append(key)
             run.record_state(task, instance)
+        elif deadline is Deadline.NODE_LOST and self._hold_end(instance, AttemptGone(key, instance.attempt)):
+            instance.gone_due_at = None
         elif deadline is Deadline.NODE_LOST:
             message = f"Pod {instance.pod} should have ended, but its node {instance.node} has not reported it"
             self.end_attempt(task, key, instance, Outcome(Cause.DISRUPTION, now, Reason.NODE_LOST, message), now)
@@ -244,14 +280,42 @@ class Attempts:
         has_pod = (
             instance.is_seen and task.plan.kind is not TaskKind.APPROVAL and instance.state is not TaskState.RETRYING
         )
-        if not has_pod:
-            # There is no Pod to stop, or it was not observed yet. One that appears later is removed immediately.
+        # A create that was sent may succeed yet. If the run is stopped, the attempt ends all the same, and its Pod is
+        # removed when it appears; else another attempt or task follows, which must not begin while this Pod could.
+        may_have_pod = has_pod or (
+            instance.is_sent and instance.state is not TaskState.RETRYING and reason not in CANCELLING_REASONS
+        )
+        if not may_have_pod:
             outcome = Outcome(Cause.FAILURE, now, reason, instance.stop_message(reason))
             instance.stopping = None
             self.end_attempt(task, key, instance, outcome, now)
             return
         instance.stopping = reason
         run.record_state(task, instance)
-        if instance.pod is not None and instance.uid is not None:
+        instance.stop_version = run.status.version_of(task)
+        if not has_pod:
+            run.outbox.verifies.append(VerifyAttempt(key, instance.attempt))
+        elif instance.pod is not None and instance.uid is not None:
             run.do_once_stored(task, StopAttempt(key, instance.attempt, instance.pod, instance.uid, reason))
         run.set_timer(task, key, instance)
+
+
+def _carrier_of(task: TaskPlan) -> Carrier | None:
+    """Return what carries a task's attempts; None for an approval, which has none."""
+    if task.kind is TaskKind.CONTAINER:
+        return Carrier.JOB if task.is_job else Carrier.POD
+    return Carrier.CHILD_RUN if task.kind is TaskKind.FLOW else None
+
+
+def _is_replaced(instance: TaskInstance, seen: AttemptSeen) -> bool:
+    """Whether an object has the name of an attempt, but is not the one that carried it so far.
+
+    A Job and its Pods have different uids; which Pods are the Job's is checked before.
+    """
+    return (
+        instance.attempt == seen.attempt
+        and seen.carrier is not Carrier.JOB
+        and instance.state is not TaskState.RETRYING
+        and bool(instance.uid)
+        and instance.uid != seen.uid
+    )

@@ -20,6 +20,15 @@ class Cause(Enum):
     """The infrastructure: counts against `retry.infrastructure`."""
 
 
+class Carrier(Enum):
+    """What kind of object carries an attempt."""
+
+    POD = "Pod"
+    JOB = "Job"
+    """A Job, and its Pod once there is one."""
+    CHILD_RUN = "FlowRun"
+
+
 class Outcome(NamedTuple):
     """How an attempt ended."""
 
@@ -52,7 +61,7 @@ class AttemptSeen:
         is_finished: the whole Pod has finished, not only the container `main`.
         is_deleting: the Pod has a deletion timestamp.
         is_tracked: the Pod has the tracking finalizer.
-        is_child_run: a child run carries it, not a Pod or a Job.
+        carrier: the kind of object that carries it.
         is_held: it waits for an admission queue or a concurrency limit.
         is_paused: it is a child run that waits for an approval.
         gone_due_at: when a Pod that is being deleted should have ended, seconds since the epoch.
@@ -75,7 +84,7 @@ class AttemptSeen:
     is_finished: bool = False
     is_deleting: bool = False
     is_tracked: bool = True
-    is_child_run: bool = False
+    carrier: Carrier = Carrier.POD
     is_held: bool = False
     is_paused: bool = False
     gone_due_at: float | None = None

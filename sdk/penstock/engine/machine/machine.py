@@ -104,6 +104,10 @@ class Machine:
             fact: what was observed.
             now: seconds since the epoch.
         """
+        if self._is_started and isinstance(fact, AttemptSeen) and not self._attempts.is_begun(fact):
+            # The Pods that existed when the machine was built show which attempts were made before; it makes later ones
+            # itself. An object that claims to be another is not ours, or is adopted when the attempt is created.
+            return
         # Most facts are about Pods: they are checked first.
         if isinstance(fact, AttemptSeen) or not isinstance(fact, CacheHit | CacheMiss | CacheBusy):
             self._attempts.observe(fact, now)
@@ -165,6 +169,7 @@ class Machine:
             self._is_started = True
             self._starter.resume_unseen(now)
             self._timeouts.stop_overdue(now)
+        self._attempts.observe_held(now)
         self._starter.decide_ready(now)
         creates: list[CreateAttempt] = []
         if not self.is_finished:

@@ -1,4 +1,4 @@
-"""Effects to send out, and those that wait until their reason is stored."""
+"""Effects to send out, and what waits until its reason is stored: effects, and facts about attempts being stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from penstock.engine.machine.effects import (
     StopAttempt,
     VerifyAttempt,
 )
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.engine.machine.notices import Notice
+
+HeldFact = AttemptSeen | AttemptGone | CreateRefused
+"""A fact that ends an attempt whose stop is not stored yet."""
 
 
 class Outbox:
@@ -27,15 +31,18 @@ class Outbox:
         self.notices: list[Notice] = []
         self._stops: list[StopAttempt] = []
         self._finalizer_removals: list[RemoveFinalizer] = []
-        self._waiting: deque[tuple[int, RemoveFinalizer | StopAttempt]] = deque()
+        self._facts: list[HeldFact] = []
+        self._waiting: deque[tuple[int, RemoveFinalizer | StopAttempt | HeldFact]] = deque()
 
     @property
     def waiting(self) -> int:
-        """Number of effects that wait for their reason to be stored."""
+        """Number of effects and facts that wait for their reason to be stored."""
         return len(self._waiting)
 
-    def add_effect(self, effect: RemoveFinalizer | StopAttempt, *, version: int, stored_version: int) -> None:
-        """Send an effect out once `version` is stored."""
+    def add_effect(
+        self, effect: RemoveFinalizer | StopAttempt | HeldFact, *, version: int, stored_version: int
+    ) -> None:
+        """Send an effect out, or release a fact, once `version` is stored."""
         if version <= stored_version:
             self._send(effect)
             return
@@ -44,18 +51,25 @@ class Outbox:
         self._waiting.append((max(version, last), effect))
 
     def mark_stored(self, stored_version: int) -> bool:
-        """Release the effects whose reason is stored; returns whether there are any."""
+        """Release the effects and facts whose reason is stored; returns whether there are any."""
         is_any = False
         while self._waiting and self._waiting[0][0] <= stored_version:
             self._send(self._waiting.popleft()[1])
             is_any = True
         return is_any
 
-    def _send(self, effect: RemoveFinalizer | StopAttempt) -> None:
-        if isinstance(effect, StopAttempt):
+    def _send(self, effect: RemoveFinalizer | StopAttempt | HeldFact) -> None:
+        if isinstance(effect, RemoveFinalizer):
+            self._finalizer_removals.append(effect)
+        elif isinstance(effect, StopAttempt):
             self._stops.append(effect)
         else:
-            self._finalizer_removals.append(effect)
+            self._facts.append(effect)
+
+    def take_facts(self) -> list[HeldFact]:
+        """Remove and return the facts that were released."""
+        facts, self._facts = self._facts, []
+        return facts
 
     def take_step(
         self, creates: list[CreateAttempt], *, wake_at: float | None, is_changed: bool, is_urgent: bool

@@ -133,6 +133,7 @@ class Starter:
             self._attempts.fail_permanently(task, key, instance, Reason.EXPRESSION_ERROR, str(error), now)
             return
         began_at = instance.began_at if task.plan.deadline_s is not None else None
+        instance.is_sent = True
         creates.append(CreateAttempt(key, instance.attempt, instance.failures, instance.disruptions, inputs, began_at))
         run.set_timer(task, key, instance)
 

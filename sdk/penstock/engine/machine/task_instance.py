@@ -35,6 +35,8 @@ class TaskInstance:
         queued_at: since when the current attempt waits to start.
         began_at: when the first attempt was made.
         is_seen: whether a Pod of the current attempt was observed since the machine was built.
+        is_sent: whether the current attempt's creation was requested since the machine was built.
+        stop_version: of the status, from which on it says that the attempt is being stopped.
         version: of the Pod as it was last observed.
         is_granted: whether this run holds the lock of the cache to run it.
         counted_state: the state by which the run's counts of states include it.
@@ -60,6 +62,8 @@ class TaskInstance:
     queued_at: float | None = None
     began_at: float | None = None
     is_seen: bool = False
+    is_sent: bool = False
+    stop_version: int = 0
     version: int = 0
     is_granted: bool = False
     counted_state: TaskState | None = None
@@ -73,7 +77,7 @@ class TaskInstance:
         self.pod = self.uid = self.node = None
         self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
         self.stopping = self.queued_at = self.timer_at = None
-        self.is_seen = False
+        self.is_seen = self.is_sent = False
 
     def mark_requested(self, now: float) -> None:
         """Record that the current attempt is to be created: its wait begins."""

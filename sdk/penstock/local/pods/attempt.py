@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
+from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
 from penstock.local.pods.container import AttemptFiles, Container, prepare_container
@@ -42,6 +42,7 @@ class Attempt:
         create: CreateAttempt,
         pod: Mapping[str, Any],
         *,
+        carrier: Carrier,
         report: Callable[[AttemptSeen], None],
         write: Callable[[str], None],
         clock: Callable[[], float],
@@ -65,6 +66,7 @@ class Attempt:
             self.uid,
             self._clock(),
             is_tracked=False,
+            carrier=carrier,
             began_at=create.began_at,
             version=1,
         )

@@ -18,7 +18,7 @@ from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, Fact, Outcome
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, Fact, Outcome
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
@@ -276,7 +276,12 @@ class LocalExecutor:
             self._observers.on_line(Line(run.key.name, key.task, key.item, create.attempt, text))
 
         attempt = Attempt(
-            create, pod, report=lambda seen: self._observe_fact(run, seen), write=write, clock=self._clock
+            create,
+            pod,
+            carrier=Carrier.JOB if plan.is_job else Carrier.POD,
+            report=lambda seen: self._observe_fact(run, seen),
+            write=write,
+            clock=self._clock,
         )
         pod["metadata"]["uid"] = attempt.uid
         run.attempts[attempt.name] = attempt
@@ -355,5 +360,5 @@ def _not_started(run: LocalRun, create: CreateAttempt, reason: Reason, message: 
         outcome=Outcome(Cause.FAILURE, now, reason, message),
         is_finished=True,
         is_tracked=False,
-        is_child_run=isinstance(create.inputs, ChildInputs),
+        carrier=Carrier.CHILD_RUN,
     )
