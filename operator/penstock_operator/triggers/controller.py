@@ -228,7 +228,7 @@ class TriggerController(KeyedController[Schedule]):
                 assert trigger.watermark is not None
                 await self._list_ended_runs(key, trigger, trigger.spec.flow_run, trigger.watermark)
             elif trigger.kind is not None:
-                self._observe_objects(key, trigger, await self._watches.open_watch(trigger.kind))
+                self._observe_objects(key, trigger, await self._watches.open_watch(trigger.kind, key.namespace))
         except BaseException:
             trigger.observed.drop_all()
             raise
