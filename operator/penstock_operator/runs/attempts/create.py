@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import CreateHeld, CreateRefused
-from penstock.errors import PenstockError
+from penstock.engine.machine.facts import CreateHeld, CreateRefused, RenderFailed
+from penstock.errors import ExpressionError, PenstockError, SlowExpressionError
 from penstock.kube.errors import (
     ApiError,
     DeposedError,
@@ -22,6 +23,7 @@ from penstock_operator.runs.attempts.quota import QuotaGates
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.parking import describe_error
+from penstock_operator.runtime.slow_lane import SlowLane
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ def building(path: str) -> Iterator[None]:
     """
     try:
         yield
+    except ExpressionError:
+        raise
     except Exception as error:
         logger.exception("Failed to build an object from %s", path)
         raise _NotBuiltError(f"{path}: nothing can be built from it: {describe_error(error)}") from error
@@ -54,16 +58,18 @@ class AttemptCreator:
     """Creates the objects of attempts. While a namespace's quota is full, all but one of its creates wait.
 
     Args:
-        send: creates the object and records what it shows; an ApiError that it raises is handled here.
+        send: creates the object and records what it shows; an ApiError or ExpressionError of it is handled here.
         adopt: records an object that has its name already, if it belongs to this attempt.
         registry: the live runs.
+        slow_lane: where inputs are rendered whose expressions take long.
         full: the message for a create that waits without having been sent.
     """
 
-    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, full: str) -> None:
+    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, slow_lane: SlowLane, full: str) -> None:
         self._send = send
         self._adopt = adopt
         self._registry = registry
+        self._slow_lane = slow_lane
         self._full = full
         self._gates = QuotaGates()
 
@@ -102,11 +108,22 @@ class AttemptCreator:
         if not self._registry.is_live(run) or machine is None or run.is_terminating or not machine.is_wanted(create):
             return
         try:
-            await self._send(run, create)
+            await self._render_and_send(run, create)
+        except ExpressionError as error:
+            self._registry.record_fact(run, RenderFailed(create.key, create.attempt, str(error)))
         except ApiError as error:
             await self._on_refused(run, create, error)
         except _NotBuiltError as error:
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(error)))
+
+    async def _render_and_send(self, run: LiveRun, create: CreateAttempt) -> None:
+        try:
+            await self._send(run, create)
+        except SlowExpressionError:
+            # The place in the lane is held until it is sent: so few of these inputs exist at the same time.
+            async with self._slow_lane.hold(run.key.namespace):
+                inputs = await self._slow_lane.call(lambda: create.inputs)
+                await self._send(run, replace(create, source=inputs))
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
         if is_already_exists(error):

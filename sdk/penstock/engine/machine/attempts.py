@@ -9,7 +9,15 @@ from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempt_deadlines import Deadline, passed_deadline
 from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.facts import (
+    AttemptGone,
+    AttemptSeen,
+    Cause,
+    CreateHeld,
+    CreateRefused,
+    Outcome,
+    RenderFailed,
+)
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.outputs_limit import limit_outputs
 from penstock.engine.machine.reason_groups import WAITING_REASONS
@@ -21,6 +29,7 @@ from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
 
+Absence = AttemptGone | CreateRefused | RenderFailed | CreateHeld
 IS_CHILD_RUN: Final = {TaskKind.CONTAINER: False, TaskKind.FLOW: True, TaskKind.APPROVAL: None}
 """Whether a child run carries an attempt of a task, by the task's kind; None if nothing does."""
 
@@ -36,7 +45,7 @@ class Attempts:
         self._run = run
         self._released_uids: set[str] = set()
 
-    def observe(self, fact: AttemptSeen | AttemptGone | CreateRefused | CreateHeld, now: float) -> None:
+    def observe(self, fact: AttemptSeen | Absence, now: float) -> None:
         """Handle a fact. Facts may come twice, late, or out of order."""
         run = self._run
         position = run.plan.positions.get(fact.key.task)
@@ -58,15 +67,16 @@ class Attempts:
         if instance is not None and instance.attempt == fact.attempt and instance.state is not TaskState.RETRYING:
             self._handle_absence(task, instance, fact, now)
 
-    def _handle_absence(
-        self, task: TaskRun, instance: TaskInstance, fact: AttemptGone | CreateRefused | CreateHeld, now: float
-    ) -> None:
+    def _handle_absence(self, task: TaskRun, instance: TaskInstance, fact: Absence, now: float) -> None:
         """Handle an attempt whose Pod was not created, or was deleted."""
         run = self._run
         if isinstance(fact, CreateHeld):
             instance.mark_queued(Reason.QUOTA_EXCEEDED, fact.message)
             run.record_state(task, instance)
             run.set_timer(task, fact.key, instance)
+            return
+        if isinstance(fact, RenderFailed):
+            self.fail_permanently(task, fact.key, instance, Reason.EXPRESSION_ERROR, fact.message, now)
             return
         if isinstance(fact, CreateRefused):
             outcome = Outcome(Cause.FAILURE, now, Reason.CREATE_REFUSED, fact.message)

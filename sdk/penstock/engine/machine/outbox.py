@@ -25,6 +25,8 @@ class Outbox:
         self.cache: list[AskCache | ReleaseCacheLock] = []
         self.conclusions: list[Conclusion] = []
         self.notices: list[Notice] = []
+        self.is_slow = False
+        """Whether something waits for an expression that takes too long here."""
         self._stops: list[StopAttempt] = []
         self._finalizer_removals: list[RemoveFinalizer] = []
         self._waiting: deque[tuple[int, RemoveFinalizer | StopAttempt]] = deque()
@@ -72,7 +74,9 @@ class Outbox:
             wake_at=wake_at,
             is_changed=is_changed,
             is_urgent=is_urgent,
+            is_slow=self.is_slow,
         )
+        self.is_slow = False
         self._stops, self._finalizer_removals = [], []
         self.verifies, self.cache, self.conclusions, self.notices = [], [], [], []
         return step
