@@ -22,7 +22,7 @@ from penstock_operator.runs.attempts.pods import AttemptPods
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
-from penstock_operator.runtime.slow_lane import SlowLane
+from penstock_operator.runtime.slow_pool import SlowPool
 from tests.api.scene import Scene
 
 pytestmark = pytest.mark.api
@@ -50,7 +50,7 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
                 pod_writer,
                 orphans=Orphans(pod_writer, registry, InitialSync(registry), clock=lambda: 0.0),
                 registry=registry,
-                slow_lane=SlowLane(),
+                slow_pool=SlowPool(),
                 settings=PodSettings(user=65532, is_tracked=True),
                 clock=lambda: 0.0,
             )

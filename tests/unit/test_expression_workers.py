@@ -13,7 +13,7 @@ from penstock.engine.expressions.failure import Failure, SlowFailure
 from penstock.engine.expressions.slow_evaluation import set_slow_evaluator
 from penstock.errors import ExpressionError
 from penstock_operator.runtime.expression_workers import ExpressionWorkers
-from penstock_operator.runtime.slow_lane import SlowLane
+from penstock_operator.runtime.slow_pool import SlowPool
 
 ROOTS = frozenset({"params"})
 ENDLESS = 'params.list.all(x, params.big.indexOf(params.big.substring(0,125000)+"b") < 0)'
@@ -39,9 +39,9 @@ def test_a_path_that_does_not_exist_is_explained_as_in_this_process(workers):
     expression = compile_expression(source, Scope(ROOTS))
 
     async def check() -> None:
-        lane = SlowLane()
-        async with lane.hold("lab"):
-            await lane.call(lambda: expression.evaluate({"params": values}))
+        pool = SlowPool()
+        async with pool.hold("lab"):
+            await pool.call(lambda: expression.evaluate({"params": values}))
 
     before = set_slow_evaluator(workers)
     try:
@@ -96,9 +96,9 @@ def test_only_threads_that_may_wait_wait_for_them(workers):
         workers.check_place()
 
     async def check() -> None:
-        lane = SlowLane()
-        async with lane.hold("lab"):
-            await lane.call(workers.check_place)
-        lane.close()
+        pool = SlowPool()
+        async with pool.hold("lab"):
+            await pool.call(workers.check_place)
+        pool.close()
 
     asyncio.run(check())

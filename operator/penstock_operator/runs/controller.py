@@ -45,7 +45,7 @@ from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.start import RunStarter, Started
 from penstock_operator.runs.status import StatusFlusher, StatusStore, Stored
 from penstock_operator.runtime.recorder import EventRecorder
-from penstock_operator.runtime.slow_lane import SlowLane
+from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.runtime.workers import run_workers
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class RunController:
         )
         self._initial_sync = InitialSync(registry)
         pod_writer = PodWriter(writer)
-        self._slow_lane = SlowLane()
+        self._slow_pool = SlowPool()
         self._orphans = Orphans(pod_writer, registry, self._initial_sync, clock=clock)
         self._pods = AttemptPods(
             client,
@@ -116,12 +116,12 @@ class RunController:
             pod_writer,
             orphans=self._orphans,
             registry=registry,
-            slow_lane=self._slow_lane,
+            slow_pool=self._slow_pool,
             settings=settings,
             clock=clock,
         )
         self.on_pod, self.on_job = self._pods.on_pod, self._pods.jobs.on_job
-        self._child_runs = ChildRuns(self._statuses, writer, registry, slow_lane=self._slow_lane, clock=clock)
+        self._child_runs = ChildRuns(self._statuses, writer, registry, slow_pool=self._slow_pool, clock=clock)
         self._cache = CacheLookup(cache, registry, recorder=recorder, metrics=metrics, clock=clock)
         self._effects = EffectExecutor(
             self._pods, self._child_runs, self._cache, registry, recorder=recorder, metrics=metrics
@@ -219,7 +219,7 @@ class RunController:
         """Stop all work in progress."""
         await self._pods.jobs.close()
         await self._registry.background.close()
-        self._slow_lane.close()
+        self._slow_pool.close()
         self._registry.queue.close()
 
     async def work(self) -> None:
@@ -402,8 +402,8 @@ class RunController:
     async def _advance_slowly(self, run: LiveRun, machine: Machine) -> None:
         """Make a step that may have to wait for an expression; meanwhile all other runs continue."""
         try:
-            async with self._slow_lane.hold(run.key.namespace):
-                now, step = await self._slow_lane.call(self._prepare_step(run, machine))
+            async with self._slow_pool.hold(run.key.namespace):
+                now, step = await self._slow_pool.call(self._prepare_step(run, machine))
         finally:
             run.stepping = None
         shutdown, run.late_shutdown = run.late_shutdown, None

@@ -24,7 +24,7 @@ from penstock_operator.runs.attempts.create import AttemptCreator, building
 from penstock_operator.runs.live_run import LiveRun, metadata_fields, parent_of
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusStore
-from penstock_operator.runtime.slow_lane import SlowLane
+from penstock_operator.runtime.slow_pool import SlowPool
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class ChildRuns:
         statuses: reads runs.
         writer: for writes.
         registry: the live runs.
-        slow_lane: where params are rendered whose expressions take long.
+        slow_pool: where params are rendered whose expressions take long.
         clock: seconds since the epoch.
     """
 
@@ -48,7 +48,7 @@ class ChildRuns:
         writer: Writer,
         registry: RunRegistry,
         *,
-        slow_lane: SlowLane,
+        slow_pool: SlowPool,
         clock: Callable[[], float],
     ) -> None:
         self._statuses = statuses
@@ -56,7 +56,7 @@ class ChildRuns:
         self._registry = registry
         self._clock = clock
         full = "the namespace's quota of FlowRuns is full"
-        self._creates = AttemptCreator(self._send, self._adopt, registry, slow_lane=slow_lane, full=full)
+        self._creates = AttemptCreator(self._send, self._adopt, registry, slow_pool=slow_pool, full=full)
 
     def report_freed_quota(self, namespace: str) -> None:
         """Note that a run in a namespace was deleted: a quota may have capacity."""

@@ -23,7 +23,7 @@ from penstock_operator.runs.attempts.quota import QuotaGates
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.parking import describe_error
-from penstock_operator.runtime.slow_lane import SlowLane
+from penstock_operator.runtime.slow_pool import SlowPool
 
 logger = logging.getLogger(__name__)
 
@@ -61,15 +61,15 @@ class AttemptCreator:
         send: creates the object and records what it shows; an ApiError or ExpressionError of it is handled here.
         adopt: records an object that has its name already, if it belongs to this attempt.
         registry: the live runs.
-        slow_lane: where inputs are rendered whose expressions take long.
+        slow_pool: where inputs are rendered whose expressions take long.
         full: the message for a create that waits without having been sent.
     """
 
-    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, slow_lane: SlowLane, full: str) -> None:
+    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, slow_pool: SlowPool, full: str) -> None:
         self._send = send
         self._adopt = adopt
         self._registry = registry
-        self._slow_lane = slow_lane
+        self._slow_pool = slow_pool
         self._full = full
         self._gates = QuotaGates()
 
@@ -120,9 +120,9 @@ class AttemptCreator:
         try:
             await self._send(run, create)
         except SlowExpressionError:
-            # The place in the lane is held until it is sent: so few of these inputs exist at the same time.
-            async with self._slow_lane.hold(run.key.namespace):
-                inputs = await self._slow_lane.call(lambda: create.inputs)
+            # The place in the pool is held until it is sent: so few of these inputs exist at the same time.
+            async with self._slow_pool.hold(run.key.namespace):
+                inputs = await self._slow_pool.call(lambda: create.inputs)
                 await self._send(run, replace(create, source=inputs))
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:

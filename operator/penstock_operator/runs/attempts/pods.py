@@ -30,7 +30,7 @@ from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.attempts.workspaces import ClaimRefusedError, Workspaces
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
-from penstock_operator.runtime.slow_lane import SlowLane
+from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.workloads.job import build_job, job_deadline_s
 from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
 from penstock_operator.workloads.retention_annotations import retention_annotations
@@ -61,7 +61,7 @@ class AttemptPods:
         *,
         orphans: Orphans,
         registry: RunRegistry,
-        slow_lane: SlowLane,
+        slow_pool: SlowPool,
         settings: PodSettings,
         clock: Callable[[], float],
     ) -> None:
@@ -73,7 +73,7 @@ class AttemptPods:
         self._settings = settings
         self._clock = clock
         self._creates = AttemptCreator(
-            self._send, self._adopt, registry, slow_lane=slow_lane, full="the namespace's quota is full"
+            self._send, self._adopt, registry, slow_pool=slow_pool, full="the namespace's quota is full"
         )
         self._workspaces = Workspaces(self._reader, writer)
         self.jobs = AttemptJobs(

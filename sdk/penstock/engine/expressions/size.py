@@ -20,7 +20,7 @@ class Share(NamedTuple):
 
     Attributes:
         loop: number of the loop; inner ones have higher numbers.
-        text_bytes: of what the loop iterates over: what its iterations see of it is no larger than all of it.
+        text_bytes: of what the loop iterates over: what its iterations see of it is at most all of it.
         values: of the same.
         added_bytes: what each iteration adds to it.
         added_values: the same.

@@ -34,7 +34,7 @@ class CreateAttempt:
 
     @property
     def inputs(self) -> ContainerInputs | ChildInputs:
-        """What it is started with; rendered anew each time if it is large.
+        """What it is started with; rendered again each time if it is large.
 
         Raises:
             ExpressionError: it could not be rendered: report it as `RenderFailed`.

@@ -16,7 +16,7 @@ THREADS: Final = 4
 Result = TypeVar("Result")
 
 
-class SlowLane:
+class SlowPool:
     """Runs functions in threads: a few at a time, and each namespace's in turn."""
 
     def __init__(self) -> None:
