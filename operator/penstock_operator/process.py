@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from penstock.engine.expressions.slow_evaluation import set_slow_evaluator
 from penstock.errors import PenstockError
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
@@ -17,6 +18,7 @@ from penstock_operator.controllers import Controllers
 from penstock_operator.event_loop import RestingSelector
 from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
+from penstock_operator.runtime.expression_workers import ExpressionWorkers
 from penstock_operator.serving import http_servers
 from penstock_operator.webhooks.server import HttpServers
 
@@ -60,6 +62,15 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        workers = ExpressionWorkers()
+        set_slow_evaluator(workers)
+        try:
+            await self._serve_and_lead()
+        finally:
+            workers.close()
+        return self._exit_code()
+
+    async def _serve_and_lead(self) -> None:
         async with ApiClient(self._connection, metrics=self._metrics) as client:
             servers = http_servers(
                 client,
@@ -82,7 +93,6 @@ class Process:
             finally:
                 await election.release()
                 await servers.stop()
-        return self._exit_code()
 
     async def _lead_until_stopped(self, client: ApiClient, election: LeaderElection) -> None:
         leading = asyncio.create_task(self._lead(client, election))

@@ -9,6 +9,7 @@
     ├── CompileError        a Python flow cannot be compiled to a Flow; says in which line, and what to do
     ├── DurationError       a duration is invalid
     ├── ExpressionError     an expression does not compile, or could not be evaluated
+    │   └── SlowExpressionError
     ├── InvalidSpecError    a Flow, FlowRun or Schedule is invalid; has all problems that were found
     │   └── RevisionConflictError
     ├── MappingError        the arguments of map() are not iterables of one length
@@ -75,6 +76,15 @@ class DurationError(PenstockError, ValueError):
 
 class ExpressionError(PenstockError):
     """An expression does not compile, or could not be evaluated."""
+
+
+class SlowExpressionError(ExpressionError):
+    """An expression takes too long to be evaluated where others wait for it."""
+
+
+def in_field(field: str, error: ExpressionError) -> ExpressionError:
+    """Return an error of the same kind whose message names the field."""
+    return type(error)(f"{field}: {error}")
 
 
 class MappingError(PenstockError, TypeError):

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.engine.expressions.memory_limit import set_memory_limit
+
+_inside = threading.Lock()
 
 
 def limit_expression_memory() -> None:
@@ -23,9 +26,9 @@ def limit_expression_memory() -> None:
 def limited_memory(limit_bytes: int) -> Iterator[None]:
     """Let the process take no more than this many bytes beyond what it has.
 
-    The limit holds for the whole process, so what runs inside must be short and must hold the interpreter's lock, as
-    the evaluation of an expression does. Beyond the limit an allocation fails with a MemoryError. Where the system is
-    not Linux there is no limit.
+    The limit holds for the whole process, so what runs inside must be short. One thread at a time is inside: another
+    would take the first one's limit for that of the process, and set it again at its end. Beyond the limit an
+    allocation fails with a MemoryError. Where the system is not Linux there is no limit.
 
     Args:
         limit_bytes: address space to grow by.
@@ -36,15 +39,16 @@ def limited_memory(limit_bytes: int) -> Iterator[None]:
         return
     import resource  # noqa: PLC0415 - Unix only
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit_bytes += taken_bytes
-    if soft != resource.RLIM_INFINITY:
-        limit_bytes = min(limit_bytes, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    with _inside:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit_bytes += taken_bytes
+        if soft != resource.RLIM_INFINITY:
+            limit_bytes = min(limit_bytes, soft)
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _address_space_bytes() -> int | None:

@@ -23,6 +23,7 @@ from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.slow_pool import SlowPool
 from tests.api.scene import Scene
 
 pytestmark = pytest.mark.api
@@ -50,6 +51,7 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) 
                 pod_writer,
                 orphans=Orphans(RetryingReader(client), pod_writer, registry, InitialSync(registry)),
                 registry=registry,
+                slow_pool=SlowPool(),
                 settings=PodSettings(user=65532, is_tracked=True),
                 clock=lambda: 0.0,
             )

@@ -82,9 +82,9 @@ def test_of_too_many_the_oldest_that_succeeded_go_first_then_the_oldest_that_fai
 def test_each_run_has_its_own_allowance_within_that_of_all():
     pods = KeptPods(per_run=2, total=3, surplus_grace_s=0.0)
     for number, run in enumerate(["a", "a", "b", "b", "b"]):
-        pods.add_pod(kept(f"pod-{number}", run=run, ended=number))
+        pods.add_pod(kept(f"pod-{number:02}", run=run, ended=number))
 
-    assert gone(pods, 0.0) == ["pod-0", "pod-2"]
+    assert gone(pods, 0.0) == ["pod-00", "pod-02"]
     assert len(pods) == 3
 
 
@@ -140,10 +140,10 @@ def histories(draw: Any) -> list[tuple[str, Any]]:
         if what == "add":
             due = draw(st.none() | st.floats(0, 50))
             run, ended, completed = draw(st.sampled_from("ab")), draw(st.floats(0, 50)), draw(st.booleans())
-            steps.append((what, kept(f"pod-{number}", run=run, ended=ended, due=due, completed=completed)))
+            steps.append((what, kept(f"pod-{number:02}", run=run, ended=ended, due=due, completed=completed)))
             number += 1
         elif what == "discard":
-            steps.append((what, f"pod-{draw(st.integers(0, max(number, 1)))}"))
+            steps.append((what, f"pod-{draw(st.integers(0, max(number, 1))):02}"))
         else:
             steps.append((what, draw(st.floats(0, 60))))
     return steps
@@ -288,3 +288,16 @@ def test_a_policy_is_written_on_the_pod_as_it_stands_in_the_flow():
         names.ANNOTATION_KEEP_FAILED: "24h",
     }
     assert retention_annotations(PodRetention()) == retention_annotations(None) == {}
+
+
+def test_a_namespace_with_many_pods_does_not_push_out_those_of_another():
+    pods = KeptPods(per_run=100, total=10)
+    for number in range(3):
+        pods.add_pod(kept(f"small-{number}", run=f"small-{number}", ended=float(number), namespace="small"))
+
+    for number in range(50):
+        pods.add_pod(kept(f"large-{number}", run=f"large-{number}", ended=100.0 + number, namespace="large"))
+
+    removed = gone(pods, 1000.0)
+    assert len(removed) == 43
+    assert removed == [f"large-{number}" for number in range(43)]

@@ -1,8 +1,10 @@
 """Every process that evaluates other people's expressions limits the memory that one of them may take."""
 
+import resource
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -70,3 +72,26 @@ def test_each_process_that_evaluates_expressions_hands_in_a_limit(start):
     """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert "LIMIT limited_memory" in ran.stdout, ran.stderr
+
+
+def test_the_limit_of_the_process_is_the_same_after_many_threads_have_evaluated(unlimited):
+    set_memory_limit(limited_memory)
+    expression = compile_expression(GROWING, Scope(frozenset({"params"})))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    switch_s = sys.getswitchinterval()
+
+    def work() -> None:
+        for _ in range(200):
+            expression.evaluate({"params": {"big": "xy"}})
+
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch_s)
+
+    assert resource.getrlimit(resource.RLIMIT_AS) == before

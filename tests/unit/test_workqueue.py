@@ -272,3 +272,27 @@ def test_whatever_is_done_no_key_is_held_twice_and_none_is_lost(steps):
             came.add((await asyncio.wait_for(take(model.queue), 1_000))[1])
 
     run(scenario())
+
+
+def test_a_namespace_with_many_keys_delays_the_key_of_another_by_one():
+    async def check() -> list[Key]:
+        queue = new_queue()
+        for number in range(1000):
+            queue.add(Key("large", str(number)))
+        queue.add(Key("small", "a"))
+        return [(await take(queue))[1] for _ in range(4)]
+
+    first = [Key("large", "0"), Key("small", "a"), Key("large", "1"), Key("large", "2")]
+    assert run(check()) == first
+
+
+def test_a_worker_that_is_cancelled_while_it_waits_takes_no_key_with_it():
+    async def check() -> Key:
+        queue = new_queue()
+        first, second = (asyncio.create_task(queue.get()) for _ in range(2))
+        await asyncio.sleep(0)
+        queue.add(A)
+        first.cancel()
+        return await asyncio.wait_for(second, 1.0)
+
+    assert run(check()) == A

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from penstock.api import names
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import ObjectKey, RunIdentity
@@ -21,7 +23,7 @@ from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.flows.dry_run import DryRun
-from penstock_operator.flows.revision import Owner
+from penstock_operator.flows.revision import Owner, name_of
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runtime.controller import KeyedController
 
@@ -110,21 +112,29 @@ class FlowController(KeyedController[Flow]):
 
     async def reconcile(self, key: ObjectKey, item: Flow) -> None:
         """Validate a Flow, and store its revision."""
+        if item.spec:
+            await self._validate(key, item)
+            return
+        # It was found valid, and has not changed since.
+        revision = self._current.get(key)
+        if revision is not None and not self._store.is_stored(ObjectKey(key.namespace, revision)):
+            found = await self._store.read_flow(key)
+            if found is not None:
+                await self._validate(key, found)
+
+    async def _validate(self, key: ObjectKey, item: Flow) -> None:
         metadata, stored = item.metadata, item.status
         status: dict[str, Any] = {"observedGeneration": metadata.generation}
         try:
             spec = parse_flow({"spec": item.spec})
             owner = Owner(key.namespace, key.name, metadata.uid)
-            plan = await self._store.compile(owner, spec)
+            # One that is known to be valid is not compiled before a run needs it: thousands of Flows may be read at
+            # the start, and the plan of a large one takes tens of megabytes.
+            is_known = _was_valid(stored, metadata.generation) and stored.revision == name_of(owner, spec)
+            plan = None if is_known else await self._store.compile(owner, spec)
             status["revision"] = await self._store.keep_revision(owner, spec)
         except InvalidSpecError as error:
-            message = "; ".join(str(problem) for problem in error.problems)[:MESSAGE_CHARACTERS]
-            is_conflict = isinstance(error, RevisionConflictError)
-            is_ready, reason = False, REVISION_CONFLICT if is_conflict else INVALID
-            if stored.observed_generation != metadata.generation or not _was_reported(stored, reason):
-                self.record_event(item, is_warning=True, reason=reason, note=message)
-            if is_conflict:
-                self.queue.add_at(key, time.monotonic() + CONFLICT_AGAIN_S)
+            is_ready, (reason, message) = False, self._report_invalid(key, item, error)
         except ApiError as error:
             if is_namespace_terminating(error) or is_not_found(error):
                 # The Flow is deleted with its namespace.
@@ -132,8 +142,8 @@ class FlowController(KeyedController[Flow]):
             raise
         else:
             self._set_current(key, status["revision"])
-            status["tasks"] = len(plan.tasks)
-            refusals = await self._dry_run_pods(key, metadata, stored, plan, status["revision"])
+            status["tasks"] = len(spec.tasks) + len(spec.finally_ or ())
+            refusals = [] if plan is None else await self._dry_run_pods(key, metadata, plan, status["revision"])
             is_ready, reason, message = True, VALID, "runs can start"
             if refusals:
                 is_ready, reason, message = False, POD_REFUSED, "; ".join(refusals)[:MESSAGE_CHARACTERS]
@@ -150,16 +160,26 @@ class FlowController(KeyedController[Flow]):
             )
         ]
         await self.store_status(key, item, status)
+        latest = self.objects.get(key)
+        if is_ready and latest is not None and latest.spec is item.spec:
+            # Its revision holds the spec: here it would take several times the memory that it has as text.
+            self.objects[key] = msgspec.structs.replace(latest, spec={})
         # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
 
-    async def _dry_run_pods(
-        self, key: ObjectKey, metadata: ObjectMeta, stored: FlowStatus, plan: Plan, revision: str
-    ) -> list[str]:
-        """Return why the API server refuses a Flow's Pods; a revision that it accepted is not checked again."""
-        ready = stored.ready
-        if stored.revision == revision and ready is not None and ready.reason == VALID:
-            return []
+    def _report_invalid(self, key: ObjectKey, item: Flow, error: InvalidSpecError) -> tuple[str, str]:
+        """Record that a Flow cannot be used; returns reason and message of its condition."""
+        message = "; ".join(str(problem) for problem in error.problems)[:MESSAGE_CHARACTERS]
+        is_conflict = isinstance(error, RevisionConflictError)
+        reason = REVISION_CONFLICT if is_conflict else INVALID
+        if item.status.observed_generation != item.metadata.generation or not _was_reported(item.status, reason):
+            self.record_event(item, is_warning=True, reason=reason, note=message)
+        if is_conflict:
+            self.queue.add_at(key, time.monotonic() + CONFLICT_AGAIN_S)
+        return reason, message
+
+    async def _dry_run_pods(self, key: ObjectKey, metadata: ObjectMeta, plan: Plan, revision: str) -> list[str]:
+        """Return why the API server refuses a Flow's Pods."""
         result = self._dry_runs.get(key)
         if result is None or result.revision != revision or time.monotonic() >= result.valid_until:
             flow = RunIdentity(key.namespace, key.name, metadata.uid)
@@ -208,6 +228,12 @@ class FlowController(KeyedController[Flow]):
 
 def _was_reported(stored: FlowStatus, reason: str) -> bool:
     return stored.ready is not None and stored.ready.reason == reason
+
+
+def _was_valid(stored: FlowStatus, generation: int) -> bool:
+    """Whether a Flow was found valid before, and the API server accepted its Pods."""
+    ready = stored.ready
+    return ready is not None and ready.reason == VALID and ready.observed_generation == generation
 
 
 def _was_refused(stored: FlowStatus, generation: int) -> bool:

@@ -49,6 +49,11 @@ def revision_name(owner: Owner, spec: bytes) -> str:
     return f"{owner.name[:_PREFIX_CHARACTERS].rstrip('-.')}-{digest[:_HASH_CHARACTERS]}"
 
 
+def name_of(owner: Owner, spec: InlineFlowSpec) -> str:
+    """Name the revision of a spec."""
+    return revision_name(owner, canonical_spec(spec))
+
+
 def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool) -> dict[str, Any]:
     """Build the ConfigMap of a spec.
 

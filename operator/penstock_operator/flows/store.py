@@ -25,6 +25,7 @@ from penstock.kube.kinds.flow import Flow
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS, FLOWS
 from penstock.kube.writer import Writer
+from penstock_operator.flows.kept_plans import KeptPlans
 from penstock_operator.flows.revision import (
     Owner,
     build_revision,
@@ -35,8 +36,6 @@ from penstock_operator.flows.revision import (
 )
 from penstock_operator.runtime.bounded import BoundedMap, BoundedSet
 
-KEPT_PLANS: Final = 512
-"""Compiled plans in memory; one that was dropped is compiled again when it is needed."""
 KEPT_NAMES: Final = 10_000
 KEPT_FLOWS: Final = 512
 """Flows whose spec is not parsed again while it does not change."""
@@ -50,6 +49,13 @@ class CurrentFlow(NamedTuple):
     """The ConfigMap that keeps its spec."""
     limit: ConcurrencyLimit | None
     """How many of its runs are active at once; None for any number."""
+
+
+class _KnownFlow(NamedTuple):
+    """What is remembered of a generation of a Flow, besides its plan."""
+
+    revision: str
+    limit: ConcurrencyLimit | None
 
 
 class StoredRevision(NamedTuple):
@@ -71,12 +77,12 @@ class FlowStore:
     def __init__(self, client: ApiClient, writer: Writer) -> None:
         self._client = client
         self._writer = writer
-        self._plans: BoundedMap[ObjectKey, Plan] = BoundedMap(KEPT_PLANS)
+        self._plans = KeptPlans()
         self._stored: BoundedSet[ObjectKey] = BoundedSet(KEPT_NAMES)
         """Revisions that were stored or verified by this process."""
         self._existing: set[ObjectKey] = set()
         """Revisions by the watch: their content may be any."""
-        self._current: BoundedMap[tuple[ObjectKey, str, int], CurrentFlow] = BoundedMap(KEPT_FLOWS)
+        self._current: BoundedMap[tuple[ObjectKey, str, int], _KnownFlow] = BoundedMap(KEPT_FLOWS)
         """By the Flow, its uid and its generation."""
         self._reading: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
         self._next: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
@@ -119,9 +125,14 @@ class FlowStore:
             owner = Owner(key.namespace, key.name, flow.metadata.uid)
             limit = compile_concurrency(spec)
             plan = await self.compile(owner, spec)
-            known = self._current[identity] = CurrentFlow(plan, await self.keep_revision(owner, spec), limit)
+            known = _KnownFlow(await self.keep_revision(owner, spec), limit)
+        else:
+            kept = self._plans.get(ObjectKey(key.namespace, known.revision))
+            owner = Owner(key.namespace, key.name, flow.metadata.uid)
+            plan = kept or await self.compile(owner, parse_flow({"spec": flow.spec}))
+        self._current[identity] = known
         self._current.move_to_end(identity)
-        return known
+        return CurrentFlow(plan, known.revision, known.limit)
 
     async def compile(self, owner: Owner, spec: InlineFlowSpec) -> Plan:
         """Compile a spec, once per revision; a spec of thousands of tasks takes a second, so in a thread.
@@ -129,14 +140,12 @@ class FlowStore:
         Raises:
             InvalidSpecError: the spec is invalid.
         """
-        name = revision_name(owner, canonical_spec(spec))
-        return await self._compile(ObjectKey(owner.namespace, name), spec)
-
-    async def _compile(self, revision: ObjectKey, spec: InlineFlowSpec) -> Plan:
+        canonical = canonical_spec(spec)
+        revision = ObjectKey(owner.namespace, revision_name(owner, canonical))
         plan = self._plans.get(revision)
         if plan is None:
-            plan = self._plans[revision] = await asyncio.to_thread(compile_plan, spec)
-        self._plans.move_to_end(revision)
+            plan = await asyncio.to_thread(compile_plan, spec)
+            self._plans.add(revision, plan, spec_bytes=len(canonical))
         return plan
 
     async def keep_revision(self, owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool = False) -> str:
@@ -198,6 +207,10 @@ class FlowStore:
         await self.keep_revision(owner, spec)
         return True
 
+    def is_stored(self, revision: ObjectKey) -> bool:
+        """Whether a revision was stored or verified by this process, and still exists."""
+        return revision in self._stored
+
     def on_revision(self, event: EventType, revision: ObjectKey) -> None:
         """Handle that a revision exists, or does not exist any more."""
         if event is EventType.DELETED:
@@ -216,7 +229,9 @@ class FlowStore:
         key = ObjectKey(namespace, revision)
         plan = self._plans.get(key)
         if plan is None:
-            plan = await self._compile(key, (await self.read_revision(namespace, revision)).spec)
+            spec = (await self.read_revision(namespace, revision)).spec
+            plan = await asyncio.to_thread(compile_plan, spec)
+            self._plans.add(key, plan, spec_bytes=len(canonical_spec(spec)))
         return plan
 
     async def read_revision(self, namespace: str, revision: str) -> StoredRevision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from penstock.api import names
 from penstock.api.duration import duration_s
@@ -16,8 +16,11 @@ from penstock_operator.runs.attempts.identity import is_own_workload, own_job
 from penstock_operator.runtime.time_heap import TimeHeap
 from penstock_operator.workloads.pod_status import Pod, is_tracked, observe_pod, run_uid
 
+G = TypeVar("G", str, RunUid)
+
 KEPT_PER_RUN: Final = 50
 KEPT: Final = 5_000
+"""In all. Beyond it, the namespace that has most of them loses one."""
 UNTRACKED_GRACE_S: Final = 60.0
 """How long a Pod that never had our finalizer is kept in any case: its outcome is in the status by then."""
 SURPLUS_GRACE_S: Final = 30.0
@@ -153,12 +156,19 @@ class _PodsByEnd:
         return uid
 
 
+def _discard(groups: dict[G, _PodsByEnd], group: G, pod: KeptPod) -> None:
+    pods = groups[group]
+    pods.discard_pod(pod)
+    if not len(pods):
+        del groups[group]
+
+
 class KeptPods:
     """Every kept Pod, and which of them are to be removed.
 
     Args:
         per_run: most Pods kept for one run.
-        total: most Pods kept in all.
+        total: most Pods kept in all; beyond them the namespace with most kept Pods loses one.
         surplus_grace_s: how long a Pod beyond the limit of its run stays after its end, seconds.
     """
 
@@ -170,7 +180,7 @@ class KeptPods:
         self._total = total
         self._kept: dict[WorkloadUid, KeptPod] = {}
         self._by_run: dict[RunUid, _PodsByEnd] = {}
-        self._all = _PodsByEnd()
+        self._by_namespace: dict[str, _PodsByEnd] = {}
         self._due: TimeHeap[WorkloadUid] = TimeHeap()
         """Of kept Pods, by uid: when their own time comes."""
         self._leaving: TimeHeap[WorkloadUid] = TimeHeap()
@@ -187,13 +197,13 @@ class KeptPods:
         self._kept[pod.workload] = pod
         of_run = self._by_run.setdefault(pod.run, _PodsByEnd())
         of_run.add_pod(pod)
-        self._all.add_pod(pod)
+        self._by_namespace.setdefault(pod.key.namespace, _PodsByEnd()).add_pod(pod)
         if pod.due_at is not None:
             self._due.set(pod.workload, pod.due_at)
         if len(of_run) > self._per_run:
             self._stop_keeping(of_run.first_to_remove, grace_s=self._surplus_grace_s)
-        elif len(self._all) > self._total:
-            self._stop_keeping(self._all.first_to_remove)
+        elif len(self._kept) > self._total:
+            self._stop_keeping(max(self._by_namespace.values(), key=len).first_to_remove)
 
     def discard_pod(self, uid: WorkloadUid) -> None:
         """Forget a Pod that is deleted or being deleted."""
@@ -206,11 +216,8 @@ class KeptPods:
         if pod is None:
             return None
         self._due.discard(uid)
-        self._all.discard_pod(pod)
-        of_run = self._by_run[pod.run]
-        of_run.discard_pod(pod)
-        if not len(of_run):
-            del self._by_run[pod.run]
+        _discard(self._by_namespace, pod.key.namespace, pod)
+        _discard(self._by_run, pod.run, pod)
         return pod
 
     def _stop_keeping(self, uid: WorkloadUid, *, grace_s: float = 0.0) -> None:

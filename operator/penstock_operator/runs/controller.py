@@ -15,6 +15,8 @@ from typing import Final
 from penstock.api import names
 from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey, RunUid
+from penstock.engine.machine.effects import Step
+from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
@@ -45,6 +47,7 @@ from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.start import RunStarter, Started
 from penstock_operator.runs.status import StatusFlusher, StatusStore, Stored
 from penstock_operator.runtime.recorder import EventRecorder
+from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.runtime.workers import run_workers
 
 logger = logging.getLogger(__name__)
@@ -110,13 +113,21 @@ class RunController:
         )
         self._initial_sync = InitialSync(registry)
         pod_writer = PodWriter(writer)
+        self._slow_pool = SlowPool()
         self._orphans = Orphans(RetryingReader(client), pod_writer, registry, self._initial_sync)
         self._pods = AttemptPods(
-            client, writer, pod_writer, orphans=self._orphans, registry=registry, settings=settings, clock=clock
+            client,
+            writer,
+            pod_writer,
+            orphans=self._orphans,
+            registry=registry,
+            slow_pool=self._slow_pool,
+            settings=settings,
+            clock=clock,
         )
         self.on_pod, self.on_job = self._pods.on_pod, self._pods.jobs.on_job
         self.find_job = self._pods.jobs.find_job
-        self._child_runs = ChildRuns(self._statuses, writer, registry, clock=clock)
+        self._child_runs = ChildRuns(self._statuses, writer, registry, slow_pool=self._slow_pool, clock=clock)
         self._cache = CacheLookup(
             cache, registry, recorder=recorder, metrics=metrics, clock=clock, has_policy=has_policy
         )
@@ -204,7 +215,7 @@ class RunController:
         for run in self._registry:
             if found >= most:
                 break
-            if run.machine is not None:
+            if run.machine is not None and run.stepping is None:
                 found += run.machine.live_task_instances
         return min(found, most)
 
@@ -224,6 +235,7 @@ class RunController:
         """Stop all work in progress."""
         await self._pods.jobs.close()
         await self._registry.background.close()
+        self._slow_pool.close()
         self._registry.queue.close()
 
     async def work(self) -> None:
@@ -268,6 +280,9 @@ class RunController:
 
     async def _reconcile_run(self, key: RunKey) -> None:
         run = self._registry.find_run_by_key(key)
+        if run is not None and run.stepping is not None:
+            run.is_due_again = True
+            return
         found = self._registry.take_announced(key)
         if run is not None and run.is_parked:
             run, found = await self._reload_run(run), None
@@ -375,13 +390,49 @@ class RunController:
     def _advance_run(self, run: LiveRun) -> None:
         machine = run.machine
         assert machine is not None
-        now = self._clock()
+        if run.is_slow or machine.may_be_slow:
+            run.is_slow = False
+            run.stepping = self._registry.spawn(run, self._advance_slowly(run, machine))
+            return
         with self._metrics.reconcile_duration.time():
-            facts, run.facts = run.facts, []
+            now, step = self._prepare_step(run, machine)()
+        self._carry_out(run, machine, step, now)
+
+    def _prepare_step(self, run: LiveRun, machine: Machine) -> Callable[[], tuple[float, Step]]:
+        """Take the run's facts; returns what has the machine handle them, and decide."""
+        facts, run.facts = run.facts, []
+        may_create = run.may_create(time.monotonic())
+
+        def step() -> tuple[float, Step]:
+            now = self._clock()
             for fact in facts:
                 machine.observe(fact, now)
-            step = machine.advance(now, may_create=run.may_create(time.monotonic()))
+            return now, machine.advance(now, may_create=may_create)
+
+        return step
+
+    async def _advance_slowly(self, run: LiveRun, machine: Machine) -> None:
+        """Make a step that may have to wait for an expression; meanwhile all other runs continue."""
+        try:
+            async with self._slow_pool.hold(run.key.namespace):
+                now, step = await self._slow_pool.call(self._prepare_step(run, machine))
+        finally:
+            run.stepping = None
+        shutdown, run.late_shutdown = run.late_shutdown, None
+        if shutdown is not None:
+            self._registry.end_run(run, shutdown)
+        if run.is_due_again or run.facts:
+            run.is_due_again = False
+            self._registry.reconcile_at(run, time.monotonic())
+        # It may have been parked meanwhile.
+        if self._registry.is_live(run) and run.machine is machine:
+            self._carry_out(run, machine, step, now)
+
+    def _carry_out(self, run: LiveRun, machine: Machine, step: Step, now: float) -> None:
         self._effects.execute_step(run, step)
+        if step.is_slow:
+            run.is_slow = True
+            self._registry.reconcile_at(run, time.monotonic())
         if step.wake_at is not None:
             self._registry.queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
         if step.is_changed:
@@ -459,4 +510,8 @@ class RunController:
                 self._registry.count_error("FlowRun", end.key, error)
 
     def _count_running(self) -> float:
-        return sum(run.machine.running_task_instances for run in self._registry if run.machine is not None)
+        return sum(
+            run.machine.running_task_instances
+            for run in self._registry
+            if run.machine is not None and run.stepping is None
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import Step
-from penstock.engine.machine.inputs import ChildInputs
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.child_runs import ChildRuns
 from penstock_operator.runs.attempts.pods import AttemptPods
@@ -48,8 +47,7 @@ class EffectExecutor:
         """Carry out a step of a run's machine."""
         spawn = self._registry.spawn
         for create in step.creates:
-            is_child = isinstance(create.inputs, ChildInputs)
-            spawn(run, (self._child_runs if is_child else self._pods).create_attempt(run, create))
+            spawn(run, self._attempts_of(run, create.key).create_attempt(run, create))
         for stop in step.stops:
             spawn(run, self._attempts_of(run, stop.key).stop_attempt(run, stop))
         for removal in step.finalizer_removals:

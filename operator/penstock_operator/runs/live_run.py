@@ -73,6 +73,10 @@ class LiveRun:
         is_parked: work about it failed unexpectedly: it is resumed from its stored status.
         is_counted: its end is in the metrics.
         flushing: its status is being stored.
+        stepping: its machine is in use by another thread: nothing else may change it meanwhile.
+        is_slow: its next step waits for an expression.
+        is_due_again: it was to be reconciled while its machine was in use.
+        late_shutdown: decided outside the run while its machine was in use.
         next_flush_at: when its status may be stored again, monotonic seconds.
         unstored_since: since when it has something to store, monotonic seconds.
         run_uid: namespace and uid.
@@ -103,6 +107,10 @@ class LiveRun:
     is_parked: bool = False
     is_counted: bool = False
     flushing: asyncio.Task[None] | None = None
+    stepping: asyncio.Task[None] | None = None
+    is_slow: bool = False
+    is_due_again: bool = False
+    late_shutdown: Shutdown | None = None
     next_flush_at: float = 0.0
     unstored_since: float | None = None
     workspace_claim: asyncio.Future[None] | None = None
@@ -158,6 +166,11 @@ class LiveRun:
     def end_as(self, state: str | None) -> RunEnd:
         """Return its end in a final state; None: it was deleted."""
         return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata)
+
+    async def settle(self) -> None:
+        """Wait until no other thread uses the machine."""
+        while self.stepping is not None:
+            await asyncio.wait([self.stepping])
 
     def may_create(self, now: float) -> bool:
         """Whether Pods may be created: not while their outcomes cannot be stored.

@@ -172,7 +172,11 @@ class RunRegistry:
 
     def end_run(self, run: LiveRun, shutdown: Shutdown) -> None:
         """End a run early because of something outside it: its status says what and why."""
-        if run.machine is not None:
+        if run.stepping is not None:
+            if run.late_shutdown is None or run.late_shutdown.mode < shutdown.mode:
+                run.late_shutdown = shutdown
+            run.is_due_again = True
+        elif run.machine is not None:
             run.machine.shut_down(shutdown.mode, shutdown.reason, shutdown.message, self._clock())
         elif run.shutdown is None or run.shutdown.mode < shutdown.mode:
             run.shutdown = shutdown

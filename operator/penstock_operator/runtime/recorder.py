@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +25,8 @@ CONTROLLER: Final = f"{names.GROUP}/operator"
 RETRY_FOR_S: Final = 30.0
 """How long the creation of an Event is retried."""
 WAITING: Final = 2000
-"""Events waiting to be sent; further ones are dropped, so that they add no load to an operator in trouble."""
+"""Events waiting to be sent; with so many, more are dropped of namespaces that have their share of them, so that they
+add no load to an operator in trouble."""
 NOTE_CHARACTERS: Final = 1024
 """https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/: note is less than 1kB."""
 
@@ -50,6 +52,8 @@ class EventRecorder:
         self._writer = writer
         self._instance = instance
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: Counter[str] = Counter()
+        """Events waiting to be sent, by namespace."""
 
     def record(self, regarding: Regarding, *, is_warning: bool, reason: str, note: str, identity: str = "") -> None:
         """Record an Event.
@@ -61,14 +65,23 @@ class EventRecorder:
             note: text for people.
             identity: what makes it different from others of the same reason; the same Event twice is one.
         """
-        if len(self._tasks) >= WAITING:
+        namespace = regarding.namespace
+        if len(self._tasks) >= WAITING and self._waiting[namespace] * len(self._waiting) >= WAITING:
             return
         event = build_event(
             regarding, is_warning=is_warning, reason=reason, note=note, identity=identity, instance=self._instance
         )
-        task = asyncio.create_task(self._send(regarding.namespace, msgspec.json.encode(event)))
+        task = asyncio.create_task(self._send(namespace, msgspec.json.encode(event)))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting[namespace] += 1
+
+        def forget(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._waiting[namespace] -= 1
+            if not self._waiting[namespace]:
+                del self._waiting[namespace]
+
+        task.add_done_callback(forget)
 
     async def flush(self) -> None:
         """Wait until every recorded Event has been sent or dropped."""

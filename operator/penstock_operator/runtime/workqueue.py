@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from penstock_operator.runtime.fair_queue import FairQueue
 from penstock_operator.runtime.time_heap import TimeHeap
 
 K = TypeVar("K", bound=Hashable)
@@ -17,6 +18,7 @@ class WorkQueue(Generic[K]):
 
     A key carries no event: a worker reconciles the present state, so a hundred events cost one reconciliation. A key
     that is added while a worker has it is queued again after `done`, so no key is reconciled twice at the same time.
+    Keys that have a namespace come in turn by namespace: one with thousands of them delays no other.
 
     Not thread-safe: another thread adds with `loop.call_soon_threadsafe(queue.add, key)`.
 
@@ -26,7 +28,7 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._ready: FairQueue[K] = FairQueue()
         self._queued: set[K] = set()
         self._working: set[K] = set()
         self._again: set[K] = set()
@@ -49,7 +51,7 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
-            self._ready.put_nowait(key)
+            self._ready.put(getattr(key, "namespace", None), key)
 
     def add_at(self, key: K, when: float) -> None:
         """Queue a key later; of several times, the earliest counts and the others are dropped.

@@ -22,7 +22,7 @@ from aiohttp import web
 
 from penstock.api.event import WebhookEvent
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.expressions.cel import MAX_DEPTH
+from penstock.engine.expressions.input_values import MAX_DEPTH
 from penstock.engine.timestamp import rfc3339
 from penstock.engine.triggers.trigger import compile_trigger, webhook_event
 from penstock.engine.triggers.webhook_signature import (

@@ -15,6 +15,7 @@ import msgspec
 from penstock.kube.backoff import Backoff
 from penstock.kube.client import JSON, JSON_PATCH, METADATA, ApiClient, Response
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_transient
+from penstock.kube.fair_slots import FairSlots
 from penstock.kube.idle import IdleSignal
 from penstock.kube.resources import Resource
 
@@ -44,7 +45,7 @@ class Rule(NamedTuple):
     """How the writes of one priority are sent."""
 
     in_flight: int
-    """Writes at the same time; more wait their turn, in order. Each priority has its own places."""
+    """Writes at the same time; more wait their turn, each namespace's in order. Each priority has its own places."""
     is_foreground: bool = False
     """Background writes wait while one of these is in progress."""
     longest_wait_s: float = 0.0
@@ -72,7 +73,7 @@ class _Pool:
 
     def __init__(self, rule: Rule, in_flight: int) -> None:
         self.rule = rule
-        self.slots = asyncio.Semaphore(in_flight)
+        self.slots = FairSlots(in_flight)
         self.pending = 0
         """Writes that were asked for and have not ended, pauses included."""
 
@@ -124,7 +125,7 @@ class Writer:
         self,
         resource: Resource,
         namespace: str,
-        body: bytes,
+        body: bytes | Callable[[], bytes],
         *,
         query: Mapping[str, str] | None = None,
         accept: str = JSON,
@@ -136,7 +137,7 @@ class Writer:
         Args:
             resource: its kind.
             namespace: where.
-            body: the object as JSON.
+            body: the object as JSON, or what builds it when it is sent: what it raises is raised here.
             query: parameters, such as `dryRun`.
             accept: `METADATA` for a short reply.
             deadline: on the writer's clock, seconds: no try begins after it.
@@ -149,10 +150,15 @@ class Writer:
         """
 
         async def send() -> Response:
-            return await self._client.request("POST", resource.path(namespace), query=query, body=body, accept=accept)
+            content = body() if callable(body) else body
+            return await self._client.request(
+                "POST", resource.path(namespace), query=query, body=content, accept=accept
+            )
 
         # A Conflict on create is quota accounting that lost a race, not an object of that name.
-        return await self._write(send, priority, deadline, lambda error: is_transient(error) or is_conflict(error))
+        return await self._write(
+            send, namespace, priority, deadline, lambda error: is_transient(error) or is_conflict(error)
+        )
 
     async def patch(
         self,
@@ -196,7 +202,7 @@ class Writer:
                 "PATCH", path, query=query, body=body, content_type=content_type, accept=accept
             )
 
-        return await self._write(send, priority, deadline, is_transient)
+        return await self._write(send, namespace, priority, deadline, is_transient)
 
     async def delete(
         self,
@@ -243,11 +249,12 @@ class Writer:
         async def send() -> Response:
             return await self._client.request("DELETE", path, body=body, accept=METADATA)
 
-        return await self._write(send, priority, deadline, is_transient)
+        return await self._write(send, namespace, priority, deadline, is_transient)
 
     async def _write(
         self,
         send: Callable[[], Awaitable[Response]],
+        namespace: str,
         priority: Priority,
         deadline: float,
         may_pass: Callable[[ApiError], bool],
@@ -257,7 +264,7 @@ class Writer:
             pool = self._pools[Priority.WORK]
         asked.pending += 1
         try:
-            return await self._send_until(deadline, send, pool, may_pass)
+            return await self._send_until(deadline, send, namespace, pool, may_pass)
         finally:
             asked.pending -= 1
 
@@ -265,13 +272,14 @@ class Writer:
         self,
         deadline: float,
         send: Callable[[], Awaitable[Response]],
+        namespace: str,
         pool: _Pool,
         may_pass: Callable[[ApiError], bool],
     ) -> Response:
         backoff, waits_until = self._new_backoff(), self._clock() + pool.rule.longest_wait_s
         while True:
             try:
-                return await self._send_once(send, pool, waits_until)
+                return await self._send_once(send, namespace, pool, waits_until)
             except ApiError as error:
                 if not may_pass(error):
                     raise
@@ -287,10 +295,12 @@ class Writer:
             logger.debug("Retrying a write in %.1f s: %s", pause_s, reason)
             await self._sleep(pause_s)
 
-    async def _send_once(self, send: Callable[[], Awaitable[Response]], pool: _Pool, waits_until: float) -> Response:
+    async def _send_once(
+        self, send: Callable[[], Awaitable[Response]], namespace: str, pool: _Pool, waits_until: float
+    ) -> Response:
         # The place is given back during a pause, or a few refused writes would hold up all others.
         with self._foreground.busy() if pool.rule.is_foreground else contextlib.nullcontext():
-            async with pool.slots:
+            async with pool.slots.hold(namespace):
                 if pool.rule.longest_wait_s:
                     await self._foreground.wait(waits_until - self._clock())
                 if not self._may_write():

@@ -12,7 +12,6 @@ import msgspec
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, CreateRefused, Outcome
-from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
@@ -25,6 +24,7 @@ from penstock_operator.runs.attempts.create import AttemptCreator, building
 from penstock_operator.runs.live_run import LiveRun, metadata_fields, parent_of
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusStore
+from penstock_operator.runtime.slow_pool import SlowPool
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +38,25 @@ class ChildRuns:
         statuses: reads runs.
         writer: for writes.
         registry: the live runs.
+        slow_pool: where params are rendered whose expressions take long.
         clock: seconds since the epoch.
     """
 
     def __init__(
-        self, statuses: StatusStore, writer: Writer, registry: RunRegistry, *, clock: Callable[[], float]
+        self,
+        statuses: StatusStore,
+        writer: Writer,
+        registry: RunRegistry,
+        *,
+        slow_pool: SlowPool,
+        clock: Callable[[], float],
     ) -> None:
         self._statuses = statuses
         self._writer = writer
         self._registry = registry
         self._clock = clock
         full = "the namespace's quota of FlowRuns is full"
-        self._creates = AttemptCreator(self._send, self._adopt, registry, full=full)
+        self._creates = AttemptCreator(self._send, self._adopt, registry, slow_pool=slow_pool, full=full)
 
     def report_freed_quota(self, namespace: str) -> None:
         """Note that a run in a namespace was deleted: a quota may have capacity."""
@@ -57,9 +64,11 @@ class ChildRuns:
 
     async def create_attempt(self, run: LiveRun, create: CreateAttempt) -> None:
         """Create the child run of an attempt, adopt the one that is there, or record why there is none."""
-        inputs = create.inputs
-        assert isinstance(inputs, ChildInputs)
-        problem = too_deep(run.callers, inputs.flow)
+        assert run.machine is not None
+        plan = run.machine.plan
+        child = plan.tasks[plan.positions[create.key.task]].child
+        assert child is not None
+        problem = too_deep(run.callers, child.flow)
         if problem is not None:
             self._registry.record_fact(run, self._failed(run, create, Reason.TOO_DEEP, problem))
             return
@@ -68,10 +77,14 @@ class ChildRuns:
     async def _send(self, run: LiveRun, create: CreateAttempt) -> None:
         assert run.machine is not None
         plan = run.machine.plan
-        with building(f"{plan.path_of(plan.tasks[plan.positions[create.key.task]])}.flow"):
-            child = build_child(create, run.identity, callers=run.callers, priority=run.object.priority)
-            body = msgspec.json.encode(child)
-        reply = await self._writer.create(FLOWRUNS, run.key.namespace, body)
+        path = f"{plan.path_of(plan.tasks[plan.positions[create.key.task]])}.flow"
+
+        def build() -> bytes:
+            with building(path):
+                child = build_child(create, run.identity, callers=run.callers, priority=run.object.priority)
+                return msgspec.json.encode(child)
+
+        reply = await self._writer.create(FLOWRUNS, run.key.namespace, build)
         self._record_child(run, DECODER.decode(reply.body))
 
     async def _adopt(self, run: LiveRun, create: CreateAttempt) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
-from penstock.engine.machine.facts import CreateHeld, CreateRefused
-from penstock.errors import PenstockError
+from penstock.engine.machine.facts import CreateHeld, CreateRefused, RenderFailed
+from penstock.errors import ExpressionError, PenstockError, SlowExpressionError
 from penstock.kube.errors import (
     ApiError,
     DeposedError,
@@ -25,6 +26,7 @@ from penstock_operator.runs.attempts.quota import QuotaGates
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.parking import describe_error
+from penstock_operator.runtime.slow_pool import SlowPool
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ def building(path: str) -> Iterator[None]:
     """
     try:
         yield
+    except ExpressionError:
+        raise
     except Exception as error:
         logger.exception("Failed to build an object from %s", path)
         raise _NotBuiltError(f"{path}: nothing can be built from it: {describe_error(error)}") from error
@@ -63,16 +67,18 @@ class AttemptCreator:
     """Creates the objects of attempts. While a namespace's quota is full, all but one of its creates wait.
 
     Args:
-        send: creates the object and records what it shows; an ApiError that it raises is handled here.
+        send: creates the object and records what it shows; an ApiError or ExpressionError of it is handled here.
         adopt: records an object that has its name already, if it belongs to this attempt.
         registry: the live runs.
+        slow_pool: where inputs are rendered whose expressions take long.
         full: the message for a create that waits without having been sent.
     """
 
-    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, full: str) -> None:
+    def __init__(self, send: Act, adopt: Act, registry: RunRegistry, *, slow_pool: SlowPool, full: str) -> None:
         self._send = send
         self._adopt = adopt
         self._registry = registry
+        self._slow_pool = slow_pool
         self._full = full
         self._gates = QuotaGates()
         self._sending: dict[_AttemptOfRun, asyncio.Event] = {}
@@ -121,7 +127,9 @@ class AttemptCreator:
         attempt = _AttemptOfRun(run.run_uid, create.key, create.attempt)
         answered = self._sending[attempt] = asyncio.Event()
         try:
-            await self._send(run, create)
+            await self._render_and_send(run, create)
+        except ExpressionError as error:
+            self._registry.record_fact(run, RenderFailed(create.key, create.attempt, str(error)))
         except ApiError as error:
             await self._on_refused(run, create, error)
         except _NotBuiltError as error:
@@ -130,6 +138,15 @@ class AttemptCreator:
             if self._sending.get(attempt) is answered:
                 del self._sending[attempt]
             answered.set()
+
+    async def _render_and_send(self, run: LiveRun, create: CreateAttempt) -> None:
+        try:
+            await self._send(run, create)
+        except SlowExpressionError:
+            # The place in the pool is held until it is sent: so few of these inputs exist at the same time.
+            async with self._slow_pool.hold(run.key.namespace):
+                inputs = await self._slow_pool.call(lambda: create.inputs)
+                await self._send(run, replace(create, source=inputs))
 
     async def _on_refused(self, run: LiveRun, create: CreateAttempt, error: ApiError) -> None:
         if is_already_exists(error):

@@ -249,14 +249,15 @@ class AttemptJobs:
         """Whether a Job of an attempt is known."""
         return self._known.find_job(run.run_uid, job_name(run, key, attempt)) is not None
 
-    async def create_job(self, run: LiveRun, create: CreateAttempt, body: bytes) -> None:
+    async def create_job(self, run: LiveRun, create: CreateAttempt, build: Callable[[], bytes]) -> None:
         """Create the Job of an attempt, or adopt the one that is there.
 
         Raises:
             ApiError: it was refused.
+            ExpressionError: its inputs could not be rendered.
         """
         try:
-            reply = await self._writer.create(JOBS, run.key.namespace, body)
+            reply = await self._writer.create(JOBS, run.key.namespace, build)
             job = _JOB.decode(reply.body)
         except ApiError as error:
             if not is_already_exists(error):

@@ -30,6 +30,7 @@ from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.attempts.workspaces import ClaimRefusedError, Workspaces
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.workloads.job import build_job, job_deadline_s
 from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
 from penstock_operator.workloads.retention_annotations import retention_annotations
@@ -60,6 +61,7 @@ class AttemptPods:
         *,
         orphans: Orphans,
         registry: RunRegistry,
+        slow_pool: SlowPool,
         settings: PodSettings,
         clock: Callable[[], float],
     ) -> None:
@@ -70,7 +72,9 @@ class AttemptPods:
         self._registry = registry
         self._settings = settings
         self._clock = clock
-        self._creates = AttemptCreator(self._send, self._adopt, registry, full="the namespace's quota is full")
+        self._creates = AttemptCreator(
+            self._send, self._adopt, registry, slow_pool=slow_pool, full="the namespace's quota is full"
+        )
         self._workspaces = Workspaces(self._reader, writer)
         self.jobs = AttemptJobs(
             client,
@@ -161,18 +165,24 @@ class AttemptPods:
         try:
             if machine.plan.workspace is not None:
                 await self._workspaces.ensure_claim(run, machine.plan.workspace)
-            body = self._build(run, create, machine.plan, task)
+            # It is built when its turn to be sent has come: thousands may wait for that.
             if task.is_job:
-                await self.jobs.create_job(run, create, body)
+                await self.jobs.create_job(run, create, lambda: self._build(run, create, machine.plan, task))
                 return
-            reply = await self._writer.create(PODS, run.key.namespace, body, accept=METADATA)
+            reply = await self._writer.create(
+                PODS, run.key.namespace, lambda: self._build(run, create, machine.plan, task), accept=METADATA
+            )
         except ClaimRefusedError as refused:
             self._registry.record_fact(run, CreateRefused(create.key, create.attempt, str(refused)))
         else:
             self._record_reply(run, _POD.decode(reply.body))
 
     def _build(self, run: LiveRun, create: CreateAttempt, plan: Plan, task: TaskPlan) -> bytes:
-        """Build the Pod or Job of an attempt, as JSON."""
+        """Build the Pod or Job of an attempt, as JSON.
+
+        Raises:
+            ExpressionError: its inputs could not be rendered.
+        """
         settings = self._settings
         if plan.track_pods is not None:
             settings = settings._replace(is_tracked=plan.track_pods)

@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any, Final
 
-from penstock.engine.expressions.cel import GREATEST_INT, LEAST_INT
+from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT
 
 PLAIN_TAG: Final = "plain"
 """Tag of scalars without quotes and without a tag."""

@@ -12,7 +12,7 @@ from penstock.api.flow import MAX_ITEMS, ForEach
 from penstock.engine.expressions.path import describe
 from penstock.engine.expressions.scope import Scope, TaskReference
 from penstock.engine.expressions.template import ValueTemplate, compile_value
-from penstock.errors import ExpressionError, Problem
+from penstock.errors import ExpressionError, Problem, in_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,12 @@ class FanOut:
         """Which attributes of which tasks its expressions use."""
         given = [self.items, self.count, *(self.matrix or {}).values()]
         return frozenset().union(*(one.tasks for one in given if one is not None))
+
+    @property
+    def cheap_weight(self) -> int:
+        """The least `Expression.cheap_weight` of its expressions."""
+        given = [self.items, self.count, *(self.matrix or {}).values()]
+        return min(one.cheap_weight for one in given if one is not None)
 
     @property
     def fixed_count(self) -> int | None:
@@ -121,7 +127,7 @@ def _evaluate(template: ValueTemplate, values: Mapping[str, Any], field: str) ->
     try:
         return template.evaluate(values)
     except ExpressionError as error:
-        raise ExpressionError(f"{field}: {error}") from error
+        raise in_field(field, error) from error
 
 
 def _as_list(value: Any, field: str) -> list[Any]:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from penstock.api.flow import Param
-from penstock.engine.expressions.cel import GREATEST_INT, LEAST_INT, MAX_DEPTH
 from penstock.engine.expressions.expression import Scope, compile_expression
+from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT, MAX_DEPTH
 from penstock.engine.expressions.path import describe
 from penstock.engine.nesting import is_deeper
 from penstock.engine.suggestion import enumerate_names, suggest

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.api.flow import Param, PodRetention, Workspace
+from penstock.engine.compiler.expression_costs import ExpressionCosts
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.expressions.template import ValueTemplate
 
@@ -29,6 +30,7 @@ class Plan:
     """Whether nothing new starts after a failure."""
     workspace: Workspace | None
     pod_retention: PodRetention | None
+    costs: ExpressionCosts
     track_pods: bool | None
     """Whether Pods carry the tracking finalizer; None: the operator's setting applies."""
 

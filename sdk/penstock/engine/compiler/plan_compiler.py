@@ -18,6 +18,7 @@ from penstock.api.flow import (
 )
 from penstock.engine.compiler.cache_signature import cache_signature
 from penstock.engine.compiler.dependencies import DependencyReader, awaited_states, explain_cycles
+from penstock.engine.compiler.expression_costs import find_costs
 from penstock.engine.compiler.fan_out import compile_fan_out
 from penstock.engine.compiler.graph import reverse
 from penstock.engine.compiler.params import check_params
@@ -184,6 +185,7 @@ class _Compiler:
             stops_on_failure=spec.failure_policy != "Continue",
             workspace=spec.workspace,
             pod_retention=spec.pod_retention,
+            costs=find_costs(tasks),
             track_pods=spec.track_pods,
         )
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from penstock.api.names import GROUP
-from penstock.engine.expressions.cel import MAX_DEPTH
 from penstock.engine.expressions.expression import Scope, TaskReference
+from penstock.engine.expressions.input_values import MAX_DEPTH
 from penstock.engine.expressions.path import describe
 from penstock.engine.expressions.template import Template, compile_template, text_of
 from penstock.engine.suggestion import suggest
-from penstock.errors import ExpressionError, Problem
+from penstock.errors import ExpressionError, Problem, in_field
 
 TOP_FIELDS: Final = ("metadata", "spec")
 METADATA_FIELDS: Final = ("labels", "annotations")
@@ -79,7 +79,7 @@ class _Leaf:
                 return self.template.render(values)
             value = self.template.evaluate(values)
         except ExpressionError as error:
-            raise ExpressionError(f"{path}: {error}") from error
+            raise in_field(path, error) from error
         if self.field in TEXT_MAPS and isinstance(value, Mapping):
             value = {key: text_of(one) for key, one in value.items()}
         if path.endswith(tuple(f".metadata.{field}" for field in METADATA_FIELDS)):

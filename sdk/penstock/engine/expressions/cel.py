@@ -9,28 +9,37 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, Final
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
+from penstock.engine.expressions.cost import CHEAP, LIMIT, cost_of, cost_of_any
+from penstock.engine.expressions.failure import Failure
+from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT, MAX_DEPTH, Inputs
 from penstock.engine.expressions.lexer import Fault
 from penstock.engine.expressions.memory_limit import LIMIT_BYTES, limited_evaluation
+from penstock.engine.expressions.size import Size, unknown
+from penstock.engine.expressions.slow_evaluation import slow_evaluator
+from penstock.engine.expressions.syntax_tree import read_tree
 from penstock.engine.suggestion import suggest
 
-MAX_DEPTH: Final = 64
-"""Nesting of a value that goes in or comes out; CEL's library crashes the process somewhere above 3,000."""
 MAX_VALUES: Final = 200_000
 """Values in the value of an expression: the items of the biggest fan-out and a little more."""
-MAX_SHOWN_PATH: Final = 80
 MAX_CACHED_PROGRAMS: Final = 1024
 """At about 8 KB each."""
-LEAST_INT: Final = -(2**63)
-GREATEST_INT: Final = 2**63 - 1
+MEASURED_VALUES: Final = 4096
+"""The cost for so many values is computed where everything else waits for it: that takes 1 ms or two."""
+LIGHT_WEIGHT: Final = 4096
+"""Of values of which only the longest list is compared with what is cheap."""
+TRIED_WEIGHTS: Final = tuple(4**power for power in range(3, 8))
+TRIED_LENGTHS: Final = (0, 16, 64, 256)
+"""Of values for which it is found out once whether an expression is cheap."""
 
 _EXTENSIONS: Final = (
     ext_optional.ExtOptional(),
@@ -90,32 +99,38 @@ _OPERATOR = re.compile(r"^[_\[]*([^_a-z\[\]]+|in)_*$")
 _MISSING_KEY = re.compile(r'^Key not found in map : "(.*)"$', re.DOTALL)
 
 
-class Failure(Exception):  # noqa: N818 - becomes an ExpressionError where the user's names are known
-    """An expression that could not be evaluated.
-
-    Args:
-        message: why, for a person.
-        may_be_path: whether the reason may be a path that does not exist.
-        key: the key that a map lacks, if that is the reason.
-    """
-
-    def __init__(self, message: str, *, may_be_path: bool = False, key: str | None = None) -> None:
-        self.message = message
-        self.may_be_path = may_be_path
-        self.key = key
-        super().__init__(message)
-
-
 class Program:
     """A compiled expression of plain CEL."""
 
-    __slots__ = ("_expression", "_may_grow", "result")
-
-    def __init__(self, expression: Any, *, may_grow: bool) -> None:
+    def __init__(self, expression: Any, source: str, roots: frozenset[str]) -> None:
         self._expression = expression
-        self._may_grow = may_grow
+        self._source = source
+        self._roots = roots
+        self._may_grow = "(" in source
         self.result: str = expression.return_type().name()
         """Type of its values as far as it is known before it runs: BOOL, STRING, ..., DYN."""
+
+    @cached_property
+    def cheap_weight(self) -> int:
+        """The weight of values up to which it is cheap, whatever the values; -1 if it may never be."""
+        return self._largest_cheap((weight, unknown(weight, weight)) for weight in TRIED_WEIGHTS)
+
+    @cached_property
+    def _cheap_length(self) -> int:
+        """The longest list or object up to which it is cheap if the values weigh no more than LIGHT_WEIGHT."""
+        return self._largest_cheap((length, unknown(LIGHT_WEIGHT, length)) for length in TRIED_LENGTHS)
+
+    def _largest_cheap(self, sizes: Iterable[tuple[int, Size]]) -> int:
+        cheap = -1
+        for tried, size in sizes:
+            if cost_of_any(self._tree, size) > CHEAP:
+                break
+            cheap = tried
+        return cheap
+
+    @cached_property
+    def _tree(self) -> Any:
+        return read_tree(self._expression.serialize())
 
     def run(self, data: Mapping[str, Any]) -> Any:
         """Return the value of the expression as plain JSON.
@@ -124,13 +139,40 @@ class Program:
             data: values of the roots.
 
         Raises:
+            Failure: it could not be evaluated, or is too expensive.
+            SlowFailure: it must be evaluated on a thread that may wait.
+        """
+        cheap = self.cheap_weight
+        inputs = Inputs(max(cheap, MEASURED_VALUES))
+        weight = inputs.weigh(data)
+        if weight <= cheap or (weight <= LIGHT_WEIGHT and inputs.longest <= self._cheap_length):
+            return self.evaluate(data)
+        return self._run_measured(data, is_checked=inputs.values <= MEASURED_VALUES)
+
+    def _run_measured(self, data: Mapping[str, Any], *, is_checked: bool) -> Any:
+        evaluator = slow_evaluator()
+        if not is_checked:
+            if evaluator is not None:
+                evaluator.check_place()
+            Inputs(sys.maxsize).weigh(data)
+        cost = cost_of(self._tree, data)
+        if cost > LIMIT:
+            raise Failure(
+                f"it is too expensive: it may cost {cost / LIMIT:,.1f} times the limit of an expression (the size of "
+                "its values, times the iterations of its macros): use smaller values or fewer iterations, or compute "
+                "this in a task"
+            )
+        if cost <= CHEAP or evaluator is None:
+            return self.evaluate(data)
+        evaluator.check_place()
+        return evaluator.evaluate(self._source, self._roots, data)
+
+    def evaluate(self, data: Mapping[str, Any]) -> Any:
+        """Return the value as `run` does, whatever it costs: for values that were checked.
+
+        Raises:
             Failure: it could not be evaluated.
         """
-        for root, value in data.items():
-            try:
-                _check_input(value, 0)
-            except _UnfitError as error:
-                raise Failure(f"{error.path(root)} {error.message}") from error
         try:
             with limited_evaluation() if self._may_grow else nullcontext():
                 return _Converter().convert(self._expression.eval(data=data), 0)
@@ -158,7 +200,7 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
         Fault: it does not compile.
     """
     try:
-        program = Program(_environment(roots).compile(source), may_grow="(" in source)
+        program = Program(_environment(roots).compile(source), source, roots)
     except RuntimeError as error:
         raise _read_compile_error(str(error), source, roots) from error
     if "optional" in program.result:
@@ -170,51 +212,6 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
 def _environment(roots: frozenset[str]) -> Any:
     variables = {root: _ROOT_TYPES.get(root, cel.Type.DYN) for root in sorted(roots)}
     return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
-
-
-class _UnfitError(Exception):
-    """A value that CEL would handle wrongly.
-
-    Args:
-        message: what is wrong with it.
-    """
-
-    def __init__(self, message: str) -> None:
-        self.message = message
-        self.places: list[str | int] = []
-        """Keys and indexes that lead to it, the last one first."""
-        super().__init__(message)
-
-    def path(self, root: str) -> str:
-        steps = (f".{key}" if isinstance(key, str) else f"[{key}]" for key in reversed(self.places))
-        path = root + "".join(steps)
-        return path if len(path) <= MAX_SHOWN_PATH else f"{path[:MAX_SHOWN_PATH]}..."
-
-
-def _check_input(value: Any, depth: int) -> None:
-    """Refuse values that CEL handles wrongly: it wraps integers, cuts strings at NUL, and crashes on deep nesting."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise _UnfitError("contains a NUL character, which expressions cannot handle")
-    elif isinstance(value, int):
-        if not LEAST_INT <= value <= GREATEST_INT:
-            raise _UnfitError(f"must fit into 64 bits; got {value}: use a string")
-    elif isinstance(value, list | dict):
-        _check_container(value, depth)
-
-
-def _check_container(value: list[Any] | dict[str, Any], depth: int) -> None:
-    if depth == MAX_DEPTH:
-        raise _UnfitError(f"is nested deeper than {MAX_DEPTH} levels")
-    place: Any = None
-    try:
-        for place, one in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(place, str):
-                _check_input(place, depth)
-            _check_input(one, depth + 1)
-    except _UnfitError as error:
-        error.places.append(place)
-        raise
 
 
 class _Converter:

@@ -8,10 +8,12 @@ After that it can be evaluated any number of times.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.engine.expressions.cel import Failure, Program, compile_program
+from penstock.engine.expressions.cel import Program, compile_program
+from penstock.engine.expressions.failure import Failure, SlowFailure
 from penstock.engine.expressions.lexer import MAX_SOURCE, Fault
 from penstock.engine.expressions.path import Gap, describe
 from penstock.engine.expressions.references import (
@@ -22,7 +24,7 @@ from penstock.engine.expressions.references import (
     rewrite,
 )
 from penstock.engine.expressions.scope import Scope, TaskReference, TaskShape
-from penstock.errors import ExpressionError
+from penstock.errors import ExpressionError, SlowExpressionError
 
 __all__ = ["Expression", "Scope", "TaskReference", "TaskShape", "compile_expression"]
 
@@ -49,6 +51,11 @@ class Expression:
         """CEL's type of the value as far as it is known before evaluation: BOOL, STRING, ..., DYN."""
         return self._program.result if self._program else "DYN"
 
+    @property
+    def cheap_weight(self) -> int:
+        """The weight of values up to which it can be evaluated anywhere; -1: it must be tried."""
+        return sys.maxsize if self._program is None else self._program.cheap_weight
+
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """Return the value.
 
@@ -61,6 +68,7 @@ class Expression:
 
         Raises:
             ExpressionError: it could not be evaluated; the message says why.
+            SlowExpressionError: it takes too long to be evaluated on this thread.
         """
         if self._found.path is not None:
             value = self._found.path.follow(values)
@@ -71,7 +79,8 @@ class Expression:
         try:
             return self._program.run(self._choose(values))
         except Failure as failure:
-            raise ExpressionError(self._explain(failure, values)) from failure
+            error = SlowExpressionError if isinstance(failure, SlowFailure) else ExpressionError
+            raise error(self._explain(failure, values)) from failure
 
     def evaluate_condition(self, values: Mapping[str, Any]) -> bool:
         """Return the value of an expression that must be true or false.

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from penstock.engine.expressions.cel import MAX_DEPTH
 from penstock.engine.expressions.expression import Expression, Scope, TaskReference, compile_expression, located
+from penstock.engine.expressions.input_values import MAX_DEPTH
 from penstock.engine.expressions.lexer import CEL_KEYWORDS, Fault, find_closing
 from penstock.engine.expressions.scope import ROOTS
 from penstock.errors import ExpressionError
@@ -47,6 +48,11 @@ class Template:
         """Names of the params that its expressions use."""
         self.is_constant: Final = not expressions
         """Whether it has no expression."""
+
+    @property
+    def cheap_weight(self) -> int:
+        """The least `Expression.cheap_weight` of its expressions."""
+        return min((part.cheap_weight for part in self._parts if isinstance(part, Expression)), default=sys.maxsize)
 
     @property
     def expression(self) -> Expression | None:
@@ -100,6 +106,11 @@ class ValueTemplate:
         """Names of the params that its expressions use."""
         self.is_constant: Final = not templates
         """Whether it has no expression."""
+
+    @property
+    def cheap_weight(self) -> int:
+        """The least `Expression.cheap_weight` of its expressions."""
+        return min((template.cheap_weight for template in _templates(self._node)), default=sys.maxsize)
 
     @property
     def expression(self) -> Expression | None:

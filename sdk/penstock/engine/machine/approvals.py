@@ -11,6 +11,7 @@ from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
+from penstock.errors import ExpressionError, in_field
 
 
 class Approvals:
@@ -34,7 +35,11 @@ class Approvals:
         run = self._run
         assert task.plan.approval is not None
         if instance.state is not TaskState.PAUSED:
-            instance.wait_for_approval(task.plan.approval.message.render(run.expression_context(task)), now)
+            try:
+                message = task.plan.approval.message.render(run.expression_context(task))
+            except ExpressionError as error:
+                raise in_field("approval.message", error) from error
+            instance.wait_for_approval(message, now)
             run.record_state(task, instance)
             run.outbox.notices.append(Notice.of_approval_request(key, instance))
         instance.is_seen = True

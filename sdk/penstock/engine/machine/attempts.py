@@ -8,7 +8,16 @@ from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempt_deadlines import Deadline, passed_deadline
 from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.facts import (
+    AttemptGone,
+    AttemptSeen,
+    Carrier,
+    Cause,
+    CreateHeld,
+    CreateRefused,
+    Outcome,
+    RenderFailed,
+)
 from penstock.engine.machine.notices import Notice
 from penstock.engine.machine.outbox import HeldFact
 from penstock.engine.machine.outputs_limit import limit_outputs
@@ -20,6 +29,8 @@ from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
+
+Absence = AttemptGone | CreateRefused | RenderFailed | CreateHeld
 
 
 class Attempts:
@@ -33,7 +44,7 @@ class Attempts:
         self._run = run
         self._released_uids: set[str] = set()
 
-    def observe(self, fact: AttemptSeen | AttemptGone | CreateRefused | CreateHeld, now: float) -> None:
+    def observe(self, fact: AttemptSeen | Absence, now: float) -> None:
         """Handle a fact. Facts may come twice, late, or out of order."""
         run = self._run
         position = run.plan.positions.get(fact.key.task)
@@ -90,9 +101,7 @@ class Attempts:
         run.outbox.add_effect(fact, version=version, stored_version=run.status.stored_version)
         return True
 
-    def _handle_absence(
-        self, task: TaskRun, instance: TaskInstance, fact: AttemptGone | CreateRefused | CreateHeld, now: float
-    ) -> None:
+    def _handle_absence(self, task: TaskRun, instance: TaskInstance, fact: Absence, now: float) -> None:
         """Handle an attempt whose Pod was not created, or was deleted."""
         run = self._run
         if isinstance(fact, CreateHeld):
@@ -101,6 +110,9 @@ class Attempts:
             instance.mark_queued(Reason.QUOTA_EXCEEDED, fact.message)
             run.record_state(task, instance)
             run.set_timer(task, fact.key, instance)
+            return
+        if isinstance(fact, RenderFailed):
+            self.fail_permanently(task, fact.key, instance, Reason.EXPRESSION_ERROR, fact.message, now)
             return
         if isinstance(fact, CreateRefused):
             outcome = Outcome(Cause.FAILURE, now, Reason.CREATE_REFUSED, fact.message)

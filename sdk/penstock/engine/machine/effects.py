@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ class CreateAttempt:
         attempt: number of the attempt, from 1.
         failures: attempts counted against `retry.limit` so far.
         disruptions: attempts counted against `retry.infrastructure` so far.
-        inputs: what it is started with.
+        source: what it is started with, or what renders it: large inputs exist only while they are sent.
         began_at: when the first attempt was made, if the task has a deadline; seconds since the epoch.
     """
 
@@ -28,8 +29,17 @@ class CreateAttempt:
     attempt: int
     failures: int
     disruptions: int
-    inputs: ContainerInputs | ChildInputs
+    source: ContainerInputs | ChildInputs | Callable[[], ContainerInputs | ChildInputs]
     began_at: float | None = None
+
+    @property
+    def inputs(self) -> ContainerInputs | ChildInputs:
+        """What it is started with; rendered again each time if it is large.
+
+        Raises:
+            ExpressionError: it could not be rendered: report it as `RenderFailed`.
+        """
+        return self.source() if callable(self.source) else self.source
 
 
 class StopAttempt(NamedTuple):
@@ -99,6 +109,7 @@ class Step:
         wake_at: when to advance again even if nothing happens, seconds since the epoch.
         is_changed: the status has something new to store.
         is_urgent: a caller may wait for the change, such as the run's end: store it immediately.
+        is_slow: an expression takes too long for where this step was made: advance where nobody else waits.
     """
 
     creates: list[CreateAttempt]
@@ -111,3 +122,4 @@ class Step:
     wake_at: float | None
     is_changed: bool
     is_urgent: bool
+    is_slow: bool = False

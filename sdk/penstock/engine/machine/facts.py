@@ -107,6 +107,14 @@ class CreateRefused(NamedTuple):
     message: str
 
 
+class RenderFailed(NamedTuple):
+    """An expression in what an attempt is started with could not be evaluated."""
+
+    key: TaskInstanceKey
+    attempt: int
+    message: str
+
+
 class CreateHeld(NamedTuple):
     """An attempt's Pod cannot be created yet: a quota is exhausted."""
 
@@ -137,7 +145,7 @@ class CacheBusy(NamedTuple):
     message: str
 
 
-Fact = AttemptSeen | AttemptGone | CreateRefused | CreateHeld | CacheHit | CacheMiss | CacheBusy
+Fact = AttemptSeen | AttemptGone | CreateRefused | RenderFailed | CreateHeld | CacheHit | CacheMiss | CacheBusy
 
 
 @dataclass(frozen=True, slots=True)

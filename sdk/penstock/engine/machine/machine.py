@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from penstock.engine.compiler.expression_costs import FAILURE_WEIGHT
 from penstock.engine.compiler.plan import Plan
+from penstock.engine.expressions.input_values import weigh
 from penstock.engine.keys import RunIdentity
 from penstock.engine.machine.approvals import Approvals
 from penstock.engine.machine.attempts import Attempts
@@ -36,11 +38,18 @@ from penstock.engine.state import (
     RunState,
     TaskState,
 )
+from penstock.errors import SlowExpressionError
 
 __all__ = ["MAX_UNSTORED_OUTCOMES", "Machine", "RunIdentity"]
 
 MAX_UNSTORED_OUTCOMES: Final = 1000
 """With this many outcomes not yet stored, a run creates nothing: they exist only in Pods."""
+
+NAMES_WEIGHT: Final = 1024
+"""At most the weight of what expressions see of the run itself."""
+
+MOST_WEIGHT: Final = 1 << 16
+"""Params are not weighed further: no expression is cheap for so many."""
 
 
 class Machine:
@@ -80,6 +89,7 @@ class Machine:
         self._cache = TaskCache(self._run, self._attempts)
         self._timeouts = RunTimeouts(self._run, self._attempts)
         self._starter = Starter(self._run, self._attempts, self._approvals, self._cache)
+        self._params_weight = weigh(params, most=MOST_WEIGHT) if plan.costs.is_any else 0
         self._is_started = False
         self._stored_outcomes = 0
         self._sent_outcomes: dict[int, int] = {}
@@ -245,6 +255,27 @@ class Machine:
         """Number of tasks and items that have begun and have not finished."""
         return self._run.live_counts.total()
 
+    @property
+    def may_be_slow(self) -> bool:
+        """Whether facts and steps must be handled where nobody else waits.
+
+        Most expressions can wait: a step that meets a slow one leaves its task as it is, and says so. Those of
+        `retry.when`, `cache.key` and approvals cannot, and neither can the items of a fan-out that has begun.
+        """
+        run, costs = self._run, self.plan.costs
+        if self._params_weight + FAILURE_WEIGHT > costs.retry_when:
+            return True
+        weight = self._params_weight + 2 * run.outputs_bytes + NAMES_WEIGHT
+        if weight > costs.keys:
+            return True
+        return any(
+            weight > cheap_weight
+            and run.tasks[position].values is None
+            and run.tasks[position].state not in FINAL_TASK_STATES
+            and (not run.remaining[position] or position in run.early_facts)
+            for position, cheap_weight in costs.fan_outs
+        )
+
     # Control
 
     def _apply_control(self, now: float) -> None:
@@ -299,7 +330,11 @@ class Machine:
             return
         completed_at = run.ended_at(run.tasks, now)
         verdict = judge_run(run.tasks, shutdown=run.shutdown)
-        outputs, problem = flow_outputs(self.plan, run.expression_values(self.plan.output_tasks, is_finally=True))
+        try:
+            outputs, problem = flow_outputs(self.plan, run.expression_values(self.plan.output_tasks, is_finally=True))
+        except SlowExpressionError:
+            run.outbox.is_slow = True
+            return
         if problem is not None and verdict.state is RunState.COMPLETED:
             verdict = RunVerdict(RunState.FAILED, Reason.EXPRESSION_ERROR, problem)
         run.state = verdict.state

@@ -14,10 +14,10 @@ from penstock.engine.machine.effects import (
     StopAttempt,
     VerifyAttempt,
 )
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused, RenderFailed
 from penstock.engine.machine.notices import Notice
 
-HeldFact = AttemptSeen | AttemptGone | CreateRefused
+HeldFact = AttemptSeen | AttemptGone | CreateRefused | RenderFailed
 """A fact that ends an attempt whose stop is not stored yet."""
 
 
@@ -29,6 +29,8 @@ class Outbox:
         self.cache: list[AskCache | ReleaseCacheLock] = []
         self.conclusions: list[Conclusion] = []
         self.notices: list[Notice] = []
+        self.is_slow = False
+        """Whether something waits for an expression that takes too long here."""
         self._stops: list[StopAttempt] = []
         self._finalizer_removals: list[RemoveFinalizer] = []
         self._facts: list[HeldFact] = []
@@ -86,7 +88,9 @@ class Outbox:
             wake_at=wake_at,
             is_changed=is_changed,
             is_urgent=is_urgent,
+            is_slow=self.is_slow,
         )
+        self.is_slow = False
         self._stops, self._finalizer_removals = [], []
         self.verifies, self.cache, self.conclusions, self.notices = [], [], [], []
         return step

@@ -29,7 +29,7 @@ from penstock.engine.machine.verdict import judge_fan_out, judge_run
 from penstock.engine.names import cache_digest
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_TASK_STATES, UNSUCCESSFUL_TASK_STATES, RunState, TaskState
-from penstock.errors import ExpressionError
+from penstock.errors import ExpressionError, in_field
 
 
 class StartBlock(NamedTuple):
@@ -271,7 +271,10 @@ class Run:
         Raises:
             ExpressionError: the key has no value.
         """
-        text = cache.key.render(self.instance_values(task, key))
+        try:
+            text = cache.key.render(self.instance_values(task, key))
+        except ExpressionError as error:
+            raise in_field("cache.key", error) from error
         return cache_digest(flow=self.identity.flow or "", task=task.plan.name, signature=cache.signature, key=text)
 
     def _release_cache_lock(

@@ -10,7 +10,7 @@ from penstock.engine.machine.run import Run
 from penstock.engine.machine.task import TaskRun
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
-from penstock.errors import ExpressionError
+from penstock.errors import ExpressionError, SlowExpressionError
 
 SHOWN_VALUES: Final = 256
 """Characters of the values that a message shows."""
@@ -23,6 +23,9 @@ def skip_task(run: Run, task: TaskRun, now: float) -> bool:
         run: the state of the run.
         task: a task whose upstream tasks have all finished.
         now: seconds since the epoch.
+
+    Raises:
+        SlowExpressionError: its condition takes too long to be evaluated here.
     """
     for dependency in task.plan.upstream:
         upstream = run.tasks[dependency.task]
@@ -52,6 +55,8 @@ def _skip_by_condition(run: Run, task: TaskRun, now: float) -> bool:
     values = run.expression_context(task)
     try:
         verdict = when.evaluate(values)
+    except SlowExpressionError:
+        raise
     except ExpressionError as error:
         run.finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, f"when: {error}", now)
         return True

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.approvals import Approvals
 from penstock.engine.machine.attempts import Attempts
 from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
 from penstock.engine.machine.failure_policy import closes_fan_out
-from penstock.engine.machine.inputs import attempt_inputs
+from penstock.engine.machine.inputs import ChildInputs, ContainerInputs, attempt_inputs, inputs_bytes
 from penstock.engine.machine.run import Run
 from penstock.engine.machine.skips import skip_task
 from penstock.engine.machine.task import TaskRun
@@ -16,7 +19,12 @@ from penstock.engine.machine.task_cache import TaskCache
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
-from penstock.errors import ExpressionError
+from penstock.errors import ExpressionError, SlowExpressionError
+
+KEPT_INPUTS_BYTES: Final = 1024
+"""Larger inputs of an attempt are not kept until it is sent."""
+RENDERED_BYTES: Final = 1 << 20
+"""After so much, a step renders no more: what cannot be rendered is found out when it is sent."""
 
 
 class Starter:
@@ -34,6 +42,7 @@ class Starter:
         self._attempts = attempts
         self._approvals = approvals
         self._cache = cache
+        self._rendered_bytes = 0
 
     # Tasks
 
@@ -48,15 +57,23 @@ class Starter:
                 self._attempts.observe(fact, now)
             if task.is_begun or task.state in FINAL_TASK_STATES:
                 continue
-            if not skip_task(run, task, now):
+            if not self._skip_task(task, now):
                 held.append(position)
         run.ready.extend(held)
+
+    def _skip_task(self, task: TaskRun, now: float) -> bool:
+        try:
+            return skip_task(self._run, task, now)
+        except SlowExpressionError:
+            self._run.outbox.is_slow = True
+            return False
 
     # Creation
 
     def create(self, now: float) -> list[CreateAttempt]:
         """Start everything that can start now; returns the attempts to create."""
         run = self._run
+        self._rendered_bytes = 0
         creates: list[CreateAttempt] = []
         while run.due_attempts:
             key = run.due_attempts.popleft()
@@ -70,13 +87,20 @@ class Starter:
                 self._create_attempt(task, key, instance, creates, now)
         for position in list(run.open_fan_outs):
             self._fill(run.tasks[position], creates, now)
+        slow: list[int] = []
         while run.ready:
-            task = run.tasks[run.ready.popleft()]
-            # An attempt that was created or failed just now may have stopped the run.
-            if skip_task(run, task, now):
-                self.decide_ready(now)
-                continue
-            self._start_task(task, creates, now)
+            position = run.ready.popleft()
+            task = run.tasks[position]
+            try:
+                # An attempt that was created or failed just now may have stopped the run.
+                if skip_task(run, task, now):
+                    self.decide_ready(now)
+                else:
+                    self._start_task(task, creates, now)
+            except SlowExpressionError:
+                run.outbox.is_slow = True
+                slow.append(position)
+        run.ready.extend(slow)
         return creates
 
     def _start_task(self, task: TaskRun, creates: list[CreateAttempt], now: float) -> None:
@@ -89,6 +113,8 @@ class Starter:
             return
         try:
             run.expand(task)
+        except SlowExpressionError:
+            raise
         except ExpressionError as error:
             run.finish_task(task, TaskState.FAILED, Reason.EXPRESSION_ERROR, str(error), now)
             return
@@ -128,14 +154,36 @@ class Starter:
                 return
             if self._cache.ask_cache(task, key, instance):
                 return
-            inputs = attempt_inputs(task.plan, run.instance_values(task, key))
+            source = self._inputs(task, key)
         except ExpressionError as error:
             self._attempts.fail_permanently(task, key, instance, Reason.EXPRESSION_ERROR, str(error), now)
             return
         began_at = instance.began_at if task.plan.deadline_s is not None else None
         instance.is_sent = True
-        creates.append(CreateAttempt(key, instance.attempt, instance.failures, instance.disruptions, inputs, began_at))
+        creates.append(CreateAttempt(key, instance.attempt, instance.failures, instance.disruptions, source, began_at))
         run.set_timer(task, key, instance)
+
+    def _inputs(
+        self, task: TaskRun, key: TaskInstanceKey
+    ) -> ContainerInputs | ChildInputs | Callable[[], ContainerInputs | ChildInputs]:
+        """Render what an attempt is started with; what is large is rendered again when it is sent.
+
+        Thousands of attempts may wait to be sent. Together they could take more memory than the process has.
+        """
+        run = self._run
+
+        def render() -> ContainerInputs | ChildInputs:
+            return attempt_inputs(task.plan, run.instance_values(task, key))
+
+        if self._rendered_bytes > RENDERED_BYTES:
+            return render
+        try:
+            inputs = render()
+        except SlowExpressionError:
+            return render
+        size_bytes = inputs_bytes(inputs)
+        self._rendered_bytes += size_bytes
+        return inputs if size_bytes <= KEPT_INPUTS_BYTES else render
 
     def resume_unseen(self, now: float) -> None:
         """Decide on stored attempts of which no Pod was observed: not created yet, or deleted."""

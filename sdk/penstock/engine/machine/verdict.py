@@ -11,7 +11,7 @@ from penstock.engine.machine.shutdown import SHUTDOWN_REASONS, Shutdown
 from penstock.engine.machine.task import TaskRun
 from penstock.engine.reasons import Reason
 from penstock.engine.state import UNSUCCESSFUL_TASK_STATES, RunState, TaskState
-from penstock.errors import ExpressionError
+from penstock.errors import ExpressionError, SlowExpressionError
 
 STATE_WORDS: Final = {
     TaskState.FAILED: "failed",
@@ -123,12 +123,17 @@ def flow_outputs(plan: Plan, values: dict[str, Any]) -> tuple[dict[str, Any], st
 
     Returns:
         The outputs that could be evaluated, and the problem of the first one that could not.
+
+    Raises:
+        SlowExpressionError: one takes too long to be evaluated here.
     """
     outputs: dict[str, Any] = {}
     problem: str | None = None
     for name, template in plan.outputs.items():
         try:
             outputs[name] = template.evaluate(values)
+        except SlowExpressionError:
+            raise
         except ExpressionError as error:
             problem = problem or f"outputs.{name}: {error}"
     return outputs, problem

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from penstock.engine.expressions.cel import GREATEST_INT, LEAST_INT
+from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT
 
 OUTPUTS_LIMIT_BYTES: Final = 4096
 """A container's termination message: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""

@@ -9,6 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, Fact, Outcome
+from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, Fact, Outcome, RenderFailed
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
@@ -29,6 +30,7 @@ from penstock.engine.timestamp import rfc3339
 from penstock.engine.workloads.child_run import build_child, observe_child, read_parent, shutdown_of_child, too_deep
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
+from penstock.errors import ExpressionError
 from penstock.local.pods.attempt import Attempt
 from penstock.local.pods.cache import Cache
 from penstock.local.pods.container import AttemptFiles
@@ -235,10 +237,16 @@ class LocalExecutor:
 
     def _perform(self, run: LocalRun, step: Step) -> None:
         for create in step.creates:
-            if isinstance(create.inputs, ChildInputs):
-                self._create_child(run, create, create.inputs)
+            try:
+                inputs = create.inputs
+            except ExpressionError as error:
+                self._observe_fact(run, RenderFailed(create.key, create.attempt, str(error)))
+                continue
+            rendered = replace(create, source=inputs)
+            if isinstance(inputs, ChildInputs):
+                self._create_child(run, rendered, inputs)
             else:
-                self._create_attempt(run, create)
+                self._create_attempt(run, rendered)
         for stop in step.stops:
             self._stop_attempt(run, stop)
         for verify in step.verifies:

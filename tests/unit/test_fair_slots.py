@@ -1,0 +1,69 @@
+"""Places that owners share."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from penstock.kube.fair_slots import FairSlots
+
+
+async def wait_for_turns(owners: list[str]) -> list[str]:
+    """Have these owners ask for the only place, which is taken; returns in which order they got it."""
+    slots, order = FairSlots(1), []
+
+    async def work(owner: str) -> None:
+        async with slots.hold(owner):
+            order.append(owner)
+
+    await slots.acquire("first")
+    tasks = [asyncio.create_task(work(owner)) for owner in owners]
+    await asyncio.sleep(0)
+    slots.release()
+    await asyncio.gather(*tasks)
+    return order
+
+
+def test_owners_get_places_in_turn_whatever_they_ask_for():
+    assert asyncio.run(wait_for_turns(["a", "a", "a", "b", "c", "b"])) == ["a", "b", "c", "a", "b", "a"]
+
+
+def test_one_owner_alone_gets_them_in_order():
+    assert asyncio.run(wait_for_turns(["a"] * 3)) == ["a"] * 3
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_waiter_that_is_cancelled_leaves_the_place_to_the_next(is_given):
+    async def check() -> None:
+        slots = FairSlots(1)
+        await slots.acquire("first")
+        waiting = asyncio.create_task(slots.acquire("a"))
+        await asyncio.sleep(0)
+        if is_given:
+            slots.release()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        if not is_given:
+            slots.release()
+        await asyncio.wait_for(slots.acquire("b"), 1.0)
+
+    asyncio.run(check())
+
+
+def test_no_more_than_its_places_are_held_at_the_same_time():
+    async def check() -> int:
+        slots, held, most = FairSlots(3), 0, 0
+
+        async def work(owner: str) -> None:
+            nonlocal held, most
+            async with slots.hold(owner):
+                held += 1
+                most = max(most, held)
+                await asyncio.sleep(0)
+                held -= 1
+
+        await asyncio.gather(*(work(str(number % 4)) for number in range(40)))
+        return most
+
+    assert asyncio.run(check()) == 3
