@@ -46,8 +46,8 @@ from penstock_operator.runs.pending import PendingRuns
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.start import RunStarter, Started
 from penstock_operator.runs.status import StatusFlusher, StatusStore, Stored
+from penstock_operator.runs.stepper import Stepper
 from penstock_operator.runtime.recorder import EventRecorder
-from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.runtime.workers import run_workers
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class RunController:
         )
         self._initial_sync = InitialSync(registry)
         pod_writer = PodWriter(writer)
-        self._slow_pool = SlowPool()
+        self._stepper = Stepper(registry, metrics, carry_out=self._carry_out, clock=clock)
         self._orphans = Orphans(RetryingReader(client), pod_writer, registry, self._initial_sync)
         self._pods = AttemptPods(
             client,
@@ -121,13 +121,13 @@ class RunController:
             pod_writer,
             orphans=self._orphans,
             registry=registry,
-            slow_pool=self._slow_pool,
+            slow_pool=self._stepper.slow_pool,
             settings=settings,
             clock=clock,
         )
         self.on_pod, self.on_job = self._pods.on_pod, self._pods.jobs.on_job
         self.find_job = self._pods.jobs.find_job
-        self._child_runs = ChildRuns(self._statuses, writer, registry, slow_pool=self._slow_pool, clock=clock)
+        self._child_runs = ChildRuns(self._statuses, writer, registry, slow_pool=self._stepper.slow_pool, clock=clock)
         self._cache = CacheLookup(
             cache, registry, recorder=recorder, metrics=metrics, clock=clock, has_policy=has_policy
         )
@@ -143,7 +143,7 @@ class RunController:
         metrics.queue_depth.set_function(lambda: registry.queue.depth)
         metrics.runs_active.set_function(lambda: len(registry))
         metrics.runs_queued.set_function(lambda: self._slots.waiting)
-        metrics.tasks_running.set_function(self._count_running)
+        metrics.tasks_running.set_function(registry.count_running)
 
     # Events of the reflectors and kopf
 
@@ -211,13 +211,7 @@ class RunController:
 
     def task_instances_in_progress(self, most: int) -> int:
         """Return how many tasks and items, and writes about them, are in progress; `most` if there are more."""
-        found = self._registry.background.in_progress
-        for run in self._registry:
-            if found >= most:
-                break
-            if run.machine is not None and run.stepping is None:
-                found += run.machine.live_task_instances
-        return min(found, most)
+        return self._registry.task_instances_in_progress(most)
 
     def unstored_since(self, uid: RunUid) -> float | None:
         """Return since when a run has something to store, in monotonic seconds; None: it has nothing."""
@@ -235,7 +229,7 @@ class RunController:
         """Stop all work in progress."""
         await self._pods.jobs.close()
         await self._registry.background.close()
-        self._slow_pool.close()
+        self._stepper.slow_pool.close()
         self._registry.queue.close()
 
     async def work(self) -> None:
@@ -298,7 +292,7 @@ class RunController:
             return
         # During the requests the run may have been forgotten, to be resumed from its stored status, or parked.
         if self._registry.is_live(run) and not run.is_parked:
-            self._advance_run(run)
+            self._stepper.advance_run(run)
 
     async def _load_run(self, key: RunKey, found: FlowRun | None) -> LiveRun | None:
         """Make a run live, unless it has finished or does not exist."""
@@ -387,47 +381,6 @@ class RunController:
 
     # One step
 
-    def _advance_run(self, run: LiveRun) -> None:
-        machine = run.machine
-        assert machine is not None
-        if run.is_slow or machine.may_be_slow:
-            run.is_slow = False
-            run.stepping = self._registry.spawn(run, self._advance_slowly(run, machine))
-            return
-        with self._metrics.reconcile_duration.time():
-            now, step = self._prepare_step(run, machine)()
-        self._carry_out(run, machine, step, now)
-
-    def _prepare_step(self, run: LiveRun, machine: Machine) -> Callable[[], tuple[float, Step]]:
-        """Take the run's facts; returns what has the machine handle them, and decide."""
-        facts, run.facts = run.facts, []
-        may_create = run.may_create(time.monotonic())
-
-        def step() -> tuple[float, Step]:
-            now = self._clock()
-            for fact in facts:
-                machine.observe(fact, now)
-            return now, machine.advance(now, may_create=may_create)
-
-        return step
-
-    async def _advance_slowly(self, run: LiveRun, machine: Machine) -> None:
-        """Make a step that may have to wait for an expression; meanwhile all other runs continue."""
-        try:
-            async with self._slow_pool.hold(run.key.namespace):
-                now, step = await self._slow_pool.call(self._prepare_step(run, machine))
-        finally:
-            run.stepping = None
-        shutdown, run.late_shutdown = run.late_shutdown, None
-        if shutdown is not None:
-            self._registry.end_run(run, shutdown)
-        if run.is_due_again or run.facts:
-            run.is_due_again = False
-            self._registry.reconcile_at(run, time.monotonic())
-        # It may have been parked meanwhile.
-        if self._registry.is_live(run) and run.machine is machine:
-            self._carry_out(run, machine, step, now)
-
     def _carry_out(self, run: LiveRun, machine: Machine, step: Step, now: float) -> None:
         self._effects.execute_step(run, step)
         if step.is_slow:
@@ -508,10 +461,3 @@ class RunController:
                 observer(end)
             except Exception as error:  # noqa: BLE001 - counted and logged; the fault is not in this run
                 self._registry.count_error("FlowRun", end.key, error)
-
-    def _count_running(self) -> float:
-        return sum(
-            run.machine.running_task_instances
-            for run in self._registry
-            if run.machine is not None and run.stepping is None
-        )

@@ -85,6 +85,23 @@ class RunRegistry:
         """Whether a run is still the one of its name that is carried out."""
         return self._by_key.get(run.key) is run
 
+    # Counts. A machine that another thread uses is left out: what it counts may change meanwhile.
+
+    def count_running(self) -> int:
+        """Return how many tasks and items have a container that runs."""
+        runs = (run for run in self if run.stepping is None)
+        return sum(run.machine.running_task_instances for run in runs if run.machine is not None)
+
+    def task_instances_in_progress(self, most: int) -> int:
+        """Return how many tasks and items, and writes about them, are in progress; `most` if there are more."""
+        found = self.background.in_progress
+        for run in self:
+            if found >= most:
+                break
+            if run.machine is not None and run.stepping is None:
+                found += run.machine.live_task_instances
+        return min(found, most)
+
     # What becomes live, and what stops to be
 
     def announce_run(self, found: FlowRun, shutdown: Shutdown | None = None) -> None:

@@ -1,0 +1,83 @@
+"""The steps of machines: made at once, or by a thread if an expression may take long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from penstock.engine.machine.effects import Step
+from penstock.engine.machine.machine import Machine
+from penstock_operator.metrics import Metrics
+from penstock_operator.runs.live_run import LiveRun
+from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runtime.slow_pool import SlowPool
+
+
+class Stepper:
+    """Has machines handle facts and decide.
+
+    Args:
+        registry: the live runs.
+        metrics: where the time of steps is counted.
+        carry_out: carries out a step that was decided at a time.
+        clock: seconds since the epoch.
+
+    Attributes:
+        slow_pool: the threads.
+    """
+
+    def __init__(
+        self,
+        registry: RunRegistry,
+        metrics: Metrics,
+        *,
+        carry_out: Callable[[LiveRun, Machine, Step, float], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.slow_pool = SlowPool()
+        self._registry = registry
+        self._metrics = metrics
+        self._carry_out = carry_out
+        self._clock = clock
+
+    def advance_run(self, run: LiveRun) -> None:
+        """Make a step of a run's machine, and have it carried out."""
+        machine = run.machine
+        assert machine is not None
+        if run.is_slow or machine.may_be_slow:
+            run.is_slow = False
+            run.stepping = self._registry.spawn(run, self._advance_slowly(run, machine))
+            return
+        with self._metrics.reconcile_duration.time():
+            now, step = self._prepare_step(run, machine)()
+        self._carry_out(run, machine, step, now)
+
+    def _prepare_step(self, run: LiveRun, machine: Machine) -> Callable[[], tuple[float, Step]]:
+        """Take the run's facts; returns what has the machine handle them, and decide."""
+        facts, run.facts = run.facts, []
+        may_create = run.may_create(time.monotonic())
+
+        def step() -> tuple[float, Step]:
+            now = self._clock()
+            for fact in facts:
+                machine.observe(fact, now)
+            return now, machine.advance(now, may_create=may_create)
+
+        return step
+
+    async def _advance_slowly(self, run: LiveRun, machine: Machine) -> None:
+        """Make a step that may have to wait for an expression; meanwhile all other runs continue."""
+        try:
+            async with self.slow_pool.hold(run.key.namespace):
+                now, step = await self.slow_pool.call(self._prepare_step(run, machine))
+        finally:
+            run.stepping = None
+        shutdown, run.late_shutdown = run.late_shutdown, None
+        if shutdown is not None:
+            self._registry.end_run(run, shutdown)
+        if run.is_due_again or run.facts:
+            run.is_due_again = False
+            self._registry.reconcile_at(run, time.monotonic())
+        # It may have been parked meanwhile.
+        if self._registry.is_live(run) and run.machine is machine:
+            self._carry_out(run, machine, step, now)
