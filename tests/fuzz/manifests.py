@@ -18,7 +18,7 @@ from penstock.api import names
 from tests import strategies
 from tests.fuzz import labelled
 from tests.fuzz.mutations import mutated
-from tests.fuzz.schemas import OBJECTS, spec_schema, values
+from tests.fuzz.schemas import OBJECTS, pod_templates, spec_schema, values
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -151,9 +151,15 @@ def _valid(draw: st.DrawFn, kind: str) -> dict[str, Any]:
     return {"schedule": {"name": "anchor"}, "from": "2026-10-01T00:00:00Z", "to": f"2026-10-0{days}T00:00:00Z"}
 
 
-def _flows() -> st.SearchStrategy[dict[str, Any]]:
-    flows = strategies.flow_specs(max_tasks=4, max_items=3)
-    return flows.map(lambda spec: spec.model_dump(mode="json", by_alias=True, exclude_none=True))
+@st.composite
+def _flows(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw the spec of a flow that compiles; one of its tasks may have any Pod template."""
+    spec = draw(strategies.flow_specs(max_tasks=4, max_items=3))
+    flow: dict[str, Any] = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    task = flow["tasks"][draw(st.integers(0, len(flow["tasks"]) - 1))]
+    if "flow" not in task and "approval" not in task and draw(st.booleans()):
+        task["podTemplate"] = draw(pod_templates)
+    return flow
 
 
 def _what_to_run() -> st.SearchStrategy[dict[str, Any]]:
