@@ -72,8 +72,9 @@ def _metadata(draw: st.DrawFn, *, may_be_held: bool) -> dict[str, Any]:
     }
     if draw(st.booleans()):
         metadata["ownerReferences"] = [draw(_owners())]
-    if may_be_held and names.LABEL_RUN_UID in labels and draw(st.booleans()):
-        # On a Pod without that label it is like any finalizer that a person invents: it stays.
+    whose = (metadata["labels"].get(names.LABEL_RUN), metadata["labels"].get(names.LABEL_RUN_UID))
+    if may_be_held and whose in (("anchor", ANCHOR_UID), ("finished", FINISHED_UID)) and draw(st.booleans()):
+        # On a Pod of no run that there ever was, it is like any finalizer that a person invents: it stays.
         metadata["finalizers"] = [names.FINALIZER]
     return metadata
 
