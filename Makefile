@@ -5,12 +5,15 @@ CLUSTER ?= auto
 NAME ?= penstock
 TAG ?= penstock:dev
 ARGS ?=
+SEED ?= 1
+COUNT ?= 5000
+MINUTES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
 BENCH := bench-results
 
-.PHONY: help venv lock crds lint test test-unit image bench bench-sdk hooks demo demo-down cluster-up cluster-down
+.PHONY: help venv lock crds lint test test-unit fuzz chaos image bench bench-sdk hooks demo demo-down cluster-up cluster-down
 
 help:  ## List these verbs.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +52,12 @@ test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": so
 
 test-unit: venv  ## The tests that need no cluster.
 	$(BIN)/pytest tests/unit
+
+fuzz: venv  ## Random manifests against an operator: SEED=1 COUNT=5000; ARGS="--replay FILE": again what was found.
+	$(BIN)/python -m tests.fuzz --seed $(SEED) --count $(COUNT) $(ARGS)
+
+chaos: venv  ## Flows with known ends while everything around them breaks: SEED=1 MINUTES=2.
+	$(BIN)/python -m tests.chaos --seed $(SEED) --minutes $(MINUTES) $(ARGS)
 
 image: venv  ## Build the image TAG, with Docker if its engine answers, else with buildah.
 	$(BIN)/python -m tests.cluster image --tag $(TAG)

@@ -15,22 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
-from kubernetes import watch
 
 from penstock.kube.connection import Connection
 from tests import cluster
 from tests.api.account import Right, make_account
 from tests.api.commandline import FLOW, Objects, Start, Typed, once
+from tests.api.crds import apply_crds
 from tests.api.deploying import ETL, Deploy
 from tests.api.replica import Replica
 from tests.api.scene import Scene
 
 KUBECONFIG_VARIABLE = "PENSTOCK_TEST_KUBECONFIG"
-CRDS = Path(__file__).parents[2] / "crds"
-FIELD_MANAGER = "penstock-tests"
 
 
 @pytest.fixture(scope="session")
@@ -65,27 +62,7 @@ def rights(kubeconfig: Path, api: kubernetes_client.ApiClient) -> set[Right]:
 @pytest.fixture(scope="session")
 def crds(api: kubernetes_client.ApiClient) -> None:
     """Our CRDs, applied and established."""
-    extensions = kubernetes_client.ApiextensionsV1Api(api)
-    for path in sorted(CRDS.glob("*.yaml")):
-        crd = yaml.safe_load(path.read_text())
-        name = crd["metadata"]["name"]
-        extensions.patch_custom_resource_definition(
-            name, crd, field_manager=FIELD_MANAGER, force=True, _content_type="application/apply-patch+yaml"
-        )
-        _wait_until_established(extensions, name)
-
-
-def _wait_until_established(extensions: kubernetes_client.ApiextensionsV1Api, name: str) -> None:
-    seen = "nothing"
-    stream = watch.Watch()
-    listing = extensions.list_custom_resource_definition
-    for event in stream.stream(listing, field_selector=f"metadata.name={name}", timeout_seconds=30):
-        conditions = event["object"].status.conditions or []
-        seen = ", ".join(f"{condition.type}={condition.status}" for condition in conditions)
-        if any(condition.type == "Established" and condition.status == "True" for condition in conditions):
-            stream.stop()
-            return
-    pytest.fail(f"CRD {name} was not established within 30 s; last seen: {seen}")
+    apply_crds(api)
 
 
 @pytest.fixture

@@ -165,6 +165,13 @@ class FaultProxy:
         fault = self._fault(seen)
         if fault is not None and not fault.lose_reply:
             return await self._misbehave(request, fault)
+        try:
+            return await self._pass_on(seen, request, fault)
+        except aiohttp.ClientError:
+            # The API server has gone: so does the connection that came through here.
+            return self._abort(request)
+
+    async def _pass_on(self, seen: Seen, request: web.Request, fault: Fault | None) -> web.StreamResponse:
         body = await request.read()
         headers = {name: value for name, value in request.headers.items() if name not in HOP_HEADERS}
         async with self._session.request(

@@ -95,11 +95,20 @@ class Replica:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """End it without a chance to say or do anything more."""
         self._is_end_expected = True
         self._process.kill()
         self._process.wait()
+
+    def signal_end(self) -> None:
+        """Tell it to end, and do not wait for it."""
+        self._is_end_expected = True
+        self._process.terminate()
 
     def terminate(self) -> int:
         """Tell it to end, and return its exit code."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.api import names
+from tests.api.proxy import Proxy
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
@@ -228,3 +229,23 @@ def test_an_operator_that_is_killed_and_a_holder_that_is_deleted_meanwhile_block
     with replica(kubeconfig, scene, tmp_path, lease):
         scene.until(lambda: scene.ever_attempts("second"), "the second run to have a Pod")
     scene.core.delete_collection_namespaced_pod(scene.namespace, grace_period_seconds=0)
+
+
+def test_a_lock_that_was_taken_before_a_crash_is_found_by_its_holder_though_others_ask_first(
+    scene, connection, kubeconfig, tmp_path
+):
+    # B40
+    a_flow(scene, cached())
+    with Proxy(connection, tmp_path) as proxy:
+        proxy.fail(lambda seen: seen.method == "POST" and seen.path.endswith("/pods"), status=503)
+        with replica(proxy.kubeconfig, scene, tmp_path, scene.namespace) as first:
+            start(scene, "b")
+            scene.until(lambda: scene.entry("load", "b"), "b to begin")
+            proxy.wait_for_requests(lambda seen: seen.method == "POST" and seen.path.endswith("/pods"), 1)
+            for name in ("a", "c"):
+                start(scene, name)
+                scene.until(lambda name=name: scene.entry("load", name).get("reason") == "CacheBusy", f"{name} to wait")
+            first.kill()
+    with replica(kubeconfig, scene, tmp_path, scene.namespace):
+        states = [scene.finish(name) and scene.entry("load", name)["state"] for name in "bac"]
+    assert states == ["Completed", "Cached", "Cached"]

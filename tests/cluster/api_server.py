@@ -27,7 +27,15 @@ class ApiServer:
     ca: Path
     token: str
 
-    def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> Any:
         """The decoded answer to one request.
 
         Raises:
@@ -40,7 +48,7 @@ class ApiServer:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
         )
-        with self._opener.open(request, timeout=REQUEST_TIMEOUT_S) as answer:
+        with self._opener.open(request, timeout=timeout_s) as answer:
             text = answer.read().decode()
         return json.loads(text) if text.startswith(("{", "[")) else text
 

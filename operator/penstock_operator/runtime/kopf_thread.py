@@ -43,8 +43,10 @@ class KopfThread:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop, and wait until the thread has ended."""
+        """Stop, and wait until the thread has ended; it may never have been started."""
         self._stop.set()
+        if self._thread.ident is None:
+            return
         await asyncio.to_thread(self._thread.join, STOP_S)
 
     @property

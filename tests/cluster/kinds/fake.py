@@ -39,9 +39,9 @@ def start(*, name: str, state_dir: Path, nodes: int) -> None:
     prepare(plan)
     processes = Processes(state_dir)
     start_control_plane(plan, processes)
-    start_component(_kwok(plan), processes)
+    start_component(kwok(plan), processes)
     _create_nodes(plan)
-    wait_ready([*components(plan), _kwok(plan)], processes)
+    wait_ready([*components(plan), kwok(plan)], processes)
     wait_nodes_ready(api_server(plan), count=nodes, timeout_s=NODE_TIMEOUT_S)
     wait_pods_welcome(api_server(plan))
 
@@ -59,7 +59,7 @@ def health(state_dir: Path) -> list[Health]:
     """Of each process and node."""
     plan = Plan.must_load(state_dir)
     processes = Processes(state_dir)
-    parts = [component.health(processes) for component in [*components(plan), _kwok(plan)]]
+    parts = [component.health(processes) for component in [*components(plan), kwok(plan)]]
     return [*parts, *node_health(api_server(plan))]
 
 
@@ -73,7 +73,8 @@ def load_image(state_dir: Path, image: str) -> None:
     say(f"{image}: the nodes of {state_dir.name!r} are fake and run no image, so there is nothing to load")
 
 
-def _kwok(plan: Plan) -> Component:
+def kwok(plan: Plan) -> Component:
+    """What moves the Pods of fake nodes through their phases."""
     address = f"{LOOPBACK}:{plan.ports['kwok']}"
     command: list[str | Path] = [
         binaries.path_of("kwok"),

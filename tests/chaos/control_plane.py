@@ -1,0 +1,67 @@
+"""The control plane of a cluster with fake nodes, whose programs are killed and started again."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+
+from tests.chaos.ledger import API_SERVER_FLAGS
+from tests.cluster.api_server import wait_until
+from tests.cluster.component import start, wait_ready
+from tests.cluster.control_plane import api_server, components
+from tests.cluster.handle import Cluster
+from tests.cluster.kinds.fake import kwok
+from tests.cluster.plan import LOOPBACK, Plan
+from tests.cluster.process import Processes
+
+GONE_S = 10.0
+
+
+class ControlPlane:
+    """etcd, API server and the rest, each kept running; the API server so that etcd's history can be read."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._plan = Plan.must_load(cluster.state_dir)
+        self._processes = Processes(cluster.state_dir)
+        found = [*components(self._plan), kwok(self._plan)]
+        self._components = {component.name: component for component in found}
+        own = self._components["apiserver"]
+        self._components["apiserver"] = replace(own, command=[*own.command, *API_SERVER_FLAGS])
+        self._away: set[str] = set()
+        self.server = api_server(self._plan)
+        self.etcd = f"http://{LOOPBACK}:{self._plan.ports['etcd']}"
+
+    def prepare(self) -> None:
+        """Restart the API server with flags of its own."""
+        self.kill("apiserver")
+        self.bring_back("apiserver")
+        wait_ready(self._components.values(), self._processes)
+
+    def kill(self, name: str) -> None:
+        """End a program without a chance to say goodbye; it stays away until `bring_back`."""
+        self._away.add(name)
+        if process := self._processes.get(name):
+            process.signal(signal.SIGKILL)
+            # Its port is free when it is gone.
+            wait_until(lambda: not process.is_alive, timeout_s=GONE_S, explain=lambda: f"{name} survives SIGKILL")
+
+    def bring_back(self, name: str) -> None:
+        """Start a program again."""
+        self._away.discard(name)
+        self.keep_running()
+
+    def bring_all_back(self) -> None:
+        """Start whatever does not run, and wait until all is well."""
+        self._away.clear()
+        self.keep_running()
+        wait_ready(self._components.values(), self._processes)
+
+    def keep_running(self) -> None:
+        """Start again what has ended, as a kubelet does with static Pods."""
+        for name, component in self._components.items():
+            if name not in self._away and not self._processes.is_alive(name):
+                start(component, self._processes)
+
+    def nodes(self) -> list[str]:
+        """Return the names of the fake nodes."""
+        return [f"{self._plan.name}-{index}" for index in range(self._plan.nodes)]
