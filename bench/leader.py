@@ -124,7 +124,7 @@ async def measure(shape: Shape, folder: Path | None) -> float:
             on_event=controller.on_pod,
             keep_objects=True,
         )
-        beginning = new_runs(client, controller.on_new_run, namespace=NAMESPACE)
+        beginning = new_runs(client, controller.events.on_new_run, namespace=NAMESPACE)
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(watch.run()) for watch in (pods, beginning)]
             await pods.synced.wait()

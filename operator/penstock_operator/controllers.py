@@ -90,8 +90,8 @@ class Controllers:
             store=store,
             dry_run=DryRun(writer, settings),
             namespaces=options.namespaces,
-            on_ready=self._runs.on_flow,
-            revisions_in_use=self._runs.revisions_in_use,
+            on_ready=self._runs.events.on_flow,
+            revisions_in_use=self._runs.registry.revisions_in_use,
             resource=FLOWS,
             kind="Flow",
             **shared,
@@ -112,7 +112,7 @@ class Controllers:
         self._backfills = BackfillController(client, resource=BACKFILLS, kind="Backfill", **shared)
         self._pod_retention = PodRetention(
             writer,
-            unstored_since=self._runs.unstored_since,
+            unstored_since=self._runs.registry.unstored_since,
             find_job=self._runs.find_job,
             metrics=metrics,
             fail=fail,
@@ -121,7 +121,7 @@ class Controllers:
             client,
             writer,
             namespaces=options.namespaces,
-            is_live=self._runs.is_carried_out,
+            is_live=self._runs.registry.is_carried_out,
             metrics=metrics,
             fail=fail,
         )
@@ -129,7 +129,7 @@ class Controllers:
             client,
             cache,
             namespaces=options.namespaces,
-            is_live=self._runs.is_carried_out,
+            is_live=self._runs.registry.is_carried_out,
             metrics=metrics,
             fail=fail,
         )
@@ -138,7 +138,7 @@ class Controllers:
         self._workloads = [each for namespace in self._namespaces for each in self._watch_workloads(namespace)]
         self._known_runs = [self._watch_known_runs(namespace) for namespace in self._namespaces]
         self._new_runs = [
-            new_runs(client, self._runs.on_new_run, namespace=namespace) for namespace in self._namespaces
+            new_runs(client, self._runs.events.on_new_run, namespace=namespace) for namespace in self._namespaces
         ]
         self._revisions = [self._watch_revisions(namespace) for namespace in self._namespaces]
         self._runs_of_schedules = self._schedule_runs.reflectors(client, options.namespaces)
@@ -170,7 +170,7 @@ class Controllers:
 
     def task_instances_in_progress(self, most: int) -> int:
         """Count the task instances that are in progress, up to so many: more make no difference to the caller."""
-        return self._runs.task_instances_in_progress(most)
+        return self._runs.registry.task_instances_in_progress(most)
 
     async def run(self) -> None:
         """Open the watches in the order that recovery needs, then reconcile until cancelled."""
@@ -216,7 +216,7 @@ class Controllers:
     def _watch_revisions(self, namespace: str) -> Reflector[PartialObject]:
         def on_revision(event: EventType, item: PartialObject) -> None:
             self._flows.on_revision(event, item)
-            self._runs.on_revision(event, item)
+            self._runs.events.on_revision(event, item)
 
         return Reflector(
             self._client,
@@ -236,7 +236,7 @@ class Controllers:
             namespace=namespace,
             field_selector=UNFINISHED_RUNS,
             metadata_only=True,
-            on_event=self._runs.on_run,
+            on_event=self._runs.events.on_run,
         )
 
 

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from penstock.api import names
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.keys import ObjectKey, RunKey, RunUid
+from penstock.engine.keys import RunKey, RunUid
 from penstock.engine.machine.effects import Step
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
@@ -25,8 +24,6 @@ from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiUnreachableError
 from penstock.kube.kinds.flow_run import FlowRun
-from penstock.kube.metadata import PartialObject
-from penstock.kube.reflector import EventType
 from penstock.kube.writer import Writer
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
@@ -38,6 +35,7 @@ from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.cache.lookup import CacheLookup
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.effects import EffectExecutor
+from penstock_operator.runs.events import RunEvents
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun, RunEnd
 from penstock_operator.runs.parents_and_children import Hierarchy
@@ -81,6 +79,8 @@ class RunController:
         on_pod: handles a change of a Pod.
         on_job: handles a change of a Job.
         find_job: returns the Job of a run by its name and uid, if it exists and is ours.
+        registry: the live runs.
+        events: handles changes of runs, Flows and revisions.
     """
 
     def __init__(
@@ -103,9 +103,7 @@ class RunController:
         self._metrics = metrics
         self._fail = fail
         self._clock = clock
-        registry = self._registry = RunRegistry(
-            writer, metrics=metrics, fail=fail, on_error=self._park_run, clock=clock
-        )
+        registry = self.registry = RunRegistry(writer, metrics=metrics, fail=fail, on_error=self._park_run, clock=clock)
         self._statuses = StatusStore(client, writer, epoch=epoch)
         self._parked = ParkedRuns(self._statuses, registry, recorder, metrics)
         self._flusher = StatusFlusher(
@@ -140,83 +138,18 @@ class RunController:
             flows, self._statuses, registry=registry, slots=self._slots, initial_sync=self._initial_sync
         )
         self._pending = PendingRuns(self._flusher, registry, self._slots, recorder, clock=clock)
+        self.events = RunEvents(
+            registry,
+            self._parked,
+            orphans=self._orphans,
+            initial_sync=self._initial_sync,
+            child_runs=self._child_runs,
+            starter=self._starter,
+        )
         metrics.queue_depth.set_function(lambda: registry.queue.depth)
         metrics.runs_active.set_function(lambda: len(registry))
         metrics.runs_queued.set_function(lambda: self._slots.waiting)
         metrics.tasks_running.set_function(registry.count_running)
-
-    # Events of the reflectors and kopf
-
-    def on_run(self, event: EventType, run: PartialObject) -> None:
-        """Handle a change of a run that has begun and has not finished, as far as its metadata shows it."""
-        metadata = run.metadata
-        key = RunKey(metadata.namespace, metadata.name)
-        known = self._registry.find_run_by_key(key)
-        if event is EventType.DELETED or metadata.deletion_timestamp is not None:
-            self._parked.release(key)
-            self._child_runs.report_freed_quota(key.namespace)
-            if known is None or (known.machine is not None and known.machine.is_finished):
-                # Its end takes it out of this watch. If it is deleted instead, the write of its end finds that out.
-                return
-            known.needs_recheck = True
-        elif known is not None and known.uid == metadata.uid:
-            if metadata.generation == known.generation:
-                return
-            known.is_spec_stale = True
-            self._parked.release(key)
-        else:
-            uid = RunUid(key.namespace, metadata.uid)
-            if self._registry.is_finished(uid):
-                # The watch is behind: its end is stored already.
-                return
-            self._orphans.expect_run(uid)
-            self._initial_sync.expect_run(key)
-        self._registry.queue.add(key)
-
-    def on_new_run(self, event: EventType, found: FlowRun) -> None:
-        """Handle a change of a run that has no status yet."""
-        known = self._registry.find_run_by_key(found.key)
-        if event is not EventType.DELETED and (known is None or found.metadata.generation > known.generation):
-            self._parked.release(found.key)
-        if event is not EventType.DELETED:
-            self._registry.announce_run(found)
-            return
-        # Or it has a status now; then what is known of it is newer, or the reply to that write is on the way.
-        if known is not None and known.uid == found.uid and known.epoch is None and known.flushing is None:
-            self._registry.recheck_run(known)
-
-    def on_flow(self, key: ObjectKey) -> None:
-        """Handle a Flow that has appeared or changed: runs may wait for it, or its limit may be another."""
-        self._parked.release_runs_of(key)
-        self._registry.spawn_about("Flow", key, self._starter.on_flow(key))
-
-    def on_revision(self, event: EventType, item: PartialObject) -> None:
-        """Handle a change of a revision: that of a run's inline spec is stored again if somebody deletes it."""
-        metadata = item.metadata
-        run = self._registry.find_run_by_key(RunKey(metadata.namespace, metadata.labels.get(names.LABEL_RUN, "")))
-        is_its_own = run is not None and run.revision == metadata.name and not run.needs_recheck
-        if event is EventType.DELETED and run is not None and is_its_own:
-            self._registry.spawn(run, self._starter.restore_revision(run))
-
-    # What others ask
-
-    def revisions_in_use(self) -> set[tuple[str, str]]:
-        """Return the revisions that unfinished runs need, by namespace and name."""
-        return {(run.key.namespace, run.revision) for run in self._registry if run.revision is not None}
-
-    def is_carried_out(self, uid: RunUid) -> bool:
-        """Whether a run is live, and its end not yet reported."""
-        run = self._registry.find_run(uid)
-        return run is not None and not run.is_counted
-
-    def task_instances_in_progress(self, most: int) -> int:
-        """Return how many tasks and items, and writes about them, are in progress; `most` if there are more."""
-        return self._registry.task_instances_in_progress(most)
-
-    def unstored_since(self, uid: RunUid) -> float | None:
-        """Return since when a run has something to store, in monotonic seconds; None: it has nothing."""
-        run = self._registry.find_run(uid)
-        return None if run is None else run.unstored_since
 
     # Work
 
@@ -228,14 +161,14 @@ class RunController:
     async def close(self) -> None:
         """Stop all work in progress."""
         await self._pods.jobs.close()
-        await self._registry.background.close()
+        await self.registry.background.close()
         self._stepper.slow_pool.close()
-        self._registry.queue.close()
+        self.registry.queue.close()
 
     async def work(self) -> None:
         """Reconcile runs until cancelled."""
         await run_workers(
-            self._registry.queue,
+            self.registry.queue,
             self._reconcile,
             kind="FlowRun",
             workers=WORKERS,
@@ -246,7 +179,7 @@ class RunController:
 
     async def _park(self, key: RunKey, error: Exception) -> None:
         """Set aside a run whose reconciliation failed unexpectedly."""
-        run = self._registry.find_run_by_key(key)
+        run = self.registry.find_run_by_key(key)
         if run is None:
             await self._parked.park_unloaded(key, error)
         else:
@@ -267,17 +200,17 @@ class RunController:
             self._initial_sync.mark_reconciled(key)
             raise
         self._initial_sync.mark_reconciled(key)
-        run = self._registry.find_run_by_key(key)
+        run = self.registry.find_run_by_key(key)
         # Work in the background may have failed meanwhile.
         if run is None or not run.is_parked:
             self._parked.succeed(key)
 
     async def _reconcile_run(self, key: RunKey) -> None:
-        run = self._registry.find_run_by_key(key)
+        run = self.registry.find_run_by_key(key)
         if run is not None and run.stepping is not None:
             run.is_due_again = True
             return
-        found = self._registry.take_announced(key)
+        found = self.registry.take_announced(key)
         if run is not None and run.is_parked:
             run, found = await self._reload_run(run), None
             if run is None:
@@ -291,7 +224,7 @@ class RunController:
         if run.machine is None and not await self._start_run(run):
             return
         # During the requests the run may have been forgotten, to be resumed from its stored status, or parked.
-        if self._registry.is_live(run) and not run.is_parked:
+        if self.registry.is_live(run) and not run.is_parked:
             self._stepper.advance_run(run)
 
     async def _load_run(self, key: RunKey, found: FlowRun | None) -> LiveRun | None:
@@ -302,7 +235,7 @@ class RunController:
             self._orphans.claim_pods(key, None)
             return None
         uid = found.uid
-        shutdown = self._registry.take_shutdown(RunUid(key.namespace, uid))
+        shutdown = self.registry.take_shutdown(RunUid(key.namespace, uid))
         if found.is_finished:
             # Perhaps the reply to the write that stored it was lost.
             self._report_end(RunEnd(key, uid, found.flow, found.state, found.metadata))
@@ -312,7 +245,7 @@ class RunController:
             return None
         pods = self._orphans.claim_pods(key, uid)
         run = self._starter.load_run(found)
-        self._registry.add_run(run)
+        self.registry.add_run(run)
         run.shutdown = shutdown
         if pods and not found.tasks:
             self._starter.hold_slot(run)
@@ -358,7 +291,7 @@ class RunController:
     async def _start_run(self, run: LiveRun) -> bool:
         """Give a run its machine; false when it has to wait, or cannot run."""
         start = await self._starter.start_run(run, self._clock())
-        if not self._registry.is_live(run):
+        if not self.registry.is_live(run):
             self._starter.forget_run(run)
             return False
         if run.is_parked:
@@ -385,9 +318,9 @@ class RunController:
         self._effects.execute_step(run, step)
         if step.is_slow:
             run.is_slow = True
-            self._registry.reconcile_at(run, time.monotonic())
+            self.registry.reconcile_at(run, time.monotonic())
         if step.wake_at is not None:
-            self._registry.queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
+            self.registry.queue.add_at(run.key, time.monotonic() + max(step.wake_at - now, 0.0))
         if step.is_changed:
             self._flusher.flush_when_due(run, is_urgent=step.is_urgent)
         elif machine.is_finished_and_stored and run.flushing is None:
@@ -395,10 +328,10 @@ class RunController:
 
     def _replace_run(self, key: RunKey, message: str) -> None:
         """End a run that another one replaces."""
-        run = self._registry.find_run_by_key(key)
+        run = self.registry.find_run_by_key(key)
         if run is not None:
             self._recorder.record(run.regarding, is_warning=True, reason="Replaced", note=message)
-            self._registry.end_run(run, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
+            self.registry.end_run(run, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
 
     # The status
 
@@ -418,7 +351,7 @@ class RunController:
     async def _on_refused(self, run: LiveRun, stored: Stored) -> None:
         """Act on why a status was not stored."""
         if stored is Stored.RUN_GONE:
-            self._registry.recheck_run(run)
+            self.registry.recheck_run(run)
         elif stored is Stored.CHANGED_BY_OTHERS:
             logger.warning("FlowRun %s: another writer changed its status; resuming from the stored one", run.key)
             await self._resume_run(run)
@@ -426,7 +359,7 @@ class RunController:
     async def _resume_run(self, run: LiveRun) -> None:
         """Forget what was decided for a run: that follows again from what is stored and from its Pods."""
         self._forget_run(run)
-        self._registry.queue.add(run.key)
+        self.registry.queue.add(run.key)
         # The end of these Pods may be stored already: then nothing else would remove their finalizers.
         await self._pods.record_tracked_pods(run)
 
@@ -450,7 +383,7 @@ class RunController:
         self._pods.remove_finalizers(run)
 
     def _forget_run(self, run: LiveRun) -> None:
-        self._registry.remove_run(run)
+        self.registry.remove_run(run)
         self._flusher.forget_run(run)
         self._hierarchy.remove_run(run)
         self._starter.forget_run(run)
@@ -460,4 +393,4 @@ class RunController:
             try:
                 observer(end)
             except Exception as error:  # noqa: BLE001 - counted and logged; the fault is not in this run
-                self._registry.count_error("FlowRun", end.key, error)
+                self.registry.count_error("FlowRun", end.key, error)

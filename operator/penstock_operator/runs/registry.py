@@ -102,6 +102,20 @@ class RunRegistry:
                 found += run.machine.live_task_instances
         return min(found, most)
 
+    def revisions_in_use(self) -> set[tuple[str, str]]:
+        """Return the revisions that unfinished runs need, by namespace and name."""
+        return {(run.key.namespace, run.revision) for run in self if run.revision is not None}
+
+    def is_carried_out(self, uid: RunUid) -> bool:
+        """Whether a run is live, and its end not yet reported."""
+        run = self.find_run(uid)
+        return run is not None and not run.is_counted
+
+    def unstored_since(self, uid: RunUid) -> float | None:
+        """Return since when a run has something to store, in monotonic seconds; None: it has nothing."""
+        run = self.find_run(uid)
+        return None if run is None else run.unstored_since
+
     # What becomes live, and what stops to be
 
     def announce_run(self, found: FlowRun, shutdown: Shutdown | None = None) -> None:

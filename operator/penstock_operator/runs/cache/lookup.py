@@ -260,7 +260,7 @@ class CacheLookup:
                 if isinstance(content, Outputs) and self._answer_hits(worker, content, question.instance):
                     return
                 if isinstance(content, Lock) and (
-                    content.holder == holder or _instance(content.holder) in worker.questions
+                    content.holder == holder or _instance(key.namespace, content.holder) in worker.questions
                 ):
                     # An earlier leader took it for a task that asks again, maybe after others that would wait for it.
                     holder, metadata = content.holder, found.metadata
@@ -273,7 +273,7 @@ class CacheLookup:
                 self._forget_lock(key)
                 self._held[key] = _Held(holder, metadata)
                 self._held_by_run.setdefault(RunUid(key.namespace, holder.uid), set()).add(key)
-                self._answer_miss(worker, _instance(holder))
+                self._answer_miss(worker, _instance(key.namespace, holder))
                 return
         raise ApiError(HTTPStatus.CONFLICT, "Conflict", f"other writers keep changing the ConfigMap {key.name}")
 
@@ -406,8 +406,8 @@ def _holder(run: LiveRun, key: TaskInstanceKey) -> Holder:
     return Holder(run.key.name, run.uid, key)
 
 
-def _instance(holder: Holder) -> _TaskInstanceOfRun:
-    return _TaskInstanceOfRun(holder.uid, holder.key)
+def _instance(namespace: str, holder: Holder) -> _TaskInstanceOfRun:
+    return _TaskInstanceOfRun(RunUid(namespace, holder.uid), holder.key)
 
 
 def _labels(run: LiveRun, key: TaskInstanceKey) -> EntryLabels:
