@@ -19,11 +19,11 @@ from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopA
 from penstock.engine.machine.facts import (
     ApprovalDecision,
     AttemptGone,
+    AttemptKind,
     AttemptSeen,
     CacheBusy,
     CacheHit,
     CacheMiss,
-    Carrier,
     Cause,
     Control,
     Outcome,
@@ -240,7 +240,7 @@ class World:
                 f"uid-{name}",
                 self.now,
                 is_tracked=not isinstance(create.inputs, ChildInputs),
-                carrier=_carrier_of(self.plan.tasks[self.plan.positions[create.key.task]]),
+                kind=_kind_of(self.plan.tasks[self.plan.positions[create.key.task]]),
                 began_at=create.began_at,
             )
         if is_observed:
@@ -283,10 +283,10 @@ class World:
         )
 
 
-def _carrier_of(task: TaskPlan) -> Carrier:
+def _kind_of(task: TaskPlan) -> AttemptKind:
     if task.child is not None:
-        return Carrier.CHILD_RUN
-    return Carrier.JOB if task.is_job else Carrier.POD
+        return AttemptKind.CHILD_RUN
+    return AttemptKind.JOB if task.is_job else AttemptKind.POD
 
 
 def _does_anything(step: Step) -> bool:

@@ -13,7 +13,7 @@ from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, CreateHeld, CreateRefused, Outcome
+from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
 from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES
 from penstock.engine.machine.outputs_limit import OUTPUTS_BYTES
@@ -489,25 +489,27 @@ def test_after_a_restart_a_pod_counts_by_its_name_and_then_by_its_uid():
 
 
 @pytest.mark.parametrize(
-    ("flow", "carriers"),
+    ("flow", "kinds"),
     [
-        pytest.param("tasks: [{name: a}]", [Carrier.JOB, Carrier.CHILD_RUN], id="a task that runs as a Pod"),
+        pytest.param("tasks: [{name: a}]", [AttemptKind.JOB, AttemptKind.CHILD_RUN], id="a Pod"),
         pytest.param(
-            "tasks: [{name: a, workload: Job}]", [Carrier.POD, Carrier.CHILD_RUN], id="a task that runs as a Job"
+            "tasks: [{name: a, workload: Job}]",
+            [AttemptKind.POD, AttemptKind.CHILD_RUN],
+            id="a Job",
         ),
-        pytest.param("tasks: [{name: a, flow: {name: x}}]", [Carrier.POD, Carrier.JOB], id="a task that runs a flow"),
-        pytest.param("tasks: [{name: a, approval: {message: x}}]", list(Carrier), id="an approval"),
+        pytest.param("tasks: [{name: a, flow: {name: x}}]", [AttemptKind.POD, AttemptKind.JOB], id="a child run"),
+        pytest.param("tasks: [{name: a, approval: {message: x}}]", list(AttemptKind), id="an approval"),
     ],
 )
-def test_an_attempt_is_carried_by_the_kind_of_object_that_its_task_needs_alone(flow, carriers):
+def test_an_attempt_is_carried_by_the_kind_of_object_that_its_task_needs_alone(flow, kinds):
     existing = world(flow)
     existing.step()
     existing.flush()
     before = existing.status["tasks"]
     ended = Outcome(Cause.SUCCESS, START, exit_code=0)
-    for carrier in carriers:
+    for kind in kinds:
         existing.machine.observe(
-            AttemptSeen(TaskInstanceKey("a"), 1, 0, 0, "x", "x", START, outcome=ended, carrier=carrier), START
+            AttemptSeen(TaskInstanceKey("a"), 1, 0, 0, "x", "x", START, outcome=ended, kind=kind), START
         )
 
     existing.step()

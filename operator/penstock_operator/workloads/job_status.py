@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
+from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.kube.errors import QUOTA_TEXT
 from penstock.kube.metadata import ObjectMeta
@@ -112,7 +112,7 @@ def observe_job(job: Job, *, now: float, trouble: Trouble | None = None) -> Atte
         is_finished=_end(job) is not None,
         is_deleting=metadata.deletion_timestamp is not None,
         is_tracked=False,
-        carrier=Carrier.JOB,
+        kind=AttemptKind.JOB,
         is_held=reason is not None,
         began_at=identity.began_at,
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
+from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import read_outputs
@@ -205,7 +205,7 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         is_finished=is_pod_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
-        carrier=Carrier.POD if job_owner(pod) is None else Carrier.JOB,
+        kind=AttemptKind.POD if job_owner(pod) is None else AttemptKind.JOB,
         version=metadata.version,
         is_held=waiting_reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, CreateRefused, Outcome
+from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, Cause, CreateRefused, Outcome
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
@@ -156,7 +156,7 @@ class ChildRuns:
             outcome=Outcome(Cause.FAILURE, now, reason, message),
             is_finished=True,
             is_tracked=False,
-            carrier=Carrier.CHILD_RUN,
+            kind=AttemptKind.CHILD_RUN,
         )
 
 

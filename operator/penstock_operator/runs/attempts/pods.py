@@ -12,7 +12,7 @@ from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, CreateRefused
+from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, CreateRefused
 from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
@@ -261,7 +261,7 @@ class AttemptPods:
         """Stop the known Pods of a run that has no machine to do so."""
         pods = {fact.pod: fact for fact in run.facts if isinstance(fact, AttemptSeen)}
         for seen in pods.values():
-            is_child = seen.carrier is Carrier.CHILD_RUN
+            is_child = seen.kind is AttemptKind.CHILD_RUN
             if not (seen.is_finished or seen.is_deleting or is_child):
                 stop = StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid)
                 self._registry.spawn(run, self.stop_attempt(run, stop))

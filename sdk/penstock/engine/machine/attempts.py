@@ -10,8 +10,8 @@ from penstock.engine.machine.attempt_deadlines import Deadline, passed_deadline
 from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import (
     AttemptGone,
+    AttemptKind,
     AttemptSeen,
-    Carrier,
     Cause,
     CreateHeld,
     CreateRefused,
@@ -51,7 +51,7 @@ class Attempts:
         if position is None:
             return
         task = run.tasks[position]
-        if isinstance(fact, AttemptSeen) and fact.carrier is not _carrier_of(task.plan):
+        if isinstance(fact, AttemptSeen) and fact.kind is not _kind_of(task.plan):
             # Something else made an object that looks like an attempt of this task. An approval has none at all.
             return
         if fact.key.item is not None and not run.is_item(task, fact.key.item):
@@ -312,11 +312,11 @@ class Attempts:
         run.set_timer(task, key, instance)
 
 
-def _carrier_of(task: TaskPlan) -> Carrier | None:
+def _kind_of(task: TaskPlan) -> AttemptKind | None:
     """Return what carries a task's attempts; None for an approval, which has none."""
     if task.kind is TaskKind.CONTAINER:
-        return Carrier.JOB if task.is_job else Carrier.POD
-    return Carrier.CHILD_RUN if task.kind is TaskKind.FLOW else None
+        return AttemptKind.JOB if task.is_job else AttemptKind.POD
+    return AttemptKind.CHILD_RUN if task.kind is TaskKind.FLOW else None
 
 
 def _is_replaced(instance: TaskInstance, seen: AttemptSeen) -> bool:
@@ -326,7 +326,7 @@ def _is_replaced(instance: TaskInstance, seen: AttemptSeen) -> bool:
     """
     return (
         instance.attempt == seen.attempt
-        and seen.carrier is not Carrier.JOB
+        and seen.kind is not AttemptKind.JOB
         and instance.state is not TaskState.RETRYING
         and bool(instance.uid)
         and instance.uid != seen.uid

@@ -20,7 +20,7 @@ class Cause(Enum):
     """The infrastructure: counts against `retry.infrastructure`."""
 
 
-class Carrier(Enum):
+class AttemptKind(Enum):
     """What kind of object carries an attempt."""
 
     POD = "Pod"
@@ -61,7 +61,7 @@ class AttemptSeen:
         is_finished: the whole Pod has finished, not only the container `main`.
         is_deleting: the Pod has a deletion timestamp.
         is_tracked: the Pod has the tracking finalizer.
-        carrier: the kind of object that carries it.
+        kind: the kind of object that carries it.
         is_held: it waits for an admission queue or a concurrency limit.
         is_paused: it is a child run that waits for an approval.
         gone_due_at: when a Pod that is being deleted should have ended, seconds since the epoch.
@@ -84,7 +84,7 @@ class AttemptSeen:
     is_finished: bool = False
     is_deleting: bool = False
     is_tracked: bool = True
-    carrier: Carrier = Carrier.POD
+    kind: AttemptKind = AttemptKind.POD
     is_held: bool = False
     is_paused: bool = False
     gone_due_at: float | None = None

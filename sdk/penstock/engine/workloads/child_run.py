@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api import names
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
+from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.names import pod_name
@@ -171,7 +171,7 @@ def observe_child(
         is_finished=outcome is not None,
         is_deleting="shutdown" in status or spec.get("shutdown") is not None or "deletionTimestamp" in metadata,
         is_tracked=False,
-        carrier=Carrier.CHILD_RUN,
+        kind=AttemptKind.CHILD_RUN,
         is_held=is_held,
         is_paused=state is RunState.PAUSED,
         began_at=link.began_at,
@@ -193,7 +193,7 @@ def observe_deleted_child(link: ParentLink, metadata: Mapping[str, Any], *, now:
         is_finished=True,
         is_deleting=True,
         is_tracked=False,
-        carrier=Carrier.CHILD_RUN,
+        kind=AttemptKind.CHILD_RUN,
         began_at=link.began_at,
     )
 

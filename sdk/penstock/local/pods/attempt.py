@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.facts import AttemptSeen, Carrier, Cause, Outcome
+from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.outputs import OUTPUTS_LIMIT_BYTES, read_outputs
 from penstock.local.pods.container import AttemptFiles, Container, prepare_container
@@ -42,7 +42,7 @@ class Attempt:
         create: CreateAttempt,
         pod: Mapping[str, Any],
         *,
-        carrier: Carrier,
+        kind: AttemptKind,
         report: Callable[[AttemptSeen], None],
         write: Callable[[str], None],
         clock: Callable[[], float],
@@ -66,7 +66,7 @@ class Attempt:
             self.uid,
             self._clock(),
             is_tracked=False,
-            carrier=carrier,
+            kind=kind,
             began_at=create.began_at,
             version=1,
         )

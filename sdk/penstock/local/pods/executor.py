@@ -19,7 +19,7 @@ from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptSeen, Carrier, Cause, Fact, Outcome, RenderFailed
+from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, Cause, Fact, Outcome, RenderFailed
 from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
@@ -286,7 +286,7 @@ class LocalExecutor:
         attempt = Attempt(
             create,
             pod,
-            carrier=Carrier.JOB if plan.is_job else Carrier.POD,
+            kind=AttemptKind.JOB if plan.is_job else AttemptKind.POD,
             report=lambda seen: self._observe_fact(run, seen),
             write=write,
             clock=self._clock,
@@ -368,5 +368,5 @@ def _not_started(run: LocalRun, create: CreateAttempt, reason: Reason, message: 
         outcome=Outcome(Cause.FAILURE, now, reason, message),
         is_finished=True,
         is_tracked=False,
-        carrier=Carrier.CHILD_RUN,
+        kind=AttemptKind.CHILD_RUN,
     )
