@@ -338,8 +338,7 @@ class RunController:
     def _on_stored(self, run: LiveRun) -> None:
         """Act on what a run's status says, now that it is stored."""
         self._hierarchy.report_to_parent(run)
-        state = run.head["state"]
-        if run.is_counted or state not in FINAL_RUN_STATES:
+        if run.is_counted or (state := run.head["state"]) not in FINAL_RUN_STATES:
             return
         run.is_counted = True
         self._metrics.runs.labels(state).inc()
