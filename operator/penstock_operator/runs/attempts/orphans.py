@@ -21,6 +21,9 @@ from penstock_operator.workloads.pod_status import Pod, is_pod_finished, is_trac
 KNOWN_STOPPED: Final = 1000
 """Pods that are remembered, so that each further event of one does not stop it again."""
 
+KNOWN_GONE: Final = 10_000
+"""Runs that do not exist, as Pods name them, that are remembered."""
+
 
 class Orphans:
     """Keeps Pods until their run is known: one read of the run decides about all of its Pods.
@@ -44,6 +47,8 @@ class Orphans:
         self._expected: set[RunUid] = set()
         self._stopped: BoundedSet[str] = BoundedSet(KNOWN_STOPPED)
         """Uids of Pods."""
+        self._gone: BoundedSet[tuple[RunKey, str]] = BoundedSet(KNOWN_GONE)
+        """Names and uids by which Pods name a run that does not exist: each further Pod of it costs no read."""
         self._is_open = False
 
     def expect_run(self, uid: RunUid) -> None:
@@ -57,14 +62,22 @@ class Orphans:
         if self._registry.is_finished(uid):
             self._release([pod])
             return
-        # Once all runs are known, a finished Pod without our finalizer whose run is not among them does not matter.
-        if not name or (self._is_open and not _matters(pod) and uid not in self._expected):
-            return
         key = RunKey(pod.metadata.namespace, name)
+        if not name or (key, uid.uid) in self._gone:
+            self._release([pod])
+            return
+        # Once all runs are known, a finished Pod without our finalizer whose run is not among them does not matter.
+        if self._is_open and not _matters(pod) and uid not in self._expected:
+            return
         self._pods.setdefault(key, {}).setdefault(uid.uid, {})[pod.metadata.name] = pod
         if _matters(pod):
             self._initial_sync.expect_run(key)
             self._registry.queue.add(key)
+
+    def release_foreign_pod(self, pod: Pod) -> None:
+        """Remove our finalizer from a Pod that only seems to be of a live run, so that it can be deleted."""
+        if is_tracked(pod) and pod.metadata.deletion_timestamp is not None:
+            self._release([pod])
 
     def forget_pod(self, pod: Pod) -> None:
         """Forget a Pod that was deleted."""
@@ -81,7 +94,8 @@ class Orphans:
         by_uid = self._pods.pop(key, {})
         claimed = list(by_uid.pop(uid, {}).values()) if uid is not None else []
         for other, pods in by_uid.items():
-            self._mark_finished(RunUid(key.namespace, other))
+            # Not every run of this uid: a label may name the uid of a run that has another name.
+            self._gone.add((key, other))
             self._release(pods.values())
         if uid is not None:
             self._expected.discard(RunUid(key.namespace, uid))

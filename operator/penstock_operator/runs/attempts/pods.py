@@ -116,7 +116,10 @@ class AttemptPods:
             is_event: nothing waits for the answer, so one that the machine knows already is dropped.
         """
         seen = self._observe(run, pod)
-        if seen is None or (is_event and run.machine is not None and not run.machine.is_news(seen)):
+        if seen is None:
+            self._orphans.release_foreign_pod(pod)
+            return
+        if is_event and run.machine is not None and not run.machine.is_news(seen):
             return
         if seen.is_tracked:
             run.tracked[seen.pod] = seen.uid

@@ -42,8 +42,9 @@ REQUIRED_RIGHTS: Final = (
     *_rights("", "get list watch create patch delete", "pods"),
     *_rights("batch", "get list watch create delete", "jobs"),
     *_rights("", "get create", "persistentvolumeclaims"),
-    *_rights("", "get list create patch delete", "configmaps"),
+    *_rights("", "get list watch create patch delete", "configmaps"),
     *_rights("events.k8s.io", "list create", "events"),
+    *_rights("authorization.k8s.io", "create", "localsubjectaccessreviews"),
 )
 """What the chart gives the operator in each watched namespace."""
 EXCESSIVE_RIGHTS: Final = (
