@@ -48,11 +48,11 @@ class PodWriter:
         """
         metadata = pod.metadata
         try:
-            if job is not None:
+            if is_main_finished(pod):
+                await self.end_remaining_containers(pod)
+            elif job is not None:
                 own = job.metadata
                 await self._writer.delete(JOBS, own.namespace, own.name, own.uid, propagation="Background")
-            elif is_main_finished(pod):
-                await self.end_remaining_containers(pod)
             else:
                 await self._writer.delete(PODS, metadata.namespace, metadata.name, metadata.uid)
         except ApiError as error:
