@@ -125,6 +125,7 @@ def test_a_pod_in_the_place_of_one_that_was_removed_does_not_continue_its_attemp
         uid = attacker.create(attacker.pod_of("pay", outputs=FORGED_OUTPUTS))
 
         again = scene.running_pod("pay", attempt=2)
+        scene.until(lambda: scene.entry("pay").get("attempt") == 2, "attempt 2 to be stored")
         entry = scene.reach_task("Running", "pay")
         assert uid != again.metadata.uid
         assert (entry["attempt"], entry.get("outputs")) == (2, None)

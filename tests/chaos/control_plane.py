@@ -11,7 +11,7 @@ from tests.cluster.component import start, wait_ready
 from tests.cluster.control_plane import api_server, components
 from tests.cluster.handle import Cluster
 from tests.cluster.kinds.fake import kwok
-from tests.cluster.plan import LOOPBACK, Plan
+from tests.cluster.plan import LOOPBACK, Plan, is_free_port
 from tests.cluster.process import Processes
 
 GONE_S = 10.0
@@ -42,8 +42,13 @@ class ControlPlane:
         self._away.add(name)
         if process := self._processes.get(name):
             process.signal(signal.SIGKILL)
-            # Its port is free when it is gone.
-            wait_until(lambda: not process.is_alive, timeout_s=GONE_S, explain=lambda: f"{name} survives SIGKILL")
+            port = self._plan.ports.get(name)
+            # Its first thread may be gone while others still hold the port.
+            wait_until(
+                lambda: not process.is_alive and (port is None or is_free_port(port)),
+                timeout_s=GONE_S,
+                explain=lambda: f"{name} survives SIGKILL",
+            )
 
     def bring_back(self, name: str) -> None:
         """Start a program again."""

@@ -166,7 +166,7 @@ def choose_ports(name: str, *, taken: Collection[int]) -> dict[str, int]:
     blocks = range(FIRST_PORT, LAST_PORT, len(PORT_NAMES))
     for block in _rotated(name, blocks):
         ports = range(block, block + len(PORT_NAMES))
-        if not any(port in taken for port in ports) and all(_is_free(port) for port in ports):
+        if not any(port in taken for port in ports) and all(is_free_port(port) for port in ports):
             return dict(zip(PORT_NAMES, ports, strict=True))
     raise ClusterError(f"no {len(PORT_NAMES)} free ports side by side from {FIRST_PORT} to {LAST_PORT}: stop a cluster")
 
@@ -190,7 +190,7 @@ def _rotated(name: str, choices: range) -> Iterator[int]:
     yield from choices[:start]
 
 
-def _is_free(port: int) -> bool:
+def is_free_port(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a port whose old connections still linger is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
