@@ -12,7 +12,7 @@ KEPT_BYTES: Final = 64 << 20
 """Memory of all plans together, about; one that was dropped is compiled again when it is needed."""
 BYTES_PER_TASK: Final = 4_000
 BYTES_PER_SPEC_BYTE: Final = 8
-"""How large a plan is, measured: see docs/decisions/expression-cost.md."""
+"""How large a plan is, about: an estimate from a Flow of 5,000 tasks, whose plan and spec took 27 to 35 MiB."""
 
 
 class KeptPlans:
