@@ -64,7 +64,7 @@ class FakeContainer:
                 self._container.outputs.write_text(rows)
         self._runtime.live.discard(self._container.name)
         if self._signalled_at is not None:
-            assert virtual_time.now() - self._signalled_at <= self._container.grace_s, (
+            assert virtual_time.now() <= self._signalled_at + self._container.grace_s, (
                 "a container outlives its grace period"
             )
         return Ended(self._exit_code)
