@@ -14,7 +14,7 @@ from penstock.errors import DurationError
 from penstock.kube.resources import JOBS, PODS, Resource
 from penstock_operator.runs.attempts.identity import is_own_workload, own_job
 from penstock_operator.runtime.time_heap import TimeHeap
-from penstock_operator.workloads.pod_status import Pod, is_tracked, observe_pod, run_uid
+from penstock_operator.workloads.pod_status import Pod, is_tracked, job_owner, read_outcome, read_time, run_uid
 
 G = TypeVar("G", str, RunUid)
 
@@ -82,13 +82,13 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
     if not is_finished or metadata.deletion_timestamp is not None or is_tracked(pod):
         return None
     workload = _workload(pod)
-    seen = observe_pod(pod, now=now)
-    if workload is None or seen is None or seen.outcome is None:
+    outcome = read_outcome(pod, now=now)
+    if workload is None or outcome is None:
         return None
     resource, key, uid = workload
-    is_completed = seen.outcome.cause is Cause.SUCCESS
+    is_completed = outcome.cause is Cause.SUCCESS
     # A node's clock may be wrong: the end is neither before the creation nor in the future.
-    ended_at = max(seen.created_at, min(seen.outcome.finished_at, now))
+    ended_at = max(read_time(metadata.creation_timestamp) or now, min(outcome.finished_at, now))
     keep_s = _keep_s(metadata.annotations, is_completed=is_completed)
     return KeptPod(
         resource=resource,
@@ -105,7 +105,7 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
 
 def workload_uid(pod: Pod) -> WorkloadUid:
     """Return what is deleted for a Pod: itself, or its Job."""
-    workload = _workload(pod)
+    workload = None if job_owner(pod) is None else _workload(pod)
     return WorkloadUid(pod.metadata.namespace, pod.metadata.uid if workload is None else workload[2])
 
 

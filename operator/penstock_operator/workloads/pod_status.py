@@ -213,6 +213,17 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
     )
 
 
+def read_outcome(pod: Pod, *, now: float) -> Outcome | None:
+    """Read how the attempt of a Pod ended; None if it has not.
+
+    Args:
+        pod: the Pod as it is now.
+        now: seconds since the epoch, for ends that Kubernetes gives no time for.
+    """
+    main = _main(pod)
+    return _outcome(pod, None if main is None else main.terminated, now)
+
+
 def is_main_finished(pod: Pod) -> bool:
     """Whether the task has finished while other containers of its Pod still run, and the Pod is not being deleted."""
     state = _main(pod)

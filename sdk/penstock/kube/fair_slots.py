@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 
 class FairSlots:
@@ -22,18 +21,13 @@ class FairSlots:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         """By owner; the owner that is served next is first."""
 
-    @asynccontextmanager
-    async def hold(self, owner: str) -> AsyncIterator[None]:
+    def hold(self, owner: str) -> AbstractAsyncContextManager[None]:
         """Hold a place.
 
         Args:
             owner: whose turn it takes, such as a namespace.
         """
-        await self.acquire(owner)
-        try:
-            yield
-        finally:
-            self.release()
+        return _Place(self, owner)
 
     async def acquire(self, owner: str) -> None:
         """Wait for a place."""
@@ -61,3 +55,19 @@ class FairSlots:
                 turn.set_result(None)
                 return
         self._free += 1
+
+
+class _Place:
+    """A place while it is held. No generator, as each write takes one."""
+
+    __slots__ = ("_owner", "_slots")
+
+    def __init__(self, slots: FairSlots, owner: str) -> None:
+        self._slots = slots
+        self._owner = owner
+
+    async def __aenter__(self) -> None:
+        await self._slots.acquire(self._owner)
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._slots.release()
