@@ -81,6 +81,7 @@ class FaultProxy:
         self._requests: dict[int, web.Request] = {}
         self._is_flowing = asyncio.Event()
         self._is_flowing.set()
+        self._hangs_end = asyncio.Event()
         self._port = 0
 
     async def __aenter__(self) -> Self:
@@ -134,6 +135,11 @@ class FaultProxy:
         for request in list(self._requests.values()):
             if request.transport is not None:
                 request.transport.abort()
+
+    def end_hangs(self) -> None:
+        """Cut the connections of requests that were never to be answered."""
+        self._hangs_end.set()
+        self._hangs_end = asyncio.Event()
 
     def stall_streams(self) -> None:
         """Leave every watch open and say nothing more: a peer that vanished without a word."""
@@ -225,7 +231,8 @@ class FaultProxy:
         if fault.cut:
             return self._abort(request)
         if fault.hang:
-            await asyncio.Event().wait()
+            await self._hangs_end.wait()
+            return self._abort(request)
         if fault.first_line is not None:
             return web.Response(body=json.dumps(fault.first_line).encode() + b"\n")
         status = {

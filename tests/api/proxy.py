@@ -71,6 +71,9 @@ class Proxy:
     def cut_streams(self) -> None:
         self._loop.call_soon_threadsafe(self._proxy.cut_streams)
 
+    def end_hangs(self) -> None:
+        self._loop.call_soon_threadsafe(self._proxy.end_hangs)
+
     def wait_for_requests(self, matches: Callable[[Seen], bool], count: int) -> None:
         waiting = self._proxy.wait_for_requests(matches, count)
         asyncio.run_coroutine_threadsafe(waiting, self._loop).result(DEADLINE_S)

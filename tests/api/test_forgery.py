@@ -296,6 +296,22 @@ def test_a_live_pod_that_only_says_that_it_is_of_a_finished_run_is_not_stopped(s
     assert uid in {found.metadata.uid for found in scene.pods()}
 
 
+@pytest.mark.parametrize("run", [None, "", "missing", "run"], ids=["no name", "an empty name", "no run", "a live run"])
+def test_a_pod_with_our_finalizer_that_is_of_no_run_can_be_deleted(scene, replica, attacker, core, run):
+    with replica():
+        scene.start(task("pay", pod_outcome="run"))
+        scene.reach_task("Running", "pay")
+        pod = attacker.pod_of("x", name="forged", uid="no-such-run", finalizers=[names.FINALIZER], outcome="run")
+        del pod["metadata"]["ownerReferences"], pod["metadata"]["labels"][names.LABEL_RUN]
+        if run is not None:
+            pod["metadata"]["labels"][names.LABEL_RUN] = run
+        attacker.create(pod, phase="Running")
+        core.delete_namespaced_pod("forged", scene.namespace)
+        scene.until(lambda: "forged" not in scene.now["pods"], "the forged Pod to be gone")
+
+        assert scene.entry("pay")["state"] == "Running"
+
+
 def test_a_child_run_that_outlives_its_parent_is_ended(scene, replica):
     scene.create("Flow", "inner", {"tasks": [task("work", pod_outcome="run")]})
     with replica() as operator:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.chaos.ledger import API_SERVER_FLAGS
 from tests.cluster.api_server import wait_until
-from tests.cluster.component import start, wait_ready
+from tests.cluster.component import start
 from tests.cluster.control_plane import api_server, components
 from tests.cluster.handle import Cluster
 from tests.cluster.kinds.fake import kwok
@@ -15,6 +15,8 @@ from tests.cluster.plan import LOOPBACK, Plan, is_free_port
 from tests.cluster.process import Processes
 
 GONE_S = 10.0
+READY_S = 90.0
+CLIENTS = ("controller-manager", "scheduler", "kwok")
 
 
 class ControlPlane:
@@ -34,8 +36,7 @@ class ControlPlane:
     def prepare(self) -> None:
         """Restart the API server with flags of its own."""
         self.kill("apiserver")
-        self.bring_back("apiserver")
-        wait_ready(self._components.values(), self._processes)
+        self.bring_all_back()
 
     def kill(self, name: str) -> None:
         """End a program without a chance to say goodbye; it stays away until `bring_back`."""
@@ -58,8 +59,23 @@ class ControlPlane:
     def bring_all_back(self) -> None:
         """Start whatever does not run, and wait until all is well."""
         self._away.clear()
-        self.keep_running()
-        wait_ready(self._components.values(), self._processes)
+
+        def is_well() -> bool:
+            # Also what ends while it is waited for, such as an API server that found its port taken or no etcd.
+            self.keep_running()
+            return not self._unready()
+
+        wait_until(is_well, timeout_s=READY_S, explain=lambda: f"not ready: {self._unready()}")
+
+    def renew_clients(self) -> None:
+        """Restart what watches the API server: after many failures, it would try again only once in half a minute."""
+        for name in CLIENTS:
+            self.kill(name)
+        self.bring_all_back()
+
+    def _unready(self) -> list[str]:
+        healths = (component.health(self._processes) for component in self._components.values())
+        return [f"{health.name}: {health.detail}" for health in healths if not health.is_well]
 
     def keep_running(self) -> None:
         """Start again what has ended, as a kubelet does with static Pods."""

@@ -89,10 +89,11 @@ class Operator:
         self._proxy.cut_streams()
 
     def heal(self) -> None:
-        """Break no further requests, and let a stopped process run."""
+        """Break no further requests, end those that hang, and let a stopped process run."""
         for number, fault in enumerate(self._faults):
             self._given[number] -= fault.times or 0
             fault.times = 0
+        self._proxy.end_hangs()
         self.resume()
 
     @property

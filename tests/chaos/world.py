@@ -29,6 +29,7 @@ from tests.chaos.judge import Judge, wrong_ends
 from tests.chaos.ledger import history
 from tests.chaos.operators import LEASE, Operator
 from tests.cluster.handle import Cluster
+from tests.cluster.progress import Stopwatch
 
 NAMESPACES = ("chaos-a", "chaos-b")
 MOST_CASES = 8
@@ -60,12 +61,15 @@ class Verdict(NamedTuple):
     cases: Counter[str]
     pods: int
     violations: list[str]
+    took: str
+    """How long it took until all had ended, and until nothing was left."""
 
     def __str__(self) -> str:
         lines = [f"{sum(self.faults.values())} faults:"]
         lines += [f"  {name:20} {count:5}" for name, count in sorted(self.faults.items())]
         lines.append(f"{sum(self.cases.values())} cases with {self.pods} Pods:")
         lines += [f"  {name:20} {count:5}" for name, count in sorted(self.cases.items())]
+        lines.append(self.took)
         lines.append(f"violations: {len(self.violations)}")
         lines += [f"  {violation}" for violation in self.violations[:60]]
         return "\n".join(lines)
@@ -134,12 +138,15 @@ class World:
 
     def _conclude(self) -> Verdict:
         """Let everything end, delete it, and judge what is left and what had been."""
+        calm = Stopwatch()
         for operator in self.operators:
             operator.heal()
         self._faults[RequestsBroken.__name__] = sum(operator.broken_requests for operator in self.operators)
         self.plane.bring_all_back()
+        self.plane.renew_clients()
         self._later = [(0.0, action) for _, action in self._later]
         self._until(self._is_settled, CALM_S)
+        took = f"all had ended after {calm}"
         self._look()
         found = [
             f"{namespace}, case {case.name}: {wrong}"
@@ -147,7 +154,9 @@ class World:
             for wrong in wrong_ends(case, self._runs[namespace])
         ]
         found += self._unfinished_runs()
+        clean_up = Stopwatch()
         found += self._leftovers()
+        took += f", and nothing was left after {clean_up} more"
         for operator in self.operators:
             operator.close()
             found += operator.unexpected_errors()
@@ -155,7 +164,7 @@ class World:
         judge = Judge(limits)
         judge.read(history(self.plane.etcd))
         cases = Counter(case.name.rpartition("-")[0] for _, case in self._cases)
-        return Verdict(self._faults, cases, judge.pods, judge.violations + found)
+        return Verdict(self._faults, cases, judge.pods, judge.violations + found, took)
 
     # The loop
 

@@ -34,6 +34,8 @@ _LABELS: dict[str, st.SearchStrategy[str]] = {
     names.LABEL_EVENT: tasks,
     names.LABEL_CODE: runs,
 }
+_CLAIMS = st.sampled_from(((), (names.LABEL_RUN,), (names.LABEL_RUN, names.LABEL_TASK, names.LABEL_ATTEMPT)))
+"""Labels of a Pod beside its run's uid: from none to all that identify an attempt."""
 _ANNOTATIONS: dict[str, st.SearchStrategy[str]] = {
     names.ANNOTATION_FAILURES: numbers,
     names.ANNOTATION_DISRUPTIONS: numbers,
@@ -65,6 +67,10 @@ _DATA: dict[str, st.SearchStrategy[str]] = {
 @st.composite
 def _metadata(draw: st.DrawFn, *, may_be_held: bool) -> dict[str, Any]:
     labels = draw(st.lists(st.sampled_from(sorted(_LABELS)), min_size=1, max_size=6, unique=True))
+    is_held = may_be_held and draw(st.booleans())
+    if is_held:
+        # By the uid the operator watches Pods; without it, the finalizer is like any that a person invents: it stays.
+        labels = sorted({names.LABEL_RUN_UID, *draw(_CLAIMS), *labels})
     annotations = draw(st.lists(st.sampled_from(sorted(_ANNOTATIONS)), max_size=4, unique=True))
     metadata: dict[str, Any] = {
         "labels": {name: draw(_LABELS[name]) for name in labels},
@@ -72,9 +78,7 @@ def _metadata(draw: st.DrawFn, *, may_be_held: bool) -> dict[str, Any]:
     }
     if draw(st.booleans()):
         metadata["ownerReferences"] = [draw(_owners())]
-    whose = (metadata["labels"].get(names.LABEL_RUN), metadata["labels"].get(names.LABEL_RUN_UID))
-    if may_be_held and whose in (("anchor", ANCHOR_UID), ("finished", FINISHED_UID)) and draw(st.booleans()):
-        # On a Pod of no run that there ever was, it is like any finalizer that a person invents: it stays.
+    if is_held:
         metadata["finalizers"] = [names.FINALIZER]
     return metadata
 

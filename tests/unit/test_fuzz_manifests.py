@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from penstock.api import names
 from penstock.engine.validation.validation import check_flow, parse_flow, parse_run
 from penstock.errors import InvalidSpecError
 from tests.fuzz.ends import End, end_of, is_refusal_with_field
@@ -29,6 +30,13 @@ def test_a_seed_draws_the_same_manifests_again(drawn):
 
 def test_every_kind_is_drawn(drawn):
     assert set(Counter(manifest.kind for manifest in drawn)) == set(SHARES)
+
+
+def test_our_finalizer_is_drawn_on_pods_of_runs_that_exist_and_of_others(drawn):
+    pods = [json.loads(manifest.text)["metadata"] for manifest in drawn if manifest.kind == "Pod"]
+    held = [pod["labels"] for pod in pods if "finalizers" in pod]
+    assert all(names.LABEL_RUN_UID in labels for labels in held), "the operator does not watch such a Pod"
+    assert {labels.get(names.LABEL_RUN) for labels in held} >= {"anchor", "finished", None}
 
 
 def test_some_flows_and_runs_are_valid_and_some_are_not(drawn):

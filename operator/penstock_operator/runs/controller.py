@@ -262,6 +262,7 @@ class RunController:
             self._drop_deleted_run(run)
             return None
         run.needs_recheck = run.is_spec_stale = False
+        self._orphans.claim_pods(run.key, run.uid)
         self._starter.update_spec(run, found, self._clock())
         self._hierarchy.report_to_parent(run)
         return run

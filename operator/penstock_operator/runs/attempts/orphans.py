@@ -71,6 +71,9 @@ class Orphans:
             return
         self._pods.setdefault(key, {}).setdefault(uid.uid, {})[pod.metadata.name] = pod
         if _matters(pod):
+            if (live := self._registry.find_run_by_key(key)) is not None:
+                # The Pod says that another run of that name exists.
+                live.needs_recheck = True
             self._initial_sync.expect_run(key)
             self._registry.queue.add(key)
 
