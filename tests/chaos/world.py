@@ -287,7 +287,7 @@ class World:
             return self._is_done("POST", "/api/v1/persistentvolumes", body)
         return self._is_done("POST", f"{OURS}/namespaces/{namespace}/{PLURALS[body['kind']]}", body)
 
-    def _is_done(self, method: str, path: str, body: Body, content: str = "application/json") -> bool:
+    def _is_done(self, method: str, path: str, body: Body | None = None, content: str = "application/json") -> bool:
         """Whether the API server did it, or had done it before; False if it is to be asked again."""
         try:
             self.plane.server.call(method, path, body, content, timeout_s=PATIENCE_S)
@@ -342,8 +342,9 @@ class World:
 
     def _delete_doomed(self) -> None:
         for namespace, case in self._cases:
-            for name in case.ends if case.may_be_deleted else ():
-                self.delete("flowruns", namespace, name)
+            if case.may_be_deleted:
+                for name in case.ends.keys() & self._runs[namespace].keys():
+                    self.delete("flowruns", namespace, name)
 
     def _unfinished_runs(self) -> list[str]:
         doomed = {(namespace, name) for namespace, case in self._cases if case.may_be_deleted for name in case.ends}
@@ -358,12 +359,13 @@ class World:
         """Delete everything that people made, and return what is left of it."""
         for namespace in NAMESPACES:
             for plural in ("backfills", "schedules", "flowruns", "flows"):
-                self.call("DELETE", f"{OURS}/namespaces/{namespace}/{plural}")
+                path = f"{OURS}/namespaces/{namespace}/{plural}"
+                self._to_do.append(partial(self._is_done, "DELETE", path))
         left: list[str] = []
 
         def is_nothing_left() -> bool:
             left[:] = self._left()
-            return not left
+            return not left and not self._to_do
 
         return [] if self._until(is_nothing_left, LEFT_S) else left
 
@@ -377,7 +379,10 @@ class World:
                 f"{OURS}/namespaces/{namespace}/flowruns",
             ):
                 listed = self.call("GET", path)
-                for item in [] if listed is None else listed["items"]:
+                if listed is None:
+                    yield f"{path}: there was no answer"
+                    continue
+                for item in listed["items"]:
                     metadata = item["metadata"]
                     held = f"finalizers {metadata.get('finalizers', [])}, deleted {metadata.get('deletionTimestamp')}"
                     yield f"left of it: {path}/{metadata['name']}: {held}"
