@@ -29,27 +29,23 @@ class Fault:
 class OperatorKilled(Fault):
     """SIGKILL: the process may do nothing more."""
 
-    weight = 4
+    weight = 2
 
     def strike(self, world: World, rng: Random) -> bool:
-        rng.choice(world.operators).kill()
-        return True
+        return rng.choice(world.operators).kill()
 
 
 class OperatorTerminated(Fault):
     """SIGTERM, as in a rollout."""
 
-    weight = 2
-
     def strike(self, world: World, rng: Random) -> bool:
-        rng.choice(world.operators).terminate()
-        return True
+        return rng.choice(world.operators).terminate()
 
 
 class OperatorPaused(Fault):
     """SIGSTOP, and later SIGCONT: a machine that swaps or migrates. The other replica takes over meanwhile, mostly."""
 
-    weight = 3
+    weight = 2
 
     def strike(self, world: World, rng: Random) -> bool:
         operator = rng.choice(world.operators)

@@ -11,8 +11,8 @@ from tests.api.proxy import Proxy
 from tests.api.replica import Replica
 
 LEASE = "chaos"
-LEASE_OPTIONS = ("--lease-duration", "6s", "--lease-renew-deadline", "4s", "--lease-retry-period", "1s")
-"""Shorter than usual, so that more leaders come and go."""
+LEASE_OPTIONS = ("--lease-duration", "8s", "--lease-renew-deadline", "6s", "--lease-retry-period", "1s")
+"""Shorter than usual, so that more leaders come and go; not so short that a busy machine alone deposes them."""
 UNEXPECTED = "Shutting down after an unexpected error"
 
 
@@ -57,17 +57,28 @@ class Operator:
             self._replica.wait()
             self._replica = self._start()
 
-    def kill(self) -> None:
-        """End the process without a chance to say or do anything more."""
-        self._replica.kill()
+    @property
+    def is_up(self) -> bool:
+        """Whether the process has begun its work: one that is always ended before that would show nothing."""
+        return not self._replica.has_ended and self._replica.log_path.stat().st_size > 0
 
-    def terminate(self) -> None:
-        """Tell the process to end, as a rollout does; it may be paused, and then ends later."""
+    def kill(self) -> bool:
+        """End the process without a chance to say or do anything more; whether it was up."""
+        if not self.is_up:
+            return False
+        self._replica.kill()
+        return True
+
+    def terminate(self) -> bool:
+        """Tell the process to end, as a rollout does, if it is up; it may be paused, and then ends later."""
+        if not self.is_up:
+            return False
         self._replica.signal_end()
+        return True
 
     def pause(self) -> bool:
-        """Stop the process's time; whether it was not stopped already."""
-        if self._is_paused or self._replica.has_ended:
+        """Stop the process's time; whether it was up, and not stopped already."""
+        if self._is_paused or not self.is_up:
             return False
         self._replica.pause()
         self._is_paused = True
