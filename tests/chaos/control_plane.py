@@ -14,9 +14,11 @@ from tests.cluster.kinds.fake import kwok
 from tests.cluster.plan import LOOPBACK, Plan, is_free_port
 from tests.cluster.process import Processes
 
-GONE_S = 10.0
+GONE_S = 30.0
 READY_S = 90.0
 CLIENTS = ("controller-manager", "scheduler", "kwok")
+KWOK_FLAGS = ("--node-lease-duration-seconds=0",)
+"""With the Leases of nodes, a kwok that is started again does nothing until those of the last one have expired."""
 
 
 class ControlPlane:
@@ -27,15 +29,17 @@ class ControlPlane:
         self._processes = Processes(cluster.state_dir)
         found = [*components(self._plan), kwok(self._plan)]
         self._components = {component.name: component for component in found}
-        own = self._components["apiserver"]
-        self._components["apiserver"] = replace(own, command=[*own.command, *API_SERVER_FLAGS])
+        for name, flags in (("apiserver", API_SERVER_FLAGS), ("kwok", KWOK_FLAGS)):
+            own = self._components[name]
+            self._components[name] = replace(own, command=[*own.command, *flags])
         self._away: set[str] = set()
         self.server = api_server(self._plan)
         self.etcd = f"http://{LOOPBACK}:{self._plan.ports['etcd']}"
 
     def prepare(self) -> None:
-        """Restart the API server with flags of its own."""
+        """Restart the API server and kwok with flags of their own."""
         self.kill("apiserver")
+        self.kill("kwok")
         self.bring_all_back()
 
     def kill(self, name: str) -> None:

@@ -198,8 +198,7 @@ class RequestsBroken(Fault):
                 {"status": HTTPStatus.GATEWAY_TIMEOUT, "reason": "Timeout"},
             )
         )
-        rng.choice(world.operators).break_requests(matches, rng.randint(1, 8), **what)
-        return True
+        return rng.choice(world.operators).break_requests(matches, rng.randint(1, 8), **what)
 
 
 def _is_write(seen: Seen) -> bool:

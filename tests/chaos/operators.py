@@ -13,6 +13,8 @@ from tests.api.replica import Replica
 LEASE = "chaos"
 LEASE_OPTIONS = ("--lease-duration", "8s", "--lease-renew-deadline", "6s", "--lease-retry-period", "1s")
 """Shorter than usual, so that more leaders come and go; not so short that a busy machine alone deposes them."""
+MOST_TO_BREAK = 8
+"""Requests that are still to be broken, from which on no more are given: a replica that only asks for the Lease has few."""
 UNEXPECTED = "Shutting down after an unexpected error"
 
 
@@ -90,10 +92,13 @@ class Operator:
             self._replica.resume()
         self._is_paused = False
 
-    def break_requests(self, matches: Callable[[Seen], bool], times: int, **what: object) -> None:
-        """Break so many of the next requests that match."""
+    def break_requests(self, matches: Callable[[Seen], bool], times: int, **what: object) -> bool:
+        """Break so many of the next requests that match; whether not too many are still to be broken."""
+        if sum(fault.times or 0 for fault in self._faults) >= MOST_TO_BREAK:
+            return False
         self._faults.append(self._proxy.fail(matches, times=times, **what))
         self._given.append(times)
+        return True
 
     def cut_streams(self) -> None:
         """Cut every open watch."""
