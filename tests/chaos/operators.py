@@ -14,7 +14,7 @@ LEASE = "chaos"
 LEASE_OPTIONS = ("--lease-duration", "8s", "--lease-renew-deadline", "6s", "--lease-retry-period", "1s")
 """Shorter than usual, so that more leaders come and go; not so short that a busy machine alone deposes them."""
 MOST_TO_BREAK = 8
-"""Requests that are still to be broken, from which on no more are given: a replica that only asks for the Lease has few."""
+"""Requests that are still to be broken, beyond which there are no more: a replica that stands by sends few."""
 UNEXPECTED = "Shutting down after an unexpected error"
 
 
