@@ -38,7 +38,7 @@ from penstock_operator.schedules.controller import ScheduleController
 from penstock_operator.schedules.runs import ScheduleRuns
 from penstock_operator.triggers.controller import TriggerController
 from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod
+from penstock_operator.workloads.pod import Pod
 
 
 class Controllers:

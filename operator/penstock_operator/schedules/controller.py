@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey
+from penstock.engine.state import RunState
 from penstock.engine.ticks.due_and_missed import Firing, Ledger, decide
 from penstock.errors import InvalidSpecError
 from penstock.kube.client import ApiClient
@@ -248,7 +249,10 @@ class ScheduleController(KeyedController[Schedule]):
 
     def _record_ended_run(self, schedule: Schedule, name: str, state: str) -> None:
         note = f"Saw completed run: {name}, state: {state}"
-        self.record_event(schedule, is_warning=False, reason="SawCompletedRun", note=note)
+        is_skipped = state == RunState.SKIPPED
+        if is_skipped:
+            note += ": its tick was not run; a Backfill with reprocess: Failed runs it"
+        self.record_event(schedule, is_warning=is_skipped, reason="SawCompletedRun", note=note)
 
     def _record_decision(self, schedule: Schedule, plan: Plan, before: Ledger, firing: Firing) -> None:
         zone = plan.timetable.zone

@@ -71,7 +71,7 @@ class History(ApiModel):
     completed: Annotated[int, Field(ge=0, le=MAX_HISTORY)] | None = None
     """Number of completed runs to keep. 3 if not given."""
     failed: Annotated[int, Field(ge=0, le=MAX_HISTORY)] | None = None
-    """Number of other finished runs to keep. 3 if not given."""
+    """Number of other finished runs to keep, and of runs that ended without having run. 3 of each if not given."""
 
 
 class ScheduleSpec(ApiModel):
