@@ -98,7 +98,12 @@ class Controllers:
         )
         self._schedule_runs = ScheduleRuns()
         self._schedules = ScheduleController(
-            client, runs=self._schedule_runs, resource=SCHEDULES, kind="Schedule", **shared
+            client,
+            runs=self._schedule_runs,
+            end_run=self._runs.registry.end_run_when_live,
+            resource=SCHEDULES,
+            kind="Schedule",
+            **shared,
         )
         self._triggers = TriggerController(
             client,

@@ -32,7 +32,7 @@ from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.notices import missed_notices, waiting_notice
 from penstock_operator.schedules.plan import Plan
-from penstock_operator.schedules.run_writer import NAME_TAKEN, RunWriter
+from penstock_operator.schedules.run_writer import NAME_TAKEN, EndRun, RunWriter
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 from penstock_operator.schedules.status import Outcome, build_status, read_ledger
 
@@ -70,6 +70,7 @@ class ScheduleController(KeyedController[Schedule]):
     Args:
         client: for reads.
         runs: the runs of Schedules.
+        end_run: ends a run of a name and uid early.
         options: those of `KeyedController`.
     """
 
@@ -77,11 +78,17 @@ class ScheduleController(KeyedController[Schedule]):
     """Most of a reconcile is waiting for the API server, and many Schedules are due at the same second."""
     ignores_own_writes = True
 
-    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, **options: Any) -> None:
+    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, end_run: EndRun, **options: Any) -> None:
         super().__init__(**options)
         self._runs = runs
         self._writer = RunWriter(
-            client, self.writer, runs=runs, metrics=self.metrics, record_event=self.record_event, clock=self.clock
+            client,
+            self.writer,
+            runs=runs,
+            end_run=end_run,
+            metrics=self.metrics,
+            record_event=self.record_event,
+            clock=self.clock,
         )
         self._plans: dict[ObjectKey, Plan] = {}
         self._refusals: dict[ObjectKey, int] = {}
@@ -204,9 +211,7 @@ class ScheduleController(KeyedController[Schedule]):
             now=now,
         )
         if firing.stops_active:
-            refusal = await self._writer.replace_runs(key, schedule, active)
-            if refusal is not None:
-                return Outcome(firing, "DeleteRefused", refusal, is_refused=True)
+            self._writer.replace_runs(key, schedule, active)
         taken: list[datetime] = []
         for tick in firing.fire:
             problem = await self._writer.create_run(key, schedule, plan, tick)

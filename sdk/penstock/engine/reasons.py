@@ -245,7 +245,8 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "No action is needed. To run the rest, retry the run.",
     ),
     Reason.RUN_REPLACED: ReasonText(
-        "A newer run replaced this one: the Flow's concurrency says `onLimit: Replace`.",
+        "A newer run replaced this one: the Flow's concurrency says `onLimit: Replace`, or its Schedule `onOverlap: "
+        "Replace`.",
         "No action is needed. The message names the newer run.",
     ),
     Reason.PARENT_ENDED: ReasonText(
