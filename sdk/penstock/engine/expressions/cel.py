@@ -51,7 +51,7 @@ _EXTENSIONS: Final = (
 _ROOT_TYPES: Final = {
     "params": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "tasks": cel.Type.Map(cel.Type.STRING, cel.Type.Map(cel.Type.STRING, cel.Type.DYN)),
-    "run": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+    "run": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "tick": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "index": cel.Type.INT,
 }

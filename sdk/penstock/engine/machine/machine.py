@@ -265,7 +265,7 @@ class Machine:
         run, costs = self._run, self.plan.costs
         if self._params_weight + FAILURE_WEIGHT > costs.retry_when:
             return True
-        weight = self._params_weight + 2 * run.outputs_bytes + NAMES_WEIGHT
+        weight = self._params_weight + 2 * (run.outputs_bytes + run.history_bytes) + NAMES_WEIGHT
         if weight > costs.keys:
             return True
         return any(

@@ -16,6 +16,7 @@ from penstock.engine.machine.attempt_deadlines import next_deadline_at
 from penstock.engine.machine.effects import Conclusion, ReleaseCacheLock, RemoveFinalizer, StopAttempt
 from penstock.engine.machine.facts import AttemptSeen, Control
 from penstock.engine.machine.failure_policy import closes_fan_out, stops_run
+from penstock.engine.machine.failures import list_failures
 from penstock.engine.machine.history import History
 from penstock.engine.machine.items import json_size
 from penstock.engine.machine.obstacles import Obstacles
@@ -83,6 +84,11 @@ class Run:
         self._history = History()
 
     @property
+    def history_bytes(self) -> int:
+        """Bytes of failed attempts and messages of all tasks."""
+        return self._history.total_bytes
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run has reached a final state."""
         return self.state not in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
@@ -139,10 +145,17 @@ class Run:
             "uid": self.identity.uid,
             # Text like the others, whose type expressions are checked against.
             "scheduledTime": self.identity.scheduled_time or "",
+            "startTime": self.clock.fields()["startTime"] or "",
         }
         if is_finally:
             main = self.tasks[: self.plan.first_finally]
-            run["state"] = str(judge_run(main, shutdown=self.shutdown).state)
+            verdict = judge_run(main, shutdown=self.shutdown)
+            run |= {
+                "state": str(verdict.state),
+                "reason": "" if verdict.reason is None else str(verdict.reason),
+                "message": verdict.message or "",
+                "failures": list_failures(main),
+            }
         return {
             "params": self.params,
             "run": run,

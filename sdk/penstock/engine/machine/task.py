@@ -155,6 +155,7 @@ class TaskRun:
             # As plain text: expressions know no enumerations.
             "reason": None if self.reason is None else str(self.reason),
             "exitCode": None if self.instance is None else self.instance.exit_code,
+            "message": self.message,
         }
         if self.items is not None:
             gathered = self.items.gathered_outputs()
