@@ -28,6 +28,7 @@ def operator(kubeconfig, scene, tmp_path) -> Iterator[Replica]:
 
 def shows(scene: Scene, reason: str, words: str, *, task_name: str = "main") -> None:
     """Wait for what is in the way of a task to be shown wherever a person looks."""
+    scene.until(lambda: scene.entry(task_name), "the run to be seen")
     scene.until(
         lambda: scene.entry(task_name).get("reason") == reason and scene.status().get("reason") == reason,
         f"{reason} to be shown",
@@ -202,6 +203,7 @@ def test_a_child_run_that_can_not_start_is_shown_in_its_parent(scene, operator):
 def test_a_fan_out_shows_how_many_items_wait_and_one_example(scene, operator):
     scene.start(task(forEach={"count": 6}, pod_outcome="pend", pod_waiting_reason="ErrImagePull"))
 
+    scene.until(scene.entry, "the run to be seen")
     scene.until(
         lambda: "6 waiting: 6 ImagePullFailed" in scene.status().get("message", ""),
         "all items to be counted",

@@ -65,7 +65,7 @@ def find_cause(lines: Sequence[str]) -> str:
 
 def first_line(message: str) -> str:
     """Return the first line of a message: all that fits where there is one line."""
-    return message.split("\n", 1)[0]
+    return next((line.strip() for line in message.splitlines() if line.strip()), "")
 
 
 def add_to_first_line(message: str, words: str) -> str:
