@@ -55,6 +55,7 @@ def test_a_long_line_is_cut_in_the_first_line_and_kept_below():
     ("reason", "message", "want"),
     [
         ("ExitCode", "exit code 1: KeyError: 'x'\nTraceback", "exit code 1: KeyError: 'x'"),
+        ("ExitCode", "working\nKeyError: 'x'\nbye", "ExitCode: KeyError: 'x'"),
         ("OOMKilled", "exit code 137 (SIGKILL)", "OOMKilled: exit code 137 (SIGKILL)"),
         ("Unschedulable", "no node", "Unschedulable: no node"),
         ("NodeLost", None, "NodeLost"),

@@ -76,10 +76,13 @@ def add_to_first_line(message: str, words: str) -> str:
 
 def headline(reason: str | None, message: str | None) -> str:
     """Return why something failed in one line, the exit code first if there is one."""
-    first = first_line(message or "")
-    if not first:
+    lines = [line.rstrip() for line in (message or "").splitlines() if line.strip()]
+    if not lines:
         return reason or ""
-    return first if not reason or (reason == "ExitCode" and first.startswith("exit code")) else f"{reason}: {first}"
+    if reason != "ExitCode":
+        return f"{reason}: {lines[0].strip()}" if reason else lines[0].strip()
+    # Statuses that earlier versions stored have the end of the log alone.
+    return lines[0] if lines[0].startswith("exit code") else f"{reason}: {find_cause(lines)}"
 
 
 def _errors(lines: Sequence[str]) -> Iterator[int]:
