@@ -97,7 +97,6 @@ WAYS = [
         {"workspace": {"size": "1Mi", "storageClassName": "nope"}},
     ),
     Way("gate", "podTemplate: {spec: {schedulingGates: [{name: example.com/queue}]}}", "AdmissionQueue", "gate"),
-    Way("quota", "workload: Job", "QuotaExceeded", "exceeded quota"),
 ]
 
 
@@ -115,12 +114,6 @@ def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Kubectl]:
                 "accessModes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": "1Mi"}},
             },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "ResourceQuota",
-            "metadata": {"name": "no-jobs"},
-            "spec": {"hard": {"count/jobs.batch": "0"}},
         },
     ]
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME_CLASS}}
