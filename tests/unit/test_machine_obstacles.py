@@ -129,6 +129,17 @@ def test_a_wait_in_a_queue_is_shown_after_what_does_not_end_by_itself():
     assert [notice.is_warning for notice in stage.notices] == [False, True]
 
 
+def test_what_a_pod_waits_for_from_its_creation_on_is_news_after_the_reply_to_its_create():
+    existing = world("tasks: [{name: load}]")
+    existing.step()
+    (pod,) = existing.live_pods()
+    existing.machine.observe(replace(pod, version=7), existing.now)
+
+    assert not existing.machine.is_news(replace(pod, version=7))
+    assert existing.machine.is_news(replace(pod, version=7, waiting_reason="AdmissionQueue", is_held=True))
+    assert not existing.machine.is_news(replace(pod, version=6, waiting_reason="AdmissionQueue", is_held=True))
+
+
 def test_a_quota_that_holds_a_task_is_shown_in_the_run():
     existing = world("tasks: [{name: load}]")
     existing.machine.advance(existing.now)

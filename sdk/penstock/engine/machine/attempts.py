@@ -142,7 +142,12 @@ class Attempts:
         """Whether an attempt's Pod differs from what was last observed of it."""
         position = self._run.plan.positions.get(seen.key.task)
         instance = None if position is None else self._run.tasks[position].live_task_instance(seen.key.item)
-        return instance is None or instance.uid != seen.uid or seen.version == 0 or seen.version > instance.version
+        if instance is None or instance.uid != seen.uid or seen.version == 0 or seen.version > instance.version:
+            return True
+        # The reply to a create has no status, and what the API server says at once, as of a Pod with scheduling gates,
+        # is of the same version.
+        is_same = seen.version == instance.version
+        return is_same and seen.waiting_reason is not None and seen.waiting_reason != instance.reason
 
     def _handle_seen(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
         run = self._run
