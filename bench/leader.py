@@ -40,7 +40,7 @@ from penstock_operator.runs.controller import RunController
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runs.watches import new_runs
 from penstock_operator.runtime.recorder import EventRecorder
-from penstock_operator.workloads.pod_status import Pod
+from penstock_operator.workloads.pod import Pod
 from tests.cluster.certificates import Authority
 
 ROOT: Final = Path(__file__).parents[1]

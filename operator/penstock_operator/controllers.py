@@ -38,7 +38,7 @@ from penstock_operator.schedules.controller import ScheduleController
 from penstock_operator.schedules.runs import ScheduleRuns
 from penstock_operator.triggers.controller import TriggerController
 from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod
+from penstock_operator.workloads.pod import Pod
 
 
 class Controllers:
@@ -98,7 +98,12 @@ class Controllers:
         )
         self._schedule_runs = ScheduleRuns()
         self._schedules = ScheduleController(
-            client, runs=self._schedule_runs, resource=SCHEDULES, kind="Schedule", **shared
+            client,
+            runs=self._schedule_runs,
+            end_run=self._runs.registry.end_run_when_live,
+            resource=SCHEDULES,
+            kind="Schedule",
+            **shared,
         )
         self._triggers = TriggerController(
             client,

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from penstock.engine.keys import ObjectKey
+from penstock.engine.machine.shutdown import Shutdown
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.errors import NotLeaderError
@@ -57,6 +58,8 @@ class Controlling:
 
     def __init__(self, connection: Connection, namespace: str, clock: Clock, *, dies_after: str = "") -> None:
         self.metrics = Metrics()
+        self.ended: list[tuple[str, Shutdown]] = []
+        """The runs that it ended early, by name."""
         self._connection = connection
         self._namespace = namespace
         self._clock = clock
@@ -98,6 +101,7 @@ class Controlling:
             self._controller = _Busy(
                 client,
                 runs=runs,
+                end_run=lambda key, _, shutdown: self.ended.append((key.name, shutdown)),
                 metrics=self.metrics,
                 resource=SCHEDULES,
                 kind="Schedule",

@@ -207,6 +207,29 @@ def test_a_failed_run_fails_the_backfill_and_does_not_stop_it(scene, operator):
     assert scene.event("Failed", "october").type == "Warning"
 
 
+def test_ticks_whose_runs_a_concurrency_limit_skips_are_not_done_and_are_run_by_another_backfill(scene, operator):
+    scene.create("Flow", "one", {"tasks": [task(pod_run_for="1s")], "concurrency": {"limit": 1, "onLimit": "Skip"}})
+    template = {"spec": {"flow": {"name": "one"}}}
+    scene.create("Schedule", "daily", {"cron": ["@daily"], "suspend": True, "runTemplate": template})
+    backfill(scene, days=4, maxActive=3)
+
+    found = reach(scene, "Failed")
+
+    completed = found["counts"]["Completed"]
+    assert found["counts"] == {"Running": 0, "Completed": completed, "NotRun": 4 - completed}
+    assert 1 <= completed < 4
+    assert found["message"] == f"4 ticks: {completed} completed, {4 - completed} not run"
+    assert conditions(found) == {"Succeeded": "False", "Finished": "True"}
+
+    backfill(scene, days=4, name="again", reprocess="Failed")
+
+    assert reach(scene, "Completed", "again")["counts"] == {
+        "Running": 0,
+        "Completed": 4 - completed,
+        "Skipped": completed,
+    }
+
+
 def test_operators_killed_half_way_make_the_same_runs(scene, kubeconfig, tmp_path, lease):
     # B40
     schedule(scene, run_for="300ms")

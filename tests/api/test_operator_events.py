@@ -97,6 +97,21 @@ def test_the_end_of_a_run_in_one_of_the_states_makes_a_run_with_what_it_gave(sce
     )
 
 
+def test_the_end_of_a_run_of_any_flow_makes_a_run_if_its_labels_are_selected(scene, start):
+    start()
+    what = {"what": "$(event.run.name): $(event.run.message)"}
+    wanted = {"selector": {"matchLabels": {"team": "data"}}, "states": ["Failed"], "params": what}
+    schedule(scene, {"flowRun": wanted})
+    listening(scene)
+
+    load(scene, "other-team", exit_code="1")
+    scene.reach("Failed", "other-team")
+    inline = {"flowSpec": {"tasks": [task(pod_exit_code="3")]}}
+    scene.create("FlowRun", "inline", inline, labels={"team": "data"})
+
+    assert made_one(scene).spec["params"] == {"what": "inline: task main failed: exit code 3"}
+
+
 def test_an_end_while_no_operator_ran_is_not_missed_and_none_counts_twice(scene, start):
     # B40
     first = start()

@@ -84,3 +84,19 @@ def test_an_edit_of_the_cron_counts_from_now_and_no_past_tick_gets_a_run(scene, 
     assert "lastRun" not in status(scene)
     assert not scene.now["flowruns"]
     assert operator.is_healthy()
+
+
+def test_a_run_that_a_later_tick_replaces_is_cancelled_runs_its_finally_tasks_and_stays(scene, operator):
+    spec = {"flowSpec": {"tasks": [task(pod_outcome="run")], "finally": [task("cleanup")]}}
+    schedule(scene, EVERY_MINUTE, onOverlap="Replace", runTemplate={"spec": spec})
+    first = scene.until(lambda: next(iter(scene.now["flowruns"]), None), "the first run", 2 * MINUTE_S)
+    scene.reach("Running", first)
+
+    found = scene.reach("Cancelled", first, 2 * MINUTE_S)
+
+    assert found["reason"] == "RunReplaced"
+    assert "Schedule tick" in found["message"]
+    assert scene.entry("cleanup", first)["state"] == "Completed"
+    second = scene.until(lambda: next((name for name in scene.now["flowruns"] if name != first), None), "the next run")
+    assert scene.reach("Running", second)
+    assert first in scene.now["flowruns"]

@@ -14,7 +14,8 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock.engine.timestamp import epoch
+from penstock.engine.machine.shutdown import ShutdownMode
+from penstock.engine.timestamp import epoch, rfc3339
 from penstock.kube.connection import Connection
 from tests.api.faults import Seen
 from tests.api.proxy import Proxy
@@ -357,24 +358,25 @@ def test_queue_keeps_as_many_as_max_queued_and_no_longer_than_within(scene, cont
     assert status(scene)["lastMissed"]["reason"] == "TooLate"
 
 
-def test_replace_deletes_the_run_and_creates_the_new_one_when_it_is_gone(scene, controlling, clock):
+def test_replace_cancels_the_run_and_creates_the_new_one_when_it_has_ended(scene, controlling, clock):
     # C16
     schedule(scene, clock, onOverlap="Replace")
     with controlling() as controller:
         armed(scene)
         controller.turn_to(clock.hour(1))
         fired(scene, clock.hour(1))
-        # Something holds the old run: the new one waits for it.
-        held = [{"op": "add", "path": "/metadata/finalizers", "value": ["example.com/hold"]}]
-        scene.patch("FlowRun", run_of(clock.hour(1)), held)
         controller.turn_to(clock.hour(2))
-        scene.until(lambda: scene.run(run_of(clock.hour(1))).metadata.deletion_timestamp, "the old run to be deleted")
+        # Its finally tasks run: the new one waits for them.
         assert decided(scene, clock.hour(2))["queued"]
+        controller.reconcile()
         assert runs(scene) == [run_of(clock.hour(1))]
-        scene.patch("FlowRun", run_of(clock.hour(1)), [{"op": "remove", "path": "/metadata/finalizers"}])
+        ((name, shutdown),) = controller.ended
+        assert (name, shutdown.mode, shutdown.reason) == (run_of(clock.hour(1)), ShutdownMode.CANCEL, "RunReplaced")
+        assert "Schedule tick" in shutdown.message
+        finish(scene, clock.hour(1), "Cancelled", startTime=rfc3339(clock.hour(1).timestamp()))
         fired(scene, clock.hour(2))
-        assert scene.event("SuccessfulDelete", "tick").type == "Normal"
-    assert runs(scene) == [run_of(clock.hour(2))]
+        assert scene.event("Replaced", "tick").type == "Normal"
+    assert runs(scene) == [run_of(clock.hour(1)), run_of(clock.hour(2))]
 
 
 # Suspended, edited, deleted
@@ -510,12 +512,15 @@ def test_an_operator_that_dies_while_it_replaces_a_run_leaves_it_to_the_next(sce
         armed(scene)
         controller.turn_to(clock.hour(1))
         fired(scene, clock.hour(1))
-    with controlling(dies_after="DELETE flowruns") as dying:
+    with controlling(dies_after="PATCH schedules/status") as dying:
         dying.turn_to(clock.hour(2))
-        scene.until(lambda: not scene.now["flowruns"], "the old run to be gone")
-    with controlling():
+        scene.until(lambda: status(scene).get("queued"), "the tick to wait")
+    with controlling() as successor:
+        successor.reconcile()
+        scene.event("Replaced", "tick")
+        finish(scene, clock.hour(1), "Cancelled")
         fired(scene, clock.hour(2))
-    assert runs(scene) == [run_of(clock.hour(2))]
+    assert [name for name, _ in successor.ended] == [run_of(clock.hour(1))]
 
 
 def test_a_run_of_another_owner_with_the_name_of_a_tick_is_left_alone(scene, controlling, clock):
@@ -632,24 +637,6 @@ def test_runs_that_are_due_are_created_before_anything_is_stored(scene, proxy, c
         fired(scene, clock.hour(1))
         fired(scene, clock.hour(1), "other")
     assert len(scene.ever["flowruns"]) == 2
-
-
-def test_a_run_that_can_not_be_deleted_is_not_replaced_until_it_can(scene, proxy, clock):
-    # C16
-    schedule(scene, clock, onOverlap="Replace")
-    through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
-    with Controlling(through, scene.namespace, clock) as controller:
-        armed(scene)
-        controller.turn_to(clock.hour(1))
-        fired(scene, clock.hour(1))
-        with proxy.outage(lambda seen: seen.method == "DELETE", status=403, reason="Forbidden"):
-            controller.turn_to(clock.hour(2))
-            scene.until(lambda: ready(scene).get("reason") == "DeleteRefused", "the refusal to be reported")
-            assert scene.event("FailedDelete", "tick").type == "Warning"
-            assert runs(scene) == [run_of(clock.hour(1))]
-        controller.reconcile()
-        fired(scene, clock.hour(2))
-    assert runs(scene) == [run_of(clock.hour(2))]
 
 
 def test_nothing_is_reported_of_runs_that_a_namespace_in_deletion_refuses(scene, proxy, core, clock):

@@ -62,6 +62,7 @@ def test_a_suspended_backfill_starts_nothing_and_observes_its_runs():
         pytest.param("Running", "None", None, id="a running one is left"),
         pytest.param("Completed", "Failed", None, id="only failed ones are repeated: a completed one is left"),
         pytest.param("TimedOut", "Failed", 1, id="only failed ones are repeated: one that timed out is"),
+        pytest.param("Skipped", "Failed", 1, id="only failed ones are repeated: one that was skipped did not run"),
         pytest.param("Completed", "All", 1, id="all are repeated"),
     ],
 )
@@ -75,6 +76,27 @@ def test_a_tick_that_has_a_run(existing, reprocess, want):
         assert one.record.outcomes == {0: Outcome.SKIPPED}
     else:
         assert creations == [Creation(0, want)]
+
+
+@pytest.mark.parametrize(
+    ("state", "has_started", "want"),
+    [
+        pytest.param("Completed", True, Outcome.COMPLETED, id="it completed"),
+        pytest.param("Skipped", False, Outcome.NOT_RUN, id="it was skipped by a concurrency limit"),
+        pytest.param("Cancelled", False, Outcome.NOT_RUN, id="it was cancelled while it waited"),
+        pytest.param("Cancelled", True, Outcome.FAILED, id="it was cancelled while it ran"),
+        pytest.param("Failed", False, Outcome.FAILED, id="its params were invalid"),
+    ],
+)
+def test_a_tick_is_completed_only_if_its_run_ran_to_its_end(state, has_started, want):
+    one = machine(ticks=1)
+    advance(one)
+
+    one.observe(TickRun(0, 0, state, OURS, has_started=has_started))
+
+    assert one.record.outcomes == {0: want}
+    assert one.is_successful == (want is Outcome.COMPLETED)
+    assert Record.from_status(one.record.to_status()) == one.record
 
 
 @pytest.mark.parametrize("reprocess", ["Failed", "All"])

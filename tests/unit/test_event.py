@@ -42,11 +42,27 @@ def problems(*events: dict[str, Any], **fields: Any) -> list[str]:
 
 def test_a_schedule_of_events_needs_no_clock():
     assert problems({"flowRun": ENDED}, {"resource": CONFIG}, {"webhook": HOOK}) == []
+    assert problems({"flowRun": {"selector": {}, "states": ["Failed"]}}) == []
 
 
 @pytest.mark.parametrize(
     ("event", "said"),
     [
+        pytest.param(
+            {"flowRun": {"states": ["Failed"]}},
+            "spec.events[0].flowRun: give exactly one of flow and selector",
+            id="runs of nothing",
+        ),
+        pytest.param(
+            {"flowRun": {**ENDED, "selector": {}}},
+            "spec.events[0].flowRun: give exactly one of flow and selector",
+            id="runs of a Flow and of any",
+        ),
+        pytest.param(
+            {"flowRun": {"selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}, "states": ["Failed"]}},
+            "spec.events[0].flowRun.selector.matchExpressions[0].values: In requires values",
+            id="a set of no labels",
+        ),
         pytest.param({}, "spec.events[0]: must have exactly one of flowRun, resource and webhook", id="no source"),
         pytest.param(
             {"flowRun": ENDED, "webhook": HOOK},

@@ -15,7 +15,7 @@ from penstock.engine.names import pod_name
 from penstock.kube.metadata import ObjectMeta, OwnerReference
 from penstock.kube.resources import JOBS, PODS
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, WorkloadUid, read_kept_pod
-from penstock_operator.workloads.pod_status import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
+from penstock_operator.workloads.pod import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 NOW = 1_800_000_000.0

@@ -104,7 +104,8 @@ def test_no_more_than_what_the_kubelet_takes_of_a_log_becomes_the_message(machin
     ran = machine.run(
         flow([{"name": "a", "script": "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; done; exit 1"}])
     )
-    assert ran.task("a")["message"].split() == [str(number) for number in range(221, 301)]
+    first, *tail = ran.task("a")["message"].splitlines()
+    assert (first, tail) == ("exit code 1: 300", [str(number) for number in range(221, 301)])
 
 
 def test_without_a_log_tail_the_message_is_the_exit_code(machine):
@@ -134,7 +135,7 @@ def test_attempts_are_made_again_each_with_its_number(machine):
     )
     task = ran.task("a")
     assert (task["state"], task["attempt"], task["failures"]) == ("Completed", 3, 2)
-    assert [attempt["message"] for attempt in task["attempts"]] == ["try 1", "try 2"]
+    assert [attempt["message"] for attempt in task["attempts"]] == ["exit code 1: try 1", "exit code 1: try 2"]
     assert "a#3 | try 3" in ran.log.splitlines()
 
 

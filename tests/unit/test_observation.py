@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ import pytest
 
 from penstock.engine.machine.facts import AttemptSeen, Cause
 from penstock_operator.workloads.job_status import Job, classify_trouble, had_no_pod, makes_no_pod, observe_job
-from penstock_operator.workloads.pod_status import Pod, is_main_finished, observe_pod
+from penstock_operator.workloads.obstacle import find_obstacle_in_event, is_waiting_silently
+from penstock_operator.workloads.pod import Pod
+from penstock_operator.workloads.pod_status import is_main_finished, observe_pod
 
 LABELS = {"penstock.dev/task": "load", "penstock.dev/attempt": "2", "penstock.dev/index": "7"}
 RUNNING = {"running": {"startedAt": "2026-11-22T12:00:00Z"}}
@@ -137,12 +140,53 @@ def test_a_main_container_that_succeeded_has_completed(observed):
         pytest.param(pod("Pending", annotations={"penstock.dev/workspace": "c"}, conditions=[condition("PodScheduled", "Unschedulable", "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.")]), "WorkspaceUnbound", False, id="its workspace is not bound"),
         pytest.param(pod("Pending", annotations={"penstock.dev/workspace": "c"}, conditions=[condition("PodScheduled", "Unschedulable", "0/3 nodes are available: 3 node(s) didn't find available persistent volumes to bind.")]), "WorkspaceUnbound", False, id="no volume fits its workspace"),
         pytest.param(pod("Pending", annotations={"penstock.dev/workspace": "c"}, conditions=[condition("PodScheduled", "Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.")]), "Unschedulable", False, id="a workspace is not to blame for all"),
-        pytest.param(pod("Pending", conditions=[condition("PodScheduled", "Unschedulable", "pod has unbound immediate PersistentVolumeClaims.")]), "Unschedulable", False, id="a claim of the user's own"),
+        pytest.param(pod("Pending", conditions=[condition("PodScheduled", "Unschedulable", "pod has unbound immediate PersistentVolumeClaims.")]), "ClaimUnbound", False, id="a claim of the user's own"),
+        pytest.param(pod("Pending", main=waiting("CreatePodSandboxError")), "SandboxFailed", False, id="no sandbox"),
+        pytest.param(pod("Running", main=RUNNING, conditions=[condition("Ready", ""), condition("ContainersReady", "", status="True")]), "NodeLost", False, id="its node is not heard of"),
+        pytest.param(pod("Running", main=RUNNING, deleted=True, conditions=[condition("DisruptionTarget", "DeletionByTaintManager", status="True")]), "NodeLost", False, id="it is deleted because of its node"),
+        pytest.param(pod("Running", main=RUNNING, conditions=[condition("Ready", "ContainersNotReady"), condition("ContainersReady", "ContainersNotReady")]), None, False, id="a container is not ready"),
     ],
 )  # fmt: skip
 def test_a_pod_that_does_not_start_says_why(observed, reason, is_held):
     found = seen(observed)
     assert (found.outcome, found.waiting_reason, found.is_held) == (None, reason, is_held)
+
+
+SCHEDULED = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-22T11:59:30Z"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "want"),
+    [
+        pytest.param("FailedMount", "MountFailed", id="a Secret of a volume is missing"),
+        pytest.param("FailedAttachVolume", "MountFailed", id="a volume is attached elsewhere"),
+        pytest.param("FailedCreatePodSandBox", "SandboxFailed", id="no network"),
+        pytest.param("MissingClusterDNS", None, id="what keeps no Pod from starting"),
+    ],
+)
+def test_an_event_says_why_a_pod_does_not_start(reason, want):
+    observed = pod("Pending", main=waiting("ContainerCreating"), conditions=[SCHEDULED])
+    found = find_obstacle_in_event(observed, reason, 'secret "db" not found')
+
+    known = observe_pod(observed, now=1e9, known=found)
+
+    assert known is not None
+    assert (known.waiting_reason, known.waiting_message) == (want, want and 'secret "db" not found')
+    assert known.waiting_since == (want and datetime(2026, 11, 22, 11, 59, 30, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("observed", "want"),
+    [
+        pytest.param(pod("Pending", main=waiting("ContainerCreating"), conditions=[SCHEDULED]), True, id="no sandbox yet"),
+        pytest.param(pod("Pending", main=waiting("ContainerCreating"), conditions=[condition("PodReadyToStartContainers", "", status="True")]), False, id="its image is pulled"),
+        pytest.param(pod("Pending", main=waiting("ImagePullBackOff")), False, id="its status says why"),
+        pytest.param(pod("Pending", main=waiting("ContainerCreating"), deleted=True), False, id="it is deleted"),
+        pytest.param(pod("Running", main=RUNNING), False, id="it runs"),
+    ],
+)  # fmt: skip
+def test_events_are_needed_for_pods_that_wait_silently_alone(observed, want):
+    assert is_waiting_silently(observed) == want
 
 
 def test_counters_and_the_time_of_the_first_attempt_come_from_the_pod():

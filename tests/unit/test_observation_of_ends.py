@@ -6,7 +6,8 @@ A real kubelet reports the ends of containers before that of the Pod, and delete
 import msgspec
 import pytest
 
-from penstock_operator.workloads.pod_status import Pod, observe_pod
+from penstock_operator.workloads.pod import Pod
+from penstock_operator.workloads.pod_status import observe_pod
 
 TERMINATED = {"terminated": {"exitCode": 0, "finishedAt": "2026-11-22T12:00:00Z"}}
 RUNNING = {"running": {"startedAt": "2026-11-22T12:00:00Z"}}

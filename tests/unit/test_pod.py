@@ -117,13 +117,35 @@ def test_what_identifies_a_pod_and_how_it_ends_can_not_be_changed_by_its_templat
     [
         pytest.param({}, None, id="no clock"),
         pytest.param({"queueTimeout": "10m"}, None, id="no timeout"),
-        pytest.param({"timeout": "30m"}, 2100, id="a timeout: five minutes more"),
+        pytest.param({"timeout": "30m"}, 5700, id="a timeout: the default wait on its node and five minutes more"),
+        pytest.param({"timeout": "30m", "queueTimeout": "0s"}, None, id="a wait without limit"),
         pytest.param({"timeout": "30m", "queueTimeout": "10m"}, 2700, id="and the wait before it"),
     ],
 )
 def test_a_pod_without_an_operator_ends_when_its_timeouts_have_passed(clocks, want):
     # argo-11
     assert built(**clocks)["spec"].get("activeDeadlineSeconds") == want
+
+
+BUFFERED = {"name": "PYTHONUNBUFFERED", "value": "0"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "want"),
+    [
+        pytest.param({}, "1", id="unless anybody says otherwise"),
+        pytest.param({"env": [{"name": "PYTHONUNBUFFERED", "value": ""}]}, "", id="not if the task does"),
+        pytest.param(
+            {"podTemplate": {"spec": {"containers": [{"name": "main", "env": [BUFFERED]}]}}},
+            "0",
+            id="not if its podTemplate does",
+        ),
+    ],
+)  # fmt: skip
+def test_python_writes_what_it_prints_before_it_fails(fields, want):
+    env = built(**fields)["spec"]["containers"][0]["env"]
+
+    assert [one["value"] for one in env if one["name"] == "PYTHONUNBUFFERED"] == [want]
 
 
 def test_the_tail_of_the_log_can_be_turned_off():

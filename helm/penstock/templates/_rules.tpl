@@ -29,7 +29,7 @@
   resources: [configmaps]  # revisions of Flows, and cached outputs of tasks
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [events.k8s.io]
-  resources: [events]  # list: why the Job controller created no Pod for a Job
+  resources: [events]  # list: why a Job has no Pod, and why a Pod does not start
   verbs: [list, create]
 {{- if .Values.webhook.enabled }}
 - apiGroups: [authorization.k8s.io]

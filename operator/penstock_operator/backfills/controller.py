@@ -37,7 +37,7 @@ from penstock.kube.metadata import ObjectMeta
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import FLOWRUNS
 from penstock_operator.backfills.live_backfill import LiveBackfill, NotNowError, begin_backfill, parse_valid_backfill
-from penstock_operator.backfills.run import RunTemplate, backfill_of, build_backfill_run, read_tick_run
+from penstock_operator.backfills.run import RunTemplate, build_backfill_run, read_tick_run, tick_run
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.controller import INTERNAL_ERROR, RETRY_S, KeyedController
 
@@ -161,7 +161,7 @@ class BackfillController(KeyedController[Backfill]):
                 continue
             if known.backfill == live.uid:
                 await self._add_schedule_as_owner(key, live, ObjectMeta(name=name, uid=change.uid))
-            live.observe_run(name, known._replace(state=change.state))
+            live.observe_run(name, known._replace(state=change.state, has_started=change.has_started))
 
     async def _add_schedule_as_owner(self, key: ObjectKey, live: LiveBackfill, run: ObjectMeta) -> None:
         """Make the Schedule an owner of a finished run too, so that the run outlives the Backfill."""
@@ -230,7 +230,7 @@ class BackfillController(KeyedController[Backfill]):
         run = await self._client.get(FLOWRUNS, key.namespace, name, kind=RunSummary)
         if run is None:
             raise NotNowError("FailedCreate", f"cannot create run {name}: it existed, and was just deleted")
-        return TickRun(creation.tick, creation.number, run.status.state or None, backfill_of(run.metadata))
+        return tick_run(run, creation.tick, creation.number)
 
     def _notify_of_run(self, key: ObjectKey, live: LiveBackfill, name: str, run: TickRun) -> None:
         """Notify every Backfill of the same Schedule of a run."""
@@ -309,5 +309,9 @@ class BackfillController(KeyedController[Backfill]):
 def _summary(counts: Mapping[str, int], ticks: int) -> str:
     if not ticks:
         return "the Schedule has no ticks in this period: nothing to run"
-    outcomes = ", ".join(f"{counts[outcome]} {outcome.lower()}" for outcome in Outcome if counts.get(outcome))
+    outcomes = ", ".join(f"{counts[outcome]} {_words(outcome)}" for outcome in Outcome if counts.get(outcome))
     return f"{ticks} ticks: {outcomes}"
+
+
+def _words(outcome: Outcome) -> str:
+    return "not run" if outcome is Outcome.NOT_RUN else outcome.lower()

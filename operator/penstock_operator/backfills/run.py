@@ -65,7 +65,21 @@ def read_tick_run(run: RunSummary, numbers: Mapping[int, int]) -> TickRun | None
         number = int(annotations.get(names.ANNOTATION_REPETITION, "0"))
     except (StoredStatusError, ValueError):
         return None
-    return None if tick is None else TickRun(tick, number, run.status.state or None, backfill_of(run.metadata))
+    return None if tick is None else tick_run(run, tick, number)
+
+
+def tick_run(run: RunSummary, tick: int, number: int) -> TickRun:
+    """Return a run as the run of a tick.
+
+    Args:
+        run: the run.
+        tick: number of the tick.
+        number: 0 for the first run of the tick, then that of the repetition.
+    """
+    status = run.status
+    return TickRun(
+        tick, number, status.state or None, backfill_of(run.metadata), has_started=status.start_time is not None
+    )
 
 
 def backfill_of(run: ObjectMeta) -> str:

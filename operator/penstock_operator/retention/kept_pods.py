@@ -14,7 +14,8 @@ from penstock.errors import DurationError
 from penstock.kube.resources import JOBS, PODS, Resource
 from penstock_operator.runs.attempts.identity import is_own_workload, own_job
 from penstock_operator.runtime.time_heap import TimeHeap
-from penstock_operator.workloads.pod_status import Pod, is_tracked, job_owner, read_outcome, read_time, run_uid
+from penstock_operator.workloads.pod import Pod, is_tracked, job_owner, read_time, run_uid
+from penstock_operator.workloads.pod_status import read_outcome
 
 G = TypeVar("G", str, RunUid)
 

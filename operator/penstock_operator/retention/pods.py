@@ -17,7 +17,7 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, read_kept_pod, workload_uid
 from penstock_operator.runtime.rate_limiter import RateLimiter
 from penstock_operator.workloads.job_status import Job, makes_no_pod
-from penstock_operator.workloads.pod_status import Pod, is_tracked
+from penstock_operator.workloads.pod import Pod, is_tracked
 
 logger = logging.getLogger(__name__)
 

@@ -160,7 +160,7 @@ class RunController:
 
     async def close(self) -> None:
         """Stop all work in progress."""
-        await self._pods.jobs.close()
+        await self._pods.close()
         await self.registry.background.close()
         self._stepper.slow_pool.close()
         self.registry.queue.close()
@@ -238,7 +238,7 @@ class RunController:
         shutdown = self.registry.take_shutdown(RunUid(key.namespace, uid))
         if found.is_finished:
             # Perhaps the reply to the write that stored it was lost.
-            self._report_end(RunEnd(key, uid, found.flow, found.state, found.metadata))
+            self._report_end(LiveRun.of_object(found).end_as(found.state))
             self._starter.on_run_finished(key)
             self._orphans.finish_run(key, uid)
             self._orphans.claim_pods(key, None)

@@ -37,6 +37,8 @@ class RunEnd(NamedTuple):
     """Its final state, which is stored; None: the run was deleted."""
     metadata: RunMetadata
     """As it was when the run was last read."""
+    has_started: bool = True
+    """Whether a task of it was started."""
 
     @property
     def run_uid(self) -> RunUid:
@@ -165,7 +167,8 @@ class LiveRun:
 
     def end_as(self, state: str | None) -> RunEnd:
         """Return its end in a final state; None: it was deleted."""
-        return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata)
+        has_started = "startTime" in self.head
+        return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata, has_started)
 
     async def settle(self) -> None:
         """Wait until no other thread uses the machine."""

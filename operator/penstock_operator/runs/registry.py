@@ -213,6 +213,12 @@ class RunRegistry:
             run.shutdown = shutdown
         self.queue.add(run.key)
 
+    def end_run_when_live(self, key: RunKey, uid: str, shutdown: Shutdown) -> None:
+        """End a run of a name and uid early: now, or as soon as it is live."""
+        if not self.end_run_by_key(key, uid, shutdown):
+            self._shutdowns[RunUid(key.namespace, uid)] = shutdown
+            self.queue.add(key)
+
     def end_run_by_key(self, key: RunKey, uid: str, shutdown: Shutdown) -> bool:
         """End a run of a name and uid early; false if it is not live."""
         run = self._by_key.get(key)

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey
+from penstock.engine.state import RunState
 from penstock.engine.ticks.due_and_missed import Firing, Ledger, decide
 from penstock.errors import InvalidSpecError
 from penstock.kube.client import ApiClient
@@ -31,7 +32,7 @@ from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.notices import missed_notices, waiting_notice
 from penstock_operator.schedules.plan import Plan
-from penstock_operator.schedules.run_writer import NAME_TAKEN, RunWriter
+from penstock_operator.schedules.run_writer import NAME_TAKEN, EndRun, RunWriter
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 from penstock_operator.schedules.status import Outcome, build_status, read_ledger
 
@@ -69,6 +70,7 @@ class ScheduleController(KeyedController[Schedule]):
     Args:
         client: for reads.
         runs: the runs of Schedules.
+        end_run: ends a run of a name and uid early.
         options: those of `KeyedController`.
     """
 
@@ -76,11 +78,17 @@ class ScheduleController(KeyedController[Schedule]):
     """Most of a reconcile is waiting for the API server, and many Schedules are due at the same second."""
     ignores_own_writes = True
 
-    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, **options: Any) -> None:
+    def __init__(self, client: ApiClient, *, runs: ScheduleRuns, end_run: EndRun, **options: Any) -> None:
         super().__init__(**options)
         self._runs = runs
         self._writer = RunWriter(
-            client, self.writer, runs=runs, metrics=self.metrics, record_event=self.record_event, clock=self.clock
+            client,
+            self.writer,
+            runs=runs,
+            end_run=end_run,
+            metrics=self.metrics,
+            record_event=self.record_event,
+            clock=self.clock,
         )
         self._plans: dict[ObjectKey, Plan] = {}
         self._refusals: dict[ObjectKey, int] = {}
@@ -203,9 +211,7 @@ class ScheduleController(KeyedController[Schedule]):
             now=now,
         )
         if firing.stops_active:
-            refusal = await self._writer.replace_runs(key, schedule, active)
-            if refusal is not None:
-                return Outcome(firing, "DeleteRefused", refusal, is_refused=True)
+            self._writer.replace_runs(key, schedule, active)
         taken: list[datetime] = []
         for tick in firing.fire:
             problem = await self._writer.create_run(key, schedule, plan, tick)
@@ -248,7 +254,10 @@ class ScheduleController(KeyedController[Schedule]):
 
     def _record_ended_run(self, schedule: Schedule, name: str, state: str) -> None:
         note = f"Saw completed run: {name}, state: {state}"
-        self.record_event(schedule, is_warning=False, reason="SawCompletedRun", note=note)
+        is_skipped = state == RunState.SKIPPED
+        if is_skipped:
+            note += ": its tick was not run; a Backfill with reprocess: Failed runs it"
+        self.record_event(schedule, is_warning=is_skipped, reason="SawCompletedRun", note=note)
 
     def _record_decision(self, schedule: Schedule, plan: Plan, before: Ledger, firing: Firing) -> None:
         zone = plan.timetable.zone

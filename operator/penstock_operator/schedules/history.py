@@ -52,8 +52,8 @@ def _beyond(runs: Sequence[ScheduledRun], history: History | None) -> list[Sched
     completed = DEFAULT_COMPLETED if history.completed is None else history.completed
     failed = DEFAULT_FAILED if history.failed is None else history.failed
     successful = [run for run in runs if run.is_successful]
-    unsuccessful = [run for run in runs if not run.is_successful]
-    return [
-        *successful[: max(0, len(successful) - completed)],
-        *unsuccessful[: max(0, len(unsuccessful) - failed)],
-    ]
+    unsuccessful = [run for run in runs if not (run.is_successful or run.has_not_run)]
+    # Counted apart: where every second tick is skipped, there would soon be nothing else.
+    not_run = [run for run in runs if run.has_not_run]
+    kept = ((successful, completed), (unsuccessful, failed), (not_run, failed))
+    return [run for group, most in kept for run in group[: max(0, len(group) - most)]]

@@ -15,7 +15,7 @@ _WHY: Final = {
     MissedReason.RUN_ALREADY_ACTIVE: "an earlier run has not finished, and onOverlap is Skip",
     MissedReason.QUEUE_FULL: "more ticks are waiting for an earlier run than maxQueued allows",
     MissedReason.NAME_TAKEN: "a run with its name exists and does not belong to this Schedule",
-    MissedReason.REPLACED: "a later tick came before the earlier run was deleted",
+    MissedReason.REPLACED: "a later tick came before the earlier run had ended",
 }
 _REASONS: Final = {MissedReason.RUN_ALREADY_ACTIVE: "RunAlreadyActive"}
 

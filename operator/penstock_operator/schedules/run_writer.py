@@ -1,4 +1,4 @@
-"""Creates the runs of Schedules, and deletes those that are replaced or that history does not keep."""
+"""Creates the runs of Schedules, cancels those that are replaced, and deletes those that history does not keep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from penstock.api import names
-from penstock.engine.keys import ObjectKey
+from penstock.engine.keys import ObjectKey, RunKey
+from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.reasons import Reason
 from penstock.engine.ticks.due_and_missed import Ledger
 from penstock.errors import ExpressionError
 from penstock.kube.client import METADATA, ApiClient
@@ -27,6 +29,8 @@ from penstock_operator.schedules.history import surplus_of_events, surplus_of_ti
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run import build_tick_run, run_name
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
+
+EndRun = Callable[[RunKey, str, Shutdown], None]
 
 CREATE_S: Final = 30.0
 """How long a create or a delete is retried before the Schedule is not Ready; it is tried again later."""
@@ -50,6 +54,7 @@ class RunWriter:
         client: for reads.
         writer: for writes.
         runs: the runs that are known; is notified of each that is created.
+        end_run: ends a run of a name and uid early.
         metrics: where lateness is counted.
         record_event: of `KeyedController`.
         clock: seconds since the epoch.
@@ -61,6 +66,7 @@ class RunWriter:
         writer: Writer,
         *,
         runs: ScheduleRuns,
+        end_run: EndRun,
         metrics: Metrics,
         record_event: RecordEvent[Schedule],
         clock: Callable[[], float],
@@ -70,15 +76,19 @@ class RunWriter:
         self._client = client
         self._writer = writer
         self._runs = runs
+        self._end_run = end_run
         self._metrics = metrics
         self._record_event = record_event
         self._clock = clock
         self._deleted: dict[ObjectKey, set[str]] = {}
         """Runs that were deleted here, by name, until the status does not call them active any more."""
+        self._cancelled: dict[ObjectKey, set[str]] = {}
+        """Uids of active runs that were cancelled here."""
 
     def forget_schedule(self, key: ObjectKey) -> None:
         """Drop what is kept of a deleted Schedule."""
         self._deleted.pop(key, None)
+        self._cancelled.pop(key, None)
 
     def has_deleted(self, key: ObjectKey, run: str) -> bool:
         """Whether a run of a Schedule was deleted here."""
@@ -139,17 +149,16 @@ class RunWriter:
         """Read a run; None if there is none of this name."""
         return await self._client.get(FLOWRUNS, namespace, name, kind=RunSummary)
 
-    async def replace_runs(self, key: ObjectKey, schedule: Schedule, active: Iterable[ScheduledRun]) -> str | None:
-        """Delete the runs that a later tick replaces; returns why one could not be deleted, or None.
-
-        They are gone when the watch says so.
-        """
-        for run in active:
-            if not run.is_deleting:
-                problem = await self._delete(key, schedule, run, "replaced by a later run")
-                if problem is not None:
-                    return problem
-        return None
+    def replace_runs(self, key: ObjectKey, schedule: Schedule, active: Iterable[ScheduledRun]) -> None:
+        """Cancel the runs that a later tick replaces. They have ended when the watch says so."""
+        runs = {run.uid: run for run in active}
+        cancelled = self._cancelled.get(key, set()) & runs.keys()
+        for uid in runs.keys() - cancelled:
+            name = runs[uid].name
+            message = f"replaced by the run of a later tick of Schedule {key.name}"
+            self._end_run(RunKey(key.namespace, name), uid, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
+            self._record_event(schedule, is_warning=False, reason="Replaced", note=f"Cancelled run {name}: {message}")
+        self._cancelled[key] = set(runs)
 
     async def delete_surplus(self, key: ObjectKey, schedule: Schedule, plan: Plan, stored: Ledger) -> None:
         """Delete the finished runs that history does not keep; a refused deletion is retried at the next reconcile."""
@@ -157,20 +166,19 @@ class RunWriter:
         of_ticks = surplus_of_ticks(finished, plan.spec.history, stored)
         for run in [*of_ticks, *surplus_of_events(finished, plan.spec.history, self._clock())]:
             if not self.has_deleted(key, run.name):
-                await self._delete(key, schedule, run, "beyond spec.history")
+                await self._delete(key, schedule, run)
 
-    async def _delete(self, key: ObjectKey, schedule: Schedule, run: ScheduledRun, why: str) -> str | None:
+    async def _delete(self, key: ObjectKey, schedule: Schedule, run: ScheduledRun) -> None:
         deleted = self._deleted.setdefault(key, set())
         deleted.add(run.name)
+        why = "beyond spec.history"
         try:
             deadline = time.monotonic() + CREATE_S
             await self._writer.delete(FLOWRUNS, key.namespace, run.name, run.uid, deadline=deadline)
         except ApiError as error:
-            if is_not_found(error) or is_conflict(error):
-                return None
-            deleted.discard(run.name)
-            message = f"cannot delete run {run.name} ({why}): {error.message or error}"
-            self._record_event(schedule, is_warning=True, reason="FailedDelete", note=message)
-            return message
+            if not (is_not_found(error) or is_conflict(error)):
+                deleted.discard(run.name)
+                message = f"cannot delete run {run.name} ({why}): {error.message or error}"
+                self._record_event(schedule, is_warning=True, reason="FailedDelete", note=message)
+            return
         self._record_event(schedule, is_warning=False, reason="SuccessfulDelete", note=f"Deleted run {run.name}: {why}")
-        return None

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.keys import ObjectKey
-from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
+from penstock.engine.state import FINAL_RUN_STATES, RunState, has_not_run
 from penstock.kube.client import ApiClient
 from penstock.kube.kinds.run_summary import FINISHED_RUNS, RunSummary, RunSummaryStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
@@ -40,6 +40,7 @@ class ScheduledRun:
         completion_time: when, RFC 3339.
         is_deleting: whether it is being deleted.
         is_of_event: whether it was created for an event, which has no tick.
+        has_started: whether a task of it was started. It matters once the run has finished.
     """
 
     name: str
@@ -49,11 +50,17 @@ class ScheduledRun:
     completion_time: str | None = None
     is_deleting: bool = False
     is_of_event: bool = False
+    has_started: bool = True
+
+    @property
+    def has_not_run(self) -> bool:
+        """Whether it ended without having run."""
+        return has_not_run(self.state, has_started=self.has_started)
 
     @property
     def is_successful(self) -> bool:
-        """Whether it has finished successfully."""
-        return self.state in SUCCESSFUL_RUN_STATES
+        """Whether it has run and has finished successfully."""
+        return self.state == RunState.COMPLETED
 
 
 class ScheduleUid(NamedTuple):
@@ -196,6 +203,7 @@ def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | No
         completion_time=status.completion_time,
         is_deleting=metadata.deletion_timestamp is not None,
         is_of_event=names.LABEL_EVENT in metadata.labels,
+        has_started=status.start_time is not None,
     )
 
 

@@ -20,7 +20,7 @@ from penstock.api.schedule import ScheduleSpec
 from penstock.engine.keys import ObjectKey
 from penstock.engine.timestamp import epoch
 from penstock.engine.triggers.label_selector import selects
-from penstock.engine.triggers.trigger import compile_trigger, covered_states, definition_digest
+from penstock.engine.triggers.trigger import compile_trigger, covered_states, definition_digest, may_be_of
 from penstock.engine.triggers.watermark import Watermark
 from penstock.engine.validation.validation import check_schedule, parse_schedule
 from penstock.errors import InvalidSpecError
@@ -111,8 +111,7 @@ class TriggerController(KeyedController[Schedule]):
                 if (
                     source is not None
                     and trigger.is_active
-                    # A retry has its Flow in a label only: that is checked when the run is read.
-                    and end.flow in (source.flow, None)
+                    and may_be_of(source, end.flow, end.metadata.labels)
                     and end.state in covered_states(source.states)
                 ):
                     self._observe(key, trigger, ObservedEvent(end.uid, ObjectKey(*end.key), self.clock(), end.flow))

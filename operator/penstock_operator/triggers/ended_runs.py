@@ -1,10 +1,13 @@
-"""The runs of a Flow that have ended: found by a list, for those that ended while no trigger was active."""
+"""The runs that have ended: found by a list, for those that ended while no trigger was active."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from penstock.api import names
 from penstock.api.event import FlowRunEvent
 from penstock.engine.timestamp import epoch
+from penstock.engine.triggers.label_selector import selects
 from penstock.engine.triggers.trigger import covered_states
 from penstock.engine.triggers.watermark import Watermark
 from penstock.kube.client import ApiClient
@@ -21,16 +24,12 @@ async def list_ended_runs(
     Args:
         client: the way to the API server.
         namespace: where.
-        source: of which Flow, and in which states they must have ended.
+        source: which runs count, and in which states they must have ended.
         watermark: ends that were handled.
     """
     found: dict[str, tuple[ObjectMeta, float]] = {}
     for state in sorted(covered_states(source.states)):
-        # A retry has its Flow in a label only.
-        for label_selector, field_selector in (
-            ("", f"spec.flow.name={source.flow},status.state={state}"),
-            (f"{names.LABEL_FLOW}={source.flow}", f"status.state={state}"),
-        ):
+        for label_selector, field_selector in _selectors(source, state):
             runs = client.list(
                 FLOWRUNS,
                 kind=RunSummary,
@@ -40,6 +39,17 @@ async def list_ended_runs(
             )
             async for run in runs:
                 ended = run.status.completion_time
-                if ended is not None and watermark.is_new(run.metadata.uid, epoch(ended)):
+                is_selected = selects(source.selector, run.metadata.labels)
+                if ended is not None and is_selected and watermark.is_new(run.metadata.uid, epoch(ended)):
                     found[run.metadata.uid] = (run.metadata, epoch(ended))
     return list(found.values())
+
+
+def _selectors(source: FlowRunEvent, state: str) -> Iterator[tuple[str, str]]:
+    """Return the label and field selectors that together list the runs of a source in a state."""
+    if source.flow is None:
+        yield "", f"status.state={state}"
+        return
+    yield "", f"spec.flow.name={source.flow},status.state={state}"
+    # A retry has its Flow in a label only.
+    yield f"{names.LABEL_FLOW}={source.flow}", f"status.state={state}"

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.timestamp import epoch, rfc3339
-from penstock.engine.triggers.trigger import MAX_CHAIN, flow_of, flow_run_event, resource_event
+from penstock.engine.triggers.trigger import MAX_CHAIN, flow_of, flow_run_event, may_be_of, resource_event
 from penstock.errors import ExpressionError
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, is_namespace_terminating
@@ -100,9 +100,11 @@ class EventHandler:
     ) -> None:
         run = await self._read_object(FLOWRUNS, event)
         watermark, source = trigger.watermark, trigger.spec.flow_run
-        if run is None or watermark is None or source is None or (event.flow or flow_of(run)) != source.flow:
+        if run is None or watermark is None or source is None:
             return
         summary = msgspec.convert(run, RunSummary)
+        if not may_be_of(source, event.flow or flow_of(run) or "", summary.metadata.labels):
+            return
         ended = summary.status.completion_time
         if ended is None or not watermark.is_new(event.uid, epoch(ended)):
             return

@@ -11,7 +11,8 @@ from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outco
 from penstock.engine.reasons import Reason
 from penstock.kube.errors import QUOTA_TEXT
 from penstock.kube.metadata import ObjectMeta
-from penstock_operator.workloads.pod_status import read_identity, read_time
+from penstock_operator.workloads.pod import read_time
+from penstock_operator.workloads.pod_status import read_identity
 
 _END_CONDITIONS: Final = frozenset({"Complete", "SuccessCriteriaMet", "Failed", "FailureTarget"})
 """Each of them means that the Job creates no further Pod:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Final, Literal, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from penstock.api import names
+from penstock.engine.failure_message import add_to_first_line, describe_exit
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import read_outputs
-from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock.kube.metadata import ObjectMeta
+from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
+from penstock_operator.workloads.pod import Pod, Terminated, is_tracked, job_owner, main_state, read_time
 
-_IMAGE_REASONS: Final = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "RegistryUnavailable",
-        "ErrImageInspect",
-    }
-)
-_CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "CreatePodSandboxError"})
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
 """Of a container that got SIGKILL or SIGTERM."""
@@ -48,97 +37,6 @@ _POD_REASONS: Final = {
 _UNKNOWN_STATUS: Final = "ContainerStatusUnknown"
 """The kubelet lost track of the container: its end is invented, exit code 137 included."""
 _OOM_KILLED: Final = "OOMKilled"
-_CLAIM_WORDS: Final = ("persistentvolumeclaim", "persistent volume", "storageclass")
-"""In the scheduler's message about a Pod whose claim has no volume, in lower case."""
-
-
-class Terminated(msgspec.Struct, frozen=True, rename="camel"):
-    """How a container ended."""
-
-    exit_code: int = 0
-    reason: str = ""
-    message: str = ""
-    started_at: str | None = None
-    finished_at: str | None = None
-
-
-class Running(msgspec.Struct, frozen=True, rename="camel"):
-    """The state of a container that has started and not ended."""
-
-    started_at: str | None = None
-
-
-class Waiting(msgspec.Struct, frozen=True):
-    """A container that has not started."""
-
-    reason: str = ""
-    message: str = ""
-
-
-class ContainerState(msgspec.Struct, frozen=True):
-    """A container's state: at most one field is set; none means waiting."""
-
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
-
-
-class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """The current and the previous state of one of the Pod's containers."""
-
-    name: str
-    state: ContainerState = ContainerState()
-    last_state: ContainerState = ContainerState()
-    """Of a restarted container: how it ended last."""
-
-
-class PodCondition(msgspec.Struct, frozen=True):
-    """A condition of the Pod."""
-
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
-
-
-class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """What is known of the Pod."""
-
-    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown", ""] = ""
-    reason: str = ""
-    message: str = ""
-    conditions: tuple[PodCondition, ...] = ()
-    container_statuses: tuple[ContainerStatus, ...] = ()
-    init_container_statuses: tuple[ContainerStatus, ...] = ()
-
-
-class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of the spec that says where the Pod is."""
-
-    node_name: str | None = None
-
-
-class Pod(msgspec.Struct, frozen=True):
-    """A task's Pod: the fields that the operator reads."""
-
-    metadata: ObjectMeta = ObjectMeta()
-    spec: PodSpec = PodSpec()
-    status: PodStatus = PodStatus()
-
-
-def run_uid(pod: Pod) -> str:
-    """Return the uid of the run that a Pod belongs to; empty if none."""
-    return pod.metadata.labels.get(names.LABEL_RUN_UID, "")
-
-
-def is_tracked(pod: Pod) -> bool:
-    """Whether a Pod carries our finalizer."""
-    return names.FINALIZER in pod.metadata.finalizers
-
-
-def job_owner(pod: Pod) -> OwnerReference | None:
-    """Return the Job that created a Pod; None if none did."""
-    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
 
 
 class AttemptIdentity(NamedTuple):
@@ -166,12 +64,13 @@ def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
         return None
 
 
-def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
+def observe_pod(pod: Pod, *, now: float, known: Obstacle | None = None) -> AttemptSeen | None:
     """Read an attempt from its Pod.
 
     Args:
         pod: the Pod as it is now.
         now: seconds since the epoch.
+        known: why it does not start by what else than its status says so.
 
     Returns:
         The facts for the engine; None if the Pod's labels don't name an attempt.
@@ -180,14 +79,14 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
     identity = read_identity(metadata)
     if identity is None:
         return None
-    main = _main(pod)
+    main = main_state(pod)
     terminated = None if main is None else main.terminated
     started_at = None
     if terminated is not None:
         started_at = terminated.started_at
     elif main is not None and main.running is not None:
         started_at = main.running.started_at
-    waiting_reason, waiting_message = _waiting(pod, main)
+    obstacle = find_obstacle(pod) or known
     deletion = read_time(metadata.deletion_timestamp)
     return AttemptSeen(
         key=identity.key,
@@ -200,14 +99,15 @@ def observe_pod(pod: Pod, *, now: float) -> AttemptSeen | None:
         started_at=read_time(started_at),
         node=pod.spec.node_name,
         outcome=_outcome(pod, terminated, now),
-        waiting_reason=waiting_reason,
-        waiting_message=waiting_message,
+        waiting_reason=None if obstacle is None else obstacle.reason,
+        waiting_message=None if obstacle is None else obstacle.message,
+        waiting_since=None if obstacle is None else obstacle.since,
         is_finished=is_pod_finished(pod),
         is_deleting=deletion is not None,
         is_tracked=is_tracked(pod),
         kind=AttemptKind.POD if job_owner(pod) is None else AttemptKind.JOB,
         version=metadata.version,
-        is_held=waiting_reason == Reason.ADMISSION_QUEUE,
+        is_held=obstacle is not None and obstacle.reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,
         began_at=identity.began_at,
     )
@@ -220,13 +120,13 @@ def read_outcome(pod: Pod, *, now: float) -> Outcome | None:
         pod: the Pod as it is now.
         now: seconds since the epoch, for ends that Kubernetes gives no time for.
     """
-    main = _main(pod)
+    main = main_state(pod)
     return _outcome(pod, None if main is None else main.terminated, now)
 
 
 def is_main_finished(pod: Pod) -> bool:
     """Whether the task has finished while other containers of its Pod still run, and the Pod is not being deleted."""
-    state = _main(pod)
+    state = main_state(pod)
     is_deleting = pod.metadata.deletion_timestamp is not None
     return state is not None and state.terminated is not None and not is_deleting and not is_pod_finished(pod)
 
@@ -241,22 +141,6 @@ def is_pod_finished(pod: Pod) -> bool:
     # The kubelet lists every container of the spec from its first report on.
     states = [status.state for status in pod.status.container_statuses]
     return bool(states) and all(state.terminated is not None for state in states)
-
-
-def _main(pod: Pod) -> ContainerState | None:
-    return next((status.state for status in pod.status.container_statuses if status.name == names.MAIN_CONTAINER), None)
-
-
-def read_time(text: str | None) -> float | None:
-    """Read a time as seconds since the epoch; None if there is none, or the zero time."""
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text).timestamp()
-    except OverflowError as error:
-        raise ValueError(f"{text!r} is not a time that can be calculated with") from error
-    # A container that never started has the zero time, year 1.
-    return time if time > 0 else None
 
 
 def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | None:
@@ -285,7 +169,7 @@ def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | Non
         return Outcome(Cause.FAILURE, finished_at, Reason.DEADLINE_EXCEEDED, message, terminated.exit_code)
     failure = _failure(terminated, finished_at)
     if failure.reason == Reason.EXIT_CODE and (other := _other_out_of_memory(pod)) is not None:
-        message = f"container {other} ran out of memory; main: {failure.message}"
+        message = add_to_first_line(failure.message or "", f"; container {other} ran out of memory")
         return failure._replace(reason=Reason.OOM_KILLED, message=message)
     return failure
 
@@ -327,8 +211,8 @@ def _failed_without_main(pod: Pod, now: float) -> Outcome:
     message = pod.status.message or pod.status.reason or "the Pod failed before the container main ran"
     if pod.status.reason == "DeadlineExceeded":
         # The deadline of a Pod while no operator ran: `main` never ran, so it did not exceed the task's `timeout`.
-        reason, why = _waiting(pod, _main(pod))
-        return Outcome(Cause.FAILURE, now, reason or Reason.QUEUE_TIMEOUT, why or message)
+        obstacle = find_obstacle(pod) or Obstacle(Reason.QUEUE_TIMEOUT, None)
+        return Outcome(Cause.FAILURE, now, obstacle.reason, obstacle.message or message)
     for status in pod.status.init_container_statuses:
         ended = status.state.terminated
         if ended is not None and ended.exit_code:
@@ -343,8 +227,9 @@ def _failure(terminated: Terminated, finished_at: float) -> Outcome:
         reason = Reason.OOM_KILLED
     elif terminated.reason in _START_REASONS:
         reason = Reason.START_ERROR
-    message = terminated.message.strip() or f"exit code {terminated.exit_code}"
-    return Outcome(Cause.FAILURE, finished_at, reason, message, terminated.exit_code)
+    raw = terminated.message.strip() or f"exit code {terminated.exit_code}"
+    message = raw if reason is Reason.START_ERROR else describe_exit(terminated.exit_code, terminated.message)
+    return Outcome(Cause.FAILURE, finished_at, reason, message, terminated.exit_code, raw_message=raw)
 
 
 def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
@@ -352,27 +237,3 @@ def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
     if problem is not None:
         return Outcome(Cause.FAILURE, finished_at, Reason.INVALID_OUTPUTS, problem, terminated.exit_code)
     return Outcome(Cause.SUCCESS, finished_at, exit_code=0, outputs=outputs)
-
-
-def _waiting(pod: Pod, main: ContainerState | None) -> tuple[str | None, str | None]:
-    """Return why a Pod has not started: reason and message."""
-    for state in (*(status.state for status in pod.status.init_container_statuses), main):
-        waiting = None if state is None else state.waiting
-        if waiting is None:
-            continue
-        if waiting.reason in _IMAGE_REASONS:
-            return Reason.IMAGE_PULL_FAILED, waiting.message or waiting.reason
-        if waiting.reason in _CONFIG_REASONS:
-            return Reason.CONTAINER_CONFIG_ERROR, waiting.message or waiting.reason
-    for condition in pod.status.conditions:
-        if condition.type != "PodScheduled" or condition.status != "False":
-            continue
-        if condition.reason == "SchedulingGated":
-            # A queue of Pods, such as Kueue's, holds it: https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/.
-            return Reason.ADMISSION_QUEUE, condition.message or None
-        if condition.reason == "Unschedulable":
-            is_unbound = names.ANNOTATION_WORKSPACE in pod.metadata.annotations and any(
-                word in condition.message.lower() for word in _CLAIM_WORDS
-            )
-            return Reason.WORKSPACE_UNBOUND if is_unbound else Reason.UNSCHEDULABLE, condition.message or None
-    return None, None

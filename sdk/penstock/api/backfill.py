@@ -45,7 +45,7 @@ class BackfillSpec(ApiModel):
     """Which ticks come first. OldestFirst if not given."""
     reprocess: Reprocess | None = None
     """What to do with ticks that already have a run. None: skip them. Failed: run those again whose last run did not
-    complete. All: run all again. None if not given. A tick never has two active runs."""
+    complete, or was Skipped. All: run all again. None if not given. A tick never has two active runs."""
     suspend: bool | None = None
     """While true, no further runs start; active runs continue."""
 
@@ -70,7 +70,8 @@ class BackfillStatus(ApiModel):
     progress: Annotated[str, Field(max_length=32)] | None = None
     """Finished ticks out of all ticks: `13/31`."""
     counts: Counts | None = None
-    """Number of ticks: Completed, Failed, Skipped (already had a run), Deleted (its run was deleted), and Running."""
+    """Number of ticks: Completed, Failed, NotRun (its run was skipped by a concurrency limit, or cancelled while it
+    waited), Skipped (already had a run), Deleted (its run was deleted), and Running."""
     started: Intervals | None = None
     """Internal: ticks that got a run, by number from the oldest, as intervals: `0-411,413`."""
     settled: Annotated[dict[str, Intervals], Field(max_length=8)] | None = None

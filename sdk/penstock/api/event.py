@@ -49,10 +49,15 @@ class EventSource(ApiModel):
 
 
 class FlowRunEvent(EventSource):
-    """A run of a Flow has finished."""
+    """A run has finished: give exactly one of flow and selector."""
 
-    flow: ObjectName
+    rules: ClassVar = (Rule("has(self.flow) != has(self.selector)", "give exactly one of flow and selector"),)
+
+    flow: ObjectName | None = None
     """Name of the Flow."""
+    selector: LabelSelector | None = None
+    """Selects runs of any Flow by their labels; `{}` selects all runs of the namespace. Runs of this Schedule never
+    count."""
     states: Annotated[list[FinalRunState], Field(min_length=1, max_length=6), SET]
     """Final states of the run that count as this event. Failed covers TimedOut and Crashed."""
 

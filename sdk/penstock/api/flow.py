@@ -148,7 +148,9 @@ class TaskDefaults(ApiModel):
     timeout: Duration | None = None
     """Longest time of one attempt, from the start of its container."""
     queue_timeout: Duration | None = None
-    """Longest time that an attempt may wait for its container to start: for a quota, a node or an image."""
+    """Longest time that an attempt may wait for its container to start: for a quota, a node or an image. If not given:
+    1h on a node (image, mount, sandbox, missing Secret or ConfigMap), 24h for a node or a claim's volume, and no limit
+    for quotas, queues and the cache. `0s` for no limit at all."""
     deadline: Duration | None = None
     """Longest time of all attempts together, from the creation of the first one."""
     workload: Workload | None = None
@@ -272,7 +274,9 @@ class Task(ApiModel):
     timeout: Duration | None = None
     """Longest time of one attempt, from the start of its container; of a child flow, from that of its first task."""
     queue_timeout: Duration | None = None
-    """Longest time that an attempt may wait for its container to start: for a quota, a node or an image."""
+    """Longest time that an attempt may wait for its container to start: for a quota, a node or an image. If not given:
+    1h on a node (image, mount, sandbox, missing Secret or ConfigMap), 24h for a node or a claim's volume, and no limit
+    for quotas, queues and the cache. `0s` for no limit at all."""
     deadline: Duration | None = None
     """Longest time of all attempts together, from the creation of the first one."""
     workload: Workload | None = None

@@ -71,7 +71,7 @@ class History(ApiModel):
     completed: Annotated[int, Field(ge=0, le=MAX_HISTORY)] | None = None
     """Number of completed runs to keep. 3 if not given."""
     failed: Annotated[int, Field(ge=0, le=MAX_HISTORY)] | None = None
-    """Number of other finished runs to keep. 3 if not given."""
+    """Number of other finished runs to keep, and of runs that ended without having run. 3 of each if not given."""
 
 
 class ScheduleSpec(ApiModel):
@@ -114,7 +114,7 @@ class ScheduleSpec(ApiModel):
     """What to do with ticks whose run could not be created within a minute."""
     on_overlap: Literal["Allow", "Skip", "Queue", "Replace"] | None = None
     """What to do at a tick while an earlier run is active. Allow: create the run (the default). Skip: do not. Queue:
-    create it when the earlier run has finished. Replace: delete the earlier run first."""
+    create it when the earlier run has finished. Replace: cancel the earlier run first."""
     max_queued: Annotated[int, Field(ge=1, le=MAX_QUEUED)] | None = None
     """With Queue: most ticks that wait; the latest ones stay. 1 if not given."""
     history: History | None = None

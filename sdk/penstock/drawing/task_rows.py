@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api.states import STATES
+from penstock.engine.failure_message import headline
 
 Object = dict[str, Any]
 """The JSON of a Kubernetes object."""
@@ -147,7 +148,5 @@ def _read_items(items: Mapping[str, Any] | None) -> str:
 
 
 def explain_status(status: Mapping[str, Any]) -> str:
-    """Explain the state of a run, task or item: the reason, and the last line of the message."""
-    lines = [line.strip() for line in (status.get("message") or "").splitlines() if line.strip()]
-    parts = [status.get("reason") or "", lines[-1] if lines else ""]
-    return shorten(": ".join(part for part in parts if part))
+    """Explain the state of a run, task or item: the reason, and the first line of the message."""
+    return shorten(headline(status.get("reason"), status.get("message")))

@@ -29,7 +29,10 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     UNSCHEDULABLE = "Unschedulable"
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    MOUNT_FAILED = "MountFailed"
+    SANDBOX_FAILED = "SandboxFailed"
     WORKSPACE_UNBOUND = "WorkspaceUnbound"
+    CLAIM_UNBOUND = "ClaimUnbound"
     QUOTA_EXCEEDED = "QuotaExceeded"
     ADMISSION_QUEUE = "AdmissionQueue"
     CREATE_REFUSED = "CreateRefused"
@@ -163,6 +166,25 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "Set a `storageClassName` that works in this cluster, define a default storage class, or provide a volume.",
         "limit",
     ),
+    Reason.CLAIM_UNBOUND: ReasonText(
+        "A PersistentVolumeClaim that the Pod names does not exist or has no volume. The Pod waits, at most for the "
+        "task's queueTimeout.",
+        "Create the claim that the message names, or check its storage class: `kubectl describe pvc` says what it "
+        "waits for.",
+        "limit",
+    ),
+    Reason.MOUNT_FAILED: ReasonText(
+        "A volume cannot be mounted, usually because a Secret or ConfigMap that it names does not exist. The "
+        "container waits, at most for the task's queueTimeout.",
+        "Create what the message names, or correct the task. The kubelet tries again after at most 2 minutes.",
+        "limit",
+    ),
+    Reason.SANDBOX_FAILED: ReasonText(
+        "The node cannot set up the Pod's sandbox, usually its network. The container waits, at most for the task's "
+        "queueTimeout.",
+        "Read the message, and check the node's network plugin and container runtime.",
+        "limit",
+    ),
     Reason.CONTAINER_CONFIG_ERROR: ReasonText(
         "The container cannot be created, usually because a Secret or ConfigMap that it names does not exist. It "
         "waits, at most for the task's queueTimeout.",
@@ -223,7 +245,8 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "No action is needed. To run the rest, retry the run.",
     ),
     Reason.RUN_REPLACED: ReasonText(
-        "A newer run replaced this one: the Flow's concurrency says `onLimit: Replace`.",
+        "A newer run replaced this one: the Flow's concurrency says `onLimit: Replace`, or its Schedule `onOverlap: "
+        "Replace`.",
         "No action is needed. The message names the newer run.",
     ),
     Reason.PARENT_ENDED: ReasonText(

@@ -46,6 +46,18 @@ FINAL_RUN_STATES: Final = SUCCESSFUL_RUN_STATES | {
     RunState.CANCELLED,
     RunState.CRASHED,
 }
+
+
+def has_not_run(state: str | None, *, has_started: bool) -> bool:
+    """Whether a run ended without having run: skipped by a concurrency limit, or cancelled while it waited.
+
+    Args:
+        state: its state; None or empty if it has none.
+        has_started: whether a task of it was started.
+    """
+    return state == RunState.SKIPPED or (state == RunState.CANCELLED and not has_started)
+
+
 COMPLETED_TASK_STATES: Final = frozenset({TaskState.COMPLETED, TaskState.CACHED})
 """States that satisfy `dependsOn`."""
 UNSUCCESSFUL_TASK_STATES: Final = frozenset(

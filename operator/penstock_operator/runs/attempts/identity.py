@@ -12,7 +12,8 @@ from penstock.engine.names import pod_name
 from penstock.kube.metadata import ObjectMeta, OwnerReference
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod, job_owner, read_identity
+from penstock_operator.workloads.pod import Pod, job_owner
+from penstock_operator.workloads.pod_status import read_identity
 
 
 def is_pod_of(run: LiveRun, pod: Pod, key: TaskInstanceKey, attempt: int) -> bool:

@@ -39,7 +39,8 @@ from penstock_operator.workloads.job_status import (
     makes_no_pod,
     observe_job,
 )
-from penstock_operator.workloads.pod_status import Pod, job_owner, read_identity
+from penstock_operator.workloads.pod import Pod, job_owner
+from penstock_operator.workloads.pod_status import read_identity
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from penstock_operator.workloads.job_status import (
     makes_no_pod,
     observe_job,
 )
-from penstock_operator.workloads.pod_status import Pod, job_owner, observe_pod
+from penstock_operator.workloads.pod import Pod, job_owner
+from penstock_operator.workloads.pod_status import observe_pod
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.bounded import BoundedSet
-from penstock_operator.workloads.pod_status import Pod, is_pod_finished, is_tracked, run_uid
+from penstock_operator.workloads.pod import Pod, is_tracked, run_uid
+from penstock_operator.workloads.pod_status import is_pod_finished
 
 KNOWN_STOPPED: Final = 1000
 """Pods that are remembered, so that each further event of one does not stop it again."""

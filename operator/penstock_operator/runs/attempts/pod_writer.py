@@ -12,7 +12,8 @@ from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.resources import JOBS, PODS
 from penstock.kube.writer import Priority, Writer
 from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod, is_main_finished
+from penstock_operator.workloads.pod import Pod
+from penstock_operator.workloads.pod_status import is_main_finished
 
 logger = logging.getLogger(__name__)
 

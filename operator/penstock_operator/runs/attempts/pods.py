@@ -25,6 +25,7 @@ from penstock_operator.runs.attempts.create import AttemptCreator, building
 from penstock_operator.runs.attempts.identity import is_pod_of
 from penstock_operator.runs.attempts.jobs import AttemptJobs
 from penstock_operator.runs.attempts.orphans import Orphans
+from penstock_operator.runs.attempts.pod_events import PodEvents
 from penstock_operator.runs.attempts.pod_writer import PodWriter
 from penstock_operator.runs.attempts.reader import RetryingReader
 from penstock_operator.runs.attempts.workspaces import ClaimRefusedError, Workspaces
@@ -32,7 +33,8 @@ from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.workloads.job import build_job, job_deadline_s
-from penstock_operator.workloads.pod_status import Pod, is_main_finished, is_pod_finished, observe_pod, run_uid
+from penstock_operator.workloads.pod import Pod, run_uid
+from penstock_operator.workloads.pod_status import is_main_finished, is_pod_finished, observe_pod
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class AttemptPods:
             self._send, self._adopt, registry, slow_pool=slow_pool, full="the namespace's quota is full"
         )
         self._workspaces = Workspaces(self._reader, writer)
+        self._events = PodEvents(client, registry, self.record_pod)
         self.jobs = AttemptJobs(
             client,
             writer,
@@ -84,6 +87,11 @@ class AttemptPods:
             record_deleted_pod=self._record_deleted_pod,
             clock=clock,
         )
+
+    async def close(self) -> None:
+        """Stop reading Events."""
+        await self._events.close()
+        await self.jobs.close()
 
     # What Pods show
 
@@ -99,6 +107,7 @@ class AttemptPods:
 
     def _handle_pod(self, run: LiveRun | None, event: EventType, pod: Pod) -> None:
         if event is EventType.DELETED:
+            self._events.forget_pod(pod)
             self._orphans.forget_pod(pod)
             if run is not None:
                 self._record_deleted_pod(run, pod)
@@ -139,7 +148,8 @@ class AttemptPods:
             self._registry.spawn(run, self.verify_attempt(run, VerifyAttempt(seen.key, seen.attempt)))
 
     def _observe(self, run: LiveRun, pod: Pod, *, exists: bool = True) -> AttemptSeen | None:
-        seen = observe_pod(pod, now=self._clock())
+        known = self._events.note_pod(pod) if exists else None
+        seen = observe_pod(pod, now=self._clock(), known=known)
         if seen is None or not is_pod_of(run, pod, seen.key, seen.attempt):
             return None
         return self.jobs.add_job_state(run, pod, seen, exists=exists)

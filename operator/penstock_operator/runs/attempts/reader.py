@@ -12,7 +12,7 @@ from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.resources import JOBS, PODS, Resource
 from penstock_operator.runs.attempts.identity import is_job_of_pod, own_job
 from penstock_operator.workloads.job_status import Job
-from penstock_operator.workloads.pod_status import Pod
+from penstock_operator.workloads.pod import Pod
 
 logger = logging.getLogger(__name__)
 

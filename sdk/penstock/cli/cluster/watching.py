@@ -18,9 +18,9 @@ from penstock.cli.text.echo import echo
 from penstock.cli.text.outcome import outcome_lines
 from penstock.cli.text.progress import (
     changed_lines,
+    exit_code_of,
     headline,
     is_finished,
-    is_successful,
     pending_actions,
     select_most_urgent,
 )
@@ -69,7 +69,7 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
         quiet: whether to write only the outcome.
 
     Returns:
-        The exit code: 0 if it succeeded (Completed or Skipped), 1 if not.
+        The exit code: 0 if it is Completed, 3 if it was Skipped, else 1.
 
     Raises:
         CommandError: the run does not exist or was deleted, or the cluster cannot be reached.
@@ -89,7 +89,7 @@ def watch_run(cluster: Cluster, name: str, console: Console, *, quiet: bool = Fa
         raise
     for line in outcome_lines(run, _hint_for_task(run, cluster)):
         console.print(line, soft_wrap=True)
-    return 0 if is_successful(run) else 1
+    return exit_code_of(run)
 
 
 class RunAndChildren:

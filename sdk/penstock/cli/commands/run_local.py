@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK
+from penstock.cli.exit_codes import EXIT_INTERRUPTED
 from penstock.cli.local.approvals import ApprovalPrompt
 from penstock.cli.local.files import Files, InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python, run_python
@@ -26,7 +26,7 @@ from penstock.cli.manifests.run_name import name_prefix, random_suffix
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.cli.text.console import Console
 from penstock.cli.text.echo import echo
-from penstock.cli.text.progress import is_successful
+from penstock.cli.text.progress import exit_code_of
 from penstock.drawing.task_rows import Object
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.shutdown import ShutdownMode
@@ -100,7 +100,7 @@ def _run_manifest(files: Files, arguments: argparse.Namespace) -> int:
         echo(yaml_text(run), end="")
     if session.interrupts:
         return EXIT_INTERRUPTED
-    return EXIT_OK if is_successful(run) else EXIT_FAILED
+    return exit_code_of(run)
 
 
 class _Session:

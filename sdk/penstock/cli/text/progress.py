@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from penstock.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_SKIPPED
 from penstock.drawing.task_rows import (
     Object,
     TaskRow,
@@ -40,6 +41,13 @@ def is_finished(run: Object) -> bool:
 def is_successful(run: Object) -> bool:
     """Whether a FlowRun has finished successfully."""
     return status_of(run).get("state") in SUCCESSFUL_RUN_STATES
+
+
+def exit_code_of(run: Object) -> int:
+    """Return the exit code that a finished FlowRun gives a command that waits for it."""
+    if status_of(run).get("state") == "Skipped":
+        return EXIT_SKIPPED
+    return EXIT_OK if is_successful(run) else EXIT_FAILED
 
 
 def headline(run: Object, now: dt.datetime) -> str:

@@ -193,7 +193,7 @@ class _Compiler:
         defaults, path = self._defaults, "spec.defaults"
         for problem in check_env(defaults.env or (), f"{path}.env"):
             self._report(problem)
-        for field in ("timeout", "queue_timeout", "deadline"):
+        for field in ("timeout", "deadline"):
             self._timeout_s(getattr(defaults, field), f"{path}.{to_camel(field)}")
         for problem in check_pod_template(defaults.pod_template or {}, f"{path}.podTemplate"):
             self._report(problem)
@@ -227,6 +227,7 @@ class _Compiler:
         references.update(when.tasks if when else (), fan_out.tasks if fan_out else ())
         resources = (task.resources or defaults.resources) if is_container else None
         inherited = defaults if is_container else TaskDefaults()
+        queue_timeout = task.queue_timeout or inherited.queue_timeout
         return TaskPlan(
             position=position,
             name=task.name,
@@ -254,7 +255,8 @@ class _Compiler:
             allow_failed=self._tolerance(task, path),
             retry=self._retry(task, inherited, path),
             timeout_s=self._timeout_s(task.timeout or inherited.timeout, f"{path}.timeout"),
-            queue_timeout_s=self._timeout_s(task.queue_timeout or inherited.queue_timeout, f"{path}.queueTimeout"),
+            queue_timeout_s=self._queue_timeout_s(queue_timeout),
+            has_default_queue_timeout=is_container and queue_timeout is None,
             deadline_s=self._timeout_s(task.deadline or inherited.deadline, f"{path}.deadline"),
             render_tasks=frozenset(one.task for one in references),
         )
@@ -406,6 +408,11 @@ class _Compiler:
                     break
             policy = self._retries[key] = merge_retry(inherited.retry, task.retry, when)
         return policy
+
+    @staticmethod
+    def _queue_timeout_s(timeout: str | None) -> float | None:
+        """Return the longest wait of an attempt; `0s` stands for no limit, in place of the default."""
+        return None if timeout is None else duration_s(timeout) or None
 
     def _timeout_s(self, timeout: str | None, path: str) -> float | None:
         if timeout is None:

@@ -157,6 +157,9 @@ class TaskPlan:
     retry: RetryPolicy
     timeout_s: float | None
     queue_timeout_s: float | None
+    """None if the spec gives none, or `0s`."""
+    has_default_queue_timeout: bool
+    """Whether the default applies, which depends on what the attempt waits for."""
     deadline_s: float | None
     render_tasks: frozenset[str]
     """Names of the tasks whose values its expressions need."""

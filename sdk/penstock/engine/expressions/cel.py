@@ -55,6 +55,9 @@ _ROOT_TYPES: Final = {
     "tick": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "index": cel.Type.INT,
 }
+_FAILURES: Final = "failures"
+"""The one field of `run` that is no string. CEL has no types of objects whose fields differ: where it is used, the
+fields of `run` are not checked before they are evaluated."""
 _FUNCTIONS: Final = frozenset(
     (
         *(
@@ -200,7 +203,8 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
         Fault: it does not compile.
     """
     try:
-        program = Program(_environment(roots).compile(source), source, roots)
+        environment = _environment(roots, is_run_dynamic=_FAILURES in source)
+        program = Program(environment.compile(source), source, roots)
     except RuntimeError as error:
         raise _read_compile_error(str(error), source, roots) from error
     if "optional" in program.result:
@@ -209,8 +213,10 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
 
 
 @cache
-def _environment(roots: frozenset[str]) -> Any:
+def _environment(roots: frozenset[str], *, is_run_dynamic: bool) -> Any:
     variables = {root: _ROOT_TYPES.get(root, cel.Type.DYN) for root in sorted(roots)}
+    if is_run_dynamic and "run" in roots:
+        variables["run"] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
 
 

@@ -9,6 +9,7 @@ from penstock.engine.expressions.lexer import CEL_KEYWORDS, Fault, Kind, Token, 
 from penstock.engine.expressions.path import Path
 from penstock.engine.expressions.scope import (
     ANYTHING,
+    END_FIELDS,
     EVENT_ROOTS,
     ITEM_ROOTS,
     OPTIONAL_OUTPUTS,
@@ -320,8 +321,10 @@ class _Reader:
             before = Path(path.root, path.steps[:position])
             if not fields:
                 raise Fault(start, f"{before} is not an object: it has no fields")
-            if (path.root, step) == ("run", "state") and not self._scope.is_finally:
-                raise Fault(start, "run.state is available only in finally tasks and in the Flow's outputs")
+            if path.root == "run" and step in END_FIELDS and not self._scope.is_finally:
+                raise Fault(start, f"run.{step} is available only in finally tasks and in the Flow's outputs")
+            if (path.root, step) == ("run", "startTime") and "tasks" not in self._scope.roots:
+                raise Fault(start, "run.startTime is not available here: the run has not started")
             if step not in fields:
                 there = enumerate_names(fields)
                 raise Fault(start, f'{before} has no "{step}"{suggest(str(step), fields)}: it has {there}')

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-TASK_ATTRIBUTES: Final = ("outputs", "state", "reason", "exitCode")
+TASK_ATTRIBUTES: Final = ("outputs", "state", "reason", "exitCode", "message")
 OPTIONAL_OUTPUTS: Final = "?outputs"
 """The attribute of `tasks.x.?outputs`: the outputs if there are any, so x need not complete."""
 
@@ -31,12 +31,26 @@ ANYTHING: Final[Fields] = MappingProxyType({"*": {}})
 """In place of the fields of a value that is not known beforehand."""
 ROOT_FIELDS: Final[Fields] = MappingProxyType(
     {
-        "run": {"name": {}, "namespace": {}, "uid": {}, "scheduledTime": {}, "state": {}},
+        "run": {
+            "name": {},
+            "namespace": {},
+            "uid": {},
+            "scheduledTime": {},
+            "startTime": {},
+            "state": {},
+            "reason": {},
+            "message": {},
+            "failures": ANYTHING,
+        },
         "failure": {"reason": {}, "exitCode": {}, "message": {}, "attempt": {}},
         "tick": {"time": {}, "date": {}, "previous": {"date": {}}},
     }
 )
 """The fields of roots that always have the same ones; a field without fields is a string or a number."""
+
+
+END_FIELDS: Final = frozenset({"state", "reason", "message", "failures"})
+"""Fields of `run` that are known when all tasks but the finally tasks have finished."""
 
 
 class TaskShape(Enum):
@@ -53,7 +67,7 @@ class TaskReference(NamedTuple):
 
     task: str
     attribute: str
-    """outputs, ?outputs, state, reason or exitCode."""
+    """outputs, ?outputs, state, reason, exitCode or message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class Scope:
         roots: the roots that its field knows.
         params: names of the Flow's params; None when they are not known: any name is accepted.
         tasks: shape of each task by its name; None when they are not known: any name is accepted.
-        is_finally: whether the run's state is known: it is in finally tasks, which run when all others have finished.
+        is_finally: whether it is known how the run ended: in finally tasks, which run when all others have finished.
         event: fields of the event, which depend on its source; None where there is no event.
     """
 

@@ -40,7 +40,7 @@ class Approvals:
             except ExpressionError as error:
                 raise in_field("approval.message", error) from error
             instance.wait_for_approval(message, now)
-            run.record_state(task, instance)
+            run.record_state(task, key, instance)
             run.outbox.notices.append(Notice.of_approval_request(key, instance))
         instance.is_seen = True
         run.set_timer(task, key, instance)
@@ -66,5 +66,5 @@ class Approvals:
             key=key,
             veto=None,
         )
-        run.record_state(task, instance)
+        run.record_state(task, key, instance)
         run.finish_instance(task, key, instance, outputs, now)

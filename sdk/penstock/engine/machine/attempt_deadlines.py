@@ -5,11 +5,13 @@ Pure arithmetic over what is stored; `Attempts.check_deadlines` acts on it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.machine.task_instance import TaskInstance
+from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
 
 
@@ -27,6 +29,18 @@ class Deadline(Enum):
     QUEUE_TIMEOUT = auto()
     """The attempt waited longer than `queueTimeout` to start."""
 
+
+DEFAULT_QUEUE_TIMEOUTS_S: Final[Mapping[str, float]] = {
+    Reason.IMAGE_PULL_FAILED: 3600.0,
+    Reason.CONTAINER_CONFIG_ERROR: 3600.0,
+    Reason.MOUNT_FAILED: 3600.0,
+    Reason.SANDBOX_FAILED: 3600.0,
+    Reason.UNSCHEDULABLE: 86_400.0,
+    Reason.WORKSPACE_UNBOUND: 86_400.0,
+    Reason.CLAIM_UNBOUND: 86_400.0,
+}
+"""How long an attempt without a queueTimeout of its own may wait, by what it waits for. What others make room for, such
+as a quota or a queue, has no limit. It counts from a time that the Pod has, so nothing has to be stored for it."""
 
 _BY_PRECEDENCE: Final = (
     Deadline.NODE_LOST,
@@ -65,7 +79,22 @@ def running_deadlines(task: TaskPlan, instance: TaskInstance, *, is_suspended: b
         and instance.queued_at is not None
     ):
         found.append((instance.queued_at + task.queue_timeout_s, Deadline.QUEUE_TIMEOUT))
+    limit_s = _default_queue_timeout_s(task, instance)
+    if limit_s is not None and instance.waiting_since is not None:
+        found.append((instance.waiting_since + limit_s, Deadline.QUEUE_TIMEOUT))
     return found
+
+
+def name_queue_timeout(task: TaskPlan, reason: str | None) -> str:
+    """Name the limit of an attempt's wait: `queueTimeout`, or the default with its length."""
+    limit_s = DEFAULT_QUEUE_TIMEOUTS_S.get(reason) if reason and task.has_default_queue_timeout else None
+    return "queueTimeout" if limit_s is None else f"the default queueTimeout of {limit_s / 3600:g}h"
+
+
+def _default_queue_timeout_s(task: TaskPlan, instance: TaskInstance) -> float | None:
+    if not task.has_default_queue_timeout or instance.state is not TaskState.PENDING or instance.reason is None:
+        return None
+    return DEFAULT_QUEUE_TIMEOUTS_S.get(instance.reason)
 
 
 def next_deadline_at(task: TaskPlan, instance: TaskInstance, *, is_suspended: bool) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.attempt_deadlines import Deadline, passed_deadline
+from penstock.engine.machine.attempt_deadlines import Deadline, name_queue_timeout, passed_deadline
 from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import (
     AttemptGone,
@@ -108,7 +108,7 @@ class Attempts:
             if instance.stopping:
                 return
             instance.mark_queued(Reason.QUOTA_EXCEEDED, fact.message)
-            run.record_state(task, instance)
+            run.record_state(task, fact.key, instance)
             run.set_timer(task, fact.key, instance)
             return
         if isinstance(fact, RenderFailed):
@@ -142,7 +142,12 @@ class Attempts:
         """Whether an attempt's Pod differs from what was last observed of it."""
         position = self._run.plan.positions.get(seen.key.task)
         instance = None if position is None else self._run.tasks[position].live_task_instance(seen.key.item)
-        return instance is None or instance.uid != seen.uid or seen.version == 0 or seen.version > instance.version
+        if instance is None or instance.uid != seen.uid or seen.version == 0 or seen.version > instance.version:
+            return True
+        # The reply to a create has no status, and what the API server says at once, as of a Pod with scheduling gates,
+        # is of the same version.
+        is_same = seen.version == instance.version
+        return is_same and seen.waiting_reason is not None and seen.waiting_reason != instance.reason
 
     def _handle_seen(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
         run = self._run
@@ -163,7 +168,7 @@ class Attempts:
         if started_at is None or seen.created_at < started_at:
             run.set_start_time(seen.created_at)
         if instance.apply_seen(seen, now):
-            run.record_state(task, instance)
+            run.record_state(task, seen.key, instance)
         if task.items is not None and instance.started_at is not None:
             task.items.started_at = min(task.items.started_at or instance.started_at, instance.started_at)
         if seen.outcome is not None:
@@ -195,7 +200,9 @@ class Attempts:
     ) -> None:
         """Record how an attempt ended, and retry or finish its task or item."""
         run = self._run
-        outcome = limit_outputs(instance.apply_stop_reason(outcome), used_bytes=run.outputs_bytes)
+        queue_timeout = name_queue_timeout(task.plan, instance.stopping)
+        outcome = instance.apply_stop_reason(outcome, queue_timeout=queue_timeout)
+        outcome = limit_outputs(outcome, used_bytes=run.outputs_bytes)
         veto = None
         if outcome.cause is Cause.FAILURE:
             veto = why_not_retried(task.plan.retry, outcome, attempt=instance.attempt, params=run.params)
@@ -204,7 +211,7 @@ class Attempts:
         if reason is not None and instance.state is TaskState.RETRYING:
             instance.cancel_retry(reason)
         run.decided_outcomes += 1
-        run.record_state(task, instance)
+        run.record_state(task, key, instance)
         if instance.state is not TaskState.COMPLETED:
             task.record_failure(key.item, instance)
             run.record_history(task)
@@ -222,7 +229,7 @@ class Attempts:
         """Fail a task or item without a retry: another attempt would fail in the same way."""
         run = self._run
         instance.fail_permanently(reason, message, now)
-        run.record_state(task, instance)
+        run.record_state(task, key, instance)
         task.record_failure(key.item, instance)
         run.outbox.notices.append(Notice.of_attempt(key, instance))
         run.finish_instance(task, key, instance, None, now)
@@ -249,7 +256,7 @@ class Attempts:
         if deadline is Deadline.RETRY:
             instance.begin_next_attempt()
             run.due_attempts.append(key)
-            run.record_state(task, instance)
+            run.record_state(task, key, instance)
         elif deadline is Deadline.NODE_LOST and self._hold_end(instance, AttemptGone(key, instance.attempt)):
             instance.gone_due_at = None
         elif deadline is Deadline.NODE_LOST:
@@ -298,12 +305,13 @@ class Attempts:
             instance.is_sent and instance.state is not TaskState.RETRYING and reason not in CANCELLING_REASONS
         )
         if not may_have_pod:
-            outcome = Outcome(Cause.FAILURE, now, reason, instance.stop_message(reason))
+            message = instance.stop_message(reason, queue_timeout=name_queue_timeout(task.plan, reason))
+            outcome = Outcome(Cause.FAILURE, now, reason, message)
             instance.stopping = None
             self.end_attempt(task, key, instance, outcome, now)
             return
         instance.stopping = reason
-        run.record_state(task, instance)
+        run.record_state(task, key, instance)
         instance.stop_version = run.status.version_of(task)
         if not has_pod:
             run.outbox.verifies.append(VerifyAttempt(key, instance.attempt))

@@ -39,6 +39,8 @@ class Outcome(NamedTuple):
     message: str | None = None
     exit_code: int | None = None
     outputs: dict[str, Any] | None = None
+    raw_message: str | None = None
+    """What a container left as its message, for `retry.when`; None if the message has nothing added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class AttemptSeen:
         outcome: how it ended, if it has.
         waiting_reason: why it does not start, if that is known.
         waiting_message: the same for people.
+        waiting_since: from when that wait counts, seconds since the epoch; None if only the observer knows.
         is_finished: the whole Pod has finished, not only the container `main`.
         is_deleting: the Pod has a deletion timestamp.
         is_tracked: the Pod has the tracking finalizer.
@@ -81,6 +84,7 @@ class AttemptSeen:
     outcome: Outcome | None = None
     waiting_reason: str | None = None
     waiting_message: str | None = None
+    waiting_since: float | None = None
     is_finished: bool = False
     is_deleting: bool = False
     is_tracked: bool = True

@@ -22,6 +22,11 @@ class History:
         self._bytes: dict[TaskRun, int] = {}
         self._total = 0
 
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of the failed attempts and messages of all tasks."""
+        return self._total
+
     def record_task(self, task: TaskRun) -> list[TaskRun]:
         """Count a task whose attempts or message changed.
 

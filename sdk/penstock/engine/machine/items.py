@@ -97,6 +97,11 @@ class Items:
         """Keep a failed attempt in the status."""
         self.failed = [*self.failed[1 - KEPT_FAILURES :], attempt]
 
+    def latest_failures(self) -> list[dict[str, Any]]:
+        """Return the last failed attempt of each item that did not succeed, as far as they are kept."""
+        last = {attempt["index"]: attempt for attempt in self.failed}
+        return [last[index] for index in sorted(last) if _STATE.get(self._codes[index]) in UNSUCCESSFUL_TASK_STATES]
+
     def gathered_outputs(self) -> list[Any] | None:
         """Return the outputs of all items in order, null where there are none; None when they are too many to keep."""
         if self._outputs is None:

@@ -192,7 +192,7 @@ class Machine:
         self._timeouts.start_finally_clock(now)
         self._finish_run(now)
         self._update_state(now)
-        wake_at = None if self.is_finished else run.timers.next_due_at(now)
+        wake_at = None if self.is_finished else run.next_due_at(now)
         # Nothing is created until outcomes are stored, so store them immediately.
         is_urgent = run.status.is_urgent or self._is_full
         return run.outbox.take_step(creates, wake_at=wake_at, is_changed=run.status.is_dirty, is_urgent=is_urgent)
@@ -265,7 +265,7 @@ class Machine:
         run, costs = self._run, self.plan.costs
         if self._params_weight + FAILURE_WEIGHT > costs.retry_when:
             return True
-        weight = self._params_weight + 2 * run.outputs_bytes + NAMES_WEIGHT
+        weight = self._params_weight + 2 * (run.outputs_bytes + run.history_bytes) + NAMES_WEIGHT
         if weight > costs.keys:
             return True
         return any(
@@ -312,8 +312,13 @@ class Machine:
         run = self._run
         if self.is_finished:
             return
+        for key, instance in run.obstacles.update(now):
+            run.outbox.notices.append(Notice.of_obstacle(key, instance))
         state, reason, message = judge_unfinished_run(run)
-        if state is run.state and reason == run.status.head.reason:
+        head = run.status.head
+        if state is run.state:
+            if (reason, message) != (head.reason, head.message):
+                run.status.set_reason(reason, message)
             self._timeouts.update_timer()
             return
         if state is RunState.PAUSED:
@@ -359,11 +364,12 @@ class Machine:
             if task.state in FINAL_TASK_STATES:
                 run.count_finished(task)
                 continue
-            for _, instance in task.live_instances():
-                run.record_state(task, instance)
+            for index, instance in task.live_instances():
+                run.record_state(task, task.key(index), instance)
             if task.items is not None and (task.items.has_unstarted or not task.items.live):
                 run.open_fan_outs[task.plan.position] = None
         run.status.mark_restored()
+        run.obstacles.is_resumed = True
         self._timeouts.update_timer()
         # Before any Pod is observed: how a stopped item counts depends on it.
         self._timeouts.has_just_passed(now)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from penstock.engine.failure_message import headline
 from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.obstacles import name_of
+from penstock.engine.machine.reason_groups import HELD_REASONS
 from penstock.engine.machine.task_instance import TaskInstance
 from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState, TaskState
 
@@ -21,18 +24,27 @@ class Notice(NamedTuple):
     @classmethod
     def of_attempt(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
         """Return the notice of a failed attempt."""
-        name = key.task if key.item is None else f"{key.task}[{key.item}]"
-        text = f"task {name}: attempt {instance.attempt} failed ({instance.reason})"
-        if instance.message:
-            text += f": {instance.message}"
-        if instance.state is TaskState.RETRYING:
-            return cls(
-                is_warning=True,
-                reason="TaskRetrying",
-                message=f"{text}; retrying",
-                identity=f"{name}/{instance.attempt}",
-            )
-        return cls(is_warning=True, reason=f"Task{instance.state}", message=text, identity=f"{name}/{instance.attempt}")
+        name = name_of(key)
+        # One line: the task's entry and its log have the rest.
+        text = f"task {name}: {headline(instance.reason, instance.message)} (attempt {instance.attempt}"
+        is_retried = instance.state is TaskState.RETRYING
+        return cls(
+            is_warning=True,
+            reason=f"Task{instance.state}",
+            message=f"{text}, retrying)" if is_retried else f"{text})",
+            identity=f"{name}/{instance.attempt}",
+        )
+
+    @classmethod
+    def of_obstacle(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
+        """Return the notice of a task that can't start, or is not heard of: once for all items of a fan-out."""
+        text = f"task {name_of(key)}: {instance.reason}"
+        return cls(
+            is_warning=instance.reason not in HELD_REASONS,
+            reason="TaskWaiting",
+            message=f"{text}: {instance.message}" if instance.message else text,
+            identity=f"{key.task}/{instance.reason}",
+        )
 
     @classmethod
     def of_approval_request(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:

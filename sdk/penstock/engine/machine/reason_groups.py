@@ -14,6 +14,9 @@ WAITING_REASONS: Final = frozenset(
         Reason.IMAGE_PULL_FAILED,
         Reason.UNSCHEDULABLE,
         Reason.WORKSPACE_UNBOUND,
+        Reason.CLAIM_UNBOUND,
+        Reason.MOUNT_FAILED,
+        Reason.SANDBOX_FAILED,
         Reason.CONTAINER_CONFIG_ERROR,
         Reason.QUOTA_EXCEEDED,
         Reason.ADMISSION_QUEUE,
@@ -21,6 +24,8 @@ WAITING_REASONS: Final = frozenset(
     }
 )
 """Reasons why an attempt does not start; after the queueTimeout, why it never did."""
+HELD_REASONS: Final = frozenset({Reason.QUOTA_EXCEEDED, Reason.ADMISSION_QUEUE, Reason.CACHE_BUSY})
+"""Those of them that end by themselves when others make room or finish."""
 CANCELLING_REASONS: Final = frozenset(
     {
         Reason.RUN_TIMED_OUT,

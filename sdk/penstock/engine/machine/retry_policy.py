@@ -38,7 +38,7 @@ def why_not_retried(policy: RetryPolicy, outcome: Outcome, *, attempt: int, para
         # As plain text: expressions know no enumerations.
         "reason": None if outcome.reason is None else str(outcome.reason),
         "exitCode": outcome.exit_code,
-        "message": outcome.message,
+        "message": outcome.message if outcome.raw_message is None else outcome.raw_message,
         "attempt": attempt,
     }
     try:

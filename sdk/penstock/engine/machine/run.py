@@ -16,8 +16,10 @@ from penstock.engine.machine.attempt_deadlines import next_deadline_at
 from penstock.engine.machine.effects import Conclusion, ReleaseCacheLock, RemoveFinalizer, StopAttempt
 from penstock.engine.machine.facts import AttemptSeen, Control
 from penstock.engine.machine.failure_policy import closes_fan_out, stops_run
+from penstock.engine.machine.failures import list_failures
 from penstock.engine.machine.history import History
 from penstock.engine.machine.items import json_size
+from penstock.engine.machine.obstacles import Obstacles
 from penstock.engine.machine.outbox import Outbox
 from penstock.engine.machine.run_clock import RunClock
 from penstock.engine.machine.run_status import Head, RunStatus
@@ -65,6 +67,7 @@ class Run:
         self.early_facts: dict[int, list[AttemptSeen]] = {}
         self.timers = Timers()
         self.outbox = Outbox()
+        self.obstacles = Obstacles()
         self.clock = RunClock(plan.timeout_s if control.timeout_s is None else control.timeout_s)
         self.shutdown: Shutdown | None = None
         self.failed_task: str | None = None
@@ -79,6 +82,11 @@ class Run:
         self._main_left = plan.first_finally
         self.params = params
         self._history = History()
+
+    @property
+    def history_bytes(self) -> int:
+        """Bytes of failed attempts and messages of all tasks."""
+        return self._history.total_bytes
 
     @property
     def is_finished(self) -> bool:
@@ -137,10 +145,17 @@ class Run:
             "uid": self.identity.uid,
             # Text like the others, whose type expressions are checked against.
             "scheduledTime": self.identity.scheduled_time or "",
+            "startTime": self.clock.fields()["startTime"] or "",
         }
         if is_finally:
             main = self.tasks[: self.plan.first_finally]
-            run["state"] = str(judge_run(main, shutdown=self.shutdown).state)
+            verdict = judge_run(main, shutdown=self.shutdown)
+            run |= {
+                "state": str(verdict.state),
+                "reason": "" if verdict.reason is None else str(verdict.reason),
+                "message": verdict.message or "",
+                "failures": list_failures(main),
+            }
         return {
             "params": self.params,
             "run": run,
@@ -204,10 +219,10 @@ class Run:
         instance = task.begin_instance(index)
         if task.items is not None and task.items.has_unstarted:
             self.open_fan_outs[task.plan.position] = None
-        self.record_state(task, instance)
+        self.record_state(task, task.key(index), instance)
         return instance
 
-    def record_state(self, task: TaskRun, instance: TaskInstance) -> None:
+    def record_state(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance) -> None:
         """Record that a live task or item changed."""
         if instance.counted_state is not instance.state:
             if instance.counted_state is not None:
@@ -215,6 +230,7 @@ class Run:
             self.live_counts[instance.state] += 1
             instance.counted_state = instance.state
             self.has_started = self.has_started or instance.state in (TaskState.RUNNING, TaskState.PAUSED)
+        self.obstacles.record(key, instance)
         self.status.mark_changed(task)
 
     def set_timer(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance) -> None:
@@ -223,6 +239,11 @@ class Run:
         if due is not None and (instance.timer_at is None or due < instance.timer_at):
             instance.timer_at = due
             self.timers.set_attempt_timer(due, position=task.plan.position, item=key.item, attempt=instance.attempt)
+
+    def next_due_at(self, now: float) -> float | None:
+        """Return when something follows even if nothing happens, seconds since the epoch; None: never."""
+        times = (self.timers.next_due_at(now), self.obstacles.next_due_at())
+        return min((time for time in times if time is not None), default=None)
 
     def do_once_stored(self, task: TaskRun, effect: RemoveFinalizer | StopAttempt) -> None:
         """Send an effect out when the present state of the task's entry is stored."""
@@ -246,6 +267,7 @@ class Run:
         if instance.counted_state is not None:
             self.live_counts[instance.counted_state] -= 1
             instance.counted_state = None
+        self.obstacles.record(key, instance)
         if task.plan.cache is not None and instance.state is not TaskState.CACHED:
             self._release_cache_lock(task, task.plan.cache, key, outputs)
         if key.item is None:

@@ -16,7 +16,7 @@ class UnfinishedState(NamedTuple):
     """What an unfinished run is doing."""
 
     state: RunState
-    reason: Reason | None = None
+    reason: str | None = None
     message: str | None = None
 
 
@@ -31,4 +31,5 @@ def judge_unfinished_run(run: Run) -> UnfinishedState:
         waiting = [task.plan.name for task in run.tasks if task.state is TaskState.PAUSED]
         message = f"waiting for approval: {', '.join(waiting[:NAMED_TASKS])}"
         return UnfinishedState(RunState.PAUSED, Reason.AWAITING_APPROVAL, message)
-    return UnfinishedState(RunState.RUNNING if run.has_started else RunState.PENDING)
+    state = RunState.RUNNING if run.has_started else RunState.PENDING
+    return UnfinishedState(state, *(run.obstacles.summary() or ()))

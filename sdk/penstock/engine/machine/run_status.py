@@ -169,6 +169,11 @@ class RunStatus:
         self.head.state, self.head.reason, self.head.message = state, reason, message
         self.mark_head_changed(is_urgent=state is not RunState.RUNNING)
 
+    def set_reason(self, reason: str | None, message: str | None) -> None:
+        """Record what keeps tasks of an unfinished run from starting. It is news, but nobody waits for it."""
+        self.head.reason, self.head.message = reason, message
+        self.mark_head_changed()
+
     def finish_run(
         self, state: RunState, reason: str | None, message: str | None, outputs: dict[str, Any], completed_at: float
     ) -> None:

@@ -136,8 +136,9 @@ class Starter:
             and run.start_block(is_finally=task.plan.is_finally) is None
         ):
             index = items.start_next_item()
-            run.record_state(task, items.live[index])
-            self._create_attempt(task, TaskInstanceKey(task.plan.name, index), items.live[index], creates, now)
+            key = task.key(index)
+            run.record_state(task, key, items.live[index])
+            self._create_attempt(task, key, items.live[index], creates, now)
         if not items.has_unstarted:
             run.open_fan_outs.pop(task.plan.position, None)
         if not items.live:
@@ -201,7 +202,7 @@ class Starter:
                     run.outbox.verifies.append(VerifyAttempt(key, instance.attempt))
                 else:
                     instance.state = TaskState.PENDING
-                    run.record_state(task, instance)
+                    run.record_state(task, key, instance)
                     run.due_attempts.append(key)
 
     def _resume_approval(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance, now: float) -> None:

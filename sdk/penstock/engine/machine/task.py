@@ -10,6 +10,7 @@ from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.items import Items
 from penstock.engine.machine.kept_tasks import completed_items
+from penstock.engine.machine.obstacles import summarize_items
 from penstock.engine.machine.task_instance import Clocks, TaskInstance
 from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_TASK_STATES, TaskState
 from penstock.engine.timestamp import epoch, rfc3339
@@ -154,6 +155,7 @@ class TaskRun:
             # As plain text: expressions know no enumerations.
             "reason": None if self.reason is None else str(self.reason),
             "exitCode": None if self.instance is None else self.instance.exit_code,
+            "message": self.message,
         }
         if self.items is not None:
             gathered = self.items.gathered_outputs()
@@ -197,6 +199,8 @@ class TaskRun:
                 "node": instance.node,
                 "run" if self.plan.kind is TaskKind.FLOW else "pod": instance.pod,
             }
+        if self.items is not None and not is_finished and (waiting := summarize_items(self.items.live)) is not None:
+            entry |= {"reason": waiting.reason, "message": waiting.message}
         if instance is not None and not is_finished:
             entry |= {
                 "reason": instance.reason,

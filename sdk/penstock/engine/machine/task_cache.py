@@ -58,7 +58,7 @@ class TaskCache:
             run.due_attempts.append(answer.key)
         elif isinstance(answer, CacheBusy):
             instance.mark_queued(Reason.CACHE_BUSY, answer.message)
-            run.record_state(task, instance)
+            run.record_state(task, answer.key, instance)
             run.set_timer(task, answer.key, instance)
         else:
             self._handle_hit(task, instance, answer, now)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from penstock.engine.compiler.task_plan import RetryPolicy
+from penstock.engine.failure_message import add_to_first_line, headline
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.entry import known
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
@@ -15,6 +16,19 @@ from penstock.engine.machine.retry_policy import retry_delay_s
 from penstock.engine.reasons import REASONS, Reason
 from penstock.engine.state import TaskState
 from penstock.engine.timestamp import epoch, rfc3339
+
+STOP_MESSAGES: Final = {
+    Reason.DEADLINE_EXCEEDED: "the attempt took longer than the task's timeout",
+    Reason.TASK_DEADLINE_EXCEEDED: "all attempts together took longer than the task's deadline",
+    Reason.RUN_TIMED_OUT: "the run took longer than its timeout",
+    Reason.FINALLY_TIMED_OUT: "the finally tasks took longer than finallyTimeout",
+    Reason.APPROVAL_TIMEOUT: "no decision within approval.timeout",
+}
+"""Messages of stopped attempts; for other reasons their meaning."""
+TIME_LIMITS: Final = frozenset({Reason.TASK_DEADLINE_EXCEEDED, Reason.RUN_TIMED_OUT, Reason.FINALLY_TIMED_OUT})
+"""Limits whose time a wait uses up: the message keeps what an attempt waited for."""
+WAS_WAITING: Final = "; it was waiting: "
+"""In a message before what an attempt waited for when a time limit expired."""
 
 
 class Clocks(NamedTuple):
@@ -34,6 +48,8 @@ class TaskInstance:
         disruptions: attempts counted against `retry.infrastructure`.
         queued_at: since when the current attempt waits to start.
         began_at: when the first attempt was made.
+        waiting_since: from when the wait for its present reason counts.
+        held_at: when the current attempt was last seen in a queue.
         is_seen: whether a Pod of the current attempt was observed since the machine was built.
         is_sent: whether the current attempt's creation was requested since the machine was built.
         stop_version: of the status, from which on it says that the attempt is being stopped.
@@ -61,6 +77,8 @@ class TaskInstance:
     gone_due_at: float | None = None
     queued_at: float | None = None
     began_at: float | None = None
+    waiting_since: float | None = None
+    held_at: float | None = None
     is_seen: bool = False
     is_sent: bool = False
     stop_version: int = 0
@@ -76,7 +94,7 @@ class TaskInstance:
         self.reason = self.message = self.exit_code = None
         self.pod = self.uid = self.node = None
         self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
-        self.stopping = self.queued_at = self.timer_at = None
+        self.stopping = self.queued_at = self.timer_at = self.waiting_since = self.held_at = None
         self.is_seen = self.is_sent = False
 
     def mark_requested(self, now: float) -> None:
@@ -118,7 +136,18 @@ class TaskInstance:
             self.state = TaskState.QUEUED if seen.is_held else TaskState.PENDING
         if self.stopping is None and (seen.started_at is not None or self.started_at is None):
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
+        self._note_wait(seen, now)
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
+
+    def _note_wait(self, seen: AttemptSeen, now: float) -> None:
+        if seen.is_held:
+            self.held_at = now
+        if seen.waiting_reason is None:
+            self.waiting_since = None
+            return
+        since = seen.waiting_since or self.waiting_since or now
+        # The time in a queue does not count, and a Pod does not say when that ended.
+        self.waiting_since = since if self.held_at is None else max(since, self.held_at)
 
     def mark_cached(self, now: float) -> None:
         """Complete without an attempt: the outputs come from the cache."""
@@ -159,7 +188,7 @@ class TaskInstance:
             is_spent = self.failures > policy.limit or veto is not None
             final = TaskState.TIMED_OUT if outcome.reason in TIMEOUT_REASONS | WAITING_REASONS else TaskState.FAILED
             if veto is not None and self.failures <= policy.limit:
-                self.message = f"{self.message or self.reason}; not retried: {veto}"
+                self.message = add_to_first_line(self.message or str(self.reason), f"; not retried: {veto}")
         if is_spent:
             self.state = final
             return
@@ -177,15 +206,19 @@ class TaskInstance:
 
     def cancel_retry(self, reason: Reason) -> None:
         """Make no further attempt, although budget is left: the run is being stopped."""
-        self.state, self.reason, self.message = TaskState.CANCELLED, reason, self.stop_message(reason)
+        self.state, self.reason, self.message = (
+            TaskState.CANCELLED,
+            reason,
+            STOP_MESSAGES.get(reason, REASONS[reason].meaning),
+        )
         self.wake_at = None
 
     def fail_permanently(self, reason: Reason, message: str, now: float) -> None:
         """Fail without counting against a budget: another attempt would fail in the same way."""
         self.state, self.reason, self.message, self.finished_at = TaskState.FAILED, reason, message, now
 
-    def apply_stop_reason(self, outcome: Outcome) -> Outcome:
-        """Return the outcome that counts for an attempt.
+    def apply_stop_reason(self, outcome: Outcome, *, queue_timeout: str) -> Outcome:
+        """Return the outcome that counts for an attempt, with the name of the limit of its wait.
 
         The reason of a stop has precedence over the exit code: a Pod that we stop ends by our signal with any code.
         """
@@ -195,21 +228,19 @@ class TaskInstance:
             Cause.FAILURE,
             outcome.finished_at,
             self.stopping,
-            self.stop_message(Reason(self.stopping)),
+            self.stop_message(Reason(self.stopping), queue_timeout=queue_timeout),
             outcome.exit_code,
         )
 
-    def stop_message(self, reason: Reason) -> str:
-        """Return the message of a stopped attempt."""
+    def stop_message(self, reason: Reason, *, queue_timeout: str) -> str:
+        """Return the message of a stopped attempt, with the name of the limit of its wait."""
         if reason in WAITING_REASONS:
-            return f"not started within queueTimeout{f': {self.message}' if self.message else ''}"
-        return {
-            Reason.DEADLINE_EXCEEDED: "the attempt took longer than the task's timeout",
-            Reason.TASK_DEADLINE_EXCEEDED: "all attempts together took longer than the task's deadline",
-            Reason.RUN_TIMED_OUT: "the run took longer than its timeout",
-            Reason.FINALLY_TIMED_OUT: "the finally tasks took longer than finallyTimeout",
-            Reason.APPROVAL_TIMEOUT: "no decision within approval.timeout",
-        }.get(reason, REASONS[reason].meaning)
+            return f"not started within {queue_timeout}{f': {self.message}' if self.message else ''}"
+        message = STOP_MESSAGES.get(reason, REASONS[reason].meaning)
+        is_waiting = self.state in (TaskState.PENDING, TaskState.QUEUED) and self.reason is not None
+        if reason not in TIME_LIMITS or not is_waiting:
+            return message
+        return f"{message}{WAS_WAITING}{headline(self.reason, self.message)}"
 
     def live_entry(self, index: int, clocks: Clocks) -> dict[str, Any]:
         """Return the status entry of a live item."""

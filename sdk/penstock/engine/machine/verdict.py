@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
+from penstock.engine.failure_message import headline
 from penstock.engine.machine.items import GATHERED_OUTPUTS_BYTES, Items
 from penstock.engine.machine.shutdown import SHUTDOWN_REASONS, Shutdown
 from penstock.engine.machine.task import TaskRun
+from penstock.engine.machine.task_instance import STOP_MESSAGES, WAS_WAITING
 from penstock.engine.reasons import Reason
 from penstock.engine.state import UNSUCCESSFUL_TASK_STATES, RunState, TaskState
 from penstock.errors import ExpressionError, SlowExpressionError
@@ -54,7 +56,8 @@ def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str]
         reason = blocked if blocked is not None and is_cut_short else Reason.ITEMS_FAILED
         return TaskVerdict(state, reason, f"{summary}{_latest_failure(items)}")
     if is_cut_short:
-        return TaskVerdict(TaskState.CANCELLED, blocked or Reason.RUN_STOPPING, summary)
+        message = f"{summary}{_latest_failure(items)}" if blocked == Reason.RUN_TIMED_OUT else summary
+        return TaskVerdict(TaskState.CANCELLED, blocked or Reason.RUN_STOPPING, message)
     if failed:
         message = f"{summary} ({allowed} allowed){_latest_failure(items)}"
         return TaskVerdict(TaskState.COMPLETED, Reason.ITEMS_FAILED, message)
@@ -78,8 +81,8 @@ def _latest_failure(items: Items) -> str:
     if not items.failed:
         return ""
     latest = items.failed[-1]
-    words = [f"item {latest['index']}", *filter(None, (latest.get("reason"), latest.get("message")))]
-    return f"; latest: {': '.join(words)}"
+    why = headline(latest.get("reason"), latest.get("message"))
+    return f"; latest: item {latest['index']}{f': {why}' if why else ''}"
 
 
 def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerdict:
@@ -103,15 +106,27 @@ def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerd
     if shutdown is not None and is_shut_down:
         return RunVerdict(RunState.CANCELLED, shutdown.reason, shutdown.message or None)
     if is_timed_out:
-        return RunVerdict(RunState.TIMED_OUT, Reason.RUN_TIMED_OUT, "the run took longer than its timeout")
+        return RunVerdict(RunState.TIMED_OUT, Reason.RUN_TIMED_OUT, _time_out_message(tasks))
     if not failed:
         return RunVerdict(RunState.COMPLETED)
     # The first failure is the cause; it may have stopped the others. Ties are decided by the order of the spec.
     first = min(failed, key=lambda task: (task.state is TaskState.CANCELLED, task.completion_time or 0.0))
     is_crash = all(task.state is TaskState.CRASHED for task in failed)
-    words = [f"task {first.plan.name} is {first.state}", *filter(None, (first.reason, first.message))]
+    why = headline(first.reason, first.message)
     state = RunState.CRASHED if is_crash else RunState.FAILED
-    return RunVerdict(state, Reason.TASK_FAILED, ": ".join(words))
+    message = f"task {first.plan.name} {STATE_WORDS[first.state]}{f': {why}' if why else ''}"
+    return RunVerdict(state, Reason.TASK_FAILED, message)
+
+
+def _time_out_message(tasks: Sequence[TaskRun]) -> str:
+    """Return the message of a run that timed out, with what a task of it was waiting for, if one was."""
+    message = STOP_MESSAGES[Reason.RUN_TIMED_OUT]
+    for task in tasks:
+        if task.reason == Reason.RUN_TIMED_OUT:
+            _, waited, cause = (task.message or "").partition(WAS_WAITING)
+            if waited:
+                return f"{message}; task {task.plan.name} was waiting: {cause}"
+    return message
 
 
 def flow_outputs(plan: Plan, values: dict[str, Any]) -> tuple[dict[str, Any], str | None]:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api.backfill import DEFAULT_MAX_ACTIVE, Order, Reprocess
 from penstock.engine.intervals import decode_intervals, encode_intervals
-from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES
+from penstock.engine.state import FINAL_RUN_STATES, RunState, has_not_run
 
 
 class Outcome(StrEnum):
@@ -26,6 +26,8 @@ class Outcome(StrEnum):
 
     COMPLETED = "Completed"
     FAILED = "Failed"
+    NOT_RUN = "NotRun"
+    """Its run ended without having run: skipped by a concurrency limit, or cancelled while it waited."""
     SKIPPED = "Skipped"
     """It had a run already, and `reprocess` leaves such ticks as they are."""
     DELETED = "Deleted"
@@ -47,6 +49,8 @@ class TickRun(NamedTuple):
     """None: it has no status yet."""
     backfill: str
     """Uid of the Backfill that created it; empty for another creator."""
+    has_started: bool = True
+    """Whether a task of it was started. It matters once the run has finished."""
 
     @property
     def is_finished(self) -> bool:
@@ -55,8 +59,15 @@ class TickRun(NamedTuple):
 
     @property
     def is_completed(self) -> bool:
-        """Whether it has finished successfully."""
-        return self.state in SUCCESSFUL_RUN_STATES
+        """Whether it has run and has finished successfully."""
+        return self.state == RunState.COMPLETED
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of its tick, once it has finished."""
+        if has_not_run(self.state, has_started=self.has_started):
+            return Outcome.NOT_RUN
+        return Outcome.COMPLETED if self.is_completed else Outcome.FAILED
 
 
 class Creation(NamedTuple):
@@ -134,8 +145,8 @@ class BackfillMachine:
 
     @property
     def is_successful(self) -> bool:
-        """Whether no tick failed so far."""
-        return not any(outcome is Outcome.FAILED for outcome in self.record.outcomes.values())
+        """Whether no tick failed or was not run so far."""
+        return not any(outcome in (Outcome.FAILED, Outcome.NOT_RUN) for outcome in self.record.outcomes.values())
 
     @property
     def progress(self) -> str:
@@ -167,7 +178,7 @@ class BackfillMachine:
             return
         self.record.started.add(run.tick)
         if run.is_finished:
-            self._set_outcome(run.tick, Outcome.COMPLETED if run.is_completed else Outcome.FAILED)
+            self._set_outcome(run.tick, run.outcome)
         else:
             self._running.add(run.tick)
             self._open.pop(run.tick, None)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from penstock.api.event import EventSource, EventTrigger
+from penstock.api.event import EventSource, EventTrigger, FlowRunEvent, LabelSelector
 from penstock.api.names import LABEL_FLOW
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.expressions.expression import Expression
 from penstock.engine.expressions.scope import ANYTHING, EVENT_ROOTS, Fields, Scope
 from penstock.engine.expressions.template import ValueTemplate, compile_condition, compile_value
 from penstock.engine.ticks.timetable import has_ticks
+from penstock.engine.triggers.label_selector import selects
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
 FORBIDDEN_KINDS: Final = frozenset({"Secret"})
@@ -172,6 +173,7 @@ def check_triggers(spec: ScheduleSpec, *, path: str = "spec") -> list[Problem]:
                 Problem(f"{path}.events[{index}].name", f'"{trigger.name}" is already the name of another event')
             )
         names.add(trigger.name)
+        problems += _check_flow_run(trigger, f"{path}.events[{index}]")
         problems += _check_resource(trigger, f"{path}.events[{index}]")
         try:
             compile_trigger(spec, index, path=path)
@@ -198,6 +200,28 @@ def _check_clock_fields(spec: ScheduleSpec, path: str) -> Iterator[Problem]:
             yield Problem(f"{path}.{field}", message)
 
 
+def may_be_of(source: FlowRunEvent, flow: str | None, labels: Mapping[str, str]) -> bool:
+    """Whether the end of a run counts as an event, as far as that is known.
+
+    Args:
+        source: which runs count.
+        flow: name of the run's Flow; empty for none, None if that is not known: a retry has it in a label only.
+        labels: of the run.
+    """
+    if source.flow is None:
+        return selects(source.selector, labels)
+    return flow is None or flow == source.flow
+
+
+def _check_flow_run(trigger: EventTrigger, path: str) -> Iterator[Problem]:
+    source = trigger.flow_run
+    if source is None:
+        return
+    if (source.flow is None) == (source.selector is None):
+        yield Problem(f"{path}.flowRun", "give exactly one of flow and selector")
+    yield from _check_selector(source.selector, f"{path}.flowRun.selector")
+
+
 def _check_resource(trigger: EventTrigger, path: str) -> Iterator[Problem]:
     resource = trigger.resource
     if resource is None:
@@ -210,11 +234,14 @@ def _check_resource(trigger: EventTrigger, path: str) -> Iterator[Problem]:
             "Penstock's own objects cannot be watched, because runs could then create runs without end: use flowRun"
         )
         yield Problem(f"{path}.resource.apiVersion", message)
-    selector = resource.selector
+    yield from _check_selector(resource.selector, f"{path}.resource.selector")
+
+
+def _check_selector(selector: LabelSelector | None, path: str) -> Iterator[Problem]:
     for place, one in enumerate((selector.match_expressions if selector is not None else None) or ()):
         if (one.operator in ("In", "NotIn")) != bool(one.values):
             needs = "requires values" if one.operator in ("In", "NotIn") else "must not have values"
-            yield Problem(f"{path}.resource.selector.matchExpressions[{place}].values", f"{one.operator} {needs}")
+            yield Problem(f"{path}.matchExpressions[{place}].values", f"{one.operator} {needs}")
 
 
 def definition_digest(trigger: EventTrigger, *, is_suspended: bool) -> str:

@@ -153,7 +153,7 @@ def observe_child(
     started_at = status.get("startTime")
     is_held = state in _HELD_STATES
     waiting_reason, waiting_message = None, None
-    if outcome is None and state is not RunState.RUNNING and status.get("reason") is not None:
+    if outcome is None and status.get("reason") is not None:
         waiting_reason = Reason.ADMISSION_QUEUE if is_held else status["reason"]
         waiting_message = f"child run {name} is {state}: {status.get('message', '')}".rstrip(": ")
     return AttemptSeen(

@@ -8,9 +8,11 @@ from typing import Any, Final, NamedTuple
 from penstock.api import names
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunIdentity
+from penstock.engine.machine.attempt_deadlines import DEFAULT_QUEUE_TIMEOUTS_S
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.names import pod_name
+from penstock.engine.reasons import Reason
 from penstock.engine.timestamp import rfc3339
 from penstock.engine.workloads.counters import write_counters
 from penstock.engine.workloads.owner_reference import run_owner
@@ -23,6 +25,9 @@ SCRIPT_PATH: Final = f"{SCRIPT_DIRECTORY}/script"
 SCRIPT_VOLUME: Final = "penstock-script"
 DEFAULT_INTERPRETER: Final = "#!/bin/sh\n"
 EXECUTABLE: Final = 0o555
+UNBUFFERED: Final = {"name": "PYTHONUNBUFFERED", "value": "1"}
+"""Else Python writes what a task printed before an error after the error, or not at all."""
+ON_NODE_QUEUE_TIMEOUT_S: Final = DEFAULT_QUEUE_TIMEOUTS_S[Reason.IMAGE_PULL_FAILED]
 BACKSTOP_S: Final = 300
 """How much longer than its timeouts a Pod may live when no operator watches it."""
 
@@ -90,9 +95,8 @@ def build_pod(
 
 def backstop_s(task: TaskPlan) -> int | None:
     """Return after how many seconds the kubelet ends an attempt if no operator does; None: never."""
-    if task.timeout_s is None:
-        return None
-    return int((task.queue_timeout_s or 0.0) + task.timeout_s) + BACKSTOP_S
+    wait_s = ON_NODE_QUEUE_TIMEOUT_S if task.has_default_queue_timeout else task.queue_timeout_s
+    return None if task.timeout_s is None or wait_s is None else int(wait_s + task.timeout_s) + BACKSTOP_S
 
 
 def _share_workspace(spec: dict[str, Any], workspace: Mount, run: RunIdentity, settings: PodSettings) -> None:
@@ -192,5 +196,8 @@ def _set_own_fields(
     main["terminationMessagePath"] = OUTPUTS_PATH
     main["terminationMessagePolicy"] = "FallbackToLogsOnError" if task.has_log_tail else "File"
     others = [entry for entry in main.get("env", []) if entry["name"] != names.OUTPUTS_VARIABLE]
-    # First, so that the task's own variables may refer to it.
-    main["env"] = [{"name": names.OUTPUTS_VARIABLE, "value": OUTPUTS_PATH}, *others]
+    own = [{"name": names.OUTPUTS_VARIABLE, "value": OUTPUTS_PATH}]
+    if not any(entry["name"] == UNBUFFERED["name"] for entry in others):
+        own.append(dict(UNBUFFERED))
+    # First, so that the task's own variables may refer to them.
+    main["env"] = [*own, *others]

@@ -18,10 +18,11 @@ UNFINISHED_RUNS: Final = ",".join(["status.state!=", *(f"status.state!={state}" 
 
 
 class RunSummaryStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """The state, and when the run ended."""
+    """The state, and when the run started and ended."""
 
     state: str = ""
     """Empty: no operator has handled the run yet."""
+    start_time: str | None = None
     completion_time: str | None = None
 
 

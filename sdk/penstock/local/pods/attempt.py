@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.engine.failure_message import describe_exit
 from penstock.engine.machine.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
@@ -180,8 +181,9 @@ def outcome_of_container(ended: Ended, message: str, log_tail: str, *, container
         return Outcome(Cause.FAILURE, now, Reason.START_ERROR, text, START_ERROR_CODE)
     if ended.exit_code or ended.is_out_of_memory:
         reason = Reason.OOM_KILLED if ended.is_out_of_memory else Reason.EXIT_CODE
-        text = (message or log_tail).strip() or f"exit code {ended.exit_code}"
-        return Outcome(Cause.FAILURE, now, reason, text, ended.exit_code)
+        tail = (message or log_tail).strip()
+        text, raw = describe_exit(ended.exit_code, tail), tail or f"exit code {ended.exit_code}"
+        return Outcome(Cause.FAILURE, now, reason, text, ended.exit_code, raw_message=raw)
     outputs, problem = read_outputs(message, containers=containers)
     if problem is not None:
         return Outcome(Cause.FAILURE, now, Reason.INVALID_OUTPUTS, problem, 0)

@@ -1,0 +1,132 @@
+"""Why a Pod does not start, or is not heard of any more: from the words of Kubernetes to a reason of ours. Pure."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from penstock.api import names
+from penstock.engine.reasons import Reason
+from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, main_state
+
+_IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "RegistryUnavailable",
+        "ErrImageInspect",
+        "ImageInspectError",
+        "SignatureValidationFailed",
+    }
+)
+_CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError"})
+_SANDBOX_REASONS: Final = frozenset({"CreatePodSandboxError", "ConfigPodSandboxError"})
+_CLAIM_WORDS: Final = ("persistentvolumeclaim", "persistent volume", "storageclass")
+"""In the scheduler's message about a Pod whose claim has no volume, in lower case."""
+_EVENT_REASONS: Final = {
+    "FailedMount": Reason.MOUNT_FAILED,
+    "FailedMapVolume": Reason.MOUNT_FAILED,
+    "FailedAttachVolume": Reason.MOUNT_FAILED,
+    "FailedCreatePodSandBox": Reason.SANDBOX_FAILED,
+    "NetworkNotReady": Reason.SANDBOX_FAILED,
+}
+"""What only Events of a Pod say:
+https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/events/event.go."""
+_NODE_GONE: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
+"""Reasons of the condition DisruptionTarget of a Pod whose node does not respond, or does not exist any more."""
+_QUEUE_LABELS: Final = "kueue.x-k8s.io/"
+
+
+class Obstacle(NamedTuple):
+    """Why a Pod does not start."""
+
+    reason: Reason
+    message: str | None
+    since: float | None = None
+    """From when its wait counts, seconds since the epoch, if the Pod says so."""
+
+
+def find_obstacle(pod: Pod) -> Obstacle | None:
+    """Return why a Pod does not start, or is not heard of any more, by its status; None if that is not known."""
+    for state in (*(status.state for status in pod.status.init_container_statuses), main_state(pod)):
+        if (found := _of_container(state)) is not None:
+            return found._replace(since=_on_node_since(pod))
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return _of_scheduling(pod, scheduled)
+    return _of_node(pod)
+
+
+def find_obstacle_in_event(pod: Pod, reason: str, note: str) -> Obstacle | None:
+    """Return why a Pod does not start by an Event about it; None if the Event says nothing of that."""
+    found = _EVENT_REASONS.get(reason)
+    return None if found is None else Obstacle(found, note or reason, _on_node_since(pod))
+
+
+def is_waiting_silently(pod: Pod) -> bool:
+    """Whether a Pod is on a node that has not prepared it, and its status does not say why: its Events may."""
+    ready = _condition(pod, "PodReadyToStartContainers")
+    return (
+        pod.status.phase in ("Pending", "")
+        and pod.spec.node_name is not None
+        and pod.metadata.deletion_timestamp is None
+        and not (ready is not None and ready.status == "True")
+        and find_obstacle(pod) is None
+    )
+
+
+def _of_container(state: ContainerState | None) -> Obstacle | None:
+    waiting = None if state is None else state.waiting
+    if waiting is None:
+        return None
+    message = waiting.message or waiting.reason
+    if waiting.reason in _IMAGE_REASONS:
+        return Obstacle(Reason.IMAGE_PULL_FAILED, message)
+    if waiting.reason in _CONFIG_REASONS:
+        return Obstacle(Reason.CONTAINER_CONFIG_ERROR, message)
+    return Obstacle(Reason.SANDBOX_FAILED, message) if waiting.reason in _SANDBOX_REASONS else None
+
+
+def _of_scheduling(pod: Pod, scheduled: PodCondition) -> Obstacle | None:
+    message = scheduled.message or None
+    if scheduled.reason == "SchedulingGated":
+        # A queue of Pods, such as Kueue's, holds it: https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/.
+        return Obstacle(Reason.ADMISSION_QUEUE, message)
+    if scheduled.reason != "Unschedulable":
+        return None
+    since = scheduled.transition_time
+    if any(label.startswith(_QUEUE_LABELS) for label in pod.metadata.labels):
+        # The condition was false while the queue held the Pod as well.
+        since = None
+    if any(word in scheduled.message.lower() for word in _CLAIM_WORDS):
+        is_workspace = names.ANNOTATION_WORKSPACE in pod.metadata.annotations
+        return Obstacle(Reason.WORKSPACE_UNBOUND if is_workspace else Reason.CLAIM_UNBOUND, message, since)
+    return Obstacle(Reason.UNSCHEDULABLE, message, since)
+
+
+def _of_node(pod: Pod) -> Obstacle | None:
+    node = pod.spec.node_name
+    if node is None or pod.status.phase in ("Succeeded", "Failed"):
+        return None
+    target = _condition(pod, "DisruptionTarget")
+    if target is not None and target.status == "True" and target.reason in _NODE_GONE:
+        return Obstacle(Reason.NODE_LOST, f"node {node} does not respond: {target.message or target.reason}")
+    ready, containers = _condition(pod, "Ready"), _condition(pod, "ContainersReady")
+    if ready is None or containers is None:
+        return None
+    # The kubelet never reports this of a Pod without readiness gates. The node controller sets `Ready` to False when
+    # the kubelet is silent, and leaves the other condition:
+    # https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller.
+    if ready.status == "False" and not ready.reason and containers.status == "True":
+        return Obstacle(Reason.NODE_LOST, f"node {node} does not respond: it is not Ready")
+    return None
+
+
+def _on_node_since(pod: Pod) -> float | None:
+    scheduled = _condition(pod, "PodScheduled")
+    return None if scheduled is None or scheduled.status != "True" else scheduled.transition_time
+
+
+def _condition(pod: Pod, kind: str) -> PodCondition | None:
+    return next((condition for condition in pod.status.conditions if condition.type == kind), None)

@@ -1,0 +1,123 @@
+"""A task's Pod as the operator reads it: the fields that it needs, as the API server stores them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from penstock.api import names
+from penstock.kube.metadata import ObjectMeta, OwnerReference
+
+
+class Terminated(msgspec.Struct, frozen=True, rename="camel"):
+    """How a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class Running(msgspec.Struct, frozen=True, rename="camel"):
+    """The state of a container that has started and not ended."""
+
+    started_at: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A container that has not started."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerState(msgspec.Struct, frozen=True):
+    """A container's state: at most one field is set; none means waiting."""
+
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """The current and the previous state of one of the Pod's containers."""
+
+    name: str
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    """Of a restarted container: how it ended last."""
+
+
+class PodCondition(msgspec.Struct, frozen=True, rename="camel"):
+    """A condition of the Pod."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+    @property
+    def transition_time(self) -> float | None:
+        """When its status last changed, seconds since the epoch."""
+        return read_time(self.last_transition_time)
+
+
+class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What is known of the Pod."""
+
+    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown", ""] = ""
+    reason: str = ""
+    message: str = ""
+    conditions: tuple[PodCondition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of the spec that says where the Pod is."""
+
+    node_name: str | None = None
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """A task's Pod: the fields that the operator reads."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+def run_uid(pod: Pod) -> str:
+    """Return the uid of the run that a Pod belongs to; empty if none."""
+    return pod.metadata.labels.get(names.LABEL_RUN_UID, "")
+
+
+def is_tracked(pod: Pod) -> bool:
+    """Whether a Pod carries our finalizer."""
+    return names.FINALIZER in pod.metadata.finalizers
+
+
+def job_owner(pod: Pod) -> OwnerReference | None:
+    """Return the Job that created a Pod; None if none did."""
+    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
+
+
+def main_state(pod: Pod) -> ContainerState | None:
+    """Return the state of the container `main`; None if the status does not list it."""
+    return next((status.state for status in pod.status.container_statuses if status.name == names.MAIN_CONTAINER), None)
+
+
+def read_time(text: str | None) -> float | None:
+    """Read a time as seconds since the epoch; None if there is none, or the zero time."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text).timestamp()
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is not a time that can be calculated with") from error
+    # A container that never started has the zero time, year 1.
+    return time if time > 0 else None
