@@ -141,6 +141,10 @@ class KeptRuns:
         """Whether a Flow has `retention`."""
         return flow in self._policies
 
+    def has_policy_in(self, namespace: str) -> bool:
+        """Whether a Flow of a namespace has `retention`."""
+        return any(flow.namespace == namespace for flow in self._policies)
+
     def add_run(self, run: EndedRun) -> None:
         """Add a finished run; the time of one that is known is computed again."""
         due_at = self._due_at(run)
