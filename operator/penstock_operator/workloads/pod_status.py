@@ -14,6 +14,7 @@ from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import read_outputs
 from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock_operator.workloads.metadata import WorkloadMeta
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -121,7 +122,7 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
 class Pod(msgspec.Struct, frozen=True):
     """A task's Pod: the fields that the operator reads."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: WorkloadMeta = WorkloadMeta()
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -138,7 +139,7 @@ def is_tracked(pod: Pod) -> bool:
 
 def job_owner(pod: Pod) -> OwnerReference | None:
     """Return the Job that created a Pod; None if none did."""
-    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
+    return pod.metadata.find_controller("Job", group="batch")
 
 
 class AttemptIdentity(NamedTuple):
