@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from penstock.api import namesfrom hypothesis import given
+from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.api import names
 from penstock.engine.keys import ObjectKey, RunUid
 from penstock.kube.kinds.flow import Flow
 from penstock.kube.kinds.flow_run import RunMetadata
