@@ -29,7 +29,7 @@ from penstock_operator.retention.kept_pods import KEPT, KEPT_PER_RUN
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 ITEMS: Final = 2_000
 """Of a noisy run: the most that a fan-out has in progress."""
-QUEUED_RUNS: Final = 8
+QUEUED_RUNS: Final = 6
 UNDER_WAY: Final = 200
 """Pods that the noisy namespace has before the other one begins."""
 FINISHED_RUNS: Final = KEPT // KEPT_PER_RUN + 5
