@@ -17,6 +17,8 @@ LABELS: Final = (
     names.LABEL_INDEX,
     names.LABEL_ATTEMPT,
 )
+FEW_LABELS: Final = 16
+"""So many are kept as they are, whatever they say: a label is short."""
 ANNOTATIONS: Final = (
     names.ANNOTATION_FAILURES,
     names.ANNOTATION_DISRUPTIONS,
@@ -38,6 +40,8 @@ class WorkloadMeta(ObjectMeta, frozen=True, rename="camel", omit_defaults=True, 
     def __post_init__(self) -> None:
         """Drop the others."""
         labels, annotations = self.labels, self.annotations
-        force_setattr(self, "labels", {name: labels[name] for name in LABELS if name in labels})
-        written = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
-        force_setattr(self, "annotations", {name: text for name, text in written.items() if len(text) <= LONGEST})
+        if len(labels) > FEW_LABELS:
+            force_setattr(self, "labels", {name: labels[name] for name in LABELS if name in labels})
+        if annotations:
+            written = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
+            force_setattr(self, "annotations", {name: text for name, text in written.items() if len(text) <= LONGEST})
