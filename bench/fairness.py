@@ -1,10 +1,11 @@
-"""How much one namespace with thousands of queued attempts delays the runs of another, on a cluster with fake nodes.
+"""How much one namespace with thousands of attempts or Pods delays the runs of another, on a cluster with fake nodes.
 
-    .venv/bin/python -m bench.fairness [--runs 20] [--noisy-runs 5] [--json FILE]
+    .venv/bin/python -m bench.fairness [--rounds 3] [--runs 20] [--json FILE] [--write-docs]
 
-First a namespace creates runs of one task, one after the other, with nothing beside them. Then it does so again while
-another namespace has fan-outs of 2,000 items in progress: 10,000 attempts that wait to be created. The time of a run
-goes from its POST to the moment when a watch has shown it finished.
+A namespace creates runs of one task, one after the other: with nothing beside them, then while another namespace has
+fan-outs of 2,000 items in progress (10,000 attempts, most of which wait to be created), then while yet another has more
+finished Pods than the operator keeps, and adds to them. The time of a run goes from its POST to the moment when a watch
+has shown it finished. At the end its Pods are counted: as long as they exist, so do their logs.
 """
 
 from __future__ import annotations
@@ -15,91 +16,149 @@ import json
 import statistics
 import time
 import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bench.page import machine, rows
-from bench.rig import FLOWRUNS, POLL_S, Ask, Bench, rig
+from bench.page import machine, put, rows
+from bench.rig import FLOWRUNS, POLL_S, ROOT, Ask, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, Body
+from penstock_operator.retention.kept_pods import KEPT, KEPT_PER_RUN
 
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
 ITEMS: Final = 2_000
 """Of a noisy run: the most that a fan-out has in progress."""
+QUEUED_RUNS: Final = 6
 UNDER_WAY: Final = 200
 """Pods that the noisy namespace has before the other one begins."""
-LIMIT_S: Final = 120.0
+FINISHED_RUNS: Final = KEPT // KEPT_PER_RUN + 5
+"""Noisy runs with as many Pods as are kept of each: together more than are kept in all."""
+MORE_RUNS: Final = 20
+"""Begun when these have finished."""
+LIMIT_S: Final = 300.0
 PAUSE_S: Final = 0.5
 
 Numbers = dict[str, float | str]
+Noise = Callable[[Bench], AbstractAsyncContextManager[object]]
 
 
-def _run(name: str, tasks: list[Body]) -> Body:
-    spec = {"flowSpec": {"defaults": {"image": IMAGE}, "tasks": tasks}}
+def _run(name: str, **task: object) -> Body:
+    spec = {"flowSpec": {"defaults": {"image": IMAGE}, "tasks": [{"name": "main", **task}]}}
     return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {"name": name}, "spec": spec}
 
 
-async def measure(bench: Bench, what: str, runs: int) -> Numbers:
-    """Create runs one after the other, and return how long they took."""
-    namespace = f"bench-quiet-{uuid.uuid4().hex[:8]}"
-    await bench.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
-    posted: dict[str, float] = {}
+@asynccontextmanager
+async def _namespace(bench: Bench, prefix: str) -> AsyncIterator[str]:
+    name = f"bench-{prefix}-{uuid.uuid4().hex[:8]}"
+    await bench.post("/api/v1/namespaces", {"metadata": {"name": name}})
     try:
-        async with bench.watching(namespace) as ask:
-            for number in range(runs):
-                name = f"run-{number}"
-                posted[name] = time.time()
-                await bench.post(FLOWRUNS.format(namespace=namespace), _run(name, [{"name": "main"}]))
-                await _until(ask, "runs", number + 1)
-                await asyncio.sleep(PAUSE_S)
-            ends = (await ask("report"))["runs"]["finished"]
+        yield name
     finally:
-        await bench.clear(namespace)
-    took = sorted(ends[name] - at for name, at in posted.items())
-    return {"what": what, "median s": statistics.median(took), "slowest s": took[-1], "runs": str(runs)}
+        await bench.clear(name)
 
 
-async def _until(ask: Ask, kind: str, most: int) -> None:
+async def _until(ask: Ask, kind: str, least: int) -> None:
     ends_at = time.monotonic() + LIMIT_S
-    while (seen := (await ask("count"))[kind]) < most:
+    while (seen := (await ask("count"))[kind]) < least:
         if time.monotonic() > ends_at:
-            raise SystemExit(f"{seen} of {most} {kind} finished after {LIMIT_S:g} s")
+            raise SystemExit(f"{seen} of {least} {kind} finished after {LIMIT_S:g} s")
         await asyncio.sleep(POLL_S / 4)
 
 
-async def beside_noise(bench: Bench, runs: int, noisy_runs: int) -> Numbers:
-    """Measure the same beside a namespace with many attempts."""
-    namespace = f"bench-noisy-{uuid.uuid4().hex[:8]}"
-    await bench.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
-    try:
-        async with bench.watching(namespace) as ask:
-            for number in range(noisy_runs):
-                tasks: list[Body] = [{"name": "each", "forEach": {"count": ITEMS}}]
-                await bench.post(FLOWRUNS.format(namespace=namespace), _run(f"noisy-{number}", tasks))
-            await _until(ask, "pods", UNDER_WAY)
-            found = await measure(bench, f"beside {noisy_runs * ITEMS:,} attempts of another", runs)
-            left = noisy_runs * ITEMS - (await ask("count"))["pods"]
-    finally:
-        await bench.clear(namespace)
-    return {**found, "attempts left": str(left)}
+@asynccontextmanager
+async def queued(bench: Bench) -> AsyncIterator[None]:
+    """Have another namespace with attempts that wait to be created."""
+    async with _namespace(bench, "queued") as namespace, bench.watching(namespace) as ask:
+        for number in range(QUEUED_RUNS):
+            await bench.post(FLOWRUNS.format(namespace=namespace), _run(f"noisy-{number}", forEach={"count": ITEMS}))
+        await _until(ask, "pods", UNDER_WAY)
+        yield
+        left = QUEUED_RUNS * ITEMS - len((await ask("report"))["pods"]["seen"])
+        print(f"{left} attempts were still to be created at the end", flush=True)
 
 
-async def run(options: argparse.Namespace) -> list[Numbers]:
-    """Measure both."""
+@asynccontextmanager
+async def finished(bench: Bench) -> AsyncIterator[None]:
+    """Have another namespace with more finished Pods than are kept, and more of them coming."""
+    async with _namespace(bench, "finished") as namespace, bench.watching(namespace) as ask:
+        path = FLOWRUNS.format(namespace=namespace)
+        numbers = range(FINISHED_RUNS + MORE_RUNS)
+        bodies = [_run(f"noisy-{number}", forEach={"count": KEPT_PER_RUN}) for number in numbers]
+        await bench.post_all(path, bodies[:FINISHED_RUNS])
+        await _until(ask, "runs", FINISHED_RUNS)
+        await bench.post_all(path, bodies[FINISHED_RUNS:])
+        yield
+        await _until(ask, "runs", len(bodies))
+
+
+async def measure(bench: Bench, noise: Noise, runs: int) -> tuple[list[float], int]:
+    """Create runs one after the other beside noise; returns how long they took, and how many of their Pods are left."""
+    posted: dict[str, float] = {}
+    async with _namespace(bench, "quiet") as namespace, bench.watching(namespace) as ask:
+        async with noise(bench):
+            for number in range(runs):
+                name = f"run-{number}"
+                posted[name] = time.time()
+                await bench.post(FLOWRUNS.format(namespace=namespace), _run(name))
+                await _until(ask, "runs", number + 1)
+                await asyncio.sleep(PAUSE_S)
+        ends = (await ask("report"))["runs"]["finished"]
+        left = await bench.count(f"/api/v1/namespaces/{namespace}/pods")
+    return sorted(ends[name] - at for name, at in posted.items()), left
+
+
+def _alone(_: Bench) -> AbstractAsyncContextManager[object]:
+    return nullcontext()
+
+
+BESIDE: Final[dict[str, Noise]] = {
+    "nothing": _alone,
+    f"{QUEUED_RUNS * ITEMS:,} attempts": queued,
+    f"{FINISHED_RUNS * KEPT_PER_RUN:,} finished Pods": finished,
+}
+
+
+async def run(rounds: int, runs: int) -> list[Numbers]:
+    """Measure everything, round after round."""
+    found: list[Numbers] = []
     async with rig() as bench, bench.operator():
-        alone: Numbers = {**await measure(bench, "alone", options.runs), "attempts left": "0"}
-        return [alone, await beside_noise(bench, options.runs, options.noisy_runs)]
+        for number in range(1, rounds + 1):
+            alone_s = 0.0
+            for what, noise in BESIDE.items():
+                took, left = await measure(bench, noise, runs)
+                median_s = statistics.median(took)
+                alone_s = alone_s or median_s
+                print(what, [round(one, 3) for one in took], flush=True)
+                found.append(
+                    {
+                        "beside": what,
+                        "round": str(number),
+                        "median s": median_s,
+                        "slowest s": took[-1],
+                        "times alone": median_s / alone_s,
+                        "Pods kept": f"{left} of {runs}",
+                    }
+                )
+                print(json.dumps(found[-1]), flush=True)
+    return found
 
 
 def main() -> None:
     """Measure, and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--noisy-runs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    parser.add_argument("--write-docs", action="store_true", help="put the numbers into the documentation")
     options = parser.parse_args()
-    found: list[Any] = asyncio.run(run(options))
-    print(f"{machine(1)}.\n\n{rows(found)}")
+    found = asyncio.run(run(options.rounds, options.runs))
+    text = f"{rows(found)}\n\n{machine(options.rounds)}."
+    print(text)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
+    if options.write_docs:
+        put(PAGE, "fairness", text)
 
 
 if __name__ == "__main__":

@@ -111,14 +111,14 @@ class Bench:
         )
 
     @asynccontextmanager
-    async def operator(self) -> AsyncIterator[None]:
-        """Run the operator, from the moment when it leads."""
+    async def operator(self, *options: str) -> AsyncIterator[None]:
+        """Run the operator with further options, from the moment when it leads."""
         with (self._folder / "operator.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "penstock_operator",
                 "--bind-address", "127.0.0.1", "--http-port", str(self._http_port),
                 "--webhook-port", str(self._webhook_port), "--webhook-cert-dir", str(self._folder),
-                "--webhook-token-file", str(self._folder / "token"),
+                "--webhook-token-file", str(self._folder / "token"), *options,
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
         try:
@@ -214,12 +214,9 @@ class Bench:
             await asyncio.sleep(POLL_S)
 
     async def _until_left(self, namespace: str, most: int, *, within_s: float) -> None:
-        url = f"{self._server}/api/v1/namespaces/{namespace}/pods"
         ends_at = time.monotonic() + within_s
         while True:
-            async with self._session.get(url, params={"limit": "1"}) as reply:
-                page = await reply.json()
-            left = len(page["items"]) + page["metadata"].get("remainingItemCount", 0)
+            left = await self.count(f"/api/v1/namespaces/{namespace}/pods")
             if left <= most:
                 return
             if time.monotonic() > ends_at:
@@ -250,6 +247,12 @@ class Bench:
                 await self.post(path, body)
 
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+    async def count(self, path: str) -> int:
+        """Return how many objects there are."""
+        async with self._session.get(f"{self._server}{path}", params={"limit": "1"}) as reply:
+            page = await reply.json()
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 
     async def size(self, path: str) -> int:
         """Return how many bytes an object has as JSON; 0 if there is none."""

@@ -30,7 +30,7 @@ from penstock_operator.retention.runs import RunRetention
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.controller import RunController
-from penstock_operator.runs.watches import new_runs
+from penstock_operator.runs.watches import new_runs, restored_runs
 from penstock_operator.runtime.controller import decode_as
 from penstock_operator.runtime.kopf_thread import KopfThread
 from penstock_operator.runtime.recorder import EventRecorder
@@ -145,6 +145,9 @@ class Controllers:
         self._new_runs = [
             new_runs(client, self._runs.events.on_new_run, namespace=namespace) for namespace in self._namespaces
         ]
+        self._restored_runs = [
+            restored_runs(client, self._on_restored_run, namespace=namespace) for namespace in self._namespaces
+        ]
         self._revisions = [self._watch_revisions(namespace) for namespace in self._namespaces]
         self._runs_of_schedules = self._schedule_runs.reflectors(client, options.namespaces)
         self.kopf = KopfThread(
@@ -170,6 +173,7 @@ class Controllers:
             *self._revisions,
             *self._known_runs,
             *self._new_runs,
+            *self._restored_runs,
             *self._runs_of_schedules,
         )
 
@@ -183,7 +187,7 @@ class Controllers:
             async with asyncio.TaskGroup() as tasks:
                 await _open(tasks, *self._workloads)
                 # Pods first: a status that is read later than its Pods can only know more than they show.
-                await _open(tasks, *self._known_runs, *self._revisions, *self._runs_of_schedules)
+                await _open(tasks, *self._known_runs, *self._restored_runs, *self._revisions, *self._runs_of_schedules)
                 self._runs.open()
                 self.kopf.start()
                 await _open(tasks, *self._new_runs)
@@ -203,6 +207,10 @@ class Controllers:
             await self.kopf.stop()
             await self._triggers.close()
             await self._runs.close()
+
+    def _on_restored_run(self, run: PartialObject) -> None:
+        self._runs.events.on_restored_run(run)
+        self._run_retention.on_restored_run(run)
 
     def _watch_workloads(self, namespace: str) -> tuple[Reflector[Pod], Reflector[Job]]:
         def on_pod(event: EventType, pod: Pod) -> None:

@@ -24,6 +24,7 @@ from tests.api.account import Right, make_account
 from tests.api.commandline import FLOW, Objects, Start, Typed, once
 from tests.api.crds import apply_crds
 from tests.api.deploying import ETL, Deploy
+from tests.api.proxy import Proxy
 from tests.api.replica import Replica
 from tests.api.scene import Scene
 
@@ -162,6 +163,13 @@ def replica(
     yield make
     leases = kubernetes_client.CoordinationV1Api(api)
     leases.delete_collection_namespaced_lease("default", field_selector=f"metadata.name={scene.namespace}")
+
+
+@pytest.fixture
+def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy in front of the API server that breaks connections when a test says so."""
+    with Proxy(connection, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

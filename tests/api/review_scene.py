@@ -33,7 +33,15 @@ def write_certificate(folder: Path) -> bytes:
 def configured(
     api: kubernetes_client.ApiClient, namespace: str, *, url: str, authority: bytes, **fields: Any
 ) -> Iterator[None]:
-    """Have the API server call the webhooks below a URL about everything in a namespace."""
+    """Have the API server call the webhooks below a URL about everything in a namespace.
+
+    Args:
+        api: the official client.
+        namespace: which, unless `fields` select others; also the name of the configuration.
+        url: of the webhooks.
+        authority: certificate of the authority that signed theirs.
+        fields: further ones of each webhook, or other values.
+    """
     admission_api = kubernetes_client.AdmissionregistrationV1Api(api)
     configuration: Any = {
         "metadata": {"name": namespace},

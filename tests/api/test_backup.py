@@ -195,6 +195,18 @@ def test_a_restored_run_can_be_retried_with_its_own_revision(scene: Scene, backu
         assert "bad" in penstock("graph", "run/inline")
 
 
+def test_a_retry_of_a_run_that_is_being_restored_starts_when_that_has_its_status(scene: Scene, replica):
+    with replica():
+        old = {"flowSpec": {"tasks": [task()]}}
+        scene.create("FlowRun", "old", old, labels={names.LABEL_RESTORED: "true"})
+        scene.create("FlowRun", "again", {"retryOf": {"name": "old"}})
+        assert scene.reach("Pending", "again")["reason"] == "RetryOfUnfinished"
+        ended = {"state": "Failed", "tasks": [{"name": "main", "state": "Failed", "attempt": 1}]}
+        scene.patch("FlowRun", "old", {"status": ended}, is_status=True)
+        assert scene.finish("again")["state"] == "Completed"
+        assert not list(scene.ever_attempts("old"))
+
+
 def kubeconfig_of_editor(api: kubernetes_client.ApiClient, namespace: str, admin: Path, folder: Path) -> Path:
     """Return a kubeconfig of somebody who may edit the namespace, and write no status."""
     core: Any = kubernetes_client.CoreV1Api(api)

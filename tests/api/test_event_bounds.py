@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +18,8 @@ from penstock_operator.triggers.observed import MOST
 from penstock_operator.triggers.trigger import RUNS_AT_ONCE, RUNS_PER_S
 from penstock_operator.triggers.webhook import IN_FLIGHT
 from tests.api.delivery import Reply, Sender
-from tests.api.event_scene import config, config_map, listening, made, schedule, secret, webhook
+from tests.api.event_scene import config, config_map, listening, made, made_one, schedule, secret, webhook
+from tests.api.faults import Seen
 from tests.api.replica import free_port
 from tests.api.scene import Scene, task
 
@@ -112,3 +115,64 @@ def test_clients_that_send_slowly_do_not_keep_a_genuine_delivery_out(scene, repl
             assert sender.post({}).status == HTTPStatus.ACCEPTED
             assert sender.post({}, key=b"f" * 32) == Reply(HTTPStatus.UNAUTHORIZED, {"error": "invalid signature"})
             assert running.is_healthy()
+
+
+@contextmanager
+def forging(sender: Sender, count: int) -> Iterator[None]:
+    """Post deliveries with a wrong signature, so many at any time, each after the answer to the one before."""
+    is_over = threading.Event()
+
+    def forge() -> Counter[int]:
+        answers: Counter[int] = Counter()
+        while not is_over.is_set():
+            answers[sender.post({}, key=b"f" * 32).status] += 1
+        return answers
+
+    with ThreadPoolExecutor(count) as threads:
+        forgers = [threads.submit(forge) for _ in range(count)]
+        try:
+            yield
+        finally:
+            is_over.set()
+    answered = sum((forger.result() for forger in forgers), Counter())
+    assert answered[HTTPStatus.UNAUTHORIZED] > count, answered
+
+
+def test_many_forged_deliveries_do_not_keep_a_genuine_one_out(scene, replica):
+    port = free_port()
+    with replica(options=("--event-port", str(port))) as running:
+        sender = Sender(port, scene.namespace)
+        sender.wait()
+        secret(scene)
+        schedule(scene, webhook())
+        listening(scene)
+        with holding(port, scene.namespace, IN_FLIGHT), forging(sender, 2 * IN_FLIGHT):
+            for number in range(10):
+                reply = sender.post({}, delivery=f"msg_{number}")
+                assert reply.status == HTTPStatus.ACCEPTED, reply
+            assert running.is_healthy()
+
+
+def test_a_delivery_is_finished_though_its_sender_hangs_up(scene, replica, proxy):
+    def creates_run(seen: Seen) -> bool:
+        return seen.method == "POST" and seen.path.endswith("/flowruns")
+
+    port = free_port()
+    with replica(proxy.kubeconfig, options=("--event-port", str(port))):
+        sender = Sender(port, scene.namespace)
+        sender.wait()
+        secret(scene)
+        schedule(scene, webhook())
+        listening(scene)
+        with proxy.holding(creates_run):
+            waiting = sender.send()
+            proxy.wait_for_requests(creates_run, 1)
+            waiting.close()
+            # It has seen that by the time when it answers a later one.
+            assert sender.post({}, key=b"f" * 32).status == HTTPStatus.UNAUTHORIZED
+        run = made_one(scene)
+        scene.until(
+            lambda: scene.now["schedules"]["on"].status["events"]["it"].get("lastRun") == run.metadata.name,
+            "the delivery to be stored",
+        )
+        assert sender.post({}).body == {"run": run.metadata.name}

@@ -391,6 +391,8 @@ def test_a_delivery_cannot_be_replayed_after_its_run_was_deleted(scene, start, s
         pytest.param({"id": ""}, id="no id"),
         pytest.param({"to": "on/other"}, id="no such event"),
         pytest.param({"to": "off/it"}, id="no such Schedule"),
+        pytest.param({"to": "%2E%2E/it"}, id="a name that leads to another path"),
+        pytest.param({"to": "on%2F..%2F../it"}, id="a name that is a path"),
         pytest.param({"to": "clock/it"}, id="no webhook"),
         pytest.param({"to": "keyless/it"}, id="no such key"),
         pytest.param({"to": "weak/it"}, id="a secret that is none"),

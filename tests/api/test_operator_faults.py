@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
-from penstock.kube.connection import Connection
 from tests.api.faults import Seen
-from tests.api.proxy import Proxy
 from tests.api.scene import DEADLINE_S, Scene, task
 
 pytestmark = pytest.mark.api
@@ -260,12 +257,6 @@ def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(sce
 
 
 # The API server out of reach
-
-
-@pytest.fixture
-def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(connection, tmp_path) as running:
-        yield running
 
 
 def anything(_: Seen) -> bool:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock.kube.connection import Connection
 from tests.api.faults import Seen
-from tests.api.proxy import Proxy
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
@@ -25,12 +22,6 @@ def operator(replica: Start) -> Iterator[Replica]:
     with replica() as made:
         yield made
         assert "Traceback" not in made.log
-
-
-@pytest.fixture
-def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(connection, tmp_path) as running:
-        yield running
 
 
 def tasks_of_pods(scene: Scene) -> set[str]:

@@ -243,6 +243,23 @@ def test_a_tenant_may_label_annotate_and_delete_a_pod_and_the_operator_takes_its
     tenants.patch(tenants.operator, "Pod", "p", {"metadata": {"finalizers": None}})
 
 
+@pytest.mark.parametrize("containers", ["containers", "initContainers"])
+def test_a_tenant_cannot_change_what_a_pod_of_a_run_executes(tenants, containers):
+    body = pod("p", labels=IDENTITY)
+    body["spec"]["initContainers"] = [{"name": "first", "image": "none"}]
+    tenants.create(tenants.operator, body)
+    tenants.create(tenants.tenant, {**body, "metadata": {"name": "mine"}})
+    patch = [{"op": "replace", "path": f"/spec/{containers}/0/image", "value": "attacker"}]
+    with pytest.raises(ApiException, match="its images cannot be changed"):
+        tenants.resource(tenants.tenant, "Pod").patch(
+            name="p", namespace=tenants.namespace, body=patch, content_type="application/json-patch+json"
+        )
+    found = tenants.resource(tenants.tenant, "Pod").patch(
+        name="mine", namespace=tenants.namespace, body=patch, content_type="application/json-patch+json"
+    )
+    assert found.spec[containers][0].image == "attacker"
+
+
 def test_a_revision_is_deleted_by_the_operator_and_the_garbage_collector_and_administrators_alone(tenants):
     for name in ("a", "b", "c"):
         tenants.create(tenants.operator, config_map(name, labels={"penstock.dev/flow-uid": UID, **MANAGED}))

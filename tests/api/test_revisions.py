@@ -88,6 +88,41 @@ def test_a_deleted_revision_of_an_inline_spec_is_stored_again_while_its_run_need
         assert [owner.uid for owner in again.metadata.owner_references] == [scene.run().metadata.uid]
 
 
+@pytest.mark.parametrize("is_flow_left", [True, False], ids=["its Flow has changed", "its Flow was deleted"])
+def test_an_older_revision_is_stored_again_while_a_run_needs_it(scene, replica, is_flow_left):
+    with replica():
+        tasks = [task("a", pod_outcome="run"), task("b", script="echo hello", dependsOn=["a"])]
+        scene.create("Flow", "orders", {"tasks": tasks})
+        scene.start_of("orders")
+        scene.reach_task("Running", "a")
+        (revision,) = revisions(scene)
+        if is_flow_left:
+            scene.patch("Flow", "orders", {"spec": {"tasks": [task("other")]}})
+            scene.until(lambda: len(revisions(scene)) == 2, "the next revision")
+        else:
+            scene.delete("Flow", "orders")
+        scene.core.delete_namespaced_config_map(revision.metadata.name, scene.namespace)
+
+        again = until_another(scene, revision.metadata.name, revision.metadata.uid)
+        assert (again.data, again.immutable, again.metadata.labels) == (revision.data, True, revision.metadata.labels)
+
+
+def test_a_deleted_revision_of_the_retry_of_an_inline_spec_is_stored_again(scene, replica):
+    with replica():
+        scene.start(task(script="echo hello", pod_outcome="run"))
+        scene.reach_task("Running")
+        scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
+        scene.finish()
+        scene.create("FlowRun", "again", {"retryOf": {"name": "run"}})
+        scene.reach_task("Running", run="again")
+        revision = next(one for one in revisions(scene) if one.metadata.labels.get(names.LABEL_RUN) == "again")
+        scene.core.delete_namespaced_config_map(revision.metadata.name, scene.namespace)
+
+        again = until_another(scene, revision.metadata.name, revision.metadata.uid)
+        assert again.data == revision.data
+        assert [owner.name for owner in again.metadata.owner_references] == ["again"]
+
+
 def test_a_run_continues_after_a_restart_though_its_revision_was_deleted(scene, replica):
     with replica() as operator:
         scene.create("Flow", "orders", {"tasks": [task("a", pod_outcome="run"), task("b", dependsOn=["a"])]})

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.api import names
 from tests.api.faults import Seen
-from tests.api.proxy import Proxy
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
 Start = Callable[..., Replica]
+ENDED = {"state": "Completed", "completionTime": "2026-01-01T00:00:00Z"}
 
 
 @pytest.fixture
@@ -24,12 +23,6 @@ def operator(replica: Start) -> Iterator[Replica]:
     with replica() as made:
         yield made
         assert "Traceback" not in made.log
-
-
-@pytest.fixture
-def proxy(connection, tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(connection, tmp_path) as running:
-        yield running
 
 
 def a_flow(scene: Scene, retention: dict[str, str] | None, name: str = "orders", **behaviour: str) -> None:
@@ -159,6 +152,19 @@ def test_runs_that_ended_under_an_earlier_operator_are_removed_on_time(scene, re
         scene.patch("Flow", flow, {"spec": {"retention": {"completed": "0s"}}})
     with replica():
         until_left(scene, runs[0])
+
+
+def test_runs_that_are_restored_while_an_operator_works_are_removed_on_time(scene, operator):
+    a_flow(scene, {"completed": "0s"})
+    generate(scene)
+    scene.until(lambda: scene.ever["flowruns"], "a run")
+    # The operator has listed the finished runs.
+    until_left(scene)
+    restored = generate(scene, labels={names.LABEL_RESTORED: "true"})
+    kept = generate(scene, labels={names.LABEL_RESTORED: "true"})
+    scene.patch("FlowRun", restored, {"status": ENDED}, is_status=True)
+
+    until_left(scene, kept)
 
 
 def test_a_child_is_removed_when_its_parent_has_finished_and_not_before(scene, operator):

@@ -5,7 +5,7 @@ No operator executes the runs here: the test says when they have finished.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +18,6 @@ from penstock.engine.machine.shutdown import ShutdownMode
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.kube.connection import Connection
 from tests.api.faults import Seen
-from tests.api.proxy import Proxy
 from tests.api.scene import Scene, task
 from tests.api.schedule_scene import Clock, Controlling
 
@@ -586,12 +585,6 @@ def test_a_run_that_can_not_be_created_is_tried_again_under_its_name(scene, core
         fired(scene, clock.hour(1))
         assert ready(scene)["status"] == "True"
     assert runs(scene) == [run_of(clock.hour(1))]
-
-
-@pytest.fixture
-def proxy(connection, tmp_path) -> Iterator[Proxy]:
-    with Proxy(connection, tmp_path) as running:
-        yield running
 
 
 def test_a_create_whose_answer_was_lost_makes_one_run(scene, proxy, clock):

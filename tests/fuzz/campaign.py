@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -17,18 +15,15 @@ from typing import Any, Self
 from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
-from penstock.api.kind import KINDS
-from penstock.api.names import GROUP, VERSION
 from penstock.kube.connection import Connection
 from tests.api.replica import Replica, free_port
+from tests.api.review_scene import LOOPBACK, configured, write_certificate
 from tests.api.scene import Scene, task
-from tests.cluster.certificates import Authority
 from tests.fuzz.arena import LABEL, Answer, Arena
 from tests.fuzz.ends import End, is_refusal_with_field
 from tests.fuzz.manifests import PLURALS, Manifest
 from tests.fuzz.report import Report, Trace, traces_in
 
-LOOPBACK = "127.0.0.1"
 WEBHOOK, AROUND = "webhook", "around"
 """Values of the label of namespaces: whether the webhook is asked."""
 END_S = 40.0
@@ -73,23 +68,23 @@ class Campaign:
         self._bystanders = 0
 
     def __enter__(self) -> Self:
-        authority = Authority.create(self._folder / "authority")
-        pair = authority.sign("server", subject="/CN=webhook", alternative_names=[f"IP:{LOOPBACK}"])
-        shutil.copy(pair.certificate, self._folder / "tls.crt")
-        shutil.copy(pair.key, self._folder / "tls.key")
+        authority = write_certificate(self._folder)
         body: Any = {"metadata": {"name": f"{self._id}-bystander"}}
         self._core.create_namespace(body)
         self._bystander = Scene(self._api, self._connection, f"{self._id}-bystander")
         self._bystander.__enter__()
         self._replica = self._start_operator()
-        kubernetes_client.AdmissionregistrationV1Api(self._api).create_validating_webhook_configuration(
-            self._webhook((self._folder / "authority/ca.crt").read_bytes())
+        url = f"https://{LOOPBACK}:{self._webhook_port}/validate"
+        selector = {"matchLabels": {LABEL: f"{self._id}-{WEBHOOK}"}}
+        self._webhooks = configured(
+            self._api, self._id, url=url, authority=authority, namespaceSelector=selector, timeoutSeconds=10
         )
+        self._webhooks.__enter__()
         self._bystander_uid = self._until_it_works()
         return self
 
     def __exit__(self, *_: object) -> None:
-        kubernetes_client.AdmissionregistrationV1Api(self._api).delete_validating_webhook_configuration(self._id)
+        self._webhooks.__exit__(None, None, None)
         self._core.delete_namespace(self._bystander.namespace)
         self._bystander.__exit__(None, None, None)
         self._replica.__exit__(None, None, None)
@@ -104,34 +99,6 @@ class Campaign:
             self._kubeconfig, self._folder, namespace="", lease=self._id, identity="fuzz", options=options
         )
         return replica.__enter__()
-
-    def _webhook(self, authority: bytes) -> Any:
-        return {
-            "metadata": {"name": self._id},
-            "webhooks": [
-                {
-                    "name": f"{kind.plural}.{GROUP}",
-                    "admissionReviewVersions": ["v1"],
-                    "sideEffects": "None",
-                    "failurePolicy": "Fail",
-                    "timeoutSeconds": 10,
-                    "namespaceSelector": {"matchLabels": {LABEL: f"{self._id}-{WEBHOOK}"}},
-                    "clientConfig": {
-                        "url": f"https://{LOOPBACK}:{self._webhook_port}/validate/{kind.plural}",
-                        "caBundle": base64.b64encode(authority).decode(),
-                    },
-                    "rules": [
-                        {
-                            "apiGroups": [GROUP],
-                            "apiVersions": [VERSION],
-                            "operations": ["CREATE", "UPDATE"],
-                            "resources": [kind.plural],
-                        }
-                    ],
-                }
-                for kind in KINDS
-            ],
-        }
 
     # Batches
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,17 +13,18 @@ from penstock.api import names
 from penstock.api.flow import PodRetention
 from penstock.engine.keys import ObjectKey, RunUid, TaskInstanceKey
 from penstock.engine.names import pod_name
-from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock.kube.metadata import OwnerReference
 from penstock.kube.resources import JOBS, PODS
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, WorkloadUid, read_kept_pod
+from penstock_operator.workloads.metadata import WorkloadMeta
 from penstock_operator.workloads.pod import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 NOW = 1_800_000_000.0
-RUN = OwnerReference(kind="FlowRun", name="run", uid="run-uid", controller=True)
+RUN = OwnerReference(api_version="penstock.dev/v1alpha1", kind="FlowRun", name="run", uid="run-uid", controller=True)
 KEEP = names.ANNOTATION_KEEP_COMPLETED
 NAME = pod_name("run", "run-uid", TaskInstanceKey("load"), 1)
-JOB = OwnerReference(kind="Job", name=NAME, uid="job-uid", controller=True)
+JOB = OwnerReference(api_version="batch/v1", kind="Job", name=NAME, uid="job-uid", controller=True)
 
 
 def kept(
@@ -207,7 +209,7 @@ def a_pod(*, phase: Any = "Succeeded", exit_code: int = 0, message: str = "", **
     }
     terminated = Terminated(exit_code=exit_code, message=message, finished_at="2027-01-15T07:30:00Z")
     status = ContainerStatus("main", ContainerState(terminated=terminated))
-    return Pod(ObjectMeta(**fields | metadata), status=PodStatus(phase=phase, container_statuses=(status,)))
+    return Pod(WorkloadMeta(**fields | metadata), status=PodStatus(phase=phase, container_statuses=(status,)))
 
 
 ENDED_AT = NOW - 1800.0
@@ -241,13 +243,27 @@ def test_how_long_a_pod_is_kept(existing, want):
         pytest.param(a_pod(deletion_timestamp="2027-01-15T07:31:00Z"), id="one that goes already"),
         pytest.param(a_pod(owner_references=()), id="one that belongs to no run"),
         pytest.param(
-            a_pod(owner_references=(OwnerReference(kind="FlowRun", name="run", uid="other", controller=True),)),
+            a_pod(owner_references=(msgspec.structs.replace(RUN, api_version="example.com/v1"),)),
+            id="one that belongs to another's FlowRun",
+        ),
+        pytest.param(
+            a_pod(
+                owner_references=(
+                    OwnerReference(
+                        api_version="penstock.dev/v1alpha1", kind="FlowRun", name="run", uid="other", controller=True
+                    ),
+                )
+            ),
             id="one of another run than its labels say",
         ),
         pytest.param(a_pod(labels={names.LABEL_RUN_UID: "run-uid"}), id="one that we did not make"),
         pytest.param(a_pod(name="another"), id="one whose name is not that of its attempt"),
         pytest.param(
-            a_pod(owner_references=(OwnerReference(kind="Job", name="backup", uid="job-uid", controller=True),)),
+            a_pod(
+                owner_references=(
+                    OwnerReference(api_version="batch/v1", kind="Job", name="backup", uid="job-uid", controller=True),
+                )
+            ),
             id="one of a Job whose name is not that of its attempt",
         ),
     ],

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.api import names
 from penstock.engine.keys import ObjectKey, RunUid
 from penstock.kube.kinds.flow import Flow
 from penstock.kube.kinds.flow_run import RunMetadata
@@ -135,8 +136,9 @@ def metadata(name: str = "orders-x7k2p", **fields: Any) -> RunMetadata:
     return RunMetadata(name=name, namespace="lab", uid="u", **fields)
 
 
-def owner(kind: str, **fields: Any) -> tuple[OwnerReference, ...]:
-    return (OwnerReference(kind=kind, name="owner", uid="o", controller=True, **fields),)
+def owner(kind: str, group: str = names.GROUP, *, controller: bool = True) -> tuple[OwnerReference, ...]:
+    reference = OwnerReference(api_version=f"{group}/v1", kind=kind, name="owner", uid="o", controller=controller)
+    return (reference,)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +154,10 @@ def owner(kind: str, **fields: Any) -> tuple[OwnerReference, ...]:
         pytest.param(metadata(owner_references=owner("FlowRun")), False, id="a parent"),
         pytest.param(metadata(owner_references=owner("Application")), True, id="an owner that is not ours"),
         pytest.param(
-            metadata(owner_references=(OwnerReference(kind="Schedule", name="s", uid="s"),)),
-            True,
-            id="an owner that does not control it",
+            metadata(owner_references=owner("Schedule", "example.com")), True, id="a kind of that name that is not ours"
+        ),
+        pytest.param(
+            metadata(owner_references=owner("Schedule", controller=False)), True, id="an owner that does not control it"
         ),
     ],
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import tracemalloc
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from penstock.api.backfill import MAX_TICKS, BackfillSpec
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.ticks.backfill_ticks import past_ticks, read_clocks, write_clocks
+from penstock.engine.ticks.backfill_ticks import Ticks, past_ticks, read_clocks, write_clocks
 from penstock.errors import InvalidSpecError, StoredStatusError
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -65,3 +66,19 @@ def test_clocks_that_were_written_down_outlive_an_edit_of_the_schedule():
     assert (read.cron, read.time_zone, read.suspend) == (["@daily"], "Europe/Berlin", True)
     with pytest.raises(StoredStatusError, match=r"status\.timing"):
         read_clocks("{", after)
+
+
+def test_ticks_in_progress_are_found_by_their_time_and_take_little_memory():
+    spec = BackfillSpec.model_validate(
+        {"schedule": {"name": "daily"}, "from": "2026-11-01T00:00:00Z", "to": "2026-11-07T22:00:00Z"}
+    )
+    found = past_ticks(spec, schedule("* * * * *"), NOW)
+    tracemalloc.start()
+    kept = Ticks(found)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (list(kept), len(kept), kept[7]) == (found, len(found), found[7])
+    assert [kept.find(tick) for tick in (found[0], found[-1])] == [0, len(found) - 1]
+    assert [kept.find(found[3] + timedelta(seconds=1)), kept.find(found[-1] + timedelta(days=1))] == [None, None]
+    assert taken < 16 * len(found)

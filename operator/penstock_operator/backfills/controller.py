@@ -238,9 +238,9 @@ class BackfillController(KeyedController[Backfill]):
         for other_key, other in self._live.items():
             if other is live or other_key.namespace != key.namespace or other.schedule != live.schedule:
                 continue
-            tick = live.ticks[run.tick]
-            if tick in other.ticks:
-                other.changes.append((name, run._replace(tick=other.ticks.index(tick))))
+            number = other.ticks.find(live.ticks[run.tick])
+            if number is not None:
+                other.changes.append((name, run._replace(tick=number)))
                 self.queue.add(other_key)
 
     # The status

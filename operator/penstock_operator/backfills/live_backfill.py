@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,7 +10,7 @@ import msgspec
 
 from penstock.api.backfill import BackfillSpec
 from penstock.engine.ticks.backfill import BackfillMachine, Record, TickRun
-from penstock.engine.ticks.backfill_ticks import past_ticks, read_clocks, write_clocks
+from penstock.engine.ticks.backfill_ticks import Ticks, past_ticks, read_clocks, write_clocks
 from penstock.engine.timestamp import epoch
 from penstock.engine.validation.validation import check_backfill, parse_backfill, parse_schedule
 from penstock.errors import InvalidSpecError, PenstockError
@@ -53,7 +52,7 @@ class LiveBackfill:
     uid: str
     schedule: str
     clocks: str
-    ticks: Sequence[datetime]
+    ticks: Ticks
     machine: BackfillMachine
     runs: dict[str, TickRun] = field(default_factory=dict)
     changes: list[RunEnd | tuple[str, TickRun]] = field(default_factory=list)
@@ -105,7 +104,7 @@ async def begin_backfill(backfill: Backfill, spec: BackfillSpec, schedule: Sched
         frozen = read_clocks(clocks, schedule_spec)
         created_at = datetime.fromtimestamp(epoch(metadata.creation_timestamp or ""), tz=UTC)
         # In a thread: finding 10,000 ticks takes a second, and everything else shares the loop.
-        ticks = await asyncio.to_thread(past_ticks, spec, frozen, created_at)
+        ticks = Ticks(await asyncio.to_thread(past_ticks, spec, frozen, created_at))
     except InvalidSpecError as error:
         if any(problem.path in ("spec.from", "spec.to") for problem in error.problems):
             raise

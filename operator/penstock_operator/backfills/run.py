@@ -84,4 +84,5 @@ def tick_run(run: RunSummary, tick: int, number: int) -> TickRun:
 
 def backfill_of(run: ObjectMeta) -> str:
     """Return the uid of the Backfill that created a run; empty if none did."""
-    return next((owner.uid for owner in run.owner_references if owner.kind == "Backfill"), "")
+    owner = run.find_controller("Backfill")
+    return "" if owner is None else owner.uid

@@ -106,15 +106,21 @@ def read_spec(config_map: Mapping[str, Any]) -> InlineFlowSpec:
     Raises:
         StoredStatusError: another writer's ConfigMap has this name: its content is not what its name is a hash of.
     """
-    name, labels = config_map["metadata"]["name"], config_map["metadata"].get("labels") or {}
+    name = config_map["metadata"]["name"]
     try:
         spec = InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY], context=AS_STORED)
     except (KeyError, TypeError, ValueError) as error:
         raise StoredStatusError(f"ConfigMap {name} does not hold a Flow's spec: {error}") from error
-    owner_name = labels.get(names.LABEL_FLOW) or labels.get(names.LABEL_RUN, "")
-    owner = Owner(config_map["metadata"]["namespace"], owner_name, labels.get(names.LABEL_FLOW_UID, ""))
     canonical = canonical_spec(spec)
     # The scripts are beside the spec, and are what runs.
-    if revision_name(owner, canonical) != name or config_map["data"] != _data(spec, canonical):
+    if revision_name(owner_of(config_map), canonical) != name or config_map["data"] != _data(spec, canonical):
         raise StoredStatusError(f"ConfigMap {name} has been replaced: its content does not match its name")
     return spec
+
+
+def owner_of(config_map: Mapping[str, Any]) -> Owner:
+    """Return whose spec a revision says that it holds; that its name agrees has to be checked."""
+    metadata = config_map["metadata"]
+    labels = metadata.get("labels") or {}
+    name = labels.get(names.LABEL_FLOW) or labels.get(names.LABEL_RUN, "")
+    return Owner(metadata["namespace"], name, labels.get(names.LABEL_FLOW_UID, ""))

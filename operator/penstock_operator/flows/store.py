@@ -7,11 +7,14 @@ so a run costs no request for it, and one that somebody deletes is stored again.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from penstock.api import names
+from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.plan_compiler import compile_plan
@@ -31,6 +34,7 @@ from penstock_operator.flows.revision import (
     build_revision,
     canonical_spec,
     is_same_revision,
+    owner_of,
     read_spec,
     revision_name,
 )
@@ -62,8 +66,17 @@ class StoredRevision(NamedTuple):
     """What a revision holds."""
 
     spec: InlineFlowSpec
+    owner: Owner
     flow: str | None
     """Name of its Flow; None for the inline spec of a run."""
+
+
+class _KeptSpec(NamedTuple):
+    """What a plan was compiled from."""
+
+    owner: Owner
+    canonical: bytes
+    """Compressed: a tenth, and little beside the plan."""
 
 
 class FlowStore:
@@ -78,6 +91,8 @@ class FlowStore:
         self._client = client
         self._writer = writer
         self._plans = KeptPlans()
+        self._specs: WeakKeyDictionary[Plan, _KeptSpec] = WeakKeyDictionary()
+        """Of plans in use: what their revisions hold, should somebody delete one after its Flow has changed."""
         self._stored: BoundedSet[ObjectKey] = BoundedSet(KEPT_NAMES)
         """Revisions that were stored or verified by this process."""
         self._existing: set[ObjectKey] = set()
@@ -144,8 +159,14 @@ class FlowStore:
         revision = ObjectKey(owner.namespace, revision_name(owner, canonical))
         plan = self._plans.get(revision)
         if plan is None:
-            plan = await asyncio.to_thread(compile_plan, spec)
-            self._plans.add(revision, plan, spec_bytes=len(canonical))
+            plan = await self._compile_new(owner, spec, canonical)
+        return plan
+
+    async def _compile_new(self, owner: Owner, spec: InlineFlowSpec, canonical: bytes) -> Plan:
+        plan = await asyncio.to_thread(compile_plan, spec)
+        self._specs[plan] = _KeptSpec(owner, zlib.compress(canonical))
+        revision = ObjectKey(owner.namespace, revision_name(owner, canonical))
+        self._plans.add(revision, plan, spec_bytes=len(canonical))
         return plan
 
     async def keep_revision(self, owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool = False) -> str:
@@ -207,6 +228,17 @@ class FlowStore:
         await self.keep_revision(owner, spec)
         return True
 
+    async def restore_revision_of(self, plan: Plan, *, is_owned_by_run: bool) -> None:
+        """Store the revision again that a plan in use was compiled from, whatever its Flow says now.
+
+        Raises:
+            ApiError: the API server refused it.
+            RevisionConflictError: a ConfigMap of its name has another content.
+        """
+        kept = self._specs[plan]
+        spec = InlineFlowSpec.model_validate_json(zlib.decompress(kept.canonical), context=AS_STORED)
+        await self.keep_revision(kept.owner, spec, is_owned_by_run=is_owned_by_run)
+
     def is_stored(self, revision: ObjectKey) -> bool:
         """Whether a revision was stored or verified by this process, and still exists."""
         return revision in self._stored
@@ -229,9 +261,8 @@ class FlowStore:
         key = ObjectKey(namespace, revision)
         plan = self._plans.get(key)
         if plan is None:
-            spec = (await self.read_revision(namespace, revision)).spec
-            plan = await asyncio.to_thread(compile_plan, spec)
-            self._plans.add(key, plan, spec_bytes=len(canonical_spec(spec)))
+            stored = await self.read_revision(namespace, revision)
+            plan = await self._compile_new(stored.owner, stored.spec, canonical_spec(stored.spec))
         return plan
 
     async def read_revision(self, namespace: str, revision: str) -> StoredRevision:
@@ -243,7 +274,7 @@ class FlowStore:
         """
         config_map = await self._read_config_map(ObjectKey(namespace, revision))
         labels = config_map["metadata"].get("labels") or {}
-        return StoredRevision(read_spec(config_map), labels.get(names.LABEL_FLOW))
+        return StoredRevision(read_spec(config_map), owner_of(config_map), labels.get(names.LABEL_FLOW))
 
     async def _read_config_map(self, key: ObjectKey) -> dict[str, Any]:
         reply = await self._client.request("GET", CONFIGMAPS.path(key.namespace, key.name))

@@ -88,20 +88,20 @@ def read_ended_run(metadata: RunMetadata, *, flow: str | None, state: str, ended
     """
     if not flow or metadata.deletion_timestamp is not None or is_named_by_person(metadata):
         return None
-    owners = (owner for owner in metadata.owner_references if owner.controller and owner.kind == "FlowRun")
+    owner = metadata.find_controller("FlowRun")
     return EndedRun(
         key=metadata.key,
         uid=metadata.uid,
         flow=flow,
         is_successful=state in SUCCESSFUL_RUN_STATES,
         ended_at=ended_at,
-        parent=next((Parent(owner.name, owner.uid) for owner in owners), None),
+        parent=None if owner is None else Parent(owner.name, owner.uid),
     )
 
 
 def is_named_by_person(metadata: RunMetadata) -> bool:
     """Whether a person chose a run's name, rather than a Schedule, a parent run or `generateName`."""
-    if any(owner.controller and owner.kind in NAMING_KINDS for owner in metadata.owner_references):
+    if any(metadata.find_controller(kind) is not None for kind in NAMING_KINDS):
         return False
     prefix, name = metadata.generate_name, metadata.name
     # A writer that gives both has chosen the name. The API server cuts a long prefix.
@@ -140,6 +140,10 @@ class KeptRuns:
     def has_policy(self, flow: ObjectKey) -> bool:
         """Whether a Flow has `retention`."""
         return flow in self._policies
+
+    def has_policy_in(self, namespace: str) -> bool:
+        """Whether a Flow of a namespace has `retention`."""
+        return any(flow.namespace == namespace for flow in self._policies)
 
     def add_run(self, run: EndedRun) -> None:
         """Add a finished run; the time of one that is known is computed again."""

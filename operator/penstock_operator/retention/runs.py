@@ -16,6 +16,7 @@ from penstock.engine.state import FINAL_RUN_STATES
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
 from penstock.kube.kinds.flow import Flow
+from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Priority, Writer
@@ -79,7 +80,7 @@ class RunRetention:
         self._gather_s = gather_s
         self._kept = KeptRuns()
         self._unlisted: set[ObjectKey] = set()
-        """Flows whose finished runs are to be listed."""
+        """Flows whose finished runs are to be listed; without a name, all of a namespace."""
         self._has_unlisted = asyncio.Event()
         self._wake = asyncio.Event()
 
@@ -102,6 +103,13 @@ class RunRetention:
         if ended is not None:
             self._kept.add_run(ended)
             self._wake.set()
+
+    def on_restored_run(self, run: PartialObject) -> None:
+        """Handle a run that has got its final status from a backup: no operator has seen its end."""
+        namespace = run.metadata.namespace
+        if self._kept.has_policy_in(namespace):
+            self._unlisted.add(ObjectKey(namespace, ""))
+            self._has_unlisted.set()
 
     async def run(self) -> None:
         """Remove what is due, forever."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from penstock.api import names
 from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.metadata import PartialObject
@@ -82,15 +81,21 @@ class RunEvents:
         if known is not None and known.uid == found.uid and known.epoch is None and known.flushing is None:
             self._registry.recheck_run(known)
 
+    def on_restored_run(self, run: PartialObject) -> None:
+        """Handle a run that has got its final status from a backup: others may wait to retry it."""
+        self._starter.on_run_finished(RunKey(run.metadata.namespace, run.metadata.name))
+
     def on_flow(self, key: ObjectKey) -> None:
         """Handle a Flow that has appeared or changed: runs may wait for it, or its limit may be another."""
         self._parked.release_runs_of(key)
         self._registry.spawn_about("Flow", key, self._starter.on_flow(key))
 
     def on_revision(self, event: EventType, item: PartialObject) -> None:
-        """Handle a change of a revision: that of a run's inline spec is stored again if somebody deletes it."""
-        metadata = item.metadata
-        run = self._registry.find_run_by_key(RunKey(metadata.namespace, metadata.labels.get(names.LABEL_RUN, "")))
-        is_its_own = run is not None and run.revision == metadata.name and not run.needs_recheck
-        if event is EventType.DELETED and run is not None and is_its_own:
-            self._registry.spawn(run, self._starter.restore_revision(run))
+        """Handle a change of a revision: one that a run needs is stored again if somebody deletes it.
+
+        The Flow of the run may be another by now, so it is stored from what the run was compiled from.
+        """
+        if event is EventType.DELETED:
+            run = self._registry.find_user(item.metadata.key)
+            if run is not None:
+                self._registry.spawn(run, self._starter.restore_revision(run))

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any, Final
 
-from penstock.engine.keys import RunKey, RunUid
+from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.shutdown import Shutdown
 from penstock.kube.kinds.flow_run import FlowRun
@@ -84,6 +84,11 @@ class RunRegistry:
     def is_live(self, run: LiveRun) -> bool:
         """Whether a run is still the one of its name that is carried out."""
         return self._by_key.get(run.key) is run
+
+    def find_user(self, revision: ObjectKey) -> LiveRun | None:
+        """Return a run that has begun, has not finished, and needs a revision."""
+        users = (run for run in self if (run.key.namespace, run.revision) == revision and not run.needs_recheck)
+        return next((run for run in users if run.machine is not None and not run.machine.is_finished), None)
 
     # Counts. A machine that another thread uses is left out: what it counts may change meanwhile.
 

@@ -17,7 +17,7 @@ from penstock.errors import InvalidSpecError, Problem, StoredStatusError
 from penstock.kube.errors import ApiError, is_not_found
 from penstock_operator.flows.revision import Owner
 from penstock_operator.flows.store import FlowStore
-from penstock_operator.runs.live_run import LiveRun, read_spec
+from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.retry_of import NAME_PATH, Retried, RetriedRuns, gone_revision
 from penstock_operator.runs.status import StatusStore
@@ -155,12 +155,10 @@ class RunSources:
             run.flow = (await self._flows.read_revision(run.key.namespace, revision)).flow
         return await self._flows.load_plan(run.key.namespace, revision)
 
-    async def restore_inline(self, run: LiveRun) -> None:
-        """Store the revision of a run's inline spec again, which was deleted."""
-        spec = read_spec(run.object).flow_spec
-        if spec is not None:
-            owner = Owner(run.key.namespace, run.key.name, run.uid)
-            await self._flows.keep_revision(owner, spec, is_owned_by_run=True)
+    async def restore_revision(self, run: LiveRun) -> None:
+        """Store the revision of a run that has begun again, which was deleted."""
+        if run.machine is not None:
+            await self._flows.restore_revision_of(run.machine.plan, is_owned_by_run=run.flow is None)
 
     async def _compile_inline(self, run: LiveRun, spec: InlineFlowSpec, *, is_kept: bool = False) -> Plan:
         owner = Owner(run.key.namespace, run.key.name, run.uid)

@@ -102,9 +102,9 @@ class RunStarter:
         self._sources.on_run_finished(run)
 
     async def restore_revision(self, run: LiveRun) -> None:
-        """Store the revision of a run's inline spec again, which was deleted."""
+        """Store the revision of a run that has begun again, which was deleted."""
         try:
-            await self._sources.restore_inline(run)
+            await self._sources.restore_revision(run)
         except InvalidSpecError as error:
             logger.warning("FlowRun %s: its spec cannot be stored in a ConfigMap again: %s", run.key, error)
         except ApiError as error:

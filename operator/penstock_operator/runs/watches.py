@@ -1,4 +1,4 @@
-"""The watch of runs that no operator has reconciled: those without a state. The first status takes a run out of it."""
+"""The watches of runs without a state. Their first status takes them out of it: an operator's, or that of a backup."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from penstock.api import names
 from penstock.kube.client import ApiClient
 from penstock.kube.kinds.flow_run import FlowRun
+from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import FLOWRUNS
 
@@ -35,4 +36,31 @@ def new_runs(
         namespace=namespace,
         label_selector=NOT_RESTORED,
         field_selector=NEW,
+    )
+
+
+def restored_runs(
+    client: ApiClient, on_restored: Callable[[PartialObject], None], *, namespace: str
+) -> Reflector[PartialObject]:
+    """Return the watch of runs that are being restored from a backup.
+
+    Args:
+        client: the way to the API server.
+        on_restored: receives each when it has its final status, or was deleted.
+        namespace: empty for all.
+    """
+
+    def on_event(event: EventType, run: PartialObject) -> None:
+        if event is EventType.DELETED:
+            on_restored(run)
+
+    return Reflector(
+        client,
+        FLOWRUNS,
+        kind=PartialObject,
+        on_event=on_event,
+        namespace=namespace,
+        label_selector=names.LABEL_RESTORED,
+        field_selector=NEW,
+        metadata_only=True,
     )

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from penstock.api import names
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.reasons import Reason
@@ -137,10 +136,10 @@ class RunWriter:
         """Whether an existing run was created for the tick, perhaps by an operator that could not store it."""
         found = await self.read_run(key.namespace, name)
         # A Backfill may have created it.
-        if found is None or names.LABEL_BACKFILL in found.metadata.labels:
+        if found is None or found.metadata.find_controller("Backfill") is not None:
             return True
-        owners = (owner for owner in found.metadata.owner_references if owner.controller and owner.kind == "Schedule")
-        if not any(owner.uid == plan.uid for owner in owners):
+        owner = found.metadata.find_controller("Schedule")
+        if owner is None or owner.uid != plan.uid:
             return False
         self._runs.on_created(key, plan.uid, ScheduledRun(name, found.metadata.uid, tick))
         return True

@@ -170,13 +170,12 @@ class ScheduleRuns:
         self._notify(owner)
 
     def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:
-        for reference in metadata.owner_references:
-            if reference.controller and reference.kind == "Schedule":
-                key = ObjectKey(metadata.namespace, reference.name)
-                owner = _Owner(key, ScheduleUid(metadata.namespace, reference.uid))
-                self._owners[metadata.uid] = owner
-                return owner
-        return None
+        reference = metadata.find_controller("Schedule")
+        if reference is None:
+            return None
+        key = ObjectKey(metadata.namespace, reference.name)
+        owner = self._owners[metadata.uid] = _Owner(key, ScheduleUid(metadata.namespace, reference.uid))
+        return owner
 
     def _note_left(self, uid: str) -> None:
         self._left.add(uid)

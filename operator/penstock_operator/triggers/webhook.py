@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from base64 import b64decode
@@ -62,6 +63,8 @@ RETRY_AFTER_S: Final = "5"
 REMEMBERED: Final = 10_000
 REMEMBERED_S: Final = 2 * TOLERANCE_S
 """How long a delivery could be replayed: its timestamp may be as far ahead of our clock as behind it."""
+_NAME: Final = re.compile("[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
+"""Of an object: what a client sends becomes part of a URL."""
 NO_SECRET: Final = "penstock-webhook"  # noqa: S105 - a Secret's name
 """Read in place of the Secret of a Schedule that does not exist."""
 
@@ -152,7 +155,7 @@ class WebhookReceiver:
         """Answer a delivery."""
         try:
             headers = read_headers({name.lower(): value for name, value in request.headers.items()}, self._clock())
-            if headers is None:
+            if headers is None or not all(map(_NAME.fullmatch, request.match_info.values())):
                 raise _UNAUTHORIZED
             # Nothing that is shared is taken for a client that sends slowly, or has no secret.
             content = await _read_body(request)

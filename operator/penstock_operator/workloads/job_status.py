@@ -10,7 +10,7 @@ import msgspec
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.kube.errors import QUOTA_TEXT
-from penstock.kube.metadata import ObjectMeta
+from penstock_operator.workloads.metadata import WorkloadMeta
 from penstock_operator.workloads.pod import read_time
 from penstock_operator.workloads.pod_status import read_identity
 
@@ -47,7 +47,7 @@ class JobSpec(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True):
     """An attempt's Job: the fields that the operator reads."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: WorkloadMeta = WorkloadMeta()
     spec: JobSpec = JobSpec()
     status: JobStatus = JobStatus()
 

@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from penstock.api import names
-from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock.kube.metadata import OwnerReference
+from penstock_operator.workloads.metadata import WorkloadMeta
 
 
 class Terminated(msgspec.Struct, frozen=True, rename="camel"):
@@ -86,7 +87,7 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
 class Pod(msgspec.Struct, frozen=True):
     """A task's Pod: the fields that the operator reads."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: WorkloadMeta = WorkloadMeta()
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
@@ -103,7 +104,7 @@ def is_tracked(pod: Pod) -> bool:
 
 def job_owner(pod: Pod) -> OwnerReference | None:
     """Return the Job that created a Pod; None if none did."""
-    return next((owner for owner in pod.metadata.owner_references if owner.controller and owner.kind == "Job"), None)
+    return pod.metadata.find_controller("Job", group="batch")
 
 
 def main_state(pod: Pod) -> ContainerState | None:

@@ -11,7 +11,6 @@ from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outco
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import read_outputs
-from penstock.kube.metadata import ObjectMeta
 from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
 from penstock_operator.workloads.pod import Pod, Terminated, is_tracked, job_owner, main_state, read_time
 

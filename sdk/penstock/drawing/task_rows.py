@@ -88,8 +88,11 @@ def shorten(text: str) -> str:
 
 
 def read_time(text: str | None) -> dt.datetime | None:
-    """Read an RFC 3339 time of the API."""
-    return dt.datetime.fromisoformat(text) if text else None
+    """Read an RFC 3339 time of the API. The first and last years move by one: they do not exist in all time zones."""
+    if not text:
+        return None
+    time = dt.datetime.fromisoformat(text)
+    return time.replace(year=min(max(time.year, dt.MINYEAR + 1), dt.MAXYEAR - 1))
 
 
 def read_tasks(run: Object, children: Mapping[str, Object] | None = None) -> list[TaskRow]:

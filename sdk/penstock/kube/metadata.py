@@ -10,16 +10,22 @@ from typing import Protocol
 
 import msgspec
 
+from penstock.api import names
 from penstock.engine.keys import ObjectKey
 
 
 class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """An owner of an object."""
 
+    api_version: str = ""
     kind: str = ""
     name: str = ""
     uid: str = ""
     controller: bool = False
+
+    def is_a(self, kind: str, group: str = names.GROUP) -> bool:
+        """Whether the owner is of this kind, in any version of the group."""
+        return self.kind == kind and self.api_version.startswith(f"{group}/")
 
 
 class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
@@ -42,6 +48,11 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     def key(self) -> ObjectKey:
         """Namespace and name."""
         return ObjectKey(self.namespace, self.name)
+
+    def find_controller(self, kind: str, group: str = names.GROUP) -> OwnerReference | None:
+        """Return the owner that manages the object, if it is of this kind: other groups may have one of its name."""
+        owner = next((owner for owner in self.owner_references if owner.controller), None)
+        return owner if owner is not None and owner.is_a(kind, group) else None
 
     @property
     def version(self) -> int:

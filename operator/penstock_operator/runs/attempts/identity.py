@@ -25,23 +25,21 @@ def is_pod_of(run: LiveRun, pod: Pod, key: TaskInstanceKey, attempt: int) -> boo
         key: the task or item.
         attempt: number of the attempt.
     """
-    owner = _controller(pod.metadata)
-    if owner is None or not _is_labelled(pod.metadata, run, key, attempt):
+    if not _is_labelled(pod.metadata, run, key, attempt):
         return False
     name = pod_name(run.key.name, run.uid, key, attempt)
-    if owner.kind == "Job":
-        return owner.name == name
-    return pod.metadata.name == name and _is_run(owner, run.key.name, run.uid)
+    job = job_owner(pod)
+    if job is not None:
+        return job.name == name
+    return pod.metadata.name == name and _is_managed_by(pod.metadata, run.key.name, run.uid)
 
 
 def is_job_of(job: Job, run: LiveRun, key: TaskInstanceKey, attempt: int) -> bool:
     """Whether a Job carries an attempt of a run."""
-    owner = _controller(job.metadata)
     return (
-        owner is not None
-        and _is_labelled(job.metadata, run, key, attempt)
+        _is_labelled(job.metadata, run, key, attempt)
         and job.metadata.name == pod_name(run.key.name, run.uid, key, attempt)
-        and _is_run(owner, run.key.name, run.uid)
+        and _is_managed_by(job.metadata, run.key.name, run.uid)
     )
 
 
@@ -53,12 +51,7 @@ def is_job_of_any(job: Job, run: LiveRun) -> bool:
 
 def is_claim_of(metadata: ObjectMeta, run: LiveRun) -> bool:
     """Whether the PersistentVolumeClaim that has the name of a run's workspace belongs to the run."""
-    owner = _controller(metadata)
-    return (
-        owner is not None
-        and metadata.labels.get(names.LABEL_RUN_UID) == run.uid
-        and _is_run(owner, run.key.name, run.uid)
-    )
+    return metadata.labels.get(names.LABEL_RUN_UID) == run.uid and _is_managed_by(metadata, run.key.name, run.uid)
 
 
 def is_own_workload(metadata: ObjectMeta) -> bool:
@@ -66,11 +59,9 @@ def is_own_workload(metadata: ObjectMeta) -> bool:
 
     For objects whose run is not live: the run may have finished, or may never have existed.
     """
-    owner, labels = _controller(metadata), metadata.labels
-    return (
-        owner is not None
-        and metadata.name == _claimed_name(metadata)
-        and _is_run(owner, labels.get(names.LABEL_RUN, ""), labels.get(names.LABEL_RUN_UID, ""))
+    labels = metadata.labels
+    return metadata.name == _claimed_name(metadata) and _is_managed_by(
+        metadata, labels.get(names.LABEL_RUN, ""), labels.get(names.LABEL_RUN_UID, "")
     )
 
 
@@ -107,9 +98,6 @@ def _is_labelled(metadata: ObjectMeta, run: LiveRun, key: TaskInstanceKey, attem
     )
 
 
-def _is_run(owner: OwnerReference, name: str, uid: str) -> bool:
-    return owner.kind == "FlowRun" and (owner.name, owner.uid) == (name, uid)
-
-
-def _controller(metadata: ObjectMeta) -> OwnerReference | None:
-    return next((owner for owner in metadata.owner_references if owner.controller), None)
+def _is_managed_by(metadata: ObjectMeta, run: str, uid: str) -> bool:
+    owner = metadata.find_controller("FlowRun")
+    return owner is not None and (owner.name, owner.uid) == (run, uid)

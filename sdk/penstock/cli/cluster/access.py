@@ -29,6 +29,7 @@ from penstock.cli.invocation import cluster_flags, program
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, RefusalError
+from penstock.kube.nesting import cut_depth
 
 RESPONSE_TIMEOUT_S: Final = 60
 """Longer than the API server's own request timeout."""
@@ -160,7 +161,7 @@ class Cluster:
         The iteration ends at `until` (monotonic clock), if given.
         """
         found = self.get_object(plural, kind, name)
-        listing = self._ours(plural, field_selector=f"metadata.name={name}")
+        listing = self._ours(plural, fieldSelector=f"metadata.name={name}")
         with self._translate_errors():
             for event in listing.follow({found["metadata"]["uid"]: found}, until=until):
                 if event.type == "DELETED":
@@ -174,7 +175,7 @@ class Cluster:
             uid: the uid of the FlowRun.
         """
         with self._translate_errors():
-            yield from self._ours("flowruns", label_selector=f"{LABEL_PARENT_UID}={uid}").follow({})
+            yield from self._ours("flowruns", labelSelector=f"{LABEL_PARENT_UID}={uid}").follow({})
 
     def list_pods(self, run: str) -> list[Object]:
         """List the existing Pods of a FlowRun."""
@@ -232,7 +233,8 @@ class Cluster:
             )
         if response.status >= BAD_REQUEST:
             raise RefusalError(refusal_message(response.status, response.data, response.reason), response.status)
-        answer: Object = json.loads(response.data)
+        # Who may create an object can nest it deeper than Python's decoder, and all that prints it, can follow.
+        answer: Object = json.loads(cut_depth(response.data))
         return answer
 
     def read_log(self, pod: str, *, follow: bool) -> Iterator[str]:
@@ -334,13 +336,14 @@ class Cluster:
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
     def _pods_of(self, run: str) -> WatchableList:
-        return WatchableList(
-            self._api, self._core.list_namespaced_pod, (self.namespace,), {"label_selector": f"{LABEL_RUN}={run}"}
-        )
+        path = f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}/pods"
+        selector = {"labelSelector": f"{LABEL_RUN}={run}"}
+        return WatchableList(self.send, path, self._core.list_namespaced_pod, (self.namespace,), selector)
 
     def _ours(self, plural: str, **selector: str) -> WatchableList:
         place = (GROUP, VERSION, self.namespace, plural)
-        return WatchableList(self._api, self._custom.list_namespaced_custom_object, place, selector)
+        function = self._custom.list_namespaced_custom_object
+        return WatchableList(self.send, self.object_path(plural), function, place, selector)
 
     def _translate_errors(self) -> contextlib.AbstractContextManager[None]:
         return translate_errors(self.host)

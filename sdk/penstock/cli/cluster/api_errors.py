@@ -32,7 +32,7 @@ def translate_errors(host: str) -> Iterator[None]:
 
     Raises:
         RefusalError: the API server rejected the request.
-        CommandError: the API server cannot be reached.
+        CommandError: the API server cannot be reached, or an object in its answer cannot be decoded.
     """
     try:
         yield
@@ -40,6 +40,8 @@ def translate_errors(host: str) -> Iterator[None]:
         raise RefusalError(refusal_message(error.status, error.body, error.reason), error.status) from error
     except urllib3.exceptions.HTTPError as error:
         raise CommandError(f"cannot reach the API server at {host}: {_root_cause(error)}") from error
+    except RecursionError as error:
+        raise CommandError("an object is nested too deeply to be watched") from error
 
 
 def is_transient(error: Exception) -> bool:

@@ -37,15 +37,17 @@ class WatchEvent(NamedTuple):
 class WatchableList(NamedTuple):
     """A list call that can also be watched."""
 
-    api: Any
-    """The client, which converts results to JSON."""
+    send: Callable[..., Object]
+    """As `Cluster.send`."""
+    path: str
     function: Callable[..., Any]
+    """Lists the same with the official client, which knows how to watch it."""
     arguments: tuple[str, ...]
-    options: dict[str, str]
+    selector: dict[str, str]
 
     def items(self) -> tuple[str, list[Object]]:
         """Return the resource version of the list, and its objects."""
-        answer = self.api.sanitize_for_serialization(self.function(*self.arguments, **self.options))
+        answer = self.send("GET", self.path, query=self.selector)
         return answer["metadata"]["resourceVersion"], answer["items"]
 
     def follow(self, known: Mapping[str, Object], *, until: float | None = None) -> Iterator[WatchEvent]:
@@ -78,7 +80,8 @@ class WatchableList(NamedTuple):
                 events = stream.stream(
                     self.function,
                     *self.arguments,
-                    **self.options,
+                    label_selector=self.selector.get("labelSelector", ""),
+                    field_selector=self.selector.get("fieldSelector", ""),
                     resource_version=version,
                     timeout_seconds=WATCH_S if until is None else _seconds_to(until),
                     _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),

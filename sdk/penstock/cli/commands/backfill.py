@@ -7,7 +7,6 @@ import datetime as dt
 import sys
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
@@ -16,6 +15,7 @@ from penstock.cli.manifests.run_name import name_prefix
 from penstock.cli.text.console import Console
 from penstock.cli.text.echo import echo
 from penstock.drawing.task_rows import Object
+from penstock.engine.ticks.zone import read_zone
 from penstock.errors import CommandError
 
 FORMS = "2026-10-01, 2026-10-01T06:00 (in the time zone of the Schedule), or 2026-10-01T06:00:00+02:00"
@@ -42,14 +42,18 @@ def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
         zone: time zone of the Schedule, for times without a UTC offset.
 
     Raises:
-        CommandError: a time is invalid.
+        CommandError: a time, or the time zone, is invalid.
     """
+    try:
+        known_zone = read_zone(zone)
+    except ValueError as error:
+        raise CommandError(f"Schedule {arguments.schedule} is invalid: spec.timeZone: {error}") from error
     name = arguments.name
     metadata = {"name": name} if name else {"generateName": name_prefix(arguments.schedule)}
     spec: dict[str, Any] = {
         "schedule": {"name": arguments.schedule},
-        "from": _time("--from", arguments.from_, zone),
-        "to": _time("--to", arguments.to, zone),
+        "from": _time("--from", arguments.from_, known_zone),
+        "to": _time("--to", arguments.to, known_zone),
     }
     given: Mapping[str, Any] = {
         "maxActive": arguments.max_active,
@@ -60,9 +64,9 @@ def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
     return {"apiVersion": API_VERSION, "kind": "Backfill", "metadata": metadata, "spec": spec}
 
 
-def _time(flag: str, text: str, zone: str) -> str:
+def _time(flag: str, text: str, zone: dt.tzinfo) -> str:
     try:
         time = dt.datetime.fromisoformat(text)
-        return (time if time.tzinfo is not None else time.replace(tzinfo=ZoneInfo(zone))).isoformat()
-    except (ValueError, ZoneInfoNotFoundError) as error:
+        return (time if time.tzinfo is not None else time.replace(tzinfo=zone)).isoformat()
+    except ValueError as error:
         raise CommandError(f"{flag} {text}: invalid time; use {FORMS}") from error

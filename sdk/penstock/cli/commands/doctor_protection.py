@@ -11,9 +11,6 @@ from penstock.engine.suggestion import enumerate_names
 
 INSTANCE: Final = "app.kubernetes.io/instance"
 POLICY_LABELS: Final = "app.kubernetes.io/part-of=penstock,app.kubernetes.io/component=policy"
-IDENTITY: Final = "-identity"
-OPERATOR: Final = "-operator"
-"""What the names of the chart's two policies end with."""
 PAGE: Final = "docs/security.md"
 
 
@@ -56,6 +53,38 @@ EXCESSIVE_RIGHTS: Final = (
     *_rights("rbac.authorization.k8s.io", "create", "clusterrolebindings"),
 )
 """With one of these in all namespaces its token could be used for far more than running flows."""
+
+
+class AdmissionPolicy(NamedTuple):
+    """One of the chart's policies."""
+
+    suffix: str
+    """Of its name."""
+    topic: str
+    setting: str
+    """Of the chart, which turns it on."""
+    danger: str
+    """What can be done without it."""
+    answer: str
+    """What holds with it."""
+
+
+POLICIES: Final = (
+    AdmissionPolicy(
+        "-identity",
+        "policy",
+        "admissionPolicy.enabled",
+        "whoever may create Pods or ConfigMaps in a namespace can forge results and code of its runs",
+        "only the operator sets the labels and owners that identify Pods, Jobs, ConfigMaps and claims of runs",
+    ),
+    AdmissionPolicy(
+        "-operator",
+        "token limit",
+        "admissionPolicy.operator.enabled",
+        "with the operator's token, Pods can be created in every namespace where its role holds",
+        "the operator's token is limited to objects of runs, outside of system namespaces",
+    ),
+)
 
 
 class ServiceAccount(NamedTuple):
@@ -104,28 +133,13 @@ def check_policies(
         text = "not protected: the API server does not serve ValidatingAdmissionPolicy"
         yield Finding(Level.WARNING, "policy", text, "enable admissionregistration.k8s.io/v1 of the API server")
         return
-    state = _policy_state(IDENTITY, deployment, policies, bindings)
-    if state:
-        yield Finding(
-            Level.WARNING,
-            "policy",
-            f"{state}: whoever may create Pods or ConfigMaps in a namespace can forge results and code of its runs",
-            f"install with admissionPolicy.enabled=true; see {PAGE}",
-        )
-    else:
-        text = "only the operator sets the labels and owners that identify Pods, Jobs, ConfigMaps and claims of runs"
-        yield Finding(Level.GOOD, "policy", text)
-    state = _policy_state(OPERATOR, deployment, policies, bindings)
-    if state:
-        yield Finding(
-            Level.WARNING,
-            "token limit",
-            f"{state}: with the operator's token, Pods can be created in every namespace where its role holds",
-            f"install with admissionPolicy.operator.enabled=true; see {PAGE}",
-        )
-    else:
-        text = "the operator's token is limited to objects of runs, outside of system namespaces"
-        yield Finding(Level.GOOD, "token limit", text)
+    for policy in POLICIES:
+        state = _policy_state(policy.suffix, deployment, policies, bindings)
+        if state:
+            remedy = f"install with {policy.setting}=true; see {PAGE}"
+            yield Finding(Level.WARNING, policy.topic, f"{state}: {policy.danger}", remedy)
+        else:
+            yield Finding(Level.GOOD, policy.topic, policy.answer)
 
 
 def check_rights(

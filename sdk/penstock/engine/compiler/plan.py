@@ -11,7 +11,7 @@ from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.expressions.template import ValueTemplate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
     """A compiled Flow spec. Made by `compile_plan`."""
 

@@ -60,7 +60,13 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
     except (KeyError, ValueError, StoredStatusError):
         return None
     owners = metadata.get("ownerReferences") or ()
-    is_owned = any(owner["uid"] == uid and owner["kind"] == "FlowRun" and owner.get("controller") for owner in owners)
+    is_owned = any(
+        owner["uid"] == uid
+        and owner["kind"] == "FlowRun"
+        and owner.get("apiVersion", "").startswith(f"{names.GROUP}/")
+        and owner.get("controller")
+        for owner in owners
+    )
     if not is_owned or metadata["name"] != pod_name(name, uid, key, attempt):
         return None
     callers = tuple(filter(None, annotations.get(names.ANNOTATION_CALLERS, "").split(",")))

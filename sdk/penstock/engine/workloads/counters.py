@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from penstock.api.names import ANNOTATION_DISRUPTIONS, ANNOTATION_FAILURES
+
+_COUNT: Final = re.compile("[0-9]{1,6}")
 
 
 class Counters(NamedTuple):
@@ -22,9 +25,9 @@ def write_counters(failures: int, disruptions: int) -> dict[str, str]:
 
 
 def read_counters(annotations: Mapping[str, str]) -> Counters:
-    """Read them back.
+    """Read them back. One that no operator wrote counts as zero: the attempt is the same whatever is said beside it."""
+    return Counters(_count(annotations.get(ANNOTATION_FAILURES)), _count(annotations.get(ANNOTATION_DISRUPTIONS)))
 
-    Raises:
-        ValueError: one is not a number.
-    """
-    return Counters(int(annotations.get(ANNOTATION_FAILURES, "0")), int(annotations.get(ANNOTATION_DISRUPTIONS, "0")))
+
+def _count(text: str | None) -> int:
+    return 0 if text is None or _COUNT.fullmatch(text) is None else int(text)

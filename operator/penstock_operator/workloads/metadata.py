@@ -1,0 +1,47 @@
+"""The metadata of Pods and Jobs, of which there are thousands in memory at a time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import force_setattr
+
+from penstock.api import names
+from penstock.kube.metadata import ObjectMeta
+
+LABELS: Final = (
+    names.LABEL_MANAGED_BY,
+    names.LABEL_RUN,
+    names.LABEL_RUN_UID,
+    names.LABEL_TASK,
+    names.LABEL_INDEX,
+    names.LABEL_ATTEMPT,
+)
+FEW_LABELS: Final = 16
+"""So many are kept as they are, whatever they say: a label is short."""
+ANNOTATIONS: Final = (
+    names.ANNOTATION_FAILURES,
+    names.ANNOTATION_DISRUPTIONS,
+    names.ANNOTATION_BEGIN_TIME,
+    names.ANNOTATION_KEEP_COMPLETED,
+    names.ANNOTATION_KEEP_FAILED,
+    names.ANNOTATION_WORKSPACE,
+)
+LONGEST: Final = 256
+"""Characters; no annotation that an operator writes has more."""
+
+
+class WorkloadMeta(ObjectMeta, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """A Pod's or Job's metadata, with those of its labels and annotations that the operator reads.
+
+    A template may have 256 KB of annotations, which a fan-out of thousands would multiply.
+    """
+
+    def __post_init__(self) -> None:
+        """Drop the others."""
+        labels, annotations = self.labels, self.annotations
+        if len(labels) > FEW_LABELS:
+            force_setattr(self, "labels", {name: labels[name] for name in LABELS if name in labels})
+        if annotations:
+            written = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
+            force_setattr(self, "annotations", {name: text for name, text in written.items() if len(text) <= LONGEST})
