@@ -229,10 +229,37 @@ def test_a_result_that_was_changed_in_the_storage_is_refused(tmp_path):
     assert "is not what was stored there: its hash differs" in run.tasks["use"]["message"]
 
 
+def test_functions_and_local_classes_are_passed_to_the_next_task(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def make(n):
+            class Row:
+                value = n
+
+            return Row(), lambda x: x + n
+
+        @task
+        def use(made, function):
+            return made[0].value, made[1](10), function(1)
+
+        @flow
+        def etl():
+            return use(make(2), lambda x: x * 5)
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed"
+    assert run.outputs["result"] == [2, 12, 5]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return lambda: 1", "a function, cannot be passed to another Pod"),
+        ("return __import__('threading').Lock()", "a lock, cannot be passed to another Pod"),
         ("return open('my_flow.py')", "cannot be passed to another Pod"),
         ("return 'x' * 5000", "the limit of outputs is 4095: set a storage on the flow"),
         ("raise SystemExit(3)", "SystemExit"),

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from penstock.authoring.argument_futures import Failures, resolve
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import TASK_RUN, TaskRun
@@ -19,15 +18,6 @@ from penstock.local.log_prints import logged_prints
 
 if TYPE_CHECKING:
     from penstock.local.session import Session
-
-
-def resolve_call(call: Call, failures: Failures) -> Call:
-    """Replace futures by results; `failures` collects runs that did not complete, including those of `wait_for`."""
-    args = tuple([resolve(value, failures) for value in call.args])
-    kwargs = {name: resolve(value, failures) for name, value in call.kwargs.items()} if call.kwargs else call.kwargs
-    if call.wait_for is not None:
-        resolve(list(call.wait_for), failures)
-    return Call(args, kwargs)
 
 
 class _TaskCall:

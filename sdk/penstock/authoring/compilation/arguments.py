@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import math
-import pickle
 from typing import Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
@@ -25,6 +24,7 @@ from penstock.authoring.compilation.symbols import (
     TracedStates,
 )
 from penstock.authoring.futures import Future
+from penstock.authoring.pickling import pickled
 from penstock.authoring.pod_call import MARK
 from penstock.authoring.states import State
 from penstock.errors import CompileError
@@ -92,7 +92,7 @@ class Encoder:
 
     def _pickled(self, value: Any) -> Template:
         try:
-            data = pickle.dumps(value, protocol=5)
+            data = pickled(value)
         except CompileError:
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from penstock.authoring.argument_futures import upstream_of
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.code_location import (
@@ -256,9 +257,9 @@ def _wait_for(node: Node, upstream: Any) -> None:
         return
     encoder = Encoder(node)
     kept = list(node.slots.expressions)
-    encoder.encode_value(
-        upstream if isinstance(upstream, TracedFutures | TracedStates | TracedFuture) else list(upstream)
-    )
+    # Symbols and traced runs can be passed, but not iterated over.
+    is_traced = isinstance(upstream, SYMBOLS)
+    encoder.encode_value(upstream if is_traced else upstream_of(upstream))
     # It only waits for them; it does not use their values.
     node.slots.expressions = kept
 
