@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import TASK_RUN, TaskRun
-from penstock.local.deadline import OverdueError, call_within
+from penstock.local.deadline import OverdueError, call_within, check_in_time
 from penstock.local.interrupt import INTERRUPT_AGAIN_S, Interrupt, StoppedError
 from penstock.local.lifecycle_step import Ending
 from penstock.local.log_prints import logged_prints
@@ -109,7 +109,9 @@ class AsyncTaskCall(_TaskCall):
         limit_s = self._run.task.options.timeout_s
         try:
             async with asyncio.timeout(limit_s) as limit:
-                return await self._call()
+                value = await self._call()
+                check_in_time(limit, limit_s)
+                return value
         except TimeoutError as error:
             if limit_s is not None and limit.expired():
                 raise OverdueError(limit_s) from error
