@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -123,14 +124,19 @@ def load(day: str) -> int:
     return len(day)
 
 
-def settled(n: int = 2, words: list[str] = ["a", "b"], more: list[str] | None = None):  # noqa: B006 - what is tested
+def settled(
+    n: int = 2,
+    words: list[str] = ["a", "b"],  # noqa: B006 - what is tested
+    more: list[str] | None = None,
+    deep: dict[str, Any] = {"c": ["y"]},  # noqa: B006 - what is tested
+):
     if more is None:
         more = ["x"]
     for word in words:
         load.submit(word)
-    for word in more:
+    for word in more + deep["c"]:
         load.submit(word)
-    for _ in range(n):
+    for _ in range(n - 1 + len(words)):
         take.submit()
 
 
@@ -138,13 +144,20 @@ def test_a_loop_over_a_default_is_unrolled_and_the_param_is_fixed():
     with pytest.warns(CompileWarning) as caught:
         made = compile_flow(flow(settled), entrypoint="tests:flow", image="i")
 
-    assert [each["name"] for each in made["spec"]["tasks"]] == ["load", "load-2", "load-3", "take", "take-2"]
+    assert [each["name"] for each in made["spec"]["tasks"]] == [
+        "load",
+        "load-2",
+        "load-3",
+        "load-4",
+        "take",
+        "take-2",
+        "take-3",
+    ]
     assert "params" not in made["spec"]
     text = " ".join(str(each.message) for each in caught)
-    line = settled.__code__.co_firstlineno + 3
+    line = settled.__code__.co_firstlineno + 8
     assert f"test_compile_calculations.py:{line}: param 'words' of flow 'settled'" in text
-    assert "param 'n' of" in text
-    assert "param 'more' of" in text
+    assert all(f"param {name!r} of" in text for name in ("n", "more", "deep"))
 
 
 @flow

@@ -67,7 +67,7 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
 
 
 def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[..., Any]:
-    """Return the flow with the name of the run and a function that adds its session to `sessions`."""
+    """Return the flow with a function that adds its session to `sessions`, and the name of the run if it has none."""
     fn = flow.fn
 
     def note() -> None:
@@ -88,7 +88,9 @@ def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[.
             note()
             return fn(*args, **kwargs)
 
-    options = replace(flow.options, flow_run_name=name.replace("{", "{{").replace("}", "}}"))
+    options = flow.options
+    if options.flow_run_name is None:
+        options = replace(options, flow_run_name=name.replace("{", "{{").replace("}", "}}"))
     return Flow[..., Any](watched, options)
 
 

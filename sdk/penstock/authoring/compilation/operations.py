@@ -51,11 +51,29 @@ class OperationSymbol(Symbol):
         return OperationSymbol("getitem", self, step)
 
     def __iter__(self) -> Iterator[Any]:
-        """Have the default of a param iterated over, if this is one."""
-        first = self.operands[0]
-        if self.operation in {"default", "either"} and isinstance(first, ParamSymbol):
-            first.settle(ITERATED)
-        refuse(self, ITERATED)
+        """Have the defaults of the params used instead, if this is made of nothing else."""
+        self._settle(ITERATED)
+
+    def __index__(self) -> int:  # noqa: PLE0305 - it never returns
+        """Have the defaults of the params used instead, if this is made of nothing else."""
+        self._settle("is converted to a number")
+
+    def _settle(self, what: str) -> NoReturn:
+        symbols = list(_leaves(self))
+        params = [each for each in symbols if isinstance(each, ParamSymbol) and each.param.has_default]
+        if len(params) == len(symbols):
+            params[0].settle(what)
+        refuse(self, what)
+
+
+def _leaves(symbol: Symbol) -> Iterator[Symbol]:
+    """Yield the params and results that a value is made of."""
+    if not isinstance(symbol, OperationSymbol):
+        yield symbol
+        return
+    for each in symbol.operands:
+        if isinstance(each, Symbol):
+            yield from _leaves(each)
 
 
 def _method(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:

@@ -116,7 +116,7 @@ class ParamSymbol(Symbol):
 
     def __iter__(self) -> Iterator[Any]:
         """Have the default of the param iterated over instead."""
-        if self.is_optional:
+        if self.is_optional and not self.path:
             refuse(self, ITERATED)
         self.settle(ITERATED)
 
@@ -134,7 +134,7 @@ class ParamSymbol(Symbol):
             SettledParamError: it has a default.
             CompileError: it has none.
         """
-        if self.path or not self.param.has_default:
+        if not self.param.has_default:
             refuse(self, what)
         raise SettledParamError(self.param.name, current_location())
 
