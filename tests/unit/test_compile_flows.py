@@ -83,6 +83,36 @@ def test_calls_wait_for_each_other_and_submitted_tasks_do_not():
     assert waits == {"load": None, "load-2": ["load"], "load-3": ["load"], "load-4": ["load"], "load-5": ["load-4"]}
 
 
+@pytest.mark.parametrize(
+    "wait_for",
+    [
+        pytest.param(lambda f: f, id="one future"),
+        pytest.param(lambda f: [f], id="a list"),
+        pytest.param(lambda f: {"a": f}, id="a dictionary of futures"),
+        pytest.param(lambda f: {"a": f}.values(), id="the values of a dictionary"),
+        pytest.param(lambda f: (each for each in [f]), id="a generator"),
+        pytest.param(lambda f: f.result(), id="a result"),
+    ],
+)
+def test_what_a_task_waits_for_can_be_given_in_any_way(wait_for):
+    @flow
+    def etl():
+        load.submit("b", wait_for=wait_for(load.submit("a")))
+
+    assert tasks(etl)["load-2"]["dependsOn"] == ["load"]
+
+
+def test_a_task_waits_for_the_futures_that_a_list_had_when_it_was_submitted():
+    @flow
+    def etl():
+        futures: list[Any] = []
+        for day in ("a", "b", "c"):
+            futures.append(load.submit(day, wait_for=futures))
+
+    waits = {name: each.get("dependsOn") for name, each in tasks(etl).items()}
+    assert waits == {"load": None, "load-2": ["load"], "load-3": ["load", "load-2"]}
+
+
 def test_map_over_a_param_over_results_and_over_the_items_of_another():
     @flow
     def etl(days: list[str]):
