@@ -11,22 +11,20 @@ from penstock.errors import CommandError
 
 
 def check_origin(flow: dict[str, Any], existing: Object) -> None:
-    """Refuse to replace the Flow of another Python flow, or one that was not written in Python.
+    """Refuse to replace the Flow of another Python flow. A Flow that was not compiled has another field manager.
 
     Args:
         flow: the new Flow.
         existing: the Flow of that name in the cluster.
 
     Raises:
-        CommandError: it comes from elsewhere.
+        CommandError: it is that of another flow.
     """
     new, old = _origin(flow), _origin(existing)
-    if new != old:
-        name = flow["metadata"]["name"]
-        other = f"that of {old}" if old else "not that of a Python flow"
+    if old is not None and new != old:
         raise CommandError(
-            f"Flow {name} exists and is {other}: give {new} another name, with --name or @flow(name=...), or replace it"
-            " with --force-conflicts"
+            f"Flow {flow['metadata']['name']} exists and is that of {old}: give {new} another name, with --name or"
+            " @flow(name=...), or replace it with --force-conflicts"
         )
 
 
