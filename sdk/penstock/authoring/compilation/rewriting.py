@@ -35,7 +35,7 @@ def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
         hook: an object with the methods of `operations.Rewritten`.
 
     Returns:
-        The function; unchanged if it has no source of its own.
+        The function; unchanged if its source is not known.
     """
     if not isinstance(fn, types.FunctionType) or hasattr(fn, "__wrapped__"):
         return fn
@@ -44,18 +44,30 @@ def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
         return fn
     around = dict(zip(fn.__code__.co_freevars, map(_content, fn.__closure__ or ()), strict=True))
     known = {**vars(builtins), **fn.__globals__, **around}
-    rewritten = _Rewriter(known).visit(definition)
+    if not _is_same(_made_of(definition, fn, hook, around), fn):
+        return fn
+    made = _made_of(_Rewriter(known).visit(definition), fn, hook, around)
+    made.__defaults__, made.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
+    made.__module__, made.__qualname__ = fn.__module__, fn.__qualname__
+    return made  # type: ignore[no-any-return]  # of exec
+
+
+def _made_of(definition: ast.stmt, fn: types.FunctionType, hook: Any, around: dict[str, Any]) -> Any:
+    """Return the function of a definition, with the variables that are around another one."""
     outer = ast.parse(f"def outer({', '.join((HOOK, *around))}): pass")
     assert isinstance(outer.body[0], ast.FunctionDef)
-    outer.body[0].body = [rewritten, ast.parse(f"return {rewritten.name}").body[0]]
+    outer.body[0].body = [definition, ast.parse(f"return {fn.__name__}").body[0]]
     ast.fix_missing_locations(outer)
     found: dict[str, Any] = {}
     code = compile(outer, fn.__code__.co_filename, "exec", dont_inherit=True, flags=fn.__code__.co_flags & _FUTURES)
     exec(code, fn.__globals__, found)  # noqa: S102 - the user's own source
-    made = found["outer"](hook, *around.values())
-    made.__defaults__, made.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
-    made.__module__, made.__qualname__ = fn.__module__, fn.__qualname__
-    return made  # type: ignore[no-any-return]  # of exec
+    return found["outer"](hook, *around.values())
+
+
+def _is_same(made: types.FunctionType, fn: types.FunctionType) -> bool:
+    """Whether the source is that of the function: its file may have changed, or something may have changed its code."""
+    one, other = made.__code__, fn.__code__
+    return (one.co_code, one.co_names, one.co_varnames) == (other.co_code, other.co_names, other.co_varnames)
 
 
 def _definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
