@@ -66,8 +66,15 @@ def _made_of(definition: ast.stmt, fn: types.FunctionType, hook: Any, around: di
 
 def _is_same(made: types.FunctionType, fn: types.FunctionType) -> bool:
     """Whether the source is that of the function: its file may have changed, or something may have changed its code."""
-    one, other = made.__code__, fn.__code__
-    return (one.co_code, one.co_names, one.co_varnames) == (other.co_code, other.co_names, other.co_varnames)
+    return _shape_of(made.__code__) == _shape_of(fn.__code__)
+
+
+def _shape_of(code: types.CodeType) -> Any:
+    """Return what the code of a function has in common wherever it is compiled: calls of imported names differ."""
+    constants = [each for each in code.co_consts if not isinstance(each, types.CodeType)]
+    # The first line is that of a decorator, if there is one.
+    lines = {line for _, _, line in code.co_lines()} - {code.co_firstlineno}
+    return code.co_names, code.co_varnames, constants, lines
 
 
 def _definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
