@@ -67,7 +67,7 @@ class LiveRun:
         is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
         facts: those that the machine has not received yet.
         tracked: Pods that carry our finalizer, by name, with their uid.
-        stop_requests: when the deletion or disruption of a Pod was asked for, by the Pod's uid, until its end counts.
+        stop_requests: when the deletion or disruption of a Pod was asked for, by the Pod's uid.
         is_spec_stale: the spec has changed since it was read.
         needs_recheck: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.

@@ -229,7 +229,7 @@ def read_outcome(pod: Pod, *, now: float) -> Outcome | None:
         now: seconds since the epoch, for ends that Kubernetes gives no time for.
     """
     main = _main(pod)
-    return _outcome(pod, None if main is None else main.terminated, now)
+    return _outcome(pod, None if main is None else main.terminated, now, None)
 
 
 def is_main_finished(pod: Pod) -> bool:

@@ -155,10 +155,12 @@ class AttemptPods:
         if seen is None or not is_pod_of(run, pod, seen.key, seen.attempt):
             return None
         shown = self.jobs.add_job_state(run, pod, seen, exists=exists)
-        if shown is None or shown.outcome is not None:
-            run.stop_requests.pop(uid, None)
-        elif seen.outcome is not None and seen.outcome.cause is not Cause.DISRUPTION:
-            run.stop_requests[uid] = ENDED_BEFORE
+        if seen.outcome is not None and seen.outcome.cause is not Cause.DISRUPTION:
+            if shown is not None and shown.outcome is None:
+                # Its Job holds the end back, and the Pod may be deleted before it counts.
+                run.stop_requests[uid] = ENDED_BEFORE
+            else:
+                run.stop_requests.pop(uid, None)
         return shown
 
     async def record_tracked_pods(self, run: LiveRun) -> None:

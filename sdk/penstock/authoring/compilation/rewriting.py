@@ -69,7 +69,7 @@ def _is_same(made: types.FunctionType, fn: types.FunctionType) -> bool:
     return _shape_of(made.__code__) == _shape_of(fn.__code__)
 
 
-def _shape_of(code: types.CodeType) -> Any:
+def _shape_of(code: types.CodeType) -> tuple[object, ...]:
     """Return what the code of a function has in common wherever it is compiled: calls of imported names differ."""
     constants = [each for each in code.co_consts if not isinstance(each, types.CodeType)]
     # The first line is that of a decorator, if there is one.
