@@ -18,6 +18,13 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+def complete_blocks(page: Path, language: str) -> list[str]:
+    """Return what stands fenced in a page, without the blocks below a comment that calls them fragments."""
+    pattern = rf"^(<!-- fragment[^\n]*-->\n)?```{language}\n(.*?)^```$"
+    found = re.findall(pattern, page.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for fragment, block in found if not fragment]
+
+
 def objects(page: str) -> list[dict[str, Any]]:
     """Return the objects of ours that a page of docs/ has, in their order."""
     found = [yaml.safe_load(block) or {} for block in blocks(DOCS / page, "yaml")]

@@ -11,6 +11,7 @@ from typing import Any
 from kubernetes import client as kubernetes_client
 
 from tests.api.waiting import DEADLINE_S
+from tests.interrupts import interruptible
 
 Start = Callable[..., Coroutine[Any, Any, "Typed"]]
 
@@ -79,12 +80,13 @@ class Typed:
 
     @classmethod
     async def start(cls, *words: str, kubeconfig: Path, namespace: str) -> Typed:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "penstock.cli.main", *words, "--kubeconfig", str(kubeconfig), "-n", namespace),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        with interruptible():
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "penstock.cli.main", *words, "--kubeconfig", str(kubeconfig), "-n", namespace),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
         return cls(process)
 
     async def line(self, expected: str) -> str:

@@ -34,6 +34,8 @@ class Attempt:
     ended: int = 0
     """Revision at which it was first seen to have finished, or to be gone."""
     has_succeeded: bool = False
+    is_stopped: bool = False
+    """Whether its deletion was asked for while it ran."""
 
 
 @dataclass
@@ -96,6 +98,8 @@ class Judge:
         never_runs = "deletionTimestamp" in metadata and not change.body["spec"].get("nodeName")
         if phase in POD_ENDS or never_runs:
             self._end(change, metadata["uid"], has_succeeded=phase == "Succeeded")
+        elif "deletionTimestamp" in metadata:
+            self._by_uid[metadata["uid"]].is_stopped = True
 
     def _create(self, change: Change, uid: str, labels: Mapping[str, str]) -> None:
         self.pods += 1
@@ -127,7 +131,8 @@ class Judge:
         attempt = self._by_uid.get(uid)
         # A node may report the end of a Pod a second time: the first counts.
         if attempt is not None and not attempt.ended:
-            attempt.ended, attempt.has_succeeded = change.revision, has_succeeded
+            # One that ended after its deletion was asked for was interrupted, whatever its exit code.
+            attempt.ended, attempt.has_succeeded = change.revision, has_succeeded and not attempt.is_stopped
             self._live[attempt.flow].discard((attempt.run_uid, uid))
 
     # Jobs and runs

@@ -13,6 +13,10 @@ RESTRICTED = "{allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}"
 """securityContext of a container that is not `main`: its podTemplate must say what the namespace asks for."""
 FIRST_ATTEMPT_HANGS = json.dumps('#!/bin/sh\nif [ "$ATTEMPT" = 1 ]; then sleep 600; fi\n')
 """A script that somebody has to end once, as YAML."""
+FIRST_ATTEMPT_EXITS_WHEN_STOPPED = json.dumps(
+    "#!/bin/sh\nif [ \"$ATTEMPT\" = 1 ]; then trap 'exit 0' TERM; echo ready; sleep 600 & wait; fi\n"
+)
+"""The same, with a program that exits with 0 on SIGTERM, as YAML."""
 UNTIL_TOLD = json.dumps("until [ -e /tmp/go ]; do sleep 0.1; done")
 """A script that runs until `Kubectl.tell` says so, as YAML."""
 

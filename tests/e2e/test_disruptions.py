@@ -11,7 +11,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.cluster.process import Process, Processes
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import FIRST_ATTEMPT_HANGS, flow_run, task
+from tests.e2e.manifest import FIRST_ATTEMPT_EXITS_WHEN_STOPPED, FIRST_ATTEMPT_HANGS, flow_run, task
 
 pytestmark = pytest.mark.e2e
 
@@ -61,6 +61,28 @@ def test_an_evicted_task_runs_again_and_no_retry_is_used(kubectl: Kubectl):  # a
     assert "failures" not in task(run, "a")
     assert task(run, "a")["attempts"][0]["reason"] == "Evicted"
     assert task(run, "a")["pod"] != pod
+
+
+@pytest.mark.parametrize("workload", ["Pod", "Job"])
+@pytest.mark.parametrize(("stop", "reason"), [("delete", "PodDeleted"), ("evict", "Evicted")])
+def test_a_task_that_exits_with_0_when_it_is_stopped_is_not_done(
+    kubectl: Kubectl, workload: str, stop: str, reason: str
+):
+    name = f"trap-{stop}-{workload.lower()}"
+    kubectl.apply(flow_run(name, f"[{{name: a, workload: {workload}, script: {FIRST_ATTEMPT_EXITS_WHEN_STOPPED}}}]"))
+    pod = kubectl.reach(name, "a", "Running")["pod"]
+    with kubectl.background("logs", "--follow", pod) as lines:
+        assert lines.readline() == "ready\n"
+
+    if stop == "evict":
+        kubectl.evict(pod)
+    else:
+        kubectl.run("delete", "pod", pod, "--wait=false")
+    run = kubectl.finish(name)
+
+    assert run["status"]["state"] == "Completed"
+    assert (task(run, "a")["attempt"], task(run, "a")["disruptions"]) == (2, 1)
+    assert task(run, "a")["attempts"][0]["reason"] == reason
 
 
 def test_the_tasks_of_a_drained_node_wait_for_another_and_run_again(kubectl: Kubectl, admin: Kubectl):

@@ -156,6 +156,7 @@ class Terminal:
 
 
 def _take_terminal(descriptor: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored, if the tests were started in the background
     import fcntl  # noqa: PLC0415 - in the new process only
     import termios  # noqa: PLC0415 - as above
 

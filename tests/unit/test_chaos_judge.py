@@ -55,6 +55,14 @@ def test_an_attempt_after_one_that_can_never_run_is_right():
     assert not violations((POD, "a", pod(1, "Pending")), (POD, "a", deleted), (POD, "b", pod(2)))
 
 
+def test_an_attempt_after_one_that_exited_with_0_when_it_was_stopped_is_right():
+    deleted, done = pod(1), pod(1, "Succeeded")
+    for each in (deleted, done):
+        each["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert not violations((POD, "a", pod(1)), (POD, "a", deleted), (POD, "a", done), (POD, "b", pod(2)))
+    assert violations((POD, "a", pod(1)), (POD, "a", done), (POD, "b", pod(2)))
+
+
 @pytest.mark.parametrize(
     ("changes", "want"),
     [

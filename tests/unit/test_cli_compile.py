@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 
@@ -129,3 +130,35 @@ def test_text_stays_text_when_kubectl_reads_it(text):
 
     assert isinstance(document, Document)
     assert document.content == {text or "x": [text]}
+
+
+def test_what_a_module_prints_is_apart_from_the_manifest(folder, capsys):
+    (folder / "loud_flow.py").write_text("print('loud')\n" + textwrap.dedent(FLOW))
+
+    code = main(["compile", "loud_flow.py:etl", "--image", "x"])
+
+    shown = capsys.readouterr()
+    assert code == 0
+    assert shown.out.startswith("apiVersion:")
+    assert "loud" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("call", "is_warned"),
+    [
+        pytest.param("etl()", True, id="a call"),
+        pytest.param("for each in [1]:\n    print(etl('x'))", True, id="a call in a loop"),
+        pytest.param('if __name__ == "__main__":\n    etl()', False, id="a guarded call"),
+        pytest.param("def run():\n    etl()", False, id="a call in a function"),
+    ],
+)
+def test_a_flow_that_is_called_when_its_module_is_imported_is_warned_of(folder, capsys, call, is_warned):
+    name = f"calling_{folder.name.rsplit('-', maxsplit=1)[-1]}"
+    (folder / f"{name}.py").write_text(textwrap.dedent(FLOW) + f"\n{call}\n")
+
+    code = main(["compile", f"{name}.py:etl", "--image", "x"])
+
+    warnings = [each for each in capsys.readouterr().err.splitlines() if "called when its module is imported" in each]
+    assert code == 0
+    assert len(warnings) == is_warned
+    assert not is_warned or re.search(rf"{name}\.py:\d+: flow 'etl'", warnings[0])

@@ -1,4 +1,4 @@
-from penstock.cli.commands.logs import select_pods
+from penstock.cli.commands.logs import select_logs
 
 
 def make_pod(task, *, attempt=1, index=None, state="terminated", created="2026-11-22T12:00:00Z"):
@@ -11,8 +11,24 @@ def make_pod(task, *, attempt=1, index=None, state="terminated", created="2026-1
     }
 
 
+def make_failed_init(task):
+    pod = make_pod(task, state="waiting")
+    pod["status"]["initContainerStatuses"] = [
+        {"name": "fetch", "state": {"terminated": {"exitCode": 1}}},
+        {"name": "later", "state": {"waiting": {}}},
+    ]
+    return pod
+
+
+def test_a_pod_of_which_only_an_init_container_ran_has_its_log():
+    (log,) = select_logs([make_failed_init("a")], task=None, all_attempts=False).values()
+    assert log == ("a-None-1", "fetch")
+    (log,) = select_logs([make_pod("a")], task="a", all_attempts=False).values()
+    assert log.container == "main"
+
+
 def names(pods, *, task=None, all_attempts=False):
-    return [str(source) for source in select_pods(pods, task=task, all_attempts=all_attempts)]
+    return [str(source) for source in select_logs(pods, task=task, all_attempts=all_attempts)]
 
 
 def test_logs_come_in_the_order_in_which_the_pods_were_created():

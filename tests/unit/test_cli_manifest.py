@@ -1,6 +1,9 @@
+import json
+import re
 import textwrap
 
 import pytest
+import yaml
 
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
 
@@ -76,3 +79,51 @@ def test_a_syntax_error_is_reported_after_the_documents_before_it():
     assert first.content == {"kind": "Flow"}
     assert isinstance(second, SyntaxProblem)
     assert second.line == 4
+
+
+def read(text):
+    return list(read_documents(text))
+
+
+def test_json_is_read_as_json():
+    text = json.dumps({"kind": "Flow", "a": "\U0001f600 \u2028", "k" * 2000: [1, 1.5, 10**30, -0.5, True, None, "x"]})
+    text = text.replace(" \\u2028", " \\/b")
+    (document,) = read(text)
+    assert document.content == {
+        "kind": "Flow", "a": "\U0001f600 /b", "k" * 2000: [1, 1.5, 1e30, -0.5, True, None, "x"],
+    }  # fmt: skip
+    assert document.problems == ()
+
+
+def test_fields_of_json_have_lines():
+    (document,) = read(json.dumps({"spec": {"tasks": [{"name": "a"}, {"name": "b"}]}}, indent=2))
+    assert document.line("spec.tasks[1].name") == 8
+
+
+def test_several_objects_of_json_are_several_documents():
+    assert [each.content for each in read('{"a": 1}\n{"b": 2}\n')] == [{"a": 1}, {"b": 2}]
+    items = {"kind": "List", "apiVersion": "v1", "items": [{"a": 1}, {"b": 2}]}
+    assert [each.content for each in read(json.dumps(items))] == [{"a": 1}, {"b": 2}]
+
+
+@pytest.mark.parametrize("text", ["{a: b}", "{a: 'b', c: [d]}", "[a, b]", '{"a": 1,}', '{"a": 1} # a comment'])
+def test_yaml_that_begins_like_json_is_yaml(text):
+    (document,) = read(text)
+    assert document.content == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        pytest.param('{\n"a": "\\ud83d"}', 2, "half of a surrogate pair, \\\\ud83d", id="half of an emoji in JSON"),
+        pytest.param('{\n"\\ude00": 1}', 2, "half of a surrogate pair", id="half of an emoji as a key"),
+        pytest.param('a: 1\nb: "\\ud83d\\ude00"', 2, "half of a surrogate pair", id="two halves in YAML"),
+        pytest.param('{"a": 1,\n"a": 2}', 2, "duplicate key a: already on line 1", id="a key twice"),
+        pytest.param('{\n"a": 1e400}', 2, "1e400 is out of range", id="a number out of range"),
+    ],
+)
+def test_what_the_api_server_would_not_take_is_reported_with_its_line(text, line, message):
+    (document,) = read(text)
+    (problem,) = document.problems
+    assert problem.line == line
+    assert re.search(message, problem.message)

@@ -36,6 +36,11 @@ def test_the_last_value_of_a_param_counts():
         pytest.param(
             "deep=yes", "boolean, for example true", id="a value that is not JSON is answered with an example"
         ),
+        pytest.param("count=NaN", "the value is not JSON", id="no number"),
+        pytest.param("count=1e400", "the value is not JSON", id="a number that is too large"),
+        pytest.param('regions=["\\ud83d"]', "the value is not JSON", id="half of an emoji"),
+        pytest.param("regions=" + "[" * 100_000, "the value is not JSON", id="too many brackets"),
+        pytest.param("day=\udcff", "the value is not UTF-8", id="bytes that are not text"),
     ],
 )
 def test_invalid_assignments_are_rejected_with_what_to_type(typed, message):

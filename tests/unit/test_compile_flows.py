@@ -14,7 +14,7 @@ import pytest
 
 from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, transaction, unmapped
 from penstock.artifacts import create_markdown_artifact
-from penstock.authoring.compilation import compile_flow, compile_flows
+from penstock.authoring.compilation import compile_flow, compile_flows, flow_name
 from penstock.cache_policies import INPUTS, RUN_ID
 from penstock.engine.validation.validation import check_flow, parse_flow
 from penstock.errors import CompileError
@@ -83,6 +83,36 @@ def test_calls_wait_for_each_other_and_submitted_tasks_do_not():
     assert waits == {"load": None, "load-2": ["load"], "load-3": ["load"], "load-4": ["load"], "load-5": ["load-4"]}
 
 
+@pytest.mark.parametrize(
+    "wait_for",
+    [
+        pytest.param(lambda f: f, id="one future"),
+        pytest.param(lambda f: [f], id="a list"),
+        pytest.param(lambda f: {"a": f}, id="a dictionary of futures"),
+        pytest.param(lambda f: {"a": f}.values(), id="the values of a dictionary"),
+        pytest.param(lambda f: (each for each in [f]), id="a generator"),
+        pytest.param(lambda f: f.result(), id="a result"),
+    ],
+)
+def test_what_a_task_waits_for_can_be_given_in_any_way(wait_for):
+    @flow
+    def etl():
+        load.submit("b", wait_for=wait_for(load.submit("a")))
+
+    assert tasks(etl)["load-2"]["dependsOn"] == ["load"]
+
+
+def test_a_task_waits_for_the_futures_that_a_list_had_when_it_was_submitted():
+    @flow
+    def etl():
+        futures: list[Any] = []
+        for day in ("a", "b", "c"):
+            futures.append(load.submit(day, wait_for=futures))
+
+    waits = {name: each.get("dependsOn") for name, each in tasks(etl).items()}
+    assert waits == {"load": None, "load-2": ["load"], "load-3": ["load", "load-2"]}
+
+
 def test_map_over_a_param_over_results_and_over_the_items_of_another():
     @flow
     def etl(days: list[str]):
@@ -102,8 +132,7 @@ def test_map_over_a_param_over_results_and_over_the_items_of_another():
     [
         (bool, "used as a condition"),
         (lambda rows: f"{rows}", "converted to text"),
-        (lambda rows: rows + 1, "used in a calculation"),
-        (lambda rows: rows > 1, "compared"),
+        (lambda rows: "%s" % rows, "use an f-string in the function of the flow"),  # noqa: UP031 - what is tested
         (len, "measured with len()"),
         (list, "iterated over"),
         (lambda rows: rows.real, "read for its attribute .real"),
@@ -563,3 +592,41 @@ def test_what_a_symbol_can_not_notice_is_found_in_the_source(asking, line, messa
     ):
         compile_flow(asking, entrypoint="tests:flow")
     assert compiled(asks_itself)
+
+
+@pytest.mark.parametrize(
+    ("names", "want"),
+    [
+        (["load_orders", "Load Orders"], ["load-orders", "load-orders"]),
+        (["7 days"], ["task-7-days"]),
+        (["цех", "завод"], [r"task-[0-9a-f]{8}", r"task-[0-9a-f]{8}"]),
+        (["Zürich", "zurich"], [r"zurich-[0-9a-f]{8}", "zurich"]),
+        (["a" * 70, "a" * 71], [r"a{54}-[0-9a-f]{8}", r"a{54}-[0-9a-f]{8}"]),
+    ],
+)
+def test_names_that_a_label_cannot_hold_stay_apart(names, want):
+    labels = [flow_name(flow(lambda: None, name=name)) for name in names]
+    assert all(re.fullmatch(pattern, label) for pattern, label in zip(want, labels, strict=True)), labels
+    if any("[0-9a-f]" in pattern for pattern in want):
+        assert len(set(labels)) == len(labels)
+    assert max(map(len, labels)) <= 63
+
+
+@flow(name="load_all")
+def one_load():
+    load("a")
+
+
+@flow(name="load-all")
+def other_load():
+    load("b")
+
+
+def test_flows_that_would_be_one_flow_are_refused():
+    @flow
+    def etl():
+        one_load()
+        other_load()
+
+    with pytest.raises(CompileError, match="two flows have the name"):
+        compile_flows(etl, entrypoint="tests:flow")

@@ -5,64 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.task_processes import Finished, run_manifest
+from tests.task_processes import run_manifest
+from tests.unit.compiled_flows import as_processes, in_process, manifest, python, write
 
 MODULES = 170
 """More than what a task imports today, and a fraction of what a heavy library would bring."""
-SETTINGS = """
-from __future__ import annotations
-
-import dataclasses
-import datetime as dt
-import enum
-
-from penstock import allow_failure, flow, get_run_logger, runtime, tags, task, unmapped
-
-
-class Colour(enum.Enum):
-    RED = "red"
-
-
-@dataclasses.dataclass
-class Row:
-    day: str
-    values: tuple[float, ...]
-"""
-
-
-def write(folder: Path, body: str) -> Path:
-    file = folder / "my_flow.py"
-    file.write_text(SETTINGS + textwrap.dedent(body))
-    return file
-
-
-def python(folder: Path, code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def in_process(file: Path, call: str = "etl()") -> Any:
-    return json.loads(python(file.parent, f"import json, my_flow; print(json.dumps(my_flow.{call}))"))
-
-
-def manifest(file: Path, **options: Any) -> dict[str, Any]:
-    code = (
-        "import json, my_flow; from penstock.authoring.compilation import compile_flow;"
-        f"print(json.dumps(compile_flow(my_flow.etl, image='penstock:dev', **{options!r})))"
-    )
-    made: dict[str, Any] = json.loads(python(file.parent, code))
-    return made
-
-
-def as_processes(file: Path, params: dict[str, Any] | None = None, **options: Any) -> Finished:
-    return run_manifest(manifest(file, **options), params, folder=file.parent, python=sys.executable)
 
 
 def test_values_of_all_kinds_reach_the_next_task_as_they_were(tmp_path):
@@ -229,10 +180,37 @@ def test_a_result_that_was_changed_in_the_storage_is_refused(tmp_path):
     assert "is not what was stored there: its hash differs" in run.tasks["use"]["message"]
 
 
+def test_functions_and_local_classes_are_passed_to_the_next_task(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def make(n):
+            class Row:
+                value = n
+
+            return Row(), lambda x: x + n
+
+        @task
+        def use(made):
+            return made[0].value, made[1](10)
+
+        @flow
+        def etl():
+            return use(make(2))
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Completed"
+    assert run.outputs["result"] == [2, 12]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return lambda: 1", "a function, cannot be passed to another Pod"),
+        ("return __import__('threading').Lock()", "a lock, cannot be passed to another Pod"),
         ("return open('my_flow.py')", "cannot be passed to another Pod"),
         ("return 'x' * 5000", "the limit of outputs is 4095: set a storage on the flow"),
         ("raise SystemExit(3)", "SystemExit"),
@@ -312,6 +290,26 @@ def test_a_flow_in_one_pod_may_use_any_python_and_counts_its_tasks(tmp_path):
 
     assert run.state == "Completed", run.tasks
     assert run.outputs == {"result": 44, "tasks": {"count": {"Completed": 2}}}
+
+
+def test_a_failed_flow_in_one_pod_says_what_was_raised(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        @task
+        def fails():
+            raise ValueError("boom")
+
+        @flow(run_as="pod")
+        def etl():
+            fails()
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Failed"
+    assert run.tasks["etl"]["message"].splitlines()[-1] == "ValueError: boom"
 
 
 def test_arguments_of_map_of_different_lengths_fail_the_items(tmp_path):
@@ -527,7 +525,7 @@ def test_hooks_of_a_flow_are_called_when_its_run_has_finished(tmp_path):
         """
         def note(flow, run, state):
             with open("notes", "a") as notes:
-                print(flow.name, run.name, state.name, state.type, file=notes)
+                print(flow.name, run.name, state.name, state.type, state.message, file=notes)
 
         def raises(flow, run, state):
             raise ValueError("no")
@@ -551,5 +549,5 @@ def test_hooks_of_a_flow_are_called_when_its_run_has_finished(tmp_path):
 
     assert (good.state, good.tasks["hooks-2"]["state"]) == ("Completed", "Skipped")
     assert (bad.state, bad.tasks["hooks-2"]["state"]) == ("Failed", "Completed")
-    assert (tmp_path / "notes").read_text() == "etl run Failed FAILED\n" * 2
+    assert (tmp_path / "notes").read_text() == "etl run Failed FAILED task 'hooks' is Failed: ExitCode\n" * 2
     assert "Hook 'raises' raised" in bad.logs["hooks-2/None/1"]

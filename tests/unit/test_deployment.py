@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from penstock import flow
+from penstock import flow, task
+from penstock.authoring.compilation import compile_flow
+from penstock.cli.deployment.origin import check_origin
 from penstock.engine.validation.validation import check_schedule, parse_schedule
-from penstock.errors import OptionError
+from penstock.errors import CommandError, OptionError
 from penstock.schedules import Cron, Interval, RRule
 
 
@@ -98,3 +100,22 @@ def test_parameters_of_a_schedule_go_before_those_of_the_deployment():
 def test_what_a_deployment_can_not_be_is_refused(keywords, message):
     with pytest.raises(OptionError, match=message):
         etl.to_deployment(**keywords)
+
+
+@task
+def load() -> None:
+    """Load."""
+
+
+def compiled(source):
+    @flow(name="etl")
+    def made():
+        load()
+
+    return compile_flow(made, entrypoint=source, image="i")
+
+
+def test_the_flow_of_another_python_flow_is_not_replaced():
+    check_origin(compiled("orders:etl"), compiled("orders:etl"))
+    with pytest.raises(CommandError, match=r"Flow etl exists and is that of sales:etl: give orders:etl another name"):
+        check_origin(compiled("orders:etl"), compiled("sales:etl"))

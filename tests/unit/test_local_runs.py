@@ -445,3 +445,22 @@ def test_the_status_is_what_the_cluster_would_have(machine):
     ]
     assert {"progress", "counts", "startTime", "completionTime", "engine", "params"} <= status.keys()
     assert json.dumps(status["counts"]) == '{"Completed": 1}'
+
+
+def test_an_argument_with_a_zero_byte_fails_its_task_only(machine):
+    ran = machine.run(
+        flow(
+            [
+                {"name": "a", "script": """printf '{"x": "a\\\\u0000b"}' > $PENSTOCK_OUTPUTS"""},
+                {"name": "b", "args": ["$(tasks.a.outputs.x)"], "script": "true"},
+                {"name": "c", "env": [{"name": "X", "value": "$(tasks.a.outputs.x)"}], "script": "true"},
+                {"name": "d", "dependsOn": ["a"], "script": "true"},
+            ],
+            failurePolicy="Continue",
+            **{"finally": [{"name": "e", "script": "true"}]},
+        )
+    )
+
+    states = {each["name"]: each["state"] for each in ran.status["tasks"]}
+    assert states == {"a": "Completed", "b": "Failed", "c": "Failed", "d": "Completed", "e": "Completed"}
+    assert "Traceback" not in ran.log

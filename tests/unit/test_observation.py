@@ -97,6 +97,7 @@ FAILURE, DISRUPTION = Cause.FAILURE, Cause.DISRUPTION
         pytest.param(pod(main=RUNNING, conditions=[condition("DisruptionTarget", "DeletionByPodGC", status="True")]), DISRUPTION, "NodeLost", id="its node is gone"),
         pytest.param(pod(main=ended(137, "ContainerStatusUnknown")), DISRUPTION, "NodeLost", id="its kubelet lost sight of it"),
         pytest.param(pod(main=ended(143), deleted=True), DISRUPTION, "PodDeleted", id="deleted"),
+        pytest.param(pod("Succeeded", main=ended(0, "Completed"), deleted=True), DISRUPTION, "PodDeleted", id="deleted, and it exited with 0"),
         pytest.param(pod(main=None, reason="OutOfcpu", message="Node didn't have enough resource"), DISRUPTION, "NodeRefused", id="refused by its node"),
         pytest.param(pod(main=ended(137), reason="DeadlineExceeded", message="longer"), FAILURE, "DeadlineExceeded", id="the backstop of a Pod that ran"),
         pytest.param(pod(main=waiting("ImagePullBackOff"), reason="DeadlineExceeded"), FAILURE, "ImagePullFailed", id="of one that waited for its image"),
@@ -118,7 +119,6 @@ def test_an_end_has_its_cause_and_reason(observed, cause, reason):
         pytest.param(pod("Running", main=ended(0, "Completed"), side=RUNNING), id="a sidecar still runs"),
         pytest.param(pod("Failed", main=ended(0, "Completed"), side=ended(137), reason="DeadlineExceeded"), id="and was ended by us"),
         pytest.param(pod("Failed", main=ended(0, "Completed"), side=ended(137, "OOMKilled")), id="or by its hunger for memory"),
-        pytest.param(pod("Failed", main=ended(0, "Completed"), deleted=True), id="deleted, and ended well"),
     ],
 )  # fmt: skip
 def test_a_main_container_that_succeeded_has_completed(observed):

@@ -1,5 +1,6 @@
 """Flows in this process: results, states, parameters and flows inside of flows."""
 
+import datetime as dt
 import threading
 
 import pydantic
@@ -426,3 +427,15 @@ def test_prints_are_logged_where_the_flow_says_so(caplog, capsys):
     assert "from flow" in messages
     assert "from a task" in messages
     assert capsys.readouterr().out == "plain\n"
+
+
+def test_a_parameter_whose_default_is_none_may_be_none_whatever_its_annotation():
+    @flow
+    def etl(day: dt.date = None, n: int = None):  # type: ignore[assignment]  # noqa: RUF013 - what is tested
+        return day, n
+
+    assert etl() == (None, None)
+    assert etl(None, n=None) == (None, None)
+    assert etl("2026-01-02", "3") == (dt.date(2026, 1, 2), 3)
+    with pytest.raises(ParameterError):
+        etl("never")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.interrupts import interruptible
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -30,15 +32,16 @@ class Script:
         return self
 
     def start(self, *arguments, **environment):
-        return subprocess.Popen(
-            [sys.executable, str(self.path), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.path.parent,
-            env={**self._environment, **environment},
-        )
+        with interruptible():
+            return subprocess.Popen(
+                [sys.executable, str(self.path), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=self.path.parent,
+                env={**self._environment, **environment},
+            )
 
     def run(self, *arguments, **environment):
         process = self.start(*arguments, **environment)
@@ -89,6 +92,19 @@ def test_a_signal_crashes_flow_and_task_without_a_retry(script, number, code):
     assert process.returncode in {code, 130}
     assert stdout == "outer Crashed after 1\n"
     assert "Task run 'endless-0' | Crashed" in stderr
+
+
+def test_a_test_may_run_where_sigint_is_ignored(script):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = script.write(ENDLESS).start()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=30)
+    assert stdout == "outer Crashed after 1\n"
 
 
 def test_a_signal_that_comes_while_a_hook_runs_crashes_flow_and_task(script):

@@ -2,13 +2,16 @@
 
 import copy
 import threading
+from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from penstock import flow, runtime, task
 from penstock.authoring.fingerprint import fingerprint
@@ -185,19 +188,123 @@ def test_the_ready_made_key_function_goes_by_source_and_inputs():
     assert len(counted.calls) == 1
 
 
-def test_an_input_that_can_be_no_key_fails_the_task_and_says_which():
+def test_a_task_with_an_input_that_can_be_no_key_runs_each_time_and_warns(caplog):
     counted = Counted(cache_policy=INPUTS)
-    state = counted.task([1, threading.Lock()], return_state=True)
-    assert state.is_failed()
-    with pytest.raises(ResultError, match=r"value\['inputs'\]\['x'\]\[1\] is a lock.*cache_policy=INPUTS - "):
-        state.result()
+    value = [1, threading.Lock()]
+    assert [counted.task(value, return_state=True).name for _ in range(2)] == ["Completed", "Completed"]
+    assert "value['inputs']['x'][1] is a lock" in caplog.text
+    assert "cache_policy=INPUTS - 'its name'" in caplog.text
 
 
-def test_a_result_that_can_not_be_stored_fails_the_task_and_says_what_to_do():
-    lock = task(name="lock", persist_result=True)(lambda: [threading.Lock()])
-    state = flow(name="scene")(lambda: lock(return_state=True).message)()
-    assert "cannot store the result, a list" in str(state)
-    assert "persist_result" in str(state)
+def test_a_flow_that_stores_results_runs_tasks_whose_inputs_can_be_no_key(caplog):
+    counted = Counted()
+    assert in_flow(lambda: counted.task(threading.Lock())["y"], persist_result=True) == 0
+    assert "is a lock" in caplog.text
+
+
+@pytest.mark.parametrize("serializer", ["pickle", "json"])
+def test_a_task_whose_result_can_not_be_stored_completes_and_warns(serializer, caplog):
+    calls: list[int] = []
+
+    @task(persist_result=True, result_serializer=serializer)
+    def lock():
+        calls.append(1)
+        return [threading.Lock()]
+
+    names = in_flow(lambda: [lock(return_state=True).name for _ in range(2)])
+    assert (names, len(calls)) == (["Completed", "Completed"], 2)
+    assert "cannot store the result, a list" in caplog.text
+
+
+def test_what_is_defined_inside_of_a_function_can_be_a_stored_result():
+    class Row:
+        def __init__(self, n):
+            self.n = n
+
+    @task(cache_policy=INPUTS)
+    def rows(n):
+        return Row(n), lambda x: x + n
+
+    assert rows(2, return_state=True).name == "Completed"
+    state = rows(2, return_state=True)
+    row, add = state.result()
+    assert (state.name, row.n, add(1)) == ("Cached", 2, 3)
+
+
+def adder(n):
+    return lambda x: x + n
+
+
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def of(self, x):
+        return self.factor * x
+
+    @task(cache_policy=INPUTS)
+    def cached(self, x):
+        return self.factor * x
+
+    @task(persist_result=True)
+    def kept(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "want"),
+    [
+        pytest.param(lambda x: x + 1, lambda x: x * 2, [11, 20], id="lambdas"),
+        pytest.param(adder(1), adder(100), [11, 110], id="functions with other variables around them"),
+        pytest.param(Scale(2).of, Scale(3).of, [20, 30], id="methods of other objects"),
+        pytest.param(partial(adder(1)), partial(adder(2)), [11, 12], id="partial functions"),
+        pytest.param(lambda x, y=1: x + y, lambda x, y=2: x + y, [11, 12], id="other defaults"),
+        pytest.param(
+            lambda x: sum(n + 1 for n in [x]), lambda x: sum(n + 2 for n in [x]), [11, 12], id="functions inside"
+        ),
+    ],
+)
+def test_functions_that_do_something_else_are_other_inputs(one, other, want):
+    @task(cache_policy=INPUTS)
+    def apply(function, x):
+        return function(x)
+
+    assert [apply(one, 10), apply(other, 10)] == want
+    assert apply(one, 10, return_state=True).name == "Cached"
+
+
+def test_a_method_shares_results_with_equal_objects_only():
+    assert (Scale(2).cached(1), Scale(3).cached(1)) == (2, 3)
+    assert in_flow(lambda: (Scale(2).kept(1), Scale(3).kept(1))) == (2, 3)
+    assert Scale(2).cached(1, return_state=True).name == "Cached"
+
+
+def test_tasks_that_are_defined_inside_of_a_function_share_results_only_if_what_is_around_them_is_equal():
+    def make(n):
+        @task(cache_policy=INPUTS)
+        def add(x):
+            return x + n
+
+        return add
+
+    assert (make(1)(10), make(100)(10)) == (11, 110)
+    assert make(1)(10, return_state=True).name == "Cached"
+    one, other = (task(name="t", cache_policy=DEFAULT)(each) for each in (lambda x: x + 1, lambda x: x * 2))
+    assert in_flow(lambda: (one(10), other(10))) == (11, 20)
+
+
+def test_a_flow_that_is_a_method_shares_results_with_equal_objects_only():
+    counted = Counted(cache_policy=FLOW_PARAMETERS)
+
+    class Loader:
+        def __init__(self, day):
+            self.day = day
+
+        @flow
+        def load(self):
+            return counted.task(self.day)["x"]
+
+    assert (Loader(1).load(), Loader(2).load()) == (1, 2)
 
 
 def test_a_result_can_be_stored_as_json(home):
@@ -290,6 +397,47 @@ class Point:
     y: int
 
 
+Pair = namedtuple("Pair", "x y")  # noqa: PYI024 - the kind that has no annotations is a kind too
+Size = namedtuple("Size", "x y")  # noqa: PYI024
+
+
+class Model(BaseModel):
+    shown: int
+    hidden: int = Field(default=0, exclude=True)
+    _private: int = 0
+
+    def with_private(self, value):
+        self._private = value
+        return self
+
+
+class Named(list[int]):
+    def __init__(self, values, name):
+        super().__init__(values)
+        self.name = name
+
+
+class Holder:
+    def __init__(self, function):
+        self.function = function
+
+
+def with_attribute(point):
+    point.label = "a"
+    return point
+
+
+def local_class(n):
+    @dataclass
+    class Local:
+        x: int = 0
+
+        def get(self):
+            return n
+
+    return Local
+
+
 @given(json_values)
 def test_equal_values_have_equal_fingerprints(value):
     assert fingerprint(value) == fingerprint(copy.deepcopy(value))
@@ -316,10 +464,45 @@ def test_the_order_of_keys_does_not_change_a_fingerprint(mapping, random):
         pytest.param(Point(1, 2), Point(2, 1), id="two of a dataclass"),
         pytest.param(Point(1, 2), {"x": 1, "y": 2}, id="a dataclass and a dictionary"),
         pytest.param(["ab", "c"], ["a", "bc"], id="texts cut elsewhere"),
+        pytest.param(Pair(1, 2), (1, 2), id="a named tuple and a tuple"),
+        pytest.param(Pair(1, 2), Size(1, 2), id="named tuples of other types"),
+        pytest.param({1}, frozenset({1}), id="sets of other types"),
+        pytest.param(OrderedDict(a=1, b=2), OrderedDict(b=2, a=1), id="ordered dictionaries in another order"),
+        pytest.param(Model(shown=1, hidden=1), Model(shown=1, hidden=2), id="models with other excluded fields"),
+        pytest.param(Model(shown=1).with_private(1), Model(shown=1).with_private(2), id="other private attributes"),
+        pytest.param(Named([1], "a"), Named([1], "b"), id="lists with other attributes"),
+        pytest.param(Point(1, 2), with_attribute(Point(1, 2)), id="dataclasses with other attributes"),
+        pytest.param([adder(1)], [adder(2)], id="functions in a list"),
+        pytest.param(Holder(adder(1)), Holder(adder(2)), id="functions in objects"),
+        pytest.param(local_class(1)(), local_class(2)(), id="classes of one name"),
     ],
 )
 def test_different_values_have_different_fingerprints(one, other):
     assert fingerprint(one) != fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: adder(1), id="a function"),
+        pytest.param(lambda: Holder(adder(1)), id="an object with a function"),
+        pytest.param(lambda: Model(shown=1, hidden=2), id="a model"),
+        pytest.param(lambda: local_class(1)(x=2), id="an object of a class inside of a function"),
+        pytest.param(lambda: Scale(2).of, id="a method"),
+    ],
+)
+def test_what_is_made_twice_alike_has_the_same_fingerprint(make):
+    assert fingerprint(make()) == fingerprint(make())
+
+
+def test_a_function_that_calls_itself_has_a_fingerprint():
+    def outer():
+        def count(n):
+            return n and count(n - 1)
+
+        return count
+
+    assert fingerprint(outer()) == fingerprint(outer())
 
 
 def test_a_value_that_contains_itself_has_no_fingerprint():

@@ -1,8 +1,10 @@
 """Tasks in this process: calls, futures, what depends on what, and how many at a time."""
 
 import threading
+import traceback
 from collections import namedtuple
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,8 @@ from penstock.errors import (
     ParameterError,
     UpstreamFailedError,
 )
-from penstock.futures import as_completed, wait
-from penstock.states import Completed, Failed
+from penstock.futures import Future, as_completed, wait
+from penstock.states import Completed, Failed, State
 from penstock.task_runners import ThreadPoolTaskRunner
 
 
@@ -104,6 +106,19 @@ def test_the_result_of_a_skipped_task_says_which_upstream_failed_and_how():
     assert in_flow(scene) == ["UpstreamFailedError", "UpstreamFailedError", "ValueError"]
 
 
+def test_a_long_chain_of_skipped_tasks_says_what_failed_first():
+    def scene():
+        last = fail.submit()
+        for _ in range(1500):
+            last = same.submit(last)
+        return last
+
+    with pytest.raises(UpstreamFailedError, match=r"^'same-1499' .*fail-0.*broken") as caught:
+        in_flow(scene)
+    assert len(str(caught.value)) < 300
+    assert len("".join(traceback.format_exception(caught.value))) < 20_000
+
+
 # prefect-8
 def test_a_called_task_does_not_run_on_a_failed_future():
     def scene():
@@ -158,6 +173,90 @@ def test_a_task_starts_after_what_it_waits_for():
 
 
 # prefect-11
+def test_a_task_waits_for_the_futures_that_a_list_had_when_it_was_submitted():
+    def scene():
+        futures: list[Future[int]] = []
+        for n in range(3):
+            futures.append(same.submit(n, wait_for=futures))
+        return [future.result() for future in futures]
+
+    assert in_flow(scene) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "append"),
+    [
+        pytest.param(lambda f: [f], lambda v, f: v.append(f), id="a list"),
+        pytest.param(lambda f: {"a": [f]}, lambda v, f: v["a"].append(f), id="a list in a dictionary"),
+        pytest.param(lambda f: {"a": f}, lambda v, f: v.update(b=f), id="a dictionary"),
+        pytest.param(lambda f: Box([f]), lambda v, f: v.content.append(f), id="a list in a dataclass"),
+    ],
+)
+@pytest.mark.parametrize("call", [lambda t, v: t.submit(v), lambda t, v: t.submit(5, unused=v)])
+def test_a_task_gets_the_futures_that_an_argument_had_when_it_was_submitted(wrap, append, call):
+    @task
+    def show(value, unused=None):
+        return str(value if unused is None else unused)
+
+    def scene():
+        gate = threading.Event()
+        held = task(lambda: gate.wait(30) and 1, name="held").submit()
+        value = wrap(held)
+        shown = call(show, value)
+        append(value, same.submit(2))
+        gate.set()
+        return shown.result()
+
+    assert in_flow(scene) == str(wrap(1))
+
+
+def test_a_plain_list_is_passed_as_it_is():
+    found: list[int] = []
+    in_flow(lambda: task(lambda where: where.append(1), name="t").submit(found).result())
+    assert found == [1]
+
+
+@pytest.mark.parametrize(
+    "wait_for",
+    [
+        pytest.param(lambda f: f, id="one future"),
+        pytest.param(lambda f: {"a": f}, id="a dictionary of futures"),
+        pytest.param(lambda f: {f: "a"}, id="a dictionary by futures"),
+        pytest.param(lambda f: {"a": f}.values(), id="the values of a dictionary"),
+        pytest.param(lambda f: (each for each in [f]), id="a generator"),
+        pytest.param(lambda f: [[f]], id="a list in a list"),
+        pytest.param(lambda f: {f}, id="a set"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda w: same.submit(1, wait_for=w, return_state=True), id="submitted"),
+        pytest.param(lambda w: same(1, wait_for=w, return_state=True), id="called"),
+        pytest.param(lambda w: same.map([1], wait_for=w, return_state=True)[0], id="mapped"),
+        pytest.param(lambda w: flow(lambda: 1, name="inner")(wait_for=w, return_state=True), id="a flow"),
+    ],
+)
+def test_what_a_run_waits_for_can_be_given_in_any_way(call, wait_for):
+    states: list[State[Any]] = []
+    in_flow(lambda: states.append(call(wait_for(fail.submit()))))
+    assert states[0].is_skipped()
+
+
+@pytest.mark.parametrize("value", [5, "text", {"a": 1}])
+def test_a_plain_value_to_wait_for_is_there_already(value):
+    assert in_flow(lambda: same.submit(1, wait_for=value).result()) == 1
+
+
+def test_an_object_that_refers_to_itself_can_be_an_argument():
+    def scene():
+        box = Box(None)
+        box.content = [box, same.submit(2)]
+        return same.submit(box).result().content[1]
+
+    assert in_flow(scene) == 2
+
+
 def test_map_goes_item_by_item_and_repeats_what_is_unmapped():
     assert in_flow(lambda: add.map([1, 2, 3], unmapped(10)).result()) == [11, 12, 13]
 

@@ -236,3 +236,33 @@ def test_threads_block_in_slices_so_that_a_signal_that_came_before_is_noticed(mo
     outer(return_state=True)
     assert len(slices) >= 3
     assert None not in slices
+
+
+def block():
+    """Block the event loop for longer than the limit."""
+    time.sleep(2 * LIMIT_S)
+
+
+async def caught():
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        return "late"
+
+
+@pytest.mark.parametrize(
+    "late", [pytest.param(lambda: asyncio.sleep(0, block()), id="blocks"), pytest.param(caught, id="catches")]
+)
+def test_a_coroutine_whose_result_comes_too_late_is_timed_out(late):
+    async def body():
+        return await late()
+
+    async def scene():
+        called = await task(body, name="late", timeout_seconds=LIMIT_S)(return_state=True)
+        submitted = task(body, name="late", timeout_seconds=LIMIT_S).submit()
+        await submitted.wait_async()
+        return called.name, submitted.state.name
+
+    state = asyncio.run(flow(body, name="late", timeout_seconds=LIMIT_S)(return_state=True))
+    assert asyncio.run(flow(name="scene")(scene)()) == ("TimedOut", "TimedOut")
+    assert state.name == "TimedOut"

@@ -69,6 +69,7 @@ class LiveRun:
         is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
         facts: those that the machine has not received yet.
         tracked: Pods that carry our finalizer, by name, with their uid.
+        stop_requests: when the deletion or disruption of a Pod was asked for, by the Pod's uid.
         is_spec_stale: the spec has changed since it was read.
         needs_recheck: the run may not exist any more.
         is_terminating: its namespace is being deleted: nothing can be created.
@@ -103,6 +104,7 @@ class LiveRun:
     is_slot_unstored: bool = False
     facts: list[Fact] = field(default_factory=list)
     tracked: dict[str, str] = field(default_factory=dict)
+    stop_requests: dict[str, float] = field(default_factory=dict)
     is_spec_stale: bool = False
     needs_recheck: bool = False
     is_terminating: bool = False

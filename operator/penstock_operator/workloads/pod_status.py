@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 from penstock.api import names
@@ -11,8 +12,9 @@ from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outco
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import read_outputs
+from penstock.kube.metadata import ObjectMeta
 from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
-from penstock_operator.workloads.pod import Pod, Terminated, is_tracked, job_owner, main_state, read_time
+from penstock_operator.workloads.pod import Pod, PodCondition, Terminated, is_tracked, job_owner, main_state, read_time
 
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
@@ -36,6 +38,10 @@ _POD_REASONS: Final = {
 _UNKNOWN_STATUS: Final = "ContainerStatusUnknown"
 """The kubelet lost track of the container: its end is invented, exit code 137 included."""
 _OOM_KILLED: Final = "OOMKilled"
+
+
+ENDED_BEFORE: Final = math.inf
+"""In place of the time of a stop request: `main` was seen to have ended when there was none."""
 
 
 class AttemptIdentity(NamedTuple):
@@ -63,13 +69,16 @@ def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
         return None
 
 
-def observe_pod(pod: Pod, *, now: float, known: Obstacle | None = None) -> AttemptSeen | None:
+def observe_pod(
+    pod: Pod, *, now: float, known: Obstacle | None = None, stop_asked_at: float | None = None
+) -> AttemptSeen | None:
     """Read an attempt from its Pod.
 
     Args:
         pod: the Pod as it is now.
         now: seconds since the epoch.
         known: why it does not start by what else than its status says so.
+        stop_asked_at: what `read_stop_request` returned for the Pod when it was seen earlier, or ENDED_BEFORE.
 
     Returns:
         The facts for the engine; None if the Pod's labels don't name an attempt.
@@ -97,7 +106,7 @@ def observe_pod(pod: Pod, *, now: float, known: Obstacle | None = None) -> Attem
         created_at=read_time(metadata.creation_timestamp) or now,
         started_at=read_time(started_at),
         node=pod.spec.node_name,
-        outcome=_outcome(pod, terminated, now),
+        outcome=_outcome(pod, terminated, now, stop_asked_at),
         waiting_reason=None if obstacle is None else obstacle.reason,
         waiting_message=None if obstacle is None else obstacle.message,
         waiting_since=None if obstacle is None else obstacle.since,
@@ -120,7 +129,7 @@ def read_outcome(pod: Pod, *, now: float) -> Outcome | None:
         now: seconds since the epoch, for ends that Kubernetes gives no time for.
     """
     main = main_state(pod)
-    return _outcome(pod, None if main is None else main.terminated, now)
+    return _outcome(pod, None if main is None else main.terminated, now, None)
 
 
 def is_main_finished(pod: Pod) -> bool:
@@ -142,10 +151,29 @@ def is_pod_finished(pod: Pod) -> bool:
     return bool(states) and all(state.terminated is not None for state in states)
 
 
-def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | None:
+def read_stop_request(pod: Pod) -> float | None:
+    """Return when the deletion or disruption of a Pod was asked for; None if it was not, or its time is lost.
+
+    When all containers have ended, the kubelet deletes the Pod again, without grace, and that deletion's time replaces
+    the first one. The time of a disruption remains.
+    """
+    times = [
+        read_time(condition.last_transition_time) for condition in pod.status.conditions if _is_disruption(condition)
+    ]
+    deletion, grace_s = read_time(pod.metadata.deletion_timestamp), pod.metadata.deletion_grace_period_seconds
+    main = main_state(pod)
+    if deletion is not None and (grace_s or main is None or main.terminated is None):
+        times.append(deletion - (grace_s or 0))
+    return min((time for time in times if time is not None), default=None)
+
+
+def _outcome(pod: Pod, terminated: Terminated | None, now: float, stop_asked_at: float | None) -> Outcome | None:
     disruption = _disruption(pod)
     if terminated is not None:
-        return _outcome_of_main(pod, terminated, disruption, read_time(terminated.finished_at) or now)
+        finished_at = read_time(terminated.finished_at) or now
+        if disruption is not None and _was_interrupted(pod, terminated, finished_at, stop_asked_at):
+            return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
+        return _outcome_of_main(pod, terminated, finished_at)
     if disruption is not None and (pod.status.phase == "Failed" or pod.spec.node_name is None):
         return disruption._replace(finished_at=now)
     if pod.status.phase == "Failed":
@@ -156,11 +184,28 @@ def _outcome(pod: Pod, terminated: Terminated | None, now: float) -> Outcome | N
     return None
 
 
-def _outcome_of_main(pod: Pod, terminated: Terminated, disruption: Outcome | None, finished_at: float) -> Outcome:
+def _was_interrupted(pod: Pod, terminated: Terminated, finished_at: float, stop_asked_at: float | None) -> bool:
+    """Whether `main` ended because its Pod was deleted or disrupted, whatever its exit code.
+
+    Times are in whole seconds. An end in the second of the request counts as interrupted: to run again is safer than
+    to continue after work that is half done.
+    """
+    asked_at = read_stop_request(pod) if stop_asked_at is None else stop_asked_at
+    if asked_at == ENDED_BEFORE:
+        return False
+    is_stopped = terminated.exit_code in _STOP_EXIT_CODES and terminated.reason != _OOM_KILLED
+    if pod.status.reason in _POD_REASONS:
+        # The kubelet itself ended a Pod that had not finished.
+        return is_stopped or asked_at is None or finished_at >= asked_at
+    if 0 < pod.status.observed_generation < pod.metadata.generation:
+        # The kubelet reported the end before it knew of the deletion, which increased the generation.
+        return False
+    return is_stopped if asked_at is None else finished_at >= asked_at
+
+
+def _outcome_of_main(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
     if terminated.exit_code == 0 and terminated.reason != _OOM_KILLED:
         return _success(pod, terminated, finished_at)
-    if disruption is not None and not _had_finished_before_deletion(pod, terminated, finished_at):
-        return disruption._replace(finished_at=finished_at, exit_code=terminated.exit_code)
     if terminated.reason == _UNKNOWN_STATUS:
         return Outcome(Cause.DISRUPTION, finished_at, Reason.NODE_LOST, terminated.message or terminated.reason)
     if pod.status.reason == "DeadlineExceeded" and terminated.exit_code in _STOP_EXIT_CODES:
@@ -182,28 +227,21 @@ def _other_out_of_memory(pod: Pod) -> str | None:
     return None
 
 
-def _had_finished_before_deletion(pod: Pod, terminated: Terminated, finished_at: float) -> bool:
-    deletion = read_time(pod.metadata.deletion_timestamp)
-    if deletion is None:
-        return False
-    if not pod.metadata.deletion_grace_period_seconds:
-        # When all containers have ended, the kubelet deletes the Pod again, without grace, and that deletion's time
-        # replaces the first one. Then only the exit of the container shows the order.
-        return terminated.exit_code not in _STOP_EXIT_CODES or terminated.reason == _OOM_KILLED
-    return finished_at < deletion - pod.metadata.deletion_grace_period_seconds
-
-
 def _disruption(pod: Pod) -> Outcome | None:
     """Return the outcome if something other than the task ended the Pod, without time and exit code."""
     if pod.status.reason in _POD_REASONS:
         return Outcome(Cause.DISRUPTION, 0.0, _POD_REASONS[pod.status.reason], pod.status.message or None)
     for condition in pod.status.conditions:
-        if condition.type == "DisruptionTarget" and condition.status == "True":
+        if _is_disruption(condition):
             reason = _DISRUPTIONS.get(condition.reason, Reason.EVICTED)
             return Outcome(Cause.DISRUPTION, 0.0, reason, condition.message or condition.reason)
     if pod.metadata.deletion_timestamp is not None:
         return Outcome(Cause.DISRUPTION, 0.0, Reason.POD_DELETED, "the Pod was deleted")
     return None
+
+
+def _is_disruption(condition: PodCondition) -> bool:
+    return condition.type == "DisruptionTarget" and condition.status == "True"
 
 
 def _failed_without_main(pod: Pod, now: float) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
@@ -23,7 +23,7 @@ class Call(NamedTuple):
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    wait_for: Iterable[Any] | None = None
+    wait_for: Any = None
     return_state: bool = False
 
 

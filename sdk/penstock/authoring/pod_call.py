@@ -15,6 +15,7 @@ An argument is a template: plain JSON, in which an object with the key `@` stand
 `item`      the result of the item of a mapped task that has the same index
 `element`   the element at the index of this item, of another template
 `pick`      the template at the index of this item, of a list of them
+`operation` the result of an operation of `pod_operations` on other templates
 `tuple`     a tuple of templates
 `pairs`     a dictionary whose keys are not all strings
 `pickle`    a value that is not JSON

@@ -121,9 +121,12 @@ class TaskRun(_Run):
 
     def mark_observed(self) -> None:
         """Record that the flow has read how it ended, and so why it did not start."""
-        self.is_observed = True
-        for upstream in self.upstream_failures:
-            upstream.mark_observed()
+        found = [self]
+        while found:
+            run = found.pop()
+            if not run.is_observed:
+                run.is_observed = True
+                found += run.upstream_failures
 
     def __repr__(self) -> str:
         """Return the name and state of the run."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
-from penstock.authoring.argument_futures import Failures, find_futures_in, resolve
+from penstock.authoring.argument_futures import Failures, read_call, resolve_call, upstream_of
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
 from penstock.authoring.function import FlowFunction, TaskFunction
@@ -30,7 +30,7 @@ from penstock.local.run_name import render_run_name
 from penstock.local.session import SESSION, Session, child_id, resumed_run
 from penstock.local.signals import ended_by_signals
 from penstock.local.submission import Submission
-from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
+from penstock.local.task_call import AsyncTaskCall, TaskCall
 from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
 
 _THREADS: Final = ThreadPool(MAX_THREADS)
@@ -48,19 +48,28 @@ class LocalBackend:
 
     def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Run a flow, and return its result, or a coroutine of it for an async function."""
-        return self._call_async_flow(flow, call) if flow.is_async else self._call_flow(flow, call)
+        flow.bind(call.args, call.kwargs)
+        call, upstream = read_call(call)
+        if flow.is_async:
+            return self._call_async_flow(flow, call, upstream)
+        return self._call_flow(flow, call, upstream)
 
     def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Run a task, and return its result, a coroutine of it, or the generator of it."""
+        task.bind(call.args, call.kwargs)
+        call, upstream = read_call(call)
         is_iterated = task.is_generator and not call.return_state
         if task.is_async:
-            return self._iterate_async(task, call) if is_iterated else self._call_async_task(task, call)
-        return self._iterate(task, call) if is_iterated else self._call_task(task, call)
+            run = self._iterate_async if is_iterated else self._call_async_task
+        else:
+            run = self._iterate if is_iterated else self._call_task
+        return run(task, call, upstream)
 
     def submit(self, task: TaskFunction, call: Call) -> Future[Any]:
         """Submit a task, and return its future immediately."""
         session = SESSION.get()
         task.bind(call.args, call.kwargs)
+        call, upstream = read_call(call)
         run = self._new_task_run(task, session)
         if session is None:
             pool = _COROUTINES if task.is_async else _THREADS
@@ -71,12 +80,12 @@ class LocalBackend:
         if session is None:
             self._flowless.add(future)
             future.add_done_callback(self._flowless.discard)
-        submission.start_after(_futures_of(call))
+        submission.start_after(upstream)
         return future
 
     def map(self, task: TaskFunction, call: Call) -> Any:
         """Submit a task for each item. Return the futures, or wait and return the states."""
-        upstream = None if call.wait_for is None else list(call.wait_for)
+        upstream = None if call.wait_for is None else upstream_of(call.wait_for)
         futures = FutureList(
             self.submit(task, Call(*arguments, wait_for=upstream))
             for arguments in expand(task.signature, call.args, call.kwargs)
@@ -107,10 +116,9 @@ class LocalBackend:
         session = SESSION.get()
         return home() if session is None else session.folder()
 
-    def _call_task(self, task: TaskFunction, call: Call) -> Any:
+    def _call_task(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
-        task.bind(call.args, call.kwargs)
-        for future in _futures_of(call):
+        for future in upstream:
             future.wait()
         run = self._new_task_run(task, session)
         failures = Failures()
@@ -125,10 +133,9 @@ class LocalBackend:
             raise
         return _answer(state, call)
 
-    async def _call_async_task(self, task: TaskFunction, call: Call) -> Any:
+    async def _call_async_task(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
-        task.bind(call.args, call.kwargs)
-        await _await_all(_futures_of(call))
+        await _await_all(upstream)
         run = self._new_task_run(task, session)
         failures = Failures()
         call_now = resolve_call(call, failures)
@@ -142,18 +149,16 @@ class LocalBackend:
             raise
         return _answer(state, call)
 
-    def _iterate(self, task: TaskFunction, call: Call) -> Any:
+    def _iterate(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
-        task.bind(call.args, call.kwargs)
-        for future in _futures_of(call):
+        for future in upstream:
             future.wait()
         run, call_now, steps = self._begin_iteration(task, call, session)
         return iterate(run, call_now, steps, session)
 
-    async def _iterate_async(self, task: TaskFunction, call: Call) -> Any:
+    async def _iterate_async(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
-        task.bind(call.args, call.kwargs)
-        await _await_all(_futures_of(call))
+        await _await_all(upstream)
         run, call_now, steps = self._begin_iteration(task, call, session)
         async with contextlib.aclosing(cast("Any", iterate_async(run, call_now, steps, session))) as elements:
             async for element in elements:
@@ -167,21 +172,19 @@ class LocalBackend:
             return run, call_now, task_lifecycle.skipped_steps(run, failures, session)
         return run, call_now, task_lifecycle.task_steps(run, task.bind(call_now.args, call_now.kwargs), session)
 
-    def _call_flow(self, flow: FlowFunction, call: Call) -> Any:
-        parameters = flow.bind(call.args, call.kwargs)
-        for future in _futures_of(call):
+    def _call_flow(self, flow: FlowFunction, call: Call, upstream: list[Future[Any]]) -> Any:
+        for future in upstream:
             future.wait()
-        session = _open_session(flow, call, parameters)
+        session = _open_session(flow, call)
         if isinstance(session, State):
             return _answer(session, call)
         with ended_by_signals(), _summarized(session):
             state = run_lifecycle(flow_lifecycle.flow_steps(session), FlowCall(session))
         return _answer(state, call)
 
-    async def _call_async_flow(self, flow: FlowFunction, call: Call) -> Any:
-        parameters = flow.bind(call.args, call.kwargs)
-        await _await_all(_futures_of(call))
-        session = _open_session(flow, call, parameters)
+    async def _call_async_flow(self, flow: FlowFunction, call: Call, upstream: list[Future[Any]]) -> Any:
+        await _await_all(upstream)
+        session = _open_session(flow, call)
         if isinstance(session, State):
             return _answer(session, call)
         with ended_by_signals(), _summarized(session):
@@ -196,12 +199,11 @@ class LocalBackend:
         )
 
 
-def _open_session(flow: FlowFunction, call: Call, parameters: dict[str, Any]) -> Session | State[Any]:
+def _open_session(flow: FlowFunction, call: Call) -> Session | State[Any]:
     """Return the session of a flow run; or its state, if an upstream run failed and it cannot start."""
     failures = Failures()
-    parameters = {name: resolve(value, failures) for name, value in parameters.items()}
-    if call.wait_for is not None:
-        resolve(list(call.wait_for), failures)
+    call = resolve_call(call, failures)
+    parameters = flow.bind(call.args, call.kwargs)
     if failures:
         state = task_lifecycle.upstream_failed_state(flow.name, failures)
         for future in failures.futures:
@@ -257,17 +259,6 @@ def _answer(state: State[Any], call: Call) -> Any:
         # The process or an outer run is being terminated: pass it on.
         raise error
     return state if call.return_state else state.result()
-
-
-def _futures_of(call: Call) -> list[Future[Any]]:
-    found: list[Future[Any]] = []
-    for value in call.args:
-        found += find_futures_in(value)
-    for value in call.kwargs.values():
-        found += find_futures_in(value)
-    if call.wait_for is not None:
-        found += find_futures_in(list(call.wait_for))
-    return found
 
 
 async def _await_all(futures: Iterable[Future[Any]]) -> None:

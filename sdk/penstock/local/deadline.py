@@ -12,11 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.local.interrupt import Interrupt
 from penstock.local.timeout_clock import TIMEOUT_CLOCK
 from penstock.local.worker_threads import THREADS
+
+if TYPE_CHECKING:
+    import asyncio
 
 _RECHECK_S: Final = 0.05
 """How often a clock that is stopped is read again."""
@@ -63,6 +66,23 @@ def call_within(limit_s: float, function: Callable[[], Any], interrupt: Interrup
     if threading.current_thread() is threading.main_thread():
         return _call_with_alarm(limit_s, function)
     return _call_in_thread(limit_s, function, interrupt)
+
+
+def check_in_time(limit: asyncio.Timeout, limit_s: float | None) -> None:
+    """Refuse the late result of a coroutine that blocked the event loop, or caught its cancellation.
+
+    Args:
+        limit: the timeout of the running coroutine.
+        limit_s: the same in seconds; None for no limit.
+
+    Raises:
+        OverdueError: the time is over.
+    """
+    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
+
+    due = limit.when()
+    if limit_s is not None and due is not None and asyncio.get_running_loop().time() >= due:
+        raise OverdueError(limit_s)
 
 
 def _call_with_alarm(limit_s: float, function: Callable[[], Any]) -> Any:

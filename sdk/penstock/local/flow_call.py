@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
-from penstock.local.deadline import OverdueError, call_within
+from penstock.local.deadline import OverdueError, call_within, check_in_time
 from penstock.local.interrupt import INTERRUPT_AGAIN_S, Interrupt
 from penstock.local.lifecycle_step import Ending
 from penstock.local.log_prints import logged_prints
@@ -91,7 +91,9 @@ class AsyncFlowCall:
         try:
             async with asyncio.timeout(limit_s) as limit:
                 with inside_run(self._session):
-                    return await run.flow.fn(*args, **kwargs)
+                    value = await run.flow.fn(*args, **kwargs)
+                check_in_time(limit, limit_s)
+                return value
         except TimeoutError as error:
             if limit_s is not None and limit.expired():
                 raise OverdueError(limit_s) from error

@@ -14,7 +14,7 @@ from penstock.authoring.backend import Call
 from penstock.authoring.runs import TASK_RUN, TaskRun
 from penstock.authoring.states import Cancelled, State
 from penstock.local import task_lifecycle
-from penstock.local.deadline import OverdueError, call_within
+from penstock.local.deadline import OverdueError, call_within, check_in_time
 from penstock.local.interrupt import Interrupt
 from penstock.local.lifecycle_step import Attempt, Outcome, Steps, perform_step, perform_step_async
 from penstock.local.session import Session
@@ -52,7 +52,9 @@ class _Elements:
         left_s = None if self._limit_s is None else max(self._limit_s - self._spent_s, 0.0)
         try:
             async with asyncio.timeout(left_s) as limit:
-                return await asyncio.get_running_loop().create_task(self._take_async(), context=self._context)
+                element = await asyncio.get_running_loop().create_task(self._take_async(), context=self._context)
+                check_in_time(limit, self._limit_s)
+                return element
         except TimeoutError as error:
             if limit.expired():
                 raise OverdueError(self._limit_s or 0.0) from error

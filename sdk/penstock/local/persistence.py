@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 from penstock.authoring.cache_keys import compute_key
 from penstock.authoring.cache_policies import DEFAULT
+from penstock.authoring.context import logger_of
 from penstock.authoring.home import home
 from penstock.authoring.runs import TaskRun, TaskRunContext
+from penstock.errors import ResultError
 from penstock.local.results import StoredResult
 from penstock.local.session import Session
 
@@ -24,10 +26,19 @@ class Persistence(NamedTuple):
 def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
     """Return where the result of a task run is stored; None if it has no cache key.
 
+    If no key can be computed from its inputs, the task runs without one, with a warning.
+
     Raises:
-        ResultError: no key can be computed from its inputs.
         Exception: raised by the cache_key_fn of the task.
     """
+    try:
+        return _persistence_of(run, parameters, session)
+    except ResultError as error:
+        logger_of(run).warning("%s. The task runs, and its result is not stored", error)
+        return None
+
+
+def _persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
     options = run.task.options
     policy = options.cache_policy
     context = TaskRunContext(run, parameters)

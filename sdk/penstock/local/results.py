@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from penstock.authoring.context import TASK_LOGGER
 from penstock.authoring.home import write_file
 from penstock.authoring.options import Serializer
+from penstock.authoring.pickling import pickled
 from penstock.errors import ResultError
 
 FORMAT: Final = 1
@@ -74,12 +75,12 @@ class StoredResult:
             ResultError: it cannot be serialized, or the file cannot be written.
         """
         try:
-            body = json.dumps(value).encode() if self._serializer == "json" else pickle.dumps(value, protocol=5)
+            body = json.dumps(value).encode() if self._serializer == "json" else pickled(value)
         except Exception as error:
             advice = (
                 "return JSON values, or omit result_serializer='json'"
                 if self._serializer == "json"
-                else "return plain data, or omit the options that store the result (persist_result, cache_...)"
+                else "return plain data, or set persist_result=False on the task"
             )
             raise ResultError(
                 f"cannot store the result, a {type(value).__name__} ({type(error).__name__}: {error}): {advice}"

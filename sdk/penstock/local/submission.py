@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from penstock.authoring.argument_futures import Failures
+from penstock.authoring.argument_futures import Failures, resolve_call
 from penstock.authoring.backend import Call
 from penstock.authoring.futures import SLOT, Future
 from penstock.authoring.runs import TaskRun
@@ -19,7 +19,7 @@ from penstock.local.final_state import state_of_error
 from penstock.local.interrupt import Interrupt
 from penstock.local.lifecycle_step import Outcome, Sleep, Steps, perform_step, run_lifecycle_async
 from penstock.local.session import Session
-from penstock.local.task_call import AsyncTaskCall, TaskCall, resolve_call
+from penstock.local.task_call import AsyncTaskCall, TaskCall
 from penstock.local.task_pool import TaskPool
 from penstock.local.timer import TIMER
 

@@ -8,26 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from penstock.authoring.argument_futures import Failures, resolve
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
 from penstock.authoring.runs import TASK_RUN, TaskRun
-from penstock.local.deadline import OverdueError, call_within
+from penstock.local.deadline import OverdueError, call_within, check_in_time
 from penstock.local.interrupt import INTERRUPT_AGAIN_S, Interrupt, StoppedError
 from penstock.local.lifecycle_step import Ending
 from penstock.local.log_prints import logged_prints
 
 if TYPE_CHECKING:
     from penstock.local.session import Session
-
-
-def resolve_call(call: Call, failures: Failures) -> Call:
-    """Replace futures by results; `failures` collects runs that did not complete, including those of `wait_for`."""
-    args = tuple([resolve(value, failures) for value in call.args])
-    kwargs = {name: resolve(value, failures) for name, value in call.kwargs.items()} if call.kwargs else call.kwargs
-    if call.wait_for is not None:
-        resolve(list(call.wait_for), failures)
-    return Call(args, kwargs)
 
 
 class _TaskCall:
@@ -119,7 +109,9 @@ class AsyncTaskCall(_TaskCall):
         limit_s = self._run.task.options.timeout_s
         try:
             async with asyncio.timeout(limit_s) as limit:
-                return await self._call()
+                value = await self._call()
+                check_in_time(limit, limit_s)
+                return value
         except TimeoutError as error:
             if limit_s is not None and limit.expired():
                 raise OverdueError(limit_s) from error

@@ -123,6 +123,9 @@ def upstream_failed_state(name: str, failures: Failures) -> State[Any]:
         reason, cause = f"task run {upstream.name!r} is {upstream.state.name}", upstream.state.exception()
     else:
         reason, cause = f"a state among its arguments is {failures.states[0].name}", failures.states[0].exception()
+    if isinstance(cause, UpstreamFailedError) and isinstance(cause.__cause__, UpstreamFailedError):
+        # Of a chain of skipped runs, the first one says enough.
+        cause = cause.__cause__
     error = UpstreamFailedError(f"{name!r} did not start: {reason}" + (f" ({describe(cause)})" if cause else ""))
     error.__cause__ = cause
     return Skipped(message=f"UpstreamFailed: {reason}", data=error)
@@ -158,7 +161,7 @@ def _state_of(outcome: Outcome, persistence: Persistence | None, run: TaskRun) -
         try:
             persistence.stored.write_result(state.data, expiration_s=run.task.options.cache_expiration_s)
         except ResultError as error:
-            return state_of_error(error, "Task run")
+            logger_of(run).warning("%s", error)
     return state
 
 

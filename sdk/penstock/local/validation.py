@@ -32,11 +32,18 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
     open_questions = [
         name
         for name, parameter in flow.signature.parameters.items()
-        if name in parameters and not _fits(parameter.annotation, parameters[name])
+        if name in parameters
+        and not _is_default_none(parameter, parameters[name])
+        and not _fits(parameter.annotation, parameters[name])
     ]
     if not open_questions:
         return dict(parameters)
     return {**parameters, **_validated(flow, {name: parameters[name] for name in open_questions})}
+
+
+def _is_default_none(parameter: inspect.Parameter, value: Any) -> bool:
+    """Whether the value is None, and so is the default: `day: date = None` means that it may be None."""
+    return value is None and parameter.default is None
 
 
 def _fits(annotation: Any, value: Any) -> bool:

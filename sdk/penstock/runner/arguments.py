@@ -54,6 +54,7 @@ class Decoder:
             "results": self._results,
             "item": self._item,
             "element": self._element,
+            "operation": self._operation,
             "pick": lambda template: self.decode_template(template["items"][self._values[template["index"]]]),
             "tuple": lambda template: tuple(self.decode_template(template["items"])),
             "pairs": lambda template: dict(zip(*map(self.decode_template, template["items"]), strict=True)),
@@ -164,6 +165,11 @@ class Decoder:
             return json.loads(fetch(where.url(place)))
         except NotStoredError:
             return None  # it failed, so there is no result
+
+    def _operation(self, template: Mapping[str, Any]) -> Any:
+        from penstock.authoring.pod_operations import OPERATIONS  # noqa: PLC0415 - few arguments are calculated
+
+        return OPERATIONS[template["name"]](*map(self.decode_template, template["of"]))
 
     def _element(self, template: Mapping[str, Any]) -> Any:
         whole, index = self.decode_template(template["of"]), self._values[template["index"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from penstock.authoring.flow import Flow
 from penstock.authoring.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN
 from penstock.errors import ResultError
+from penstock.local.final_state import describe
 from penstock.local.session import SESSION, Session
 from penstock.local.signals import TerminatedError
 from penstock.runner.arguments import Decoder
@@ -50,6 +52,9 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
     except SystemExit:
         return EXIT_NOT_AGAIN, None
     if not state.is_completed():
+        # The last line of the log is the message of the failure.
+        error = state.data
+        print(describe(error) if isinstance(error, Exception) else state.message, file=sys.stderr, flush=True)
         return EXIT_FAILED, None
     outputs = encode(
         state.data, serializer=flow.options.result_serializer, storage=storage(), who=f"flow {flow.name!r}"
@@ -62,7 +67,7 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
 
 
 def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[..., Any]:
-    """Return the flow with the name of the run and a function that adds its session to `sessions`."""
+    """Return the flow with a function that adds its session to `sessions`, and the name of the run if it has none."""
     fn = flow.fn
 
     def note() -> None:
@@ -83,7 +88,9 @@ def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[.
             note()
             return fn(*args, **kwargs)
 
-    options = replace(flow.options, flow_run_name=name.replace("{", "{{").replace("}", "}}"))
+    options = flow.options
+    if options.flow_run_name is None:
+        options = replace(options, flow_run_name=name.replace("{", "{{").replace("}", "}}"))
     return Flow[..., Any](watched, options)
 
 

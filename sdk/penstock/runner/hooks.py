@@ -19,6 +19,8 @@ TYPES: Final[Mapping[str, StateType]] = {
     "Crashed": StateType.CRASHED,
     "Cancelled": StateType.CANCELLED,
 }
+CAUSES: Final = frozenset({"Failed", "TimedOut", "Crashed"})
+"""States of tasks that explain why a run did not complete."""
 HOOKS: Final[Mapping[StateType, str]] = {
     StateType.COMPLETED: "on_completion",
     StateType.FAILED: "on_failure",
@@ -44,7 +46,7 @@ def run_hooks(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict
     flow = find_flow(call["hooks"])
     run = flow_run_of(call, values, flow)
     name = str(values[call["state"]])
-    state: State[Any] = State(TYPES[name], name, f"the run is {name}")
+    state: State[Any] = State(TYPES[name], name, _message(name, call, values))
     run.enter_state(state)
     FLOW_RUN.set(run)
     for hook in getattr(flow.options, HOOKS[state.type]):
@@ -57,6 +59,13 @@ def run_hooks(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict
         except Exception:  # noqa: BLE001 - the other hooks are called all the same
             logger_of(run).exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
     return 0, None
+
+
+def _message(state: str, call: Mapping[str, Any], values: Sequence[Any]) -> str:
+    """Return why a run ended in its state: which of its tasks ended like that, and for which reasons."""
+    ends = dict(zip(call.get("tasks", ()), values[call["state"] + 1 :], strict=True))
+    failed = [f"task {task!r} is {end}: {reason}" for task, (end, reason) in ends.items() if end in CAUSES]
+    return "; ".join(failed) if state != "Completed" and failed else f"the run is {state}"
 
 
 async def _awaited(answer: Any) -> Any:

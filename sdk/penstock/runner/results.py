@@ -100,9 +100,9 @@ def _serialised(value: Any, serializer: str | None, who: str) -> tuple[bytes, st
     try:
         if is_json(value) or serializer == "json":
             return json.dumps(value, separators=(",", ":")).encode(), "exact"
-        import pickle  # noqa: PLC0415 - most results are JSON
+        from penstock.authoring.pickling import pickled  # noqa: PLC0415 - most results are JSON
 
-        return pickle.dumps(value, protocol=5), "pickle"
+        return pickled(value), "pickle"
     except Exception as error:
         advice = (
             "return JSON values, or omit result_serializer='json'"

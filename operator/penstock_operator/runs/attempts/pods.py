@@ -12,7 +12,7 @@ from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunUid, TaskInstanceKey
 from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
-from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, CreateRefused
+from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, Cause, CreateRefused
 from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
@@ -34,7 +34,13 @@ from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.workloads.job import build_job, job_deadline_s
 from penstock_operator.workloads.pod import Pod, run_uid
-from penstock_operator.workloads.pod_status import is_main_finished, is_pod_finished, observe_pod
+from penstock_operator.workloads.pod_status import (
+    ENDED_BEFORE,
+    is_main_finished,
+    is_pod_finished,
+    observe_pod,
+    read_stop_request,
+)
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 logger = logging.getLogger(__name__)
@@ -149,10 +155,21 @@ class AttemptPods:
 
     def _observe(self, run: LiveRun, pod: Pod, *, exists: bool = True) -> AttemptSeen | None:
         known = self._events.note_pod(pod) if exists else None
-        seen = observe_pod(pod, now=self._clock(), known=known)
+        uid = pod.metadata.uid
+        asked_at = run.stop_requests.get(uid)
+        if asked_at is None and (asked_at := read_stop_request(pod)) is not None:
+            run.stop_requests[uid] = asked_at
+        seen = observe_pod(pod, now=self._clock(), known=known, stop_asked_at=asked_at)
         if seen is None or not is_pod_of(run, pod, seen.key, seen.attempt):
             return None
-        return self.jobs.add_job_state(run, pod, seen, exists=exists)
+        shown = self.jobs.add_job_state(run, pod, seen, exists=exists)
+        if seen.outcome is not None and seen.outcome.cause is not Cause.DISRUPTION:
+            if shown is not None and shown.outcome is None:
+                # Its Job holds the end back, and the Pod may be deleted before it counts.
+                run.stop_requests[uid] = ENDED_BEFORE
+            else:
+                run.stop_requests.pop(uid, None)
+        return shown
 
     async def record_tracked_pods(self, run: LiveRun) -> None:
         """Read the Pods of a run that carry our finalizer, and handle each as if it had changed."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -17,8 +18,11 @@ from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.identity import check_identity
 from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
+from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.params import FlowParam, read_params
 from penstock.authoring.compilation.retry import duration_text
+from penstock.authoring.compilation.symbols import SettledParamError
 from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, task_label
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.pod_call import STORAGE
@@ -78,7 +82,9 @@ def compile_flows(
     manifest, pending = _compile(flow, image, storage, name, namespace, entrypoint, env)
     made: dict[str, tuple[FlowFunction, dict[str, Any]]] = {flow_name(flow): (flow, manifest)}
     while pending:
-        child = pending.pop()
+        node = pending.pop()
+        child = node.flow
+        assert child is not None
         known, _ = made.get(flow_name(child), (child, {}))
         if known.fn is not child.fn:
             raise _location_of(child).compile_error(f"two flows have the name {child.name!r}", "rename one of them")
@@ -86,6 +92,7 @@ def compile_flows(
             compiled, further = _compile(child, image, storage, None, namespace, None, env)
             made[flow_name(child)] = child, compiled
             pending += further
+        _check_params(node, made[flow_name(child)][1])
     own, *others = [each for _, each in made.values()]
     return [*others, own]
 
@@ -98,7 +105,7 @@ def _compile(
     namespace: str | None,
     entrypoint: str | None,
     env: Mapping[str, str] | None,
-) -> tuple[dict[str, Any], list[FlowFunction]]:
+) -> tuple[dict[str, Any], list[Node]]:
     location = _location_of(flow)
     _check_options(flow, location)
     source = entrypoint or source_of(flow, location)
@@ -136,8 +143,8 @@ class _Body(NamedTuple):
     final: list[dict[str, Any]]
     outputs: dict[str, Any] | None
     timeout: str | None
-    children: list[FlowFunction]
-    """The flows that it calls, which become separate Flows."""
+    children: list[Node]
+    """The calls of flows that become separate Flows."""
 
 
 def _in_one_pod(flow: FlowFunction, location: CodeLocation, source: str) -> _Body:
@@ -156,8 +163,9 @@ def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: 
     # First, because it marks the nodes whose results are returned.
     outputs = outputs_of(trace)
     tasks = tasks_of(trace, flow_source=source)
-    hooks = hooks_task(flow, location, name=trace.unique_name("hooks"), source=source)
-    children = [node.flow for node in trace.nodes if node.flow is not None and node.flow.options.run_as != "pod"]
+    names = [node.name for node in trace.nodes]
+    hooks = hooks_task(flow, location, name=trace.unique_name("hooks"), source=source, tasks=names)
+    children = [node for node in trace.nodes if node.flow is not None and not is_one_pod(node.flow)]
     timeout = None if flow.options.timeout_s is None else duration_text(flow.options.timeout_s)
     return _Body(trace.params, tasks, [] if hooks is None else [hooks], outputs, timeout, children)
 
@@ -165,9 +173,23 @@ def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: 
 def _traced(flow: FlowFunction, location: CodeLocation, storage: str | None) -> Trace:
     check_identity(flow)
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
-    trace, again = Trace(flow, location, is_storage_of_run=is_storage_of_run), Trace(flow, location)
-    trace.call_flow_function()
+    settled: dict[str, CodeLocation] = {}
+    while True:
+        trace = Trace(flow, location, is_storage_of_run=is_storage_of_run, settled=settled)
+        try:
+            trace.call_flow_function()
+            break
+        except SettledParamError as found:
+            settled[found.name] = found.location
+    again = Trace(flow, location, settled=settled)
     again.call_flow_function()
+    for name, where in settled.items():
+        warnings.warn(
+            f"{where}: param {name!r} of flow {flow.name!r} is needed while the flow is compiled, so it is always its"
+            " default, and runs cannot set it: use .map() or a task if they should",
+            CompileWarning,
+            stacklevel=2,
+        )
     for one, other in itertools.zip_longest(trace.nodes, again.nodes):
         if one is None or other is None or one.comparable() != other.comparable():
             node = one or other
@@ -182,6 +204,17 @@ def _traced(flow: FlowFunction, location: CodeLocation, storage: str | None) -> 
             "call tasks in it, or run it in one container with @flow(run_as='pod')",
         )
     return trace
+
+
+def _check_params(node: Node, child: dict[str, Any]) -> None:
+    """Refuse params of a child run that its Flow does not have."""
+    known = {param["name"] for param in child["spec"].get("params", ())}
+    for name in node.params:
+        if name not in known:
+            raise node.location.compile_error(
+                f"the param {name!r} of flow {node.name!r} is fixed to its default when it is compiled",
+                "omit it; or use .map() in that flow instead of a loop over it",
+            )
 
 
 def _defaults(
@@ -223,7 +256,7 @@ def _check_options(flow: FlowFunction, location: CodeLocation) -> None:
 
 
 def _problems(flow: FlowFunction) -> Iterator[tuple[str, str]]:
-    if flow.options.flow_run_name is not None:
+    if flow.options.flow_run_name is not None and flow.options.run_as != "pod":
         yield "flow_run_name", "name a run when you create it, with `penstock run --name`; omit it here"
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.operations import OperationSymbol
 from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
@@ -59,6 +60,9 @@ class Encoder:
             return self.encode_value(value.value, is_failure_allowed=True)
         if isinstance(value, ParamSymbol):
             return self._param(value)
+        if isinstance(value, OperationSymbol):
+            operands = [self.encode_value(each, is_failure_allowed=is_failure_allowed) for each in value.operands]
+            return {MARK: "operation", "name": value.operation, "of": operands}
         if isinstance(value, ResultSymbol):
             return self._result(value.node, value.path, is_failure_allowed=is_failure_allowed)
         if isinstance(value, Symbol):
@@ -104,11 +108,11 @@ class Encoder:
         return {MARK: "pickle", "data": base64.b64encode(data).decode()}
 
     def _param(self, symbol: ParamSymbol) -> Template:
-        param = self._node.scope.params[symbol.name]
-        slot = self._slots.add_expression(param.expression)
+        param = symbol.param
+        slot = self._slots.add_expression(symbol.expression)
         template: dict[str, Any] = {MARK: "value", "slot": slot}
         if param.is_converted:
-            template = {MARK: "param", "slot": slot, "name": symbol.name}
+            template = {MARK: "param", "slot": slot, "name": param.name}
         elif param.element is not None and not symbol.path:
             template["elements"] = param.element
         if symbol.path:
@@ -180,4 +184,4 @@ def quote(text: str) -> str:
     """Return a text as a CEL literal."""
     import json  # noqa: PLC0415 - loaded when compiling
 
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)

@@ -9,12 +9,15 @@ from typing import Any, NamedTuple, get_origin, get_type_hints
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import INDEX, Encoder, escape, expression_of
 from penstock.authoring.compilation.code_location import current_location
+from penstock.authoring.compilation.exact import is_exact
 from penstock.authoring.compilation.node import FanOut, Node
+from penstock.authoring.compilation.operations import OperationSymbol
 from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
     Step,
+    Symbol,
     TracedFuture,
     TracedFutures,
     TracedState,
@@ -22,6 +25,7 @@ from penstock.authoring.compilation.symbols import (
 )
 from penstock.authoring.function import TaskFunction
 from penstock.authoring.pod_call import MARK
+from penstock.authoring.pod_operations import SCALAR
 from penstock.errors import CompileError
 
 
@@ -116,19 +120,24 @@ def _column(value: Any, node: Node, encoder: Encoder, *, is_failure_allowed: boo
         return _result_column(value.node, value.path, node, encoder)
     if isinstance(value, TracedFuture | TracedState):
         return _result_column(value.node, (), node, encoder)
-    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, OperationSymbol) and value.operation not in SCALAR:
+        raise current_location().compile_error(
+            f"cannot map over {value.description}: the number of items is not known before the task runs",
+            "return it from a task, and map over its result; or mark it as unmapped(...) if it is not a list",
+        )
+    if isinstance(value, str | bytes | bytearray | Mapping | Symbol) or not isinstance(value, Iterable):
         return None
     items = list(value)
     templates = [encoder.encode_value(each, is_failure_allowed=is_failure_allowed) for each in items]
     template = {MARK: "pick", "items": templates, "index": node.slots.add_expression(INDEX)}
-    return _Column(str(len(items)), template, items, escape(items) if _is_exact(items) else None)
+    return _Column(str(len(items)), template, items, escape(items) if is_exact(items) else None)
 
 
 def _param_column(symbol: ParamSymbol, node: Node, encoder: Encoder) -> _Column | None:
     if not symbol.is_list:
         return None
     source = expression_of(symbol)
-    param = node.scope.params[symbol.name]
+    param = symbol.param
     if param.is_converted or symbol.path:
         # Only the annotation of the flow can convert it, so the whole list is passed.
         template = {MARK: "element", "of": encoder.encode_value(symbol), "index": node.slots.add_expression(INDEX)}
@@ -179,10 +188,3 @@ def _returns_one(node: Node) -> bool:
         return False
     origin = get_origin(hint) or hint
     return isinstance(origin, type) and (issubclass(origin, str | bytes | Mapping) or not hasattr(origin, "__iter__"))
-
-
-def _is_exact(value: Any) -> bool:
-    """Whether the API server keeps a value exactly: it stores 2.0 as 2, and does not keep the order of keys."""
-    if isinstance(value, list):
-        return all(_is_exact(each) for each in value)
-    return value is None or type(value) in {bool, int, str}

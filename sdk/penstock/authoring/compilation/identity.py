@@ -1,4 +1,4 @@
-"""Checks for `x is None` and `isinstance(x, str)` in the source of a flow: symbols cannot detect them."""
+"""Checks for `x is y` and `isinstance(x, str)` in the source of a flow: symbols cannot detect them."""
 
 from __future__ import annotations
 
@@ -50,6 +50,9 @@ def _is_decorated(node: ast.AST, known: dict[str, Any]) -> bool:
 def _asked(node: ast.AST) -> Iterator[ast.expr]:
     """Yield the expressions whose identity or type is checked."""
     if isinstance(node, ast.Compare) and any(isinstance(each, ast.Is | ast.IsNot) for each in node.ops):
-        yield from (node.left, *node.comparators)
+        compared = (node.left, *node.comparators)
+        # Whether something is None is asked when the flow is traced.
+        if not any(isinstance(each, ast.Constant) and each.value is None for each in compared):
+            yield from compared
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OF_TYPE:
         yield from node.args[:1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.entrypoint import find
 from penstock.authoring.function import Decorated, FlowFunction, TaskFunction
 from penstock.authoring.options import FlowOptions, TaskOptions
@@ -101,4 +102,4 @@ def _refuse_other_options(decorated: Any, found: Any, who: str, location: CodeLo
 def _read_in_the_pod(decorated: TaskFunction | FlowFunction) -> tuple[str, ...]:
     if isinstance(decorated.options, TaskOptions):
         return OF_THE_TASK
-    return OF_THE_POD if decorated.options.run_as == "pod" else ()
+    return OF_THE_POD if is_one_pod(decorated) else ()

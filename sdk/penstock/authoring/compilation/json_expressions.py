@@ -9,17 +9,23 @@ from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import escape, expression_of
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.operations import OperationSymbol
 from penstock.authoring.compilation.symbols import (
+    ParamSymbol,
     ResultSymbol,
+    RunSymbol,
     Symbol,
     TracedFuture,
     TracedFutures,
     TracedState,
     TracedStates,
 )
+from penstock.authoring.pod_operations import TEXT
 
 
-def express_value(value: Any, want: Callable[[Node], None], location: CodeLocation, what: str) -> Any:
+def express_value(  # noqa: PLR0911 - one for each kind
+    value: Any, want: Callable[[Node], None], location: CodeLocation, what: str
+) -> Any:
     """Return a value as JSON with expressions.
 
     Args:
@@ -44,6 +50,8 @@ def express_value(value: Any, want: Callable[[Node], None], location: CodeLocati
             )
         want(value.node)
         return f"$({result_expression(value.node)})"
+    if isinstance(value, OperationSymbol):
+        return _text(value, location, what)
     if isinstance(value, Symbol):
         return f"$({expression_of(value)})"
     if isinstance(value, list | tuple):
@@ -53,6 +61,24 @@ def express_value(value: Any, want: Callable[[Node], None], location: CodeLocati
     if value is None or type(value) in {bool, int, float, str}:
         return escape(value)
     raise location.compile_error(f"{what} contains a {type(value).__name__}, which is not JSON", "use plain values")
+
+
+def _text(value: OperationSymbol, location: CodeLocation, what: str) -> str:
+    """Return an f-string of texts, strings and integers as a text with expressions."""
+    parts: list[str] = []
+    for part in value.operands if value.operation == TEXT else (value,):
+        formatted = part
+        if isinstance(part, OperationSymbol) and part.operation == "format" and part.operands[1] == "":
+            formatted = part.operands[0]
+        if isinstance(formatted, str):
+            parts.append(escape(formatted))
+        elif (isinstance(formatted, ParamSymbol) and formatted.is_plain_text) or isinstance(formatted, RunSymbol):
+            parts.append(f"$({expression_of(formatted)})")
+        else:
+            raise location.compile_error(
+                f"{what} is {value.description}, which only a Pod can make", "return it from a task"
+            )
+    return "".join(parts)
 
 
 def result_expression(node: Node) -> str:

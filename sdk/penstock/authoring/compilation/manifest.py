@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from penstock.authoring.compilation.caching import cache_field
@@ -11,6 +11,7 @@ from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.json_expressions import express_value
 from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.retry import duration_text, retry_field
 from penstock.authoring.compilation.trace import Trace, task_label
@@ -32,6 +33,8 @@ HOOKS: Final = {
     "on_cancellation": ("Cancelled",),
 }
 """Hooks of a flow, and the states of a run for which they are called."""
+MAX_EXPLAINED: Final = 100
+"""Tasks whose states are passed to the hooks of a flow."""
 FINISHED: Final = ["Completed", "Failed", "Cancelled", "Skipped"]
 """All final states of a task."""
 
@@ -77,12 +80,24 @@ def pod_task(
     }
 
 
-def hooks_task(flow: FlowFunction, location: CodeLocation, *, name: str, source: str) -> dict[str, Any] | None:
-    """Return the finally task that calls a flow's hooks; None if it has none."""
+def hooks_task(
+    flow: FlowFunction, location: CodeLocation, *, name: str, source: str, tasks: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return the finally task that calls a flow's hooks; None if it has none.
+
+    Args:
+        flow: the flow.
+        location: where it stands.
+        name: name of the finally task.
+        source: where the Pod imports the flow from.
+        tasks: names of the tasks, whose states explain that of the run.
+    """
     states = [state for hook, covered in HOOKS.items() if getattr(flow.options, hook) for state in covered]
     if not states:
         return None
-    call = {"hooks": source, "name": name, "run": [0, 1], "state": 2}
+    shown = list(tasks[:MAX_EXPLAINED])
+    call = {"hooks": source, "name": name, "run": [0, 1], "state": 2, "tasks": shown}
+    ends = [f"[tasks.{each}.state, tasks.{each}.reason]" for each in shown]
     return {
         "name": name,
         "when": f"run.state in {json.dumps(states)}",
@@ -90,7 +105,7 @@ def hooks_task(flow: FlowFunction, location: CodeLocation, *, name: str, source:
         "allowFailed": 1,
         "command": list(COMMAND),
         "args": [source],
-        "env": _env(call, ["run.name", "run.uid", "run.state"], None, location),
+        "env": _env(call, ["run.name", "run.uid", "run.state", *ends], None, location),
     }
 
 
@@ -105,7 +120,7 @@ def _task(node: Node, flow: FlowFunction, flow_source: str) -> dict[str, Any]:
             **task,
             "approval": {"message": _text(node.approval["message"]), "timeout": duration_text(timeout_s)},
         }
-    if node.flow is not None and node.flow.options.run_as != "pod":
+    if node.flow is not None and not is_one_pod(node.flow):
         return {**task, **_child(node, node.flow)}
     called = node.task or node.flow
     assert called is not None

@@ -27,11 +27,27 @@ class FlowParam(NamedTuple):
     element: str | None = None
     """The plain type of the elements of a list; None if they have none."""
 
+    has_default: bool = False
+    """Whether the function has a default for it, which may be None."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.manifest["name"])
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether its value may be None."""
+        return "required" in self.manifest
+
     @property
     def expression(self) -> str:
         """An expression for its value; null if it is not given."""
-        name = self.manifest["name"]
-        return f"params.?{name}.orValue(null)" if "required" in self.manifest else f"params.{name}"
+        return self.expression_or("null") if self.is_optional else f"params.{self.name}"
+
+    def expression_or(self, default: str) -> str:
+        """Return an expression for its value, or a default if it is not given."""
+        return f"params.?{self.name}.orValue({default})"
 
 
 def read_params(flow: FlowFunction, location: CodeLocation) -> dict[str, FlowParam]:
@@ -82,7 +98,8 @@ def _read(flow: FlowFunction, parameter: inspect.Parameter, hint: Any, location:
     elif is_optional:
         # Kubernetes drops null values.
         manifest["required"] = False
-    return FlowParam(manifest, manifest["type"] == "array", is_converted, element)
+    is_settled = parameter.default is not inspect.Parameter.empty
+    return FlowParam(manifest, manifest["type"] == "array", is_converted, element, is_settled)
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
@@ -115,7 +132,11 @@ def _from_schema(flow: FlowFunction, name: str, hint: Any, location: CodeLocatio
     import pydantic  # noqa: PLC0415 - flows of plain types start faster
 
     try:
-        schema = pydantic.TypeAdapter(hint).json_schema()
+        adapter: Any = pydantic.TypeAdapter(hint)
+        schema = adapter.json_schema()
+        if "type" not in _followed(schema, schema):
+            # A type that is read from several kinds of values, such as Decimal, is written as one.
+            schema = adapter.json_schema(mode="serialization")
     except pydantic.errors.PydanticUserError as error:
         raise location.compile_error(
             f"the type of parameter {name!r} of flow {flow.name!r} has no JSON schema ({str(error).splitlines()[0]})",

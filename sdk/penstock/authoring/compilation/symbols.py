@@ -1,15 +1,17 @@
 """Symbols: placeholders for params and results while a flow is traced.
 
-They can be passed to tasks and returned. Any other use needs the value, so it is refused.
+They can be passed to tasks and returned; `operations` adds arithmetic, comparisons and texts. Any other use needs the
+value, so it is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, Final, NoReturn
 
-from penstock.authoring.compilation.code_location import current_location
+from penstock.authoring.compilation.code_location import CodeLocation, current_location
 from penstock.authoring.compilation.node import Node
+from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.states import State, StateType
 
@@ -18,6 +20,7 @@ ADVICE: Final = (
     " a `when`"
 )
 ITERATED: Final = "is iterated over"
+TEXT: Final = "is converted to text"
 Step = str | int
 
 
@@ -52,27 +55,88 @@ class Symbol:
         refuse(self, f"is read for its attribute .{name}")
 
 
+class SettledParamError(BaseException):
+    """A param is needed whose default is known: the flow is compiled with this default, and cannot be given another.
+
+    Args:
+        name: name of the param.
+        location: where it is needed.
+    """
+
+    def __init__(self, name: str, location: CodeLocation) -> None:
+        super().__init__(name)
+        self.name = name
+        self.location = location
+
+
 class ParamSymbol(Symbol):
     """A param of the flow, or a part of one.
 
     Args:
-        name: name of the param.
-        expression: an expression for its value.
-        is_list: whether its values are lists.
+        param: the param.
+        default: replaces the value of an optional param that is not given, as an expression.
         path: the keys and indexes of the part.
     """
 
-    __slots__ = ("expression", "is_list", "name")
+    __slots__ = ("_default", "param")
 
-    def __init__(self, name: str, *, expression: str, is_list: bool, path: tuple[Step, ...] = ()) -> None:
-        super().__init__(f"the param {name!r}", path)
-        self.name = name
-        self.expression = expression
-        self.is_list = is_list
+    def __init__(self, param: FlowParam, *, default: str | None = None, path: tuple[Step, ...] = ()) -> None:
+        super().__init__(f"the param {param.name!r}", path)
+        self.param = param
+        self._default = default
+
+    @property
+    def expression(self) -> str:
+        """An expression for its value."""
+        return self.param.expression if self._default is None else self.param.expression_or(self._default)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its values are, or may be, lists."""
+        return bool(self.path) or self.param.is_list
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether an expression shows the value as Python does."""
+        is_same = self.param.manifest["type"] in {"string", "integer"} and not self.param.is_converted
+        return is_same and not self.is_optional and not self.path
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the value may be None."""
+        return bool(self.path) or (self.param.is_optional and self._default is None)
+
+    def with_default(self, expression: str) -> ParamSymbol:
+        """Return the symbol of the value, or of another if the param is not given."""
+        return ParamSymbol(self.param, default=expression)
 
     def at(self, step: Step) -> Symbol:
         """Return a part."""
-        return ParamSymbol(self.name, expression=self.expression, is_list=True, path=(*self.path, step))
+        return ParamSymbol(self.param, default=self._default, path=(*self.path, step))
+
+    def __iter__(self) -> Iterator[Any]:
+        """Have the default of the param iterated over instead."""
+        if self.is_optional and not self.path:
+            refuse(self, ITERATED)
+        self.settle(ITERATED)
+
+    def __index__(self) -> int:  # noqa: PLE0305 - it never returns
+        """Have the default of the param used instead."""
+        self.settle("is converted to a number")
+
+    def settle(self, what: str) -> NoReturn:
+        """Have the flow compiled with the default of the param.
+
+        Args:
+            what: the use that needs it, for messages.
+
+        Raises:
+            SettledParamError: it has a default.
+            CompileError: it has none.
+        """
+        if not self.param.has_default:
+            refuse(self, what)
+        raise SettledParamError(self.param.name, current_location())
 
 
 class ResultSymbol(Symbol):
@@ -94,41 +158,59 @@ class ResultSymbol(Symbol):
         return ResultSymbol(self.node, (*self.path, step))
 
 
-def refuse(symbol: Symbol, what: str) -> NoReturn:
+class RunSymbol(Symbol):
+    """A property of the run.
+
+    Args:
+        description: what it is.
+        expression: an expression for it.
+    """
+
+    __slots__ = ("expression",)
+
+    def __init__(self, description: str, expression: str) -> None:
+        super().__init__(description)
+        self.expression = expression
+
+    def at(self, step: Any) -> NoReturn:
+        """Refuse: it has no parts."""
+        raise current_location().compile_error(
+            f"{self.description} cannot be indexed by [{step!r}]", "pass it to a task unchanged"
+        )
+
+
+def refuse(symbol: Symbol, what: str, advice: str | None = None) -> NoReturn:
     """Refuse a use that needs the value.
 
     Raises:
         CompileError: always.
     """
-    advice = f"use .map() to run a task for each of its items, {ADVICE}" if what == ITERATED else ADVICE
+    if advice is None:
+        advice = f"{_WAYS_OUT.get(what, '')}{ADVICE}"
     raise current_location().compile_error(
         f"{symbol.description} {what}, which is known only when the flow runs", advice
     )
 
 
+_WAYS_OUT: Final = {
+    ITERATED: "use .map() to run a task for each of its items, ",
+    TEXT: "use an f-string in the function of the flow, ",
+}
 _REFUSED: Final = {
     "is used as a condition": ("__bool__",),
-    "is converted to text": ("__str__", "__format__", "__repr__"),
+    TEXT: ("__str__", "__format__", "__repr__"),
     ITERATED: ("__iter__", "__next__", "__reversed__", "__aiter__"),
     "is measured with len()": ("__len__", "__length_hint__"),
     "is searched": ("__contains__",),
     "is looked up in a dictionary or set": ("__hash__",),
     "is inside of an argument that is pickled": ("__reduce_ex__",),
-    "is compared": ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"),
     "is called": ("__call__",),
     "is changed": ("__setitem__", "__delitem__"),
     "is used in a `with`": ("__enter__", "__aenter__"),
     "is awaited": ("__await__",),
-    "is converted to a number": ("__int__", "__float__", "__complex__", "__index__", "__round__", "__trunc__"),
+    "is converted to a number": ("__int__", "__float__", "__complex__", "__index__", "__trunc__"),
     "is converted to bytes or a path": ("__bytes__", "__fspath__"),
-    "is used in a calculation": (
-        *(f"__{side}{name}__" for side in ("", "r") for name in (
-            "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and",
-            "xor", "or",
-        )),
-        "__neg__", "__pos__", "__abs__", "__invert__",
-    ),
-}  # fmt: skip
+}
 
 
 def _refuser(what: str) -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import hashlib
 import io
 import logging
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from penstock.authoring.argument_futures import upstream_of
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.code_location import (
@@ -21,12 +25,15 @@ from penstock.authoring.compilation.code_location import (
 from penstock.authoring.compilation.fan_out import fan_out
 from penstock.authoring.compilation.json_expressions import express_value
 from penstock.authoring.compilation.node import Node, Scope
+from penstock.authoring.compilation.one_pod import is_one_pod
+from penstock.authoring.compilation.operations import OperationSymbol, Rewritten
 from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.rewriting import rewrite
 from penstock.authoring.compilation.symbols import (
     ADVICE,
     ParamSymbol,
     ResultSymbol,
-    Symbol,
+    RunSymbol,
     TracedFuture,
     TracedFutures,
     TracedState,
@@ -44,34 +51,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_NAME: Final = 63
+HASH_LENGTH: Final = 8
 
 
 class CompileWarning(UserWarning):
     """The function of a flow does something that its runs in a cluster do not do."""
 
 
-class RunSymbol(Symbol):
-    """A property of the run.
-
-    Args:
-        description: what it is.
-        expression: an expression for it.
-    """
-
-    __slots__ = ("expression",)
-
-    def __init__(self, description: str, expression: str) -> None:
-        super().__init__(description)
-        self.expression = expression
-
-    def at(self, step: Any) -> NoReturn:
-        """Refuse: it has no parts."""
-        raise current_location().compile_error(
-            f"{self.description} cannot be indexed by [{step!r}]", "pass it to a task unchanged"
-        )
-
-
-SYMBOLS: Final = (ParamSymbol, ResultSymbol, RunSymbol, TracedFuture, TracedFutures, TracedState, TracedStates)
+SYMBOLS: Final = (
+    ParamSymbol,
+    ResultSymbol,
+    RunSymbol,
+    OperationSymbol,
+    TracedFuture,
+    TracedFutures,
+    TracedState,
+    TracedStates,
+)
 
 
 class Trace:
@@ -81,12 +77,23 @@ class Trace:
         flow: the flow.
         location: where it stands.
         is_storage_of_run: whether stored results are deleted with the run.
+        settled: params that have their defaults, and are not params of the Flow.
     """
 
-    def __init__(self, flow: FlowFunction, location: CodeLocation, *, is_storage_of_run: bool = False) -> None:
+    def __init__(
+        self,
+        flow: FlowFunction,
+        location: CodeLocation,
+        *,
+        is_storage_of_run: bool = False,
+        settled: Collection[str] = (),
+    ) -> None:
         self.flow = flow
         self.location = location
-        self.params: dict[str, FlowParam] = read_params(flow, location)
+        params = read_params(flow, location)
+        self.params: dict[str, FlowParam] = {name: each for name, each in params.items() if name not in settled}
+        # Copies, because the function may change them.
+        self._settled = {name: copy.deepcopy(flow.signature.parameters[name].default) for name in settled}
         self.scope = Scope(self.params, is_storage_of_run=is_storage_of_run)
         self.nodes: list[Node] = []
         self.returned: Any = None
@@ -97,13 +104,11 @@ class Trace:
 
         Raises:
             CompileError: it needs a value that is known at run time only.
+            SettledParamError: it needs a param that has a default.
             Exception: raised by the function.
         """
-        symbols: dict[str, Any] = {
-            name: ParamSymbol(name, expression=param.expression, is_list=param.is_list)
-            for name, param in self.params.items()
-        }
-        args, kwargs = self.flow.call_arguments(symbols)
+        symbols = {name: ParamSymbol(param) for name, param in self.params.items()}
+        args, kwargs = self.flow.call_arguments({**symbols, **self._settled})
         token = FLOW_RUN.set(_TracedRun(self.flow))
         try:
             with replaced_backend(TracingBackend(self)), _warn_of_output():
@@ -120,7 +125,8 @@ class Trace:
             FLOW_RUN.reset(token)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        returned = self.flow.fn(*args, **kwargs)
+        function = rewrite(self.flow.fn, Rewritten(lambda: len(self.nodes)))
+        returned = function(*args, **kwargs)
         if not self.flow.is_async:
             return returned
         import asyncio  # noqa: PLC0415 - needed for coroutines only
@@ -240,7 +246,7 @@ class TracingBackend:
         what = {"task" if isinstance(called, Task) else "flow": called}
         node = self._trace.add_node(called.options.name, **what)
         bound = node.bind_arguments(call.args, call.kwargs)
-        if isinstance(called, Flow) and called.options.run_as != "pod":
+        if isinstance(called, Flow) and not is_one_pod(called):
             node.params = {
                 name: _child_param(node, called, name, value) for name, value in bound.items() if value is not None
             }
@@ -256,9 +262,9 @@ def _wait_for(node: Node, upstream: Any) -> None:
         return
     encoder = Encoder(node)
     kept = list(node.slots.expressions)
-    encoder.encode_value(
-        upstream if isinstance(upstream, TracedFutures | TracedStates | TracedFuture) else list(upstream)
-    )
+    # Symbols and traced runs can be passed, but not iterated over.
+    is_traced = isinstance(upstream, SYMBOLS)
+    encoder.encode_value(upstream if is_traced else upstream_of(upstream))
     # It only waits for them; it does not use their values.
     node.slots.expressions = kept
 
@@ -274,10 +280,18 @@ def _child_param(node: Node, flow: FlowFunction, name: str, value: Any) -> Any:
 
 
 def task_label(name: str) -> str:
-    """Return a name for a task from any text: a DNS label that begins with a letter."""
-    text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    """Return a name for a task or flow from any text: a DNS label that begins with a letter.
+
+    If the label lacks a part of the text, letters of other alphabets or the end of a long name, it ends with a hash of
+    the text: other texts have other labels.
+    """
+    plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    text = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     text = text if text[:1].isalpha() else f"task-{text}".strip("-")
-    return text[:MAX_NAME].strip("-")
+    if len(text) <= MAX_NAME and all(each.isascii() or not each.isalnum() for each in name):
+        return text
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+    return f"{text[: MAX_NAME - HASH_LENGTH - 1].strip('-')}-{digest}"
 
 
 class _TracedRun(FlowRun):

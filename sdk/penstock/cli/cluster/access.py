@@ -22,7 +22,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, MAIN_CONTAINER, VERSION
+from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, VERSION
 from penstock.cli.cluster.api_errors import BAD_REQUEST, NOT_FOUND, refusal_message, translate_errors
 from penstock.cli.cluster.listing import CONNECT_TIMEOUT_S, WatchableList, WatchEvent
 from penstock.cli.invocation import cluster_flags, program
@@ -237,11 +237,12 @@ class Cluster:
         answer: Object = json.loads(cut_depth(response.data))
         return answer
 
-    def read_log(self, pod: str, *, follow: bool) -> Iterator[str]:
-        """Yield the lines of the main container's log, without line ends.
+    def read_log(self, pod: str, container: str, *, follow: bool) -> Iterator[str]:
+        """Yield the lines of a container's log, without line ends.
 
         Args:
-            pod: name of the Pod; its container must have started.
+            pod: name of the Pod.
+            container: name of the container, which must have started.
             follow: whether to wait for further lines until the container ends.
 
         Raises:
@@ -249,7 +250,7 @@ class Cluster:
         """
         with self._translate_errors():
             response = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=MAIN_CONTAINER, follow=follow, _preload_content=False
+                pod, self.namespace, container=container, follow=follow, _preload_content=False
             )
             if response.status >= BAD_REQUEST:
                 raise ApiException(http_resp=response)

@@ -16,7 +16,7 @@ from penstock.authoring.deployment import Deployment, DeploymentKeywords, read_d
 from penstock.authoring.function import FlowFunction
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import Change, resource_name
-from penstock.cli.deployment.compile import load_flow
+from penstock.cli.deployment.compile import load_flow_quietly
 from penstock.cli.deployment.deployment import Code, Deployed, Manifests, build_manifests, deploy, wait_until_ready
 from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.params import read_params
@@ -57,7 +57,7 @@ def read_arguments(arguments: argparse.Namespace) -> Deployment:
     Raises:
         CommandError: the flow cannot be loaded, or an option is invalid.
     """
-    flow = load_flow(arguments.flow)
+    flow = load_flow_quietly(arguments.flow)
     keywords: DeploymentKeywords = {
         "cron": arguments.cron,
         "interval": [timedelta(seconds=_seconds("--interval", each)) for each in arguments.interval],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import threading
+from typing import NamedTuple
 
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
 from penstock.cli.cluster.access import Cluster
@@ -28,14 +29,21 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.follow:
         _Follower(cluster, arguments.run, arguments.task).follow()
         return 0
-    pods = select_pods(cluster.list_pods(arguments.run), task=arguments.task, all_attempts=arguments.all_attempts)
-    if not pods:
+    logs = select_logs(cluster.list_pods(arguments.run), task=arguments.task, all_attempts=arguments.all_attempts)
+    if not logs:
         raise CommandError(f"no logs of FlowRun {arguments.run}: none of its Pods has started, or all were deleted")
-    is_alone = len(pods) == 1
-    for source, name in pods.items():
-        for line in cluster.read_log(name, follow=False):
-            echo_log("" if is_alone else f"{source}{SEPARATOR}", line)
+    is_alone = len(logs) == 1
+    for source, log in logs.items():
+        for line in cluster.read_log(log.pod, log.container, follow=False):
+            echo_log(_prefix("" if is_alone else str(source), log), line)
     return 0
+
+
+def _prefix(source: str, log: Log) -> str:
+    """Return the prefix of the lines of a log: `load[3] | `, `init container fetch | ` or both."""
+    init = "" if log.container == MAIN_CONTAINER else f"init container {log.container}"
+    words = " ".join(filter(None, (source, init)))
+    return f"{words}{SEPARATOR}" if words else ""
 
 
 def read_source(pod: Object) -> Source:
@@ -44,16 +52,24 @@ def read_source(pod: Object) -> Source:
     return Source(labels[LABEL_TASK], int(labels.get(LABEL_INDEX, -1)), int(labels.get(LABEL_ATTEMPT, 1)))
 
 
-def has_log(pod: Object) -> bool:
-    """Whether the main container of a Pod has started, so that it has a log."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return any(
-        each["name"] == MAIN_CONTAINER and not (each.get("state") or {}).keys().isdisjoint({"running", "terminated"})
-        for each in statuses
-    )
+class Log(NamedTuple):
+    """The log of one container."""
+
+    pod: str
+    container: str
 
 
-def select_pods(pods: list[Object], *, task: str | None, all_attempts: bool) -> dict[Source, str]:
+def find_log(pod: Object) -> Log | None:
+    """Return the log of the main container of a Pod; until it has started, that of the last init container that has."""
+    status = pod.get("status") or {}
+    main = [each for each in status.get("containerStatuses") or () if each["name"] == MAIN_CONTAINER]
+    for each in (*main, *reversed(status.get("initContainerStatuses") or ())):
+        if not (each.get("state") or {}).keys().isdisjoint({"running", "terminated"}):
+            return Log(pod["metadata"]["name"], each["name"])
+    return None
+
+
+def select_logs(pods: list[Object], *, task: str | None, all_attempts: bool) -> dict[Source, Log]:
     """Select the Pods whose logs to print.
 
     Args:
@@ -62,18 +78,19 @@ def select_pods(pods: list[Object], *, task: str | None, all_attempts: bool) -> 
         all_attempts: whether to include attempts that were retried.
 
     Returns:
-        Names of Pods that have a log, by source, in order of their creation.
+        The logs, by source, in order of the creation of their Pods.
     """
-    found: dict[Source, str] = {}
+    found: dict[Source, Log] = {}
     newest: dict[tuple[str, int], int] = {}
     for pod in sorted(pods, key=lambda each: (each["metadata"]["creationTimestamp"], read_source(each))):
         source = read_source(pod)
-        if has_log(pod) and task in {None, source.task}:
-            found[source] = pod["metadata"]["name"]
+        log = find_log(pod)
+        if log is not None and task in {None, source.task}:
+            found[source] = log
             newest[source.task, source.item] = max(source.attempt, newest.get((source.task, source.item), 0))
     if all_attempts:
         return found
-    return {source: name for source, name in found.items() if source.attempt == newest[source.task, source.item]}
+    return {source: log for source, log in found.items() if source.attempt == newest[source.task, source.item]}
 
 
 class _Follower:
@@ -88,7 +105,7 @@ class _Follower:
         self._task = task
         self._print_lock = threading.Lock()
         self._start_lock = threading.Lock()
-        self._readers: dict[str, threading.Thread] = {}
+        self._readers: dict[Log, threading.Thread] = {}
 
     def follow(self) -> None:
         threading.Thread(target=self._follow_pods, daemon=True).start()
@@ -109,16 +126,16 @@ class _Follower:
                     self._start_reader(event.object)
 
     def _start_reader(self, pod: Object) -> None:
-        source, name = read_source(pod), pod["metadata"]["name"]
+        source, log = read_source(pod), find_log(pod)
         with self._start_lock:
-            if name in self._readers or not has_log(pod) or self._task not in {None, source.task}:
+            if log is None or log in self._readers or self._task not in {None, source.task}:
                 return
-            prefix = "" if self._task and source.item < 0 else f"{source}{SEPARATOR}"
-            self._readers[name] = threading.Thread(target=self._print_log, args=(name, prefix), daemon=True)
-            self._readers[name].start()
+            prefix = _prefix("" if self._task and source.item < 0 else str(source), log)
+            self._readers[log] = threading.Thread(target=self._print_log, args=(log, prefix), daemon=True)
+            self._readers[log].start()
 
-    def _print_log(self, pod: str, prefix: str) -> None:
+    def _print_log(self, log: Log, prefix: str) -> None:
         with contextlib.suppress(CommandError):  # the Pod was deleted meanwhile
-            for line in self._cluster.read_log(pod, follow=True):
+            for line in self._cluster.read_log(log.pod, log.container, follow=True):
                 with self._print_lock:
                     echo_log(prefix, line, flush=True)

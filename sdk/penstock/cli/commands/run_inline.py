@@ -12,7 +12,7 @@ from penstock.authoring.deployment import read_deployment
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.start_run import build_run, read_options, start
 from penstock.cli.deployment.code_map import VOLUME
-from penstock.cli.deployment.compile import load_flow
+from penstock.cli.deployment.compile import load_flow_quietly
 from penstock.cli.deployment.deployment import Code, build_manifests
 from penstock.cli.local.files import InvalidFilesError, read_files
 from penstock.cli.local.python_flow import is_python
@@ -48,7 +48,7 @@ def _from_python_file(cluster: Cluster, arguments: argparse.Namespace) -> tuple[
     """Return the name and spec of a run of a Python flow, and the ConfigMap with its code."""
     if len(arguments.flow) > 1:
         raise CommandError(f"{' '.join(arguments.flow)}: only one Python file can be run")
-    flow = load_flow(arguments.flow[0])
+    flow = load_flow_quietly(arguments.flow[0])
     manifests = build_manifests(read_deployment(flow, None, {}), Code(image=arguments.image, is_inline=True), cluster)
     if len(manifests.flows) > 1:
         raise CommandError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from typing import Any
 
 from penstock.authoring import entrypoint
 from penstock.authoring.compilation import CompileWarning, compile_flows
+from penstock.authoring.compilation.module_call import line_of_call
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.task import Task
@@ -36,6 +39,23 @@ def load_flow(source: str) -> Flow[..., Any]:
     return found
 
 
+def load_flow_quietly(source: str) -> Flow[..., Any]:
+    """Import a flow as `load_flow` does; what its module prints goes to standard error, apart from manifests.
+
+    Raises:
+        CommandError: there is no flow, or its module cannot be imported.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        flow = load_flow(source)
+    if (line := line_of_call(flow)) is not None:
+        echo(
+            f"penstock: warning: {line}: flow {flow.name!r} is called when its module is imported, so each Pod would"
+            ' run all of it: put the call under `if __name__ == "__main__":`',
+            is_error=True,
+        )
+    return flow
+
+
 def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
     """Compile a flow and the flows that it calls, print warnings, and check the Flows.
 
@@ -46,7 +66,7 @@ def compile_checked(source: str, **options: Any) -> list[dict[str, Any]]:
     Raises:
         PenstockError: the flow cannot be compiled.
     """
-    manifests = compile_loaded(load_flow(source), source, **options)
+    manifests = compile_loaded(load_flow_quietly(source), source, **options)
     for manifest in manifests:
         _check_images(manifest, source)
     check(manifests)

@@ -31,6 +31,7 @@ from penstock.cli.deployment.code_map import (
 )
 from penstock.cli.deployment.code_repository import pin, subdirectory_of
 from penstock.cli.deployment.compile import check, compile_loaded
+from penstock.cli.deployment.origin import check_origin
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
 
@@ -151,10 +152,10 @@ def deploy(cluster: Cluster, manifests: Manifests, *, force: bool = False, is_dr
     Raises:
         CommandError: the API server rejected an object, or another field manager owns it.
     """
+    # Server-side apply removes omitted fields, so existing owners are included.
+    owners = _existing_flows(cluster, manifests, force=force)
     if manifests.archive is not None and not is_dry_run:
         manifests.archive.upload()
-    # Server-side apply removes omitted fields, so existing owners are included.
-    owners = [flow for each in manifests.flows if (flow := cluster.find_object("flows", each["metadata"]["name"]))]
     code_map = manifests.code_map
     if code_map is not None and owners:
         code_map = with_owners(code_map, owners)
@@ -177,6 +178,22 @@ def deploy(cluster: Cluster, manifests: Manifests, *, force: bool = False, is_dr
             apply(cluster, with_owners(manifests.code_map, flows), force=force)
         removed = remove_unused(cluster, flow, manifests.code_map["metadata"]["name"])
     return Deployed(flow, applied, removed, _leftover_schedules(cluster, manifests))
+
+
+def _existing_flows(cluster: Cluster, manifests: Manifests, *, force: bool) -> list[Object]:
+    """Return the Flows that will be replaced.
+
+    Raises:
+        CommandError: one of them is that of another Python flow.
+    """
+    found: list[Object] = []
+    for flow in manifests.flows:
+        existing = cluster.find_object("flows", flow["metadata"]["name"])
+        if existing is not None:
+            found.append(existing)
+            if not force:
+                check_origin(flow, existing)
+    return found
 
 
 def wait_until_ready(cluster: Cluster, flow: Object, timeout_s: float) -> None:
@@ -226,6 +243,11 @@ def _add_deployment_fields(flow: dict[str, Any], deployment: Deployment) -> None
     """Add the fields of the deployment to the Flow."""
     params = {each["name"]: each for each in flow["spec"].get("params", ())}
     for name, value in deployment.parameters.items():
+        if name not in params:
+            raise CommandError(
+                f"parameter {name!r} of flow {deployment.flow.name!r} is fixed when the flow is compiled: omit it, or"
+                " use .map() instead of a loop over it"
+            )
         params[name]["default"] = value
     if deployment.description:
         flow["spec"]["description"] = deployment.description

@@ -14,6 +14,7 @@ from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.params import read_params_file
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.cli.text.echo import echo
+from penstock.engine.strict_json import load_json
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError, ParameterError, PenstockError
 
@@ -80,8 +81,8 @@ def _read_parameters(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[s
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return load_json(text)
+    except (ValueError, RecursionError):
         return text
 
 

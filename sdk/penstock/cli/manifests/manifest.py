@@ -10,7 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from penstock.cli.manifests.json_documents import JsonReader
 from penstock.cli.manifests.yaml_scalar import MERGE_TAG, PLAIN_TAG, STR_TAG, key_text, read_scalar
+from penstock.engine.strict_json import check_text
 from penstock.errors import CommandError
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
@@ -55,7 +57,7 @@ class Document(NamedTuple):
 
 
 def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
-    """Read the documents of a YAML file as kubectl and the API server do, up to the first syntax error.
+    """Read the documents of a YAML or JSON file as kubectl and the API server do, up to the first syntax error.
 
     Args:
         text: the file's content.
@@ -63,6 +65,9 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
     Returns:
         Non-empty documents; each item of a List is a document of its own. A `SyntaxProblem` is the last item.
     """
+    if (documents := _read_json(text)) is not None:
+        yield from documents
+        return
     loader = _Loader(text)
     try:
         while loader.check_node():
@@ -83,6 +88,23 @@ def read_documents(text: str) -> Iterator[Document | SyntaxProblem]:
         yield SyntaxProblem(1, "not YAML: nested too deeply")
     finally:
         loader.dispose()
+
+
+def _read_json(text: str) -> list[Document] | None:
+    """Return the documents of a file that is JSON; None if it is not."""
+    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        return None
+    reader = JsonReader(text)
+    try:
+        found = reader.read()
+    except (ValueError, RecursionError):
+        return None  # it may still be YAML
+    problems = tuple(SyntaxProblem(line, message) for line, message in reader.problems)
+    return [
+        each
+        for number, (content, root) in enumerate(found)
+        for each in _objects(Document(content, root, () if number else problems))
+    ]
 
 
 def read_file(file: str) -> str:
@@ -175,6 +197,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
+            check_text(node.value)
             return read_scalar(node.value, node.tag)
         except ValueError as error:
             self.add_problem(node, str(error))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
+from penstock.engine.strict_json import check_text, load_json
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
 
@@ -31,7 +31,8 @@ def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict
             raise CommandError(f"-p {assignment}: must be KEY=VALUE")
         if name not in declared:
             raise CommandError(f"-p {assignment}: the Flow has no param {name}{_alternatives(name, list(declared))}")
-        values[name] = text if declared[name] == "string" else _read_json(assignment, text, declared[name])
+        is_text = declared[name] == "string"
+        values[name] = _read_text(name, text) if is_text else _read_json(assignment, text, declared[name])
     return values
 
 
@@ -61,10 +62,18 @@ def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str,
     return values
 
 
+def _read_text(name: str, text: str) -> str:
+    try:
+        check_text(text)
+    except ValueError as error:
+        raise CommandError(f"-p {name}: the value is not UTF-8") from error
+    return text
+
+
 def _read_json(assignment: str, text: str, declared_type: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return load_json(text)
+    except (ValueError, RecursionError) as error:
         examples = {"boolean": "true", "array": '["a", "b"]', "object": '{"a": 1}'}
         example = examples.get(declared_type, "12")
         raise CommandError(

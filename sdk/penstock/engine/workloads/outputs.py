@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT
+from penstock.engine.strict_json import SHOWN_CHARACTERS, load_json
 
 OUTPUTS_LIMIT_BYTES: Final = 4096
 """A container's termination message: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/."""
 POD_OUTPUTS_LIMIT_BYTES: Final = 12288
 """The termination messages of all containers of a Pod together."""
-SHOWN_CHARACTERS: Final = 100
 
 
 def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, str | None]:
@@ -35,9 +32,7 @@ def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, 
     if not text.strip():
         return {}, None
     try:
-        outputs = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_float, parse_int=_read_int)
-        # An object in the cluster cannot hold half of a surrogate pair.
-        json.dumps(outputs, ensure_ascii=False).encode()
+        outputs = load_json(text)
     except RecursionError:
         return None, "the outputs are nested too deeply"
     except ValueError as error:
@@ -45,21 +40,3 @@ def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, 
     if not isinstance(outputs, dict):
         return None, f"the outputs are not a JSON object: {text[:SHOWN_CHARACTERS]!r}"
     return outputs, None
-
-
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a JSON number")
-
-
-def _read_float(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError(f"{digits[:SHOWN_CHARACTERS]} is out of range")
-    return number
-
-
-def _read_int(digits: str) -> int | float:
-    """Read a whole number as the API server does: beyond 64 bits it becomes a float."""
-    number = _read_float(digits)
-    exact = int(digits) if abs(number) <= 2 * GREATEST_INT else None
-    return number if exact is None or not LEAST_INT <= exact <= GREATEST_INT else exact

@@ -101,6 +101,8 @@ class Processes:
             raise StartError(f'program "{words[0]}" not found on the PATH of this machine')
         try:
             process = Process.start(words, environment=environment, working_dir=working_dir, output=output)
+        except ValueError as error:
+            raise StartError(f"cannot start the container: {error} in its arguments or environment") from error
         except OSError as error:
             raise StartError(f"cannot start {words[0]}: {error.strerror}: {error.filename}") from error
         return _RunningProcess(process, container.outputs.parent / mount_namespace.PROBLEM)

@@ -71,6 +71,8 @@ class Containers:
         environment = {**os.environ, **container.environment}
         try:
             process = Process.start(words, environment=environment, working_dir=None, output=output)
+        except ValueError as error:
+            raise StartError(f"cannot start the container: {error} in its arguments or environment") from error
         except OSError as error:
             raise StartError(f"cannot start {self._program}: {error.strerror}") from error
         return _RunningContainer(self._program, container.name, process)

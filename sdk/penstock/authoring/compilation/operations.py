@@ -1,0 +1,176 @@
+"""Operations on symbols: arithmetic, comparisons, f-strings and defaults, which the Pod of the task carries out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from penstock.authoring.compilation.code_location import current_location
+from penstock.authoring.compilation.exact import is_exact
+from penstock.authoring.compilation.symbols import (
+    ADVICE,
+    ITERATED,
+    ParamSymbol,
+    ResultSymbol,
+    Step,
+    Symbol,
+    TracedFuture,
+    TracedFutures,
+    TracedState,
+    TracedStates,
+    refuse,
+)
+from penstock.authoring.pod_operations import BINARY, COMPARISONS, FUNCTIONS, TEXT, UNARY
+
+SYMBOLIC = (Symbol, TracedFuture, TracedFutures, TracedState, TracedStates)
+"""What stands for a value that is known only when the flow runs."""
+
+
+class OperationSymbol(Symbol):
+    """The result of an operation on a symbol.
+
+    Args:
+        operation: its name, of `pod_operations`.
+        operands: symbols and other values.
+    """
+
+    __slots__ = ("operands", "operation")
+
+    def __init__(self, operation: str, *operands: Any) -> None:
+        first = next(each for each in operands if isinstance(each, Symbol))
+        description = (
+            first.description if isinstance(first, OperationSymbol) else f"a value made of {first.description}"
+        )
+        super().__init__(description)
+        self.operation = operation
+        self.operands = operands
+
+    def at(self, step: Step) -> Symbol:
+        """Return a part."""
+        return OperationSymbol("getitem", self, step)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Have the defaults of the params used instead, if this is made of nothing else."""
+        self._settle(ITERATED)
+
+    def __index__(self) -> int:  # noqa: PLE0305 - it never returns
+        """Have the defaults of the params used instead, if this is made of nothing else."""
+        self._settle("is converted to a number")
+
+    def _settle(self, what: str) -> NoReturn:
+        symbols = list(_leaves(self))
+        params = [each for each in symbols if isinstance(each, ParamSymbol) and each.param.has_default]
+        if len(params) == len(symbols):
+            params[0].settle(what)
+        refuse(self, what)
+
+
+def _leaves(symbol: Symbol) -> Iterator[Symbol]:
+    """Yield the params and results that a value is made of."""
+    if not isinstance(symbol, OperationSymbol):
+        yield symbol
+        return
+    for each in symbol.operands:
+        if isinstance(each, Symbol):
+            yield from _leaves(each)
+
+
+def _method(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:
+    def apply(self: Symbol, *others: Any) -> Any:
+        operands = (*others, self) if is_reflected else (self, *others)
+        return OperationSymbol(name, *operands)
+
+    return apply
+
+
+for _name in (*BINARY, *COMPARISONS, *UNARY):
+    setattr(Symbol, f"__{_name}__", _method(_name))
+for _name in BINARY:
+    setattr(Symbol, f"__r{_name}__", _method(_name, is_reflected=True))
+Symbol.__round__ = _method("round")  # type: ignore[attr-defined]
+
+
+class Rewritten:
+    """What the rewritten source of a flow calls in place of what symbols cannot do themselves."""
+
+    def __init__(self, count_calls: Callable[[], int]) -> None:
+        self._count_calls = count_calls
+
+    def is_none(self, value: Any, name: str) -> bool:
+        """Return whether the value of a variable is None: known for all but optional params and results."""
+        if isinstance(value, ResultSymbol) or (isinstance(value, ParamSymbol) and value.is_optional):
+            raise current_location().compile_error(
+                f"the identity or type of {name!r} is known only when the flow runs",
+                f"to replace None by a constant, write `if {name} is None: {name} = ...` and nothing else; to decide by"
+                f" it, {ADVICE}",
+            )
+        return value is None
+
+    def default(self, value: Any, make: Callable[[], Any], problem: str | None) -> Any:
+        """Return a value, or what replaces it if it is None.
+
+        Args:
+            value: the value.
+            make: makes the replacement.
+            problem: why the replacement is not a constant; None if it is.
+        """
+        if not isinstance(value, Symbol):
+            return make() if value is None else value
+        if isinstance(value, ParamSymbol) and not value.is_optional:
+            return value
+        replacement = self._constant(value, make, problem)
+        if isinstance(value, ParamSymbol) and not value.path and not value.param.is_converted and is_exact(replacement):
+            return value.with_default(json.dumps(replacement, ensure_ascii=False))
+        return OperationSymbol("default", value, replacement)
+
+    def either(self, value: Any, make: Callable[[], Any], problem: str | None) -> Any:
+        """Return `value or make()`."""
+        if not isinstance(value, Symbol):
+            return value or make()
+        return OperationSymbol("either", value, self._constant(value, make, problem))
+
+    def text(self, *parts: Any) -> Any:
+        """Return an f-string: texts, and tuples of value, conversion and format."""
+        made = [part if isinstance(part, str) else self._formatted(*part) for part in parts]
+        return OperationSymbol(TEXT, *made) if any(isinstance(each, Symbol) for each in made) else "".join(made)
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of Python, or record the call if an argument is a symbol."""
+        operation = next((name for name, known in FUNCTIONS.items() if known is function), None)
+        if operation is None or kwargs or not any(isinstance(each, Symbol) for each in args):
+            return function(*args, **kwargs)
+        return OperationSymbol(operation, *args)
+
+    def _formatted(self, value: Any, conversion: str | None, spec: Any) -> Any:
+        if isinstance(spec, Symbol):
+            refuse(spec, "is a format")
+        if isinstance(value, TracedFuture | TracedFutures | TracedState | TracedStates):
+            _refuse_run(value)
+        if isinstance(value, Symbol):
+            made = OperationSymbol(conversion, value) if conversion else value
+            return OperationSymbol("format", made, spec)
+        converted = value if conversion is None else FUNCTIONS[conversion](value)
+        return format(converted, spec)
+
+    def _constant(self, value: Symbol, make: Callable[[], Any], problem: str | None) -> Any:
+        if problem is not None:
+            raise current_location().compile_error(
+                f"{value.description} is replaced by {problem}, which would be computed when the flow is compiled",
+                "compute it in a task that gets the param, or use @flow(run_as='pod')",
+            )
+        calls = self._count_calls()
+        made = make()
+        if self._count_calls() != calls:
+            raise current_location().compile_error(
+                f"a task is called only if {value.description} is not given, which is known only when the flow runs",
+                "call it always, and decide in a task; or use @flow(run_as='pod')",
+            )
+        return made
+
+
+def _refuse_run(run: Any) -> NoReturn:
+    raise current_location().compile_error(
+        f"the run of {run.node.name!r} is converted to text, which is known only when the flow runs",
+        "use its result(), or .map() and result()",
+    )

@@ -1,0 +1,302 @@
+"""Defaults, calculations, texts and loops in the function of a flow, and flows in it that call no task."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from penstock import flow, task
+from penstock.authoring.compilation import CompileWarning, compile_flow, compile_flows
+from penstock.errors import CompileError
+from tests.unit.compiled_flows import as_processes, in_process, manifest, write
+
+TASKS = """
+import datetime as dt
+from decimal import Decimal
+
+REGIONS = ["eu", "us"]
+
+@task
+def one():
+    return 1
+
+@task
+def show(*values):
+    return [str(each) for each in values]
+
+@task
+def add(a, b):
+    return a + b
+"""
+
+
+@pytest.mark.parametrize(
+    ("signature", "body", "params"),
+    [
+        pytest.param("n: int = 3", 'return show(f"{n:03d} {n!r} {n}")', {"n": 7}, id="an f-string"),
+        pytest.param("day: dt.date = dt.date(2026, 1, 2)", 'return show(f"{day:%d.%m.}")', {}, id="a format of a date"),
+        pytest.param(
+            "price: Decimal = Decimal('1.10')", "return show(price, price * 2)", {"price": "2.50"}, id="a decimal"
+        ),
+        pytest.param(
+            "n: int = 3", "return show(n * 2 - 1, 7 // n, 7 % n, -n, 2 ** n, n / 2)", {"n": 2}, id="arithmetic"
+        ),
+        pytest.param("n: int = 3", "return show(n > 2, n == 3, n != 3, 1 <= n)", {"n": 2}, id="comparisons"),
+        pytest.param(
+            "words: list[str]", 'return show(len(words), words + ["x"], max(words))', {"words": ["a", "b"]}, id="lists"
+        ),
+        pytest.param(
+            "n: int = 3", "r = one(); return show(r + n, f'{r}-{n}', str(r), r > n, (r + n) * 2)", {}, id="results"
+        ),
+        pytest.param(
+            "n: int = 3", "r = one.submit().result(); r += n; return show(r)", {}, id="an augmented assignment"
+        ),
+        pytest.param("word: str = 'a'", "return show(word + '-b', 'b-' + word, word * 2)", {"word": "ü"}, id="texts"),
+        pytest.param(
+            "x: str | None = None", "if x is None:\n        x = 'd'\n    return show(x)", {"x": "e"}, id="a default"
+        ),
+        pytest.param(
+            "x: str | None = None",
+            "if x is None:\n        x = 'd'\n    return show(x)",
+            {},
+            id="a default that is used",
+        ),
+        pytest.param(
+            "x: str | None = None", "return show('d' if x is None else x, x or 'e')", {}, id="defaults in expressions"
+        ),
+        pytest.param(
+            "x: str | None = None", "return show(x if x is not None else 'd', x or 'e')", {"x": ""}, id="an empty text"
+        ),
+        pytest.param(
+            "x: list[str] | None = None",
+            "if x is None:\n        x = REGIONS\n    return show.map(x).result()",
+            {"x": ["a", "b", "c"]},
+            id="a default that is mapped over",
+        ),
+        pytest.param(
+            "x: list[str] | None = None",
+            "if x is None:\n        x = REGIONS\n    return show.map(x).result()",
+            {},
+            id="the same when it is used",
+        ),
+        pytest.param(
+            "x: dt.date | None = None",
+            "if x is None:\n        x = dt.date(2026, 1, 2)\n    return show(x, f'{x:%Y}')",
+            {"x": "2025-03-04"},
+            id="a default that is not JSON",
+        ),
+        pytest.param(
+            "x: dict[str, int] | None = None",
+            "if x is None:\n        x = {'b': 1, 'a': 2}\n    return show(x['a'], list_of(x))",
+            {},
+            id="a dictionary",
+        ),
+        pytest.param(
+            "x: str = 'a'",
+            "if x is None:\n        x = str(one())\n    return show(x)",
+            {},
+            id="a param that is never None",
+        ),
+        pytest.param("", "return [show(f'{r}') for r in REGIONS]", {}, id="a loop over a literal list"),
+        pytest.param("", "return [show(n, name) for n, name in enumerate(REGIONS)]", {}, id="a loop over pairs"),
+    ],
+)
+def test_what_a_flow_calculates_is_the_same_in_one_process_and_in_pods(tmp_path, signature, body, params):
+    body = body.replace("; ", "\n    ").replace("list_of(x)", "sorted(x)")
+    file = write(tmp_path, f"{TASKS}\n@flow\ndef etl({signature}):\n    {body}\n")
+    call = f"etl(**{params!r})"
+
+    run = as_processes(file, params)
+
+    assert run.state == "Completed", run.tasks
+    assert run.outputs["result"] == in_process(file, call)
+
+
+@task
+def take(*values: object) -> object:
+    return values
+
+
+@task
+def load(day: str) -> int:
+    return len(day)
+
+
+def settled(
+    n: int = 2,
+    words: list[str] = ["a", "b"],  # noqa: B006 - what is tested
+    more: list[str] | None = None,
+    deep: dict[str, Any] = {"c": ["y"]},  # noqa: B006 - what is tested
+):
+    if more is None:
+        more = ["x"]
+    for word in words:
+        load.submit(word)
+    for word in more + deep["c"]:
+        load.submit(word)
+    for _ in range(n - 1 + len(words)):
+        take.submit()
+
+
+def test_a_loop_over_a_default_is_unrolled_and_the_param_is_fixed():
+    with pytest.warns(CompileWarning) as caught:
+        made = compile_flow(flow(settled), entrypoint="tests:flow", image="i")
+
+    assert [each["name"] for each in made["spec"]["tasks"]] == [
+        "load",
+        "load-2",
+        "load-3",
+        "load-4",
+        "take",
+        "take-2",
+        "take-3",
+    ]
+    assert "params" not in made["spec"]
+    text = " ".join(str(each.message) for each in caught)
+    line = settled.__code__.co_firstlineno + 8
+    assert f"test_compile_calculations.py:{line}: param 'words' of flow 'settled'" in text
+    assert all(f"param {name!r} of" in text for name in ("n", "more", "deep"))
+
+
+@flow
+def loops(words: list[str] = ["a"]):  # noqa: B006 - what is tested
+    for word in words:
+        load(word)
+
+
+def test_a_child_is_not_given_a_param_that_is_fixed():
+    @flow
+    def etl():
+        loops(["b"])
+
+    with (
+        pytest.warns(CompileWarning),
+        pytest.raises(
+            CompileError, match=r"calculations\.py:\d+: the param 'words' of flow 'loops' is fixed to its default"
+        ),
+    ):
+        compile_flows(etl, entrypoint="tests:flow")
+
+
+@flow
+def label(day: str, n: int = 1) -> str:
+    words = [day] * n
+    return "-".join(words).upper()
+
+
+def test_a_flow_in_a_flow_that_calls_no_task_is_one_pod(tmp_path):
+    file = write(
+        tmp_path,
+        f"""{TASKS}
+@flow
+def label(day: str, n: int = 1):
+    return "-".join([day] * n).upper()
+
+@flow
+def etl(day: str):
+    return show(label(day, 2))
+""",
+    )
+
+    made = manifest(file)
+    run = as_processes(file, {"day": "mon"})
+
+    assert [each["name"] for each in made["spec"]["tasks"]] == ["label", "show"]
+    assert run.outputs["result"] == ["MON-MON"] == in_process(file, "etl('mon')")
+
+
+def if_not_given(day: str | None = None):
+    if day is None:
+        day = today()
+    load(day)
+
+
+def today() -> str:
+    return "2026-01-01"
+
+
+def if_a_task(day: str | None = None):
+    if day is None:
+        day = str(load("a"))
+    load(day)
+
+
+def decides(day: str | None = None):
+    if day is not None:
+        load(day)
+
+
+def decides_by_result():
+    rows = load("a")
+    if rows is None:
+        load("b")
+
+
+def returns_a_sum(n: int):
+    return load("a") + n
+
+
+def loops_over_a_param(days: list[str]):
+    for day in days:
+        load(day)
+
+
+def decides_by_a_sum(n: int):
+    load("a" if n > 3 else "b")
+
+
+def maps_a_sum(days: list[str]):
+    load.map(days + ["x"])  # noqa: RUF005 - what is tested
+
+
+@pytest.mark.parametrize(
+    ("fn", "line", "message"),
+    [
+        (
+            if_not_given,
+            2,
+            "the param 'day' is replaced by the result of `today()`, which would be computed when the flow is compiled",
+        ),
+        (if_a_task, 2, "a task is called only if the param 'day' is not given"),
+        (decides, 1, "the identity or type of 'day' is known only when the flow runs: to replace None by a constant"),
+        (decides_by_result, 2, "the identity or type of 'rows' is known only when the flow runs"),
+        (
+            returns_a_sum,
+            0,
+            "what flow 'returns-a-sum' returns is a value made of the result of 'load', which only a Pod can make",
+        ),
+        (
+            loops_over_a_param,
+            1,
+            "the param 'days' is iterated over, which is known only when the flow runs: use .map()",
+        ),
+        (decides_by_a_sum, 1, "a value made of the param 'n' is used as a condition"),
+        (maps_a_sum, 1, "cannot map over a value made of the param 'days'"),
+    ],
+)
+def test_what_is_refused_names_the_line_the_reason_and_a_way_out(fn, line, message):
+    number = fn.__code__.co_firstlineno + line
+    with pytest.raises(CompileError, match=rf"test_compile_calculations\.py:{number}: {re.escape(message)}"):
+        compile_flow(flow(fn), entrypoint="tests:flow")
+
+
+def test_a_flow_in_one_pod_may_have_a_name_for_its_runs():
+    @flow(run_as="pod", flow_run_name="day-{day}")
+    def etl(day: str):
+        load(day)
+
+    assert compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
+
+
+def test_texts_of_several_lines_stay_as_they_are():
+    @flow
+    def etl(n: int):
+        take(
+            f"""one
+        two {n}"""
+        )
+
+    (made,) = compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
+    assert '"one\\n        two "' in made["env"][0]["value"]
