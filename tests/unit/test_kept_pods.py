@@ -13,9 +13,10 @@ from penstock.api import names
 from penstock.api.flow import PodRetention
 from penstock.engine.keys import ObjectKey, RunUid, TaskInstanceKey
 from penstock.engine.names import pod_name
-from penstock.kube.metadata import ObjectMeta, OwnerReference
+from penstock.kube.metadata import OwnerReference
 from penstock.kube.resources import JOBS, PODS
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, WorkloadUid, read_kept_pod
+from penstock_operator.workloads.metadata import WorkloadMeta
 from penstock_operator.workloads.pod_status import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
@@ -208,7 +209,7 @@ def a_pod(*, phase: Any = "Succeeded", exit_code: int = 0, message: str = "", **
     }
     terminated = Terminated(exit_code=exit_code, message=message, finished_at="2027-01-15T07:30:00Z")
     status = ContainerStatus("main", ContainerState(terminated=terminated))
-    return Pod(ObjectMeta(**fields | metadata), status=PodStatus(phase=phase, container_statuses=(status,)))
+    return Pod(WorkloadMeta(**fields | metadata), status=PodStatus(phase=phase, container_statuses=(status,)))
 
 
 ENDED_AT = NOW - 1800.0
