@@ -132,33 +132,6 @@ def test_a_job_that_is_not_ours_is_no_attempt_of_a_run(scene):
     assert (entry["state"], entry["pod"]) == ("Running", real.metadata.name)
 
 
-def test_a_run_that_a_kind_of_the_same_name_owns_does_not_hold_up_a_schedule(scene):
-    # A custom resource of the tenant's can be called Schedule too; neither the garbage collector nor a policy minds.
-    scene.create("Flow", "flow", {"tasks": [task()]})
-    template = {"spec": {"flow": {"name": "flow"}}}
-    schedule = scene.create(
-        "Schedule",
-        "every-minute",
-        {"cron": ["* * * * *"], "onOverlap": "Skip", "suspend": True, "runTemplate": template},
-    )
-    owner = {
-        "apiVersion": "example.com/v1",
-        "kind": "Schedule",
-        "name": "every-minute",
-        "uid": schedule["metadata"]["uid"],
-        "controller": True,
-    }
-    labels = {names.LABEL_SCHEDULE: "every-minute"}
-    scene.create("FlowRun", "forged", {"flow": {"name": "missing"}}, labels=labels, ownerReferences=[owner])
-    settle(scene)
-    scene.patch("Schedule", "every-minute", {"spec": {"suspend": False}})
-    scene.until(
-        lambda: [run for run in scene.now["flowruns"] if run.startswith("every-minute-")],
-        "a run of the Schedule",
-        within_s=100.0,
-    )
-
-
 def test_a_run_of_another_namespace_does_not_hold_up_a_schedule(scene, other):
     scene.create("Flow", "flow", {"tasks": [task()]})
     scene.create("Flow", "slow", {"tasks": [task(**RUNS)]})
