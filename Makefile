@@ -12,8 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 BENCH := bench-results
+PREFECT := .venv-prefect
 
-.PHONY: help venv lock crds lint test test-unit fuzz chaos image bench bench-sdk hooks demo demo-down cluster-up cluster-down
+.PHONY: help venv lock crds lint test test-unit fuzz chaos image bench bench-sdk compat hooks demo demo-down cluster-up cluster-down
 
 help:  ## List these verbs.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +68,14 @@ bench: venv  ## Penstock beside an Indexed Job and a bare loop, on fake nodes; A
 
 bench-sdk: venv  ## Python flows beside Prefect from PyPI; ARGS=--write-docs: into docs/benchmarks-sdk.md.
 	$(BIN)/python -m bench.sdk $(ARGS)
+
+compat: venv $(PREFECT)/.installed  ## Programs of Prefect's users with Penstock and with Prefect; ARGS="--only caches".
+	$(BIN)/python -m compat --prefect $(PREFECT)/bin/python $(ARGS)
+
+$(PREFECT)/.installed: compat/requirements.txt
+	$(PYTHON) -m venv $(PREFECT)
+	$(PREFECT)/bin/python -m pip install --quiet -r compat/requirements.txt
+	@touch $@
 
 hooks: venv  ## Run the static checks before each commit from now on.
 	$(BIN)/pre-commit install

@@ -1,19 +1,19 @@
 """How often it rained in Seattle, year by year. Written for Prefect; see docs/from-prefect.md.
 
-CHAT_TOKEN=secret python examples/ported/rain.py
+PENSTOCK_SECRET_CHAT_TOKEN=secret PENSTOCK_LIMITS=archive=2 python examples/ported/rain.py
 """
 
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from penstock import allow_failure, flow, runtime, task
-from penstock.task_runners import ThreadPoolTaskRunner
+from penstock.blocks.system import Secret
+from penstock.concurrency.sync import concurrency
 from penstock.variables import Variable
 
 DATA = Path(__file__).parents[1] / "weather-data.yaml"
@@ -21,14 +21,15 @@ DATA = Path(__file__).parents[1] / "weather-data.yaml"
 
 def tell(_flow: Any, run: Any, state: Any) -> None:
     """Report that a flow failed."""
-    token = os.environ["CHAT_TOKEN"]
+    token = Secret.load("chat-token").get()
     print(f"(with a token of {len(token)} characters) {run.name}: {state.message}")
 
 
 @task
 def read(year: int) -> list[float]:
     """Return the millimetres of rain of each day of a year."""
-    table = yaml.safe_load(DATA.read_text(encoding="utf-8"))["data"]["seattle-weather.csv"]
+    with concurrency("archive", occupy=1):
+        table = yaml.safe_load(DATA.read_text(encoding="utf-8"))["data"]["seattle-weather.csv"]
     days = [row for row in csv.DictReader(table.splitlines()) if row["date"].startswith(str(year))]
     if not days:
         raise LookupError(f"the archive has nothing of {year}")
@@ -47,7 +48,7 @@ def report(counts: Any) -> str:
     return f"{runtime.flow_run.name}: {counts if isinstance(counts, int) else f'no count ({counts})'}"
 
 
-@flow(flow_run_name="rain-of-{year}", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(flow_run_name="rain-of-{year}")
 def rain_of(year: int, limit: float) -> str:
     """Report on one year, whether there is data or not."""
     days = read.submit(year)

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from penstock import runtime as runtime
     from penstock.authoring.annotations import allow_failure, unmapped
-    from penstock.authoring.cluster import ClusterRun, deploy, run_deployment
+    from penstock.authoring.cluster import ClusterRun, arun_deployment, deploy, run_deployment
     from penstock.authoring.context import get_run_logger, tags
     from penstock.authoring.deployment import Deployment, serve
     from penstock.authoring.flow import Flow, flow
-    from penstock.authoring.pause import pause_flow_run
+    from penstock.authoring.pause import apause_flow_run, pause_flow_run
     from penstock.authoring.runs import FlowRun, TaskRun
     from penstock.authoring.states import State
     from penstock.authoring.task import Task, task
-    from penstock.authoring.transactions import transaction
+    from penstock.authoring.transactions import Transaction, transaction
     from penstock.authoring.variables import Variable
 
 __version__ = "0.1.0"
@@ -34,8 +34,11 @@ __all__ = [
     "State",
     "Task",
     "TaskRun",
+    "Transaction",
     "Variable",
     "allow_failure",
+    "apause_flow_run",
+    "arun_deployment",
     "deploy",
     "flow",
     "get_run_logger",
@@ -58,7 +61,10 @@ _HOMES: Final = {
     "State": "penstock.authoring.states",
     "Task": "penstock.authoring.task",
     "Variable": "penstock.authoring.variables",
+    "Transaction": "penstock.authoring.transactions",
     "allow_failure": "penstock.authoring.annotations",
+    "apause_flow_run": "penstock.authoring.pause",
+    "arun_deployment": "penstock.authoring.cluster",
     "deploy": "penstock.authoring.cluster",
     "flow": "penstock.authoring.flow",
     "get_run_logger": "penstock.authoring.context",
@@ -70,14 +76,43 @@ _HOMES: Final = {
     "transaction": "penstock.authoring.transactions",
     "unmapped": "penstock.authoring.annotations",
 }
+_MODULES: Final = frozenset(
+    {
+        "artifacts",
+        "blocks",
+        "cache_policies",
+        "client",
+        "concurrency",
+        "context",
+        "deployments",
+        "exceptions",
+        "filesystems",
+        "flow_runs",
+        "flows",
+        "futures",
+        "input",
+        "logging",
+        "runtime",
+        "schedules",
+        "serializers",
+        "states",
+        "task_runners",
+        "tasks",
+        "testing",
+        "transactions",
+        "utilities",
+        "variables",
+    }
+)
+"""Modules that are loaded when they are first used as attributes."""
 
 
 if not TYPE_CHECKING:  # for type checkers, a module with __getattr__ has every name
 
     def __getattr__(name: str) -> Any:
         """Load a name when it is first used."""
-        if name == "runtime":
-            return importlib.import_module("penstock.runtime")
+        if name in _MODULES:
+            return importlib.import_module(f"penstock.{name}")
         if (home := _HOMES.get(name)) is not None:
             value = getattr(importlib.import_module(home), name)
             globals()[name] = value
@@ -86,7 +121,7 @@ if not TYPE_CHECKING:  # for type checkers, a module with __getattr__ has every 
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for names that do not exist
 
-        refuse(name)
+        refuse("", name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

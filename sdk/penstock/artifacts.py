@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from penstock.authoring.artifacts import (
+    acreate_image_artifact,
     acreate_link_artifact,
     acreate_markdown_artifact,
+    acreate_progress_artifact,
     acreate_table_artifact,
+    aupdate_progress_artifact,
     create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
@@ -13,11 +16,17 @@ from penstock.authoring.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.stored_artifacts import Artifact
 
 __all__ = [
+    "Artifact",
+    "acreate_image_artifact",
     "acreate_link_artifact",
     "acreate_markdown_artifact",
+    "acreate_progress_artifact",
     "acreate_table_artifact",
+    "aupdate_progress_artifact",
     "create_image_artifact",
     "create_link_artifact",
     "create_markdown_artifact",
@@ -25,3 +34,5 @@ __all__ = [
     "create_table_artifact",
     "update_progress_artifact",
 ]
+
+refuse_others(__name__)

@@ -7,19 +7,36 @@ from penstock.authoring.cache_policies import (
     FLOW_PARAMETERS,
     INPUTS,
     NO_CACHE,
+    NONE,
     RUN_ID,
     TASK_SOURCE,
+    CacheKeyFnPolicy,
     CachePolicy,
+    CompoundCachePolicy,
+    FlowParameters,
+    Inputs,
+    RunId,
+    TaskSource,
     from_cache_key_fn,
 )
+from penstock.authoring.not_offered import refuse_others
 
 __all__ = [
     "DEFAULT",
     "FLOW_PARAMETERS",
     "INPUTS",
+    "NONE",
     "NO_CACHE",
     "RUN_ID",
     "TASK_SOURCE",
+    "CacheKeyFnPolicy",
     "CachePolicy",
+    "CompoundCachePolicy",
+    "FlowParameters",
+    "Inputs",
+    "RunId",
+    "TaskSource",
     "from_cache_key_fn",
 ]
+
+refuse_others(__name__)

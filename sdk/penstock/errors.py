@@ -12,6 +12,7 @@
     │   └── SlowExpressionError
     ├── InvalidSpecError    a Flow, FlowRun or Schedule is invalid; has all problems that were found
     │   └── RevisionConflictError
+    ├── LimitError          a limit does not exist, or could never be met
     ├── MappingError        the arguments of map() are not iterables of one length
     │   ├── MappingLengthMismatchError
     │   └── MappingMissingIterableError
@@ -85,6 +86,10 @@ class SlowExpressionError(ExpressionError):
 def in_field(field: str, error: ExpressionError) -> ExpressionError:
     """Return an error of the same kind whose message names the field."""
     return type(error)(f"{field}: {error}")
+
+
+class LimitError(PenstockError):
+    """A limit does not exist, is invalid, or has fewer slots than are asked for."""
 
 
 class MappingError(PenstockError, TypeError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from penstock.authoring.not_offered import refuse_others
 from penstock.authoring.pause import apause_flow_run, pause_flow_run
 
 __all__ = ["apause_flow_run", "pause_flow_run"]
+
+refuse_others(__name__)

@@ -5,17 +5,13 @@ Outside of runs all values are None or empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import Any, Final, cast
 
+from penstock.authoring.not_offered import refuse_others
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
-
-_NOT_OFFERED: Final[Mapping[str, str]] = {
-    "job_variables": "there are no work pools; the options of a task describe its Pod",
-    "api_url": "there is no server",
-    "ui_url": "there is no server",
-}
 
 
 class _FlowRun:
@@ -73,11 +69,20 @@ class _FlowRun:
         return None if self._run is None else str(self._run.root.id)
 
     @property
+    def job_variables(self) -> dict[str, Any] | None:
+        """Empty: there are no work pools; None outside of runs."""
+        return None if self._run is None else {}
+
+    @property
+    def parent_deployment_id(self) -> None:
+        """None, as all that only a server knows."""
+        return None
+
+    api_url = ui_url = parent_deployment_id
+
+    @property
     def _run(self) -> FlowRun | None:
         return FLOW_RUN.get()
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(_missing("flow_run", name))
 
 
 class _TaskRun:
@@ -114,25 +119,41 @@ class _TaskRun:
         return 0 if self._run is None else self._run.run_count
 
     @property
+    def api_url(self) -> None:
+        """None, as all that only a server knows."""
+        return None
+
+    ui_url = api_url
+
+    @property
     def _run(self) -> TaskRun | None:
         return TASK_RUN.get()
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(_missing("task_run", name))
+
+class _Deployment:
+    """The deployment of the current flow run: what only a server knows, so None or empty."""
+
+    id = None
+    name = None
+    version = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Empty: the parameters of a run are those of `flow_run`."""
+        return {}
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The id of the current flow run."""
+        return flow_run.id
 
 
 flow_run: Final = _FlowRun()
 task_run: Final = _TaskRun()
+deployment: Final = _Deployment()
 
+# They are modules in Prefect, and imported as such.
+for _name, _object in (("flow_run", flow_run), ("task_run", task_run), ("deployment", deployment)):
+    sys.modules[f"{__name__}.{_name}"] = cast("ModuleType", _object)
 
-if not TYPE_CHECKING:  # as in penstock itself
-
-    def __getattr__(name: str) -> Any:
-        if name == "deployment":
-            raise AttributeError("penstock.runtime has no 'deployment': use flow_run.flow_name for the flow of the run")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _missing(owner: str, name: str) -> str:
-    advice = f": {_NOT_OFFERED[name]}" if name in _NOT_OFFERED else ""
-    return f"penstock.runtime.{owner} has no {name!r}{advice}"
+refuse_others(__name__)

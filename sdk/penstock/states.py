@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from penstock.authoring.not_offered import refuse_others
 from penstock.authoring.states import (
+    AwaitingConcurrencySlot,
+    AwaitingRetry,
     Cancelled,
+    Cancelling,
     Completed,
     Crashed,
     Failed,
+    InfrastructurePending,
+    Late,
     Paused,
     Pending,
     Retrying,
@@ -15,14 +21,26 @@ from penstock.authoring.states import (
     Skipped,
     State,
     StateType,
+    Submitting,
+    Suspended,
     TimedOut,
+    aget_state_exception,
+    araise_state_exception,
+    get_state_exception,
+    get_state_result,
+    raise_state_exception,
 )
 
 __all__ = [
+    "AwaitingConcurrencySlot",
+    "AwaitingRetry",
     "Cancelled",
+    "Cancelling",
     "Completed",
     "Crashed",
     "Failed",
+    "InfrastructurePending",
+    "Late",
     "Paused",
     "Pending",
     "Retrying",
@@ -31,5 +49,14 @@ __all__ = [
     "Skipped",
     "State",
     "StateType",
+    "Submitting",
+    "Suspended",
     "TimedOut",
+    "aget_state_exception",
+    "araise_state_exception",
+    "get_state_exception",
+    "get_state_result",
+    "raise_state_exception",
 ]
+
+refuse_others(__name__)

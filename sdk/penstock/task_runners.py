@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from penstock.authoring.task_runners import ThreadPoolTaskRunner
+from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.task_runners import (
+    ConcurrentTaskRunner,
+    ProcessPoolTaskRunner,
+    TaskRunner,
+    ThreadPoolTaskRunner,
+)
 
-__all__ = ["ThreadPoolTaskRunner"]
+__all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+
+refuse_others(__name__)

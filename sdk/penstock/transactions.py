@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
-from penstock.authoring.transactions import Transaction, transaction
+from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.transactions import (
+    CommitMode,
+    IsolationLevel,
+    Transaction,
+    TransactionState,
+    get_transaction,
+    transaction,
+)
 
-__all__ = ["Transaction", "transaction"]
+AsyncTransaction = Transaction
+atransaction = transaction
+
+__all__ = [
+    "AsyncTransaction",
+    "CommitMode",
+    "IsolationLevel",
+    "Transaction",
+    "TransactionState",
+    "atransaction",
+    "get_transaction",
+    "transaction",
+]
+
+refuse_others(__name__)

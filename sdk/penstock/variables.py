@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from penstock.authoring.not_offered import refuse_others
 from penstock.authoring.variables import Variable
 
 __all__ = ["Variable"]
+
+refuse_others(__name__)

@@ -247,8 +247,8 @@ def test_an_existing_name_is_reported(scene, where):
 
 
 def test_options_that_only_prefect_has_are_reported(where):
-    with pytest.raises(OptionError, match=r"poll_interval.*watched"):
-        run_deployment("orders", poll_interval=3, **where)  # type: ignore[call-arg]  # that is the point
+    with pytest.raises(OptionError, match=r"work_queue_name.*no work pools"):
+        run_deployment("orders", work_queue_name="q", **where)  # type: ignore[call-arg]  # that is the point
 
 
 # Once, without a Flow

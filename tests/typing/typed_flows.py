@@ -132,11 +132,11 @@ def check_options() -> None:
     assert_type(total.with_options(retries=1)("mon"), int)
     task(retries="3")  # E: call-overload
     task(retrys=3)  # E: call-overload
-    flow(result_storage="s3://a")  # E: call-overload
+    flow(result_storages="a")  # E: call-overload
     flow(run_as="job")  # E: call-overload
     task(env={"A": 1})  # E: dict-item
     task(image="a", resources={"limits": {"cpu": 2}}, pod_template={"spec": {}})(len)
-    add.with_options(version="1")  # E: call-arg
+    add.with_options(asset_deps=[])  # E: call-arg
 
 
 class Loader:

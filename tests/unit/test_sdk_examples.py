@@ -78,7 +78,7 @@ class TestPorted:
         assert "2 files have 3 lines" in ended.stderr
 
     def test_rain_fails_for_the_year_without_data_and_calls_its_hook(self, run, monkeypatch):
-        monkeypatch.setenv("CHAT_TOKEN", "secret")
+        monkeypatch.setenv("PENSTOCK_SECRET_CHAT_TOKEN", "secret")
         ended = run("ported/rain.py")
         assert ended.returncode == 1
         assert "rain-of-2012: 148" in ended.stderr

@@ -1,12 +1,16 @@
 """Generators as tasks."""
 
 import asyncio
+import gc
+import logging
+import threading
 import time
 
 import pytest
 
 from penstock import flow, runtime, task
-from penstock.errors import OptionError
+from penstock.authoring.compilation import compile_flow
+from penstock.errors import CompileError
 
 
 @task
@@ -149,9 +153,120 @@ def test_a_retry_of_an_asynchronous_generator_yields_again(sleeps):
     assert asyncio.run(scene()) == [1, 1]
 
 
-def test_a_flow_can_be_no_generator():
-    with pytest.raises(OptionError, match="is a generator function: return a list, or use @task"):
+def test_a_generator_flow_yields_while_it_runs_and_its_tasks_are_its_own():
+    seen: list[object] = []
 
-        @flow
-        def yields():
-            yield 1
+    @task
+    def double(x):
+        return x * 2
+
+    @flow(on_completion=[lambda flow, run, state: seen.append((state.name, state.data))])
+    def numbers(n: int):
+        for each in range(n):
+            seen.append(f"made {each}")
+            yield double(each), runtime.flow_run.flow_name
+
+    seen.extend(numbers("2"))
+    assert seen == ["made 0", (0, "numbers"), "made 1", (2, "numbers"), ("Completed", [])]
+    assert runtime.flow_run.name is None
+
+
+def test_a_generator_flow_gives_its_state_with_a_list():
+    @flow
+    def numbers():
+        yield 1
+        yield 2
+
+    state = numbers(return_state=True)
+    assert (state.name, state.result()) == ("Completed", [1, 2])
+
+
+def test_a_generator_flow_that_raises_is_failed_and_retried():
+    attempts = []
+    ended = []
+
+    @flow(retries=1, on_failure=[lambda flow, run, state: ended.append(state.name)])
+    def numbers():
+        attempts.append(1)
+        yield len(attempts)
+        raise ValueError("after one")
+
+    got = []
+    with pytest.raises(ValueError, match="after one"):
+        got.extend(numbers())
+    assert len(attempts) == 2
+    assert ended == ["Failed"]
+
+
+def test_a_generator_flow_whose_caller_stops_is_cancelled(caplog):
+    @task
+    def waits(gate):
+        gate.wait(10)
+
+    gate = threading.Event()
+    runs = []
+
+    @flow
+    def numbers():
+        runs.append(waits.submit(gate).task_run)
+        yield 1
+        yield 2
+
+    for _ in numbers():
+        gate.set()
+        break
+    gc.collect()
+    assert runs[0].state.is_final()
+
+
+def test_asynchronous_generators_can_be_flows():
+    @flow
+    async def numbers():
+        yield 1
+        yield 2
+
+    @flow
+    async def outer():
+        return [number async for number in numbers()], (await numbers(return_state=True)).result()
+
+    assert asyncio.run(outer()) == ([1, 2], [1, 2])
+
+
+def test_what_a_returned_generator_calls_belongs_to_the_flow():
+    @task
+    def where(x):
+        return x, runtime.flow_run.flow_name
+
+    @flow
+    def outer():
+        return (where(x) for x in range(2))
+
+    assert outer() == [(0, "outer"), (1, "outer")]
+
+
+@flow
+def yields():
+    yield 1
+
+
+def test_a_generator_flow_is_compiled_as_one_pod_only():
+    with pytest.raises(CompileError, match=r"flow 'yields' is a generator.*run_as='pod'"):
+        compile_flow(yields, image="x")
+    [only] = compile_flow(yields.with_options(run_as="pod"), image="x")["spec"]["tasks"]
+    assert only["name"] == "yields"
+
+
+def test_prints_of_a_generator_are_logged(caplog):
+    @task(log_prints=True)
+    def rows():
+        print("in the task")
+        yield 1
+
+    @flow(log_prints=True)
+    def outer():
+        print("in the flow")
+        yield from rows()
+
+    with caplog.at_level(logging.INFO):
+        assert list(outer()) == [1]
+    assert {"in the task", "in the flow"} <= set(caplog.messages)

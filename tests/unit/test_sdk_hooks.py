@@ -230,15 +230,3 @@ def test_a_task_that_completes_after_the_transaction_failed_is_undone(undone):
     outer()
     assert undone == ["undone"]
     assert runs[0].state.name == "RolledBack"
-
-
-def test_transactions_have_no_options():
-    with pytest.raises(OptionError, match="no option 'key'"), transaction(key="k"):
-        pass
-
-
-def test_hooks_of_transactions_are_plain_functions():
-    async def hook(txn): ...
-
-    with pytest.raises(OptionError, match="must not be coroutine functions"):
-        task(name="t", on_rollback=[hook])(lambda: 1)

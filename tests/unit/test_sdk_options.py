@@ -7,7 +7,6 @@ import pytest
 
 import penstock
 from penstock import flow, task
-from penstock.authoring.not_offered import MODULES
 from penstock.authoring.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOptions
 from penstock.errors import NotOfferedError, OptionError, PenstockError
 from penstock.task_runners import ThreadPoolTaskRunner
@@ -30,12 +29,7 @@ def decorate(decorator, **options):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("result_storage", "PENSTOCK_HOME"),
-        ("result_storage_key", "cache_key_fn"),
-        ("cache_result_in_memory", "as long as their future or state"),
-        ("viz_return_value", "omit it"),
         ("asset_deps", "artifacts"),
-        ("version", "name or the tags"),
         ("task_runner", "set it on the flow"),
         ("on_crashed", "set it on the flow"),
         ("retry_delay", "use retry_delay_seconds"),
@@ -50,7 +44,6 @@ def test_an_option_that_tasks_have_not_is_refused_with_what_to_do(option, messag
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("result_storage", "PENSTOCK_HOME"),
         ("tags", "with tags"),
         ("cache_policy", "persist_result=True on the flow"),
         ("retry_jitter_factor", "set it on the tasks"),
@@ -113,7 +106,12 @@ def test_what_python_can_not_describe_can_not_be_decorated():
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("aserve", "serve"), ("arun_deployment", "to_thread"), ("get_client", "kubectl"), ("concurrency", "max_workers")],
+    [
+        ("aserve", "serve"),
+        ("adeploy", "to_thread"),
+        ("get_client", "kubectl"),
+        ("rate_limit", "import it from"),
+    ],
 )
 def test_a_name_that_only_prefect_has_is_refused_with_what_to_do(name, message):
     with pytest.raises(NotOfferedError, match=f"penstock has no '{name}'.*{message}"):
@@ -123,21 +121,6 @@ def test_a_name_that_only_prefect_has_is_refused_with_what_to_do(name, message):
 def test_importing_a_name_that_only_prefect_has_says_what_to_do():
     with pytest.raises(ImportError, match="there is no server"):
         from penstock import get_client  # type: ignore[attr-defined]  # noqa: F401, PLC0415 - that is the point
-
-
-# prefect-25
-@pytest.mark.parametrize("name", ["concurrency", "rate_limit"])
-def test_limits_across_flows_are_refused_with_what_to_do(name):
-    with pytest.raises(NotOfferedError, match=r"there are no limits across flows yet; .*max_workers"):
-        getattr(penstock, name)
-    with pytest.raises(ImportError, match="there are no limits across flows yet"):
-        importlib.import_module("penstock.concurrency.sync")
-
-
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_module_that_only_prefect_has_is_refused_with_what_to_do(module):
-    with pytest.raises(NotOfferedError, match=f"penstock has no module '{module}': "):
-        importlib.import_module(f"penstock.{module}")
 
 
 def test_an_unknown_module_is_an_ordinary_import_error():
@@ -158,8 +141,6 @@ def test_a_method_of_flows_that_only_prefect_has_is_refused_with_what_to_do(name
 def test_an_option_of_a_call_that_only_prefect_has_is_refused_with_what_to_do():
     with pytest.raises(OptionError, match=r"use map\(\) in a flow"):
         task(name="t")(lambda x: x).map([1], deferred=True)
-    with pytest.raises(OptionError, match="no option 'poll_interval'"):
-        penstock.pause_flow_run(poll_interval=5)  # type: ignore[call-overload]  # that is the point
 
 
 def test_background_tasks_are_refused_with_what_to_do():
@@ -197,6 +178,7 @@ def test_every_option_of_ours_and_of_prefect_is_documented(option):
                 "retry_delay_seconds": "retry_delays_s",
                 "timeout_seconds": "timeout_s",
                 "task_runner": "max_workers",
+                "cache_result_in_memory": None,
             },
             id="flows",
         ),
@@ -208,10 +190,14 @@ def test_every_option_of_ours_and_of_prefect_is_documented(option):
                 "timeout_seconds": "timeout_s",
                 "retry_jitter_factor": "retry_jitter",
                 "cache_expiration": "cache_expiration_s",
+                "cache_result_in_memory": None,
+                "viz_return_value": None,
             },
             id="tasks",
         ),
     ],
 )
 def test_every_keyword_becomes_an_option(keywords, options, renamed):
-    assert {renamed.get(name, name) for name in keywords.__annotations__} == set(options.__dataclass_fields__)
+    # Of those that are named None, nothing depends.
+    kept = {renamed.get(name, name) for name in keywords.__annotations__} - {None}
+    assert kept == set(options.__dataclass_fields__)

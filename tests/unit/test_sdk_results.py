@@ -316,7 +316,7 @@ def test_a_result_can_be_stored_as_json(home):
 def test_a_stored_result_expires(home):
     counted = Counted(cache_policy=INPUTS, cache_expiration=timedelta(days=1))
     assert counted.task.options.cache_expiration_s == 86400
-    stored = StoredResult(home, "k", "pickle")
+    stored = StoredResult(home / "file", "k", "pickle")
     stored.write_result(5, expiration_s=60)
     now = next(home.iterdir()).stat().st_mtime
     assert stored.read_result(now=now + 50) == (5,)
@@ -376,13 +376,27 @@ def test_flows_that_keep_nothing_write_nothing(home):
     assert not list(home.iterdir())
 
 
+def test_a_key_function_comes_before_a_policy_with_a_warning(caplog):
+    counted = Counted(cache_policy=INPUTS, cache_key_fn=lambda context, parameters: "one")
+    assert "cache_key_fn is used, and cache_policy is ignored" in caplog.text
+    counted.task(1)
+    counted.task(2)
+    assert len(counted.calls) == 1
+
+
+def test_what_is_not_stored_is_not_cached_with_a_warning(caplog):
+    counted = Counted(cache_policy=INPUTS, persist_result=False)
+    assert "nothing is cached, because persist_result is False" in caplog.text
+    counted.task(1)
+    counted.task(1)
+    assert len(counted.calls) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"cache_policy": INPUTS, "persist_result": False}, "excludes caching", id="stored and not stored"),
-        pytest.param({"cache_policy": INPUTS, "cache_key_fn": str}, "set one of them", id="two keys"),
         pytest.param({"cache_policy": "inputs"}, "must be CachePolicy", id="a policy that is a text"),
-        pytest.param({"result_serializer": "yaml"}, "'pickle' or 'json'", id="an unknown serializer"),
+        pytest.param({"result_serializer": "yaml"}, "'pickle', 'json'", id="an unknown serializer"),
         pytest.param({"cache_expiration": -1}, "0 or more", id="expired before it began"),
     ],
 )

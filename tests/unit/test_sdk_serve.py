@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from penstock import flow
-from penstock.errors import OptionError
+from penstock import flow, run_deployment
+from penstock.authoring.deployment import object_name
+from penstock.errors import CommandError, OptionError
+from penstock.local.run_requests import RunRequests
 from penstock.local.served_state import ServedStateFile
-from penstock.local.server import STOP_GRACE, Served, Server
+from penstock.local.server import STOP_GRACE, Requested, Served, Server
 from tests.unit.test_sdk_processes import Script
 
 NINE = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -328,7 +330,6 @@ def test_a_signal_ends_the_server_and_its_runs(script, home, number):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("etl.serve()", "has no active schedule: set cron, interval or rrule", id="never due"),
         pytest.param("etl.serve(cron='@daily')", "parameter 'day' has no value", id="a parameter without a value"),
         pytest.param("etl.serve(cron='61 * * * *', parameters={'day': 1})", "spec.cron[0]: ", id="no such time"),
         pytest.param(
@@ -371,3 +372,116 @@ def test_serving_at_import_is_refused_with_what_to_do(script, home):
         line_with(process, 'call it below `if __name__ == "__main__":`')
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
+
+
+class Request:
+    """A request for a run, and what its sender is told."""
+
+    def __init__(self, **parameters):
+        self.parameters = parameters
+        self.answers = []
+
+    def answer(self, **facts):
+        self.answers.append(facts)
+
+    def close(self):
+        self.answers.append("closed")
+
+
+class MailedWorld(World):
+    """A world in which requests are taken whenever something else happens."""
+
+    def wait(self, sentinels, until):
+        super().wait([each for each in sentinels if each != NO_HANDLE], until)
+
+
+NO_HANDLE = -1
+
+
+class Mail:
+    """Requests that arrive at given times."""
+
+    def __init__(self, world, arrivals):
+        self._world = world
+        self._arrivals = arrivals
+
+    def fileno(self):
+        return NO_HANDLE
+
+    def take(self):
+        due = [each for at, each in self._arrivals if at <= self._world.time]
+        self._arrivals = [(at, each) for at, each in self._arrivals if at > self._world.time]
+        return due
+
+
+def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_told():
+    world = MailedWorld(until=NINE + 2 * MINUTE, takes=timedelta(seconds=30))
+    first, second = Request(day="a"), Request(day="b")
+    mail = Mail(world, [(NINE, first), (NINE, second)])
+    Server([], world, requested=[Requested("etl", mail, world.launch, limit=1)]).serve()
+    assert [(each.name, each.parameters, each.started - NINE) for each in world.processes] == [
+        ("etl-1", {"day": "a"}, timedelta(0)),
+        ("etl-2", {"day": "b"}, timedelta(seconds=30)),
+    ]
+    assert first.answers == [{"run": "etl-1"}, {"code": 0}, "closed"]
+    assert second.answers == [{"run": "etl-2"}, {"code": 0}, "closed"]
+
+
+def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
+    world = MailedWorld(until=NINE + MINUTE)
+
+    def launch(name, parameters):
+        etl.bind((), parameters)
+        return world.launch(name, parameters)
+
+    wrong, right = Request(dya="a"), Request(day="b")
+    Server(
+        [], world, requested=[Requested("etl", Mail(world, [(NINE, wrong), (NINE, right)]), launch, limit=None)]
+    ).serve()
+    [told, closed] = wrong.answers
+    assert "etl-1 could not be started: invalid arguments for 'etl'" in told["error"]
+    assert closed == "closed"
+    assert right.answers[1:] == [{"code": 0}, "closed"]
+
+
+def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, home, monkeypatch):
+    script.write(
+        """
+        from penstock import flow
+
+        @flow(log_prints=True)
+        def hello(name: str = "world", fails: bool = False):
+            print("hello", name)
+            if fails:
+                raise ValueError("no")
+
+        if __name__ == "__main__":
+            hello.serve(name="my_deployment", parameters={"name": "served"})
+        """
+    )
+    monkeypatch.setenv("PENSTOCK_HOME", str(home))
+    with script.start() as process:
+        line_with(process, "Waiting for runs that are requested: run_deployment('my_deployment')")
+        run = run_deployment("hello/my_deployment", {"name": "you"})
+        assert (run.name, run.state.name) == ("my_deployment-1", "Completed")
+        line_with(process, "hello you")
+        assert run_deployment("my_deployment", {"fails": True}).state.message == "exit code 1"
+        line_with(process, "hello served")
+        assert run_deployment("my_deployment", timeout=0).state.name == "Running"
+        with pytest.raises(CommandError, match="got an unexpected keyword argument 'nam'"):
+            run_deployment("my_deployment", {"nam": 1})
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+
+
+def test_a_name_that_is_no_name_of_kubernetes_can_be_served():
+    body = etl.to_deployment("My flow/nightly_1", cron="@daily").schedules()[0]
+    assert object_name(body["metadata"]["name"]) == "my-flow-nightly-1"
+
+
+def test_one_name_is_served_by_one_process(home):
+    first = RunRequests("etl")
+    with pytest.raises(OptionError, match="another process serves a deployment with the name 'etl'"):
+        RunRequests("etl")
+    first.close()
+    RunRequests("etl").close()

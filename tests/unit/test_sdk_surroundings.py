@@ -13,6 +13,7 @@ import pytest
 
 from penstock import Variable, flow, pause_flow_run, runtime, task
 from penstock.artifacts import (
+    Artifact,
     acreate_markdown_artifact,
     create_image_artifact,
     create_link_artifact,
@@ -21,7 +22,7 @@ from penstock.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from penstock.errors import OptionError, PauseError, VariableError
+from penstock.errors import NotOfferedError, OptionError, PauseError, VariableError
 from tests.terminal import Terminal
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,6 +105,21 @@ def test_an_artifact_outside_of_runs_has_a_place_too(home):
 def test_the_key_of_an_artifact_can_not_leave_its_folder():
     with pytest.raises(OptionError, match=r"invalid artifact key '\.\./x'"):
         create_markdown_artifact("x", key="../x")
+
+
+def test_an_artifact_is_read_again_by_its_key():
+    def scene():
+        create_markdown_artifact("old", key="report")
+
+    in_flow(scene)
+    in_flow(lambda: create_markdown_artifact("new", key="report", description="d"))
+    found = Artifact.get("report")
+    assert found is not None
+    assert (found.data, found.type, found.description) == ("new", "markdown", "d")
+    assert Artifact.get("rep*") is None
+    assert asyncio.run(Artifact.aget("nothing")) is None
+    with pytest.raises(NotOfferedError, match=r"artifacts have no create\(\): use the create_"):
+        getattr(Artifact, "create")  # noqa: B009 - type checkers know that it is not there
 
 
 def test_artifacts_can_be_awaited_by_the_names_that_say_so(home):

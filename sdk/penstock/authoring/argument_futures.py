@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.annotations import allow_failure, quote, unmapped
 from penstock.authoring.backend import Call
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.states import State
@@ -85,6 +85,8 @@ def _read(value: Any, found: list[Future[Any]]) -> Any:
     def leaf_of(each: Any) -> Any:
         if isinstance(each, allow_failure | unmapped):
             return type(each)(_rebuild(each.value, leaf_of, _with_fields, ()))
+        if isinstance(each, quote):
+            return quote(each.value)
         if not isinstance(each, Future | State):
             return each
         if isinstance(each, Future):
@@ -104,6 +106,8 @@ def _replaced(value: Any, failures: Failures, *, is_failure_allowed: bool) -> An
         if isinstance(each, allow_failure | unmapped):
             is_allowed = is_failure_allowed or isinstance(each, allow_failure)
             return _replaced(each.value, failures, is_failure_allowed=is_allowed)
+        if isinstance(each, quote):
+            return each.value
         if not isinstance(each, _Leaf):
             return each
         upstream = each.value

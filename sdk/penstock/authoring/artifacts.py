@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from penstock.authoring.awaiting import awaitable
 from penstock.authoring.backend import current_backend
 from penstock.authoring.context import FLOW_LOGGER, logger_of
 from penstock.authoring.home import write_file
@@ -23,6 +24,7 @@ _lock = threading.Lock()
 _progress: dict[UUID, tuple[Path, str, str | None]] = {}
 
 
+@awaitable
 def create_markdown_artifact(markdown: str, key: str | None = None, description: str | None = None) -> UUID:
     """Create an artifact from Markdown text.
 
@@ -40,6 +42,7 @@ def create_markdown_artifact(markdown: str, key: str | None = None, description:
     return _create("markdown", markdown, markdown, key, description)
 
 
+@awaitable
 def create_table_artifact(table: Table, key: str | None = None, description: str | None = None) -> UUID:
     """Create a table from rows (dictionaries or lists) or a dictionary of columns. See create_markdown_artifact."""
     header, rows = _read_table(table)
@@ -48,6 +51,7 @@ def create_table_artifact(table: Table, key: str | None = None, description: str
     return _create("table", text, table, key, description)
 
 
+@awaitable
 def create_link_artifact(
     link: str, link_text: str | None = None, key: str | None = None, description: str | None = None
 ) -> UUID:
@@ -55,11 +59,13 @@ def create_link_artifact(
     return _create("link", f"[{link_text or link}]({link})", {"link": link, "text": link_text}, key, description)
 
 
+@awaitable
 def create_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
     """Create an image artifact from a URL. See create_markdown_artifact."""
     return _create("image", f"![{description or key or ''}]({image_url})", image_url, key, description)
 
 
+@awaitable
 def create_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
     """Create a progress artifact, from 0 to 100 percent. See create_markdown_artifact."""
     artifact = _create("progress", _bar(progress), progress, key, description)
@@ -68,6 +74,7 @@ def create_progress_artifact(progress: float, key: str | None = None, descriptio
     return artifact
 
 
+@awaitable
 def update_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
     """Update a progress artifact.
 
@@ -103,6 +110,21 @@ async def acreate_link_artifact(
 ) -> UUID:
     """Create a link artifact: see create_link_artifact."""
     return create_link_artifact(link, link_text, key, description)
+
+
+async def acreate_image_artifact(image_url: str, key: str | None = None, description: str | None = None) -> UUID:
+    """Create an image artifact: see create_image_artifact."""
+    return create_image_artifact(image_url, key, description)
+
+
+async def acreate_progress_artifact(progress: float, key: str | None = None, description: str | None = None) -> UUID:
+    """Create a progress artifact: see create_progress_artifact."""
+    return create_progress_artifact(progress, key, description)
+
+
+async def aupdate_progress_artifact(artifact_id: UUID, progress: float, description: str | None = None) -> UUID:
+    """Update a progress artifact: see update_progress_artifact."""
+    return update_progress_artifact(artifact_id, progress, description)
 
 
 def _create(kind: str, text: str, data: Any, key: str | None, description: str | None) -> UUID:

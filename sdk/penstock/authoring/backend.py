@@ -50,6 +50,9 @@ class Backend(Protocol):
     def folder(self) -> Path:
         """Return the folder for files that the current run keeps."""
 
+    def check_limits(self) -> None:
+        """Refuse limits where they would not hold: they are those of one process."""
+
 
 _backend: Backend | None = None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 
+from penstock.authoring.awaiting import blocking
 from penstock.authoring.deployment import NOT_OFFERED, Deployment, DeploymentKeywords
 from penstock.authoring.option_reader import nearest
 from penstock.authoring.states import State, StateType
@@ -19,11 +20,11 @@ from penstock.errors import OptionError
 DEPLOYER: Final = "penstock.cli.deployment.from_python"
 STARTER: Final = "penstock.cli.deployment.run_deployment"
 RUN_NOT_OFFERED: Final[Mapping[str, str]] = {
-    "poll_interval": "omit it: the run is watched, not polled",
     "work_queue_name": NOT_OFFERED["work_queue_name"],
     "job_variables": NOT_OFFERED["job_variables"],
     "client": "there is no server; choose the cluster with kubeconfig= and context=",
 }
+REQUESTS: Final = "penstock.local.run_requests"
 TYPES: Final[Mapping[str, StateType]] = {
     "Scheduled": StateType.SCHEDULED,
     "Queued": StateType.SCHEDULED,
@@ -102,6 +103,7 @@ def deploy(*deployments: Deployment, **keywords: Unpack[DeployKeywords]) -> list
     return names
 
 
+@blocking
 def run_deployment(
     name: str,
     parameters: Mapping[str, Any] | None = None,
@@ -112,9 +114,12 @@ def run_deployment(
     tags: Iterable[str] | None = None,
     idempotency_key: str | None = None,
     as_subflow: bool = True,
+    poll_interval: float | None = None,  # noqa: ARG001 - the run is watched, not polled
     **keywords: Unpack[ClusterKeywords],
 ) -> ClusterRun:
     """Start a run of a deployed flow, and wait until it has finished.
+
+    If a process of this machine serves a deployment of the name, the run is started there, else in the cluster.
 
     Args:
         name: name of the Flow; for `flow/deployment`, the part after the slash is used.
@@ -125,6 +130,7 @@ def run_deployment(
         tags: stored as an annotation of the run.
         idempotency_key: several calls with the same key start one run, and all return it.
         as_subflow: cancel the run if waiting is interrupted by an exception or a signal.
+        poll_interval: has no meaning: the run is watched, not polled.
         **keywords: which cluster.
 
     Returns:
@@ -136,6 +142,9 @@ def run_deployment(
         CommandError: the cluster cannot be reached, does not have the Flow, or refused the run.
     """
     _check(keywords, ClusterKeywords.__annotations__, RUN_NOT_OFFERED)
+    served = _run_served(name.rpartition("/")[2], dict(parameters or {}), tags=sorted(tags or ()), timeout_s=timeout)
+    if served is not None:
+        return served
     run: ClusterRun = importlib.import_module(STARTER).run_deployment(
         name,
         dict(parameters or {}),
@@ -148,6 +157,30 @@ def run_deployment(
         **keywords,
     )
     return run
+
+
+async def arun_deployment(name: str, parameters: Mapping[str, Any] | None = None, **keywords: Any) -> ClusterRun:
+    """Start a run, and wait in a thread until it has finished. Arguments and errors are those of `run_deployment`."""
+    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
+
+    return await asyncio.to_thread(run_deployment, name, parameters, **keywords)
+
+
+def _run_served(
+    name: str, parameters: dict[str, Any], *, tags: list[str], timeout_s: float | None
+) -> ClusterRun | None:
+    """Run what a process of this machine serves; None if none serves it."""
+    found = importlib.import_module(REQUESTS).request_run(name, parameters, tags=tags, timeout_s=timeout_s)
+    if found is None:
+        return None
+    run, code = found
+    if code is None:
+        state: State[Any] = State(StateType.RUNNING)
+    else:
+        state = State(
+            StateType.COMPLETED if code == 0 else StateType.FAILED, None, f"exit code {code}" if code else None
+        )
+    return ClusterRun(run, run, "", name, parameters, state, {})
 
 
 def _check(keywords: Mapping[str, Any], known: Mapping[str, Any], not_offered: Mapping[str, str]) -> None:

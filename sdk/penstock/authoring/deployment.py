@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,6 +71,11 @@ class Deployment:
     tags: frozenset[str]
     version: str | None
 
+    @property
+    def flow_name(self) -> str:
+        """The name of its flow."""
+        return self.flow.name
+
     def schedules(self) -> list[dict[str, Any]]:
         """Return the Schedules as Kubernetes objects: one for all timings with the same time zone and parameters."""
         merged: list[tuple[Timing, dict[str, Any]]] = []
@@ -104,6 +110,12 @@ class Deployment:
             "metadata": {"name": name},
             "spec": {key: value for key, value in spec.items() if value is not None},
         }
+
+
+def object_name(name: str) -> str:
+    """Return a name that objects of Kubernetes can have, from any text."""
+    text = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
+    return text or "deployment"
 
 
 def read_deployment(flow: FlowFunction, name: str | None, keywords: DeploymentKeywords) -> Deployment:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from penstock.authoring.argument_futures import Pending
 from penstock.authoring.backend import Call, current_backend
 from penstock.authoring.function import Decorated
+from penstock.authoring.not_offered import refuse_methods
 from penstock.authoring.option_reader import read_flow_options
 from penstock.authoring.options import FlowKeywords, FlowOptions, Hook
+from penstock.authoring.prefect_names import METHODS_OF_FLOWS
 from penstock.authoring.resume_argument import take_resume_argument
 from penstock.authoring.states import State
-from penstock.errors import NotOfferedError, OptionError
+from penstock.errors import NotOfferedError
 
 if TYPE_CHECKING:
     from penstock.authoring.cluster import FlowDeployKeywords
@@ -23,17 +25,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
-_NOT_OFFERED: Final = {
-    "adeploy": "use deploy(); in a coroutine, asyncio.to_thread(flow.deploy, ...)",
-    "aserve": "use serve(), in a script without an event loop",
-    "ato_deployment": "use to_deployment(), which does not block",
-    "from_source": "import the module that has the flow",
-    "visualize": "use `penstock compile` and `penstock graph`",
-    "submit": "submit a task that calls the flow, to run it concurrently",
-    "map": "map a task that calls the flow, to run it concurrently",
-}
 
-
+@refuse_methods("flows", METHODS_OF_FLOWS)
 class Flow(Decorated[FlowOptions], Generic[P, R]):
     """A function whose calls are flow runs, created by `@flow`.
 
@@ -41,15 +34,10 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         fn: the function.
         options: the flow's options.
         origin: the function as found in its class, if it is a method.
-
-    Raises:
-        OptionError: the function is a generator.
     """
 
     def __init__(self, fn: Any, options: FlowOptions, origin: Any = None) -> None:
         super().__init__(fn, options.name, options, origin)
-        if self.is_generator:
-            raise OptionError(f"flow {self.name!r} is a generator function: return a list, or use @task")
 
     @overload
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -185,12 +173,6 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         bound = self.bound_function(instance, owner)
         return self if bound is None else type(self)(bound, self.options, bound)
 
-    def __getattr__(self, name: str) -> Any:
-        """Say what to use instead of a method that only Prefect has."""
-        if name in _NOT_OFFERED:
-            raise NotOfferedError(f"flows have no {name}(): {_NOT_OFFERED[name]}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     def __repr__(self) -> str:
         """Return the flow's name."""
         return f"Flow({self.name!r})"
@@ -221,6 +203,40 @@ class AsyncFlow(Flow[P, R]):
         return current_backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
 
 
+class GeneratorFlow(Flow[P, list[R]]):
+    """A generator function whose calls are flow runs: `for each in flow(...)`. With `return_state`, data is a list."""
+
+    @overload  # type: ignore[override]  # a generator does not replace a list
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> State[list[R]]: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> Iterator[R]: ...
+
+    def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Yield what the function yields; otherwise as `Flow.__call__`."""
+        return current_backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
+
+
+class AsyncGeneratorFlow(Flow[P, list[R]]):
+    """An asynchronous generator function whose calls are flow runs: `async for each in flow(...)`."""
+
+    @overload  # type: ignore[override]  # a generator does not replace a list
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]: ...
+    @overload
+    def __call__(
+        self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> Coroutine[Any, Any, State[list[R]]]: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> AsyncIterator[R]: ...
+
+    def __call__(self, *args: Any, return_state: Any = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Yield what the function yields; otherwise as `Flow.__call__`."""
+        return current_backend().call_flow(self, Call(args, kwargs, wait_for, return_state))
+
+
 class _Decorator:
     """The decorator that `@flow(...)` returns."""
 
@@ -230,6 +246,10 @@ class _Decorator:
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncFlow[P, T]: ...
     @overload
+    def __call__(self, fn: Callable[P, Iterator[T]], /) -> GeneratorFlow[P, T]: ...
+    @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[T]], /) -> AsyncGeneratorFlow[P, T]: ...
+    @overload
     def __call__(self, fn: Callable[P, T], /) -> Flow[P, T]: ...
 
     def __call__(self, fn: Any, /) -> Any:
@@ -238,6 +258,10 @@ class _Decorator:
 
 @overload
 def flow(fn: Callable[P, Coroutine[Any, Any, T]], /, **keywords: Unpack[FlowKeywords]) -> AsyncFlow[P, T]: ...
+@overload
+def flow(fn: Callable[P, Iterator[T]], /, **keywords: Unpack[FlowKeywords]) -> GeneratorFlow[P, T]: ...
+@overload
+def flow(fn: Callable[P, AsyncIterator[T]], /, **keywords: Unpack[FlowKeywords]) -> AsyncGeneratorFlow[P, T]: ...
 @overload
 def flow(fn: Callable[P, T], /, **keywords: Unpack[FlowKeywords]) -> Flow[P, T]: ...
 @overload
@@ -261,4 +285,16 @@ def _decorate(fn: Any, keywords: FlowKeywords) -> Flow[..., Any]:
     raw = fn.__func__ if isinstance(fn, classmethod | staticmethod) else fn
     made = Flow[..., Any](fn, read_flow_options(raw, keywords))
     take_resume_argument(made.fn)
+    if made.is_generator:
+        if made.is_async:
+            return AsyncGeneratorFlow[..., Any](fn, made.options)
+        return GeneratorFlow[..., Any](fn, made.options)
     return AsyncFlow[..., Any](fn, made.options) if made.is_async else made
+
+
+def _refuse_from_source(*_: Any, **__: Any) -> Any:
+    raise NotOfferedError(f"flow has no from_source(): {METHODS_OF_FLOWS['from_source']}")
+
+
+if not TYPE_CHECKING:  # Prefect's decorator has this method
+    flow.from_source = flow.afrom_source = _refuse_from_source

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
+from penstock.authoring.attributes import attribute_of
 from penstock.authoring.options import FlowOptions, TaskOptions
 from penstock.errors import OptionError, ParameterError
 
@@ -74,6 +75,30 @@ class Decorated(Generic[OptionsT]):
         except (OSError, TypeError):
             code = getattr(fn, "__code__", None)
             return repr((code.co_code, code.co_consts, code.co_names)) if code else self.key
+
+    @property
+    def isasync(self) -> bool:
+        """Whether it is a coroutine function; Prefect's name."""
+        return self.is_async
+
+    @property
+    def isgenerator(self) -> bool:
+        """Whether it is a generator function; Prefect's name."""
+        return self.is_generator
+
+    @property
+    def task_key(self) -> str:
+        """Its name, and where its function is."""
+        return self.key
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an option under Prefect's name."""
+        if not name.startswith("_") and "options" in vars(self):
+            try:
+                return attribute_of(self.options, name)
+            except AttributeError:
+                pass
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by name, defaults included.

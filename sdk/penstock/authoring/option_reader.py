@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final
 
-from penstock.authoring.cache_policies import CachePolicy
+from penstock.authoring.cache_policies import NO_CACHE, CachePolicy
+from penstock.authoring.context import TASK_LOGGER
 from penstock.authoring.options import FlowKeywords, FlowOptions, Hook, RunName, TaskKeywords, TaskOptions
-from penstock.authoring.task_runners import ThreadPoolTaskRunner
+from penstock.authoring.serializers import read_serializer
+from penstock.authoring.task_runners import TaskRunner
 from penstock.errors import OptionError
 
 MAX_DELAYS: Final = 50
-SERIALIZERS: Final = ("pickle", "json")
+FILE_SYSTEMS: Final = "penstock.filesystems"
+"""A name instead of an import: the module is in a higher layer, and few flows need it."""
 RUN_AS: Final = ("tasks", "pod")
 _POD: Final[Mapping[str, Any]] = {
     "image": str,
@@ -25,13 +31,9 @@ _POD: Final[Mapping[str, Any]] = {
     "pod_template": Mapping,
 }
 """The options that describe a Pod, and their types."""
-_STORAGE: Final = "results are stored in the folder PENSTOCK_HOME; set that variable instead"
-_MEMORY: Final = "results stay in memory as long as their future or state is referenced; omit it"
+_BLOCKS: Final = ("s3", "s3-bucket", "gcs", "gcs-bucket", "azure", "azure-blob-storage", "remote-file-system", "smb")
+"""Types of storage blocks, which a name of a storage begins with."""
 NOT_OFFERED: Final[Mapping[str, str]] = {
-    "result_storage": _STORAGE,
-    "result_storage_key": "use cache_key_fn, which names the stored result",
-    "cache_result_in_memory": _MEMORY,
-    "viz_return_value": "omit it: flows are not drawn by calling their functions",
     "asset_deps": "omit it, and create artifacts instead",
     "retry_condition": "use retry_condition_fn",
     "timeout": "use timeout_seconds",
@@ -40,7 +42,6 @@ NOT_OFFERED: Final[Mapping[str, str]] = {
 }
 """Options of Prefect and other systems, and what to use instead."""
 _NOT_FOR_TASKS: Final[Mapping[str, str]] = {
-    "version": "omit it, or add it to the name or the tags",
     "flow_run_name": "use task_run_name",
     "validate_parameters": "only parameters of flows are validated: validate them in the task",
     "task_runner": "set it on the flow",
@@ -49,6 +50,8 @@ _NOT_FOR_TASKS: Final[Mapping[str, str]] = {
 }
 _NOT_FOR_FLOWS: Final[Mapping[str, str]] = {
     "task_run_name": "use flow_run_name",
+    "result_storage_key": "set it on the tasks",
+    "viz_return_value": "set it on the tasks",
     "tags": "call the flow in a `with tags(...)` block",
     "retry_jitter_factor": "set it on the tasks; retry_delay_seconds of a flow can be a list",
     "retry_condition_fn": "set it on the tasks",
@@ -74,12 +77,11 @@ def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: Flow
     Raises:
         OptionError: an option does not exist, or its value is invalid.
     """
-    reader = _Reader("@flow", _FLOW_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_FLOWS}, keywords)
+    reader = _Reader("@flow", _FLOW_KEYWORDS, refused_flow_options(), keywords)
     options = base or FlowOptions(name=_default_name(fn, keywords).replace("_", "-"), description=_description(fn))
     changes = reader.shared(fn, options.retries)
     if "task_runner" in keywords:
-        runner = keywords["task_runner"]
-        changes["max_workers"] = runner and reader.check("task_runner", ThreadPoolTaskRunner).max_workers
+        changes["max_workers"] = reader.max_workers()
     changes |= reader.plain(
         {
             "version": str,
@@ -91,6 +93,7 @@ def read_flow_options(fn: Callable[..., Any], keywords: FlowKeywords, base: Flow
         },
         FlowOptions,
     )
+    changes |= reader.storage()
     changes |= reader.env()
     if "run_as" in keywords:
         changes["run_as"] = reader.one_of("run_as", RUN_AS) or "tasks"
@@ -111,7 +114,7 @@ def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: Task
     Raises:
         OptionError: an option does not exist, or its value is invalid.
     """
-    reader = _Reader("@task", _TASK_KEYWORDS, {**NOT_OFFERED, **_NOT_FOR_TASKS}, keywords)
+    reader = _Reader("@task", _TASK_KEYWORDS, refused_task_options(), keywords)
     options = base or TaskOptions(name=_default_name(fn, keywords), description=_description(fn))
     changes = reader.shared(fn, options.retries)
     if "tags" in keywords:
@@ -130,23 +133,40 @@ def read_task_options(fn: Callable[..., Any], keywords: TaskKeywords, base: Task
             "cache_policy": CachePolicy,
             "cache_key_fn": Callable,
             "refresh_cache": bool,
+            "result_storage_key": str,
+            "version": str,
             **_POD,
         },
         TaskOptions,
     )
+    changes |= reader.storage()
     changes |= reader.env()
     if "task_run_name" in changes:
         check_run_name("task_run_name", changes["task_run_name"], fn)
     changes |= reader.hooks(("on_running", "on_completion", "on_failure", "on_commit", "on_rollback"))
-    for moment in ("on_commit", "on_rollback"):
-        if any(inspect.iscoroutinefunction(hook) for hook in changes.get(moment, ())):
-            raise OptionError(f"@task({moment}): hooks of transactions must not be coroutine functions")
-    merged = replace(options, **changes)
-    if merged.cache_policy is not None and merged.cache_key_fn is not None:
-        raise OptionError("@task: cache_policy and cache_key_fn exclude each other: set one of them")
-    if merged.persist_result is False and (merged.cache_policy or merged.cache_key_fn):
-        raise OptionError("@task: persist_result=False excludes caching: omit it, or cache_policy and cache_key_fn")
-    return merged
+    return _without_contradictions(replace(options, **changes))
+
+
+def _without_contradictions(options: TaskOptions) -> TaskOptions:
+    """Resolve options that exclude each other as Prefect does, with a warning."""
+    if options.cache_policy is not None and options.cache_key_fn is not None:
+        TASK_LOGGER.warning("task %r: cache_key_fn is used, and cache_policy is ignored", options.name)
+        options = replace(options, cache_policy=None)
+    if options.persist_result is False and (options.cache_policy or options.cache_key_fn):
+        if options.cache_policy != NO_CACHE:
+            TASK_LOGGER.warning("task %r: nothing is cached, because persist_result is False", options.name)
+        options = replace(options, cache_policy=None, cache_key_fn=None)
+    return options
+
+
+def refused_flow_options() -> Mapping[str, str]:
+    """Return what to use instead of options that flows do not have."""
+    return {**NOT_OFFERED, **_NOT_FOR_FLOWS}
+
+
+def refused_task_options() -> Mapping[str, str]:
+    """Return what to use instead of options that tasks do not have."""
+    return {**NOT_OFFERED, **_NOT_FOR_TASKS}
 
 
 def check_run_name(option: str, name: RunName | None, fn: Callable[..., Any]) -> None:
@@ -212,7 +232,7 @@ class _Reader:
             if changes["timeout_s"] == 0:
                 raise OptionError(f"{self._where}(timeout_seconds=0): must be greater than zero; omit it for no limit")
         if "result_serializer" in self._keywords:
-            changes["result_serializer"] = self.one_of("result_serializer", SERIALIZERS)
+            changes["result_serializer"] = read_serializer(self._where, self.get("result_serializer"))
         for name in ("persist_result", "log_prints"):
             if name in self._keywords:
                 changes[name] = None if self.get(name) is None else self.check(name, bool)
@@ -226,6 +246,36 @@ class _Reader:
             for name, kind in kinds.items()
             if name in self._keywords
         }
+
+    def max_workers(self) -> int | None:
+        """Read the task runner: an object or its class."""
+        runner = self.get("task_runner")
+        if isinstance(runner, type) and issubclass(runner, TaskRunner):
+            runner = runner()
+        if runner is None:
+            return None
+        if not isinstance(runner, TaskRunner):
+            raise OptionError(
+                f"{self._where}(task_runner={runner!r}): must be a ThreadPoolTaskRunner; for other machines, map() in a"
+                " compiled flow: each item is a Pod"
+            )
+        return runner.max_workers
+
+    def storage(self) -> dict[str, Any]:
+        """Read a folder of results: a path, or an object with `basepath`."""
+        value = self.get("result_storage")
+        if value is None:
+            return {"result_storage": None} if "result_storage" in self._keywords else {}
+        folder = getattr(value, "basepath", value)
+        if not isinstance(folder, str | PathLike) or str(folder).split("/")[0] in _BLOCKS or "://" in str(folder):
+            raise OptionError(
+                f"{self._where}(result_storage={value!r}): must be a folder or a LocalFileSystem; in a cluster, set"
+                " storage='s3://bucket/prefix' on the flow"
+            )
+        block, _, name = str(folder).partition("/")
+        if block == "local-file-system":
+            folder = importlib.import_module(FILE_SYSTEMS).LocalFileSystem.load(name).basepath
+        return {"result_storage": str(Path(folder).expanduser().absolute())}
 
     def hooks(self, names: Iterable[str]) -> dict[str, tuple[Hook, ...]]:
         """Read lists of functions."""

@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any, Literal, TypedDict
 
 from penstock.authoring.cache_policies import CachePolicy
-from penstock.authoring.task_runners import ThreadPoolTaskRunner
+from penstock.authoring.serializers import Serializer
+from penstock.authoring.task_runners import TaskRunner
 
 Hook = Callable[..., Any]
 """hook(flow, flow_run, state), hook(task, task_run, state), or hook(transaction); may be a coroutine function."""
 RunName = str | Callable[..., str]
 """A string with names of parameters in braces, or a function without arguments or with `parameters`."""
-Serializer = Literal["pickle", "json"]
+SerializerName = Literal["pickle", "json", "compressed/pickle", "compressed/json"]
 RunAs = Literal["tasks", "pod"]
 DelaySeconds = float | list[float] | Callable[[int], list[float]]
 
@@ -28,11 +29,13 @@ class FlowKeywords(TypedDict, total=False):
     flow_run_name: RunName | None
     retries: int | None
     retry_delay_seconds: DelaySeconds | None
-    task_runner: ThreadPoolTaskRunner | None
+    task_runner: TaskRunner | type[TaskRunner] | None
     timeout_seconds: float | None
     validate_parameters: bool
     persist_result: bool | None
-    result_serializer: Serializer | None
+    result_serializer: SerializerName | Serializer | None
+    result_storage: Any
+    cache_result_in_memory: bool
     log_prints: bool | None
     on_running: Iterable[Hook] | None
     on_completion: Iterable[Hook] | None
@@ -55,6 +58,7 @@ class TaskKeywords(TypedDict, total=False):
     name: str | None
     description: str | None
     tags: Iterable[str] | None
+    version: str | None
     task_run_name: RunName | None
     retries: int | None
     retry_delay_seconds: DelaySeconds | None
@@ -65,8 +69,12 @@ class TaskKeywords(TypedDict, total=False):
     cache_key_fn: Callable[..., str | None] | None
     cache_expiration: timedelta | float | None
     refresh_cache: bool | None
+    result_storage_key: str | None
+    viz_return_value: Any
     persist_result: bool | None
-    result_serializer: Serializer | None
+    result_serializer: SerializerName | Serializer | None
+    result_storage: Any
+    cache_result_in_memory: bool
     log_prints: bool | None
     on_running: Iterable[Hook] | None
     on_completion: Iterable[Hook] | None
@@ -95,7 +103,10 @@ class FlowOptions:
     timeout_s: float | None = None
     validate_parameters: bool = True
     persist_result: bool | None = None
-    result_serializer: Serializer | None = None
+    result_serializer: str | Serializer | None = None
+    """A name, or an object if no name says all of it."""
+    result_storage: str | None = None
+    """The folder of results; None for that of the calling flow or of this user."""
     log_prints: bool | None = None
     on_running: tuple[Hook, ...] = ()
     on_completion: tuple[Hook, ...] = ()
@@ -123,6 +134,7 @@ class TaskOptions:
     name: str
     description: str = ""
     tags: frozenset[str] = frozenset()
+    version: str | None = None
     task_run_name: RunName | None = None
     retries: int = 0
     retry_delays_s: tuple[float, ...] = ()
@@ -135,8 +147,13 @@ class TaskOptions:
     cache_key_fn: Callable[..., str | None] | None = None
     cache_expiration_s: float | None = None
     refresh_cache: bool = False
+    result_storage_key: str | None = None
+    """The name of the file of the result, with parameters in braces."""
     persist_result: bool | None = None
-    result_serializer: Serializer | None = None
+    result_serializer: str | Serializer | None = None
+    """A name, or an object if no name says all of it."""
+    result_storage: str | None = None
+    """The folder of results; None for that of the calling flow or of this user."""
     log_prints: bool | None = None
     on_running: tuple[Hook, ...] = ()
     on_completion: tuple[Hook, ...] = ()

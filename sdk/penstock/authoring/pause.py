@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, overload
 
+from penstock.authoring.awaiting import blocking
 from penstock.authoring.backend import current_backend
 from penstock.authoring.runs import FLOW_RUN, TASK_RUN
-from penstock.errors import OptionError, PauseError
+from penstock.errors import PauseError
 
 T = TypeVar("T")
 TIMEOUT_S = 3600.0
@@ -14,21 +15,32 @@ TIMEOUT_S = 3600.0
 
 @overload
 def pause_flow_run(
-    wait_for_input: None = None, *, timeout: float = TIMEOUT_S, key: str | None = None, message: str | None = None
+    wait_for_input: None = None,
+    *,
+    timeout: float = TIMEOUT_S,
+    key: str | None = None,
+    message: str | None = None,
+    poll_interval: float | None = None,
 ) -> None: ...
 @overload
 def pause_flow_run(
-    wait_for_input: type[T], *, timeout: float = TIMEOUT_S, key: str | None = None, message: str | None = None
+    wait_for_input: type[T],
+    *,
+    timeout: float = TIMEOUT_S,
+    key: str | None = None,
+    message: str | None = None,
+    poll_interval: float | None = None,
 ) -> T: ...
 
 
+@blocking
 def pause_flow_run(
     wait_for_input: type[Any] | None = None,
     *,
     timeout: float = TIMEOUT_S,
     key: str | None = None,
     message: str | None = None,
-    **not_offered: Any,
+    poll_interval: float | None = None,  # noqa: ARG001 - nothing is polled
 ) -> Any:
     """Pause the flow run until a person at the terminal approves it or enters a value.
 
@@ -40,18 +52,16 @@ def pause_flow_run(
         timeout: maximum wait in seconds.
         key: name of the pause; a run pauses once for each key.
         message: the question.
-        **not_offered: options of Prefect, which are refused.
+        poll_interval: has no meaning: the terminal is waited for.
 
     Returns:
         The value; None for an approval.
 
     Raises:
-        OptionError: the option exists in Prefect only.
         PauseError: it was rejected or timed out, there is no terminal, the flow is not running, or it has paused for
             the key before.
     """
-    for name in not_offered:
-        raise OptionError(f"pause_flow_run() has no option {name!r}: it waits at the terminal; omit it")
+    message = message or getattr(wait_for_input, "_description", None)
     run = FLOW_RUN.get()
     if run is None:
         raise PauseError("pause_flow_run() was called outside of a flow")
@@ -68,6 +78,7 @@ async def apause_flow_run(
     timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - the one of pause_flow_run
     key: str | None = None,
     message: str | None = None,
+    poll_interval: float | None = None,  # noqa: ARG001 - as above
 ) -> Any:
     """Pause as pause_flow_run does, without blocking the event loop."""
     import asyncio  # noqa: PLC0415 - code that awaits has loaded it

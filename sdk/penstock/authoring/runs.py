@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.run_attributes import FlowRunAttributes, RunAttributes, TaskRunAttributes
 from penstock.authoring.states import Pending, State
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 
-class _Run:
+class _Run(RunAttributes):
     """The common part of flow runs and task runs."""
 
     __slots__ = ("history", "id", "name", "run_count", "started_time", "state", "tags")
@@ -35,13 +36,8 @@ class _Run:
         self.state = state
         self.history.append(state)
 
-    @property
-    def start_time(self) -> datetime:
-        """When the run was created."""
-        return datetime.fromtimestamp(self.started_time, tz=UTC)
 
-
-class FlowRun(_Run):
+class FlowRun(FlowRunAttributes, _Run):
     """One execution of a flow.
 
     Args:
@@ -54,6 +50,9 @@ class FlowRun(_Run):
     """
 
     __slots__ = ("flow", "parameters", "parent")
+
+    flow: FlowFunction
+    parent: FlowRun | None
 
     def __init__(
         self,
@@ -85,7 +84,7 @@ class FlowRun(_Run):
         return f"FlowRun({self.name!r}, {self.state.name})"
 
 
-class TaskRun(_Run):
+class TaskRun(TaskRunAttributes, _Run):
     """One execution of a task.
 
     Args:
@@ -97,6 +96,9 @@ class TaskRun(_Run):
     """
 
     __slots__ = ("began_time", "flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
+
+    task: TaskFunction
+    flow_run: FlowRun | None
 
     def __init__(
         self, task: TaskFunction, *, run_id: UUID, index: int, tags: frozenset[str], flow_run: FlowRun | None
@@ -147,10 +149,21 @@ class TaskRunContext:
         self.task_run = task_run
         self.parameters = parameters
 
+    @classmethod
+    def get(cls) -> TaskRunContext | None:
+        """Return the context of the current task run; None outside of tasks."""
+        run = TASK_RUN.get()
+        return None if run is None else cls(run, run.parameters)
+
     @property
     def task(self) -> TaskFunction:
         """The task."""
         return self.task_run.task
+
+    @property
+    def start_time(self) -> datetime:
+        """When the run was created."""
+        return self.task_run.start_time
 
     @property
     def flow_run(self) -> FlowRun | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any, Final, Generic, TypeVar, cast
 
+from penstock.authoring.awaiting import awaitable
 from penstock.engine.state import RunState, TaskState
 from penstock.errors import (
     CancelledRunError,
@@ -51,30 +53,46 @@ class State(Generic[R_co]):
 
     Args:
         type: its type.
-        name: its name, for people.
+        name: its name, for people; that of the type if not given.
         message: the reason, for people.
         data: the result of a completed run, the exception of a failed one.
     """
 
-    __slots__ = ("_time", "data", "message", "name", "type")
+    __slots__ = ("_time", "data", "is_returned", "message", "name", "type")
 
-    def __init__(self, type: StateType, name: str, message: str | None = None, data: Any = None) -> None:  # noqa: A002
-        self.type = type
-        self.name = name
+    def __init__(
+        self,
+        type: StateType | str,  # noqa: A002 - Prefect's name
+        name: str | None = None,
+        message: str | None = None,
+        data: Any = None,
+        **_: Any,
+    ) -> None:
+        self.type = StateType(type)
+        self.name = name or _default_name(self.type)
         self.message = message
         self.data = data
         self._time = time.time()
+        self.is_returned = False
+        """Whether the function of a run returned it: the caller of a task gets it as it is."""
+
+    @property
+    def state_details(self) -> SimpleNamespace:
+        """What Prefect's server adds to states: nothing here."""
+        return SimpleNamespace(flow_run_id=None, task_run_id=None, cache_key=None, scheduled_time=None)
 
     @property
     def timestamp(self) -> datetime:
         """When the run entered the state."""
         return datetime.fromtimestamp(self._time, tz=UTC)
 
-    def result(self, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002 - Prefect's signature
-        """Return the result of the run.
+    @awaitable
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> R_co:  # noqa: ARG002, FBT001, FBT002 - Prefect's signature
+        """Return the result of the run. In a coroutine it may be awaited.
 
         Args:
             raise_on_failure: raise the exception of a failed run; false returns it.
+            retry_result_failure: has no meaning: results are in memory.
 
         Raises:
             UnfinishedRunError: the run has not finished.
@@ -88,6 +106,10 @@ class State(Generic[R_co]):
         if raise_on_failure:
             raise error
         return cast("R_co", error)
+
+    async def aresult(self, raise_on_failure: bool = True) -> R_co:  # noqa: FBT001, FBT002 - as above
+        """Return the result as `result` does."""
+        return self.result(raise_on_failure)
 
     def exception(self) -> BaseException | None:
         """Return the exception of the run; None if it completed or has not finished."""
@@ -207,3 +229,78 @@ def Cancelled(*, message: str | None = None, data: Any = None, name: str = TaskS
 def Crashed(*, message: str | None = None, data: Any = None, name: str = TaskState.CRASHED.value) -> State[Any]:
     """Return the state of a run that was ended from outside of its code."""
     return State(StateType.CRASHED, name, message, data)
+
+
+def AwaitingRetry(*, message: str | None = None, name: str = "AwaitingRetry", **_: Any) -> State[Any]:
+    """Return the state of a run that waits for its next attempt, under Prefect's name."""
+    return State(StateType.SCHEDULED, name, message)
+
+
+def AwaitingConcurrencySlot(
+    *, message: str | None = None, name: str = "AwaitingConcurrencySlot", **_: Any
+) -> State[Any]:
+    """Return the state of a run that waits for a slot of a limit."""
+    return State(StateType.SCHEDULED, name, message)
+
+
+def Late(*, message: str | None = None, name: str = "Late", **_: Any) -> State[Any]:
+    """Return the state of a run that has not started in time."""
+    return State(StateType.SCHEDULED, name, message)
+
+
+def Suspended(*, message: str | None = None, name: str = "Suspended", **_: Any) -> State[Any]:
+    """Return the state of a run that waits without a process."""
+    return State(StateType.PAUSED, name, message)
+
+
+def Cancelling(*, message: str | None = None, name: str = "Cancelling") -> State[Any]:
+    """Return the state of a run that is being stopped."""
+    return State(StateType.CANCELLING, name, message)
+
+
+def Submitting(*, message: str | None = None, name: str = "Submitting") -> State[Any]:
+    """Return the state of a run whose process is being started."""
+    return State(StateType.PENDING, name, message)
+
+
+def InfrastructurePending(*, message: str | None = None, name: str = "InfrastructurePending") -> State[Any]:
+    """Return the state of a run that waits for its process."""
+    return State(StateType.PENDING, name, message)
+
+
+@awaitable
+def raise_state_exception(state: State[Any]) -> None:
+    """Raise the exception of a state; do nothing if it completed."""
+    state.result()
+
+
+@awaitable
+def get_state_exception(state: State[Any]) -> BaseException:
+    """Return the exception of a state.
+
+    Raises:
+        ValueError: it has none.
+    """
+    error = state.exception()
+    if error is None:
+        raise ValueError(f"the state {state.name} has no exception")
+    return error
+
+
+async def get_state_result(state: State[R_co], raise_on_failure: bool = True, **_: Any) -> R_co:  # noqa: FBT001, FBT002 - Prefect's signature
+    """Return the result of a state."""
+    return state.result(raise_on_failure)
+
+
+async def araise_state_exception(state: State[Any]) -> None:
+    """Raise as `raise_state_exception` does."""
+    state.result()
+
+
+async def aget_state_exception(state: State[Any]) -> BaseException:
+    """Return as `get_state_exception` does."""
+    return get_state_exception(state)
+
+
+def _default_name(type: StateType) -> str:  # noqa: A002 - as above
+    return type.value.capitalize()

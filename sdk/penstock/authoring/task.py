@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from penstock.authoring.argument_futures import Pending
 from penstock.authoring.backend import Call, current_backend
 from penstock.authoring.function import Decorated
 from penstock.authoring.futures import Future, FutureList
+from penstock.authoring.not_offered import refuse_methods
 from penstock.authoring.option_reader import read_task_options
 from penstock.authoring.options import Hook, TaskKeywords, TaskOptions
+from penstock.authoring.prefect_names import METHODS_OF_TASKS
 from penstock.authoring.states import State
-from penstock.errors import NotOfferedError, OptionError
+from penstock.errors import OptionError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 HookT = TypeVar("HookT", bound=Callable[..., Any])
 
-_NO_QUEUE: Final = "there is no task queue: call the task in a flow, and run the flow"
 
-
+@refuse_methods("tasks", METHODS_OF_TASKS)
 class Task(Decorated[TaskOptions], Generic[P, R]):
     """A function whose calls are task runs, created by `@task`.
 
@@ -156,16 +157,6 @@ class Task(Decorated[TaskOptions], Generic[P, R]):
         """Bind the task to an instance or a class, as Python does with functions."""
         bound = self.bound_function(instance, owner)
         return self if bound is None else type(self)(bound, self.options, bound)
-
-    def delay(self, *_: Any, **__: Any) -> Any:
-        """Refuse: there is no task queue.
-
-        Raises:
-            NotOfferedError: always.
-        """
-        raise NotOfferedError(f"{self.name}.delay(): {_NO_QUEUE}")
-
-    apply_async = serve = delay
 
     def __repr__(self) -> str:
         """Return the task's name."""

@@ -2,23 +2,78 @@
 
 Tasks that complete in a `with transaction():` block are staged. At the end of the block their `on_commit` hooks are
 called. If the block raises, their `on_rollback` hooks are called, last task first, and their runs become RolledBack.
+
+A transaction with a key is committed once: its staged value is stored, and the next one with the key is committed from
+its beginning, so that the code of the block can skip what was done.
 """
 
 from __future__ import annotations
 
+import contextvars
+import copy
+import importlib
+import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar, Token
+from enum import Enum, auto
+from typing import Any, Final, Protocol, Self
 
-from penstock.authoring.context import logger_of
+from penstock.authoring.context import FLOW_LOGGER, logger_of
 from penstock.authoring.options import Hook
-from penstock.authoring.runs import TaskRun
+from penstock.authoring.runs import FLOW_RUN, TaskRun
 from penstock.authoring.states import ROLLED_BACK, Completed
-from penstock.errors import OptionError, VariableError
+from penstock.errors import OptionError, ResultError, VariableError
 
+STORE: Final = "penstock.local.transaction_store"
+"""A name instead of an import: the module is in a higher layer, and few transactions have a key."""
 _MISSING: Final = object()
+
+
+class CommitMode(Enum):
+    """When a transaction commits."""
+
+    EAGER = auto()
+    """At its end, also inside of another one."""
+    LAZY = auto()
+    """With the outermost one."""
+    OFF = auto()
+    """By `commit()` only; without it, it is rolled back at its end."""
+
+
+class IsolationLevel(Enum):
+    """What transactions with one key see of each other."""
+
+    READ_COMMITTED = auto()
+    """What has been committed before they begin."""
+    SERIALIZABLE = auto()
+    """One at a time, also of other processes on this machine."""
+
+
+class TransactionState(Enum):
+    """The state of a transaction."""
+
+    PENDING = auto()
+    ACTIVE = auto()
+    STAGED = auto()
+    COMMITTED = auto()
+    ROLLED_BACK = auto()
+
+
+class Record(Protocol):
+    """The stored value of a transaction with a key."""
+
+    def begin(self) -> None:
+        """Wait until no other transaction holds the key, if it is serializable."""
+
+    def read(self) -> Any:
+        """Return what has been committed, with an attribute `value` or `result`; None if there is nothing."""
+
+    def write(self, value: Any) -> None:
+        """Store a value."""
+
+    def end(self) -> None:
+        """Let the next transaction begin."""
 
 
 class Transaction:
@@ -26,100 +81,291 @@ class Transaction:
 
     Args:
         parent: the enclosing transaction.
+        record: stores its value, if it has a key.
+        commit_mode: when it commits; None for that of the enclosing one.
+        overwrite: do not ask whether the key has been committed before.
+        is_written: store the staged value.
     """
 
-    def __init__(self, parent: Transaction | None = None) -> None:
+    def __init__(
+        self,
+        parent: Transaction | None = None,
+        *,
+        key: str | None = None,
+        record: Record | None = None,
+        commit_mode: CommitMode | None = None,
+        isolation_level: IsolationLevel | None = None,
+        overwrite: bool = False,
+        is_written: bool = True,
+    ) -> None:
+        inherited = CommitMode.LAZY if parent is None else parent.commit_mode
         self.parent = parent
+        self.key = key
+        self.commit_mode: CommitMode = commit_mode or inherited
+        self.isolation_level = isolation_level or IsolationLevel.READ_COMMITTED
+        self.overwrite = overwrite
+        self.state = TransactionState.PENDING
+        self._record = record
+        self._is_written = is_written
         self._values: dict[str, Any] = {}
+        self._staged_value: Any = None
+        self._own_hooks: dict[str, list[Hook]] = {"commit": [], "rollback": []}
         self._lock = threading.Lock()
-        self._staged: list[TaskRun] = []
-        self._end: Callable[[TaskRun], None] | None = None
+        self._staged: list[TaskRun | Transaction] = []
+        self._end: Callable[[TaskRun | Transaction], None] | None = None
+        self._token: Token[Transaction | None] | None = None
 
     def set(self, name: str, value: Any) -> None:
         """Store a value for hooks."""
         self._values[name] = value
 
     def get(self, name: str, default: Any = _MISSING) -> Any:
-        """Return a value that was stored in this or an enclosing transaction.
+        """Return a copy of a value that was stored in this or an enclosing transaction.
 
         Raises:
             VariableError: the value does not exist, and there is no default.
         """
         if name in self._values:
-            return self._values[name]
+            return copy.deepcopy(self._values[name])
         if self.parent is not None:
             return self.parent.get(name, default)
         if default is _MISSING:
             raise VariableError(f"the transaction has no value {name!r}: set() it, or pass a default")
         return default
 
-    def stage(self, run: TaskRun) -> None:
-        """Add a completed task run. For backends."""
+    def is_pending(self) -> bool:
+        """Whether its block has not begun."""
+        return self.state is TransactionState.PENDING
+
+    def is_active(self) -> bool:
+        """Whether its block runs, and nothing is staged."""
+        return self.state is TransactionState.ACTIVE
+
+    def is_staged(self) -> bool:
+        """Whether a value is staged."""
+        return self.state is TransactionState.STAGED
+
+    def is_committed(self) -> bool:
+        """Whether it has been committed, now or by an earlier transaction with its key."""
+        return self.state is TransactionState.COMMITTED
+
+    def is_rolled_back(self) -> bool:
+        """Whether it has been rolled back."""
+        return self.state is TransactionState.ROLLED_BACK
+
+    def stage(
+        self,
+        value: Any,
+        on_rollback_hooks: Iterable[Hook] | None = None,
+        on_commit_hooks: Iterable[Hook] | None = None,
+    ) -> None:
+        """Give the value that is stored for the key when the transaction commits.
+
+        Args:
+            value: the value.
+            on_rollback_hooks: called if it is rolled back.
+            on_commit_hooks: called when it commits.
+        """
+        if self.is_committed():
+            return
+        self._staged_value = value
+        self._own_hooks["rollback"] += on_rollback_hooks or ()
+        self._own_hooks["commit"] += on_commit_hooks or ()
+        self.state = TransactionState.STAGED
+
+    def read(self) -> Any:
+        """Return what an earlier transaction with this key has stored, as an object with `result`; None if nothing."""
+        return None if self._record is None else self._record.read()
+
+    def add_ended(self, ended: TaskRun | Transaction) -> None:
+        """Add a completed task run, or a nested transaction that has ended. For backends."""
         with self._lock:
             if self._end is None:
-                self._staged.append(run)
+                self._staged.append(ended)
                 return
         # It was submitted in the block and completed after its end.
-        self._end(run)
+        self._end(ended)
 
-    def commit(self) -> None:
-        """Commit; a nested transaction is committed with the enclosing one."""
-        self._close(self._commit_one if self.parent is None else self.parent.stage)
-        if self.parent is not None:
-            self.parent._values = {**self._values, **self.parent._values}  # noqa: SLF001 - one of the same class
+    def commit(self) -> bool:
+        """Commit now, and return whether it was this call that did.
 
-    def roll_back(self) -> None:
-        """Roll back the staged runs, last first."""
+        If the staged value cannot be stored, or a hook of its own raises, it is rolled back with a warning.
+        """
+        if self.state in {TransactionState.COMMITTED, TransactionState.ROLLED_BACK}:
+            self._close(_commit_one)
+            self._let_next_begin()
+            return False
+        try:
+            if self._record is not None and self._is_written:
+                self._record.write(self._staged_value)
+        except ResultError as error:
+            FLOW_LOGGER.warning("transaction %r is rolled back: %s", self.key, error)
+            self.roll_back()
+            return False
+        self.state = TransactionState.COMMITTED
+        self._close(_commit_one)
+        for hook in self._own_hooks["commit"]:
+            _call_hook(hook, self)
+        self._let_next_begin()
+        return True
+
+    def roll_back(self) -> bool:
+        """Roll back the staged runs, last first, and return whether it was this call that did."""
+        if self.state in {TransactionState.COMMITTED, TransactionState.ROLLED_BACK}:
+            self._let_next_begin()
+            return False
+        self.state = TransactionState.ROLLED_BACK
+        for hook in self._own_hooks["rollback"]:
+            _call_hook(hook, self)
         self._staged.reverse()
-        self._close(self._undo_one)
+        self._close(_undo_one)
+        self._let_next_begin()
+        return True
 
-    def _close(self, end: Callable[[TaskRun], None]) -> None:
+    rollback = roll_back
+
+    def _let_next_begin(self) -> None:
+        if self._record is not None:
+            self._record.end()
+
+    def _close(self, end: Callable[[TaskRun | Transaction, Transaction], None]) -> None:
         with self._lock:
-            self._end = end
+            self._end = lambda each: end(each, self)
             staged, self._staged = self._staged, []
-        for run in staged:
-            end(run)
+        for each in staged:
+            end(each, self)
 
-    def _commit_one(self, run: TaskRun) -> None:
-        self._call(run, run.task.options.on_commit)
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._record is not None:
+            self._record.begin()
+            is_done = not self.overwrite and self._record.read() is not None
+        else:
+            is_done = False
+        self.state = TransactionState.COMMITTED if is_done else TransactionState.ACTIVE
+        self._token = TRANSACTION.set(self)
+        return self
 
-    def _undo_one(self, run: TaskRun) -> None:
-        self._call(run, run.task.options.on_rollback)
-        run.enter_state(Completed(name=ROLLED_BACK, message="its transaction was rolled back", data=run.state.data))
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit; or roll back, if the block raised."""
+        assert self._token is not None
+        TRANSACTION.reset(self._token)
+        if kind is not None:
+            self.roll_back()
+        elif self.parent is not None and self.commit_mode is not CommitMode.EAGER:
+            self.parent.add_ended(self)
+        elif self.commit_mode is CommitMode.OFF and not self.is_committed():
+            self.roll_back()
+        else:
+            self.commit()
 
-    def _call(self, run: TaskRun, hooks: Iterable[Hook]) -> None:
-        for hook in hooks:
-            try:
-                hook(self)
-            except Exception:  # noqa: BLE001 - the other hooks are called all the same
-                logger_of(run).exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
+    async def __aenter__(self) -> Self:
+        """Begin, in a coroutine."""
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        """Commit or roll back, in a coroutine."""
+        self.__exit__(kind, *details)
 
 
 TRANSACTION: Final[ContextVar[Transaction | None]] = ContextVar("penstock_transaction", default=None)
 
 
-@contextmanager
-def transaction(**options: Any) -> Iterator[Transaction]:
-    """Commit or roll back all tasks of the block together.
+def transaction(
+    key: str | None = None,
+    *,
+    commit_mode: CommitMode | None = None,
+    isolation_level: IsolationLevel | None = None,
+    overwrite: bool = False,
+    write_on_commit: bool = True,
+    **not_offered: Any,
+) -> Transaction:
+    """Commit or roll back all tasks of a `with` block together.
 
-    Yields:
-        The transaction, which is passed to hooks.
+    Args:
+        key: name of what the block does; the next transaction with this key is committed from its beginning.
+        commit_mode: when it commits; that of the enclosing transaction if not given, else LAZY.
+        isolation_level: whether transactions with one key run one at a time.
+        overwrite: begin as if the key had not been committed.
+        write_on_commit: store the staged value.
+        **not_offered: options of Prefect, which are refused.
 
     Raises:
-        OptionError: an option was given; there are none.
+        OptionError: an option does not exist.
     """
-    if options:
+    for name, value in not_offered.items():
+        if name == "logger" or value is None:
+            continue
         raise OptionError(
-            f"transaction() has no option {next(iter(options))!r}: set persist_result=True and"
-            " cache_key_fn on the tasks, so that another run does not repeat committed tasks"
+            f"transaction() has no option {name!r}: values are stored in PENSTOCK_HOME, or in result_storage of the"
+            " flow; omit it"
         )
-    current = Transaction(TRANSACTION.get())
-    token = TRANSACTION.set(current)
+    record: Record | None = None
+    if key is not None:
+        flow_run = FLOW_RUN.get()
+        folder = None if flow_run is None else flow_run.flow.options.result_storage
+        is_locked = isolation_level is IsolationLevel.SERIALIZABLE
+        record = importlib.import_module(STORE).StoredTransaction(key, folder, is_locked=is_locked)
+    return Transaction(
+        TRANSACTION.get(),
+        key=key,
+        record=record,
+        commit_mode=commit_mode,
+        isolation_level=isolation_level,
+        overwrite=overwrite,
+        is_written=write_on_commit,
+    )
+
+
+def get_transaction() -> Transaction | None:
+    """Return the transaction of the innermost block; None outside of transactions."""
+    return TRANSACTION.get()
+
+
+def _commit_one(ended: TaskRun | Transaction, around: Transaction) -> None:
+    if isinstance(ended, Transaction):
+        ended.commit()
+        return
+    for hook in ended.task.options.on_commit:
+        _call_hook(hook, around, ended)
+
+
+def _undo_one(ended: TaskRun | Transaction, around: Transaction) -> None:
+    if isinstance(ended, Transaction):
+        ended.roll_back()
+        return
+    for hook in ended.task.options.on_rollback:
+        _call_hook(hook, around, ended)
+    ended.enter_state(Completed(name=ROLLED_BACK, message="its transaction was rolled back", data=ended.state.data))
+
+
+def _call_hook(hook: Hook, around: Transaction, run: TaskRun | None = None) -> None:
     try:
-        yield current
-    except BaseException:
-        TRANSACTION.reset(token)
-        current.roll_back()
-        raise
-    TRANSACTION.reset(token)
-    current.commit()
+        answer = hook(around)
+        if inspect.isawaitable(answer):
+            _wait(answer)
+    except Exception:
+        log = FLOW_LOGGER if run is None else logger_of(run)
+        log.exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
+
+
+def _wait(answer: Awaitable[Any]) -> None:
+    """Await in a thread of its own: this one may run an event loop."""
+    import asyncio  # noqa: PLC0415 - hooks that are coroutine functions are rare
+
+    async def body() -> None:
+        await answer
+
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(body())
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="penstock-hook")
+    thread.start()
+    thread.join()
+    for error in errors:
+        raise error

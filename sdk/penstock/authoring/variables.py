@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.authoring.awaiting import awaitable
 from penstock.authoring.home import home, write_file
 from penstock.errors import VariableError
 
@@ -23,6 +25,7 @@ class Variable:
     """Reads and sets variables. It has class methods only."""
 
     @classmethod
+    @awaitable
     def get(cls, name: str, default: Any = None) -> Any:
         """Return the value of a variable, or the default if it does not exist.
 
@@ -44,12 +47,14 @@ class Variable:
             return text.strip()
 
     @classmethod
-    def set(cls, name: str, value: Any, *, overwrite: bool = False) -> None:
+    @awaitable
+    def set(cls, name: str, value: Any, tags: Iterable[str] | None = None, *, overwrite: bool = False) -> None:  # noqa: ARG003 - nothing here reads tags
         """Set a variable on this machine.
 
         Args:
             name: letters, digits and underscores.
             value: a JSON value.
+            tags: have no meaning: variables are found by their names.
             overwrite: replace an existing value.
 
         Raises:
@@ -69,6 +74,7 @@ class Variable:
         write_file(path, data)
 
     @classmethod
+    @awaitable
     def unset(cls, name: str) -> bool:
         """Remove a variable from this machine, and return whether it existed."""
         try:
@@ -83,9 +89,14 @@ class Variable:
         return cls.get(name, default)
 
     @classmethod
-    async def aset(cls, name: str, value: Any, *, overwrite: bool = False) -> None:
+    async def aset(cls, name: str, value: Any, tags: Iterable[str] | None = None, *, overwrite: bool = False) -> None:
         """Set as `set` does."""
-        cls.set(name, value, overwrite=overwrite)
+        cls.set(name, value, tags, overwrite=overwrite)
+
+    @classmethod
+    async def aunset(cls, name: str) -> bool:
+        """Remove as `unset` does."""
+        return cls.unset(name)
 
 
 def _path(name: str) -> Path:

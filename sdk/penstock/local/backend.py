@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -19,12 +19,14 @@ from penstock.authoring.function import FlowFunction, TaskFunction
 from penstock.authoring.futures import Future, FutureList
 from penstock.authoring.home import home
 from penstock.authoring.mapping import expand
+from penstock.authoring.pod_call import CALL
 from penstock.authoring.runs import TAGS, FlowRun, TaskRun
 from penstock.authoring.states import State
+from penstock.errors import NotOfferedError
 from penstock.local import flow_lifecycle, log, summary, task_lifecycle
 from penstock.local.final_state import state_of_error
 from penstock.local.flow_call import AsyncFlowCall, FlowCall
-from penstock.local.generator_call import iterate, iterate_async
+from penstock.local.generator_call import iterate, iterate_async, iterated_flow, iterated_task
 from penstock.local.lifecycle_step import Steps, run_lifecycle, run_lifecycle_async
 from penstock.local.run_name import render_run_name
 from penstock.local.session import SESSION, Session, child_id, resumed_run
@@ -50,9 +52,12 @@ class LocalBackend:
         """Run a flow, and return its result, or a coroutine of it for an async function."""
         flow.bind(call.args, call.kwargs)
         call, upstream = read_call(call)
+        is_iterated = flow.is_generator and not call.return_state
         if flow.is_async:
-            return self._call_async_flow(flow, call, upstream)
-        return self._call_flow(flow, call, upstream)
+            run = self._iterate_async_flow if is_iterated else self._call_async_flow
+        else:
+            run = self._iterate_flow if is_iterated else self._call_flow
+        return run(flow, call, upstream)
 
     def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Run a task, and return its result, a coroutine of it, or the generator of it."""
@@ -116,6 +121,18 @@ class LocalBackend:
         session = SESSION.get()
         return home() if session is None else session.folder()
 
+    def check_limits(self) -> None:
+        """Refuse limits in Pods, each of which would have its own.
+
+        Raises:
+            NotOfferedError: this process is the Pod of a task.
+        """
+        if CALL in os.environ:
+            raise NotOfferedError(
+                "limits hold within one process, and each task of this run has its own Pod: set"
+                " `concurrency` on the Flow, or maxParallel on the mapped task"
+            )
+
     def _call_task(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
         for future in upstream:
@@ -131,7 +148,7 @@ class LocalBackend:
         except BaseException as error:
             _crash(run, session, error)
             raise
-        return _answer(state, call)
+        return _answer_of_task(state, call)
 
     async def _call_async_task(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
@@ -147,20 +164,22 @@ class LocalBackend:
         except BaseException as error:
             _crash(run, session, error)
             raise
-        return _answer(state, call)
+        return _answer_of_task(state, call)
 
     def _iterate(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
         for future in upstream:
             future.wait()
         run, call_now, steps = self._begin_iteration(task, call, session)
-        return iterate(run, call_now, steps, session)
+        return iterate(iterated_task(run, call_now, session), steps)
 
     async def _iterate_async(self, task: TaskFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         session = SESSION.get()
         await _await_all(upstream)
         run, call_now, steps = self._begin_iteration(task, call, session)
-        async with contextlib.aclosing(cast("Any", iterate_async(run, call_now, steps, session))) as elements:
+        async with contextlib.aclosing(
+            cast("Any", iterate_async(iterated_task(run, call_now, session), steps))
+        ) as elements:
             async for element in elements:
                 yield element
 
@@ -191,6 +210,30 @@ class LocalBackend:
             state = await run_lifecycle_async(flow_lifecycle.flow_steps(session), AsyncFlowCall(session))
         return _answer(state, call)
 
+    def _iterate_flow(self, flow: FlowFunction, call: Call, upstream: list[Future[Any]]) -> Any:
+        for future in upstream:
+            future.wait()
+        session = _open_session(flow, call)
+        if isinstance(session, State):
+            return _answer(session, call)
+        return self._elements_of(session)
+
+    def _elements_of(self, session: Session) -> Iterator[Any]:
+        with _summarized(session):
+            yield from iterate(iterated_flow(session), flow_lifecycle.flow_steps(session))
+
+    async def _iterate_async_flow(self, flow: FlowFunction, call: Call, upstream: list[Future[Any]]) -> Any:
+        await _await_all(upstream)
+        session = _open_session(flow, call)
+        if isinstance(session, State):
+            _answer(session, call)
+            return
+        steps = flow_lifecycle.flow_steps(session)
+        with _summarized(session):
+            async with contextlib.aclosing(cast("Any", iterate_async(iterated_flow(session), steps))) as elements:
+                async for element in elements:
+                    yield element
+
     def _new_task_run(self, task: TaskFunction, session: Session | None) -> TaskRun:
         index = next(self._counter) if session is None else session.next_index(task.key)
         tags = task.options.tags | TAGS.get()
@@ -215,21 +258,23 @@ def _open_session(flow: FlowFunction, call: Call) -> Session | State[Any]:
         run_id, name = child_id(parent, flow.key, parameters), None
     else:
         run_id, name = resumed_run(flow.key, parameters) or (_new_id(), None)
-    if name is None:
-        wanted = flow.options.flow_run_name
-        name = (
-            f"{flow.name}-{run_id.hex[:6]}" if wanted is None else render_run_name("flow_run_name", wanted, parameters)
-        )
     run = FlowRun(
         flow,
         run_id=run_id,
-        name=name,
+        name=name or f"{flow.name}-{run_id.hex[:6]}",
         parameters=parameters,
         tags=TAGS.get(),
         parent=None if parent is None else parent.run,
     )
+    if name is None and flow.options.flow_run_name is not None:
+        run.name = render_run_name("flow_run_name", flow.options.flow_run_name, run)
     logger_of(run).info("Started: flow %r, process %d, %s", flow.name, os.getpid(), _now())
-    return Session(run, parent)
+    session = Session(run, parent)
+    found = session.stored_result()
+    if found is not None:
+        logger_of(run).info("Cached: it completed before its caller was retried or resumed")
+        return found
+    return session
 
 
 def _crash(run: TaskRun, session: Session | None, error: BaseException) -> None:
@@ -251,6 +296,11 @@ def _summarized(session: Session) -> Any:
         raise
     finally:
         summary.log_summary(session)
+
+
+def _answer_of_task(state: State[Any], call: Call) -> Any:
+    """As `_answer`, but a task that returns a state gives it to its caller, as in Prefect."""
+    return state if state.is_returned else _answer(state, call)
 
 
 def _answer(state: State[Any], call: Call) -> Any:

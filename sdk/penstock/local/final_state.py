@@ -17,6 +17,7 @@ def state_of_task_return(value: Any) -> State[Any]:
         return Completed(data=value)
     if not value.is_final():
         return Failed(message=f"returned the state {value.name}, which is not a final state")
+    value.is_returned = True
     return value
 
 
@@ -24,8 +25,8 @@ def state_of_flow_return(value: Any) -> State[Any]:
     """Return the final state of a flow run from the return value, after its tasks have finished.
 
     For a state or a future, it is that state. For a collection of only states and futures, the run is completed if all
-    of them are, and its data are the states. In any other collection, futures are ordinary values, which do not
-    count as read by the flow.
+    of them are, cancelled if one of them is, else failed; its data are the states. In any other collection, futures are
+    ordinary values, which do not count as read by the flow.
     """
     if isinstance(value, Future):
         return state_of_task_return(value.state)
@@ -36,8 +37,12 @@ def state_of_flow_return(value: Any) -> State[Any]:
     states = [each.state if isinstance(each, Future) else each for each in parts]
     bad = [each for each in states if not each.is_completed()]
     if bad:
-        error = bad[0].exception()
+        # A cancelled run says more than a failed one: somebody stopped it.
+        cancelled = [each for each in bad if each.is_cancelled()]
+        error = (cancelled or bad)[0].exception()
         data = error if isinstance(error, Exception) else None
+        if cancelled:
+            return Cancelled(message=f"{len(cancelled)}/{len(states)} states cancelled.", data=data)
         return Failed(message=f"{len(bad)}/{len(states)} states failed.", data=data)
     if isinstance(value, dict):
         return Completed(message="All states completed.", data=dict(zip(value, states, strict=True)))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Final
 
 from penstock.authoring.context import logger_of
@@ -64,7 +65,9 @@ class FlowCall:
         run = self._session.run
         args, kwargs = run.flow.call_arguments(run.parameters)
         with inside_run(self._session):
-            return run.flow.fn(*args, **kwargs)
+            returned = run.flow.fn(*args, **kwargs)
+            # What a generator calls belongs to the run, so it is not left to be read after its end.
+            return list(returned) if isinstance(returned, GeneratorType) else returned
 
 
 class AsyncFlowCall:
@@ -91,9 +94,15 @@ class AsyncFlowCall:
         try:
             async with asyncio.timeout(limit_s) as limit:
                 with inside_run(self._session):
-                    value = await run.flow.fn(*args, **kwargs)
+                    returned = run.flow.fn(*args, **kwargs)
+                    if not run.flow.is_generator:
+                        returned = await returned
+                    if isinstance(returned, AsyncGeneratorType):
+                        returned = [each async for each in returned]
+                    elif isinstance(returned, GeneratorType):
+                        returned = list(returned)
                 check_in_time(limit, limit_s)
-                return value
+                return returned
         except TimeoutError as error:
             if limit_s is not None and limit.expired():
                 raise OverdueError(limit_s) from error

@@ -85,6 +85,7 @@ def _finish(session: Session, state: State[Any]) -> Steps:
     run, options = session.run, session.run.flow.options
     run.enter_state(state)
     _warn_of_failures(session)
+    session.store_result(state)
     session.close()
     hooks: tuple[Hook, ...] = ()
     if state.is_completed():

@@ -1,4 +1,4 @@
-"""Calls of generator tasks: the caller gets the elements one by one, as the function yields them.
+"""Calls of generator flows and tasks: the caller gets the elements one by one, as the function yields them.
 
 A retry starts the function again, so elements that were yielded before are yielded again, as in Prefect.
 """
@@ -6,39 +6,60 @@ A retry starts the function again, so elements that were yielded before are yiel
 from __future__ import annotations
 
 import contextvars
+import functools
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any, Final, NamedTuple
 
 from penstock.authoring.backend import Call
-from penstock.authoring.runs import TASK_RUN, TaskRun
+from penstock.authoring.limits import held, held_async, limits_of
+from penstock.authoring.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
 from penstock.authoring.states import Cancelled, State
 from penstock.local import task_lifecycle
 from penstock.local.deadline import OverdueError, call_within, check_in_time
+from penstock.local.flow_call import AsyncFlowCall, FlowCall
 from penstock.local.interrupt import Interrupt
-from penstock.local.lifecycle_step import Attempt, Outcome, Steps, perform_step, perform_step_async
-from penstock.local.session import Session
+from penstock.local.lifecycle_step import Attempt, Ending, Outcome, Steps, perform_step, perform_step_async
+from penstock.local.log_prints import begin_logging_prints
+from penstock.local.session import SESSION, Session
+from penstock.local.signals import ended_by_signals
 
 _END: Final = object()
 
 
-class _Elements:
-    """The elements of one attempt."""
+class Elements:
+    """The elements of one attempt.
 
-    def __init__(self, run: TaskRun, call: Call) -> None:
-        self._context = contextvars.copy_context()
-        self._context.run(TASK_RUN.set, run)
-        self._iterator = self._context.run(run.task.fn, *call.args, **call.kwargs)
-        self._limit_s = run.task.options.timeout_s
+    Args:
+        context: the context that the function runs in.
+        fn: the function.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        limit_s: its timeout.
+    """
+
+    def __init__(
+        self,
+        context: contextvars.Context,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        limit_s: float | None,
+    ) -> None:
+        self._context = context
+        self._iterator = context.run(fn, *args, **kwargs)
+        self._limit_s = limit_s
         self._spent_s = 0.0
 
     def next(self) -> Any:
         """Return the next element, or _END. Only time spent in the function counts against its timeout."""
         began = time.monotonic()
         try:
-            if self._limit_s is None:
-                return self._take()
-            return call_within(max(self._limit_s - self._spent_s, 1e-6), self._take, Interrupt())
+            with ended_by_signals():
+                if self._limit_s is None:
+                    return self._take()
+                return call_within(max(self._limit_s - self._spent_s, 1e-6), self._take, Interrupt())
         except OverdueError as error:
             raise OverdueError(self._limit_s or 0.0, error.gone) from error
         finally:
@@ -77,10 +98,61 @@ class _Elements:
         return await anext(self._iterator, _END)
 
 
-def iterate(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> Iterator[Any]:
-    """Run a generator task while its elements are read."""
+class Iterated(NamedTuple):
+    """A run whose elements are read one by one."""
+
+    begin: Callable[[], Elements]
+    """Starts an attempt."""
+    abandon: Callable[[], None]
+    """Finishes the run of a caller that reads no further elements."""
+    limits: list[str]
+    """The limits that each attempt holds."""
+    flow_call: FlowCall | AsyncFlowCall | None
+    """Ends the tasks of a flow."""
+
+
+def iterated_task(run: TaskRun, call: Call, session: Session | None) -> Iterated:
+    """Return a task run whose elements are read one by one."""
+
+    def begin() -> Elements:
+        context = contextvars.copy_context()
+        context.run(TASK_RUN.set, run)
+        _log_prints(context, run, run.task.options.log_prints, session)
+        return Elements(context, run.task.fn, call.args, call.kwargs, run.task.options.timeout_s)
+
+    def abandon() -> None:
+        run.enter_state(_abandoned())
+        task_lifecycle.report_end(run, session)
+
+    return Iterated(begin, abandon, limits_of(run.tags), None)
+
+
+def iterated_flow(session: Session) -> Iterated:
+    """Return a flow run whose elements are read one by one."""
+    run = session.run
+
+    def begin() -> Elements:
+        context = contextvars.copy_context()
+        context.run(SESSION.set, session)
+        context.run(FLOW_RUN.set, run)
+        context.run(TASK_RUN.set, None)
+        _log_prints(context, run, None, session)
+        args, kwargs = run.flow.call_arguments(run.parameters)
+        return Elements(context, run.flow.fn, args, kwargs, run.flow.options.timeout_s)
+
+    def abandon() -> None:
+        run.enter_state(_abandoned())
+        session.close()
+
+    return Iterated(begin, abandon, [], (AsyncFlowCall if run.flow.is_async else FlowCall)(session))
+
+
+def iterate(iterated: Iterated, steps: Steps) -> Iterator[Any]:
+    """Run a generator flow or task while its elements are read."""
     outcome: Outcome | None = None
     is_iterated = False
+    flow_call = iterated.flow_call
+    assert not isinstance(flow_call, AsyncFlowCall)
     while True:
         try:
             step = steps.send(outcome)
@@ -88,30 +160,38 @@ def iterate(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> 
             yield from _rest(stop.value, is_iterated=is_iterated)
             return
         if not isinstance(step, Attempt):
-            outcome = perform_step(step, None)
+            outcome = perform_step(step, flow_call)
             continue
         is_iterated = True
-        kept: list[Any] = []
-        elements = _Elements(run, call)
-        try:
-            while (element := elements.next()) is not _END:
-                if step.is_kept:
-                    kept.append(element)
-                yield element
-        except GeneratorExit:
-            elements.close()
-            _abandon(run, session)
-            raise
-        except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
-            outcome = Outcome(error=error)
-        else:
-            outcome = Outcome(kept)
+        with held(iterated.limits) if iterated.limits else nullcontext():
+            outcome = yield from _attempt(iterated, step, flow_call)
 
 
-async def iterate_async(run: TaskRun, call: Call, steps: Steps, session: Session | None) -> AsyncIterator[Any]:
-    """Run an asynchronous generator task while its elements are read."""
+def _attempt(iterated: Iterated, step: Attempt, flow_call: FlowCall | None) -> Generator[Any, None, Outcome]:
+    kept: list[Any] = []
+    elements = iterated.begin()
+    try:
+        while (element := elements.next()) is not _END:
+            if step.is_kept:
+                kept.append(element)
+            yield element
+    except GeneratorExit:
+        elements.close()
+        if flow_call is not None:
+            flow_call.end_tasks(Ending.STOP)
+        iterated.abandon()
+        raise
+    except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
+        return Outcome(error=error)
+    return Outcome(kept)
+
+
+async def iterate_async(iterated: Iterated, steps: Steps) -> AsyncIterator[Any]:  # noqa: C901 - yields in one place
+    """Run an asynchronous generator flow or task while its elements are read."""
     outcome: Outcome | None = None
     is_iterated = False
+    flow_call = iterated.flow_call
+    assert not isinstance(flow_call, FlowCall)
     while True:
         try:
             step = steps.send(outcome)
@@ -120,24 +200,27 @@ async def iterate_async(run: TaskRun, call: Call, steps: Steps, session: Session
                 yield element
             return
         if not isinstance(step, Attempt):
-            outcome = await perform_step_async(step, None)
+            outcome = await perform_step_async(step, flow_call)
             continue
         is_iterated = True
         kept: list[Any] = []
-        elements = _Elements(run, call)
-        try:
-            while (element := await elements.anext()) is not _END:
-                if step.is_kept:
-                    kept.append(element)
-                yield element
-        except GeneratorExit:
-            await elements.aclose()
-            _abandon(run, session)
-            raise
-        except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
-            outcome = Outcome(error=error)
-        else:
-            outcome = Outcome(kept)
+        async with held_async(iterated.limits) if iterated.limits else nullcontext():
+            elements = iterated.begin()
+            try:
+                while (element := await elements.anext()) is not _END:
+                    if step.is_kept:
+                        kept.append(element)
+                    yield element
+            except GeneratorExit:
+                await elements.aclose()
+                if flow_call is not None:
+                    await flow_call.end_tasks(Ending.STOP)
+                iterated.abandon()
+                raise
+            except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
+                outcome = Outcome(error=error)
+            else:
+                outcome = Outcome(kept)
 
 
 def _rest(state: State[Any], *, is_iterated: bool) -> Iterator[Any]:
@@ -148,6 +231,19 @@ def _rest(state: State[Any], *, is_iterated: bool) -> Iterator[Any]:
         yield from state.data
 
 
-def _abandon(run: TaskRun, session: Session | None) -> None:
-    run.enter_state(Cancelled(message="the caller stopped before the last element"))
-    task_lifecycle.report_end(run, session)
+def _abandoned() -> State[Any]:
+    return Cancelled(message="the caller stopped before the last element")
+
+
+def _log_prints(
+    context: contextvars.Context,
+    run: FlowRun | TaskRun,
+    own: bool | None,  # noqa: FBT001 - an option, handed on
+    session: Session | None,
+) -> None:
+    """Let the function of an attempt log what it prints, if the options of the run or of its flow say so."""
+    of_flow = None if session is None else session.log_prints
+    if own or of_flow is not None:
+        is_logged = bool(of_flow if own is None else own)
+        # The context ends with the attempt, and with it what is set in it.
+        context.run(functools.partial(begin_logging_prints, run, is_logged=is_logged))

@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any, Final
 
 from penstock.authoring.context import RunLogger, logger_of
@@ -20,13 +20,18 @@ _plain_print = builtins.print
 @contextmanager
 def logged_prints(run: FlowRun | TaskRun, *, is_logged: bool) -> Iterator[None]:
     """Log what the run prints to standard output, or do not if `is_logged` is false."""
-    if is_logged and builtins.print is not _print:
-        _install()
-    token = _LOGGER.set(logger_of(run) if is_logged else None)
+    token = begin_logging_prints(run, is_logged=is_logged)
     try:
         yield
     finally:
         _LOGGER.reset(token)
+
+
+def begin_logging_prints(run: FlowRun | TaskRun, *, is_logged: bool) -> Token[RunLogger | None]:
+    """Log what the run prints in this context from now on."""
+    if is_logged and builtins.print is not _print:
+        _install()
+    return _LOGGER.set(logger_of(run) if is_logged else None)
 
 
 def _install() -> None:

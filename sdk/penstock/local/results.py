@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.context import TASK_LOGGER
 from penstock.authoring.home import write_file
-from penstock.authoring.options import Serializer
-from penstock.authoring.pickling import pickled
+from penstock.authoring.serializers import Serializer, serializer_of
 from penstock.errors import ResultError
 
 FORMAT: Final = 1
@@ -24,17 +22,22 @@ class FoundResult(NamedTuple):
     value: Any
 
 
+def file_name(key: str) -> str:
+    """Return the name of the file of a result with a key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:40]
+
+
 class StoredResult:
     """The file of one result.
 
     Args:
-        folder: the folder of the file.
+        path: the file.
         key: the cache key; any text.
         serializer: how it is written. Reading uses the serializer that it was written with.
     """
 
-    def __init__(self, folder: Path, key: str, serializer: Serializer) -> None:
-        self._path = folder / hashlib.sha256(key.encode()).hexdigest()[:40]
+    def __init__(self, path: Path, key: str, serializer: str | Serializer) -> None:
+        self._path = path
         self._key = key
         self._serializer = serializer
 
@@ -57,7 +60,7 @@ class StoredResult:
             expires = facts["expires"]
             if expires is not None and expires <= (time.time() if now is None else now):
                 return None
-            return FoundResult(json.loads(body) if facts["serializer"] == "json" else pickle.loads(body))  # noqa: S301 - only this user can write there
+            return FoundResult(self._reader(facts["serializer"]).loads(body))
         except Exception as error:  # noqa: BLE001 - unpickling runs code of any class
             TASK_LOGGER.warning(
                 "cannot read the stored result %s (%s: %s); running the task", self._path, type(error).__name__, error
@@ -74,12 +77,14 @@ class StoredResult:
         Raises:
             ResultError: it cannot be serialized, or the file cannot be written.
         """
+        serializer = serializer_of(self._serializer)
+        assert serializer is not None
         try:
-            body = json.dumps(value).encode() if self._serializer == "json" else pickled(value)
+            body = serializer.dumps(value)
         except Exception as error:
             advice = (
                 "return JSON values, or omit result_serializer='json'"
-                if self._serializer == "json"
+                if serializer.type.endswith("json")
                 else "return plain data, or set persist_result=False on the task"
             )
             raise ResultError(
@@ -89,7 +94,7 @@ class StoredResult:
         facts = {
             "format": FORMAT,
             "key": self._key,
-            "serializer": self._serializer,
+            "serializer": serializer.type,
             "created": now,
             "expires": None if expiration_s is None else now + expiration_s,
         }
@@ -97,3 +102,12 @@ class StoredResult:
             write_file(self._path, json.dumps(facts).encode() + b"\n" + body)
         except OSError as error:
             raise ResultError(f"cannot write the result to {self._path}: {error}") from error
+
+    def _reader(self, name: str) -> Serializer:
+        """Return the serializer that a result was written with."""
+        own = serializer_of(self._serializer)
+        assert own is not None
+        found = own if own.type == name else serializer_of(name)
+        if found is None:
+            raise ResultError(f"it was written by a serializer {name!r}, which the task no longer has")
+        return found

@@ -14,12 +14,13 @@ from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any, Final
 
-from penstock.authoring.deployment import Deployment
+from penstock.authoring.deployment import Deployment, object_name
 from penstock.errors import OptionError
 from penstock.local import log
 from penstock.local.run_process import FlowReference, RunProcess, flow_reference
+from penstock.local.run_requests import RunRequests
 from penstock.local.served_state import ServedStateFile
-from penstock.local.server import LOGGER, Launch, Served, Server, utc_now
+from penstock.local.server import LOGGER, Launch, Requested, Served, Server, utc_now
 from penstock.memory_limit import limit_expression_memory
 
 MAIN_PROCESS: Final = "MainProcess"
@@ -45,10 +46,23 @@ def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful:
     with ExitStack() as stack:
         clock = stack.enter_context(_counted_signals())
         served: list[Served] = []
+        requested: list[Requested] = []
         for deployment in deployments:
             reference = flow_reference(deployment.flow)
-            for body in deployment.schedules():
+            requests = RunRequests(deployment.name)
+            stack.callback(requests.close)
+            requested.append(
+                Requested(
+                    deployment.name,
+                    requests,
+                    partial(_launch_requested, reference, deployment),
+                    limit=deployment.limit,
+                )
+            )
+            for body in () if deployment.paused else deployment.schedules():
                 key = f"{body['metadata']['name']}|{deployment.flow.key}"
+                # The name of a Schedule is that of an object in a cluster; here it may be any text.
+                body["metadata"]["name"] = object_name(body["metadata"]["name"])
                 file = ServedStateFile(key, body["spec"], is_kept=not is_forgetful)
                 stack.callback(file.close)
                 launch: Launch = partial(_launch, reference, deployment.tags)
@@ -56,7 +70,10 @@ def serve(deployments: Sequence[Deployment], *, limit: int | None, is_forgetful:
         if is_announced:
             for each in served:
                 _announce(each, clock.now())
-        Server(served, clock, limit=limit).serve()
+            LOGGER.info(
+                "Waiting for runs that are requested: run_deployment(%r)", min(each.name for each in deployments)
+            )
+        Server(served, clock, limit=limit, requested=requested).serve()
 
 
 def _check(deployments: Sequence[Deployment]) -> None:
@@ -71,11 +88,6 @@ def _check(deployments: Sequence[Deployment]) -> None:
     if taken := {name for name in names if names.count(name) > 1}:
         raise OptionError(f"two deployments have the name {min(taken)!r}: rename one of them")
     for deployment in deployments:
-        if deployment.paused or not any(timing.active for timing in deployment.timings):
-            raise OptionError(
-                f"deployment {deployment.name!r} has no active schedule: set cron, interval or rrule; to run it once,"
-                " call the flow, or deploy it to a cluster"
-            )
         required = {
             name
             for name, parameter in deployment.flow.signature.parameters.items()
@@ -91,6 +103,13 @@ def _check(deployments: Sequence[Deployment]) -> None:
 
 def _launch(reference: FlowReference, tags: frozenset[str], name: str, parameters: Mapping[str, Any]) -> RunProcess:
     return RunProcess(reference, name, parameters, tags)
+
+
+def _launch_requested(
+    reference: FlowReference, deployment: Deployment, name: str, parameters: Mapping[str, Any]
+) -> RunProcess:
+    deployment.flow.bind((), given := {**deployment.parameters, **parameters})
+    return RunProcess(reference, name, given, deployment.tags)
 
 
 def _announce(served: Served, now: datetime) -> None:

@@ -53,6 +53,66 @@ Launch = Callable[[str, Mapping[str, Any]], Process]
 """Starts a run, from its name and parameters."""
 
 
+class Inbox(Protocol):
+    """Requests for runs of a deployment."""
+
+    def fileno(self) -> int:
+        """Return the handle that is ready when there is a request."""
+
+    def take(self) -> Sequence[RunRequest]:
+        """Return the requests that have arrived."""
+
+
+class RunRequest(Protocol):
+    """A request for a run."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Parameters of the flow, which override those of the deployment."""
+
+    def answer(self, **facts: Any) -> None:
+        """Tell the sender that the run has started (`run`), has ended (`code`), or cannot start (`error`)."""
+
+    def close(self) -> None:
+        """End the conversation."""
+
+
+class Requested:
+    """A deployment whose runs are asked for.
+
+    Args:
+        name: its name.
+        inbox: the requests.
+        launch: starts a run.
+        limit: maximum number of its concurrent runs; None for no limit.
+    """
+
+    def __init__(self, name: str, inbox: Inbox, launch: Launch, *, limit: int | None) -> None:
+        self.name = name
+        self.inbox = inbox
+        self.limit = limit
+        self.runs: list[Run] = []
+        self.waiting: list[RunRequest] = []
+        """Requests that wait for a slot."""
+        self._launch = launch
+        self._count = 0
+
+    def start_run(self, request: RunRequest) -> None:
+        """Start the run of a request."""
+        self._count += 1
+        name = f"{self.name}-{self._count}"
+        try:
+            process = self._launch(name, request.parameters)
+        except Exception as error:  # noqa: BLE001 - one request must not end the others
+            LOGGER.warning("%s: could not be started: %s", name, error)
+            request.answer(error=f"{name} could not be started: {error}")
+            request.close()
+            return
+        self.runs.append(Run(self, name, process, request))
+        request.answer(run=name)
+        LOGGER.info("%s: started, as requested", name)
+
+
 class Clock(Protocol):
     """The time, and waiting for events."""
 
@@ -147,15 +207,19 @@ class Run:
     """An active run.
 
     Args:
-        served: its schedule.
+        served: its schedule or deployment.
         name: its name.
         process: its process.
+        request: the request for it, if there was one.
     """
 
-    def __init__(self, served: Served, name: str, process: Process) -> None:
+    def __init__(
+        self, served: Served | Requested, name: str, process: Process, request: RunRequest | None = None
+    ) -> None:
         self.served = served
         self.name = name
         self.process = process
+        self.request = request
         self.killed_at: datetime | None = None
         """When it will be killed, if it is being stopped."""
 
@@ -173,17 +237,22 @@ class Server:
         served: the schedules.
         clock: the time.
         limit: maximum number of concurrent runs of all schedules; None for no limit.
+        requested: the deployments whose runs can be asked for.
     """
 
-    def __init__(self, served: Sequence[Served], clock: Clock, *, limit: int | None = None) -> None:
+    def __init__(
+        self, served: Sequence[Served], clock: Clock, *, limit: int | None = None, requested: Sequence[Requested] = ()
+    ) -> None:
         self._served = tuple(served)
+        self._requested = tuple(requested)
         self._clock = clock
         self._limit = limit
 
     @property
     def runs(self) -> list[Run]:
         """The active runs."""
-        return [run for served in self._served for run in served.runs]
+        everything: list[Served | Requested] = [*self._served, *self._requested]
+        return [run for served in everything for run in served.runs]
 
     def serve(self) -> None:
         """Serve until the process is terminated, or no schedule has further ticks."""
@@ -192,8 +261,15 @@ class Server:
             self._collect_ended(now)
             for served in self._served:
                 self._reconcile(served, now)
+            for requested in self._requested:
+                self._start_requested(requested)
             wakes = [due for served in self._served if (due := served.next_wake(now)) is not None]
-            if not wakes and not self.runs and not any(served.ledger.queued for served in self._served):
+            if (
+                not self._requested
+                and not wakes
+                and not self.runs
+                and not any(served.ledger.queued for served in self._served)
+            ):
                 LOGGER.info("Shutting down: no schedule has further ticks")
                 return
             self._wait(now, wakes)
@@ -212,8 +288,13 @@ class Server:
         for tick in firing.fire:
             served.start_run(tick)
 
-    def _free_slots(self, served: Served) -> int:
-        """Return how many more runs of a schedule may start now."""
+    def _start_requested(self, requested: Requested) -> None:
+        requested.waiting += requested.inbox.take()
+        while requested.waiting and self._free_slots(requested):
+            requested.start_run(requested.waiting.pop(0))
+
+    def _free_slots(self, served: Served | Requested) -> int:
+        """Return how many more runs of a schedule or deployment may start now."""
         most = [limit - len(runs) for limit, runs in ((self._limit, self.runs), (served.limit, served.runs)) if limit]
         return max(0, min(most)) if most else UNLIMITED
 
@@ -225,13 +306,17 @@ class Server:
                 run.served.runs.remove(run)
                 level = logging.INFO if code == 0 else logging.WARNING
                 LOGGER.log(level, "%s: %s", run.name, _ending_of(code))
+                if run.request is not None:
+                    run.request.answer(code=code)
+                    run.request.close()
             elif run.killed_at is not None and run.killed_at <= now:
                 run.process.kill()
 
     def _wait(self, now: datetime, wakes: Sequence[datetime]) -> None:
         kills = [run.killed_at for run in self.runs if run.killed_at is not None]
         until = min([*wakes, *kills, now + LONGEST_SLEEP])
-        self._clock.wait([run.process.sentinel for run in self.runs], until)
+        inboxes = [] if self._clock.signals else [requested.inbox.fileno() for requested in self._requested]
+        self._clock.wait([*(run.process.sentinel for run in self.runs), *inboxes], until)
 
     def _shut_down(self) -> None:
         """Stop the active runs; kill them at a second signal, or after the grace period."""

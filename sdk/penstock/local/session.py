@@ -15,10 +15,12 @@ from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.fingerprint import fingerprint
 from penstock.authoring.futures import Future
 from penstock.authoring.home import home
-from penstock.authoring.options import Serializer
 from penstock.authoring.resume_argument import VARIABLE as RESUME
 from penstock.authoring.runs import FlowRun, TaskRun
+from penstock.authoring.serializers import Serializer
+from penstock.authoring.states import CACHED, Completed, State
 from penstock.errors import ResultError
+from penstock.local.results import StoredResult, file_name
 from penstock.local.task_counts import Tally
 from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
 
@@ -63,8 +65,9 @@ class Session:
             # Options that are not set are inherited from the calling flow.
             self.persist_result = parent.persist_result if self.persist_result is None else self.persist_result
             self.log_prints = parent.log_prints if self.log_prints is None else self.log_prints
-        inherited: Serializer = "pickle" if parent is None else parent.serializer
-        self.serializer: Serializer = options.result_serializer or inherited
+        inherited: str | Serializer = "pickle" if parent is None else parent.serializer
+        self.serializer: str | Serializer = options.result_serializer or inherited
+        self.result_folder: str | None = options.result_storage or (None if parent is None else parent.result_folder)
         self.tally: Tally = Tally() if parent is None else parent.tally
         self.outstanding: set[SubmittedTask] = set()
         """Submitted task runs that have not finished."""
@@ -97,6 +100,28 @@ class Session:
             if root._record is None:  # noqa: SLF001
                 root._record = _open_record(root.run)  # noqa: SLF001
             return root._record.folder  # noqa: SLF001
+
+    def stored_result(self) -> State[Any] | None:
+        """Return the state of a flow inside of a flow, if it completed before its caller was retried or resumed."""
+        stored = self._own_result()
+        found = None if stored is None else stored.read_result()
+        return None if found is None else Completed(name=CACHED, data=found.value)
+
+    def store_result(self, state: State[Any]) -> None:
+        """Store the result of a flow inside of a flow, for retries and resumptions of its caller."""
+        if not state.is_completed() or (stored := self._own_result()) is None:
+            return
+        try:
+            stored.write_result(state.data, expiration_s=None)
+        except ResultError as error:
+            FLOW_LOGGER.warning("%s", error)
+
+    def _own_result(self) -> StoredResult | None:
+        if self.parent is None or not self.persist_result:
+            return None
+        # The id is the same whenever its caller makes the same call again.
+        key = f"flow {self.run.id}"
+        return StoredResult(self.folder() / "results" / file_name(key), key, self.serializer)
 
     def close(self) -> None:
         """Store the final state of the run, if it has a folder."""

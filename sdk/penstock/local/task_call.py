@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.authoring.backend import Call
 from penstock.authoring.context import logger_of
+from penstock.authoring.limits import held, held_async, limits_of
 from penstock.authoring.runs import TASK_RUN, TaskRun
 from penstock.local.deadline import OverdueError, call_within, check_in_time
 from penstock.local.interrupt import INTERRUPT_AGAIN_S, Interrupt, StoppedError
@@ -66,6 +67,13 @@ class TaskCall(_TaskCall):
         Raises:
             OverdueError: it exceeded its timeout.
         """
+        limits = limits_of(self._run.tags) if self._run.tags else ()
+        if not limits:
+            return self._run_attempt()
+        with held(limits):
+            return self._run_attempt()
+
+    def _run_attempt(self) -> Any:
         limit_s = self._run.task.options.timeout_s
         if limit_s is None:
             if self._interrupt is None:
@@ -104,6 +112,13 @@ class AsyncTaskCall(_TaskCall):
         Raises:
             OverdueError: it exceeded its timeout.
         """
+        limits = limits_of(self._run.tags) if self._run.tags else ()
+        if not limits:
+            return await self._run_attempt()
+        async with held_async(limits):
+            return await self._run_attempt()
+
+    async def _run_attempt(self) -> Any:
         import asyncio  # noqa: PLC0415 - needed for coroutines only
 
         limit_s = self._run.task.options.timeout_s

@@ -77,7 +77,7 @@ def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | Non
     """Name the run and return where its result is stored; or its final state, if it needs no attempt."""
     try:
         if run.task.options.task_run_name is not None:
-            run.name = render_run_name("task_run_name", run.task.options.task_run_name, parameters)
+            run.name = render_run_name("task_run_name", run.task.options.task_run_name, run)
         if not _is_kept(run, session):
             return None
         from penstock.local.persistence import persistence_of  # noqa: PLC0415 - most tasks store nothing
@@ -98,7 +98,8 @@ def _is_kept(run: TaskRun, session: Session | None) -> bool:
     if options.persist_result is not None:
         return options.persist_result
     policy = options.cache_policy
-    if options.cache_key_fn is not None or (policy is not None and (policy.parts or policy.key_fns)):
+    is_asked_for = (options.cache_key_fn, options.result_storage_key, options.result_storage, options.result_serializer)
+    if any(is_asked_for) or (policy is not None and (policy.parts or policy.key_fns)):
         return True
     return session is not None and bool(session.persist_result)
 
@@ -201,7 +202,7 @@ def _finish(run: TaskRun, state: State[Any], session: Session | None) -> Steps:
     if state.is_completed() and (options.on_commit or options.on_rollback):
         around = TRANSACTION.get()
         transaction = around or Transaction()
-        transaction.stage(run)
+        transaction.add_ended(run)
         if around is None:
             transaction.commit()
     report_end(run, session)

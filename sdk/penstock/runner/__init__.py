@@ -2,3 +2,7 @@
 
 Retries, timeouts and caching are those of the engine, outside of the Pod. Fast start-up matters here.
 """
+
+from penstock.authoring.not_offered import refuse_others
+
+refuse_others(__name__)

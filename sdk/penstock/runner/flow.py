@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from penstock.authoring.flow import Flow
 from penstock.authoring.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN
+from penstock.authoring.serializers import base_name
 from penstock.errors import ResultError
 from penstock.local.final_state import describe
 from penstock.local.session import SESSION, Session
@@ -57,7 +58,7 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
         print(describe(error) if isinstance(error, Exception) else state.message, file=sys.stderr, flush=True)
         return EXIT_FAILED, None
     outputs = encode(
-        state.data, serializer=flow.options.result_serializer, storage=storage(), who=f"flow {flow.name!r}"
+        state.data, serializer=base_name(flow.options.result_serializer), storage=storage(), who=f"flow {flow.name!r}"
     )
     if "plain_for" in call and outputs.keys() - {"result"}:
         raise ResultError(
@@ -80,13 +81,15 @@ def _watched(flow: Flow[..., Any], name: str, sessions: list[Session]) -> Flow[.
         @functools.wraps(fn)
         async def watched(*args: Any, **kwargs: Any) -> Any:
             note()
-            return await fn(*args, **kwargs)
+            returned = fn(*args, **kwargs)
+            return [each async for each in returned] if flow.is_generator else await returned
     else:
 
         @functools.wraps(fn)
         def watched(*args: Any, **kwargs: Any) -> Any:
             note()
-            return fn(*args, **kwargs)
+            returned = fn(*args, **kwargs)
+            return list(returned) if flow.is_generator else returned
 
     options = flow.options
     if options.flow_run_name is None:

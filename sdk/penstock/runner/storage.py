@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from penstock.authoring.not_offered import refuse_others
 from penstock.authoring.pod_call import STORAGE
 from penstock.errors import ResultError
 
@@ -163,3 +164,6 @@ def _first_line(error: Exception) -> str:
     """Return the first line of a message of the library; the rest is debug output."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
+
+
+refuse_others(__name__)

@@ -242,6 +242,11 @@ def _check_options(flow: FlowFunction, location: CodeLocation) -> None:
             raise location.compile_error(f"{problem} of flow {flow.name!r} is not supported in the cluster", advice)
     if options.run_as == "pod":
         return
+    if flow.is_generator:
+        raise location.compile_error(
+            f"flow {flow.name!r} is a generator, whose elements are made one by one in one process",
+            "return a list, or run it in one container with @flow(run_as='pod')",
+        )
     if options.retries:
         raise location.compile_error(
             f"retries={options.retries} of flow {flow.name!r} is not supported, because its function does not run in a"

@@ -56,6 +56,11 @@ def _policy(node: Node, task: TaskFunction) -> tuple[frozenset[str], frozenset[s
             f"refresh_cache=True of task {task.name!r} is not supported in a Flow",
             "omit the cache, or change its key",
         )
+    if options.result_storage_key is not None:
+        raise node.location.compile_error(
+            f"result_storage_key of task {task.name!r} is not supported: the operator does not name results",
+            "use a cache_policy, and storage= on the flow",
+        )
     if options.cache_key_fn is task_input_hash:
         return frozenset({"inputs", "source"}), frozenset()
     policy = options.cache_policy

@@ -16,8 +16,10 @@ from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.retry import duration_text, retry_field
 from penstock.authoring.compilation.trace import Trace, task_label
 from penstock.authoring.function import FlowFunction
+from penstock.authoring.limits import tag_limits
 from penstock.authoring.options import FlowOptions, TaskOptions
 from penstock.authoring.pod_call import ATTEMPT, CALL, FAILURES, MARK, VALUES
+from penstock.authoring.serializers import COMPRESSED, Serializer
 
 COMMAND: Final = ["python", "-m", "penstock.runner"]
 LABEL_ATTEMPT: Final = "penstock.dev/attempt"
@@ -170,20 +172,38 @@ def _call(node: Node, flow: FlowFunction, source: str, flow_source: str) -> dict
     if node.lengths:
         call["lengths"] = node.lengths
     if node.tags:
+        _check_limits(node)
         call["tags"] = sorted(node.tags)
     if node.task is not None and node.task.options.retries:
         call["retries"] = node.task.options.retries
-    for option in ("log_prints", "result_serializer"):
-        value = getattr(options, option)
-        value = getattr(flow.options, option) if value is None else value
-        if value is not None:
-            call[option] = value
+    log_prints = flow.options.log_prints if options.log_prints is None else options.log_prints
+    if log_prints is not None:
+        call["log_prints"] = log_prints
+    if (serializer := options.result_serializer or flow.options.result_serializer) is not None:
+        call["result_serializer"] = _serializer_name(serializer, node)
     for name, flag in (("gathered", node.is_gathered), ("counted", node.is_counted)):
         if flag:
             call[name] = True
     if node.plain_for is not None:
         call["plain_for"] = node.plain_for
     return call
+
+
+def _check_limits(node: Node) -> None:
+    if limits := tag_limits(node.tags):
+        raise node.location.compile_error(
+            f"{limits[0]!r} limits {node.name!r} within one process, but each task runs in its own Pod",
+            "set `concurrency` on the Flow, or maxParallel on the mapped task",
+        )
+
+
+def _serializer_name(serializer: str | Serializer, node: Node) -> str:
+    if not isinstance(serializer, str):
+        raise node.location.compile_error(
+            f"result_serializer={serializer!r} of {node.name!r} is not supported in a Flow", "use 'json' or 'pickle'"
+        )
+    # The operator reads outputs, so they are not compressed.
+    return serializer.removeprefix(COMPRESSED)
 
 
 def _env(

@@ -319,7 +319,7 @@ class TracedState(State[Any]):
         super().__init__(StateType.RUNNING, "Running")
         self.node = node
 
-    def result(self, raise_on_failure: bool = True) -> Any:  # noqa: FBT001, FBT002 - Prefect's signature
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Prefect's signature
         """Return the symbol of the result."""
         return TracedFuture(self.node).result(None, raise_on_failure)
 

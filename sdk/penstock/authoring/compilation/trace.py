@@ -218,6 +218,17 @@ class TracingBackend:
             "the artifact would be created when the flow is compiled, not by its runs", "create it in a task"
         )
 
+    def check_limits(self) -> None:
+        """Refuse limits: the function of the flow does not run in the cluster.
+
+        Raises:
+            CompileError: always.
+        """
+        raise current_location().compile_error(
+            "limits hold within one process, but each task runs in its own Pod",
+            "set `concurrency` on the Flow, or maxParallel on the mapped task",
+        )
+
     async def _call_async(self, task: TaskFunction, call: Call) -> Any:
         import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 

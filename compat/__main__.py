@@ -1,0 +1,124 @@
+"""Runs every program of `compat/programs` with Penstock and with Prefect, and shows where they differ.
+
+    make compat                                   # all of them; Prefect is installed into an environment of its own
+    make compat ARGS="--only caches"              # those whose names begin with it
+    make compat ARGS=--write-docs                 # into docs/prefect-compatibility.md
+
+Penstock runs what `python -m penstock.migrate` makes of a program. What a program prints, and the exception that ends
+it, are compared: results, states and exceptions are among what they print. The exit code is 1 if a difference is not
+explained in `compat/explained.yaml`, or an explanation has no difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from compat.batch import STUCK
+from compat.report import Comparison, page, tell
+from penstock.migrate.__main__ import main as migrate
+
+HERE: Final = Path(__file__).parent
+PROGRAMS: Final = HERE / "programs"
+PAGE: Final = HERE.parent / "docs" / "prefect-compatibility.md"
+
+
+def main() -> int:
+    """Run both, compare, and return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--prefect", type=Path, required=True, metavar="PYTHON", help="a Python that has Prefect")
+    parser.add_argument("--only", default="", metavar="NAME", help="programs whose names begin with it")
+    parser.add_argument("--write-docs", action="store_true", help=f"write {PAGE.name}")
+    options = parser.parse_args()
+    programs = sorted(PROGRAMS.glob(f"{options.only}*.py"))
+    explained: Mapping[str, str] = yaml.safe_load((HERE / "explained.yaml").read_text(encoding="utf-8")) or {}
+    with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:
+        theirs, ours = run_both(programs, options.prefect, Path(folder))
+    comparisons = [
+        Comparison(path.stem, doc_of(path), ours[path.stem], theirs[path.stem], explained.get(path.stem))
+        for path in programs
+    ]
+    tell(comparisons)
+    version = subprocess.run(
+        [options.prefect, "-c", "import importlib.metadata as m; print(m.version('prefect'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    if options.write_docs:
+        PAGE.write_text(page(comparisons, version), encoding="utf-8")
+    wrong = [each.name for each in comparisons if each.is_different != (each.explanation is not None)]
+    if wrong:
+        print(f"not as explained: {', '.join(wrong)}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def run_both(programs: Sequence[Path], prefect: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the programs with Prefect and with Penstock at once, and return what each did, by name."""
+    migrated = folder / "programs"
+    migrated.mkdir()
+    for program in programs:
+        shutil.copy(program, migrated)
+    migrate(["--quiet", str(migrated)])
+    # The names of modules of its own must not come first: sys.path begins with the folder of the program.
+    batch = folder / "batch.py"
+    shutil.copy(HERE / "batch.py", batch)
+    sides = {
+        "prefect": (prefect, [str(program) for program in programs]),
+        "penstock": (Path(sys.executable), [str(migrated / program.name) for program in programs]),
+    }
+    with ThreadPoolExecutor() as pool:
+        running = {
+            which: pool.submit(run_side, which, python, batch, paths, folder)
+            for which, (python, paths) in sides.items()
+        }
+    return running["prefect"].result(), running["penstock"].result()
+
+
+def run_side(which: str, python: Path, batch: Path, paths: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Run the programs of one side, by as many processes as it takes, and return what each did, by name."""
+    output = folder / f"{which}.jsonl"
+    output.touch()
+    while left := list(paths)[len(output.read_text(encoding="utf-8").splitlines()) :]:
+        ended = subprocess.run(
+            [python, batch, which, output, *left],
+            env=_environment(folder),
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if ended.returncode not in {0, STUCK}:
+            sys.exit(f"{which} ended with exit code {ended.returncode}:\n{ended.stderr[-2000:]}")
+    return {each["name"]: each for each in map(json.loads, output.read_text(encoding="utf-8").splitlines())}
+
+
+def doc_of(path: Path) -> str:
+    """Return the first line of a program, which says what habit it is."""
+    return path.read_text(encoding="utf-8").split('"""')[1]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(HERE.parent / "sdk"),
+        "PENSTOCK_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_HOME": str(folder / "prefect-home"),
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

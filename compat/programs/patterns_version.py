@@ -1,0 +1,5 @@
+"""The version of the package is a text."""
+
+import prefect
+
+print(isinstance(prefect.__version__, str))

@@ -1,0 +1,315 @@
+"""Limits: how many at once, or how many in a time, across the flows and tasks of this process.
+
+They are set by the environment variable `PENSTOCK_LIMITS`: `database=5 api=100/1m tag:etl=2` means five slots of
+`database`, a hundred of `api` in each minute, and two task runs with the tag `etl` at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from typing import Any, Final, NamedTuple
+
+from penstock.authoring.backend import current_backend
+from penstock.authoring.context import FLOW_LOGGER
+from penstock.authoring.futures import SLICE_S, SLOT
+from penstock.errors import LimitError
+
+VARIABLE: Final = "PENSTOCK_LIMITS"
+TAG: Final = "tag:"
+"""What the names of limits of tags begin with."""
+_ENTRY: Final = re.compile(r"(?P<name>[^=\s,]+)=(?P<slots>[1-9]\d*)(?:/(?P<count>\d*)(?P<unit>[smh]))?")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+class Rule(NamedTuple):
+    """One limit, as it is written."""
+
+    slots: int
+    period_s: float | None
+    """In which time the slots become free again; None if they are released by those who hold them."""
+
+
+def read_limits(text: str) -> dict[str, Rule]:
+    """Return the limits that a text sets.
+
+    Raises:
+        LimitError: an entry is invalid.
+    """
+    rules: dict[str, Rule] = {}
+    for entry in text.replace(",", " ").split():
+        match = _ENTRY.fullmatch(entry)
+        if match is None:
+            raise LimitError(f"{VARIABLE}: invalid entry {entry!r}: write name=5, name=100/1m or tag:name=2")
+        unit = match["unit"]
+        rules[match["name"]] = Rule(
+            int(match["slots"]), None if unit is None else int(match["count"] or 1) * _SECONDS[unit]
+        )
+    return rules
+
+
+class _Limit:
+    """The free slots of one limit."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._free = float(rule.slots)
+        self._at = time.monotonic()
+
+    def missing_s(self, slots: int) -> float | None:
+        """Return when so many slots will be free, in seconds; 0 for now, None if somebody has to release them."""
+        self._refill()
+        if self._free >= slots:
+            return 0.0
+        if self.rule.period_s is None:
+            return None
+        return (slots - self._free) * self.rule.period_s / self.rule.slots
+
+    def take(self, slots: int) -> None:
+        self._free -= slots
+
+    def give_back(self, slots: int) -> None:
+        if self.rule.period_s is None:
+            self._free += slots
+
+    def _refill(self) -> None:
+        if self.rule.period_s is None:
+            return
+        now = time.monotonic()
+        self._free = min(self.rule.slots, self._free + (now - self._at) * self.rule.slots / self.rule.period_s)
+        self._at = now
+
+
+class Limits:
+    """The limits of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text: str | None = None
+        self._limits: dict[str, _Limit] = {}
+        self._waiters: list[Callable[[], object]] = []
+
+    def find(self, names: Iterable[str]) -> list[str]:
+        """Return those of some names that are limited."""
+        text = os.environ.get(VARIABLE, "")
+        if text != self._text:
+            rules = read_limits(text)
+            with self._lock:
+                kept = {name: limit for name, limit in self._limits.items() if rules.get(name) == limit.rule}
+                self._limits = {name: kept.get(name) or _Limit(rule) for name, rule in rules.items()}
+                self._text = text
+        return [name for name in names if name in self._limits]
+
+    def check(self, names: Iterable[str], slots: int, *, is_rate: bool) -> None:
+        """Refuse what could never succeed.
+
+        Raises:
+            LimitError: a limit has too few slots, or no rate.
+        """
+        for name in names:
+            rule = self._limits[name].rule
+            if slots > rule.slots:
+                raise LimitError(f"limit {name!r} has {rule.slots} slots, fewer than the {slots} that are asked for")
+            if is_rate and rule.period_s is None:
+                raise LimitError(f"limit {name!r} has no rate: write {VARIABLE}='{name}={rule.slots}/1m'")
+
+    def try_take(self, names: Sequence[str], slots: int, waiter: Callable[[], object]) -> float | None:
+        """Take slots of all limits, or of none.
+
+        Args:
+            names: the limits.
+            slots: how many of each.
+            waiter: called once when slots have been released, if they were not taken.
+
+        Returns:
+            0 if they were taken; else when to try again, in seconds; None for when the waiter is called.
+        """
+        with self._lock:
+            waits = [self._limits[name].missing_s(slots) for name in names]
+            if all(wait == 0 for wait in waits):
+                for name in names:
+                    self._limits[name].take(slots)
+                return 0.0
+            if None in waits:
+                self._waiters.append(waiter)
+            known = [wait for wait in waits if wait]
+            return max(known) if known else None
+
+    def release(self, names: Iterable[str], slots: int) -> None:
+        """Give slots back."""
+        with self._lock:
+            for name in names:
+                if name in self._limits:
+                    self._limits[name].give_back(slots)
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter()
+
+
+LIMITS: Final = Limits()
+
+
+@contextmanager
+def held(
+    names: Sequence[str], slots: int = 1, timeout_s: float | None = None, *, is_rate: bool = False
+) -> Iterator[None]:
+    """Hold slots of limits that exist.
+
+    Raises:
+        LimitError: they could never be had.
+        TimeoutError: they were not free in time.
+    """
+    LIMITS.check(names, slots, is_rate=is_rate)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    event = threading.Event()
+    while (wait_s := LIMITS.try_take(names, slots, event.set)) != 0:
+        left_s = _left_s(names, deadline, wait_s)
+        slot = SLOT.get()
+        with nullcontext() if slot is None else slot.released():
+            # In slices, because a thread that waits can't be interrupted.
+            event.wait(min(left_s, SLICE_S))
+        event.clear()
+    try:
+        yield
+    finally:
+        LIMITS.release(names, slots)
+
+
+@asynccontextmanager
+async def held_async(
+    names: Sequence[str], slots: int = 1, timeout_s: float | None = None, *, is_rate: bool = False
+) -> AsyncIterator[None]:
+    """Hold slots as `held` does, without blocking the event loop."""
+    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
+
+    LIMITS.check(names, slots, is_rate=is_rate)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(event.set)
+
+    while (wait_s := LIMITS.try_take(names, slots, wake)) != 0:
+        try:
+            async with asyncio.timeout(min(_left_s(names, deadline, wait_s), SLICE_S)):
+                await event.wait()
+        except TimeoutError:
+            pass
+        event.clear()
+    try:
+        yield
+    finally:
+        LIMITS.release(names, slots)
+
+
+def _left_s(names: Sequence[str], deadline: float | None, wait_s: float | None) -> float:
+    left_s = SLICE_S if wait_s is None else wait_s
+    if deadline is None:
+        return left_s
+    if (until_s := deadline - time.monotonic()) <= 0:
+        raise TimeoutError(f"no slots of {', '.join(names)} were free in time")
+    return min(left_s, until_s)
+
+
+def limits_of(tags: Iterable[str]) -> list[str]:
+    """Return the limits of the tags of a task run.
+
+    Raises:
+        NotOfferedError: there are some, and this is a Pod.
+    """
+    if found := tag_limits(tags):
+        current_backend().check_limits()
+    return found
+
+
+def tag_limits(tags: Iterable[str]) -> list[str]:
+    """Return the limits of some tags, wherever this code runs."""
+    return LIMITS.find([TAG + tag for tag in sorted(tags)])
+
+
+def existing(names: str | Sequence[str], *, is_strict: bool) -> list[str]:
+    """Return those of some limits that exist, after asking whether limits hold where this code runs.
+
+    Raises:
+        LimitError: a limit does not exist, and the caller is strict about it.
+        NotOfferedError: this is a Pod, or the code is being compiled: limits hold within one process.
+    """
+    current_backend().check_limits()
+    wanted = [names] if isinstance(names, str) else list(names)
+    found = LIMITS.find(wanted)
+    if missing := [name for name in wanted if name not in found]:
+        text = f"limit {missing[0]!r} does not exist: set {VARIABLE}='{missing[0]}=5'"
+        if is_strict:
+            raise LimitError(text)
+        FLOW_LOGGER.warning("%s; not limited", text)
+    return found
+
+
+@contextmanager
+def concurrency(
+    names: str | list[str],
+    occupy: int = 1,
+    timeout_seconds: float | None = None,
+    max_retries: int | None = None,
+    lease_duration: float = 300,  # noqa: ARG001 - nothing is leased within a process
+    strict: bool = False,  # noqa: FBT001, FBT002 - Prefect's signature
+    **_: Any,
+) -> Iterator[None]:
+    """Hold slots of limits while the block runs.
+
+    Args:
+        names: the limits; those that do not exist do not limit.
+        occupy: how many slots of each.
+        timeout_seconds: maximum wait; None for no limit.
+        max_retries: 0 not to wait; other numbers have no meaning, because nothing is polled.
+        lease_duration: has no meaning here.
+        strict: raise if a limit does not exist.
+
+    Raises:
+        LimitError: a limit does not exist, and strict is set; or it has too few slots.
+        TimeoutError: the slots were not free in time.
+    """
+    with held(existing(names, is_strict=strict), occupy, 0.0 if max_retries == 0 else timeout_seconds):
+        yield
+
+
+def rate_limit(
+    names: str | list[str],
+    occupy: int = 1,
+    timeout_seconds: float | None = None,
+    strict: bool = False,  # noqa: FBT001, FBT002 - Prefect's signature
+) -> None:
+    """Wait until slots are free; they become free again by time. Arguments and errors are those of `concurrency`."""
+    with held(existing(names, is_strict=strict), occupy, timeout_seconds, is_rate=True):
+        pass
+
+
+@asynccontextmanager
+async def concurrency_async(
+    names: str | list[str],
+    occupy: int = 1,
+    timeout_seconds: float | None = None,
+    max_retries: int | None = None,
+    lease_duration: float = 300,  # noqa: ARG001 - as above
+    strict: bool = False,  # noqa: FBT001, FBT002 - Prefect's signature
+    **_: Any,
+) -> AsyncIterator[None]:
+    """Hold slots in a coroutine, as `concurrency` does in a function."""
+    async with held_async(existing(names, is_strict=strict), occupy, 0.0 if max_retries == 0 else timeout_seconds):
+        yield
+
+
+async def rate_limit_async(
+    names: str | list[str],
+    occupy: int = 1,
+    timeout_seconds: float | None = None,
+    strict: bool = False,  # noqa: FBT001, FBT002 - Prefect's signature
+) -> None:
+    """Wait in a coroutine, as `rate_limit` does in a function."""
+    async with held_async(existing(names, is_strict=strict), occupy, timeout_seconds, is_rate=True):
+        pass

@@ -1,0 +1,13 @@
+"""Types of runs and states, for annotations and comparisons."""
+
+from __future__ import annotations
+
+from penstock.authoring.flow import Flow
+from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.runs import FlowRun, TaskRun
+from penstock.authoring.states import FINAL_TYPES as TERMINAL_STATES
+from penstock.authoring.states import State, StateType
+
+__all__ = ["TERMINAL_STATES", "Flow", "FlowRun", "State", "StateType", "TaskRun"]
+
+refuse_others(__name__)

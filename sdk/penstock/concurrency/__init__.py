@@ -1,0 +1,1 @@
+"""Limits within this process: `penstock.concurrency.sync`, and `penstock.concurrency.asyncio` for coroutines."""

@@ -1,0 +1,11 @@
+"""Limits within this process, for functions."""
+
+from __future__ import annotations
+
+from penstock.authoring.limits import concurrency, rate_limit
+from penstock.authoring.not_offered import refuse_others
+from penstock.errors import LimitError as ConcurrencySlotAcquisitionError
+
+__all__ = ["ConcurrencySlotAcquisitionError", "concurrency", "rate_limit"]
+
+refuse_others(__name__)

@@ -1,0 +1,10 @@
+"""Folders for results: `result_storage=LocalFileSystem(basepath="results")`."""
+
+from __future__ import annotations
+
+from penstock.authoring.not_offered import refuse_others
+from penstock.local.local_file_system import LocalFileSystem
+
+__all__ = ["LocalFileSystem"]
+
+refuse_others(__name__)

@@ -1,0 +1,10 @@
+"""Inputs of people: classes for `pause_flow_run(wait_for_input=...)`."""
+
+from __future__ import annotations
+
+from penstock.authoring.not_offered import refuse_others
+from penstock.local.run_input import RunInput
+
+__all__ = ["RunInput"]
+
+refuse_others(__name__)

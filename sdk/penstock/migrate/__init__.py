@@ -1,0 +1,5 @@
+"""Rewrites programs that were written for Prefect: `python -m penstock.migrate FILE...`.
+
+`rewriting` changes the imports and keeps everything else; `findings` lists what will differ and what has no
+counterpart. What has no counterpart is asked from the modules themselves and from `penstock.authoring.not_offered`.
+"""

@@ -1,0 +1,104 @@
+"""The command: `python -m penstock.migrate [--check | --diff] FILE...`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import io
+import sys
+import tokenize
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from penstock.authoring.home import write_file
+from penstock.migrate.findings import find
+from penstock.migrate.rewriting import rewrite
+from penstock.printable import make_printable
+
+DONE: Final = 0
+MISSING: Final = 1
+"""Something has no counterpart; with --check also: something would be rewritten."""
+UNREADABLE: Final = 2
+"""A file cannot be read, parsed or written."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rewrite the files, print the findings, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m penstock.migrate",
+        description="Rewrite the imports of programs that were written for Prefect, and list by line what will differ"
+        " and what has no counterpart.",
+        epilog="exit codes: 0 done; 1 something has no counterpart, or, with --check, would be rewritten;"
+        " 2 a file cannot be read, parsed or written",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a program, or a folder of programs")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--check", "--dry-run", action="store_true", help="write nothing")
+    how.add_argument("--diff", action="store_true", help="write nothing, and print what would change")
+    parser.add_argument("--quiet", action="store_true", help="print no findings")
+    options = parser.parse_args(arguments)
+    counts = _Counts()
+    for path in _programs(options.files):
+        lines = _migrate(path, counts, is_written=not (options.check or options.diff), is_diff=options.diff)
+        if not options.quiet:
+            print(*lines, sep="\n", end="\n" if lines else "")
+    verb = "would be rewritten" if options.check or options.diff else "rewritten"
+    if not options.quiet:
+        print(
+            f"{counts.files} file{'' if counts.files == 1 else 's'}, {counts.changed} {verb},"
+            f" {counts.missing} without a counterpart, {counts.different} different"
+        )
+    if counts.unreadable:
+        return UNREADABLE
+    return MISSING if counts.missing or (options.check and counts.changed) else DONE
+
+
+class _Counts:
+    """What was found in all files."""
+
+    def __init__(self) -> None:
+        self.files = self.changed = self.missing = self.different = self.unreadable = 0
+
+
+def _programs(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(each for each in path.rglob("*.py") if each.is_file())
+        else:
+            yield path
+
+
+def _migrate(path: Path, counts: _Counts, *, is_written: bool, is_diff: bool) -> list[str]:
+    """Rewrite a file, and return what is to be printed of it."""
+    counts.files += 1
+    try:
+        data = path.read_bytes()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        source = data.decode(encoding)
+        tree = ast.parse(data, filename=str(path))
+        new = rewrite(source, tree)
+        if new != source:
+            counts.changed += 1
+            if is_written:
+                mode = path.stat().st_mode
+                write_file(path, new.encode(encoding))
+                path.chmod(mode)
+    except (OSError, SyntaxError, ValueError) as error:
+        counts.unreadable += 1
+        print(make_printable(f"{path}: {error}"), file=sys.stderr)
+        return []
+    lines: list[str] = []
+    if is_diff:
+        before, after = source.splitlines(), new.splitlines()
+        lines += difflib.unified_diff(before, after, str(path), str(path), lineterm="")
+    for finding in find(tree):
+        counts.missing += finding.is_missing
+        counts.different += not finding.is_missing
+        lines.append(f"{path}:{finding.line}: {finding}")
+    return [make_printable(line) for line in lines]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

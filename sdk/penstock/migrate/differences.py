@@ -1,0 +1,62 @@
+"""What works in Penstock in another way than in Prefect: for the list that `penstock.migrate` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_LIMITS: Final = "limits are set by PENSTOCK_LIMITS and hold within one process; a compiled flow refuses them"
+_FILES: Final = "artifacts are files in the folder of the run"
+_BLOCKS: Final = "it is read from the environment, a mounted Secret or PENSTOCK_HOME: docs/from-prefect.md"
+_PAUSE: Final = "it asks at the terminal; in a cluster it is an approval"
+_DEPLOY: Final = "it deploys to a cluster, without work pools and without building images: docs/deploy.md"
+
+NAMES: Final[Mapping[str, str]] = {
+    "concurrency": _LIMITS,
+    "rate_limit": _LIMITS,
+    "ProcessPoolTaskRunner": "tasks run in threads of one process; in a cluster each has its own",
+    "Secret": _BLOCKS,
+    "JSON": _BLOCKS,
+    "String": _BLOCKS,
+    "DateTime": _BLOCKS,
+    "Block": _BLOCKS,
+    "Variable": "it is read from PENSTOCK_VARIABLE_<NAME> or a file: docs/python.md",
+    "LocalFileSystem": "it needs no save(); results have another format",
+    "pause_flow_run": _PAUSE,
+    "apause_flow_run": _PAUSE,
+    "run_deployment": "it runs a Flow of a cluster, or what serve() serves on this machine",
+    "arun_deployment": "it runs a Flow of a cluster, or what serve() serves on this machine",
+    "serve": "it serves from this process, without a server",
+    "deploy": _DEPLOY,
+    "prefect_test_harness": "it gives a temporary PENSTOCK_HOME; no server is started",
+    "ObjectNotFound": "it is any error of a command",
+    **dict.fromkeys(
+        (
+            f"{prefix}create_{kind}_artifact"
+            for kind in ("markdown", "table", "link", "image", "progress")
+            for prefix in ("", "a")
+        ),
+        _FILES,
+    ),
+}
+"""Names that are imported."""
+
+TASK_OPTIONS: Final[Mapping[str, str]] = {
+    "tags": _LIMITS,
+    "result_storage": "a folder of this machine; in a cluster, storage= of the flow",
+    "result_storage_key": "a compiled flow refuses it",
+    "cache_key_fn": "a compiled flow refuses it, except task_input_hash",
+    "version": "it is kept, and nothing reads it",
+    "viz_return_value": "it has no meaning",
+    "cache_result_in_memory": "it has no meaning: results stay in memory as long as something refers to them",
+}
+FLOW_OPTIONS: Final[Mapping[str, str]] = {
+    "result_storage": TASK_OPTIONS["result_storage"],
+    "cache_result_in_memory": TASK_OPTIONS["cache_result_in_memory"],
+    "persist_result": "it is for the tasks of the flow; the flow's own result is not stored",
+}
+FLOW_METHODS: Final[Mapping[str, str]] = {
+    "serve": NAMES["serve"],
+    "deploy": _DEPLOY,
+}
+"""Methods of flows."""

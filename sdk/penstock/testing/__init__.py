@@ -1,0 +1,1 @@
+"""What Prefect's users need in tests. Flows are tested by calling them."""

@@ -1,0 +1,1 @@
+"""Helpers of Prefect that flows use: `penstock.utilities.annotations`."""

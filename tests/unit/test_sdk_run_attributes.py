@@ -1,0 +1,266 @@
+"""What hooks, names and contexts read: the attributes of runs, flows and tasks that Prefect's have."""
+
+import asyncio
+import functools
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from penstock import flow, get_run_logger, runtime, task
+from penstock.client.schemas.objects import State, StateType
+from penstock.context import FlowRunContext, TaskRunContext, get_run_context
+from penstock.errors import FailedRunError, MissingContextError, OptionError
+from penstock.logging import disable_run_logger, get_logger
+from penstock.states import AwaitingRetry, Cancelled, Cancelling, Completed, Failed, Late, Suspended
+from penstock.task_runners import ConcurrentTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
+
+def test_a_hook_of_a_flow_reads_what_a_notification_needs():
+    seen: dict[str, Any] = {}
+
+    def notify(flow, run, state):
+        seen.update({name: getattr(run, name) for name in dir(run) if not name.startswith("_")}, flow=flow)
+
+    @flow(on_completion=[notify], version="2")
+    def report(x: int = 1):
+        return runtime.flow_run.id
+
+    run_id = report()
+    assert (seen["state_name"], seen["state_type"], str(seen["id"])) == ("Completed", StateType.COMPLETED, run_id)
+    assert isinstance(seen["flow_id"], UUID)
+    assert isinstance(seen["expected_start_time"], datetime)
+    assert isinstance(seen["total_run_time"], timedelta)
+    assert seen["end_time"] >= seen["start_time"]
+    assert (seen["flow_version"], seen["job_variables"], seen["auto_scheduled"]) == ("2", {}, False)
+    of_a_server = ("deployment_id", "work_pool_name", "idempotency_key", "ui_url", "parent_task_run_id")
+    assert {seen[name] for name in of_a_server} == {None}
+    assert seen["flow"].version == "2"
+
+
+def test_a_hook_of_a_task_reads_what_a_notification_needs():
+    seen: dict[str, Any] = {}
+
+    def notify(task, run, state):
+        seen.update({name: getattr(run, name) for name in dir(run) if not name.startswith("_")})
+
+    @task(on_completion=[notify], version="3")
+    def load(x): ...
+
+    @flow
+    def report():
+        load(1)
+        return runtime.flow_run.id
+
+    run_id = report()
+    assert (seen["state_name"], str(seen["flow_run_id"]), seen["dynamic_key"]) == ("Completed", run_id, "0")
+    assert (seen["task_version"], seen["task_inputs"], seen["flow_run_run_count"]) == ("3", {"x": []}, 1)
+    assert seen["task_key"].startswith("load|")
+    assert seen["cache_key"] is None
+
+
+def test_a_run_has_no_attributes_that_prefect_has_not():
+    found = []
+    flow(name="f", on_completion=[lambda flow, run, state: found.append(hasattr(run, "nothing"))])(lambda: 1)()
+    assert found == [False]
+
+
+@pytest.mark.parametrize(
+    ("made", "want"),
+    [
+        (
+            task(name="t", retries=2, retry_delay_seconds=[1, 2.5], tags=["a"], timeout_seconds=5)(len),
+            {"retries": 2, "retry_delay_seconds": [1, 2.5], "tags": {"a"}, "timeout_seconds": 5, "isasync": False},
+        ),
+        (
+            task(name="t", cache_expiration=timedelta(days=1), refresh_cache=True, retry_jitter_factor=0.5)(len),
+            {"cache_expiration": timedelta(days=1), "refresh_cache": True, "retry_jitter_factor": 0.5},
+        ),
+        (
+            flow(name="f", version="1", log_prints=True, task_runner=ThreadPoolTaskRunner(max_workers=3))(lambda: 1),
+            {"version": "1", "log_prints": True, "task_runner": ThreadPoolTaskRunner(3), "isgenerator": False},
+        ),
+        (flow(name="f")(lambda: 1), {"retries": 0, "timeout_seconds": None, "on_failure_hooks": [], "description": ""}),
+    ],
+)
+def test_options_are_attributes_of_flows_and_tasks(made, want):
+    assert {name: getattr(made, name) for name in want} == want
+    assert not hasattr(made, "nothing")
+
+
+def test_name_functions_read_the_run_that_they_name():
+    def of_flow():
+        return f"{runtime.flow_run.flow_name}-for-{runtime.flow_run.parameters['who']}"
+
+    def of_task():
+        return f"{runtime.flow_run.parameters['who']}-{runtime.task_run.parameters['n']}-{runtime.task_run.task_name}"
+
+    @task(task_run_name=of_task)
+    def step(n):
+        return runtime.task_run.name
+
+    @flow(flow_run_name=of_flow)
+    def report(who):
+        return runtime.flow_run.name, step(1), step.submit(2).result(), child("inner")
+
+    @flow(flow_run_name=of_flow)
+    def child(who):
+        return runtime.flow_run.name
+
+    assert report("ada") == ("report-for-ada", "ada-1-step", "ada-2-step", "child-for-inner")
+    assert runtime.flow_run.name is None
+
+
+def test_a_name_function_that_fails_says_which():
+    with pytest.raises(OptionError, match="flow_run_name failed: KeyError: 'nobody'"):
+        flow(name="f", flow_run_name=lambda: runtime.flow_run.parameters["nobody"])(lambda: 1)()
+
+
+def test_the_contexts_of_the_current_runs():
+    @task
+    def step(x):
+        context, around = get_run_context(), FlowRunContext.get()
+        assert isinstance(context, TaskRunContext)
+        assert around is not None
+        return context.task.name, context.parameters, around.flow.name, TaskRunContext.get() is not None
+
+    @flow
+    def report(y):
+        context = get_run_context()
+        assert isinstance(context, FlowRunContext)
+        get_run_logger(context).info("by its context")
+        return context.flow_run.flow_name, context.parameters, TaskRunContext.get(), step(1)
+
+    assert report(2) == ("report", {"y": 2}, None, ("step", {"x": 1}, "report", True))
+    assert FlowRunContext.get() is None
+    with pytest.raises(MissingContextError):
+        get_run_context()
+
+
+def test_what_only_a_server_knows_is_none():
+    @flow
+    def report():
+        deployment, run = runtime.deployment, runtime.flow_run
+        return deployment.name, deployment.id, deployment.parameters, deployment.flow_run_id == run.id, run.ui_url
+
+    assert report() == (None, None, {}, True, None)
+
+
+def test_the_function_of_a_task_is_tested_without_a_run(caplog):
+    @task
+    def load():
+        get_run_logger().info("loading")
+        return 1
+
+    with caplog.at_level(logging.INFO), disable_run_logger():
+        assert load.fn() == 1
+    assert "loading" not in caplog.text
+    with pytest.raises(MissingContextError):
+        load.fn()
+
+
+def test_other_loggers_are_below_ours():
+    names = [get_logger(name).name for name in (None, "mine", "penstock.x")]
+    assert names == ["penstock", "penstock.mine", "penstock.x"]
+
+
+@pytest.mark.parametrize(
+    ("state", "want"),
+    [
+        (State(type=StateType.FAILED), ("Failed", "FAILED")),
+        (State(type="COMPLETED", name="Done"), ("Done", "COMPLETED")),
+        (AwaitingRetry(), ("AwaitingRetry", "SCHEDULED")),
+        (Cancelling(), ("Cancelling", "CANCELLING")),
+        (Suspended(), ("Suspended", "PAUSED")),
+        (Late(), ("Late", "SCHEDULED")),
+    ],
+)
+def test_states_are_made_as_in_prefect(state, want):
+    assert (state.name, state.type) == want
+
+
+@pytest.mark.parametrize(
+    ("returned", "want"),
+    [
+        ((Cancelled(), Completed(), Failed()), ("CANCELLED", "1/3 states cancelled.")),
+        ([Completed(), Failed(), Failed()], ("FAILED", "2/3 states failed.")),
+        ([Completed(), Completed()], ("COMPLETED", "All states completed.")),
+    ],
+)
+def test_a_flow_that_returns_several_states_is_cancelled_if_one_of_them_is(returned, want):
+    state = flow(name="f")(lambda: returned)(return_state=True)
+    assert (state.type, state.message) == want
+
+
+def test_a_task_that_returns_a_state_gives_it_to_its_caller():
+    made = {"failed": Failed(message="no rows"), "done": Completed(message="nothing new", data=0)}
+
+    @task
+    def load(which):
+        return made[which]
+
+    @task
+    async def load_async(which):
+        return made[which]
+
+    @flow
+    async def scene():
+        return {"got": (load("failed"), load("done"), await load_async("failed"), await load_async("done"))}
+
+    assert asyncio.run(scene())["got"] == (made["failed"], made["done"]) * 2
+
+
+def test_the_future_of_a_task_that_returns_failed_raises():
+    @task
+    def load():
+        return Failed(message="no rows")
+
+    @flow
+    def scene():
+        with pytest.raises(FailedRunError, match="no rows"):
+            load.submit().result()
+
+    scene()
+
+
+def test_a_child_flow_that_completed_does_not_run_again_when_its_caller_is_retried(home):
+    calls = []
+    attempts = []
+
+    @flow(persist_result=True)
+    def child(x):
+        calls.append(x)
+        return len(calls)
+
+    @flow
+    def forgetful(x):
+        calls.append(x)
+
+    @flow(retries=1)
+    def outer():
+        got = [child("a"), child("a"), child("b")]
+        forgetful("again")
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ValueError("first")
+        return got
+
+    assert outer() == [1, 2, 3]
+    assert calls == ["a", "a", "b", "again", "again"]
+    assert outer() == [6, 7, 8]
+
+
+def test_task_runners_are_objects_or_classes():
+    for runner in (ThreadPoolTaskRunner, ConcurrentTaskRunner(), ThreadPoolTaskRunner(max_workers=2), None):
+        made = flow(name="f", task_runner=runner)(lambda: 1)
+        assert made() == 1
+    with pytest.raises(OptionError, match="must be a ThreadPoolTaskRunner; for other machines, map"):
+        flow(name="f", task_runner=functools.partial)(lambda: 1)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_pool_of_processes_says_that_it_is_none():
+    with pytest.warns(UserWarning, match="runs tasks in threads of this process"):
+        runner = ProcessPoolTaskRunner(max_workers=2)
+    assert flow(name="f", task_runner=runner)(lambda: 1)() == 1

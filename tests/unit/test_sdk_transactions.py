@@ -1,0 +1,223 @@
+"""Transactions with keys, modes and levels, and hooks that are coroutine functions."""
+
+import asyncio
+import multiprocessing
+import threading
+
+import pytest
+
+from penstock import flow, task
+from penstock.errors import OptionError, VariableError
+from penstock.transactions import (
+    CommitMode,
+    IsolationLevel,
+    TransactionState,
+    atransaction,
+    get_transaction,
+    transaction,
+)
+
+
+def test_what_a_key_names_is_done_once():
+    done = []
+
+    @flow
+    def scene():
+        with transaction(key="report") as txn:
+            if txn.is_committed():
+                return txn.read().result
+            done.append(1)
+            txn.stage({"rows": 5})
+        return "done"
+
+    assert [scene(), scene(), scene()] == ["done", {"rows": 5}, {"rows": 5}]
+    assert done == [1]
+
+
+def test_a_block_that_raised_is_done_again():
+    def attempt(fails):
+        with transaction(key="report") as txn:
+            if txn.is_committed():
+                return "skipped"
+            txn.stage(1)
+            if fails:
+                raise ValueError("no")
+        return "done"
+
+    with pytest.raises(ValueError, match="no"):
+        attempt(True)  # noqa: FBT003 - it reads well here
+    assert [attempt(False), attempt(False)] == ["done", "skipped"]  # noqa: FBT003 - as above
+
+
+def test_overwrite_does_not_ask_and_stores_again():
+    for value in (1, 2):
+        with transaction(key="report", overwrite=True) as txn:
+            assert not txn.is_committed()
+            txn.stage(value)
+    with transaction(key="report") as txn:
+        assert txn.read().result == 2
+
+
+def test_nothing_is_stored_if_that_was_asked_for():
+    with transaction(key="report", write_on_commit=False) as txn:
+        txn.stage(1)
+    with transaction(key="report") as txn:
+        assert not txn.is_committed()
+
+
+def test_the_value_is_stored_in_the_folder_of_the_flow(tmp_path):
+    @flow(result_storage=tmp_path / "kept")
+    def scene():
+        with transaction(key="report") as txn:
+            txn.stage(1)
+
+    scene()
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+
+
+def test_a_value_that_can_not_be_stored_rolls_back_with_a_warning(caplog):
+    with transaction(key="report") as txn:
+        txn.stage(threading.Lock())
+    assert txn.is_rolled_back()
+    assert "transaction 'report' is rolled back: cannot store the result" in caplog.text
+
+
+def test_the_states_of_a_transaction():
+    with transaction() as txn:
+        assert txn.is_active()
+        txn.stage(1)
+        assert txn.is_staged()
+    assert txn.state is TransactionState.COMMITTED
+    with pytest.raises(ValueError, match="no"), transaction() as txn:
+        raise ValueError("no")
+    assert txn.state is TransactionState.ROLLED_BACK
+
+
+def test_hooks_can_be_staged_with_the_value():
+    called = []
+    with transaction() as txn:
+        txn.stage(1, on_commit_hooks=[lambda _: called.append("commit")])
+    with pytest.raises(ZeroDivisionError), transaction() as txn:
+        txn.stage(1 / 0, on_rollback_hooks=[])
+    with transaction(commit_mode=CommitMode.OFF) as txn:
+        txn.stage(1, on_rollback_hooks=[lambda _: called.append("rollback")])
+    assert called == ["commit", "rollback"]
+
+
+@pytest.fixture
+def write():
+    @task
+    def write(_=None):
+        return 0
+
+    write.called = []
+    write.on_commit(lambda txn: write.called.append("commit"))
+    write.on_rollback(lambda txn: write.called.append("rollback"))
+    return write
+
+
+def test_a_transaction_inside_commits_with_the_outer_one_unless_it_is_eager(write):
+    with transaction():
+        with transaction():
+            write()
+        assert write.called == []
+        with transaction(commit_mode=CommitMode.EAGER):
+            write()
+        assert write.called == ["commit"]
+    assert write.called == ["commit", "commit"]
+
+
+def test_a_transaction_that_never_commits_by_itself_is_rolled_back(write):
+    with transaction(commit_mode=CommitMode.OFF):
+        write()
+    assert write.called == ["rollback"]
+    with transaction(commit_mode=CommitMode.OFF) as txn:
+        write()
+        txn.commit()
+    assert write.called == ["rollback", "commit"]
+
+
+def test_the_mode_is_inherited(write):
+    with transaction(commit_mode=CommitMode.EAGER), transaction() as inner:
+        assert inner.commit_mode is CommitMode.EAGER
+
+
+def test_an_inner_failure_that_is_handled_leaves_the_outer_one_alone(write):
+    with transaction() as outer:
+        write()
+        with pytest.raises(ZeroDivisionError), transaction():
+            write(1 / write())
+    assert outer.is_committed()
+    assert write.called == ["rollback", "commit"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_hooks_can_be_coroutine_functions(is_async):
+    called = []
+
+    async def undo(txn):
+        await asyncio.sleep(0)
+        called.append(txn.get("path"))
+
+    @task(on_rollback=[undo])
+    def write(): ...
+
+    def scene():
+        with transaction() as txn:
+            txn.set("path", "/a")
+            write()
+            raise ValueError("no")
+
+    async def scene_async():
+        scene()
+
+    if is_async:
+        asyncio.run(flow(name="scene")(scene_async)(return_state=True))
+    else:
+        flow(name="scene")(scene)(return_state=True)
+    assert called == ["/a"]
+
+
+def test_coroutines_have_transactions_too(write):
+    async def scene():
+        async with atransaction() as txn:
+            assert get_transaction() is txn
+            write()
+
+    asyncio.run(scene())
+    assert write.called == ["commit"]
+    assert get_transaction() is None
+
+
+def test_values_are_copies():
+    with transaction() as txn:
+        txn.set("rows", [1])
+        txn.get("rows").append(2)
+        assert txn.get("rows") == [1]
+        with pytest.raises(VariableError, match="no value 'nothing'"):
+            txn.get("nothing")
+
+
+def test_a_store_is_refused_with_what_to_do():
+    with pytest.raises(OptionError, match="no option 'store': values are stored in PENSTOCK_HOME"):
+        transaction(key="k", store=object())
+
+
+def _append(path, count):
+    for _ in range(count):
+        with transaction(key="file", isolation_level=IsolationLevel.SERIALIZABLE, overwrite=True):
+            number = int(path.read_text())
+            path.write_text(str(number + 1))
+
+
+def test_transactions_that_are_serializable_run_one_at_a_time_in_all_processes(tmp_path):
+    path = tmp_path / "count"
+    path.write_text("0")
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_append, args=(path, 50)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    _append(path, 50)
+    for process in processes:
+        process.join()
+    assert path.read_text() == "200"
