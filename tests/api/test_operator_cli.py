@@ -138,3 +138,19 @@ def test_a_run_that_is_due_later_waits_and_says_until_when(stage, typed: Start):
         assert await command.end() == 1
 
     asyncio.run(scenario())
+
+
+def test_a_schedule_is_run_now_and_for_a_past_tick(stage, typed: Start):
+    stage.create("Flow", "orders", {"params": [{"name": "day"}], "tasks": [task("load")]})
+    template = {"spec": {"flow": {"name": "orders"}, "params": {"day": "$(tick.date)"}}}
+    spec = {"cron": ["30 2 1 1 *"], "startTime": "2020-01-01", "suspend": True, "runTemplate": template}
+    stage.create("Schedule", "yearly", spec)
+    exit_code, lines = once(typed, "schedule", "run", "yearly", "--name", "run", "--wait")
+    assert (exit_code, lines[0]) == (0, "flowrun.penstock.dev/run created")
+    assert lines[-1].startswith("FlowRun run Completed in ")
+    tick = ("--tick", "2026-01-01T02:30", "--wait")
+    assert once(typed, "schedule", "run", "yearly", *tick)[0] == 0
+    assert once(typed, "schedule", "run", "yearly", *tick)[0] == 0, "it runs again"
+    listing = stage.custom.list_namespaced_custom_object("penstock.dev", "v1alpha1", stage.namespace, "flowruns")
+    runs = [run for run in listing["items"] if run["metadata"]["name"] != "run"]
+    assert [run["spec"]["params"] for run in runs] == [{"day": "2026-01-01"}] * 2

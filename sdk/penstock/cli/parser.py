@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import penstock
 from penstock.cli.invocation import program
-from penstock.cli.parser_deploy import Commands, add_backup_and_restore, add_compilation, add_deploy, add_install
+from penstock.cli.parser_deploy import add_backup_and_restore, add_compilation, add_deploy, add_install
+from penstock.cli.parser_schedule import add_backfill, add_schedule
+from penstock.cli.parser_shared import Commands, add_params, add_wait_options
 from penstock.engine.suggestion import suggest
 
 CLUSTER_OPTIONS: Final = (
@@ -15,10 +17,6 @@ CLUSTER_OPTIONS: Final = (
     (("--context",), "NAME", "context of the kubeconfig (default: the current one)"),
     (("--kubeconfig",), "FILE", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)"),
 )
-
-BACKFILL_ORDERS: Final = ("OldestFirst", "NewestFirst")
-REPROCESS: Final = ("None", "Failed", "All")
-"""Copies of the enums of the API, whose import takes half a second."""
 
 COMPLETE: Final = "__complete"
 """Called by the scripts of `penstock completion`; hidden from help."""
@@ -57,8 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run_and_retry(commands, cluster)
     _add_viewing(commands, cluster)
     _add_control(commands, cluster)
-    _add_schedule(commands, cluster)
-    _add_backfill(commands, cluster)
+    add_schedule(commands, cluster)
+    add_backfill(commands, cluster)
     _add_offline(commands)
     add_deploy(commands, cluster)
     add_install(commands, cluster)
@@ -85,15 +83,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
         nargs="+",
         help="name of the Flow; with --local or --inline: a file, flow.yaml:NAME or etl.py:NAME",
     )
-    run.add_argument(
-        "-p",
-        "--param",
-        dest="params",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="value of a param: text for a string param, else JSON (repeatable)",
-    )
+    add_params(run)
     run.add_argument(
         "--params-file", metavar="FILE", help="file with values of params, YAML or JSON; -p overrides it; - is stdin"
     )
@@ -122,7 +112,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     run.add_argument(
         "--image", metavar="IMAGE", help="with --inline: image of a Python flow (default: the image of the operator)"
     )
-    _add_wait_options(run)
+    add_wait_options(run)
     _add_local_options(run)
 
     retry = commands.add_parser(
@@ -134,7 +124,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     retry.add_argument(
         "--name", metavar="NAME", help="name of the new run (default: the name of the Flow and a random suffix)"
     )
-    _add_wait_options(retry)
+    add_wait_options(retry)
 
 
 def _add_local_options(run: argparse.ArgumentParser) -> None:
@@ -158,14 +148,6 @@ def _add_local_options(run: argparse.ArgumentParser) -> None:
         )
     here.add_argument(
         "-o", "--output", choices=("json", "yaml"), help="when finished, print the FlowRun with its status"
-    )
-
-
-def _add_wait_options(parser: argparse.ArgumentParser) -> None:
-    ending = parser.add_mutually_exclusive_group()
-    ending.add_argument("--watch", action="store_true", help="watch it until it has finished, like penstock watch")
-    ending.add_argument(
-        "--wait", action="store_true", help="wait until it has finished; exit code 0 only if it succeeded"
     )
 
 
@@ -264,46 +246,6 @@ def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
             "task", metavar="TASK", nargs="?", help="name of the task (may be omitted if only one is waiting)"
         )
         decide.add_argument("-m", "--comment", metavar="COMMENT", help="reason; stored in spec.approvals of the run")
-
-
-def _add_schedule(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    schedule = commands.add_parser("schedule", help="preview a Schedule")
-    schedule.set_defaults(module="penstock.cli.commands.schedule")
-    verbs = schedule.add_subparsers(title="commands", dest="verb", metavar="COMMAND", required=True)
-    preview = verbs.add_parser(
-        "preview", parents=[cluster], help="show the next ticks of a Schedule, and a calendar month"
-    )
-    preview.add_argument("name", metavar="SCHEDULE", nargs="?", help="name of the Schedule")
-    preview.add_argument(
-        "-f", "--file", metavar="FILE", help="preview a Schedule from this file (need not be applied); - is stdin"
-    )
-    preview.add_argument("-t", "--ticks", metavar="N", type=int, default=10, help="number of ticks (default: 10)")
-    preview.add_argument(
-        "--after", metavar="TIME", help="show ticks after this time: 2026-10-01, 2026-10-01T09:00Z (default: now)"
-    )
-
-
-def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    backfill = commands.add_parser("backfill", parents=[cluster], help="run a Schedule for a past period")
-    backfill.set_defaults(module="penstock.cli.commands.backfill")
-    backfill.add_argument("schedule", metavar="SCHEDULE", help="name of the Schedule")
-    backfill.add_argument(
-        "--from",
-        dest="from_",
-        metavar="TIME",
-        required=True,
-        help="start of the period: 2026-10-01 or 2026-10-01T06:00 (time zone of the Schedule), or with a UTC offset",
-    )
-    backfill.add_argument("--to", metavar="TIME", required=True, help="end of the period (exclusive), same formats")
-    backfill.add_argument("--max-active", metavar="N", type=int, help="maximum number of concurrent runs (default: 1)")
-    backfill.add_argument("--order", choices=BACKFILL_ORDERS, help="order of the ticks (default: OldestFirst)")
-    backfill.add_argument(
-        "--reprocess", choices=REPROCESS, help="which ticks that already have a run are run again (default: None)"
-    )
-    backfill.add_argument(
-        "--name", metavar="NAME", help="name of the Backfill (default: the name of the Schedule and a random suffix)"
-    )
-    _add_wait_options(backfill)
 
 
 def _add_offline(commands: Commands) -> None:

@@ -305,6 +305,15 @@ class Cluster:
         answer = self.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"]["allowed"])
 
+    def user_name(self) -> str:
+        """Return the name by which the API server knows the user; empty if it does not say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self.send("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        except RefusalError:
+            return ""
+        return str(answer["status"]["userInfo"].get("username", ""))
+
     def is_user_allowed(
         self, user: str, groups: Sequence[str], verb: str, group: str, resource: str, *, namespace: str
     ) -> bool:
@@ -327,6 +336,16 @@ class Cluster:
         }
         answer = self.send("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
         return bool(answer["status"]["allowed"])
+
+    def describe_namespace(self) -> str:
+        """Return `in namespace NAME`, and that it does not exist if the API server says so."""
+        where = f"in namespace {self.namespace}"
+        try:
+            self.send("GET", f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}")
+        except RefusalError as error:
+            # Many users may not read namespaces.
+            return f"{where}, which does not exist" if error.status == NOT_FOUND else where
+        return where
 
     def object_path(self, plural: str, name: str = "") -> str:
         """Return the API path of a resource in the namespace, or of one object."""

@@ -146,7 +146,7 @@ def _from_cluster(expected: Expected) -> list[Candidate]:
             return _names(expected.typed, (find_resource(expected.typed.kind).plural,))
     if metavar == "TASK" and getattr(expected.typed, "run", None):
         return _tasks(expected.typed)
-    if metavar == "KEY=VALUE" and getattr(expected.typed, "flow", None):
+    if metavar == "KEY=VALUE":
         return _params(expected.typed)
     return _names(expected.typed, RESOURCES_OF.get(metavar, ()))
 
@@ -179,9 +179,17 @@ def _tasks(typed: argparse.Namespace) -> list[Candidate]:
 
 
 def _params(typed: argparse.Namespace) -> list[Candidate]:
+    from penstock.api.names import LABEL_FLOW  # noqa: PLC0415 - as above
     from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - as above
 
-    with contextlib.suppress(PenstockError):
-        params = Cluster.connect(typed).get_flow(typed.flow)["spec"].get("params") or ()
-        return [Candidate(f"{param['name']}=", param.get("description") or "") for param in params]
+    with contextlib.suppress(PenstockError, LookupError):
+        cluster = Cluster.connect(typed)
+        flow = getattr(typed, "flow", None)
+        if name := getattr(typed, "schedule", None):
+            flow = cluster.get_object("schedules", "Schedule", name)["spec"]["runTemplate"]["spec"]["flow"]["name"]
+        elif name := getattr(typed, "run", None):
+            flow = cluster.get_run(name)["metadata"]["labels"][LABEL_FLOW]
+        if flow:
+            params = cluster.get_flow(flow)["spec"].get("params") or ()
+            return [Candidate(f"{param['name']}=", param.get("description") or "") for param in params]
     return []

@@ -15,7 +15,7 @@ from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.cli.text.console import Console, Text
 from penstock.cli.text.echo import echo
-from penstock.drawing.state_styles import state_style
+from penstock.cli.text.table import format_lines
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import suggest
 from penstock.errors import CommandError, RefusalError
@@ -23,7 +23,6 @@ from penstock.errors import CommandError, RefusalError
 AS_TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 """Requests the printer columns of the CRD, as kubectl does
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables)."""
-GAP: Final = 3
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -56,7 +55,7 @@ def command(arguments: argparse.Namespace) -> int:
         [row for table in tables for row in table.get("rows") or ()], lambda row: row["object"]["metadata"]
     )
     if not rows:
-        where = "in any namespace" if arguments.all_namespaces else f"in namespace {cluster.namespace}"
+        where = "in any namespace" if arguments.all_namespaces else cluster.describe_namespace()
         echo(f"no {'matching ' if selectors != [{}] else ''}{resource.words[0]} {where}", is_error=True)
         return 0
     if resource is RUNS:
@@ -114,15 +113,7 @@ def format_table(
     for row in rows:
         cells = [_cell(columns[place]["name"], row["cells"][place], row["object"]["metadata"]) for place in shown]
         lines.append([*([row["object"]["metadata"]["namespace"]] if has_namespaces else []), *cells])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    for number, line in enumerate(lines):
-        text = Text()
-        for place, cell in enumerate(line):
-            style = state_style(cell).style if number and lines[0][place] == "STATE" else ""
-            text.append(cell, style)
-            text.append(" " * (widths[place] - len(cell) + GAP))
-        text.rstrip()
-        yield text
+    yield from format_lines(lines[0], lines[1:])
 
 
 def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api.names import LABEL_SCHEDULE
 from penstock.cli.text.console import Text
 from penstock.cli.text.progress import is_finished, is_successful, pending_actions, select_most_urgent
+from penstock.cli.text.times import format_distance
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import (
     FAILED_STATES,
@@ -238,9 +239,7 @@ def _field(name: str, value: str) -> Text:
 
 
 def _moment(moment: dt.datetime, now: dt.datetime) -> str:
-    away_s = (now - moment).total_seconds()
-    away = f"{format_duration(away_s)} ago" if away_s >= 0 else f"in {format_duration(-away_s)}"
-    return f"{moment.astimezone(now.tzinfo):%F %T %Z} ({away})"
+    return f"{moment.astimezone(now.tzinfo):%F %T %Z} ({format_distance(moment, now)})"
 
 
 def _value(value: Any) -> str:
