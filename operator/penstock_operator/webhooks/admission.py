@@ -20,9 +20,10 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from penstock.api import names
 from penstock.api.flow import FlowSpec, InlineFlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flowrun import FlowRunSpec, RunReference
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.state import FINAL_RUN_STATES
+from penstock.engine.compiler.params import resolve_params
+from penstock.engine.restart import check_against_run, check_reference
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.ticks.backfill_ticks import past_ticks, read_span
 from penstock.engine.validation.validation import (
@@ -36,6 +37,7 @@ from penstock.engine.validation.validation import (
     parse_schedule,
 )
 from penstock.errors import InvalidSpecError, PenstockError, Problem
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.resources import FLOWRUNS, FLOWS, SCHEDULES, Resource
 from penstock_operator.triggers.kinds import EventKinds, check_allowed_kinds
 
@@ -55,7 +57,7 @@ Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
 """Finds a Flow by namespace and name: None if there is none, InvalidSpecError if its spec is invalid."""
 ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
 """Finds a Schedule, likewise."""
-RunLookup = Callable[[str, str], Awaitable[str | None]]
+RunLookup = Callable[[str, str], Awaitable[FlowRun | None]]
 """Finds the state of a FlowRun, empty before its first; None if there is no such run."""
 MayGet = Callable[[Mapping[str, Any], Resource, str, str], Awaitable[bool]]
 """Whether a user may read an object: `userInfo` of the request, kind, namespace, name."""
@@ -159,7 +161,8 @@ class Admission:
         flow, warnings = await self._referred_flow(request, spec, "spec", "the run waits for it", lookup)
         warnings += tuple(_approval_warnings(spec, flow))
         if spec.retry_of is not None:
-            warnings += await self._retry_warnings(request, spec.retry_of.name)
+            found = await self._check_retry(request, spec, spec.retry_of)
+            return Findings([*check_run(spec, flow), *found.problems], (*warnings, *found.warnings))
         if spec.flow_spec is None:
             # Nothing to compile, so quicker than a thread.
             return Findings(check_run(spec, flow), warnings)
@@ -173,18 +176,43 @@ class Admission:
         flow, _ = await self._referred_flow(request, spec, "spec", "")
         return tuple(_approval_warnings(spec, flow))
 
-    async def _retry_warnings(self, request: Review, name: str) -> tuple[str, ...]:
-        """Warn of a retry of a run that has not finished, or does not exist: it may be applied a moment later."""
-        where = "spec.retryOf.name"
+    async def _check_retry(self, request: Review, spec: FlowRunSpec, reference: RunReference) -> Findings:
+        """Check a retry against the run that it names.
+
+        Warns if that has not finished, or does not exist: it may be applied a moment later.
+        """
+        where, name = "spec.retryOf.name", reference.name
         try:
-            state = await self._find(request, FLOWRUNS, name, self._run_lookup)
+            run = await self._find(request, FLOWRUNS, name, self._run_lookup)
+        except _NotReadError:
+            return Findings()
+        if run is None:
+            condition = f"{name} is created within a few seconds"
+            return Findings(warnings=(f"{where}: FlowRun {name} does not exist: this retry fails unless {condition}",))
+        if not run.is_finished:
+            return Findings(warnings=(f"{where}: FlowRun {name} has not finished: the retry waits for it",))
+        # The items of a `retryOf` that is invalid by itself are not looked at.
+        problems = [] if any(check_reference(reference)) else list(check_against_run(reference, run.tasks))
+        params = await self._check_retried_params(request, spec, run)
+        if reference.revision == "Latest":
+            return Findings([*problems, *params])
+        # The revision of the run decides, which was perhaps another one.
+        return Findings(problems, [f"{one.path}: {one.message} (in the Flow as it is now)" for one in params])
+
+    async def _check_retried_params(self, request: Review, spec: FlowRunSpec, run: FlowRun) -> Sequence[Problem]:
+        """Check the params of a retry, which replace those of a run, against the Flow as it is now."""
+        if not spec.params or run.flow is None:
+            return ()
+        try:
+            flow = await self._find(request, FLOWS, run.flow, self._lookup)
+            if flow is not None:
+                declared = {param.name for param in flow.params or ()}
+                kept = {name: value for name, value in run.stored_params.items() if name in declared}
+                resolve_params(flow.params, {**kept, **spec.params})
+        except InvalidSpecError as error:
+            return error.problems
         except _NotReadError:
             return ()
-        if state is None:
-            condition = f"{name} is created within a few seconds"
-            return (f"{where}: FlowRun {name} does not exist: this retry fails unless {condition}",)
-        if state not in FINAL_RUN_STATES:
-            return (f"{where}: FlowRun {name} has not finished: the retry waits for it",)
         return ()
 
     async def _check_schedule(self, request: Review) -> Findings:

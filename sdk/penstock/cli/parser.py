@@ -121,6 +121,22 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     retry.set_defaults(module="penstock.cli.commands.retry")
     _add_run_name(retry)
     retry.add_argument("--latest", action="store_true", help="use the current Flow, not the revision of that run")
+    add_params(retry, "value of a param, in place of that run's; tasks that refer to it run again")
+    retry.add_argument(
+        "--from",
+        dest="from_",
+        metavar="TASK",
+        help="run this task again, and all tasks that follow from it, also if they completed",
+    )
+    retry.add_argument(
+        "--items", metavar="INDEXES", help="with --from: completed items of that task to run again: 3,7-9"
+    )
+    retry.add_argument(
+        "--restart-completed",
+        action="store_true",
+        help="run everything again; with --from: all items of that task, and all that follows from it",
+    )
+    retry.add_argument("--dry-run", action="store_true", help="only show what is kept and what runs again")
     retry.add_argument(
         "--name", metavar="NAME", help="name of the new run (default: the name of the Flow and a random suffix)"
     )

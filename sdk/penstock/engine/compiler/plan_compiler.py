@@ -257,6 +257,7 @@ class _Compiler:
             queue_timeout_s=self._timeout_s(task.queue_timeout or inherited.queue_timeout, f"{path}.queueTimeout"),
             deadline_s=self._timeout_s(task.deadline or inherited.deadline, f"{path}.deadline"),
             render_tasks=frozenset(one.task for one in references),
+            params=frozenset().union(*(one.params for one in (*texts, when, fan_out) if one is not None)),
         )
 
     def _compile_container(
