@@ -174,7 +174,7 @@ def completed(stage: Scene) -> Scene:
 
 def attempts_of(stage: Scene, run: str) -> list[str]:
     """The tasks and items of which a run created Pods."""
-    return [f"{key.task}[{key.index}]" if key.index else key.task for key in stage.ever_attempts(run)]
+    return [f"{key.task}[{key.item}]" if key.item else key.task for key in stage.ever_attempts(run)]
 
 
 @pytest.mark.parametrize(

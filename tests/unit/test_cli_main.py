@@ -39,6 +39,7 @@ def test_the_help_loads_nothing_that_makes_it_slow(words):
             "penstock.cli.parser_deploy",
             "penstock.cli.parser_schedule",
             "penstock.cli.parser_shared",
+            "penstock.cli.parser_viewing",
             "penstock.cli.invocation",
             "penstock.cli.main",
             "penstock.cli.exit_codes",

@@ -12,7 +12,7 @@ from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.machine.kept_tasks import choose_kept, completed_items
 from penstock.engine.restart import Restart, changed_params, check_against_run, check_reference, read_restart
 
-FLOW = {
+FLOW: dict[str, Any] = {
     "params": [{"name": "day"}, {"name": "regions", "type": "array", "default": ["eu"]}, {"name": "other"}],
     "defaults": {"image": "x"},
     "tasks": [

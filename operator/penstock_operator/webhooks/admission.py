@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -19,12 +19,11 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from penstock.api import names
-from penstock.api.flow import FlowSpec, InlineFlowSpec
+from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import FlowRunSpec, RunReference
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.restart import check_against_run, check_reference
-from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.ticks.backfill_ticks import past_ticks, read_span
 from penstock.engine.validation.validation import (
     check_backfill,
@@ -36,6 +35,7 @@ from penstock.engine.validation.validation import (
     parse_run,
     parse_schedule,
 )
+from penstock.engine.validation.warnings import approval_warnings, image_warnings
 from penstock.errors import InvalidSpecError, PenstockError, Problem
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.resources import FLOWRUNS, FLOWS, SCHEDULES, Resource
@@ -140,7 +140,7 @@ class Admission:
     async def _check_flow(self, request: Review) -> Findings:
         def check() -> Findings:
             spec = parse_flow(request["object"])
-            return Findings(check_flow(spec), tuple(_image_warnings(spec, "spec")))
+            return Findings(check_flow(spec), tuple(image_warnings(spec, "spec")))
 
         return await self._in_thread(check)
 
@@ -159,7 +159,7 @@ class Admission:
 
     async def _check_new_run(self, request: Review, spec: FlowRunSpec, lookup: Lookup) -> Findings:
         flow, warnings = await self._referred_flow(request, spec, "spec", "the run waits for it", lookup)
-        warnings += tuple(_approval_warnings(spec, flow))
+        warnings += tuple(approval_warnings(spec, flow))
         if spec.retry_of is not None:
             found = await self._check_retry(request, spec, spec.retry_of)
             return Findings([*check_run(spec, flow), *found.problems], (*warnings, *found.warnings))
@@ -174,7 +174,7 @@ class Admission:
         if spec.approvals is None or (request["object"].get("spec") or {}).get("approvals") == before.get("approvals"):
             return ()
         flow, _ = await self._referred_flow(request, spec, "spec", "")
-        return tuple(_approval_warnings(spec, flow))
+        return tuple(approval_warnings(spec, flow))
 
     async def _check_retry(self, request: Review, spec: FlowRunSpec, reference: RunReference) -> Findings:
         """Check a retry against the run that it names.
@@ -255,7 +255,7 @@ class Admission:
     ) -> tuple[FlowSpec | None, tuple[str, ...]]:
         """Find the Flow that a run names, and the warnings about it or about the inline spec."""
         if run.flow is None:
-            return None, () if run.flow_spec is None else tuple(_image_warnings(run.flow_spec, f"{path}.flowSpec"))
+            return None, () if run.flow_spec is None else tuple(image_warnings(run.flow_spec, f"{path}.flowSpec"))
         where, name = f"{path}.flow.name", run.flow.name
         try:
             flow = await self._find(request, FLOWS, name, lookup or self._lookup)
@@ -362,40 +362,6 @@ def _name(request: Review) -> str:
     """Return an object's name, which may not be generated yet."""
     metadata = (request.get("object") or {}).get("metadata") or {}
     return str(request.get("name") or metadata.get("name") or metadata.get("generateName") or "")
-
-
-def _image_warnings(spec: InlineFlowSpec, path: str) -> Iterator[str]:
-    """Warn once of each image that may be another one tomorrow, also for the next attempt of the same task."""
-    images = [(f"{path}.defaults.image", spec.defaults.image)] if spec.defaults is not None else []
-    images += [(f"{path}.tasks[{position}].image", task.image) for position, task in enumerate(spec.tasks)]
-    warned: set[str] = set()
-    for where, image in images:
-        if image is not None and image not in warned and not _is_pinned(image):
-            warned.add(image)
-            yield f"{where}: {image} may change between attempts: use a digest, or a tag other than latest"
-
-
-def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterator[str]:
-    """Warn of decisions about tasks that are not approvals: no error, because the run may have another revision."""
-    flow = flow or spec.flow_spec
-    if flow is None:
-        return
-    asked = [task.name for task in (*flow.tasks, *(flow.finally_ or ())) if task.approval is not None]
-    for position, decision in enumerate(spec.approvals or ()):
-        if decision.task not in asked:
-            where = f"spec.approvals[{position}].task"
-            yield (
-                f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this has no "
-                f"effect; its approvals: {enumerate_names(asked)}"
-            )
-
-
-def _is_pinned(image: str) -> bool:
-    """Return whether an image has a digest, or a tag other than `latest`. A colon before a slash is a port."""
-    if "@" in image:
-        return True
-    _, _, tag = image.rpartition("/")[2].partition(":")
-    return tag not in {"", "latest"}
 
 
 def _short(text: str) -> str:

@@ -10,6 +10,7 @@ from penstock.cli.invocation import program
 from penstock.cli.parser_deploy import add_backup_and_restore, add_compilation, add_deploy, add_install
 from penstock.cli.parser_schedule import add_backfill, add_schedule
 from penstock.cli.parser_shared import Commands, add_params, add_wait_options
+from penstock.cli.parser_viewing import add_delete, add_viewing
 from penstock.engine.suggestion import suggest
 
 CLUSTER_OPTIONS: Final = (
@@ -53,8 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     cluster = Parser(add_help=False)
     _add_cluster_options(cluster, default=argparse.SUPPRESS)
     _add_run_and_retry(commands, cluster)
-    _add_viewing(commands, cluster)
+    add_viewing(commands, cluster)
     _add_control(commands, cluster)
+    add_delete(commands, cluster)
     add_schedule(commands, cluster)
     add_backfill(commands, cluster)
     _add_offline(commands)
@@ -169,61 +171,6 @@ def _add_local_options(run: argparse.ArgumentParser) -> None:
 
 def _add_run_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="name of the FlowRun")
-
-
-def _add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    get = commands.add_parser("get", parents=[cluster], help="list runs, Flows, Schedules or Backfills")
-    get.set_defaults(module="penstock.cli.commands.get")
-    get.add_argument(
-        "kind", metavar="KIND", nargs="?", help="runs, flows, schedules, backfills, or KIND/NAME (default: runs)"
-    )
-    get.add_argument("name", metavar="NAME", nargs="?", help="name of one object")
-    get.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "wide", "json", "yaml", "name"),
-        default="table",
-        help="output format (default: table)",
-    )
-    get.add_argument(
-        "--state", dest="states", metavar="STATE", help="only runs in this state; several states: Failed,Crashed"
-    )
-    get.add_argument("--flow", metavar="FLOW", help="only runs of this Flow")
-    get.add_argument("-A", "--all-namespaces", action="store_true", help="list all namespaces")
-
-    describe = commands.add_parser("describe", parents=[cluster], help="show a run in detail: tasks, events, advice")
-    describe.set_defaults(module="penstock.cli.commands.describe")
-    _add_run_name(describe)
-
-    graph = commands.add_parser(
-        "graph", parents=[cluster], help="draw the task graph of a Flow, or of a run with its states"
-    )
-    graph.set_defaults(module="penstock.cli.commands.graph")
-    graph.add_argument(
-        "name",
-        metavar="FLOW|RUN",
-        nargs="?",
-        help="name of a Flow or a run (a Flow has precedence); or flow/NAME, run/NAME",
-    )
-    graph.add_argument("-f", "--file", metavar="FILE", help="draw a Flow from this file; - is stdin")
-    graph.add_argument(
-        "-o",
-        "--output",
-        choices=("terminal", "svg", "png", "mermaid", "dot"),
-        default="terminal",
-        help="output format (default: terminal); png requires the extra penstock[png]",
-    )
-
-    watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it has finished")
-    watch.set_defaults(module="penstock.cli.commands.watch")
-    watch.add_argument("run", metavar="RUN", help="name of the FlowRun, or backfill/NAME for a Backfill")
-
-    logs = commands.add_parser("logs", parents=[cluster], help="print the logs of the tasks of a run")
-    logs.set_defaults(module="penstock.cli.commands.logs")
-    _add_run_name(logs)
-    logs.add_argument("--task", metavar="TASK", help="only this task")
-    logs.add_argument("--all-attempts", action="store_true", help="include earlier attempts, not only the last one")
-    logs.add_argument("-f", "--follow", action="store_true", help="follow the logs until the run has finished")
 
 
 def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:

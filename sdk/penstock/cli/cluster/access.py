@@ -14,7 +14,7 @@ import re
 import urllib.parse
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import urllib3
 import yaml
@@ -34,11 +34,29 @@ RESPONSE_TIMEOUT_S: Final = 60
 """Longer than the API server's own request timeout."""
 PAGE_SIZE: Final = 500
 """Objects per list request, as in kubectl."""
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+"""Requests only the metadata of the objects of a list."""
 NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NOT_INSTALLED: Final = "the cluster has no kind {}: Penstock is not installed there (run penstock install)"
 SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _config: Any = config  # its functions have no type annotations
+
+
+class LogOptions(NamedTuple):
+    """Which lines of a log to read."""
+
+    since_s: int | None = None
+    tail: int | None = None
+    timestamps: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Return the options as the client takes them."""
+        options = {"since_seconds": self.since_s, "tail_lines": self.tail, "timestamps": self.timestamps or None}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+WHOLE_LOG: Final = LogOptions()
 
 
 class Cluster:
@@ -235,19 +253,20 @@ class Cluster:
         answer: Object = json.loads(response.data)
         return answer
 
-    def read_log(self, pod: str, *, follow: bool) -> Iterator[str]:
+    def read_log(self, pod: str, *, follow: bool, options: LogOptions = WHOLE_LOG) -> Iterator[str]:
         """Yield the lines of the main container's log, without line ends.
 
         Args:
             pod: name of the Pod; its container must have started.
             follow: whether to wait for further lines until the container ends.
+            options: which lines.
 
         Raises:
             CommandError: the Pod or its log no longer exists.
         """
         with self._translate_errors():
             response = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=MAIN_CONTAINER, follow=follow, _preload_content=False
+                pod, self.namespace, container=MAIN_CONTAINER, follow=follow, _preload_content=False, **options.given()
             )
             if response.status >= BAD_REQUEST:
                 raise ApiException(http_resp=response)

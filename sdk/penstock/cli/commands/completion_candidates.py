@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from penstock.cli.cluster.kinds import RESOURCES, find_resource
 from penstock.errors import PenstockError
 
-METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 RESOURCES_OF: Final = {
     "RUN": ("flowruns",),
     "FLOW": ("flows",),
@@ -154,13 +153,13 @@ def _from_cluster(expected: Expected) -> list[Candidate]:
 def _names(typed: argparse.Namespace, plurals: Sequence[str]) -> list[Candidate]:
     if not plurals:
         return []
-    from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - words of the parser need no client
+    from penstock.cli.cluster.access import METADATA_LIST, Cluster  # noqa: PLC0415 - words of the parser need no client
 
     found: list[Candidate] = []
     with contextlib.suppress(PenstockError):
         cluster = Cluster.connect(typed)
         for plural in plurals:
-            pages = cluster.list_pages(cluster.object_path(plural), {}, accept=METADATA)
+            pages = cluster.list_pages(cluster.object_path(plural), {}, accept=METADATA_LIST)
             found += [Candidate(each["metadata"]["name"]) for page in pages for each in page["items"]]
     return found
 

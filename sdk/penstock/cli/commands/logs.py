@@ -4,38 +4,69 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import threading
 
+from penstock.api.duration import duration_s
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
-from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.access import Cluster, LogOptions
 from penstock.cli.cluster.interruptible import join_thread
+from penstock.cli.cluster.log_link import find_log_link
 from penstock.cli.text.echo import echo_log
-from penstock.cli.text.log_source import SEPARATOR, Source
+from penstock.cli.text.log_source import SEPARATOR, Choice, Source
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object, read_tasks
 from penstock.engine.suggestion import enumerate_names, suggest
-from penstock.errors import CommandError
+from penstock.errors import CommandError, DurationError
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Print logs; with --follow until the run has finished."""
+    options = read_log_options(arguments)
     cluster = Cluster.connect(arguments)
     run = cluster.get_run(arguments.run)
     tasks = [row.name for row in read_tasks(run)]
     if arguments.task and tasks and arguments.task not in tasks:
         others = suggest(arguments.task, tasks) or f"; its tasks are {enumerate_names(tasks)}"
         raise CommandError(f"FlowRun {arguments.run} has no task {arguments.task}{others}")
+    choice = Choice(arguments.task, arguments.item)
     if arguments.follow:
-        _Follower(cluster, arguments.run, arguments.task).follow()
+        _Follower(cluster, arguments.run, choice, options).follow()
         return 0
-    pods = select_pods(cluster.list_pods(arguments.run), task=arguments.task, all_attempts=arguments.all_attempts)
+    pods = select_pods(cluster.list_pods(arguments.run), choice, all_attempts=arguments.all_attempts)
     if not pods:
-        raise CommandError(f"no logs of FlowRun {arguments.run}: none of its Pods has started, or all were deleted")
+        what = f" of {choice}" if choice != Choice() else ""
+        link = find_log_link(cluster, run, choice)
+        raise CommandError(
+            f"no logs{what} of FlowRun {arguments.run}: no such Pod has started, or all were deleted"
+            + (f"; see {link}" if link else "")
+        )
     is_alone = len(pods) == 1
     for source, name in pods.items():
-        for line in cluster.read_log(name, follow=False):
+        for line in cluster.read_log(name, follow=False, options=options):
             echo_log("" if is_alone else f"{source}{SEPARATOR}", line)
     return 0
+
+
+def read_log_options(arguments: argparse.Namespace) -> LogOptions:
+    """Read which lines to print.
+
+    Args:
+        arguments: with `since`, `tail` and `timestamps`.
+
+    Raises:
+        CommandError: a value is invalid.
+    """
+    since_s = None
+    if arguments.since is not None:
+        try:
+            # The API server takes whole seconds, from 1.
+            since_s = max(1, math.ceil(duration_s(arguments.since)))
+        except DurationError as error:
+            raise CommandError(f"--since {arguments.since}: {error}") from error
+    if arguments.tail is not None and arguments.tail < 0:
+        raise CommandError(f"--tail {arguments.tail}: must be at least 0")
+    return LogOptions(since_s, arguments.tail, arguments.timestamps)
 
 
 def read_source(pod: Object) -> Source:
@@ -53,12 +84,12 @@ def has_log(pod: Object) -> bool:
     )
 
 
-def select_pods(pods: list[Object], *, task: str | None, all_attempts: bool) -> dict[Source, str]:
+def select_pods(pods: list[Object], choice: Choice, *, all_attempts: bool) -> dict[Source, str]:
     """Select the Pods whose logs to print.
 
     Args:
         pods: the Pods of the run.
-        task: name of the only task to select; None for all tasks.
+        choice: which of them.
         all_attempts: whether to include attempts that were retried.
 
     Returns:
@@ -68,7 +99,7 @@ def select_pods(pods: list[Object], *, task: str | None, all_attempts: bool) -> 
     newest: dict[tuple[str, int], int] = {}
     for pod in sorted(pods, key=lambda each: (each["metadata"]["creationTimestamp"], read_source(each))):
         source = read_source(pod)
-        if has_log(pod) and task in {None, source.task}:
+        if has_log(pod) and choice.includes(source):
             found[source] = pod["metadata"]["name"]
             newest[source.task, source.item] = max(source.attempt, newest.get((source.task, source.item), 0))
     if all_attempts:
@@ -82,10 +113,11 @@ class _Follower:
     The threads are daemons: they block in reads that only the server can end.
     """
 
-    def __init__(self, cluster: Cluster, run: str, task: str | None) -> None:
+    def __init__(self, cluster: Cluster, run: str, choice: Choice, options: LogOptions) -> None:
         self._cluster = cluster
         self._run = run
-        self._task = task
+        self._choice = choice
+        self._options = options
         self._print_lock = threading.Lock()
         self._start_lock = threading.Lock()
         self._readers: dict[str, threading.Thread] = {}
@@ -111,14 +143,14 @@ class _Follower:
     def _start_reader(self, pod: Object) -> None:
         source, name = read_source(pod), pod["metadata"]["name"]
         with self._start_lock:
-            if name in self._readers or not has_log(pod) or self._task not in {None, source.task}:
+            if name in self._readers or not has_log(pod) or not self._choice.includes(source):
                 return
-            prefix = "" if self._task and source.item < 0 else f"{source}{SEPARATOR}"
+            prefix = "" if self._choice.task and source.item < 0 else f"{source}{SEPARATOR}"
             self._readers[name] = threading.Thread(target=self._print_log, args=(name, prefix), daemon=True)
             self._readers[name].start()
 
     def _print_log(self, pod: str, prefix: str) -> None:
         with contextlib.suppress(CommandError):  # the Pod was deleted meanwhile
-            for line in self._cluster.read_log(pod, follow=True):
+            for line in self._cluster.read_log(pod, follow=True, options=self._options):
                 with self._print_lock:
                     echo_log(prefix, line, flush=True)

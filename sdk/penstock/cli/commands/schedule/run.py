@@ -96,7 +96,7 @@ def read_past_tick(text: str, timetable: Timetable, now: dt.datetime) -> dt.date
         now: the current time, aware.
 
     Raises:
-        CommandError: it is no valid time, no tick, or not past.
+        CommandError: it is invalid, is not a tick, or is in the future.
     """
     try:
         moment = read_date(text, timetable.zone)
