@@ -22,6 +22,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+import penstock
 from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, MAIN_CONTAINER, VERSION
 from penstock.cli.cluster.api_errors import BAD_REQUEST, NOT_FOUND, refusal_message, translate_errors
 from penstock.cli.cluster.listing import CONNECT_TIMEOUT_S, WatchableList, WatchEvent
@@ -72,6 +73,8 @@ class Cluster:
         self.namespace = namespace
         self.flags = flags
         self.host: str = api.configuration.host
+        # Its first part becomes the field manager in `metadata.managedFields`.
+        api.user_agent = f"penstock/{penstock.__version__}"
         self._api = api
         self._custom: Any = client.CustomObjectsApi(api)
         self._core: Any = client.CoreV1Api(api)

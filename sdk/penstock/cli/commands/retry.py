@@ -30,11 +30,11 @@ PATH = "spec.retryOf"
 
 def command(arguments: argparse.Namespace) -> int:
     """Create a FlowRun with `retryOf`; with --watch or --wait, wait until it has finished."""
+    reference = build_reference(arguments)
     cluster = Cluster.connect(arguments)
     run = cluster.get_run(arguments.run)
     is_selective = bool(arguments.from_ or arguments.params or arguments.restart_completed)
     check_retriable(run, cluster.hint(f"cancel {arguments.run}"), is_selective=is_selective)
-    reference = build_reference(arguments)
     flow = _flow_of(cluster, run, is_latest=arguments.latest)
     params = read_params(arguments.params, _declared(cluster, run, flow)) if arguments.params else {}
     body = build_retry(run, reference, name=arguments.name, params=params)
