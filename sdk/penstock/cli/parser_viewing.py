@@ -6,9 +6,6 @@ import argparse
 
 from penstock.cli.parser_shared import Commands
 
-KIND_OR_NAME = "KIND"
-"""Completed as a kind; a name may stand in its place."""
-
 
 def add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     """Add the commands that show objects."""
@@ -37,7 +34,7 @@ def add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     describe.set_defaults(module="penstock.cli.commands.describe")
     describe.add_argument(
         "words",
-        metavar="NAME",
+        metavar="OBJECT",
         nargs="+",
         help="name of a run; or KIND NAME, KIND/NAME: run, flow, schedule, backfill (default: the first that exists)",
     )

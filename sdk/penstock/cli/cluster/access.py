@@ -218,6 +218,8 @@ class Cluster:
         more: dict[str, str] = {}
         while True:
             page = self.send("GET", path, query={**query, **more, "limit": str(PAGE_SIZE)}, accept=accept)
+            # An empty list of metadata is null.
+            page["items"] = page.get("items") or []
             yield page
             if not (token := page["metadata"].get("continue")):
                 return

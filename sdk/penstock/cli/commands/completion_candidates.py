@@ -100,7 +100,7 @@ class _Walk:
     def _consume_positional(self, action: argparse.Action, word: str) -> None:
         setattr(self.typed, action.dest, word)
         if not isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
-            self.positionals = self.positionals if action.nargs == "+" else self.positionals[1:]
+            self.positionals = self.positionals if action.nargs in {"+", "*"} else self.positionals[1:]
         elif word in action.choices:
             self.parser = action.choices[word]
             self.positionals = _positionals(self.parser)
@@ -143,6 +143,8 @@ def _from_cluster(expected: Expected) -> list[Candidate]:
     if metavar == "NAME" and getattr(expected.typed, "kind", None):
         with contextlib.suppress(PenstockError):
             return _names(expected.typed, (find_resource(expected.typed.kind).plural,))
+    if metavar == "OBJECT":
+        return _objects(expected.typed)
     if metavar == "TASK" and getattr(expected.typed, "run", None):
         return _tasks(expected.typed)
     if metavar == "KEY=VALUE":
@@ -162,6 +164,13 @@ def _names(typed: argparse.Namespace, plurals: Sequence[str]) -> list[Candidate]
             pages = cluster.list_pages(cluster.object_path(plural), {}, accept=METADATA_LIST)
             found += [Candidate(each["metadata"]["name"]) for page in pages for each in page["items"]]
     return found
+
+
+def _objects(typed: argparse.Namespace) -> list[Candidate]:
+    """Get the names of a kind, if one was typed, else of all kinds."""
+    with contextlib.suppress(PenstockError):
+        return _names(typed, (find_resource(getattr(typed, "words", None) or "").plural,))
+    return _names(typed, [resource.plural for resource in RESOURCES])
 
 
 def _tasks(typed: argparse.Namespace) -> list[Candidate]:
