@@ -165,7 +165,7 @@ def test_describe_shows_a_run_with_its_events(objects, typed, core, namespace):
     assert exit_code == 0
     assert lines[0].startswith("FlowRun r  ✗ Failed")
     assert any(line.endswith("Warning  Failed: no") for line in lines)
-    assert "  OOMKilled: Raise `resources.limits.memory` of the task, or reduce its memory use." in lines
+    assert "  OOMKilled (load): Raise `resources.limits.memory` of the task, or reduce its memory use." in lines
     assert any(line.startswith("  penstock logs r --task load -n ") for line in lines)
 
 
