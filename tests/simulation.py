@@ -32,6 +32,7 @@ from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
+from penstock.engine.restart import KEEP_COMPLETED, Restart
 
 RUN = RunIdentity("default", "run", "0b6c3f0e-run")
 START = 1_000_000.0
@@ -50,6 +51,7 @@ class World:
     params: dict[str, Any] = field(default_factory=dict)
     control: Control = field(default_factory=Control)
     kept: list[dict[str, Any]] = field(default_factory=list)
+    restart: Restart = KEEP_COMPLETED
     cached: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Outputs by digest."""
     cached_below: str = ""
@@ -80,6 +82,7 @@ class World:
             control=self.control,
             ancestor={"name": "before", "uid": "uid-before"} if self.kept else None,
             kept=self.kept,
+            restart=self.restart,
         )
 
     def crash(self) -> None:

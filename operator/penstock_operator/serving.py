@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from penstock.api.flow import FlowSpec
 from penstock.engine.validation.validation import parse_flow, parse_schedule
 from penstock.kube.client import ApiClient
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.resources import FLOWRUNS, FLOWS, SCHEDULES, Resource
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
@@ -76,6 +77,9 @@ def _admission(client: ApiClient, options: Options) -> Admission:
     async def read_flow(namespace: str, name: str) -> FlowSpec | None:
         return await read(FLOWS, parse_flow, namespace, name)
 
+    async def read_run(namespace: str, name: str) -> FlowRun | None:
+        return await client.get(FLOWRUNS, namespace, name, kind=FlowRun, urgent=True, timeout_s=LOOKUP_S)
+
     async def may_get(user: Mapping[str, Any], resource: Resource, namespace: str, name: str) -> bool:
         # Who the user is, only the API server can say; without a token anyone can say it.
         if not (options.webhook_token_file and options.webhook_references):
@@ -86,12 +90,8 @@ def _admission(client: ApiClient, options: Options) -> Admission:
     return Admission(
         read_flow,
         lambda namespace, name: read(SCHEDULES, parse_schedule, namespace, name),
-        lambda namespace, name: read(FLOWRUNS, _run_state, namespace, name),
+        read_run,
         options.event_kinds,
         may_get=may_get,
         recent=FlowLookup(read_flow),
     )
-
-
-def _run_state(run: Mapping[str, Any]) -> str:
-    return str((run.get("status") or {}).get("state", ""))

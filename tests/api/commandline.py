@@ -44,6 +44,10 @@ class Objects:
         run: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._place, "flowruns", name)
         return run
 
+    def get(self, plural: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._custom.get_namespaced_custom_object(*self._place, plural, name)
+        return found
+
     def runs(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = self._custom.list_namespaced_custom_object(*self._place, "flowruns")["items"]
         return items
@@ -83,7 +87,7 @@ class Typed:
         with interruptible():
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "penstock.cli.main", *words, "--kubeconfig", str(kubeconfig), "-n", namespace),
+                *("-m", "penstock.cli.main", "--kubeconfig", str(kubeconfig), "-n", namespace, *words),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )

@@ -63,6 +63,7 @@ VALUES: dict[str, dict[str, Any]] = {
             "webhook": {"enabled": True},
         },
         "apiPriority": {"enabled": True},
+        "logs": {"url": "https://logs.example.com/?q={namespace}/{run}&from={startMs}"},
     },
     "with everything off that can be off": {
         "rbac": {"create": False, "aggregateUserRoles": False},
@@ -256,6 +257,19 @@ def test_a_slip_in_the_values_is_refused_by_its_name(run, path, value):
     done = run("helm", "template", str(CHART), f"--set-json={path}={json.dumps(value)}", check=False)
     assert done.returncode != 0
     assert path.split(".")[-1] in done.stderr
+
+
+def test_users_may_read_where_the_log_store_is_and_nothing_else_if_there_is_one(render):
+    def public(**values: Any) -> dict[str, dict[str, Any]]:
+        return {one["kind"]: one for one in render(**values) if one["metadata"].get("namespace") == "kube-public"}
+
+    assert public() == {}
+    objects = public(logs={"url": "https://logs/?q={run}"})
+    assert objects["ConfigMap"]["data"] == {"logUrl": "https://logs/?q={run}"}
+    assert objects["Role"]["rules"] == [
+        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["penstock-cli"], "verbs": ["get"]}
+    ]
+    assert objects["RoleBinding"]["subjects"][0]["name"] == "system:authenticated"
 
 
 def test_the_definitions_are_those_of_the_repository_and_outlive_the_release(render):

@@ -22,18 +22,82 @@ pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 SPEC = {"tasks": [{"name": "load", "image": "x"}, {"name": "report", "image": "x", "dependsOn": ["load"]}]}
 
 
+def test_a_run_that_is_being_cancelled_shows_it_before_any_operator_has_read_it(objects, typed):
+    objects.create_run("r")
+    objects.set_status("r", "Running", {"name": "load", "state": "Running"}, startTime="2026-11-22T12:00:00Z")
+    assert once(typed, "suspend", "r")[0] == 0
+    assert "Suspending" in once(typed, "get", "run", "r")[1][1]
+    assert once(typed, "cancel", "r")[0] == 0
+    assert "Cancelling" in once(typed, "get", "run", "r")[1][1]
+    assert "  shutdown   Cancel" in once(typed, "describe", "r")[1]
+
+
+def test_describe_finds_the_kind_by_itself_or_takes_it(objects, typed):
+    schedule = {"cron": ["30 2 * * *"], "runTemplate": {"spec": {"flow": {"name": "orders"}, "params": {"day": "x"}}}}
+    body = {"apiVersion": "penstock.dev/v1alpha1", "kind": "Schedule", "metadata": {"name": "nightly"}}
+    objects.create({**body, "spec": schedule})
+    objects.create_run("orders")
+    assert once(typed, "describe", "nightly")[1][0].startswith("Schedule nightly  not handled")
+    assert once(typed, "describe", "orders")[1][0].startswith("FlowRun orders")
+    lines = once(typed, "describe", "flow", "orders")[1]
+    assert lines[0].startswith("Flow orders")
+    assert "  nightly: cron 30 2 * * *, New" in lines
+    assert any(line.startswith("  orders   orders") for line in lines), "its run"
+    exit_code, (line,) = once(typed, "describe", "schedule/nigthly")
+    assert (exit_code, 'did you mean "nightly"' in line) == (1, True)
+
+
+class TestDelete:
+    """Of any kind."""
+
+    def test_it_needs_a_terminal_or_yes(self, objects, typed):
+        objects.create_run("r")
+        exit_code, (line,) = once(typed, "delete", "run", "r")
+        assert (exit_code, "add --yes" in line) == (1, True)
+        assert objects.run("r")
+
+    def test_several_objects_are_deleted_by_name(self, objects, typed):
+        for name in ("a", "b", "c"):
+            objects.create_run(name)
+        exit_code, lines = once(typed, "delete", "run/a", "b", "--yes")
+        assert (exit_code, lines) == (0, ["flowrun.penstock.dev/a deleted", "flowrun.penstock.dev/b deleted"])
+        assert [run["metadata"]["name"] for run in objects.runs()] == ["c"]
+        assert once(typed, "delete", "flow", "orders", "-y")[1] == ["flow.penstock.dev/orders deleted"]
+
+    def test_nothing_is_deleted_if_one_name_is_wrong(self, objects, typed):
+        objects.create_run("a")
+        exit_code, (line,) = once(typed, "delete", "run", "a", "nothing", "--yes")
+        assert (exit_code, "FlowRun nothing not found" in line) == (1, True)
+        assert objects.run("a")
+
+
+def test_logs_that_are_gone_are_linked_to_by_the_template_of_the_installation(objects, typed, core):
+    objects.create_run("r")
+    objects.set_status("r", "Failed", {"name": "load", "state": "Failed", "attempt": 1}, is_finished=True)
+    body: Any = {"metadata": {"name": "penstock-cli"}, "data": {"logUrl": "https://logs/{run}/{task}"}}
+    core.create_namespaced_config_map("kube-public", body)
+    try:
+        assert once(typed, "logs", "r", "--task", "load")[1][0].endswith("; see https://logs/r/load")
+        assert "      logs: https://logs/r/load" in once(typed, "describe", "r")[1]
+    finally:
+        core.delete_namespaced_config_map("penstock-cli", "kube-public")
+
+
 class TestGet:
     """Of runs, Flows and Schedules."""
 
     def test_runs_come_in_the_columns_of_their_definition(self, objects, typed):
         objects.create_run("z")
-        objects.set_status("z", "Failed", is_finished=True, reason="TaskFailed", progress="1/2")
+        tasks = [{"name": "list", "state": "Completed"}, {"name": "load", "state": "Failed"}]
+        counts = {"Completed": 1, "Failed": 1, "Crashed": 1}
+        objects.set_status("z", "Failed", *tasks, is_finished=True, reason="TaskFailed", progress="1/2", counts=counts)
         objects.create_run("a")
         exit_code, lines = once(typed, "get")
         assert exit_code == 0
-        assert lines[0].split() == ["NAME", "FLOW", "STATE", "PROGRESS", "REASON", "FINISHED", "AGE"]
+        headings = "NAME FLOW STATE PROGRESS FAILED FAILED TASK REASON DURATION FINISHED AGE"
+        assert " ".join(lines[0].split()) == headings
         rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
-        assert rows["z"][:4] == ["orders", "Failed", "1/2", "TaskFailed"]
+        assert rows["z"][:6] == ["orders", "Failed", "1/2", "2", "load", "TaskFailed"]
         assert rows["a"][0] == "orders"
 
     def test_runs_are_found_by_their_states_and_by_their_flow(self, objects, typed):
@@ -101,7 +165,7 @@ def test_describe_shows_a_run_with_its_events(objects, typed, core, namespace):
     assert exit_code == 0
     assert lines[0].startswith("FlowRun r  ✗ Failed")
     assert any(line.endswith("Warning  Failed: no") for line in lines)
-    assert "  OOMKilled: Raise `resources.limits.memory` of the task, or reduce its memory use." in lines
+    assert "  OOMKilled (load): Raise `resources.limits.memory` of the task, or reduce its memory use." in lines
     assert any(line.startswith("  penstock logs r --task load -n ") for line in lines)
 
 

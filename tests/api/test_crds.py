@@ -237,9 +237,21 @@ BAD: list[Any] = [
     ),
     pytest.param(
         FLOWRUN,
-        {"retryOf": {"name": "b"}, "params": {"day": "monday"}},
-        "spec.params: .*a retry uses the params of the run that it names: remove params",
-        id="a retry with params",
+        {"retryOf": {"name": "b", "items": "3"}},
+        "spec.retryOf.items: .*items requires from: the fan-out whose items run again",
+        id="a retry of items of no task",
+    ),
+    pytest.param(
+        FLOWRUN,
+        {"retryOf": {"name": "b", "from": "a", "items": "3", "restartCompleted": True}},
+        "spec.retryOf.items: .*all items run again with restartCompleted: set only one of the two",
+        id="a retry of some items and of all",
+    ),
+    pytest.param(
+        FLOWRUN,
+        {"retryOf": {"name": "b", "from": "a", "items": "three"}},
+        "spec.retryOf.items: .*should match",
+        id="a retry of items in words",
     ),
     pytest.param(
         FLOWRUN,

@@ -138,3 +138,110 @@ def test_a_run_that_is_due_later_waits_and_says_until_when(stage, typed: Start):
         assert await command.end() == 1
 
     asyncio.run(scenario())
+
+
+def test_a_schedule_is_run_now_and_for_a_past_tick(stage, typed: Start):
+    stage.create("Flow", "orders", {"params": [{"name": "day"}], "tasks": [task("load")]})
+    template = {"spec": {"flow": {"name": "orders"}, "params": {"day": "$(tick.date)"}}}
+    spec = {"cron": ["30 2 1 1 *"], "startTime": "2020-01-01", "suspend": True, "runTemplate": template}
+    stage.create("Schedule", "yearly", spec)
+    exit_code, lines = once(typed, "schedule", "run", "yearly", "--name", "run", "--wait")
+    assert (exit_code, lines[0]) == (0, "flowrun.penstock.dev/run created")
+    assert lines[-1].startswith("FlowRun run Completed in ")
+    tick = ("--tick", "2026-01-01T02:30", "--wait")
+    assert once(typed, "schedule", "run", "yearly", *tick)[0] == 0
+    assert once(typed, "schedule", "run", "yearly", *tick)[0] == 0, "it runs again"
+    listing = stage.custom.list_namespaced_custom_object("penstock.dev", "v1alpha1", stage.namespace, "flowruns")
+    runs = [run for run in listing["items"] if run["metadata"]["name"] != "run"]
+    assert [run["spec"]["params"] for run in runs] == [{"day": "2026-01-01"}] * 2
+
+
+@pytest.fixture
+def completed(stage: Scene) -> Scene:
+    """A completed run of a Flow of which each task refers to another param."""
+    flow = [
+        task("list", args=["$(params.day)"]),
+        task("load", dependsOn=["list"], forEach={"count": 3}, args=["$(index)"], pod_outputs='{"rows": 1}'),
+        task("report", dependsOn=["load"], args=["$(params.title)"]),
+        task("alone"),
+    ]
+    params = [{"name": "day"}, {"name": "title", "default": "sales"}]
+    stage.create("Flow", "orders", {"params": params, "tasks": flow})
+    stage.start_of("orders", params={"day": "monday"})
+    assert stage.finish()["state"] == "Completed"
+    return stage
+
+
+def attempts_of(stage: Scene, run: str) -> list[str]:
+    """The tasks and items of which a run created Pods."""
+    return [f"{key.task}[{key.item}]" if key.item else key.task for key in stage.ever_attempts(run)]
+
+
+@pytest.mark.parametrize(
+    ("words", "keeps", "runs", "created"),
+    [
+        pytest.param(
+            ("--from", "load", "--items", "2,1"),
+            "list, alone, load (items 0)",
+            "load (items 1-2), report",
+            ["load[1]", "load[2]", "report"],
+            id="some items of a completed fan-out",
+        ),
+        pytest.param(("--from", "report"), "list, load, alone", "report", ["report"], id="a completed task"),
+        pytest.param(("-p", "title=costs"), "list, load, alone", "report", ["report"], id="with another param"),
+        pytest.param(
+            ("--restart-completed",),
+            "nothing",
+            "list, load, report, alone",
+            ["alone", "list", "load[0]", "load[1]", "load[2]", "report"],
+            id="everything",
+        ),
+    ],
+)
+def test_a_completed_run_is_retried_in_part_as_the_dry_run_lists_it(
+    completed, typed: Start, words, keeps, runs, created
+):
+    exit_code, lines = once(typed, "retry", "run", *words, "--name", "again", "--dry-run")
+    assert exit_code == 0
+    assert [line.split(maxsplit=1) for line in lines[:2]] == [["keeps", keeps], ["runs", runs]]
+    assert lines[2] == "flowrun.penstock.dev/again created (dry run)"
+    assert once(typed, "retry", "run", *words, "--name", "again", "--wait")[0] == 0
+    assert attempts_of(completed, "again") == created
+    assert completed.status("again")["params"]["title"] == ("costs" if "-p" in words else "sales")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(("--from", "lod"), 'spec.retryOf.from: run run has no task lod (did you mean "load"?)', id="task"),
+        pytest.param(("--from", "load", "--items", "3"), "task load has no item 3: its items are 0 to 2", id="item"),
+        pytest.param(("--items", "1"), "requires --from TASK", id="items of no task"),
+        pytest.param(("-p", "dy=x"), 'the Flow has no param dy (did you mean "day"?)', id="param"),
+        pytest.param((), "say what runs again with --from, -p or --restart-completed", id="nothing"),
+    ],
+)
+def test_a_retry_that_makes_no_sense_is_refused_before_anything_is_created(completed, typed: Start, words, message):
+    exit_code, (line,) = once(typed, "retry", "run", *words)
+    assert exit_code == 1
+    assert message in line
+
+
+def test_what_no_webhook_has_checked_fails_with_the_field(completed):
+    completed.create("FlowRun", "again", {"retryOf": {"name": "run", "from": "lod"}})
+    status = completed.finish("again")
+    assert (status["state"], status["reason"]) == ("Failed", "InvalidSpec")
+    assert "spec.retryOf.from: run run has no task lod" in status["message"]
+    completed.create("FlowRun", "more", {"retryOf": {"name": "run"}, "params": {"dy": "x"}})
+    assert completed.finish("more")["reason"] == "InvalidParams"
+
+
+def test_a_retry_of_a_retry_that_never_started_runs_what_that_one_would_have_run(completed):
+    again = {"name": "run", "from": "report"}
+    completed.create("FlowRun", "again", {"retryOf": again, "params": {"title": "costs"}, "suspend": True})
+    completed.reach("Paused", "again")
+    completed.patch("FlowRun", "again", {"spec": {"shutdown": "Terminate"}})
+    completed.finish("again")
+    completed.create("FlowRun", "third", {"retryOf": {"name": "again"}})
+    status = completed.finish("third")
+    assert (status["state"], status["params"]["title"]) == ("Completed", "costs")
+    assert attempts_of(completed, "third") == ["report"]

@@ -8,6 +8,7 @@ from typing import Any
 from penstock.api.flow import FlowSpec
 from penstock.api.schedule import ScheduleSpec
 from penstock.errors import InvalidSpecError, Problem
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.webhooks.admission import Admission
 
 IMAGE = "registry.example:5000/etl:1.4"
@@ -38,8 +39,19 @@ async def look_up_schedule(namespace: str, name: str) -> ScheduleSpec | None:
     return ScheduleSpec.model_validate(SCHEDULE) if (namespace, name) == ("shop", "nightly") else None
 
 
-async def look_up_run(namespace: str, name: str) -> str | None:
-    return {("shop", "failed"): "Failed", ("shop", "running"): "Running", ("shop", "new"): ""}.get((namespace, name))
+async def look_up_run(namespace: str, name: str) -> FlowRun | None:
+    state = {("shop", "failed"): "Failed", ("shop", "running"): "Running", ("shop", "new"): None}.get(
+        (namespace, name), "none"
+    )
+    if state == "none":
+        return None
+    tasks = [
+        {"name": "load", "state": "Failed", "items": {"total": 3}},
+        {"name": "report", "state": "Skipped"},
+        {"name": "clean", "state": "Completed", "finally": True},
+    ]
+    status = {"state": state, "tasks": tasks, "params": {"day": "monday", "limit": 10}} if state else {}
+    return FlowRun(spec={"flow": {"name": "orders"}}, status=status)
 
 
 async def anyone_may(_user: Any, _resource: Any, _namespace: str, _name: str) -> bool:

@@ -356,6 +356,31 @@ def test_a_retry_is_warned_of_if_its_run_does_not_exist_or_has_not_finished(name
     assert warnings_of({"retryOf": {"name": name}}) == want
 
 
+@pytest.mark.parametrize(
+    ("retry", "params", "want"),
+    [
+        ({"from": "lod"}, None, 'spec.retryOf.from: run failed has no task lod (did you mean "load"?)'),
+        ({"from": "load", "items": "3"}, None, "spec.retryOf.items: task load has no item 3: its items are 0 to 2"),
+        ({"from": "load", "items": "2,1"}, None, "spec.retryOf.items: must be ascending, as in 3,7-9: 1 is not"),
+        ({"items": "1"}, None, "spec.retryOf.items: requires from: the fan-out whose items run again"),
+        ({"revision": "Latest"}, {"dy": "x"}, 'spec.params.dy: the flow has no such param (did you mean "day"?)'),
+    ],
+)
+def test_a_retry_that_cannot_run_is_refused_with_the_field(retry, params, want):
+    admission_of_runs = Admission(look_up, look_up_schedule, look_up_run, may_get=anyone_may)
+    spec = {"retryOf": {"name": "failed", **retry}, **({"params": params} if params else {})}
+    response = asyncio.run(admission_of_runs.validate_flowrun(review_of("FlowRun", spec)))["response"]
+    assert response["allowed"] is False
+    assert want in response["status"]["message"]
+
+
+def test_params_of_a_retry_of_the_same_revision_are_warned_of_as_the_flow_may_have_changed():
+    assert warnings_of({"retryOf": {"name": "failed"}, "params": {"day": "tuesday"}}) == []
+    (warning,) = warnings_of({"retryOf": {"name": "failed"}, "params": {"limit": "many"}})
+    assert warning.startswith("spec.params.limit: ")
+    assert warning.endswith(" (in the Flow as it is now)")
+
+
 def asking() -> dict[str, Any]:
     return {"tasks": [{"name": "sign-off", "approval": {}}, {"name": "load", "image": IMAGE}]}
 

@@ -8,13 +8,14 @@ import pytest
 
 from penstock.api.backfill import Order, Reprocess
 from penstock.cli.cluster.backfill_watching import backfill_outcome, is_backfill_finished, progress_line
-from penstock.cli.commands.backfill import build_backfill
-from penstock.cli.parser import BACKFILL_ORDERS, REPROCESS, build_parser
+from penstock.cli.commands.backfill import read_backfill
+from penstock.cli.parser import build_parser
+from penstock.cli.parser_schedule import BACKFILL_ORDERS, REPROCESS
 from penstock.errors import CommandError
 
 
 def typed(*words: str, zone: str = "Europe/Berlin") -> dict[str, Any]:
-    made: dict[str, Any] = build_backfill(build_parser().parse_args(["backfill", "nightly", *words]), zone)
+    made: dict[str, Any] = read_backfill(build_parser().parse_args(["backfill", "nightly", *words]), zone)
     return made
 
 

@@ -24,6 +24,9 @@ def words(*typed):
         pytest.param(["completion", ""], ["bash", "zsh", "fish"], id="a shell"),
         pytest.param(["launch", ""], [], id="nothing after what makes no sense"),
         pytest.param([*HERE, "watch", ""], [], id="no names without a cluster, and no error"),
+        pytest.param(["schedule", "su"], ["suspend"], id="a verb"),
+        pytest.param(["delete", "sched"], ["schedules"], id="a kind to delete"),
+        pytest.param(["retry", "r", "--res"], ["--restart-completed"], id="an option of retry"),
         pytest.param(["watch", "r", ""], [], id="nothing after the last word"),
     ],
 )
@@ -59,3 +62,21 @@ def test_a_run_may_be_of_a_flow_or_of_files(monkeypatch, tmp_path):
         assert expect(build_parser(), words).metavar == "FLOW|FILE"
         assert complete(build_parser(), words) == ([], True)
     assert RESOURCES_OF["FLOW|FILE"] == ("flows",)
+
+
+@pytest.mark.parametrize(
+    ("typed", "metavar", "before"),
+    [
+        pytest.param(["describe", ""], "OBJECT", {}, id="any object"),
+        pytest.param(["describe", "schedule", ""], "OBJECT", {"words": "schedule"}, id="an object of a kind"),
+        pytest.param(["delete", "run", "a", ""], "NAME", {"kind": "run"}, id="further names"),
+        pytest.param(["retry", "r", "--from", ""], "TASK", {"run": "r"}, id="a task of the run"),
+        pytest.param(["retry", "r", "-p", ""], "KEY=VALUE", {"run": "r"}, id="a param of the run's Flow"),
+        pytest.param(["schedule", "run", "n", "-p", ""], "KEY=VALUE", {"schedule": "n"}, id="of the Schedule's"),
+        pytest.param(["schedule", "resume", ""], "SCHEDULE", {}, id="a Schedule"),
+    ],
+)
+def test_names_of_the_cluster_are_looked_for_by_what_was_typed_before(typed, metavar, before):
+    expected = expect(build_parser(), typed)
+    assert expected.metavar == metavar
+    assert {name: getattr(expected.typed, name) for name in before} == before

@@ -1,9 +1,12 @@
 import datetime as dt
+from typing import Any
 
+from penstock.api.flow import FlowSpec
 from penstock.cli.text.run_description import describe_run
+from penstock.engine.compiler.plan_compiler import compile_plan
 
 NOW = dt.datetime(2026, 11, 22, 12, 5, tzinfo=dt.UTC)
-TASKS = [
+TASKS: list[dict[str, Any]] = [
     {
         "name": "load",
         "state": "Failed",
@@ -27,7 +30,7 @@ TASKS = [
     {"name": "report", "state": "Skipped", "reason": "UpstreamFailed", "message": "load is Failed"},
     {"name": "cleanup", "state": "Cached", "run": "earlier", "finally": True},
 ]
-RUN = {
+RUN: dict[str, Any] = {
     "metadata": {"name": "r", "creationTimestamp": "2026-11-22T11:59:00Z", "uid": "u"},
     "spec": {
         "flow": {"name": "orders"},
@@ -87,8 +90,11 @@ def test_a_failed_run_is_described_with_what_happened_why_and_what_to_do():
         "",
         "What to do",
         "  TaskFailed: Read the message, or run `penstock logs RUN --task TASK`.",
-        "  ExitCode: Read its log; the message shows the end of it. If the failure is transient, set `retry.limit`.",
-        "  UpstreamFailed: Check that task; the message names it.",
+        (
+            "  ExitCode (load): Read its log; the message shows the end of it. If the failure is transient, "
+            "set `retry.limit`."
+        ),
+        "  UpstreamFailed (report): Check that task; the message names it.",
         "",
         "Next commands",
         "  penstock logs r --task load",
@@ -133,3 +139,57 @@ def test_a_state_that_a_newer_operator_wrote_is_shown_as_it_is():
     )
     assert lines[0] == "FlowRun r  ? Dreaming"
     assert "  ? a  Dozing" in lines
+
+
+def test_a_long_message_stands_once_and_elsewhere_its_last_line():
+    trace = "Traceback (most recent call last):\n" + "".join(f"  frame {n}\n" for n in range(30)) + "KeyError: 'day'"
+    status = {**RUN["status"], "message": f"task load is Failed: {trace}", "tasks": [{**TASKS[0], "message": trace}]}
+    event = {**EVENT, "note": f"task load: attempt 1 failed: {trace}"}
+    lines = described({**RUN, "status": status}, [event])
+    assert len([line for line in lines if "frame 29" in line]) == 1
+    assert lines[1] == "  TaskFailed: task load is Failed: Traceback (most recent call last): … KeyError: 'day'"
+    assert any(
+        line.endswith("attempt 1 failed: Traceback (most recent call last): … KeyError: 'day'") for line in lines
+    )
+    assert "      ExitCode 3: Traceback (most recent call last):" in lines, "the reason is not cut off"
+
+
+PLAN = compile_plan(
+    FlowSpec.model_validate(
+        {
+            "timeout": "1h",
+            "tasks": [{"name": "load", "image": "x", "timeout": "10m", "retry": {"limit": 5}, "deadline": "2h"}],
+        }
+    )
+)
+
+
+def described_task(**entry):
+    task = {"name": "load", "state": "Running", "attempt": 2, "failures": 1, **entry}
+    status = {"state": "Running", "startTime": "2026-11-22T12:00:00Z", "tasks": [task]}
+    run = {**RUN, "spec": {"flow": {"name": "orders"}}, "status": status}
+    return [line.plain for line in describe_run(run, [], NOW, "penstock {}".format, plan=PLAN)]
+
+
+def test_a_running_task_shows_the_retries_and_the_time_that_are_left():
+    lines = described_task(startTime="2026-11-22T12:04:00Z", beginTime="2026-11-22T12:00:00Z")
+    assert "  time left  55m00s of 1h00m" in lines
+    (line,) = [line for line in lines if "● load" in line or "load  " in line]
+    assert line.endswith(
+        "Running, attempt 2, 4 of 5 retries left, 1m00s, 9m00s of its timeout 10m00s left, 1h55m to its deadline"
+    )
+
+
+def test_a_task_that_waits_for_its_next_attempt_shows_when_that_is():
+    (line,) = [line for line in described_task(state="Retrying", wakeTime="2026-11-22T12:06:00Z") if "load  " in line]
+    assert line.endswith("attempt 2, 4 of 5 retries left, retry in 1m00s, at 12:06:00")
+
+
+def test_the_link_to_the_logs_of_a_failed_task_is_shown():
+    lines = [
+        line.plain
+        for line in describe_run(RUN, [], NOW, "penstock {}".format, log_link=lambda task: f"https://logs/{task}")
+    ]
+    assert "  logs       https://logs/None" in lines
+    assert "      logs: https://logs/load" in lines
+    assert "      logs: https://logs/report" not in lines

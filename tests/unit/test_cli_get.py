@@ -1,4 +1,6 @@
+import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import yaml
 from penstock.api.kind import KINDS
 from penstock.cli.cluster.kinds import RESOURCES, RUNS, find_resource
 from penstock.cli.commands.get import build_selectors, format_objects, format_table
+from penstock.cli.text.run_table import RunCells, run_table
 from penstock.errors import CommandError
 
 FLOWS = find_resource("flows")
@@ -86,12 +89,66 @@ def test_a_table_has_the_columns_that_fit_and_the_namespace_if_asked_for():
     ]
 
 
+NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+
+
+def row(metadata: dict[str, Any] | None = None, *, is_wide: bool = False, **cells: Any) -> dict[str, str]:
+    """The cells that are shown, by their headings."""
+    run = RunCells({name.replace("_", " "): value for name, value in cells.items()}, {"name": "r", **(metadata or {})})
+    headings, line = (line.plain for line in run_table([run], NOW, is_wide=is_wide))
+    names = re.split(r" {2,}", headings)
+    starts = [headings.index(name) if at == 0 else headings.index(f" {name}") + 1 for at, name in enumerate(names)]
+    ends = [*starts[1:], len(line)]
+    return {name: line[start:end].strip() for name, start, end in zip(names, starts, ends, strict=True)}
+
+
 def test_the_flow_of_a_retry_is_read_from_its_label():
-    labels = {"namespace": "a", "labels": {"penstock.dev/flow": "orders"}}
-    lines = format_table(
-        [{"name": "Flow"}], [{"cells": [None], "object": {"metadata": labels}}], is_wide=False, has_namespaces=False
+    assert row({"labels": {"penstock.dev/flow": "orders"}})["FLOW"] == "orders"
+
+
+def test_a_failed_run_shows_how_many_tasks_failed_the_first_of_them_and_how_long_it_took():
+    counts = '{"Completed":3,"Crashed":1,"Failed":2,"Skipped":1}'
+    shown = row(
+        State="Failed",
+        Failed=2,
+        Failed_task="load",
+        Counts=counts,
+        Reason="TaskFailed",
+        Started_at="2026-11-22T11:00:00Z",
+        Finished_at="2026-11-22T11:05:00Z",
+        Finished="55m",
     )
-    assert [line.plain for line in lines] == ["FLOW", "orders"]
+    assert (shown["FAILED"], shown["FAILED TASK"], shown["DURATION"]) == ("3", "load", "5m00s")
+    assert shown["FINISHED"] == "55m ago"
+
+
+@pytest.mark.parametrize(
+    ("cells", "want"),
+    [
+        pytest.param({"State": "Running", "Shutdown": "Cancel"}, "Cancelling", id="cancel"),
+        pytest.param({"State": "Running", "Shutdown": "Drain"}, "Draining", id="drain"),
+        pytest.param({"State": "Running", "Suspend": True}, "Suspending", id="suspend"),
+        pytest.param({"State": "Paused", "Suspend": True, "Reason": "Suspended"}, "Suspended", id="suspended"),
+        pytest.param({"State": "Cancelled", "Shutdown": "Cancel", "Reason": "RunCancelled"}, "RunCancelled", id="done"),
+    ],
+)
+def test_what_was_asked_of_a_run_shows_at_once(cells, want):
+    assert row(**cells)["REASON"] == want
+
+
+@pytest.mark.parametrize(
+    ("metadata", "want"),
+    [
+        pytest.param({"annotations": {"audit.penstock.dev/created-by": "alice"}}, "alice", id="recorded"),
+        pytest.param({"annotations": {"penstock.dev/requested-by": "bob"}}, "bob", id="noted"),
+        pytest.param({"labels": {"penstock.dev/schedule": "nightly"}}, "Schedule nightly", id="a Schedule"),
+    ],
+)
+def test_wide_shows_who_and_the_tick(metadata, want):
+    metadata.setdefault("annotations", {})["penstock.dev/tick"] = "2026-11-22T02:30:00+01:00"
+    shown = row(metadata, is_wide=True, Message="task load\n failed")
+    assert (shown["BY"], shown["TICK"]) == (want, "2026-11-22T02:30:00+01:00")
+    assert shown["MESSAGE"] == "task load failed"
 
 
 def test_objects_are_written_for_programs():

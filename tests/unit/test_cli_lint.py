@@ -108,3 +108,53 @@ def test_the_items_of_a_list_are_checked_on_their_lines():
     (finding,) = [finding for finding in findings(text) if "imgae" in finding]
     assert finding.startswith("0.yaml:12: spec.tasks[0].imgae: ")
     assert lint({"list.yaml": "apiVersion: v1\nkind: List\nitems: []\n"}) == ([], 0)
+
+
+def test_warnings_of_the_webhook_are_printed_beside_the_result(tmp_path, capsys):
+    file = tmp_path / "flow.yaml"
+    file.write_text(FLOW)
+    assert main(["lint", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        (
+            f"{file}:9: warning: spec.tasks[0].image: x may change between attempts: use a digest, or a tag other than "
+            "latest"
+        ),
+        "1 object checked, no problems, 1 warning",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param("apiVersion: v1\nkind: ConfigMap\n", ":1: no Penstock objects found", id="another kind"),
+        pytest.param(
+            "# flow\n" + FLOW.replace("penstock.dev", "penstok.dev"),
+            ":2: no Penstock objects found: the apiVersion of a Flow is penstock.dev/v1alpha1, not penstok.dev/",
+            id="a misspelt group",
+        ),
+        pytest.param("", ":1: no Penstock objects found", id="nothing"),
+    ],
+)
+def test_a_file_without_any_object_of_ours_is_refused(tmp_path, capsys, text, want):
+    good, other = tmp_path / "good.yaml", tmp_path / "other.yaml"
+    good.write_text(FLOW)
+    other.write_text(text)
+    assert main(["lint", str(good), str(other)]) == 1
+    assert f"{other}{want}" in capsys.readouterr().out
+
+
+def test_faults_of_single_fields_do_not_hide_the_others():
+    text = FLOW.replace("command: [x]", "comand: [x]\n      timeout: 5 minutes\n      dependsOn: [nothing]").replace(
+        "params.count", "params.cont"
+    )
+    assert [finding.split(": ")[1] for finding in findings(text)] == [
+        "spec.tasks[0].comand",
+        "spec.tasks[0].timeout",
+        "spec.tasks[0].dependsOn[0]",
+        "spec.tasks[0].args[0]",
+    ]
+
+
+def test_what_follows_from_a_removed_declaration_is_not_reported():
+    text = FLOW.replace("- {name: count, type: integer}", "- 5")
+    assert all("there is no param" not in finding for finding in findings(text)), findings(text)

@@ -1,4 +1,10 @@
-from penstock.cli.commands.logs import select_logs
+import argparse
+
+import pytest
+
+from penstock.cli.commands.logs import read_log_options, select_logs
+from penstock.cli.text.log_source import Choice
+from penstock.errors import CommandError
 
 
 def make_pod(task, *, attempt=1, index=None, state="terminated", created="2026-11-22T12:00:00Z"):
@@ -21,14 +27,14 @@ def make_failed_init(task):
 
 
 def test_a_pod_of_which_only_an_init_container_ran_has_its_log():
-    (log,) = select_logs([make_failed_init("a")], task=None, all_attempts=False).values()
+    (log,) = select_logs([make_failed_init("a")], Choice(), all_attempts=False).values()
     assert log == ("a-None-1", "fetch")
-    (log,) = select_logs([make_pod("a")], task="a", all_attempts=False).values()
+    (log,) = select_logs([make_pod("a")], Choice("a"), all_attempts=False).values()
     assert log.container == "main"
 
 
-def names(pods, *, task=None, all_attempts=False):
-    return [str(source) for source in select_logs(pods, task=task, all_attempts=all_attempts)]
+def names(pods, *, task=None, item=None, all_attempts=False):
+    return [str(source) for source in select_logs(pods, Choice(task, item), all_attempts=all_attempts)]
 
 
 def test_logs_come_in_the_order_in_which_the_pods_were_created():
@@ -52,3 +58,25 @@ def test_an_attempt_that_has_no_log_yet_leaves_the_one_before():
 
 def test_one_task_can_be_asked_for():
     assert names([make_pod("a"), make_pod("b")], task="b") == ["b"]
+
+
+def test_one_item_can_be_asked_for():
+    assert names([make_pod("a", index=0), make_pod("a", index=3), make_pod("b")], item=3) == ["a[3]"]
+
+
+def options(**given):
+    return read_log_options(argparse.Namespace(**{"since": None, "tail": None, "timestamps": False, **given})).given()
+
+
+def test_options_are_those_of_the_api_server():
+    assert options() == {}
+    assert options(since="2m", tail=0, timestamps=True) == {"since_seconds": 120, "tail_lines": 0, "timestamps": True}
+    assert options(since="10ms") == {"since_seconds": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [({"since": "yesterday"}, "--since yesterday: "), ({"tail": -1}, "--tail -1: must be at")]
+)
+def test_an_invalid_option_is_refused(given, message):
+    with pytest.raises(CommandError, match=message):
+        options(**given)

@@ -1,6 +1,8 @@
+import argparse
 import subprocess
 import sys
 import textwrap
+from importlib import import_module
 
 import pytest
 
@@ -35,6 +37,9 @@ def test_the_help_loads_nothing_that_makes_it_slow(words):
             "penstock.cli",
             "penstock.cli.parser",
             "penstock.cli.parser_deploy",
+            "penstock.cli.parser_schedule",
+            "penstock.cli.parser_shared",
+            "penstock.cli.parser_viewing",
             "penstock.cli.invocation",
             "penstock.cli.main",
             "penstock.cli.exit_codes",
@@ -46,10 +51,20 @@ def test_the_help_loads_nothing_that_makes_it_slow(words):
 
 
 def test_every_command_names_a_module_that_has_it():
-    (commands,) = (action.choices for action in build_parser()._actions if action.dest == "subcommand")
-    assert isinstance(commands, dict)
-    for each in commands.values():
-        __import__(each.get_default("module"))
+    modules = list(modules_below(build_parser()))
+    assert "penstock.cli.commands.schedule.run" in modules
+    for module in modules:
+        assert callable(import_module(module).command)
+
+
+def modules_below(parser):
+    """The module of each command that has no commands of its own."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser.get_default("module")
+    for action in below:
+        for each in action.choices.values():
+            yield from modules_below(each)
 
 
 def test_version_prints_the_version(capsys):

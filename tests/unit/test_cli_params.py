@@ -23,10 +23,6 @@ def test_values_are_read_by_the_type_of_the_param(typed, want):
     assert read_params([typed], DECLARED) == want
 
 
-def test_the_last_value_of_a_param_counts():
-    assert read_params(["count=1", "count=2"], DECLARED) == {"count": 2}
-
-
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
@@ -46,3 +42,8 @@ def test_the_last_value_of_a_param_counts():
 def test_invalid_assignments_are_rejected_with_what_to_type(typed, message):
     with pytest.raises(CommandError, match=message):
         read_params([typed], DECLARED)
+
+
+def test_a_param_that_is_given_twice_is_refused():
+    with pytest.raises(CommandError, match="-p count=2: count is given twice"):
+        read_params(["count=1", "count=2"], DECLARED)

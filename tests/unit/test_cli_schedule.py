@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from penstock.api.schedule import ScheduleSpec
-from penstock.cli.commands.schedule import preview, select_schedule
+from penstock.cli.commands.schedule.preview import preview, select_schedule
 from penstock.cli.main import main
 from penstock.errors import CommandError
 
@@ -44,6 +44,7 @@ def test_the_next_ticks_a_month_and_what_clocks_do_are_shown():
         16●   17●   18●   19●   20●   21●   22●
         23●   24●   25●   26●   27●   28●   29●
         30●   31●
+        ● ticks  ! clock change
 
         ! Sun 2026-03-08: clock change in America/New_York, forward by 1h00m, from 02:00 to 03:00
             02:30 does not exist: the tick is at 03:00"""

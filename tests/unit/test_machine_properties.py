@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.api.flow import FlowSpec, Task
+from penstock.engine.compiler.graph import in_order
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
+from penstock.engine.intervals import decode_intervals
+from penstock.engine.restart import Restart, RestartedTask
+from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_RUN_STATES, FINAL_TASK_STATES
 from tests.simulation import World, fixed_fate
 from tests.strategies import flow_specs
 
@@ -183,3 +186,43 @@ def test_a_retried_run_keeps_what_was_completed_and_runs_the_rest(spec, seed):  
     for task in after.plan.tasks:
         if was[task.name]["state"] == "Completed" and not task.upstream and not task.is_finally:
             assert task.name not in again, "a task that waited for nothing and had completed ran again"
+
+
+@EXAMPLES
+@given(flow_specs(), st.integers(0, 2**32), st.data())
+def test_a_retry_runs_what_it_is_asked_to_and_all_that_follows_and_keeps_the_rest(spec, seed, data):
+    before = make(spec, seed, failure_rate=0.3, disruption_rate=0.0)
+    old = play(before, approval_rate=0.5)
+    main = [task for task in before.plan.tasks if not task.is_finally]
+    asked = data.draw(st.sets(st.sampled_from([task.name for task in main]), max_size=2))
+    changed = data.draw(st.sets(st.sampled_from([param.name for param in before.plan.params]), max_size=1))
+    items = data.draw(st.frozensets(st.integers(0, 3), max_size=2))
+    after = make(spec, seed + 1, failure_rate=0.0, disruption_rate=0.0)
+    after.kept = old["tasks"]
+    after.restart = Restart(tasks=dict.fromkeys(asked, RestartedTask(items)), params=frozenset(changed))
+    after.machine = after.build()
+
+    new = play(after, crash_rate=0.1)
+
+    was = {entry["name"]: entry for entry in old["tasks"]}
+    again: set[int] = set()
+    for position in in_order([[one.task for one in task.upstream] for task in before.plan.tasks]):
+        task = before.plan.tasks[position]
+        is_asked = task.name in asked or task.is_finally or not changed.isdisjoint(task.params)
+        is_complete = was[task.name]["state"] in COMPLETED_TASK_STATES
+        if is_asked or not is_complete or any(one.task in again for one in task.upstream):
+            again.add(position)
+    ran = {(key.task, key.item) for key, _ in after.created}
+    assert new["state"] in FINAL_RUN_STATES
+    assert {task.name for task in main if task.position not in again}.isdisjoint({name for name, _ in ran})
+    for entry in new["tasks"]:
+        if entry.get("run") == "before":
+            assert before.plan.positions[entry["name"]] not in again
+    for task in main:
+        entry = was[task.name]
+        is_only_asked = changed.isdisjoint(task.params) and all(one.task not in again for one in task.upstream)
+        if task.name in asked and items and is_only_asked and "items" in entry and entry["state"] == "Completed":
+            # Failures that the task tolerates did not complete: these items run too.
+            indexes = entry["items"].get("indexes", {})
+            done = {index for state in COMPLETED_TASK_STATES for index in decode_intervals(indexes.get(state, ""))}
+            assert {item for name, item in ran if name == task.name}.isdisjoint(done - items)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import InlineFlowSpec
-from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec
+from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec, RunReference
+from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason
+from penstock.engine.restart import check_against_run, check_reference
 from penstock.engine.state import RunState
+from penstock.engine.suggestion import suggest
 from penstock.errors import InvalidSpecError, Problem
 from penstock.kube.errors import ApiError, is_not_found
 from penstock.kube.kinds.flow_run import FlowRun
@@ -32,6 +35,10 @@ class Retried(NamedTuple):
     """The spec, if it was inline."""
     params: Mapping[str, Any]
     """The values that it had."""
+    given: Mapping[str, Any]
+    """The values that replace single ones of these."""
+    references: tuple[RunReference, ...]
+    """The `retryOf` of the new run, and those of the retries before it that never started."""
     tasks: list[Mapping[str, Any]]
     """Its tasks as its status has them."""
     ancestor: dict[str, Any]
@@ -62,23 +69,32 @@ class RetriedRuns:
             ApiError: it cannot be read.
         """
         assert spec.retry_of is not None
+        if problems := list(check_reference(spec.retry_of)):
+            raise InvalidSpecError(problems)
         old, old_spec = await self._read_run(run, spec.retry_of.name)
         if not old.is_finished:
             message = f"waits for the end of run {spec.retry_of.name}, which is {old.state}"
             return Waiting(RunState.PENDING, Reason.RETRY_OF_UNFINISHED, message)
         ancestor = _ancestor(old)
         seen = {run.name}
+        references, given = [spec.retry_of], dict(spec.params or {})
         while old_spec.retry_of is not None and not old.tasks:
             # It never started: the new run takes what this one would have taken.
             if old.metadata.name in seen:
                 raise InvalidSpecError([Problem(NAME_PATH, "forms a cycle: these runs retry each other")])
             seen.add(old.metadata.name)
+            references.append(old_spec.retry_of)
+            given = {**(old_spec.params or {}), **given}
             old, old_spec = await self._read_run(run, old_spec.retry_of.name)
+        if problems := [one for reference in references for one in check_against_run(reference, old.tasks)]:
+            raise InvalidSpecError(problems)
         retried = Retried(
             flow=None if old_spec.flow is None else old_spec.flow.name,
             revision=old.revision,
             inline=old_spec.flow_spec,
             params=old.stored_params or old_spec.params or {},
+            given=given,
+            references=tuple(references),
             tasks=list(old.tasks),
             ancestor=ancestor,
         )
@@ -115,6 +131,19 @@ class RetriedRuns:
         if kept.flow is None:
             return retried._replace(inline=kept.spec)
         return retried._replace(flow=kept.flow)
+
+
+def check_restarted_tasks(retried: Retried, plan: Plan) -> None:
+    """Check that the Flow as it is now still has the tasks that are to run again.
+
+    Raises:
+        InvalidSpecError: it has not.
+    """
+    for reference in retried.references:
+        if reference.from_ is not None and reference.from_ not in plan.positions:
+            hint = suggest(reference.from_, plan.positions)
+            message = f"the Flow as it is now has no task {reference.from_}{hint}: use revision: Same, or another task"
+            raise InvalidSpecError([Problem("spec.retryOf.from", message)])
 
 
 def gone_revision(revision: str) -> str:

@@ -19,7 +19,13 @@ from penstock_operator.flows.revision import Owner
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
-from penstock_operator.runs.retry_of import NAME_PATH, Retried, RetriedRuns, gone_revision
+from penstock_operator.runs.retry_of import (
+    NAME_PATH,
+    Retried,
+    RetriedRuns,
+    check_restarted_tasks,
+    gone_revision,
+)
 from penstock_operator.runs.status import StatusStore
 
 Awaited = TypeVar("Awaited", ObjectKey, RunKey)
@@ -32,7 +38,8 @@ class Source(NamedTuple):
     params: Mapping[str, Any]
     """As they are given."""
     limit: ConcurrencyLimit | None = None
-    kept: tuple[Mapping[str, Any], ...] = ()
+    retried: Retried | None = None
+    """The run that it retries."""
 
 
 class RunSources:
@@ -84,7 +91,7 @@ class RunSources:
         run.flow, run.retry_of = retried.flow, retried.ancestor
         if retried.inline is not None:
             plan = await self._compile_inline(run, retried.inline, is_kept=True)
-            return Source(plan, retried.params, kept=tuple(retried.tasks))
+            return Source(plan, {**retried.params, **retried.given}, retried=retried)
         return await self._source_of_retry(run, retried)
 
     async def _source_of_flow(self, run: LiveRun, params: Mapping[str, Any]) -> Source | Waiting:
@@ -107,10 +114,11 @@ class RunSources:
             source = await self._source_of_flow(run, {})
             if isinstance(source, Waiting):
                 return source
+            check_restarted_tasks(retried, source.plan)
             # The Flow may have lost params since; what it has in common with before is kept.
             declared = {param.name for param in source.plan.params}
             params = {name: value for name, value in retried.params.items() if name in declared}
-            return source._replace(params=params, kept=tuple(retried.tasks))
+            return source._replace(params={**params, **retried.given}, retried=retried)
         try:
             plan = await self._flows.load_plan(run.key.namespace, retried.revision)
         except ApiError as error:
@@ -120,7 +128,7 @@ class RunSources:
         run.revision = retried.revision
         current = await self._flows.current(run.flow_key)
         limit = None if current is None else current.limit
-        return Source(plan, retried.params, limit, tuple(retried.tasks))
+        return Source(plan, {**retried.params, **retried.given}, limit, retried)
 
     async def find_resumed_plan(self, run: LiveRun, spec: FlowRunSpec) -> Plan:
         """Return the plan of a run that has begun.

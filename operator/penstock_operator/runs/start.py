@@ -21,6 +21,7 @@ from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
+from penstock.engine.restart import KEEP_COMPLETED, Restart, changed_params, read_restart
 from penstock.engine.state import RunState
 from penstock.engine.validation.validation import scheduled_at
 from penstock.engine.workloads.child_run import ParentLink
@@ -31,6 +32,7 @@ from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun, parent_of, read_spec
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runs.retry_of import Retried
 from penstock_operator.runs.source import RunSources
 from penstock_operator.runs.status import StatusStore
 
@@ -223,6 +225,7 @@ class RunStarter:
         refused = self._ask_for_slot(run, spec, params, source.limit)
         if refused is not None:
             return refused
+        retried = source.retried
         machine = Machine(
             source.plan,
             run.identity,
@@ -230,7 +233,8 @@ class RunStarter:
             now=now,
             control=read_control(spec),
             ancestor=run.retry_of,
-            kept=source.kept,
+            kept=() if retried is None else retried.tasks,
+            restart=KEEP_COMPLETED if retried is None else _read_restart(retried, params),
         )
         return Started(machine)
 
@@ -318,3 +322,7 @@ def _uses_slot_of_ancestor(run: LiveRun) -> bool:
 
 def _queued(waits: Queued) -> Waiting:
     return Waiting(RunState.QUEUED, Reason.CONCURRENCY_LIMIT, waits.message, waits.position)
+
+
+def _read_restart(retried: Retried, params: Mapping[str, Any]) -> Restart:
+    return read_restart(retried.references, changed_params(retried.params, params, retried.given))

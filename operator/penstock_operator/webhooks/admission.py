@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -19,11 +19,11 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from penstock.api import names
-from penstock.api.flow import FlowSpec, InlineFlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flow import FlowSpec
+from penstock.api.flowrun import FlowRunSpec, RunReference
 from penstock.api.schedule import ScheduleSpec
-from penstock.engine.state import FINAL_RUN_STATES
-from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.compiler.params import resolve_params
+from penstock.engine.restart import check_against_run, check_reference
 from penstock.engine.ticks.backfill_ticks import past_ticks, read_span
 from penstock.engine.validation.validation import (
     check_backfill,
@@ -35,7 +35,9 @@ from penstock.engine.validation.validation import (
     parse_run,
     parse_schedule,
 )
+from penstock.engine.validation.warnings import approval_warnings, image_warnings
 from penstock.errors import InvalidSpecError, PenstockError, Problem
+from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.resources import FLOWRUNS, FLOWS, SCHEDULES, Resource
 from penstock_operator.triggers.kinds import EventKinds, check_allowed_kinds
 
@@ -55,7 +57,7 @@ Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
 """Finds a Flow by namespace and name: None if there is none, InvalidSpecError if its spec is invalid."""
 ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
 """Finds a Schedule, likewise."""
-RunLookup = Callable[[str, str], Awaitable[str | None]]
+RunLookup = Callable[[str, str], Awaitable[FlowRun | None]]
 """Finds the state of a FlowRun, empty before its first; None if there is no such run."""
 MayGet = Callable[[Mapping[str, Any], Resource, str, str], Awaitable[bool]]
 """Whether a user may read an object: `userInfo` of the request, kind, namespace, name."""
@@ -138,7 +140,7 @@ class Admission:
     async def _check_flow(self, request: Review) -> Findings:
         def check() -> Findings:
             spec = parse_flow(request["object"])
-            return Findings(check_flow(spec), tuple(_image_warnings(spec, "spec")))
+            return Findings(check_flow(spec), tuple(image_warnings(spec, "spec")))
 
         return await self._in_thread(check)
 
@@ -157,9 +159,10 @@ class Admission:
 
     async def _check_new_run(self, request: Review, spec: FlowRunSpec, lookup: Lookup) -> Findings:
         flow, warnings = await self._referred_flow(request, spec, "spec", "the run waits for it", lookup)
-        warnings += tuple(_approval_warnings(spec, flow))
+        warnings += tuple(approval_warnings(spec, flow))
         if spec.retry_of is not None:
-            warnings += await self._retry_warnings(request, spec.retry_of.name)
+            found = await self._check_retry(request, spec, spec.retry_of)
+            return Findings([*check_run(spec, flow), *found.problems], (*warnings, *found.warnings))
         if spec.flow_spec is None:
             # Nothing to compile, so quicker than a thread.
             return Findings(check_run(spec, flow), warnings)
@@ -171,20 +174,45 @@ class Admission:
         if spec.approvals is None or (request["object"].get("spec") or {}).get("approvals") == before.get("approvals"):
             return ()
         flow, _ = await self._referred_flow(request, spec, "spec", "")
-        return tuple(_approval_warnings(spec, flow))
+        return tuple(approval_warnings(spec, flow))
 
-    async def _retry_warnings(self, request: Review, name: str) -> tuple[str, ...]:
-        """Warn of a retry of a run that has not finished, or does not exist: it may be applied a moment later."""
-        where = "spec.retryOf.name"
+    async def _check_retry(self, request: Review, spec: FlowRunSpec, reference: RunReference) -> Findings:
+        """Check a retry against the run that it names.
+
+        Warns if that has not finished, or does not exist: it may be applied a moment later.
+        """
+        where, name = "spec.retryOf.name", reference.name
         try:
-            state = await self._find(request, FLOWRUNS, name, self._run_lookup)
+            run = await self._find(request, FLOWRUNS, name, self._run_lookup)
+        except _NotReadError:
+            return Findings()
+        if run is None:
+            condition = f"{name} is created within a few seconds"
+            return Findings(warnings=(f"{where}: FlowRun {name} does not exist: this retry fails unless {condition}",))
+        if not run.is_finished:
+            return Findings(warnings=(f"{where}: FlowRun {name} has not finished: the retry waits for it",))
+        # The items of a `retryOf` that is invalid by itself are not looked at.
+        problems = [] if any(check_reference(reference)) else list(check_against_run(reference, run.tasks))
+        params = await self._check_retried_params(request, spec, run)
+        if reference.revision == "Latest":
+            return Findings([*problems, *params])
+        # The revision of the run decides, which was perhaps another one.
+        return Findings(problems, [f"{one.path}: {one.message} (in the Flow as it is now)" for one in params])
+
+    async def _check_retried_params(self, request: Review, spec: FlowRunSpec, run: FlowRun) -> Sequence[Problem]:
+        """Check the params of a retry, which replace those of a run, against the Flow as it is now."""
+        if not spec.params or run.flow is None:
+            return ()
+        try:
+            flow = await self._find(request, FLOWS, run.flow, self._lookup)
+            if flow is not None:
+                declared = {param.name for param in flow.params or ()}
+                kept = {name: value for name, value in run.stored_params.items() if name in declared}
+                resolve_params(flow.params, {**kept, **spec.params})
+        except InvalidSpecError as error:
+            return error.problems
         except _NotReadError:
             return ()
-        if state is None:
-            condition = f"{name} is created within a few seconds"
-            return (f"{where}: FlowRun {name} does not exist: this retry fails unless {condition}",)
-        if state not in FINAL_RUN_STATES:
-            return (f"{where}: FlowRun {name} has not finished: the retry waits for it",)
         return ()
 
     async def _check_schedule(self, request: Review) -> Findings:
@@ -227,7 +255,7 @@ class Admission:
     ) -> tuple[FlowSpec | None, tuple[str, ...]]:
         """Find the Flow that a run names, and the warnings about it or about the inline spec."""
         if run.flow is None:
-            return None, () if run.flow_spec is None else tuple(_image_warnings(run.flow_spec, f"{path}.flowSpec"))
+            return None, () if run.flow_spec is None else tuple(image_warnings(run.flow_spec, f"{path}.flowSpec"))
         where, name = f"{path}.flow.name", run.flow.name
         try:
             flow = await self._find(request, FLOWS, name, lookup or self._lookup)
@@ -334,40 +362,6 @@ def _name(request: Review) -> str:
     """Return an object's name, which may not be generated yet."""
     metadata = (request.get("object") or {}).get("metadata") or {}
     return str(request.get("name") or metadata.get("name") or metadata.get("generateName") or "")
-
-
-def _image_warnings(spec: InlineFlowSpec, path: str) -> Iterator[str]:
-    """Warn once of each image that may be another one tomorrow, also for the next attempt of the same task."""
-    images = [(f"{path}.defaults.image", spec.defaults.image)] if spec.defaults is not None else []
-    images += [(f"{path}.tasks[{position}].image", task.image) for position, task in enumerate(spec.tasks)]
-    warned: set[str] = set()
-    for where, image in images:
-        if image is not None and image not in warned and not _is_pinned(image):
-            warned.add(image)
-            yield f"{where}: {image} may change between attempts: use a digest, or a tag other than latest"
-
-
-def _approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterator[str]:
-    """Warn of decisions about tasks that are not approvals: no error, because the run may have another revision."""
-    flow = flow or spec.flow_spec
-    if flow is None:
-        return
-    asked = [task.name for task in (*flow.tasks, *(flow.finally_ or ())) if task.approval is not None]
-    for position, decision in enumerate(spec.approvals or ()):
-        if decision.task not in asked:
-            where = f"spec.approvals[{position}].task"
-            yield (
-                f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this has no "
-                f"effect; its approvals: {enumerate_names(asked)}"
-            )
-
-
-def _is_pinned(image: str) -> bool:
-    """Return whether an image has a digest, or a tag other than `latest`. A colon before a slash is a port."""
-    if "@" in image:
-        return True
-    _, _, tag = image.rpartition("/")[2].partition(":")
-    return tag not in {"", "latest"}
 
 
 def _short(text: str) -> str:

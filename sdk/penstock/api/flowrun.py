@@ -15,6 +15,7 @@ MAX_STATES: Final = 32
 MAX_APPROVALS: Final = 256
 MAX_LINEAGE: Final = 100
 MAX_PRIORITY: Final = 1_000_000
+ITEMS_PATTERN: Final = r"^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$"
 
 Reason = Annotated[str, Field(max_length=128)]
 Message = Annotated[str, Field(max_length=32768)]
@@ -65,12 +66,30 @@ class FlowReference(ApiModel):
 
 
 class RunReference(ApiModel):
-    """Refers to a finished FlowRun of the same namespace."""
+    """Refers to a finished FlowRun of the same namespace, and says what of it runs again."""
+
+    rules: ClassVar = (
+        Rule("!has(self.items) || has(self.from)", "items requires from: the fan-out whose items run again", ".items"),
+        Rule(
+            "!has(self.items) || !has(self.restartCompleted) || !self.restartCompleted",
+            "all items run again with restartCompleted: set only one of the two",
+            ".items",
+        ),
+    )
 
     name: ObjectName
     """Name of the FlowRun."""
     revision: Literal["Same", "Latest"] | None = None
     """Which version of the Flow to run. Same: that of the earlier run. Latest: the current one. Same if not given."""
+    from_: Annotated[TaskName | None, Field(alias="from")] = None
+    """Name of a task that runs again, with all tasks that follow from it, also if they completed. If it is a fan-out
+    that did not complete, its completed items are kept."""
+    items: Annotated[str, Field(max_length=512, pattern=ITEMS_PATTERN)] | None = None
+    """With from, for a fan-out: ascending indexes of completed items that run again, as in `3,7-9`. Its other completed
+    items are kept; items that did not complete always run."""
+    restart_completed: bool | None = None
+    """If true, everything runs again, also what completed. With from: all items of that task, and all that follows from
+    it."""
 
 
 class ApprovalDecision(ApiModel):
@@ -92,11 +111,6 @@ class FlowRunSpec(ApiModel):
             "[has(self.flow), has(self.flowSpec), has(self.retryOf)].exists_one(given, given)",
             "give exactly one of flow, flowSpec and retryOf",
         ),
-        Rule(
-            "!has(self.retryOf) || !has(dyn(self).params)",
-            "a retry uses the params of the run that it names: remove params",
-            ".params",
-        ),
     )
 
     flow: FlowReference | None = None
@@ -106,7 +120,8 @@ class FlowRunSpec(ApiModel):
     retry_of: RunReference | None = None
     """A finished run to retry, with its Flow and params. Completed tasks are kept, all others run."""
     params: Annotated[Values, ATOMIC_MAP] | None = None
-    """Values of the Flow's params."""
+    """Values of the Flow's params. With retryOf: values that replace single ones of that run; each task that refers to
+    a changed param runs again, and all that follow from it."""
     timeout: Duration | None = None
     """Longest time of this run; that of the Flow if not given."""
     scheduled_time: Time | None = None

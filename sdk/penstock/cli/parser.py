@@ -7,7 +7,10 @@ from typing import Any, Final
 
 import penstock
 from penstock.cli.invocation import program
-from penstock.cli.parser_deploy import Commands, add_backup_and_restore, add_compilation, add_deploy, add_install
+from penstock.cli.parser_deploy import add_backup_and_restore, add_compilation, add_deploy, add_install
+from penstock.cli.parser_schedule import add_backfill, add_schedule
+from penstock.cli.parser_shared import Commands, add_params, add_wait_options
+from penstock.cli.parser_viewing import add_delete, add_viewing
 from penstock.engine.suggestion import suggest
 
 CLUSTER_OPTIONS: Final = (
@@ -15,10 +18,6 @@ CLUSTER_OPTIONS: Final = (
     (("--context",), "NAME", "context of the kubeconfig (default: the current one)"),
     (("--kubeconfig",), "FILE", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)"),
 )
-
-BACKFILL_ORDERS: Final = ("OldestFirst", "NewestFirst")
-REPROCESS: Final = ("None", "Failed", "All")
-"""Copies of the enums of the API, whose import takes half a second."""
 
 COMPLETE: Final = "__complete"
 """Called by the scripts of `penstock completion`; hidden from help."""
@@ -55,10 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
     cluster = Parser(add_help=False)
     _add_cluster_options(cluster, default=argparse.SUPPRESS)
     _add_run_and_retry(commands, cluster)
-    _add_viewing(commands, cluster)
+    add_viewing(commands, cluster)
     _add_control(commands, cluster)
-    _add_schedule(commands, cluster)
-    _add_backfill(commands, cluster)
+    add_delete(commands, cluster)
+    add_schedule(commands, cluster)
+    add_backfill(commands, cluster)
     _add_offline(commands)
     add_deploy(commands, cluster)
     add_install(commands, cluster)
@@ -85,15 +85,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
         nargs="+",
         help="name of the Flow; with --local or --inline: a file, flow.yaml:NAME or etl.py:NAME",
     )
-    run.add_argument(
-        "-p",
-        "--param",
-        dest="params",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="value of a param: text for a string param, else JSON (repeatable)",
-    )
+    add_params(run)
     run.add_argument(
         "--params-file", metavar="FILE", help="file with values of params, YAML or JSON; -p overrides it; - is stdin"
     )
@@ -122,7 +114,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     run.add_argument(
         "--image", metavar="IMAGE", help="with --inline: image of a Python flow (default: the image of the operator)"
     )
-    _add_wait_options(run)
+    add_wait_options(run)
     _add_local_options(run)
 
     retry = commands.add_parser(
@@ -131,10 +123,26 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     retry.set_defaults(module="penstock.cli.commands.retry")
     _add_run_name(retry)
     retry.add_argument("--latest", action="store_true", help="use the current Flow, not the revision of that run")
+    add_params(retry, "value of a param, in place of that run's; tasks that refer to it run again")
+    retry.add_argument(
+        "--from",
+        dest="from_",
+        metavar="TASK",
+        help="run this task again, and all tasks that follow from it, also if they completed",
+    )
+    retry.add_argument(
+        "--items", metavar="INDEXES", help="with --from: completed items of that task to run again: 3,7-9"
+    )
+    retry.add_argument(
+        "--restart-completed",
+        action="store_true",
+        help="run everything again; with --from: all items of that task, and all that follows from it",
+    )
+    retry.add_argument("--dry-run", action="store_true", help="only show what is kept and what runs again")
     retry.add_argument(
         "--name", metavar="NAME", help="name of the new run (default: the name of the Flow and a random suffix)"
     )
-    _add_wait_options(retry)
+    add_wait_options(retry)
 
 
 def _add_local_options(run: argparse.ArgumentParser) -> None:
@@ -161,71 +169,8 @@ def _add_local_options(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_wait_options(parser: argparse.ArgumentParser) -> None:
-    ending = parser.add_mutually_exclusive_group()
-    ending.add_argument("--watch", action="store_true", help="watch it until it has finished, like penstock watch")
-    ending.add_argument(
-        "--wait", action="store_true", help="wait until it has finished; exit code 0 only if it succeeded"
-    )
-
-
 def _add_run_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="name of the FlowRun")
-
-
-def _add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    get = commands.add_parser("get", parents=[cluster], help="list runs, Flows, Schedules or Backfills")
-    get.set_defaults(module="penstock.cli.commands.get")
-    get.add_argument(
-        "kind", metavar="KIND", nargs="?", help="runs, flows, schedules, backfills, or KIND/NAME (default: runs)"
-    )
-    get.add_argument("name", metavar="NAME", nargs="?", help="name of one object")
-    get.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "wide", "json", "yaml", "name"),
-        default="table",
-        help="output format (default: table)",
-    )
-    get.add_argument(
-        "--state", dest="states", metavar="STATE", help="only runs in this state; several states: Failed,Crashed"
-    )
-    get.add_argument("--flow", metavar="FLOW", help="only runs of this Flow")
-    get.add_argument("-A", "--all-namespaces", action="store_true", help="list all namespaces")
-
-    describe = commands.add_parser("describe", parents=[cluster], help="show a run in detail: tasks, events, advice")
-    describe.set_defaults(module="penstock.cli.commands.describe")
-    _add_run_name(describe)
-
-    graph = commands.add_parser(
-        "graph", parents=[cluster], help="draw the task graph of a Flow, or of a run with its states"
-    )
-    graph.set_defaults(module="penstock.cli.commands.graph")
-    graph.add_argument(
-        "name",
-        metavar="FLOW|RUN",
-        nargs="?",
-        help="name of a Flow or a run (a Flow has precedence); or flow/NAME, run/NAME",
-    )
-    graph.add_argument("-f", "--file", metavar="FILE", help="draw a Flow from this file; - is stdin")
-    graph.add_argument(
-        "-o",
-        "--output",
-        choices=("terminal", "svg", "png", "mermaid", "dot"),
-        default="terminal",
-        help="output format (default: terminal); png requires the extra penstock[png]",
-    )
-
-    watch = commands.add_parser("watch", parents=[cluster], help="watch a run until it has finished")
-    watch.set_defaults(module="penstock.cli.commands.watch")
-    watch.add_argument("run", metavar="RUN", help="name of the FlowRun, or backfill/NAME for a Backfill")
-
-    logs = commands.add_parser("logs", parents=[cluster], help="print the logs of the tasks of a run")
-    logs.set_defaults(module="penstock.cli.commands.logs")
-    _add_run_name(logs)
-    logs.add_argument("--task", metavar="TASK", help="only this task")
-    logs.add_argument("--all-attempts", action="store_true", help="include earlier attempts, not only the last one")
-    logs.add_argument("-f", "--follow", action="store_true", help="follow the logs until the run has finished")
 
 
 def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
@@ -264,46 +209,6 @@ def _add_control(commands: Commands, cluster: argparse.ArgumentParser) -> None:
             "task", metavar="TASK", nargs="?", help="name of the task (may be omitted if only one is waiting)"
         )
         decide.add_argument("-m", "--comment", metavar="COMMENT", help="reason; stored in spec.approvals of the run")
-
-
-def _add_schedule(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    schedule = commands.add_parser("schedule", help="preview a Schedule")
-    schedule.set_defaults(module="penstock.cli.commands.schedule")
-    verbs = schedule.add_subparsers(title="commands", dest="verb", metavar="COMMAND", required=True)
-    preview = verbs.add_parser(
-        "preview", parents=[cluster], help="show the next ticks of a Schedule, and a calendar month"
-    )
-    preview.add_argument("name", metavar="SCHEDULE", nargs="?", help="name of the Schedule")
-    preview.add_argument(
-        "-f", "--file", metavar="FILE", help="preview a Schedule from this file (need not be applied); - is stdin"
-    )
-    preview.add_argument("-t", "--ticks", metavar="N", type=int, default=10, help="number of ticks (default: 10)")
-    preview.add_argument(
-        "--after", metavar="TIME", help="show ticks after this time: 2026-10-01, 2026-10-01T09:00Z (default: now)"
-    )
-
-
-def _add_backfill(commands: Commands, cluster: argparse.ArgumentParser) -> None:
-    backfill = commands.add_parser("backfill", parents=[cluster], help="run a Schedule for a past period")
-    backfill.set_defaults(module="penstock.cli.commands.backfill")
-    backfill.add_argument("schedule", metavar="SCHEDULE", help="name of the Schedule")
-    backfill.add_argument(
-        "--from",
-        dest="from_",
-        metavar="TIME",
-        required=True,
-        help="start of the period: 2026-10-01 or 2026-10-01T06:00 (time zone of the Schedule), or with a UTC offset",
-    )
-    backfill.add_argument("--to", metavar="TIME", required=True, help="end of the period (exclusive), same formats")
-    backfill.add_argument("--max-active", metavar="N", type=int, help="maximum number of concurrent runs (default: 1)")
-    backfill.add_argument("--order", choices=BACKFILL_ORDERS, help="order of the ticks (default: OldestFirst)")
-    backfill.add_argument(
-        "--reprocess", choices=REPROCESS, help="which ticks that already have a run are run again (default: None)"
-    )
-    backfill.add_argument(
-        "--name", metavar="NAME", help="name of the Backfill (default: the name of the Schedule and a random suffix)"
-    )
-    _add_wait_options(backfill)
 
 
 def _add_offline(commands: Commands) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-Commands = Any
-"""What `add_subparsers` returns: its type is private to argparse."""
+from penstock.cli.parser_shared import Commands
 
 
 def add_deploy(commands: Commands, cluster: argparse.ArgumentParser) -> None:

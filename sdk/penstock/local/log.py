@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from penstock.local.traceback_text import format_traceback, mark_printed, print_uncaught_once
+
 LEVEL_VARIABLE: Final = "PENSTOCK_LOGGING_LEVEL"
 _RESET: Final = "\033[0m"
 _DIM: Final = "\033[2m"
@@ -51,8 +53,11 @@ class ConsoleFormatter(logging.Formatter):
             if (level_colour := _LEVEL_COLOURS.get(record.levelname)) is not None:
                 level = f"{level_colour}{level}{_RESET}"
         line = f"{clock} | {level} | {who} | {message}"
-        if record.exc_info:
-            line += f"\n{self.formatException(record.exc_info)}"
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not mark_printed(error):
+            # At DEBUG Penstock's own frames are shown too.
+            is_whole = logging.getLogger("penstock").isEnabledFor(logging.DEBUG)
+            line += f"\n{format_traceback(error, is_whole=is_whole)}"
         return line
 
 
@@ -88,3 +93,4 @@ def set_up() -> None:
     handler.setFormatter(ConsoleFormatter(is_coloured=is_terminal()))
     root.addHandler(handler)
     root.propagate = False
+    print_uncaught_once()

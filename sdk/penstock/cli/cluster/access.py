@@ -14,7 +14,7 @@ import re
 import urllib.parse
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import urllib3
 import yaml
@@ -22,6 +22,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+import penstock
 from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, VERSION
 from penstock.cli.cluster.api_errors import BAD_REQUEST, NOT_FOUND, refusal_message, translate_errors
 from penstock.cli.cluster.listing import CONNECT_TIMEOUT_S, WatchableList, WatchEvent
@@ -35,11 +36,29 @@ RESPONSE_TIMEOUT_S: Final = 60
 """Longer than the API server's own request timeout."""
 PAGE_SIZE: Final = 500
 """Objects per list request, as in kubectl."""
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+"""Requests only the metadata of the objects of a list."""
 NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NOT_INSTALLED: Final = "the cluster has no kind {}: Penstock is not installed there (run penstock install)"
 SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _config: Any = config  # its functions have no type annotations
+
+
+class LogOptions(NamedTuple):
+    """Which lines of a log to read."""
+
+    since_s: int | None = None
+    tail: int | None = None
+    timestamps: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Return the options as the client takes them."""
+        options = {"since_seconds": self.since_s, "tail_lines": self.tail, "timestamps": self.timestamps or None}
+        return {name: value for name, value in options.items() if value is not None}
+
+
+WHOLE_LOG: Final = LogOptions()
 
 
 class Cluster:
@@ -55,6 +74,8 @@ class Cluster:
         self.namespace = namespace
         self.flags = flags
         self.host: str = api.configuration.host
+        # Its first part becomes the field manager in `metadata.managedFields`.
+        api.user_agent = f"penstock/{penstock.__version__}"
         self._api = api
         self._custom: Any = client.CustomObjectsApi(api)
         self._core: Any = client.CoreV1Api(api)
@@ -198,6 +219,8 @@ class Cluster:
         more: dict[str, str] = {}
         while True:
             page = self.send("GET", path, query={**query, **more, "limit": str(PAGE_SIZE)}, accept=accept)
+            # An empty list of metadata is null.
+            page["items"] = page.get("items") or []
             yield page
             if not (token := page["metadata"].get("continue")):
                 return
@@ -237,20 +260,21 @@ class Cluster:
         answer: Object = json.loads(cut_depth(response.data))
         return answer
 
-    def read_log(self, pod: str, container: str, *, follow: bool) -> Iterator[str]:
+    def read_log(self, pod: str, container: str, *, follow: bool, options: LogOptions = WHOLE_LOG) -> Iterator[str]:
         """Yield the lines of a container's log, without line ends.
 
         Args:
             pod: name of the Pod.
             container: name of the container, which must have started.
             follow: whether to wait for further lines until the container ends.
+            options: which lines.
 
         Raises:
             CommandError: the Pod or its log no longer exists.
         """
         with self._translate_errors():
             response = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=container, follow=follow, _preload_content=False
+                pod, self.namespace, container=container, follow=follow, _preload_content=False, **options.given()
             )
             if response.status >= BAD_REQUEST:
                 raise ApiException(http_resp=response)
@@ -308,6 +332,15 @@ class Cluster:
         answer = self.send("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
         return bool(answer["status"]["allowed"])
 
+    def user_name(self) -> str:
+        """Return the name by which the API server knows the user; empty if it does not say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = self.send("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+        except RefusalError:
+            return ""
+        return str(answer["status"]["userInfo"].get("username", ""))
+
     def is_user_allowed(
         self, user: str, groups: Sequence[str], verb: str, group: str, resource: str, *, namespace: str
     ) -> bool:
@@ -330,6 +363,16 @@ class Cluster:
         }
         answer = self.send("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
         return bool(answer["status"]["allowed"])
+
+    def describe_namespace(self) -> str:
+        """Return `in namespace NAME`, and that it does not exist if the API server says so."""
+        where = f"in namespace {self.namespace}"
+        try:
+            self.send("GET", f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}")
+        except RefusalError as error:
+            # Many users may not read namespaces.
+            return f"{where}, which does not exist" if error.status == NOT_FOUND else where
+        return where
 
     def object_path(self, plural: str, name: str = "") -> str:
         """Return the API path of a resource in the namespace, or of one object."""

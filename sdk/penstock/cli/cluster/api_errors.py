@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +22,8 @@ GONE: Final = 410
 INVALID: Final = 422
 TOO_MANY_REQUESTS: Final = 429
 SERVER_ERROR: Final = 500
+_DENIED: Final = re.compile(r'^admission webhook "[^"]*\.penstock\.dev" denied the request: ')
+"""How the API server begins a refusal of our webhook, which names the field itself."""
 
 
 @contextlib.contextmanager
@@ -66,7 +69,7 @@ def refusal_message(status: int, body: str | bytes | None, reason: str | None) -
         return "the API server rejected the credentials of the kubeconfig"
     if status == FORBIDDEN:
         return f"not allowed: {message}"
-    return str(message)
+    return _DENIED.sub("", str(message))
 
 
 def _root_cause(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
+from penstock.api.names import GROUP
 from penstock.cli.text.echo import echo
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object, status_of
@@ -28,15 +29,20 @@ def require_unfinished(run: Object, verb: str) -> Object:
     return run
 
 
-def report_change(run: Object, done: str, advice: str = "") -> None:
-    """Print what was done to a run, as kubectl does; on a terminal also some advice."""
-    echo(f"flowrun.penstock.dev/{run['metadata']['name']} {done}", flush=True)
+def report_change(changed: Object, done: str, advice: str = "") -> None:
+    """Print what was done to an object, as kubectl does; on a terminal also some advice."""
+    echo(f"{changed['kind'].lower()}.{GROUP}/{changed['metadata']['name']} {done}", flush=True)
     if advice and sys.stdout.isatty():
         echo(advice)
 
 
 SHUTDOWN_MODES: Final = ("Drain", "Cancel", "Terminate")
 """From the mildest to the strongest: the API allows only changes to a stronger mode."""
+
+
+def build_suspend_operation(*, is_suspended: bool) -> Object:
+    """Build the JSON Patch operation; it works whether or not the field exists."""
+    return {"op": "add", "path": "/spec/suspend", "value": is_suspended}
 
 
 OPTIONS: Final = {"Drain": "cancel RUN --drain", "Cancel": "cancel RUN", "Terminate": "cancel RUN --now"}

@@ -15,7 +15,7 @@ from penstock.cli.manifests.overrides import read_overrides
 from penstock.cli.manifests.run_name import name_prefix
 from penstock.cli.text.console import Console
 from penstock.cli.text.times import read_moment, write_moment
-from penstock.drawing.task_rows import Object
+from penstock.drawing.task_rows import Object, read_time
 
 
 def start(
@@ -35,7 +35,8 @@ def start(
     run = cluster.create_run(body)
     if on_created is not None:
         on_created(run)
-    name, due = run["metadata"]["name"], run["spec"].get("scheduledTime")
+    name = run["metadata"]["name"]
+    due = run["spec"].get("scheduledTime") if _is_due_later(run) else None
     advice = f"Next: {cluster.hint(f'watch {name}')}, {cluster.hint(f'logs {name} -f')}"
     report_change(
         run, f"created, starts at {due}" if due else "created", "" if arguments.watch or arguments.wait else advice
@@ -43,6 +44,11 @@ def start(
     if arguments.watch or arguments.wait:
         return watch_run(cluster, name, Console(), quiet=arguments.wait)
     return 0
+
+
+def _is_due_later(run: Object) -> bool:
+    due = read_time(run["spec"].get("scheduledTime"))
+    return due is not None and due > dt.datetime.now(dt.UTC)
 
 
 def read_options(arguments: argparse.Namespace, now: dt.datetime) -> dict[str, Any]:

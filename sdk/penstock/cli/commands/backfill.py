@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import sys
-from collections.abc import Mapping
-from typing import Any
 
-from penstock.api.names import API_VERSION
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.backfill_watching import watch_backfill
-from penstock.cli.manifests.run_name import name_prefix
-from penstock.cli.text.console import Console
-from penstock.cli.text.echo import echo
+from penstock.cli.cluster.backfill_start import build_backfill, start_backfill
+from penstock.cli.cluster.schedules import get_schedule
 from penstock.drawing.task_rows import Object
 from penstock.engine.ticks.zone import read_zone
 from penstock.errors import CommandError
@@ -24,18 +18,12 @@ FORMS = "2026-10-01, 2026-10-01T06:00 (in the time zone of the Schedule), or 202
 def command(arguments: argparse.Namespace) -> int:
     """Create a Backfill; with --watch or --wait, wait until it has finished."""
     cluster = Cluster.connect(arguments)
-    schedule = cluster.get_object("schedules", "Schedule", arguments.schedule)
-    body = build_backfill(arguments, schedule["spec"].get("timeZone") or "UTC")
-    created = cluster.send("POST", cluster.object_path("backfills"), body=body)
-    name, is_detached = created["metadata"]["name"], not (arguments.watch or arguments.wait)
-    echo(f"backfill.penstock.dev/{name} created", flush=True)
-    if is_detached and sys.stdout.isatty():
-        echo(f"Next: {cluster.hint(f'watch backfill/{name}')}")
-    return 0 if is_detached else watch_backfill(cluster, name, Console(), quiet=arguments.wait)
+    schedule = get_schedule(cluster, arguments.schedule)
+    return start_backfill(cluster, read_backfill(arguments, schedule["spec"].get("timeZone") or "UTC"), arguments)
 
 
-def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
-    """Build the Backfill.
+def read_backfill(arguments: argparse.Namespace, zone: str) -> Object:
+    """Build the Backfill that the arguments describe.
 
     Args:
         arguments: the parsed arguments.
@@ -48,20 +36,15 @@ def build_backfill(arguments: argparse.Namespace, zone: str) -> Object:
         known_zone = read_zone(zone)
     except ValueError as error:
         raise CommandError(f"Schedule {arguments.schedule} is invalid: spec.timeZone: {error}") from error
-    name = arguments.name
-    metadata = {"name": name} if name else {"generateName": name_prefix(arguments.schedule)}
-    spec: dict[str, Any] = {
-        "schedule": {"name": arguments.schedule},
-        "from": _time("--from", arguments.from_, known_zone),
-        "to": _time("--to", arguments.to, known_zone),
-    }
-    given: Mapping[str, Any] = {
-        "maxActive": arguments.max_active,
-        "order": arguments.order,
-        "reprocess": arguments.reprocess,
-    }
-    spec |= {field: value for field, value in given.items() if value is not None}
-    return {"apiVersion": API_VERSION, "kind": "Backfill", "metadata": metadata, "spec": spec}
+    return build_backfill(
+        arguments.schedule,
+        name=arguments.name,
+        start=_time("--from", arguments.from_, known_zone),
+        end=_time("--to", arguments.to, known_zone),
+        maxActive=arguments.max_active,
+        order=arguments.order,
+        reprocess=arguments.reprocess,
+    )
 
 
 def _time(flag: str, text: str, zone: dt.tzinfo) -> str:

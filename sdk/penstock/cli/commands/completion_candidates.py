@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 from penstock.cli.cluster.kinds import RESOURCES, find_resource
 from penstock.errors import PenstockError
 
-METADATA: Final = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 RESOURCES_OF: Final = {
     "RUN": ("flowruns",),
     "FLOW": ("flows",),
@@ -101,7 +100,7 @@ class _Walk:
     def _consume_positional(self, action: argparse.Action, word: str) -> None:
         setattr(self.typed, action.dest, word)
         if not isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
-            self.positionals = self.positionals if action.nargs == "+" else self.positionals[1:]
+            self.positionals = self.positionals if action.nargs in {"+", "*"} else self.positionals[1:]
         elif word in action.choices:
             self.parser = action.choices[word]
             self.positionals = _positionals(self.parser)
@@ -144,9 +143,11 @@ def _from_cluster(expected: Expected) -> list[Candidate]:
     if metavar == "NAME" and getattr(expected.typed, "kind", None):
         with contextlib.suppress(PenstockError):
             return _names(expected.typed, (find_resource(expected.typed.kind).plural,))
+    if metavar == "OBJECT":
+        return _objects(expected.typed)
     if metavar == "TASK" and getattr(expected.typed, "run", None):
         return _tasks(expected.typed)
-    if metavar == "KEY=VALUE" and getattr(expected.typed, "flow", None):
+    if metavar == "KEY=VALUE":
         return _params(expected.typed)
     return _names(expected.typed, RESOURCES_OF.get(metavar, ()))
 
@@ -154,15 +155,22 @@ def _from_cluster(expected: Expected) -> list[Candidate]:
 def _names(typed: argparse.Namespace, plurals: Sequence[str]) -> list[Candidate]:
     if not plurals:
         return []
-    from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - words of the parser need no client
+    from penstock.cli.cluster.access import METADATA_LIST, Cluster  # noqa: PLC0415 - words of the parser need no client
 
     found: list[Candidate] = []
     with contextlib.suppress(PenstockError):
         cluster = Cluster.connect(typed)
         for plural in plurals:
-            pages = cluster.list_pages(cluster.object_path(plural), {}, accept=METADATA)
+            pages = cluster.list_pages(cluster.object_path(plural), {}, accept=METADATA_LIST)
             found += [Candidate(each["metadata"]["name"]) for page in pages for each in page["items"]]
     return found
+
+
+def _objects(typed: argparse.Namespace) -> list[Candidate]:
+    """Get the names of a kind, if one was typed, else of all kinds."""
+    with contextlib.suppress(PenstockError):
+        return _names(typed, (find_resource(getattr(typed, "words", None) or "").plural,))
+    return _names(typed, [resource.plural for resource in RESOURCES])
 
 
 def _tasks(typed: argparse.Namespace) -> list[Candidate]:
@@ -179,9 +187,17 @@ def _tasks(typed: argparse.Namespace) -> list[Candidate]:
 
 
 def _params(typed: argparse.Namespace) -> list[Candidate]:
+    from penstock.api.names import LABEL_FLOW  # noqa: PLC0415 - as above
     from penstock.cli.cluster.access import Cluster  # noqa: PLC0415 - as above
 
-    with contextlib.suppress(PenstockError):
-        params = Cluster.connect(typed).get_flow(typed.flow)["spec"].get("params") or ()
-        return [Candidate(f"{param['name']}=", param.get("description") or "") for param in params]
+    with contextlib.suppress(PenstockError, LookupError):
+        cluster = Cluster.connect(typed)
+        flow = getattr(typed, "flow", None)
+        if name := getattr(typed, "schedule", None):
+            flow = cluster.get_object("schedules", "Schedule", name)["spec"]["runTemplate"]["spec"]["flow"]["name"]
+        elif name := getattr(typed, "run", None):
+            flow = cluster.get_run(name)["metadata"]["labels"][LABEL_FLOW]
+        if flow:
+            params = cluster.get_flow(flow)["spec"].get("params") or ()
+            return [Candidate(f"{param['name']}=", param.get("description") or "") for param in params]
     return []

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from penstock.api.names import API_VERSION, GROUP, LABEL_FLOW
 from penstock.api.states import STATES
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.api_errors import NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, Resource, find_resource
+from penstock.cli.cluster.tables import deduplicate, read_pages, read_runs, read_table
 from penstock.cli.manifests.json_text import json_text
 from penstock.cli.manifests.yaml_text import yaml_text
 from penstock.cli.text.console import Console, Text
 from penstock.cli.text.echo import echo
-from penstock.drawing.state_styles import state_style
+from penstock.cli.text.run_table import run_table
+from penstock.cli.text.table import format_lines
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import suggest
-from penstock.errors import CommandError, RefusalError
-
-AS_TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-"""Requests the printer columns of the CRD, as kubectl does
-(https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables)."""
-GAP: Final = 3
+from penstock.errors import CommandError
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -44,32 +41,38 @@ def command(arguments: argparse.Namespace) -> int:
     path = (
         f"/apis/{API_VERSION}/{resource.plural}" if arguments.all_namespaces else cluster.object_path(resource.plural)
     )
-    is_table = arguments.output in {"table", "wide"}
-    pages = _list_pages(cluster, path, selectors, accept=AS_TABLE if is_table else "application/json")
-    if not is_table:
-        objects = deduplicate([item for page in pages for item in page["items"]], lambda item: item["metadata"])
+    if arguments.output not in {"table", "wide"}:
+        objects = [item for page in read_pages(cluster, path, selectors) for item in page["items"]]
+        objects = deduplicate(objects, lambda item: item["metadata"])
         objects = [{"apiVersion": API_VERSION, "kind": resource.kind, **each} for each in objects]
         echo(format_objects(objects, arguments.output, is_list=True), end="")
         return 0
-    tables = list(pages)
-    rows = deduplicate(
-        [row for table in tables for row in table.get("rows") or ()], lambda row: row["object"]["metadata"]
-    )
-    if not rows:
-        where = "in any namespace" if arguments.all_namespaces else f"in namespace {cluster.namespace}"
+    lines = list(_table(cluster, resource, path, selectors, arguments))
+    if not lines:
+        where = "in any namespace" if arguments.all_namespaces else cluster.describe_namespace()
         echo(f"no {'matching ' if selectors != [{}] else ''}{resource.words[0]} {where}", is_error=True)
-        return 0
-    if resource is RUNS:
-        rows = sorted(rows, key=_creation_order)
     console = Console()
-    for line in format_table(
-        tables[0]["columnDefinitions"],
-        rows,
-        is_wide=arguments.output == "wide",
-        has_namespaces=arguments.all_namespaces,
-    ):
+    for line in lines:
         console.print(line, soft_wrap=True)
     return 0
+
+
+def _table(
+    cluster: Cluster,
+    resource: Resource,
+    path: str,
+    selectors: Sequence[Mapping[str, str]],
+    arguments: argparse.Namespace,
+) -> Iterator[Text]:
+    is_wide, has_namespaces = arguments.output == "wide", arguments.all_namespaces
+    if resource is RUNS:
+        runs, now = read_runs(cluster, path, selectors), dt.datetime.now(dt.UTC)
+        if runs:
+            yield from run_table(runs, now, is_wide=is_wide, has_namespaces=has_namespaces)
+        return
+    table = read_table(cluster, path, selectors)
+    if table.rows:
+        yield from format_table(table.columns, table.rows, is_wide=is_wide, has_namespaces=has_namespaces)
 
 
 def build_selectors(resource: Resource, states: str | None, flow: str | None) -> Iterator[dict[str, str]]:
@@ -112,17 +115,9 @@ def format_table(
     shown = [place for place, column in enumerate(columns) if is_wide or not column.get("priority")]
     lines = [[*(["NAMESPACE"] if has_namespaces else []), *(columns[place]["name"].upper() for place in shown)]]
     for row in rows:
-        cells = [_cell(columns[place]["name"], row["cells"][place], row["object"]["metadata"]) for place in shown]
+        cells = ["" if row["cells"][place] is None else str(row["cells"][place]) for place in shown]
         lines.append([*([row["object"]["metadata"]["namespace"]] if has_namespaces else []), *cells])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    for number, line in enumerate(lines):
-        text = Text()
-        for place, cell in enumerate(line):
-            style = state_style(cell).style if number and lines[0][place] == "STATE" else ""
-            text.append(cell, style)
-            text.append(" " * (widths[place] - len(cell) + GAP))
-        text.rstrip()
-        yield text
+    yield from format_lines(lines[0], lines[1:])
 
 
 def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> str:
@@ -141,33 +136,6 @@ def format_objects(objects: Sequence[Object], output: str, *, is_list: bool) -> 
     if output == "yaml":
         return yaml_text(whole)
     return json_text(whole) + "\n"
-
-
-def deduplicate(found: Iterable[Object], metadata: Any) -> list[Object]:
-    """Return each object once, even if several queries found it."""
-    return list({metadata(each)["uid"]: each for each in found}.values())
-
-
-def _cell(column: str, value: Any, metadata: Mapping[str, Any]) -> str:
-    if value is None and column == "Flow":  # a FlowRun with retryOf
-        value = (metadata.get("labels") or {}).get(LABEL_FLOW)
-    return "" if value is None else str(value)
-
-
-def _creation_order(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Sort key of runs: the newest last, next to the prompt."""
-    metadata = row["object"]["metadata"]
-    return metadata["creationTimestamp"], metadata["name"]
-
-
-def _list_pages(cluster: Cluster, path: str, selectors: Iterable[dict[str, str]], *, accept: str) -> Iterator[Object]:
-    for selector in selectors:
-        try:
-            yield from cluster.list_pages(path, selector, accept=accept)
-        except RefusalError as error:
-            if error.status != NOT_FOUND:
-                raise
-            raise CommandError("Penstock is not installed in this cluster: run penstock doctor") from error
 
 
 def _find_state(word: str) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.api_errors import FORBIDDEN, NOT_FOUND
 from penstock.cli.cluster.kinds import RUNS, find_resource
+from penstock.cli.cluster.revision import read_revision
 from penstock.cli.manifests.manifest import read_file
 from penstock.cli.manifests.select import select_object
 from penstock.cli.text.console import Console, Text
@@ -25,10 +23,8 @@ from penstock.drawing.svg import write_svg
 from penstock.drawing.task_rows import Object, status_of
 from penstock.drawing.terminal import NODE, draw, label
 from penstock.engine.validation.validation import parse_flow, parse_run
-from penstock.errors import CommandError, InvalidSpecError, RefusalError
+from penstock.errors import CommandError, InvalidSpecError
 
-REVISION_KEY: Final = "spec.json"
-"""The key of the spec in the ConfigMap of a revision."""
 NO_STATE: Final = "●"
 
 
@@ -164,16 +160,10 @@ def _graph_of_flow(flow: Object) -> FlowGraph:
 def _graph_of_run(cluster: Cluster, run: Object) -> FlowGraph:
     """Use the revision of the run, or if it cannot be read, the current Flow."""
     name = run["metadata"]["name"]
-    if run["spec"].get("flowSpec"):
-        return FlowGraph(name, _own_spec(run), run)
-    if revision := status_of(run).get("revision"):
-        try:
-            kept = cluster.get_config_map(revision)["data"][REVISION_KEY]
-            return FlowGraph(name, InlineFlowSpec.model_validate(json.loads(kept), context=AS_STORED), run)
-        except RefusalError as error:
-            if error.status not in {FORBIDDEN, NOT_FOUND}:
-                raise
-            echo(f"cannot read the revision of the run, drawing the current Flow instead: {error}", is_error=True)
+    if spec := read_revision(cluster, run):
+        return FlowGraph(name, spec, run)
     if reference := run["spec"].get("flow"):
+        if status_of(run).get("revision"):
+            echo("cannot read the revision of the run, drawing the current Flow instead", is_error=True)
         return FlowGraph(name, parse_flow(cluster.get_flow(reference["name"])), run)
-    raise CommandError(f"FlowRun {name} has no revision yet: no operator has handled it")
+    raise CommandError(f"FlowRun {name} has no revision that can be read: no operator has handled it, or it is deleted")

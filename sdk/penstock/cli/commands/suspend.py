@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.control import report_change, require_unfinished
-from penstock.drawing.task_rows import Object
+from penstock.cli.cluster.control import build_suspend_operation, report_change, require_unfinished
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -23,8 +22,3 @@ def command(arguments: argparse.Namespace) -> int:
     else:
         report_change(run, "resumed")
     return 0
-
-
-def build_suspend_operation(*, is_suspended: bool) -> Object:
-    """Build the JSON Patch operation; it works whether or not the field exists."""
-    return {"op": "add", "path": "/spec/suspend", "value": is_suspended}

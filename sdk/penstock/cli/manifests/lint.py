@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from penstock.api.flow import FlowSpec
 from penstock.api.names import API_VERSION, GROUP
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
+from penstock.cli.manifests.prune import is_new, prune
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.validation import (
@@ -20,6 +21,7 @@ from penstock.engine.validation.validation import (
     parse_run,
     parse_schedule,
 )
+from penstock.engine.validation.warnings import approval_warnings, image_warnings
 from penstock.errors import InvalidSpecError, Problem
 
 KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill")
@@ -96,6 +98,84 @@ def _problems(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> 
         yield from _check(content, flows)
     except InvalidSpecError as error:
         yield from error.problems
+        yield from _other_problems(content, flows, error.problems)
+
+
+def _other_problems(
+    content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec], known: Sequence[Problem]
+) -> Iterator[Problem]:
+    """Find what else is wrong with an object, of which single fields cannot be read."""
+    pruned = prune(content, known)
+    if pruned is None:
+        return
+    try:
+        others = _check(pruned, flows)
+    except InvalidSpecError as error:
+        others = error.problems
+    yield from (problem for problem in others if is_new(problem, known))
+
+
+def warn(files: Mapping[str, str]) -> list[Finding]:
+    """Find what is valid and may surprise, as the webhook warns of it.
+
+    Args:
+        files: contents by file name.
+    """
+    warnings: list[Finding] = []
+    for file, document in _objects(files):
+        try:
+            found = list(_warnings(document.content))
+        except InvalidSpecError:
+            continue  # a finding of `lint`
+        for path, _, message in (each.partition(": ") for each in found):
+            warnings.append(Finding(file, document.line(path), f"warning: {path}: {message}"))
+    return warnings
+
+
+def find_foreign_files(files: Mapping[str, str]) -> list[Finding]:
+    """Find files without any Penstock object: perhaps its API group is misspelt.
+
+    Args:
+        files: contents by file name.
+    """
+    ours = {file for file, _ in _objects(files)}
+    findings: list[Finding] = []
+    for file, text in files.items():
+        documents = list(read_documents(text))
+        if file in ours or any(isinstance(document, SyntaxProblem) for document in documents):
+            continue
+        line, hint = 1, ""
+        for document in documents:
+            content = document.content if isinstance(document, Document) else None
+            if isinstance(content, Mapping) and content.get("kind") in KINDS and isinstance(document, Document):
+                line = document.line("apiVersion")
+                hint = f": the apiVersion of a {content['kind']} is {API_VERSION}, not {content.get('apiVersion')}"
+                break
+        findings.append(Finding(file, line, f"no Penstock objects found{hint}"))
+    return findings
+
+
+def _objects(files: Mapping[str, str]) -> Iterator[tuple[str, Document]]:
+    for file, text in files.items():
+        for document in read_documents(text):
+            if isinstance(document, Document) and _is_ours(document.content):
+                yield file, document
+
+
+def _warnings(content: Mapping[str, Any]) -> Iterator[str]:
+    if content["apiVersion"] != API_VERSION:
+        return
+    if content.get("kind") == "Flow":
+        yield from image_warnings(parse_flow(content), "spec")
+    elif content.get("kind") == "FlowRun":
+        run = parse_run(content)
+        if run.flow_spec is not None:
+            yield from image_warnings(run.flow_spec, "spec.flowSpec")
+            yield from approval_warnings(run, None)
+    elif content.get("kind") == "Schedule":
+        inline = parse_schedule(content).run_template.spec.flow_spec
+        if inline is not None:
+            yield from image_warnings(inline, "spec.runTemplate.spec.flowSpec")
 
 
 def _check(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Sequence[Problem]:

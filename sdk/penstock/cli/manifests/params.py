@@ -15,14 +15,14 @@ def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict
     """Read `KEY=VALUE` arguments by the types that the Flow declares.
 
     Args:
-        assignments: the arguments; the last one of the same key is used.
+        assignments: the arguments.
         declared: type of each param of the Flow, by name.
 
     Returns:
         The values: for a param of type string the text, for others the decoded JSON.
 
     Raises:
-        CommandError: an argument has no `=`, or an unknown param, or a value that is not JSON.
+        CommandError: an argument has no `=`, an unknown param, one that was given before, or a value that is not JSON.
     """
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -31,6 +31,8 @@ def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict
             raise CommandError(f"-p {assignment}: must be KEY=VALUE")
         if name not in declared:
             raise CommandError(f"-p {assignment}: the Flow has no param {name}{_alternatives(name, list(declared))}")
+        if name in values:
+            raise CommandError(f"-p {assignment}: {name} is given twice")
         is_text = declared[name] == "string"
         values[name] = _read_text(name, text) if is_text else _read_json(assignment, text, declared[name])
     return values

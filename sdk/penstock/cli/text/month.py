@@ -40,6 +40,8 @@ def draw_month(
             line.append(f"{mark + _count(count):<{CELL - 2}}", "yellow" if mark else "green")
         line.rstrip()
         yield line
+    if any((day.year, day.month) == (first.year, first.month) for day in changes):
+        yield Text("● ticks  ! clock change", "dim")
 
 
 def _count(count: int) -> str:

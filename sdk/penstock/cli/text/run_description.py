@@ -1,16 +1,27 @@
-"""The output of `penstock describe`: what happened in a run, why, and what to do. Pure."""
+"""The output of `penstock describe` for a run: what happened in it, why, and what to do. Pure."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import starmap
 from typing import Any, Final, NamedTuple
 
-from penstock.api.names import LABEL_SCHEDULE
+from penstock.api.duration import duration_s
+from penstock.api.names import ANNOTATION_STARTED_FROM, ANNOTATION_TICK, LABEL_SCHEDULE
 from penstock.cli.text.console import Text
+from penstock.cli.text.description import (
+    WARNING,
+    audit_fields,
+    event_section,
+    field,
+    heading,
+    moment_text,
+    one_line,
+    requested_by,
+    value_text,
+)
 from penstock.cli.text.progress import is_finished, is_successful, pending_actions, select_most_urgent
+from penstock.cli.text.task_description import describe_task, reason_of
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import (
     FAILED_STATES,
@@ -19,24 +30,35 @@ from penstock.drawing.task_rows import (
     format_duration,
     read_tasks,
     read_time,
-    shorten,
     status_of,
 )
-from penstock.engine.reasons import NO_ACTION, REASONS, Reason
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.reasons import NO_ACTION, REASONS
+from penstock.engine.suggestion import enumerate_names
 
 MAX_TASKS: Final = 200
 """Tasks that are listed; `penstock get -o yaml` shows all."""
-MAX_MESSAGE_LINES: Final = 10
-FIELD_WIDTH: Final = 11
-WARNING: Final = "yellow"
+MAX_NAMED_TASKS: Final = 3
+"""Failed tasks for which the next commands are shown."""
+NO_LINK: Final[Callable[[str | None], str]] = lambda task: ""  # noqa: ARG005, E731 - the signature of a link
 
 
 class _Advice(NamedTuple):
     reason: str
+    tasks: str
+    """The tasks that it is about, in parentheses; empty for the run itself."""
     text: str
 
 
-def describe_run(run: Object, events: Sequence[Object], now: dt.datetime, hint: Callable[[str], str]) -> Iterator[Text]:
+def describe_run(
+    run: Object,
+    events: Sequence[Object],
+    now: dt.datetime,
+    hint: Callable[[str], str],
+    *,
+    plan: Plan | None = None,
+    log_link: Callable[[str | None], str] = NO_LINK,
+) -> Iterator[Text]:
     """Describe a run.
 
     Args:
@@ -44,36 +66,48 @@ def describe_run(run: Object, events: Sequence[Object], now: dt.datetime, hint: 
         events: the `events.k8s.io/v1` Events about it.
         now: the current time, in the time zone of the output.
         hint: returns the full command line of a command.
+        plan: its compiled Flow, for budgets and time limits; None if it cannot be read.
+        log_link: returns the link to the logs of a task, or of the run, in a log store; empty if there is none.
     """
     status = status_of(run)
     yield _title(run, now)
-    if why := _why(status):
+    # The tasks below have the whole message.
+    if why := ": ".join(filter(None, (reason_of(status), one_line(status.get("message") or "")))):
         yield Text(f"  {why}", "bold")
-    yield from (_field(name, value) for name, value in _fields(run, now))
+    yield from (field(name, value) for name, value in _fields(run, now, plan))
+    if link := log_link(None):
+        yield field("logs", link)
     rows = read_tasks(run)
-    entries = {task["name"]: task for task in status.get("tasks") or ()}
+    yield from _task_sections(run, rows, now, plan, log_link)
+    if outputs := status.get("outputs"):
+        yield from heading("Outputs")
+        yield from (Text(f"  {key}: {value_text(value)}") for key, value in outputs.items())
+    yield from event_section(events, now)
+    if advice := _advice(status):
+        yield from heading("What to do")
+        yield from (Text(f"  {each.reason}{each.tasks}: {each.text}") for each in advice)
+    if commands := _commands(run, rows):
+        yield from heading("Next commands")
+        yield from (Text(f"  {hint(each)}") for each in commands)
+
+
+def _task_sections(
+    run: Object, rows: Sequence[TaskRow], now: dt.datetime, plan: Plan | None, log_link: Callable[[str | None], str]
+) -> Iterator[Text]:
+    entries = {task["name"]: task for task in status_of(run).get("tasks") or ()}
     shown, rest = select_most_urgent(rows, MAX_TASKS)
     width = max((len(row.name) for row in shown), default=0)
-    for heading, is_finally in (("Tasks", False), ("Finally", True)):
+    for title, is_finally in (("Tasks", False), ("Finally", True)):
         part = [row for row in shown if row.is_finally is is_finally]
         if part:
-            yield from _heading(heading)
+            yield from heading(title)
         for row in part:
-            yield from _task(row, entries[row.name], width, now)
+            task = plan.tasks[plan.positions[row.name]] if plan and row.name in plan.positions else None
+            yield from describe_task(row, entries[row.name], width, now, task)
+            if row.state in FAILED_STATES and (link := log_link(row.name)):
+                yield Text(f"      logs: {link}", "dim")
     if rest:
         yield Text(f"  {rest}", "dim")
-    if outputs := status.get("outputs"):
-        yield from _heading("Outputs")
-        yield from (Text(f"  {key}: {_value(value)}") for key, value in outputs.items())
-    if events:
-        yield from _heading("Events")
-        yield from map(_event(now), sorted(events, key=_event_time))
-    if advice := _advice(status):
-        yield from _heading("What to do")
-        yield from (Text(f"  {each.reason}: {each.text}") for each in advice)
-    if commands := _commands(run, rows):
-        yield from _heading("Next commands")
-        yield from (Text(f"  {hint(each)}") for each in commands)
 
 
 def _title(run: Object, now: dt.datetime) -> Text:
@@ -92,7 +126,7 @@ def _title(run: Object, now: dt.datetime) -> Text:
     return title
 
 
-def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
+def _fields(run: Object, now: dt.datetime, plan: Plan | None) -> Iterator[tuple[str, str]]:
     yield from _origin_fields(run)
     yield from _requested_changes(run)
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
@@ -104,7 +138,22 @@ def _fields(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
         ("paused", status.get("pausedSince")),
     ):
         if moment := read_time(text):
-            yield name, _moment(moment, now)
+            yield name, moment_text(moment, now)
+    if left := _time_left(run, now, plan):
+        yield "time left", left
+
+
+def _time_left(run: Object, now: dt.datetime, plan: Plan | None) -> str:
+    """Return how long an active run may still take; its clock stands still while it is paused."""
+    spec, status = run["spec"], status_of(run)
+    text = spec.get("timeout")
+    timeout_s = duration_s(text) if text else plan.timeout_s if plan else None
+    start = read_time(status.get("startTime"))
+    if timeout_s is None or start is None or is_finished(run):
+        return ""
+    paused_since = read_time(status.get("pausedSince"))
+    used_s = ((paused_since or now) - start).total_seconds() - status.get("pausedMilliseconds", 0) / 1000
+    return f"{format_duration(max(0.0, timeout_s - used_s))} of {format_duration(timeout_s)}"
 
 
 def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
@@ -115,10 +164,19 @@ def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
         yield "flow", ", ".join(filter(None, (flow, status.get("revision") and f"revision {status['revision']}")))
     params = status.get("params") or spec.get("params") or {}
     for place, (name, value) in enumerate(params.items()):
-        yield "" if place else "params", f"{name}: {_value(value)}"
+        yield "" if place else "params", f"{name}: {value_text(value)}"
     if retried := spec.get("retryOf"):
         revision = "the current Flow" if retried.get("revision") == "Latest" else "the Flow revision of that run"
-        yield "retries", f"{retried['name']}, with {revision}"
+        again = [f"from {retried['from']}"] if retried.get("from") else []
+        again += [f"items {retried['items']}"] if retried.get("items") else []
+        again += ["restarts what completed"] if retried.get("restartCompleted") else []
+        yield "retries", ", ".join([retried["name"], f"with {revision}", *again])
+    if asked := requested_by(metadata):
+        yield "asked by", asked
+    if source := (metadata.get("annotations") or {}).get(ANNOTATION_STARTED_FROM):
+        yield "started", f"from Schedule {source}, outside of its ticks"
+    if tick := (metadata.get("annotations") or {}).get(ANNOTATION_TICK):
+        yield "tick", tick
     owners = [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()]
     schedule = (metadata.get("labels") or {}).get(LABEL_SCHEDULE)
     yield from (("created by", creator) for creator in owners or ([f"Schedule {schedule}"] if schedule else []))
@@ -135,113 +193,33 @@ def _requested_changes(run: Object) -> Iterator[tuple[str, str]]:
     for decision in spec.get("approvals") or ():
         comment = f': "{decision["comment"]}"' if decision.get("comment") else ""
         yield "decided", f"{decision['task']}: {decision['decision']}{comment}"
+    yield from audit_fields(run["metadata"])
     if status.get("queuePosition"):
         yield "queue", f"position {status['queuePosition']}"
 
 
-def _task(row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime) -> Iterator[Text]:
-    sign, style = state_style(row.state)
-    line = Text("  ").append(f"{sign} ", style).append(f"{row.name:{width}}  ").append(row.state, style)
-    attempts = entry.get("attempts") or ()
-    if row.items:
-        line.append(f", {row.items}")
-    if (row.attempt or 0) > 1 or attempts:
-        line.append(f", attempt {row.attempt}")
-    if duration := row.duration(now):
-        line.append(f", {duration}")
-    if other := row.other_run():
-        line.append(f", {other}")
-    if row.state == "Retrying" and row.wake:
-        line.append(f", retry in {format_duration((row.wake - now).total_seconds())}")
-    yield line
-    indent = " " * 6
-    if entry.get("pod") and row.state not in {"Completed", "Cached", "Skipped"}:
-        node = f" on node {entry['node']}" if entry.get("node") else ""
-        yield Text(f"{indent}Pod {entry['pod']}{node}", "dim")
-    for attempt in attempts:
-        yield Text(f"{indent}attempt {attempt['attempt']}{_attempt(attempt, now)}", "dim")
-    for failed in (entry.get("items") or {}).get("failed") or ():
-        yield Text(f"{indent}item {failed.get('index')}, attempt {failed['attempt']}{_attempt(failed, now)}", "red")
-    why = _why(entry)
-    lines = [part.rstrip() for part in why.splitlines() if part.strip()]
-    for part in lines[-MAX_MESSAGE_LINES:]:
-        yield Text(f"{indent}{part}", "red" if row.state in FAILED_STATES else "")
-
-
-def _attempt(attempt: Mapping[str, Any], now: dt.datetime) -> str:
-    start, end = read_time(attempt.get("startTime")), read_time(attempt.get("completionTime"))
-    parts = [f" at {start.astimezone(now.tzinfo):%T}"] if start else []
-    if start and end:
-        parts.append(f" for {format_duration((end - start).total_seconds())}")
-    lines = [line.strip() for line in (attempt.get("message") or "").splitlines() if line.strip()]
-    why = _reason(attempt) + (f": {shorten(lines[-1])}" if lines else "")
-    return "".join(parts) + (f", {why}" if why else "")
-
-
-def _reason(status: Mapping[str, Any]) -> str:
-    reason = status.get("reason") or ""
-    return f"{reason} {status['exitCode']}" if reason == Reason.EXIT_CODE and "exitCode" in status else reason
-
-
-def _why(status: Mapping[str, Any]) -> str:
-    return ": ".join(filter(None, (_reason(status), (status.get("message") or "").strip())))
-
-
 def _advice(status: Mapping[str, Any]) -> list[_Advice]:
-    """Return the advice for each reason in a status, once."""
-    found: dict[str, None] = dict.fromkeys(filter(None, [status.get("reason")]))
+    """Return the advice for each reason in a status, once, with the tasks that it is about."""
+    found: dict[str, list[str]] = {status["reason"]: []} if status.get("reason") else {}
     for task in status.get("tasks") or ():
         failed = (task.get("items") or {}).get("failed") or ()
-        found |= dict.fromkeys(filter(None, (each.get("reason") for each in (task, *failed))))
+        for reason in dict.fromkeys(each["reason"] for each in (task, *failed) if each.get("reason")):
+            found.setdefault(reason, []).append(task["name"])
     texts = {str(reason): text.advice for reason, text in REASONS.items()}
-    advice = {reason: texts[reason] for reason in found if reason in texts and texts[reason] != NO_ACTION}
-    return list(starmap(_Advice, advice.items()))
+    return [
+        _Advice(reason, f" ({enumerate_names(tasks[:MAX_NAMED_TASKS])})" if tasks else "", texts[reason])
+        for reason, tasks in found.items()
+        if reason in texts and texts[reason] != NO_ACTION
+    ]
 
 
 def _commands(run: Object, rows: Sequence[TaskRow]) -> list[str]:
     name = run["metadata"]["name"]
     commands = [each for action in pending_actions(run) for each in action.commands]
-    failed = next((row for row in rows if row.state in FAILED_STATES and (row.attempt or row.items)), None)
-    if failed:
-        commands.append(f"describe {failed.run}" if failed.run else f"logs {name} --task {failed.name}")
+    failed = [row for row in rows if row.state in FAILED_STATES and (row.attempt or row.items)]
+    commands += [
+        f"describe {row.run}" if row.run else f"logs {name} --task {row.name}" for row in failed[:MAX_NAMED_TASKS]
+    ]
     if is_finished(run):
         return [*commands, *([] if is_successful(run) else [f"retry {name}"])]
     return [*commands, f"watch {name}"]
-
-
-def _event(now: dt.datetime) -> Callable[[Object], Text]:
-    def write(event: Object) -> Text:
-        moment = read_time(_event_time(event))
-        time = f"{moment.astimezone(now.tzinfo):%F %T}" if moment else ""
-        line = f"  {time}  {event.get('type', ''):7}  {event.get('reason', '')}: {event.get('note') or ''}".rstrip()
-        return Text(line, WARNING if event.get("type") == "Warning" else "")
-
-    return write
-
-
-def _event_time(event: Object) -> str:
-    return str(
-        event.get("eventTime")
-        or event.get("deprecatedLastTimestamp")
-        or event["metadata"].get("creationTimestamp")
-        or ""
-    )
-
-
-def _heading(text: str) -> Iterator[Text]:
-    yield Text("")
-    yield Text(text, "bold")
-
-
-def _field(name: str, value: str) -> Text:
-    return Text(f"  {name:{FIELD_WIDTH}}", "dim").append(Text(value, ""))
-
-
-def _moment(moment: dt.datetime, now: dt.datetime) -> str:
-    away_s = (now - moment).total_seconds()
-    away = f"{format_duration(away_s)} ago" if away_s >= 0 else f"in {format_duration(-away_s)}"
-    return f"{moment.astimezone(now.tzinfo):%F %T %Z} ({away})"
-
-
-def _value(value: Any) -> str:
-    return shorten(json.dumps(value, ensure_ascii=False))

@@ -7,9 +7,11 @@ import re
 from typing import Final
 
 from penstock.api.duration import duration_s
+from penstock.drawing.task_rows import format_duration
 from penstock.errors import CommandError, DurationError
 
 FORMS: Final = "+90s, +2h, 14:30, 2026-11-22T14:30 (both in local time), or 2026-11-22T14:30:00+01:00"
+DAY_S: Final = 86_400
 _CLOCK: Final = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 
@@ -47,3 +49,11 @@ def write_moment(moment: dt.datetime) -> str:
     if whole.microsecond:
         whole = whole.replace(microsecond=0) + dt.timedelta(seconds=1)
     return whole.isoformat().replace("+00:00", "Z")
+
+
+def format_distance(moment: dt.datetime, now: dt.datetime) -> str:
+    """Format how far a time is away: `in 3h05m`, `5m12s ago`, `in 12d`."""
+    distance_s = (moment - now).total_seconds()
+    days = int(abs(distance_s) // DAY_S)
+    length = f"{days}d" if days > 1 else format_duration(abs(distance_s))
+    return f"in {length}" if distance_s >= 0 else f"{length} ago"

@@ -30,6 +30,12 @@ class FanOut:
         return frozenset().union(*(one.tasks for one in given if one is not None))
 
     @property
+    def params(self) -> frozenset[str]:
+        """Names of the params that its expressions use."""
+        given = [self.items, self.count, *(self.matrix or {}).values()]
+        return frozenset().union(*(one.params for one in given if one is not None))
+
+    @property
     def cheap_weight(self) -> int:
         """The least `Expression.cheap_weight` of its expressions."""
         given = [self.items, self.count, *(self.matrix or {}).values()]

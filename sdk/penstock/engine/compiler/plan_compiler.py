@@ -259,6 +259,7 @@ class _Compiler:
             has_default_queue_timeout=is_container and queue_timeout is None,
             deadline_s=self._timeout_s(task.deadline or inherited.deadline, f"{path}.deadline"),
             render_tasks=frozenset(one.task for one in references),
+            params=frozenset().union(*(one.params for one in (*texts, when, fan_out) if one is not None)),
         )
 
     def _compile_container(

@@ -163,6 +163,8 @@ class TaskPlan:
     deadline_s: float | None
     render_tasks: frozenset[str]
     """Names of the tasks whose values its expressions need."""
+    params: frozenset[str]
+    """Names of the params that its expressions refer to, but for those of `retry.when`."""
 
 
 def merge_retry(defaults: Retry | None, own: Retry | None, when: Expression | None = None) -> RetryPolicy:

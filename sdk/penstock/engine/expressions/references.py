@@ -305,6 +305,7 @@ class _Reader:
         name = path.steps[0] if path.steps else optional
         if not isinstance(name, str):
             self._found.takes_all_params = True
+            self._found.params.update(params or ())
             return
         if params is not None and name not in params:
             hint = suggest(name, params) or (

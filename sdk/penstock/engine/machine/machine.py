@@ -32,6 +32,7 @@ from penstock.engine.machine.starter import Starter
 from penstock.engine.machine.task_cache import TaskCache
 from penstock.engine.machine.verdict import RunVerdict, flow_outputs, judge_run
 from penstock.engine.reasons import Reason
+from penstock.engine.restart import KEEP_COMPLETED, Restart
 from penstock.engine.state import (
     COMPLETED_TASK_STATES,
     FINAL_TASK_STATES,
@@ -64,6 +65,7 @@ class Machine:
         control: the part of the run's spec that may change while it runs.
         ancestor: for a run that retries another: `status.retryOf`.
         kept: for a run that retries another and has no stored status yet: the other's `status.tasks`.
+        restart: what of these runs again although it completed.
 
     Raises:
         StoredStatusError: the stored status cannot be read, or is not of this plan.
@@ -80,6 +82,7 @@ class Machine:
         control: Control | None = None,
         ancestor: Mapping[str, Any] | None = None,
         kept: Iterable[Mapping[str, Any]] = (),
+        restart: Restart = KEEP_COMPLETED,
     ) -> None:
         self.plan = plan
         self.identity = identity
@@ -98,7 +101,8 @@ class Machine:
             self._restore(stored, now)
         else:
             run.status.head.ancestor = ancestor
-            self._keep_completed(kept, source=None if ancestor is None else str(ancestor["name"]))
+            source = None if ancestor is None else str(ancestor["name"])
+            self._keep_completed(choose_kept(plan, kept, restart), source=source)
         for position, remaining in enumerate(run.remaining):
             task = run.tasks[position]
             if not remaining and task.state is TaskState.PENDING and not task.is_begun:
@@ -374,10 +378,10 @@ class Machine:
         # Before any Pod is observed: how a stopped item counts depends on it.
         self._timeouts.has_just_passed(now)
 
-    def _keep_completed(self, entries: Iterable[Mapping[str, Any]], *, source: str | None) -> None:
-        """Keep what the run completed that this one retries."""
+    def _keep_completed(self, kept: Mapping[int, Mapping[str, Any]], *, source: str | None) -> None:
+        """Keep what the run completed that this one retries, by position."""
         run = self._run
-        for position, entry in choose_kept(self.plan, entries).items():
+        for position, entry in kept.items():
             task = run.tasks[position]
             if entry["state"] not in COMPLETED_TASK_STATES:
                 task.kept = entry

@@ -16,7 +16,7 @@ from penstock.api.backfill import BackfillSpec
 from penstock.api.base import AS_STORED, ApiModel
 from penstock.api.duration import DURATION_PATTERN
 from penstock.api.flow import FlowSpec
-from penstock.api.flowrun import FlowRunSpec
+from penstock.api.flowrun import ITEMS_PATTERN, FlowRunSpec
 from penstock.api.schedule import MOMENT_PATTERN, ScheduleSpec
 from penstock.engine.expressions.path import describe
 from penstock.engine.nesting import find_too_deep
@@ -47,6 +47,7 @@ PATTERNS: Final = {
     r"^[a-z]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and hyphens, beginning with a letter",
     r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "lower-case letters, digits, hyphens and dots",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, not beginning with a digit",
+    ITEMS_PATTERN: "indexes of items and ranges of them, as in 3,7-9",
     r"^(100|[0-9]{1,2})%$": "a percentage from 0% to 100%",
 }
 """Descriptions of the patterns of the API."""

@@ -20,6 +20,7 @@ from penstock.engine.concurrency.compiled_limit import compile_concurrency
 from penstock.engine.expressions.expression import Scope
 from penstock.engine.expressions.scope import TICK_ROOTS
 from penstock.engine.expressions.template import ValueTemplate, compile_value
+from penstock.engine.restart import check_reference
 from penstock.engine.ticks.backfill_ticks import read_span
 from penstock.engine.ticks.timetable import has_ticks, read_timetable
 from penstock.engine.triggers.trigger import check_triggers, params_of_every_event
@@ -189,8 +190,8 @@ def _check_run(
     ]
     if len(given) != 1:
         yield Problem(path, f"must have exactly one of flow, flowSpec and retryOf; got {' and '.join(given) or 'none'}")
-    if run.retry_of is not None and run.params is not None:
-        yield Problem(f"{path}.params", "a retry uses the params of the run that it names: remove params")
+    if run.retry_of is not None:
+        yield from check_reference(run.retry_of, path=f"{path}.retryOf")
     if run.flow_spec is not None:
         flow = run.flow_spec
         yield from _check_size(flow, MAX_FLOW_SPEC_BYTES, f"{path}.flowSpec")

@@ -10,16 +10,18 @@ from typing import Final
 
 from penstock.api.schedule import ScheduleSpec
 from penstock.cli.cluster.access import Cluster
+from penstock.cli.cluster.schedules import get_schedule, read_schedule_spec
 from penstock.cli.manifests.manifest import read_file
 from penstock.cli.manifests.select import select_object
 from penstock.cli.text.console import Console, Text
 from penstock.cli.text.month import draw_month
+from penstock.cli.text.schedule_rules import describe_rules
+from penstock.cli.text.times import format_distance
 from penstock.drawing.task_rows import Object, format_duration
 from penstock.engine.ticks.clock_change import Affected, ClockChange, Effect, affected_times, clock_changes
 from penstock.engine.ticks.dates import read_date
 from penstock.engine.ticks.timetable import Timetable, read_timetable
-from penstock.engine.validation.validation import check_schedule, parse_schedule
-from penstock.errors import CommandError, InvalidSpecError
+from penstock.errors import CommandError
 
 MAX_TICKS: Final = 1000
 MAX_TICKS_OF_MONTH: Final = 50_000
@@ -42,11 +44,11 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.file:
         schedule = select_schedule(read_file(arguments.file), file=arguments.file, name=arguments.name)
     elif arguments.name:
-        schedule = Cluster.connect(arguments).get_object("schedules", "Schedule", arguments.name)
+        schedule = get_schedule(Cluster.connect(arguments), arguments.name)
     else:
         raise CommandError("name a Schedule, or give a file with -f FILE")
     name = schedule["metadata"]["name"]
-    spec = _read_spec(schedule)
+    spec = read_schedule_spec(schedule)
     now = dt.datetime.now(dt.UTC)
     after = now
     if arguments.after:
@@ -101,34 +103,11 @@ def preview(name: str, spec: ScheduleSpec, *, after: dt.datetime, now: dt.dateti
         yield from warnings
 
 
-def describe_rules(spec: ScheduleSpec) -> str:
-    """Summarize the rules of a Schedule."""
-    parts = [f"cron {', '.join(spec.cron)}"] if spec.cron else []
-    parts += [f"every {spec.interval.every}"] if spec.interval else []
-    parts += [f"at {len(spec.at)} dates" if len(spec.at) > 1 else f"at {spec.at[0]}"] if spec.at else []
-    parts += [f"rrule {' '.join(text.split())}" for text in spec.rrule or ()]
-    parts += [f"{len(spec.events)} events" if len(spec.events) > 1 else "an event"] if spec.events else []
-    parts += [f"jitter up to {spec.jitter}"] if spec.jitter else []
-    return "; ".join(parts)
-
-
 def select_schedule(text: str, *, file: str, name: str | None) -> Object:
     """Return the Schedule of a file; raises as `select_object` does."""
     return select_object(
         text, file=file, name=name, description="Schedule", accepts=lambda content: content.get("kind") == "Schedule"
     )
-
-
-def _read_spec(schedule: Object) -> ScheduleSpec:
-    try:
-        spec = parse_schedule(schedule)
-        problems = check_schedule(spec)
-    except InvalidSpecError as error:
-        problems = list(error.problems)
-    if problems:
-        lines = "".join(f"\n  {problem}" for problem in problems)
-        raise CommandError(f"Schedule {schedule['metadata']['name']} is invalid:{lines}")
-    return spec
 
 
 def _table(
@@ -147,10 +126,10 @@ def _table(
     }
     for tick in ticks:
         local = tick.astimezone(timetable.zone)
-        wait_s = (tick - now).total_seconds()
-        ahead = f"in {_format_long_duration(wait_s)}" if wait_s >= 0 else f"{_format_long_duration(-wait_s)} ago"
         offset = local.isoformat()[19:] or "+00:00"
-        line = Text(f"{f'{local:%a %Y-%m-%d %H:%M}  {offset}':<30}{f'{tick:%Y-%m-%d %H:%MZ}':<20}{ahead}")
+        line = Text(
+            f"{f'{local:%a %Y-%m-%d %H:%M}  {offset}':<30}{f'{tick:%Y-%m-%d %H:%MZ}':<20}{format_distance(tick, now)}"
+        )
         if tick in moved:
             line.append(f"  ! moved: {moved[tick]:%H:%M} is skipped by the clock change", "yellow")
         yield line
@@ -191,9 +170,3 @@ def _clock_change_lines(change: ClockChange, spec: ScheduleSpec, timetable: Time
 
 def _describe_effect(affected: Affected, change: ClockChange) -> str:
     return _EFFECT_TEXTS[affected.effect].format(time=f"{affected.wall:%H:%M}", clock=f"{change.new_wall:%H:%M}")
-
-
-def _format_long_duration(duration_s: float) -> str:
-    """Format a duration that may be several days."""
-    days = int(duration_s // DAY.total_seconds())
-    return f"{days}d" if days > 1 else format_duration(duration_s)

@@ -1,0 +1,1 @@
+"""The commands about Schedules: one module for each verb of `penstock schedule`."""

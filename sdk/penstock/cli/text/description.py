@@ -1,0 +1,97 @@
+"""What the descriptions of all kinds are made of: headings, fields, times, Events. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from penstock.api.names import ANNOTATION_REQUESTED_BY
+from penstock.cli.text.console import Text
+from penstock.cli.text.times import format_distance
+from penstock.drawing.task_rows import Object, read_time, shorten
+
+FIELD_WIDTH: Final = 11
+WARNING: Final = "yellow"
+AUDIT_PREFIX: Final = "audit.penstock.dev/"
+"""Annotations that are recorded at admission: who did what to an object."""
+CREATED_BY: Final = f"{AUDIT_PREFIX}created-by"
+
+
+def heading(text: str) -> Iterator[Text]:
+    """Return the heading of a section, after an empty line."""
+    yield Text("")
+    yield Text(text, "bold")
+
+
+def field(name: str, value: str) -> Text:
+    """Return a field of the object; without a name, it continues the one before."""
+    return Text(f"  {name:{FIELD_WIDTH}}", "dim").append(Text(value, ""))
+
+
+def moment_text(moment: dt.datetime, now: dt.datetime) -> str:
+    """Return a time in the time zone of `now`, and how far it is away."""
+    return f"{moment.astimezone(now.tzinfo):%F %T %Z} ({format_distance(moment, now)})"
+
+
+def value_text(value: Any) -> str:
+    """Return any JSON as text."""
+    return shorten(json.dumps(value, ensure_ascii=False))
+
+
+def one_line(message: str) -> str:
+    """Shorten a message of several lines, such as the end of a log: its first line and its last."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return shorten(lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}") if lines else ""
+
+
+def event_section(events: Sequence[Object], now: dt.datetime) -> Iterator[Text]:
+    """Return the Events about an object, oldest first.
+
+    Args:
+        events: `events.k8s.io/v1` Events.
+        now: the current time, in the time zone of the output.
+    """
+    if events:
+        yield from heading("Events")
+    for event in sorted(events, key=_event_time):
+        moment = read_time(_event_time(event))
+        time = f"{moment.astimezone(now.tzinfo):%F %T}" if moment else ""
+        note = one_line(event.get("note") or "")
+        line = f"  {time}  {event.get('type', ''):7}  {event.get('reason', '')}: {note}".rstrip()
+        yield Text(line, WARNING if event.get("type") == "Warning" else "")
+
+
+def requested_by(metadata: Mapping[str, Any]) -> str:
+    """Return who asked for an object, as its annotations have it; empty if they do not say."""
+    annotations = metadata.get("annotations") or {}
+    return str(annotations.get(CREATED_BY) or annotations.get(ANNOTATION_REQUESTED_BY) or "")
+
+
+def audit_fields(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return what was recorded at admission about who did what to an object."""
+    for name, value in sorted((metadata.get("annotations") or {}).items()):
+        if name.startswith(AUDIT_PREFIX) and name != CREATED_BY:
+            yield name.removeprefix(AUDIT_PREFIX).replace("-", " "), value
+
+
+def _event_time(event: Object) -> str:
+    return str(
+        event.get("eventTime")
+        or event.get("deprecatedLastTimestamp")
+        or event["metadata"].get("creationTimestamp")
+        or ""
+    )
+
+
+def condition_title(found: Object, condition: str) -> Text:
+    """Return the first line about an object that is ready or not, with the reason."""
+    title = Text(f"{found['kind']} {found['metadata']['name']}  ", "bold")
+    conditions: list[Mapping[str, Any]] = (found.get("status") or {}).get("conditions") or []
+    for each in conditions:
+        if each["type"] == condition:
+            is_true = each["status"] == "True"
+            title.append(f"✓ {condition}" if is_true else f"✗ not {condition}", "green" if is_true else "red")
+            return title.append(f", {each.get('reason', '')}: {each.get('message', '')}".rstrip(": "))
+    return title.append("not handled by any operator yet; if this persists, run penstock doctor", WARNING)

@@ -1,0 +1,54 @@
+"""What a retry keeps and what it runs again, as lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from penstock.cli.text.console import Text
+from penstock.engine.compiler.plan import Plan
+from penstock.engine.intervals import decode_intervals, encode_intervals
+from penstock.engine.machine.kept_tasks import choose_kept, completed_items
+from penstock.engine.restart import Restart
+from penstock.engine.state import COMPLETED_TASK_STATES
+
+MAX_NAMES: Final = 40
+LABEL_WIDTH: Final = 9
+
+
+def retry_lines(plan: Plan, entries: Sequence[Mapping[str, Any]], restart: Restart) -> Iterator[Text]:
+    """Describe a retry: what is kept first.
+
+    Args:
+        plan: the compiled Flow of the retry.
+        entries: `status.tasks` of the run that is retried.
+        restart: what runs again although it completed.
+    """
+    kept = choose_kept(plan, entries, restart)
+    whole = [task.name for task in plan.tasks if (kept.get(task.position) or {}).get("state") in COMPLETED_TASK_STATES]
+    partial = {
+        task.name: completed_items(kept[task.position])
+        for task in plan.tasks
+        if task.position in kept and task.name not in whole
+    }
+    yield _line("keeps", whole + [f"{name} (items {_finished(items) or 'none'})" for name, items in partial.items()])
+    others = [task.name for task in plan.tasks if task.position not in kept]
+    again = [f"{name} (items {_unfinished(items)})" for name, items in partial.items()]
+    yield _line("runs", [*again, *others])
+
+
+def _line(label: str, names: Sequence[str]) -> Text:
+    shown = [*names[:MAX_NAMES], *([f"and {len(names) - MAX_NAMES} more"] if len(names) > MAX_NAMES else [])]
+    return Text(f"{label:{LABEL_WIDTH}}", "dim").append(Text(", ".join(shown) or "nothing", ""))
+
+
+def _indexes(items: Mapping[str, Any]) -> set[int]:
+    return {index for text in items["indexes"].values() for index in decode_intervals(text)}
+
+
+def _finished(items: Mapping[str, Any]) -> str:
+    return encode_intervals(sorted(_indexes(items)))
+
+
+def _unfinished(items: Mapping[str, Any]) -> str:
+    return encode_intervals(sorted(set(range(items["total"])) - _indexes(items)))

@@ -1,0 +1,100 @@
+"""A task in the output of `penstock describe`. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from penstock.cli.text.console import Text
+from penstock.cli.text.times import format_distance
+from penstock.drawing.state_styles import state_style
+from penstock.drawing.task_rows import FAILED_STATES, TaskRow, format_duration, read_time, shorten
+from penstock.engine.compiler.task_plan import TaskPlan
+from penstock.engine.reasons import Reason
+
+MAX_MESSAGE_LINES: Final = 10
+INDENT: Final = " " * 6
+ACTIVE: Final = frozenset({"Running", "Retrying", "Pending", "Queued"})
+
+
+def describe_task(
+    row: TaskRow, entry: Mapping[str, Any], width: int, now: dt.datetime, plan: TaskPlan | None
+) -> Iterator[Text]:
+    """Describe a task.
+
+    Args:
+        row: the task.
+        entry: its entry in the status of the run.
+        width: of the column of names.
+        now: the current time, in the time zone of the output.
+        plan: the compiled task, for its budgets and time limits; None if it is not known.
+    """
+    sign, style = state_style(row.state)
+    line = Text("  ").append(f"{sign} ", style).append(f"{row.name:{width}}  ").append(row.state, style)
+    line.append("".join(f", {part}" for part in _facts(row, entry, now, plan)))
+    yield line
+    if entry.get("pod") and row.state not in {"Completed", "Cached", "Skipped"}:
+        node = f" on node {entry['node']}" if entry.get("node") else ""
+        yield Text(f"{INDENT}Pod {entry['pod']}{node}", "dim")
+    for attempt in entry.get("attempts") or ():
+        yield Text(f"{INDENT}attempt {attempt['attempt']}{_attempt(attempt, now)}", "dim")
+    for failed in (entry.get("items") or {}).get("failed") or ():
+        yield Text(f"{INDENT}item {failed.get('index')}, attempt {failed['attempt']}{_attempt(failed, now)}", "red")
+    for part in _message_lines(entry):
+        yield Text(f"{INDENT}{part}", "red" if row.state in FAILED_STATES else "")
+
+
+def reason_of(status: Mapping[str, Any]) -> str:
+    """Return the reason of a run, task or attempt, with the exit code."""
+    reason = status.get("reason") or ""
+    return f"{reason} {status['exitCode']}" if reason == Reason.EXIT_CODE and "exitCode" in status else reason
+
+
+def _facts(row: TaskRow, entry: Mapping[str, Any], now: dt.datetime, plan: TaskPlan | None) -> Iterator[str]:
+    if row.items:
+        yield row.items
+    if row.state in ACTIVE and plan is not None and plan.retry.limit and not row.items:
+        left = max(0, plan.retry.limit - entry.get("failures", 0))
+        yield f"attempt {row.attempt or 1}, {left} of {plan.retry.limit} retries left"
+    elif (row.attempt or 0) > 1 or entry.get("attempts"):
+        yield f"attempt {row.attempt}"
+    if duration := row.duration(now):
+        yield duration
+    yield from _limits(row, entry, now, plan)
+    if other := row.other_run():
+        yield other
+    if row.state == "Retrying" and row.wake:
+        yield f"retry {format_distance(row.wake, now)}, at {row.wake.astimezone(now.tzinfo):%T}"
+
+
+def _limits(row: TaskRow, entry: Mapping[str, Any], now: dt.datetime, plan: TaskPlan | None) -> Iterator[str]:
+    """Return how long a task may still take."""
+    if plan is None or row.state not in ACTIVE or row.items:
+        return
+    begun, started = read_time(entry.get("beginTime")), read_time(entry.get("startTime"))
+    if row.state == "Running" and started and plan.timeout_s is not None:
+        left_s = plan.timeout_s - (now - started).total_seconds()
+        yield f"{format_duration(left_s)} of its timeout {format_duration(plan.timeout_s)} left"
+    if begun and plan.deadline_s is not None:
+        yield f"{format_duration(plan.deadline_s - (now - begun).total_seconds())} to its deadline"
+
+
+def _attempt(attempt: Mapping[str, Any], now: dt.datetime) -> str:
+    start, end = read_time(attempt.get("startTime")), read_time(attempt.get("completionTime"))
+    parts = [f" at {start.astimezone(now.tzinfo):%T}"] if start else []
+    if start and end:
+        parts.append(f" for {format_duration((end - start).total_seconds())}")
+    lines = [line.strip() for line in (attempt.get("message") or "").splitlines() if line.strip()]
+    why = reason_of(attempt) + (f": {shorten(lines[-1])}" if lines else "")
+    return "".join(parts) + (f", {why}" if why else "")
+
+
+def _message_lines(entry: Mapping[str, Any]) -> list[str]:
+    """Return the reason, and the message; of a long one its first line and its end."""
+    message = (entry.get("message") or "").strip()
+    why = ": ".join(filter(None, (reason_of(entry), message)))
+    lines = [part.rstrip() for part in why.splitlines() if part.strip()]
+    if len(lines) <= MAX_MESSAGE_LINES:
+        return lines
+    return [lines[0], "…", *lines[2 - MAX_MESSAGE_LINES :]]
