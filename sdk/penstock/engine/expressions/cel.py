@@ -56,7 +56,7 @@ _ROOT_TYPES: Final = {
     "index": cel.Type.INT,
 }
 _FAILURES: Final = "failures"
-"""The one field of `run` that is no string. CEL has no types of objects whose fields differ: where it is used, the
+"""The one field of `run` that holds a list. CEL has no types of objects whose fields differ: where it is used, the
 fields of `run` are not checked before they are evaluated."""
 _FUNCTIONS: Final = frozenset(
     (
