@@ -118,10 +118,10 @@ def test_without_a_command_the_image_says_what_starts():
 @pytest.mark.parametrize(
     ("ended", "reason", "message", "code"),
     [
-        (Ended(137, is_out_of_memory=True), "OOMKilled", "log", 137),
-        (Ended(0, is_out_of_memory=True), "OOMKilled", "log", 0),
+        (Ended(137, is_out_of_memory=True), "OOMKilled", "exit code 137 (SIGKILL): log", 137),
+        (Ended(0, is_out_of_memory=True), "OOMKilled", "exit code 0: log", 0),
         (Ended(128, start_problem="no such program"), "StartError", "no such program: log", 128),
-        (Ended(2), "ExitCode", "log", 2),
+        (Ended(2), "ExitCode", "exit code 2: log", 2),
     ],
 )
 def test_the_end_of_a_container_has_the_reasons_of_the_cluster(ended, reason, message, code):

@@ -55,8 +55,8 @@ _ROOT_TYPES: Final = {
     "tick": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
     "index": cel.Type.INT,
 }
-_FAILURES: Final = "failures"
-"""The one field of `run` that is no string. CEL has no types of objects whose fields differ: where it is used, the
+FAILURES: Final = "failures"
+"""The one field of `run` that holds a list. CEL has no types of objects whose fields differ: where it is used, the
 fields of `run` are not checked before they are evaluated."""
 _FUNCTIONS: Final = frozenset(
     (
@@ -203,7 +203,7 @@ def compile_program(source: str, roots: frozenset[str]) -> Program:
         Fault: it does not compile.
     """
     try:
-        environment = _environment(roots, is_run_dynamic=_FAILURES in source)
+        environment = _environment(roots, is_run_dynamic=FAILURES in source)
         program = Program(environment.compile(source), source, roots)
     except RuntimeError as error:
         raise _read_compile_error(str(error), source, roots) from error

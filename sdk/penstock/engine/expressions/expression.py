@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.engine.expressions.cel import Program, compile_program
+from penstock.engine.expressions.cel import FAILURES, Program, compile_program
 from penstock.engine.expressions.failure import Failure, SlowFailure
 from penstock.engine.expressions.lexer import MAX_SOURCE, Fault
 from penstock.engine.expressions.path import Gap, describe
@@ -96,6 +96,9 @@ class Expression:
     def _choose(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return only the values that the expression refers to: CEL converts all values that it gets."""
         chosen = {root: values[root] for root in self._found.roots if root in values}
+        if "run" in chosen and FAILURES not in self.source:
+            # All other fields are strings, and checked as such.
+            chosen["run"] = {name: value for name, value in chosen["run"].items() if name != FAILURES}
         if "tasks" in chosen:
             tasks: dict[str, dict[str, Any]] = {}
             for name, wanted in self.tasks:
