@@ -214,12 +214,9 @@ class Bench:
             await asyncio.sleep(POLL_S)
 
     async def _until_left(self, namespace: str, most: int, *, within_s: float) -> None:
-        url = f"{self._server}/api/v1/namespaces/{namespace}/pods"
         ends_at = time.monotonic() + within_s
         while True:
-            async with self._session.get(url, params={"limit": "1"}) as reply:
-                page = await reply.json()
-            left = len(page["items"]) + page["metadata"].get("remainingItemCount", 0)
+            left = await self.count(f"/api/v1/namespaces/{namespace}/pods")
             if left <= most:
                 return
             if time.monotonic() > ends_at:
@@ -250,6 +247,12 @@ class Bench:
                 await self.post(path, body)
 
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+    async def count(self, path: str) -> int:
+        """Return how many objects a collection has."""
+        async with self._session.get(f"{self._server}{path}", params={"limit": "1"}) as reply:
+            page = await reply.json()
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 
     async def size(self, path: str) -> int:
         """Return how many bytes an object has as JSON; 0 if there is none."""

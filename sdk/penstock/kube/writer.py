@@ -279,34 +279,44 @@ class Writer:
         backoff, waits_until = self._new_backoff(), self._clock() + pool.rule.longest_wait_s
         while True:
             try:
-                return await self._send_once(send, namespace, pool, waits_until)
+                return await self._send_until_answered(deadline, send, namespace, pool, waits_until, backoff)
             except ApiError as error:
                 if not may_pass(error):
                     raise
-                pause_s = backoff.next_s(error.retry_after_s)
-                if self._clock() + pause_s > deadline:
-                    raise
-                reason = str(error)
-            except ApiUnreachableError as error:
-                pause_s = backoff.next_s()
-                if self._clock() + pause_s > deadline:
-                    raise
-                reason = str(error)
-            logger.debug("Retrying a write in %.1f s: %s", pause_s, reason)
-            await self._sleep(pause_s)
+                await self._pause(error, backoff.next_s(error.retry_after_s), deadline)
 
-    async def _send_once(
-        self, send: Callable[[], Awaitable[Response]], namespace: str, pool: _Pool, waits_until: float
+    async def _pause(self, error: ApiError | ApiUnreachableError, pause_s: float, deadline: float) -> None:
+        if self._clock() + pause_s > deadline:
+            raise error
+        logger.debug("Retrying a write in %.1f s: %s", pause_s, error)
+        await self._sleep(pause_s)
+
+    async def _send_until_answered(
+        self,
+        deadline: float,
+        send: Callable[[], Awaitable[Response]],
+        namespace: str,
+        pool: _Pool,
+        waits_until: float,
+        backoff: Backoff,
     ) -> Response:
-        # The place is given back during a pause, or a few refused writes would hold up all others.
+        # The place is given back before the pause after a refusal, or a few refused writes would hold up all others. It
+        # is kept without an answer: whatever came next would get none either, and thousands would try each second.
         with self._foreground.busy() if pool.rule.is_foreground else contextlib.nullcontext():
             async with pool.slots.hold(namespace):
                 if pool.rule.longest_wait_s:
                     await self._foreground.wait(waits_until - self._clock())
-                if not self._may_write():
-                    raise NotLeaderError("this process does not hold the Lease; it must not write")
-                self.in_flight += 1
-                try:
-                    return await send()
-                finally:
-                    self.in_flight -= 1
+                while True:
+                    try:
+                        return await self._send_once(send)
+                    except ApiUnreachableError as error:
+                        await self._pause(error, backoff.next_unanswered_s(), deadline)
+
+    async def _send_once(self, send: Callable[[], Awaitable[Response]]) -> Response:
+        if not self._may_write():
+            raise NotLeaderError("this process does not hold the Lease; it must not write")
+        self.in_flight += 1
+        try:
+            return await send()
+        finally:
+            self.in_flight -= 1
