@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -348,7 +350,8 @@ def test_a_version_that_is_too_old_again_and_again_is_not_listed_in_a_tight_loop
 
 
 def test_after_a_watch_that_was_well_the_next_failure_counts_as_the_first(connection, namespace):
-    now = 1000.0
+    # Every watch lasts long, and as nothing changes, it receives nothing before it breaks.
+    now = itertools.count(1000.0, HEALTHY_S)
     pauses: list[float] = []
 
     async def note(pause_s: float) -> None:
@@ -356,11 +359,9 @@ def test_after_a_watch_that_was_well_the_next_failure_counts_as_the_first(connec
         await asyncio.sleep(0)
 
     async def scenario() -> None:
-        nonlocal now
-        async with reflecting(connection, namespace, sleep=note, clock=lambda: now, backoff=Backoff()) as (proxy, *_):
+        clock = partial(next, now)
+        async with reflecting(connection, namespace, sleep=note, clock=clock, backoff=Backoff()) as (proxy, *_):
             for _ in range(6):
-                # Nothing changes, so no watch receives anything before it breaks.
-                now += HEALTHY_S
                 proxy.fail(lambda seen: seen.is_watch, times=1, status=503)
                 watches = proxy.count(lambda seen: seen.is_watch)
                 proxy.cut_streams()

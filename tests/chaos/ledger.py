@@ -48,7 +48,7 @@ def history(etcd: str) -> Iterator[Change]:
         etcd: URL of etcd's client port. Its JSON gateway is described at
             https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/.
     """
-    _call(etcd, "/v3/kv/put", {"key": _encode(END), "value": _encode("{}")}).read()
+    put(etcd, END, "{}")
     request = {"key": _encode(PREFIX), "range_end": _encode(PREFIX[:-1] + "0"), "start_revision": "1"}
     with _call(etcd, "/v3/watch", {"create_request": request}) as lines:
         for line in lines:
@@ -58,6 +58,11 @@ def history(etcd: str) -> Iterator[Change]:
                     return
                 if change := _read(key, event):
                     yield change
+
+
+def put(etcd: str, key: str, value: str) -> None:
+    """Store a value, past the API server."""
+    _call(etcd, "/v3/kv/put", {"key": _encode(key), "value": _encode(value)}).read()
 
 
 def _read(key: str, event: dict[str, Any]) -> Change | None:
