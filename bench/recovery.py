@@ -131,7 +131,9 @@ class Recovery:
 
     def calm(self) -> Member:
         """Wait until a replica leads and works, and both have run for a while; returns the leader."""
-        self.first_pod(time.monotonic())
+        self.first_pod()
+        for member in self.members:
+            self.until(lambda member=member: "is starting" in member.replica.log, "both to have started")
         self.wait(CALM_S)
         holder = self._call("GET", LEASE_PATH)["spec"]["holderIdentity"]
         return next(member for member in self.members if member.replica.identity == holder)
@@ -191,7 +193,9 @@ class Recovery:
             if time.monotonic() > ends_at:
                 raise SystemExit("the paused leader does not end")
             time.sleep(POLL_S)
-        return float(leader.proxy.seen(is_write) - sent)
+        written = leader.proxy.last(is_write, sent)
+        print(*written, sep="\n", end="\n" if written else "")
+        return float(len(written))
 
 
 def main() -> None:

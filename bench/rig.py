@@ -111,14 +111,14 @@ class Bench:
         )
 
     @asynccontextmanager
-    async def operator(self) -> AsyncIterator[None]:
-        """Run the operator, from the moment when it leads."""
+    async def operator(self, *options: str) -> AsyncIterator[None]:
+        """Run the operator, with further options, from the moment when it leads."""
         with (self._folder / "operator.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "penstock_operator",
                 "--bind-address", "127.0.0.1", "--http-port", str(self._http_port),
                 "--webhook-port", str(self._webhook_port), "--webhook-cert-dir", str(self._folder),
-                "--webhook-token-file", str(self._folder / "token"),
+                "--webhook-token-file", str(self._folder / "token"), *options,
                 env=self._environment, stdout=log, stderr=log,
             )  # fmt: skip
         try:

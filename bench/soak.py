@@ -24,7 +24,11 @@ from bench.rig import FLOWRUNS, Bench, rig
 from bench.shapes import API_VERSION, IMAGE, Body
 
 SAMPLE_S: Final = 10.0
+SHOWN_EVERY: Final = 6
+"""Samples."""
 WARM_UP_S: Final = 300.0
+PATIENT_LEASE: Final = ("--lease-duration", "5m", "--lease-renew-deadline", "4m")
+"""A machine that does other things for a while does not end the soak."""
 FLOW: Final = "soak"
 CACHED: Final = 500
 """So many entries of the cache there are in the end."""
@@ -96,6 +100,8 @@ async def soak(bench: Bench, minutes: float, per_minute: float, namespace: str) 
     while (now_s := time.monotonic() - began_at) < minutes * 60:
         if not samples or now_s - samples[-1].at_s >= SAMPLE_S:
             samples.append(Sample(now_s, resident_mib(pid), number, cpu_s(pid)))
+            if len(samples) % SHOWN_EVERY == 0:
+                print(samples[-1], flush=True)
         if number * 60 / per_minute <= now_s:
             await bench.post(FLOWRUNS.format(namespace=namespace), run_of_flow(number))
             number += 1
@@ -107,7 +113,7 @@ async def soak(bench: Bench, minutes: float, per_minute: float, namespace: str) 
 async def measure(options: argparse.Namespace) -> tuple[list[Sample], Body]:
     """Start everything, soak, and return the samples and what is left."""
     namespace = f"soak-{uuid.uuid4().hex[:8]}"
-    async with rig() as bench, bench.operator():
+    async with rig() as bench, bench.operator(*PATIENT_LEASE):
         await bench.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         await bench.post(f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows", flow())
         samples = await soak(bench, options.minutes, options.runs_per_minute, namespace)

@@ -207,12 +207,42 @@ def test_a_writer_that_must_not_write_sends_nothing(connection, namespace):
 
 def test_a_leader_deposed_between_two_tries_sends_nothing_more(connection, namespace):
     async def scenario() -> None:
-        tries = iter([True, True])
+        # Each try is asked for twice: before it waits for a connection, and when it has one.
+        tries = iter([True] * 4)
         async with writing(connection, may_write=lambda: next(tries, False)) as (proxy, writer, _):
             proxy.fail(is_post, status=500)
             with pytest.raises(NotLeaderError):
                 await writer.create(CONFIGMAPS, namespace, config_map("one"))
             assert proxy.count(is_post) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_deposed_while_a_write_waits_for_a_connection_sends_nothing(connection, namespace):
+    leading, asked = True, asyncio.Event()
+
+    def may_write() -> bool:
+        asked.set()
+        return leading
+
+    async def scenario() -> None:
+        nonlocal leading
+        async with (
+            FaultProxy(connection) as proxy,
+            ApiClient(proxy.connection, metrics=Metrics(), connection_limit=1) as client,
+        ):
+            held = proxy.hold(lambda seen: seen.method == "GET")
+            reading = asyncio.create_task(client.request("GET", CONFIGMAPS.path(namespace)))
+            await proxy.wait_for_requests(lambda seen: seen.method == "GET", 1)
+            writer = Writer(client, may_write=may_write)
+            writing = asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map("late")))
+            await asked.wait()
+            leading = False
+            held.let_go.set()
+            await reading
+            with pytest.raises(NotLeaderError):
+                await writing
+            assert proxy.count(is_post) == 0
 
     asyncio.run(scenario())
 

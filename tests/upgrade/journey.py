@@ -24,7 +24,6 @@ STATES: Final = {
     "limited-2": "Queued",
     "cache-done": "Completed",
     "cache-holder": "Running",
-    "cache-waiter": "Running",
     "failed": "Failed",
     "suspended": "Paused",
 }
@@ -102,12 +101,13 @@ def _runs(scene: Scene) -> None:
     )
     call = {"name": "call", "flow": {"name": "inner"}}
     scene.start(call, task("last", args=["$(tasks.call.outputs.x)"]), name="parent")
-    flaky = task("flaky", script="echo flaky", pod_exit_code="1,0", retry={"limit": 1, "delay": LONG})
+    flaky = task("flaky", script="echo flaky", pod_exit_code="1,0", retry={"limit": 1, "delay": "180s"})
     scene.start(flaky, name="retrying")
-    scene.create("Flow", "limited", {"tasks": [task(pod_run_for=LONG)], "concurrency": {"limit": 1}})
-    scene.start_of("limited", "limited-1")
+    limited = {"params": [{"name": "time"}], "tasks": [task(pod_run_for="$(params.time)")], "concurrency": {"limit": 1}}
+    scene.create("Flow", "limited", limited)
+    scene.start_of("limited", "limited-1", params={"time": LONG})
     scene.reach("Running", "limited-1")
-    scene.start_of("limited", "limited-2")
+    scene.start_of("limited", "limited-2", params={"time": "0s"})
     bad = task("bad", dependsOn=["good"], pod_exit_code="3")
     scene.create("Flow", "failing", {"tasks": [task("good", pod_outputs='{"y": 2}'), bad]})
     scene.start_of("failing", "failed")

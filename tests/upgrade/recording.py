@@ -28,15 +28,14 @@ class Kind(NamedTuple):
     selector: str = ""
 
 
-# Owners first: the garbage collector deletes what has none.
 KINDS: Final = (
     Kind("apis/penstock.dev/v1alpha1", "penstock.dev/flows", "penstock.dev/v1alpha1", "Flow"),
     Kind("apis/penstock.dev/v1alpha1", "penstock.dev/schedules", "penstock.dev/v1alpha1", "Schedule"),
     Kind("apis/penstock.dev/v1alpha1", "penstock.dev/backfills", "penstock.dev/v1alpha1", "Backfill"),
     Kind("apis/penstock.dev/v1alpha1", "penstock.dev/flowruns", "penstock.dev/v1alpha1", "FlowRun"),
     Kind("api/v1", "configmaps", "v1", "ConfigMap", "app.kubernetes.io/managed-by=penstock"),
-    Kind("apis/batch/v1", "jobs", "batch/v1", "Job"),
     Kind("api/v1", "pods", "v1", "Pod"),
+    Kind("apis/batch/v1", "jobs", "batch/v1", "Job"),
 )
 
 
@@ -64,14 +63,17 @@ def play(file: Path, state_dir: Path, namespace: str) -> Counter[str]:
     plan = Plan.must_load(state_dir)
     etcd = f"http://{LOOPBACK}:{plan.ports['etcd']}"
     storage = {kind.name: kind.storage for kind in KINDS}
+    values: dict[str, str] = {}
     count: Counter[str] = Counter()
     for line in file.read_text().splitlines():
         item = json.loads(line)
         item["metadata"]["namespace"] = namespace
         if item["kind"] == "Pod":
             _move(item, plan)
-        put(etcd, f"/registry/{storage[item['kind']]}/{namespace}/{item['metadata']['name']}", json.dumps(item))
+        values[f"/registry/{storage[item['kind']]}/{namespace}/{item['metadata']['name']}"] = json.dumps(item)
         count[item["kind"]] += 1
+    # All at once: the garbage collector deletes what has no owner, and a Job without its Pods fails.
+    put(etcd, values)
     return count
 
 

@@ -87,7 +87,7 @@ class Writer:
 
     Args:
         client: the way to the API server.
-        may_write: asked right before each send.
+        may_write: asked right before each send, and again when there is a connection.
         work_in_flight: in place of what `RULES` says about WORK.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
@@ -152,7 +152,7 @@ class Writer:
         async def send() -> Response:
             content = body() if callable(body) else body
             return await self._client.request(
-                "POST", resource.path(namespace), query=query, body=content, accept=accept
+                "POST", resource.path(namespace), query=query, body=content, accept=accept, may_send=self._may_write
             )
 
         # A Conflict on create is quota accounting that lost a race, not an object of that name.
@@ -199,7 +199,13 @@ class Writer:
 
         async def send() -> Response:
             return await self._client.request(
-                "PATCH", path, query=query, body=body, content_type=content_type, accept=accept
+                "PATCH",
+                path,
+                query=query,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                may_send=self._may_write,
             )
 
         return await self._write(send, namespace, priority, deadline, is_transient)
@@ -247,7 +253,7 @@ class Writer:
         path = resource.path(namespace, name)
 
         async def send() -> Response:
-            return await self._client.request("DELETE", path, body=body, accept=METADATA)
+            return await self._client.request("DELETE", path, body=body, accept=METADATA, may_send=self._may_write)
 
         return await self._write(send, namespace, priority, deadline, is_transient)
 
