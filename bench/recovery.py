@@ -132,8 +132,7 @@ class Recovery:
     def calm(self) -> Member:
         """Wait until a replica leads and works, and both have run for a while; returns the leader."""
         self.first_pod()
-        for member in self.members:
-            self.until(lambda member=member: "is starting" in member.replica.log, "both to have started")
+        self.until(lambda: all("is starting" in one.replica.log for one in self.members), "both to have started")
         self.wait(CALM_S)
         holder = self._call("GET", LEASE_PATH)["spec"]["holderIdentity"]
         return next(member for member in self.members if member.replica.identity == holder)

@@ -147,7 +147,9 @@ def reach_the_middle(scene: Scene) -> None:
     scene.until(lambda: _children(scene, names.LABEL_PARENT, "parent"), "the child run")
     _until_runs(scene, _children(scene, names.LABEL_PARENT, "parent")[0])
     scene.until(lambda: _states(scene, names.LABEL_BACKFILL, "past") == ["Completed", "Running"], "the Backfill")
-    _until_runs(scene, *(run for run in _children(scene, names.LABEL_BACKFILL, "past") if _runs_now(scene, run)))
+    for run in _children(scene, names.LABEL_BACKFILL, "past"):
+        if scene.status(run).get("state") == "Running":
+            _until_runs(scene, run)
     scene.until(lambda: "Completed" in _states(scene, names.LABEL_SCHEDULE, "minutely"), "a tick", within_s=120)
     scene.until(lambda: _states(scene, names.LABEL_SCHEDULE, "follow") == ["Completed"], "the event's run")
 
@@ -196,15 +198,11 @@ def _derived(scene: Scene, label: str, value: str, count: int) -> None:
         assert len(scene.ever_attempts(run)) == 1, f"{run}: {scene.ever_attempts(run)}"
 
 
-def _runs_now(scene: Scene, run: str) -> bool:
-    return bool(scene.status(run).get("state") == "Running")
-
-
 def _until_runs(scene: Scene, run: str, count: int = 1) -> None:
     """Wait until so many Pods of a run are running."""
 
     def running() -> bool:
         pods = [pod for pod in scene.pods() if pod.metadata.labels[names.LABEL_RUN] == run]
-        return sum(pod.status.get("phase") == "Running" for pod in pods) == count
+        return [pod.status.get("phase") for pod in pods].count("Running") == count
 
     scene.until(running, f"{count} Pods of {run} to run")
