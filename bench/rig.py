@@ -112,7 +112,7 @@ class Bench:
 
     @asynccontextmanager
     async def operator(self, *options: str) -> AsyncIterator[None]:
-        """Run the operator with further options, from the moment when it leads."""
+        """Run the operator, with further options, from the moment when it leads."""
         with (self._folder / "operator.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "penstock_operator",
@@ -249,7 +249,7 @@ class Bench:
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
     async def count(self, path: str) -> int:
-        """Return how many objects there are."""
+        """Return how many objects a collection has."""
         async with self._session.get(f"{self._server}{path}", params={"limit": "1"}) as reply:
             page = await reply.json()
         return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))

@@ -158,7 +158,13 @@ _OPTIONS: Final = (
     _Option(
         "--lease-renew-deadline", "10s", _seconds, "without a renewal for so long, the leader stops writing", "DURATION"
     ),
-    _Option("--lease-retry-period", "2s", _seconds, "how often the Lease is renewed or checked", "DURATION"),
+    _Option(
+        "--lease-retry-period",
+        "2s",
+        _seconds,
+        "how often the Lease is renewed; the others read it twice as often",
+        "DURATION",
+    ),
     _Option("--identity", "", _text, "this replica's name in the Lease; empty: host name and process id", "NAME"),
     _Option("--bind-address", "0.0.0.0", _name, "address to listen on", "ADDRESS"),  # noqa: S104 - a Pod's address is not known beforehand
     _Option("--http-port", "8080", _whole(0, MAX_PORT), "port of /metrics, /healthz and /readyz; 0: any", "PORT"),

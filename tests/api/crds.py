@@ -13,10 +13,10 @@ FIELD_MANAGER = "penstock-tests"
 ESTABLISHED_S = 30
 
 
-def apply_crds(api: kubernetes_client.ApiClient) -> None:
+def apply_crds(api: kubernetes_client.ApiClient, folder: Path = CRDS) -> None:
     """Apply our CRDs, and wait until they are established."""
     extensions = kubernetes_client.ApiextensionsV1Api(api)
-    for path in sorted(CRDS.glob("*.yaml")):
+    for path in sorted(folder.glob("*.yaml")):
         crd = yaml.safe_load(path.read_text())
         name = crd["metadata"]["name"]
         extensions.patch_custom_resource_definition(

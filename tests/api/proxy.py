@@ -61,6 +61,10 @@ class Proxy:
         """Return how many such requests came."""
         return self._proxy.count(matches)
 
+    def last(self, matches: Callable[[Seen], bool], after: int) -> list[str]:
+        """Return such requests without the first so many, each as method and path."""
+        return [f"{seen.method} {seen.path}" for seen in self._proxy.seen if matches(seen)][after:]
+
     @contextmanager
     def holding(self, matches: Callable[[Seen], bool]) -> Iterator[None]:
         """Let requests and watches fall behind for the length of the block."""

@@ -11,6 +11,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.errors import OptionError
+from penstock.kube.backoff import UNANSWERED_CAP_S
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import NotLeaderError
 from penstock.kube.lease import LeaderElection, LeaseTimes
@@ -143,6 +144,50 @@ def test_a_holder_that_crashed_is_followed_after_the_lease_ran_out_and_not_befor
             await time.changes.until(lambda: len(time.sleepers) == 1, "the standby to have looked")
             await time.pass_by(3)
             assert await asyncio.wait_for(waiting, DEADLINE_S) == epoch + 1
+            await standby.release()
+
+    asyncio.run(scenario())
+
+
+def test_a_standby_follows_a_holder_that_crashed_at_most_a_few_seconds_after_the_lease_ran_out(connection, namespace):
+    async def scenario() -> None:
+        time = Time()
+        async with clients(connection) as (_, client):
+            crashed, standby = candidate(client, namespace, "a", time), candidate(client, namespace, "b", time)
+            await acquire(crashed)
+            waiting = asyncio.create_task(standby.acquire())
+            await time.changes.until(lambda: len(time.sleepers) == 2, "both to sleep")
+            renewed_at = time()
+            assert crashed._renewing is not None
+            crashed._renewing.cancel()
+            await time.changes.until(lambda: len(time.sleepers) == 1, "the holder to be dead")
+            while not waiting.done():
+                (wakes_at, _), *_ = time.sleepers
+                assert wakes_at - time() <= 0.6 * TIMES.retry_period_s
+                await time.pass_by(wakes_at - time())
+                await time.changes.until(lambda: bool(time.sleepers), "the standby to have read the Lease")
+            assert time() - renewed_at <= TIMES.lease_duration_s + 2 * 0.6 * TIMES.retry_period_s
+            await standby.release()
+
+    asyncio.run(scenario())
+
+
+def test_a_standby_asks_an_api_server_that_is_away_every_second(connection, namespace):
+    async def scenario() -> None:
+        time = Time()
+        async with clients(connection) as (proxy, client):
+            away = proxy.fail(lambda seen: "/leases" in seen.path, cut=True)
+            standby = candidate(client, namespace, "a", time)
+            waiting = asyncio.create_task(standby.acquire())
+            for _ in range(20):
+                await time.changes.until(lambda: len(time.sleepers) == 1, "the standby to have tried")
+                (wakes_at, _), *_ = time.sleepers
+                assert wakes_at - time() <= UNANSWERED_CAP_S
+                await time.pass_by(wakes_at - time())
+            await time.changes.until(lambda: len(time.sleepers) == 1, "the standby to have tried")
+            away.times = 0
+            await time.pass_by(UNANSWERED_CAP_S)
+            await asyncio.wait_for(waiting, DEADLINE_S)
             await standby.release()
 
     asyncio.run(scenario())

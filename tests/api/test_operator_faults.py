@@ -72,6 +72,12 @@ def all_is_well(scene: Scene, name: str = "run") -> None:
     assert len(scene.ever_attempts(name)) == WORK_PODS
 
 
+@pytest.fixture
+def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
+    with Proxy(connection, tmp_path) as running:
+        yield running
+
+
 # Crashes
 
 
@@ -240,8 +246,8 @@ def test_the_standby_takes_over_when_the_leader_is_terminated(scene, replica, ap
     assert "Traceback" not in leader.log
 
 
-def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(scene, replica, api):
-    with replica(identity="one", options=QUICK_LEASE) as leader:
+def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(scene, replica, proxy, api):
+    with replica(proxy.kubeconfig, identity="one", options=QUICK_LEASE) as leader:
         wait_for_leader(api, scene.namespace, "one".__eq__)
         with replica(identity="two", options=QUICK_LEASE):
             scene.start(*WORK)
@@ -249,9 +255,12 @@ def test_a_leader_that_slept_while_another_took_over_writes_nothing_and_ends(sce
             leader.pause()
             wait_for_leader(api, scene.namespace, "two".__eq__)
             scene.until(lambda: is_retrying(scene), "the other to continue")
+            # What was sent before has arrived long since.
+            sent = proxy.seen(is_write_or_renewal)
             leader.resume()
 
             assert leader.wait() == 1
+            assert proxy.seen(is_write_or_renewal) == sent
             all_is_well(scene)
     assert "Traceback" not in leader.log
 
@@ -265,6 +274,10 @@ def anything(_: Seen) -> bool:
 
 def is_write(seen: Seen) -> bool:
     return seen.method != "GET" and "leases" not in seen.path
+
+
+def is_write_or_renewal(seen: Seen) -> bool:
+    return seen.method != "GET"
 
 
 def is_pod_create(seen: Seen) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import pytest
 
-from penstock.kube.backoff import Backoff
+from penstock.kube.backoff import UNANSWERED_CAP_S, Backoff
 from penstock.kube.client import ApiClient
 from penstock.kube.metadata import ObjectMeta, PartialObject
-from penstock.kube.reflector import EventType, Reflector
+from penstock.kube.reflector import HEALTHY_S, EventType, Reflector
 from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.metrics import Metrics
 from tests.api.faults import FaultProxy
@@ -297,6 +299,77 @@ def test_a_storm_of_refusals_is_waited_out_and_the_pause_asked_for_is_kept(conne
     assert len(pauses) > 30
     assert all(7 <= pause_s <= 7.1 for pause_s in pauses[:20])
     assert all(2 <= pause_s <= 2.1 for pause_s in pauses[20:25])
+
+
+def test_after_a_long_absence_of_the_api_server_a_version_that_is_too_old_is_followed_by_a_list_immediately(
+    connection, namespace, make
+):
+    pauses: list[float] = []
+
+    async def note(pause_s: float) -> None:
+        pauses.append(pause_s)
+        await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace, sleep=note, backoff=Backoff()) as (proxy, _, ear):
+            proxy.fail(lambda seen: seen.is_watch, times=60, cut=True)
+            proxy.fail(lambda seen: seen.is_watch, times=3, status=503)
+            proxy.fail(lambda seen: seen.is_watch, times=1, status=410, reason="Expired")
+            proxy.cut_streams()
+            await proxy.wait_for_requests(lambda seen: seen.is_list, 2)
+            make("comes")
+            await ear.wait_for(ADDED, "comes")
+
+    asyncio.run(scenario())
+    *away, first, second, third = pauses
+    assert max(away) <= UNANSWERED_CAP_S
+    # What a server that has returned refuses at first is asked for again soon; after the last of it there is no pause.
+    assert first <= 0.1
+    assert second <= 0.2
+    assert third <= 0.4
+
+
+def test_a_version_that_is_too_old_again_and_again_is_not_listed_in_a_tight_loop(connection, namespace, make):
+    pauses: list[float] = []
+
+    async def note(pause_s: float) -> None:
+        pauses.append(pause_s)
+        await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace, sleep=note, backoff=Backoff()) as (proxy, _, ear):
+            proxy.fail(lambda seen: seen.is_watch, times=8, status=410, reason="Expired")
+            proxy.cut_streams()
+            await proxy.wait_for_requests(lambda seen: seen.is_list, 9)
+            make("comes")
+            await ear.wait_for(ADDED, "comes")
+
+    asyncio.run(scenario())
+    assert len(pauses) >= 7
+    assert pauses[-1] > 3
+
+
+def test_after_a_watch_that_was_well_the_next_failure_counts_as_the_first(connection, namespace):
+    # Every watch lasts long, and as nothing changes, it receives nothing before it breaks.
+    now = itertools.count(1000.0, HEALTHY_S)
+    pauses: list[float] = []
+
+    async def note(pause_s: float) -> None:
+        pauses.append(pause_s)
+        await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        clock = partial(next, now)
+        async with reflecting(connection, namespace, sleep=note, clock=clock, backoff=Backoff()) as (proxy, *_):
+            for _ in range(6):
+                proxy.fail(lambda seen: seen.is_watch, times=1, status=503)
+                watches = proxy.count(lambda seen: seen.is_watch)
+                proxy.cut_streams()
+                await proxy.wait_for_requests(lambda seen: seen.is_watch, watches + 2)
+                await proxy.wait_for_streams(1)
+
+    asyncio.run(scenario())
+    assert max(pauses) <= 0.1
 
 
 def test_a_callback_that_raises_does_not_end_the_stream(connection, namespace, make, caplog):

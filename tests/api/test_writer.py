@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from penstock.kube import writer as writer_module
-from penstock.kube.backoff import Backoff
+from penstock.kube.backoff import UNANSWERED_CAP_S, Backoff
 from penstock.kube.client import JSON, MERGE_PATCH, METADATA, ApiClient
 from penstock.kube.errors import (
     ApiError,
@@ -110,24 +111,24 @@ def test_objects_are_created_patched_and_deleted(connection, namespace, core):
 
 
 @pytest.mark.parametrize(
-    "what",
+    ("what", "cap_s"),
     [
-        {"status": 429, "reason": "TooManyRequests"},
-        {"status": 500, "reason": "InternalError"},
-        {"status": 503, "reason": "ServiceUnavailable"},
-        {"status": 409, "reason": "Conflict"},
-        {"cut": True},
+        ({"status": 429, "reason": "TooManyRequests"}, 30),
+        ({"status": 500, "reason": "InternalError"}, 30),
+        ({"status": 503, "reason": "ServiceUnavailable"}, 30),
+        ({"status": 409, "reason": "Conflict"}, 30),
+        ({"cut": True}, UNANSWERED_CAP_S),
     ],
     ids=["429", "500", "503", "a conflict of quota accounting", "a cut connection"],
 )
-def test_a_create_that_may_pass_later_is_tried_again_until_it_does(connection, namespace, core, what):
+def test_a_create_that_may_pass_later_is_tried_again_until_it_does(connection, namespace, core, what, cap_s):
     async def scenario() -> None:
         async with writing(connection) as (proxy, writer, clock):
             proxy.fail(is_post, times=12, **what)
             await writer.create(CONFIGMAPS, namespace, config_map("one"))
             assert proxy.count(is_post) == 13
-            assert all(0.5 <= pause_s <= 30 for pause_s in clock.pauses)
-            assert clock.pauses[-1] >= 15, "pauses grow to the cap"
+            assert all(0.5 <= pause_s <= cap_s for pause_s in clock.pauses)
+            assert clock.pauses[-1] >= cap_s / 2, "pauses grow to the cap"
 
     asyncio.run(scenario())
     core.read_namespaced_config_map("one", namespace)
@@ -206,12 +207,42 @@ def test_a_writer_that_must_not_write_sends_nothing(connection, namespace):
 
 def test_a_leader_deposed_between_two_tries_sends_nothing_more(connection, namespace):
     async def scenario() -> None:
-        tries = iter([True, True])
+        # Each try is asked for twice: before it waits for a connection, and when it has one.
+        tries = iter([True] * 4)
         async with writing(connection, may_write=lambda: next(tries, False)) as (proxy, writer, _):
             proxy.fail(is_post, status=500)
             with pytest.raises(NotLeaderError):
                 await writer.create(CONFIGMAPS, namespace, config_map("one"))
             assert proxy.count(is_post) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_deposed_while_a_write_waits_for_a_connection_sends_nothing(connection, namespace):
+    leading, asked = True, asyncio.Event()
+
+    def may_write() -> bool:
+        asked.set()
+        return leading
+
+    async def scenario() -> None:
+        nonlocal leading
+        async with (
+            FaultProxy(connection) as proxy,
+            ApiClient(proxy.connection, metrics=Metrics(), connection_limit=1) as client,
+        ):
+            held = proxy.hold(lambda seen: seen.method == "GET")
+            reading = asyncio.create_task(client.request("GET", CONFIGMAPS.path(namespace)))
+            await proxy.wait_for_requests(lambda seen: seen.method == "GET", 1)
+            writer = Writer(client, may_write=may_write)
+            writing = asyncio.create_task(writer.create(CONFIGMAPS, namespace, config_map("late")))
+            await asked.wait()
+            leading = False
+            held.let_go.set()
+            await reading
+            with pytest.raises(NotLeaderError):
+                await writing
+            assert proxy.count(is_post) == 0
 
     asyncio.run(scenario())
 
@@ -322,6 +353,28 @@ def test_no_priority_takes_the_places_of_another(connection, namespace, rules, p
             assert proxy.count(is_post) == places + 1
             for each in hanging:
                 each.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_writes_without_an_answer_keep_their_places_so_that_not_all_are_sent_again_and_again(connection, namespace):
+    sent: set[int] = set()
+
+    def build(number: int) -> bytes:
+        sent.add(number)
+        return config_map(f"c{number}")
+
+    async def scenario() -> None:
+        async with writing(connection, work_in_flight=2) as (proxy, writer, _):
+            away = proxy.fail(is_post, cut=True)
+            writes = [
+                asyncio.create_task(writer.create(CONFIGMAPS, namespace, partial(build, number)))
+                for number in range(20)
+            ]
+            await proxy.wait_for_requests(is_post, 40)
+            assert len(sent) == 2
+            away.times = 0
+            await asyncio.gather(*writes)
 
     asyncio.run(scenario())
 

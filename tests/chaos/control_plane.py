@@ -5,6 +5,12 @@ from __future__ import annotations
 import signal
 from dataclasses import replace
 
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
+
+from penstock.kube.connection import Connection
+from tests.api.account import account_kubeconfig, make_account
+from tests.api.crds import apply_crds
 from tests.chaos.ledger import API_SERVER_FLAGS
 from tests.cluster.api_server import wait_until
 from tests.cluster.component import start
@@ -25,6 +31,7 @@ class ControlPlane:
     """etcd, API server and the rest, each kept running; the API server so that etcd's history can be read."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self._kubeconfig = cluster.kubeconfig
         self._plan = Plan.must_load(cluster.state_dir)
         self._processes = Processes(cluster.state_dir)
         found = [*components(self._plan), kwok(self._plan)]
@@ -41,6 +48,15 @@ class ControlPlane:
         self.kill("apiserver")
         self.kill("kwok")
         self.bring_all_back()
+
+    def install(self) -> Connection:
+        """Apply our CRDs; returns a connection with the rights that the chart gives an operator."""
+        configuration = kubernetes_client.Configuration()
+        kubernetes_config.load_kube_config(config_file=str(self._kubeconfig), client_configuration=configuration)
+        with kubernetes_client.ApiClient(configuration) as api:
+            apply_crds(api)
+            make_account(api, self._kubeconfig)
+        return Connection.load({"KUBECONFIG": str(account_kubeconfig(self._kubeconfig))})
 
     def kill(self, name: str) -> None:
         """End a program without a chance to say goodbye; it stays away until `bring_back`."""

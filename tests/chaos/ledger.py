@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 PREFIX = "/registry/"
@@ -48,7 +48,7 @@ def history(etcd: str) -> Iterator[Change]:
         etcd: URL of etcd's client port. Its JSON gateway is described at
             https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/.
     """
-    _call(etcd, "/v3/kv/put", {"key": _encode(END), "value": _encode("{}")}).read()
+    put(etcd, {END: "{}"})
     request = {"key": _encode(PREFIX), "range_end": _encode(PREFIX[:-1] + "0"), "start_revision": "1"}
     with _call(etcd, "/v3/watch", {"create_request": request}) as lines:
         for line in lines:
@@ -58,6 +58,12 @@ def history(etcd: str) -> Iterator[Change]:
                     return
                 if change := _read(key, event):
                     yield change
+
+
+def put(etcd: str, values: Mapping[str, str]) -> None:
+    """Store values by their keys, at once and past the API server; etcd accepts 128 of them."""
+    puts = [{"requestPut": {"key": _encode(key), "value": _encode(value)}} for key, value in values.items()]
+    _call(etcd, "/v3/kv/txn", {"success": puts}).read()
 
 
 def _read(key: str, event: dict[str, Any]) -> Change | None:

@@ -14,14 +14,8 @@ from random import Random
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
-from kubernetes import client as kubernetes_client
-from kubernetes import config as kubernetes_config
-
 from penstock.api import names
 from penstock.engine.state import FINAL_RUN_STATES
-from penstock.kube.connection import Connection
-from tests.api.account import account_kubeconfig, make_account
-from tests.api.crds import apply_crds
 from tests.chaos.cases import Act, Body, Case, draw_cases
 from tests.chaos.control_plane import ControlPlane
 from tests.chaos.faults import FAULTS, RequestsBroken
@@ -89,7 +83,6 @@ class World:
         self.plane = ControlPlane(cluster)
         self.longest_pause_s = longest_pause_s
         self.lease_path = f"/apis/coordination.k8s.io/v1/namespaces/default/leases/{LEASE}"
-        self._cluster = cluster
         self._folder = folder
         self._rng = Random(seed)
         self._places = Random(f"{seed}/places")
@@ -124,16 +117,9 @@ class World:
 
     def _prepare(self) -> None:
         self.plane.prepare()
-        configuration = kubernetes_client.Configuration()
-        kubernetes_config.load_kube_config(
-            config_file=str(self._cluster.kubeconfig), client_configuration=configuration
-        )
-        with kubernetes_client.ApiClient(configuration) as api:
-            apply_crds(api)
-            make_account(api, self._cluster.kubeconfig)
+        connection = self.plane.install()
         for namespace in NAMESPACES:
             self.plane.server.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-        connection = Connection.load({"KUBECONFIG": str(account_kubeconfig(self._cluster.kubeconfig))})
         self.operators = [Operator(label, connection, self._folder) for label in ("one", "two")]
 
     def _conclude(self) -> Verdict:

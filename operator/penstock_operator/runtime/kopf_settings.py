@@ -9,12 +9,12 @@ from typing import Any, Final
 import kopf
 
 from penstock.api import names
+from penstock.kube.backoff import UNANSWERED_CAP_S
 
 PAGE_ITEMS: Final = 500
 IDLE_S: Final = 0.3
 """kopf keeps the last event of an object so long: with its default, a first list of 10,000 objects costs four times the
 memory."""
-LONGEST_BACKOFF_S: Final = 30.0
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -31,10 +31,13 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 class _EndlessBackoff(Collection[float]):
-    """Pauses between the retries of a request, without an end: with kopf's own the operator exits after a minute."""
+    """Pauses between the retries of a request, without an end: with kopf's own the operator exits after a minute.
+
+    Short ones: kopf opens few watches, and does not tell an API server that is away from one that refuses.
+    """
 
     def __iter__(self) -> Iterator[float]:
-        return itertools.chain((0.5, 1.0, 2.0, 5.0, 10.0), itertools.repeat(LONGEST_BACKOFF_S))
+        return itertools.chain((UNANSWERED_CAP_S / 2,), itertools.repeat(UNANSWERED_CAP_S))
 
     def __len__(self) -> int:
         return 1_000_000

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from penstock.kube.backoff import UNANSWERED_CAP_S
 from penstock.kube.errors import (
     ApiError,
     ApiUnreachableError,
@@ -40,7 +41,8 @@ async def run_workers(
         reconcile: brings the object of one key to its desired state.
         kind: of the objects, for the log.
         workers: keys reconciled at the same time.
-        retry_s: time until a key is retried whose reconciliation the API server refused or did not answer, seconds.
+        retry_s: time until a key is retried whose reconciliation the API server refused, seconds. If it did not answer,
+            a key is retried after a second at the latest.
         fail: called with an error after which this process must not continue.
         on_error: handles any other error, so that it stays the problem of that key.
     """
@@ -77,8 +79,9 @@ async def _work(
         except (DeposedError, NotLeaderError) as error:
             fail(error)
         except ApiUnreachableError as error:
-            logger.info("Reconciling %s %s failed; retrying in %g s: %s", kind, key, retry_s, error)
-            queue.add_at(key, time.monotonic() + retry_s)
+            pause_s = min(retry_s, UNANSWERED_CAP_S)
+            logger.info("Reconciling %s %s failed; retrying in %g s: %s", kind, key, pause_s, error)
+            queue.add_at(key, time.monotonic() + pause_s)
         except ApiError as error:
             if is_namespace_terminating(error):
                 logger.debug("%s %s is deleted with its namespace", kind, key)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from http import HTTPStatus
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Final, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -20,7 +20,7 @@ from yarl import URL
 
 from penstock import __version__
 from penstock.kube.connection import Connection
-from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, NotLeaderError, is_not_found
 from penstock.kube.nesting import decode_json
 from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, read_page
 from penstock.kube.resources import RequestLabels, Resource, request_labels
@@ -67,6 +67,7 @@ class _Call(NamedTuple):
     headers: dict[str, str]
     body: bytes | None
     limits: aiohttp.ClientTimeout
+    may_send: Callable[[], bool] | None = None
 
 
 class RequestMetrics(Protocol):
@@ -115,6 +116,7 @@ class ApiClient:
             auto_decompress=False,
             raise_for_status=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_ask_before_sending()],
         )
         return self
 
@@ -142,6 +144,7 @@ class ApiClient:
         accept: str = JSON,
         timeout_s: float = REQUEST_TIMEOUT_S,
         urgent: bool = False,
+        may_send: Callable[[], bool] | None = None,
     ) -> Response:
         """Send one request and read the whole reply.
 
@@ -154,13 +157,16 @@ class ApiClient:
             accept: what the reply should be, such as `METADATA`.
             timeout_s: for the whole of it, seconds, without the wait for a free connection.
             urgent: do not wait for a free connection.
+            may_send: asked once there is a connection, right before the request is sent.
 
         Raises:
             ApiError: the API server refused.
             ApiUnreachableError: no whole reply came; the API server may or may not have acted.
+            NotLeaderError: `may_send` says no.
         """
         headers = {"Accept": accept} if body is None else {"Accept": accept, "Content-Type": content_type}
-        call = _Call(method, _target(path, query), request_labels(method, path), headers, body, _limits(timeout_s))
+        labels, limits = request_labels(method, path), _limits(timeout_s)
+        call = _Call(method, _target(path, query), labels, headers, body, limits, may_send)
         if urgent:
             return await self._exchange(call)
         async with self._slots:
@@ -352,6 +358,7 @@ class ApiClient:
                 server_hostname=connection.server_name,
                 proxy=connection.proxy,
                 allow_redirects=False,
+                trace_request_ctx=call.may_send,
             )
         except TRANSPORT_ERRORS as error:
             self._count(call.labels, "error")
@@ -394,6 +401,20 @@ class ApiClient:
                 await asyncio.to_thread(self._connection.reload)
             except ConfigurationError as error:
                 logger.warning("Failed to reload the credentials; keeping the current ones: %s", error)
+
+
+def _ask_before_sending() -> aiohttp.TraceConfig:
+    """Ask `may_send` when a request has its connection: to get one may take long, and the process may be paused."""
+
+    async def ask(_session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
+        may_send = context.trace_request_ctx
+        if may_send is not None and not may_send():
+            raise NotLeaderError("this process does not hold the Lease; it must not write")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(ask)
+    tracing.on_connection_reuseconn.append(ask)
+    return tracing
 
 
 def _unreachable(call: _Call, error: BaseException) -> ApiUnreachableError:

@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.errors import OptionError
+from penstock.kube.backoff import Backoff
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import (
     ApiError,
@@ -57,7 +58,7 @@ class LeaseTimes:
     renew_deadline_s: float = 10.0
     """Without a renewal for so long, the holder stops writing."""
     retry_period_s: float = 2.0
-    """How often a holder renews the Lease and the others read it."""
+    """How often a holder renews the Lease; the others read it twice as often."""
 
     def __post_init__(self) -> None:
         """Check that the times fit together."""
@@ -130,7 +131,10 @@ class LeaderElection:
         """
         seen: _Record | None = None
         seen_at = self._clock()
+        read_every_s = self._times.retry_period_s / 2
+        backoff = Backoff(cap_s=read_every_s)
         while True:
+            pause_s = read_every_s * (0.8 + 0.4 * random.random())  # noqa: S311 - spreads load
             try:
                 looked_at = self._clock()
                 lease = await self._read_lease()
@@ -139,9 +143,14 @@ class LeaderElection:
                     seen, seen_at = record, looked_at
                 if self._is_free(record, seen, seen_at) and await self._try_acquire(lease, seen):
                     break
-            except (ApiError, ApiUnreachableError) as error:
-                logger.warning("Failed to acquire Lease %s/%s; trying again: %s", self._namespace, self._name, error)
-            await self._sleep(self._times.retry_period_s * (0.8 + 0.4 * random.random()))  # noqa: S311 - spreads load
+                backoff.reset()
+            except ApiError as error:
+                pause_s = backoff.next_s(error.retry_after_s)
+                self._log_failure(error)
+            except ApiUnreachableError as error:
+                pause_s = backoff.next_unanswered_s()
+                self._log_failure(error)
+            await self._sleep(pause_s)
         logger.info(
             "%s is now the leader (Lease %s/%s, epoch %d)", self._identity, self._namespace, self._name, self.epoch
         )
@@ -174,6 +183,9 @@ class LeaderElection:
                 return False
             raise
         return True
+
+    def _log_failure(self, error: ApiError | ApiUnreachableError) -> None:
+        logger.warning("Failed to acquire Lease %s/%s; trying again: %s", self._namespace, self._name, error)
 
     def _is_free(self, record: _Record | None, seen: _Record | None, seen_at: float) -> bool:
         if record is not None and record.holder in ("", self._identity):

@@ -37,7 +37,8 @@ INACTIVITY_S = 90.0
 WATCH_TIMEOUTS_S: Final = (240, 480)
 """The API server ends a watch after a random time between these, so that watches are spread over its replicas again."""
 HEALTHY_S = 5.0
-"""A watch that ends sooner, without having received anything, counts as failed."""
+"""A watch that ends sooner, without having received anything, counts as failed. After one that lasted so long, the next
+failure counts as the first."""
 TOO_LARGE_VERSION: Final = "ResourceVersionTooLarge"
 """Cause of a refusal by an API server that is behind the one that the resourceVersion came from."""
 
@@ -130,6 +131,8 @@ class Reflector(Generic[T]):
         self._known: dict[ObjectKey, _Known] = {}
         self._objects: dict[ObjectKey, T] = {}
         self._version = ""
+        self._has_listed_again = False
+        """Whether the version was too old once already since a watch was well: the next list waits its turn."""
         self._received_at = clock()
         if not keep_objects:
             try:
@@ -170,14 +173,23 @@ class Reflector(Generic[T]):
             except ApiError as error:
                 if _needs_list(error):
                     self._version = ""
-                await self._pause(error, error.retry_after_s)
-            except (ApiUnreachableError, msgspec.DecodeError) as error:
-                await self._pause(error, None)
+                if is_expired(error) and not self._has_listed_again:
+                    self._has_listed_again = True
+                    logger.info("Listing %s again: %s", self._resource.plural, error)
+                else:
+                    await self._pause(error, self._backoff.next_s(error.retry_after_s))
+            except ApiUnreachableError as error:
+                await self._pause(error, self._backoff.next_unanswered_s())
+            except msgspec.DecodeError as error:
+                await self._pause(error, self._backoff.next_s())
 
-    async def _pause(self, error: Exception, at_least_s: float | None) -> None:
-        pause_s = self._backoff.next_s(at_least_s)
+    async def _pause(self, error: Exception, pause_s: float) -> None:
         logger.warning("Failed to watch %s: %s; retrying in %.1f s", self._resource.plural, error, pause_s)
         await self._sleep(pause_s)
+
+    def _on_healthy_watch(self) -> None:
+        self._backoff.reset()
+        self._has_listed_again = False
 
     async def _list(self) -> None:
         """Read everything as it is now, and report what is gone."""
@@ -225,11 +237,17 @@ class Reflector(Generic[T]):
         async with self._client.stream(
             self._path, query=query, accept=self._accept_watch, inactivity_s=self._inactivity_s
         ) as pieces:
-            async for piece in pieces:
-                self._received_at = self._clock()
-                for line in splitter.feed(piece):
-                    self._handle_line(line)
-                self._backoff.reset()
+            opened_at = self._clock()
+            try:
+                async for piece in pieces:
+                    self._received_at = self._clock()
+                    for line in splitter.feed(piece):
+                        self._handle_line(line)
+                    self._on_healthy_watch()
+            finally:
+                # Of a kind of which nothing changes, nothing may have come before the connection broke.
+                if self._clock() - opened_at >= HEALTHY_S:
+                    self._on_healthy_watch()
 
     def _handle_line(self, line: bytes) -> None:
         try:

@@ -87,7 +87,7 @@ class Writer:
 
     Args:
         client: the way to the API server.
-        may_write: asked right before each send.
+        may_write: asked right before each send, and again when there is a connection.
         work_in_flight: in place of what `RULES` says about WORK.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
@@ -152,7 +152,7 @@ class Writer:
         async def send() -> Response:
             content = body() if callable(body) else body
             return await self._client.request(
-                "POST", resource.path(namespace), query=query, body=content, accept=accept
+                "POST", resource.path(namespace), query=query, body=content, accept=accept, may_send=self._may_write
             )
 
         # A Conflict on create is quota accounting that lost a race, not an object of that name.
@@ -199,7 +199,13 @@ class Writer:
 
         async def send() -> Response:
             return await self._client.request(
-                "PATCH", path, query=query, body=body, content_type=content_type, accept=accept
+                "PATCH",
+                path,
+                query=query,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                may_send=self._may_write,
             )
 
         return await self._write(send, namespace, priority, deadline, is_transient)
@@ -247,7 +253,7 @@ class Writer:
         path = resource.path(namespace, name)
 
         async def send() -> Response:
-            return await self._client.request("DELETE", path, body=body, accept=METADATA)
+            return await self._client.request("DELETE", path, body=body, accept=METADATA, may_send=self._may_write)
 
         return await self._write(send, namespace, priority, deadline, is_transient)
 
@@ -279,34 +285,44 @@ class Writer:
         backoff, waits_until = self._new_backoff(), self._clock() + pool.rule.longest_wait_s
         while True:
             try:
-                return await self._send_once(send, namespace, pool, waits_until)
+                return await self._send_until_answered(deadline, send, namespace, pool, waits_until, backoff)
             except ApiError as error:
                 if not may_pass(error):
                     raise
-                pause_s = backoff.next_s(error.retry_after_s)
-                if self._clock() + pause_s > deadline:
-                    raise
-                reason = str(error)
-            except ApiUnreachableError as error:
-                pause_s = backoff.next_s()
-                if self._clock() + pause_s > deadline:
-                    raise
-                reason = str(error)
-            logger.debug("Retrying a write in %.1f s: %s", pause_s, reason)
-            await self._sleep(pause_s)
+                await self._pause(error, backoff.next_s(error.retry_after_s), deadline)
 
-    async def _send_once(
-        self, send: Callable[[], Awaitable[Response]], namespace: str, pool: _Pool, waits_until: float
+    async def _pause(self, error: ApiError | ApiUnreachableError, pause_s: float, deadline: float) -> None:
+        if self._clock() + pause_s > deadline:
+            raise error
+        logger.debug("Retrying a write in %.1f s: %s", pause_s, error)
+        await self._sleep(pause_s)
+
+    async def _send_until_answered(
+        self,
+        deadline: float,
+        send: Callable[[], Awaitable[Response]],
+        namespace: str,
+        pool: _Pool,
+        waits_until: float,
+        backoff: Backoff,
     ) -> Response:
-        # The place is given back during a pause, or a few refused writes would hold up all others.
+        # The place is given back before the pause after a refusal, or a few refused writes would hold up all others. It
+        # is kept without an answer: whatever came next would get none either, and thousands would try each second.
         with self._foreground.busy() if pool.rule.is_foreground else contextlib.nullcontext():
             async with pool.slots.hold(namespace):
                 if pool.rule.longest_wait_s:
                     await self._foreground.wait(waits_until - self._clock())
-                if not self._may_write():
-                    raise NotLeaderError("this process does not hold the Lease; it must not write")
-                self.in_flight += 1
-                try:
-                    return await send()
-                finally:
-                    self.in_flight -= 1
+                while True:
+                    try:
+                        return await self._send_once(send)
+                    except ApiUnreachableError as error:
+                        await self._pause(error, backoff.next_unanswered_s(), deadline)
+
+    async def _send_once(self, send: Callable[[], Awaitable[Response]]) -> Response:
+        if not self._may_write():
+            raise NotLeaderError("this process does not hold the Lease; it must not write")
+        self.in_flight += 1
+        try:
+            return await send()
+        finally:
+            self.in_flight -= 1

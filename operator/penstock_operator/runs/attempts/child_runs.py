@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -16,8 +13,8 @@ from penstock.engine.machine.shutdown import Shutdown
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.child_run import build_child, observe_child, shutdown_of_child, too_deep
-from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock.kube.kinds.flow_run import DECODER, FlowRun
+from penstock.kube.repeated_read import read_until_answered
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
 from penstock_operator.runs.attempts.create import AttemptCreator, building
@@ -25,10 +22,6 @@ from penstock_operator.runs.live_run import LiveRun, metadata_fields, parent_of
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runs.status import StatusStore
 from penstock_operator.runtime.slow_pool import SlowPool
-
-logger = logging.getLogger(__name__)
-
-READ_AGAIN_S: Final = 5.0
 
 
 class ChildRuns:
@@ -135,12 +128,7 @@ class ChildRuns:
 
     async def _read_run(self, key: RunKey) -> FlowRun | None:
         """Read a run, however long that takes; None if there is none."""
-        while True:
-            try:
-                return await self._statuses.read_run(key)
-            except (ApiError, ApiUnreachableError) as error:
-                logger.info("Failed to read FlowRun %s; trying again: %s", key, error)
-            await asyncio.sleep(READ_AGAIN_S)
+        return await read_until_answered(lambda: self._statuses.read_run(key), f"FlowRun {key}")
 
     def _failed(self, run: LiveRun, create: CreateAttempt, reason: Reason, message: str) -> AttemptSeen:
         """Return the fact of an attempt that failed before its child run existed."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from penstock.kube.client import ApiClient
-from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.repeated_read import read_until_answered
 from penstock.kube.resources import JOBS, PODS, Resource
 from penstock_operator.runs.attempts.identity import is_job_of_pod, own_job
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod import Pod
-
-logger = logging.getLogger(__name__)
-
-READ_AGAIN_S: Final = 5.0
 
 T = TypeVar("T")
 
@@ -33,7 +26,7 @@ class RetryingReader:
 
     async def read_object(self, resource: Resource, namespace: str, name: str, kind: type[T]) -> T | None:
         """Read an object as a struct; None if there is none."""
-        return await _retry(
+        return await read_until_answered(
             lambda: self._client.get(resource, namespace, name, kind=kind), resource.path(namespace, name)
         )
 
@@ -52,13 +45,4 @@ class RetryingReader:
             pods = self._client.list(PODS, kind=Pod, namespace=namespace, label_selector=selector)
             return [pod async for pod in pods]
 
-        return await _retry(read, PODS.path(namespace))
-
-
-async def _retry(read: Callable[[], Awaitable[T]], path: str) -> T:
-    while True:
-        try:
-            return await read()
-        except (ApiError, ApiUnreachableError) as error:
-            logger.info("Failed to read %s; trying again: %s", path, error)
-        await asyncio.sleep(READ_AGAIN_S)
+        return await read_until_answered(read, PODS.path(namespace))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -15,7 +14,6 @@ from penstock.kube.backoff import Backoff
 from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import (
     ApiError,
-    ApiUnreachableError,
     is_already_exists,
     is_conflict,
     is_not_found,
@@ -24,6 +22,7 @@ from penstock.kube.errors import (
 )
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.metadata import ObjectMeta, PartialObject
+from penstock.kube.repeated_read import read_until_answered
 from penstock.kube.resources import CONFIGMAPS, FLOWRUNS, Resource
 from penstock.kube.writer import Priority, Writer
 from penstock_operator.runs.cache.entry import EntryLabels, Holder, Lock, Outputs, StoredEntry, build_entry, build_patch
@@ -113,18 +112,12 @@ class CacheStore:
         return run is not None and run.uid == source.uid and has_outputs(run.status, source.key, outputs)
 
     async def _get(self, resource: Resource, key: ObjectKey, kind: type[T]) -> T | None:
-        backoff = self._new_backoff()
-        while True:
-            pause_s = None
-            try:
-                return await self._client.get(resource, key.namespace, key.name, kind=kind)
-            except ApiError as error:
-                if not is_transient(error):
-                    raise
-                pause_s = error.retry_after_s
-            except ApiUnreachableError as error:
-                logger.debug("Retrying the read of %s %s: %s", resource.plural, key, error)
-            await asyncio.sleep(backoff.next_s(pause_s))
+        return await read_until_answered(
+            lambda: self._client.get(resource, key.namespace, key.name, kind=kind),
+            f"{resource.plural} {key}",
+            may_pass=is_transient,
+            backoff=self._new_backoff(),
+        )
 
 
 def _was_changed(error: ApiError) -> bool:
