@@ -83,6 +83,14 @@ def leases(api) -> kubernetes_client.CoordinationV1Api:
     return kubernetes_client.CoordinationV1Api(api)
 
 
+@pytest.fixture(autouse=True)
+def released(namespace, leases) -> None:
+    """Have a Lease without a holder, as the last one leaves it: it can be acquired at once."""
+    leases.create_namespaced_lease(
+        namespace, {"metadata": {"name": "leader"}, "spec": {"holderIdentity": "", "leaseTransitions": 1}}
+    )
+
+
 def is_renewal(seen: Seen) -> bool:
     return seen.method == "PUT"
 
@@ -101,6 +109,27 @@ def test_of_many_that_try_at_the_same_time_one_leads(connection, namespace, leas
             for task in tasks:
                 task.cancel()
             await leaders[0].release()
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_is_created_only_when_a_holder_of_a_deleted_one_has_missed_it(connection, namespace, leases):
+    async def scenario() -> None:
+        time = Time()
+        async with clients(connection) as (_, client):
+            holder, newcomer = (candidate(client, namespace, identity, time) for identity in ("a", "b"))
+            epoch = await acquire(holder)
+            leases.delete_namespaced_lease("leader", namespace)
+            starting = asyncio.create_task(newcomer.acquire())
+            await time.changes.until(lambda: len(time.sleepers) == 2, "the holder and the newcomer to wait")
+            assert holder.is_leading()
+            while not starting.done():
+                assert not newcomer.is_leading()
+                await time.pass_by(TIMES.retry_period_s / 4)
+                await asyncio.sleep(0)
+            assert not holder.is_leading()
+            assert await starting > epoch
+            await newcomer.release()
 
     asyncio.run(scenario())
 
@@ -199,13 +228,14 @@ def test_a_holder_that_renews_keeps_the_lease(connection, namespace):
         async with clients(connection) as (proxy, client):
             holder, standby = candidate(client, namespace, "a", time), candidate(client, namespace, "b", time)
             await acquire(holder)
+            acquired = proxy.count(is_renewal)
             waiting = asyncio.create_task(standby.acquire())
             for _ in range(20):
                 await time.pass_by(2.5, asleep=2)
             await time.changes.until(lambda: len(time.sleepers) == 2, "both to sleep")
             assert holder.is_leading()
             assert not waiting.done()
-            assert proxy.count(is_renewal) == 20
+            assert proxy.count(is_renewal) - acquired == 20
             waiting.cancel()
             await holder.release()
 

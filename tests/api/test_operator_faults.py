@@ -72,12 +72,6 @@ def all_is_well(scene: Scene, name: str = "run") -> None:
     assert len(scene.ever_attempts(name)) == WORK_PODS
 
 
-@pytest.fixture
-def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(connection, tmp_path) as running:
-        yield running
-
-
 # Crashes
 
 

@@ -6,14 +6,11 @@ The times are those that are promised, with much to spare for a busy machine; `p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from penstock.kube.connection import Connection
 from tests.api.faults import Seen
-from tests.api.proxy import Proxy
 from tests.api.scene import DEADLINE_S, Scene, task
 from tests.api.test_operator_faults import QUICK_LEASE, anything, wait_for_leader
 
@@ -21,12 +18,6 @@ pytestmark = pytest.mark.api
 
 TO_SPARE_S = 40.0
 """For a machine that does other things at the same time."""
-
-
-@pytest.fixture
-def proxy(connection: Connection, tmp_path: Path) -> Iterator[Proxy]:
-    with Proxy(connection, tmp_path) as running:
-        yield running
 
 
 def is_lease_read(seen: Seen) -> bool:

@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 FIRST_EPOCH_FROM: Final = datetime(2025, 1, 1, tzinfo=UTC)
 """A new Lease's epoch is the seconds since then: even if the Lease is deleted, the epoch never decreases."""
+ABSENT_PERIODS: Final = 1.5
+"""A Lease that does not exist may have been deleted a moment ago. Its holder, of whom a new replica knows nothing,
+misses it at its next renewal; until then both would write. So the Lease is created when it was absent for so many retry
+periods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class LeaderElection:
             The epoch.
         """
         seen: _Record | None = None
-        seen_at = self._clock()
+        seen_at: float | None = None
         read_every_s = self._times.retry_period_s / 2
         backoff = Backoff(cap_s=read_every_s)
         while True:
@@ -139,7 +143,7 @@ class LeaderElection:
                 looked_at = self._clock()
                 lease = await self._read_lease()
                 record = _record(lease) if lease is not None else None
-                if record is not None and record != seen:
+                if seen_at is None or (record is not None and record != seen):
                     seen, seen_at = record, looked_at
                 if self._is_free(record, seen, seen_at) and await self._try_acquire(lease, seen):
                     break
@@ -192,7 +196,8 @@ class LeaderElection:
             # This replica before a restart: that process is gone, and its epoch ends with this acquisition.
             return True
         # The holder of a Lease that was deleted may write until its deadline.
-        return seen is None or self._clock() - seen_at >= self._times.lease_duration_s
+        absent_s = ABSENT_PERIODS * self._times.retry_period_s
+        return self._clock() - seen_at >= (absent_s if seen is None else self._times.lease_duration_s)
 
     async def _try_acquire(self, lease: dict[str, Any] | None, seen: _Record | None) -> bool:
         now = _now()
