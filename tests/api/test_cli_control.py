@@ -179,7 +179,7 @@ def test_watch_prints_the_commands_for_a_pending_approval(objects, typed):
         objects.patch_run("r", {"spec": {"suspend": True}})
         assert "penstock resume r" in await command.line("FlowRun r is suspended")
         objects.set_status("r", "Skipped", is_finished=True)
-        assert await command.end() == 0
+        assert await command.end() == 3
         assert command.lines[-1] == "FlowRun r Skipped"
 
     asyncio.run(scenario())

@@ -8,13 +8,15 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from http import HTTPStatus
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.tracing import Trace
 from prometheus_client import Counter
 from yarl import URL
 
@@ -51,6 +53,30 @@ RELOAD_PAUSE_S = 5.0
 
 
 TRANSPORT_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+_MAY_SEND: ContextVar[Callable[[], bool] | None] = ContextVar("may_send", default=None)
+"""Of the request that this task sends."""
+
+
+class _AskingConnector(aiohttp.TCPConnector):
+    """Asks `may_send` when a request has its connection: to get one may take long, and the process may be paused.
+
+    aiohttp's own hooks would say so too, but having any costs a dozen calls for each request.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        may_send = _MAY_SEND.get()
+        if may_send is not None and not may_send():
+            connection.release()
+            raise NotLeaderError("this process does not hold the Lease; it must not write")
+        return connection
 
 
 class Response(NamedTuple):
@@ -111,12 +137,11 @@ class ApiClient:
     async def __aenter__(self) -> Self:
         """Open the HTTP session that all requests share; requests before this fail."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
+            connector=_AskingConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
             headers={"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"},
             auto_decompress=False,
             raise_for_status=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[_ask_before_sending()],
         )
         return self
 
@@ -347,6 +372,7 @@ class ApiClient:
     async def _send(self, call: _Call) -> aiohttp.ClientResponse:
         assert self._session is not None, "use the client as a context manager"
         connection = self._connection
+        _MAY_SEND.set(call.may_send)
         try:
             response = await self._session.request(
                 call.method,
@@ -358,7 +384,6 @@ class ApiClient:
                 server_hostname=connection.server_name,
                 proxy=connection.proxy,
                 allow_redirects=False,
-                trace_request_ctx=call.may_send,
             )
         except TRANSPORT_ERRORS as error:
             self._count(call.labels, "error")
@@ -401,20 +426,6 @@ class ApiClient:
                 await asyncio.to_thread(self._connection.reload)
             except ConfigurationError as error:
                 logger.warning("Failed to reload the credentials; keeping the current ones: %s", error)
-
-
-def _ask_before_sending() -> aiohttp.TraceConfig:
-    """Ask `may_send` when a request has its connection: to get one may take long, and the process may be paused."""
-
-    async def ask(_session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
-        may_send = context.trace_request_ctx
-        if may_send is not None and not may_send():
-            raise NotLeaderError("this process does not hold the Lease; it must not write")
-
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(ask)
-    tracing.on_connection_reuseconn.append(ask)
-    return tracing
 
 
 def _unreachable(call: _Call, error: BaseException) -> ApiUnreachableError:
