@@ -1,10 +1,11 @@
 """How much one namespace with thousands of attempts or Pods delays the runs of another, on a cluster with fake nodes.
 
-    .venv/bin/python -m bench.fairness [--rounds 3] [--runs 20] [--json FILE] [--write-docs]
+    .venv/bin/python -m bench.fairness [--rounds 3] [--runs 10] [--json FILE] [--write-docs]
 
-A namespace creates runs of one task, one after the other: with nothing beside them, then while another namespace has
-fan-outs of 2,000 items in progress (10,000 attempts, most of which wait to be created), then while yet another has more
-finished Pods than the operator keeps, and adds to them. The time of a run goes from its POST to the moment when a watch
+A namespace creates runs of one task, one after the other, whose Pods start at once or, as on a real node, after a
+second: with nothing beside them, then while another namespace has fan-outs of 2,000 items in progress (10,000 attempts,
+most of which wait to be created), then while yet another has more finished Pods than the operator keeps, and adds to
+them. The time of a run goes from its POST to the moment when a watch
 has shown it finished. At the end its Pods are counted: as long as they exist, so do their logs.
 """
 
@@ -38,13 +39,17 @@ MORE_RUNS: Final = 20
 """Begun when these have finished."""
 LIMIT_S: Final = 300.0
 PAUSE_S: Final = 0.5
+START_S: Final = (0, 1)
+"""How long the Pods of the measured runs are Pending. A kubelet takes a second or more to start one."""
 
 Numbers = dict[str, float | str]
 Noise = Callable[[Bench], AbstractAsyncContextManager[object]]
 
 
-def _run(name: str, **task: object) -> Body:
-    spec = {"flowSpec": {"defaults": {"image": IMAGE}, "tasks": [{"name": "main", **task}]}}
+def _run(name: str, *, start_s: int = 0, **task: object) -> Body:
+    template = {"metadata": {"annotations": {"fake.penstock.dev/start-after": f"{start_s}s"}}}
+    defaults = {"image": IMAGE, "podTemplate": template} if start_s else {"image": IMAGE}
+    spec = {"flowSpec": {"defaults": defaults, "tasks": [{"name": "main", **task}]}}
     return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {"name": name}, "spec": spec}
 
 
@@ -92,20 +97,25 @@ async def finished(bench: Bench) -> AsyncIterator[None]:
         await _until(ask, "runs", len(bodies))
 
 
-async def measure(bench: Bench, noise: Noise, runs: int) -> tuple[list[float], int]:
-    """Create runs one after the other beside noise; returns how long they took, and how many of their Pods are left."""
-    posted: dict[str, float] = {}
+async def measure(bench: Bench, noise: Noise, runs: int) -> tuple[dict[int, list[float]], int]:
+    """Create runs one after the other beside noise.
+
+    Returns:
+        How long they took, by the start of their Pods, and how many of all their Pods are left.
+    """
+    posted: dict[int, dict[str, float]] = {start_s: {} for start_s in START_S}
     async with _namespace(bench, "quiet") as namespace, bench.watching(namespace) as ask:
         async with noise(bench):
-            for number in range(runs):
-                name = f"run-{number}"
-                posted[name] = time.time()
-                await bench.post(FLOWRUNS.format(namespace=namespace), _run(name))
+            for number in range(runs * len(START_S)):
+                name, start_s = f"run-{number}", START_S[number % len(START_S)]
+                posted[start_s][name] = time.time()
+                await bench.post(FLOWRUNS.format(namespace=namespace), _run(name, start_s=start_s))
                 await _until(ask, "runs", number + 1)
                 await asyncio.sleep(PAUSE_S)
         ends = (await ask("report"))["runs"]["finished"]
         left = await bench.count(f"/api/v1/namespaces/{namespace}/pods")
-    return sorted(ends[name] - at for name, at in posted.items()), left
+    took = {start_s: sorted(ends[name] - at for name, at in times.items()) for start_s, times in posted.items()}
+    return took, left
 
 
 def _alone(_: Bench) -> AbstractAsyncContextManager[object]:
@@ -124,23 +134,25 @@ async def run(rounds: int, runs: int) -> list[Numbers]:
     found: list[Numbers] = []
     async with rig() as bench, bench.operator():
         for number in range(1, rounds + 1):
-            alone_s = 0.0
+            alone: dict[int, float] = {}
             for what, noise in BESIDE.items():
                 took, left = await measure(bench, noise, runs)
-                median_s = statistics.median(took)
-                alone_s = alone_s or median_s
-                print(what, [round(one, 3) for one in took], flush=True)
-                found.append(
-                    {
-                        "beside": what,
-                        "round": str(number),
-                        "median s": median_s,
-                        "slowest s": took[-1],
-                        "times alone": median_s / alone_s,
-                        "Pods kept": f"{left} of {runs}",
-                    }
-                )
-                print(json.dumps(found[-1]), flush=True)
+                for start_s, times in took.items():
+                    median_s = statistics.median(times)
+                    alone.setdefault(start_s, median_s)
+                    print(what, f"start {start_s} s", [round(one, 3) for one in times], flush=True)
+                    found.append(
+                        {
+                            "beside": what,
+                            "Pods start after": f"{start_s} s",
+                            "round": str(number),
+                            "median s": median_s,
+                            "slowest s": times[-1],
+                            "times alone": median_s / alone[start_s],
+                            "Pods kept": f"{left} of {runs * len(START_S)}",
+                        }
+                    )
+                    print(json.dumps(found[-1]), flush=True)
     return found
 
 
@@ -148,7 +160,7 @@ def main() -> None:
     """Measure, and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--write-docs", action="store_true", help="put the numbers into the documentation")
     options = parser.parse_args()

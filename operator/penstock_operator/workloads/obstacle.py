@@ -66,14 +66,10 @@ def find_obstacle_in_event(pod: Pod, reason: str, note: str) -> Obstacle | None:
 
 def is_waiting_silently(pod: Pod) -> bool:
     """Whether a Pod is on a node that has not prepared it, and its status does not say why: its Events may."""
+    if pod.status.phase not in ("Pending", "") or pod.spec.node_name is None or pod.metadata.deletion_timestamp:
+        return False
     ready = _condition(pod, "PodReadyToStartContainers")
-    return (
-        pod.status.phase in ("Pending", "")
-        and pod.spec.node_name is not None
-        and pod.metadata.deletion_timestamp is None
-        and not (ready is not None and ready.status == "True")
-        and find_obstacle(pod) is None
-    )
+    return not (ready is not None and ready.status == "True") and find_obstacle(pod) is None
 
 
 def _of_container(state: ContainerState | None) -> Obstacle | None:

@@ -94,7 +94,7 @@ def observe_pod(
         started_at = terminated.started_at
     elif main is not None and main.running is not None:
         started_at = main.running.started_at
-    obstacle = find_obstacle(pod) or known
+    obstacle = find_obstacle(pod) or known if terminated is None else None
     deletion = read_time(metadata.deletion_timestamp)
     return AttemptSeen(
         key=identity.key,
