@@ -36,10 +36,10 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     logs = select_logs(cluster.list_pods(arguments.run), choice, all_attempts=arguments.all_attempts)
     if not logs:
-        what = f" of {choice}" if choice != Choice() else ""
+        what, pods = ("", "none of its Pods") if choice == Choice() else (f" of {choice}", "no such Pod")
         link = find_log_link(cluster, run, choice)
         raise CommandError(
-            f"no logs{what} of FlowRun {arguments.run}: no such Pod has started, or all were deleted"
+            f"no logs{what} of FlowRun {arguments.run}: {pods} has started, or all were deleted"
             + (f"; see {link}" if link else "")
         )
     is_alone = len(logs) == 1
