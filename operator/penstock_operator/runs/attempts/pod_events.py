@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_READ_S: Final = 4.0
 """A Pod whose image is on the node starts sooner."""
-PAUSE_S: Final = 10.0
-"""Between two reads for a Pod of which nothing is known: what the kubelet reports is shown within this time."""
+PAUSE_S: Final = 6.0
+"""Between two reads for a Pod of which nothing is known: what the kubelet reports is seen within this time."""
 KNOWN_PAUSE_S: Final = 60.0
 """Between two reads for a Pod whose Events have said why it waits: they may say something else."""
 READ_PAUSE_S: Final = 0.1

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from penstock.cli.manifests.yaml_scalar import as_json
 from penstock.engine.strict_json import check_text, read_float, read_int
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
@@ -64,9 +65,9 @@ class JsonReader:
             raise ValueError(f"no value at {start}")
         return self._number(match), self._scalar(match[0], start), match.end()
 
-    def _number(self, match: re.Match[str]) -> float:
+    def _number(self, match: re.Match[str]) -> Any:
         try:
-            return read_float(match[0]) if match[1] or match[2] else read_int(match[0])
+            return as_json(read_float(match[0]) if match[1] or match[2] else read_int(match[0]))
         except ValueError as error:
             self._add_problem(match.start(), str(error))
             return 0

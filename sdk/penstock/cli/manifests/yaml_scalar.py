@@ -72,7 +72,7 @@ def read_scalar(text: str, tag: str) -> Any:
             raise ValueError(f'"{text}" is not of type {tag.rpartition(":")[2]}, which its tag requires')
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{text} is not a JSON number: put it in quotes if it is text")
-    return _as_json(value)
+    return as_json(value)
 
 
 def key_text(key: Any) -> str | None:
@@ -111,7 +111,7 @@ def _finite(text: str) -> float | str:
     return number if math.isfinite(number) else text
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Return a number as it is after a round trip through JSON: whole numbers of up to 64 bits are integers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
