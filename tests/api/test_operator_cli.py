@@ -60,7 +60,7 @@ def test_a_rejected_run_fails_with_the_comment_and_describe_shows_it(stage, type
     assert "has finished (Failed)" in lines[0]
     _, lines = once(typed, "describe", "run")
     assert '  decided    sign-off: Reject: "numbers are off"' in lines
-    assert any(line.startswith("  Rejected: ") for line in lines)
+    assert any(line.startswith("  Rejected (sign-off): ") for line in lines)
 
 
 def test_a_suspended_run_starts_nothing_until_it_is_resumed(stage, typed: Start):
