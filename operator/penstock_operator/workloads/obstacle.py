@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.reasons import Reason
+from penstock_operator.workloads.metadata import QUEUE_PREFIX
 from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, main_state
 
 _IMAGE_REASONS: Final = frozenset(
@@ -35,7 +36,6 @@ _EVENT_REASONS: Final = {
 https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/events/event.go."""
 _NODE_GONE: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
 """Reasons of the condition DisruptionTarget of a Pod whose node does not respond, or does not exist any more."""
-_QUEUE_LABELS: Final = "kueue.x-k8s.io/"
 
 
 class Obstacle(NamedTuple):
@@ -92,7 +92,7 @@ def _of_scheduling(pod: Pod, scheduled: PodCondition) -> Obstacle | None:
     if scheduled.reason != "Unschedulable":
         return None
     since = scheduled.transition_time
-    if any(label.startswith(_QUEUE_LABELS) for label in pod.metadata.labels):
+    if any(label.startswith(QUEUE_PREFIX) for label in pod.metadata.labels):
         # The condition was false while the queue held the Pod as well.
         since = None
     if any(word in scheduled.message.lower() for word in _CLAIM_WORDS):
