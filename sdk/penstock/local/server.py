@@ -255,7 +255,7 @@ class Server:
         return [run for served in everything for run in served.runs]
 
     def serve(self) -> None:
-        """Serve until the process is terminated, or no schedule has further ticks."""
+        """Serve until the process is terminated, or no schedule has further ticks and no runs can be asked for."""
         while not self._clock.signals:
             now = self._clock.now()
             self._collect_ended(now)
