@@ -474,6 +474,8 @@ def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, hom
         assert run_deployment("my_deployment", timeout=0).state.name == "Running"
         with pytest.raises(CommandError, match="got an unexpected keyword argument 'nam'"):
             run_deployment("my_deployment", {"nam": 1})
+        with pytest.raises(CommandError, match="kubeconfig"):
+            run_deployment("my_deployment", kubeconfig=str(home / "nowhere"))
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
 
