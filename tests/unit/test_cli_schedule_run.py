@@ -127,14 +127,16 @@ def test_a_schedule_is_listed_with_how_its_last_runs_went():
 
 
 def test_a_schedule_of_events_shows_what_it_listens_to_and_its_last_event():
-    obj = schedule(events=[EVENT, {"name": "cm", "resource": {"apiVersion": "v1", "kind": "ConfigMap"}}])
+    config = {"name": "cm", "resource": {"apiVersion": "v1", "kind": "ConfigMap"}}
+    any_run = {"name": "any", "flowRun": {"selector": {}, "states": ["Failed", "Crashed"]}}
+    obj = schedule(events=[EVENT, config, any_run])
     del obj["spec"]["cron"]
     obj["status"] = {
         "conditions": [{"type": "Listening", "status": "False", "reason": "WebhooksOff"}],
         "events": {"done": {"lastRun": "nightly-x", "lastTime": "2026-11-25T14:00:00Z"}},
     }
     shown = row(obj)
-    assert shown["WHEN"] == "on Failed run of etl; on change of ConfigMap"
+    assert shown["WHEN"] == "on Failed run of etl; on change of ConfigMap; on Failed/Crashed run selected by labels"
     assert (shown["STATUS"], shown["LAST RUN"], shown["NEXT TICK"]) == ("WebhooksOff", "nightly-x (7m31s ago)", "")
 
 

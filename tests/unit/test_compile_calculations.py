@@ -114,6 +114,32 @@ def test_what_a_flow_calculates_is_the_same_in_one_process_and_in_pods(tmp_path,
     assert run.outputs["result"] == in_process(file, call)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("return show(SETTING or await later())", id="or"),
+        pytest.param("x = SETTING; x = await later() if x is None else x; return show(x)", id="a conditional"),
+        pytest.param("x = SETTING; if x is None:  x = await later(); return show(x)", id="an assignment"),
+        pytest.param("if SETTING or (x := 5):  return show(x)", id="an assignment in an expression"),
+        pytest.param("return show(SETTING or [x async for x in elements()])", id="an asynchronous list"),
+    ],
+)
+def test_what_only_the_function_itself_can_do_stays_in_it(tmp_path, body):
+    body = body.replace(":  ", ":\n        ").replace("; ", "\n    ")
+    before = """
+SETTING = None
+
+@task
+async def later():
+    return 4
+
+async def elements():
+    yield 4
+"""
+    file = write(tmp_path, f"{TASKS}{before}\n@flow\nasync def etl():\n    {body}\n")
+    assert [each["name"] for each in manifest(file)["spec"]["tasks"]][-1] == "show"
+
+
 @task
 def take(*values: object) -> object:
     return values

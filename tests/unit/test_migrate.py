@@ -126,6 +126,16 @@ def test_a_folder_stands_for_its_programs(tmp_path, capsys):
     assert (tmp_path / "c.txt").read_text() == "import prefect\n"
 
 
+@pytest.mark.parametrize("folder", [".venv/lib", "venv/lib/python3.12/site-packages/prefect", ".git"])
+def test_programs_of_others_in_a_folder_stay(folder, tmp_path, capsys):
+    program = tmp_path / folder / "flows.py"
+    program.parent.mkdir(parents=True)
+    program.write_text("import prefect\n")
+    assert main([str(tmp_path)]) == DONE
+    assert program.read_text() == "import prefect\n"
+    assert "0 files, 0 rewritten" in capsys.readouterr().out
+
+
 def test_check_writes_nothing_and_says_by_its_exit_code_whether_it_would(tmp_path, capsys):
     program = tmp_path / "etl.py"
     program.write_text("import prefect\n")

@@ -175,6 +175,11 @@ def test_an_event_says_why_a_pod_does_not_start(reason, want):
     assert known.waiting_since == (want and datetime(2026, 11, 22, 11, 59, 30, tzinfo=UTC).timestamp())
 
 
+def test_the_time_of_an_init_container_does_not_count_as_a_wait_for_the_image_of_main():
+    observed = pod("Pending", init=ended(0, "Completed"), main=waiting("ErrImagePull"), conditions=[SCHEDULED])
+    assert seen(observed).waiting_since == datetime(2026, 11, 22, 12, 0, 9, tzinfo=UTC).timestamp()
+
+
 @pytest.mark.parametrize(
     ("observed", "want"),
     [

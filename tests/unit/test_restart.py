@@ -10,7 +10,7 @@ from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import RunReference
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.machine.kept_tasks import choose_kept, completed_items
-from penstock.engine.restart import Restart, changed_params, check_against_run, check_reference, read_restart
+from penstock.engine.restart import Restart, changed_params, check_against_run, check_references, read_restart
 
 FLOW: dict[str, Any] = {
     "params": [{"name": "day"}, {"name": "regions", "type": "array", "default": ["eu"]}, {"name": "other"}],
@@ -121,8 +121,7 @@ def test_a_param_has_changed_only_if_its_value_has():
 
 def problems(**fields: Any) -> list[str]:
     reference = RunReference.model_validate({"name": "r", **fields})
-    found = list(check_reference(reference)) or list(check_against_run(reference, completed()))
-    return [str(problem) for problem in found]
+    return [str(problem) for problem in check_references([reference], completed())]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +142,12 @@ def problems(**fields: Any) -> list[str]:
 def test_what_cannot_run_again_is_refused_with_the_field(fields, want):
     (problem,) = problems(**fields)
     assert want in problem
+
+
+def test_a_retry_that_was_refused_is_the_problem_of_its_own_retry_too():
+    given = ({"name": "refused"}, {"name": "r", "from": "load", "items": "3-1"})
+    (problem,) = check_references(map(RunReference.model_validate, given), completed())
+    assert "must be ascending" in str(problem)
 
 
 def test_of_a_run_that_never_started_any_task_can_be_named():

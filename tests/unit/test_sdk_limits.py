@@ -8,7 +8,7 @@ import pytest
 
 from penstock import flow, task
 from penstock.authoring.compilation import compile_flow
-from penstock.authoring.limits import Rule, read_limits
+from penstock.authoring.limits import Limits, Rule, read_limits
 from penstock.concurrency.asyncio import concurrency as concurrency_async
 from penstock.concurrency.asyncio import rate_limit as rate_limit_async
 from penstock.concurrency.sync import concurrency, rate_limit
@@ -157,6 +157,34 @@ def test_a_coroutine_gets_the_slot_that_a_thread_releases(monkeypatch):
 
     assert asyncio.run(main()) == "got it"
     thread.join()
+
+
+@pytest.mark.parametrize("timeout_s", [0, 0.05])
+def test_a_coroutine_that_gets_no_slot_in_time_is_told_so(timeout_s, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_LIMITS", "database=1")
+
+    async def main():
+        async with concurrency_async("database"):
+            with pytest.raises(TimeoutError, match="no slots of database"):
+                async with concurrency_async("database", timeout_seconds=timeout_s):
+                    pass
+
+    asyncio.run(main())
+
+
+def test_one_that_waits_is_woken_once_however_often_it_has_tried(monkeypatch):
+    monkeypatch.setenv("PENSTOCK_LIMITS", "database=1")
+    limits, woken = Limits(), []
+    names = limits.find(["database"])
+    assert limits.try_take(names, 1, print) == 0
+
+    def wake():
+        woken.append(1)
+
+    for _ in range(3):
+        assert limits.try_take(names, 1, wake) is None
+    limits.release(names, 1)
+    assert woken == [1]
 
 
 def test_a_rate_lets_so_many_through_in_a_time(monkeypatch):

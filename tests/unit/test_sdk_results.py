@@ -524,3 +524,21 @@ def test_a_value_that_contains_itself_has_no_fingerprint():
     loop.append(loop)
     with pytest.raises(ResultError, match="contains itself"):
         fingerprint(loop)
+
+
+def test_a_flow_in_a_flow_runs_again_if_its_parameters_cannot_be_told_apart():
+    attempts = []
+
+    @flow(persist_result=True)
+    def inner(lock, day):
+        return day
+
+    @flow(persist_result=True, retries=1)
+    def outer():
+        attempts.append(1)
+        found = inner(threading.Lock(), len(attempts))
+        if found == 1:
+            raise ValueError("the first attempt")
+        return found
+
+    assert outer() == 2

@@ -418,7 +418,11 @@ def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_t
     world = MailedWorld(until=NINE + 2 * MINUTE, takes=timedelta(seconds=30))
     first, second = Request(day="a"), Request(day="b")
     mail = Mail(world, [(NINE, first), (NINE, second)])
-    Server([], world, requested=[Requested("etl", mail, world.launch, limit=1)]).serve()
+
+    def launch(name, request):
+        return world.launch(name, request.parameters)
+
+    Server([], world, requested=[Requested("etl", mail, launch, limit=1)]).serve()
     assert [(each.name, each.parameters, each.started - NINE) for each in world.processes] == [
         ("etl-1", {"day": "a"}, timedelta(0)),
         ("etl-2", {"day": "b"}, timedelta(seconds=30)),
@@ -430,9 +434,9 @@ def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_t
 def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
     world = MailedWorld(until=NINE + MINUTE)
 
-    def launch(name, parameters):
-        etl.bind((), parameters)
-        return world.launch(name, parameters)
+    def launch(name, request):
+        etl.bind((), request.parameters)
+        return world.launch(name, request.parameters)
 
     wrong, right = Request(dya="a"), Request(day="b")
     Server(
@@ -447,29 +451,31 @@ def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
 def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, home, monkeypatch):
     script.write(
         """
-        from penstock import flow
+        from penstock import flow, runtime
 
         @flow(log_prints=True)
         def hello(name: str = "world", fails: bool = False):
-            print("hello", name)
+            print("hello", name, *sorted(runtime.flow_run.tags))
             if fails:
                 raise ValueError("no")
 
         if __name__ == "__main__":
-            hello.serve(name="my_deployment", parameters={"name": "served"})
+            hello.serve(name="my_deployment", parameters={"name": "served"}, tags=["ours"])
         """
     )
     monkeypatch.setenv("PENSTOCK_HOME", str(home))
     with script.start() as process:
         line_with(process, "Waiting for runs that are requested: run_deployment('my_deployment')")
-        run = run_deployment("hello/my_deployment", {"name": "you"})
+        run = run_deployment("hello/my_deployment", {"name": "you"}, tags=["yours"])
         assert (run.name, run.state.name) == ("my_deployment-1", "Completed")
-        line_with(process, "hello you")
+        line_with(process, "hello you ours yours")
         assert run_deployment("my_deployment", {"fails": True}).state.message == "exit code 1"
         line_with(process, "hello served")
         assert run_deployment("my_deployment", timeout=0).state.name == "Running"
         with pytest.raises(CommandError, match="got an unexpected keyword argument 'nam'"):
             run_deployment("my_deployment", {"nam": 1})
+        with pytest.raises(CommandError, match="kubeconfig"):
+            run_deployment("my_deployment", kubeconfig=str(home / "nowhere"))
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
 

@@ -82,6 +82,43 @@ def test_a_value_that_can_not_be_stored_rolls_back_with_a_warning(caplog):
     assert "transaction 'report' is rolled back: cannot store the result" in caplog.text
 
 
+def test_coroutines_of_one_loop_take_a_key_in_turn():
+    entered = []
+
+    async def work(name):
+        async with atransaction(key="report", isolation_level=IsolationLevel.SERIALIZABLE, overwrite=True):
+            entered.append(name)
+            await asyncio.sleep(0)
+            entered.append(name)
+
+    async def main():
+        await asyncio.gather(work("a"), work("b"))
+
+    # In a thread that the test does not wait for: a loop that is blocked cannot be ended.
+    thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert entered in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
+
+
+def test_a_coroutine_that_is_cancelled_while_it_waits_leaves_the_key_to_others():
+    def serializable():
+        return atransaction(key="report", isolation_level=IsolationLevel.SERIALIZABLE)
+
+    async def wait():
+        async with serializable():
+            pass
+
+    async def main():
+        async with serializable():
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait(), 0.05)
+        async with asyncio.timeout(10), serializable():
+            return "got it"
+
+    assert asyncio.run(main()) == "got it"
+
+
 def test_the_states_of_a_transaction():
     with transaction() as txn:
         assert txn.is_active()

@@ -12,11 +12,14 @@ from penstock_operator.workloads.pod import Pod
 OURS = {names.LABEL_RUN_UID: "u", names.LABEL_TASK: "main", names.LABEL_ATTEMPT: "1"}
 
 
+QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
+
+
 @pytest.mark.parametrize("kind", [Pod, Job])
 def test_only_the_labels_and_annotations_that_are_read_are_kept(kind):
     metadata = {
         "name": "p",
-        "labels": {**OURS, **{f"example.com/{number}": "x" * 63 for number in range(1000)}},
+        "labels": {**{f"example.com/{number}": "x" * 63 for number in range(1000)}, **OURS, **QUEUE},
         "annotations": {
             names.ANNOTATION_FAILURES: "2",
             names.ANNOTATION_KEEP_FAILED: "9" * 100_000,
@@ -26,4 +29,4 @@ def test_only_the_labels_and_annotations_that_are_read_are_kept(kind):
     }
     found = msgspec.json.decode(msgspec.json.encode({"metadata": metadata}), type=kind).metadata
 
-    assert (found.name, found.labels, found.annotations) == ("p", OURS, {names.ANNOTATION_FAILURES: "2"})
+    assert (found.name, found.labels, found.annotations) == ("p", {**OURS, **QUEUE}, {names.ANNOTATION_FAILURES: "2"})

@@ -122,21 +122,21 @@ class RunRetention:
         while True:
             await self._has_unlisted.wait()
             await asyncio.sleep(self._gather_s)
-            flows = set(self._unlisted)
+            # What is added during the list is listed again: its page may have been read before.
+            flows, self._unlisted = self._unlisted, set()
+            self._has_unlisted.clear()
             try:
                 await self._list_runs(flows)
             except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
                 logger.warning("Cannot list finished runs, retrying in %g s: %s", RETRY_S, error)
-                await asyncio.sleep(RETRY_S)
-                continue
             except Exception:
                 self._errors.inc()
                 logger.exception("Internal error in the list of finished runs; retrying in %g s", RETRY_S)
-                await asyncio.sleep(RETRY_S)
+            else:
                 continue
-            self._unlisted -= flows
-            if not self._unlisted:
-                self._has_unlisted.clear()
+            self._unlisted |= flows
+            self._has_unlisted.set()
+            await asyncio.sleep(RETRY_S)
 
     async def _list_runs(self, flows: set[ObjectKey]) -> None:
         everything = [ObjectKey(namespace, "") for namespace in self._namespaces]

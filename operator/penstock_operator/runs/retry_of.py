@@ -11,7 +11,7 @@ from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import RunKey
 from penstock.engine.machine.unstarted import Waiting
 from penstock.engine.reasons import Reason
-from penstock.engine.restart import check_against_run, check_reference
+from penstock.engine.restart import check_reference, check_references
 from penstock.engine.state import RunState
 from penstock.engine.suggestion import suggest
 from penstock.errors import InvalidSpecError, Problem
@@ -86,7 +86,7 @@ class RetriedRuns:
             references.append(old_spec.retry_of)
             given = {**(old_spec.params or {}), **given}
             old, old_spec = await self._read_run(run, old_spec.retry_of.name)
-        if problems := [one for reference in references for one in check_against_run(reference, old.tasks)]:
+        if problems := list(check_references(references, old.tasks)):
             raise InvalidSpecError(problems)
         retried = Retried(
             flow=None if old_spec.flow is None else old_spec.flow.name,

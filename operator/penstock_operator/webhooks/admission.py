@@ -58,7 +58,7 @@ Lookup = Callable[[str, str], Awaitable[FlowSpec | None]]
 ScheduleLookup = Callable[[str, str], Awaitable[ScheduleSpec | None]]
 """Finds a Schedule, likewise."""
 RunLookup = Callable[[str, str], Awaitable[FlowRun | None]]
-"""Finds the state of a FlowRun, empty before its first; None if there is no such run."""
+"""Finds a FlowRun; None if there is none."""
 MayGet = Callable[[Mapping[str, Any], Resource, str, str], Awaitable[bool]]
 """Whether a user may read an object: `userInfo` of the request, kind, namespace, name."""
 T = TypeVar("T")

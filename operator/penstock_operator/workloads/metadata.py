@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import force_setattr
@@ -17,6 +18,8 @@ LABELS: Final = (
     names.LABEL_INDEX,
     names.LABEL_ATTEMPT,
 )
+QUEUE_PREFIX: Final = "kueue.x-k8s.io/"
+"""Of the labels of Pods that wait in a queue: https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/."""
 FEW_LABELS: Final = 16
 """So many are kept as they are, whatever they say: a label is short."""
 ANNOTATIONS: Final = (
@@ -41,7 +44,9 @@ class WorkloadMeta(ObjectMeta, frozen=True, rename="camel", omit_defaults=True, 
         """Drop the others."""
         labels, annotations = self.labels, self.annotations
         if len(labels) > FEW_LABELS:
-            force_setattr(self, "labels", {name: labels[name] for name in LABELS if name in labels})
+            of_queues = islice((name for name in labels if name.startswith(QUEUE_PREFIX)), FEW_LABELS)
+            read = (*LABELS, *of_queues)
+            force_setattr(self, "labels", {name: labels[name] for name in read if name in labels})
         if annotations:
             written = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
             force_setattr(self, "annotations", {name: text for name, text in written.items() if len(text) <= LONGEST})

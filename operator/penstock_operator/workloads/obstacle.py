@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.reasons import Reason
-from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, main_state
+from penstock_operator.workloads.metadata import QUEUE_PREFIX
+from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, main_state, read_time
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -35,7 +36,6 @@ _EVENT_REASONS: Final = {
 https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/events/event.go."""
 _NODE_GONE: Final = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
 """Reasons of the condition DisruptionTarget of a Pod whose node does not respond, or does not exist any more."""
-_QUEUE_LABELS: Final = "kueue.x-k8s.io/"
 
 
 class Obstacle(NamedTuple):
@@ -92,7 +92,7 @@ def _of_scheduling(pod: Pod, scheduled: PodCondition) -> Obstacle | None:
     if scheduled.reason != "Unschedulable":
         return None
     since = scheduled.transition_time
-    if any(label.startswith(_QUEUE_LABELS) for label in pod.metadata.labels):
+    if any(label.startswith(QUEUE_PREFIX) for label in pod.metadata.labels):
         # The condition was false while the queue held the Pod as well.
         since = None
     if any(word in scheduled.message.lower() for word in _CLAIM_WORDS):
@@ -120,8 +120,13 @@ def _of_node(pod: Pod) -> Obstacle | None:
 
 
 def _on_node_since(pod: Pod) -> float | None:
+    """Return from when a Pod waits on its node: also its init containers take their time, which is no wait."""
     scheduled = _condition(pod, "PodScheduled")
-    return None if scheduled is None or scheduled.status != "True" else scheduled.transition_time
+    if scheduled is None or scheduled.status != "True":
+        return None
+    ended = (status.state.terminated for status in pod.status.init_container_statuses)
+    times = (scheduled.transition_time, *(read_time(each.finished_at) for each in ended if each is not None))
+    return max((time for time in times if time is not None), default=None)
 
 
 def _condition(pod: Pod, kind: str) -> PodCondition | None:

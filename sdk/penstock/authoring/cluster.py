@@ -119,7 +119,8 @@ def run_deployment(
 ) -> ClusterRun:
     """Start a run of a deployed flow, and wait until it has finished.
 
-    If a process of this machine serves a deployment of the name, the run is started there, else in the cluster.
+    If a process of this machine serves a deployment of the name, the run is started there, else in the cluster. If a
+    cluster is named, it is always that cluster.
 
     Args:
         name: name of the Flow; for `flow/deployment`, the part after the slash is used.
@@ -142,9 +143,11 @@ def run_deployment(
         CommandError: the cluster cannot be reached, does not have the Flow, or refused the run.
     """
     _check(keywords, ClusterKeywords.__annotations__, RUN_NOT_OFFERED)
-    served = _run_served(name.rpartition("/")[2], dict(parameters or {}), tags=sorted(tags or ()), timeout_s=timeout)
-    if served is not None:
-        return served
+    if not keywords:
+        local = name.rpartition("/")[2]
+        served = _run_served(local, dict(parameters or {}), tags=sorted(tags or ()), timeout_s=timeout)
+        if served is not None:
+            return served
     run: ClusterRun = importlib.import_module(STARTER).run_deployment(
         name,
         dict(parameters or {}),

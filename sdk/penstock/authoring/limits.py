@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.backend import current_backend
@@ -91,7 +91,8 @@ class Limits:
         self._lock = threading.Lock()
         self._text: str | None = None
         self._limits: dict[str, _Limit] = {}
-        self._waiters: list[Callable[[], object]] = []
+        self._waiters: dict[Callable[[], object], None] = {}
+        """Each once, however often it has tried since."""
 
     def find(self, names: Iterable[str]) -> list[str]:
         """Return those of some names that are limited."""
@@ -135,7 +136,7 @@ class Limits:
                     self._limits[name].take(slots)
                 return 0.0
             if None in waits:
-                self._waiters.append(waiter)
+                self._waiters[waiter] = None
             known = [wait for wait in waits if wait]
             return max(known) if known else None
 
@@ -145,7 +146,7 @@ class Limits:
             for name in names:
                 if name in self._limits:
                     self._limits[name].give_back(slots)
-            waiters, self._waiters = self._waiters, []
+            waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             waiter()
 
@@ -195,11 +196,10 @@ async def held_async(
             loop.call_soon_threadsafe(event.set)
 
     while (wait_s := LIMITS.try_take(names, slots, wake)) != 0:
-        try:
-            async with asyncio.timeout(min(_left_s(names, deadline, wait_s), SLICE_S)):
+        left_s = _left_s(names, deadline, wait_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(left_s, SLICE_S)):
                 await event.wait()
-        except TimeoutError:
-            pass
         event.clear()
     try:
         yield

@@ -239,9 +239,10 @@ class Transaction:
         """Begin."""
         if self._record is not None:
             self._record.begin()
-            is_done = not self.overwrite and self._record.read() is not None
-        else:
-            is_done = False
+        return self._begin()
+
+    def _begin(self) -> Self:
+        is_done = self._record is not None and not self.overwrite and self._record.read() is not None
         self.state = TransactionState.COMMITTED if is_done else TransactionState.ACTIVE
         self._token = TRANSACTION.set(self)
         return self
@@ -261,7 +262,9 @@ class Transaction:
 
     async def __aenter__(self) -> Self:
         """Begin, in a coroutine."""
-        return self.__enter__()
+        if self._record is not None:
+            await _begin_in_thread(self._record)
+        return self._begin()
 
     async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
         """Commit or roll back, in a coroutine."""
@@ -347,6 +350,19 @@ def _call_hook(hook: Hook, around: Transaction, run: TaskRun | None = None) -> N
     except Exception:
         log = FLOW_LOGGER if run is None else logger_of(run)
         log.exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
+
+
+async def _begin_in_thread(record: Record) -> None:
+    """Wait in a thread: the transaction that holds the key may be one of this event loop."""
+    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
+
+    begun = asyncio.ensure_future(asyncio.to_thread(record.begin))
+    try:
+        await asyncio.shield(begun)
+    except asyncio.CancelledError:
+        # The thread goes on waiting, and would keep the key that nobody needs any more.
+        begun.add_done_callback(lambda _: record.end())
+        raise
 
 
 def _wait(answer: Awaitable[Any]) -> None:

@@ -123,6 +123,17 @@ def check_against_run(
         yield Problem(f"{path}.items", f"task {name} has no item {highest}: its items are {known}")
 
 
+def check_references(references: Iterable[RunReference], entries: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Find what is wrong with the `retryOf` of a run, and with those of retries before it that never started.
+
+    Args:
+        references: all of them; one that was refused may be why its run never started.
+        entries: `status.tasks` of the run that they retry.
+    """
+    for reference in references:
+        yield from list(check_reference(reference)) or check_against_run(reference, entries)
+
+
 def _is_same(one: Any, other: Any) -> bool:
     """Compare as JSON does: true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):

@@ -20,7 +20,7 @@ from penstock.local import log
 from penstock.local.run_process import FlowReference, RunProcess, flow_reference
 from penstock.local.run_requests import RunRequests
 from penstock.local.served_state import ServedStateFile
-from penstock.local.server import LOGGER, Launch, Requested, Served, Server, utc_now
+from penstock.local.server import LOGGER, Launch, Requested, RunRequest, Served, Server, utc_now
 from penstock.memory_limit import limit_expression_memory
 
 MAIN_PROCESS: Final = "MainProcess"
@@ -105,11 +105,9 @@ def _launch(reference: FlowReference, tags: frozenset[str], name: str, parameter
     return RunProcess(reference, name, parameters, tags)
 
 
-def _launch_requested(
-    reference: FlowReference, deployment: Deployment, name: str, parameters: Mapping[str, Any]
-) -> RunProcess:
-    deployment.flow.bind((), given := {**deployment.parameters, **parameters})
-    return RunProcess(reference, name, given, deployment.tags)
+def _launch_requested(reference: FlowReference, deployment: Deployment, name: str, request: RunRequest) -> RunProcess:
+    deployment.flow.bind((), given := {**deployment.parameters, **request.parameters})
+    return RunProcess(reference, name, given, deployment.tags | request.tags)
 
 
 def _announce(served: Served, now: datetime) -> None:

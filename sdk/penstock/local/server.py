@@ -70,11 +70,19 @@ class RunRequest(Protocol):
     def parameters(self) -> Mapping[str, Any]:
         """Parameters of the flow, which override those of the deployment."""
 
+    @property
+    def tags(self) -> frozenset[str]:
+        """Tags of the run, beside those of the deployment."""
+
     def answer(self, **facts: Any) -> None:
         """Tell the sender that the run has started (`run`), has ended (`code`), or cannot start (`error`)."""
 
     def close(self) -> None:
         """End the conversation."""
+
+
+LaunchRequested = Callable[[str, RunRequest], Process]
+"""Starts a run, from its name and the request for it."""
 
 
 class Requested:
@@ -87,7 +95,7 @@ class Requested:
         limit: maximum number of its concurrent runs; None for no limit.
     """
 
-    def __init__(self, name: str, inbox: Inbox, launch: Launch, *, limit: int | None) -> None:
+    def __init__(self, name: str, inbox: Inbox, launch: LaunchRequested, *, limit: int | None) -> None:
         self.name = name
         self.inbox = inbox
         self.limit = limit
@@ -102,7 +110,7 @@ class Requested:
         self._count += 1
         name = f"{self.name}-{self._count}"
         try:
-            process = self._launch(name, request.parameters)
+            process = self._launch(name, request)
         except Exception as error:  # noqa: BLE001 - one request must not end the others
             LOGGER.warning("%s: could not be started: %s", name, error)
             request.answer(error=f"{name} could not be started: {error}")
@@ -255,7 +263,7 @@ class Server:
         return [run for served in everything for run in served.runs]
 
     def serve(self) -> None:
-        """Serve until the process is terminated, or no schedule has further ticks."""
+        """Serve until the process is terminated, or no schedule has further ticks and no runs can be asked for."""
         while not self._clock.signals:
             now = self._clock.now()
             self._collect_ended(now)

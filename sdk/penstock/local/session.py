@@ -117,7 +117,8 @@ class Session:
             FLOW_LOGGER.warning("%s", error)
 
     def _own_result(self) -> StoredResult | None:
-        if self.parent is None or not self.persist_result:
+        if self.parent is None or not self.persist_result or _fingerprint(self.run.parameters) is None:
+            # Without a fingerprint of its parameters, its id may be that of a call with others.
             return None
         # The id is the same whenever its caller makes the same call again.
         key = f"flow {self.run.id}"

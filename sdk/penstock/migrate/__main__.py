@@ -22,6 +22,8 @@ MISSING: Final = 1
 """Something has no counterpart; with --check also: something would be rewritten."""
 UNREADABLE: Final = 2
 """A file cannot be read, parsed or written."""
+INSTALLED: Final = "site-packages"
+"""In a virtual environment."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,9 +67,15 @@ class _Counts:
 def _programs(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(each for each in path.rglob("*.py") if each.is_file())
+            yield from sorted(each for each in path.rglob("*.py") if each.is_file() and _is_own(each, path))
         else:
             yield path
+
+
+def _is_own(program: Path, folder: Path) -> bool:
+    """Whether a program of a folder is not one of a package that is installed there, Prefect among them."""
+    between = program.relative_to(folder).parts[:-1]
+    return not any(each.startswith(".") or each == INSTALLED for each in between)
 
 
 def _migrate(path: Path, counts: _Counts, *, is_written: bool, is_diff: bool) -> list[str]:

@@ -53,7 +53,7 @@ TASK_OPTIONS: Final[Mapping[str, str]] = {
 FLOW_OPTIONS: Final[Mapping[str, str]] = {
     "result_storage": TASK_OPTIONS["result_storage"],
     "cache_result_in_memory": TASK_OPTIONS["cache_result_in_memory"],
-    "persist_result": "it is for the tasks of the flow; the flow's own result is not stored",
+    "persist_result": "it is for the tasks of the flow; its own result is stored only if another flow calls it",
 }
 FLOW_METHODS: Final[Mapping[str, str]] = {
     "serve": NAMES["serve"],

@@ -23,9 +23,6 @@ from penstock.authoring.compilation.symbols import (
 )
 from penstock.authoring.pod_operations import BINARY, COMPARISONS, FUNCTIONS, TEXT, UNARY
 
-SYMBOLIC = (Symbol, TracedFuture, TracedFutures, TracedState, TracedStates)
-"""What stands for a value that is known only when the flow runs."""
-
 
 class OperationSymbol(Symbol):
     """The result of an operation on a symbol.

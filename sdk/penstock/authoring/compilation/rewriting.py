@@ -27,6 +27,10 @@ _CONSTANT: Final = (
 )
 
 
+_OF_THE_FUNCTION: Final = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
+"""Expressions that mean something else, or nothing, in a function inside of it."""
+
+
 def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
     """Return a function that calls the hook where Python would ask symbols for their values.
 
@@ -113,7 +117,9 @@ class _Rewriter(ast.NodeTransformer):
         """Rewrite `if x is None: x = ...`."""
         name = _name_compared_with_none(node.test, ast.Is)
         match node.body:
-            case [ast.Assign(targets=[ast.Name(id=target)], value=value)] if name == target and not node.orelse:
+            case [ast.Assign(targets=[ast.Name(id=target)], value=value)] if (
+                name == target and not node.orelse and _can_be_made_later(value)
+            ):
                 made = self._replacing("default", ast.Name(target, ast.Load()), value)
                 return ast.copy_location(ast.Assign([ast.Name(target, ast.Store())], made), node)
         return self.generic_visit(node)
@@ -122,13 +128,13 @@ class _Rewriter(ast.NodeTransformer):
         """Rewrite `y if x is None else x`, and `x if x is not None else y`."""
         for kind, kept, other in ((ast.Is, node.orelse, node.body), (ast.IsNot, node.body, node.orelse)):
             name = _name_compared_with_none(node.test, kind)
-            if name is not None and isinstance(kept, ast.Name) and kept.id == name:
+            if name is not None and isinstance(kept, ast.Name) and kept.id == name and _can_be_made_later(other):
                 return ast.copy_location(self._replacing("default", kept, other), node)
         return self.generic_visit(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         """Rewrite `x or y`."""
-        if not isinstance(node.op, ast.Or):
+        if not isinstance(node.op, ast.Or) or not all(map(_can_be_made_later, node.values[1:])):
             return self.generic_visit(node)
         made = node.values[0]
         for other in node.values[1:]:
@@ -187,6 +193,14 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(function, ast.Attribute):
             return getattr(self._called(function.value), function.attr, None)
         return None
+
+
+def _can_be_made_later(value: ast.expr) -> bool:
+    """Whether an expression may become the body of a lambda."""
+    return not any(
+        isinstance(each, _OF_THE_FUNCTION) or (isinstance(each, ast.comprehension) and each.is_async)
+        for each in ast.walk(value)
+    )
 
 
 def _name_compared_with_none(node: ast.expr, kind: type[ast.cmpop]) -> str | None:

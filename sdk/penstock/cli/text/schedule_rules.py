@@ -19,7 +19,8 @@ def describe_rules(spec: ScheduleSpec) -> str:
 
 def _describe_trigger(event: EventTrigger) -> str:
     if event.flow_run is not None:
-        return f"{'/'.join(event.flow_run.states)} run of {event.flow_run.flow}"
+        which = f"of {event.flow_run.flow}" if event.flow_run.flow else "selected by labels"
+        return f"{'/'.join(event.flow_run.states)} run {which}"
     if event.resource is not None:
         return f"change of {event.resource.kind}"
     return f"webhook {event.name}"
