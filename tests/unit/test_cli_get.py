@@ -139,7 +139,6 @@ def test_what_was_asked_of_a_run_shows_at_once(cells, want):
 @pytest.mark.parametrize(
     ("metadata", "want"),
     [
-        pytest.param({"annotations": {"audit.penstock.dev/created-by": "alice"}}, "alice", id="recorded"),
         pytest.param({"annotations": {"penstock.dev/requested-by": "bob"}}, "bob", id="noted"),
         pytest.param({"labels": {"penstock.dev/schedule": "nightly"}}, "Schedule nightly", id="a Schedule"),
     ],

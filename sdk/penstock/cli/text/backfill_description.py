@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.cli.text.console import Text
-from penstock.cli.text.description import audit_fields, event_section, field, heading, moment_text, requested_by
+from penstock.cli.text.description import event_section, field, heading, moment_text, requested_by
 from penstock.cli.text.recent_runs import recent_section
 from penstock.cli.text.run_table import RunCells
 from penstock.drawing.state_styles import state_style
@@ -42,7 +42,6 @@ def describe_backfill(
         yield field("ticks", ", ".join(f"{count} {word}" for word, count in counts.items()))
     if asked := requested_by(metadata):
         yield field("asked by", asked)
-    yield from (field(word, value) for word, value in audit_fields(metadata))
     for word, text in (
         ("created", metadata.get("creationTimestamp")),
         ("started", status.get("startTime")),

@@ -14,9 +14,6 @@ from penstock.drawing.task_rows import Object, read_time, shorten
 
 FIELD_WIDTH: Final = 11
 WARNING: Final = "yellow"
-AUDIT_PREFIX: Final = "audit.penstock.dev/"
-"""Annotations that are recorded at admission: who did what to an object."""
-CREATED_BY: Final = f"{AUDIT_PREFIX}created-by"
 
 
 def heading(text: str) -> Iterator[Text]:
@@ -65,15 +62,7 @@ def event_section(events: Sequence[Object], now: dt.datetime) -> Iterator[Text]:
 
 def requested_by(metadata: Mapping[str, Any]) -> str:
     """Return who asked for an object, as its annotations have it; empty if they do not say."""
-    annotations = metadata.get("annotations") or {}
-    return str(annotations.get(CREATED_BY) or annotations.get(ANNOTATION_REQUESTED_BY) or "")
-
-
-def audit_fields(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return what was recorded at admission about who did what to an object."""
-    for name, value in sorted((metadata.get("annotations") or {}).items()):
-        if name.startswith(AUDIT_PREFIX) and name != CREATED_BY:
-            yield name.removeprefix(AUDIT_PREFIX).replace("-", " "), value
+    return str((metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED_BY) or "")
 
 
 def _event_time(event: Object) -> str:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.cli.text.console import Text
-from penstock.cli.text.description import audit_fields, condition_title, event_section, field, heading, value_text
+from penstock.cli.text.description import condition_title, event_section, field, heading, value_text
 from penstock.cli.text.recent_runs import recent_section
 from penstock.cli.text.run_table import RunCells
 from penstock.cli.text.schedule_row import rules_of, state_of
@@ -41,7 +41,6 @@ def describe_flow(
     for word in ("timeout", "concurrency", "retention"):
         if word in spec:
             yield field(word, spec[word] if isinstance(spec[word], str) else value_text(spec[word]))
-    yield from (field(word, value) for word, value in audit_fields(flow["metadata"]))
     if params := spec.get("params"):
         yield from heading("Params")
         for param in params:

@@ -11,7 +11,6 @@ from penstock.api.names import ANNOTATION_STARTED_FROM, ANNOTATION_TICK, LABEL_S
 from penstock.cli.text.console import Text
 from penstock.cli.text.description import (
     WARNING,
-    audit_fields,
     event_section,
     field,
     heading,
@@ -193,7 +192,6 @@ def _requested_changes(run: Object) -> Iterator[tuple[str, str]]:
     for decision in spec.get("approvals") or ():
         comment = f': "{decision["comment"]}"' if decision.get("comment") else ""
         yield "decided", f"{decision['task']}: {decision['decision']}{comment}"
-    yield from audit_fields(run["metadata"])
     if status.get("queuePosition"):
         yield "queue", f"position {status['queuePosition']}"
 

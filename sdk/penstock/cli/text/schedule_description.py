@@ -9,7 +9,6 @@ from typing import Any
 from penstock.cli.text.console import Text
 from penstock.cli.text.description import (
     WARNING,
-    audit_fields,
     condition_title,
     event_section,
     field,
@@ -61,7 +60,6 @@ def describe_schedule(
         yield field("queued", ", ".join(status["queued"]))
     if missed := status.get("lastMissed"):
         yield field("missed", f"{status.get('missedTicks', 1)}; last {missed['tickTime']}: {missed['message']}")
-    yield from (field(word, value) for word, value in audit_fields(schedule["metadata"]))
     yield from _event_lines(schedule, now)
     yield from recent_section(runs, now)
     yield from event_section(events, now)
