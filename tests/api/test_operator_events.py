@@ -175,6 +175,29 @@ def test_runs_do_not_trigger_each_other_forever(scene, start):
     assert scene.event("EventFailed", failed).type == "Warning"
 
 
+def test_a_child_run_of_a_run_that_the_schedule_created_does_not_count(scene, start):
+    start()
+    scene.create("Flow", "inner", {"tasks": [task()]})
+    child = {"name": "child", "flow": {"name": "inner"}}
+    scene.create("Flow", "outer", {"params": [{"name": "after"}], "tasks": [child]})
+    wanted = {"selector": {}, "states": ["Completed"], "params": {"after": "$(event.run.name)"}}
+    spec = {"events": [{"name": "it", "flowRun": wanted}], "runTemplate": {"spec": {"flow": {"name": "outer"}}}}
+    scene.create("Schedule", "on", spec)
+    listening(scene)
+
+    scene.start_of("inner", "first")
+    scene.reach("Completed", made_one(scene).metadata.name)
+    # Ends are handled in their order: when this one is, those of the child and of its parent were.
+    scene.start_of("inner", "second")
+    scene.until(lambda: "second" in after(scene), "the run after the second one to be made")
+
+    assert after(scene) == {"first", "second"}
+
+
+def after(scene: Scene) -> set[str]:
+    return {run.spec["params"]["after"] for run in made(scene, ever=True)}
+
+
 # Changes of objects
 
 

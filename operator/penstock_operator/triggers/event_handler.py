@@ -11,8 +11,9 @@ import msgspec
 from penstock.api import names
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.triggers.trigger import MAX_CHAIN, flow_of, flow_run_event, may_be_of, resource_event
+from penstock.engine.workloads.child_run import read_parent
 from penstock.errors import ExpressionError
-from penstock.kube.client import ApiClient
+from penstock.kube.client import METADATA, ApiClient
 from penstock.kube.errors import ApiError, is_namespace_terminating
 from penstock.kube.kinds.run_summary import RunSummary
 from penstock.kube.kinds.schedule import Schedule
@@ -108,9 +109,11 @@ class EventHandler:
         ended = summary.status.completion_time
         if ended is None or not watermark.is_new(event.uid, epoch(ended)):
             return
-        if summary.metadata.labels.get(names.LABEL_SCHEDULE) != item.metadata.name:
+        outermost = await self._read_outermost(run["metadata"])
+        if (outermost.get("labels") or {}).get(names.LABEL_SCHEDULE) != item.metadata.name:
+            chain = _chain(outermost.get("annotations") or {}) + 1
             try:
-                await self._create_next_run(item, schedule, trigger, event, run)
+                await self._create_next_run(item, schedule, trigger, event, run, chain)
             except (ExpressionError, EventRefusedError):
                 # Handled all the same: another try would fail as well.
                 watermark.mark_done(event.uid, epoch(ended))
@@ -125,9 +128,9 @@ class EventHandler:
         trigger: Trigger,
         event: ObservedEvent,
         run: Mapping[str, Any],
+        chain: int,
     ) -> None:
-        """Create the run that follows from the end of another."""
-        chain = _chain(run["metadata"].get("annotations") or {}) + 1
+        """Create the run that follows from the end of another, as the one of this number in a chain."""
         if chain > MAX_CHAIN:
             raise EventRefusedError(
                 f"stopped after {MAX_CHAIN} chained runs, the last of which is {event.key.name}: "
@@ -136,6 +139,22 @@ class EventHandler:
         params = await asyncio.to_thread(trigger.compiled.evaluate, flow_run_event(trigger.spec.name, run))
         if params is not None:
             await self._create_run(item, schedule, trigger, EventId(trigger.spec.name, event.uid, chain), params)
+
+    async def _read_outermost(self, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the metadata of the run that a child run is nested in, the outermost one; of any other run its own.
+
+        Only that one says which Schedule created it, and after which others: the child of a run that an event created
+        would be the next event, forever.
+        """
+        # The parent's uid is part of a child's name, so this ends.
+        while (parent := read_parent(metadata)) is not None:
+            found = await self._client.get(
+                FLOWRUNS, metadata["namespace"], parent.run, kind=dict[str, Any], accept=METADATA
+            )
+            if found is None or found["metadata"]["uid"] != parent.uid:
+                break
+            metadata = found["metadata"]
+        return metadata
 
     async def _handle_object(
         self, item: Schedule, schedule: TriggeredSchedule, trigger: Trigger, event: ObservedEvent
