@@ -175,7 +175,7 @@ def end(scene: Scene) -> None:
     # Four runs of the Flow `cached` have completed, one of them before the change.
     _derived(scene, names.LABEL_SCHEDULE, "follow", 4)
     scene.until(lambda: set(_children(scene, names.LABEL_SCHEDULE, "minutely")) - old_ticks, "the next tick", 120)
-    _derived(scene, names.LABEL_SCHEDULE, "minutely", len(_children(scene, names.LABEL_SCHEDULE, "minutely")))
+    _derived(scene, names.LABEL_SCHEDULE, "minutely", len(_ever(scene, names.LABEL_SCHEDULE, "minutely")))
     for flow in ("chain", "approval", "inner", "limited", "failing", "cached", "dated"):
         conditions = {each["type"]: each["status"] for each in scene.now["flows"][flow].status["conditions"]}
         assert conditions["Ready"] == "True", f"{flow}: {scene.now['flows'][flow].status}"
@@ -190,11 +190,18 @@ def _states(scene: Scene, label: str, value: str) -> list[str]:
     return sorted(scene.status(run).get("state", "") for run in _children(scene, label, value))
 
 
+def _ever(scene: Scene, label: str, value: str) -> dict[str, str]:
+    """Return the runs by a label with their states. Those that are deleted too: a Schedule's history keeps three."""
+    runs = [run for run in scene.ever["flowruns"].values() if run.metadata.labels.get(label) == value]
+    return {run.metadata.name: run.status.get("state", "") for run in runs}
+
+
 def _derived(scene: Scene, label: str, value: str, count: int) -> None:
-    """Check that there are so many runs by a label, that each completed, and had one Pod."""
+    """Check that there were so many runs by a label, that each completed, and had one Pod."""
     wanted = ["Completed"] * count
-    scene.until(lambda: _states(scene, label, value) == wanted, f"{count} runs with {label}={value} to complete", 120)
-    for run in _children(scene, label, value):
+    what = f"{count} runs with {label}={value} to complete"
+    scene.until(lambda: list(_ever(scene, label, value).values()) == wanted, what, 120)
+    for run in _ever(scene, label, value):
         assert len(scene.ever_attempts(run)) == 1, f"{run}: {scene.ever_attempts(run)}"
 
 

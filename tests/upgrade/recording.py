@@ -9,10 +9,14 @@ from typing import Any, Final, NamedTuple
 
 from tests.chaos.ledger import put
 from tests.cluster.api_server import ApiServer
+from tests.cluster.component import start, wait_ready
+from tests.cluster.control_plane import components
 from tests.cluster.plan import LOOPBACK, Plan
+from tests.cluster.process import Processes
 from tests.upgrade.journey import LONG
 
 FOLDER: Final = Path(__file__).parent
+MANAGER: Final = "controller-manager"
 RUN_FOR: Final = "fake.penstock.dev/run-for"
 REST_S: Final = "1s"
 """How long a Pod still runs that was running."""
@@ -72,8 +76,14 @@ def play(file: Path, state_dir: Path, namespace: str) -> Counter[str]:
             _move(item, plan)
         values[f"/registry/{storage[item['kind']]}/{namespace}/{item['metadata']['name']}"] = json.dumps(item)
         count[item["kind"]] += 1
-    # All at once: the garbage collector deletes what has no owner, and a Job without its Pods fails.
+    processes = Processes(state_dir)
+    (manager,) = (component for component in components(plan) if component.name == MANAGER)
+    # Its caches of Pods and of Jobs get their changes apart: it would give a Job another Pod, or delete a Pod whose
+    # owner it does not know yet. A new one reads all before it acts.
+    processes.stop(MANAGER)
     put(etcd, values)
+    start(manager, processes)
+    wait_ready([manager], processes)
     return count
 
 

@@ -120,7 +120,7 @@ def _of_node(pod: Pod) -> Obstacle | None:
 
 
 def _on_node_since(pod: Pod) -> float | None:
-    """Return from when a Pod waits on its node: also its init containers take their time, which is no wait."""
+    """Return from when a Pod waits on its node. Time in which its init containers run does not count."""
     scheduled = _condition(pod, "PodScheduled")
     if scheduled is None or scheduled.status != "True":
         return None

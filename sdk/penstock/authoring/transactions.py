@@ -360,7 +360,7 @@ async def _begin_in_thread(record: Record) -> None:
     try:
         await asyncio.shield(begun)
     except asyncio.CancelledError:
-        # The thread goes on waiting, and would keep the key that nobody needs any more.
+        # The thread continues to wait, and would keep the key that nobody needs any more.
         begun.add_done_callback(lambda _: record.end())
         raise
 
