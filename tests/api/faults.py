@@ -58,6 +58,8 @@ class Fault:
     """Never answer."""
     first_line: dict | None = None
     """Answer with a stream of this one watch event, and end it."""
+    body: bytes = b""
+    """Answer with this."""
 
 
 @dataclass
@@ -235,6 +237,8 @@ class FaultProxy:
             return self._abort(request)
         if fault.first_line is not None:
             return web.Response(body=json.dumps(fault.first_line).encode() + b"\n")
+        if fault.body:
+            return web.Response(body=fault.body)
         status = {
             "kind": "Status",
             "status": "Failure",

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
 from penstock.api import names
@@ -28,12 +29,15 @@ from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.recorder import EventRecorder
 from tests.api.faults import Fault, FaultProxy, Seen
+from tests.api.impersonation import bind
 from tests.api.waiting import Changes
 
 pytestmark = pytest.mark.api
 
 LOAD = TaskInstanceKey("load")
 TTL_S = 3600.0
+UNREADABLE = b'{"items": [{"metadata": {"name": "\xff"}}]}'
+"""A list that the decoder fails on unexpectedly: it is not UTF-8."""
 
 
 class AnswerRegistry(RunRegistry):
@@ -582,13 +586,15 @@ def test_a_task_that_meets_rubbish_runs_and_its_lock_takes_the_place(data, core,
     asyncio.run(scenario())
 
 
-def test_the_sweep_removes_rubbish(core, scene, flow_run, connection):
+def test_the_sweep_removes_rubbish(api, core, scene, flow_run, connection):
+    tenant = bind(api, f"{scene.namespace}:tenant", "edit", namespace=scene.namespace)
+
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_CACHE: "lock"}
             for number, data in enumerate(RUBBISH):
                 body: Any = {"metadata": {"name": f"cache-{number}", "labels": labels}, "data": data}
-                core.create_namespaced_config_map(scene.namespace, body)
+                kubernetes_client.CoreV1Api(tenant).create_namespaced_config_map(scene.namespace, body)
             held = here.add_run(flow_run("held"))
             await here.ask(held)
 
@@ -617,6 +623,26 @@ def test_an_entry_that_cannot_be_removed_does_not_end_the_sweep(core, scene, flo
             await here.sweep.sweep()
 
             assert [entry.metadata.name for entry in entries(core, scene.namespace)] == ["cache-2"]
+
+    asyncio.run(scenario())
+
+
+def test_a_list_that_cannot_be_read_does_not_end_the_sweeps(core, scene, connection, monkeypatch):
+    monkeypatch.setattr("penstock_operator.runs.cache.sweep.SWEEP_S", 0.01)
+
+    async def scenario() -> None:
+        async with cache_process(connection, scene.namespace) as here:
+            labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_CACHE: "lock"}
+            core.create_namespaced_config_map(scene.namespace, {"metadata": {"name": "cache-1", "labels": labels}})
+            here.proxy.fail(lambda seen: seen.is_list, times=1, body=UNREADABLE)
+            sweeps = asyncio.create_task(here.sweep.run())
+            removal = asyncio.create_task(here.proxy.wait_for_requests(lambda seen: seen.method == "DELETE", 1))
+
+            await asyncio.wait([sweeps, removal], return_when=asyncio.FIRST_COMPLETED)
+
+            assert removal.done(), sweeps
+            assert here.metrics.internal_errors.labels("cache entry")._value.get() == 1
+            sweeps.cancel()
 
     asyncio.run(scenario())
 

@@ -77,6 +77,9 @@ class CacheSweep:
                 self._fail(error)
             except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
                 logger.warning("Failed to sweep the cache; trying again later: %s", error)
+            except Exception:
+                self._errors.inc()
+                logger.exception("Internal error about entries of the cache; trying again later")
 
     async def sweep(self) -> None:
         """Read every entry once, and remove what will not be used.
