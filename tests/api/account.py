@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +11,9 @@ import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import dynamic
 
-from tests.cluster import binaries
+from tests.api.chart import render
 from tests.cluster.control_plane import AUDIT_LOG
 
-CHART = Path(__file__).parents[2] / "helm" / "penstock"
 NAME = "penstock-tests"
 NAMESPACE = "default"
 VALUES: Mapping[str, Any] = {
@@ -45,7 +43,7 @@ def account_kubeconfig(admin: Path) -> Path:
 def make_account(api: kubernetes_client.ApiClient, admin: Path) -> set[Right]:
     """Make the account, write its kubeconfig, and return the rights that the chart gives it."""
     client = dynamic.DynamicClient(api)
-    rendered = list(_rendered())
+    rendered = render(VALUES, namespace=NAMESPACE, release=NAME)
     # The chart also has roles for people, which are bound to nobody.
     bound = {body["roleRef"]["name"] for body in rendered if body["kind"] == "ClusterRoleBinding"}
     rights: set[Right] = set()
@@ -101,12 +99,6 @@ def _asked(admin: Path, user: str) -> Iterator[tuple[Right, bool]]:
                 resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
                 right = Right(about.get("apiGroup", ""), resource, event["verb"])
                 yield right, event.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid"
-
-
-def _rendered() -> Iterator[dict[str, Any]]:
-    command = [str(binaries.binary("helm")), "template", NAME, str(CHART), f"--namespace={NAMESPACE}", "--values=-"]
-    text = subprocess.run(command, input=json.dumps(VALUES), text=True, check=True, capture_output=True).stdout
-    yield from filter(None, yaml.safe_load_all(text))
 
 
 def _rights(rules: list[dict[str, Any]]) -> Iterator[Right]:

@@ -95,6 +95,11 @@ class Replica:
     def pid(self) -> int:
         return self._process.pid
 
+    def memory_mib(self, field: str) -> float:
+        """Return how much memory it has, `VmRSS`, or has had at most, `VmHWM`."""
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
+        return float(fields[field].split()[0]) / 1024
+
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None

@@ -246,6 +246,11 @@ class Scene:
         )
         return dict(created)
 
+    def act_as(self, client: kubernetes_client.ApiClient) -> None:
+        """Do all that follows as somebody else than the administrator."""
+        self.core = kubernetes_client.CoreV1Api(client)
+        self.custom = kubernetes_client.CustomObjectsApi(client)
+
     def start(self, *tasks: Mapping[str, Any], name: str = "run", **flow: Any) -> dict[str, Any]:
         """Create a run of these tasks, inline; `timeout` is that of the run."""
         spec = {"timeout": flow.pop("timeout")} if "timeout" in flow else {}

@@ -17,6 +17,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api.names import API_VERSION
+from tests.api.impersonation import bind
 from tests.api.replica import Replica, free_port
 from tests.api.review_scene import LOOPBACK, configured, write_certificate
 from tests.api.scene import Scene
@@ -91,16 +92,7 @@ def make_accounts(api: kubernetes_client.ApiClient, namespace: str) -> None:
     for name, rules in ACCOUNTS.items():
         role: Any = {"metadata": {"name": name}, "rules": rules}
         rbac.create_namespaced_role(namespace, role)
-        bind(api, namespace, name, "Role", name)
-
-
-def bind(api: kubernetes_client.ApiClient, namespace: str, account: str, kind: str, role: str) -> None:
-    binding: Any = {
-        "metadata": {"name": account},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
-    }
-    kubernetes_client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, binding)
+        bind(api, f"{namespace}:{name}", name, namespace=namespace, kind="Role")
 
 
 @pytest.fixture
@@ -206,7 +198,7 @@ def test_a_caller_without_the_token_learns_nothing_whoever_it_says_the_user_is(t
 
 
 def test_a_user_with_the_role_edit_cannot_read_the_token(tenants, api, scene):
-    bind(api, scene.namespace, "editor", "ClusterRole", "edit")
+    bind(api, f"{scene.namespace}:editor", "edit", namespace=scene.namespace)
     said = tenants.run("editor", "get", "validatingwebhookconfigurations", scene.namespace)
     assert not said.is_done
     assert "Forbidden" in said.text

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.kube.connection import Connection
+from tests.api.impersonation import bind
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
@@ -25,8 +25,9 @@ UNDONE_S = 240.0
 
 
 @pytest.fixture
-def scene(scene: Scene, operator: Replica) -> Scene:
-    """The attacker's namespace, with the operator at work."""
+def scene(scene: Scene, api: kubernetes_client.ApiClient, operator: Replica) -> Scene:
+    """The attacker's namespace, where the attacker has the role `edit`, with the operator at work."""
+    scene.act_as(bind(api, f"{scene.namespace}:attacker", "edit", namespace=scene.namespace))
     return scene
 
 
@@ -89,18 +90,13 @@ def test_expressions_that_take_long_are_evaluated_beside_the_operator(scene, bys
     assert scene.pod("third").spec["containers"][0]["args"] == ["true"]
 
 
-def memory_mib(pid: int, field: str) -> float:
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return float(fields[field].split()[0]) / 1024
-
-
 def test_a_fan_out_with_large_arguments_takes_little_memory(scene, bystander, operator):
     finishes_on_time(bystander)
-    before = memory_mib(operator.pid, "VmRSS")
+    before = operator.memory_mib("VmRSS")
 
     start_with_big(scene, task(forEach={"count": 400}, args=["$(params.big)$(index)"], pod_run_for="600s"))
     scene.until(lambda: len(scene.pods(ever=True)) >= 100, "a hundred Pods")
 
-    assert memory_mib(operator.pid, "VmHWM") - before < MOST_GROWTH_MIB
+    assert operator.memory_mib("VmHWM") - before < MOST_GROWTH_MIB
     scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
     assert scene.finish(within_s=UNDONE_S)["state"] == "Cancelled"

@@ -13,6 +13,7 @@ from penstock.api import names
 from penstock.engine.keys import ObjectKey
 from penstock.engine.machine.facts import CacheHit, CacheMiss
 from penstock_operator.runs.cache.entry import content_hash
+from tests.api.impersonation import bind
 from tests.api.test_cache import LOAD, cache_process, flow_run, the_entry
 
 __all__ = ["flow_run"]
@@ -26,15 +27,7 @@ FORGED: dict[str, Any] = {"result": "x", "pickle": "Y29zCnN5c3RlbQooUydpZCcKdFIu
 @pytest.fixture
 def attacker(api: kubernetes_client.ApiClient, namespace: str) -> kubernetes_client.CoreV1Api:
     """A ServiceAccount with the ClusterRole `edit` in the run's namespace, and nothing else."""
-    body: Any = {
-        "metadata": {"name": "attacker"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-        "subjects": [{"kind": "ServiceAccount", "name": "attacker", "namespace": namespace}],
-    }
-    kubernetes_client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, body)
-    client = kubernetes_client.ApiClient(api.configuration)
-    client.set_default_header("Impersonate-User", f"system:serviceaccount:{namespace}:attacker")
-    return kubernetes_client.CoreV1Api(client)
+    return kubernetes_client.CoreV1Api(bind(api, f"{namespace}:attacker", "edit", namespace=namespace))
 
 
 def forge(attacker, entry, outputs: dict[str, Any], **labels: str | None) -> None:

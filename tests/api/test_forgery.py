@@ -11,6 +11,7 @@ from kubernetes import client as kubernetes_client
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
+from tests.api.impersonation import bind
 from tests.api.scene import Scene, Seen, fake, task
 
 pytestmark = pytest.mark.api
@@ -25,8 +26,7 @@ class Attacker:
     def __init__(self, api: kubernetes_client.ApiClient, scene: Scene) -> None:
         self.scene = scene
         self.namespace = scene.namespace
-        client = kubernetes_client.ApiClient(api.configuration)
-        client.set_default_header("Impersonate-User", f"system:serviceaccount:{scene.namespace}:attacker")
+        client = bind(api, f"{scene.namespace}:attacker", "edit", namespace=scene.namespace)
         self.core: Any = kubernetes_client.CoreV1Api(client)
         self.batch: Any = kubernetes_client.BatchV1Api(client)
 
@@ -94,12 +94,6 @@ class Attacker:
 
 @pytest.fixture
 def attacker(api: kubernetes_client.ApiClient, scene: Scene) -> Attacker:
-    body: Any = {
-        "metadata": {"name": "attacker"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-        "subjects": [{"kind": "ServiceAccount", "name": "attacker", "namespace": scene.namespace}],
-    }
-    kubernetes_client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(scene.namespace, body)
     return Attacker(api, scene)
 
 

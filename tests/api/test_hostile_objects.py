@@ -1,6 +1,7 @@
 """Objects that one tenant wrote and nothing can be done with: each is refused or says why, and all others are served.
 
-No webhook is between these tests and the API server, as for objects that were stored before it was installed.
+No webhook is between these tests and the API server, as for objects that were stored before it was installed. The
+tenant is a service account with the role `edit`, and no admission policy is in force.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from kubernetes import client as kubernetes_client
 
 from penstock.api import names
+from tests.api.impersonation import bind
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
@@ -157,6 +160,13 @@ ENTRIES: dict[str, dict[str, str]] = {
     "long-item": {"run": "r", "runUid": "x", "task": "t", "item": "9" * 5000, "time": "2026-01-01T00:00:00Z"},
     "nothing": {},
 }
+
+
+@pytest.fixture
+def scene(scene: Scene, api: kubernetes_client.ApiClient) -> Scene:
+    """The tenant's namespace, as the tenant acts in it."""
+    scene.act_as(bind(api, f"{scene.namespace}:tenant", "edit", namespace=scene.namespace))
+    return scene
 
 
 def store(scene: Scene, kind: str, name: str, spec: dict[str, Any]) -> None:

@@ -1,23 +1,113 @@
-"""Objects that look like ours and are not: another tenant's, or the same tenant's that the operator did not make."""
+"""Objects that look like ours and are not: another tenant's, or the same tenant's that the operator did not make.
+
+Each is tried without the chart's admission policy, where it must have no effect, and with it, where it is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from kubernetes import client as kubernetes_client
-from kubernetes import dynamic, watch
+from kubernetes import dynamic
+from kubernetes.client.exceptions import ApiException
 
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
+from penstock.engine.state import FINAL_RUN_STATES
+from tests.api.account import NAME as ACCOUNT
+from tests.api.account import NAMESPACE as RELEASE_NAMESPACE
+from tests.api.chart import identity_policy, render
+from tests.api.impersonation import bind
 from tests.api.scene import Scene, fake, task
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("operator")]
 
 RUNS = {"pod_outcome": "run"}
 FORGED_OUTPUTS = '{"amount": 1000000}'
+DEADLINE_S = 60
+KEEP = "example.com/keep"
+
+
+class Attacker:
+    """A service account with the role `edit` in its own namespace, and at most `view` elsewhere.
+
+    Args:
+        client: acts as it.
+        namespace: its own.
+        is_refused: whether the policy is in force.
+    """
+
+    def __init__(self, client: kubernetes_client.ApiClient, namespace: str, *, is_refused: bool) -> None:
+        self.namespace = namespace
+        self._resources = dynamic.DynamicClient(client).resources
+        self._is_refused = is_refused
+
+    def forge(self, body: dict[str, Any], is_over: Callable[[Any], bool] | None = None) -> None:
+        """Create an object, and wait until it is over and so could have been taken for ours; or see it refused.
+
+        Args:
+            body: the object.
+            is_over: whether it is; None: do not wait.
+        """
+        resource = self._resources.get(api_version=body["apiVersion"], kind=body["kind"])
+        if self._is_refused:
+            with pytest.raises(ApiException, match=r"operator of Penstock|only its operator") as refused:
+                resource.create(body=body, namespace=self.namespace)
+            assert refused.value.status == 403
+            return
+        resource.create(body=body, namespace=self.namespace)
+        if is_over is None:
+            return
+        stream = resource.watch(namespace=self.namespace, name=body["metadata"]["name"], timeout=DEADLINE_S)
+        assert any(event["type"] == "DELETED" or is_over(event["object"].status) for event in stream), body["metadata"]
+
+    def release(self, run: str) -> None:
+        """Remove the finalizer of a run, if it exists."""
+        if not self._is_refused:
+            resource = self._resources.get(api_version=names.API_VERSION, kind="FlowRun")
+            patch = {"metadata": {"finalizers": None}}
+            resource.patch(name=run, namespace=self.namespace, body=patch, content_type="application/merge-patch+json")
+
+
+@pytest.fixture
+def other(api: kubernetes_client.ApiClient, namespace: str) -> Iterator[str]:
+    """A namespace of the attacker's."""
+    core, name = kubernetes_client.CoreV1Api(api), f"{namespace}-attacker"
+    core.create_namespace(kubernetes_client.V1Namespace(metadata=kubernetes_client.V1ObjectMeta(name=name)))
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture(params=[False, True], ids=["without the policy", "with the policy"])
+def has_policy(request, api: kubernetes_client.ApiClient, namespace: str, other: str) -> Iterator[bool]:
+    """Whether the policy is in force in both namespaces."""
+    if not request.param:
+        yield False
+        return
+    values = {
+        "fullnameOverride": ACCOUNT,
+        "crds": {"enabled": False},
+        "watchNamespaces": [namespace, other],
+        "admissionPolicy": {"operator": {"enabled": False}},
+    }
+    with identity_policy(api, render(values, namespace=RELEASE_NAMESPACE), namespace):
+        yield True
+
+
+@pytest.fixture
+def attacker(api: kubernetes_client.ApiClient, namespace: str, other: str, *, has_policy: bool) -> Attacker:
+    """One of another namespace, who can read the victim's."""
+    bind(api, f"{other}:attacker", "view", namespace=namespace)
+    return Attacker(bind(api, f"{other}:attacker", "edit", namespace=other), other, is_refused=has_policy)
+
+
+@pytest.fixture
+def insider(api: kubernetes_client.ApiClient, namespace: str, *, has_policy: bool) -> Attacker:
+    """One of the victim's own namespace."""
+    return Attacker(bind(api, f"{namespace}:insider", "edit", namespace=namespace), namespace, is_refused=has_policy)
 
 
 def pod_of(scene: Scene, task_name: str, *, name: str | None = None, owner: dict[str, Any] | None = None) -> Any:
@@ -44,21 +134,14 @@ def owner_of(scene: Scene) -> dict[str, Any]:
     return {"apiVersion": names.API_VERSION, "kind": "FlowRun", "name": "run", "uid": uid, "controller": True}
 
 
-@pytest.fixture
-def other(api: kubernetes_client.ApiClient, namespace: str) -> Iterator[str]:
-    """A namespace of the attacker's."""
-    core, name = kubernetes_client.CoreV1Api(api), f"{namespace}-attacker"
-    core.create_namespace(kubernetes_client.V1Namespace(metadata=kubernetes_client.V1ObjectMeta(name=name)))
-    yield name
-    core.delete_namespace(name)
+def attempt_of(scene: Scene, task_name: str) -> str:
+    """Return the name of the object that carries the first attempt of a task."""
+    return pod_name("run", scene.run().metadata.uid, TaskInstanceKey(task_name), 1)
 
 
-def finish_pod(scene: Scene, namespace: str, name: str) -> None:
-    """Wait until a forged Pod has ended, and so could have been taken for the task's."""
-    stream = watch.Watch().stream(
-        scene.core.list_namespaced_pod, namespace, field_selector=f"metadata.name={name}", timeout_seconds=60
-    )
-    assert any(event["object"].status.phase == "Succeeded" for event in stream), f"Pod {name} has not ended"
+def has_succeeded(status: Any) -> bool:
+    """Whether a Pod has."""
+    return bool(status.phase == "Succeeded")
 
 
 def settle(scene: Scene) -> None:
@@ -67,74 +150,94 @@ def settle(scene: Scene) -> None:
     scene.reach("Completed", "later")
 
 
-def test_a_pod_of_another_namespace_is_no_attempt_of_a_run(scene, other):
+def test_a_pod_of_another_namespace_is_no_attempt_of_a_run(scene, attacker):
     scene.start(task("pay", **RUNS))
     scene.reach_task("Running", "pay")
-    scene.core.create_namespaced_pod(other, pod_of(scene, "pay"))
-    finish_pod(scene, other, "innocent")
+    attacker.forge(pod_of(scene, "pay"), has_succeeded)
+    settle(scene)
+    assert scene.entry("pay")["state"] == "Running"
+
+
+def test_a_pod_of_another_namespace_under_the_name_of_an_attempt_is_none_either(scene, attacker):
+    scene.start(task("pay", **RUNS))
+    scene.reach_task("Running", "pay")
+    # The garbage collector deletes it: its owner is not in its namespace.
+    attacker.forge(pod_of(scene, "pay", name=attempt_of(scene, "pay"), owner=owner_of(scene)), has_succeeded)
     settle(scene)
     assert scene.entry("pay")["state"] == "Running"
 
 
 @pytest.mark.parametrize("has_owner", [False, True], ids=["with labels alone", "with labels and owner"])
-def test_a_pod_of_another_name_is_no_attempt_of_a_run(scene, has_owner):
+def test_a_pod_of_another_name_is_no_attempt_of_a_run(scene, insider, has_owner):
     scene.start(task("pay", **RUNS))
     real = scene.running_pod("pay")
     scene.reach_task("Running", "pay")
-    scene.core.create_namespaced_pod(
-        scene.namespace, pod_of(scene, "pay", owner=owner_of(scene) if has_owner else None)
-    )
-    finish_pod(scene, scene.namespace, "innocent")
+    insider.forge(pod_of(scene, "pay", owner=owner_of(scene) if has_owner else None), has_succeeded)
     settle(scene)
     entry = scene.entry("pay")
     assert (entry["state"], entry["pod"]) == ("Running", real.metadata.name)
 
 
-def test_a_pod_approves_nothing_even_under_the_name_of_an_attempt(scene):
+def test_a_pod_approves_nothing_even_under_the_name_of_an_attempt(scene, insider):
     scene.start({"name": "sign-off", "approval": {"message": "?"}})
     scene.reach_task("Paused", "sign-off")
-    name = pod_name("run", scene.run().metadata.uid, TaskInstanceKey("sign-off"), 1)
-    scene.core.create_namespaced_pod(scene.namespace, pod_of(scene, "sign-off", name=name, owner=owner_of(scene)))
-    finish_pod(scene, scene.namespace, name)
+    insider.forge(pod_of(scene, "sign-off", name=attempt_of(scene, "sign-off"), owner=owner_of(scene)), has_succeeded)
     settle(scene)
     assert scene.entry("sign-off")["state"] == "Paused"
 
 
-def test_a_pod_ends_no_child_run(scene):
+def test_a_pod_ends_no_child_run(scene, insider):
     scene.create("Flow", "inner", {"tasks": [task("work", **RUNS)]})
     scene.start({"name": "call", "flow": {"name": "inner"}})
     scene.reach_task("Running", "call")
-    name = pod_name("run", scene.run().metadata.uid, TaskInstanceKey("call"), 1)
-    scene.core.create_namespaced_pod(scene.namespace, pod_of(scene, "call", name=name, owner=owner_of(scene)))
-    finish_pod(scene, scene.namespace, name)
+    insider.forge(pod_of(scene, "call", name=attempt_of(scene, "call"), owner=owner_of(scene)), has_succeeded)
     settle(scene)
     assert scene.entry("call")["state"] == "Running"
 
 
-def test_a_job_that_is_not_ours_is_no_attempt_of_a_run(scene):
+def test_a_run_of_another_namespace_is_no_child_run(scene, attacker):
+    scene.create("Flow", "inner", {"tasks": [task("work", **RUNS)]})
+    scene.start({"name": "call", "flow": {"name": "inner"}})
+    scene.reach_task("Running", "call")
+    child = scene.now["flowruns"][attempt_of(scene, "call")]
+    scene.reach("Running", child.metadata.name)
+    stolen = {"tasks": [task("never", when="false")], "outputs": {"stolen": "forged"}}
+    attacker.forge(
+        {
+            "apiVersion": names.API_VERSION,
+            "kind": "FlowRun",
+            "metadata": {
+                "name": child.metadata.name,
+                "labels": dict(child.metadata.labels),
+                "ownerReferences": [owner_of(scene)],
+            },
+            "spec": {"flowSpec": stolen},
+        },
+        lambda status: status is not None and status.state in FINAL_RUN_STATES,
+    )
+    settle(scene)
+    assert scene.entry("call")["state"] == "Running"
+    assert scene.status(child.metadata.name)["state"] == "Running"
+
+
+def test_a_job_that_is_not_ours_is_no_attempt_of_a_run(scene, insider):
     scene.start(task("pay", workload="Job", **RUNS))
     real = scene.running_pod("pay")
     scene.reach_task("Running", "pay")
     pod = pod_of(scene, "pay")
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "innocent", "labels": pod["metadata"]["labels"]},
-        "spec": {
-            "template": {"metadata": {k: v for k, v in pod["metadata"].items() if k != "name"}, "spec": pod["spec"]}
-        },
-    }
-    jobs = dynamic.DynamicClient(scene.core.api_client).resources.get(api_version="batch/v1", kind="Job")
-    jobs.create(body=job, namespace=scene.namespace)
-    scene.until(lambda: jobs.get(name="innocent", namespace=scene.namespace).status.succeeded, "the forged Job")
+    template = {"metadata": {k: v for k, v in pod["metadata"].items() if k != "name"}, "spec": pod["spec"]}
+    metadata = {"name": "innocent", "labels": pod["metadata"]["labels"]}
+    insider.forge(
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template}},
+        lambda status: bool(status.succeeded),
+    )
     settle(scene)
     entry = scene.entry("pay")
     assert (entry["state"], entry["pod"]) == ("Running", real.metadata.name)
 
 
-def test_a_run_of_another_namespace_does_not_hold_up_a_schedule(scene, other):
+def test_a_run_of_another_namespace_does_not_hold_up_a_schedule(scene, attacker):
     scene.create("Flow", "flow", {"tasks": [task()]})
-    scene.create("Flow", "slow", {"tasks": [task(**RUNS)]})
     schedule = scene.create(
         "Schedule",
         "every-minute",
@@ -152,23 +255,20 @@ def test_a_run_of_another_namespace_does_not_hold_up_a_schedule(scene, other):
         "uid": schedule["metadata"]["uid"],
         "controller": True,
     }
+    forged = "every-minute-29932606"
     # The garbage collector deletes it, because its owner is not in its namespace; the finalizer keeps it.
-    scene.custom.create_namespaced_custom_object(
-        names.GROUP,
-        names.VERSION,
-        other,
-        "flowruns",
+    attacker.forge(
         {
             "apiVersion": names.API_VERSION,
             "kind": "FlowRun",
             "metadata": {
-                "name": "every-minute-29932606",
+                "name": forged,
                 "labels": {names.LABEL_SCHEDULE: "every-minute"},
                 "ownerReferences": [owner],
-                "finalizers": ["example.com/keep"],
+                "finalizers": [KEEP],
             },
             "spec": {"flow": {"name": "missing"}},
-        },
+        }
     )
     try:
         settle(scene)
@@ -179,6 +279,25 @@ def test_a_run_of_another_namespace_does_not_hold_up_a_schedule(scene, other):
             within_s=100.0,
         )
     finally:
-        scene.custom.patch_namespaced_custom_object(
-            names.GROUP, names.VERSION, other, "flowruns", "every-minute-29932606", {"metadata": {"finalizers": None}}
-        )
+        attacker.release(forged)
+
+
+def test_a_run_finds_no_revision_of_another_namespace(scene, api, connection, other):
+    scene.create("Flow", "orders", {"tasks": [task(args=["confidential"])]})
+    scene.start_of("orders")
+    scene.finish()
+    rules = [{"apiGroups": [names.GROUP], "resources": ["*"], "verbs": ["*"]}]
+    role: Any = {"metadata": {"name": "owner"}, "rules": rules}
+    kubernetes_client.RbacAuthorizationV1Api(api).create_namespaced_role(other, role)
+    with Scene(api, connection, other) as theirs:
+        # Who may write statuses in the own namespace lets a run say that it had the other's revision.
+        theirs.act_as(bind(api, f"{other}:owner", "owner", namespace=other, kind="Role"))
+        theirs.create("Flow", "orders", {"tasks": [task(pod_exit_code="1")]})
+        theirs.start_of("orders")
+        assert theirs.finish()["state"] == "Failed"
+        theirs.patch("FlowRun", "run", {"status": {"revision": scene.status()["revision"]}}, is_status=True)
+        theirs.create("FlowRun", "again", {"retryOf": {"name": "run"}})
+
+        status = theirs.finish("again")
+        assert (status["state"], "does not exist any more" in status.get("message", "")) == ("Failed", True)
+        assert theirs.ever_attempts("again") == []

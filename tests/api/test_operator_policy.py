@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import pytest
-import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import dynamic
 from kubernetes.client.exceptions import ApiException
@@ -18,13 +14,13 @@ from kubernetes.client.exceptions import ApiException
 from penstock.api import names
 from tests.api.account import NAME as ACCOUNT
 from tests.api.account import NAMESPACE as RELEASE_NAMESPACE
+from tests.api.chart import POLICY_KINDS, render
+from tests.api.impersonation import bind
 from tests.api.replica import Replica
 from tests.api.scene import Scene, task
-from tests.cluster import binaries
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
-CHART = Path(__file__).parents[2] / "helm" / "penstock"
 UID = "11111111-2222-3333-4444-555555555555"
 OURS = {"app.kubernetes.io/managed-by": "penstock"}
 OWNER = {"apiVersion": names.API_VERSION, "kind": "FlowRun", "name": "r", "uid": UID, "controller": True}
@@ -48,15 +44,7 @@ class Policy:
             "crds": {"enabled": False},
             "admissionPolicy": {"operator": values},
         }
-        rendered = subprocess.run(
-            [str(binaries.binary("helm")), "template", "policy", str(CHART), "-n", release, "--values=-"],
-            input=json.dumps(settings),
-            text=True,
-            check=True,
-            capture_output=True,
-        ).stdout
-        kinds = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
-        found = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] in kinds]
+        found = [each for each in render(settings, namespace=release) if each["kind"] in POLICY_KINDS]
         self.objects = [each for each in found if each["metadata"]["name"] == f"{name}-operator"]
 
     def __enter__(self) -> Self:
@@ -152,12 +140,7 @@ def test_the_operators_token_creates_nothing_in_system_namespaces(policy, namesp
 
 
 def test_the_operators_token_creates_nothing_in_its_own_namespace_unless_that_is_allowed(api, namespace):
-    binding: Any = {
-        "metadata": {"name": "operator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}],
-    }
-    kubernetes_client.RbacAuthorizationV1Api(api).create_namespaced_role_binding(namespace, binding)
+    bind(api, f"{namespace}:{ACCOUNT}", "edit", namespace=namespace)
     with Policy(api, f"{ACCOUNT}-own", release=namespace) as own:
         own.wait_until_in_force(namespace, pod("x", **ATTEMPT), "may create, change and delete nothing")
     own.wait_until_gone(namespace, pod("x", **ATTEMPT))

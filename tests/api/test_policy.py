@@ -1,23 +1,19 @@
 """The chart's admission policy, as a tenant meets it who may do anything in a namespace but administer it."""
 
-import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import dynamic
 from kubernetes.client.exceptions import ApiException
 
 from penstock.api import names
-from tests.cluster import binaries
+from tests.api.chart import identity_policy, render
+from tests.api.impersonation import bind
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
-CHART = Path(__file__).parents[2] / "helm" / "penstock"
 UID = "11111111-2222-3333-4444-555555555555"
 IDENTITY = {
     "penstock.dev/run": "victim",
@@ -63,7 +59,7 @@ class Tenants:
 
 
 @pytest.fixture
-def tenants(api, kubeconfig, namespace) -> Iterator[Tenants]:
+def tenants(api, namespace) -> Iterator[Tenants]:
     values = {
         "watchNamespace": namespace,
         "replicas": 0,
@@ -71,57 +67,15 @@ def tenants(api, kubeconfig, namespace) -> Iterator[Tenants]:
         "serviceAccount": {"name": "policy-operator"},
         "admissionPolicy": {"operator": {"enabled": False}},  # test_operator_policy.py is about that one
     }
-    rendered = subprocess.run(
-        [str(binaries.binary("helm")), "template", "policy", str(CHART), f"--namespace={namespace}", "--values=-"],
-        input=json.dumps(values),
-        text=True,
-        check=True,
-        capture_output=True,
-    ).stdout
-    wanted = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "Role", "RoleBinding", "ServiceAccount"}
-    objects = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] in wanted]
-    found = Tenants(api, namespace)
+    rendered = render(values, namespace=namespace)
     client = dynamic.DynamicClient(api)
-    edit: dict[str, Any] = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "tenant"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
-        "subjects": [{"kind": "ServiceAccount", "name": "tenant", "namespace": namespace}],
-    }
-    runs = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": "tenant"},
-        "rules": [{"apiGroups": [names.GROUP], "resources": ["flowruns"], "verbs": ["create", "patch", "delete"]}],
-    }
-    bound = {
-        **edit,
-        "metadata": {"name": "tenant-runs"},
-        "roleRef": {**edit["roleRef"], "kind": "Role", "name": "tenant"},
-    }
-    for body in [*objects, edit, runs, bound]:
-        client.resources.get(api_version=body["apiVersion"], kind=body["kind"]).create(body=body, namespace=namespace)
-    _wait_until_in_force(found)
-    yield found
-    for body in objects:
-        if body["kind"].startswith("ValidatingAdmission"):
+    for body in rendered:
+        if body["kind"] in {"Role", "RoleBinding", "ServiceAccount"}:
             kind = client.resources.get(api_version=body["apiVersion"], kind=body["kind"])
-            kind.delete(name=body["metadata"]["name"])
-
-
-def _wait_until_in_force(tenants: Tenants) -> None:
-    """Wait until the API server applies the policy, which takes it about a second."""
-    body = config_map("probe", labels={"penstock.dev/cache": "lock"})
-    for _ in range(10_000):
-        try:
-            tenants.create(tenants.tenant, body)
-        except ApiException as refused:
-            if "identify objects of Penstock" in str(refused.body):
-                return
-            raise
-        tenants.delete(None, "ConfigMap", "probe")
-    pytest.fail("the policy is not in force")
+            kind.create(body=body, namespace=namespace)
+    bind(api, f"{namespace}:tenant", "edit", namespace=namespace)
+    with identity_policy(api, rendered, namespace):
+        yield Tenants(api, namespace)
 
 
 def config_map(name: str, **metadata: Any) -> dict[str, Any]:

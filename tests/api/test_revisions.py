@@ -1,4 +1,4 @@
-"""Revisions of Flows that somebody deletes or replaces."""
+"""Revisions that somebody with the role `edit` deletes or replaces, while no admission policy is in force."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from kubernetes import client as kubernetes_client
 from kubernetes import watch
 
 from penstock.api import names
+from tests.api.impersonation import bind
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
 REVISIONS = names.LABEL_FLOW_UID
+
+
+@pytest.fixture
+def scene(scene: Scene, api: kubernetes_client.ApiClient) -> Scene:
+    scene.act_as(bind(api, f"{scene.namespace}:editor", "edit", namespace=scene.namespace))
+    return scene
 
 
 def revisions(scene: Scene) -> list[Any]:
