@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -231,6 +232,36 @@ def etl(day: str):
 
     assert [each["name"] for each in made["spec"]["tasks"]] == ["label", "show"]
     assert run.outputs["result"] == ["MON-MON"] == in_process(file, "etl('mon')")
+
+
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        pytest.param("def etl(day: str):\n    return day.upper()", "MON", id="a function"),
+        pytest.param("def etl(day: str):\n    yield day\n    yield day", ["mon", "mon"], id="a generator"),
+        pytest.param("async def etl(day: str):\n    return f'{day}-'", "mon-", id="a coroutine function"),
+    ],
+)
+def test_a_flow_that_calls_no_task_is_one_pod(tmp_path, source, want):
+    file = write(tmp_path, f"@flow(flow_run_name='of-{{day}}', retries=1)\n{source}\n")
+
+    run = as_processes(file, {"day": "mon"})
+
+    assert list(run.tasks) == ["etl"]
+    assert run.outputs["result"] == want
+
+
+def test_a_flow_whose_tasks_are_called_by_another_name_has_a_pod_for_each_task():
+    @flow
+    def etl():
+        mapped([1, 2])
+        partial(3)
+
+    assert len(compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]) == 2
+
+
+mapped = take.map
+partial = functools.partial(take.submit)
 
 
 def if_not_given(day: str | None = None):

@@ -253,6 +253,11 @@ def in_a_loop():
         future.result()
 
 
+def loops_over_nothing():
+    for day in []:
+        load(day)
+
+
 def makes_a_task():
     task(lambda: 1, name="inner")()
 
@@ -286,8 +291,8 @@ def makes_a_task():
         (lambda: take(runtime.flow_run.id), "the id of the run is converted to text"),
         (lambda: take(runtime.flow_run.name), None),
         (lambda: pause_flow_run(str), "make the value a param of the flow"),
-        (lambda: create_markdown_artifact("x"), "create it in a task"),
-        (lambda: None, "calls no task, so there is nothing to run"),
+        (lambda: create_markdown_artifact(load("a")), "create it in a task"),
+        (loops_over_nothing, "calls no task, so there is nothing to run"),
         (Methods.static, None),
     ],
 )  # fmt: skip
@@ -364,7 +369,7 @@ def test_parameters_that_can_be_no_params_are_refused(fn, message):
             {"on_running": [print]},
             "on_running of flow 'etl' is not supported, because its function does not run in a Pod",
         ),
-        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' is not supported"),
+        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' is not supported, because the run has its name before"),
     ],
 )
 def test_options_that_only_a_running_function_has_are_refused(options, message):

@@ -37,13 +37,20 @@ def awaitable(fn: Callable[P, R]) -> Callable[P, R]:
 
 
 def blocking(fn: Callable[P, R]) -> Callable[P, R]:
-    """Let coroutines write `await fn(...)`, which then waits in a thread; otherwise as `awaitable`."""
+    """Let coroutines write `await fn(...)`, which then waits in a thread; otherwise as `awaitable`.
+
+    While a flow is compiled nothing waits, and no thread is needed, in which the line of the call would be lost.
+    """
 
     @functools.wraps(fn)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         kwargs.pop("_sync", None)
         if not is_awaited(sys._getframe(1)):  # noqa: SLF001 - the frame of the caller
             return fn(*args, **kwargs)
+        from penstock.authoring.backend import is_replaced  # noqa: PLC0415 - it imports states, which import this
+
+        if is_replaced():
+            return _awaited(fn(*args, **kwargs))  # type: ignore[return-value]  # as above
         import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
         return asyncio.to_thread(fn, *args, **kwargs)  # type: ignore[return-value]  # see above

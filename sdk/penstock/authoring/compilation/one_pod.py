@@ -1,8 +1,9 @@
-"""Flows that run in one Pod: those that say so, and flows in a flow that call no task."""
+"""Flows that run in one Pod: those that say so, and those that call no task."""
 
 from __future__ import annotations
 
 import dis
+import functools
 import types
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,12 +17,15 @@ _FUNCTIONS: Final = frozenset({"task", "flow", "pause_flow_run", "suspend_flow_r
 
 
 def is_one_pod(flow: FlowFunction) -> bool:
-    """Whether a flow that is called in a flow is one task of it, not a child run."""
+    """Whether a flow runs in one Pod; in another flow it is one task of that, not a child run."""
     return flow.options.run_as == "pod" or not _uses_tasks(flow.fn, set())
 
 
 def _uses_tasks(fn: Any, seen: set[Any]) -> bool:
     """Whether a function may call a task or flow, by what it and the functions of its package refer to."""
+    fn = _called_by(fn)
+    if isinstance(fn, Decorated):
+        return True
     if not isinstance(fn, types.FunctionType) or fn in seen:
         return False
     seen.add(fn)
@@ -33,8 +37,17 @@ def _uses_tasks(fn: Any, seen: set[Any]) -> bool:
         isinstance(each, Decorated)
         or (_package(each) == "penstock" and getattr(each, "__name__", "") in _FUNCTIONS)
         or (_package(each) == _package(fn) and _uses_tasks(each, seen))
-        for each in _referred(fn, names)
+        for each in map(_called_by, _referred(fn, names))
     )
+
+
+def _called_by(fn: Any) -> Any:
+    """Return the function that a partial function or a bound method calls; the task, if it is a method of one."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if isinstance(fn, types.MethodType):
+        return fn.__self__ if isinstance(fn.__self__, Decorated) else fn.__func__
+    return fn
 
 
 def _referred(fn: types.FunctionType, names: set[str]) -> Iterator[Any]:

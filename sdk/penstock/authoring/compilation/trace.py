@@ -34,6 +34,7 @@ from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
     RunSymbol,
+    SettledParamError,
     TracedFuture,
     TracedFutures,
     TracedState,
@@ -46,6 +47,7 @@ from penstock.authoring.runs import FLOW_RUN, FlowRun
 from penstock.authoring.states import Running
 from penstock.authoring.task import Task
 from penstock.authoring.transactions import TRANSACTION
+from penstock.errors import CompileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +115,9 @@ class Trace:
         try:
             with replaced_backend(TracingBackend(self)), _warn_of_output():
                 self.returned = self._call(args, kwargs)
+        except BaseExceptionGroup as group:
+            # A TaskGroup collects what was raised in it.
+            raise _first_of(group, CompileError, SettledParamError) or group from group
         except TypeError as error:
             if any(each.__name__ in str(error) for each in SYMBOLS):
                 # A function of Python or of a library needed the value.
@@ -133,9 +138,8 @@ class Trace:
 
         return asyncio.run(returned)
 
-    def add_node(self, wanted: str, **what: Any) -> Node:
+    def add_node(self, wanted: str, *, location: CodeLocation, **what: Any) -> Node:
         """Add a node with a unique name."""
-        location = current_location()
         if (line := line_of_try_around(location)) is not None:
             raise location.compile_error(
                 f"{wanted!r} is called inside the `try` of line {line}, which does not catch failures in a Pod",
@@ -174,21 +178,22 @@ class TracingBackend:
 
     def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Record the call of a flow in the flow."""
-        return self._call(self._record(flow, call), call, is_async=flow.is_async)
+        return self._call(self._record(flow, call, current_location()), call, is_async=_is_awaited(flow, call))
 
     def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Record the call of a task. What follows waits for it."""
-        if task.is_async:
-            return self._call_async(task, call)
-        return self._call(self._record(task, call), call, is_async=False)
+        location = current_location()
+        if _is_awaited(task, call):
+            return self._call_async(task, call, location)
+        return self._answer(self._record(task, call, location), call)
 
     def submit(self, task: TaskFunction, call: Call) -> Any:
         """Record a task that runs concurrently with what follows."""
-        return TracedFuture(self._record(task, call))
+        return TracedFuture(self._record(task, call, current_location()))
 
     def map(self, task: TaskFunction, call: Call) -> Any:
         """Record a task that runs for each item."""
-        node = self._trace.add_node(task.options.name, task=task)
+        node = self._trace.add_node(task.options.name, location=current_location(), task=task)
         node.fan_out, node.arguments = fan_out(node, task, call.args, call.kwargs)
         _wait_for(node, call.wait_for)
         if not call.return_state:
@@ -204,7 +209,9 @@ class TracingBackend:
                 "omit it, and make the value a param of the flow",
             )
         node = self._trace.add_node(
-            key or "approval", approval={"message": message or f"Continue {run.flow_name}?", "timeout": timeout_s}
+            key or "approval",
+            location=current_location(),
+            approval={"message": message or f"Continue {run.flow_name}?", "timeout": timeout_s},
         )
         node.wait_for_success()
 
@@ -229,10 +236,11 @@ class TracingBackend:
             "set `concurrency` on the Flow, or maxParallel on the mapped task",
         )
 
-    async def _call_async(self, task: TaskFunction, call: Call) -> Any:
+    async def _call_async(self, task: TaskFunction, call: Call, location: CodeLocation) -> Any:
         import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
-        node = self._record(task, call)
+        # The event loop may run this, where the line of the call is not in the stack.
+        node = self._record(task, call, location)
         # Coroutines that are gathered are all called before the first of them is awaited.
         await asyncio.sleep(0)
         return self._answer(node, call)
@@ -253,9 +261,9 @@ class TracingBackend:
         node.wait_for_success()
         return ResultSymbol(node)
 
-    def _record(self, called: TaskFunction | FlowFunction, call: Call) -> Node:
-        what = {"task" if isinstance(called, Task) else "flow": called}
-        node = self._trace.add_node(called.options.name, **what)
+    def _record(self, called: TaskFunction | FlowFunction, call: Call, location: CodeLocation) -> Node:
+        what: dict[str, Any] = {"task" if isinstance(called, Task) else "flow": called}
+        node = self._trace.add_node(called.options.name, location=location, **what)
         bound = node.bind_arguments(call.args, call.kwargs)
         if isinstance(called, Flow) and not is_one_pod(called):
             node.params = {
@@ -266,6 +274,20 @@ class TracingBackend:
             node.arguments = {name: encoder.encode_value(value) for name, value in bound.items()}
         _wait_for(node, call.wait_for)
         return node
+
+
+def _is_awaited(called: TaskFunction | FlowFunction, call: Call) -> bool:
+    """Whether the call gives a coroutine. That of an asynchronous generator gives what `async for` reads."""
+    return called.is_async and (not called.is_generator or bool(call.return_state))
+
+
+def _first_of(group: BaseExceptionGroup[BaseException], *kinds: type[BaseException]) -> BaseException | None:
+    """Return the first exception of these kinds in a group, or in a group in it."""
+    for each in group.exceptions:
+        found = _first_of(each, *kinds) if isinstance(each, BaseExceptionGroup) else each
+        if isinstance(found, kinds):
+            return found
+    return None
 
 
 def _wait_for(node: Node, upstream: Any) -> None:
