@@ -1,4 +1,4 @@
-"""Coroutine functions as flows: what is awaited, gathered and put into groups becomes tasks, or is refused by its line."""
+"""Coroutine functions as flows: what is awaited, gathered and grouped becomes tasks, or is refused by its line."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ async def groups_a_condition(n: int):
 async def gathers_in_a_try():
     try:
         await asyncio.gather(fetch(1))
-    except ValueError:
-        pass
+    except* ValueError:
+        take("b")
 
 
 async def reads_a_generator():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import enum
 import json
@@ -243,6 +244,18 @@ def in_a_try():
         load("b")
 
 
+def in_a_try_for_groups():
+    try:
+        load("a")
+    except* ValueError:
+        load("b")
+
+
+def suppressed():
+    with contextlib.suppress(ValueError):
+        load("a")
+
+
 def in_a_transaction():
     with transaction():
         load("a")
@@ -266,6 +279,8 @@ def makes_a_task():
     ("body", "message"),
     [
         (in_a_try, "'load' is called inside the `try` of line"),
+        (in_a_try_for_groups, "'load' is called inside the `try` of line"),
+        (suppressed, "'load' is called inside the `with suppress()` of line"),
         (in_a_transaction, "'load' is called inside `with transaction()`"),
         (in_a_loop, "get all results with futures.result()"),
         (makes_a_task, "is defined inside of a function"),

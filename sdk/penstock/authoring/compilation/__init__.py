@@ -109,11 +109,7 @@ def _compile(
     location = _location_of(flow)
     _check_options(flow, location)
     source = entrypoint or source_of(flow, location)
-    body = (
-        _in_one_pod(flow, location, source)
-        if is_one_pod(flow)
-        else _in_tasks(flow, location, source, storage)
-    )
+    body = _in_one_pod(flow, location, source) if is_one_pod(flow) else _in_tasks(flow, location, source, storage)
     fields: dict[str, Any] = {
         "description": (flow.options.description or "")[:MAX_DESCRIPTION],
         "params": [param.manifest for param in body.params.values()],

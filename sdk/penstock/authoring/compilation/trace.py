@@ -19,7 +19,7 @@ from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.code_location import (
     CodeLocation,
     current_location,
-    line_of_try_around,
+    handler_around,
     location_of_error,
 )
 from penstock.authoring.compilation.fan_out import fan_out
@@ -140,9 +140,9 @@ class Trace:
 
     def add_node(self, wanted: str, *, location: CodeLocation, **what: Any) -> Node:
         """Add a node with a unique name."""
-        if (line := line_of_try_around(location)) is not None:
+        if (handler := handler_around(location)) is not None:
             raise location.compile_error(
-                f"{wanted!r} is called inside the `try` of line {line}, which does not catch failures in a Pod",
+                f"{wanted!r} is called inside the {handler}, which does not catch failures in a Pod",
                 "pass allow_failure(future) to a task that handles the failure, call it with return_state=True, or"
                 " use @flow(run_as='pod')",
             )
