@@ -79,7 +79,8 @@ def test_a_flow_is_written_where_it_was_asked_for(folder, file, capsys):
 
     text = (folder / "flow.yaml").read_text()
     assert code == 0
-    assert yaml.safe_load(text)["metadata"] == {"name": "daily", "namespace": "team"}
+    metadata = yaml.safe_load(text)["metadata"]
+    assert (metadata["name"], metadata["namespace"]) == ("daily", "team")
     assert lint({"flow.yaml": text}) == ([], 1)
     assert capsys.readouterr().err == (
         f"penstock: warning: {file}:16: the flow prints outside of tasks, which has no effect in the cluster:"

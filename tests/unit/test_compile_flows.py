@@ -174,7 +174,8 @@ def test_options_of_tasks_are_fields_of_the_manifest():
     manifest = compiled(etl, storage=None)
     (made,) = manifest["spec"]["tasks"]
 
-    assert manifest["metadata"] == {"name": "my-flow", "annotations": {"penstock.dev/flow-version": "7"}}
+    assert manifest["metadata"]["name"] == "my-flow"
+    assert manifest["metadata"]["annotations"]["penstock.dev/flow-version"] == "7"
     assert manifest["spec"]["timeout"] == "60s"
     assert manifest["spec"]["description"] == "Do it."
     assert manifest["spec"]["defaults"]["env"] == [

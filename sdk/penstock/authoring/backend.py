@@ -65,11 +65,6 @@ def current_backend() -> Backend:
     return _backend
 
 
-def is_replaced() -> bool:
-    """Whether the backend is another one than that of this process."""
-    return _backend is not None and type(_backend).__module__ != DEFAULT
-
-
 @contextmanager
 def replaced_backend(replacement: Backend) -> Iterator[None]:
     """Replace the backend for the whole process. Not thread-safe."""

@@ -30,6 +30,8 @@ from penstock.authoring.pod_call import STORAGE
 __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
+ANNOTATION_SOURCE: Final = "penstock.dev/python-flow"
+"""`module:name` of the Python flow: of two flows with one name, the second must not replace the first."""
 MAX_DESCRIPTION: Final = 1024
 WORKSPACE: Final = "/workspace"
 
@@ -125,8 +127,9 @@ def _compile(
     metadata: dict[str, Any] = {"name": _checked_name(name or flow_name(flow), location)}
     if namespace is not None:
         metadata["namespace"] = namespace
+    metadata["annotations"] = {ANNOTATION_SOURCE: source}
     if flow.options.version is not None:
-        metadata["annotations"] = {"penstock.dev/flow-version": flow.options.version}
+        metadata["annotations"]["penstock.dev/flow-version"] = flow.options.version
     spec = {field: value for field, value in fields.items() if value}
     return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, body.children
 

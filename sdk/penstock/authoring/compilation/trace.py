@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from penstock.authoring.argument_futures import upstream_of
+from penstock.authoring.awaiting import IN_THREADS
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.code_location import (
@@ -111,7 +112,7 @@ class Trace:
         """
         symbols = {name: ParamSymbol(param) for name, param in self.params.items()}
         args, kwargs = self.flow.call_arguments({**symbols, **self._settled})
-        token = FLOW_RUN.set(_TracedRun(self.flow))
+        token, in_threads = FLOW_RUN.set(_TracedRun(self.flow)), IN_THREADS.set(False)
         try:
             with replaced_backend(TracingBackend(self)), _warn_of_output():
                 self.returned = self._call(args, kwargs)
@@ -128,6 +129,7 @@ class Trace:
             raise
         finally:
             FLOW_RUN.reset(token)
+            IN_THREADS.reset(in_threads)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function = rewrite(self.flow.fn, Rewritten(lambda: len(self.nodes)))
