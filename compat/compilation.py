@@ -49,8 +49,8 @@ REASONS: Final[Mapping[str, str]] = {
     "an option of a flow whose function is not called in the cluster: `retries`, `on_running`, `flow_run_name`": (
         r"(retries=\d+|on_running|flow_run_name) of flow"
     ),
-    "the function of the flow reads its run, creates artifacts or asks for limits": (
-        r"of the run is known only|the artifact would be created|limits hold within one process"
+    "the function of the flow reads its run, a variable or a secret, creates artifacts or asks for limits": (
+        r"of the run is known only|when the flow is compiled, not by its runs|limits hold within one process"
     ),
     "a task or flow is a method, or is defined inside of a function": r"is a method|inside of a function|no flow",
     "an argument cannot be pickled": r"cannot be written to a manifest",

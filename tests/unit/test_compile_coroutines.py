@@ -45,7 +45,7 @@ def waits(fn: Any) -> dict[str, Any]:
 def test_what_coroutines_may_await_can_be_compiled():
     async def etl():
         state = await fetch(1, return_state=True)
-        await pause_flow_run(key="ok", timeout=60)
+        await pause_flow_run(key="ok", timeout=60)  # type: ignore[misc]  # awaited, it is a coroutine
         return take(await state.result())
 
     made = waits(etl)

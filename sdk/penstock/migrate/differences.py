@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_LIMITS: Final = "limits are set by PENSTOCK_LIMITS and hold within one process; they are refused where each task has a Pod"
+_LIMITS: Final = "limits are set by PENSTOCK_LIMITS and hold within one process; in a cluster they are refused"
 _FILES: Final = "artifacts are files in the folder of the run"
 _BLOCKS: Final = "it is read from the environment, a mounted Secret or PENSTOCK_HOME: docs/python.md"
 _PAUSE: Final = "it asks at the terminal; in a cluster it is an approval"

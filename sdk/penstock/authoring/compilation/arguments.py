@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 import pickle
 from typing import Any, Final
@@ -95,7 +96,8 @@ class Encoder:
 
     def _pickled(self, value: Any) -> Template:
         try:
-            data = pickle.dumps(value, protocol=5)
+            file = io.BytesIO()
+            _Pickler(file, self._node).dump(value)
         except CompileError:
             raise
         except Exception as error:
@@ -104,7 +106,7 @@ class Encoder:
                 f" ({type(error).__name__}: {error})",
                 "create it in the task, and pass plain values",
             ) from error
-        return {MARK: "pickle", "data": base64.b64encode(data).decode()}
+        return {MARK: "pickle", "data": base64.b64encode(file.getvalue()).decode()}
 
     def _param(self, symbol: ParamSymbol) -> Template:
         param = symbol.param
@@ -184,3 +186,24 @@ def quote(text: str) -> str:
     import json  # noqa: PLC0415 - loaded when compiling
 
     return json.dumps(text, ensure_ascii=False)
+
+
+class _Pickler(pickle.Pickler):
+    """Refuses secrets: who may read the Flow could read them."""
+
+    def __init__(self, file: io.BytesIO, node: Node) -> None:
+        super().__init__(file, protocol=5)
+        self._node = node
+
+    def reducer_override(self, each: Any) -> Any:
+        """Return that nothing is overridden.
+
+        Raises:
+            CompileError: it is a secret of pydantic.
+        """
+        if hasattr(type(each), "get_secret_value"):
+            raise self._node.location.compile_error(
+                f"an argument of {self._node.name!r} contains a secret",
+                "load it in the task that needs it: in the Flow it would be readable",
+            )
+        return NotImplemented

@@ -166,6 +166,10 @@ def _followed(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
 def _default(flow: FlowFunction, name: str, hint: Any, default: Any, location: CodeLocation) -> Any:
     import pydantic  # noqa: PLC0415 - as above
 
+    if hasattr(type(default), "get_secret_value"):
+        raise location.compile_error(
+            f"the default of parameter {name!r} of flow {flow.name!r} is a secret", "omit it, and load it in a task"
+        )
     try:
         return pydantic.TypeAdapter(hint).dump_python(default, mode="json")
     except (ValueError, pydantic.errors.PydanticUserError) as error:

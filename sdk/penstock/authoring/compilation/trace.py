@@ -223,9 +223,8 @@ class TracingBackend:
         Raises:
             CompileError: always.
         """
-        raise current_location().compile_error(
-            "the artifact would be created when the flow is compiled, not by its runs", "create it in a task"
-        )
+        self.check_effect("the artifact would be created", "create it in a task")
+        raise AssertionError
 
     def check_limits(self) -> None:
         """Refuse limits: the function of the flow does not run in the cluster.
@@ -237,6 +236,14 @@ class TracingBackend:
             "limits hold within one process, but each task runs in its own Pod",
             "set `concurrency` on the Flow, or maxParallel on the mapped task",
         )
+
+    def check_effect(self, what: str, advice: str) -> None:
+        """Refuse: it would happen once, and not in each run.
+
+        Raises:
+            CompileError: always.
+        """
+        raise current_location().compile_error(f"{what} when the flow is compiled, not by its runs", advice)
 
     async def _call_async(self, task: TaskFunction, call: Call, location: CodeLocation) -> Any:
         import asyncio  # noqa: PLC0415 - code that awaits has loaded it
