@@ -38,6 +38,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME", help="programs whose names begin with it")
     parser.add_argument("--write-docs", action="store_true", help=f"write {PAGE.name}")
     options = parser.parse_args()
+    if options.only and options.write_docs:
+        parser.error(f"{PAGE.name} is written of all programs: omit --only")
     programs = sorted(PROGRAMS.glob(f"{options.only}*.py"))
     explained: Mapping[str, str] = yaml.safe_load((HERE / "explained.yaml").read_text(encoding="utf-8")) or {}
     with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:

@@ -74,13 +74,18 @@ def test_an_effect_of_a_flows_function_and_a_secret_are_refused(fn, message, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_default_that_is_a_secret_is_refused():
-    @flow
-    def etl(token: pydantic.SecretStr = pydantic.SecretStr("hunter2")):  # noqa: B008 - what is tested
-        take(token)
+def plain_secret(token: pydantic.SecretStr = pydantic.SecretStr("hunter2")):  # noqa: B008 - what is tested
+    take(token)
 
-    with pytest.raises(CompileError, match=r"the default of parameter 'token' of flow 'etl' is a secret"):
-        compile_flow(etl, entrypoint="tests:flow", image="i")
+
+def secret_in_a_model(token: Settings = Settings(password=pydantic.SecretStr("hunter2"))):  # noqa: B008 - as above
+    take(token)
+
+
+@pytest.mark.parametrize("fn", [plain_secret, secret_in_a_model])
+def test_a_default_with_a_secret_is_refused(fn):
+    with pytest.raises(CompileError, match=r"the default of parameter 'token' of flow 'etl' contains a secret"):
+        compile_flow(flow(fn, name="etl"), entrypoint="tests:flow", image="i")
 
 
 def test_tasks_have_effects_when_they_run(monkeypatch, tmp_path):

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
-import pickle
 from typing import Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
+from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
 from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
@@ -96,17 +95,21 @@ class Encoder:
 
     def _pickled(self, value: Any) -> Template:
         try:
-            file = io.BytesIO()
-            _Pickler(file, self._node).dump(value)
+            data = pickled_without_secrets(value)
         except CompileError:
             raise
+        except SecretFoundError:
+            raise self._node.location.compile_error(
+                f"an argument of {self._node.name!r} contains a secret",
+                "load it in the task that needs it: in the Flow it would be readable",
+            ) from None
         except Exception as error:
             raise self._node.location.compile_error(
                 f"an argument of {self._node.name!r}, a {type(value).__name__}, cannot be written to a manifest"
                 f" ({type(error).__name__}: {error})",
                 "create it in the task, and pass plain values",
             ) from error
-        return {MARK: "pickle", "data": base64.b64encode(file.getvalue()).decode()}
+        return {MARK: "pickle", "data": base64.b64encode(data).decode()}
 
     def _param(self, symbol: ParamSymbol) -> Template:
         param = symbol.param
@@ -186,24 +189,3 @@ def quote(text: str) -> str:
     import json  # noqa: PLC0415 - loaded when compiling
 
     return json.dumps(text, ensure_ascii=False)
-
-
-class _Pickler(pickle.Pickler):
-    """Refuses secrets: who may read the Flow could read them."""
-
-    def __init__(self, file: io.BytesIO, node: Node) -> None:
-        super().__init__(file, protocol=5)
-        self._node = node
-
-    def reducer_override(self, each: Any) -> Any:
-        """Return that nothing is overridden.
-
-        Raises:
-            CompileError: it is a secret of pydantic.
-        """
-        if hasattr(type(each), "get_secret_value"):
-            raise self._node.location.compile_error(
-                f"an argument of {self._node.name!r} contains a secret",
-                "load it in the task that needs it: in the Flow it would be readable",
-            )
-        return NotImplemented
