@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any
 
@@ -251,17 +250,54 @@ def test_a_flow_that_calls_no_task_is_one_pod(tmp_path, source, want):
     assert run.outputs["result"] == want
 
 
-def test_a_flow_whose_tasks_are_called_by_another_name_has_a_pod_for_each_task():
-    @flow
-    def etl():
-        mapped([1, 2])
-        partial(3)
+HELPERS = """
+from penstock import task
 
-    assert len(compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]) == 2
+@task
+def load():
+    return 1
+
+def load_all():
+    return load()
+
+class Loader:
+    def run(self):
+        return load()
+
+    @property
+    def rows(self):
+        return load()
+
+LOADER = Loader()
+STEPS = [load]
+NAMED = {"a": load}
+"""
 
 
-mapped = take.map
-partial = functools.partial(take.submit)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("import helpers\ndef etl():\n    helpers.load_all()", id="a function of another module"),
+        pytest.param("from helpers import load_all\ndef etl():\n    load_all()", id="one that is imported"),
+        pytest.param("def etl():\n    from helpers import load_all\n    load_all()", id="an import in the function"),
+        pytest.param("def etl():\n    import helpers as h\n    h.load_all()", id="a module in the function"),
+        pytest.param("from helpers import STEPS\ndef etl():\n    for each in STEPS:\n        each()", id="a list"),
+        pytest.param("from helpers import NAMED\ndef etl():\n    NAMED['a']()", id="a dictionary"),
+        pytest.param("from helpers import LOADER\ndef etl():\n    LOADER.run()", id="a method"),
+        pytest.param("from helpers import LOADER\ndef etl():\n    LOADER.rows", id="a property"),
+        pytest.param("import helpers\nsubmit = helpers.load.submit\ndef etl():\n    submit()", id="a bound method"),
+        pytest.param(
+            "import functools, helpers\nload = functools.partial(helpers.load)\ndef etl():\n    load()", id="a partial"
+        ),
+    ],
+)
+def test_a_task_is_found_wherever_a_flow_has_it_from(tmp_path, body):
+    (tmp_path / "helpers.py").write_text(HELPERS)
+    file = write(tmp_path, f"{body}\n    return None\netl = flow(etl)\n")
+
+    made = manifest(file)
+
+    assert [each["args"] for each in made["spec"]["tasks"]] == [["helpers:load"]]
 
 
 def if_not_given(day: str | None = None):
