@@ -32,7 +32,12 @@ _LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "plats
 
 def is_one_pod(flow: FlowFunction) -> bool:
     """Whether a flow runs in one Pod; in another flow it is one task of that, not a child run."""
-    return flow.options.run_as == "pod" or not _Search(flow.fn).finds_a_task(flow.fn)
+    return flow.options.run_as == "pod" or not _calls_tasks(flow.fn)
+
+
+@functools.lru_cache(maxsize=1024)  # it is asked for each call of a flow
+def _calls_tasks(fn: Any) -> bool:
+    return _Search(fn).finds_a_task(fn)
 
 
 class _Search:
