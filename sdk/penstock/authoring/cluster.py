@@ -144,6 +144,7 @@ def run_deployment(
         CommandError: the cluster cannot be reached, does not have the Flow, or refused the run.
     """
     _check(keywords, ClusterKeywords.__annotations__, RUN_NOT_OFFERED)
+    check_effect(f"a run of {name!r} would be started", "start it in a task, or call that flow in this one")
     if not keywords:
         local = name.rpartition("/")[2]
         served = _run_served(local, dict(parameters or {}), tags=sorted(tags or ()), timeout_s=timeout)
