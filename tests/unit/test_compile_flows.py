@@ -307,7 +307,7 @@ def makes_a_task():
         (lambda: take(runtime.flow_run.id), "the id of the run is converted to text"),
         (lambda: take(runtime.flow_run.name), None),
         (lambda: pause_flow_run(str), "make the value a param of the flow"),
-        (lambda: create_markdown_artifact(f"{load('a')}"), "create it in a task"),
+        (lambda: [load("a"), create_markdown_artifact("x")], "create it in a task"),
         (loops_over_nothing, "calls no task, so there is nothing to run"),
         (Methods.static, None),
     ],
