@@ -21,17 +21,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
 from compat.batch import STUCK
+from compat.compilation import HERE, PAGE, PROGRAMS, measure, section, with_section
 from compat.report import Comparison, page, tell
 from penstock.migrate.__main__ import main as migrate
-
-HERE: Final = Path(__file__).parent
-PROGRAMS: Final = HERE / "programs"
-PAGE: Final = HERE.parent / "docs" / "prefect-compatibility.md"
 
 
 def main() -> int:
@@ -41,6 +38,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME", help="programs whose names begin with it")
     parser.add_argument("--write-docs", action="store_true", help=f"write {PAGE.name}")
     options = parser.parse_args()
+    if options.only and options.write_docs:
+        parser.error(f"{PAGE.name} is written of all programs: omit --only")
     programs = sorted(PROGRAMS.glob(f"{options.only}*.py"))
     explained: Mapping[str, str] = yaml.safe_load((HERE / "explained.yaml").read_text(encoding="utf-8")) or {}
     with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:
@@ -57,7 +56,9 @@ def main() -> int:
         check=True,
     ).stdout.strip()
     if options.write_docs:
-        PAGE.write_text(page(comparisons, version), encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:
+            compiled = section(measure(sorted(PROGRAMS.glob("*.py")), Path(folder)))
+        PAGE.write_text(with_section(page(comparisons, version), compiled), encoding="utf-8")
     wrong = [each.name for each in comparisons if each.is_different != (each.explanation is not None)]
     if wrong:
         print(f"not as explained: {', '.join(wrong)}", file=sys.stderr)

@@ -175,7 +175,7 @@ def test_python_deploys_as_the_command_line_does(scene, kubeconfig, capsys):
     assert "flow.penstock.dev/nightly created\nschedule.penstock.dev/nightly created\n" in capsys.readouterr().out
     flow = get(scene, "flows", "nightly")
     assert flow["spec"]["concurrency"] == {"limit": 2, "onLimit": "Queue"}
-    assert flow["metadata"]["annotations"] == {"penstock.dev/tags": "a,b"}
+    assert flow["metadata"]["annotations"]["penstock.dev/tags"] == "a,b"
     spec = get(scene, "schedules", "nightly")["spec"]["runTemplate"]["spec"]
     assert spec == {"flow": {"name": "nightly"}, "params": {"day": "$(tick.date)"}}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import yaml
@@ -39,7 +40,12 @@ FLOW = """
 
     @flow
     def broken():
-        return 1 / 0
+        return load(str(1 / 0))
+
+    @flow
+    def leaving():
+        load("mon")
+        raise SystemExit(2)
 
     @flow
     def lucky():
@@ -73,7 +79,8 @@ def test_a_flow_is_written_where_it_was_asked_for(folder, file, capsys):
 
     text = (folder / "flow.yaml").read_text()
     assert code == 0
-    assert yaml.safe_load(text)["metadata"] == {"name": "daily", "namespace": "team"}
+    metadata = yaml.safe_load(text)["metadata"]
+    assert (metadata["name"], metadata["namespace"]) == ("daily", "team")
     assert lint({"flow.yaml": text}) == ([], 1)
     assert capsys.readouterr().err == (
         f"penstock: warning: {file}:16: the flow prints outside of tasks, which has no effect in the cluster:"
@@ -110,10 +117,14 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
         ),
         (["/etc/passwd:x"], "/etc/passwd: not a Python file"),
         (["FILE:broken"], "its function raised ZeroDivisionError: division by zero"),
+        (["FILE:leaving"], "its function raised SystemExit: 2"),
+        (["leaving_module.py:etl"], "module 'leaving_module' exits when it is imported (exit code 3)"),
         (["FILE:child"], "an argument of 'load', a function, cannot be written to a manifest"),
     ],
 )
 def test_an_error_is_reported_in_one_line(file, capsys, words, told):
+    Path("leaving_module.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+
     code = main(["compile", *(word.replace("FILE", file) for word in words)])
 
     error = capsys.readouterr().err.splitlines()

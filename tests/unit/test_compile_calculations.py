@@ -233,6 +233,73 @@ def etl(day: str):
     assert run.outputs["result"] == ["MON-MON"] == in_process(file, "etl('mon')")
 
 
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        pytest.param("def etl(day: str):\n    return day.upper()", "MON", id="a function"),
+        pytest.param("def etl(day: str):\n    yield day\n    yield day", ["mon", "mon"], id="a generator"),
+        pytest.param("async def etl(day: str):\n    return f'{day}-'", "mon-", id="a coroutine function"),
+    ],
+)
+def test_a_flow_that_calls_no_task_is_one_pod(tmp_path, source, want):
+    file = write(tmp_path, f"@flow(flow_run_name='of-{{day}}', retries=1)\n{source}\n")
+
+    run = as_processes(file, {"day": "mon"})
+
+    assert list(run.tasks) == ["etl"]
+    assert run.outputs["result"] == want
+
+
+HELPERS = """
+from penstock import task
+
+@task
+def load():
+    return 1
+
+def load_all():
+    return load()
+
+class Loader:
+    def run(self):
+        return load()
+
+    @property
+    def rows(self):
+        return load()
+
+LOADER = Loader()
+STEPS = [load]
+NAMED = {"a": load}
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("import helpers\ndef etl():\n    helpers.load_all()", id="a function of another module"),
+        pytest.param("from helpers import load_all\ndef etl():\n    load_all()", id="one that is imported"),
+        pytest.param("def etl():\n    from helpers import load_all\n    load_all()", id="an import in the function"),
+        pytest.param("def etl():\n    import helpers as h\n    h.load_all()", id="a module in the function"),
+        pytest.param("from helpers import STEPS\ndef etl():\n    for each in STEPS:\n        each()", id="a list"),
+        pytest.param("from helpers import NAMED\ndef etl():\n    NAMED['a']()", id="a dictionary"),
+        pytest.param("from helpers import LOADER\ndef etl():\n    LOADER.run()", id="a method"),
+        pytest.param("from helpers import LOADER\ndef etl():\n    LOADER.rows", id="a property"),
+        pytest.param("import helpers\nsubmit = helpers.load.submit\ndef etl():\n    submit()", id="a bound method"),
+        pytest.param(
+            "import functools, helpers\nload = functools.partial(helpers.load)\ndef etl():\n    load()", id="a partial"
+        ),
+    ],
+)
+def test_a_task_is_found_wherever_a_flow_has_it_from(tmp_path, body):
+    (tmp_path / "helpers.py").write_text(HELPERS)
+    file = write(tmp_path, f"{body}\n    return None\netl = flow(etl)\n")
+
+    made = manifest(file)
+
+    assert [each["args"] for each in made["spec"]["tasks"]] == [["helpers:load"]]
+
+
 def if_not_given(day: str | None = None):
     if day is None:
         day = today()

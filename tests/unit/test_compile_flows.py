@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import enum
 import json
@@ -173,7 +174,8 @@ def test_options_of_tasks_are_fields_of_the_manifest():
     manifest = compiled(etl, storage=None)
     (made,) = manifest["spec"]["tasks"]
 
-    assert manifest["metadata"] == {"name": "my-flow", "annotations": {"penstock.dev/flow-version": "7"}}
+    assert manifest["metadata"]["name"] == "my-flow"
+    assert manifest["metadata"]["annotations"]["penstock.dev/flow-version"] == "7"
     assert manifest["spec"]["timeout"] == "60s"
     assert manifest["spec"]["description"] == "Do it."
     assert manifest["spec"]["defaults"]["env"] == [
@@ -243,6 +245,18 @@ def in_a_try():
         load("b")
 
 
+def in_a_try_for_groups():
+    try:
+        load("a")
+    except* ValueError:
+        load("b")
+
+
+def suppressed():
+    with contextlib.suppress(ValueError):
+        load("a")
+
+
 def in_a_transaction():
     with transaction():
         load("a")
@@ -253,6 +267,11 @@ def in_a_loop():
         future.result()
 
 
+def loops_over_nothing():
+    for day in list[str]():
+        load(day)
+
+
 def makes_a_task():
     task(lambda: 1, name="inner")()
 
@@ -261,6 +280,8 @@ def makes_a_task():
     ("body", "message"),
     [
         (in_a_try, "'load' is called inside the `try` of line"),
+        (in_a_try_for_groups, "'load' is called inside the `try` of line"),
+        (suppressed, "'load' is called inside the `with suppress()` of line"),
         (in_a_transaction, "'load' is called inside `with transaction()`"),
         (in_a_loop, "get all results with futures.result()"),
         (makes_a_task, "is defined inside of a function"),
@@ -286,8 +307,8 @@ def makes_a_task():
         (lambda: take(runtime.flow_run.id), "the id of the run is converted to text"),
         (lambda: take(runtime.flow_run.name), None),
         (lambda: pause_flow_run(str), "make the value a param of the flow"),
-        (lambda: create_markdown_artifact("x"), "create it in a task"),
-        (lambda: None, "calls no task, so there is nothing to run"),
+        (lambda: [load("a"), create_markdown_artifact("x")], "create it in a task"),
+        (loops_over_nothing, "calls no task, so there is nothing to run"),
         (Methods.static, None),
     ],
 )  # fmt: skip
@@ -364,7 +385,7 @@ def test_parameters_that_can_be_no_params_are_refused(fn, message):
             {"on_running": [print]},
             "on_running of flow 'etl' is not supported, because its function does not run in a Pod",
         ),
-        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' is not supported"),
+        ({"flow_run_name": "x"}, "flow_run_name of flow 'etl' is not supported, because the run has its name before"),
     ],
 )
 def test_options_that_only_a_running_function_has_are_refused(options, message):

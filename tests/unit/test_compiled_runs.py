@@ -238,6 +238,31 @@ def test_what_a_retry_would_not_help_is_not_tried_again(tmp_path, body, message)
     assert message in run.tasks["bad"]["message"]
 
 
+def test_a_module_that_exits_when_it_is_imported_fails_the_task(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        import os
+
+        @task
+        def load():
+            return 1
+
+        @flow
+        def etl():
+            load()
+
+        if "PENSTOCK_CALL" in os.environ:
+            raise SystemExit(0)
+        """,
+    )
+
+    run = as_processes(file)
+
+    assert run.state == "Failed"
+    assert "module 'my_flow' exits when it is imported (exit code 0)" in run.tasks["load"]["message"]
+
+
 def test_retries_hooks_and_the_condition_go_by_attempts(tmp_path):
     file = write(
         tmp_path,

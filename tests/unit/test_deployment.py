@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from penstock import flow, task
+from penstock import flow, pause_flow_run, task
 from penstock.authoring.compilation import compile_flow
 from penstock.cli.deployment.origin import check_origin
 from penstock.engine.validation.validation import check_schedule, parse_schedule
@@ -107,15 +107,21 @@ def load() -> None:
     """Load."""
 
 
-def compiled(source):
+@flow
+def child() -> None:
+    load()
+
+
+@pytest.mark.parametrize("called", [load, child, pause_flow_run, lambda: None])
+def test_the_flow_of_another_python_flow_is_not_replaced(called):
     @flow(name="etl")
     def made():
-        load()
+        called()
 
-    return compile_flow(made, entrypoint=source, image="i")
+    def compiled(source):
+        return compile_flow(made, entrypoint=source, image="i")
 
-
-def test_the_flow_of_another_python_flow_is_not_replaced():
     check_origin(compiled("orders:etl"), compiled("orders:etl"))
     with pytest.raises(CommandError, match=r"Flow etl exists and is that of sales:etl: give orders:etl another name"):
         check_origin(compiled("orders:etl"), compiled("sales:etl"))
+    check_origin(compiled("orders:etl"), {"metadata": {"name": "etl"}, "spec": {}})

@@ -246,7 +246,7 @@ def test_what_a_returned_generator_calls_belongs_to_the_flow():
 
 @flow
 def yields():
-    yield 1
+    yield from count(1)
 
 
 def test_a_generator_flow_is_compiled_as_one_pod_only():

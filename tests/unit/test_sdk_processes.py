@@ -15,6 +15,15 @@ from tests.interrupts import interruptible
 REPOSITORY = Path(__file__).parents[2]
 
 
+class Process(subprocess.Popen):
+    """A process that does not outlive a test that fails while it runs."""
+
+    def __exit__(self, kind, error, traceback):
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, traceback)
+
+
 class Script:
     """A script that is run in a process of its own."""
 
@@ -33,7 +42,7 @@ class Script:
 
     def start(self, *arguments, **environment):
         with interruptible():
-            return subprocess.Popen(
+            return Process(
                 [sys.executable, str(self.path), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

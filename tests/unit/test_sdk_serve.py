@@ -1,5 +1,6 @@
 """`serve`: which runs it starts when, by a clock that the tests hold; and as a real process."""
 
+import asyncio
 import json
 import logging
 import signal
@@ -448,6 +449,10 @@ def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
     assert right.answers[1:] == [{"code": 0}, "closed"]
 
 
+async def awaited(name):
+    return await run_deployment(name)  # type: ignore[misc]  # awaited, it is a coroutine
+
+
 def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, home, monkeypatch):
     script.write(
         """
@@ -470,6 +475,7 @@ def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, hom
         assert (run.name, run.state.name) == ("my_deployment-1", "Completed")
         line_with(process, "hello you ours yours")
         assert run_deployment("my_deployment", {"fails": True}).state.message == "exit code 1"
+        assert asyncio.run(awaited("my_deployment")).state.name == "Completed"
         line_with(process, "hello served")
         assert run_deployment("my_deployment", timeout=0).state.name == "Running"
         with pytest.raises(CommandError, match="got an unexpected keyword argument 'nam'"):

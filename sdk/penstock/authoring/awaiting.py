@@ -7,12 +7,15 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import FrameType
 from typing import Final, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+IN_THREADS: ContextVar[bool] = ContextVar("in_threads", default=True)
+"""Whether `blocking` uses a thread. While a flow is compiled nothing waits, and a thread would not know the caller."""
 _COROUTINES: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _GET_AWAITABLE: Final = dis.opmap["GET_AWAITABLE"]
 _CACHE: Final = 0
@@ -44,6 +47,8 @@ def blocking(fn: Callable[P, R]) -> Callable[P, R]:
         kwargs.pop("_sync", None)
         if not is_awaited(sys._getframe(1)):  # noqa: SLF001 - the frame of the caller
             return fn(*args, **kwargs)
+        if not IN_THREADS.get():
+            return _awaited(fn(*args, **kwargs))  # type: ignore[return-value]  # as above
         import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
         return asyncio.to_thread(fn, *args, **kwargs)  # type: ignore[return-value]  # see above

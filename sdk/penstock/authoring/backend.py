@@ -53,6 +53,9 @@ class Backend(Protocol):
     def check_limits(self) -> None:
         """Refuse limits where they would not hold: they are those of one process."""
 
+    def check_effect(self, what: str, advice: str) -> None:
+        """Refuse what must not happen when a flow is compiled: see `check_effect`."""
+
 
 _backend: Backend | None = None
 
@@ -63,6 +66,20 @@ def current_backend() -> Backend:
     if _backend is None:
         _backend = cast("Backend", importlib.import_module(DEFAULT).BACKEND)
     return _backend
+
+
+def check_effect(what: str, advice: str) -> None:
+    """Refuse an effect, or a value from outside, in the function of a flow that is being compiled.
+
+    Args:
+        what: what the function would do: "the variable 'region' would be set".
+        advice: what to do instead.
+
+    Raises:
+        CompileError: a flow is being compiled.
+    """
+    if _backend is not None:
+        _backend.check_effect(what, advice)
 
 
 @contextmanager

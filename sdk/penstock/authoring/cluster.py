@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, TypedDict, Unpack
 
 from penstock.authoring.awaiting import blocking
+from penstock.authoring.backend import check_effect
 from penstock.authoring.deployment import NOT_OFFERED, Deployment, DeploymentKeywords
 from penstock.authoring.option_reader import nearest
 from penstock.authoring.states import State, StateType
@@ -143,6 +144,7 @@ def run_deployment(
         CommandError: the cluster cannot be reached, does not have the Flow, or refused the run.
     """
     _check(keywords, ClusterKeywords.__annotations__, RUN_NOT_OFFERED)
+    check_effect(f"a run of {name!r} would be started", "start it in a task, or call that flow in this one")
     if not keywords:
         local = name.rpartition("/")[2]
         served = _run_served(local, dict(parameters or {}), tags=sorted(tags or ()), timeout_s=timeout)
@@ -164,9 +166,8 @@ def run_deployment(
 
 async def arun_deployment(name: str, parameters: Mapping[str, Any] | None = None, **keywords: Any) -> ClusterRun:
     """Start a run, and wait in a thread until it has finished. Arguments and errors are those of `run_deployment`."""
-    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
-
-    return await asyncio.to_thread(run_deployment, name, parameters, **keywords)
+    run: ClusterRun = await run_deployment(name, parameters, **keywords)  # type: ignore[misc]  # it is a coroutine here
+    return run
 
 
 def _run_served(

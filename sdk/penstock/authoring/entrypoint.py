@@ -35,7 +35,7 @@ def load_module(place: str) -> ModuleType:
     """Import a Python file, or a module by its name.
 
     Raises:
-        CommandError: it does not exist, or cannot be imported by its name.
+        CommandError: it does not exist, cannot be imported by its name, or exits.
     """
     if place.endswith(".py") or os.sep in place:
         from pathlib import Path  # noqa: PLC0415 - Pods, which know modules only, start faster
@@ -48,7 +48,7 @@ def load_module(place: str) -> ModuleType:
         if not path.stem.isidentifier():
             raise CommandError(f"{place}: Pods import the file by its name: use letters, digits and underscores only")
         _search_first(str(path.parent))
-        module = importlib.import_module(path.stem)
+        module = _imported(path.stem)
         found = getattr(module, "__file__", None)
         if found is None or Path(found).resolve() != path:
             raise CommandError(
@@ -63,10 +63,10 @@ def import_module(name: str) -> ModuleType:
     """Import a module by its name.
 
     Raises:
-        CommandError: it does not exist.
+        CommandError: it does not exist, or exits.
     """
     try:
-        return importlib.import_module(name)
+        return _imported(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
@@ -97,6 +97,17 @@ def find(module: ModuleType, name: str) -> Any:
 
 
 _MISSING: Final = object()
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except SystemExit as ended:
+        # Otherwise a Pod would end as if its task had.
+        raise CommandError(
+            f"module {name!r} exits when it is imported (exit code {ended.code or 0}): put what does so under"
+            ' `if __name__ == "__main__":`'
+        ) from ended
 
 
 def _search_first(folder: str) -> None:

@@ -81,12 +81,4 @@ async def apause_flow_run(
     poll_interval: float | None = None,  # noqa: ARG001 - as above
 ) -> Any:
     """Pause as pause_flow_run does, without blocking the event loop."""
-    import asyncio  # noqa: PLC0415 - code that awaits has loaded it
-
-    return await asyncio.to_thread(
-        pause_flow_run,
-        wait_for_input,
-        timeout=timeout,
-        key=key,
-        message=message,
-    )
+    return await pause_flow_run(wait_for_input, timeout=timeout, key=key, message=message)  # type: ignore[misc]  # as above

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.authoring.awaiting import awaitable
+from penstock.authoring.backend import check_effect
 from penstock.authoring.home import home, write_file
 from penstock.errors import VariableError
 
@@ -33,6 +34,7 @@ class Variable:
             VariableError: the name is invalid, or the file cannot be read.
         """
         path = _path(name)
+        check_effect(f"the variable {name!r} would be read", "read it in a task, or make its value a param of the flow")
         text = os.environ.get(PREFIX + name.upper())
         if text is None:
             try:
@@ -61,6 +63,7 @@ class Variable:
             VariableError: it exists, is set by the environment, or the value is not JSON.
         """
         path = _path(name)
+        check_effect(f"the variable {name!r} would be set", "set it in a task")
         if PREFIX + name.upper() in os.environ:
             raise VariableError(
                 f"variable {name!r} is set by the environment variable {PREFIX}{name.upper()}: change it there"
@@ -77,6 +80,7 @@ class Variable:
     @awaitable
     def unset(cls, name: str) -> bool:
         """Remove a variable from this machine, and return whether it existed."""
+        check_effect(f"the variable {name!r} would be removed", "remove it in a task")
         try:
             _path(name).unlink()
         except FileNotFoundError:

@@ -19,6 +19,7 @@ import pydantic
 import pydantic_core
 
 from penstock.authoring.awaiting import awaitable
+from penstock.authoring.backend import check_effect
 from penstock.authoring.home import home, write_file
 from penstock.errors import VariableError
 
@@ -57,6 +58,10 @@ class Block(pydantic.BaseModel):
         """
         name = name.removeprefix(f"{cls.block_type_slug()}/")
         path = cls._path(name)
+        check_effect(
+            f"the {cls.__name__} {name!r} would be loaded",
+            "load it in the task that needs it: in the Flow it would be readable",
+        )
         variable = f"PENSTOCK_{cls.block_type_slug()}_{name}".upper().replace("-", "_").replace(".", "_")
         text = os.environ.get(variable)
         try:
@@ -90,6 +95,7 @@ class Block(pydantic.BaseModel):
             VariableError: it exists, or the name is invalid.
         """
         path = self._path(name)
+        check_effect(f"the {type(self).__name__} {name!r} would be saved", "save it in a task")
         if path.exists() and not overwrite:
             raise VariableError(f"{type(self).__name__} {name!r} already exists: pass overwrite=True to replace it")
         write_file(path, json.dumps(self.model_dump(), default=_revealed).encode())
@@ -99,6 +105,7 @@ class Block(pydantic.BaseModel):
     @awaitable
     def delete(cls, name: str) -> None:
         """Remove a saved block from this machine; do nothing if it does not exist."""
+        check_effect(f"the {cls.__name__} {name!r} would be removed", "remove it in a task")
         cls._path(name).unlink(missing_ok=True)
 
     @classmethod

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_LIMITS: Final = "limits are set by PENSTOCK_LIMITS and hold within one process; a compiled flow refuses them"
+_LIMITS: Final = "limits are set by PENSTOCK_LIMITS and hold within one process; in a cluster they are refused"
 _FILES: Final = "artifacts are files in the folder of the run"
-_BLOCKS: Final = "it is read from the environment, a mounted Secret or PENSTOCK_HOME: docs/from-prefect.md"
+_BLOCKS: Final = "it is read from the environment, a mounted Secret or PENSTOCK_HOME: docs/python.md"
 _PAUSE: Final = "it asks at the terminal; in a cluster it is an approval"
 _DEPLOY: Final = "it deploys to a cluster, without work pools and without building images: docs/deploy.md"
 
@@ -42,11 +42,11 @@ NAMES: Final[Mapping[str, str]] = {
 """Names that are imported."""
 
 TASK_OPTIONS: Final[Mapping[str, str]] = {
-    "tags": _LIMITS,
+    "tags": "a limit of a tag is set by PENSTOCK_LIMITS, and holds within one process",
     "result_storage": "a folder of this machine; in a cluster, storage= of the flow",
-    "result_storage_key": "a compiled flow refuses it",
-    "cache_key_fn": "a compiled flow refuses it, except task_input_hash",
-    "version": "it is kept, and nothing reads it",
+    "result_storage_key": "it is refused where each task has a Pod",
+    "cache_key_fn": "it is refused where each task has a Pod, except task_input_hash",
+    "version": "it is kept for hooks, and nothing else reads it",
     "viz_return_value": "it has no meaning",
     "cache_result_in_memory": "it has no meaning: results stay in memory as long as something refers to them",
 }

@@ -11,7 +11,7 @@ import inspect
 import itertools
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.compilation.code_location import CodeLocation
@@ -30,6 +30,8 @@ from penstock.authoring.pod_call import STORAGE
 __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
 
 API_VERSION: Final = "penstock.dev/v1alpha1"
+ANNOTATION_SOURCE: Final = "penstock.dev/python-flow"
+"""`module:name` of the Python flow: of two flows with one name, the second must not replace the first."""
 MAX_DESCRIPTION: Final = 1024
 WORKSPACE: Final = "/workspace"
 
@@ -109,11 +111,7 @@ def _compile(
     location = _location_of(flow)
     _check_options(flow, location)
     source = entrypoint or source_of(flow, location)
-    body = (
-        _in_one_pod(flow, location, source)
-        if flow.options.run_as == "pod"
-        else _in_tasks(flow, location, source, storage)
-    )
+    body = _in_one_pod(flow, location, source) if is_one_pod(flow) else _in_tasks(flow, location, source, storage)
     fields: dict[str, Any] = {
         "description": (flow.options.description or "")[:MAX_DESCRIPTION],
         "params": [param.manifest for param in body.params.values()],
@@ -129,8 +127,9 @@ def _compile(
     metadata: dict[str, Any] = {"name": _checked_name(name or flow_name(flow), location)}
     if namespace is not None:
         metadata["namespace"] = namespace
+    metadata["annotations"] = {ANNOTATION_SOURCE: source}
     if flow.options.version is not None:
-        metadata["annotations"] = {"penstock.dev/flow-version": flow.options.version}
+        metadata["annotations"]["penstock.dev/flow-version"] = flow.options.version
     spec = {field: value for field, value in fields.items() if value}
     return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, body.children
 
@@ -223,7 +222,7 @@ def _defaults(
     defaults = container_of(flow.options)
     if image is not None:
         defaults["image"] = image
-    variables = {**(flow.options.env or {}), **(env or {})} if flow.options.run_as != "pod" else dict(env or {})
+    variables = {**(flow.options.env or {}), **(env or {})} if not is_one_pod(flow) else dict(env or {})
     where = storage or flow.options.storage
     if where is None and flow.options.workspace is not None:
         where = f"{flow.options.workspace.get('mountPath', WORKSPACE)}/.penstock"
@@ -237,11 +236,15 @@ def _defaults(
 def _check_options(flow: FlowFunction, location: CodeLocation) -> None:
     """Refuse options that a Flow does not support."""
     options = flow.options
-    for problem, advice in _problems(flow):
-        if problem:
-            raise location.compile_error(f"{problem} of flow {flow.name!r} is not supported in the cluster", advice)
-    if options.run_as == "pod":
+    if is_one_pod(flow):
         return
+    if options.flow_run_name is not None:
+        raise location.compile_error(
+            f"flow_run_name of flow {flow.name!r} is not supported, because the run has its name before its function is"
+            " called",
+            "omit it, and name a run when you create it, with `penstock run --name`; or run the flow in one container"
+            " with @flow(run_as='pod')",
+        )
     if flow.is_generator:
         raise location.compile_error(
             f"flow {flow.name!r} is a generator, whose elements are made one by one in one process",
@@ -258,11 +261,6 @@ def _check_options(flow: FlowFunction, location: CodeLocation) -> None:
             f"on_running of flow {flow.name!r} is not supported, because its function does not run in a Pod",
             "do it in a first task, or run it in one container with @flow(run_as='pod')",
         )
-
-
-def _problems(flow: FlowFunction) -> Iterator[tuple[str, str]]:
-    if flow.options.flow_run_name is not None and flow.options.run_as != "pod":
-        yield "flow_run_name", "name a run when you create it, with `penstock run --name`; omit it here"
 
 
 def _checked_name(name: str, location: CodeLocation) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import base64
 import math
-import pickle
 from typing import Any, Final
 
 from penstock.authoring.annotations import allow_failure, unmapped
-from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
+from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
 from penstock.authoring.compilation.slots import Template
 from penstock.authoring.compilation.symbols import (
     ParamSymbol,
@@ -70,7 +69,7 @@ class Encoder:
         if isinstance(value, TracedFuture | TracedFutures | TracedState | TracedStates):
             return self._result(value.node, (), is_failure_allowed=is_failure_allowed)
         if isinstance(value, Future | State):
-            raise current_location().compile_error(
+            raise self._node.location.compile_error(
                 "an argument is a future or state from outside of the flow",
                 "submit the task in the flow",
             )
@@ -96,11 +95,16 @@ class Encoder:
 
     def _pickled(self, value: Any) -> Template:
         try:
-            data = pickle.dumps(value, protocol=5)
+            data = pickled_without_secrets(value)
         except CompileError:
             raise
+        except SecretFoundError:
+            raise self._node.location.compile_error(
+                f"an argument of {self._node.name!r} contains a secret",
+                "load it in the task that needs it: in the Flow it would be readable",
+            ) from None
         except Exception as error:
-            raise current_location().compile_error(
+            raise self._node.location.compile_error(
                 f"an argument of {self._node.name!r}, a {type(value).__name__}, cannot be written to a manifest"
                 f" ({type(error).__name__}: {error})",
                 "create it in the task, and pass plain values",

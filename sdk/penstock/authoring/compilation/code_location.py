@@ -53,23 +53,32 @@ def location_of_error(error: BaseException) -> CodeLocation | None:
     return CodeLocation(frames[-1].filename, frames[-1].lineno or 0) if frames else None
 
 
-def line_of_try_around(location: CodeLocation) -> int | None:
-    """Return the line of the `try` whose handlers would catch an exception of this line; None if there is none."""
-    lines = [
-        (node.lineno, node.body[0].lineno, node.body[-1].end_lineno or 0)
-        for node in _tries(location.file)
-        if node.handlers or node.finalbody
-    ]
-    return next((line for line, first, last in reversed(lines) if first <= location.line <= last), None)
+def handler_around(location: CodeLocation) -> str | None:
+    """Return what would catch an exception of this line, such as "`try` of line 7"; None if there is nothing."""
+    for node in reversed(_handlers(location.file)):
+        if node.body[0].lineno <= location.line <= (node.body[-1].end_lineno or 0):
+            return f"`{'with suppress()' if isinstance(node, ast.With) else 'try'}` of line {node.lineno}"
+    return None
 
 
 @lru_cache
-def _tries(file: str) -> tuple[ast.Try, ...]:
+def _handlers(file: str) -> tuple[ast.Try | ast.TryStar | ast.With, ...]:
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
         return ()  # not a Python file: entered at a prompt
-    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Try))
+    return tuple(
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try | ast.TryStar)
+        or (isinstance(node, ast.With) and any(_is_suppress(item.context_expr) for item in node.items))
+    )
+
+
+def _is_suppress(expression: ast.expr) -> bool:
+    """Whether an expression is a call of `contextlib.suppress`."""
+    function = expression.func if isinstance(expression, ast.Call) else None
+    return getattr(function, "attr", getattr(function, "id", None)) == "suppress"
 
 
 def _is_inside(file: str) -> bool:

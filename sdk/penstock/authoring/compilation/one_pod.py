@@ -1,10 +1,22 @@
-"""Flows that run in one Pod: those that say so, and flows in a flow that call no task."""
+"""Flows that run in one Pod: those that say so, and those that call no task.
+
+Whether a function calls tasks is read from its code, because calling it would do what it is for. What it refers to is
+followed through the user's functions, classes, objects and modules.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dis
+import functools
+import importlib
+import importlib.util
+import itertools
+import sys
+import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from penstock.authoring.function import Decorated, FlowFunction
@@ -13,42 +25,101 @@ _METHODS: Final = frozenset({"submit", "map", "with_options"})
 """Attributes that mean tasks, also of objects that are known only when the flow runs."""
 _FUNCTIONS: Final = frozenset({"task", "flow", "pause_flow_run", "suspend_flow_run"})
 """Functions of Penstock that mean tasks."""
+MAX_ELEMENTS: Final = 1000
+"""How many elements of a container are looked at."""
+_LIBRARIES: Final = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def is_one_pod(flow: FlowFunction) -> bool:
-    """Whether a flow that is called in a flow is one task of it, not a child run."""
-    return flow.options.run_as == "pod" or not _uses_tasks(flow.fn, set())
+    """Whether a flow runs in one Pod; in another flow it is one task of that, not a child run."""
+    return flow.options.run_as == "pod" or not _calls_tasks(flow.fn)
 
 
-def _uses_tasks(fn: Any, seen: set[Any]) -> bool:
-    """Whether a function may call a task or flow, by what it and the functions of its package refer to."""
-    if not isinstance(fn, types.FunctionType) or fn in seen:
-        return False
-    seen.add(fn)
-    codes = list(_codes(fn.__code__))
-    if not _METHODS.isdisjoint(each for code in codes for each in _attributes(code)):
-        return True
-    names = {name for code in codes for name in (*code.co_names, *code.co_freevars)}
+@functools.lru_cache(maxsize=1024)  # it is asked for each call of a flow
+def _calls_tasks(fn: Any) -> bool:
+    return _Search(fn).finds_a_task(fn)
+
+
+class _Search:
+    """The search for a task in what a function refers to.
+
+    Args:
+        fn: the function. What belongs to its package is followed, and what belongs to no library.
+    """
+
+    def __init__(self, fn: Any) -> None:
+        self._package = _package(fn)
+        self._seen: set[int] = set()
+
+    def finds_a_task(self, value: Any) -> bool:
+        """Whether a value is a task or flow, or refers to one."""
+        value = _called_by(value)
+        if isinstance(value, Decorated):
+            return True
+        if _package(value) == "penstock":
+            return getattr(value, "__name__", "") in _FUNCTIONS
+        if id(value) in self._seen:
+            return False
+        self._seen.add(id(value))
+        return any(map(self.finds_a_task, self._referred(value))) or (
+            isinstance(value, types.FunctionType) and _package(value) == self._package and _uses_methods(value)
+        )
+
+    def _referred(self, value: Any) -> Iterable[Any]:
+        if isinstance(value, dict):
+            return itertools.islice(list(value.values()), MAX_ELEMENTS)
+        if isinstance(value, list | tuple | set | frozenset):
+            return itertools.islice(list(value), MAX_ELEMENTS)
+        named = value if isinstance(value, types.FunctionType | type) else type(value)
+        if _package(named) != self._package and _is_of_a_library(_package(named)):
+            return ()
+        return _referred(named) if isinstance(named, types.FunctionType) else list(vars(named).values())
+
+
+def _called_by(value: Any) -> Any:
+    """Return the function that something calls; the task, if it is a method of one."""
+    while isinstance(value, functools.partial):
+        value = value.func
+    if isinstance(value, types.MethodType):
+        return value.__self__ if isinstance(value.__self__, Decorated) else value.__func__
+    if isinstance(value, classmethod | staticmethod):
+        return value.__func__
+    return value.fget if isinstance(value, property) else value
+
+
+def _uses_methods(fn: types.FunctionType) -> bool:
     return any(
-        isinstance(each, Decorated)
-        or (_package(each) == "penstock" and getattr(each, "__name__", "") in _FUNCTIONS)
-        or (_package(each) == _package(fn) and _uses_tasks(each, seen))
-        for each in _referred(fn, names)
+        each.argval in _METHODS
+        for code in _codes(fn.__code__)
+        for each in dis.get_instructions(code)
+        if each.opname in {"LOAD_ATTR", "LOAD_METHOD"}
     )
 
 
-def _referred(fn: types.FunctionType, names: set[str]) -> Iterator[Any]:
-    known = {**fn.__globals__, **dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))}
-    for name in names & known.keys():
-        found = known[name]
-        if isinstance(found, types.CellType):
-            found = _content(found)
-        if isinstance(found, types.ModuleType):
-            yield from (vars(found)[each] for each in names & vars(found).keys())
-        elif isinstance(found, type):
-            yield from vars(found).values()
+def _referred(fn: types.FunctionType) -> Iterator[Any]:
+    """Yield what the names in a function stand for."""
+    codes = list(_codes(fn.__code__))
+    names = {name for code in codes for name in (*code.co_names, *code.co_freevars)}
+    cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
+    known = {**fn.__globals__, **{name: _content(cell) for name, cell in cells.items()}}
+    found = [known[name] for name in names & known.keys()]
+    for each in (*found, *(module for code in codes for module in _imported(code, fn.__globals__))):
+        if isinstance(each, types.ModuleType):
+            yield from (vars(each)[name] for name in names & vars(each).keys())
         else:
-            yield found
+            yield each
+
+
+def _imported(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[types.ModuleType]:
+    """Yield the modules that a function itself imports, except those of libraries."""
+    instructions = list(dis.get_instructions(code))
+    for position, each in enumerate(instructions):
+        if each.opname == "IMPORT_NAME":
+            level = instructions[position - 2].argval
+            with contextlib.suppress(Exception):  # the function itself raises it, when it is called
+                name = importlib.util.resolve_name("." * level + each.argval, names.get("__package__"))
+                if not _is_of_a_library(name.partition(".")[0]):
+                    yield importlib.import_module(name)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -58,8 +129,18 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(each)
 
 
-def _attributes(code: types.CodeType) -> Iterator[str]:
-    return (each.argval for each in dis.get_instructions(code) if each.opname in {"LOAD_ATTR", "LOAD_METHOD"})
+@functools.cache
+def _is_of_a_library(package: str) -> bool:
+    """Whether a package belongs to Python or to Penstock, or is installed."""
+    if package in sys.stdlib_module_names or package == "penstock":
+        return True
+    found: Any = sys.modules.get(package)
+    if found is None:
+        found = importlib.util.find_spec(package)
+        places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
+    else:
+        places = [getattr(found, "__file__", None), *getattr(found, "__path__", ())]
+    return any(each is not None and Path(each).is_relative_to(library) for each in places for library in _LIBRARIES)
 
 
 def _content(cell: types.CellType) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import pickle
 import re
 import types
 import typing
@@ -10,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
 from penstock.authoring.function import FlowFunction
 
 PLAIN: Final[Mapping[Any, str]] = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
@@ -167,7 +170,14 @@ def _default(flow: FlowFunction, name: str, hint: Any, default: Any, location: C
     import pydantic  # noqa: PLC0415 - as above
 
     try:
+        with contextlib.suppress(pickle.PicklingError, TypeError, AttributeError):
+            pickled_without_secrets(default)
         return pydantic.TypeAdapter(hint).dump_python(default, mode="json")
+    except SecretFoundError:
+        raise location.compile_error(
+            f"the default of parameter {name!r} of flow {flow.name!r} contains a secret",
+            "omit it, and load the secret in a task",
+        ) from None
     except (ValueError, pydantic.errors.PydanticUserError) as error:
         raise location.compile_error(
             f"the default of parameter {name!r} of flow {flow.name!r} cannot be converted to JSON ({error})",

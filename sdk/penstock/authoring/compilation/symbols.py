@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import Any, Final, NoReturn
 
+from penstock.authoring.awaiting import awaitable
 from penstock.authoring.compilation.code_location import CodeLocation, current_location
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.params import FlowParam
@@ -319,6 +320,7 @@ class TracedState(State[Any]):
         super().__init__(StateType.RUNNING, "Running")
         self.node = node
 
+    @awaitable
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Prefect's signature
         """Return the symbol of the result."""
         return TracedFuture(self.node).result(None, raise_on_failure)

@@ -14,12 +14,13 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from penstock.authoring.argument_futures import upstream_of
+from penstock.authoring.awaiting import IN_THREADS
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.code_location import (
     CodeLocation,
     current_location,
-    line_of_try_around,
+    handler_around,
     location_of_error,
 )
 from penstock.authoring.compilation.fan_out import fan_out
@@ -34,6 +35,7 @@ from penstock.authoring.compilation.symbols import (
     ParamSymbol,
     ResultSymbol,
     RunSymbol,
+    SettledParamError,
     TracedFuture,
     TracedFutures,
     TracedState,
@@ -46,6 +48,7 @@ from penstock.authoring.runs import FLOW_RUN, FlowRun
 from penstock.authoring.states import Running
 from penstock.authoring.task import Task
 from penstock.authoring.transactions import TRANSACTION
+from penstock.errors import CompileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,10 +112,13 @@ class Trace:
         """
         symbols = {name: ParamSymbol(param) for name, param in self.params.items()}
         args, kwargs = self.flow.call_arguments({**symbols, **self._settled})
-        token = FLOW_RUN.set(_TracedRun(self.flow))
+        token, in_threads = FLOW_RUN.set(_TracedRun(self.flow)), IN_THREADS.set(False)
         try:
             with replaced_backend(TracingBackend(self)), _warn_of_output():
                 self.returned = self._call(args, kwargs)
+        except BaseExceptionGroup as group:
+            # A TaskGroup collects what was raised in it.
+            raise _first_of(group, CompileError, SettledParamError) or group from group
         except TypeError as error:
             if any(each.__name__ in str(error) for each in SYMBOLS):
                 # A function of Python or of a library needed the value.
@@ -123,6 +129,7 @@ class Trace:
             raise
         finally:
             FLOW_RUN.reset(token)
+            IN_THREADS.reset(in_threads)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function = rewrite(self.flow.fn, Rewritten(lambda: len(self.nodes)))
@@ -133,12 +140,11 @@ class Trace:
 
         return asyncio.run(returned)
 
-    def add_node(self, wanted: str, **what: Any) -> Node:
+    def add_node(self, wanted: str, *, location: CodeLocation, **what: Any) -> Node:
         """Add a node with a unique name."""
-        location = current_location()
-        if (line := line_of_try_around(location)) is not None:
+        if (handler := handler_around(location)) is not None:
             raise location.compile_error(
-                f"{wanted!r} is called inside the `try` of line {line}, which does not catch failures in a Pod",
+                f"{wanted!r} is called inside the {handler}, which does not catch failures in a Pod",
                 "pass allow_failure(future) to a task that handles the failure, call it with return_state=True, or"
                 " use @flow(run_as='pod')",
             )
@@ -174,21 +180,22 @@ class TracingBackend:
 
     def call_flow(self, flow: FlowFunction, call: Call) -> Any:
         """Record the call of a flow in the flow."""
-        return self._call(self._record(flow, call), call, is_async=flow.is_async)
+        return self._call(self._record(flow, call, current_location()), call, is_async=_is_awaited(flow, call))
 
     def call_task(self, task: TaskFunction, call: Call) -> Any:
         """Record the call of a task. What follows waits for it."""
-        if task.is_async:
-            return self._call_async(task, call)
-        return self._call(self._record(task, call), call, is_async=False)
+        location = current_location()
+        if _is_awaited(task, call):
+            return self._call_async(task, call, location)
+        return self._answer(self._record(task, call, location), call)
 
     def submit(self, task: TaskFunction, call: Call) -> Any:
         """Record a task that runs concurrently with what follows."""
-        return TracedFuture(self._record(task, call))
+        return TracedFuture(self._record(task, call, current_location()))
 
     def map(self, task: TaskFunction, call: Call) -> Any:
         """Record a task that runs for each item."""
-        node = self._trace.add_node(task.options.name, task=task)
+        node = self._trace.add_node(task.options.name, location=current_location(), task=task)
         node.fan_out, node.arguments = fan_out(node, task, call.args, call.kwargs)
         _wait_for(node, call.wait_for)
         if not call.return_state:
@@ -204,7 +211,9 @@ class TracingBackend:
                 "omit it, and make the value a param of the flow",
             )
         node = self._trace.add_node(
-            key or "approval", approval={"message": message or f"Continue {run.flow_name}?", "timeout": timeout_s}
+            key or "approval",
+            location=current_location(),
+            approval={"message": message or f"Continue {run.flow_name}?", "timeout": timeout_s},
         )
         node.wait_for_success()
 
@@ -214,9 +223,8 @@ class TracingBackend:
         Raises:
             CompileError: always.
         """
-        raise current_location().compile_error(
-            "the artifact would be created when the flow is compiled, not by its runs", "create it in a task"
-        )
+        self.check_effect("the artifact would be created", "create it in a task")
+        raise AssertionError
 
     def check_limits(self) -> None:
         """Refuse limits: the function of the flow does not run in the cluster.
@@ -229,10 +237,19 @@ class TracingBackend:
             "set `concurrency` on the Flow, or maxParallel on the mapped task",
         )
 
-    async def _call_async(self, task: TaskFunction, call: Call) -> Any:
+    def check_effect(self, what: str, advice: str) -> None:
+        """Refuse: it would happen once, and not in each run.
+
+        Raises:
+            CompileError: always.
+        """
+        raise current_location().compile_error(f"{what} when the flow is compiled, not by its runs", advice)
+
+    async def _call_async(self, task: TaskFunction, call: Call, location: CodeLocation) -> Any:
         import asyncio  # noqa: PLC0415 - code that awaits has loaded it
 
-        node = self._record(task, call)
+        # The event loop may run this, where the line of the call is not in the stack.
+        node = self._record(task, call, location)
         # Coroutines that are gathered are all called before the first of them is awaited.
         await asyncio.sleep(0)
         return self._answer(node, call)
@@ -253,9 +270,9 @@ class TracingBackend:
         node.wait_for_success()
         return ResultSymbol(node)
 
-    def _record(self, called: TaskFunction | FlowFunction, call: Call) -> Node:
-        what = {"task" if isinstance(called, Task) else "flow": called}
-        node = self._trace.add_node(called.options.name, **what)
+    def _record(self, called: TaskFunction | FlowFunction, call: Call, location: CodeLocation) -> Node:
+        what: dict[str, Any] = {"task" if isinstance(called, Task) else "flow": called}
+        node = self._trace.add_node(called.options.name, location=location, **what)
         bound = node.bind_arguments(call.args, call.kwargs)
         if isinstance(called, Flow) and not is_one_pod(called):
             node.params = {
@@ -266,6 +283,20 @@ class TracingBackend:
             node.arguments = {name: encoder.encode_value(value) for name, value in bound.items()}
         _wait_for(node, call.wait_for)
         return node
+
+
+def _is_awaited(called: TaskFunction | FlowFunction, call: Call) -> bool:
+    """Whether the call gives a coroutine. That of an asynchronous generator gives what `async for` reads."""
+    return called.is_async and (not called.is_generator or bool(call.return_state))
+
+
+def _first_of(group: BaseExceptionGroup[BaseException], *kinds: type[BaseException]) -> BaseException | None:
+    """Return the first exception of these kinds in a group, or in a group in it."""
+    for each in group.exceptions:
+        found = _first_of(each, *kinds) if isinstance(each, BaseExceptionGroup) else each
+        if isinstance(found, kinds):
+            return found
+    return None
 
 
 def _wait_for(node: Node, upstream: Any) -> None:

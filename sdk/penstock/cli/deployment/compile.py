@@ -90,8 +90,11 @@ def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict
             manifests = compile_flows(flow, **options)
         except PenstockError:
             raise
-        except Exception as error:
-            raise CommandError(f"cannot compile {source}: its function raised {_describe_exception(error)}") from error
+        except (Exception, SystemExit) as error:
+            raise CommandError(
+                f"cannot compile {source}: its function raised {_describe_exception(error)}. It is called when it is"
+                " compiled: do that in a task, or run it in one container with @flow(run_as='pod')"
+            ) from error
     for each in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CompileWarning)):
         echo(f"penstock: warning: {each}", is_error=True)
     return manifests
@@ -138,7 +141,7 @@ def _check_images(manifest: dict[str, Any], source: str) -> None:
             )
 
 
-def _describe_exception(error: Exception) -> str:
+def _describe_exception(error: BaseException) -> str:
     """Return the exception, and its position in the user's code."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

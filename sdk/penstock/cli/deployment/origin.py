@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from penstock.authoring.pod_call import CALL
+from penstock.authoring.compilation import ANNOTATION_SOURCE
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError
 
@@ -30,9 +29,5 @@ def check_origin(flow: dict[str, Any], existing: Object) -> None:
 
 def _origin(flow: dict[str, Any]) -> str | None:
     """Return the `module:name` of the Python flow; None if there is none."""
-    for task in flow["spec"].get("tasks", ()):
-        for variable in task.get("env", ()):
-            if variable.get("name") == CALL:
-                call = json.loads(variable["value"])
-                return str(call.get("of") or call.get("flow"))
-    return None
+    found: str | None = (flow["metadata"].get("annotations") or {}).get(ANNOTATION_SOURCE)
+    return found
