@@ -183,6 +183,7 @@ class _Walk:
         except ResultError:
             raise
         except Exception as error:
+            # The methods by which a value is pickled are its own, and raise whatever they like.
             raise ResultError(f"{path} is a {type(value).__name__}, which cannot be pickled ({error})") from error
         data = file.getvalue()
         return b"p%d:%s" % (len(data), data)

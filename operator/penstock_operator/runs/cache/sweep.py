@@ -78,6 +78,7 @@ class CacheSweep:
             except (ApiError, ApiUnreachableError, msgspec.MsgspecError) as error:
                 logger.warning("Failed to sweep the cache; trying again later: %s", error)
             except Exception:
+                # The sweep belongs to all namespaces: an error of one list must not end it, or the operator with it.
                 self._errors.inc()
                 logger.exception("Internal error about entries of the cache; trying again later")
 
