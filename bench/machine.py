@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import RunIdentity
-from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptSeen, Cause, Outcome
 from penstock.engine.machine.machine import Machine
 

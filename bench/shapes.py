@@ -11,8 +11,8 @@ from penstock.api import names
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.inputs import ContainerInputs
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ContainerInputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
 
 API_VERSION: Final = "penstock.dev/v1alpha1"

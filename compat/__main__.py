@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from compat.batch import STUCK
-from compat.compilation import HERE, PAGE, PROGRAMS, measure, section, with_section
+from compat.compilation import HERE, PAGE, all_programs, measure, name_of, section, with_section
 from compat.report import Comparison, page, tell
 from penstock.migrate.__main__ import main as migrate
 
@@ -40,13 +40,13 @@ def main() -> int:
     options = parser.parse_args()
     if options.only and options.write_docs:
         parser.error(f"{PAGE.name} is written of all programs: omit --only")
-    programs = sorted(PROGRAMS.glob(f"{options.only}*.py"))
+    programs = [each for each in all_programs() if name_of(each).startswith(options.only)]
     explained: Mapping[str, str] = yaml.safe_load((HERE / "explained.yaml").read_text(encoding="utf-8")) or {}
     with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:
         theirs, ours = run_both(programs, options.prefect, Path(folder))
     comparisons = [
-        Comparison(path.stem, doc_of(path), ours[path.stem], theirs[path.stem], explained.get(path.stem))
-        for path in programs
+        Comparison(name, doc_of(path), ours[name], theirs[name], explained.get(name))
+        for name, path in ((name_of(path), path) for path in programs)
     ]
     tell(comparisons)
     version = subprocess.run(
@@ -57,7 +57,7 @@ def main() -> int:
     ).stdout.strip()
     if options.write_docs:
         with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:
-            compiled = section(measure(sorted(PROGRAMS.glob("*.py")), Path(folder)))
+            compiled = section(measure(all_programs(), Path(folder)))
         PAGE.write_text(with_section(page(comparisons, version), compiled), encoding="utf-8")
     wrong = [each.name for each in comparisons if each.is_different != (each.explanation is not None)]
     if wrong:
@@ -67,17 +67,19 @@ def main() -> int:
 
 def run_both(programs: Sequence[Path], prefect: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run the programs with Prefect and with Penstock at once, and return what each did, by name."""
-    migrated = folder / "programs"
-    migrated.mkdir()
-    for program in programs:
-        shutil.copy(program, migrated)
+    original, migrated = folder / "original", folder / "programs"
+    for copies in (original, migrated):
+        copies.mkdir()
+        for program in programs:
+            shutil.copy(program, copies / f"{name_of(program)}.py")
     migrate(["--quiet", str(migrated)])
     # The names of modules of its own must not come first: sys.path begins with the folder of the program.
     batch = folder / "batch.py"
     shutil.copy(HERE / "batch.py", batch)
+    names = [f"{name_of(program)}.py" for program in programs]
     sides = {
-        "prefect": (prefect, [str(program) for program in programs]),
-        "penstock": (Path(sys.executable), [str(migrated / program.name) for program in programs]),
+        "prefect": (prefect, [str(original / name) for name in names]),
+        "penstock": (Path(sys.executable), [str(migrated / name) for name in names]),
     }
     with ThreadPoolExecutor() as pool:
         running = {

@@ -77,6 +77,16 @@ class Verdict(NamedTuple):
     """The message, if there is not a Pod for each task."""
 
 
+def all_programs() -> list[Path]:
+    """Return the files of all programs, in the order of their names."""
+    return sorted(PROGRAMS.glob("*/*.py"), key=name_of)
+
+
+def name_of(program: Path) -> str:
+    """Return the name of a program, with its area: `caches_refresh` of `caches/refresh.py`."""
+    return f"{program.parent.name}_{program.stem}"
+
+
 def measure(programs: Sequence[Path], folder: Path) -> list[Verdict]:
     """Compile the programs that define a flow.
 
@@ -88,7 +98,8 @@ def measure(programs: Sequence[Path], folder: Path) -> list[Verdict]:
     code = folder / "code"
     code.mkdir()
     for program in programs:
-        (code / program.name).write_text(_definitions(program.read_text(encoding="utf-8")), encoding="utf-8")
+        copy = code / f"{name_of(program)}.py"
+        copy.write_text(_definitions(program.read_text(encoding="utf-8")), encoding="utf-8")
     migrate(["--quiet", str(code)])
     sys.path.insert(0, str(code))
     with (
@@ -98,7 +109,7 @@ def measure(programs: Sequence[Path], folder: Path) -> list[Verdict]:
         contextlib.redirect_stderr(io.StringIO()),
     ):
         warnings.simplefilter("ignore")
-        return [_verdict(each.stem) for each in programs if "@flow" in each.read_text(encoding="utf-8")]
+        return [_verdict(name_of(each)) for each in programs if "@flow" in each.read_text(encoding="utf-8")]
 
 
 def section(verdicts: Sequence[Verdict]) -> str:
@@ -178,7 +189,7 @@ def _reason(verdict: Verdict) -> str:
 def main() -> None:
     """Measure, and print or write the section."""
     with tempfile.TemporaryDirectory(prefix="penstock-compat-") as folder:
-        text = section(measure(sorted(PROGRAMS.glob("*.py")), Path(folder)))
+        text = section(measure(all_programs(), Path(folder)))
     if "--write-docs" in sys.argv[1:]:
         PAGE.write_text(with_section(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
     else:

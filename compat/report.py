@@ -94,7 +94,7 @@ def page(comparisons: Sequence[Comparison], version: str) -> str:
     lines += ["", "## Differences", ""]
     for each in different:
         lines += [
-            f"**{each.habit.rstrip('.')}** ([{each.name}](../compat/programs/{each.name}.py)). {each.explanation}",
+            f"**{each.habit.rstrip('.')}** ([{each.name}](../compat/programs/{_file(each)})). {each.explanation}",
             "",
             "| | |",
             "|---|---|",
@@ -107,6 +107,11 @@ def page(comparisons: Sequence[Comparison], version: str) -> str:
 
 def _area(each: Comparison) -> str:
     return each.name.split("_")[0]
+
+
+def _file(each: Comparison) -> str:
+    area, _, name = each.name.partition("_")
+    return f"{area}/{name}.py"
 
 
 def _code(outcome: Mapping[str, Any]) -> str:

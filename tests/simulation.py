@@ -15,7 +15,8 @@ from typing import Any
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import DependencyKind, TaskPlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt
+from penstock.engine.machine.effects.effects import AskCache, CreateAttempt, Step, StopAttempt
+from penstock.engine.machine.effects.inputs import ChildInputs
 from penstock.engine.machine.facts import (
     ApprovalDecision,
     AttemptGone,
@@ -28,7 +29,6 @@ from penstock.engine.machine.facts import (
     Control,
     Outcome,
 )
-from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason

@@ -19,9 +19,9 @@ from typing import Any
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ContainerInputs
 from penstock.engine.machine.facts import Cause, Outcome
-from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.reasons import Reason
 from penstock.engine.validation.validation import check_flow, parse_flow
 from tests.simulation import World

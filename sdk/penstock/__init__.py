@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from penstock import runtime as runtime
-    from penstock.authoring.annotations import allow_failure, unmapped
-    from penstock.authoring.cluster import ClusterRun, arun_deployment, deploy, run_deployment
-    from penstock.authoring.context import get_run_logger, tags
-    from penstock.authoring.deployment import Deployment, serve
+    from penstock.authoring.arguments.annotations import allow_failure, unmapped
+    from penstock.authoring.deployments.cluster import ClusterRun, arun_deployment, deploy, run_deployment
+    from penstock.authoring.deployments.deployment import Deployment, serve
     from penstock.authoring.flow import Flow, flow
     from penstock.authoring.pause import apause_flow_run, pause_flow_run
-    from penstock.authoring.runs import FlowRun, TaskRun
-    from penstock.authoring.states import State
+    from penstock.authoring.runs.context import get_run_logger, tags
+    from penstock.authoring.runs.runs import FlowRun, TaskRun
+    from penstock.authoring.runs.states import State
+    from penstock.authoring.storage.variables import Variable
     from penstock.authoring.task import Task, task
     from penstock.authoring.transactions import Transaction, transaction
-    from penstock.authoring.variables import Variable
 
 __version__ = "0.1.0"
 
@@ -53,28 +53,28 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "ClusterRun": "penstock.authoring.cluster",
-    "Deployment": "penstock.authoring.deployment",
+    "ClusterRun": "penstock.authoring.deployments.cluster",
+    "Deployment": "penstock.authoring.deployments.deployment",
     "Flow": "penstock.authoring.flow",
-    "FlowRun": "penstock.authoring.runs",
-    "TaskRun": "penstock.authoring.runs",
-    "State": "penstock.authoring.states",
+    "FlowRun": "penstock.authoring.runs.runs",
+    "TaskRun": "penstock.authoring.runs.runs",
+    "State": "penstock.authoring.runs.states",
     "Task": "penstock.authoring.task",
-    "Variable": "penstock.authoring.variables",
+    "Variable": "penstock.authoring.storage.variables",
     "Transaction": "penstock.authoring.transactions",
-    "allow_failure": "penstock.authoring.annotations",
+    "allow_failure": "penstock.authoring.arguments.annotations",
     "apause_flow_run": "penstock.authoring.pause",
-    "arun_deployment": "penstock.authoring.cluster",
-    "deploy": "penstock.authoring.cluster",
+    "arun_deployment": "penstock.authoring.deployments.cluster",
+    "deploy": "penstock.authoring.deployments.cluster",
     "flow": "penstock.authoring.flow",
-    "get_run_logger": "penstock.authoring.context",
+    "get_run_logger": "penstock.authoring.runs.context",
     "pause_flow_run": "penstock.authoring.pause",
-    "run_deployment": "penstock.authoring.cluster",
-    "serve": "penstock.authoring.deployment",
-    "tags": "penstock.authoring.context",
+    "run_deployment": "penstock.authoring.deployments.cluster",
+    "serve": "penstock.authoring.deployments.deployment",
+    "tags": "penstock.authoring.runs.context",
     "task": "penstock.authoring.task",
     "transaction": "penstock.authoring.transactions",
-    "unmapped": "penstock.authoring.annotations",
+    "unmapped": "penstock.authoring.arguments.annotations",
 }
 _MODULES: Final = frozenset(
     {
@@ -119,7 +119,7 @@ if not TYPE_CHECKING:  # for type checkers, a module with __getattr__ has every 
             return value
         if name.startswith("__"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from penstock.authoring.not_offered import refuse  # noqa: PLC0415 - only for names that do not exist
+        from penstock.authoring.prefect.not_offered import refuse  # noqa: PLC0415 - only for names that do not exist
 
         refuse("", name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -132,7 +132,7 @@ class _PrefectModules:
     def find_spec(name: str, _path: object = None, _target: object = None) -> None:
         package, _, module = name.partition(".")
         if package == __name__:
-            from penstock.authoring.not_offered import refuse_module  # noqa: PLC0415 - as above
+            from penstock.authoring.prefect.not_offered import refuse_module  # noqa: PLC0415 - as above
 
             refuse_module(module)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.artifacts import (
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.storage.artifacts import (
     acreate_image_artifact,
     acreate_link_artifact,
     acreate_markdown_artifact,
@@ -16,8 +17,7 @@ from penstock.authoring.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.stored_artifacts import Artifact
+from penstock.authoring.storage.stored_artifacts import Artifact
 
 __all__ = [
     "Artifact",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.authoring.cache_policies import (
+from penstock.authoring.options.cache_policies import (
     DEFAULT,
     FLOW_PARAMETERS,
     INPUTS,
@@ -19,7 +19,7 @@ from penstock.authoring.cache_policies import (
     TaskSource,
     from_cache_key_fn,
 )
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = [
     "DEFAULT",

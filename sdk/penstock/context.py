@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from penstock.authoring.context import tags
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.run_context import FlowRunContext, get_run_context
-from penstock.authoring.runs import TaskRunContext
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.runs.context import tags
+from penstock.authoring.runs.run_context import FlowRunContext, get_run_context
+from penstock.authoring.runs.runs import TaskRunContext
 
 __all__ = ["FlowRunContext", "TaskRunContext", "get_run_context", "tags"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.local.local_file_system import LocalFileSystem
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.local.blocks.local_file_system import LocalFileSystem
 
 __all__ = ["LocalFileSystem"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from penstock.authoring.futures import DoneAndNotDone as DoneAndNotDoneFutures
-from penstock.authoring.futures import Future, FutureList, as_completed, wait
-from penstock.authoring.futures import Future as PrefectConcurrentFuture
-from penstock.authoring.futures import Future as PrefectFuture
-from penstock.authoring.futures import FutureList as PrefectFutureList
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.runs.futures import DoneAndNotDone as DoneAndNotDoneFutures
+from penstock.authoring.runs.futures import Future, FutureList, as_completed, wait
+from penstock.authoring.runs.futures import Future as PrefectConcurrentFuture
+from penstock.authoring.runs.futures import Future as PrefectFuture
+from penstock.authoring.runs.futures import FutureList as PrefectFutureList
 
 __all__ = [
     "DoneAndNotDoneFutures",

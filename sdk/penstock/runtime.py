@@ -10,8 +10,8 @@ from datetime import datetime
 from types import ModuleType
 from typing import Any, Final, cast
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
 
 
 class _FlowRun:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.schedules import Cron, Interval, RRule, Timing
+from penstock.authoring.deployments.schedules import Cron, Interval, RRule, Timing
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = ["Cron", "Interval", "RRule", "Timing"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.serializers import (
+from penstock.authoring.options.serializers import (
     CompressedJSONSerializer,
     CompressedPickleSerializer,
     CompressedSerializer,
@@ -11,6 +10,7 @@ from penstock.authoring.serializers import (
     PickleSerializer,
     Serializer,
 )
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = [
     "CompressedJSONSerializer",

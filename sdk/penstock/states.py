@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.states import (
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.runs.states import (
     AwaitingConcurrencySlot,
     AwaitingRetry,
     Cancelled,

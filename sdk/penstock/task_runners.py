@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.task_runners import (
+from penstock.authoring.options.task_runners import (
     ConcurrentTaskRunner,
     ProcessPoolTaskRunner,
     TaskRunner,
     ThreadPoolTaskRunner,
 )
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
 

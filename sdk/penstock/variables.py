@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.variables import Variable
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.storage.variables import Variable
 
 __all__ = ["Variable"]
 

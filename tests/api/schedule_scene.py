@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from penstock.engine.keys import ObjectKey
-from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.errors import NotLeaderError

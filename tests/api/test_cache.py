@@ -16,7 +16,7 @@ from kubernetes import watch
 
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
+from penstock.engine.machine.effects.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Fact
 from penstock.kube.client import ApiClient
 from penstock.kube.kinds.flow_run import FlowRun

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
+from penstock.engine.machine.effects.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheHit, CacheMiss
 from penstock_operator.runs.live_run import LiveRun
 from tests.api.scene import Scene

@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
-from penstock.engine.machine.shutdown import ShutdownMode
+from penstock.engine.machine.run.shutdown import ShutdownMode
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.kube.connection import Connection
 from tests.api.faults import Seen

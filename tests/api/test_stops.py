@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import RunKey, TaskInstanceKey
-from penstock.engine.machine.effects import StopAttempt
+from penstock.engine.machine.effects.effects import StopAttempt
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient

@@ -18,11 +18,11 @@ def home(tmp_path_factory, monkeypatch):
 def sleeps(monkeypatch):
     """The waits before retries, in seconds, none of which takes any time."""
     waited: list[float] = []
-    monkeypatch.setattr("penstock.local.lifecycle_step.sleep", waited.append)
+    monkeypatch.setattr("penstock.local.lifecycle.lifecycle_step.sleep", waited.append)
 
     def call_at_once(delay_s, function):
         waited.append(delay_s)
         function()
 
-    monkeypatch.setattr("penstock.local.timer.TIMER.call_later", call_at_once)
+    monkeypatch.setattr("penstock.local.threads.timer.TIMER.call_later", call_at_once)
     return waited

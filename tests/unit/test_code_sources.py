@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-from penstock.authoring.code_source import read_source
-from penstock.authoring.deployment import read_deployment
+from penstock.authoring.deployments.deployment import read_deployment
+from penstock.authoring.pods.code_source import read_source
 from penstock.cli.deployment.code_map import LIMIT_BYTES, build_code_map, check_size, read_code
 from penstock.cli.deployment.code_repository import pin
 from penstock.cli.deployment.compile import load_flow

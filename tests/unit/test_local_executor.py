@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import FlowRunStatus
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.shutdown import ShutdownMode
+from penstock.engine.machine.run.shutdown import ShutdownMode
 from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES
 from penstock.engine.validation.parsing import parse
 from penstock.local.pods.compiled_specs import compile_flow

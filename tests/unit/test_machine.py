@@ -12,9 +12,9 @@ import yaml
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ContainerInputs
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, CreateHeld, CreateRefused, Outcome
-from penstock.engine.machine.inputs import ContainerInputs
 from penstock.engine.machine.machine import MAX_UNSTORED_OUTCOMES
 from penstock.engine.machine.outputs_limit import OUTPUTS_BYTES
 from penstock.engine.reasons import Reason

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
+from penstock.engine.machine.effects.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import (
     AttemptGone,
     AttemptSeen,
@@ -19,7 +19,7 @@ from penstock.engine.machine.facts import (
     CreateHeld,
     Outcome,
 )
-from penstock.engine.machine.history import HISTORY_BYTES
+from penstock.engine.machine.run.history import HISTORY_BYTES
 from penstock.engine.reasons import Reason
 from tests.simulation import START, World
 from tests.unit.test_machine import ALWAYS_EVICTED, ALWAYS_FAILS, ALWAYS_WELL, created, finish, inputs_of, world

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.effects.notices import Notice
 from penstock.engine.machine.facts import AttemptSeen, CreateHeld
-from penstock.engine.machine.notices import Notice
 from tests.simulation import World
 from tests.unit.test_machine import finish, world
 

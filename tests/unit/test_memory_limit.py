@@ -49,7 +49,8 @@ def test_without_a_limit_an_expression_is_evaluated_all_the_same(unlimited):
             id="the operator",
         ),
         pytest.param(
-            "from penstock.local import serve; serve.serve([], limit=None, is_forgetful=True, is_announced=False)",
+            "from penstock.local.serving import serve; "
+            "serve.serve([], limit=None, is_forgetful=True, is_announced=False)",
             id="a script that serves deployments",
         ),
         pytest.param("from penstock.cli.deployment.from_python import deploy; deploy([])", id="a script that deploys"),

@@ -12,8 +12,8 @@ from penstock.api.flow import FlowSpec, Workspace
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.compiler.quantity import read_quantity
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ContainerInputs, attempt_inputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import Mount, affinity_of, build_claim, claim_name, mount_of
 from penstock.errors import InvalidSpecError, Problem

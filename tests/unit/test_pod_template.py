@@ -10,7 +10,7 @@ import pytest
 from penstock.api.flow import FlowSpec
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
+from penstock.engine.machine.effects.inputs import ContainerInputs, attempt_inputs
 from penstock.errors import ExpressionError, InvalidSpecError
 
 VALUES: dict[str, Any] = {

@@ -11,7 +11,7 @@ import yaml
 
 import penstock
 from penstock import flow, task
-from penstock.authoring.prefect_names import METHODS_OF_FLOWS, METHODS_OF_TASKS, MODULES, NAMES
+from penstock.authoring.prefect.prefect_names import METHODS_OF_FLOWS, METHODS_OF_TASKS, MODULES, NAMES
 from penstock.errors import NotOfferedError
 
 KNOWN = yaml.safe_load(Path(__file__).with_name("prefect_names.yaml").read_text())

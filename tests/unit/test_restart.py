@@ -9,7 +9,7 @@ import pytest
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import RunReference
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.machine.kept_tasks import choose_kept, completed_items
+from penstock.engine.machine.tasks.kept_tasks import choose_kept, completed_items
 from penstock.engine.restart import Restart, changed_params, check_against_run, check_references, read_restart
 
 FLOW: dict[str, Any] = {

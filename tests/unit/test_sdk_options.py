@@ -7,7 +7,7 @@ import pytest
 
 import penstock
 from penstock import flow, task
-from penstock.authoring.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOptions
+from penstock.authoring.options.options import FlowKeywords, FlowOptions, TaskKeywords, TaskOptions
 from penstock.errors import NotOfferedError, OptionError, PenstockError
 from penstock.task_runners import ThreadPoolTaskRunner
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from penstock import flow, runtime, task
-from penstock.authoring.fingerprint import fingerprint
+from penstock.authoring.caching.fingerprint import fingerprint
 from penstock.cache_policies import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -25,7 +25,7 @@ from penstock.cache_policies import (
     from_cache_key_fn,
 )
 from penstock.errors import OptionError, ResultError
-from penstock.local.results import StoredResult
+from penstock.local.results.results import StoredResult
 from penstock.tasks import task_input_hash
 from tests.strategies import json_values
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import flow, runtime, task
-from penstock.authoring.retry_delays import retry_delay_s
+from penstock.authoring.options.retry_delays import retry_delay_s
 from penstock.engine.backoff import attempt_digest, jittered_s
 from penstock.errors import OptionError
 from penstock.task_runners import ThreadPoolTaskRunner
@@ -167,7 +167,7 @@ def test_memory_errors_are_tried_again(sleeps):
 
 def test_a_task_that_waits_for_its_next_attempt_takes_no_place(monkeypatch):
     waiting = []
-    monkeypatch.setattr("penstock.local.timer.TIMER.call_later", lambda delay_s, resume: waiting.append(resume))
+    monkeypatch.setattr("penstock.local.threads.timer.TIMER.call_later", lambda delay_s, resume: waiting.append(resume))
 
     @task(retries=1, retry_delay_seconds=100)
     def fails_once():

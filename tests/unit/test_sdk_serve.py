@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from penstock import flow, run_deployment
-from penstock.authoring.deployment import object_name
+from penstock.authoring.deployments.deployment import object_name
 from penstock.errors import CommandError, OptionError
-from penstock.local.run_requests import RunRequests
-from penstock.local.served_state import ServedStateFile
-from penstock.local.server import STOP_GRACE, Requested, Served, Server
+from penstock.local.serving.run_requests import RunRequests
+from penstock.local.serving.served_state import ServedStateFile
+from penstock.local.serving.server import STOP_GRACE, Requested, Served, Server
 from tests.unit.test_sdk_processes import Script
 
 NINE = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)

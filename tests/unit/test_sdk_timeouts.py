@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from penstock import flow, runtime, task
-from penstock.authoring import futures
+from penstock.authoring.runs import futures
 from penstock.errors import OptionError
 
 LIMIT_S = 0.05

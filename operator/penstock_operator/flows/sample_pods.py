@@ -18,8 +18,8 @@ from penstock.api.flow import Param
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.inputs import ContainerInputs, attempt_inputs
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ContainerInputs, attempt_inputs
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
 from penstock.errors import ExpressionError

@@ -14,10 +14,10 @@ from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import RunKey, RunUid
-from penstock.engine.machine.effects import Step
+from penstock.engine.machine.effects.effects import Step
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Waiting
+from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.run.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.workloads.pod import PodSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects import Step
+from penstock.engine.machine.effects.effects import Step
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.child_runs import ChildRuns
 from penstock_operator.runs.attempts.pods import AttemptPods

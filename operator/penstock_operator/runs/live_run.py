@@ -15,7 +15,7 @@ from penstock.engine.concurrency.slots import Claim
 from penstock.engine.keys import ObjectKey, RunIdentity, RunKey, RunUid
 from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.engine.timestamp import epoch
 from penstock.engine.validation.parsing import parse_run
 from penstock.engine.workloads.child_run import ParentLink, read_parent

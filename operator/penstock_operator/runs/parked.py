@@ -11,7 +11,7 @@ import logging
 from typing import Any, Final
 
 from penstock.engine.keys import ObjectKey, RunKey
-from penstock.engine.machine.unstarted import Waiting
+from penstock.engine.machine.run.unstarted import Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.kube.errors import ApiError, ApiUnreachableError

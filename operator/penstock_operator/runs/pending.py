@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.machine.unstarted import Ended, Waiting
+from penstock.engine.machine.run.unstarted import Ended, Waiting
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.facts import Fact
-from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics

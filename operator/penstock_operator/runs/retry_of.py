@@ -9,7 +9,7 @@ from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import MAX_LINEAGE, FlowRunSpec, RunReference
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.unstarted import Waiting
+from penstock.engine.machine.run.unstarted import Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.restart import check_reference, check_references
 from penstock.engine.state import RunState

@@ -10,7 +10,7 @@ from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.keys import ObjectKey, RunKey
-from penstock.engine.machine.unstarted import Waiting
+from penstock.engine.machine.run.unstarted import Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import InvalidSpecError, Problem, StoredStatusError

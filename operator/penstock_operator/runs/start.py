@@ -18,8 +18,8 @@ from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced,
 from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Waiting
+from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.run.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.restart import KEEP_COMPLETED, Restart, changed_params, read_restart
 from penstock.engine.state import RunState

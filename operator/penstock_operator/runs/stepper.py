@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from penstock.engine.machine.effects import Step
+from penstock.engine.machine.effects.effects import Step
 from penstock.engine.machine.machine import Machine
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun

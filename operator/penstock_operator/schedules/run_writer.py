@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey, RunKey
-from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
 from penstock.engine.reasons import Reason
 from penstock.engine.ticks.due_and_missed import Ledger
 from penstock.errors import ExpressionError

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from penstock.authoring.function import FlowFunction, TaskFunction
-from penstock.authoring.futures import Future
-from penstock.authoring.runs import FlowRun
+from penstock.authoring.runs.futures import Future
+from penstock.authoring.runs.runs import FlowRun
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from penstock.authoring.argument_futures import Pending
+from penstock.authoring.arguments.argument_futures import Pending
 from penstock.authoring.backend import Call, current_backend
 from penstock.authoring.function import Decorated
-from penstock.authoring.not_offered import refuse_methods
-from penstock.authoring.option_reader import read_flow_options
-from penstock.authoring.options import FlowKeywords, FlowOptions, Hook
-from penstock.authoring.prefect_names import METHODS_OF_FLOWS
+from penstock.authoring.options.option_reader import read_flow_options
+from penstock.authoring.options.options import FlowKeywords, FlowOptions, Hook
+from penstock.authoring.prefect.not_offered import refuse_methods
+from penstock.authoring.prefect.prefect_names import METHODS_OF_FLOWS
 from penstock.authoring.resume_argument import take_resume_argument
-from penstock.authoring.states import State
+from penstock.authoring.runs.states import State
 from penstock.errors import NotOfferedError
 
 if TYPE_CHECKING:
-    from penstock.authoring.cluster import FlowDeployKeywords
-    from penstock.authoring.deployment import Deployment, DeploymentKeywords
+    from penstock.authoring.deployments.cluster import FlowDeployKeywords
+    from penstock.authoring.deployments.deployment import Deployment, DeploymentKeywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,7 +89,7 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         Raises:
             OptionError: an option does not exist, or its value is invalid.
         """
-        from penstock.authoring.deployment import read_deployment  # noqa: PLC0415 - most flows are not deployed here
+        from penstock.authoring.deployments.deployment import read_deployment  # noqa: PLC0415 - most flows are not deployed here
 
         return read_deployment(self, name, keywords)
 
@@ -113,7 +113,7 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         Raises:
             OptionError: an option does not exist or is invalid, or the flow cannot be served.
         """
-        from penstock.authoring.deployment import serve  # noqa: PLC0415 - most flows are not deployed here
+        from penstock.authoring.deployments.deployment import serve  # noqa: PLC0415 - most flows are not deployed here
 
         serve(
             self.to_deployment(name, **keywords),
@@ -136,7 +136,7 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
             CompileError: the flow cannot be compiled.
             CommandError: the cluster cannot be reached, or refused a request.
         """
-        from penstock.authoring.cluster import DeployKeywords, deploy  # noqa: PLC0415 - most flows are not deployed here
+        from penstock.authoring.deployments.cluster import DeployKeywords, deploy  # noqa: PLC0415 - most flows are not deployed here
 
         where = {key: value for key, value in keywords.items() if key in DeployKeywords.__annotations__}
         what = {key: value for key, value in keywords.items() if key not in where}

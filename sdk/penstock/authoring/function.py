@@ -10,8 +10,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
-from penstock.authoring.attributes import attribute_of
-from penstock.authoring.options import FlowOptions, TaskOptions
+from penstock.authoring.options.attributes import attribute_of
+from penstock.authoring.options.options import FlowOptions, TaskOptions
 from penstock.errors import OptionError, ParameterError
 
 OptionsT = TypeVar("OptionsT")

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.backend import current_backend
-from penstock.authoring.context import FLOW_LOGGER
-from penstock.authoring.futures import SLICE_S, SLOT
+from penstock.authoring.loggers import FLOW_LOGGER
+from penstock.authoring.runs.futures import SLICE_S, SLOT
 from penstock.errors import LimitError
 
 VARIABLE: Final = "PENSTOCK_LIMITS"

@@ -1,15 +1,18 @@
-"""Loggers outside of runs, and silence for code that is tested outside of them."""
+"""The loggers of runs, loggers outside of them, and silence for code that is tested outside of them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
-from penstock.authoring.context import FLOW_LOGGER, LOGS_ARE_OFF, TASK_LOGGER
-
 ROOT: Final = "penstock"
+FLOW_LOGGER: Final = logging.getLogger("penstock.flow_runs")
+TASK_LOGGER: Final = logging.getLogger("penstock.task_runs")
+LOGS_ARE_OFF: Final[ContextVar[bool]] = ContextVar("penstock_logs_are_off", default=False)
+"""Whether runs log nothing; then code that asks for the logger of a run needs none."""
 
 
 def get_logger(name: str | None = None) -> logging.Logger:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 
 from penstock.authoring.awaiting import blocking
 from penstock.authoring.backend import current_backend
-from penstock.authoring.runs import FLOW_RUN, TASK_RUN
+from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN
 from penstock.errors import PauseError
 
 T = TypeVar("T")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
-from penstock.authoring.argument_futures import Pending
+from penstock.authoring.arguments.argument_futures import Pending
 from penstock.authoring.backend import Call, current_backend
 from penstock.authoring.function import Decorated
-from penstock.authoring.futures import Future, FutureList
-from penstock.authoring.not_offered import refuse_methods
-from penstock.authoring.option_reader import read_task_options
-from penstock.authoring.options import Hook, TaskKeywords, TaskOptions
-from penstock.authoring.prefect_names import METHODS_OF_TASKS
-from penstock.authoring.states import State
+from penstock.authoring.options.option_reader import read_task_options
+from penstock.authoring.options.options import Hook, TaskKeywords, TaskOptions
+from penstock.authoring.prefect.not_offered import refuse_methods
+from penstock.authoring.prefect.prefect_names import METHODS_OF_TASKS
+from penstock.authoring.runs.futures import Future, FutureList
+from penstock.authoring.runs.states import State
 from penstock.errors import OptionError
 
 P = ParamSpec("P")

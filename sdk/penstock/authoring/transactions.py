@@ -19,13 +19,14 @@ from contextvars import ContextVar, Token
 from enum import Enum, auto
 from typing import Any, Final, Protocol, Self
 
-from penstock.authoring.context import FLOW_LOGGER, logger_of
-from penstock.authoring.options import Hook
-from penstock.authoring.runs import FLOW_RUN, TaskRun
-from penstock.authoring.states import ROLLED_BACK, Completed
+from penstock.authoring.loggers import FLOW_LOGGER
+from penstock.authoring.options.options import Hook
+from penstock.authoring.runs.context import logger_of
+from penstock.authoring.runs.runs import FLOW_RUN, TaskRun
+from penstock.authoring.runs.states import ROLLED_BACK, Completed
 from penstock.errors import OptionError, ResultError, VariableError
 
-STORE: Final = "penstock.local.transaction_store"
+STORE: Final = "penstock.local.results.transaction_store"
 """A name instead of an import: the module is in a higher layer, and few transactions have a key."""
 _MISSING: Final = object()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.local.block import Block
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.local.blocks.block import Block
 
 __all__ = ["Block"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.local.system_blocks import JSON, DateTime, Secret, String
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.local.blocks.system_blocks import JSON, DateTime, Secret, String
 
 __all__ = ["JSON", "DateTime", "Secret", "String"]
 

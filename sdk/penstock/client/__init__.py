@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse_others
 
 refuse_others(__name__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from penstock.authoring.cluster import arun_deployment, deploy, run_deployment
-from penstock.authoring.deployment import serve
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.deployments.cluster import arun_deployment, deploy, run_deployment
+from penstock.authoring.deployments.deployment import serve
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = ["arun_deployment", "deploy", "run_deployment", "serve"]
 

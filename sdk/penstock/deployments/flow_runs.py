@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.cluster import arun_deployment, run_deployment
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.deployments.cluster import arun_deployment, run_deployment
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = ["arun_deployment", "run_deployment"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.deployment import Deployment as RunnerDeployment
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.deployments.deployment import Deployment as RunnerDeployment
+from penstock.authoring.prefect.not_offered import refuse_others
 
 __all__ = ["RunnerDeployment"]
 

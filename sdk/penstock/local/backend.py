@@ -12,28 +12,29 @@ from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
-from penstock.authoring.argument_futures import Failures, read_call, resolve_call, upstream_of
+from penstock.authoring.arguments.argument_futures import Failures, read_call, resolve_call, upstream_of
+from penstock.authoring.arguments.mapping import expand
 from penstock.authoring.backend import Call
-from penstock.authoring.context import logger_of
 from penstock.authoring.function import FlowFunction, TaskFunction
-from penstock.authoring.futures import Future, FutureList
-from penstock.authoring.home import home
-from penstock.authoring.mapping import expand
-from penstock.authoring.pod_call import CALL
-from penstock.authoring.runs import TAGS, FlowRun, TaskRun
-from penstock.authoring.states import State
+from penstock.authoring.pods.pod_call import CALL
+from penstock.authoring.runs.context import logger_of
+from penstock.authoring.runs.futures import Future, FutureList
+from penstock.authoring.runs.runs import TAGS, FlowRun, TaskRun
+from penstock.authoring.runs.states import State
+from penstock.authoring.storage.home import home
 from penstock.errors import NotOfferedError
-from penstock.local import flow_lifecycle, log, summary, task_lifecycle
-from penstock.local.final_state import state_of_error
-from penstock.local.flow_call import AsyncFlowCall, FlowCall
-from penstock.local.generator_call import iterate, iterate_async, iterated_flow, iterated_task
-from penstock.local.lifecycle_step import Steps, run_lifecycle, run_lifecycle_async
-from penstock.local.run_name import render_run_name
+from penstock.local.calls.flow_call import AsyncFlowCall, FlowCall
+from penstock.local.calls.generator_call import iterate, iterate_async, iterated_flow, iterated_task
+from penstock.local.calls.submission import Submission
+from penstock.local.calls.task_call import AsyncTaskCall, TaskCall
+from penstock.local.console import log, summary
+from penstock.local.interruption.signals import ended_by_signals
+from penstock.local.lifecycle import flow_lifecycle, task_lifecycle
+from penstock.local.lifecycle.final_state import state_of_error
+from penstock.local.lifecycle.lifecycle_step import Steps, run_lifecycle, run_lifecycle_async
+from penstock.local.lifecycle.run_name import render_run_name
 from penstock.local.session import SESSION, Session, child_id, resumed_run
-from penstock.local.signals import ended_by_signals
-from penstock.local.submission import Submission
-from penstock.local.task_call import AsyncTaskCall, TaskCall
-from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
+from penstock.local.threads.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
 
 _THREADS: Final = ThreadPool(MAX_THREADS)
 _COROUTINES: Final = CoroutinePool(MAX_COROUTINES)
@@ -109,7 +110,7 @@ class LocalBackend:
         self, run: FlowRun, kind: type[Any] | None, *, timeout_s: float, key: str | None, message: str | None
     ) -> Any:
         """Wait for a person at the terminal. Return the value that was entered, or None for an approval."""
-        from penstock.local.terminal import pause  # noqa: PLC0415 - few runs pause
+        from penstock.local.console.terminal import pause  # noqa: PLC0415 - few runs pause
 
         session = SESSION.get()
         assert session is not None

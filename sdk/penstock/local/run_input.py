@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Final, Self, cast
 
 import pydantic
 
-from penstock.authoring.not_offered import refuse_methods
-from penstock.authoring.prefect_names import NAMES
+from penstock.authoring.prefect.not_offered import refuse_methods
+from penstock.authoring.prefect.prefect_names import NAMES
 
 _ADVICE: Final = NAMES["input"]["*"]
 

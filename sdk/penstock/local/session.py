@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
-from penstock.authoring.context import FLOW_LOGGER
-from penstock.authoring.fingerprint import fingerprint
-from penstock.authoring.futures import Future
-from penstock.authoring.home import home
+from penstock.authoring.caching.fingerprint import fingerprint
+from penstock.authoring.loggers import FLOW_LOGGER
+from penstock.authoring.options.serializers import Serializer
 from penstock.authoring.resume_argument import VARIABLE as RESUME
-from penstock.authoring.runs import FlowRun, TaskRun
-from penstock.authoring.serializers import Serializer
-from penstock.authoring.states import CACHED, Completed, State
+from penstock.authoring.runs.futures import Future
+from penstock.authoring.runs.runs import FlowRun, TaskRun
+from penstock.authoring.runs.states import CACHED, Completed, State
+from penstock.authoring.storage.home import home
 from penstock.errors import ResultError
-from penstock.local.results import StoredResult, file_name
+from penstock.local.results.results import StoredResult, file_name
 from penstock.local.task_counts import Tally
-from penstock.local.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
+from penstock.local.threads.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
 
 if TYPE_CHECKING:
-    from penstock.local.stored_runs import RunRecord
+    from penstock.local.results.stored_runs import RunRecord
 
 
 class SubmittedTask(Protocol):
@@ -155,7 +155,7 @@ def resumed_run(flow_key: str, parameters: dict[str, Any]) -> tuple[UUID, str] |
     wanted = os.environ.get(RESUME, "").strip()
     if not wanted:
         return None
-    from penstock.local import stored_runs  # noqa: PLC0415 - few runs resume
+    from penstock.local.results import stored_runs  # noqa: PLC0415 - few runs resume
 
     if wanted.lower() in stored_runs.OFF:
         return None
@@ -168,7 +168,7 @@ def resumed_run(flow_key: str, parameters: dict[str, Any]) -> tuple[UUID, str] |
 
 
 def _open_record(run: FlowRun) -> RunRecord:
-    from penstock.local import stored_runs  # noqa: PLC0415 - most runs store nothing
+    from penstock.local.results import stored_runs  # noqa: PLC0415 - most runs store nothing
 
     stored_runs.sweep_runs(now=time.time())
     facts = stored_runs.describe_run(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from penstock.authoring.home import write_file
+from penstock.authoring.storage.home import write_file
 from penstock.migrate.findings import find
 from penstock.migrate.rewriting import rewrite
 from penstock.printable import make_printable

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from penstock.authoring.deployment import NOT_OFFERED as DEPLOYMENT_OPTIONS
-from penstock.authoring.deployment import DeploymentKeywords
-from penstock.authoring.not_offered import advice_of, advice_of_module
-from penstock.authoring.option_reader import refused_flow_options, refused_task_options
-from penstock.authoring.prefect_names import METHODS_OF_FLOWS, METHODS_OF_TASKS
+from penstock.authoring.deployments.deployment import NOT_OFFERED as DEPLOYMENT_OPTIONS
+from penstock.authoring.deployments.deployment import DeploymentKeywords
+from penstock.authoring.options.option_reader import refused_flow_options, refused_task_options
+from penstock.authoring.prefect.not_offered import advice_of, advice_of_module
+from penstock.authoring.prefect.prefect_names import METHODS_OF_FLOWS, METHODS_OF_TASKS
 from penstock.errors import NotOfferedError
 from penstock.migrate import differences
 from penstock.migrate.rewriting import NEW, OLD, module_of, package_names

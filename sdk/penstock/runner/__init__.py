@@ -3,6 +3,6 @@
 Retries, timeouts and caching are those of the engine, outside of the Pod. Fast start-up matters here.
 """
 
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse_others
 
 refuse_others(__name__)

@@ -7,8 +7,8 @@ import os
 import sys
 from typing import Any, Final
 
-from penstock.authoring import entrypoint
-from penstock.authoring.pod_call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
+from penstock.authoring.pods import entrypoint
+from penstock.authoring.pods.pod_call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
 from penstock.errors import CodeError, PenstockError
 from penstock.runner.storage import UnreachableError
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from penstock.authoring.function import FlowFunction
-from penstock.authoring.pod_call import MARK
+from penstock.authoring.pods.pod_call import MARK
 from penstock.errors import (
     CancelledRunError,
     CrashedRunError,
@@ -118,7 +118,7 @@ class Decoder:
         if annotation in {float, "float"} and type(value) is int:
             value = float(value)
         elif flow.options.validate_parameters:
-            from penstock.local.validation import validate_parameters  # noqa: PLC0415 - params of plain types need none
+            from penstock.local.lifecycle.validation import validate_parameters  # noqa: PLC0415 - params of plain types need none
 
             value = validate_parameters(flow, {name: value})[name]
         return _at(value, template)
@@ -167,7 +167,7 @@ class Decoder:
             return None  # it failed, so there is no result
 
     def _operation(self, template: Mapping[str, Any]) -> Any:
-        from penstock.authoring.pod_operations import OPERATIONS  # noqa: PLC0415 - few arguments are calculated
+        from penstock.authoring.pods.pod_operations import OPERATIONS  # noqa: PLC0415 - few arguments are calculated
 
         return OPERATIONS[template["name"]](*map(self.decode_template, template["of"]))
 

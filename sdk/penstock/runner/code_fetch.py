@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from penstock.authoring.code_source import COMMIT, GIT, ZIP, GitSource, read_source
-from penstock.authoring.entrypoint import CODE_VARIABLE
-from penstock.authoring.pod_call import SOURCE
+from penstock.authoring.pods.code_source import COMMIT, GIT, ZIP, GitSource, read_source
+from penstock.authoring.pods.entrypoint import CODE_VARIABLE
+from penstock.authoring.pods.pod_call import SOURCE
 from penstock.errors import CodeError, ResultError
 from penstock.runner.storage import fetch
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from penstock.authoring.flow import Flow
-from penstock.authoring.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN
-from penstock.authoring.serializers import base_name
+from penstock.authoring.options.serializers import base_name
+from penstock.authoring.pods.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN
 from penstock.errors import ResultError
-from penstock.local.final_state import describe
+from penstock.local.interruption.signals import TerminatedError
+from penstock.local.lifecycle.final_state import describe
 from penstock.local.session import SESSION, Session
-from penstock.local.signals import TerminatedError
 from penstock.runner.arguments import Decoder
 from penstock.runner.results import MAX_OUTPUTS_BYTES, encode, size
 from penstock.runner.run_context import find_flow

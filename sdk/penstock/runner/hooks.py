@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from penstock.authoring.context import logger_of
-from penstock.authoring.runs import FLOW_RUN
-from penstock.authoring.states import State, StateType
-from penstock.local import log
+from penstock.authoring.runs.context import logger_of
+from penstock.authoring.runs.runs import FLOW_RUN
+from penstock.authoring.runs.states import State, StateType
+from penstock.local.console import log
 from penstock.runner.run_context import find_flow, flow_run_of
 
 TYPES: Final[Mapping[str, StateType]] = {

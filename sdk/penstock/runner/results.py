@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from penstock.authoring.pod_call import STORAGE
+from penstock.authoring.pods.pod_call import STORAGE
 from penstock.errors import ResultError
 from penstock.runner.json_values import compact, described, is_exact, is_json, readable
 from penstock.runner.storage import Storage, fetch
@@ -100,7 +100,7 @@ def _serialised(value: Any, serializer: str | None, who: str) -> tuple[bytes, st
     try:
         if is_json(value) or serializer == "json":
             return json.dumps(value, separators=(",", ":")).encode(), "exact"
-        from penstock.authoring.pickling import pickled  # noqa: PLC0415 - most results are JSON
+        from penstock.authoring.options.pickling import pickled  # noqa: PLC0415 - most results are JSON
 
         return pickled(value), "pickle"
     except Exception as error:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from penstock.authoring import entrypoint
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import Decorated
-from penstock.authoring.option_reader import read_flow_options
-from penstock.authoring.pod_call import ATTEMPT
-from penstock.authoring.runs import FlowRun
-from penstock.authoring.states import Running
+from penstock.authoring.options.option_reader import read_flow_options
+from penstock.authoring.pods import entrypoint
+from penstock.authoring.pods.pod_call import ATTEMPT
+from penstock.authoring.runs.runs import FlowRun
+from penstock.authoring.runs.states import Running
 
 
 def find_object(source: str) -> Any:

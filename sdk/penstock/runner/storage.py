@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from penstock.authoring.not_offered import refuse_others
-from penstock.authoring.pod_call import STORAGE
+from penstock.authoring.pods.pod_call import STORAGE
+from penstock.authoring.prefect.not_offered import refuse_others
 from penstock.errors import ResultError
 
 if TYPE_CHECKING:

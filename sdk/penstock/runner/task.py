@@ -10,18 +10,19 @@ from typing import Any, Final
 from uuid import UUID
 
 from penstock.authoring.backend import Call
-from penstock.authoring.context import logger_of
 from penstock.authoring.function import Decorated
-from penstock.authoring.option_reader import read_task_options
-from penstock.authoring.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN, FAILURES
-from penstock.authoring.runs import FLOW_RUN, TAGS, TaskRun
-from penstock.authoring.states import State
+from penstock.authoring.options.option_reader import read_task_options
+from penstock.authoring.pods.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN, FAILURES
+from penstock.authoring.runs.context import logger_of
+from penstock.authoring.runs.runs import FLOW_RUN, TAGS, TaskRun
+from penstock.authoring.runs.states import State
 from penstock.authoring.task import Task
 from penstock.errors import ResultError
-from penstock.local import log, task_lifecycle
-from penstock.local.lifecycle_step import run_lifecycle, run_lifecycle_async
-from penstock.local.signals import TerminatedError, ended_by_signals
-from penstock.local.task_call import AsyncTaskCall, TaskCall
+from penstock.local.calls.task_call import AsyncTaskCall, TaskCall
+from penstock.local.console import log
+from penstock.local.interruption.signals import TerminatedError, ended_by_signals
+from penstock.local.lifecycle import task_lifecycle
+from penstock.local.lifecycle.lifecycle_step import run_lifecycle, run_lifecycle_async
 from penstock.runner.arguments import Decoder, kept_place
 from penstock.runner.json_values import compact
 from penstock.runner.results import MAX_OUTPUTS_BYTES, encode, size

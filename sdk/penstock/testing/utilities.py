@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from penstock.authoring.home import VARIABLE
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse_others
+from penstock.authoring.storage.home import VARIABLE
 
 __all__ = ["prefect_test_harness"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.authoring.annotations import allow_failure, quote, unmapped
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.arguments.annotations import allow_failure, quote, unmapped
+from penstock.authoring.prefect.not_offered import refuse_others
 
 Quote = quote
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, Cause, CreateRefused, Outcome
-from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.child_run import build_child, observe_child, shutdown_of_child, too_deep

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from penstock.engine.keys import RunUid, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt, VerifyAttempt
 from penstock.engine.machine.facts import CreateHeld, CreateRefused, RenderFailed
 from penstock.errors import ExpressionError, PenstockError, SlowExpressionError
 from penstock.kube.errors import (

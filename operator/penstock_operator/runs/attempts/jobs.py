@@ -18,7 +18,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.keys import RunUid, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptSeen, CreateRefused
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, is_already_exists, is_conflict, is_not_found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from penstock.api import names
 from penstock.engine.keys import RunUid, TaskInstanceKey
-from penstock.engine.machine.effects import VerifyAttempt
+from penstock.engine.machine.effects.effects import VerifyAttempt
 from penstock.engine.machine.facts import AttemptSeen
 from penstock.engine.names import pod_name
 from penstock_operator.runs.live_run import LiveRun

@@ -11,7 +11,7 @@ import msgspec
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunUid, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, Cause, CreateRefused
 from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod

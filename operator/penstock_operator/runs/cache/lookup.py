@@ -20,7 +20,7 @@ import msgspec
 
 from penstock.engine.cache import carries_code, flow_scope
 from penstock.engine.keys import ObjectKey, RunUid, TaskInstanceKey
-from penstock.engine.machine.effects import AskCache, ReleaseCacheLock
+from penstock.engine.machine.effects.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss
 from penstock.kube.errors import ApiError, DeposedError, NotLeaderError, is_namespace_terminating
 from penstock.kube.metadata import ObjectMeta

@@ -25,7 +25,7 @@ from penstock.authoring.compilation.retry import duration_text
 from penstock.authoring.compilation.symbols import SettledParamError
 from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, task_label
 from penstock.authoring.function import FlowFunction
-from penstock.authoring.pod_call import STORAGE
+from penstock.authoring.pods.pod_call import STORAGE
 
 __all__ = ["CompileWarning", "compile_flow", "compile_flows", "flow_name"]
 

@@ -1,6 +1,6 @@
 """Arguments of a call as data: known values are written to the manifest, others become slots for expressions.
 
-`penstock.authoring.pod_call` describes the templates.
+`penstock.authoring.pods.pod_call` describes the templates.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import base64
 import math
 from typing import Any, Final
 
-from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
 from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
@@ -24,9 +24,9 @@ from penstock.authoring.compilation.symbols import (
     TracedState,
     TracedStates,
 )
-from penstock.authoring.futures import Future
-from penstock.authoring.pod_call import MARK
-from penstock.authoring.states import State
+from penstock.authoring.pods.pod_call import MARK
+from penstock.authoring.runs.futures import Future
+from penstock.authoring.runs.states import State
 from penstock.errors import CompileError
 
 INDEX: Final = "index"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from penstock.authoring.cache_keys import task_input_hash
+from penstock.authoring.caching.cache_keys import task_input_hash
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.retry import duration_text
 from penstock.authoring.function import TaskFunction

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_origin, get_type_hints
 
-from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import INDEX, Encoder, escape, expression_of
 from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
@@ -24,8 +24,8 @@ from penstock.authoring.compilation.symbols import (
     TracedStates,
 )
 from penstock.authoring.function import TaskFunction
-from penstock.authoring.pod_call import MARK
-from penstock.authoring.pod_operations import SCALAR
+from penstock.authoring.pods.pod_call import MARK
+from penstock.authoring.pods.pod_operations import SCALAR
 from penstock.errors import CompileError
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.one_pod import is_one_pod
-from penstock.authoring.entrypoint import find
 from penstock.authoring.function import Decorated, FlowFunction, TaskFunction
-from penstock.authoring.options import FlowOptions, TaskOptions
+from penstock.authoring.options.options import FlowOptions, TaskOptions
+from penstock.authoring.pods.entrypoint import find
 from penstock.errors import CommandError
 
 if TYPE_CHECKING:

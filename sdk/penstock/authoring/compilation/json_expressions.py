@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from penstock.authoring.annotations import allow_failure, unmapped
+from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import escape, expression_of
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.node import Node
@@ -20,7 +20,7 @@ from penstock.authoring.compilation.symbols import (
     TracedState,
     TracedStates,
 )
-from penstock.authoring.pod_operations import TEXT
+from penstock.authoring.pods.pod_operations import TEXT
 
 
 def express_value(  # noqa: PLR0911 - one for each kind

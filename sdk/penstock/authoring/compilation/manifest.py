@@ -17,9 +17,9 @@ from penstock.authoring.compilation.retry import duration_text, retry_field
 from penstock.authoring.compilation.trace import Trace, task_label
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.limits import tag_limits
-from penstock.authoring.options import FlowOptions, TaskOptions
-from penstock.authoring.pod_call import ATTEMPT, CALL, FAILURES, MARK, VALUES
-from penstock.authoring.serializers import COMPRESSED, Serializer
+from penstock.authoring.options.options import FlowOptions, TaskOptions
+from penstock.authoring.options.serializers import COMPRESSED, Serializer
+from penstock.authoring.pods.pod_call import ATTEMPT, CALL, FAILURES, MARK, VALUES
 
 COMMAND: Final = ["python", "-m", "penstock.runner"]
 LABEL_ATTEMPT: Final = "penstock.dev/attempt"

@@ -9,7 +9,7 @@ from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.slots import Slots, Template
 from penstock.authoring.function import FlowFunction, TaskFunction
-from penstock.authoring.runs import TAGS
+from penstock.authoring.runs.runs import TAGS
 
 
 class Scope:

@@ -21,7 +21,7 @@ from penstock.authoring.compilation.symbols import (
     TracedStates,
     refuse,
 )
-from penstock.authoring.pod_operations import BINARY, COMPARISONS, FUNCTIONS, TEXT, UNARY
+from penstock.authoring.pods.pod_operations import BINARY, COMPARISONS, FUNCTIONS, TEXT, UNARY
 
 
 class OperationSymbol(Symbol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.options import FlowOptions, TaskOptions
-from penstock.authoring.pod_call import EXIT_NOT_AGAIN
+from penstock.authoring.options.options import FlowOptions, TaskOptions
+from penstock.authoring.pods.pod_call import EXIT_NOT_AGAIN
 
 MAX_FACTOR: Final = 100
 MAX_RETRIES: Final = 1000

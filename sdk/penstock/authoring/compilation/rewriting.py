@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from penstock.authoring.function import Decorated
-from penstock.authoring.pod_operations import FUNCTIONS
+from penstock.authoring.pods.pod_operations import FUNCTIONS
 
 HOOK: Final = "__penstock__"
 _FUTURES: Final = __future__.annotations.compiler_flag

@@ -13,8 +13,8 @@ from penstock.authoring.awaiting import awaitable
 from penstock.authoring.compilation.code_location import CodeLocation, current_location
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.params import FlowParam
-from penstock.authoring.futures import Future, FutureList
-from penstock.authoring.states import State, StateType
+from penstock.authoring.runs.futures import Future, FutureList
+from penstock.authoring.runs.states import State, StateType
 
 ADVICE: Final = (
     "do it in a task, run the whole flow in one container with @flow(run_as='pod'), or write the Flow as YAML with"

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from penstock.authoring.argument_futures import upstream_of
+from penstock.authoring.arguments.argument_futures import upstream_of
 from penstock.authoring.awaiting import IN_THREADS
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
@@ -41,11 +41,11 @@ from penstock.authoring.compilation.symbols import (
     TracedState,
     TracedStates,
 )
-from penstock.authoring.context import FLOW_LOGGER
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction, TaskFunction
-from penstock.authoring.runs import FLOW_RUN, FlowRun
-from penstock.authoring.states import Running
+from penstock.authoring.loggers import FLOW_LOGGER
+from penstock.authoring.runs.runs import FLOW_RUN, FlowRun
+from penstock.authoring.runs.states import Running
 from penstock.authoring.task import Task
 from penstock.authoring.transactions import TRANSACTION
 from penstock.errors import CompileError

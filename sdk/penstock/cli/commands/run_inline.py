@@ -8,7 +8,7 @@ import datetime as dt
 from typing import Any, Final
 
 from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_MANAGED_BY, MANAGED_BY
-from penstock.authoring.deployment import read_deployment
+from penstock.authoring.deployments.deployment import read_deployment
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.start_run import build_run, read_options, start
 from penstock.cli.deployment.code_map import VOLUME

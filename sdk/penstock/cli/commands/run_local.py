@@ -29,7 +29,7 @@ from penstock.cli.text.echo import echo
 from penstock.cli.text.progress import exit_code_of
 from penstock.drawing.task_rows import Object
 from penstock.engine.keys import RunKey
-from penstock.engine.machine.shutdown import ShutdownMode
+from penstock.engine.machine.run.shutdown import ShutdownMode
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.parsing import parse_run

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from penstock.authoring.code_source import ZIP
+from penstock.authoring.pods.code_source import ZIP
 from penstock.cli.deployment.code_map import Module
 from penstock.errors import CommandError, ResultError
 from penstock.runner.storage import open_storage

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from penstock.authoring.code_source import COMMIT, GitSource
+from penstock.authoring.pods.code_source import COMMIT, GitSource
 from penstock.errors import CommandError
 
 RESPONSE_TIMEOUT_S: Final = 60

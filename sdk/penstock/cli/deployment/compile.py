@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.authoring import entrypoint
 from penstock.authoring.compilation import CompileWarning, compile_flows
 from penstock.authoring.compilation.module_call import line_of_call
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction
+from penstock.authoring.pods import entrypoint
 from penstock.authoring.task import Task
 from penstock.cli.text.echo import echo
 from penstock.engine.suggestion import enumerate_names

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from penstock.api.names import LABEL_DEPLOYED_WITH, LABEL_MANAGED_BY, MANAGED_BY
-from penstock.authoring.code_source import GIT, GitSource, read_source
 from penstock.authoring.compilation import flow_name
-from penstock.authoring.deployment import Deployment
-from penstock.authoring.entrypoint import CODE_VARIABLE
-from penstock.authoring.pod_call import SOURCE
+from penstock.authoring.deployments.deployment import Deployment
+from penstock.authoring.pods.code_source import GIT, GitSource, read_source
+from penstock.authoring.pods.entrypoint import CODE_VARIABLE
+from penstock.authoring.pods.pod_call import SOURCE
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import Applied, Change, apply
 from penstock.cli.cluster.chart import OPERATOR_LABELS

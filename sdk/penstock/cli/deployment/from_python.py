@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from penstock.authoring.deployment import Deployment
+from penstock.authoring.deployments.deployment import Deployment
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import resource_name
 from penstock.cli.deployment.deployment import Code, build_manifests, wait_until_ready

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from penstock.api.flow import FlowSpec
-from penstock.authoring.cluster import TYPES, ClusterRun
-from penstock.authoring.runs import FLOW_RUN
-from penstock.authoring.states import State, StateType
+from penstock.authoring.deployments.cluster import TYPES, ClusterRun
+from penstock.authoring.runs.runs import FLOW_RUN
+from penstock.authoring.runs.states import State, StateType
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import CONFLICT
 from penstock.cli.cluster.control import build_shutdown_operation

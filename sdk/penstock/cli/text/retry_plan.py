@@ -8,7 +8,7 @@ from typing import Any, Final
 from penstock.cli.text.console import Text
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.intervals import decode_intervals, encode_intervals
-from penstock.engine.machine.kept_tasks import choose_kept, completed_items
+from penstock.engine.machine.tasks.kept_tasks import choose_kept, completed_items
 from penstock.engine.restart import Restart
 from penstock.engine.state import COMPLETED_TASK_STATES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.authoring.not_offered import refuse_others
+from penstock.authoring.prefect.not_offered import refuse_others
 from penstock.client.schemas.objects import Flow, FlowRun, State, StateType, TaskRun
 
 __all__ = ["Flow", "FlowRun", "State", "StateType", "TaskRun"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempts import Attempts
+from penstock.engine.machine.effects.notices import Notice
 from penstock.engine.machine.facts import ApprovalDecision, Cause, Outcome
-from penstock.engine.machine.notices import Notice
-from penstock.engine.machine.run import Run
-from penstock.engine.machine.task import TaskRun
-from penstock.engine.machine.task_instance import TaskInstance
+from penstock.engine.machine.run.run import Run
+from penstock.engine.machine.tasks.task import TaskRun
+from penstock.engine.machine.tasks.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
 from penstock.errors import ExpressionError, in_field

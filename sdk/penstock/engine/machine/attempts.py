@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.attempt_deadlines import Deadline, name_queue_timeout, passed_deadline
-from penstock.engine.machine.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.notices import Notice
+from penstock.engine.machine.effects.outbox import HeldFact
 from penstock.engine.machine.facts import (
     AttemptGone,
     AttemptKind,
@@ -18,15 +19,14 @@ from penstock.engine.machine.facts import (
     Outcome,
     RenderFailed,
 )
-from penstock.engine.machine.notices import Notice
-from penstock.engine.machine.outbox import HeldFact
 from penstock.engine.machine.outputs_limit import limit_outputs
 from penstock.engine.machine.reason_groups import CANCELLING_REASONS, WAITING_REASONS
 from penstock.engine.machine.retry_policy import why_not_retried
-from penstock.engine.machine.run import Run
-from penstock.engine.machine.shutdown import ShutdownMode
-from penstock.engine.machine.task import TaskRun
-from penstock.engine.machine.task_instance import TaskInstance
+from penstock.engine.machine.run.run import Run
+from penstock.engine.machine.run.shutdown import ShutdownMode
+from penstock.engine.machine.tasks.attempt_deadlines import Deadline, name_queue_timeout, passed_deadline
+from penstock.engine.machine.tasks.task import TaskRun
+from penstock.engine.machine.tasks.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
 

@@ -18,19 +18,19 @@ from penstock.engine.expressions.input_values import weigh
 from penstock.engine.keys import RunIdentity
 from penstock.engine.machine.approvals import Approvals
 from penstock.engine.machine.attempts import Attempts
-from penstock.engine.machine.effects import CreateAttempt, Step
+from penstock.engine.machine.effects.effects import CreateAttempt, Step
+from penstock.engine.machine.effects.notices import Notice
 from penstock.engine.machine.facts import AttemptSeen, CacheBusy, CacheHit, CacheMiss, Control, Fact
-from penstock.engine.machine.items import json_size
-from penstock.engine.machine.kept_tasks import choose_kept
-from penstock.engine.machine.notices import Notice
-from penstock.engine.machine.run import Run
-from penstock.engine.machine.run_state import judge_unfinished_run
-from penstock.engine.machine.run_status import Changes
+from penstock.engine.machine.run.run import Run
+from penstock.engine.machine.run.run_state import judge_unfinished_run
+from penstock.engine.machine.run.run_status import Changes
+from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.run.verdict import RunVerdict, flow_outputs, judge_run
 from penstock.engine.machine.run_timeouts import RunTimeouts
-from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.starter import Starter
 from penstock.engine.machine.task_cache import TaskCache
-from penstock.engine.machine.verdict import RunVerdict, flow_outputs, judge_run
+from penstock.engine.machine.tasks.items import json_size
+from penstock.engine.machine.tasks.kept_tasks import choose_kept
 from penstock.engine.reasons import Reason
 from penstock.engine.restart import KEEP_COMPLETED, Restart
 from penstock.engine.state import (

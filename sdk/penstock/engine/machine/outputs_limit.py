@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from penstock.engine.machine.facts import Cause, Outcome
-from penstock.engine.machine.items import json_size
+from penstock.engine.machine.tasks.items import json_size
 from penstock.engine.reasons import Reason
 
 OUTPUTS_BYTES: Final = 384 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.engine.machine.attempts import Attempts
-from penstock.engine.machine.run import Run
+from penstock.engine.machine.run.run import Run
 from penstock.engine.reasons import Reason
 
 

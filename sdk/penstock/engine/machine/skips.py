@@ -6,8 +6,8 @@ import json
 from typing import Final
 
 from penstock.engine.compiler.task_plan import DependencyKind
-from penstock.engine.machine.run import Run
-from penstock.engine.machine.task import TaskRun
+from penstock.engine.machine.run.run import Run
+from penstock.engine.machine.tasks.task import TaskRun
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
 from penstock.errors import ExpressionError, SlowExpressionError

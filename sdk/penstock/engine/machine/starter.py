@@ -9,14 +9,14 @@ from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.approvals import Approvals
 from penstock.engine.machine.attempts import Attempts
-from penstock.engine.machine.effects import CreateAttempt, VerifyAttempt
-from penstock.engine.machine.failure_policy import closes_fan_out
-from penstock.engine.machine.inputs import ChildInputs, ContainerInputs, attempt_inputs, inputs_bytes
-from penstock.engine.machine.run import Run
+from penstock.engine.machine.effects.effects import CreateAttempt, VerifyAttempt
+from penstock.engine.machine.effects.inputs import ChildInputs, ContainerInputs, attempt_inputs, inputs_bytes
+from penstock.engine.machine.run.failure_policy import closes_fan_out
+from penstock.engine.machine.run.run import Run
 from penstock.engine.machine.skips import skip_task
-from penstock.engine.machine.task import TaskRun
 from penstock.engine.machine.task_cache import TaskCache
-from penstock.engine.machine.task_instance import TaskInstance
+from penstock.engine.machine.tasks.task import TaskRun
+from penstock.engine.machine.tasks.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_TASK_STATES, TaskState
 from penstock.errors import ExpressionError, SlowExpressionError

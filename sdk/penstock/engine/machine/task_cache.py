@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.attempts import Attempts
-from penstock.engine.machine.effects import AskCache
+from penstock.engine.machine.effects.effects import AskCache
 from penstock.engine.machine.facts import CacheBusy, CacheHit, CacheMiss, Cause, Outcome
 from penstock.engine.machine.outputs_limit import limit_outputs
-from penstock.engine.machine.run import Run
-from penstock.engine.machine.task import TaskRun
-from penstock.engine.machine.task_instance import TaskInstance
+from penstock.engine.machine.run.run import Run
+from penstock.engine.machine.tasks.task import TaskRun
+from penstock.engine.machine.tasks.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
 from penstock.engine.state import TaskState
 

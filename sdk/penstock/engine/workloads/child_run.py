@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 
 from penstock.api import names
 from penstock.engine.keys import RunIdentity, TaskInstanceKey
-from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ChildInputs
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
-from penstock.engine.machine.inputs import ChildInputs
-from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState

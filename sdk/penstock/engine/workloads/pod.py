@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 from penstock.api import names
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.keys import RunIdentity
-from penstock.engine.machine.attempt_deadlines import DEFAULT_QUEUE_TIMEOUTS_S
-from penstock.engine.machine.effects import CreateAttempt
-from penstock.engine.machine.inputs import ContainerInputs
+from penstock.engine.machine.effects.effects import CreateAttempt
+from penstock.engine.machine.effects.inputs import ContainerInputs
+from penstock.engine.machine.tasks.attempt_deadlines import DEFAULT_QUEUE_TIMEOUTS_S
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.timestamp import rfc3339

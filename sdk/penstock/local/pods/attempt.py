@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from penstock.engine.failure_message import describe_exit
-from penstock.engine.machine.effects import CreateAttempt
+from penstock.engine.machine.effects.effects import CreateAttempt
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.outputs import OUTPUTS_LIMIT_BYTES, read_outputs

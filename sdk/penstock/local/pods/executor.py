@@ -18,12 +18,12 @@ from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.concurrency.slots import Slots
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.control import read_control
-from penstock.engine.machine.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import AskCache, CreateAttempt, Step, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.inputs import ChildInputs
 from penstock.engine.machine.facts import AttemptGone, AttemptKind, AttemptSeen, Cause, Fact, Outcome, RenderFailed
-from penstock.engine.machine.inputs import ChildInputs
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.shutdown import Shutdown, ShutdownMode
-from penstock.engine.machine.unstarted import Ended, Waiting
+from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
+from penstock.engine.machine.run.unstarted import Ended, Waiting
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.timestamp import rfc3339

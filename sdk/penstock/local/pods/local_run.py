@@ -15,8 +15,8 @@ from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.keys import RunIdentity, RunKey
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.run_status import Changes
-from penstock.engine.machine.shutdown import Shutdown
+from penstock.engine.machine.run.run_status import Changes
+from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.engine.timestamp import epoch
 from penstock.engine.validation.parsing import parse

@@ -11,8 +11,8 @@ from penstock.engine.concurrency.slots import Claim, Queued, Replaced, Skipped, 
 from penstock.engine.keys import ObjectKey
 from penstock.engine.machine.control import read_control
 from penstock.engine.machine.machine import Machine
-from penstock.engine.machine.shutdown import Shutdown
-from penstock.engine.machine.unstarted import Ended, Waiting
+from penstock.engine.machine.run.shutdown import Shutdown
+from penstock.engine.machine.run.unstarted import Ended, Waiting
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import ExpressionError, InvalidSpecError

@@ -1,0 +1,165 @@
+"""What hooks read of runs beside what Penstock itself needs: the attributes that Prefect's objects have.
+
+What only a server knows is None.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from penstock.authoring.runs.states import State, StateType
+
+
+class RunAttributes:
+    """Of flow runs and task runs."""
+
+    __slots__ = ()
+
+    state: State[Any]
+    history: list[State[Any]]
+    started_time: float
+    run_count: int
+
+    @property
+    def state_name(self) -> str:
+        """The name of its state."""
+        return self.state.name
+
+    @property
+    def state_type(self) -> StateType:
+        """The type of its state."""
+        return self.state.type
+
+    @property
+    def start_time(self) -> datetime:
+        """When the run was created."""
+        return datetime.fromtimestamp(self.started_time, tz=UTC)
+
+    @property
+    def expected_start_time(self) -> datetime:
+        """When it was to start: for a run in this process, when it did."""
+        return self.start_time
+
+    created = expected_start_time
+
+    @property
+    def updated(self) -> datetime:
+        """When its state changed last."""
+        return self.state.timestamp
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When it finished; None if it has not."""
+        return self.state.timestamp if self.state.is_final() else None
+
+    @property
+    def total_run_time(self) -> timedelta:
+        """How long it has run."""
+        return (self.end_time or datetime.now(UTC)) - self.start_time
+
+    estimated_run_time = total_run_time
+
+    @property
+    def estimated_start_time_delta(self) -> timedelta:
+        """How late it started."""
+        return timedelta()
+
+
+class FlowRunAttributes(RunAttributes):
+    """Of flow runs."""
+
+    __slots__ = ()
+
+    flow: Any
+    parent: Any
+
+    @property
+    def flow_id(self) -> UUID:
+        """An id of its flow, the same in each process."""
+        from uuid import NAMESPACE_URL, uuid5  # noqa: PLC0415 - needed by few hooks
+
+        return uuid5(NAMESPACE_URL, self.flow.key)
+
+    @property
+    def flow_version(self) -> str | None:
+        """The version of its flow."""
+        version: str | None = self.flow.options.version
+        return version
+
+    @property
+    def parent_flow_run_id(self) -> UUID | None:
+        """The id of the flow run that called it."""
+        return None if self.parent is None else self.parent.id
+
+    @property
+    def job_variables(self) -> dict[str, Any]:
+        """Empty: there are no work pools."""
+        return {}
+
+    @property
+    def auto_scheduled(self) -> bool:
+        """Whether a schedule created it."""
+        return False
+
+    @property
+    def deployment_id(self) -> None:
+        """None, as all that only a server knows."""
+        return None
+
+    deployment_version = work_pool_name = work_pool_id = work_queue_name = work_queue_id = deployment_id
+    parent_task_run_id = idempotency_key = next_scheduled_start_time = ui_url = created_by = infrastructure_pid = (
+        deployment_id
+    )
+
+
+class TaskRunAttributes(RunAttributes):
+    """Of task runs."""
+
+    __slots__ = ()
+
+    task: Any
+    flow_run: Any
+    index: int
+    parameters: Any
+
+    @property
+    def flow_run_id(self) -> UUID | None:
+        """The id of its flow run; None outside of flows."""
+        return None if self.flow_run is None else self.flow_run.id
+
+    @property
+    def flow_run_run_count(self) -> int:
+        """The number of attempts of its flow run that have started."""
+        return 0 if self.flow_run is None else int(self.flow_run.run_count)
+
+    @property
+    def task_key(self) -> str:
+        """The task's name, and where its function is."""
+        return str(self.task.task_key)
+
+    @property
+    def dynamic_key(self) -> str:
+        """The number of earlier runs of the task in the flow run."""
+        return str(self.index)
+
+    @property
+    def task_version(self) -> str | None:
+        """The version of its task."""
+        version: str | None = self.task.options.version
+        return version
+
+    @property
+    def task_inputs(self) -> dict[str, list[Any]]:
+        """The names of its parameters; the runs that they came from are not recorded."""
+        return {name: [] for name in self.parameters}
+
+    @property
+    def cache_key(self) -> None:
+        """None, as all that only a server knows."""
+        return None
+
+    cache_expiration = ui_url = next_scheduled_start_time = cache_key

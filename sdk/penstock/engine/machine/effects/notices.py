@@ -1,0 +1,62 @@
+"""Notices of a run: the Events that are recorded about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from penstock.engine.failure_message import headline
+from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.reason_groups import HELD_REASONS
+from penstock.engine.machine.tasks.obstacles import name_of
+from penstock.engine.machine.tasks.task_instance import TaskInstance
+from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState, TaskState
+
+
+class Notice(NamedTuple):
+    """An Event to record about the run."""
+
+    is_warning: bool
+    reason: str
+    message: str
+    identity: str
+    """What distinguishes it from other notices of the run, the same in every process."""
+
+    @classmethod
+    def of_attempt(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
+        """Return the notice of a failed attempt."""
+        name = name_of(key)
+        # One line: the task's entry and its log have the rest.
+        text = f"task {name}: {headline(instance.reason, instance.message)} (attempt {instance.attempt}"
+        is_retried = instance.state is TaskState.RETRYING
+        return cls(
+            is_warning=True,
+            reason=f"Task{instance.state}",
+            message=f"{text}, retrying)" if is_retried else f"{text})",
+            identity=f"{name}/{instance.attempt}",
+        )
+
+    @classmethod
+    def of_obstacle(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
+        """Return the notice of a task that can't start, or is not heard of: once for all items of a fan-out."""
+        text = f"task {name_of(key)}: {instance.reason}"
+        return cls(
+            is_warning=instance.reason not in HELD_REASONS,
+            reason="TaskWaiting",
+            message=f"{text}: {instance.message}" if instance.message else text,
+            identity=f"{key.task}/{instance.reason}",
+        )
+
+    @classmethod
+    def of_approval_request(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
+        """Return the notice of an approval that waits for a decision."""
+        return cls(
+            is_warning=False,
+            reason="ApprovalRequested",
+            message=f"task {key.task} is waiting for approval{f': {instance.message}' if instance.message else ''}",
+            identity=f"{key.task}/asked",
+        )
+
+    @classmethod
+    def of_run(cls, state: RunState, message: str) -> Notice:
+        """Return the notice of the run's end."""
+        return cls(is_warning=state not in SUCCESSFUL_RUN_STATES, reason=str(state), message=message, identity="run")

@@ -1,0 +1,35 @@
+"""The state of a run that has not finished: Pending, Running or Paused. How a run ends is in `verdict`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from penstock.engine.machine.run.run import Run
+from penstock.engine.reasons import Reason
+from penstock.engine.state import RunState, TaskState
+
+NAMED_TASKS = 10
+"""Tasks that a message names."""
+
+
+class UnfinishedState(NamedTuple):
+    """What an unfinished run is doing."""
+
+    state: RunState
+    reason: str | None = None
+    message: str | None = None
+
+
+def judge_unfinished_run(run: Run) -> UnfinishedState:
+    """Return whether a run waits to start, runs, or is paused."""
+    counts = run.live_counts
+    active = counts[TaskState.PENDING] + counts[TaskState.QUEUED] + counts[TaskState.RUNNING]
+    if run.control.is_suspended and active <= len(run.due_attempts):
+        return UnfinishedState(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: nothing new starts")
+    is_waiting = counts[TaskState.PAUSED] and not (active or counts[TaskState.RETRYING])
+    if is_waiting and not (run.due_attempts or run.ready or run.open_fan_outs):
+        waiting = [task.plan.name for task in run.tasks if task.state is TaskState.PAUSED]
+        message = f"waiting for approval: {', '.join(waiting[:NAMED_TASKS])}"
+        return UnfinishedState(RunState.PAUSED, Reason.AWAITING_APPROVAL, message)
+    state = RunState.RUNNING if run.has_started else RunState.PENDING
+    return UnfinishedState(state, *(run.obstacles.summary() or ()))

@@ -1,0 +1,76 @@
+"""Final states of runs, from what their functions returned or raised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.authoring.runs.futures import Future
+from penstock.authoring.runs.states import Cancelled, Completed, Crashed, Failed, State, TimedOut
+from penstock.errors import CrashedRunError, RunTimedOutError
+from penstock.local.interruption.deadline import DeadlineError, OverdueError
+from penstock.local.interruption.interrupt import StoppedError
+
+
+def state_of_task_return(value: Any) -> State[Any]:
+    """Return the final state of a task run from the return value, which may be a state itself."""
+    if not isinstance(value, State):
+        return Completed(data=value)
+    if not value.is_final():
+        return Failed(message=f"returned the state {value.name}, which is not a final state")
+    value.is_returned = True
+    return value
+
+
+def state_of_flow_return(value: Any) -> State[Any]:
+    """Return the final state of a flow run from the return value, after its tasks have finished.
+
+    For a state or a future, it is that state. For a collection of only states and futures, the run is completed if all
+    of them are, cancelled if one of them is, else failed; its data are the states. In any other collection, futures are
+    ordinary values, which do not count as read by the flow.
+    """
+    if isinstance(value, Future):
+        return state_of_task_return(value.state)
+    parts = value.values() if isinstance(value, dict) else value
+    is_collection = isinstance(value, list | tuple | set | frozenset | dict)
+    if not is_collection or not value or not all(isinstance(each, State | Future) for each in parts):
+        return state_of_task_return(value)
+    states = [each.state if isinstance(each, Future) else each for each in parts]
+    bad = [each for each in states if not each.is_completed()]
+    if bad:
+        # A cancelled run says more than a failed one: somebody stopped it.
+        cancelled = [each for each in bad if each.is_cancelled()]
+        error = (cancelled or bad)[0].exception()
+        data = error if isinstance(error, Exception) else None
+        if cancelled:
+            return Cancelled(message=f"{len(cancelled)}/{len(states)} states cancelled.", data=data)
+        return Failed(message=f"{len(bad)}/{len(states)} states failed.", data=data)
+    if isinstance(value, dict):
+        return Completed(message="All states completed.", data=dict(zip(value, states, strict=True)))
+    kind = list if isinstance(value, list) else type(value)
+    return Completed(message="All states completed.", data=kind(states))
+
+
+def state_of_error(error: BaseException, kind: str) -> State[Any]:
+    """Return the final state of a run whose function raised.
+
+    Args:
+        error: what it raised.
+        kind: `Flow run` or `Task run`.
+    """
+    if isinstance(error, OverdueError):
+        message = f"{kind} {error}"
+        return TimedOut(message=message, data=RunTimedOutError(message))
+    if isinstance(error, StoppedError | DeadlineError):
+        return Cancelled(message=f"{kind} was stopped because its flow run ended", data=error)
+    if isinstance(error, Exception) and not isinstance(error, CrashedRunError):
+        return Failed(message=f"{kind} encountered an exception: {describe(error)}", data=error)
+    return Crashed(message=f"{kind} was ended by {describe(error)}", data=error)
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one line: `ValueError: no such day`."""
+    try:
+        text = str(error).strip().split("\n")[0]
+    except Exception:  # noqa: BLE001 - an exception of a user can have any __str__
+        text = "(str() of the exception failed)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

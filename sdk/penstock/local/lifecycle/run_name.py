@@ -1,0 +1,47 @@
+"""Names of runs from their parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock.authoring.options.options import RunName
+from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
+from penstock.errors import OptionError
+from penstock.local.lifecycle.final_state import describe
+
+
+def render_run_name(option: str, name: RunName, run: FlowRun | TaskRun) -> str:
+    """Return the name of a run.
+
+    Args:
+        option: the option that sets the name, for messages.
+        name: a string with parameters in braces, or a function without arguments or with `parameters`. The function
+            can read the run from `penstock.runtime`.
+        run: the run, under its default name.
+
+    Raises:
+        OptionError: the string or function failed.
+    """
+    try:
+        if isinstance(name, str):
+            return name.format(**run.parameters)
+        takes_parameters = "parameters" in inspect.signature(name).parameters
+        with _inside(run):
+            return str(name(parameters=dict(run.parameters)) if takes_parameters else name())
+    except Exception as error:
+        raise OptionError(f"{option} failed: {describe(error)}") from error
+
+
+@contextmanager
+def _inside(run: FlowRun | TaskRun) -> Iterator[None]:
+    """Make a run the current one, though it has not started."""
+    token = TASK_RUN.set(run if isinstance(run, TaskRun) else None)
+    flow_token = FLOW_RUN.set(run) if isinstance(run, FlowRun) else None
+    try:
+        yield
+    finally:
+        TASK_RUN.reset(token)
+        if flow_token is not None:
+            FLOW_RUN.reset(flow_token)

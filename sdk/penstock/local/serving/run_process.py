@@ -1,0 +1,114 @@
+"""Runs in separate processes: how a new process finds its flow, and how it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from penstock.authoring.flow import Flow
+from penstock.authoring.function import FlowFunction
+from penstock.authoring.runs.context import tags as with_tags
+from penstock.errors import OptionError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+MAIN: Final = "__main__"
+_CONTEXT: Final = multiprocessing.get_context("spawn")
+"""New processes instead of forks, which would inherit threads, locks and event loops in any state."""
+
+
+class FlowReference(NamedTuple):
+    """The module and variable of a flow."""
+
+    module: str
+    variable: str
+
+    def load_flow(self) -> Flow[..., Any]:
+        """Import the flow, in any process."""
+        found: Flow[..., Any] = getattr(importlib.import_module(self.module), self.variable)
+        return found
+
+
+def flow_reference(flow: FlowFunction) -> FlowReference:
+    """Return the module and variable of a flow.
+
+    Raises:
+        OptionError: another process could not import it.
+    """
+    module = sys.modules.get(flow.fn.__module__)
+    variable = next((name for name, value in vars(module).items() if value is flow), None) if module else None
+    if variable is None:
+        raise OptionError(
+            f"flow {flow.name!r} cannot be imported by another process: assign it to a variable of its module, outside"
+            " of functions"
+        )
+    if flow.fn.__module__ == MAIN and not Path(getattr(module, "__file__", None) or "").is_file():
+        raise OptionError(
+            f"flow {flow.name!r} is not in a file, so another process cannot import it: write it to a file"
+        )
+    return FlowReference(flow.fn.__module__, variable)
+
+
+class RunProcess:
+    """A run in a separate process.
+
+    Args:
+        reference: module and variable of its flow.
+        name: its name, for messages.
+        parameters: parameters of the flow.
+        tags: tags of the run.
+    """
+
+    def __init__(
+        self, reference: FlowReference, name: str, parameters: Mapping[str, Any], tags: frozenset[str]
+    ) -> None:
+        self.name = name
+        self._process: SpawnProcess = _CONTEXT.Process(target=_run, args=(reference, dict(parameters), tags), name=name)
+        self._process.start()
+
+    @property
+    def sentinel(self) -> int:
+        """Handle that is ready when it has ended, for `multiprocessing.connection.wait`."""
+        return self._process.sentinel
+
+    @property
+    def exit_code(self) -> int | None:
+        """0 if the run completed; None while it is running; negative: the number of the signal that ended it."""
+        return self._process.exitcode
+
+    def stop(self) -> None:
+        """Stop the run: it becomes Crashed, and its hooks run."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the process and those that it has started."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._process.exitcode is not None or self._process.pid is None:
+            return
+        try:
+            # It leads a process group of its own, but only once it has started.
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            os.kill(self._process.pid, number)
+
+
+def _run(reference: FlowReference, parameters: dict[str, Any], tags: frozenset[str]) -> None:
+    """Run a flow, and exit with 0 if it completed."""
+    # Ctrl-C at the terminal must reach only the serving process, which stops this one.
+    os.setpgid(0, 0)
+    flow = reference.load_flow()
+    with with_tags(*tags):
+        state = flow(**parameters, return_state=True)
+        if flow.is_async:
+            state = asyncio.run(state)
+    sys.exit(0 if state.is_completed() else 1)
