@@ -211,7 +211,6 @@ def is_write(seen: Seen) -> bool:
 
 
 def test_the_second_run_reuses_the_outputs_of_the_first(core, scene, flow_run, connection):
-    # argo-22, B22
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
@@ -233,7 +232,6 @@ def test_the_second_run_reuses_the_outputs_of_the_first(core, scene, flow_run, c
 
 
 def test_another_digest_flow_or_namespace_is_another_entry(core, scene, flow_run, connection):
-    # B22
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
@@ -285,7 +283,6 @@ def test_a_run_that_asks_again_has_its_lock_still(core, scene, flow_run, connect
 
 
 def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection):
-    # B24
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
@@ -307,7 +304,6 @@ def test_of_ten_items_of_which_one_changed_one_runs(scene, flow_run, connection)
 
 
 def test_outputs_that_are_too_old_are_produced_again(core, scene, flow_run, connection):
-    # argo-22, maxAge
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
@@ -328,7 +324,6 @@ def test_outputs_that_are_too_old_are_produced_again(core, scene, flow_run, conn
 
 
 def test_of_two_identical_tasks_at_once_one_runs_and_the_other_waits_for_it(scene, flow_run, connection):
-    # B23
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))
@@ -415,7 +410,7 @@ def test_two_processes_that_break_a_lock_do_not_both_get_it(scene, flow_run, con
 
 
 def test_a_lock_is_free_when_its_run_is_deleted_while_another_waits(scene, flow_run, connection):
-    # B23: the holder dies
+    # The holder dies
     async def scenario() -> None:
         async with cache_process(connection, scene.namespace) as here:
             first, second = here.add_run(flow_run("first")), here.add_run(flow_run("second"))

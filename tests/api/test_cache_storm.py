@@ -87,7 +87,6 @@ class Storm:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_through_any_order_of_events_each_is_run_by_one_at_a_time(seed, scene, connection):
-    # B23
     storm = Storm(scene, seed)
     bodies = [scene.start_of("orders", f"run-{number}") for number in range(RUNS)]
 

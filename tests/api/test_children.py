@@ -77,7 +77,6 @@ def test_a_child_gets_params_and_its_outputs_are_those_of_the_task(scene):
 
 
 def test_a_fan_out_over_a_flow_has_a_child_for_each_item_and_never_more_than_it_may(scene):
-    # B26
     inner(scene, task("work", args=["$(params.n)"], pod_run_for="200ms"), params=[{"name": "n", "type": "integer"}])
     scene.start(call(params={"n": "$(item)"}, forEach={"items": [1, 2, 3, 4, 5]}, maxParallel=2))
 
@@ -96,7 +95,6 @@ def test_a_fan_out_over_a_flow_has_a_child_for_each_item_and_never_more_than_it_
 
 
 def test_a_child_that_fails_is_tried_again_as_another_run(scene):
-    # prefect-14
     inner(scene, task("work", pod_exit_code="3"))
     scene.start(call(retry={"limit": 1}))
 
@@ -167,7 +165,7 @@ def test_a_child_that_is_queued_or_paused_shows_in_its_parent_at_once(scene):
 
 
 def test_a_child_of_the_same_flow_uses_its_parents_slot(scene):
-    # B26: no deadlock with nesting
+    # No deadlock with nesting
     scene.create(
         "Flow",
         "countdown",
@@ -207,7 +205,6 @@ def test_flows_nested_too_deep_fail_and_show_the_chain(scene):
 
 @pytest.mark.parametrize(("mode", "want"), [("Cancel", {"tidy": "Completed"}), ("Terminate", {})])
 def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
-    # B2, B4
     scene.create("Flow", "inner", {"tasks": [task("work", **FOR_EVER)], "finally": [task("tidy")]})
     scene.start(call(retry={"limit": 3}))
     name = child(scene).metadata.name
@@ -225,7 +222,6 @@ def test_a_shutdown_of_the_parent_reaches_the_child(scene, mode, want):
 
 
 def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
-    # argo-25
     tidy = task("tidy", **FOR_EVER)
     scene.create("Flow", "inner", {"tasks": [task("work", **FOR_EVER)], "finally": [tidy]})
     scene.start(call())
@@ -242,7 +238,6 @@ def test_a_shutdown_that_gets_stronger_reaches_the_child_again(scene):
 
 
 def test_a_drain_of_the_parent_lets_the_child_run_to_its_end(scene):
-    # B5
     inner(scene, task("work", pod_run_for="1s"))
     scene.start(call(), task("after", dependsOn=["call"]))
     scene.running_pod("work")
@@ -273,7 +268,6 @@ def test_the_timeout_of_the_parent_ends_the_child(scene):
 
 
 def test_a_child_that_is_queued_ends_at_once_with_its_parent(scene):
-    # argo-27
     inner(scene, task(**FOR_EVER), concurrency={"limit": 1})
     scene.start_of("inner", "other")
     scene.reach("Running", "other")
@@ -323,7 +317,6 @@ def test_a_person_may_end_a_child_and_its_task_shows_how(scene):
 
 
 def test_a_child_waits_for_a_quota_of_runs_and_costs_no_attempt(scene):
-    # argo-3
     inner(scene)
     counted = "count/flowruns.penstock.dev"
     scene.core.create_namespaced_resource_quota(

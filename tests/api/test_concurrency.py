@@ -50,7 +50,6 @@ def has_pods(scene: Scene, run: str) -> bool:
 
 
 def test_one_run_more_than_the_limit_waits_for_its_turn(scene):
-    # argo-27, prefect-20
     limited(scene)
     scene.start_of("orders", "a")
     scene.reach("Running", "a")
@@ -75,7 +74,7 @@ def test_a_queued_run_shows_the_runs_in_front_and_moves_up(scene):
         scene.reach("Running" if name == "a" else "Queued", name)
 
     assert queued(scene, "d", 3)["message"] == "Flow orders allows 1 concurrent run; active: a; 2 ahead: b, c"
-    # argo-27: one that is shut down while it waits ends at once, and leaves the queue.
+    # One that is shut down while it waits ends at once, and leaves the queue.
     cancel(scene, "b")
     assert over(scene, "b")["state"] == "Cancelled"
     assert not has_pods(scene, "b")
@@ -106,7 +105,6 @@ def test_a_run_of_higher_priority_goes_first(scene):
 
 
 def test_never_more_run_than_the_limit_and_all_have_their_turn(scene):
-    # B26
     limited(scene, task(pod_run_for="100ms"), limit=3)
     names = [f"r{number:02}" for number in range(15)]
     for name in names:
@@ -149,7 +147,6 @@ def test_a_key_that_has_no_value_fails_the_run_with_that_reason(scene):
 
 
 def test_a_raised_limit_lets_the_next_ones_start_and_a_lowered_one_stops_no_run(scene):
-    # argo-30
     limited(scene)
     for name in "abc":
         scene.start_of("orders", name)
@@ -200,7 +197,6 @@ def test_runs_that_are_paused_or_wait_for_approval_keep_their_slot(scene):
 
 
 def test_one_run_more_is_skipped_where_the_flow_asks_for_that(scene):
-    # prefect-20
     limited(scene, onLimit="Skip")
     scene.start_of("orders", "a")
     scene.reach("Running", "a")
@@ -218,7 +214,6 @@ def test_one_run_more_is_skipped_where_the_flow_asks_for_that(scene):
 
 
 def test_a_newer_run_takes_the_place_of_the_oldest(scene):
-    # C16, argo-28
     finish_up = task("clean-up")
     scene.create(
         "Flow",

@@ -326,7 +326,7 @@ def test_the_api_server_refuses(create, kind, spec, want):
     [
         (FLOW, MAX_LABEL_VALUE),
         (FLOWRUN, MAX_LABEL_VALUE),
-        (SCHEDULE, MAX_SCHEDULE_NAME),  # C20
+        (SCHEDULE, MAX_SCHEDULE_NAME),
         (BACKFILL, MAX_LABEL_VALUE),
     ],
     ids=lambda value: getattr(value, "name", value),

@@ -209,7 +209,7 @@ def test_a_run_can_be_due_later(scene, where):
     assert get(scene, "flowruns", run.name)["spec"]["scheduledTime"] == "2030-01-01T12:00:00Z"
 
 
-def test_the_same_key_is_the_same_run(scene, where):  # prefect-21
+def test_the_same_key_is_the_same_run(scene, where):
     orders(scene, task("load"))
     first = run_deployment("orders", {"day": "x"}, timeout=0, idempotency_key="k", **where)
     again = run_deployment("orders", {"day": "x"}, timeout=0, idempotency_key="k", **where)
@@ -226,7 +226,7 @@ def test_the_same_key_is_the_same_run(scene, where):  # prefect-21
         pytest.param({"day": "x", "count": object()}, "must be JSON", id="one is not JSON"),
     ],
 )
-def test_parameters_that_the_flow_does_not_take_make_no_run(scene, where, parameters, message):  # prefect-15
+def test_parameters_that_the_flow_does_not_take_make_no_run(scene, where, parameters, message):
     orders(scene, task("load"))
     with pytest.raises(ParameterError, match=message):
         run_deployment("orders", parameters, timeout=0, **where)

@@ -21,7 +21,7 @@ WORK = (
     "points", [pytest.param((1,), id="a Job is made"), pytest.param((1, 3, 6, 10, 17), id="again and again")]
 )
 def test_an_operator_that_is_killed_among_jobs_loses_nothing_and_does_nothing_twice(scene, replica, points):
-    # B40: killed when so many Jobs were seen, mostly before the status knows of them.
+    # Killed when so many Jobs were seen, mostly before the status knows of them.
     for number in (0, *points):
         with replica() as operator:
             if not number:
@@ -37,7 +37,6 @@ def test_an_operator_that_is_killed_among_jobs_loses_nothing_and_does_nothing_tw
 
 
 def test_a_job_that_waits_is_adopted_by_the_next_operator(scene, replica, batch):
-    # B40
     hold_pods(scene, pods="0")
     with replica() as operator:
         scene.start(job_task())
@@ -52,7 +51,6 @@ def test_a_job_that_waits_is_adopted_by_the_next_operator(scene, replica, batch)
 
 
 def test_what_becomes_of_a_jobs_pod_while_no_operator_runs_is_not_lost(scene, replica):
-    # B39, prefect-16
     with replica() as operator:
         scene.start(job_task("a", pod_run_for="2s", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
         scene.start(job_task(pod_outcome="run"), name="other")

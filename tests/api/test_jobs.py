@@ -61,7 +61,6 @@ def test_a_task_that_is_a_job_completes_with_its_outputs(at_work):
 
 
 def test_a_job_that_fails_is_tried_again_by_us_and_not_by_its_controller(at_work):
-    # B1, prefect-16
     scene = at_work
     scene.start(job_task(retry={"limit": 2}, pod_exit_code="1,1,3"))
 
@@ -73,7 +72,6 @@ def test_a_job_that_fails_is_tried_again_by_us_and_not_by_its_controller(at_work
 
 
 def test_an_evicted_pod_of_a_job_costs_nothing_of_the_limit(at_work):
-    # argo-2, B18, B20
     scene = at_work
     scene.start(job_task(retry={"limit": 0}, pod_pod_reason="Evicted", pod_exit_code="137,0"))
 
@@ -107,7 +105,7 @@ def test_labels_of_the_pod_template_are_on_the_job_for_its_queue(at_work):
 
 
 def test_a_suspended_job_is_queued_and_runs_when_it_is_let(at_work, batch):
-    # argo-3: nothing of it is charged to the task.
+    # Nothing of it is charged to the task.
     scene = at_work
     hold_pods(scene, pods="0")
     scene.start(job_task())
@@ -125,7 +123,7 @@ def test_a_suspended_job_is_queued_and_runs_when_it_is_let(at_work, batch):
 
 
 def test_a_job_that_its_queue_suspends_while_it_runs_is_preempted_and_never_runs_twice_at_once(at_work, batch):
-    # B17, B39: resumed, the Job would make a second Pod of the same attempt beside our next one.
+    # Resumed, the Job would make a second Pod of the same attempt beside our next one.
     scene = at_work
     scene.start(job_task(pod_outcome="run"))
     scene.running_pod()
@@ -141,7 +139,7 @@ def test_a_job_that_its_queue_suspends_while_it_runs_is_preempted_and_never_runs
 
 
 def test_a_job_that_is_suspended_and_resumed_in_a_moment_has_never_two_pods_that_run(at_work, batch):
-    # B39: its controller may be quicker than we are; what it makes beside our back ends before the next attempt begins.
+    # Its controller may be quicker than we are; what it makes beside our back ends before the next attempt begins.
     scene = at_work
     scene.start(job_task(pod_outcome="run", pod_stop_after="500ms"))
     scene.running_pod()
@@ -176,7 +174,6 @@ def test_a_queue_timeout_ends_a_job_that_stays_suspended(at_work, batch):
 
 @pytest.mark.parametrize("is_unschedulable", [False, True])
 def test_a_deleted_pod_of_a_job_is_a_disruption_like_any_other(at_work, is_unschedulable):
-    # argo-1, B17, B36, B39
     scene = at_work
     template = fake(outcome="run", stop_after="300ms")
     if is_unschedulable:
@@ -196,7 +193,6 @@ def test_a_deleted_pod_of_a_job_is_a_disruption_like_any_other(at_work, is_unsch
 
 
 def test_a_deleted_job_is_a_disruption_too(at_work, batch):
-    # B36
     scene = at_work
     scene.start(job_task(pod_outcome="run"))
     scene.running_pod()
@@ -209,7 +205,6 @@ def test_a_deleted_job_is_a_disruption_too(at_work, batch):
 
 
 def test_a_deleted_suspended_job_is_replaced(at_work, batch):
-    # argo-1
     scene = at_work
     hold_pods(scene, pods="0")
     scene.start(job_task())
@@ -245,7 +240,6 @@ def test_a_pod_that_is_torn_out_of_its_job_with_all_finalizers_is_not_replaced_b
 
 
 def test_an_attempt_that_takes_too_long_is_stopped_with_its_job(at_work):
-    # B27, argo-12
     scene = at_work
     scene.start(job_task(timeout="1s", queueTimeout="1m", retry={"limit": 1}, pod_outcome="run"))
     job = the_job(scene)
@@ -271,7 +265,6 @@ def test_deleting_a_run_takes_its_jobs_and_pods_with_it(at_work):
 
 
 def test_a_job_whose_pod_does_not_fit_a_quota_is_queued_with_that_reason(at_work):
-    # argo-3, argo-4
     scene = at_work
     hold_pods(scene, pods="0")
     scene.start(job_task())
@@ -286,7 +279,6 @@ def test_a_job_whose_pod_does_not_fit_a_quota_is_queued_with_that_reason(at_work
 
 
 def test_a_run_times_out_while_a_quota_holds_the_pod_of_its_job(at_work):
-    # argo-13
     scene = at_work
     hold_pods(scene, pods="0")
     scene.start(job_task(), timeout="2s")

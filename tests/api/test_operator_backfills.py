@@ -145,7 +145,6 @@ def test_suspending_starts_nothing_more_and_resuming_continues(scene, operator):
     ],
 )
 def test_ticks_that_have_a_run(scene, operator, reprocess, want):
-    # B37
     schedule(scene, exit_code="0")
     backfill(scene, days=1, name="first")
     reach(scene, "Completed", "first")
@@ -178,7 +177,6 @@ def past_run(scene: Scene, *, day: int, state: str) -> None:
 
 @pytest.mark.parametrize("reprocess", ["None", "Failed", "All"])
 def test_a_tick_whose_run_is_active_gets_no_second_one_beside_it(scene, operator, reprocess):
-    # B37
     schedule(scene)
     past_run(scene, day=1, state="Running")
 
@@ -231,7 +229,6 @@ def test_ticks_whose_runs_a_concurrency_limit_skips_are_not_done_and_are_run_by_
 
 
 def test_operators_killed_half_way_make_the_same_runs(scene, kubeconfig, tmp_path, lease):
-    # B40
     schedule(scene, run_for="300ms")
     backfill(scene, days=12, maxActive=3)
 

@@ -48,7 +48,6 @@ def locks(scene: Scene) -> list[Any]:
 
 @pytest.mark.usefixtures("operator")
 def test_a_second_run_reuses_the_outputs_and_makes_no_pod(scene, operator):
-    # argo-22, prefect-13, B22
     a_flow(
         scene,
         cached(),
@@ -74,7 +73,6 @@ def test_a_second_run_reuses_the_outputs_and_makes_no_pod(scene, operator):
 
 @pytest.mark.usefixtures("operator")
 def test_a_task_that_runs_something_else_is_another_task(scene):
-    # B22, the signature
     a_flow(scene, cached())
     start(scene, "first")
     scene.finish("first")
@@ -87,7 +85,6 @@ def test_a_task_that_runs_something_else_is_another_task(scene):
 
 @pytest.mark.usefixtures("operator")
 def test_two_identical_tasks_at_once_run_once(scene):
-    # B23
     a_flow(scene, cached(pod_outcome="run"))
     start(scene, "first")
     pod = scene.running_pod("load")
@@ -107,7 +104,6 @@ def test_two_identical_tasks_at_once_run_once(scene):
 
 @pytest.mark.usefixtures("operator")
 def test_when_the_holder_of_the_lock_is_deleted_the_run_that_waits_runs(scene):
-    # B23: holder dies
     a_flow(scene, cached(pod_outcome="run"))
     start(scene, "first")
     scene.running_pod("load")
@@ -121,7 +117,6 @@ def test_when_the_holder_of_the_lock_is_deleted_the_run_that_waits_runs(scene):
 
 @pytest.mark.usefixtures("operator")
 def test_of_ten_items_of_which_one_changed_one_runs(scene):
-    # B24
     fan_out = task(
         "load",
         forEach={"items": "$(params.files)"},
@@ -234,7 +229,6 @@ def test_an_operator_that_is_killed_and_a_holder_that_is_deleted_meanwhile_block
 def test_a_lock_that_was_taken_before_a_crash_is_found_by_its_holder_though_others_ask_first(
     scene, connection, kubeconfig, tmp_path
 ):
-    # B40
     a_flow(scene, cached())
     with Proxy(connection, tmp_path) as proxy:
         proxy.fail(lambda seen: seen.method == "POST" and seen.path.endswith("/pods"), status=503)

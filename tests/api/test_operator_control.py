@@ -61,14 +61,14 @@ def attempted(scene: Scene) -> list[str]:
             {},
             "Failed",
             {"bad": "Failed", "page": "Completed", "good": "Completed", "after": "Completed"},
-            id="a failure that is waited for stops nothing (argo-16, B33)",
+            id="a failure that is waited for stops nothing",
         ),
         pytest.param(
             [task("bad", allowFailed=1, pod_exit_code="1"), task("after", dependsOn=["bad"]), task("good")],
             {},
             "Completed",
             {"bad": "Failed", "after": "Skipped", "good": "Completed"},
-            id="a tolerated failure does not fail the run (argo-15, B13)",
+            id="a tolerated failure does not fail the run",
         ),
         pytest.param(
             [
@@ -79,7 +79,7 @@ def attempted(scene: Scene) -> list[str]:
             {"failurePolicy": "Continue"},
             "Failed",
             {"bad": "Failed", "slow": "Completed", "after": "Completed"},
-            id="with Continue the other branch runs to its end (argo-17)",
+            id="with Continue the other branch runs to its end",
         ),
         pytest.param(
             [
@@ -90,7 +90,7 @@ def attempted(scene: Scene) -> list[str]:
             {},
             "Failed",
             {"bad": "Failed", "slow": "Completed", "after": "Skipped"},
-            id="with Stop what runs continues and nothing new starts (argo-17, argo-18)",
+            id="with Stop what runs continues and nothing new starts",
         ),
         pytest.param(
             [
@@ -112,7 +112,7 @@ def attempted(scene: Scene) -> list[str]:
             {},
             "Completed",
             {"maybe": "Skipped", "order": "Skipped", "outputs": "Skipped", "either": "Completed"},
-            id="what follows a task whose condition is false is skipped, unless it asks for that (B12, B32, argo-20)",
+            id="what follows a task whose condition is false is skipped, unless it asks for that",
         ),
     ],
 )
@@ -123,7 +123,7 @@ def test_what_follows_from_how_a_task_ended(stage, tasks, flow, state, want):
     assert {name: end for name, (end, _) in ends(stage).items()} == want
 
 
-def test_finally_tasks_run_after_a_failure_and_see_how_it_went(stage):  # B6
+def test_finally_tasks_run_after_a_failure_and_see_how_it_went(stage):
     stage.start(
         task("bad", pod_exit_code="1"),
         task("next", dependsOn=["bad"]),
@@ -135,7 +135,7 @@ def test_finally_tasks_run_after_a_failure_and_see_how_it_went(stage):  # B6
     assert ends(stage)["clean"] == ("Completed", None)
 
 
-def test_finally_runs_after_the_runs_timeout_under_its_own_clock(stage):  # B9, argo-26
+def test_finally_runs_after_the_runs_timeout_under_its_own_clock(stage):
     stage.start(
         task("slow", pod_outcome="run"),
         timeout="1s",
@@ -161,7 +161,7 @@ def test_finally_runs_after_the_runs_timeout_under_its_own_clock(stage):  # B9, 
                 "last": ("Skipped", "RunDrained"),
                 "clean": ("Completed", None),
             },
-            id="Drain lets what runs end, then finally (B5)",
+            id="Drain lets what runs end, then finally",
         ),
         pytest.param(
             "Cancel",
@@ -171,7 +171,7 @@ def test_finally_runs_after_the_runs_timeout_under_its_own_clock(stage):  # B9, 
                 "last": ("Skipped", "UpstreamFailed"),
                 "clean": ("Completed", None),
             },
-            id="Cancel stops what runs, then finally (B2, B3, B4, argo-23, argo-24)",
+            id="Cancel stops what runs, then finally",
         ),
         pytest.param(
             "Terminate",
@@ -181,7 +181,7 @@ def test_finally_runs_after_the_runs_timeout_under_its_own_clock(stage):  # B9, 
                 "last": ("Skipped", "UpstreamFailed"),
                 "clean": ("Skipped", "RunTerminated"),
             },
-            id="Terminate stops everything (argo-24)",
+            id="Terminate stops everything",
         ),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_run_is_ended_early(stage, mode, want):
     assert attempted(stage).count("slow") == 1
 
 
-def test_a_terminated_run_stops_the_finally_task_that_runs(stage):  # argo-25
+def test_a_terminated_run_stops_the_finally_task_that_runs(stage):
     stage.start(task("done"), **{"finally": [task("clean", pod_outcome="run")]})
     stage.running_pod("clean")
     set_spec(stage, shutdown="Terminate")
@@ -208,7 +208,7 @@ def test_a_terminated_run_stops_the_finally_task_that_runs(stage):  # argo-25
     assert ends(stage)["clean"] == ("Cancelled", "RunTerminated")
 
 
-def test_a_run_that_is_cancelled_while_a_quota_holds_it_ends_at_once(stage):  # argo-27
+def test_a_run_that_is_cancelled_while_a_quota_holds_it_ends_at_once(stage):
     quota = kubernetes_client.V1ResourceQuota(
         metadata=kubernetes_client.V1ObjectMeta(name="none"),
         spec=kubernetes_client.V1ResourceQuotaSpec(hard={"pods": "0"}),
@@ -225,7 +225,7 @@ def test_a_run_that_is_cancelled_while_a_quota_holds_it_ends_at_once(stage):  # 
 # Suspension and approvals
 
 
-def test_a_suspended_run_starts_nothing_new_until_it_is_resumed(stage):  # B16
+def test_a_suspended_run_starts_nothing_new_until_it_is_resumed(stage):
     stage.start(task("first", pod_run_for="500ms"), task("second", dependsOn=["first"]))
     stage.running_pod("first")
     set_spec(stage, suspend=True)
@@ -258,7 +258,7 @@ def test_an_approval_pauses_the_run_and_a_patch_resumes_it(stage):
     ("approval", "decide", "want"),
     [
         pytest.param({}, "Reject", ("Failed", "Rejected"), id="rejected"),
-        pytest.param({"timeout": "1s"}, None, ("TimedOut", "ApprovalTimeout"), id="no decision (prefect-22)"),
+        pytest.param({"timeout": "1s"}, None, ("TimedOut", "ApprovalTimeout"), id="no decision"),
     ],
 )
 def test_an_approval_that_is_not_given_fails_the_run(stage, approval, decide, want):
@@ -289,7 +289,7 @@ def test_a_pod_that_never_starts_is_given_up_after_the_queue_timeout(stage, beha
     assert stage.entry()["message"].startswith("not started within queueTimeout")
 
 
-def test_a_task_that_a_quota_holds_is_given_up_after_the_queue_timeout(stage):  # argo-13
+def test_a_task_that_a_quota_holds_is_given_up_after_the_queue_timeout(stage):
     quota = kubernetes_client.V1ResourceQuota(
         metadata=kubernetes_client.V1ObjectMeta(name="none"),
         spec=kubernetes_client.V1ResourceQuotaSpec(hard={"pods": "0"}),
@@ -302,7 +302,7 @@ def test_a_task_that_a_quota_holds_is_given_up_after_the_queue_timeout(stage):  
     assert stage.pods(ever=True) == []
 
 
-def test_a_deadline_ends_a_task_whatever_is_left_of_its_retries(stage):  # B28, argo-7
+def test_a_deadline_ends_a_task_whatever_is_left_of_its_retries(stage):
     stage.start(task(deadline="2s", retry={"limit": 1000, "delay": "200ms"}, pod_exit_code="1"))
 
     assert stage.finish()["state"] == "Failed"
@@ -312,9 +312,9 @@ def test_a_deadline_ends_a_task_whatever_is_left_of_its_retries(stage):  # B28, 
 @pytest.mark.parametrize(
     ("retry", "attempts"),
     [
-        pytest.param({"limit": 5, "when": "failure.exitCode > 3"}, 1, id="retry.when is false (argo-10)"),
+        pytest.param({"limit": 5, "when": "failure.exitCode > 3"}, 1, id="retry.when is false"),
         pytest.param({"limit": 2, "when": "failure.exitCode == 3"}, 3, id="retry.when is true"),
-        pytest.param({"limit": 5, "nonRetryableExitCodes": [3]}, 1, id="an exit code that is final (B35)"),
+        pytest.param({"limit": 5, "nonRetryableExitCodes": [3]}, 1, id="an exit code that is final"),
     ],
 )
 def test_a_failure_can_be_final_though_budget_is_left(stage, retry, attempts):
@@ -325,7 +325,7 @@ def test_a_failure_can_be_final_though_budget_is_left(stage, retry, attempts):
     assert len(stage.ever_attempts()) == attempts
 
 
-def test_progressively_later_timeouts_each_end_their_task(stage):  # argo-12
+def test_progressively_later_timeouts_each_end_their_task(stage):
     tasks = [task(f"t{n}", timeout=f"{n}s", pod_outcome="run") for n in (1, 2)]
     stage.start(*tasks, failurePolicy="Continue")
 

@@ -76,7 +76,7 @@ def ending() -> dict[str, Any]:
 
 
 def test_the_end_of_a_run_in_one_of_the_states_makes_a_run_with_what_it_gave(scene, start):
-    # B38: a run that failed makes nothing of it
+    # A run that failed makes nothing of it
     start()
     what = {"what": "$(event.run.name) $(event.run.state) $(event.run.params.day)"}
     wanted = {"flow": "load", "states": ["Completed"], "params": what}
@@ -113,7 +113,6 @@ def test_the_end_of_a_run_of_any_flow_makes_a_run_if_its_labels_are_selected(sce
 
 
 def test_an_end_while_no_operator_ran_is_not_missed_and_none_counts_twice(scene, start):
-    # B40
     first = start()
     schedule(scene, {"flowRun": {"flow": "load", "states": ["Failed", "Completed"]}})
     listening(scene)
@@ -223,7 +222,6 @@ def test_an_object_that_is_created_or_changed_makes_a_run_for_each_change(scene,
 
 
 def test_a_change_while_no_operator_ran_makes_a_run_and_an_old_one_none(scene, start):
-    # B40
     first = start()
     schedule(scene, config(selector={"matchLabels": {"team": "data"}}))
     listening(scene)

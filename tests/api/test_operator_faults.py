@@ -76,7 +76,6 @@ def all_is_well(scene: Scene, name: str = "run") -> None:
 
 
 def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothing_twice(scene, replica):
-    # B40
     points = (None, is_begun, is_first_over, is_mid_fan_out, is_retrying, is_nearly_over)
     for number, point in enumerate(points):
         with replica() as operator:
@@ -91,7 +90,6 @@ def test_an_operator_that_is_killed_again_and_again_loses_nothing_and_does_nothi
 
 @pytest.mark.parametrize("point", [is_begun, is_mid_fan_out, is_nearly_over])
 def test_an_operator_that_is_killed_once_resumes_where_it_was(scene, replica, point):
-    # B40
     with replica() as operator:
         scene.start(*WORK)
         scene.until(lambda: point(scene), point.__name__)
@@ -117,7 +115,6 @@ def test_what_ends_while_no_operator_runs_is_not_lost(scene, replica):
 
 
 def test_a_pod_that_is_deleted_while_no_operator_runs_counts_as_deleted_and_not_as_failed(scene, replica):
-    # B39
     with replica() as operator:
         scene.start(task(pod_outcome="run", pod_stop_after="1500ms"))
         first = scene.running_pod()
@@ -186,7 +183,7 @@ def test_a_run_that_is_deleted_while_no_operator_runs_leaves_no_pods(scene, repl
         ),
     ],
 )
-def test_an_operator_that_is_killed_loses_nothing(scene, replica, flow, act, want):  # B40
+def test_an_operator_that_is_killed_loses_nothing(scene, replica, flow, act, want):
     with replica() as operator:
         scene.start(*flow, **{"finally": [task("clean")]})
         scene.until(lambda: scene.entry("slow").get("state") in ("Running", "Paused", "Retrying"), "the task to begin")
@@ -201,7 +198,6 @@ def test_an_operator_that_is_killed_loses_nothing(scene, replica, flow, act, wan
 
 
 def test_the_next_operator_uses_the_claim_that_is_there(scene, replica, volume):
-    # B40
     with replica() as operator:
         scene.start(
             task("a", pod_run_for="1s"),

@@ -47,7 +47,6 @@ def test_a_run_completes_with_the_outputs_of_its_tasks(scene):
 
 
 def test_a_task_that_fails_is_tried_again_to_its_limit(scene):
-    # B1
     scene.start(task(retry={"limit": 2}, pod_exit_code="1"))
 
     status = scene.finish()
@@ -62,7 +61,6 @@ def test_a_task_that_fails_is_tried_again_to_its_limit(scene):
 
 
 def test_a_task_that_fails_twice_and_then_succeeds_completes(scene):
-    # prefect-2
     scene.start(task(retry={"limit": 3}, pod_exit_code="1,1,0"))
 
     assert scene.finish()["state"] == "Completed"
@@ -71,7 +69,6 @@ def test_a_task_that_fails_twice_and_then_succeeds_completes(scene):
 
 
 def test_without_a_retry_a_failure_is_final(scene):
-    # argo-5
     scene.start(task(pod_exit_code="1"))
 
     status = scene.finish()
@@ -81,7 +78,6 @@ def test_without_a_retry_a_failure_is_final(scene):
 
 
 def test_what_depends_on_a_failed_task_is_skipped(scene):
-    # B31, prefect-8
     scene.start(task("bad", pod_exit_code="3"), task("next", dependsOn=["bad"]), task("last", dependsOn=["next"]))
 
     assert scene.finish()["state"] == "Failed"
@@ -106,7 +102,6 @@ def test_what_depends_on_a_failed_task_is_skipped(scene):
     ],
 )
 def test_a_disruption_costs_nothing_of_the_limit_and_its_own_budget_ends_as_a_crash(scene, behaviour, want):
-    # B20, argo-2
     scene.start(task(retry={"limit": 0, "infrastructure": 1}, **behaviour))
 
     assert scene.finish()["state"] == "Crashed"
@@ -116,7 +111,6 @@ def test_a_disruption_costs_nothing_of_the_limit_and_its_own_budget_ends_as_a_cr
 
 
 def test_an_evicted_pod_is_replaced_and_the_run_completes(scene):
-    # argo-2, B39
     scene.start(task(pod_pod_reason="Evicted", pod_exit_code="137,0"))
 
     assert scene.finish()["state"] == "Completed"
@@ -126,7 +120,6 @@ def test_an_evicted_pod_is_replaced_and_the_run_completes(scene):
 
 @pytest.mark.parametrize("exit_code", ["0", "137"])
 def test_out_of_memory_fails_the_task_whatever_its_exit_code(scene, exit_code):
-    # B18
     scene.start(task(pod_exit_code=exit_code, pod_reason="OOMKilled"))
 
     assert scene.finish()["state"] == "Failed"
@@ -143,7 +136,6 @@ def test_out_of_memory_fails_the_task_whatever_its_exit_code(scene, exit_code):
     ],
 )
 def test_outputs_that_are_no_object_or_too_long_fail_the_task_and_say_so(scene, outputs, said):
-    # B14
     scene.start(task(pod_outputs=outputs))
 
     assert scene.finish()["state"] == "Failed"
@@ -169,7 +161,6 @@ def test_a_pod_that_fits_no_node_waits_with_that_reason(scene):
 
 
 def test_a_pod_that_is_deleted_while_it_waits_for_a_node_is_replaced(scene):
-    # argo-1, B17
     scene.start(task(resources={"requests": {"memory": "100000Gi"}}))
     first = scene.pod()
     scene.until(lambda: scene.entry().get("reason") == "Unschedulable", "the Pod to be seen waiting")
@@ -183,7 +174,6 @@ def test_a_pod_that_is_deleted_while_it_waits_for_a_node_is_replaced(scene):
 
 
 def test_a_pod_that_is_deleted_while_it_runs_is_replaced_after_it_has_ended(scene):
-    # B36, B39
     template = fake(outcome="run", stop_after="500ms")
     scene.start(task(podTemplate=template))
     first = scene.running_pod()
@@ -210,7 +200,7 @@ def test_a_pod_that_is_evicted_by_the_eviction_api_is_replaced(scene):
 
 
 def test_a_task_continues_elsewhere_when_its_node_is_removed(scene, api):
-    # B36: a node that no other test uses, so that no other test loses its Pods.
+    # A node that no other test uses, so that no other test loses its Pods.
     node = f"doomed-{uuid.uuid4().hex[:8]}"
     labels = {"kubernetes.io/hostname": node, "type": "kwok"}
     scene.core.create_node({"metadata": {"name": node, "labels": labels}})
@@ -249,7 +239,6 @@ def test_a_pod_removed_together_with_its_finalizer_is_a_disruption(scene):
 
 
 def test_a_task_waits_for_the_quota_and_then_runs_without_having_cost_an_attempt(scene):
-    # argo-3
     scene.core.create_namespaced_resource_quota(
         scene.namespace, {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
     )
@@ -264,7 +253,6 @@ def test_a_task_waits_for_the_quota_and_then_runs_without_having_cost_an_attempt
 
 
 def test_tasks_over_a_memory_quota_run_when_it_is_removed(scene):
-    # argo-4
     scene.core.create_namespaced_resource_quota(
         scene.namespace, {"metadata": {"name": "memory"}, "spec": {"hard": {"requests.memory": "1Mi"}}}
     )
@@ -280,7 +268,6 @@ def test_tasks_over_a_memory_quota_run_when_it_is_removed(scene):
 
 
 def test_a_run_times_out_while_a_quota_holds_its_only_task(scene):
-    # argo-13
     scene.core.create_namespaced_resource_quota(
         scene.namespace, {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "0"}}}
     )
@@ -299,7 +286,7 @@ def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(scene):
 
 
 def test_a_foreign_pod_in_the_way_fails_that_task_and_is_reported(scene):
-    # C22: the name is only known once the run has a uid, so the task waits for one before it.
+    # The name is only known once the run has a uid, so the task waits for one before it.
     run = scene.start(task("first", pod_run_for="1s"), task(dependsOn=["first"]))
     name = pod_name("run", run["metadata"]["uid"], TaskInstanceKey("main"), 1)
     body = {"metadata": {"name": name}, "spec": {"containers": [{"name": "main", "image": "busybox"}]}}
@@ -315,7 +302,6 @@ def test_a_foreign_pod_in_the_way_fails_that_task_and_is_reported(scene):
 
 
 def test_an_attempt_that_takes_too_long_is_stopped_and_counts_as_a_failure(scene):
-    # B27, prefect-12
     scene.start(task(timeout="1s", retry={"limit": 1}, pod_outcome="run"))
 
     assert scene.finish()["state"] == "Failed"
@@ -327,7 +313,6 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_counts_as_a_failure(scene
 
 
 def test_a_run_that_takes_too_long_stops_what_runs_and_keeps_what_is_done(scene):
-    # B10, argo-14
     scene.start(
         task("done"),
         task("runs", pod_outcome="run"),
@@ -347,7 +332,6 @@ def test_a_run_that_takes_too_long_stops_what_runs_and_keeps_what_is_done(scene)
 
 
 def test_a_fan_out_never_has_more_pods_than_it_may(scene):
-    # B26
     scene.start(task(forEach={"count": 12}, maxParallel=3, pod_run_for="100ms"))
     most = 0
 
@@ -362,7 +346,6 @@ def test_a_fan_out_never_has_more_pods_than_it_may(scene):
 
 
 def test_the_outputs_of_items_are_gathered_in_their_order_through_retries(scene):
-    # argo-21
     scene.start(
         task("each", forEach={"items": ["a", "b", "c"]}, retry={"limit": 1}, pod_exit_code="1,0", pod_outputs="{}"),
         task("after", args=["$(tasks.each.outputs)"]),
@@ -374,7 +357,6 @@ def test_the_outputs_of_items_are_gathered_in_their_order_through_retries(scene)
 
 
 def test_a_fan_out_over_nothing_is_skipped_and_the_run_completes(scene):
-    # argo-19, B34
     scene.start(task(forEach={"items": []}))
 
     assert scene.finish()["state"] == "Completed"
@@ -428,7 +410,6 @@ def test_a_label_on_a_run_that_has_just_been_made_is_harmless(scene):
     ],
 )
 def test_a_status_that_a_person_edits_is_picked_up_from_there(scene, edit):
-    # argo-30
     scene.start(task("done"), task("main", pod_outcome="run"))
     scene.reach_task("Completed", "done")
     scene.reach_task("Running")

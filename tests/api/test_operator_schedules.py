@@ -43,7 +43,6 @@ def operator(kubeconfig, crds, namespace, tmp_path) -> Iterator[Replica]:
 
 
 def test_missed_ticks_get_runs_which_are_executed_and_kept_as_history_says(scene, kubeconfig, tmp_path):
-    # C9, C25, C28
     def replica(number: int) -> Replica:
         return Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity=f"r{number}")
 
@@ -71,7 +70,6 @@ def test_missed_ticks_get_runs_which_are_executed_and_kept_as_history_says(scene
 
 
 def test_an_edit_of_the_cron_counts_from_now_and_no_past_tick_gets_a_run(scene, operator):
-    # C29
     schedule(scene, YEARLY)
     scene.until(lambda: ready(scene).get("status") == "True", "the Schedule to be armed")
     first = status(scene)["nextTickTimes"]

@@ -31,7 +31,7 @@ def tasks_of_pods(scene: Scene) -> set[str]:
 @pytest.mark.parametrize(
     ("policy", "want"),
     [
-        # argo-29: OnPodCompletion, OnPodSuccess, and none
+        # OnPodCompletion, OnPodSuccess, and none
         pytest.param({"completed": "0s", "failed": "0s"}, set(), id="all"),
         pytest.param({"completed": "0s"}, {"bad"}, id="those that ended well"),
         pytest.param({"failed": "0s"}, {"good"}, id="those that failed"),
@@ -40,7 +40,6 @@ def tasks_of_pods(scene: Scene) -> set[str]:
     ],
 )
 def test_pods_go_by_how_their_attempt_ended(policy, want, scene, operator):
-    # argo-29
     flow = {} if policy is None else {"podRetention": policy}
     scene.start(task("good", pod_outputs='{"rows": 3}'), task("bad", pod_exit_code="1"), **flow)
     scene.finish()

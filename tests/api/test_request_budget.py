@@ -59,7 +59,7 @@ def written_bytes(connection: Connection) -> float:
     )
 
 
-def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, connection, scene):  # B19
+def test_a_run_of_one_task_takes_few_looks_and_few_writes(operator, connection, scene):
     before = written_bytes(connection)
     scene.start(task(pod_start_after="100ms", pod_run_for="100ms"))
     scene.finish()

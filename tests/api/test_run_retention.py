@@ -62,7 +62,6 @@ def finished(scene: Scene, uid: str) -> Any:
 
 
 def test_a_time_of_nothing_removes_runs_at_once_but_those_that_a_person_named(scene, operator):
-    # argo-29, TestWorkflowTTL
     a_flow(scene, {"completed": "0s"})
     scene.start_of("orders", "by-hand")
     generate(scene)
@@ -81,7 +80,6 @@ def test_a_time_of_nothing_removes_runs_at_once_but_those_that_a_person_named(sc
 
 
 def test_runs_go_by_how_they_ended(scene, operator):
-    # argo-29
     a_flow(scene, {"failed": "0s", "completed": "1h"}, name="good")
     a_flow(scene, {"failed": "0s", "completed": "1h"}, name="bad", pod_exit_code="1")
     kept, _ = generate(scene, "good"), generate(scene, "bad")

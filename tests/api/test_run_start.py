@@ -34,7 +34,6 @@ def is_not_begun(scene: Scene, status: Any, run: str = "run") -> bool:
 
 
 def test_a_run_starts_at_its_scheduled_time_and_no_sooner(scene):
-    # prefect-21
     scene.create("FlowRun", "run", {"flowSpec": {"tasks": [task()]}, "scheduledTime": "2100-01-01T00:00:00Z"})
     scene.reach("Scheduled")
     due = in_s(5)
@@ -71,7 +70,6 @@ def test_expressions_know_the_scheduled_time(scene):
 
 
 def test_a_run_that_is_created_suspended_starts_nothing_until_it_is_resumed(scene):
-    # B16
     scene.create("FlowRun", "run", {"flowSpec": {"tasks": [task()]}, "suspend": True, "timeout": "2s"})
 
     status = scene.reach("Paused")
@@ -105,7 +103,6 @@ WAITING: dict[str, dict[str, Any]] = {
     ("mode", "reason"), [("Drain", "RunDrained"), ("Cancel", "RunCancelled"), ("Terminate", "RunTerminated")]
 )
 def test_a_shutdown_ends_a_run_that_has_not_started_at_once(scene, state, mode, reason):
-    # prefect-19
     scene.create("FlowRun", "run", WAITING[state])
     scene.reach(state)
 
@@ -168,7 +165,6 @@ def etl(exit_code: str) -> dict[str, Any]:
 
 
 def test_a_retry_keeps_what_was_completed_and_runs_the_rest(scene, failed):
-    # B29
     first = failed()
     scene.patch("Flow", "etl", {"spec": {"tasks": etl("0")["tasks"]}})
 
@@ -262,7 +258,6 @@ def test_a_retry_that_waits_fails_when_the_run_that_it_names_is_deleted(scene):
 
 
 def test_a_run_whose_status_a_person_makes_unreadable_stops_its_pods(scene):
-    # B30
     scene.start(task(**FOR_EVER), task("other", **FOR_EVER))
     scene.reach_task("Running", "main")
     scene.reach_task("Running", "other")

@@ -24,7 +24,6 @@ def going_on(scene: Scene) -> set[str]:
 
 
 def test_killed_repeatedly_it_never_runs_more_than_the_limit(scene, replica):
-    # B40, B26
     tasks = [task("a", pod_run_for="400ms"), task("b", dependsOn=["a"], pod_run_for="400ms")]
     scene.create("Flow", "orders", {"tasks": tasks, "concurrency": {"limit": 2}})
     order = [f"r{number}" for number in range(8)]
@@ -127,7 +126,6 @@ def test_a_retry_continues_after_a_restart_even_when_the_run_that_it_retries_is_
 
 @pytest.mark.parametrize("ends_meanwhile", [True, False], ids=["ends meanwhile", "continues"])
 def test_a_child_that_the_parent_did_not_see_is_found_after_a_restart(scene, replica, ends_meanwhile):
-    # B40
     inner = task("work", pod_run_for="100ms" if ends_meanwhile else "4s", pod_outputs='{"x": 1}')
     scene.create("Flow", "inner", {"tasks": [inner], "outputs": {"x": "$(tasks.work.outputs.x)"}})
     call = {"name": "call", "flow": {"name": "inner"}}

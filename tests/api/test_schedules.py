@@ -92,7 +92,6 @@ def finish(scene: Scene, tick: datetime, state: str = "Completed", name: str = "
 
 
 def test_a_run_says_what_it_is_for(scene, controlling, clock):
-    # C4, C20, C24, C31
     owner = schedule(
         scene,
         clock,
@@ -184,7 +183,7 @@ def test_all_kinds_of_ticks_make_runs_until_the_last(scene, controlling, clock):
 
 
 def test_every_way_to_write_a_cron_expression_is_taken(scene, controlling, clock):
-    # C1; @every is refused with what to write instead, see below
+    # @every is refused with what to write instead, see below
     written = [
         "*/15 0-6,20 * * *",
         "0 0 * * sun",
@@ -208,7 +207,7 @@ def test_every_way_to_write_a_cron_expression_is_taken(scene, controlling, clock
 
 
 def test_a_night_on_which_clocks_are_set_has_one_run(scene, controlling, clock):
-    # C7, prefect-23: in 2027 Berlin sets its clocks on 28 March, 01:00Z, and back on 31 October, 01:00Z
+    # In 2027 Berlin sets its clocks on 28 March, 01:00Z, and back on 31 October, 01:00Z
     nights = {"spring": "2027-03-28", "autumn": "2027-10-31"}
     for name, night in nights.items():
         times = {"startTime": f"{night}T00:00:00", "endTime": f"{night}T12:00:00"}
@@ -229,7 +228,6 @@ def test_a_night_on_which_clocks_are_set_has_one_run(scene, controlling, clock):
 
 
 def test_a_tick_before_the_schedule_was_created_gets_no_run(scene, controlling, clock):
-    # C8
     schedule(scene, clock)
     with controlling() as controller:
         armed(scene)
@@ -242,7 +240,6 @@ def test_a_tick_before_the_schedule_was_created_gets_no_run(scene, controlling, 
 @pytest.mark.parametrize(
     ("spec", "reconciled_at", "made", "missed"),
     [
-        # C9, C10, C11, C12
         pytest.param({}, {"hours": 6, "minutes": 30}, [6], 5, id="the latest"),
         pytest.param({}, {"hours": 2000}, [2000], 1999, id="the latest of two thousand"),
         pytest.param({"onMissed": {"policy": "Skip"}}, {"hours": 6, "minutes": 30}, [], 6, id="none"),
@@ -271,7 +268,6 @@ def test_ticks_missed_while_no_operator_ran(scene, controlling, clock, spec, rec
 
 
 def test_a_clock_that_is_set_back_makes_no_tick_again(scene, controlling, clock):
-    # C23
     schedule(scene, clock, onMissed={"policy": "All"})
     with controlling() as controller:
         armed(scene)
@@ -289,7 +285,6 @@ def test_a_clock_that_is_set_back_makes_no_tick_again(scene, controlling, clock)
 
 
 def test_allow_lets_runs_overlap(scene, controlling, clock):
-    # C13
     schedule(scene, clock)
     with controlling() as controller:
         armed(scene)
@@ -301,7 +296,6 @@ def test_allow_lets_runs_overlap(scene, controlling, clock):
 
 
 def test_skip_makes_no_run_while_one_is_active_and_the_tick_is_missed(scene, controlling, clock):
-    # C14, C17
     schedule(scene, clock, onOverlap="Skip")
     schedule(scene, clock, "other", at=[clock.hour(2).isoformat()], onOverlap="Skip")
     with controlling() as controller:
@@ -324,7 +318,6 @@ def test_skip_makes_no_run_while_one_is_active_and_the_tick_is_missed(scene, con
 
 
 def test_queue_starts_the_latest_tick_when_the_run_has_finished(scene, controlling, clock):
-    # C15
     schedule(scene, clock, onOverlap="Queue")
     with controlling() as controller:
         armed(scene)
@@ -358,7 +351,6 @@ def test_queue_keeps_as_many_as_max_queued_and_no_longer_than_within(scene, cont
 
 
 def test_replace_cancels_the_run_and_creates_the_new_one_when_it_has_ended(scene, controlling, clock):
-    # C16
     schedule(scene, clock, onOverlap="Replace")
     with controlling() as controller:
         armed(scene)
@@ -382,7 +374,6 @@ def test_replace_cancels_the_run_and_creates_the_new_one_when_it_has_ended(scene
 
 
 def test_a_suspended_schedule_makes_no_run_and_then_the_latest(scene, controlling, clock):
-    # C18, C19
     schedule(scene, clock)
     with controlling() as controller:
         armed(scene)
@@ -400,7 +391,6 @@ def test_a_suspended_schedule_makes_no_run_and_then_the_latest(scene, controllin
 
 
 def test_what_was_missed_while_suspended_may_be_too_late(scene, controlling, clock):
-    # C19
     schedule(scene, clock, onMissed={"within": "10m"}, suspend=True)
     with controlling() as controller:
         armed(scene)
@@ -413,7 +403,6 @@ def test_what_was_missed_while_suspended_may_be_too_late(scene, controlling, clo
 
 
 def test_an_edit_of_the_timing_acts_from_now_on(scene, controlling, clock):
-    # C29
     schedule(scene, clock)
     with controlling():
         armed(scene)
@@ -428,7 +417,6 @@ def test_an_edit_of_the_timing_acts_from_now_on(scene, controlling, clock):
 
 
 def test_an_edit_of_the_template_is_for_the_next_runs_only(scene, controlling, clock):
-    # C29
     schedule(scene, clock)
     with controlling() as controller:
         armed(scene)
@@ -443,7 +431,6 @@ def test_an_edit_of_the_template_is_for_the_next_runs_only(scene, controlling, c
 
 
 def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock):
-    # C30
     schedule(scene, clock, finalizers=["example.com/hold"])
     schedule(scene, clock, "other")
     scene.delete("Schedule", "tick")
@@ -457,7 +444,6 @@ def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock
 
 
 def test_with_a_schedule_go_its_runs(scene, controlling, clock):
-    # C30
     schedule(scene, clock)
     with controlling() as controller:
         armed(scene)
@@ -472,7 +458,6 @@ def test_with_a_schedule_go_its_runs(scene, controlling, clock):
 
 @pytest.mark.parametrize("overlap", ["Allow", "Skip", "Queue", "Replace"])
 def test_an_operator_that_dies_between_creating_and_recording_makes_no_second_run(scene, controlling, clock, overlap):
-    # C21, B40
     schedule(scene, clock, onOverlap=overlap)
     with controlling():
         armed(scene)
@@ -490,7 +475,6 @@ def test_an_operator_that_dies_between_creating_and_recording_makes_no_second_ru
 
 
 def test_a_run_that_ended_before_it_was_recorded_is_not_made_again(scene, controlling, clock):
-    # C21, C25
     schedule(scene, clock, history={"completed": 0})
     with controlling():
         armed(scene)
@@ -505,7 +489,6 @@ def test_a_run_that_ended_before_it_was_recorded_is_not_made_again(scene, contro
 
 
 def test_an_operator_that_dies_while_it_replaces_a_run_leaves_it_to_the_next(scene, controlling, clock):
-    # C16
     schedule(scene, clock, onOverlap="Replace")
     with controlling() as controller:
         armed(scene)
@@ -523,7 +506,6 @@ def test_an_operator_that_dies_while_it_replaces_a_run_leaves_it_to_the_next(sce
 
 
 def test_a_run_of_another_owner_with_the_name_of_a_tick_is_left_alone(scene, controlling, clock):
-    # C22
     schedule(scene, clock)
     scene.start(task(), name=run_of(clock.hour(1)))
     with controlling() as controller:
@@ -541,7 +523,6 @@ def test_a_run_of_another_owner_with_the_name_of_a_tick_is_left_alone(scene, con
 def test_a_run_that_names_the_schedule_as_owner_but_is_of_no_tick_is_reported_and_blocks_nothing(
     scene, controlling, clock
 ):
-    # C27
     owner = schedule(scene, clock, onOverlap="Skip")
     reference = {
         "apiVersion": names.API_VERSION,
@@ -566,7 +547,6 @@ def test_a_run_that_names_the_schedule_as_owner_but_is_of_no_tick_is_reported_an
 
 
 def test_a_run_that_can_not_be_created_is_tried_again_under_its_name(scene, core, controlling, clock):
-    # C32
     hard = {"count/flowruns.penstock.dev": "0"}
     quota = kubernetes_client.V1ResourceQuota(
         metadata=kubernetes_client.V1ObjectMeta(name="none"), spec=kubernetes_client.V1ResourceQuotaSpec(hard=hard)
@@ -588,7 +568,6 @@ def test_a_run_that_can_not_be_created_is_tried_again_under_its_name(scene, core
 
 
 def test_a_create_whose_answer_was_lost_makes_one_run(scene, proxy, clock):
-    # C21, C32
     schedule(scene, clock)
     through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
     proxy.fail(lambda seen: seen.method == "POST" and seen.path.endswith("/flowruns"), times=1, lose_reply=True)
@@ -633,7 +612,6 @@ def test_runs_that_are_due_are_created_before_anything_is_stored(scene, proxy, c
 
 
 def test_nothing_is_reported_of_runs_that_a_namespace_in_deletion_refuses(scene, proxy, core, clock):
-    # C32
     schedule(scene, clock, finalizers=["example.com/hold"])
     through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
 
@@ -664,7 +642,6 @@ def is_watch_of_finished_runs(seen: Seen) -> bool:
 
 
 def test_an_end_is_reported_though_the_watch_of_finished_runs_is_behind(scene, proxy, clock):
-    # C26, C28
     schedule(scene, clock)
     through = Connection.load({"KUBECONFIG": str(proxy.kubeconfig)})
     with Controlling(through, scene.namespace, clock) as controller:
@@ -684,7 +661,6 @@ def test_an_end_is_reported_though_the_watch_of_finished_runs_is_behind(scene, p
 
 
 def test_ends_are_reported_and_the_last_success_never_goes_back(scene, controlling, clock):
-    # C26, C28
     schedule(scene, clock)
     with controlling() as controller:
         armed(scene)
@@ -710,7 +686,6 @@ def test_ends_are_reported_and_the_last_success_never_goes_back(scene, controlli
 
 
 def test_history_keeps_the_latest_of_those_that_completed_and_of_the_others(scene, controlling, clock):
-    # C25
     schedule(scene, clock, history={"completed": 2, "failed": 1})
     ends = {1: "Completed", 2: "Failed", 3: "Completed", 4: "Crashed", 5: "Completed", 6: None}
     with controlling() as controller:
@@ -750,7 +725,7 @@ def test_a_run_with_jitter_comes_after_its_tick_and_is_named_after_it(scene, con
 @pytest.mark.parametrize(
     ("spec", "reason", "said"),
     [
-        # C2, C3, C5, C6: what the webhook refuses may have come past it, or have become so
+        # What the webhook refuses may have come past it, or have become so
         pytest.param({"cron": ["61 * * * *"]}, "InvalidSchedule", "spec.cron[0]", id="no such minute"),
         pytest.param({"cron": ["59 23 31 2 *"]}, "InvalidSchedule", "spec.cron[0]", id="a day that never comes"),
         pytest.param({"cron": ["TZ=UTC 0 * * * *"]}, "InvalidSchedule", "timeZone", id="a zone in cron"),
@@ -777,7 +752,6 @@ def test_an_invalid_schedule_is_not_ready_and_the_others_continue(scene, control
 
 
 def test_a_zone_that_disappears_stops_its_schedule_and_nothing_else(scene, controlling, clock, monkeypatch):
-    # C5
     schedule(scene, clock, timeZone="Europe/Berlin")
     with controlling() as controller:
         armed(scene)

@@ -66,7 +66,6 @@ def test_a_failed_task_with_a_sidecar_is_tried_again_and_each_pod_stays(at_work)
 
 
 def test_a_task_with_a_sidecar_that_takes_too_long_is_stopped(at_work):
-    # B27
     scene = at_work
     scene.start(task(timeout="1s", podTemplate=with_sidecar(outcome="run")))
 

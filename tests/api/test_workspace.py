@@ -111,7 +111,6 @@ def test_a_task_continues_when_its_volume_is_bound(at_work, core):
 
 
 def test_a_claim_waits_for_the_quota_of_storage(at_work, volume):
-    # argo-4
     scene = at_work
     quota: Any = {"metadata": {"name": "q"}, "spec": {"hard": {"persistentvolumeclaims": "0"}}}
     scene.core.create_namespaced_resource_quota(scene.namespace, quota)

@@ -92,7 +92,7 @@ def test_a_suspended_run_starts_nothing_and_goes_on_when_it_is_resumed(runs: Kub
     assert run["status"]["state"] == "Completed"
 
 
-def test_a_drained_run_lets_what_runs_end_and_then_cleans_up(runs: Kubectl):  # B5
+def test_a_drained_run_lets_what_runs_end_and_then_cleans_up(runs: Kubectl):
     pod = runs.reach("drained", "first", "Running")["pod"]
 
     runs.change("drained", shutdown="Drain")
@@ -105,7 +105,7 @@ def test_a_drained_run_lets_what_runs_end_and_then_cleans_up(runs: Kubectl):  # 
     assert task(run, "cleanup")["outputs"] == {"saw": "Cancelled"}
 
 
-def test_a_cancelled_run_stops_what_runs_and_then_cleans_up(runs: Kubectl):  # B3, B4
+def test_a_cancelled_run_stops_what_runs_and_then_cleans_up(runs: Kubectl):
     runs.reach("cancelled", "long", "Running")
 
     runs.change("cancelled", shutdown="Cancel")
@@ -117,7 +117,7 @@ def test_a_cancelled_run_stops_what_runs_and_then_cleans_up(runs: Kubectl):  # B
     assert task(run, "cleanup")["outputs"] == {"saw": "Cancelled"}
 
 
-def test_a_terminated_run_stops_at_once_and_cleans_nothing_up(runs: Kubectl):  # argo-24
+def test_a_terminated_run_stops_at_once_and_cleans_nothing_up(runs: Kubectl):
     runs.reach("terminated", "long", "Running")
 
     runs.change("terminated", shutdown="Terminate")
@@ -128,7 +128,7 @@ def test_a_terminated_run_stops_at_once_and_cleans_nothing_up(runs: Kubectl):  #
     assert runs.get_all("pods", selector="penstock.dev/run=terminated,penstock.dev/task=cleanup") == []
 
 
-def test_a_run_is_terminated_while_it_cleans_up(runs: Kubectl):  # argo-25
+def test_a_run_is_terminated_while_it_cleans_up(runs: Kubectl):
     runs.reach("stuck-in-finally", "cleanup", "Running")
 
     runs.change("stuck-in-finally", shutdown="Terminate")

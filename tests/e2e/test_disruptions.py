@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 HANGS = f"[{{name: a, script: {FIRST_ATTEMPT_HANGS}}}]"
 
 
-def test_a_pod_that_somebody_deletes_is_replaced_and_no_retry_is_used(kubectl: Kubectl):  # B17
+def test_a_pod_that_somebody_deletes_is_replaced_and_no_retry_is_used(kubectl: Kubectl):
     kubectl.apply(flow_run("bumped", HANGS))
     pod = kubectl.reach("bumped", "a", "Running")["pod"]
 
@@ -31,7 +31,7 @@ def test_a_pod_that_somebody_deletes_is_replaced_and_no_retry_is_used(kubectl: K
     assert task(run, "a")["attempts"][0]["reason"] == "PodDeleted"
 
 
-def test_a_pod_that_waits_for_a_node_and_is_deleted_is_replaced(kubectl: Kubectl):  # argo-1
+def test_a_pod_that_waits_for_a_node_and_is_deleted_is_replaced(kubectl: Kubectl):
     kubectl.apply(
         flow_run(
             "pending",
@@ -49,7 +49,7 @@ def test_a_pod_that_waits_for_a_node_and_is_deleted_is_replaced(kubectl: Kubectl
     assert task(run, "a")["disruptions"] == 1
 
 
-def test_an_evicted_task_runs_again_and_no_retry_is_used(kubectl: Kubectl):  # argo-2, B39
+def test_an_evicted_task_runs_again_and_no_retry_is_used(kubectl: Kubectl):
     kubectl.apply(flow_run("evicted", HANGS))
     pod = kubectl.reach("evicted", "a", "Running")["pod"]
 

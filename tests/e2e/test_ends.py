@@ -58,7 +58,7 @@ def test_a_task_that_uses_too_much_memory_is_charged_to_its_limit(runs: Kubectl)
     assert main["attempts"][0]["reason"] == "OOMKilled"
 
 
-def test_a_child_process_that_uses_too_much_memory_fails_the_task_though_it_exits_well(runs: Kubectl):  # B18
+def test_a_child_process_that_uses_too_much_memory_fails_the_task_though_it_exits_well(runs: Kubectl):
     child = task(runs.finish("out-of-memory"), "child")
 
     assert (child["state"], child["reason"]) == ("Failed", "OOMKilled")
@@ -81,14 +81,14 @@ TOO_LONG = flow_run(
 )
 
 
-def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(runs: Kubectl):  # B27
+def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(runs: Kubectl):
     again = task(runs.finish("too-long"), "again")
 
     assert (again["state"], again["attempt"], again["failures"]) == ("Completed", 2, 1)
     assert again["attempts"][0]["reason"] == "DeadlineExceeded"
 
 
-def test_without_a_retry_left_a_task_that_takes_too_long_is_timed_out(runs: Kubectl):  # B27
+def test_without_a_retry_left_a_task_that_takes_too_long_is_timed_out(runs: Kubectl):
     once = task(runs.finish("too-long"), "once")
 
     assert (once["state"], once["reason"], once["attempt"]) == ("TimedOut", "DeadlineExceeded", 1)

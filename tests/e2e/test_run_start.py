@@ -10,7 +10,7 @@ from tests.e2e.manifest import UNTIL_TOLD, flow, run_of, task
 pytestmark = pytest.mark.e2e
 
 
-def test_a_run_over_the_limit_is_queued_until_there_is_room(kubectl: Kubectl):  # argo-27
+def test_a_run_over_the_limit_is_queued_until_there_is_room(kubectl: Kubectl):
     kubectl.apply(
         flow("one", f"[{{name: a, script: {UNTIL_TOLD}}}]", concurrency={"limit": 1, "onLimit": "Queue"}),
     )
@@ -45,7 +45,7 @@ CACHED = flow(
 )
 
 
-def test_a_task_with_a_known_key_reuses_outputs_and_makes_no_pod(kubectl: Kubectl):  # argo-22, B22
+def test_a_task_with_a_known_key_reuses_outputs_and_makes_no_pod(kubectl: Kubectl):
     kubectl.apply(CACHED + run_of("cached", "first", params={"day": "monday"}))
     first = kubectl.finish("first")
 
@@ -60,7 +60,7 @@ def test_a_task_with_a_known_key_reuses_outputs_and_makes_no_pod(kubectl: Kubect
     assert kubectl.get_all("pods", selector="penstock.dev/run=again") == []
 
 
-def test_of_two_runs_with_one_key_the_second_waits_for_the_first_one(kubectl: Kubectl):  # B23
+def test_of_two_runs_with_one_key_the_second_waits_for_the_first_one(kubectl: Kubectl):
     runs = ["left", "right"]
     kubectl.apply(CACHED + "".join(run_of("cached", name, params={"day": "monday"}) for name in runs))
 
@@ -70,7 +70,7 @@ def test_of_two_runs_with_one_key_the_second_waits_for_the_first_one(kubectl: Ku
     assert len(kubectl.get_all("pods", selector="penstock.dev/flow=cached")) == 1
 
 
-def test_a_retry_keeps_what_was_completed_and_runs_the_rest(kubectl: Kubectl):  # B29, prefect-5
+def test_a_retry_keeps_what_was_completed_and_runs_the_rest(kubectl: Kubectl):
     kubectl.apply(
         flow(
             "fixable",

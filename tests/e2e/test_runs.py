@@ -53,7 +53,7 @@ def test_a_run_waits_for_its_flow(kubectl: Kubectl):
     assert kubectl.finish("early")["status"]["state"] == "Completed"
 
 
-def test_a_quota_of_pods_holds_tasks_back_and_fails_none(kubectl: Kubectl):  # argo-3
+def test_a_quota_of_pods_holds_tasks_back_and_fails_none(kubectl: Kubectl):
     kubectl.run("create", "quota", "few", "--hard=pods=1")
     kubectl.apply(flow_run("tight", "[{name: a, forEach: {count: 3}, command: [sleep, '1']}]"))
 
@@ -64,7 +64,7 @@ def test_a_quota_of_pods_holds_tasks_back_and_fails_none(kubectl: Kubectl):  # a
     assert "failed" not in task(run, "a")["items"]
 
 
-def test_tasks_over_a_quota_of_memory_wait_and_run_when_it_goes(kubectl: Kubectl):  # argo-4
+def test_tasks_over_a_quota_of_memory_wait_and_run_when_it_goes(kubectl: Kubectl):
     kubectl.run("create", "quota", "small", "--hard=requests.memory=16Mi")
     tasks = "".join(
         f"- {{name: {name}, command: ['true'], resources: {{requests: {{memory: 32Mi}}}}}}\n" for name in "ab"
@@ -80,7 +80,7 @@ def test_tasks_over_a_quota_of_memory_wait_and_run_when_it_goes(kubectl: Kubectl
     assert [(task(run, name)["state"], task(run, name)["attempt"]) for name in "ab"] == [("Completed", 1)] * 2
 
 
-def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl, admin: Kubectl):  # B40
+def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl, admin: Kubectl):
     kubectl.apply(
         flow_run(
             "survivor",

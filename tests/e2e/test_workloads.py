@@ -189,7 +189,7 @@ def test_a_child_is_cancelled_through_its_parent_and_both_clean_up(kubectl: Kube
 # How long Pods are kept
 
 
-def test_pods_of_ended_attempts_are_kept_as_long_as_the_flow_says(kubectl: Kubectl):  # argo-29
+def test_pods_of_ended_attempts_are_kept_as_long_as_the_flow_says(kubectl: Kubectl):
     kubectl.apply(
         flow_run(
             "tidy",

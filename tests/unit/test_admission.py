@@ -122,7 +122,6 @@ def test_what_works_passes_in_silence(kind, spec):
             r"^spec\.flowSpec\.tasks\[0\]\.image: ",
             id="an invalid inline spec",
         ),
-        # C2, C3, C6, C5
         pytest.param(
             "Schedule", {**SCHEDULE, "cron": ["61 * * * *"]}, r"^spec\.cron\[0\]: .*61", id="a minute that is none"
         ),

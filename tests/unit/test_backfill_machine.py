@@ -67,7 +67,6 @@ def test_a_suspended_backfill_starts_nothing_and_observes_its_runs():
     ],
 )
 def test_a_tick_that_has_a_run(existing, reprocess, want):
-    # B37
     one = machine(ticks=1, reprocess=reprocess)
     one.load_runs([TickRun(0, 0, existing, "")])
     creations = one.advance(max_active=10, is_suspended=False)
@@ -101,7 +100,6 @@ def test_a_tick_is_completed_only_if_its_run_ran_to_its_end(state, has_started, 
 
 @pytest.mark.parametrize("reprocess", ["Failed", "All"])
 def test_a_tick_whose_run_is_under_way_waits_for_it_and_does_not_hold_up_the_others(reprocess):
-    # B37
     one = machine(ticks=2, reprocess=reprocess)
     one.load_runs([TickRun(0, 0, "Running", "other")])
     assert advance(one) == [1]
@@ -245,7 +243,6 @@ rates = st.sampled_from([0.1, 0.5])
 
 @given(st.integers(1, 8), past_runs, backfills, rates, st.integers(0, 2**32))
 def test_crashes_at_any_point_change_nothing_of_which_runs_there_are(ticks, others, options, rate, seed):
-    # B40
     others = [run for run in others if run.tick < ticks]
     calm = World(random.Random(seed), ticks, others)
     stormy = World(random.Random(seed + 1), ticks, others)
@@ -258,6 +255,6 @@ def test_crashes_at_any_point_change_nothing_of_which_runs_there_are(ticks, othe
 
 @given(st.integers(1, 8), past_runs, st.lists(backfills, min_size=2, max_size=3), rates, st.integers(0, 2**32))
 def test_backfills_of_the_same_ticks_never_run_one_twice_at_the_same_time(ticks, others, options, rate, seed):
-    # B37: `World.create` fails when a tick gets a run beside one that is under way.
+    # `World.create` fails when a tick gets a run beside one that is under way.
     others = [run for run in others if run.tick < ticks]
     play(World(random.Random(seed), ticks, others), options, rate)

@@ -44,7 +44,6 @@ def signature(defaults: dict[str, Any] | None = None, **task: Any) -> str:
     ],
 )
 def test_what_makes_it_another_task(defaults, task):
-    # B22
     assert signature(defaults, **task) != signature()
 
 

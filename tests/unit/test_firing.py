@@ -80,7 +80,6 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(policies(), "1:00", ["1:00"], [], id="a tick is due at once"),
         pytest.param(policies("Skip"), "1:00:59", ["1:00"], [], id="and is on time for a minute"),
         pytest.param(policies("Skip"), "1:01", [], [("NotMadeUp", "1:00", 1)], id="then it is late"),
-        # C9
         pytest.param(
             policies(), "5:30", ["5:00"], [("NotMadeUp", "4:00", 4)], id="of five, the latest is created late"
         ),
@@ -90,7 +89,6 @@ def shown(times: tuple[datetime, ...]) -> list[str]:
         pytest.param(
             policies("All", max_late=2), "4:30", ["3:00", "4:00"], [("NotMadeUp", "2:00", 2)], id="or the last two"
         ),
-        # C11, C12
         pytest.param(policies(within="0:05"), "3:04", ["3:00"], [("TooLate", "2:00", 2)], id="in time"),
         pytest.param(policies(within="0:05"), "3:06", [], [("TooLate", "3:00", 3)], id="too late"),
         pytest.param(policies("All", within="1:30"), "3:15", ["2:00", "3:00"], [("TooLate", "1:00", 1)], id="some"),
@@ -106,7 +104,6 @@ def test_late_ticks_get_runs_as_the_policy_says(rules, now, want, missed):
 @pytest.mark.parametrize(
     ("rules", "existing", "want", "queued", "stops", "missed"),
     [
-        # C13 to C16
         pytest.param(policies(), {"has_active": True}, ["1:00"], [], False, [], id="Allow: side by side"),
         pytest.param(
             policies(overlap="Skip"),
@@ -175,7 +172,6 @@ def test_late_ticks_get_runs_as_the_policy_says(rules, now, want, missed):
             id="Replace: the latest, when it has gone",
         ),
         pytest.param(policies(), {"queued": ("0:00",)}, ["0:00", "1:00"], [], False, [], id="an edit frees who waits"),
-        # C21
         pytest.param(policies(), {"made": ("1:00",)}, [], [], False, [], id="a tick that has a run already"),
         pytest.param(
             policies(overlap="Replace"),
@@ -207,7 +203,6 @@ def test_an_unfinished_run_counts_as_the_policy_says(rules, existing, want, queu
 
 
 def test_after_a_year_the_latest_tick_gets_a_run_and_the_others_are_estimated():
-    # C10
     firing = fire(cron="* * * * *", policies=policies(), now=f"{24 * 365}:00:30")
     assert firing.fire == (DAY + timedelta(days=365),)
     (missed,) = firing.missed
@@ -215,13 +210,11 @@ def test_after_a_year_the_latest_tick_gets_a_run_and_the_others_are_estimated():
 
 
 def test_a_tick_of_the_past_of_a_clock_that_was_set_back_does_not_come_again():
-    # C23
     firing = fire(policies=policies("All"), decided="5:00", now="3:30")
     assert firing == Firing((), stops_active=False, missed=(), ledger=Ledger(at("5:00")))
 
 
 def test_a_decision_that_breaks_off_leaves_the_rest_for_later():
-    # C32
     before = Ledger(at("0:30"), (at("0:00"),))
     firing = fire(policies=policies("All"), decided="0:30", queued=("0:00",), now="3:00")
     assert shown(firing.fire) == ["0:00", "1:00", "2:00", "3:00"]

@@ -218,7 +218,7 @@ ENDED_AT = NOW - 1800.0
 @pytest.mark.parametrize(
     ("existing", "want"),
     [
-        # argo-29: OnPodCompletion and OnPodSuccess, by how the Pod ended
+        # OnPodCompletion and OnPodSuccess, by how the Pod ended
         pytest.param(a_pod(), ENDED_AT + 600, id="one that ended well"),
         pytest.param(a_pod(phase="Failed", exit_code=1), ENDED_AT + 7200, id="one that failed"),
         pytest.param(a_pod(message="no JSON"), ENDED_AT + 7200, id="one that ended well, with invalid outputs"),

@@ -51,7 +51,6 @@ def gone(runs: KeptRuns, now: float) -> list[str]:
 
 
 def test_a_run_goes_by_how_it_ended():
-    # argo-29, TestWorkflowTTL
     runs = kept(RunPolicy(10.0, 20.0), ended("good"), ended("bad", successful=False))
 
     assert runs.next_due_at == pytest.approx(10.0)
@@ -62,7 +61,6 @@ def test_a_run_goes_by_how_it_ended():
 
 
 def test_a_time_of_zero_is_immediate():
-    # argo-29, TestWorkflowTTL
     assert gone(kept(RunPolicy(0.0, None), ended("good", at=5.0)), 5.0) == ["good"]
 
 

@@ -101,13 +101,13 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
             "tasks: [{name: a}, {name: b, dependsOn: [a]}]",
             ALWAYS_FAILS,
             {"a": ("Failed", "ExitCode"), "b": ("Skipped", "UpstreamFailed")},
-            id="a failed dependency skips the task (B31)",
+            id="a failed dependency skips the task",
         ),
         pytest.param(
             "tasks: [{name: a, when: 'false'}, {name: b, dependsOn: [a]}]",
             ALWAYS_WELL,
             {"a": ("Skipped", "ConditionFalse"), "b": ("Skipped", "UpstreamSkipped")},
-            id="a skipped dependency skips the task (B31)",
+            id="a skipped dependency skips the task",
         ),
         pytest.param(
             "tasks: [{name: a}, {name: b, args: ['$(tasks.a.state)']}]",
@@ -119,7 +119,7 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
             "tasks: [{name: a, forEach: {count: 0}}, {name: b}]",
             ALWAYS_WELL,
             {"a": ("Skipped", "NoItems"), "b": ("Completed", None)},
-            id="a fan-out of nothing is skipped (argo-19, B34)",
+            id="a fan-out of nothing is skipped",
         ),
         pytest.param(
             "tasks: [{name: a}, {name: b, when: 'tasks.a.outputs.missing > 1'}]",
@@ -137,7 +137,7 @@ def test_outputs_reach_the_tasks_that_refer_to_them():
             "tasks: [{name: a}, {name: b, forEach: {items: '$(tasks.a.outputs.text)'}}]",
             ALWAYS_WELL,
             {"a": ("Completed", None), "b": ("Failed", "ExpressionError")},
-            id="items that are not a list fail the task (B34)",
+            id="items that are not a list fail the task",
         ),
         pytest.param(
             "tasks: [{name: a, retry: {infrastructure: 0}}]",
@@ -153,7 +153,7 @@ def test_a_task_ends_as_its_reason_says(flow, fate, want):
     assert {name: (entry["state"], entry.get("reason")) for name, entry in entries.items()} == want
 
 
-def test_five_retries_make_six_pods_and_record_the_attempts():  # B1
+def test_five_retries_make_six_pods_and_record_the_attempts():
     existing = world("tasks: [{name: a, retry: {limit: 5}}]", ALWAYS_FAILS)
 
     entries = finish(existing)
@@ -163,7 +163,7 @@ def test_five_retries_make_six_pods_and_record_the_attempts():  # B1
     assert [attempt["exitCode"] for attempt in entries["a"]["attempts"]] == [1] * 5
 
 
-def test_evictions_do_not_use_up_the_tasks_own_retries():  # B20
+def test_evictions_do_not_use_up_the_tasks_own_retries():
     fates = iter([Outcome(Cause.DISRUPTION, 0.0, Reason.EVICTED)] * 2 + [Outcome(Cause.FAILURE, 0.0, Reason.EXIT_CODE)])
     existing = world("tasks: [{name: a, retry: {limit: 0, infrastructure: 2}}]", lambda *_: next(fates))
 
@@ -172,7 +172,7 @@ def test_evictions_do_not_use_up_the_tasks_own_retries():  # B20
     assert (entries["a"]["state"], entries["a"]["failures"], entries["a"]["disruptions"]) == ("Failed", 1, 2)
 
 
-def test_of_what_the_run_retries_by_default_a_failure_of_the_task_may_be_left_out():  # argo-9
+def test_of_what_the_run_retries_by_default_a_failure_of_the_task_may_be_left_out():
     only_disruptions = "defaults: {image: busybox, retry: {limit: 0, infrastructure: 5}}\ntasks: [{name: a}]"
     existing = world(only_disruptions, ALWAYS_FAILS)
 
@@ -214,7 +214,7 @@ def test_the_jitter_of_a_retry_survives_a_restart():
     assert 50 <= wake_at - existing.now <= 150
 
 
-def test_nothing_new_starts_after_a_failure_but_what_runs_ends():  # argo-18
+def test_nothing_new_starts_after_a_failure_but_what_runs_ends():
     existing = world(
         "tasks: [{name: bad}, {name: slow}, {name: later, dependsOn: [slow]}]",
         lambda key, attempt: (ALWAYS_FAILS if key.task == "bad" else ALWAYS_WELL)(key, attempt),
@@ -268,7 +268,7 @@ def test_the_stored_reason_beats_the_exit_code():
     assert (entries["a"]["state"], entries["a"]["reason"]) == ("TimedOut", "DeadlineExceeded")
 
 
-def test_an_attempt_that_timed_out_is_retried_while_its_budget_lasts():  # B27
+def test_an_attempt_that_timed_out_is_retried_while_its_budget_lasts():
     existing = world("tasks: [{name: a, timeout: 60s, retry: {limit: 1}}]")
     existing.step()
     (pod,) = existing.live_pods()
@@ -283,7 +283,7 @@ def test_an_attempt_that_timed_out_is_retried_while_its_budget_lasts():  # B27
     assert (entries["a"]["state"], entries["a"]["attempt"]) == ("Completed", 2)
 
 
-def test_a_run_past_its_timeout_stops_what_runs_and_keeps_what_is_done():  # B10, argo-14
+def test_a_run_past_its_timeout_stops_what_runs_and_keeps_what_is_done():
     existing = world("timeout: 100s\ntasks: [{name: a}, {name: b, dependsOn: [a]}, {name: c, dependsOn: [b]}]")
     existing.step()
     (pod,) = existing.live_pods()
@@ -307,7 +307,7 @@ def test_a_run_past_its_timeout_stops_what_runs_and_keeps_what_is_done():  # B10
     }
 
 
-def test_a_fan_out_never_runs_more_items_than_max_parallel():  # B26
+def test_a_fan_out_never_runs_more_items_than_max_parallel():
     existing = world("tasks: [{name: a, forEach: {count: 10}, maxParallel: 3}]")
     most = 0
     for _ in range(100):
@@ -324,7 +324,7 @@ def test_a_fan_out_never_runs_more_items_than_max_parallel():  # B26
     assert existing.status["state"] == "Completed"
 
 
-def test_the_items_of_a_matrix_are_its_combinations():  # B15, B34
+def test_the_items_of_a_matrix_are_its_combinations():
     existing = world("tasks: [{name: a, forEach: {matrix: {x: [1, 2, 3], y: [a, b]}}, args: ['$(item.x)$(item.y)']}]")
 
     args = [inputs_of(create).args[0] for create in existing.machine.advance(START).creates]
@@ -332,7 +332,7 @@ def test_the_items_of_a_matrix_are_its_combinations():  # B15, B34
     assert args == ["1a", "1b", "2a", "2b", "3a", "3b"]
 
 
-def test_items_outputs_are_gathered_in_order_whatever_ends_first():  # argo-21
+def test_items_outputs_are_gathered_in_order_whatever_ends_first():
     existing = world(
         "tasks: [{name: a, forEach: {count: 5}}, {name: b, args: ['$(tasks.a.outputs)']}]",
         lambda key, _: Outcome(Cause.SUCCESS, 0.0, exit_code=0, outputs={"n": key.item}),
@@ -518,7 +518,7 @@ def test_an_attempt_is_carried_by_the_kind_of_object_that_its_task_needs_alone(f
     assert existing.status["tasks"] == before
 
 
-def test_a_stored_running_attempt_whose_pod_is_not_listed_is_looked_for():  # B40
+def test_a_stored_running_attempt_whose_pod_is_not_listed_is_looked_for():
     existing = world("tasks: [{name: a}]")
     existing.step()
     existing.progress(existing.live_pods()[0])
@@ -531,7 +531,7 @@ def test_a_stored_running_attempt_whose_pod_is_not_listed_is_looked_for():  # B4
     assert (verify.key, verify.attempt) == (TaskInstanceKey("a"), 1)
 
 
-def test_a_pod_that_vanished_while_it_ran_is_a_disruption():  # argo: pod deleted; B17
+def test_a_pod_that_vanished_while_it_ran_is_a_disruption():
     existing = world("tasks: [{name: a}]")
     existing.step()
     existing.progress(existing.live_pods()[0])
@@ -556,7 +556,7 @@ def test_a_stored_attempt_that_was_never_created_is_created_under_the_same_numbe
     assert (create.key, create.attempt) == (TaskInstanceKey("a"), 1)
 
 
-def test_a_create_that_a_quota_holds_is_queued_and_uses_no_attempt():  # argo-4
+def test_a_create_that_a_quota_holds_is_queued_and_uses_no_attempt():
     existing = world("tasks: [{name: a}]")
     existing.machine.advance(START)
     existing.machine.observe(CreateHeld(TaskInstanceKey("a"), 1, "exceeded quota: pods"), START)
@@ -606,7 +606,7 @@ def test_a_stored_status_of_another_plan_is_refused():
         existing.build()
 
 
-def test_a_finished_run_is_never_changed_again():  # argo-30
+def test_a_finished_run_is_never_changed_again():
     existing = world("tasks: [{name: a}]")
     finish(existing)
 

@@ -92,7 +92,7 @@ def start(existing: World) -> None:
                 "y": ("Skipped", "UpstreamFailed"),
             },
             "Failed",
-            id="either end of a task will do, if both are named (argo-16)",
+            id="either end of a task will do, if both are named",
         ),
         pytest.param(
             "failurePolicy: Continue\n"
@@ -105,14 +105,14 @@ def start(existing: World) -> None:
                 "d": ("Skipped", "UpstreamFailed"),
             },
             "Failed",
-            id="with Continue every branch continues that can (argo-17)",
+            id="with Continue every branch continues that can",
         ),
         pytest.param(
             "tasks: [{name: a}, {name: b}, {name: c, dependsOn: [b]}]",
             failing("a"),
             {"a": ("Failed", "ExitCode"), "b": ("Completed", None), "c": ("Skipped", "RunStopping")},
             "Failed",
-            id="with Stop what runs ends and nothing new starts (argo-17, argo-18)",
+            id="with Stop what runs ends and nothing new starts",
         ),
         pytest.param(
             "tasks: [{name: a, allowFailed: 1}, {name: b, dependsOn: [a]}, {name: c}, {name: d, dependsOn: [c]}, "
@@ -126,7 +126,7 @@ def start(existing: World) -> None:
                 "e": ("Completed", None),
             },
             "Completed",
-            id="a tolerated failure neither stops nor fails the run (argo-15, B13)",
+            id="a tolerated failure neither stops nor fails the run",
         ),
     ],
 )
@@ -148,7 +148,7 @@ def test_what_follows_from_how_a_task_ended(flow, fate, want, run):
         pytest.param("19%", "Failed", "ItemsFailed", id="a percentage is rounded down"),
     ],
 )
-def test_a_fan_out_tolerates_as_many_failures_as_it_allows(allowed, state, reason):  # B25
+def test_a_fan_out_tolerates_as_many_failures_as_it_allows(allowed, state, reason):
     existing = world(
         f"failurePolicy: Continue\ntasks: [{{name: a, forEach: {{count: 10}}, allowFailed: {allowed}}}, "
         "{name: b, dependsOn: [a]}]",
@@ -178,7 +178,7 @@ def test_a_fan_out_within_its_tolerance_continues():
 # Finally
 
 
-def test_finally_tasks_run_when_all_others_have_finished_and_see_how_they_ended():  # B6
+def test_finally_tasks_run_when_all_others_have_finished_and_see_how_they_ended():
     existing = world(
         "tasks: [{name: a}, {name: b, dependsOn: [a]}]\n"
         "finally: [{name: clean, args: ['$(run.state)', '$(tasks.a.state)', '$(tasks.b.reason)']}]",
@@ -194,7 +194,7 @@ def test_finally_tasks_run_when_all_others_have_finished_and_see_how_they_ended(
     assert inputs_of(create).args == ["Failed", "Failed", "UpstreamFailed"]
 
 
-def test_a_finally_task_that_fails_fails_the_run():  # B7
+def test_a_finally_task_that_fails_fails_the_run():
     existing = world("tasks: [{name: a}]\nfinally: [{name: clean}, {name: tell}]", failing("clean"))
 
     finish(existing)
@@ -203,7 +203,7 @@ def test_a_finally_task_that_fails_fails_the_run():  # B7
     assert entries(existing)["tell"] == ("Completed", None)
 
 
-def test_a_finally_task_that_lacks_outputs_is_skipped_and_the_others_run():  # B8
+def test_a_finally_task_that_lacks_outputs_is_skipped_and_the_others_run():
     existing = world(
         "tasks: [{name: a}]\nfinally: [{name: use, args: ['$(tasks.a.outputs.x)']}, {name: clean}]", failing("a")
     )
@@ -217,7 +217,7 @@ def test_a_finally_task_that_lacks_outputs_is_skipped_and_the_others_run():  # B
     }
 
 
-def test_finally_runs_after_the_runs_timeout_under_its_own_clock():  # B9, argo-26
+def test_finally_runs_after_the_runs_timeout_under_its_own_clock():
     existing = world("timeout: 60s\nfinallyTimeout: 30s\ntasks: [{name: a}]\nfinally: [{name: clean}]")
     start(existing)
     existing.now += 61
@@ -236,7 +236,7 @@ def test_finally_runs_after_the_runs_timeout_under_its_own_clock():  # B9, argo-
 # Shutdown
 
 
-def test_a_drained_run_lets_what_runs_end_with_its_retries_and_starts_nothing_new():  # B5
+def test_a_drained_run_lets_what_runs_end_with_its_retries_and_starts_nothing_new():
     existing = world(
         "tasks: [{name: a, retry: {limit: 1}}, {name: b, dependsOn: [a]}]\nfinally: [{name: clean}]",
         lambda key, attempt: (ALWAYS_FAILS if key.task == "a" and attempt == 1 else ALWAYS_WELL)(key, attempt),
@@ -260,7 +260,7 @@ def test_a_drain_that_holds_nothing_back_changes_nothing():
     assert existing.status["state"] == "Completed"
 
 
-def test_a_cancelled_run_stops_what_runs_keeps_what_is_done_and_runs_finally():  # B2, B3, B4, argo-23, argo-24
+def test_a_cancelled_run_stops_what_runs_keeps_what_is_done_and_runs_finally():
     existing = world(
         "tasks: [{name: a}, {name: b, dependsOn: [a], retry: {limit: 3}}, {name: c, dependsOn: [b]}]\n"
         "finally: [{name: clean}]"
@@ -284,7 +284,7 @@ def test_a_cancelled_run_stops_what_runs_keeps_what_is_done_and_runs_finally(): 
     assert created(existing).count("b") == 1
 
 
-def test_a_terminated_run_stops_everything_finally_too():  # argo-24, argo-25
+def test_a_terminated_run_stops_everything_finally_too():
     existing = world("tasks: [{name: a}]\nfinally: [{name: clean}, {name: tell, dependsOn: [clean]}]")
     start(existing)
     existing.progress(existing.live_pods()[0])
@@ -321,7 +321,7 @@ def test_a_shutdown_is_stored_before_anything_is_stopped_and_survives_a_crash():
 
 
 @pytest.mark.parametrize("mode", ["Cancel", "Terminate"])
-def test_a_pod_that_ended_before_anybody_knew_of_it_is_not_made_again_in_a_run_that_is_stopped(mode):  # B39
+def test_a_pod_that_ended_before_anybody_knew_of_it_is_not_made_again_in_a_run_that_is_stopped(mode):
     existing = world("tasks: [{name: a, retry: {limit: 3}}]")
     existing.step()
     existing.delete(existing.live_pods()[0])
@@ -350,7 +350,7 @@ def test_an_attempt_that_is_being_stopped_for_its_own_sake_is_not_made_again_in_
 # Suspension
 
 
-def test_a_suspended_run_starts_nothing_and_is_paused_once_nothing_runs():  # B16
+def test_a_suspended_run_starts_nothing_and_is_paused_once_nothing_runs():
     existing = world("timeout: 100s\ntasks: [{name: a}, {name: b, dependsOn: [a]}]")
     start(existing)
     existing.change(is_suspended=True)
@@ -434,7 +434,7 @@ def test_an_approval_that_is_rejected_fails_with_the_comment():
     assert existing.status["tasks"][0]["message"] == "so be it"
 
 
-def test_an_approval_without_a_decision_times_out_although_the_operator_crashed():  # prefect-22
+def test_an_approval_without_a_decision_times_out_although_the_operator_crashed():
     existing = world("tasks: [{name: ok, approval: {timeout: 1h}}]")
     step(existing)
     existing.now += 3000
@@ -498,7 +498,7 @@ def test_a_pod_that_does_not_start_in_time_ends_as_timed_out_for_what_it_waits_f
     assert existing.status["tasks"][0]["message"] == f"not started within queueTimeout{words}"
 
 
-def test_a_task_that_a_quota_holds_times_out_though_it_never_had_a_pod():  # argo-13
+def test_a_task_that_a_quota_holds_times_out_though_it_never_had_a_pod():
     existing = world("tasks: [{name: a, queueTimeout: 60s}]")
     create = existing.machine.advance(START).creates[0]
     existing.machine.observe(CreateHeld(TaskInstanceKey("a"), 1, "exceeded quota: pods"), START)
@@ -572,7 +572,7 @@ def test_an_attempt_counts_as_stopped_only_once_that_is_stored(is_deleted):
     assert entries(existing)["a"] == ("TimedOut", "DeadlineExceeded")
 
 
-def test_a_deadline_ends_all_attempts_whatever_is_left_of_the_budget():  # B28
+def test_a_deadline_ends_all_attempts_whatever_is_left_of_the_budget():
     existing = world("tasks: [{name: a, deadline: 100s, retry: {limit: 50, delay: 30s}}]", ALWAYS_FAILS)
 
     finish(existing)
@@ -585,12 +585,14 @@ def test_a_deadline_ends_all_attempts_whatever_is_left_of_the_budget():  # B28
 @pytest.mark.parametrize(
     ("retry", "attempts", "words"),
     [
-        pytest.param("limit: 3, when: 'failure.exitCode > 1'", 1, "retry.when is false", id="argo-10"),
-        pytest.param("limit: 3, when: 'failure.attempt < 3'", 3, "retry.when is false", id="as long as it is true"),
         pytest.param(
-            "limit: 3, when: 'failure.attempt / 0 > 1'", 1, "retry.when: ", id="a condition without a value (prefect-3)"
+            "limit: 3, when: 'failure.exitCode > 1'", 1, "retry.when is false", id="a condition that is false"
         ),
-        pytest.param("limit: 3, nonRetryableExitCodes: [1, 7]", 1, "exit code 1 is one of", id="B35"),
+        pytest.param("limit: 3, when: 'failure.attempt < 3'", 3, "retry.when is false", id="as long as it is true"),
+        pytest.param("limit: 3, when: 'failure.attempt / 0 > 1'", 1, "retry.when: ", id="a condition without a value"),
+        pytest.param(
+            "limit: 3, nonRetryableExitCodes: [1, 7]", 1, "exit code 1 is one of", id="an exit code of the list"
+        ),
         pytest.param("limit: 3, nonRetryableExitCodes: [7]", 4, "exit code 1", id="another exit code"),
     ],
 )
@@ -603,7 +605,7 @@ def test_a_failure_that_is_final_is_not_tried_again(retry, attempts, words):
     assert words in existing.status["tasks"][0]["message"]
 
 
-def test_a_condition_of_retries_does_not_apply_to_disruptions():  # B20
+def test_a_condition_of_retries_does_not_apply_to_disruptions():
     existing = world("tasks: [{name: a, retry: {when: 'false', infrastructure: 2}}]", ALWAYS_EVICTED)
 
     finish(existing)
@@ -615,7 +617,7 @@ def test_a_condition_of_retries_does_not_apply_to_disruptions():  # B20
 # The cache
 
 
-def test_a_hit_reuses_outputs_and_makes_no_pod():  # B22, argo-22, prefect-13
+def test_a_hit_reuses_outputs_and_makes_no_pod():
     existing = world("tasks: [{name: a, cache: {key: '$(run.name)'}}, {name: b, args: ['$(tasks.a.outputs.x)']}]")
     (question,) = existing.machine.advance(START).cache
     existing.machine.observe(CacheHit(TaskInstanceKey("a"), {"x": "old"}, "yesterday"), START)
@@ -680,7 +682,7 @@ def test_keys_distinguish_flows_tasks_commands_and_items():
 # What a status can hold
 
 
-def test_the_history_of_tasks_stays_within_its_budget_and_the_latest_keeps_most():  # B30
+def test_the_history_of_tasks_stays_within_its_budget_and_the_latest_keeps_most():
     tasks = ", ".join(f"{{name: t{number}, retry: {{limit: 3}}}}" for number in range(200))
     existing = world(
         f"failurePolicy: Continue\ntasks: [{tasks}]",

@@ -164,7 +164,7 @@ def test_a_run_with_crashes_ends_as_one_without(spec, seed):
 
 @EXAMPLES
 @given(flow_specs(), st.integers(0, 2**32))
-def test_a_retried_run_keeps_what_was_completed_and_runs_the_rest(spec, seed):  # B29
+def test_a_retried_run_keeps_what_was_completed_and_runs_the_rest(spec, seed):
     before = make(spec, seed, failure_rate=0.4, disruption_rate=0.0)
     old = play(before, approval_rate=0.5)
     after = make(spec, seed + 1, failure_rate=0.0, disruption_rate=0.0)

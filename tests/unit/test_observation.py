@@ -83,9 +83,9 @@ FAILURE, DISRUPTION = Cause.FAILURE, Cause.DISRUPTION
     ("observed", "cause", "reason"),
     [
         pytest.param(pod(main=ended(3)), FAILURE, "ExitCode", id="a non-zero exit code"),
-        pytest.param(pod(main=ended(137, "OOMKilled")), FAILURE, "OOMKilled", id="B18: out of memory"),
-        pytest.param(pod("Succeeded", main=ended(0, "OOMKilled")), FAILURE, "OOMKilled", id="B18: a child of it was, and it ended well"),
-        pytest.param(pod(main=ended(1), side=ended(137, "OOMKilled")), FAILURE, "OOMKilled", id="B18: a container beside it was, and it failed"),
+        pytest.param(pod(main=ended(137, "OOMKilled")), FAILURE, "OOMKilled", id="out of memory"),
+        pytest.param(pod("Succeeded", main=ended(0, "OOMKilled")), FAILURE, "OOMKilled", id="a child of it was, and it ended well"),
+        pytest.param(pod(main=ended(1), side=ended(137, "OOMKilled")), FAILURE, "OOMKilled", id="a container beside it was, and it failed"),
         pytest.param(pod(main=None, init=ended(137, "OOMKilled")), FAILURE, "OOMKilled", id="an init container was"),
         pytest.param(pod(main=None, init=ended(2)), FAILURE, "ExitCode", id="an init container failed"),
         pytest.param(pod(main=ended(128, "StartError")), FAILURE, "StartError", id="no such command"),

@@ -123,7 +123,6 @@ def test_what_identifies_a_pod_and_how_it_ends_can_not_be_changed_by_its_templat
     ],
 )
 def test_a_pod_without_an_operator_ends_when_its_timeouts_have_passed(clocks, want):
-    # argo-11
     assert built(**clocks)["spec"].get("activeDeadlineSeconds") == want
 
 

@@ -195,7 +195,6 @@ def test_a_flow_of_coroutines_waits_for_all_that_it_submitted():
     assert sorted(done) == list(range(50))
 
 
-# prefect-15
 def test_parameters_of_coroutine_functions_are_converted():
     @flow
     async def typed(x: int):
@@ -220,7 +219,6 @@ def test_tasks_that_run_at_the_same_time_do_not_mix_up_their_logs(caplog):
     assert all(record.getMessage() == f"mine {record.run_name}" for record in lines)
 
 
-# prefect-16
 def test_a_coroutine_that_is_cancelled_has_crashed():
     states = []
 

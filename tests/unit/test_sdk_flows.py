@@ -51,7 +51,6 @@ def test_with_return_state_a_failed_flow_is_a_state():
     assert isinstance(state.result(raise_on_failure=False), ValueError)
 
 
-# prefect-6
 def test_a_failed_task_that_is_called_fails_the_flow_with_its_exception():
     @flow
     def calls():
@@ -62,7 +61,6 @@ def test_a_failed_task_that_is_called_fails_the_flow_with_its_exception():
         calls()
 
 
-# prefect-6
 def test_a_failed_future_that_is_not_read_leaves_the_flow_completed_with_a_warning(caplog):
     @flow
     def careless():
@@ -87,7 +85,6 @@ def test_a_failed_future_whose_state_was_read_causes_no_warning(caplog):
     assert not [record for record in caplog.records if "did not check" in record.getMessage()]
 
 
-# prefect-7
 def test_a_flow_that_returns_futures_fails_if_one_of_them_failed():
     @flow
     def both():
@@ -148,7 +145,6 @@ def test_a_flow_that_returns_a_future_gives_its_result():
     assert one() == 3
 
 
-# prefect-7
 @pytest.mark.parametrize(
     ("returned", "want"),
     [
@@ -166,7 +162,6 @@ def test_a_state_that_a_flow_returns_is_the_flows_own(returned, want):
     assert (state.type, state.name, state.message) == want
 
 
-# prefect-14
 def test_a_flow_inside_fails_the_one_around_it():
     @flow
     def inner():
@@ -180,7 +175,6 @@ def test_a_flow_inside_fails_the_one_around_it():
         outer()
 
 
-# prefect-14
 def test_a_flow_that_requests_the_state_of_an_inner_flow_continues():
     @flow
     def inner():
@@ -222,7 +216,6 @@ def test_a_flow_runs_inside_of_a_task():
     assert outer() == [2, 3, 4]
 
 
-# prefect-15
 def test_a_parameter_is_converted_to_its_annotation():
     @flow
     def typed(x: int):
@@ -231,7 +224,6 @@ def test_a_parameter_is_converted_to_its_annotation():
     assert typed("5") == 5
 
 
-# prefect-15
 def test_a_parameter_of_the_wrong_type_fails_the_flow_before_its_body():
     called = []
 

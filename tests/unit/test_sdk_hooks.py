@@ -23,7 +23,6 @@ class Journal:
         return note
 
 
-# prefect-17
 def test_hooks_are_called_in_order_and_of_failures_only_for_the_last(sleeps):
     journal = Journal()
 
@@ -133,7 +132,6 @@ def write(undone):
     return write
 
 
-# prefect-18
 def test_a_transaction_that_fails_undoes_its_tasks_and_fails_the_flow(write, undone):
     @flow
     def outer():
@@ -147,7 +145,6 @@ def test_a_transaction_that_fails_undoes_its_tasks_and_fails_the_flow(write, und
     assert undone == [("undone", "/a")]
 
 
-# prefect-18
 def test_a_transaction_that_succeeds_commits_its_tasks_once(write, undone):
     @flow
     def outer():

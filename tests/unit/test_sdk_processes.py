@@ -85,7 +85,6 @@ ENDLESS = """
 """
 
 
-# prefect-16
 @pytest.mark.parametrize(
     ("number", "code"),
     [
@@ -143,7 +142,6 @@ def test_a_signal_that_comes_while_a_hook_runs_crashes_flow_and_task(script):
     assert "Task run 'load-0' | Crashed" in stderr
 
 
-# prefect-16
 def test_a_script_that_exits_inside_of_a_task_crashes_flow_and_task(script):
     code, stdout, stderr = script.write("""
         from penstock import flow, task

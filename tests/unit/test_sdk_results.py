@@ -49,7 +49,6 @@ def in_flow(function, **options):
     return flow(name="scene", **options)(function)()
 
 
-# prefect-13
 def test_the_same_inputs_give_the_stored_result_in_any_run():
     counted = Counted(cache_policy=INPUTS, persist_result=True)
     states = [in_flow(lambda: counted.task(1, return_state=True)) for _ in range(2)] and [
@@ -59,7 +58,6 @@ def test_the_same_inputs_give_the_stored_result_in_any_run():
     assert counted.calls == [(1, 0)]
 
 
-# prefect-13
 def test_refresh_runs_the_task_again_and_stores_its_result():
     counted = Counted(cache_policy=INPUTS)
     assert counted.task(1, return_state=True).name == "Completed"

@@ -39,7 +39,6 @@ def always_fails():
     return fails
 
 
-# prefect-1
 def test_a_task_that_always_fails_is_tried_as_often_as_it_says(always_fails, sleeps):
     run = run_in_flow(always_fails)
     assert run.run_count == 3
@@ -47,7 +46,6 @@ def test_a_task_that_always_fails_is_tried_as_often_as_it_says(always_fails, sle
     assert sleeps == [0.1, 0.3]
 
 
-# prefect-1
 def test_a_list_of_delays_repeats_its_last_one(always_fails, sleeps):
     run_in_flow(always_fails.with_options(retries=4))
     assert sleeps == [0.1, 0.3, 0.3, 0.3]
@@ -59,7 +57,6 @@ def test_a_called_task_waits_as_a_submitted_one(always_fails, sleeps):
     assert sleeps == [0.1, 0.3]
 
 
-# prefect-2
 def test_a_task_that_succeeds_at_last_is_completed(sleeps):
     @task(retries=3)
     def third_time():
@@ -73,7 +70,6 @@ def test_a_task_that_succeeds_at_last_is_completed(sleeps):
     assert sleeps == [0.0, 0.0]
 
 
-# prefect-3
 def test_a_task_is_not_tried_again_if_its_condition_says_no(sleeps):
     seen = []
 
@@ -89,7 +85,6 @@ def test_a_task_is_not_tried_again_if_its_condition_says_no(sleeps):
     assert seen == [("fails", 1, "Failed")]
 
 
-# prefect-3
 def test_a_task_is_not_tried_again_if_its_condition_raises(sleeps, caplog):
     def broken(*_):
         raise KeyError("k")
@@ -114,7 +109,6 @@ def test_a_condition_can_be_a_coroutine_function(sleeps):
     assert run_in_flow(fails).run_count == 2
 
 
-# prefect-4
 def test_each_attempt_of_a_flow_gives_its_tasks_their_whole_budget(sleeps):
     attempts, ids, flow_runs = [], set(), []
 
@@ -134,7 +128,6 @@ def test_each_attempt_of_a_flow_gives_its_tasks_their_whole_budget(sleeps):
     assert names(flow_runs[0]) == ["Pending", "Running", "Retrying", "Running", "Failed"]
 
 
-# prefect-5
 @pytest.mark.parametrize(("persist_result", "calls"), [(True, 1), (False, 2)])
 def test_a_flow_that_is_tried_again_keeps_the_results_that_were_persisted(persist_result, calls, sleeps):
     called = []
@@ -155,7 +148,6 @@ def test_a_flow_that_is_tried_again_keeps_the_results_that_were_persisted(persis
     assert len(called) == calls
 
 
-# prefect-16
 def test_memory_errors_are_tried_again(sleeps):
     @task(retries=1)
     def greedy():

@@ -165,7 +165,6 @@ def test_a_variable_holds_what_json_knows():
         Variable.set("x", object())
 
 
-# prefect-22
 def test_only_a_running_flow_pauses():
     @task
     def pausing_task():
@@ -177,7 +176,6 @@ def test_only_a_running_flow_pauses():
         in_flow(lambda: pausing_task())  # noqa: PLW0108 - a task is not a function that could be decorated again
 
 
-# prefect-22
 def test_a_pause_without_a_terminal_fails(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(PauseError, match=r"is not a terminal.*make the value a parameter"):
@@ -219,7 +217,6 @@ ASKS = """
 """
 
 
-# prefect-22
 def test_a_person_at_the_terminal_approves_and_gives_values(tmp_path, home):
     terminal = at_terminal(tmp_path, home, ASKS)
     terminal.read_until("Publish? [y/N] ")
@@ -247,7 +244,6 @@ def test_a_person_at_the_terminal_refuses(tmp_path, home):
     assert "PauseError: not approved: Publish?" in terminal.shown
 
 
-# prefect-22
 def test_a_pause_that_is_not_answered_in_time_fails(tmp_path, home):
     terminal = at_terminal(tmp_path, home, ASKS.replace('key="publish")', 'key="publish", timeout=0.1)', 1))
     assert terminal.end() == 1

@@ -76,7 +76,6 @@ def test_futures_inside_of_containers_become_results(wrap, unwrap):
     assert in_flow(lambda: unwrap(same.submit(wrap(add.submit(1, 2))).result())) == 3
 
 
-# prefect-8
 def test_a_task_whose_upstream_failed_is_skipped():
     def scene():
         downstream = add.submit(fail.submit(), 1)
@@ -90,7 +89,6 @@ def test_a_task_whose_upstream_failed_is_skipped():
     assert state.message.startswith("UpstreamFailed: task run 'fail-0' is Failed")
 
 
-# prefect-8
 def test_the_result_of_a_skipped_task_says_which_upstream_failed_and_how():
     def scene():
         third = add.submit(add.submit(fail.submit(), 1), 2)
@@ -119,7 +117,6 @@ def test_a_long_chain_of_skipped_tasks_says_what_failed_first():
     assert len("".join(traceback.format_exception(caught.value))) < 20_000
 
 
-# prefect-8
 def test_a_called_task_does_not_run_on_a_failed_future():
     def scene():
         with pytest.raises(UpstreamFailedError):
@@ -128,19 +125,16 @@ def test_a_called_task_does_not_run_on_a_failed_future():
     in_flow(scene)
 
 
-# prefect-9
 def test_a_task_that_allows_failure_gets_the_exception():
     error = in_flow(lambda: same.submit(allow_failure(fail.submit("seen"))).result())
     assert isinstance(error, ValueError)
     assert str(error) == "seen"
 
 
-# prefect-9
 def test_a_task_that_allows_failure_gets_the_result_if_there_is_one():
     assert in_flow(lambda: same.submit(allow_failure(add.submit(1, 2))).result()) == 3
 
 
-# prefect-10
 def test_a_task_that_waits_for_a_failed_one_is_skipped():
     def scene():
         future = add.submit(1, 2, wait_for=[fail.submit()])
@@ -150,7 +144,6 @@ def test_a_task_that_waits_for_a_failed_one_is_skipped():
     assert in_flow(scene) == "Skipped"
 
 
-# prefect-10
 def test_a_task_that_waits_for_one_that_may_fail_runs():
     assert in_flow(lambda: add.submit(1, 2, wait_for=[allow_failure(fail.submit())]).result()) == 3
 
@@ -172,7 +165,6 @@ def test_a_task_starts_after_what_it_waits_for():
     assert order == ["first", "second"]
 
 
-# prefect-11
 def test_a_task_waits_for_the_futures_that_a_list_had_when_it_was_submitted():
     def scene():
         futures: list[Future[int]] = []
@@ -261,18 +253,15 @@ def test_map_goes_item_by_item_and_repeats_what_is_unmapped():
     assert in_flow(lambda: add.map([1, 2, 3], unmapped(10)).result()) == [11, 12, 13]
 
 
-# prefect-11
 def test_map_repeats_what_is_not_iterable():
     assert in_flow(lambda: add.map([1, 2], 5).result()) == [6, 7]
 
 
-# prefect-11
 def test_map_refuses_iterables_of_different_lengths():
     with pytest.raises(MappingLengthMismatchError, match="x has 2, y has 3"):
         add.map([1, 2], [1, 2, 3])
 
 
-# prefect-11
 def test_map_needs_an_iterable():
     with pytest.raises(MappingMissingIterableError, match="at least one iterable"):
         add.map(1, "text")

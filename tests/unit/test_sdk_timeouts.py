@@ -21,7 +21,6 @@ def spin():
         time.sleep(0.001)
 
 
-# prefect-12
 def test_a_task_that_takes_too_long_is_timed_out():
     state = task(spin, timeout_seconds=LIMIT_S)(return_state=True)
     assert (state.type, state.name) == ("FAILED", "TimedOut")
@@ -30,14 +29,12 @@ def test_a_task_that_takes_too_long_is_timed_out():
         state.result()
 
 
-# prefect-12
 def test_a_flow_that_takes_too_long_is_timed_out():
     state = flow(spin, timeout_seconds=LIMIT_S)(return_state=True)
     assert (state.type, state.name) == ("FAILED", "TimedOut")
     assert "Flow run exceeded timeout of 0.05 second(s)" in state.message
 
 
-# prefect-12
 def test_a_timeout_uses_up_a_retry():
     @task(timeout_seconds=LIMIT_S, retries=1)
     def slow_once():

@@ -77,7 +77,7 @@ def test_between_excludes_the_start_includes_the_end_and_keeps_the_limit():
 @pytest.mark.parametrize(
     ("zone", "cron", "after", "want"),
     [
-        # prefect-23, C7: Berlin, forward at 01:00Z on 29 March, back at 01:00Z on 25 October
+        # Berlin, forward at 01:00Z on 29 March, back at 01:00Z on 25 October
         pytest.param(
             BERLIN, "30 2 * * *", "2026-03-28T12:00", ["29T01:00", "30T00:30"], id="a time left out comes after"
         ),
@@ -228,7 +228,7 @@ def test_an_expression_without_a_star_is_due_once_for_each_time_on_the_wall(part
 @pytest.mark.parametrize(
     ("expression", "want"),
     [
-        # C1, from Thursday, 1 January 2026, 00:00; of @every see what is refused
+        # From Thursday, 1 January 2026, 00:00
         pytest.param("*/20 * * * *", ["01T00:20", "01T00:40", "01T01:00"], id="steps"),
         pytest.param("10-30/10 9 * * *", ["01T09:10", "01T09:20", "01T09:30"], id="steps in a range"),
         pytest.param("50/5 * * * *", ["01T00:50", "01T00:55", "01T01:50"], id="steps from a value"),
@@ -275,7 +275,7 @@ def test_an_alias_is_its_expression(alias):
         ("@dayly", 'unknown alias @dayly (did you mean "@daily"?)'),
         ("@every 5m", "use interval: {every: 5m}"),
         ("@reboot", "unknown alias @reboot"),
-        ("H * * * *", "the minute 'H'"),  # prefect-23
+        ("H * * * *", "the minute 'H'"),
         ("0 R * * *", "the hour 'R'"),
         ("0 0 30 2 *", "never matches"),
         ("0 0 31 4,6,9,11 *", "never matches"),

@@ -58,7 +58,7 @@ def test_the_end_of_a_rule_may_be_in_utc():
 
 
 def test_a_time_that_is_left_out_comes_when_the_clock_is_set_and_one_that_comes_twice_once():
-    # prefect-23 for cron; one answer for both
+    # As for cron.
     recurrence = Recurrence("FREQ=DAILY;BYHOUR=1,2;BYMINUTE=30", NEW_YORK)
     spring = list(islice(recurrence.forward(utc("2026-03-08T05:00")), 3))
     assert [f"{tick:%d %H:%M}" for tick in spring] == ["08 06:30", "08 07:00", "09 05:30"]

@@ -40,7 +40,7 @@ def test_a_tick_is_due_when_any_source_says_so_and_once():
     assert table.previous(utc("2026-03-01T06:07")) == utc("2026-03-01T06:00")
 
 
-# prefect-24: of the transition that Prefect has a tick missing at, and both kinds of distances
+# Of the transition that Prefect has a tick missing at, and both kinds of distances
 
 
 @pytest.mark.parametrize(
