@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from penstock.authoring.arguments.argument_futures import Pending
 from penstock.authoring.backend import Call, current_backend
-from penstock.authoring.function import Decorated
+from penstock.authoring.function import Decorated, HookT
 from penstock.authoring.options.option_reader import read_flow_options
-from penstock.authoring.options.options import FlowKeywords, FlowOptions, Hook
+from penstock.authoring.options.options import FlowKeywords, FlowOptions
 from penstock.authoring.prefect.not_offered import refuse_methods
 from penstock.authoring.prefect.prefect_names import METHODS_OF_FLOWS
 from penstock.authoring.resume_argument import take_resume_argument
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 
 @refuse_methods("flows", METHODS_OF_FLOWS)
@@ -77,7 +76,7 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         Raises:
             OptionError: an option does not exist, or its value is invalid.
         """
-        return type(self)(self.fn, read_flow_options(self.fn, keywords, self.options), self._origin)
+        return type(self)(self.fn, self._read_options(keywords), self._origin)
 
     def to_deployment(self, name: str | None = None, **keywords: Unpack[DeploymentKeywords]) -> Deployment:
         """Return a deployment: the flow with schedules and parameters, for `serve(...)` and `deploy(...)`.
@@ -143,18 +142,6 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         deployment = self.to_deployment(name, **cast("DeploymentKeywords", what))
         return deploy(deployment, **cast("DeployKeywords", where))[0]
 
-    def on_running(self, hook: HookT) -> HookT:
-        """Register a hook that is called when an attempt starts. A decorator."""
-        return self._add_hook("on_running", hook)
-
-    def on_completion(self, hook: HookT) -> HookT:
-        """Register a hook that is called when a run completes. A decorator."""
-        return self._add_hook("on_completion", hook)
-
-    def on_failure(self, hook: HookT) -> HookT:
-        """Register a hook that is called when a run has failed and has no retries left. A decorator."""
-        return self._add_hook("on_failure", hook)
-
     def on_crashed(self, hook: HookT) -> HookT:
         """Register a hook that is called when a run crashes. A decorator."""
         return self._add_hook("on_crashed", hook)
@@ -163,10 +150,8 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         """Register a hook that is called when a run is cancelled. A decorator."""
         return self._add_hook("on_cancellation", hook)
 
-    def _add_hook(self, moment: str, hook: HookT) -> HookT:
-        hooks: tuple[Hook, ...] = (*getattr(self.options, moment), hook)
-        self.options = read_flow_options(self.fn, cast("FlowKeywords", {moment: hooks}), self.options)
-        return hook
+    def _read_options(self, keywords: Mapping[str, Any]) -> FlowOptions:
+        return read_flow_options(self.fn, cast("FlowKeywords", keywords), self.options)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Flow[..., R]:
         """Bind the flow to an instance or a class, as Python does with functions."""

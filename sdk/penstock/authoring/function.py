@@ -15,6 +15,7 @@ from penstock.authoring.options.options import FlowOptions, TaskOptions
 from penstock.errors import OptionError, ParameterError
 
 OptionsT = TypeVar("OptionsT")
+HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 RESERVED: Final = frozenset({"return_state", "wait_for"})
 """Keyword arguments that each call of a flow or task accepts."""
@@ -99,6 +100,26 @@ class Decorated(Generic[OptionsT]):
             except AttributeError:
                 pass
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def on_running(self, hook: HookT) -> HookT:
+        """Register a hook that is called when an attempt starts. A decorator."""
+        return self._add_hook("on_running", hook)
+
+    def on_completion(self, hook: HookT) -> HookT:
+        """Register a hook that is called when a run completes. A decorator."""
+        return self._add_hook("on_completion", hook)
+
+    def on_failure(self, hook: HookT) -> HookT:
+        """Register a hook that is called when a run has failed and has no retries left. A decorator."""
+        return self._add_hook("on_failure", hook)
+
+    def _add_hook(self, moment: str, hook: HookT) -> HookT:
+        self.options = self._read_options({moment: (*getattr(self.options, moment), hook)})
+        return hook
+
+    def _read_options(self, keywords: Mapping[str, Any]) -> OptionsT:
+        """Return the options with some of them changed; `Flow` and `Task` say how."""
+        raise NotImplementedError
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by name, defaults included.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
 from penstock.authoring.arguments.argument_futures import Pending
 from penstock.authoring.backend import Call, current_backend
-from penstock.authoring.function import Decorated
+from penstock.authoring.function import Decorated, HookT
 from penstock.authoring.options.option_reader import read_task_options
-from penstock.authoring.options.options import Hook, TaskKeywords, TaskOptions
+from penstock.authoring.options.options import TaskKeywords, TaskOptions
 from penstock.authoring.prefect.not_offered import refuse_methods
 from penstock.authoring.prefect.prefect_names import METHODS_OF_TASKS
 from penstock.authoring.runs.futures import Future, FutureList
@@ -19,7 +19,6 @@ from penstock.errors import OptionError
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-HookT = TypeVar("HookT", bound=Callable[..., Any])
 
 
 @refuse_methods("tasks", METHODS_OF_TASKS)
@@ -126,19 +125,7 @@ class Task(Decorated[TaskOptions], Generic[P, R]):
         Raises:
             OptionError: an option does not exist, or its value is invalid.
         """
-        return type(self)(self.fn, read_task_options(self.fn, keywords, self.options), self._origin)
-
-    def on_running(self, hook: HookT) -> HookT:
-        """Register a hook that is called when an attempt starts. A decorator."""
-        return self._add_hook("on_running", hook)
-
-    def on_completion(self, hook: HookT) -> HookT:
-        """Register a hook that is called when a run completes. A decorator."""
-        return self._add_hook("on_completion", hook)
-
-    def on_failure(self, hook: HookT) -> HookT:
-        """Register a hook that is called when a run has failed and has no retries left. A decorator."""
-        return self._add_hook("on_failure", hook)
+        return type(self)(self.fn, self._read_options(keywords), self._origin)
 
     def on_commit(self, hook: HookT) -> HookT:
         """Register a hook that is called when the transaction of a completed run commits. A decorator."""
@@ -148,10 +135,8 @@ class Task(Decorated[TaskOptions], Generic[P, R]):
         """Register a hook that is called when the transaction of a completed run is rolled back. A decorator."""
         return self._add_hook("on_rollback", hook)
 
-    def _add_hook(self, moment: str, hook: HookT) -> HookT:
-        hooks: tuple[Hook, ...] = (*getattr(self.options, moment), hook)
-        self.options = read_task_options(self.fn, cast("TaskKeywords", {moment: hooks}), self.options)
-        return hook
+    def _read_options(self, keywords: Mapping[str, Any]) -> TaskOptions:
+        return read_task_options(self.fn, cast("TaskKeywords", keywords), self.options)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> Task[..., R]:
         """Bind the task to an instance or a class, as Python does with functions."""

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from penstock.authoring.closure import variables_around
 from penstock.authoring.function import Decorated
 from penstock.errors import ResultError
 
@@ -136,9 +137,9 @@ class _Walk:
         self._functions[id(value)] = len(self._functions)
         yield from self._code(value.__code__, path)
         yield from self.chunks((value.__defaults__, value.__kwdefaults__, vars(value)), path)
-        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        for name, content in variables_around(value, unassigned="empty").items():
             yield _scalar(name)
-            yield from self.chunks(_content(cell), f"{path}, in which {name!r}")
+            yield from self.chunks(content, f"{path}, in which {name!r}")
         for name in sorted(_names(value.__code__)):
             used = value.__globals__.get(name)
             is_own = isinstance(used, types.FunctionType) and used.__module__ == value.__module__
@@ -196,13 +197,6 @@ def _scalar(value: Any) -> bytes:
 
 def _attributes(value: Any) -> dict[str, Any]:
     return dict(getattr(value, "__dict__", {}))
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return "empty"
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from penstock.authoring.closure import variables_around
 from penstock.authoring.function import Decorated, FlowFunction
 
 _METHODS: Final = frozenset({"submit", "map", "with_options"})
@@ -100,8 +101,7 @@ def _referred(fn: types.FunctionType) -> Iterator[Any]:
     """Yield what the names in a function stand for."""
     codes = list(_codes(fn.__code__))
     names = {name for code in codes for name in (*code.co_names, *code.co_freevars)}
-    cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
-    known = {**fn.__globals__, **{name: _content(cell) for name, cell in cells.items()}}
+    known = {**fn.__globals__, **variables_around(fn)}
     found = [known[name] for name in names & known.keys()]
     for each in (*found, *(module for code in codes for module in _imported(code, fn.__globals__))):
         if isinstance(each, types.ModuleType):
@@ -141,13 +141,6 @@ def _is_of_a_library(package: str) -> bool:
     else:
         places = [getattr(found, "__file__", None), *getattr(found, "__path__", ())]
     return any(each is not None and Path(each).is_relative_to(library) for each in places for library in _LIBRARIES)
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None  # assigned later
 
 
 def _package(value: Any) -> str:

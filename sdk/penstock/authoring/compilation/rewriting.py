@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
+from penstock.authoring.closure import variables_around
 from penstock.authoring.function import Decorated
 from penstock.authoring.pods.pod_operations import FUNCTIONS
 
@@ -46,7 +47,7 @@ def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
     definition = _definition_of(fn)
     if definition is None:
         return fn
-    around = dict(zip(fn.__code__.co_freevars, map(_content, fn.__closure__ or ()), strict=True))
+    around = variables_around(fn)
     known = {**vars(builtins), **fn.__globals__, **around}
     if not _is_same(_made_of(definition, fn, hook, around), fn):
         return fn
@@ -213,10 +214,3 @@ def _name_compared_with_none(node: ast.expr, kind: type[ast.cmpop]) -> str | Non
 def _call(method: str, *args: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.Call:
     function = ast.Attribute(ast.Name(HOOK, ast.Load()), method, ast.Load())
     return ast.Call(function, list(args), keywords or [])
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return None  # assigned later
