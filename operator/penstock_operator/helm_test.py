@@ -59,7 +59,7 @@ def fault_of_dry_run(api: client.CustomObjectsApi, namespace: str) -> str:
         _dry_run(api, namespace, VALID)
     except client.ApiException as error:
         if error.status == HTTPStatus.NOT_FOUND:
-            return f"the API server has no Flows of {API_VERSION}: install the CustomResourceDefinitions"
+            return f"the API server does not serve Flows of {API_VERSION}: install the CustomResourceDefinitions"
         return f"a valid Flow is rejected: {_message(error)}"
     return ""
 

@@ -25,7 +25,7 @@ def test_paths(path, want):
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_name_that_would_lead_to_a_collection_is_refused(name):
-    with pytest.raises(ValueError, match="is not the name of an object"):
+    with pytest.raises(ValueError, match="is not a valid object name"):
         PODS.path("ns", name)
 
 

@@ -201,7 +201,7 @@ class FlowController(KeyedController[Flow]):
                 raise
             except Exception:
                 self.metrics.internal_errors.labels("Flow").inc()
-                logger.exception("Internal error about unused revisions of Flows; trying again later")
+                logger.exception("Internal error while deleting unused revisions of Flows; trying again later")
 
     async def _sweep_once(self) -> None:
         # Runs of a backup have no other copy of their revisions.

@@ -162,7 +162,7 @@ class PodRetention:
             self._kept.postpone_pod(pod, now + RETRY_S)
         except Exception:
             self._errors.inc()
-            logger.exception("Internal error about Pod %s; retrying in %g s", pod.key, RETRY_S)
+            logger.exception("Internal error while deleting Pod %s; retrying in %g s", pod.key, RETRY_S)
             self._kept.postpone_pod(pod, now + RETRY_S)
         else:
             self._removals.labels("Job" if pod.resource is JOBS else "Pod").inc()

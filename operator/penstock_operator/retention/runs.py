@@ -181,7 +181,7 @@ class RunRetention:
             self._kept.postpone_run(run, self._clock() + RETRY_S)
         except Exception:
             self._errors.inc()
-            logger.exception("Internal error about FlowRun %s; retrying in %g s", run.key, RETRY_S)
+            logger.exception("Internal error while deleting FlowRun %s; retrying in %g s", run.key, RETRY_S)
             self._kept.postpone_run(run, self._clock() + RETRY_S)
         else:
             logger.debug("Deleted run %s", run.key)

@@ -185,7 +185,7 @@ class RunRegistry:
     def count_error(self, kind: str, key: Hashable, error: Exception) -> None:
         """Count and log an unexpected error in work about an object, of which nothing else follows."""
         self._metrics.internal_errors.labels(kind).inc()
-        logger.error("Internal error about %s %s", kind, key, exc_info=error)
+        logger.error("Internal error while working on %s %s", kind, key, exc_info=error)
 
     # What may be done with a live run
 

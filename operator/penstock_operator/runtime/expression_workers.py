@@ -82,7 +82,7 @@ class ExpressionWorkers:
                 frame = worker.ask(request, self._wall_s)
             except TimeoutError:
                 self._end(worker)
-                raise Failure(f"it was ended because it took more than {self._wall_s:g} s; simplify it") from None
+                raise Failure(f"it was stopped because it took more than {self._wall_s:g} s; simplify it") from None
             if frame is None:
                 raise Failure(self._why_ended(worker))
             with self._lock:
@@ -127,7 +127,7 @@ class ExpressionWorkers:
         worker.wait(1.0)
         code = self._end(worker)
         if code == -signal.SIGXCPU:
-            return f"it was ended because it took more than {CPU_S} s of the processor's time; simplify it"
+            return f"it was stopped because it used more than {CPU_S} s of CPU time; simplify it"
         logger.warning("A process that evaluated an expression ended unexpectedly with exit code %d", code)
         return f"the process that evaluated it ended unexpectedly (exit code {code}); simplify it"
 

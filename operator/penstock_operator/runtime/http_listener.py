@@ -399,7 +399,7 @@ class HttpListener:
         now = asyncio.get_running_loop().time()
         if now - self._reported_at >= REPORTED_EVERY_S:
             logger.warning(
-                "More than %d connections to port %d: closed %d that were waiting for their clients",
+                "More than %d connections to port %d: closed %d that were waiting for data from their clients",
                 self._limits.connections,
                 self.port,
                 self._displaced,

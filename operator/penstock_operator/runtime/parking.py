@@ -73,7 +73,12 @@ class Parking(Generic[K]):
         # The same traceback once: an object that cannot be worked on must not fill the log.
         trace = error if is_first else None
         logger.error(
-            "Internal error about %s %s; %s: %s", self._kind, key, consequence, describe_error(error), exc_info=trace
+            "Internal error while working on %s %s; %s: %s",
+            self._kind,
+            key,
+            consequence,
+            describe_error(error),
+            exc_info=trace,
         )
 
     def retry_at(self, key: K) -> float | None:

@@ -61,7 +61,7 @@ async def run_workers(
         except (ApiError, ApiUnreachableError, DeposedError, NotLeaderError):
             raise
         except Exception:
-            logger.exception("Failed to handle an error about %s %s; retrying in %g s", kind, key, retry_s)
+            logger.exception("Failed to handle an earlier error of %s %s; retrying in %g s", kind, key, retry_s)
             queue.add_at(key, time.monotonic() + retry_s)
 
     async with asyncio.TaskGroup() as tasks:

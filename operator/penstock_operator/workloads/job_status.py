@@ -126,7 +126,10 @@ def _outcome(job: Job, now: float) -> Outcome | None:
     if end.reason == "DeadlineExceeded":
         # The deadline of a Job while no operator ran, before its Pod started.
         return Outcome(Cause.FAILURE, now, Reason.QUEUE_TIMEOUT, end.message or end.reason)
-    message = f"the Pod of Job {job.metadata.name} was deleted and left no outcome; message of the Job: {end.message}"
+    message = (
+        f"the Pod of Job {job.metadata.name} was deleted before its outcome was recorded;"
+        f" message of the Job: {end.message}"
+    )
     return Outcome(Cause.DISRUPTION, now, Reason.POD_DELETED, message)
 
 

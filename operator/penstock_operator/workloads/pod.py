@@ -120,6 +120,6 @@ def read_time(text: str | None) -> float | None:
     try:
         time = datetime.fromisoformat(text).timestamp()
     except OverflowError as error:
-        raise ValueError(f"{text!r} is not a time that can be calculated with") from error
+        raise ValueError(f"{text!r} is not a time that can be read: its year is too early or too late") from error
     # A container that never started has the zero time, year 1.
     return time if time > 0 else None

@@ -304,10 +304,10 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "Correct every field that the message names. The spec of a run cannot be changed: create a new run.",
     ),
     Reason.INTERNAL_ERROR: ReasonText(
-        "The operator failed unexpectedly while it worked on this object, which is set aside and retried after a "
+        "The operator failed unexpectedly while it worked on this object. It retries the object after a "
         "growing pause, at most 5 minutes. Other objects are not affected.",
-        "Report the message and the operator's log as a bug. An edit of the object, or of the Flow that a run names, "
-        "is tried at once.",
+        "Report the message and the operator's log as a bug. After an edit of the object, or of the Flow that a run "
+        "names, the operator retries at once.",
     ),
     Reason.INVALID_PARAMS: ReasonText(
         "The run's params do not match those that the Flow declares.",

@@ -34,7 +34,7 @@ class Resource(NamedTuple):
         path = _collection(self, namespace)
         if name is not None:
             if name in _NOT_NAMES:
-                raise ValueError(f"{name!r} is not the name of an object")
+                raise ValueError(f"{name!r} is not a valid object name")
             path += f"/{quote(name, safe='')}"
         if subresource:
             path += f"/{subresource}"

@@ -80,7 +80,7 @@ class CacheSweep:
             except Exception:
                 # The sweep belongs to all namespaces: an error of one list must not end it, or the operator with it.
                 self._errors.inc()
-                logger.exception("Internal error about entries of the cache; trying again later")
+                logger.exception("Internal error while sweeping the cache; trying again later")
 
     async def sweep(self) -> None:
         """Read every entry once, and remove what will not be used.
@@ -105,7 +105,7 @@ class CacheSweep:
                 logger.warning("Failed to remove cache entry %s: %s", entry.metadata.key, error)
             except Exception:
                 self._errors.inc()
-                logger.exception("Internal error about cache entry %s", entry.metadata.key)
+                logger.exception("Internal error while sweeping cache entry %s", entry.metadata.key)
 
     async def _sweep_entry(self, entry: StoredEntry) -> None:
         if await self._is_needed(entry):

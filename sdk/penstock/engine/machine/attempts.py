@@ -119,7 +119,9 @@ class Attempts:
         elif task.plan.kind is TaskKind.FLOW and (instance.is_seen or instance.state is not TaskState.PENDING):
             outcome = Outcome(Cause.FAILURE, now, Reason.CHILD_DELETED, f"the child run {instance.pod} was deleted")
         elif instance.is_seen or instance.state is TaskState.RUNNING or instance.stopping:
-            outcome = Outcome(Cause.DISRUPTION, now, Reason.POD_DELETED, "the Pod was deleted and left no outcome")
+            outcome = Outcome(
+                Cause.DISRUPTION, now, Reason.POD_DELETED, "the Pod was deleted before its outcome was recorded"
+            )
         else:
             run.due_attempts.append(fact.key)
             return

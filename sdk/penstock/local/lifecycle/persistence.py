@@ -86,5 +86,5 @@ def _storage_name(key: str, run: TaskRun) -> str:
         TASK_RUN.reset(token)
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.name:
-        raise OptionError(f"result_storage_key={key!r}: {name!r} is not a name of a file inside of the folder")
+        raise OptionError(f"result_storage_key={key!r}: {name!r} must be the name of a file in the folder for results")
     return name

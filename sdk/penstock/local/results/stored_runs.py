@@ -87,7 +87,7 @@ def find_run(wanted: str, *, key: str, parameters: str | None) -> StoredRun | No
     if named["key"] != key:
         raise ResumeError(f"run {wanted!r} belongs to flow {named['flow']!r}, not to this one")
     if named["parameters"] != parameters:
-        raise ResumeError(f"run {wanted!r} had other parameters: call the flow with the same ones")
+        raise ResumeError(f"run {wanted!r} had different parameters: call the flow with those")
     if _is_running(named):
         raise ResumeError(f"run {wanted!r} is still running, in process {named['pid']}")
     return StoredRun(UUID(named["id"]), named["name"], named["state"])
