@@ -156,7 +156,11 @@ _OPTIONS: Final = (
         "DURATION",
     ),
     _Option(
-        "--lease-renew-deadline", "10s", _seconds, "without a renewal for so long, the leader stops writing", "DURATION"
+        "--lease-renew-deadline",
+        "10s",
+        _seconds,
+        "the leader stops writing after this time without renewal",
+        "DURATION",
     ),
     _Option(
         "--lease-retry-period",

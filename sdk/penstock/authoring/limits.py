@@ -114,7 +114,7 @@ class Limits:
         for name in names:
             rule = self._limits[name].rule
             if slots > rule.slots:
-                raise LimitError(f"limit {name!r} has {rule.slots} slots, fewer than the {slots} that are asked for")
+                raise LimitError(f"limit {name!r} has {rule.slots} slots, fewer than the {slots} requested")
             if is_rate and rule.period_s is None:
                 raise LimitError(f"limit {name!r} has no rate: write {VARIABLE}='{name}={rule.slots}/1m'")
 

@@ -123,7 +123,7 @@ def _add_run_and_retry(commands: Commands, cluster: argparse.ArgumentParser) -> 
     retry.set_defaults(module="penstock.cli.commands.retry")
     _add_run_name(retry)
     retry.add_argument("--latest", action="store_true", help="use the current Flow, not the revision of that run")
-    add_params(retry, "value of a param, in place of that run's; tasks that refer to it run again")
+    add_params(retry, "value of a param; overrides that of the run; tasks that refer to it run again")
     retry.add_argument(
         "--from",
         dest="from_",

@@ -30,7 +30,7 @@ def add_schedule(commands: Commands, cluster: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="create a Backfill of this one tick: 2026-10-01T02:30 (time zone of the Schedule), or with a UTC offset",
     )
-    add_params(run, "value of a param, in place of the Schedule's")
+    add_params(run, "value of a param; overrides that of the Schedule")
     run.add_argument(
         "--name", metavar="NAME", help="name of the run or Backfill (default: from the name of the Schedule)"
     )

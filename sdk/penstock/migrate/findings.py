@@ -208,7 +208,7 @@ def _integration(line: int, package: str) -> Finding:
         line,
         is_missing=True,
         what=package,
-        advice="use the library that it wraps, with a Secret of penstock.blocks.system",
+        advice="use the library that it wraps, and keep its credentials in a Secret of penstock.blocks.system",
     )
 
 

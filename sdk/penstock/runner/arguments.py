@@ -158,7 +158,7 @@ class Decoder:
         where = storage()
         if where is None:
             raise ResultError(
-                f"the results of the items of {task!r} are together too big for the status of the run: set a storage on"
+                f"the results of the items of {task!r} are too large in total for the run's status: set a storage on"
                 " the flow (@flow(storage='s3://bucket/prefix') or @flow(workspace={'size': '1Gi'}))"
             )
         try:

@@ -15,7 +15,7 @@ _POOLS: Final = "there are no work pools or workers; the operator starts the Pod
 _STORE: Final = (
     "results are stored in PENSTOCK_HOME; set result_storage, result_storage_key or cache_policy on the task"
 )
-_LIBRARY: Final = "use the library that the block wraps, with a Secret of penstock.blocks.system"
+_LIBRARY: Final = "use the library that the block wraps, and keep its credentials in a Secret of penstock.blocks.system"
 _ENGINE: Final = "it is internal to Prefect; call the flow or task"
 _LOAD: Final = "import the module that has the flow"
 _SUSPEND: Final = "use `penstock suspend` for runs in a cluster; pause_flow_run waits at the terminal"

@@ -115,7 +115,7 @@ def check_watched(deployment: Object) -> Finding:
     namespaces = watched_namespaces(deployment)
     if namespaces:
         return Finding(Level.GOOD, "reach", f"the operator works in {_namespaces(namespaces)} only")
-    text = "the operator works in all namespaces: a stolen token of it reaches every tenant"
+    text = "the operator works in all namespaces: whoever steals its token reaches every tenant"
     return Finding(Level.WARNING, "reach", text, "limit it with watchNamespaces, where that is possible")
 
 
