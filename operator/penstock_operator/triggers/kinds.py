@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from penstock.api.event import ResourceEvent
 from penstock.api.schedule import ScheduleSpec
 from penstock.engine.suggestion import enumerate_names
-from penstock.engine.triggers.trigger import FORBIDDEN_GROUPS, FORBIDDEN_KINDS
+from penstock.engine.triggers.forbidden_kinds import FORBIDDEN_GROUPS, FORBIDDEN_KINDS
 from penstock.errors import Problem
 from penstock.kube.resources import Resource
 

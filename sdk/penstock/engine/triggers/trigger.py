@@ -16,13 +16,10 @@ from penstock.engine.expressions.expression import Expression
 from penstock.engine.expressions.scope import ANYTHING, EVENT_ROOTS, Fields, Scope
 from penstock.engine.expressions.template import ValueTemplate, compile_condition, compile_value
 from penstock.engine.ticks.timetable import has_ticks
+from penstock.engine.triggers.forbidden_kinds import check_kind
 from penstock.engine.triggers.label_selector import selects
 from penstock.errors import ExpressionError, InvalidSpecError, Problem
 
-FORBIDDEN_KINDS: Final = frozenset({"Secret"})
-"""Never watched, whatever the installation allows: permission to write Schedules must not reveal Secrets."""
-FORBIDDEN_GROUPS: Final = frozenset({"penstock.dev"})
-"""A Schedule that watches what it changes itself would never stop. For the ends of runs there is flowRun."""
 MAX_CHAIN: Final = 8
 """Runs that may follow from each other by flowRun events, so that two Schedules cannot trigger each other forever."""
 
@@ -226,14 +223,7 @@ def _check_resource(trigger: EventTrigger, path: str) -> Iterator[Problem]:
     resource = trigger.resource
     if resource is None:
         return
-    if resource.kind in FORBIDDEN_KINDS:
-        message = f"{resource.kind}s cannot be watched: that would expose them to everyone who can create Schedules"
-        yield Problem(f"{path}.resource.kind", message)
-    if resource.api_version.partition("/")[0] in FORBIDDEN_GROUPS:
-        message = (
-            "Penstock's own objects cannot be watched, because runs could then create runs without end: use flowRun"
-        )
-        yield Problem(f"{path}.resource.apiVersion", message)
+    yield from check_kind(resource, f"{path}.resource")
     yield from _check_selector(resource.selector, f"{path}.resource.selector")
 
 
