@@ -152,8 +152,12 @@ class FaultProxy:
 
     async def inject(self, event: dict) -> None:
         """Put an event of our own into every open watch."""
+        await self.inject_line(json.dumps(event).encode())
+
+    async def inject_line(self, line: bytes) -> None:
+        """Put anything into every open watch."""
         for stream in self._streams.values():
-            await stream.write(json.dumps(event).encode() + b"\n")
+            await stream.write(line + b"\n")
 
     async def wait_for_streams(self, count: int) -> None:
         await self.changes.until(lambda: len(self._streams) == count, f"{count} streams to be open")

@@ -412,6 +412,28 @@ def test_an_object_that_cannot_be_decoded_hides_no_other(connection, namespace, 
     assert f"Cannot decode configmaps {namespace}/odd-too: " in caplog.text
 
 
+def test_text_that_is_not_utf_8_ends_neither_a_watch_nor_a_list(connection, namespace, make):
+    metadata = b"""{"name": "odd", "namespace": "%s", "uid": "1", "resourceVersion": "%d"}"""
+    odd = b"""{"metadata": %s, "data": {"value": "\xff"}}""" % metadata
+
+    async def scenario() -> None:
+        async with reflecting(connection, namespace) as (proxy, reflector, ear):
+            line = odd % (namespace.encode(), int(reflector.version))
+            await proxy.inject_line(b"""{"type": "ADDED", "object": %s}""" % line)
+            await ear.wait_for(ADDED, "odd", "\N{REPLACEMENT CHARACTER}")
+            make("comes")
+            await ear.wait_for(ADDED, "comes")
+            assert proxy.count(lambda seen: seen.is_watch) == 1
+            body = b"""{"metadata": {"resourceVersion": "%s"}, "items": [%s]}""" % (reflector.version.encode(), line)
+            proxy.fail(lambda seen: seen.is_list, times=1, body=body)
+            proxy.fail(lambda seen: seen.is_watch, times=1, status=410, reason="Expired")
+            proxy.cut_streams()
+            await ear.wait_for(DELETED, "comes")
+        assert [event for event, name in ear.events if name == "odd"] == [ADDED]
+
+    asyncio.run(scenario())
+
+
 def test_metadata_alone_can_be_watched(connection, namespace, make, drop):
     make("one")
 

@@ -17,6 +17,7 @@ from http import HTTPStatus
 import msgspec
 
 from penstock.errors import PenstockError
+from penstock.kube.nesting import decode_json
 
 QUOTA_TEXT = "is forbidden: exceeded quota: "
 """In the message of the API server's quota admission, whose refusals have neither reason nor cause of their own. (A Pod
@@ -115,7 +116,7 @@ class ApiError(PenstockError):
         """
         retry_after_s = float(retry_after) if retry_after.isdecimal() else None
         try:
-            status = _STATUS.decode(body)
+            status = decode_json(_STATUS, body)
         except msgspec.DecodeError:
             status = Status(message=body[:1000].decode("utf-8", "replace").strip())
         return cls.from_status(msgspec.structs.replace(status, code=code), retry_after_s=retry_after_s)

@@ -1,8 +1,11 @@
-"""JSON that is nested too deeply to be decoded: whatever is below a fixed level is cut off.
+"""JSON that cannot be decoded as it is: what is nested too deeply is cut off, what is no text is replaced.
 
 Decoders recurse. How far they may depends on the version of Python: some 1,000 levels on 3.11, 10,000 on 3.13. The API
 server stores 10,000, so one object could stop a watch or a list of all. Nothing valid has half as many levels as are
 left here: what was cut is still refused where it is validated, with its field path.
+
+Strings that are not UTF-8 become text with U+FFFD, as in Go. The API server writes none, but what comes from elsewhere
+(an aggregated API, a proxy) must not end a watch.
 """
 
 from __future__ import annotations
@@ -21,15 +24,15 @@ _OPENING: Final = frozenset(b"[{")
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
-    """Decode JSON of any depth.
+    """Decode JSON of any depth, and with any bytes in its strings.
 
     Raises:
         msgspec.DecodeError: it is not as the decoder says.
     """
     try:
         return decoder.decode(text)
-    except RecursionError:
-        return decoder.decode(cut_depth(text))
+    except (RecursionError, UnicodeDecodeError):
+        return decoder.decode(cut_depth(text.decode(errors="replace").encode()))
 
 
 def cut_depth(text: bytes, levels: int = MAX_LEVELS) -> bytes:

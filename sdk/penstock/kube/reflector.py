@@ -268,7 +268,7 @@ class Reflector(Generic[T]):
     def _handle_unexpected_line(self, line: bytes) -> None:
         event = decode_json(_RAW_EVENT, line)
         if event.type == "ERROR":
-            raise ApiError.from_status(msgspec.json.decode(event.object, type=Status))
+            raise ApiError.from_status(decode_json(object_decoder(Status), bytes(event.object)))
         metadata = decode_json(object_decoder(PartialObject), bytes(event.object)).metadata
         if event.type == "DELETED":
             self._report_missing(metadata.key)
