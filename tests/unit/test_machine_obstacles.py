@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects.notices import Notice
 from penstock.engine.machine.facts import AttemptSeen, CreateHeld
+from penstock.engine.machine.tasks.obstacles import ANNOUNCED_TASKS
 from tests.simulation import World
 from tests.unit.test_machine import finish, world
 
@@ -70,6 +72,22 @@ def test_a_task_that_cannot_start_says_why_in_its_entry_in_the_run_and_in_one_ev
     assert [(notice.is_warning, notice.reason, notice.message) for notice in stage.notices] == [
         (True, "TaskWaiting", f'task load: {reason}: secret "db" not found')
     ]
+
+
+def test_of_many_tasks_that_wait_for_the_same_a_few_get_an_event_and_the_run_counts_all():
+    stage = Stage(f"tasks: [{', '.join(f'{{name: t{number}}}' for number in range(40))}]")
+    for number in range(40):
+        stage.wait(f"t{number}", "QuotaExceeded" if number % 2 else "ImagePullFailed", "words")
+    stage.step()
+
+    for _ in range(3):
+        stage.step(after_s=5.0)
+
+    assert Counter(notice.message.split(": ")[1] for notice in stage.notices) == {
+        "QuotaExceeded": ANNOUNCED_TASKS,
+        "ImagePullFailed": ANNOUNCED_TASKS,
+    }
+    assert stage.head[2].startswith("40 waiting: 20 ")
 
 
 def test_a_task_that_starts_promptly_costs_the_run_no_write_and_no_event():

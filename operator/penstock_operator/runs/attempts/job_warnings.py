@@ -54,10 +54,12 @@ class JobWarnings:
 
     Args:
         client: for reads.
+        on_error: receives an unexpected error, with the namespace.
     """
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, *, on_error: Callable[[str, Exception], None]) -> None:
         self._client = client
+        self._on_error = on_error
         self._namespaces: dict[str, _Waiting] = {}
 
     def watch_job(self, namespace: str, uid: str, on_warning: OnWarning) -> None:
@@ -86,7 +88,10 @@ class JobWarnings:
         pause_s = FIRST_READ_S
         while waiting.since:
             await asyncio.sleep(pause_s)
-            pause_s = await self._poll_once(namespace, waiting, pause_s)
+            try:
+                pause_s = await self._poll_once(namespace, waiting, pause_s)
+            except Exception as error:  # noqa: BLE001 - who receives it logs it; the other Jobs still wait for an answer
+                self._on_error(namespace, error)
         if self._namespaces.get(namespace) is waiting:
             del self._namespaces[namespace]
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -78,7 +79,7 @@ class AttemptJobs:
         self._record_pod = record_pod
         self._record_deleted_pod = record_deleted_pod
         self._clock = clock
-        self._warnings = JobWarnings(client)
+        self._warnings = JobWarnings(client, on_error=partial(registry.count_error, "Event"))
         self._known = KnownJobs()
 
     async def close(self) -> None:

@@ -7,12 +7,11 @@ are not watched: all Pods of the cluster have many. They are read for Pods that 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -33,10 +32,15 @@ PAUSE_S: Final = 6.0
 """Between two reads for a Pod of which nothing is known: what the kubelet reports is seen within this time."""
 KNOWN_PAUSE_S: Final = 60.0
 """Between two reads for a Pod whose Events have said why it waits: they may say something else."""
-READ_PAUSE_S: Final = 0.1
-"""Between two reads in one namespace."""
+READ_PAUSE_S: Final = 2.0
+"""Between two reads in one namespace. The API server reads all Events of it each time, whatever is selected."""
 READS_AT_ONCE: Final = 4
 """Of all namespaces."""
+SELECTOR: Final = "regarding.kind=Pod,type=Warning"
+
+
+class _Regarding(msgspec.Struct, frozen=True):
+    uid: str = ""
 
 
 class _Series(msgspec.Struct, frozen=True, rename="camel"):
@@ -44,6 +48,7 @@ class _Series(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Event(msgspec.Struct, frozen=True, rename="camel"):
+    regarding: _Regarding = _Regarding()
     reason: str = ""
     note: str = ""
     event_time: str | None = None
@@ -56,31 +61,27 @@ class _Event(msgspec.Struct, frozen=True, rename="camel"):
         return series or self.deprecated_last_timestamp or self.event_time or ""
 
 
-class _Due(NamedTuple):
-    at: float
-    uid: str
-
-
 @dataclass(slots=True)
 class _Namespace:
     """The silent Pods of a namespace, by uid."""
 
     pods: dict[str, Pod] = field(default_factory=dict)
     found: dict[str, Obstacle] = field(default_factory=dict)
-    due: list[_Due] = field(default_factory=list)
     due_at: dict[str, float] = field(default_factory=dict)
-    """When the Events of a Pod are read next, monotonic seconds; an entry of `due` with another time is outdated."""
+    """When the Events of a Pod are to be read next, monotonic seconds."""
     task: asyncio.Task[None] | None = None
-
-    def read_at(self, uid: str, at: float) -> None:
-        """Have the Events of a Pod read at a time."""
-        self.due_at[uid] = at
-        heapq.heappush(self.due, _Due(at, uid))
 
     def forget(self, uid: str) -> None:
         """Forget a Pod."""
         for known in (self.pods, self.found, self.due_at):
             known.pop(uid, None)
+
+    def take_due(self, now: float) -> list[str]:
+        """Return the Pods whose Events are to be read now, and set the next time."""
+        due = [uid for uid, at in self.due_at.items() if at <= now]
+        for uid in due:
+            self.due_at[uid] = now + (KNOWN_PAUSE_S if uid in self.found else PAUSE_S)
+        return due
 
 
 class PodEvents:
@@ -107,7 +108,7 @@ class PodEvents:
             return None
         namespace = self._namespaces.setdefault(metadata.namespace, _Namespace())
         if metadata.uid not in namespace.pods:
-            namespace.read_at(metadata.uid, time.monotonic() + FIRST_READ_S)
+            namespace.due_at[metadata.uid] = time.monotonic() + FIRST_READ_S
         namespace.pods[metadata.uid] = pod
         if namespace.task is None:
             namespace.task = asyncio.create_task(self._read_all(metadata.namespace, namespace))
@@ -127,50 +128,55 @@ class PodEvents:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read_all(self, name: str, namespace: _Namespace) -> None:
-        while namespace.due:
-            wait_s = namespace.due[0].at - time.monotonic()
+        while namespace.pods:
+            wait_s = min(namespace.due_at.values()) - time.monotonic()
             if wait_s > 0:
                 # Another Pod may come to wait meanwhile.
                 await asyncio.sleep(min(wait_s, FIRST_READ_S))
                 continue
-            at, uid = heapq.heappop(namespace.due)
-            if namespace.due_at.get(uid) != at:
-                continue
-            await self._read_pod(name, namespace, uid)
-            if namespace.due_at.get(uid) == at:
-                pause_s = KNOWN_PAUSE_S if uid in namespace.found else PAUSE_S
-                namespace.read_at(uid, time.monotonic() + pause_s)
+            try:
+                await self._read_for(name, namespace, namespace.take_due(time.monotonic()))
+            except Exception as error:  # noqa: BLE001 - counted and logged; the other Pods still wait for an answer
+                self._registry.count_error("Event", name, error)
             await asyncio.sleep(READ_PAUSE_S)
         if self._namespaces.get(name) is namespace:
             del self._namespaces[name]
 
-    async def _read_pod(self, name: str, namespace: _Namespace, uid: str) -> None:
+    async def _read_for(self, name: str, namespace: _Namespace, uids: list[str]) -> None:
+        """Read the Events of a namespace for some of its Pods."""
         try:
             async with self._reads:
-                events = await self._read_events(name, uid)
+                events = await self._read_events(name, frozenset(uids))
         except (ApiError, ApiUnreachableError, msgspec.DecodeError) as error:
-            logger.warning("Failed to read the Events of a Pod in namespace %s; trying again: %s", name, error)
+            logger.warning("Failed to read the Events of Pods in namespace %s; trying again: %s", name, error)
             return
-        pod = namespace.pods.get(uid)
-        run = None if pod is None else self._registry.find_run(RunUid(name, run_uid(pod)))
-        if pod is None or run is None:
-            namespace.forget(uid)
-            return
-        for event in sorted(events, key=lambda one: one.last_seen, reverse=True):
-            found = find_obstacle_in_event(pod, event.reason, event.note)
-            if found is None:
+        for uid in uids:
+            pod = namespace.pods.get(uid)
+            run = None if pod is None else self._registry.find_run(RunUid(name, run_uid(pod)))
+            if pod is None or run is None:
+                namespace.forget(uid)
                 continue
-            if found != namespace.found.get(uid):
+            found = _latest_obstacle(pod, events.get(uid, []))
+            if found is not None and found != namespace.found.get(uid):
                 namespace.found[uid] = found
+                namespace.due_at[uid] = time.monotonic() + KNOWN_PAUSE_S
                 try:
                     self._record_pod(run, pod)
                 except Exception as error:  # noqa: BLE001 - the owner logs it
                     self._registry.handle_error(run, error)
-            return
 
-    async def _read_events(self, namespace: str, uid: str) -> list[_Event]:
-        selector = f"regarding.uid={uid},type=Warning"
-        return [
-            event
-            async for event in self._client.list(EVENTS, kind=_Event, namespace=namespace, field_selector=selector)
-        ]
+    async def _read_events(self, namespace: str, uids: frozenset[str]) -> dict[str, list[_Event]]:
+        """Read the warnings about some Pods, by the Pod's uid."""
+        found: dict[str, list[_Event]] = {}
+        async for event in self._client.list(EVENTS, kind=_Event, namespace=namespace, field_selector=SELECTOR):
+            if event.regarding.uid in uids:
+                found.setdefault(event.regarding.uid, []).append(event)
+        return found
+
+
+def _latest_obstacle(pod: Pod, events: list[_Event]) -> Obstacle | None:
+    """Return what the latest Event says that says why a Pod does not start."""
+    for event in sorted(events, key=lambda one: one.last_seen, reverse=True):
+        if (found := find_obstacle_in_event(pod, event.reason, event.note)) is not None:
+            return found
+    return None

@@ -5,7 +5,7 @@ A wait that ends within moments is not worth a write of its own: it shows in the
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -18,6 +18,8 @@ SHOWN_AFTER_S: Final = 5.0
 """A wait as long as this is shown as the run's reason, and recorded as an Event."""
 NAMED_REASONS: Final = 5
 """Reasons whose numbers a message shows."""
+ANNOUNCED_TASKS: Final = 10
+"""Tasks that get an Event for the same reason: a quota may hold thousands, and the run's status counts them all."""
 
 _WAITING_STATES: Final = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING})
 
@@ -53,7 +55,8 @@ class Obstacles:
         self._created: deque[tuple[float, _Group]] = deque()
         self._counts: Counter[str] = Counter()
         self._shown: dict[str, dict[_Group, None]] = {}
-        self._announced: set[_Group] = set()
+        self._announced: defaultdict[str, set[str]] = defaultdict(set)
+        """Tasks by reason."""
 
     def record(self, key: TaskInstanceKey, instance: TaskInstance) -> None:
         """Record that a task or item changed."""
@@ -64,7 +67,8 @@ class Obstacles:
         """Take over what changed.
 
         Returns:
-            An example of each task and reason that has lasted long enough to be shown, the first time that it has.
+            An example of each task and reason that has lasted long enough to be shown, the first time that it has; of
+            one reason a few tasks only.
         """
         since = now - SHOWN_AFTER_S if self.is_resumed else now
         self.is_resumed = False
@@ -77,8 +81,9 @@ class Obstacles:
             if self._since.get(group) != created_at:
                 continue
             self._shown.setdefault(group.reason, {})[group] = None
-            if group not in self._announced:
-                self._announced.add(group)
+            announced = self._announced[group.reason]
+            if group.task not in announced and len(announced) < ANNOUNCED_TASKS:
+                announced.add(group.task)
                 found.append(next(iter(self._groups[group].items())))
         return found
 
