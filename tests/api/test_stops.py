@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
+from penstock.api import names
 from penstock.engine.keys import RunKey, TaskInstanceKey
 from penstock.engine.machine.effects.effects import StopAttempt
+from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.kinds.flow_run import FlowRun
+from penstock.kube.reflector import EventType
 from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.attempts.orphans import Orphans
@@ -24,6 +30,7 @@ from penstock_operator.runs.initial_sync import InitialSync
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.slow_pool import SlowPool
+from penstock_operator.workloads.pod import Pod
 from tests.api.scene import Scene
 
 pytestmark = pytest.mark.api
@@ -37,27 +44,36 @@ def on_error(run: LiveRun, error: Exception) -> None:
     raise AssertionError(f"{run.key}") from error
 
 
+@asynccontextmanager
+async def attempts(connection: Connection, namespace: str) -> AsyncIterator[tuple[AttemptPods, LiveRun]]:
+    """What handles the Pods of attempts, and a live run."""
+    async with ApiClient(connection, metrics=Metrics()) as client:
+        writer = Writer(client, work_in_flight=1, may_write=lambda: True)
+        registry = RunRegistry(writer, metrics=Metrics(), fail=fail, on_error=on_error, clock=lambda: 0.0)
+        pod_writer = PodWriter(writer)
+        pods = AttemptPods(
+            client,
+            writer,
+            pod_writer,
+            orphans=Orphans(RetryingReader(client), pod_writer, registry, InitialSync(registry)),
+            registry=registry,
+            slow_pool=SlowPool(),
+            settings=PodSettings(user=65532, is_tracked=True),
+            clock=lambda: 0.0,
+        )
+        run = LiveRun(key=RunKey(namespace, "run"), uid="uid", generation=1, resource_version="1", object=FlowRun())
+        registry.add_run(run)
+        yield pods, run
+        await pods.close()
+        # What it reads and writes in the background.
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
 def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) -> None:
     """Have the Pod of an attempt stopped."""
 
     async def scenario() -> None:
-        async with ApiClient(connection, metrics=Metrics()) as client:
-            writer = Writer(client, work_in_flight=1, may_write=lambda: True)
-            registry = RunRegistry(writer, metrics=Metrics(), fail=fail, on_error=on_error, clock=lambda: 0.0)
-            pod_writer = PodWriter(writer)
-            pods = AttemptPods(
-                client,
-                writer,
-                pod_writer,
-                orphans=Orphans(RetryingReader(client), pod_writer, registry, InitialSync(registry)),
-                registry=registry,
-                slow_pool=SlowPool(),
-                settings=PodSettings(user=65532, is_tracked=True),
-                clock=lambda: 0.0,
-            )
-            run = LiveRun(
-                key=RunKey(scene.namespace, "run"), uid="uid", generation=1, resource_version="1", object=FlowRun()
-            )
+        async with attempts(connection, scene.namespace) as (pods, run):
             uid = scene.now["pods"][pod].metadata.uid
             await pods.stop_attempt(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason))
 
@@ -99,3 +115,47 @@ def test_a_running_pod_is_deleted(connection, scene, reason):
 
     scene.until(lambda: scene.now["pods"]["p"].metadata.deletion_timestamp is not None, "the Pod to be deleted")
     remove_finalizers(scene)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({"phase": "Running"}, id="before it had ended"),
+        pytest.param(
+            {
+                "phase": "Failed",
+                "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
+                "containerStatuses": [
+                    {
+                        "name": "main",
+                        "state": {"terminated": {"exitCode": 143, "finishedAt": "2026-01-01T00:00:10Z"}},
+                    }
+                ],
+            },
+            id="by a disruption",
+        ),
+    ],
+)
+def test_when_a_pod_was_to_stop_is_known_until_it_is_gone(connection, namespace, status):
+    key = TaskInstanceKey("main")
+    owner = {"apiVersion": names.API_VERSION, "kind": "FlowRun", "name": "run", "uid": "uid", "controller": True}
+    metadata = {
+        "name": pod_name("run", "uid", key, 1),
+        "namespace": namespace,
+        "uid": "of the pod",
+        "labels": {names.LABEL_RUN: "run", names.LABEL_RUN_UID: "uid", names.LABEL_TASK: "main"}
+        | {names.LABEL_ATTEMPT: "1"},
+        "ownerReferences": [owner],
+        "deletionTimestamp": "2026-01-01T00:00:30Z",
+        "deletionGracePeriodSeconds": 30,
+    }
+    pod = msgspec.convert({"metadata": metadata, "status": status}, type=Pod)
+
+    async def scenario() -> None:
+        async with attempts(connection, namespace) as (pods, run):
+            pods.on_pod(EventType.MODIFIED, pod)
+            assert list(run.stop_requests) == ["of the pod"]
+            pods.on_pod(EventType.DELETED, pod)
+            assert run.stop_requests == {}
+
+    asyncio.run(scenario())

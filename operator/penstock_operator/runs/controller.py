@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
-from penstock.engine.keys import RunKey, RunUid
+from penstock.engine.keys import RunKey
 from penstock.engine.machine.effects.effects import Step
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
@@ -231,11 +231,11 @@ class RunController:
         """Make a run live, unless it has finished or does not exist."""
         if found is None:
             found = await self._statuses.read_run(key)
+        shutdown = self.registry.take_shutdown(key, None if found is None else found.uid)
         if found is None or found.is_deleting:
             self._orphans.claim_pods(key, None)
             return None
         uid = found.uid
-        shutdown = self.registry.take_shutdown(RunUid(key.namespace, uid))
         if found.is_finished:
             # Perhaps the reply to the write that stored it was lost.
             self._report_end(LiveRun.of_object(found).end_as(found.state))

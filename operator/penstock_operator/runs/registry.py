@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Hashable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.facts import Fact
@@ -22,6 +22,13 @@ logger = logging.getLogger(__name__)
 
 KNOWN_FINISHED: Final = 10_000
 """Finished or deleted runs that are remembered, so that their many Pods cost one read of the run."""
+
+
+class _LaterShutdown(NamedTuple):
+    """What was decided about the end of a run that is not live yet."""
+
+    uid: str
+    shutdown: Shutdown
 
 
 class RunRegistry:
@@ -57,9 +64,10 @@ class RunRegistry:
         self.background = Background(fail)
         self._by_key: dict[RunKey, LiveRun] = {}
         self._by_uid: dict[RunUid, LiveRun] = {}
+        self._by_revision: dict[ObjectKey, dict[RunUid, LiveRun]] = {}
         self._announced: dict[RunKey, FlowRun] = {}
         """Runs that are not live yet, as they were read."""
-        self._shutdowns: dict[RunUid, Shutdown] = {}
+        self._shutdowns: dict[RunKey, _LaterShutdown] = {}
         """What was decided about runs that are not live yet."""
         self._finished: BoundedSet[RunUid] = BoundedSet(KNOWN_FINISHED)
 
@@ -87,7 +95,7 @@ class RunRegistry:
 
     def find_user(self, revision: ObjectKey) -> LiveRun | None:
         """Return a run that has begun, has not finished, and needs a revision."""
-        users = (run for run in self if (run.key.namespace, run.revision) == revision and not run.needs_recheck)
+        users = (run for run in self._by_revision.get(revision, {}).values() if not run.needs_recheck)
         return next((run for run in users if run.machine is not None and not run.machine.is_finished), None)
 
     # Counts. A machine that another thread uses is left out: what it counts may change meanwhile.
@@ -109,7 +117,7 @@ class RunRegistry:
 
     def revisions_in_use(self) -> set[tuple[str, str]]:
         """Return the revisions that unfinished runs need, by namespace and name."""
-        return {(run.key.namespace, run.revision) for run in self if run.revision is not None}
+        return set(self._by_revision)
 
     def is_carried_out(self, uid: RunUid) -> bool:
         """Whether a run is live, and its end not yet reported."""
@@ -132,13 +140,14 @@ class RunRegistry:
         """
         key, uid = found.key, found.uid
         if shutdown is not None and not self.end_run_by_key(key, uid, shutdown):
-            self._shutdowns[RunUid(key.namespace, uid)] = shutdown
+            self._shutdowns[key] = _LaterShutdown(uid, shutdown)
         known = self._by_key.get(key)
         if known is not None and known.uid == uid:
             if found.metadata.generation <= known.generation and not found.is_deleting:
                 return
             known.is_spec_stale = True
         elif self.is_finished(RunUid(key.namespace, uid)):
+            self.take_shutdown(key, uid)
             return
         else:
             self._announced[key] = found
@@ -148,16 +157,39 @@ class RunRegistry:
         """Remove and return a run that was announced, as it was read."""
         return self._announced.pop(key, None)
 
-    def take_shutdown(self, uid: RunUid) -> Shutdown | None:
-        """Remove and return what was decided about a run before it was live."""
-        return self._shutdowns.pop(uid, None)
+    def take_shutdown(self, key: RunKey, uid: str | None) -> Shutdown | None:
+        """Remove what was decided about a run before it was live, and return it if that was about this uid.
+
+        Args:
+            key: which run.
+            uid: of the run of this name; None if there is none.
+        """
+        later = self._shutdowns.pop(key, None)
+        return later.shutdown if later is not None and later.uid == uid else None
 
     def add_run(self, run: LiveRun) -> None:
         """Make a run live."""
         self._by_key[run.key] = self._by_uid[run.run_uid] = run
+        self.set_revision(run, run.revision)
+
+    def set_revision(self, run: LiveRun, revision: str | None) -> None:
+        """Note which revision a run needs."""
+        self._forget_user(run)
+        run.revision = revision
+        if revision is not None and self.find_run(run.run_uid) is run:
+            self._by_revision.setdefault(ObjectKey(run.key.namespace, revision), {})[run.run_uid] = run
+
+    def _forget_user(self, run: LiveRun) -> None:
+        revision = ObjectKey(run.key.namespace, run.revision or "")
+        users = self._by_revision.get(revision, {})
+        if users.get(run.run_uid) is run:
+            del users[run.run_uid]
+            if not users:
+                del self._by_revision[revision]
 
     def remove_run(self, run: LiveRun) -> None:
         """Forget a run, unless another has taken its place."""
+        self._forget_user(run)
         if self.is_live(run):
             del self._by_key[run.key]
             self.queue.forget(run.key)
@@ -221,7 +253,7 @@ class RunRegistry:
     def end_run_when_live(self, key: RunKey, uid: str, shutdown: Shutdown) -> None:
         """End a run of a name and uid early: now, or as soon as it is live."""
         if not self.end_run_by_key(key, uid, shutdown):
-            self._shutdowns[RunUid(key.namespace, uid)] = shutdown
+            self._shutdowns[key] = _LaterShutdown(uid, shutdown)
             self.queue.add(key)
 
     def end_run_by_key(self, key: RunKey, uid: str, shutdown: Shutdown) -> bool:

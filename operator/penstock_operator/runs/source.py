@@ -105,7 +105,7 @@ class RunSources:
             )
             return Waiting(RunState.PENDING, Reason.FLOW_NOT_FOUND, message)
         _discard(self._waiting_for_flow, run.flow_key, run.key)
-        run.revision = current.revision
+        self._registry.set_revision(run, current.revision)
         return Source(current.plan, params, current.limit)
 
     async def _source_of_retry(self, run: LiveRun, retried: Retried) -> Source | Waiting:
@@ -125,7 +125,7 @@ class RunSources:
             if is_not_found(error):
                 raise InvalidSpecError([Problem(NAME_PATH, gone_revision(retried.revision))]) from error
             raise
-        run.revision = retried.revision
+        self._registry.set_revision(run, retried.revision)
         current = await self._flows.current(run.flow_key)
         limit = None if current is None else current.limit
         return Source(plan, {**retried.params, **retried.given}, limit, retried)
@@ -172,7 +172,7 @@ class RunSources:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
         plan = await self._flows.compile(owner, spec)
         if is_kept or any(task.has_script for task in plan.tasks):
-            run.revision = await self._flows.keep_revision(owner, spec, is_owned_by_run=True)
+            self._registry.set_revision(run, await self._flows.keep_revision(owner, spec, is_owned_by_run=True))
         return plan
 
 

@@ -157,18 +157,21 @@ class AttemptPods:
         known = self._events.note_pod(pod) if exists else None
         uid = pod.metadata.uid
         asked_at = run.stop_requests.get(uid)
-        if asked_at is None and (asked_at := read_stop_request(pod)) is not None:
-            run.stop_requests[uid] = asked_at
+        if asked_at is None:
+            asked_at = read_stop_request(pod)
         seen = observe_pod(pod, now=self._clock(), known=known, stop_asked_at=asked_at)
         if seen is None or not is_pod_of(run, pod, seen.key, seen.attempt):
             return None
         shown = self.jobs.add_job_state(run, pod, seen, exists=exists)
-        if seen.outcome is not None and seen.outcome.cause is not Cause.DISRUPTION:
-            if shown is not None and shown.outcome is None:
-                # Its Job holds the end back, and the Pod may be deleted before it counts.
-                run.stop_requests[uid] = ENDED_BEFORE
-            else:
-                run.stop_requests.pop(uid, None)
+        is_held = seen.outcome is not None and shown is not None and shown.outcome is None
+        is_disrupted = seen.outcome is None or seen.outcome.cause is Cause.DISRUPTION
+        if not is_disrupted and is_held:
+            # Its Job holds the end back, and the Pod may be deleted before it counts.
+            run.stop_requests[uid] = ENDED_BEFORE
+        elif asked_at is not None and (is_held or (is_disrupted and exists)):
+            run.stop_requests[uid] = asked_at
+        else:
+            run.stop_requests.pop(uid, None)
         return shown
 
     async def record_tracked_pods(self, run: LiveRun) -> None:
