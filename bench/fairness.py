@@ -3,10 +3,14 @@
     .venv/bin/python -m bench.fairness [--rounds 3] [--runs 10] [--json FILE] [--write-docs]
 
 A namespace creates runs of one task, one after the other, whose Pods start at once or, as on a real node, after a
-second: with nothing beside them, then while another namespace has fan-outs of 2,000 items in progress (10,000 attempts,
-most of which wait to be created), then while yet another has more finished Pods than the operator keeps, and adds to
-them. The time of a run goes from its POST to the moment when a watch
-has shown it finished. At the end its Pods are counted: as long as they exist, so do their logs.
+second. First there is nothing beside them. Then somebody else creates Pods in another namespace, as fast as possible
+and without Penstock: what of the delay is the API server's. Then another namespace has fan-outs of 2,000 items in
+progress, most of whose attempts wait to be created. Then yet another has more finished Pods than the operator keeps,
+and adds to them.
+
+No scheduler takes the Pods of the bare loop and of the attempts. The one of the cluster and its fake nodes, which would
+be busy with them for minutes, serve all Pods in the order in which they come. The time of a run goes from its POST to
+the moment when a watch has shown it finished. At the end its Pods are counted: as long as they exist, so do their logs.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from typing import Final
 
 from bench.page import machine, put, rows
 from bench.rig import FLOWRUNS, POLL_S, ROOT, Ask, Bench, rig
-from bench.shapes import API_VERSION, IMAGE, Body
+from bench.shapes import API_VERSION, IMAGE, Body, bare_pod
 from penstock_operator.retention.kept_pods import KEPT, KEPT_PER_RUN
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -39,6 +43,7 @@ MORE_RUNS: Final = 20
 """Begun when these have finished."""
 LIMIT_S: Final = 300.0
 PAUSE_S: Final = 0.5
+WITHOUT_SCHEDULER: Final[Body] = {"spec": {"schedulerName": "nobody"}}
 START_S: Final = (0, 1)
 """How long the Pods of the measured runs are Pending. A kubelet takes a second or more to start one."""
 
@@ -46,9 +51,8 @@ Numbers = dict[str, float | str]
 Noise = Callable[[Bench], AbstractAsyncContextManager[object]]
 
 
-def _run(name: str, *, start_s: int = 0, **task: object) -> Body:
-    template = {"metadata": {"annotations": {"fake.penstock.dev/start-after": f"{start_s}s"}}}
-    defaults = {"image": IMAGE, "podTemplate": template} if start_s else {"image": IMAGE}
+def _run(name: str, template: Body, **task: object) -> Body:
+    defaults = {"image": IMAGE, "podTemplate": template}
     spec = {"flowSpec": {"defaults": defaults, "tasks": [{"name": "main", **task}]}}
     return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {"name": name}, "spec": spec}
 
@@ -67,8 +71,26 @@ async def _until(ask: Ask, kind: str, least: int) -> None:
     ends_at = time.monotonic() + LIMIT_S
     while (seen := (await ask("count"))[kind]) < least:
         if time.monotonic() > ends_at:
-            raise SystemExit(f"{seen} of {least} {kind} finished after {LIMIT_S:g} s")
+            raise SystemExit(f"{kind}: {seen} of {least} after {LIMIT_S:g} s")
         await asyncio.sleep(POLL_S / 4)
+
+
+@asynccontextmanager
+async def crowded(bench: Bench) -> AsyncIterator[None]:
+    """Have somebody else create as many Pods in another namespace."""
+    async with _namespace(bench, "crowded") as namespace, bench.watching(namespace) as ask:
+        bodies = [bare_pod(number) for number in range(QUEUED_RUNS * ITEMS)]
+        for body in bodies:
+            body["spec"] |= WITHOUT_SCHEDULER["spec"]
+        creating = asyncio.create_task(bench.post_all(f"/api/v1/namespaces/{namespace}/pods", bodies))
+        try:
+            await _until(ask, "seen", UNDER_WAY)
+            yield
+            left = len(bodies) - (await ask("count"))["seen"]
+            print(f"{left} Pods were still to be created at the end", flush=True)
+        finally:
+            creating.cancel()
+            await asyncio.gather(creating, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -76,10 +98,11 @@ async def queued(bench: Bench) -> AsyncIterator[None]:
     """Have another namespace with attempts that wait to be created."""
     async with _namespace(bench, "queued") as namespace, bench.watching(namespace) as ask:
         for number in range(QUEUED_RUNS):
-            await bench.post(FLOWRUNS.format(namespace=namespace), _run(f"noisy-{number}", forEach={"count": ITEMS}))
-        await _until(ask, "pods", UNDER_WAY)
+            body = _run(f"noisy-{number}", WITHOUT_SCHEDULER, forEach={"count": ITEMS})
+            await bench.post(FLOWRUNS.format(namespace=namespace), body)
+        await _until(ask, "seen", UNDER_WAY)
         yield
-        left = QUEUED_RUNS * ITEMS - len((await ask("report"))["pods"]["seen"])
+        left = QUEUED_RUNS * ITEMS - (await ask("count"))["seen"]
         print(f"{left} attempts were still to be created at the end", flush=True)
 
 
@@ -89,7 +112,7 @@ async def finished(bench: Bench) -> AsyncIterator[None]:
     async with _namespace(bench, "finished") as namespace, bench.watching(namespace) as ask:
         path = FLOWRUNS.format(namespace=namespace)
         numbers = range(FINISHED_RUNS + MORE_RUNS)
-        bodies = [_run(f"noisy-{number}", forEach={"count": KEPT_PER_RUN}) for number in numbers]
+        bodies = [_run(f"noisy-{number}", {}, forEach={"count": KEPT_PER_RUN}) for number in numbers]
         await bench.post_all(path, bodies[:FINISHED_RUNS])
         await _until(ask, "runs", FINISHED_RUNS)
         await bench.post_all(path, bodies[FINISHED_RUNS:])
@@ -109,7 +132,8 @@ async def measure(bench: Bench, noise: Noise, runs: int) -> tuple[dict[int, list
             for number in range(runs * len(START_S)):
                 name, start_s = f"run-{number}", START_S[number % len(START_S)]
                 posted[start_s][name] = time.time()
-                await bench.post(FLOWRUNS.format(namespace=namespace), _run(name, start_s=start_s))
+                template = {"metadata": {"annotations": {"fake.penstock.dev/start-after": f"{start_s}s"}}}
+                await bench.post(FLOWRUNS.format(namespace=namespace), _run(name, template if start_s else {}))
                 await _until(ask, "runs", number + 1)
                 await asyncio.sleep(PAUSE_S)
         ends = (await ask("report"))["runs"]["finished"]
@@ -124,15 +148,16 @@ def _alone(_: Bench) -> AbstractAsyncContextManager[object]:
 
 BESIDE: Final[dict[str, Noise]] = {
     "nothing": _alone,
+    f"{QUEUED_RUNS * ITEMS:,} Pods of a bare loop": crowded,
     f"{QUEUED_RUNS * ITEMS:,} attempts": queued,
     f"{FINISHED_RUNS * KEPT_PER_RUN:,} finished Pods": finished,
 }
 
 
-async def run(rounds: int, runs: int) -> list[Numbers]:
-    """Measure everything, round after round."""
+async def run(rounds: int, runs: int, operator: list[str]) -> list[Numbers]:
+    """Measure everything, round after round, with further options of the operator."""
     found: list[Numbers] = []
-    async with rig() as bench, bench.operator():
+    async with rig() as bench, bench.operator(*operator):
         for number in range(1, rounds + 1):
             alone: dict[int, float] = {}
             for what, noise in BESIDE.items():
@@ -161,10 +186,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--operator", action="append", default=[], metavar="OPTION", help="of the operator")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--write-docs", action="store_true", help="put the numbers into the documentation")
     options = parser.parse_args()
-    found = asyncio.run(run(options.rounds, options.runs))
+    found = asyncio.run(run(options.rounds, options.runs, options.operator))
     text = f"{rows(found)}\n\n{machine(options.rounds)}."
     print(text)
     if options.json:

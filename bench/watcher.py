@@ -2,8 +2,9 @@
 
     python bench/watcher.py NAMESPACE        (KUBECONFIG names the cluster)
 
-Prints `ready`, then answers each line on its standard input: `count` with how many have finished, such as
-`{"pods": 3, "runs": 0}`, and `report` with all that it knows, with times of this machine in seconds since the epoch.
+Prints `ready`, then answers each line on its standard input: `count` with how many have finished, and how many Pods
+have been seen, such as `{"pods": 3, "runs": 0, "seen": 7}`, and `report` with all that it knows, with times of this
+machine in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -142,7 +143,11 @@ async def main(namespace: str) -> None:
                 if task.done():
                     task.result()
             if question.strip() == "count":
-                answer: dict[str, Any] = {"pods": len(pods.finished), "runs": len(runs.finished)}
+                answer: dict[str, Any] = {
+                    "pods": len(pods.finished),
+                    "runs": len(runs.finished),
+                    "seen": len(pods.seen),
+                }
             else:
                 answer = {"pods": pods.report(), "runs": runs.report()}
             print(json.dumps(answer), flush=True)
