@@ -197,20 +197,21 @@ def test_a_pod_does_not_carry_a_task_that_runs_as_a_job(scene, replica, attacker
 # What is deleted
 
 
+def forge_pods_of_job(scene: Scene, attacker: Attacker, name: str) -> None:
+    """Create a Job, and Pods of no run that name it as their owner: one that has ended and a live one."""
+    spec = {"metadata": {"name": name}, "spec": attacker_job("run")}
+    made = attacker.batch.create_namespaced_job(scene.namespace, spec)
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made.metadata.uid}
+    forged: dict[str, Any] = {"owner": owner, "uid": "no-such-run", "finalizers": [names.FINALIZER]}
+    attacker.create(attacker.pod_of("x", name="innocent", **forged))
+    attacker.create(attacker.pod_of("x", name="live", outcome="run", **forged), phase="Running")
+    scene.until(lambda: not scene.held_pods(), "the finalizers of the forged Pods to be removed")
+    settle(scene)
+
+
 def test_a_job_that_a_pod_with_our_labels_names_is_not_deleted(scene, replica, attacker, batch):
-    made = attacker.batch.create_namespaced_job(
-        scene.namespace,
-        {
-            "metadata": {"name": "backup"},
-            "spec": {"template": attacker_template("run")},
-        },
-    )
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "backup", "uid": made.metadata.uid}
     with replica():
-        pod = attacker.pod_of("x", name="innocent", owner=owner, uid="no-such-run", finalizers=[names.FINALIZER])
-        attacker.create(pod)
-        scene.until(lambda: not scene.held_pods(), "the finalizer of the forged Pod to be removed")
-        settle(scene)
+        forge_pods_of_job(scene, attacker, "backup")
 
     assert batch.read_namespaced_job("backup", scene.namespace).metadata.deletion_timestamp is None
 
@@ -218,26 +219,17 @@ def test_a_job_that_a_pod_with_our_labels_names_is_not_deleted(scene, replica, a
 def test_a_job_under_our_name_that_is_not_ours_is_not_deleted(scene, replica, attacker, batch):
     # The name follows from labels that anybody may write; the Job's own labels and owner have to agree.
     name = pod_name("run", "no-such-run", TaskInstanceKey("x"), 1)
-    made = attacker.batch.create_namespaced_job(
-        scene.namespace, {"metadata": {"name": name}, "spec": {"template": attacker_template("run")}}
-    )
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made.metadata.uid}
     with replica():
-        pod = attacker.pod_of("x", name="innocent", owner=owner, uid="no-such-run", finalizers=[names.FINALIZER])
-        attacker.create(pod)
-        live = attacker.pod_of(
-            "x", name="live", owner=owner, uid="no-such-run", finalizers=[names.FINALIZER], outcome="run"
-        )
-        attacker.create(live, phase="Running")
-        scene.until(lambda: not scene.held_pods(), "the finalizers of the forged Pods to be removed")
-        settle(scene)
+        forge_pods_of_job(scene, attacker, name)
 
     assert batch.read_namespaced_job(name, scene.namespace).metadata.deletion_timestamp is None
 
 
-def attacker_template(outcome: str) -> dict[str, Any]:
+def attacker_job(outcome: str) -> dict[str, Any]:
+    """Return the spec of a Job that no controller looks after: the usual one takes foreign Pods their owner away."""
     spec = {"containers": [{"name": "main", "image": "busybox"}], "restartPolicy": "Never"}
-    return {"metadata": fake(outcome=outcome)["metadata"], "spec": spec}
+    template = {"metadata": fake(outcome=outcome)["metadata"], "spec": spec}
+    return {"template": template, "managedBy": "example.com/nobody"}
 
 
 # What outlives its run
