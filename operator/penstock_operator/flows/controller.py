@@ -126,13 +126,9 @@ class FlowController(KeyedController[Flow]):
         metadata, stored = item.metadata, item.status
         status: dict[str, Any] = {"observedGeneration": metadata.generation}
         try:
-            spec = parse_flow({"spec": item.spec})
-            owner = Owner(key.namespace, key.name, metadata.uid)
-            # One that is known to be valid is not compiled before a run needs it: thousands of Flows may be read at
-            # the start, and the plan of a large one takes tens of megabytes.
-            is_known = _was_valid(stored, metadata.generation) and stored.revision == name_of(owner, spec)
-            plan = None if is_known else await self._store.compile(owner, spec)
-            status["revision"] = await self._store.keep_revision(owner, spec)
+            # Until its plan is not needed any more.
+            async with self._store.large_specs.turn(key.namespace, item.spec):
+                refusals = await self._compile(key, item, status)
         except InvalidSpecError as error:
             is_ready, (reason, message) = False, self._report_invalid(key, item, error)
         except ApiError as error:
@@ -141,9 +137,6 @@ class FlowController(KeyedController[Flow]):
                 return
             raise
         else:
-            self._set_current(key, status["revision"])
-            status["tasks"] = len(spec.tasks) + len(spec.finally_ or ())
-            refusals = [] if plan is None else await self._dry_run_pods(key, metadata, plan, status["revision"])
             is_ready, reason, message = True, VALID, "runs can start"
             if refusals:
                 is_ready, reason, message = False, POD_REFUSED, "; ".join(refusals)[:MESSAGE_CHARACTERS]
@@ -166,6 +159,20 @@ class FlowController(KeyedController[Flow]):
             self.objects[key] = msgspec.structs.replace(latest, spec={})
         # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
+
+    async def _compile(self, key: ObjectKey, item: Flow, status: dict[str, Any]) -> list[str]:
+        """Compile a Flow, unless it is known to be valid, and store its revision; returns why its Pods are refused."""
+        metadata, stored = item.metadata, item.status
+        spec = parse_flow({"spec": item.spec})
+        owner = Owner(key.namespace, key.name, metadata.uid)
+        # One that is known to be valid is not compiled before a run needs it: thousands of Flows may be read at the
+        # start, and the plan of a large one takes tens of megabytes.
+        is_known = _was_valid(stored, metadata.generation) and stored.revision == name_of(owner, spec)
+        plan = None if is_known else await self._store.compile(owner, spec)
+        revision = status["revision"] = await self._store.keep_revision(owner, spec)
+        status["tasks"] = len(spec.tasks) + len(spec.finally_ or ())
+        self._set_current(key, revision)
+        return [] if plan is None else await self._dry_run_pods(key, metadata, plan, revision)
 
     def _report_invalid(self, key: ObjectKey, item: Flow, error: InvalidSpecError) -> tuple[str, str]:
         """Record that a Flow cannot be used; returns reason and message of its condition."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -29,7 +30,9 @@ from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS, FLOWS
 from penstock.kube.writer import Writer
 from penstock_operator.flows.kept_plans import KeptPlans
+from penstock_operator.flows.large_specs import LargeSpecs
 from penstock_operator.flows.revision import (
+    SPEC_KEY,
     Owner,
     build_revision,
     canonical_spec,
@@ -41,6 +44,8 @@ from penstock_operator.flows.revision import (
 from penstock_operator.runtime.bounded import BoundedMap, BoundedSet
 
 KEPT_NAMES: Final = 10_000
+COMPILE_THREADS: Final = 2
+"""One for a large spec, and one for others. Each thread keeps for itself most of the memory that it ever had."""
 KEPT_FLOWS: Final = 512
 """Flows whose spec is not parsed again while it does not change."""
 
@@ -85,11 +90,16 @@ class FlowStore:
     Args:
         client: for reads.
         writer: for revisions.
+
+    Attributes:
+        large_specs: whose turn it is to parse and compile one.
     """
 
     def __init__(self, client: ApiClient, writer: Writer) -> None:
         self._client = client
         self._writer = writer
+        self.large_specs = LargeSpecs()
+        self._threads = ThreadPoolExecutor(COMPILE_THREADS, thread_name_prefix="compile")
         self._plans = KeptPlans()
         self._specs: WeakKeyDictionary[Plan, _KeptSpec] = WeakKeyDictionary()
         """Of plans in use: what their revisions hold, should somebody delete one after its Flow has changed."""
@@ -135,16 +145,14 @@ class FlowStore:
             return None
         identity = (key, flow.metadata.uid, flow.metadata.generation)
         known = self._current.get(identity)
-        if known is None or ObjectKey(key.namespace, known.revision) not in self._stored:
-            spec = parse_flow({"spec": flow.spec})
-            owner = Owner(key.namespace, key.name, flow.metadata.uid)
-            limit = compile_concurrency(spec)
-            plan = await self.compile(owner, spec)
-            known = _KnownFlow(await self.keep_revision(owner, spec), limit)
-        else:
-            kept = self._plans.get(ObjectKey(key.namespace, known.revision))
-            owner = Owner(key.namespace, key.name, flow.metadata.uid)
-            plan = kept or await self.compile(owner, parse_flow({"spec": flow.spec}))
+        owner = Owner(key.namespace, key.name, flow.metadata.uid)
+        plan = None if known is None else self._plans.get(ObjectKey(key.namespace, known.revision))
+        if known is None or plan is None or ObjectKey(key.namespace, known.revision) not in self._stored:
+            async with self.large_specs.turn(key.namespace, flow.spec):
+                spec = parse_flow({"spec": flow.spec})
+                limit = compile_concurrency(spec)
+                plan = await self.compile(owner, spec)
+                known = _KnownFlow(await self.keep_revision(owner, spec), limit)
         self._current[identity] = known
         self._current.move_to_end(identity)
         return CurrentFlow(plan, known.revision, known.limit)
@@ -163,7 +171,7 @@ class FlowStore:
         return plan
 
     async def _compile_new(self, owner: Owner, spec: InlineFlowSpec, canonical: bytes) -> Plan:
-        plan = await asyncio.to_thread(compile_plan, spec)
+        plan = await asyncio.get_running_loop().run_in_executor(self._threads, compile_plan, spec)
         self._specs[plan] = _KeptSpec(owner, zlib.compress(canonical))
         revision = ObjectKey(owner.namespace, revision_name(owner, canonical))
         self._plans.add(revision, plan, spec_bytes=len(canonical))
@@ -261,8 +269,10 @@ class FlowStore:
         key = ObjectKey(namespace, revision)
         plan = self._plans.get(key)
         if plan is None:
-            stored = await self.read_revision(namespace, revision)
-            plan = await self._compile_new(stored.owner, stored.spec, canonical_spec(stored.spec))
+            config_map = await self._read_config_map(key)
+            async with self.large_specs.turn(namespace, (config_map.get("data") or {}).get(SPEC_KEY) or ""):
+                stored = _read_revision(config_map)
+                plan = await self._compile_new(stored.owner, stored.spec, canonical_spec(stored.spec))
         return plan
 
     async def read_revision(self, namespace: str, revision: str) -> StoredRevision:
@@ -272,11 +282,14 @@ class FlowStore:
             ApiError: it could not be read; 404 when it is gone.
             StoredStatusError: the ConfigMap is not a revision.
         """
-        config_map = await self._read_config_map(ObjectKey(namespace, revision))
-        labels = config_map["metadata"].get("labels") or {}
-        return StoredRevision(read_spec(config_map), owner_of(config_map), labels.get(names.LABEL_FLOW))
+        return _read_revision(await self._read_config_map(ObjectKey(namespace, revision)))
 
     async def _read_config_map(self, key: ObjectKey) -> dict[str, Any]:
         reply = await self._client.request("GET", CONFIGMAPS.path(key.namespace, key.name))
         config_map: dict[str, Any] = msgspec.json.decode(reply.body)
         return config_map
+
+
+def _read_revision(config_map: dict[str, Any]) -> StoredRevision:
+    labels = config_map["metadata"].get("labels") or {}
+    return StoredRevision(read_spec(config_map), owner_of(config_map), labels.get(names.LABEL_FLOW))
