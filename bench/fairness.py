@@ -34,7 +34,7 @@ from penstock_operator.retention.kept_pods import KEPT, KEPT_PER_RUN
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 ITEMS: Final = 2_000
 """Of a noisy run: the most that a fan-out has in progress."""
-QUEUED_RUNS: Final = 6
+QUEUED_RUNS: Final = 9
 UNDER_WAY: Final = 200
 """Pods that the noisy namespace has before the other one begins."""
 FINISHED_RUNS: Final = KEPT // KEPT_PER_RUN + 5
@@ -51,9 +51,9 @@ Numbers = dict[str, float | str]
 Noise = Callable[[Bench], AbstractAsyncContextManager[object]]
 
 
-def _run(name: str, template: Body, **task: object) -> Body:
-    defaults = {"image": IMAGE, "podTemplate": template}
-    spec = {"flowSpec": {"defaults": defaults, "tasks": [{"name": "main", **task}]}}
+def _run(name: str, template: Body, *, is_tracked: bool = True, **task: object) -> Body:
+    flow = {"defaults": {"image": IMAGE, "podTemplate": template}, "trackPods": is_tracked}
+    spec = {"flowSpec": {**flow, "tasks": [{"name": "main", **task}]}}
     return {"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": {"name": name}, "spec": spec}
 
 
@@ -98,7 +98,8 @@ async def queued(bench: Bench) -> AsyncIterator[None]:
     """Have another namespace with attempts that wait to be created."""
     async with _namespace(bench, "queued") as namespace, bench.watching(namespace) as ask:
         for number in range(QUEUED_RUNS):
-            body = _run(f"noisy-{number}", WITHOUT_SCHEDULER, forEach={"count": ITEMS})
+            # Without our finalizer the namespace is emptied within seconds.
+            body = _run(f"noisy-{number}", WITHOUT_SCHEDULER, is_tracked=False, forEach={"count": ITEMS})
             await bench.post(FLOWRUNS.format(namespace=namespace), body)
         await _until(ask, "seen", UNDER_WAY)
         yield

@@ -197,7 +197,7 @@ _OPTIONS: Final = (
         "KINDS",
     ),
     _Option("--event-port", "", _port_or_none, "port of the webhooks of Schedules; empty: not served; 0: any", "PORT"),
-    _Option("--writes-in-flight", "64", _whole(1, 1024), "concurrent writes to the API server", "COUNT"),
+    _Option("--writes-in-flight", "16", _whole(1, 1024), "concurrent writes to the API server", "COUNT"),
     _Option(
         "--admission-policy",
         "false",

@@ -21,7 +21,7 @@ def test_without_any_setting_the_defaults_hold():
     assert options.lease_times == LeaseTimes(15, 10, 2)
     assert (options.http_port, options.webhook_port, options.webhook_cert_dir) == (8080, 9443, "")
     assert (options.webhook_token_file, options.webhook_references) == ("", True)
-    assert (options.writes_in_flight, options.task_user, options.track_pods) == (64, 65532, True)
+    assert (options.writes_in_flight, options.task_user, options.track_pods) == (16, 65532, True)
     assert (options.log_level, options.log_format) == ("info", LogFormat.TEXT)
 
 

@@ -57,7 +57,8 @@ class Rule(NamedTuple):
 RULES: Final[Mapping[Priority, Rule]] = {
     # A status does not queue behind a thousand creates.
     Priority.STATUS: Rule(in_flight=16, is_foreground=True),
-    Priority.WORK: Rule(in_flight=64, is_foreground=True),
+    # With more, those of one namespace fill the API server's own queue, and another's next write waits behind them.
+    Priority.WORK: Rule(in_flight=16, is_foreground=True),
     Priority.CACHE: Rule(in_flight=16),
     Priority.REMOVAL: Rule(in_flight=4),
     # A create does not queue behind the finalizers of a thousand Pods. Nothing waits for one, unless a person deletes
