@@ -15,6 +15,7 @@ from penstock.engine.workloads.outputs import read_outputs
 from penstock.kube.metadata import ObjectMeta
 from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
 from penstock_operator.workloads.pod import Pod, PodCondition, Terminated, is_tracked, job_owner, main_state, read_time
+from penstock_operator.workloads.pod_stop import can_end_in_place, end_due_at
 
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
@@ -117,6 +118,8 @@ def observe_pod(
         version=metadata.version,
         is_held=obstacle is not None and obstacle.reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,
+        can_end_in_place=can_end_in_place(pod),
+        end_due_at=end_due_at(pod, now=now),
         began_at=identity.began_at,
     )
 
