@@ -11,7 +11,7 @@ from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
-from penstock.engine.workloads.outputs import read_outputs
+from penstock.engine.workloads.outputs import TEXT_OUTPUTS, read_outputs
 from penstock.kube.metadata import ObjectMeta
 from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
 from penstock_operator.workloads.pod import Pod, PodCondition, Terminated, is_tracked, job_owner, main_state, read_time
@@ -273,7 +273,11 @@ def _failure(terminated: Terminated, finished_at: float) -> Outcome:
 
 
 def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
-    outputs, problem = read_outputs(terminated.message, containers=len(pod.status.container_statuses))
+    outputs, problem = read_outputs(
+        terminated.message,
+        containers=len(pod.status.container_statuses),
+        is_text=pod.metadata.annotations.get(names.ANNOTATION_OUTPUTS_FORMAT) == TEXT_OUTPUTS,
+    )
     if problem is not None:
         return Outcome(Cause.FAILURE, finished_at, Reason.INVALID_OUTPUTS, problem, terminated.exit_code)
     return Outcome(Cause.SUCCESS, finished_at, exit_code=0, outputs=outputs)
