@@ -344,7 +344,8 @@ def test_an_attempt_that_is_cancelled_or_takes_too_long_leaves_its_pod_as_it_end
         task("long", pod_run_for="1h"),
         failurePolicy="Continue",
     )
-    scene.until(lambda: ends(scene)["late"][0] == ends(scene)["good"][0] == "TimedOut", "two tasks to time out")
+    scene.reach_task("TimedOut", "late")
+    scene.reach_task("TimedOut", "good")
     set_spec(scene, shutdown="Cancel")
 
     assert scene.finish()["reason"] == "RunCancelled"

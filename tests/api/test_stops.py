@@ -143,7 +143,8 @@ def refusing_deadlines(api: Any, scene: Scene) -> Iterator[None]:
     binding = {"policyName": name, "validationActions": ["Deny"]}
     policies.create_validating_admission_policy_binding({"metadata": {"name": name}, "spec": binding})
     try:
-        scene.until(lambda: not may_end(scene), "the policy to be in force")
+        # It is in force a moment after it was made.
+        assert any(not may_end(scene) for _ in range(10_000))
         yield
     finally:
         policies.delete_validating_admission_policy_binding(name)

@@ -217,7 +217,7 @@ class Attempts:
             instance.cancel_retry(reason)
         run.decided_outcomes += 1
         run.record_state(task, key, instance)
-        if instance.state is not TaskState.COMPLETED:
+        if instance.state not in (TaskState.COMPLETED, TaskState.SKIPPED):
             task.record_failure(key.item, instance)
             run.record_history(task)
             run.outbox.notices.append(Notice.of_attempt(key, instance))

@@ -18,6 +18,8 @@ class Cause(Enum):
     """The task itself: counts against `retry.limit`."""
     DISRUPTION = "disruption"
     """The infrastructure: counts against `retry.infrastructure`."""
+    NOT_RUN = "not run"
+    """Nothing has run, and that is not a failure: its child run was skipped."""
 
 
 class AttemptKind(Enum):

@@ -186,6 +186,9 @@ class TaskInstance:
         if outcome.cause is Cause.SUCCESS:
             self.state = TaskState.COMPLETED
             return
+        if outcome.cause is Cause.NOT_RUN:
+            self.state = TaskState.SKIPPED
+            return
         if outcome.cause is Cause.DISRUPTION:
             self.disruptions += 1
             is_spent, final = self.disruptions > policy.infrastructure, TaskState.CRASHED
