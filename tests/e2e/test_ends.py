@@ -267,5 +267,5 @@ OWN_FILE = flow_run(
 def test_programs_of_an_image_leave_their_outputs_in_a_file_of_their_own(runs: Kubectl):
     run = runs.finish("own-file")
 
-    assert run["status"]["outputs"] == {"text": '{"rows": 3}', "rows": 3}
+    assert run["status"]["outputs"] == {"text": '{"rows": 3}', "rows": 3}, run["status"]["tasks"]
     assert (task(run, "wrong")["state"], task(run, "wrong")["reason"]) == ("Failed", "InvalidOutputs")

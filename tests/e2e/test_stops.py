@@ -49,7 +49,10 @@ CANCELLED = flow_run(
     - {{name: unpullable, image: "localhost:1/none:1", command: ["true"]}}
     - name: unmounted
       command: ["true"]
-      podTemplate: {{spec: {{volumes: [{{name: v, secret: {{secretName: nope}}}}]}}}}
+      podTemplate:
+        spec:
+          volumes: [{{name: v, secret: {{secretName: nope}}}}]
+          containers: [{{name: main, volumeMounts: [{{name: v, mountPath: /v}}]}}]
     - name: preparing
       command: ["true"]
       podTemplate:
