@@ -96,6 +96,20 @@ def test_a_pod_that_starts_while_its_stop_waits_to_be_stored_keeps_its_log():
     assert [stop.is_in_place for stop in stops(existing)] == [True]
 
 
+def test_a_pod_that_ends_while_its_stop_waits_to_be_stored_is_left_alone():
+    existing = world()
+    pod = start(existing)
+    existing.now += 60
+    existing.machine.advance(existing.now)
+
+    existing.pods[pod.pod] = replace(pod, outcome=DONE._replace(finished_at=existing.now), is_finished=True)
+    existing.repeat(existing.pods[pod.pod])
+
+    assert stops(existing) == []
+    existing.flush()
+    assert existing.status["tasks"][0]["reason"] == "DeadlineExceeded"
+
+
 def test_a_pod_that_is_ending_is_not_asked_again():
     existing = world()
     pod = start(existing)

@@ -338,7 +338,7 @@ class Attempts:
             self._run.do_once_stored(task, stop)
 
     def choose_stops(self, stops: Sequence[StopAttempt], now: float) -> list[StopAttempt]:
-        """Decide how attempts are stopped, now that this is about to be done: a Pod may have started meanwhile.
+        """Decide how attempts are stopped, now that it is about to be done: a Pod may have started or ended meanwhile.
 
         A Pod is ended without being deleted if that keeps its log. If it has not ended in time, it is deleted, and
         `Terminate` does not wait for that.
@@ -348,22 +348,30 @@ class Attempts:
             now: seconds since the epoch.
 
         Returns:
-            One for each Pod, but none for a Pod that is ending already.
+            One for each Pod, but none for a Pod that has ended or is ending already.
         """
-        chosen: dict[tuple[str, str], StopAttempt] = {}
+        chosen: dict[str, StopAttempt] = {}
         for stop in stops:
             task = self._run.tasks[self._run.plan.positions[stop.key.task]]
             instance = task.live_task_instance(stop.key.item)
-            if stop.reason is None or instance is None or instance.uid != stop.uid or not instance.can_end_in_place:
-                chosen[stop.pod, stop.uid] = stop
-                continue
-            due_at, shutdown = instance.end_due_at, self._run.shutdown
-            is_overdue = due_at is not None and now >= due_at + IN_PLACE_MARGIN_S
-            if is_overdue or (shutdown is not None and shutdown.mode is ShutdownMode.TERMINATE):
-                chosen[stop.pod, stop.uid] = stop
-            elif due_at is None:
-                chosen[stop.pod, stop.uid] = stop._replace(is_in_place=True)
+            if stop.reason is None:
+                # The attempt has ended: what is left of its Pod is stopped.
+                chosen[stop.uid] = stop
+            elif instance is not None and instance.attempt == stop.attempt and instance.stopping:
+                if instance.pod is not None and instance.uid is not None:
+                    # Of a Job, the Pod may have become known.
+                    stop = stop._replace(pod=instance.pod, uid=instance.uid)  # noqa: PLW2901 - the same, as it is now
+                if not instance.can_end_in_place or self._is_to_be_deleted(instance, now):
+                    chosen[stop.uid] = stop
+                elif instance.end_due_at is None:
+                    chosen[stop.uid] = stop._replace(is_in_place=True)
         return list(chosen.values())
+
+    def _is_to_be_deleted(self, instance: TaskInstance, now: float) -> bool:
+        """Whether a Pod that can be ended in place is deleted all the same."""
+        due_at, shutdown = instance.end_due_at, self._run.shutdown
+        is_overdue = due_at is not None and now >= due_at + IN_PLACE_MARGIN_S
+        return is_overdue or (shutdown is not None and shutdown.mode is ShutdownMode.TERMINATE)
 
 
 def _kind_of(task: TaskPlan) -> AttemptKind | None:
