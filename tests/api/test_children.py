@@ -106,14 +106,18 @@ def test_a_child_that_fails_is_tried_again_as_another_run(scene):
     assert first.metadata.uid != second.metadata.uid
 
 
-def test_a_child_that_is_skipped_by_its_flow_counts_as_completed(scene):
+def test_a_child_that_is_skipped_by_its_flow_has_not_been_done(scene):
     inner(scene, task(**FOR_EVER), concurrency={"limit": 1, "onLimit": "Skip"})
     scene.start_of("inner", "other")
     scene.reach("Running", "other")
-    scene.start(call())
+    scene.start(call(retry={"limit": 2}), task("after", dependsOn=["call"]))
 
     assert over(scene)["state"] == "Completed"
     assert child(scene).status["state"] == "Skipped"
+    entry = scene.entry("call")
+    assert (entry["state"], entry["reason"], entry["attempt"]) == ("Skipped", "ChildSkipped", 1)
+    assert entry["message"].startswith(f"child run {child(scene).metadata.name} is Skipped: ConcurrencyLimit")
+    assert (scene.entry("after")["state"], scene.entry("after")["reason"]) == ("Skipped", "UpstreamSkipped")
 
 
 def test_a_child_waits_for_its_flow_and_its_parent_shows_that(scene):

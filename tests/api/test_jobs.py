@@ -36,6 +36,14 @@ def attempts(*numbers: int, name: str = "main") -> list[AttemptKey]:
     return [AttemptKey("run", name, "", str(number)) for number in numbers]
 
 
+def failed_jobs(scene: Scene) -> list[str]:
+    return [
+        name
+        for name, job in scene.now["jobs"].items()
+        if any(one["type"] == "Failed" and one["status"] == "True" for one in job.status.get("conditions", ()))
+    ]
+
+
 # What tasks do
 
 
@@ -239,7 +247,7 @@ def test_a_pod_that_is_torn_out_of_its_job_with_all_finalizers_is_not_replaced_b
     assert len(scene.now["jobs"]) == 1
 
 
-def test_an_attempt_that_takes_too_long_is_stopped_with_its_job(at_work):
+def test_an_attempt_that_takes_too_long_is_stopped_and_its_job_fails_and_stays(at_work):
     scene = at_work
     scene.start(job_task(timeout="1s", queueTimeout="1m", retry={"limit": 1}, pod_outcome="run"))
     job = the_job(scene)
@@ -248,7 +256,21 @@ def test_an_attempt_that_takes_too_long_is_stopped_with_its_job(at_work):
     assert scene.finish()["state"] == "Failed"
     assert (scene.entry()["state"], scene.entry()["reason"]) == ("TimedOut", "DeadlineExceeded")
     assert scene.ever_attempts() == attempts(1, 2)
-    scene.until(lambda: not scene.now["jobs"] and not scene.pods(), "Jobs and Pods to be gone")
+    scene.until(lambda: len(failed_jobs(scene)) == 2, "both Jobs to have failed")
+    # Their Pods stay, with the logs; the deadlines of the Jobs are as they were.
+    assert [pod.spec["activeDeadlineSeconds"] for pod in scene.pods()] == [1, 1]
+    assert {job.spec["activeDeadlineSeconds"] for job in scene.now["jobs"].values()} == {361}
+
+
+def test_terminating_a_run_deletes_its_jobs(at_work):
+    scene = at_work
+    scene.start(job_task(pod_outcome="run"))
+    scene.running_pod()
+
+    scene.patch("FlowRun", "run", {"spec": {"shutdown": "Terminate"}})
+
+    assert scene.finish()["reason"] == "RunTerminated"
+    scene.until(lambda: not scene.now["jobs"] and not scene.pods(), "the Job and its Pod to be gone")
 
 
 def test_deleting_a_run_takes_its_jobs_and_pods_with_it(at_work):

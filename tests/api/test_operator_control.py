@@ -331,3 +331,63 @@ def test_progressively_later_timeouts_each_end_their_task(stage):
 
     assert stage.finish()["state"] == "Failed"
     assert set(ends(stage).values()) == {("TimedOut", "DeadlineExceeded")}
+
+
+# How Pods are stopped
+
+
+def test_an_attempt_that_is_cancelled_or_takes_too_long_leaves_its_pod_as_it_ended(stage):
+    scene = stage
+    scene.start(
+        task("late", timeout="1s", retry={"limit": 1}, pod_outcome="run"),
+        task("good", timeout="1s", pod_outcome="run", pod_stop_exit_code="0"),
+        task("long", pod_run_for="1h"),
+        failurePolicy="Continue",
+    )
+    scene.reach_task("TimedOut", "late")
+    scene.reach_task("TimedOut", "good")
+    set_spec(scene, shutdown="Cancel")
+
+    assert scene.finish()["reason"] == "RunCancelled"
+    assert ends(scene) == {
+        "late": ("TimedOut", "DeadlineExceeded"),
+        "good": ("TimedOut", "DeadlineExceeded"),
+        "long": ("Cancelled", "RunCancelled"),
+    }
+    assert (scene.entry("late")["exitCode"], scene.entry("good")["exitCode"]) == (143, 0)
+    scene.until(lambda: not scene.held_pods(), "the finalizers to be removed")
+    assert attempted(scene) == ["good", "late", "late", "long"]
+    assert len(scene.pods()) == 4
+    assert {(pod.status["phase"], pod.status["reason"]) for pod in scene.pods()} == {("Failed", "DeadlineExceeded")}
+
+
+def test_a_pod_whose_kubelet_does_not_end_it_is_deleted(stage):
+    scene = stage
+    scene.start(task(pod_outcome="run", pod_deadline="ignore"))
+    pod = scene.running_pod()
+    set_spec(scene, shutdown="Cancel")
+    stop_time = "penstock.dev/stop-time"
+    scene.until(lambda: stop_time in scene.pod().metadata.annotations, "the Pod to be asked to end")
+    assert scene.status()["state"] == "Running"
+
+    # A minute has passed since.
+    earlier = {"metadata": {"annotations": {stop_time: "2026-11-22T12:00:00Z"}}}
+    scene.core.patch_namespaced_pod(pod.metadata.name, scene.namespace, earlier)
+
+    assert scene.finish()["reason"] == "RunCancelled"
+    scene.until(lambda: not scene.pods(), "the Pod to be gone")
+
+
+@pytest.mark.parametrize("is_ending", [False, True], ids=["at once", "while it is being cancelled"])
+def test_terminate_deletes_pods(stage, is_ending):
+    scene = stage
+    scene.start(task(pod_outcome="run", pod_deadline="ignore"))
+    scene.running_pod()
+    if is_ending:
+        set_spec(scene, shutdown="Cancel")
+        scene.until(lambda: scene.pod().spec.get("activeDeadlineSeconds") == 1, "the Pod to be asked to end")
+
+    set_spec(scene, shutdown="Terminate")
+
+    assert scene.finish()["state"] == "Cancelled"
+    scene.until(lambda: not scene.pods(), "the Pod to be gone")

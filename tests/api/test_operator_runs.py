@@ -325,7 +325,9 @@ def test_a_run_that_takes_too_long_stops_what_runs_and_keeps_what_is_done(scene)
     assert [scene.entry(name)["state"] for name in ("done", "runs", "waits", "never")] == [
         "Completed", "Cancelled", "Cancelled", "Skipped",
     ]  # fmt: skip
-    scene.until(lambda: len(scene.pods()) == 1, "the Pods that were stopped to be gone")
+    scene.until(lambda: len(scene.pods()) == 2, "the Pod that never started to be gone")
+    stopped = scene.pod("runs")
+    assert (stopped.status["phase"], stopped.status["reason"]) == ("Failed", "DeadlineExceeded")
 
 
 # Fan-outs

@@ -660,6 +660,28 @@ def test_an_end_is_reported_though_the_watch_of_finished_runs_is_behind(scene, p
     assert sorted(event.reason for event in events) == ["SawCompletedRun", "SuccessfulCreate"]
 
 
+def test_ticks_whose_runs_did_not_run_are_counted_once_each(scene, controlling, clock):
+    schedule(scene, clock, history={"failed": 0})
+    with controlling() as controller:
+        armed(scene)
+        for hours in (1, 2, 3):
+            controller.turn_to(clock.hour(hours))
+            fired(scene, clock.hour(hours))
+        scene.until(lambda: status(scene).get("activeRuns") == 3, "three to be active")
+        finish(scene, clock.hour(1), "Skipped", completionTime="2026-01-01T00:00:00.100Z")
+        scene.until(lambda: status(scene).get("notRunTicks") == 1, "the first to be counted")
+        finish(scene, clock.hour(2), "Cancelled", completionTime="2026-01-01T00:00:00.200Z")
+        scene.until(lambda: status(scene).get("notRunTicks") == 2, "the second to be counted")
+        finish(scene, clock.hour(3), "Completed", completionTime="2026-01-01T00:00:00.300Z")
+        scene.until(lambda: status(scene)["activeRuns"] == 0, "none to be active")
+        assert status(scene)["notRunTicks"] == 2
+        assert status(scene)["lastNotRunTime"] == "2026-01-01T00:00:00.200Z"
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(3, minutes=1))
+        assert status(scene)["notRunTicks"] == 2
+
+
 def test_ends_are_reported_and_the_last_success_never_goes_back(scene, controlling, clock):
     schedule(scene, clock)
     with controlling() as controller:

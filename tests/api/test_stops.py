@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
 import pytest
+from kubernetes.client import AdmissionregistrationV1Api
+from kubernetes.client.exceptions import ApiException
 
 from penstock.api import names
 from penstock.engine.keys import RunKey, TaskInstanceKey
@@ -69,13 +71,13 @@ async def attempts(connection: Connection, namespace: str) -> AsyncIterator[tupl
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
 
-def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None) -> None:
+def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None, *, is_in_place: bool = False) -> None:
     """Have the Pod of an attempt stopped."""
 
     async def scenario() -> None:
         async with attempts(connection, scene.namespace) as (pods, run):
             uid = scene.now["pods"][pod].metadata.uid
-            await pods.stop_attempt(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason))
+            await pods.stop_attempt(run, StopAttempt(TaskInstanceKey("main"), 1, pod, uid, reason, is_in_place))
 
     asyncio.run(scenario())
 
@@ -159,3 +161,58 @@ def test_when_a_pod_was_to_stop_is_known_until_it_is_gone(connection, namespace,
             assert run.stop_requests == {}
 
     asyncio.run(scenario())
+
+
+def test_a_running_pod_is_ended_in_place_and_says_when_that_was_asked_for(connection, scene):
+    pod = start_pod(scene, "run", "Running")
+
+    stop(connection, scene, pod, Reason.RUN_CANCELLED, is_in_place=True)
+
+    scene.until(lambda: scene.now["pods"]["p"].status.get("phase") == "Failed", "the Pod to end")
+    ended = scene.now["pods"]["p"]
+    remove_finalizers(scene)
+    assert ended.metadata.deletion_timestamp is None
+    assert ended.metadata.annotations["penstock.dev/stop-time"] == "1970-01-01T00:00:00Z"
+
+
+def test_a_pod_that_must_not_be_changed_is_deleted(connection, api, scene):
+    pod = start_pod(scene, "run", "Running")
+    with refusing_deadlines(api, scene):
+        stop(connection, scene, pod, Reason.RUN_CANCELLED, is_in_place=True)
+
+        scene.until(lambda: scene.now["pods"]["p"].metadata.deletion_timestamp is not None, "the Pod to be deleted")
+    remove_finalizers(scene)
+
+
+@contextmanager
+def refusing_deadlines(api: Any, scene: Scene) -> Iterator[None]:
+    """Have the API server refuse to end the Pods of a namespace, as a policy of a cluster may."""
+    policies: Any = AdmissionregistrationV1Api(api)
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["UPDATE"]}
+    spec: dict[str, Any] = {
+        "matchConstraints": {
+            "resourceRules": [rule],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
+        },
+        "validations": [{"expression": "!has(object.spec.activeDeadlineSeconds)", "message": "no deadlines here"}],
+    }
+    name = scene.namespace
+    policies.create_validating_admission_policy({"metadata": {"name": name}, "spec": spec})
+    binding = {"policyName": name, "validationActions": ["Deny"]}
+    policies.create_validating_admission_policy_binding({"metadata": {"name": name}, "spec": binding})
+    try:
+        # It is in force a moment after it was made.
+        assert any(not may_end(scene) for _ in range(10_000))
+        yield
+    finally:
+        policies.delete_validating_admission_policy_binding(name)
+        policies.delete_validating_admission_policy(name)
+
+
+def may_end(scene: Scene) -> bool:
+    try:
+        scene.core.patch_namespaced_pod("p", scene.namespace, {"spec": {"activeDeadlineSeconds": 1}}, dry_run="All")
+    except ApiException as refused:
+        assert "no deadlines here" in str(refused.body)  # noqa: PT017 - without the policy nothing is refused
+        return False
+    return True

@@ -35,7 +35,7 @@ class Attempt:
     """Revision at which it was first seen to have finished, or to be gone."""
     has_succeeded: bool = False
     is_stopped: bool = False
-    """Whether its deletion was asked for while it ran."""
+    """Whether it was asked to end, or its deletion was asked for, while it ran."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Judge:
         never_runs = "deletionTimestamp" in metadata and not change.body["spec"].get("nodeName")
         if phase in POD_ENDS or never_runs:
             self._end(change, metadata["uid"], has_succeeded=phase == "Succeeded")
-        elif "deletionTimestamp" in metadata:
+        elif "deletionTimestamp" in metadata or names.ANNOTATION_STOP_TIME in metadata.get("annotations", {}):
             self._by_uid[metadata["uid"]].is_stopped = True
 
     def _create(self, change: Change, uid: str, labels: Mapping[str, str]) -> None:
@@ -131,7 +131,7 @@ class Judge:
         attempt = self._by_uid.get(uid)
         # A node may report the end of a Pod a second time: the first counts.
         if attempt is not None and not attempt.ended:
-            # One that ended after its deletion was asked for was interrupted, whatever its exit code.
+            # One that ended after that was asked for was interrupted, whatever its exit code.
             attempt.ended, attempt.has_succeeded = change.revision, has_succeeded and not attempt.is_stopped
             self._live[attempt.flow].discard((attempt.run_uid, uid))
 

@@ -20,7 +20,10 @@ def runs(shared: Kubectl) -> Kubectl:
     """kubectl where all of the module's runs have been started."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": "hunter2"}}
     shared.apply(json.dumps(secret))
-    shared.apply(OUT_OF_MEMORY + TOO_LONG + NEVER_STARTS + SIDECARS + FAILS + ENDLESS + PRIVILEGED + INJECT)
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "report"}, "data": {"in": '{"rows": 3}'}}
+    shared.apply(json.dumps(settings))
+    ending = OUT_OF_MEMORY + TOO_LONG + NEVER_STARTS + SIDECARS + FAILS + ENDLESS + PRIVILEGED + INJECT
+    shared.apply(ending + OWN_FILE)
     return shared
 
 
@@ -199,7 +202,9 @@ def test_a_run_that_takes_too_long_ends_and_its_pods_with_it(runs: Kubectl):
     assert (run["status"]["state"], run["status"]["reason"]) == ("TimedOut", "RunTimedOut")
     assert task(run, "a")["state"] == "Cancelled"
     assert task(run, "b")["state"] == "Skipped"
-    runs.run("wait", "pods", "-l", "penstock.dev/run=endless", "--for=delete", "--timeout=60s")
+    # A Pod that had not started by then is gone.
+    left = runs.get_all("pods", selector="penstock.dev/run=endless")
+    assert all(pod["status"]["phase"] == "Failed" for pod in left)
 
 
 PRIVILEGED = flow_run("privileged", "[{name: a, command: ['true'], podTemplate: {spec: {hostNetwork: true}}}]")
@@ -235,3 +240,33 @@ def test_a_parameter_that_looks_like_a_reference_to_a_secret_stays_text(runs: Ku
     outputs = task(runs.finish("inject"), "a")["outputs"]
 
     assert outputs == {"arg": "$(DB_PASSWORD)", "env": "$(DB_PASSWORD)", "own": "hunter2"}
+
+
+OWN_FILE = flow_run(
+    "own-file",
+    """
+    - name: text
+      command: [sort, --unique, --output, /tmp/kinds, /v/in]
+      outputs: {file: /tmp/kinds}
+      podTemplate: &report
+        spec:
+          volumes: [{name: v, configMap: {name: report}}]
+          containers: [{name: main, volumeMounts: [{name: v, mountPath: /v}]}]
+    - name: object
+      command: [python3, -m, json.tool, /v/in, /tmp/report.json]
+      outputs: {file: /tmp/report.json, format: JSON}
+      podTemplate: *report
+    - name: wrong
+      command: [sort, --output, /tmp/report.json, /etc/hostname]
+      outputs: {file: /tmp/report.json, format: JSON}
+    """,
+    outputs={"text": "$(tasks.text.outputs.text)", "rows": "$(tasks.object.outputs.rows)"},
+    failurePolicy="Continue",
+)
+
+
+def test_programs_of_an_image_leave_their_outputs_in_a_file_of_their_own(runs: Kubectl):
+    run = runs.finish("own-file")
+
+    assert run["status"]["outputs"] == {"text": '{"rows": 3}', "rows": 3}, run["status"]["tasks"]
+    assert (task(run, "wrong")["state"], task(run, "wrong")["reason"]) == ("Failed", "InvalidOutputs")

@@ -147,6 +147,10 @@ def test_a_task_that_can_not_start_says_why_in_task_run_and_events(waiting: Kube
     assert way.reason in waiting.run("get", "flowrun", way.run)
     events = waiting.run("get", "events", f"--field-selector=involvedObject.name={way.run},reason=TaskWaiting")
     assert f"task a: {way.reason}: " in events
+    assert way.reason in waiting.penstock("get", "runs", way.run)
+    described = waiting.penstock("describe", way.run)
+    assert way.reason in described
+    assert way.words in described
 
 
 def test_a_secret_that_comes_late_starts_the_task_and_clears_the_reason(waiting: Kubectl):

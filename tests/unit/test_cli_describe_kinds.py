@@ -24,6 +24,8 @@ def schedule(**spec: Any) -> dict[str, Any]:
         "lastTickTime": "2026-11-22T02:30:00Z",
         "lastMissed": {"tickTime": "2026-11-20T02:30:00Z", "reason": "Overlap", "message": "was active"},
         "missedTicks": 2,
+        "notRunTicks": 3,
+        "lastNotRunTime": "2026-11-21T02:31:00Z",
     }
     return {
         "kind": "Schedule",
@@ -45,6 +47,7 @@ def test_a_schedule_is_described_with_its_ticks_its_runs_and_the_next_commands()
         "  next ticks 2026-11-23 02:30:00 UTC (in 14h25m)",
     ]
     assert "  missed     2; last 2026-11-20T02:30:00Z: was active" in lines
+    assert "  not run    3; last at 2026-11-21T02:31:00Z: see `penstock get --state Skipped`" in lines
     assert any(line.startswith("  nightly-1   orders   Failed") for line in lines)
     assert lines[-1] == "  penstock schedule suspend nightly"
 

@@ -17,7 +17,7 @@ from penstock.kube.metadata import OwnerReference
 from penstock.kube.resources import JOBS, PODS
 from penstock_operator.retention.kept_pods import UNTRACKED_GRACE_S, KeptPod, KeptPods, WorkloadUid, read_kept_pod
 from penstock_operator.workloads.metadata import WorkloadMeta
-from penstock_operator.workloads.pod import ContainerState, ContainerStatus, Pod, PodStatus, Terminated
+from penstock_operator.workloads.pod import ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated
 from penstock_operator.workloads.retention_annotations import retention_annotations
 
 NOW = 1_800_000_000.0
@@ -270,6 +270,17 @@ def test_how_long_a_pod_is_kept(existing, want):
 )
 def test_what_is_never_deleted(existing):
     assert read_kept_pod(existing, was_tracked=True, now=NOW) is None
+
+
+def test_a_pod_that_was_stopped_is_kept_as_one_that_failed_even_if_it_exited_with_0():
+    policy = {KEEP: "10m", names.ANNOTATION_KEEP_FAILED: "2h"}
+    stopped = a_pod(annotations=policy | {names.ANNOTATION_STOP_TIME: "2027-01-15T07:29:59Z"}, phase="Failed")
+    found = read_kept_pod(
+        msgspec.structs.replace(stopped, spec=PodSpec(active_deadline_seconds=1)), was_tracked=True, now=NOW
+    )
+
+    assert found is not None
+    assert (found.is_completed, found.due_at) == (False, ENDED_AT + 7200)
 
 
 def test_of_a_job_the_job_goes():

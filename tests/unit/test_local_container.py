@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
+from penstock.engine.compiler.task_plan import OUTPUTS_PATH
+from penstock.engine.workloads.pod import SCRIPT_PATH
 from penstock.local.pods.attempt import outcome_of_container
 from penstock.local.pods.container import Container
 from penstock.local.pods.container_runtime import Ended

@@ -368,6 +368,54 @@ def test_a_suspended_run_starts_nothing_and_is_paused_once_nothing_runs():
     assert created(existing) == ["a", "b"]
 
 
+def test_a_run_says_at_once_that_it_is_being_suspended_until_it_is():
+    existing = world("tasks: [{name: a}, {name: b, dependsOn: [a]}]")
+    start(existing)
+    existing.change(is_suspended=True)
+    step(existing)
+    before = (existing.status["state"], existing.status["reason"])
+    existing.progress(existing.live_pods()[0])
+    step(existing)
+
+    assert before == ("Running", "Suspending")
+    assert (existing.status["state"], existing.status["reason"]) == ("Paused", "Suspended")
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("Drain", "Draining"), ("Cancel", "Cancelling"), ("Terminate", "Terminating")]
+)
+def test_a_run_says_at_once_that_it_is_being_ended(mode, reason):
+    existing = world("tasks: [{name: a}]", is_slow_to_end=True)
+    start(existing)
+    existing.change(shutdown=mode)
+    existing.machine.advance(existing.now)
+    existing.flush()
+
+    assert (existing.status["state"], existing.status["reason"]) == ("Running", reason)
+    assert existing.status["message"] == f"spec.shutdown is {mode}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [(Reason.EXIT_CODE, "Failed"), (Reason.EVICTED, "Crashed"), (Reason.DEADLINE_EXCEEDED, "TimedOut")],
+)
+def test_a_run_names_the_first_task_that_failed_in_whatever_way(reason, state):
+    cause = Cause.DISRUPTION if state == "Crashed" else Cause.FAILURE
+
+    def fate(key, attempt):
+        return Outcome(cause, 0.0, reason, "no") if key.task in ("b", "c") else ALWAYS_WELL(key, attempt)
+
+    existing = world(
+        "failurePolicy: Continue\ntasks: [{name: a}, {name: b, retry: {infrastructure: 0}}, {name: c}]", fate
+    )
+    finish(existing)
+
+    assert entries(existing)["b"][0] == state
+    assert existing.status["failedTask"] == "b"
+    restored = existing.build()
+    assert not restored.take_changes().operations
+
+
 def test_the_runs_clock_is_paused_with_the_run_and_continues_after_a_crash():
     existing = world("timeout: 100s\ntasks: [{name: a}, {name: b, dependsOn: [a]}]")
     start(existing)
@@ -734,6 +782,39 @@ def test_a_child_that_is_nested_too_deep_is_not_tried_again():
 
     assert entries(existing)["a"] == ("Failed", "TooDeep")
     assert len(existing.created) == 1
+
+
+@pytest.mark.parametrize(
+    ("flow", "skipped", "state", "after"),
+    [
+        pytest.param("flow: {name: b}", {None}, "Skipped", "UpstreamSkipped", id="a task"),
+        pytest.param("forEach: {count: 3}, flow: {name: b}", {0, 1, 2}, "Skipped", "UpstreamSkipped", id="all items"),
+        pytest.param("forEach: {count: 3}, flow: {name: b}", {1}, "Skipped", "UpstreamSkipped", id="one item"),
+        pytest.param(
+            "forEach: {count: 3}, allowFailed: 1, flow: {name: b}",
+            {1},
+            "Completed",
+            None,
+            id="as few as may fail",
+        ),
+    ],
+)
+def test_what_a_skipped_child_run_was_to_do_is_not_done(flow, skipped, state, after):
+    def fate(key, attempt):
+        if key.item in skipped and key.task == "a":
+            return Outcome(Cause.NOT_RUN, 0.0, Reason.CHILD_SKIPPED, "child run c is Skipped: ConcurrencyLimit")
+        return ALWAYS_WELL(key, attempt)
+
+    existing = world(f"tasks: [{{name: a, retry: {{limit: 3}}, {flow}}}, {{name: z, dependsOn: [a]}}]", fate)
+
+    finish(existing)
+
+    entry = existing.status["tasks"][0]
+    assert (entry["state"], entry.get("failures", 0)) == (state, 0)
+    assert "kipped" in entry["message"]
+    assert entries(existing)["z"][1] == after
+    assert existing.status["state"] == "Completed"
+    assert existing.build().is_finished_and_stored
 
 
 # What expressions see of the run

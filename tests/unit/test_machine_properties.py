@@ -92,6 +92,7 @@ def make(spec: FlowSpec, seed: int, *, failure_rate: float, disruption_rate: flo
         fate,
         random.Random(seed),
         resolve_params(plan.params, {}),
+        is_slow_to_end=True,
         busy_rate=seed % 2 * 0.5,
         cached_below="5" if seed % 3 else "",
     )

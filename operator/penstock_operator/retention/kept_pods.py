@@ -16,6 +16,7 @@ from penstock_operator.runs.attempts.identity import is_own_workload, own_job
 from penstock_operator.runtime.time_heap import TimeHeap
 from penstock_operator.workloads.pod import Pod, is_tracked, job_owner, read_time, run_uid
 from penstock_operator.workloads.pod_status import read_outcome
+from penstock_operator.workloads.pod_stop import end_due_at
 
 G = TypeVar("G", str, RunUid)
 
@@ -87,7 +88,8 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
     if workload is None or outcome is None:
         return None
     resource, key, uid = workload
-    is_completed = outcome.cause is Cause.SUCCESS
+    # One that we stopped has not completed, whatever its exit code.
+    is_completed = outcome.cause is Cause.SUCCESS and end_due_at(pod, now=now) is None
     # A node's clock may be wrong: the end is neither before the creation nor in the future.
     ended_at = max(read_time(metadata.creation_timestamp) or now, min(outcome.finished_at, now))
     keep_s = _keep_s(metadata.annotations, is_completed=is_completed)

@@ -106,7 +106,18 @@ def build_status(
             "reason": latest.reason.value,
             "message": explain_missed(latest, plan.timetable.zone),
         }
-    return status
+    return status | _count_not_run(schedule, finished)
+
+
+def _count_not_run(schedule: Schedule, finished: Sequence[ScheduledRun]) -> dict[str, Any]:
+    """Count the ticks whose runs have ended, since the last one that was counted, without having run."""
+    stored = schedule.status
+    counted_at = epoch(stored.last_not_run_time) if stored.last_not_run_time else 0.0
+    times = [run.completion_time for run in finished if run.tick and run.has_not_run and run.completion_time]
+    new = [time for time in times if epoch(time) > counted_at]
+    if not new:
+        return {}
+    return {"notRunTicks": (stored.not_run_ticks or 0) + len(new), "lastNotRunTime": max(new, key=epoch)}
 
 
 def write_time(time: datetime) -> str:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from penstock.api import names
 from penstock.engine.reasons import Reason
 from penstock_operator.workloads.metadata import QUEUE_PREFIX
-from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, main_state, read_time
+from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, find_condition, main_state, read_time
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -52,7 +52,7 @@ def find_obstacle(pod: Pod) -> Obstacle | None:
     for state in (*(status.state for status in pod.status.init_container_statuses), main_state(pod)):
         if (found := _of_container(state)) is not None:
             return found._replace(since=_on_node_since(pod))
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = find_condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         return _of_scheduling(pod, scheduled)
     return _of_node(pod)
@@ -68,7 +68,7 @@ def is_waiting_silently(pod: Pod) -> bool:
     """Whether a Pod is on a node that has not prepared it, and its status does not say why: its Events may."""
     if pod.status.phase not in ("Pending", "") or pod.spec.node_name is None or pod.metadata.deletion_timestamp:
         return False
-    ready = _condition(pod, "PodReadyToStartContainers")
+    ready = find_condition(pod, "PodReadyToStartContainers")
     return not (ready is not None and ready.status == "True") and find_obstacle(pod) is None
 
 
@@ -105,10 +105,10 @@ def _of_node(pod: Pod) -> Obstacle | None:
     node = pod.spec.node_name
     if node is None or pod.status.phase in ("Succeeded", "Failed"):
         return None
-    target = _condition(pod, "DisruptionTarget")
+    target = find_condition(pod, "DisruptionTarget")
     if target is not None and target.status == "True" and target.reason in _NODE_GONE:
         return Obstacle(Reason.NODE_LOST, f"node {node} does not respond: {target.message or target.reason}")
-    ready, containers = _condition(pod, "Ready"), _condition(pod, "ContainersReady")
+    ready, containers = find_condition(pod, "Ready"), find_condition(pod, "ContainersReady")
     if ready is None or containers is None:
         return None
     # The kubelet never reports this of a Pod without readiness gates. The node controller sets `Ready` to False when
@@ -121,13 +121,9 @@ def _of_node(pod: Pod) -> Obstacle | None:
 
 def _on_node_since(pod: Pod) -> float | None:
     """Return from when a Pod waits on its node. Time in which its init containers run does not count."""
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = find_condition(pod, "PodScheduled")
     if scheduled is None or scheduled.status != "True":
         return None
     ended = (status.state.terminated for status in pod.status.init_container_statuses)
     times = (scheduled.transition_time, *(read_time(each.finished_at) for each in ended if each is not None))
     return max((time for time in times if time is not None), default=None)
-
-
-def _condition(pod: Pod, kind: str) -> PodCondition | None:
-    return next((condition for condition in pod.status.conditions if condition.type == kind), None)

@@ -73,6 +73,8 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     phase: Literal["Pending", "Running", "Succeeded", "Failed", "Unknown", ""] = ""
     reason: str = ""
     message: str = ""
+    start_time: str | None = None
+    """When the kubelet accepted it."""
     conditions: tuple[PodCondition, ...] = ()
     observed_generation: int = 0
     container_statuses: tuple[ContainerStatus, ...] = ()
@@ -80,9 +82,11 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of the spec that says where the Pod is."""
+    """The part of the spec that says where the Pod is, and how it ends."""
 
     node_name: str | None = None
+    active_deadline_seconds: int | None = None
+    termination_grace_period_seconds: int | None = None
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -106,6 +110,11 @@ def is_tracked(pod: Pod) -> bool:
 def job_owner(pod: Pod) -> OwnerReference | None:
     """Return the Job that created a Pod; None if none did."""
     return pod.metadata.find_controller("Job", group="batch")
+
+
+def find_condition(pod: Pod, kind: str) -> PodCondition | None:
+    """Return a Pod's condition of a type; None if it has none."""
+    return next((condition for condition in pod.status.conditions if condition.type == kind), None)
 
 
 def main_state(pod: Pod) -> ContainerState | None:

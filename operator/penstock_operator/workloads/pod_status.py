@@ -11,10 +11,11 @@ from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outcome
 from penstock.engine.reasons import Reason
 from penstock.engine.workloads.counters import read_counters
-from penstock.engine.workloads.outputs import read_outputs
+from penstock.engine.workloads.outputs import TEXT_OUTPUTS, read_outputs
 from penstock.kube.metadata import ObjectMeta
 from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
 from penstock_operator.workloads.pod import Pod, PodCondition, Terminated, is_tracked, job_owner, main_state, read_time
+from penstock_operator.workloads.pod_stop import can_end_in_place, end_due_at
 
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _STOP_EXIT_CODES: Final = frozenset({128 + 9, 128 + 15})
@@ -117,6 +118,8 @@ def observe_pod(
         version=metadata.version,
         is_held=obstacle is not None and obstacle.reason == Reason.ADMISSION_QUEUE,
         gone_due_at=deletion,
+        can_end_in_place=can_end_in_place(pod),
+        end_due_at=end_due_at(pod, now=now),
         began_at=identity.began_at,
     )
 
@@ -270,7 +273,11 @@ def _failure(terminated: Terminated, finished_at: float) -> Outcome:
 
 
 def _success(pod: Pod, terminated: Terminated, finished_at: float) -> Outcome:
-    outputs, problem = read_outputs(terminated.message, containers=len(pod.status.container_statuses))
+    outputs, problem = read_outputs(
+        terminated.message,
+        containers=len(pod.status.container_statuses),
+        is_text=pod.metadata.annotations.get(names.ANNOTATION_OUTPUTS_FORMAT) == TEXT_OUTPUTS,
+    )
     if problem is not None:
         return Outcome(Cause.FAILURE, finished_at, Reason.INVALID_OUTPUTS, problem, terminated.exit_code)
     return Outcome(Cause.SUCCESS, finished_at, exit_code=0, outputs=outputs)

@@ -39,6 +39,7 @@ FinalTaskState = Literal["Completed", "Cached", "Skipped", "Failed", "TimedOut",
 Tolerance = Annotated[int, Field(ge=0, le=MAX_ITEMS)] | Percentage
 """How many may fail: a number, or a percentage of all."""
 Workload = Literal["Pod", "Job"]
+OutputsFormat = Literal["Text", "JSON"]
 Values = Annotated[dict[str, JsonValue], Field(max_length=MAX_PARAMS)]
 """Values of params, by name."""
 ParamType = Literal["string", "integer", "number", "boolean", "array", "object"]
@@ -216,6 +217,17 @@ class Cache(ApiModel):
     """How long outputs may be reused. 24h if not given."""
 
 
+class TaskOutputs(ApiModel):
+    """Where a container that does not know Penstock leaves its outputs."""
+
+    file: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Path of the file that the container writes, absolute. It becomes the container's termination message: at most
+    4,095 bytes. Expressions are not evaluated here."""
+    format: OutputsFormat | None = None
+    """What the file contains. Text: any text; it becomes `outputs.text`, without the line breaks at its end. JSON: an
+    object, which becomes the outputs. Text if not given."""
+
+
 class Task(ApiModel):
     """One step of the Flow: a container, a child flow, or an approval."""
 
@@ -283,6 +295,8 @@ class Task(ApiModel):
     """What runs an attempt: a Pod, or a Job with one Pod. Pod if not given."""
     cache: Cache | None = None
     """Reuses the outputs of an earlier attempt of the same task with the same key."""
+    outputs: TaskOutputs | None = None
+    """Reads the outputs from a file of its own, in place of the one that `$PENSTOCK_OUTPUTS` names."""
     log_tail: bool | None = None
     """Whether the end of a failed container's log becomes the message. True if not given."""
     pod_template: PodPart | None = None

@@ -289,6 +289,8 @@ class FlowRunStatus(ApiModel):
     """Values of all params, defaults included."""
     counts: Counts | None = None
     """Number of tasks in each state."""
+    failed_task: TaskName | None = None
+    """Name of the first task, in the order of the spec, that is Failed, TimedOut or Crashed."""
     progress: Annotated[str, Field(max_length=32)] | None = None
     """Finished tasks out of all tasks: `3/10`."""
     start_time: Time | None = None

@@ -147,7 +147,7 @@ FLOWRUN: Final = Kind(
         Column("State", ".status.state", "The state in one word."),
         Column("Progress", ".status.progress", "Finished tasks out of all tasks."),
         Column("Failed", ".status.counts.Failed", "Number of tasks that are Failed.", type="integer"),
-        Column("Failed task", '.status.tasks[?(@.state=="Failed")].name', "The first task that is Failed."),
+        Column("Failed task", ".status.failedTask", "The first task that is Failed, TimedOut or Crashed."),
         Column("Reason", ".status.reason", "Why it is in this state."),
         Column("Started at", ".status.startTime", "When its first task started, as a timestamp.", is_wide=True),
         Column("Finished", ".status.completionTime", "When it finished.", type="date"),

@@ -165,6 +165,11 @@ class ScheduleStatus(ApiModel):
     """Approximate number of ticks that got no run."""
     last_missed: MissedTick | None = None
     """The last missed tick, and why."""
+    not_run_ticks: Count | None = None
+    """Approximate number of ticks whose run ended without having run: it was skipped by a concurrency limit, or
+    cancelled while it waited."""
+    last_not_run_time: Time | None = None
+    """When the last of these runs ended."""
     # A map, so that each replica can patch the entry of one event.
     events: Annotated[dict[str, EventStatus], Field(max_length=64)] | None = None
     """State of its events, by name."""

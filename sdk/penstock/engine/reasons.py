@@ -56,9 +56,14 @@ class Reason(StrEnum):
     CACHE_BUSY = "CacheBusy"
     CHILD_FAILED = "ChildFailed"
     CHILD_DELETED = "ChildDeleted"
+    CHILD_SKIPPED = "ChildSkipped"
     TOO_DEEP = "TooDeep"
     TASK_FAILED = "TaskFailed"
     SUSPENDED = "Suspended"
+    SUSPENDING = "Suspending"
+    DRAINING = "Draining"
+    CANCELLING = "Cancelling"
+    TERMINATING = "Terminating"
     NOT_DUE = "NotDue"
     CONCURRENCY_LIMIT = "ConcurrencyLimit"
     FLOW_NOT_FOUND = "FlowNotFound"
@@ -276,6 +281,10 @@ REASONS: Final[dict[Reason, ReasonText]] = {
     Reason.CHILD_DELETED: ReasonText(
         "The child run was deleted before it had finished.", "Find out what deleted it, then retry the run.", "limit"
     ),
+    Reason.CHILD_SKIPPED: ReasonText(
+        "The child run was skipped by the concurrency limit of its Flow: nothing has run.",
+        "Retry the run when others have finished, or set `onLimit: Queue` in the child's Flow.",
+    ),
     Reason.TOO_DEEP: ReasonText(
         "Child runs are nested more than 8 levels deep.",
         "Check whether a flow calls itself (infinite recursion); the message names the flows.",
@@ -285,6 +294,22 @@ REASONS: Final[dict[Reason, ReasonText]] = {
     ),
     Reason.SUSPENDED: ReasonText(
         "The run is suspended: nothing new starts.", "Run `penstock resume RUN`, or set `spec.suspend` to false."
+    ),
+    Reason.SUSPENDING: ReasonText(
+        "The run is being suspended: nothing new starts, and what runs continues.",
+        "Wait until it is Suspended, or run `penstock resume RUN`.",
+    ),
+    Reason.DRAINING: ReasonText(
+        "The run is being drained: nothing new starts, what runs continues, then finally tasks run.",
+        "Wait, or run `penstock cancel RUN`.",
+    ),
+    Reason.CANCELLING: ReasonText(
+        "The run is being cancelled: what runs is being stopped, then finally tasks run.",
+        "Wait, or run `penstock cancel RUN --now`.",
+    ),
+    Reason.TERMINATING: ReasonText(
+        "The run is being terminated: everything is being stopped.",
+        "Wait. If a Pod does not end, check its node.",
     ),
     Reason.NOT_DUE: ReasonText(
         "The run's scheduledTime is in the future.", "No action is needed. It starts at the time in the message."

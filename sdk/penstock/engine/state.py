@@ -63,4 +63,6 @@ COMPLETED_TASK_STATES: Final = frozenset({TaskState.COMPLETED, TaskState.CACHED}
 UNSUCCESSFUL_TASK_STATES: Final = frozenset(
     {TaskState.FAILED, TaskState.TIMED_OUT, TaskState.CANCELLED, TaskState.CRASHED}
 )
+FAILED_TASK_STATES: Final = UNSUCCESSFUL_TASK_STATES - {TaskState.CANCELLED}
+"""States of tasks that failed by themselves, not because their run was stopped."""
 FINAL_TASK_STATES: Final = COMPLETED_TASK_STATES | UNSUCCESSFUL_TASK_STATES | {TaskState.SKIPPED}

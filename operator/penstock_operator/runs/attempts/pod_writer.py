@@ -14,12 +14,11 @@ from penstock.kube.writer import Priority, Writer
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod import Pod
 from penstock_operator.workloads.pod_status import is_main_finished
+from penstock_operator.workloads.pod_stop import end_patch
 
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
-SHORTEST_DEADLINE_S: Final = 1
-"""The shortest activeDeadlineSeconds that a Pod may have."""
 
 
 class PodWriter:
@@ -63,17 +62,30 @@ class PodWriter:
     async def end_remaining_containers(self, pod: Pod) -> None:
         """End a Pod whose `main` has finished while other containers run, and keep its logs.
 
-        An injected sidecar may never end by itself. Deleting the Pod would delete the log of `main`; but a Pod whose
-        activeDeadlineSeconds have passed is ended and stays, and that field may be set at any time.
+        An injected sidecar may never end by itself. Deleting the Pod would delete the log of `main`.
 
         Raises:
             ApiError: it was refused; not found or a conflict when the Pod is gone.
         """
         metadata = pod.metadata
-        patch = {"metadata": {"uid": metadata.uid}, "spec": {"activeDeadlineSeconds": SHORTEST_DEADLINE_S}}
-        await self._writer.patch(
-            PODS, metadata.namespace, metadata.name, msgspec.json.encode(patch), content_type=STRATEGIC_MERGE_PATCH
-        )
+        await self._end(metadata.namespace, metadata.name, end_patch(metadata.uid))
+
+    async def end_pod(self, namespace: str, name: str, uid: str, *, now: float) -> None:
+        """End a Pod in which `main` may run, and keep it with its logs.
+
+        Args:
+            namespace: where.
+            name: which.
+            uid: of the Pod.
+            now: seconds since the epoch: the Pod gets this time, from which its end is due.
+
+        Raises:
+            ApiError: it was refused; not found or a conflict when the Pod is gone.
+        """
+        await self._end(namespace, name, end_patch(uid, asked_at=now))
+
+    async def _end(self, namespace: str, name: str, patch: bytes) -> None:
+        await self._writer.patch(PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH)
 
     async def remove_finalizer(self, namespace: str, name: str, uid: str) -> None:
         """Remove our finalizer from a Pod; one that is gone, or another Pod of its name, is left alone."""

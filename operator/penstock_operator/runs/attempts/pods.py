@@ -253,9 +253,14 @@ class AttemptPods:
             self.on_pod(EventType.MODIFIED, pod)
 
     async def stop_attempt(self, run: LiveRun, stop: StopAttempt) -> None:
-        """Stop an attempt: delete its Pod or Job, unless `main` has ended and only other containers run."""
+        """Stop an attempt: end its Pod in place if that keeps its log, else delete its Pod or Job.
+
+        If `main` has ended, only the other containers are ended.
+        """
         try:
             if stop.reason is None and await self._has_ended(run, stop):
+                return
+            if stop.is_in_place and await self._end_in_place(run, stop):
                 return
             if self._is_job(run, stop.key, stop.attempt):
                 await self.jobs.stop_job(run, stop)
@@ -266,6 +271,23 @@ class AttemptPods:
                 await self.verify_attempt(run, VerifyAttempt(stop.key, stop.attempt))
             else:
                 logger.warning("FlowRun %s: failed to stop Pod %s: %s", run.key, stop.pod, error)
+
+    async def _end_in_place(self, run: LiveRun, stop: StopAttempt) -> bool:
+        """End the Pod of an attempt without deleting it; returns whether that was allowed.
+
+        It is the same for the Pod of a Job: the Job fails with its Pod, and creates no other.
+
+        Raises:
+            ApiError: not found or a conflict: the Pod is gone.
+        """
+        try:
+            await self._pod_writer.end_pod(run.key.namespace, stop.pod, stop.uid, now=self._clock())
+        except ApiError as error:
+            if is_not_found(error) or is_conflict(error):
+                raise
+            logger.warning("FlowRun %s: Pod %s is deleted, as it cannot be ended: %s", run.key, stop.pod, error)
+            return False
+        return True
 
     async def _has_ended(self, run: LiveRun, stop: StopAttempt) -> bool:
         """Whether a Pod that is only in the way of the next attempt has ended, or is being ended without deletion.

@@ -58,8 +58,7 @@ def describe_schedule(
         yield field("active", ", ".join(status.get("active") or ()) or str(status["activeRuns"]))
     if status.get("queued"):
         yield field("queued", ", ".join(status["queued"]))
-    if missed := status.get("lastMissed"):
-        yield field("missed", f"{status.get('missedTicks', 1)}; last {missed['tickTime']}: {missed['message']}")
+    yield from (field(name, text) for name, text in _not_made(status))
     yield from _event_lines(schedule, now)
     yield from recent_section(runs, now)
     yield from event_section(events, now)
@@ -67,6 +66,14 @@ def describe_schedule(
     yield Text(f"  {hint(f'schedule run {name}')}")
     yield Text(f"  {hint(f'schedule preview {name}')}")
     yield Text(f"  {hint(f'schedule resume {name}' if spec.get('suspend') else f'schedule suspend {name}')}")
+
+
+def _not_made(status: Object) -> Iterator[tuple[str, str]]:
+    """Describe the ticks that were not made."""
+    if missed := status.get("lastMissed"):
+        yield "missed", f"{status.get('missedTicks', 1)}; last {missed['tickTime']}: {missed['message']}"
+    if not_run := status.get("notRunTicks"):
+        yield "not run", f"{not_run}; last at {status.get('lastNotRunTime')}: see `penstock get --state Skipped`"
 
 
 def _run_fields(template: Object) -> Iterator[tuple[str, str]]:

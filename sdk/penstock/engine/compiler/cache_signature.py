@@ -9,7 +9,16 @@ from typing import Any, Final
 from penstock.api.base import ApiModel
 from penstock.api.flow import Task, TaskDefaults
 
-SIGNATURE_FIELDS: Final = ("image", "command", "args", "script", "env", "pod_template", "service_account_name")
+SIGNATURE_FIELDS: Final = (
+    "image",
+    "command",
+    "args",
+    "script",
+    "env",
+    "outputs",
+    "pod_template",
+    "service_account_name",
+)
 """Fields that decide what a container does: part of every key of its cache."""
 ADDED_FIELDS: Final = frozenset({"env", "pod_template"})
 """Those of them for which the defaults count beside the task's own value."""

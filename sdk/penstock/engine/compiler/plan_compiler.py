@@ -243,6 +243,8 @@ class _Compiler:
             pod_templates=pod_templates,
             is_job=(task.workload or inherited.workload) == "Job",
             has_log_tail=(task.log_tail if task.log_tail is not None else inherited.log_tail) is not False,
+            outputs_file=None if task.outputs is None else task.outputs.file,
+            has_text_outputs=task.outputs is not None and task.outputs.format != "JSON",
             child=child,
             approval=approval,
             cache=cache,

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from penstock.api.flow import EnvVar, Task, Workspace
 from penstock.api.names import OUTPUTS_VARIABLE
 from penstock.engine.compiler.quantity import read_quantity
-from penstock.engine.compiler.task_plan import WORKSPACE_PATH, TaskKind
+from penstock.engine.compiler.task_plan import OUTPUTS_PATH, WORKSPACE_PATH, TaskKind
 from penstock.errors import Problem
 
 CONTAINER_FIELDS: Final = (
@@ -23,10 +23,13 @@ CONTAINER_FIELDS: Final = (
     "service_account_name",
     "workload",
     "cache",
+    "outputs",
     "log_tail",
     "pod_template",
 )
 """Fields that only a container has."""
+RESERVED_DIRECTORIES: Final = ("/dev", "/proc", "/sys", "/penstock", "/var/run/secrets/kubernetes.io")
+"""Where no file can be mounted, or Kubernetes and Penstock mount files of their own."""
 ATTEMPT_FIELDS: Final = ("for_each", "retry", "timeout", "queue_timeout", "deadline")
 """Fields about attempts, which an approval does not make."""
 
@@ -49,6 +52,8 @@ def check_shape(task: Task, kind: TaskKind, path: str, *, has_default_image: boo
     if task.max_parallel is not None and task.for_each is None:
         yield Problem(f"{path}.maxParallel", "has no effect without forEach: remove it")
     yield from check_env(task.env or (), f"{path}.env")
+    if task.outputs is not None:
+        yield from _check_outputs_file(task.outputs.file, f"{path}.outputs.file")
 
 
 def _check_foreign_fields(task: Task, kind: TaskKind, path: str) -> Iterator[Problem]:
@@ -60,6 +65,21 @@ def _check_foreign_fields(task: Task, kind: TaskKind, path: str) -> Iterator[Pro
         if getattr(task, field) is not None:
             hint = ": its own timeout is approval.timeout" if field == "timeout" else ""
             yield Problem(f"{path}.{to_camel(field)}", f"{what} does not have this field{hint}: remove it")
+
+
+def _check_outputs_file(file: str, path: str) -> Iterator[Problem]:
+    parts = file.split("/")
+    if "$(" in file:
+        yield Problem(path, "expressions are not evaluated here: give the path itself")
+    elif not file.startswith("/") or not parts[-1] or ":" in file or not {"", ".", ".."}.isdisjoint(parts[1:]):
+        message = f"must be an absolute path of a file, without a colon and without . and .. in it; got {file!r}"
+        yield Problem(path, message)
+    elif file in ("/dev/stdout", "/dev/stderr"):
+        yield Problem(path, "outputs are not read from the log, whose end can get lost: name a file")
+    elif file != OUTPUTS_PATH:
+        for directory in RESERVED_DIRECTORIES:
+            if file == directory or file.startswith(f"{directory}/"):
+                yield Problem(path, f"must not be in {directory}, which is not the image's own; got {file!r}")
 
 
 def check_env(env: Sequence[EnvVar], path: str) -> Iterator[Problem]:

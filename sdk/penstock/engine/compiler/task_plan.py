@@ -23,6 +23,8 @@ RETRY_MAX_DELAY_S: Final = 3600.0
 NODE_LOST_AFTER: Final = "10m"
 CACHE_TTL: Final = "24h"
 WORKSPACE_PATH: Final = "/workspace"
+OUTPUTS_PATH: Final = "/dev/termination-log"
+"""The file for outputs, if a task names none."""
 
 
 class DependencyKind(Enum):
@@ -141,6 +143,10 @@ class TaskPlan:
     """Whether a Job carries each attempt."""
     has_log_tail: bool
     """Whether the end of a failed container's log becomes the message."""
+    outputs_file: str | None
+    """The container writes its outputs to this file; None: to the one that Penstock chooses."""
+    has_text_outputs: bool
+    """Whether its outputs are a text, not a JSON object."""
     child: ChildPlan | None
     approval: ApprovalPlan | None
     cache: CachePlan | None

@@ -24,7 +24,12 @@ from penstock.engine.machine.reason_groups import CANCELLING_REASONS, WAITING_RE
 from penstock.engine.machine.retry_policy import why_not_retried
 from penstock.engine.machine.run.run import Run
 from penstock.engine.machine.run.shutdown import ShutdownMode
-from penstock.engine.machine.tasks.attempt_deadlines import Deadline, name_queue_timeout, passed_deadline
+from penstock.engine.machine.tasks.attempt_deadlines import (
+    IN_PLACE_MARGIN_S,
+    Deadline,
+    name_queue_timeout,
+    passed_deadline,
+)
 from penstock.engine.machine.tasks.task import TaskRun
 from penstock.engine.machine.tasks.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
@@ -182,7 +187,7 @@ class Attempts:
             # A Pod that was not known yet when the run was stopped.
             self._stop(task, seen.key, instance, reason, now)
         elif instance.stopping and not seen.is_deleting:
-            run.do_once_stored(task, StopAttempt(seen.key, seen.attempt, seen.pod, seen.uid, instance.stopping))
+            self._stop_pod(task, seen.key, instance)
         run.set_timer(task, seen.key, instance)
 
     def _remove_finalizer(self, task: TaskRun, seen: AttemptSeen) -> None:
@@ -214,7 +219,7 @@ class Attempts:
             instance.cancel_retry(reason)
         run.decided_outcomes += 1
         run.record_state(task, key, instance)
-        if instance.state is not TaskState.COMPLETED:
+        if instance.state not in (TaskState.COMPLETED, TaskState.SKIPPED):
             task.record_failure(key.item, instance)
             run.record_history(task)
             run.outbox.notices.append(Notice.of_attempt(key, instance))
@@ -264,6 +269,9 @@ class Attempts:
         elif deadline is Deadline.NODE_LOST:
             message = f"Pod {instance.pod} should have ended, but its node {instance.node} has not reported it"
             self.end_attempt(task, key, instance, Outcome(Cause.DISRUPTION, now, Reason.NODE_LOST, message), now)
+        elif deadline is Deadline.END_OVERDUE:
+            instance.can_end_in_place, instance.end_due_at = False, None
+            self._stop_pod(task, key, instance)
         elif deadline is Deadline.TASK_DEADLINE:
             self._stop(task, key, instance, Reason.TASK_DEADLINE_EXCEEDED, now)
         elif deadline is Deadline.ATTEMPT_TIMEOUT:
@@ -290,9 +298,13 @@ class Attempts:
             for index, instance in task.live_instances():
                 if mode is ShutdownMode.DRAIN and task.plan.kind is not TaskKind.APPROVAL:
                     continue
-                is_stronger = task.plan.kind is TaskKind.FLOW and mode is ShutdownMode.TERMINATE
-                if not instance.stopping or is_stronger:
-                    self._stop(task, TaskInstanceKey(task.plan.name, index), instance, reason, now)
+                key = TaskInstanceKey(task.plan.name, index)
+                is_stronger = mode is ShutdownMode.TERMINATE
+                if not instance.stopping or (is_stronger and task.plan.kind is TaskKind.FLOW):
+                    self._stop(task, key, instance, reason, now)
+                elif is_stronger and instance.gone_due_at is None:
+                    # The first reason stays: it is stored, and decides.
+                    self._stop_pod(task, key, instance)
             if task.items is not None:
                 self._run.close_fan_out(task, now)
 
@@ -317,9 +329,51 @@ class Attempts:
         instance.stop_version = run.status.version_of(task)
         if not has_pod:
             run.outbox.verifies.append(VerifyAttempt(key, instance.attempt))
-        elif instance.pod is not None and instance.uid is not None:
-            run.do_once_stored(task, StopAttempt(key, instance.attempt, instance.pod, instance.uid, reason))
+        else:
+            self._stop_pod(task, key, instance)
         run.set_timer(task, key, instance)
+
+    def _stop_pod(self, task: TaskRun, key: TaskInstanceKey, instance: TaskInstance) -> None:
+        """Have the Pod of an attempt stopped as soon as the reason is stored."""
+        if instance.pod is not None and instance.uid is not None:
+            stop = StopAttempt(key, instance.attempt, instance.pod, instance.uid, instance.stopping)
+            self._run.do_once_stored(task, stop)
+
+    def choose_stops(self, stops: Sequence[StopAttempt], now: float) -> list[StopAttempt]:
+        """Decide how attempts are stopped, now that it is about to be done: a Pod may have started or ended meanwhile.
+
+        A Pod is ended without being deleted if that keeps its log. If it has not ended in time, it is deleted, and
+        `Terminate` does not wait for that.
+
+        Args:
+            stops: those whose reasons are stored.
+            now: seconds since the epoch.
+
+        Returns:
+            One for each Pod, but none for a Pod that has ended or is ending already.
+        """
+        chosen: dict[str, StopAttempt] = {}
+        for stop in stops:
+            task = self._run.tasks[self._run.plan.positions[stop.key.task]]
+            instance = task.live_task_instance(stop.key.item)
+            if stop.reason is None:
+                # The attempt has ended: what is left of its Pod is stopped.
+                chosen[stop.uid] = stop
+            elif instance is not None and instance.attempt == stop.attempt and instance.stopping:
+                if instance.pod is not None and instance.uid is not None:
+                    # Of a Job, the Pod may have become known.
+                    stop = stop._replace(pod=instance.pod, uid=instance.uid)  # noqa: PLW2901 - the same, as it is now
+                if not instance.can_end_in_place or self._is_to_be_deleted(instance, now):
+                    chosen[stop.uid] = stop
+                elif instance.end_due_at is None:
+                    chosen[stop.uid] = stop._replace(is_in_place=True)
+        return list(chosen.values())
+
+    def _is_to_be_deleted(self, instance: TaskInstance, now: float) -> bool:
+        """Whether a Pod that can be ended in place is deleted all the same."""
+        due_at, shutdown = instance.end_due_at, self._run.shutdown
+        is_overdue = due_at is not None and now >= due_at + IN_PLACE_MARGIN_S
+        return is_overdue or (shutdown is not None and shutdown.mode is ShutdownMode.TERMINATE)
 
 
 def _kind_of(task: TaskPlan) -> AttemptKind | None:

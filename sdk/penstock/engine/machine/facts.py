@@ -18,6 +18,8 @@ class Cause(Enum):
     """The task itself: counts against `retry.limit`."""
     DISRUPTION = "disruption"
     """The infrastructure: counts against `retry.infrastructure`."""
+    NOT_RUN = "not run"
+    """Nothing has run, and that is not a failure: its child run was skipped."""
 
 
 class AttemptKind(Enum):
@@ -68,6 +70,8 @@ class AttemptSeen:
         is_held: it waits for an admission queue or a concurrency limit.
         is_paused: it is a child run that waits for an approval.
         gone_due_at: when a Pod that is being deleted should have ended, seconds since the epoch.
+        can_end_in_place: its Pod can be ended without being deleted, which keeps its log.
+        end_due_at: when a Pod that is being ended in this way should have ended, seconds since the epoch.
         began_at: when the first attempt was made, if the Pod has that annotation.
         version: grows with every change of the object; 0 where that is not known.
     """
@@ -92,6 +96,8 @@ class AttemptSeen:
     is_held: bool = False
     is_paused: bool = False
     gone_due_at: float | None = None
+    can_end_in_place: bool = False
+    end_due_at: float | None = None
     began_at: float | None = None
     version: int = 0
 

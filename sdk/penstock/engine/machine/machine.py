@@ -199,7 +199,10 @@ class Machine:
         wake_at = None if self.is_finished else run.next_due_at(now)
         # Nothing is created until outcomes are stored, so store them immediately.
         is_urgent = run.status.is_urgent or self._is_full
-        return run.outbox.take_step(creates, wake_at=wake_at, is_changed=run.status.is_dirty, is_urgent=is_urgent)
+        stops = self._attempts.choose_stops(run.outbox.take_stops(), now)
+        return run.outbox.take_step(
+            creates, stops, wake_at=wake_at, is_changed=run.status.is_dirty, is_urgent=is_urgent
+        )
 
     def mark_stored(self, version: int) -> bool:
         """Record that all changes up to this version are stored, and release the effects that waited for them.

@@ -13,7 +13,7 @@ from penstock.engine.machine.facts import AttemptKind, AttemptSeen, Cause, Outco
 from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
 from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
-from penstock.engine.state import FINAL_RUN_STATES, SUCCESSFUL_RUN_STATES, RunState
+from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.engine.workloads.counters import read_counters, write_counters
 from penstock.engine.workloads.owner_reference import run_owner
@@ -207,11 +207,11 @@ def observe_deleted_child(link: ParentLink, metadata: Mapping[str, Any], *, now:
 def _outcome(name: str, state: RunState, status: Mapping[str, Any], now: float) -> Outcome:
     completed = status.get("completionTime")
     finished_at = now if completed is None else epoch(completed)
-    if state in SUCCESSFUL_RUN_STATES:
-        # A skipped run succeeded. A crashed run is not a disruption: it used up its own retries for disruptions.
-        outputs = dict(status.get("outputs") or {}) if state is RunState.COMPLETED else {}
-        return Outcome(Cause.SUCCESS, finished_at, outputs=outputs)
+    if state is RunState.COMPLETED:
+        return Outcome(Cause.SUCCESS, finished_at, outputs=dict(status.get("outputs") or {}))
     why = ": ".join(part for part in (status.get("reason"), status.get("message")) if part)
-    return Outcome(
-        Cause.FAILURE, finished_at, Reason.CHILD_FAILED, f"child run {name} is {state}{f': {why}' if why else ''}"
-    )
+    message = f"child run {name} is {state}{f': {why}' if why else ''}"
+    if state is RunState.SKIPPED:
+        return Outcome(Cause.NOT_RUN, finished_at, Reason.CHILD_SKIPPED, message)
+    # A crashed run is not a disruption: it used up its own retries for disruptions.
+    return Outcome(Cause.FAILURE, finished_at, Reason.CHILD_FAILED, message)

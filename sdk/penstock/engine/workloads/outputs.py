@@ -1,4 +1,4 @@
-"""A task's outputs: the JSON object that it wrote to its termination message, and the limit on that."""
+"""A task's outputs: the JSON object or text that it wrote to its termination message, and the limit on that."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ POD_OUTPUTS_LIMIT_BYTES: Final = 12288
 """The termination messages of all containers of a Pod together."""
 
 
-def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, str | None]:
+TEXT_OUTPUTS: Final = "Text"
+"""Format of outputs that are not a JSON object."""
+TEXT_FIELD: Final = "text"
+
+
+def read_outputs(text: str, *, containers: int, is_text: bool = False) -> tuple[dict[str, Any] | None, str | None]:
     """Read a task's outputs from its termination message.
 
     Args:
         text: the message.
         containers: number of containers of the Pod, which share the limit.
+        is_text: the outputs are the text itself, without the line breaks at its end.
 
     Returns:
-        The outputs, or what is wrong with them. An empty text means an empty object.
+        The outputs, or what is wrong with them. An empty message means an empty object, or an empty text.
     """
     limit = min(OUTPUTS_LIMIT_BYTES, POD_OUTPUTS_LIMIT_BYTES // max(containers, 1))
     size = len(text.encode(errors="surrogatepass"))
@@ -29,6 +35,12 @@ def read_outputs(text: str, *, containers: int) -> tuple[dict[str, Any] | None, 
             f"the outputs are {limit} bytes or more and may be truncated (limit {limit - 1}): "
             "write large data to storage and output its location"
         )
+    if is_text:
+        return {TEXT_FIELD: text.rstrip("\r\n")}, None
+    return _read_object(text)
+
+
+def _read_object(text: str) -> tuple[dict[str, Any] | None, str | None]:
     if not text.strip():
         return {}, None
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.api import names
-from penstock.engine.compiler.task_plan import TaskPlan
+from penstock.engine.compiler.task_plan import OUTPUTS_PATH, TaskPlan
 from penstock.engine.keys import RunIdentity
 from penstock.engine.machine.effects.effects import CreateAttempt
 from penstock.engine.machine.effects.inputs import ContainerInputs
@@ -15,11 +15,11 @@ from penstock.engine.names import pod_name
 from penstock.engine.reasons import Reason
 from penstock.engine.timestamp import rfc3339
 from penstock.engine.workloads.counters import write_counters
+from penstock.engine.workloads.outputs import TEXT_OUTPUTS
 from penstock.engine.workloads.owner_reference import run_owner
 from penstock.engine.workloads.strategic_merge import strategic_merge
 from penstock.engine.workloads.workspace import Mount, affinity_of, mount_workspace
 
-OUTPUTS_PATH: Final = "/dev/termination-log"
 SCRIPT_DIRECTORY: Final = "/penstock"
 SCRIPT_PATH: Final = f"{SCRIPT_DIRECTORY}/script"
 SCRIPT_VOLUME: Final = "penstock-script"
@@ -180,6 +180,8 @@ def _set_own_fields(
     annotations = write_counters(create.failures, create.disruptions)
     if create.began_at is not None:
         annotations[names.ANNOTATION_BEGIN_TIME] = rfc3339(create.began_at)
+    if task.has_text_outputs:
+        annotations[names.ANNOTATION_OUTPUTS_FORMAT] = TEXT_OUTPUTS
     template: Mapping[str, Any] = pod["metadata"]
     metadata: dict[str, Any] = {
         "name": pod_name(run.name, run.uid, key, create.attempt),
@@ -193,10 +195,11 @@ def _set_own_fields(
     pod["metadata"] = metadata
     pod["spec"]["restartPolicy"] = "Never"
     main = next(container for container in pod["spec"]["containers"] if container["name"] == names.MAIN_CONTAINER)
-    main["terminationMessagePath"] = OUTPUTS_PATH
+    path = task.outputs_file or OUTPUTS_PATH
+    main["terminationMessagePath"] = path
     main["terminationMessagePolicy"] = "FallbackToLogsOnError" if task.has_log_tail else "File"
     others = [entry for entry in main.get("env", []) if entry["name"] != names.OUTPUTS_VARIABLE]
-    own = [{"name": names.OUTPUTS_VARIABLE, "value": OUTPUTS_PATH}]
+    own = [{"name": names.OUTPUTS_VARIABLE, "value": path}]
     if not any(entry["name"] == UNBUFFERED["name"] for entry in others):
         own.append(dict(UNBUFFERED))
     # First, so that the task's own variables may refer to them.

@@ -54,6 +54,8 @@ class ScheduleStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
     active: list[str] = []
     missed_ticks: int | None = None
     last_missed: MissedTick | None = None
+    not_run_ticks: int | None = None
+    last_not_run_time: str | None = None
     events: dict[str, EventStatus] = {}
 
 

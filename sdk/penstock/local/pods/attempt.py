@@ -152,7 +152,14 @@ class Attempt:
             self._end.cancel()
         message = _read_end(container.outputs)
         log_tail = output.tail if has_log_tail else ""
-        return outcome_of_container(ended, message, log_tail, containers=container.containers, now=self._clock())
+        return outcome_of_container(
+            ended,
+            message,
+            log_tail,
+            containers=container.containers,
+            now=self._clock(),
+            has_text_outputs=container.has_text_outputs,
+        )
 
     async def _kill_later(self) -> None:
         await asyncio.sleep(self._grace_s)
@@ -166,7 +173,9 @@ class Attempt:
         self._report(self._seen)
 
 
-def outcome_of_container(ended: Ended, message: str, log_tail: str, *, containers: int, now: float) -> Outcome:
+def outcome_of_container(
+    ended: Ended, message: str, log_tail: str, *, containers: int, now: float, has_text_outputs: bool = False
+) -> Outcome:
     """Return how an attempt ended, with the reasons that the cluster has.
 
     Args:
@@ -175,6 +184,7 @@ def outcome_of_container(ended: Ended, message: str, log_tail: str, *, container
         log_tail: the end of its log, which becomes the message of a failure without one.
         containers: number of containers of the Pod, which share the limit of outputs.
         now: seconds since the epoch.
+        has_text_outputs: whether its outputs are a text, not a JSON object.
     """
     if ended.start_problem is not None:
         text = f"{ended.start_problem}: {log_tail.strip()}".rstrip(": ")
@@ -184,7 +194,7 @@ def outcome_of_container(ended: Ended, message: str, log_tail: str, *, container
         tail = (message or log_tail).strip()
         text, raw = describe_exit(ended.exit_code, tail), tail or f"exit code {ended.exit_code}"
         return Outcome(Cause.FAILURE, now, reason, text, ended.exit_code, raw_message=raw)
-    outputs, problem = read_outputs(message, containers=containers)
+    outputs, problem = read_outputs(message, containers=containers, is_text=has_text_outputs)
     if problem is not None:
         return Outcome(Cause.FAILURE, now, Reason.INVALID_OUTPUTS, problem, 0)
     return Outcome(Cause.SUCCESS, now, exit_code=0, outputs=outputs)

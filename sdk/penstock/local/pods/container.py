@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from penstock.api.names import MAIN_CONTAINER, OUTPUTS_VARIABLE
+from penstock.api.names import ANNOTATION_OUTPUTS_FORMAT, MAIN_CONTAINER, OUTPUTS_VARIABLE
+from penstock.engine.compiler.task_plan import OUTPUTS_PATH
+from penstock.engine.workloads.outputs import TEXT_OUTPUTS
 from penstock.engine.workloads.pod import EXECUTABLE, SCRIPT_PATH, executable_script
 from penstock.local.pods.environment import container_environment
 from penstock.local.pods.manifest_objects import Objects
@@ -38,6 +40,8 @@ class Container(NamedTuple):
     """Number of containers of the Pod, which share the limit of outputs."""
     limits: Mapping[str, Any]
     user: int | None
+    has_text_outputs: bool = False
+    """Whether its outputs are a text, not a JSON object."""
 
 
 class AttemptFiles(NamedTuple):
@@ -82,6 +86,9 @@ def prepare_container(
         {**entry, "value": outputs_path or str(outputs)} if entry["name"] == OUTPUTS_VARIABLE else entry
         for entry in main.get("env") or ()
     ]
+    mounts = mounts_of(pod, main, objects, folder=folder, workspace=workspace)
+    if main["terminationMessagePath"] != OUTPUTS_PATH:
+        mounts.append(Mount(outputs, main["terminationMessagePath"]))
     environment = container_environment(pod, {**main, "env": entries}, objects)
     security = {**(spec.get("securityContext") or {}), **(main.get("securityContext") or {})}
     return Container(
@@ -91,13 +98,14 @@ def prepare_container(
         args=[expand(word, environment) for word in main.get("args") or ()],
         environment=environment,
         working_dir=main.get("workingDir"),
-        mounts=mounts_of(pod, main, objects, folder=folder, workspace=workspace),
+        mounts=mounts,
         outputs=outputs,
         script=file,
         grace_s=float(spec.get("terminationGracePeriodSeconds", GRACE_S)),
         containers=len(spec["containers"]),
         limits=(main.get("resources") or {}).get("limits") or {},
         user=security.get("runAsUser"),
+        has_text_outputs=pod["metadata"]["annotations"].get(ANNOTATION_OUTPUTS_FORMAT) == TEXT_OUTPUTS,
     )
 
 

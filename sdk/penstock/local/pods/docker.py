@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from penstock.engine.compiler.quantity import read_quantity
-from penstock.engine.workloads.pod import OUTPUTS_PATH, SCRIPT_PATH
+from penstock.engine.compiler.task_plan import OUTPUTS_PATH
+from penstock.engine.workloads.pod import SCRIPT_PATH
 from penstock.errors import CommandError
 from penstock.local.pods.container import Container
 from penstock.local.pods.container_runtime import Ended, Running, StartError

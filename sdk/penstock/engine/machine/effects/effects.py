@@ -43,7 +43,7 @@ class CreateAttempt:
 
 
 class StopAttempt(NamedTuple):
-    """Stop an attempt: delete its Pod or Job, or shut its child run down."""
+    """Stop an attempt: end its Pod, delete its Pod or Job, or shut its child run down."""
 
     key: TaskInstanceKey
     attempt: int
@@ -51,6 +51,8 @@ class StopAttempt(NamedTuple):
     uid: str
     reason: str | None = None
     """Why, as a reason of the API; None if the attempt has ended and only the rest of its Pod is stopped."""
+    is_in_place: bool = False
+    """End the Pod without deleting it: its log stays."""
 
 
 class RemoveFinalizer(NamedTuple):

@@ -73,13 +73,24 @@ class Outbox:
         facts, self._facts = self._facts, []
         return facts
 
+    def take_stops(self) -> list[StopAttempt]:
+        """Remove and return the stops that can be sent out now."""
+        stops, self._stops = self._stops, []
+        return stops
+
     def take_step(
-        self, creates: list[CreateAttempt], *, wake_at: float | None, is_changed: bool, is_urgent: bool
+        self,
+        creates: list[CreateAttempt],
+        stops: list[StopAttempt],
+        *,
+        wake_at: float | None,
+        is_changed: bool,
+        is_urgent: bool,
     ) -> Step:
         """Return the effects that can be sent out now."""
         step = Step(
             creates=creates,
-            stops=self._stops,
+            stops=stops,
             finalizer_removals=self._finalizer_removals,
             verifies=self.verifies,
             cache=self.cache,
@@ -91,6 +102,6 @@ class Outbox:
             is_slow=self.is_slow,
         )
         self.is_slow = False
-        self._stops, self._finalizer_removals = [], []
+        self._finalizer_removals = []
         self.verifies, self.cache, self.conclusions, self.notices = [], [], [], []
         return step

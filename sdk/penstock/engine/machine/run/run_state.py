@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from penstock.engine.failure_message import headline
 from penstock.engine.machine.run.run import Run
+from penstock.engine.machine.run.shutdown import ShutdownMode
+from penstock.engine.machine.tasks.obstacles import Summary
 from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState, TaskState
 
 NAMED_TASKS = 10
 """Tasks that a message names."""
+ENDING: Final = {
+    ShutdownMode.DRAIN: Reason.DRAINING,
+    ShutdownMode.CANCEL: Reason.CANCELLING,
+    ShutdownMode.TERMINATE: Reason.TERMINATING,
+}
+"""Reasons of a run that is being ended early."""
 
 
 class UnfinishedState(NamedTuple):
@@ -32,4 +41,15 @@ def judge_unfinished_run(run: Run) -> UnfinishedState:
         message = f"waiting for approval: {', '.join(waiting[:NAMED_TASKS])}"
         return UnfinishedState(RunState.PAUSED, Reason.AWAITING_APPROVAL, message)
     state = RunState.RUNNING if run.has_started else RunState.PENDING
-    return UnfinishedState(state, *(run.obstacles.summary() or ()))
+    obstacle = run.obstacles.summary()
+    if run.shutdown is not None:
+        return UnfinishedState(state, ENDING[run.shutdown.mode], _with(run.shutdown.message, obstacle))
+    if run.control.is_suspended:
+        message = "spec.suspend is true: nothing new starts, what runs continues"
+        return UnfinishedState(state, Reason.SUSPENDING, _with(message, obstacle))
+    return UnfinishedState(state, *(obstacle or ()))
+
+
+def _with(message: str, obstacle: Summary | None) -> str:
+    """Add to what is being done to a run what it waits for."""
+    return message if obstacle is None else f"{message}; {headline(obstacle.reason, obstacle.message)}"

@@ -12,7 +12,13 @@ from penstock.engine.machine.run.run_clock import RunClock
 from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.engine.machine.tasks.task import TaskRun
 from penstock.engine.names import ENGINE_VERSION
-from penstock.engine.state import FINAL_RUN_STATES, FINAL_TASK_STATES, SUCCESSFUL_RUN_STATES, RunState
+from penstock.engine.state import (
+    FAILED_TASK_STATES,
+    FINAL_RUN_STATES,
+    FINAL_TASK_STATES,
+    SUCCESSFUL_RUN_STATES,
+    RunState,
+)
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.errors import StoredStatusError
 
@@ -51,7 +57,9 @@ class Head:
         """Return the head of a new run."""
         return cls(RunState.PENDING, now, total, params)
 
-    def fields(self, counts: Mapping[str, int], finished: int, clock: RunClock) -> dict[str, Any]:
+    def fields(
+        self, counts: Mapping[str, int], finished: int, clock: RunClock, *, failed_task: str | None
+    ) -> dict[str, Any]:
         """Return the fields of the status."""
         return known(
             {
@@ -63,6 +71,7 @@ class Head:
                 ),
                 "counts": dict(counts),
                 "progress": f"{finished}/{self.total}",
+                "failedTask": failed_task,
                 "reason": self.reason,
                 "message": self.message,
                 **clock.fields(),
@@ -120,6 +129,8 @@ class RunStatus:
         self._dirty: dict[int, None] = {}
         self._states = [task.state for task in tasks]
         self._counts = Counter(self._states)
+        self._first_failed = len(tasks)
+        """Position of the first task that failed."""
         self._is_whole_due = True
         self._sent: dict[str, Any] = {}
         self._sent_version = 0
@@ -142,6 +153,12 @@ class RunStatus:
             self._counts[before] -= 1
             self._counts[state] += 1
             self._states[task.plan.position] = state
+            if state in FAILED_TASK_STATES:
+                self._first_failed = min(self._first_failed, task.plan.position)
+
+    def _failed_task(self) -> str | None:
+        """Return the name of the first task that failed; None if none did."""
+        return self._tasks[self._first_failed].plan.name if self._first_failed < len(self._tasks) else None
 
     def counts(self) -> dict[str, int]:
         """Return the number of tasks in each state."""
@@ -190,7 +207,7 @@ class RunStatus:
     def take_changes(self) -> Changes:
         """Return the changes that are not stored, and count them as sent; `return_changes` undoes that."""
         counts = self.counts()
-        fields = self.head.fields(counts, self.finished_tasks, self._clock)
+        fields = self.head.fields(counts, self.finished_tasks, self._clock, failed_task=self._failed_task())
         if not fields["conditions"][0]["message"]:
             summary = self.summary()
             for condition in fields["conditions"]:
@@ -270,6 +287,7 @@ class RunStatus:
                 "conditions",
                 "counts",
                 "progress",
+                "failedTask",
                 "reason",
                 "message",
                 "startTime",
@@ -288,5 +306,7 @@ class RunStatus:
         self._dirty.clear()
         self._states = [task.state for task in self._tasks]
         self._counts = Counter(self._states)
+        failed = (position for position, state in enumerate(self._states) if state in FAILED_TASK_STATES)
+        self._first_failed = next(failed, len(self._tasks))
         self._sent_version = self.stored_version = self._version
         self.is_urgent = False

@@ -20,6 +20,7 @@ STATE_WORDS: Final = {
     TaskState.TIMED_OUT: "timed out",
     TaskState.CANCELLED: "cancelled",
     TaskState.CRASHED: "crashed",
+    TaskState.SKIPPED: "skipped",
 }
 
 
@@ -50,7 +51,8 @@ def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str]
     failed = {state: count for state, count in items.counts.items() if state in UNSUCCESSFUL_TASK_STATES}
     blocked = start_block[0] if start_block is not None and start_block[0] != Reason.RUN_STOPPING else None
     is_cut_short = items.has_unstarted or TaskState.CANCELLED in failed
-    summary = _summarize(failed, items)
+    skipped = {TaskState.SKIPPED: items.skipped} if items.skipped else {}
+    summary = _summarize(failed | skipped, items)
     if items.failures > allowed:
         state = next(iter(failed)) if len(failed) == 1 else TaskState.FAILED
         reason = blocked if blocked is not None and is_cut_short else Reason.ITEMS_FAILED
@@ -58,7 +60,10 @@ def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str]
     if is_cut_short:
         message = f"{summary}{_latest_failure(items)}" if blocked == Reason.RUN_TIMED_OUT else summary
         return TaskVerdict(TaskState.CANCELLED, blocked or Reason.RUN_STOPPING, message)
-    if failed:
+    if items.failures + items.skipped > allowed:
+        # What has not run is not done, but nothing has failed.
+        return TaskVerdict(TaskState.SKIPPED, Reason.CHILD_SKIPPED, summary)
+    if failed or skipped:
         message = f"{summary} ({allowed} allowed){_latest_failure(items)}"
         return TaskVerdict(TaskState.COMPLETED, Reason.ITEMS_FAILED, message)
     if items.are_outputs_dropped:

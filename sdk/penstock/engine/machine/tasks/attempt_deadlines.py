@@ -22,6 +22,8 @@ class Deadline(Enum):
     """The wait before the next attempt has ended."""
     NODE_LOST = auto()
     """The Pod should have ended so long ago that its node counts as lost."""
+    END_OVERDUE = auto()
+    """The Pod was to end without being deleted, and has not."""
     TASK_DEADLINE = auto()
     """All attempts together took longer than `deadline`."""
     ATTEMPT_TIMEOUT = auto()
@@ -29,6 +31,9 @@ class Deadline(Enum):
     QUEUE_TIMEOUT = auto()
     """The attempt waited longer than `queueTimeout` to start."""
 
+
+IN_PLACE_MARGIN_S: Final = 30.0
+"""How long after its grace period a Pod that is stopped without being deleted may take to end: then it is deleted."""
 
 DEFAULT_QUEUE_TIMEOUTS_S: Final[Mapping[str, float]] = {
     Reason.IMAGE_PULL_FAILED: 3600.0,
@@ -44,6 +49,7 @@ as a quota or a queue, has no limit. It counts from a time that the Pod has, so 
 
 _BY_PRECEDENCE: Final = (
     Deadline.NODE_LOST,
+    Deadline.END_OVERDUE,
     Deadline.TASK_DEADLINE,
     Deadline.ATTEMPT_TIMEOUT,
     Deadline.QUEUE_TIMEOUT,
@@ -63,6 +69,8 @@ def running_deadlines(task: TaskPlan, instance: TaskInstance, *, is_suspended: b
     if instance.gone_due_at is not None and task.retry.node_lost_after_s is not None:
         found.append((instance.gone_due_at + task.retry.node_lost_after_s, Deadline.NODE_LOST))
     if instance.stopping:
+        if instance.end_due_at is not None and instance.gone_due_at is None:
+            found.append((instance.end_due_at + IN_PLACE_MARGIN_S, Deadline.END_OVERDUE))
         return found
     if instance.state is TaskState.RETRYING and not is_suspended:
         assert instance.wake_at is not None

@@ -60,6 +60,11 @@ class Items:
         return sum(count for state, count in self.counts.items() if state in UNSUCCESSFUL_TASK_STATES)
 
     @property
+    def skipped(self) -> int:
+        """Number of items that have not run, although they were started."""
+        return self.counts.get(TaskState.SKIPPED, 0)
+
+    @property
     def unstarted(self) -> int:
         """Number of items that have not started."""
         return self._not_started

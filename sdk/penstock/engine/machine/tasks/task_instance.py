@@ -50,6 +50,8 @@ class TaskInstance:
         began_at: when the first attempt was made.
         waiting_since: from when the wait for its present reason counts.
         held_at: when the current attempt was last seen in a queue.
+        can_end_in_place: whether its Pod can be ended without being deleted.
+        end_due_at: when its Pod should have ended, if it is being ended in this way.
         is_seen: whether a Pod of the current attempt was observed since the machine was built.
         is_sent: whether the current attempt's creation was requested since the machine was built.
         stop_version: of the status, from which on it says that the attempt is being stopped.
@@ -75,6 +77,8 @@ class TaskInstance:
     wake_at: float | None = None
     stopping: str | None = None
     gone_due_at: float | None = None
+    can_end_in_place: bool = False
+    end_due_at: float | None = None
     queued_at: float | None = None
     began_at: float | None = None
     waiting_since: float | None = None
@@ -93,9 +97,10 @@ class TaskInstance:
         self.state = TaskState.PENDING
         self.reason = self.message = self.exit_code = None
         self.pod = self.uid = self.node = None
-        self.created_at = self.started_at = self.finished_at = self.gone_due_at = self.wake_at = None
+        self.created_at = self.started_at = self.finished_at = self.wake_at = None
+        self.gone_due_at = self.end_due_at = None
         self.stopping = self.queued_at = self.timer_at = self.waiting_since = self.held_at = None
-        self.is_seen = self.is_sent = False
+        self.is_seen = self.is_sent = self.can_end_in_place = False
 
     def mark_requested(self, now: float) -> None:
         """Record that the current attempt is to be created: its wait begins."""
@@ -125,6 +130,7 @@ class TaskInstance:
             self.queued_at = seen.created_at
         self.pod, self.uid, self.version, self.node = seen.pod, seen.uid, seen.version, seen.node or self.node
         self.created_at, self.gone_due_at = seen.created_at, seen.gone_due_at
+        self.can_end_in_place, self.end_due_at = seen.can_end_in_place, seen.end_due_at
         if seen.started_at is not None and self.started_at is None:
             # A node's clock may be wrong: not before the creation, and not after the first observation.
             self.started_at = max(seen.created_at, min(seen.started_at, now))
@@ -180,6 +186,9 @@ class TaskInstance:
         if outcome.cause is Cause.SUCCESS:
             self.state = TaskState.COMPLETED
             return
+        if outcome.cause is Cause.NOT_RUN:
+            self.state = TaskState.SKIPPED
+            return
         if outcome.cause is Cause.DISRUPTION:
             self.disruptions += 1
             is_spent, final = self.disruptions > policy.infrastructure, TaskState.CRASHED
@@ -193,7 +202,7 @@ class TaskInstance:
             self.state = final
             return
         self.state = TaskState.RETRYING
-        self.stopping = self.gone_due_at = None
+        self.stopping = self.gone_due_at = self.end_due_at = None
         self.wake_at = outcome.finished_at + retry_delay_s(
             policy,
             cause=outcome.cause,
