@@ -10,6 +10,7 @@ from penstock.cli.text.console import Text
 from penstock.cli.text.description import (
     WARNING,
     condition_title,
+    deed_fields,
     event_section,
     field,
     heading,
@@ -60,6 +61,7 @@ def describe_schedule(
         yield field("queued", ", ".join(status["queued"]))
     if missed := status.get("lastMissed"):
         yield field("missed", f"{status.get('missedTicks', 1)}; last {missed['tickTime']}: {missed['message']}")
+    yield from deed_fields(schedule["metadata"], ("created", "changed", "suspended", "resumed"), now)
     yield from _event_lines(schedule, now)
     yield from recent_section(runs, now)
     yield from event_section(events, now)
