@@ -17,8 +17,10 @@ from penstock_operator.runtime.recorder import EventRecorder
 from penstock_operator.triggers.webhook import WebhookReceiver
 from penstock_operator.webhooks.access import AccessReviews
 from penstock_operator.webhooks.admission import Admission
+from penstock_operator.webhooks.approvers import ApproversLookup
+from penstock_operator.webhooks.audit import Audit
 from penstock_operator.webhooks.flow_lookup import FlowLookup
-from penstock_operator.webhooks.server import Check, HttpServers
+from penstock_operator.webhooks.server import APPROVALS, Check, HttpServers
 
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ def http_servers(
         health: checks for `/healthz`, by name.
         readiness: checks for `/readyz`, by name.
     """
-    admission = _admission(client, options)
+    admission, audit = _admission(client, options)
     # Every replica writes the runs of deliveries, not the leader alone: a run's name follows from the delivery.
     writer = Writer(client, may_write=lambda: True, work_in_flight=DELIVERIES_IN_FLIGHT)
     recorder = EventRecorder(writer, instance=options.identity)
@@ -63,13 +65,15 @@ def http_servers(
             "flowruns": admission.validate_flowrun,
             "schedules": admission.validate_schedule,
             "backfills": admission.validate_backfill,
+            "audit": audit.record,
+            APPROVALS: audit.require_record,
         },
         event_port=options.event_port,
         events=deliveries.app(),
     )
 
 
-def _admission(client: ApiClient, options: Options) -> Admission:
+def _admission(client: ApiClient, options: Options) -> tuple[Admission, Audit]:
     async def read(resource: Resource, parse: Callable[[Mapping[str, Any]], T], namespace: str, name: str) -> T | None:
         body = await client.get(resource, namespace, name, kind=dict[str, Any], urgent=True, timeout_s=LOOKUP_S)
         return None if body is None else parse(body)
@@ -82,12 +86,11 @@ def _admission(client: ApiClient, options: Options) -> Admission:
 
     async def may_get(user: Mapping[str, Any], resource: Resource, namespace: str, name: str) -> bool:
         # Who the user is, only the API server can say; without a token anyone can say it.
-        if not (options.webhook_token_file and options.webhook_references):
-            return False
-        return await access.may_get(user, resource, namespace, name)
+        return is_caller_known and await access.may_get(user, resource, namespace, name)
 
+    is_caller_known = bool(options.webhook_token_file) and options.webhook_references
     access = AccessReviews(client)
-    return Admission(
+    admission = Admission(
         read_flow,
         lambda namespace, name: read(SCHEDULES, parse_schedule, namespace, name),
         read_run,
@@ -95,3 +98,5 @@ def _admission(client: ApiClient, options: Options) -> Admission:
         may_get=may_get,
         recent=FlowLookup(read_flow),
     )
+    approvers = ApproversLookup(client, read_flow).find if is_caller_known else None
+    return admission, Audit(approvers, may_get=may_get)

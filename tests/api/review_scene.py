@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,3 +74,24 @@ def configured(
         yield
     finally:
         admission_api.delete_validating_webhook_configuration(namespace)
+
+
+def recording_webhooks(
+    rendered: Sequence[Mapping[str, Any]], *, url: str, authority: bytes
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the chart's webhooks that record who did what, and that about approvals, at a replica on this machine.
+
+    Args:
+        rendered: the objects of a release.
+        url: where the replica is.
+        authority: certificate of the authority that signed theirs.
+    """
+    found = []
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        body = next(dict(each) for each in rendered if each["kind"] == kind)
+        hooks = [each for each in body["webhooks"] if each["name"].split(".")[0] in ("audit", "approvals")]
+        for hook in hooks:
+            path = hook["clientConfig"]["service"]["path"]
+            hook["clientConfig"] = {"url": f"{url}{path}", "caBundle": base64.b64encode(authority).decode()}
+        found.append({**body, "webhooks": hooks})
+    return found[0], found[1]

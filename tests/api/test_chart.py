@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import hashlib
 import json
 import re
 import subprocess
@@ -414,12 +415,14 @@ def test_an_upgrade_renews_a_webhook_certificate_that_nears_its_end(run, namespa
 
 
 def token_of(documents: list[dict[str, Any]]) -> str:
-    """Return the token in the Secret, which is also in the path of every webhook."""
+    """Return the token in the Secret, which is also in the path of every webhook; one has a token derived from it."""
     (secret,) = [each for each in of_kind(documents, "Secret") if "token" in each["data"]]
     token = base64.b64decode(secret["data"]["token"]).decode()
     (configuration,) = of_kind(documents, "ValidatingWebhookConfiguration")
-    paths = [webhook["clientConfig"]["service"]["path"] for webhook in configuration["webhooks"]]
+    *paths, approvals = [webhook["clientConfig"]["service"]["path"] for webhook in configuration["webhooks"]]
     assert [path.rpartition("/")[0] for path in paths] == [f"/validate/{token}"] * 4
+    derived = hashlib.sha256(f"{token}-approvals".encode()).hexdigest()
+    assert approvals == f"/validate/{derived}/approvals"
     return token
 
 

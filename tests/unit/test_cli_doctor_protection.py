@@ -37,26 +37,28 @@ def binding(name: str, *actions: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": list(actions)}}
 
 
-BOTH = [policy("p-identity"), policy("p-operator")]
-BOUND = [binding("p-identity", "Deny"), binding("p-operator", "Deny")]
+NAMES = ("p-identity", "p-audit", "p-operator")
+ALL = [policy(name) for name in NAMES]
+BOUND = [binding(name, "Deny") for name in NAMES]
+GOOD, OFF = (Level.GOOD, ""), (Level.WARNING, "off: ")
 
 
 @pytest.mark.parametrize(
     ("policies", "bindings", "want"),
     [
-        pytest.param(BOTH, BOUND, [(Level.GOOD, ""), (Level.GOOD, "")], id="both are in force"),
-        pytest.param([], [], [(Level.WARNING, "off: "), (Level.WARNING, "off: ")], id="both are off"),
-        pytest.param(BOTH, BOUND[1:], [(Level.WARNING, "not bound: "), (Level.GOOD, "")], id="one is not bound"),
+        pytest.param(ALL, BOUND, [GOOD] * 3, id="all are in force"),
+        pytest.param([], [], [OFF] * 3, id="all are off"),
+        pytest.param(ALL, BOUND[1:], [(Level.WARNING, "not bound: "), GOOD, GOOD], id="one is not bound"),
         pytest.param(
-            BOTH,
+            ALL,
             [binding("p-identity", "Audit"), *BOUND[1:]],
-            [(Level.WARNING, "not bound: "), (Level.GOOD, "")],
+            [(Level.WARNING, "not bound: "), GOOD, GOOD],
             id="one only warns",
         ),
         pytest.param(
-            [policy("other-identity", "system:serviceaccount:other:penstock"), *BOTH[1:]],
+            [policy("other-identity", "system:serviceaccount:other:penstock"), *ALL[1:]],
             BOUND,
-            [(Level.WARNING, "off: "), (Level.GOOD, "")],
+            [OFF, GOOD, GOOD],
             id="one is about another operator",
         ),
     ],

@@ -141,6 +141,19 @@ def test_what_was_asked_of_a_run_shows_at_once(cells, want):
     [
         pytest.param({"annotations": {"penstock.dev/requested-by": "bob"}}, "bob", id="noted"),
         pytest.param({"labels": {"penstock.dev/schedule": "nightly"}}, "Schedule nightly", id="a Schedule"),
+        pytest.param(
+            {"annotations": {"audit.penstock.dev/created-by": "bob", "penstock.dev/requested-by": "eve"}},
+            "bob",
+            id="recorded",
+        ),
+        pytest.param(
+            {
+                "labels": {"penstock.dev/schedule": "nightly"},
+                "annotations": {"audit.penstock.dev/on-behalf-of": "bob"},
+            },
+            "bob (Schedule nightly)",
+            id="a Schedule that somebody changed",
+        ),
     ],
 )
 def test_wide_shows_who_and_the_tick(metadata, want):

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from penstock.engine.audit import DecisionRecord, Record
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects.effects import AskCache, ReleaseCacheLock
 from penstock.engine.machine.facts import (
+    ApprovalDecision,
     AttemptGone,
     AttemptSeen,
     CacheBusy,
@@ -480,6 +482,50 @@ def test_an_approval_that_is_rejected_fails_with_the_comment():
 
     assert entries(existing)["ok"] == ("Failed", "Rejected")
     assert existing.status["tasks"][0]["message"] == "so be it"
+
+
+MANAGERS = "tasks: [{name: ok, approval: {approvers: {groups: [managers], users: [carol]}}}]"
+
+
+def decision(user: str, *groups: str, is_proved: bool = True) -> ApprovalDecision:
+    record = DecisionRecord("Approve", Record(user, "2026-11-30T00:00:00Z"), frozenset(groups))
+    return ApprovalDecision(is_approved=True, comment="go", record=record, is_proved=is_proved)
+
+
+@pytest.mark.parametrize(
+    ("existing", "want"),
+    [
+        pytest.param(decision("alice", "managers"), None, id="a member of a group decides"),
+        pytest.param(decision("carol"), None, id="a user decides"),
+        pytest.param(decision("bob", "others"), "Approve by bob does not count", id="somebody else decides"),
+        pytest.param(decision("carol", is_proved=False), "not proved who decided", id="the record may be forged"),
+        pytest.param(ApprovalDecision(is_approved=True), "not proved who decided", id="there is no record"),
+    ],
+)
+def test_a_decision_counts_if_one_of_the_approvers_has_provably_made_it(existing, want):
+    run = world(MANAGERS)
+    step(run)
+    run.change(approvals={"ok": existing}, has_approvers=True)
+    step(run)
+    for _ in range(2):
+        if want is None:
+            assert run.status["state"] == "Completed"
+            break
+        entry = run.status["tasks"][0]
+        assert (entry["state"], entry["reason"]) == ("Paused", "DecisionNotProved")
+        assert want in entry["message"]
+        assert (run.status["state"], run.status["reason"]) == ("Paused", "DecisionNotProved")
+        assert want in run.status["message"]
+        run.crash()
+        step(run)
+
+
+def test_on_the_machine_of_whoever_decides_approvers_do_not_matter():
+    run = world(MANAGERS)
+    step(run)
+    run.decide("ok", is_approved=True)
+    finish(run)
+    assert run.status["state"] == "Completed"
 
 
 def test_an_approval_without_a_decision_times_out_although_the_operator_crashed():

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from penstock.api import names
 from penstock.api.schedule import ScheduleSpec
+from penstock.engine.audit import cause_of
 from penstock.engine.names import repeated_run_name
 from penstock.engine.ticks.backfill import TickRun
 from penstock.engine.ticks.timetable import Timetable
@@ -48,6 +49,9 @@ def build_backfill_run(backfill: ObjectMeta, template: RunTemplate, tick: dateti
         metadata["name"] = repeated_run_name(metadata["name"], template.schedule.uid, number)
         metadata["annotations"][names.ANNOTATION_REPETITION] = str(number)
     metadata["labels"][names.LABEL_BACKFILL] = backfill.name
+    metadata["annotations"].pop(names.ANNOTATION_ON_BEHALF_OF, None)
+    if (cause := cause_of(backfill.annotations)) is not None:
+        metadata["annotations"][names.ANNOTATION_ON_BEHALF_OF] = cause
     metadata["ownerReferences"] = [owner_reference("Backfill", backfill.name, backfill.uid)]
     return run
 

@@ -135,7 +135,12 @@ class RunController:
         self._hierarchy = Hierarchy(registry, clock=clock)
         self._slots = Slots(registry.queue.add, self._replace_run)
         self._starter = RunStarter(
-            flows, self._statuses, registry=registry, slots=self._slots, initial_sync=self._initial_sync
+            flows,
+            self._statuses,
+            registry=registry,
+            slots=self._slots,
+            initial_sync=self._initial_sync,
+            has_policy=has_policy,
         )
         self._pending = PendingRuns(self._flusher, registry, self._slots, recorder, clock=clock)
         self.events = RunEvents(

@@ -17,6 +17,7 @@ from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.concurrency.slots import Admitted, Claim, Queued, Replaced, Skipped, Slots
 from penstock.engine.keys import ObjectKey, RunKey, RunUid
 from penstock.engine.machine.control import read_control
+from penstock.engine.machine.facts import Control
 from penstock.engine.machine.machine import Machine
 from penstock.engine.machine.run.shutdown import Shutdown, ShutdownMode
 from penstock.engine.machine.run.unstarted import Ended, Waiting
@@ -60,6 +61,7 @@ class RunStarter:
         registry: the live runs.
         slots: which of a Flow's runs may run.
         initial_sync: the runs that are still to be reconciled after a start.
+        has_policy: whether the chart's admission policies are in force: who decided about an approval is proved then.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class RunStarter:
         registry: RunRegistry,
         slots: Slots,
         initial_sync: InitialSync,
+        has_policy: bool,
     ) -> None:
         self._flows = flows
         self._statuses = statuses
@@ -77,6 +80,7 @@ class RunStarter:
         self._registry = registry
         self._slots = slots
         self._initial_sync = initial_sync
+        self._has_policy = has_policy
 
     # Events
 
@@ -152,7 +156,7 @@ class RunStarter:
         except InvalidSpecError as error:
             logger.warning("FlowRun %s: its changed spec is invalid; keeping the earlier one: %s", run.key, error)
             return
-        run.machine.set_control(read_control(spec), now)
+        run.machine.set_control(self._control(spec, found), now)
         if spec.shutdown is not None and run.flow_key is not None:
             self._slots.mark_ending(run.flow_key, run.uid)
 
@@ -197,7 +201,7 @@ class RunStarter:
         stored = run.object.status
         given = stored.get("params") if spec.retry_of is not None else spec.params
         params = resolve_params(plan.params, given)
-        machine = Machine(plan, run.identity, params, now=now, stored=stored, control=read_control(spec))
+        machine = Machine(plan, run.identity, params, now=now, stored=stored, control=self._control(spec, run.object))
         if run.shutdown is not None:
             machine.shut_down(run.shutdown.mode, run.shutdown.reason, run.shutdown.message, now)
         elif run.parent is not None and (shutdown := await self._shutdown_by_parent(run, run.parent)) is not None:
@@ -231,7 +235,7 @@ class RunStarter:
             run.identity,
             params,
             now=now,
-            control=read_control(spec),
+            control=self._control(spec, run.object),
             ancestor=run.retry_of,
             kept=() if retried is None else retried.tasks,
             restart=KEEP_COMPLETED if retried is None else _read_restart(retried, params),
@@ -242,7 +246,7 @@ class RunStarter:
         """Return why a run does not start, apart from its Flow."""
         shutdown = run.shutdown
         if shutdown is None and spec.shutdown is not None:
-            shutdown = Shutdown.by_spec(spec.shutdown)
+            shutdown = Shutdown.by_spec(spec.shutdown, self._control(spec, run.object).shutdown_by)
         if shutdown is None and run.parent is not None:
             shutdown = await self._shutdown_by_parent(run, run.parent)
         if shutdown is not None:
@@ -268,6 +272,9 @@ class RunStarter:
         if not found.is_finished:
             return None
         return Shutdown(ShutdownMode.CANCEL, Reason.PARENT_ENDED, f"parent run {link.run} is {found.state}")
+
+    def _control(self, spec: FlowRunSpec, found: FlowRun) -> Control:
+        return read_control(spec, found.metadata.annotations, has_proofs=self._has_policy)
 
     # Slots
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from penstock.api import names
 from penstock.api.kind import MAX_LABEL_VALUE
 from penstock.api.schedule import RunTemplate, ScheduleSpec
+from penstock.engine.audit import cause_of, without_records
 from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import Timetable
 from penstock.engine.timestamp import rfc3339
@@ -89,6 +90,9 @@ def build_run(
         annotations: likewise.
     """
     extra = template.metadata
+    cause = cause_of(schedule.annotations)
+    # The operator may write records, and whoever writes a template must not do it through the operator.
+    given = without_records((extra and extra.annotations) or {})
     ours = {names.LABEL_SCHEDULE: schedule.name, **labels}
     flow = template.spec.flow
     # No Flow has a longer name, but a template may.
@@ -101,7 +105,7 @@ def build_run(
             "name": name,
             "namespace": schedule.namespace,
             "labels": {**((extra and extra.labels) or {}), **ours},
-            "annotations": {**((extra and extra.annotations) or {}), **annotations},
+            "annotations": {**given, **({names.ANNOTATION_ON_BEHALF_OF: cause} if cause else {}), **annotations},
             "ownerReferences": [owner_reference("Schedule", schedule.name, schedule.uid)],
         },
         "spec": dict(spec),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import os
@@ -90,8 +91,13 @@ class CallerToken:
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"cannot read the webhook's token from {self._path}: {error}") from error
 
-    def matches(self, text: str) -> bool:
-        """Whether a text is the token, compared in constant time."""
+    def matches(self, text: str, *, purpose: str = "") -> bool:
+        """Whether a text is the token, compared in constant time.
+
+        Args:
+            text: what a caller has sent.
+            purpose: of a derived token, from which the token itself does not follow; the chart derives it likewise.
+        """
         try:
             stamp = _stamp(self._path)
             if stamp != self._seen:
@@ -99,7 +105,10 @@ class CallerToken:
                 logger.info("Reloaded the webhook's token")
         except (OSError, ValueError) as error:
             logger.warning("Cannot read the webhook's new token yet; keeping the current one: %s", error)
-        return hmac.compare_digest(text.encode(), self._current)
+        expected = self._current
+        if purpose:
+            expected = hashlib.sha256(expected + f"-{purpose}".encode()).hexdigest().encode()
+        return hmac.compare_digest(text.encode(), expected)
 
     def _read(self) -> bytes:
         text = self._path.read_text().strip()

@@ -21,6 +21,9 @@ from penstock_operator.webhooks.mounted_secrets import CallerToken, Certificate
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/validate"
+APPROVALS: Final = "approvals"
+"""The webhook that requests cannot do without. It has a token of its own: whoever sends such a request while it does
+not answer is shown its URL, and must not learn from it how to call the others."""
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """A review holds the new object and the old one; the API server takes 3 MiB for each."""
 REVIEWS: Final = 64
@@ -143,7 +146,7 @@ class _Webhooks:
         place, _, kind = request.path.rpartition("/")
         if self._token is not None:
             place, _, token = place.rpartition("/")
-            if not self._token.matches(token):
+            if not self._token.matches(token, purpose=APPROVALS if kind == APPROVALS else ""):
                 _refuse()
         handler = self._handlers.get(kind)
         if place != PATH or handler is None or request.method != "POST":

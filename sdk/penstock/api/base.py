@@ -56,6 +56,8 @@ Image = Annotated[str, Field(min_length=1, max_length=1024)]
 Expression = Annotated[str, Field(max_length=4096)]
 DnsName = Annotated[str, Field(min_length=1, max_length=253)]
 """Name of an object of a kind outside Penstock: that kind checks the rest."""
+UserName = Annotated[str, Field(min_length=1, max_length=256)]
+"""Name of a user or a group, as the API server has it."""
 Count = Annotated[int, Field(ge=0)]
 Quantity = int | Annotated[str, Field(max_length=64)]
 """An amount of a resource, as in a Pod: `500m`, `1Gi`, `2`."""

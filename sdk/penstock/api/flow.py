@@ -23,6 +23,7 @@ from penstock.api.base import (
     ShortText,
     TaskName,
     Text,
+    UserName,
 )
 from penstock.api.condition import Conditions
 from penstock.api.marker import ATOMIC_LIST, ATOMIC_MAP, SET, Rule, map_list
@@ -34,6 +35,7 @@ MAX_ITEMS: Final = 100_000
 MAX_OUTPUTS: Final = 256
 MAX_RESOURCES: Final = 32
 MAX_EXIT_CODES: Final = 64
+MAX_APPROVERS: Final = 64
 
 FinalTaskState = Literal["Completed", "Cached", "Skipped", "Failed", "TimedOut", "Cancelled", "Crashed"]
 Tolerance = Annotated[int, Field(ge=0, le=MAX_ITEMS)] | Percentage
@@ -198,6 +200,22 @@ class FlowCall(ApiModel):
     """Values of its params; `$(...)` expressions are evaluated."""
 
 
+class Approvers(ApiModel):
+    """People who may decide about an approval: members of one of the groups, and the users."""
+
+    rules: ClassVar = (
+        Rule(
+            "has(self.groups) || has(self.users)",
+            "give at least one group or user: otherwise nobody may decide",
+        ),
+    )
+
+    groups: Annotated[list[UserName], Field(min_length=1, max_length=MAX_APPROVERS), SET] | None = None
+    """Groups, as the API server knows them: kubectl auth whoami."""
+    users: Annotated[list[UserName], Field(min_length=1, max_length=MAX_APPROVERS), SET] | None = None
+    """Users, likewise; a service account is `system:serviceaccount:NAMESPACE:NAME`."""
+
+
 class Approval(ApiModel):
     """Waits for a person, who decides in the run's `spec.approvals`. No Pod is created."""
 
@@ -205,6 +223,8 @@ class Approval(ApiModel):
     """The question; `$(...)` expressions are evaluated."""
     timeout: Duration | None = None
     """Longest time to wait; then the task is TimedOut. No limit if not given."""
+    approvers: Approvers | None = None
+    """Who may decide. Anyone who may change the run if not given."""
 
 
 class Cache(ApiModel):

@@ -79,6 +79,10 @@ class Kind:
         return f"{self.plural}.{GROUP}"
 
 
+def _record(deed: str) -> str:
+    return rf".metadata.annotations.audit\.penstock\.dev/{deed}-by"
+
+
 def _condition(condition: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{condition}")].{field}'
 
@@ -155,6 +159,7 @@ FLOWRUN: Final = Kind(
         Column("Suspend", ".spec.suspend", "Whether it is to start nothing new.", type="boolean", is_wide=True),
         Column("Shutdown", ".spec.shutdown", "How it is to end early.", is_wide=True),
         Column("Counts", ".status.counts", "Number of tasks in each state.", is_wide=True),
+        Column("By", _record("created"), "Who created it, as far as that is recorded.", is_wide=True),
         Column("Message", ".status.message", "Explanation of the state.", is_wide=True),
     ),
     selectable_fields=(".status.state", ".spec.flow.name"),
@@ -201,6 +206,7 @@ SCHEDULE: Final = Kind(
         Column("Flow", ".spec.runTemplate.spec.flow.name", "The Flow that it runs.", is_wide=True),
         Column("Ready", _READY.path, "Whether it creates runs.", is_wide=True),
         Column("Last run", ".status.lastRun", "The last run that it created.", is_wide=True),
+        Column("Changed by", _record("changed"), "Who changed it last, as far as that is recorded.", is_wide=True),
     ),
 )
 
@@ -216,6 +222,7 @@ BACKFILL: Final = Kind(
     why_max_name="it becomes the value of a label",
     columns=(
         Column("Schedule", ".spec.schedule.name", "The Schedule that it runs."),
+        Column("By", _record("created"), "Who created it, as far as that is recorded.", is_wide=True),
         Column("From", ".spec.from", "Start of the period, inclusive.", is_wide=True),
         Column("To", ".spec.to", "End of the period, exclusive.", is_wide=True),
         Column("State", ".status.state", "The state in one word."),

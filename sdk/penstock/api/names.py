@@ -72,6 +72,14 @@ ANNOTATION_STARTED_FROM: Final = f"{GROUP}/started-from"
 ANNOTATION_REQUESTED_BY: Final = f"{GROUP}/requested-by"
 """Who asked for that run, as the client of the API server was known. A note, not a proof."""
 
+AUDIT_GROUP: Final = f"audit.{GROUP}"
+"""Prefix of the annotations that record who did what: the webhook writes them, a policy keeps others from it."""
+ANNOTATION_CREATED_BY: Final = f"{AUDIT_GROUP}/created-by"
+ANNOTATION_ON_BEHALF_OF: Final = f"{AUDIT_GROUP}/on-behalf-of"
+"""On runs that the operator created: who last changed their Schedule, or created their Backfill."""
+ANNOTATION_DECISIONS: Final = f"{AUDIT_GROUP}/decisions"
+"""On runs: a line for each decision about an approval."""
+
 FINALIZER: Final = f"{GROUP}/outcome"
 """On a task's Pod until its outcome is stored in the run's status."""
 

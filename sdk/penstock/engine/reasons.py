@@ -53,6 +53,7 @@ class Reason(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval"
     REJECTED = "Rejected"
     APPROVAL_TIMEOUT = "ApprovalTimeout"
+    DECISION_NOT_PROVED = "DecisionNotProved"
     CACHE_BUSY = "CacheBusy"
     CHILD_FAILED = "ChildFailed"
     CHILD_DELETED = "ChildDeleted"
@@ -266,6 +267,11 @@ REASONS: Final[dict[Reason, ReasonText]] = {
     ),
     Reason.REJECTED: ReasonText(
         "The approval was rejected.", "Read the comment in the message. Start another run when the cause is resolved."
+    ),
+    Reason.DECISION_NOT_PROVED: ReasonText(
+        "The approval was decided, but not provably by one of its approvers, so the task waits on.",
+        "Decisions cannot be changed: cancel the run, retry it, and have one of the approvers decide. If none is ever "
+        "proved, install the chart with webhook.enabled and admissionPolicy.enabled.",
     ),
     Reason.APPROVAL_TIMEOUT: ReasonText(
         "The approval was not decided within its timeout.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from penstock.api.names import GROUP
+from penstock.api.names import AUDIT_GROUP, GROUP
 from penstock.cli.text.echo import echo
 from penstock.cli.text.progress import is_finished
 from penstock.drawing.task_rows import Object, status_of
@@ -40,9 +40,25 @@ SHUTDOWN_MODES: Final = ("Drain", "Cancel", "Terminate")
 """From the mildest to the strongest: the API allows only changes to a stronger mode."""
 
 
-def build_suspend_operation(*, is_suspended: bool) -> Object:
-    """Build the JSON Patch operation; it works whether or not the field exists."""
-    return {"op": "add", "path": "/spec/suspend", "value": is_suspended}
+def build_suspend_operations(item: Object, *, is_suspended: bool) -> list[Object]:
+    """Build the JSON Patch; it works whether or not the field exists.
+
+    The record of who did the same before is removed: if no webhook answers, it would name that user for this change.
+
+    Args:
+        item: the run or Schedule as it was read.
+        is_suspended: the new value.
+    """
+    keys = [f"{AUDIT_GROUP}/{'suspended' if is_suspended else 'resumed'}-{each}" for each in ("by", "at")]
+    annotations = item["metadata"].get("annotations") or {}
+    return [
+        {"op": "add", "path": "/spec/suspend", "value": is_suspended},
+        *(
+            {"op": "remove", "path": f"/metadata/annotations/{key.replace('/', '~1')}"}
+            for key in keys
+            if key in annotations
+        ),
+    ]
 
 
 OPTIONS: Final = {"Drain": "cancel RUN --drain", "Cancel": "cancel RUN", "Terminate": "cancel RUN --now"}

@@ -78,6 +78,13 @@ POLICIES: Final = (
         "only the operator sets the labels and owners that identify Pods, Jobs, ConfigMaps and claims of runs",
     ),
     AdmissionPolicy(
+        "-audit",
+        "records",
+        "admissionPolicy.enabled",
+        "whoever may change runs can forge who did what, so approvals that name their approvers are never decided",
+        "who created, suspended, ended and decided is recorded as the API server knows it, and cannot be forged",
+    ),
+    AdmissionPolicy(
         "-operator",
         "token limit",
         "admissionPolicy.operator.enabled",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.control import build_suspend_operation, report_change, require_unfinished
+from penstock.cli.cluster.control import build_suspend_operations, report_change, require_unfinished
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def command(arguments: argparse.Namespace) -> int:
     if bool(run["spec"].get("suspend")) == is_suspended:
         report_change(run, "is already suspended" if is_suspended else "is not suspended")
         return 0
-    cluster.patch_run(run, [build_suspend_operation(is_suspended=is_suspended)])
+    cluster.patch_run(run, build_suspend_operations(run, is_suspended=is_suspended))
     if is_suspended:
         report_change(run, "suspended", f"Running tasks continue. To resume: {cluster.hint(f'resume {arguments.run}')}")
     else:

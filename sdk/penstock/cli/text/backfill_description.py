@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 
 from penstock.cli.text.console import Text
-from penstock.cli.text.description import event_section, field, heading, moment_text, requested_by
+from penstock.cli.text.description import deed_text, event_section, field, heading, moment_text, requested_by
 from penstock.cli.text.recent_runs import recent_section
 from penstock.cli.text.run_table import RunCells
 from penstock.drawing.state_styles import state_style
@@ -37,7 +37,8 @@ def describe_backfill(
         if word in spec:
             yield field(word, str(spec[word]))
     if spec.get("suspend"):
-        yield field("suspended", "no further runs start; active runs continue")
+        by = deed_text(metadata, "suspended", now)
+        yield field("suspended", ", ".join(filter(None, ("no further runs start; active runs continue", by))))
     if counts := {word: count for word, count in (status.get("counts") or {}).items() if count}:
         yield field("ticks", ", ".join(f"{count} {word}" for word, count in counts.items()))
     if asked := requested_by(metadata):

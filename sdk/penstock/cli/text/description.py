@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from penstock.api.names import ANNOTATION_REQUESTED_BY
+from penstock.api.names import ANNOTATION_CREATED_BY, ANNOTATION_ON_BEHALF_OF, ANNOTATION_REQUESTED_BY
 from penstock.cli.text.console import Text
 from penstock.cli.text.times import format_distance
 from penstock.drawing.task_rows import Object, read_time, shorten
+from penstock.engine.audit import Record, read_record
 
 FIELD_WIDTH: Final = 11
 WARNING: Final = "yellow"
@@ -61,8 +62,40 @@ def event_section(events: Sequence[Object], now: dt.datetime) -> Iterator[Text]:
 
 
 def requested_by(metadata: Mapping[str, Any]) -> str:
-    """Return who asked for an object, as its annotations have it; empty if they do not say."""
-    return str((metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED_BY) or "")
+    """Return who asked for an object, as its annotations have it; empty if they do not say.
+
+    Of a run that the operator created, that is who last changed its Schedule, or created its Backfill.
+    """
+    annotations = metadata.get("annotations") or {}
+    return str(
+        annotations.get(ANNOTATION_ON_BEHALF_OF)
+        or annotations.get(ANNOTATION_CREATED_BY)
+        or annotations.get(ANNOTATION_REQUESTED_BY)
+        or ""
+    )
+
+
+def deed_text(metadata: Mapping[str, Any], deed: str, now: dt.datetime) -> str:
+    """Return who did something last, and when; empty if that is not recorded.
+
+    Args:
+        metadata: of the object.
+        deed: as in `penstock.engine.audit`.
+        now: the current time, in the time zone of the output.
+    """
+    record = read_record(metadata.get("annotations") or {}, deed)
+    return record_text(record, now) if record else ""
+
+
+def deed_fields(metadata: Mapping[str, Any], deeds: Sequence[str], now: dt.datetime) -> Iterator[Text]:
+    """Return a field for each of these deeds that is recorded, as `deed_text` does."""
+    yield from (field(deed, text) for deed in deeds if (text := deed_text(metadata, deed, now)))
+
+
+def record_text(record: Record, now: dt.datetime) -> str:
+    """Return who did something, and when."""
+    moment = read_time(record.time or None)
+    return f"by {record.user}, {moment_text(moment, now)}" if moment else f"by {record.user}"
 
 
 def _event_time(event: Object) -> str:

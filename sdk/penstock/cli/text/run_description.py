@@ -11,11 +11,13 @@ from penstock.api.names import ANNOTATION_STARTED_FROM, ANNOTATION_TICK, LABEL_S
 from penstock.cli.text.console import Text
 from penstock.cli.text.description import (
     WARNING,
+    deed_text,
     event_section,
     field,
     heading,
     moment_text,
     one_line,
+    record_text,
     requested_by,
     value_text,
 )
@@ -31,6 +33,7 @@ from penstock.drawing.task_rows import (
     read_time,
     status_of,
 )
+from penstock.engine.audit import SHUTDOWN_DEEDS, read_decisions
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.reasons import NO_ACTION, REASONS
 from penstock.engine.suggestion import enumerate_names
@@ -127,7 +130,7 @@ def _title(run: Object, now: dt.datetime) -> Text:
 
 def _fields(run: Object, now: dt.datetime, plan: Plan | None) -> Iterator[tuple[str, str]]:
     yield from _origin_fields(run)
-    yield from _requested_changes(run)
+    yield from _requested_changes(run, now)
     metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     for name, text in (
         ("created", metadata.get("creationTimestamp")),
@@ -181,17 +184,25 @@ def _origin_fields(run: Object) -> Iterator[tuple[str, str]]:
     yield from (("created by", creator) for creator in owners or ([f"Schedule {schedule}"] if schedule else []))
 
 
-def _requested_changes(run: Object) -> Iterator[tuple[str, str]]:
-    """Return the settings that users can change."""
-    spec, status = run["spec"], status_of(run)
+def _requested_changes(run: Object, now: dt.datetime) -> Iterator[tuple[str, str]]:
+    """Return the settings that users can change, and who changed them."""
+    metadata, spec, status = run["metadata"], run["spec"], status_of(run)
     yield from ((name, str(spec[name])) for name in ("priority", "timeout") if spec.get(name) is not None)
     if spec.get("suspend"):
-        yield "suspended", "no new tasks start"
+        yield "suspended", ", ".join(filter(None, ("no new tasks start", deed_text(metadata, "suspended", now))))
+    elif resumed := deed_text(metadata, "resumed", now):
+        yield "resumed", resumed
     if shutdown := status.get("shutdown") or ({"mode": spec["shutdown"]} if spec.get("shutdown") else None):
         yield "shutdown", ": ".join(filter(None, (shutdown["mode"], shutdown.get("message") or shutdown.get("reason"))))
+    for deed in SHUTDOWN_DEEDS.values():
+        if done := deed_text(metadata, deed, now):
+            yield deed, done
+    decisions = read_decisions(metadata.get("annotations") or {})
     for decision in spec.get("approvals") or ():
         comment = f': "{decision["comment"]}"' if decision.get("comment") else ""
-        yield "decided", f"{decision['task']}: {decision['decision']}{comment}"
+        record = decisions.get(decision["task"])
+        by = f" {record_text(record.by, now)}" if record is not None else ""
+        yield "decided", f"{decision['task']}: {decision['decision']}{by}{comment}"
     if status.get("queuePosition"):
         yield "queue", f"position {status['queuePosition']}"
 

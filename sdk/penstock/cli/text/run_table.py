@@ -81,10 +81,15 @@ def _row(run: RunCells, now: dt.datetime, *, is_wide: bool) -> dict[str, str]:
             "STARTED AT": run.text("Started at"),
             "FINISHED AT": run.text("Finished at"),
             "TICK": annotations.get(ANNOTATION_TICK, ""),
-            "BY": requested_by(run.metadata) or next(iter([*owners, *schedule]), ""),
+            "BY": _origin(requested_by(run.metadata), next(iter([*owners, *schedule]), "")),
             "MESSAGE": shorten(" ".join(run.text("Message").split())),
         }
     return row
+
+
+def _origin(user: str, creator: str) -> str:
+    """Return who is behind a run, and through which object."""
+    return f"{user} ({creator})" if user and creator else user or creator
 
 
 def _failed_count(run: RunCells) -> str:

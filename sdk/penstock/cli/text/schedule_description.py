@@ -10,6 +10,7 @@ from penstock.cli.text.console import Text
 from penstock.cli.text.description import (
     WARNING,
     condition_title,
+    deed_fields,
     event_section,
     field,
     heading,
@@ -59,6 +60,7 @@ def describe_schedule(
     if status.get("queued"):
         yield field("queued", ", ".join(status["queued"]))
     yield from (field(name, text) for name, text in _not_made(status))
+    yield from deed_fields(schedule["metadata"], ("created", "changed", "suspended", "resumed"), now)
     yield from _event_lines(schedule, now)
     yield from recent_section(runs, now)
     yield from event_section(events, now)

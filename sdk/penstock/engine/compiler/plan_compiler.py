@@ -34,6 +34,7 @@ from penstock.engine.compiler.task_plan import (
     CACHE_TTL,
     MAX_PARALLEL,
     ApprovalPlan,
+    ApproversPlan,
     CachePlan,
     ChildPlan,
     EnvEntry,
@@ -294,7 +295,8 @@ class _Compiler:
             return None
         message = self._text(task.approval.message or "", position, task, f"{path}.approval.message", kubelet=False)
         texts.append(message)
-        return ApprovalPlan(message, self._timeout_s(task.approval.timeout, f"{path}.approval.timeout"))
+        timeout_s = self._timeout_s(task.approval.timeout, f"{path}.approval.timeout")
+        return ApprovalPlan(message, timeout_s, ApproversPlan.of(task.approval))
 
     def _compile_cache(
         self, position: int, task: Task, path: str, texts: list[Template | ValueTemplate | PodTemplate]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
 from penstock.api.duration import duration_s
-from penstock.api.flow import Retry
+from penstock.api.flow import Approval, Retry
 from penstock.engine.compiler.fan_out import FanOut
 from penstock.engine.compiler.pod_template import PodTemplate
 from penstock.engine.expressions.expression import Expression
@@ -66,11 +67,45 @@ class ChildPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ApproversPlan:
+    """Who may decide about a task."""
+
+    users: frozenset[str]
+    groups: frozenset[str]
+
+    @classmethod
+    def of(cls, approval: Approval) -> ApproversPlan | None:
+        """Return who may decide about an approval; None: whoever may write the run."""
+        given = approval.approvers
+        return None if given is None else cls(frozenset(given.users or ()), frozenset(given.groups or ()))
+
+    def include(self, user: str, groups: Collection[str]) -> bool:
+        """Whether a user may decide.
+
+        Args:
+            user: name of the user, as the API server has it.
+            groups: the groups of the user.
+        """
+        return user in self.users or not self.groups.isdisjoint(groups)
+
+    def __str__(self) -> str:
+        """Return it in the words of messages."""
+        parts = [
+            f"{word} {', '.join(sorted(found))}"
+            for word, found in (("users", self.users), ("groups", self.groups))
+            if found
+        ]
+        return f"it is decided by the {' and the '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalPlan:
     """The question that a task asks a person."""
 
     message: Template
     timeout_s: float | None
+    approvers: ApproversPlan | None
+    """Who may decide; None: whoever may write the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,13 @@ class Approvals:
         if decision is None or instance is None or instance.state is not TaskState.PAUSED:
             return
         key = TaskInstanceKey(task.plan.name)
+        if (why := _why_uncounted(task, decision, has_approvers=run.control.has_approvers)) is not None:
+            if (instance.reason, instance.message) != (Reason.DECISION_NOT_PROVED, why):
+                instance.reason, instance.message = Reason.DECISION_NOT_PROVED, why
+                run.record_state(task, key, instance)
+                run.outbox.notices.append(Notice.of_uncounted_decision(task.plan.name, why))
+            return
+        run.outbox.notices.append(Notice.of_decision(task.plan.name, decision))
         if not decision.is_approved:
             message = decision.comment or "rejected without a comment"
             self._attempts.fail_permanently(task, key, instance, Reason.REJECTED, message, now)
@@ -68,3 +75,16 @@ class Approvals:
         )
         run.record_state(task, key, instance)
         run.finish_instance(task, key, instance, outputs, now)
+
+
+def _why_uncounted(task: TaskRun, decision: ApprovalDecision, *, has_approvers: bool) -> str | None:
+    """Return why a decision does not count; None if it does."""
+    approvers = task.plan.approval.approvers if task.plan.approval is not None else None
+    if approvers is None or not has_approvers:
+        return None
+    word = "Approve" if decision.is_approved else "Reject"
+    if decision.record is None or not decision.is_proved:
+        return f"{word} does not count, because it is not proved who decided: {approvers}"
+    if not approvers.include(decision.record.by.user, decision.record.groups):
+        return f"{word} by {decision.record.by.user} does not count: {approvers}"
+    return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+from penstock.engine.audit import DecisionRecord, Record
 from penstock.engine.keys import TaskInstanceKey
 
 
@@ -167,12 +168,18 @@ class Control:
         shutdown: Drain, Cancel or Terminate, if the run is to end early.
         approvals: the decision and the comment about each approval, by task.
         timeout_s: longest time of the run in seconds, in place of the Flow's.
+        suspended_by: who suspended or resumed it last, as far as that is recorded.
+        shutdown_by: who ended it early, likewise.
+        has_approvers: whether decisions count only if those made them who may, as in a cluster.
     """
 
     is_suspended: bool = False
     shutdown: str | None = None
     approvals: Mapping[str, ApprovalDecision] = field(default_factory=dict)
     timeout_s: float | None = None
+    suspended_by: Record | None = None
+    shutdown_by: Record | None = None
+    has_approvers: bool = False
 
 
 class ApprovalDecision(NamedTuple):
@@ -180,3 +187,7 @@ class ApprovalDecision(NamedTuple):
 
     is_approved: bool
     comment: str | None = None
+    record: DecisionRecord | None = None
+    """Who decided; None if that is not recorded."""
+    is_proved: bool = False
+    """Whether nobody but the API server can have said so."""

@@ -145,6 +145,8 @@ class Machine:
         run.status.mark_head_changed(is_urgent=True)
         run.clock.timeout_s = self.plan.timeout_s if control.timeout_s is None else control.timeout_s
         self._timeouts.update_timer()
+        if was_suspended is not control.is_suspended and not self.is_finished:
+            run.outbox.notices.append(Notice.of_suspension(control))
         if was_suspended and not control.is_suspended:
             for task in run.tasks:
                 for index, instance in task.live_instances():
@@ -291,7 +293,10 @@ class Machine:
         if self.is_finished:
             return
         if run.control.shutdown is not None:
-            self._shut_down(Shutdown.by_spec(run.control.shutdown), now)
+            shutdown = Shutdown.by_spec(run.control.shutdown, run.control.shutdown_by)
+            if run.shutdown is None or run.shutdown.mode < shutdown.mode:
+                run.outbox.notices.append(Notice.of_shutdown(shutdown.mode.word, shutdown.message))
+            self._shut_down(shutdown, now)
         for name in run.control.approvals:
             position = self.plan.positions.get(name)
             if position is not None and self.plan.tasks[position].approval is not None:

@@ -13,7 +13,8 @@ from penstock.api.backfill import BackfillSpec
 from penstock.api.duration import duration_s
 from penstock.api.flow import FlowSpec, InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
-from penstock.api.schedule import ScheduleSpec
+from penstock.api.schedule import RunTemplate, ScheduleSpec
+from penstock.engine.audit import records_of
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.compiled_limit import compile_concurrency
@@ -104,8 +105,18 @@ def check_schedule(spec: ScheduleSpec) -> list[Problem]:
         run = run.model_copy(update={"params": {**params_of_every_event(spec), **(run.params or {})}})
         later = list(run.params or ())
     problems += check_triggers(spec)
+    problems += _check_template(spec.run_template, path="spec.runTemplate")
     problems += _check_run(run, None, path=path, later=later)
     return problems
+
+
+def _check_template(template: RunTemplate, *, path: str) -> Iterator[Problem]:
+    """Find what only people may write into a run, one run at a time."""
+    if template.spec.approvals:
+        yield Problem(f"{path}.spec.approvals", "must not be set: each run is decided about when it asks; remove it")
+    extra = template.metadata.annotations if template.metadata is not None else None
+    for name in records_of(extra or {}):
+        yield Problem(f"{path}.metadata.annotations", f"must not contain {name}: it records who did what; remove it")
 
 
 def check_backfill(spec: BackfillSpec) -> list[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from penstock.cli.cluster.access import Cluster
-from penstock.cli.cluster.control import build_suspend_operation, report_change
+from penstock.cli.cluster.control import build_suspend_operations, report_change
 from penstock.cli.cluster.schedules import get_schedule
 
 
@@ -17,7 +17,7 @@ def command(arguments: argparse.Namespace) -> int:
     if bool(schedule["spec"].get("suspend")) == is_suspended:
         report_change(schedule, "is already suspended" if is_suspended else "is not suspended")
         return 0
-    cluster.patch("schedules", schedule, [build_suspend_operation(is_suspended=is_suspended)])
+    cluster.patch("schedules", schedule, build_suspend_operations(schedule, is_suspended=is_suspended))
     if is_suspended:
         resume = cluster.hint(f"schedule resume {arguments.schedule}")
         report_change(schedule, "suspended", f"Active runs continue. To resume: {resume}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from penstock.engine.failure_message import headline
 from penstock.engine.keys import TaskInstanceKey
+from penstock.engine.machine.facts import ApprovalDecision, Control
 from penstock.engine.machine.reason_groups import HELD_REASONS
 from penstock.engine.machine.tasks.obstacles import name_of
 from penstock.engine.machine.tasks.task_instance import TaskInstance
+from penstock.engine.reasons import Reason
 from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState, TaskState
+
+SHUTDOWN_WORDS: Final = {"Drain": "Draining", "Cancel": "Cancelling", "Terminate": "Terminating"}
 
 
 class Notice(NamedTuple):
@@ -55,6 +59,47 @@ class Notice(NamedTuple):
             message=f"task {key.task} is waiting for approval{f': {instance.message}' if instance.message else ''}",
             identity=f"{key.task}/asked",
         )
+
+    @classmethod
+    def of_decision(cls, task: str, decision: ApprovalDecision) -> Notice:
+        """Return the notice of a decision about an approval."""
+        word = "Approved" if decision.is_approved else "Rejected"
+        by = f" by {decision.record.by.user}" if decision.record else ""
+        comment = f": {decision.comment}" if decision.comment else ""
+        return cls(
+            is_warning=False,
+            reason=word,
+            message=f"task {task} was {word.lower()}{by}{comment}",
+            identity=f"{task}/decided",
+        )
+
+    @classmethod
+    def of_uncounted_decision(cls, task: str, why: str) -> Notice:
+        """Return the notice of a decision about an approval that does not count."""
+        return cls(
+            is_warning=True,
+            reason=str(Reason.DECISION_NOT_PROVED),
+            message=f"task {task}: {why}",
+            identity=f"{task}/uncounted",
+        )
+
+    @classmethod
+    def of_suspension(cls, control: Control) -> Notice:
+        """Return the notice of a suspension, or of its end."""
+        word = "Suspended" if control.is_suspended else "Resumed"
+        by = control.suspended_by
+        return cls(
+            is_warning=False,
+            reason=word,
+            message=f"{word} by {by.user}" if by else word,
+            identity=f"{word}/{by.time if by else ''}",
+        )
+
+    @classmethod
+    def of_shutdown(cls, mode: str, message: str) -> Notice:
+        """Return the notice of a shutdown that begins."""
+        word = SHUTDOWN_WORDS[mode]
+        return cls(is_warning=False, reason=word, message=f"{word}: {message}", identity=word)
 
     @classmethod
     def of_run(cls, state: RunState, message: str) -> Notice:

@@ -37,6 +37,8 @@ def judge_unfinished_run(run: Run) -> UnfinishedState:
         return UnfinishedState(RunState.PAUSED, Reason.SUSPENDED, "spec.suspend is true: nothing new starts")
     is_waiting = counts[TaskState.PAUSED] and not (active or counts[TaskState.RETRYING])
     if is_waiting and not (run.due_attempts or run.ready or run.open_fan_outs):
+        if (undecided := _undecided(run)) is not None:
+            return undecided
         waiting = [task.plan.name for task in run.tasks if task.state is TaskState.PAUSED]
         message = f"waiting for approval: {', '.join(waiting[:NAMED_TASKS])}"
         return UnfinishedState(RunState.PAUSED, Reason.AWAITING_APPROVAL, message)
@@ -53,3 +55,14 @@ def judge_unfinished_run(run: Run) -> UnfinishedState:
 def _with(message: str, obstacle: Summary | None) -> str:
     """Add to what is being done to a run what it waits for."""
     return message if obstacle is None else f"{message}; {headline(obstacle.reason, obstacle.message)}"
+
+
+def _undecided(run: Run) -> UnfinishedState | None:
+    """Return that a decision does not count, if that is why a run waits: no one else is asked."""
+    for task in run.tasks:
+        if task.state is TaskState.PAUSED:
+            for _, instance in task.live_instances():
+                if instance.reason == Reason.DECISION_NOT_PROVED:
+                    message = f"task {task.plan.name}: {instance.message}"
+                    return UnfinishedState(RunState.PAUSED, Reason.DECISION_NOT_PROVED, message)
+    return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
+from penstock.engine.audit import Record
 from penstock.engine.machine.entry import known
 from penstock.engine.reasons import Reason
 
@@ -48,10 +49,15 @@ class Shutdown(NamedTuple):
     message: str
 
     @classmethod
-    def by_spec(cls, word: str) -> Shutdown:
-        """Return the decision that a person made in `spec.shutdown`."""
+    def by_spec(cls, word: str, by: Record | None = None) -> Shutdown:
+        """Return the decision that a person made in `spec.shutdown`.
+
+        Args:
+            word: Drain, Cancel or Terminate.
+            by: who set it, if that is recorded.
+        """
         mode = ShutdownMode.of(word)
-        return cls(mode, REASONS[mode], f"spec.shutdown is {word}")
+        return cls(mode, REASONS[mode], f"spec.shutdown is {word}{f', set by {by.user}' if by else ''}")
 
     def entry(self) -> dict[str, Any]:
         """Return what the status keeps."""
