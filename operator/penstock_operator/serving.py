@@ -63,6 +63,7 @@ def http_servers(
             "flowruns": admission.validate_flowrun,
             "schedules": admission.validate_schedule,
             "backfills": admission.validate_backfill,
+            "flowdefaults": admission.validate_flow_defaults,
         },
         event_port=options.event_port,
         events=deliveries.app(),

@@ -18,6 +18,7 @@ from penstock.errors import RefusalError
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 PLURALS: Final = {
+    "FlowDefaults": "flowdefaults",
     "Flow": "flows",
     "Schedule": "schedules",
     "Backfill": "backfills",
