@@ -90,7 +90,7 @@ def test_an_edit_makes_new_revisions_and_touches_no_run_that_has_one(scene, repl
         scene.delete("FlowDefaults", "default")
         scene.until(lambda: scene.now["flows"]["orders"].status["revision"] == first, "the revision without defaults")
         scene.patch("FlowRun", "between", {"spec": {"shutdown": "Cancel"}})
-        scene.finish("between")
+        scene.reach("Cancelled", "between")
         assert scene.entry("notify", "between")["state"] == "Completed"
         assert "Traceback" not in operator.log
 
@@ -238,7 +238,7 @@ def test_the_default_queue_timeout_ends_an_attempt_whose_image_cannot_be_pulled(
         scene.start(task(pod_outcome="pend", pod_waiting_reason="ImagePullBackOff"))
         scene.finish()
         entry = scene.entry()
-        assert (entry["state"], entry["reason"]) == ("Failed", "ImagePullFailed")
+        assert (entry["state"], entry["reason"]) == ("TimedOut", "ImagePullFailed")
         assert "the default queueTimeout of 2s" in entry["message"]
 
 

@@ -11,7 +11,7 @@ from penstock.api.flow_defaults import FlowDefaultsSpec, InheritedDefaults
 from penstock.engine.compiler.inheritance import inherit, merge_retention
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.plan_compiler import compile_plan
-from penstock.engine.machine.attempt_deadlines import name_queue_timeout
+from penstock.engine.machine.tasks.attempt_deadlines import name_queue_timeout
 from penstock.engine.validation.flow_defaults import check_flow_defaults
 from penstock.errors import InvalidSpecError
 from penstock.kube.kinds.flow_defaults import FlowDefaults, FlowDefaultsStatus
