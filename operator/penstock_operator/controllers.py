@@ -28,6 +28,7 @@ from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
+from penstock_operator.retention.orphans import OrphanedRuns
 from penstock_operator.retention.pods import PodRetention
 from penstock_operator.retention.runs import RunRetention
 from penstock_operator.runs.cache.store import CacheStore
@@ -125,6 +126,13 @@ class Controllers:
             kind="Schedule",
             **shared,
         )
+        self._orphans = OrphanedRuns(
+            client,
+            writer,
+            runs=self._schedule_runs,
+            policy_of=self._run_retention.policy_of,
+            metrics=metrics,
+        )
         self._triggers = TriggerController(
             client,
             options.event_kinds,
@@ -214,6 +222,7 @@ class Controllers:
                     self._backfills.work,
                     self._pod_retention.run,
                     self._run_retention.run,
+                    self._orphans.run,
                     self._cache_sweep.run,
                 ):
                     tasks.create_task(work())

@@ -74,7 +74,7 @@ def test_valid_ones_pass_and_those_of_another_name_with_a_warning():
 
 def test_lint_knows_them():
     assert lint({"a.yaml": FILE.replace("NAME", "default")}) == ([], 2)
-    (finding,) = lint({"a.yaml": FILE.replace("NAME", "default").replace("image: x", "command: [x]", 1)})[0]
+    (finding,) = lint({"a.yaml": FILE.replace("NAME", "default").replace("image: x", "description: some text", 1)})[0]
     assert str(finding).startswith("a.yaml:6: spec.finally[0]")
     (warning,) = [str(one) for one in warn({"a.yaml": FILE.replace("NAME", "other")}) if "FlowDefaults" in str(one)]
     assert warning.startswith("a.yaml:3: warning: metadata.name: only the FlowDefaults named default counts")

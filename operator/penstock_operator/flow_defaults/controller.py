@@ -40,8 +40,8 @@ class FlowDefaultsController(KeyedController[FlowDefaults]):
 
     async def reconcile(self, key: ObjectKey, item: FlowDefaults) -> None:
         """Validate FlowDefaults, and have the Flows of their namespace follow."""
-        read = await asyncio.to_thread(read_defaults, item)
         if key.name == DEFAULTS_NAME:
+            read = await asyncio.to_thread(read_defaults, item)
             await self._store(key, item, read)
             self._on_change(key.namespace, self._defaults.in_force(read).fingerprint)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -30,19 +31,17 @@ class DefaultsInForce(NamedTuple):
     inherited: InheritedDefaults
     note: str
     """Why it is not what the FlowDefaults say now; empty if it is."""
+    fingerprint: str
+    """Another one when something else is in force."""
 
     def retention_of(self, flow_spec: Mapping[str, Any]) -> Retention | None:
-        """Return how long the runs of a Flow are kept, also if its spec is invalid otherwise."""
+        """Return how long the runs of a Flow are kept, also if its spec is invalid otherwise; None: all are kept."""
         try:
             own = Retention.model_validate(flow_spec.get("retention") or {}, context=AS_STORED)
         except ValidationError:
-            own = None
+            # The schema did not catch it.
+            return None
         return merge_retention(own, self.inherited)
-
-    @property
-    def fingerprint(self) -> str:
-        """A text that is another one when something else is in force."""
-        return self.inherited.model_dump_json(exclude_unset=True) + self.note
 
 
 class ReadDefaults(NamedTuple):
@@ -87,8 +86,9 @@ class NamespaceDefaults:
     def __init__(self, client: ApiClient, installation: FlowDefaultsSpec | None = None) -> None:
         self._client = client
         self._installation = installation
+        self._nothing = _describe(InheritedDefaults(installation=installation), "")
         self._reads = SharedReads(self._read)
-        self._known: BoundedMap[tuple[str, str, int], DefaultsInForce] = BoundedMap(KEPT)
+        self._known: BoundedMap[tuple[str, str, str], DefaultsInForce] = BoundedMap(KEPT)
         """By namespace, uid and version."""
 
     async def current(self, namespace: str) -> DefaultsInForce:
@@ -103,7 +103,7 @@ class NamespaceDefaults:
         found = await self._client.get(FLOW_DEFAULTS, namespace, DEFAULTS_NAME, kind=FlowDefaults)
         if found is None:
             return self.in_force(None)
-        key = (namespace, found.metadata.uid, found.metadata.version)
+        key = (namespace, found.metadata.uid, found.metadata.resource_version)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self.in_force(read_defaults(found))
@@ -111,9 +111,15 @@ class NamespaceDefaults:
 
     def in_force(self, read: ReadDefaults | None) -> DefaultsInForce:
         """Return what is in force where FlowDefaults say this; None: there are none."""
-        spec = None if read is None else read.spec
-        note = "" if read is None or not read.problems else _note(read)
-        return DefaultsInForce(InheritedDefaults(namespace=spec, installation=self._installation), note)
+        if read is None:
+            return self._nothing
+        note = _note(read) if read.problems else ""
+        return _describe(InheritedDefaults(namespace=read.spec, installation=self._installation), note)
+
+
+def _describe(inherited: InheritedDefaults, note: str) -> DefaultsInForce:
+    text = inherited.model_dump_json(exclude_unset=True) + note
+    return DefaultsInForce(inherited, note, hashlib.sha256(text.encode()).hexdigest())
 
 
 def _note(read: ReadDefaults) -> str:

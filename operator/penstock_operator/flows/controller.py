@@ -138,14 +138,18 @@ class FlowController(KeyedController[Flow]):
         revision = self._current.get(key)
         is_missing = revision is not None and not self._store.is_stored(ObjectKey(key.namespace, revision))
         if is_missing or key in self._outdated:
-            found = await self._store.read_flow(key)
-            if found is not None:
-                await self._validate(key, found)
+            self._outdated.discard(key)
+            try:
+                found = await self._store.read_flow(key)
+                if found is not None:
+                    await self._validate(key, found)
+            except BaseException:
+                self._outdated.add(key)
+                raise
 
     async def _validate(self, key: ObjectKey, item: Flow) -> None:
         metadata, stored = item.metadata, item.status
         status: dict[str, Any] = {"observedGeneration": metadata.generation}
-        self._outdated.discard(key)
         defaults = await self._store.defaults.current(key.namespace)
         self._defaults[key] = defaults.fingerprint
         self._on_retention(key, defaults.retention_of(item.spec))

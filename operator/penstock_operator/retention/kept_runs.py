@@ -10,6 +10,7 @@ from penstock.engine.keys import ObjectKey, RunUid
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
 from penstock.kube.kinds.flow_run import RunMetadata
 from penstock_operator.runtime.time_heap import TimeHeap
+from penstock_operator.schedules.identity import backfill_of, schedule_of
 
 NAMING_KINDS: Final = frozenset({"Schedule", "Backfill", "FlowRun"})
 """Our kinds that create runs, and name them."""
@@ -99,6 +100,8 @@ def is_named_by_person(metadata: RunMetadata) -> bool:
     """Whether a person chose a run's name, rather than a Schedule, a parent run or `generateName`."""
     if any(metadata.find_controller(kind) is not None for kind in NAMING_KINDS):
         return False
+    if schedule_of(metadata) is not None or backfill_of(metadata):
+        return False
     prefix, name = metadata.generate_name, metadata.name
     # A writer that gives both has chosen the name. The API server cuts a long prefix.
     is_generated = bool(prefix) and len(name) > GENERATED_CHARACTERS and prefix.startswith(name[:-GENERATED_CHARACTERS])
@@ -136,6 +139,10 @@ class KeptRuns:
     def has_policy(self, flow: ObjectKey) -> bool:
         """Whether a Flow has `retention`."""
         return flow in self._policies
+
+    def policy_of(self, flow: ObjectKey) -> RunPolicy | None:
+        """Return how long a Flow keeps its runs; None if nothing says so."""
+        return self._policies.get(flow)
 
     def has_policy_in(self, namespace: str) -> bool:
         """Whether a Flow of a namespace has `retention`."""

@@ -20,7 +20,7 @@ from penstock.kube.metadata import PartialObject
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, Parent, read_ended_run, read_policy
+from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, Parent, RunPolicy, read_ended_run, read_policy
 from penstock_operator.retention.run_table import finished_runs, read_run
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.rate_limiter import RateLimiter
@@ -88,6 +88,10 @@ class RunRetention:
         if self._kept.set_policy(key, read_policy(retention)):
             self._unlisted.add(key)
             self._has_unlisted.set()
+
+    def policy_of(self, flow: ObjectKey) -> RunPolicy | None:
+        """Return how long a Flow keeps its runs; None if nothing says so."""
+        return self._kept.policy_of(flow)
 
     def on_run_end(self, end: RunEnd) -> None:
         """Handle the end of a run, once it is stored, or its deletion."""
