@@ -168,7 +168,7 @@ def test_invalid_flow_defaults_leave_the_last_valid_ones_in_force_also_for_the_n
         assert "Traceback" not in operator.log
 
 
-HOSTILE = {
+HOSTILE: dict[str, dict[str, Any]] = {
     "never-valid": BROKEN,
     "a-field-of-a-pod": {"podTemplate": {"spec": {"containers": "x"}}},
     "null-parts": {"podTemplate": {"metadata": None, "spec": None}},
