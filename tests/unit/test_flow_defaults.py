@@ -81,7 +81,7 @@ def test_child_flows_and_approvals_inherit_nothing():
     [
         pytest.param({}, {}, (None, True, None), id="without one the built-in default counts"),
         pytest.param({}, {"queueTimeout": "5m"}, (None, True, 300), id="a given one replaces the built-in default"),
-        pytest.param({}, {"queueTimeout": "0s"}, (None, False, None), id="0s is no limit at all"),
+        pytest.param({}, {"queueTimeout": "0s"}, (None, False, None), id="0s means no limit at all"),
         pytest.param(
             {"defaults": {"queueTimeout": "9s"}}, {"queueTimeout": "5m"}, (9, False, 300), id="the Flow's counts all"
         ),

@@ -44,7 +44,7 @@ def check_shape(
         is_inherited: whether the task is of FlowDefaults.
     """
     if is_inherited and kind is not TaskKind.CONTAINER:
-        # A child flow would have the task as well, and call itself for ever.
+        # A child flow would have the task as well, and call itself forever.
         field = "flow" if kind is TaskKind.FLOW else "approval"
         yield Problem(f"{path}.{field}", "tasks of FlowDefaults are containers: give an image and a command or script")
     elif kind is TaskKind.CONTAINER and not task.image and not has_default_image:
