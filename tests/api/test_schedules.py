@@ -557,8 +557,8 @@ def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock
     scene.patch("Schedule", "tick", [{"op": "remove", "path": "/metadata/finalizers"}])
 
 
-def test_with_a_schedule_go_its_runs(scene, controlling, clock):
-    schedule(scene, clock)
+def test_with_a_schedule_that_wants_that_go_its_runs(scene, controlling, clock):
+    schedule(scene, clock, onDelete="Delete")
     with controlling() as controller:
         armed(scene)
         controller.turn_to(clock.hour(1))
