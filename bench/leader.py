@@ -33,6 +33,7 @@ from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
 from penstock.memory_limit import limit_expression_memory
 from penstock_operator.__main__ import collect_garbage_less_often
+from penstock_operator.flow_defaults.in_force import NamespaceDefaults
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.cache.store import CacheStore
@@ -156,7 +157,7 @@ def _new_controller(
         client,
         writer,
         cache=CacheStore(client, writer),
-        flows=FlowStore(client, writer),
+        flows=FlowStore(client, writer, NamespaceDefaults(client)),
         recorder=recorder,
         metrics=Metrics(),
         epoch=EPOCH,

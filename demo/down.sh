@@ -12,7 +12,7 @@ if [ "${CLUSTER:-auto}" = existing ]; then
   kubectl delete namespace demo --ignore-not-found
   helm uninstall penstock --namespace penstock-system --ignore-not-found --wait
   kubectl delete namespace penstock-system --ignore-not-found
-  kubectl delete crd flows.penstock.dev flowruns.penstock.dev schedules.penstock.dev backfills.penstock.dev --ignore-not-found
+  kubectl delete crd flows.penstock.dev flowruns.penstock.dev schedules.penstock.dev backfills.penstock.dev flowdefaults.penstock.dev --ignore-not-found
 fi
 python3 -m tests.cluster down --name "$NAME"
 rm -rf demo-results

@@ -12,19 +12,23 @@ from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.kinds.backfill import Backfill
 from penstock.kube.kinds.flow import Flow
+from penstock.kube.kinds.flow_defaults import FlowDefaults
 from penstock.kube.kinds.run_summary import UNFINISHED_RUNS
 from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.metadata import PartialObject
 from penstock.kube.reflector import EventType, Reflector
-from penstock.kube.resources import BACKFILLS, CONFIGMAPS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES
+from penstock.kube.resources import BACKFILLS, CONFIGMAPS, FLOW_DEFAULTS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES
 from penstock.kube.writer import Writer
 from penstock_operator import handlers
 from penstock_operator.backfills.controller import BackfillController
+from penstock_operator.flow_defaults.controller import FlowDefaultsController
+from penstock_operator.flow_defaults.in_force import NamespaceDefaults
 from penstock_operator.flows.controller import REVISIONS, FlowController
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.options import Options
+from penstock_operator.retention.orphans import OrphanedRuns
 from penstock_operator.retention.pods import PodRetention
 from penstock_operator.retention.runs import RunRetention
 from penstock_operator.runs.cache.store import CacheStore
@@ -70,7 +74,8 @@ class Controllers:
         writer = Writer(client, may_write=may_write, work_in_flight=options.writes_in_flight)
         recorder = EventRecorder(writer, instance=options.identity)
         settings = PodSettings(options.task_user, options.track_pods)
-        store = FlowStore(client, writer)
+        defaults = NamespaceDefaults(client, options.flow_defaults)
+        store = FlowStore(client, writer, defaults)
         cache = CacheStore(client, writer)
         self._runs = RunController(
             client,
@@ -85,15 +90,31 @@ class Controllers:
             fail=fail,
         )
         shared: dict[str, Any] = {"writer": writer, "recorder": recorder, "metrics": metrics, "fail": fail}
+        self._run_retention = RunRetention(
+            client,
+            writer,
+            namespaces=options.namespaces,
+            is_live=self._runs.registry.is_carried_out,
+            metrics=metrics,
+            fail=fail,
+        )
         self._flows = FlowController(
             client,
             store=store,
             dry_run=DryRun(writer, settings),
             namespaces=options.namespaces,
             on_ready=self._runs.events.on_flow,
+            on_retention=self._run_retention.on_retention,
             revisions_in_use=self._runs.registry.revisions_in_use,
             resource=FLOWS,
             kind="Flow",
+            **shared,
+        )
+        self._flow_defaults = FlowDefaultsController(
+            defaults=defaults,
+            on_change=self._flows.on_defaults,
+            resource=FLOW_DEFAULTS,
+            kind="FlowDefaults",
             **shared,
         )
         self._schedule_runs = ScheduleRuns()
@@ -104,6 +125,13 @@ class Controllers:
             resource=SCHEDULES,
             kind="Schedule",
             **shared,
+        )
+        self._orphans = OrphanedRuns(
+            client,
+            writer,
+            runs=self._schedule_runs,
+            policy_of=self._run_retention.policy_of,
+            metrics=metrics,
         )
         self._triggers = TriggerController(
             client,
@@ -119,14 +147,6 @@ class Controllers:
             writer,
             unstored_since=self._runs.registry.unstored_since,
             find_job=self._runs.find_job,
-            metrics=metrics,
-            fail=fail,
-        )
-        self._run_retention = RunRetention(
-            client,
-            writer,
-            namespaces=options.namespaces,
-            is_live=self._runs.registry.is_carried_out,
             metrics=metrics,
             fail=fail,
         )
@@ -155,11 +175,12 @@ class Controllers:
             handlers.Memo(
                 connection,
                 asyncio.get_running_loop(),
-                on_flow=decode_as(Flow, self._flows.on_object, self._run_retention.on_flow),
+                on_flow=decode_as(Flow, self._flows.on_object),
                 on_schedule=decode_as(
                     Schedule, self._schedules.on_object, self._triggers.on_object, self._backfills.on_schedule
                 ),
                 on_backfill=decode_as(Backfill, self._backfills.on_object),
+                on_flow_defaults=decode_as(FlowDefaults, self._flow_defaults.on_object),
             ),
             namespaces=options.namespaces,
             fail=fail,
@@ -195,11 +216,13 @@ class Controllers:
                     self._runs.work,
                     self._flows.work,
                     self._flows.sweep,
+                    self._flow_defaults.work,
                     self._schedules.work,
                     self._triggers.work,
                     self._backfills.work,
                     self._pod_retention.run,
                     self._run_retention.run,
+                    self._orphans.run,
                     self._cache_sweep.run,
                 ):
                     tasks.create_task(work())

@@ -1,4 +1,4 @@
-"""What kopf calls, and when: the handlers of Flows, Schedules and Backfills.
+"""What kopf calls, and when: the handlers of Flows, Schedules, Backfills and FlowDefaults.
 
 kopf starts with the leader and watches the kinds that change rarely. Each handler hands the object that changed to the
 controllers of its kind, which reconcile it in the event loop of the process; nothing else happens here. So kopf writes
@@ -21,7 +21,7 @@ import kopf
 
 from penstock.kube.connection import Connection
 from penstock.kube.reflector import EventType
-from penstock.kube.resources import BACKFILLS, FLOWS, SCHEDULES
+from penstock.kube.resources import BACKFILLS, FLOW_DEFAULTS, FLOWS, SCHEDULES
 from penstock_operator.runtime.kopf_response import KopfResponse
 from penstock_operator.runtime.kopf_settings import configure
 
@@ -41,6 +41,7 @@ class Memo:
     on_flow: OnObject
     on_schedule: OnObject
     on_backfill: OnObject
+    on_flow_defaults: OnObject
 
     def hand_over(self, on_object: OnObject, event: kopf.RawEvent) -> None:
         """Have the controllers of a kind handle a change, in their own event loop."""
@@ -85,3 +86,9 @@ def schedule_changed(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
 def backfill_changed(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
     """Hand over a Backfill: its controller runs a Schedule for a past period."""
     memo.hand_over(memo.on_backfill, event)
+
+
+@kopf.on.event(*FLOW_DEFAULTS, registry=registry)
+def flow_defaults_changed(event: kopf.RawEvent, memo: Memo, **_: Any) -> None:
+    """Hand over FlowDefaults: their controller checks them, and has the Flows of their namespace revised."""
+    memo.hand_over(memo.on_flow_defaults, event)

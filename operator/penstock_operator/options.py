@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from penstock.api.duration import duration_s
-from penstock.errors import DurationError, OptionError
+from penstock.api.flow_defaults import FlowDefaultsSpec
+from penstock.engine.validation.flow_defaults import check_flow_defaults, parse_flow_defaults
+from penstock.errors import DurationError, InvalidSpecError, OptionError
 from penstock.kube.lease import LeaseTimes
 from penstock_operator.log import LEVELS, LogFormat
 from penstock_operator.triggers.kinds import EventKinds, read_allowed_kinds
@@ -55,6 +59,8 @@ class Options:
     """Whether the chart's admission policy is in force."""
     task_user: int
     track_pods: bool
+    flow_defaults: FlowDefaultsSpec | None
+    """What every Flow inherits, below the FlowDefaults of its namespace."""
     log_level: str
     log_format: LogFormat
 
@@ -138,6 +144,22 @@ def _file(text: str) -> str:
     return text
 
 
+def _flow_defaults(text: str) -> FlowDefaultsSpec | None:
+    """Read the file with the spec of FlowDefaults; None if there is none, or it is empty."""
+    if not _file(text):
+        return None
+    try:
+        spec = parse_flow_defaults({"spec": json.loads(Path(text).read_text(encoding="utf-8"))})
+        problems = check_flow_defaults(spec)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{text}: {error}") from None
+    except InvalidSpecError as error:
+        problems = list(error.problems)
+    if problems:
+        raise ValueError(f"{text}: {'; '.join(map(str, problems))}")
+    return spec if spec.model_fields_set else None
+
+
 def _folder(text: str) -> str:
     if text and not os.path.isdir(text):  # noqa: PTH112 - a string in, a string out
         raise ValueError(f"{text!r} is not a folder")
@@ -208,6 +230,13 @@ _OPTIONS: Final = (
     _Option("--task-user", "65532", _whole(1, MAX_USER), "runAsUser of task Pods that do not set one", "UID"),
     _Option(
         "--track-pods", "true", _truth, "protect Pods with a finalizer until their outcome is stored", "true|false"
+    ),
+    _Option(
+        "--flow-defaults",
+        "",
+        _flow_defaults,
+        "file with the spec of FlowDefaults, as JSON, that all Flows inherit below those of their namespace",
+        "FILE",
     ),
     _Option("--log-level", "info", _one_of(*LEVELS), f"one of {', '.join(LEVELS)}", "LEVEL"),
     _Option("--log-format", "text", LogFormat.read, f"one of {', '.join(LogFormat)}", "FORMAT"),

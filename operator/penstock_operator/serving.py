@@ -67,6 +67,7 @@ def http_servers(
             "backfills": admission.validate_backfill,
             "audit": audit.record,
             APPROVALS: audit.require_record,
+            "flowdefaults": admission.validate_flow_defaults,
         },
         event_port=options.event_port,
         events=deliveries.app(),

@@ -20,7 +20,7 @@ from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.metadata import ObjectMeta
 from penstock.kube.reflector import EventType, Reflector
-from penstock.kube.resources import BACKFILLS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
+from penstock.kube.resources import BACKFILLS, FLOW_DEFAULTS, FLOWRUNS, FLOWS, JOBS, PODS, SCHEDULES, Resource
 from penstock_operator.metrics import Metrics
 
 DEADLINE_S = 60.0
@@ -32,6 +32,7 @@ WATCHED = {
     "flows": FLOWS,
     "schedules": SCHEDULES,
     "backfills": BACKFILLS,
+    "flowdefaults": FLOW_DEFAULTS,
 }
 
 T = TypeVar("T")
@@ -57,6 +58,11 @@ class AttemptKey(NamedTuple):
 def fake(**behaviour: str) -> dict[str, Any]:
     """Return a podTemplate that makes the Pod of a fake node behave so; tests/cluster/README.md has the words."""
     return {"metadata": {"annotations": {f"{FAKE}/{word.replace('_', '-')}": text for word, text in behaviour.items()}}}
+
+
+def plural(kind: str) -> str:
+    """Return the resource of one of our kinds; `kind` as in `FlowRun`."""
+    return f"{kind.lower().removesuffix('s')}s"
 
 
 def task(name: str = "main", **fields: Any) -> dict[str, Any]:
@@ -242,7 +248,7 @@ class Scene:
             "spec": spec,
         }
         created: Any = self.custom.create_namespaced_custom_object(
-            names.GROUP, names.VERSION, self.namespace, f"{kind.lower()}s", body
+            names.GROUP, names.VERSION, self.namespace, plural(kind), body
         )
         return dict(created)
 
@@ -266,13 +272,11 @@ class Scene:
         if is_status:
             call = self.custom.patch_namespaced_custom_object_status
         content = "application/json-patch+json" if isinstance(body, list) else "application/merge-patch+json"
-        call(names.GROUP, names.VERSION, self.namespace, f"{kind.lower()}s", name, body, _content_type=content)
+        call(names.GROUP, names.VERSION, self.namespace, plural(kind), name, body, _content_type=content)
 
     def delete(self, kind: str, name: str) -> None:
         """Delete one of our objects."""
-        self.custom.delete_namespaced_custom_object(
-            names.GROUP, names.VERSION, self.namespace, f"{kind.lower()}s", name
-        )
+        self.custom.delete_namespaced_custom_object(names.GROUP, names.VERSION, self.namespace, plural(kind), name)
 
     def delete_pod(self, pod: Seen, **options: Any) -> None:
         self.core.delete_namespaced_pod(pod.metadata.name, self.namespace, **options)

@@ -21,7 +21,7 @@ from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
-KINDS = ("flowruns", "backfills", "schedules", "flows")
+KINDS = ("flowruns", "backfills", "schedules", "flows", "flowdefaults")
 Penstock = Callable[..., str]
 
 
@@ -42,6 +42,7 @@ def penstock(kubeconfig, namespace) -> Penstock:
 def backup(scene: Scene, kubeconfig, penstock, tmp_path: Path) -> Path:
     """A backup of a namespace with finished and unfinished runs, after which the namespace was emptied."""
     with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace):
+        scene.create("FlowDefaults", "default", {"timeout": "1h"})
         scene.create("Flow", "inner", {"tasks": [task("inner")]})
         tasks = [task("script", script="echo", pod_outputs='{"rows": 3}'), {"name": "child", "flow": {"name": "inner"}}]
         scene.create("Flow", "etl", {"tasks": [*tasks, task("cached", cache={"key": "k", "ttl": "1h"})]})

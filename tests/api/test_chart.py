@@ -326,6 +326,40 @@ def test_the_installed_operator_may_do_what_it_must_and_no_more(namespace, insta
     assert not may(api, account, "list pods", "default")
 
 
+def test_flow_defaults_are_written_by_admins_and_read_by_all(render):
+    roles = {role["metadata"]["name"]: role for role in of_kind(render(), "ClusterRole")}
+    writers = {
+        label.rpartition("/")[2]
+        for role in roles.values()
+        for rule in role.get("rules") or ()
+        if "flowdefaults" in rule["resources"] and "update" in rule["verbs"]
+        for label in role["metadata"]["labels"]
+        if "aggregate-to" in label
+    }
+    assert writers == {"aggregate-to-admin"}
+    view = next(role for name, role in roles.items() if name.endswith("-view"))
+    assert "flowdefaults" in view["rules"][0]["resources"]
+
+
+def test_the_defaults_of_the_installation_reach_the_operator_which_restarts_when_they_change(render):
+    given = {"queueTimeout": "30m", "finally": [{"name": "notify", "image": "x", "args": ["$(run.state)"]}]}
+    maps = of_kind(render(flowDefaults=given), "ConfigMap")
+    (config_map,) = [one for one in maps if one["metadata"]["name"].endswith("-flow-defaults")]
+    assert json.loads(config_map["data"]["spec.json"]) == given
+
+    def template(**values: Any) -> Any:
+        return of_kind(render(**values), "Deployment")[0]["spec"]["template"]
+
+    args = template(flowDefaults=given)["spec"]["containers"][0]["args"]
+    assert "--flow-defaults=/etc/penstock/flow-defaults/spec.json" in args
+    annotation = "penstock.dev/flow-defaults"
+    first, second = (
+        template(flowDefaults=one)["metadata"]["annotations"][annotation] for one in (given, {"timeout": "1m"})
+    )
+    assert first != second
+    assert annotation not in template()["metadata"]["annotations"]
+
+
 def test_an_operator_of_several_namespaces_has_rights_in_each_of_them_and_in_no_other(render, namespace):
     documents = render(watchNamespaces=["team-b", "team-a"], watchNamespace="team-c")
     assert of_kind(documents, "ClusterRoleBinding") == []

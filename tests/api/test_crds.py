@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 from kubernetes import client as kubernetes_client
 
-from penstock.api.kind import BACKFILL, FLOW, FLOWRUN, KINDS, MAX_LABEL_VALUE, MAX_SCHEDULE_NAME, SCHEDULE, Kind
+from penstock.api.kind import (
+    BACKFILL,
+    FLOW,
+    FLOW_DEFAULTS,
+    FLOWRUN,
+    KINDS,
+    MAX_LABEL_VALUE,
+    MAX_SCHEDULE_NAME,
+    SCHEDULE,
+    Kind,
+)
 from penstock.api.names import API_VERSION, GROUP, VERSION
 from tests.cluster import binaries
 
@@ -328,13 +338,14 @@ def test_the_api_server_refuses(create, kind, spec, want):
         (FLOWRUN, MAX_LABEL_VALUE),
         (SCHEDULE, MAX_SCHEDULE_NAME),
         (BACKFILL, MAX_LABEL_VALUE),
+        (FLOW_DEFAULTS, MAX_LABEL_VALUE),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_name_must_leave_room_for_the_names_derived_from_it(create, kind, length):
     run = {"flow": {"name": "a"}}
     schedule = {"cron": ["@daily"], "runTemplate": {"spec": run}}
-    spec = {FLOW: ONE_TASK, FLOWRUN: run, SCHEDULE: schedule, BACKFILL: OCTOBER}[kind]
+    spec = {FLOW: ONE_TASK, FLOWRUN: run, SCHEDULE: schedule, BACKFILL: OCTOBER, FLOW_DEFAULTS: {}}[kind]
     create(kind, spec, name="n" * length)
     said = refusal(lambda: create(kind, spec, name="n" * (length + 1)))
     assert said.startswith("metadata.name: ")

@@ -14,6 +14,7 @@ from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.resources import FLOWS
 from penstock.kube.writer import Writer
+from penstock_operator.flow_defaults.in_force import NamespaceDefaults
 from penstock_operator.flows.controller import FlowController
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
@@ -30,10 +31,11 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
         writer = Writer(client, work_in_flight=4, may_write=lambda: True)
         yield FlowController(
             client,
-            store=FlowStore(client, writer),
+            store=FlowStore(client, writer, NamespaceDefaults(client)),
             dry_run=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
             namespaces=[namespace],
             on_ready=lambda _: None,
+            on_retention=lambda *_: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},
             resource=FLOWS,
             kind="Flow",

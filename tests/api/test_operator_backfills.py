@@ -43,14 +43,17 @@ def operator(kubeconfig, crds, namespace, lease, tmp_path) -> Iterator[Replica]:
     assert "Traceback" not in replica.log
 
 
-def schedule(scene: Scene, *, name: str = "daily", cron: str = "@daily", **behaviour: str) -> dict[str, Any]:
+def schedule(
+    scene: Scene, *, name: str = "daily", cron: str = "@daily", on_delete: str = "Orphan", **behaviour: str
+) -> dict[str, Any]:
     """Create a Schedule that does nothing by itself; its runs behave so."""
     work = task(args=["$(params.day)"], **{f"pod_{word}": text for word, text in behaviour.items()})
     spec = {
         "flowSpec": {"params": [{"name": "day"}], "tasks": [work]},
         "params": {"day": "$(tick.date) after $(tick.previous.date)"},
     }
-    return scene.create("Schedule", name, {"cron": [cron], "suspend": True, "runTemplate": {"spec": spec}})
+    timing = {"cron": [cron], "suspend": True}
+    return scene.create("Schedule", name, {**timing, "onDelete": on_delete, "runTemplate": {"spec": spec}})
 
 
 def backfill(scene: Scene, days: int, name: str = "october", **spec: Any) -> dict[str, Any]:
@@ -103,8 +106,18 @@ def test_each_tick_of_the_span_gets_a_run_with_its_own_params(scene, operator):
     first = runs(scene)[0].metadata
     assert first.labels[names.LABEL_SCHEDULE] == "daily"
     assert first.labels[names.LABEL_BACKFILL] == "october"
-    # It outlives the Backfill, and goes with the Schedule.
-    owners = {owner.kind: owner for owner in first.owner_references}
+    # It outlives the Backfill and the Schedule.
+    assert first.owner_references == ()
+    assert first.annotations[names.ANNOTATION_SCHEDULE_UID] == made["metadata"]["uid"]
+    assert first.annotations[names.ANNOTATION_BACKFILL_UID] == scene.now["backfills"]["october"].metadata.uid
+
+
+def test_finished_runs_go_with_a_schedule_that_wants_that(scene, operator):
+    made = schedule(scene, on_delete="Delete")
+    backfill(scene, days=1)
+    reach(scene, "Completed")
+    (run,) = runs(scene)
+    owners = {owner.kind: owner for owner in run.metadata.owner_references}
     assert owners["Schedule"].uid == made["metadata"]["uid"]
     assert owners["Backfill"].controller
 

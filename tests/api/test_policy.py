@@ -122,6 +122,8 @@ FORGED = {
     "a claim that a run seems to own": claim("w", ownerReferences=[OWNER]),
     "a run that looks like a child run": flow_run("r", labels={"penstock.dev/parent": "victim"}),
     "a run that another seems to own": flow_run("r", ownerReferences=[OWNER]),
+    "a run that a Schedule seems to have created": flow_run("r", annotations={"penstock.dev/schedule-uid": UID}),
+    "a run that a Backfill seems to have created": flow_run("r", annotations={"penstock.dev/backfill-uid": UID}),
     "a run that a Schedule seems to own": flow_run("r", ownerReferences=[{**OWNER, "kind": "Schedule"}]),
 }
 
@@ -188,6 +190,23 @@ def test_a_tenant_cannot_change_what_identifies_a_pod(tenants, patch):
     )
     with pytest.raises(ApiException, match=r"operator"):
         tenants.patch(tenants.tenant, "Pod", "p", {"metadata": patch})
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param({"annotations": {"penstock.dev/schedule-uid": "other"}}, id="another Schedule"),
+        pytest.param({"annotations": {"penstock.dev/schedule-uid": None}}, id="no Schedule"),
+        pytest.param({"annotations": {"penstock.dev/backfill-uid": UID}}, id="a Backfill"),
+        pytest.param({"labels": {"penstock.dev/schedule": "other"}}, id="another name of the Schedule"),
+    ],
+)
+def test_a_tenant_cannot_change_which_schedule_a_run_is_of(tenants, patch):
+    ours = {"labels": {"penstock.dev/schedule": "nightly"}, "annotations": {"penstock.dev/schedule-uid": UID}}
+    tenants.create(tenants.operator, flow_run("nightly-1", **ours))
+    with pytest.raises(ApiException, match=r"operator"):
+        tenants.patch(tenants.tenant, "FlowRun", "nightly-1", {"metadata": patch})
+    tenants.patch(tenants.tenant, "FlowRun", "nightly-1", {"metadata": {"annotations": {"note": "x"}}})
 
 
 def test_a_tenant_may_label_annotate_and_delete_a_pod_and_the_operator_takes_its_finalizer_off(tenants):

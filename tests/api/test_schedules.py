@@ -112,14 +112,128 @@ def test_a_run_says_what_it_is_for(scene, controlling, clock):
     metadata = scene.run(run_of(first)).metadata
     zone = ZoneInfo("Asia/Kolkata")
     assert metadata.labels == {"team": "data", names.LABEL_SCHEDULE: "tick"}
-    assert metadata.annotations == {"why": "because", names.ANNOTATION_TICK: first.astimezone(zone).isoformat()}
-    (reference,) = metadata.owner_references
-    assert (reference.uid, reference.controller) == (owner["metadata"]["uid"], True)
+    assert metadata.annotations == {
+        "why": "because",
+        names.ANNOTATION_TICK: first.astimezone(zone).isoformat(),
+        names.ANNOTATION_SCHEDULE_UID: owner["metadata"]["uid"],
+    }
+    assert metadata.owner_references == ()
     assert [epoch(text) for text in shown["nextTickTimes"]] == [
         (first + timedelta(hours=hours)).timestamp() for hours in (1, 2, 3)
     ]
     assert epoch(shown["lastTickTime"]) == first.timestamp()
     assert lateness["penstock_schedule_lateness_seconds_sum"] == pytest.approx(2.0)
+
+
+def owners(scene: Scene, run: str) -> list[str]:
+    return [owner.kind for owner in scene.run(run).metadata.owner_references]
+
+
+def test_with_on_delete_orphan_a_schedule_leaves_its_active_runs_and_its_history(scene, controlling, clock):
+    first, second = run_of(clock.hour(1)), run_of(clock.hour(2))
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        finish(scene, clock.hour(1), "Completed")
+        controller.turn_to(clock.hour(2))
+        fired(scene, clock.hour(2))
+        scene.delete("Schedule", "tick")
+        scene.until(lambda: "tick" not in scene.now["schedules"], "the Schedule to be gone")
+        # What has no owner, the garbage collector never deletes; what has one goes with it.
+        assert owners(scene, first) == owners(scene, second) == []
+        schedule(scene, clock, "other", onDelete="Delete")
+        armed(scene, "other")
+        controller.turn_to(clock.hour(3), "other")
+        fired(scene, clock.hour(3), "other")
+        assert owners(scene, run_of(clock.hour(3), "other")) == ["Schedule"]
+    assert {first, second} <= set(scene.now["flowruns"])
+
+
+def test_a_schedule_that_is_created_again_does_not_count_the_runs_of_the_one_before(scene, controlling, clock):
+    schedule(scene, clock, onOverlap="Skip")
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        scene.delete("Schedule", "tick")
+        scene.until(lambda: "tick" not in scene.now["schedules"], "the Schedule to be gone")
+        schedule(scene, clock, onOverlap="Skip")
+        armed(scene)
+        controller.turn_to(clock.hour(2))
+        fired(scene, clock.hour(2))
+    assert {run_of(clock.hour(1)), run_of(clock.hour(2))} <= set(scene.now["flowruns"])
+    assert status(scene)["active"] == [run_of(clock.hour(2))]
+
+
+def test_a_change_of_on_delete_is_carried_to_the_runs_that_exist(scene, controlling, clock):
+    ended, active = run_of(clock.hour(1)), run_of(clock.hour(2))
+    schedule(scene, clock)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+        finish(scene, clock.hour(1), "Completed")
+        controller.turn_to(clock.hour(2))
+        fired(scene, clock.hour(2))
+        for wanted, kinds in (("Delete", ["Schedule"]), ("Orphan", []), ("Delete", ["Schedule"])):
+            scene.patch("Schedule", "tick", {"spec": {"onDelete": wanted}})
+            scene.until(
+                lambda kinds=kinds: owners(scene, ended) == owners(scene, active) == kinds, f"the owners for {wanted}"
+            )
+        assert status(scene)["active"] == [active]
+
+
+def test_the_runs_of_an_older_version_lose_their_owner_and_stay_the_schedules_own(scene, controlling, clock):
+    made = schedule(scene, clock, onOverlap="Skip")
+    reference = {
+        "apiVersion": names.API_VERSION,
+        "kind": "Schedule",
+        "name": "tick",
+        "uid": made["metadata"]["uid"],
+        "controller": True,
+    }
+    old = run_of(clock.hour(1))
+    labels = {names.LABEL_SCHEDULE: "tick"}
+    scene.create("FlowRun", old, {"flowSpec": {"tasks": [task()]}}, labels=labels, ownerReferences=[reference])
+    with controlling() as controller:
+        armed(scene)
+        scene.until(lambda: owners(scene, old) == [], "the owner to be removed")
+        assert scene.run(old).metadata.annotations[names.ANNOTATION_SCHEDULE_UID] == made["metadata"]["uid"]
+        controller.turn_to(clock.hour(2))
+        decided(scene, clock.hour(2))
+    assert status(scene)["active"] == [old]
+    assert run_of(clock.hour(2)) not in scene.now["flowruns"]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param({"name": "tick-x"}, id="a name that cannot be computed"),
+        pytest.param({"labels": {names.LABEL_SCHEDULE: "other"}}, id="another name of the Schedule"),
+        pytest.param({"annotations": {names.ANNOTATION_SCHEDULE_UID: "another"}}, id="another uid"),
+        pytest.param({"annotations": {}}, id="no uid"),
+        pytest.param({"labels": {}}, id="no label"),
+        pytest.param({"recorded": "mallory"}, id="another recorded creator"),
+    ],
+)
+def test_a_run_that_is_not_wholly_the_schedules_does_not_hold_it_up(scene, controlling, clock, forged):
+    made = schedule(scene, clock, onOverlap="Skip")
+    metadata = {
+        "name": run_of(clock.hour(0)),
+        "labels": {names.LABEL_SCHEDULE: "tick"},
+        "annotations": {names.ANNOTATION_SCHEDULE_UID: made["metadata"]["uid"]},
+        **forged,
+    }
+    if user := metadata.pop("recorded", None):
+        metadata["annotations"]["audit.penstock.dev/created-by"] = user
+    scene.create("FlowRun", metadata.pop("name"), {"flowSpec": {"tasks": [task()]}}, **metadata)
+    with controlling() as controller:
+        armed(scene)
+        controller.turn_to(clock.hour(1))
+        fired(scene, clock.hour(1))
+    assert status(scene)["active"] == [run_of(clock.hour(1))]
 
 
 def test_a_run_of_a_flow_can_be_found_by_the_flow(scene, controlling, clock):
@@ -443,8 +557,8 @@ def test_a_schedule_that_is_being_deleted_makes_no_run(scene, controlling, clock
     scene.patch("Schedule", "tick", [{"op": "remove", "path": "/metadata/finalizers"}])
 
 
-def test_with_a_schedule_go_its_runs(scene, controlling, clock):
-    schedule(scene, clock)
+def test_with_a_schedule_that_wants_that_go_its_runs(scene, controlling, clock):
+    schedule(scene, clock, onDelete="Delete")
     with controlling() as controller:
         armed(scene)
         controller.turn_to(clock.hour(1))

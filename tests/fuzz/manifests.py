@@ -27,12 +27,22 @@ PLURALS = {
     "FlowRun": "flowruns",
     "Schedule": "schedules",
     "Backfill": "backfills",
+    "FlowDefaults": "flowdefaults",
     "Pod": "pods",
     "Job": "jobs",
     "ConfigMap": "configmaps",
 }
-OURS = ("Flow", "FlowRun", "Schedule", "Backfill")
-SHARES = {"Flow": 20, "FlowRun": 32, "Schedule": 14, "Backfill": 8, "Pod": 12, "Job": 5, "ConfigMap": 9}
+OURS = ("Flow", "FlowRun", "Schedule", "Backfill", "FlowDefaults")
+SHARES = {
+    "Flow": 20,
+    "FlowRun": 29,
+    "Schedule": 14,
+    "Backfill": 8,
+    "FlowDefaults": 3,
+    "Pod": 12,
+    "Job": 5,
+    "ConfigMap": 9,
+}
 """Per cent, of each hundred that is drawn."""
 
 
@@ -147,6 +157,9 @@ def _valid(draw: st.DrawFn, kind: str) -> dict[str, Any]:
         case "Schedule":
             run = draw(_what_to_run())
             return {"cron": ["* * * * *"], "suspend": draw(st.booleans()), "runTemplate": {"spec": run}}
+        case "FlowDefaults":
+            last = draw(st.lists(st.sampled_from(("notify", "a")), unique=True, max_size=2))
+            return {"queueTimeout": "1m", "finally": [{"name": name, "image": "busybox"} for name in last]}
     days = draw(st.integers(2, 5))
     return {"schedule": {"name": "anchor"}, "from": "2026-10-01T00:00:00Z", "to": f"2026-10-0{days}T00:00:00Z"}
 

@@ -24,6 +24,7 @@ VALIDATE = {
     "FlowRun": Admission.validate_flowrun,
     "Schedule": Admission.validate_schedule,
     "Backfill": Admission.validate_backfill,
+    "FlowDefaults": Admission.validate_flow_defaults,
 }
 
 

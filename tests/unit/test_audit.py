@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from penstock.api.schedule import RunTemplate
+from penstock.api.schedule import ScheduleSpec
 from penstock.cli.cluster.control import build_suspend_operations
 from penstock.engine.audit import (
     Record,
@@ -173,17 +173,21 @@ def test_a_decision_needs_its_record(line, is_allowed):
 
 
 def test_runs_of_a_schedule_name_who_last_changed_it_and_take_no_record_from_its_template():
-    template = RunTemplate.model_validate(
-        {
-            "metadata": {"annotations": {"audit.penstock.dev/created-by": "eve", "a": "b"}},
-            "spec": {"flow": {"name": "f"}},
-        }
-    )
+    template = {
+        "metadata": {"annotations": {"audit.penstock.dev/created-by": "eve", "a": "b"}},
+        "spec": {"flow": {"name": "f"}},
+    }
+    spec = ScheduleSpec.model_validate({"at": ["2026-12-01T00:00:00Z"], "runTemplate": template})
     annotations = {"audit.penstock.dev/created-by": "bob", "audit.penstock.dev/changed-by": "alice"}
     schedule = ObjectMeta(name="s", namespace="n", uid="u", annotations=annotations)
     assert cause_of({"audit.penstock.dev/created-by": "bob"}) == "bob"
-    made = build_run(schedule, template, name="r", spec={}, labels={}, annotations={"x": "y"})
-    assert made["metadata"]["annotations"] == {"a": "b", "x": "y", "audit.penstock.dev/on-behalf-of": "alice"}
+    made = build_run(schedule, spec, name="r", spec={}, labels={}, annotations={"x": "y"})
+    assert made["metadata"]["annotations"] == {
+        "a": "b",
+        "x": "y",
+        "audit.penstock.dev/on-behalf-of": "alice",
+        "penstock.dev/schedule-uid": "u",
+    }
 
 
 def test_suspending_again_removes_the_record_of_who_did_it_before():

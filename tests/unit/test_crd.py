@@ -143,6 +143,7 @@ def test_a_definition_has_short_names():
         "FlowRun": ["fr"],
         "Schedule": ["fs"],
         "Backfill": ["fb"],
+        "FlowDefaults": ["fd"],
     }
     assert all(each["categories"] == ["penstock"] for each in names.values())
     assert names["FlowRun"]["listKind"] == "FlowRunList"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api import names
+from penstock.api.flow_defaults import InheritedDefaults
 from penstock.engine.keys import ObjectKey, RunUid
-from penstock.kube.kinds.flow import Flow
 from penstock.kube.kinds.flow_run import RunMetadata
 from penstock.kube.metadata import OwnerReference
+from penstock_operator.flow_defaults.in_force import DefaultsInForce
 from penstock_operator.retention.kept_runs import (
     EndedRun,
     KeptRuns,
@@ -194,7 +194,30 @@ def test_how_a_run_ended(state, want):
         ({"retention": {}}, None),
         ({"retention": {"completed": "soon"}}, None),
         ({}, None),
+        ({"retention": "forever"}, None),
     ],
 )
 def test_what_a_flow_says(spec, want):
-    assert read_policy(msgspec.convert({"spec": spec}, Flow)) == want
+    assert read_policy(DefaultsInForce(InheritedDefaults(), "", "").retention_of(spec)) == want
+
+
+def test_a_flow_that_says_it_wrongly_keeps_its_runs_whatever_it_inherits():
+    inherited = InheritedDefaults.model_validate({"namespace": {"retention": {"completed": "0s"}}})
+    assert DefaultsInForce(inherited, "", "").retention_of({"retention": {"completed": "soon"}}) is None
+
+
+def by_schedule(name: str, **change: str) -> RunMetadata:
+    annotations = {names.ANNOTATION_SCHEDULE_UID: "u", **change}
+    return metadata(name=name, labels={names.LABEL_SCHEDULE: "nightly"}, annotations=annotations)
+
+
+@pytest.mark.parametrize(
+    ("run", "want"),
+    [
+        pytest.param(by_schedule("nightly-29891700"), False, id="a Schedule that does not own it"),
+        pytest.param(by_schedule("nightly-by-hand"), True, id="a name that no tick gives"),
+        pytest.param(by_schedule("nightly-29891700", **{names.ANNOTATION_BACKFILL_UID: "b"}), False, id="a Backfill"),
+    ],
+)
+def test_a_run_without_an_owner_is_known_by_its_schedule(run, want):
+    assert is_named_by_person(run) is want

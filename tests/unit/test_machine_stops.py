@@ -57,6 +57,7 @@ def end(existing: World, pod: AttemptSeen, outcome: Outcome) -> dict[str, Any]:
     for _ in range(3):
         existing.step()
         existing.flush()
+    entry: dict[str, Any]
     (entry,) = (entry for entry in existing.status["tasks"] if entry["name"] == pod.key.task)
     return entry
 

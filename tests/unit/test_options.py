@@ -109,4 +109,4 @@ def test_help_lists_every_option_with_its_default_and_its_variable():
     for flag in re.findall(r"\[(--[a-z-]+) ", told):
         variable = "PENSTOCK_" + flag[2:].replace("-", "_").upper()
         assert re.search(rf"{flag} [A-Z|a-z]+ [^)]*\(default: [^;]+; environment: {variable}\)", told), flag
-    assert told.count("environment:") == 21
+    assert told.count("environment:") == 22

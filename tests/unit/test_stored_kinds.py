@@ -14,9 +14,11 @@ from penstock.api.backfill import BackfillStatus as BackfillStatusModel
 from penstock.api.base import ApiModel
 from penstock.api.event import EventStatus as EventStatusModel
 from penstock.api.flow import FlowStatus as FlowStatusModel
+from penstock.api.flow_defaults import FlowDefaultsStatus as FlowDefaultsStatusModel
 from penstock.api.schedule import ScheduleStatus as ScheduleStatusModel
 from penstock.kube.kinds.backfill import BackfillStatus
 from penstock.kube.kinds.flow import Flow, FlowStatus
+from penstock.kube.kinds.flow_defaults import FlowDefaultsStatus
 from penstock.kube.kinds.schedule import EventStatus, Schedule, ScheduleStatus
 from penstock.kube.merge_patch import apply_merge_patch
 from penstock.kube.reflector import EventType
@@ -39,6 +41,7 @@ CONDITION = {
         (ScheduleStatus, ScheduleStatusModel),
         (EventStatus, EventStatusModel),
         (BackfillStatus, BackfillStatusModel),
+        (FlowDefaultsStatus, FlowDefaultsStatusModel),
     ],
     ids=lambda kind: kind.__module__,
 )

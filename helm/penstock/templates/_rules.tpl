@@ -10,7 +10,10 @@
   resources: [backfills]
   verbs: [list, watch]
 - apiGroups: [penstock.dev]
-  resources: [flows/status, flowruns/status, schedules/status, backfills/status]
+  resources: [flowdefaults]  # get: whenever a Flow is revised
+  verbs: [get, list, watch]
+- apiGroups: [penstock.dev]
+  resources: [flows/status, flowruns/status, schedules/status, backfills/status, flowdefaults/status]
   verbs: [patch]
 - apiGroups: [penstock.dev]
   # create: by Schedules and Backfills; patch: to make a Schedule the owner of a Backfill's run; delete: history, retention

@@ -141,7 +141,7 @@ class BackfillController(KeyedController[Backfill]):
             if tick_run is not None:
                 runs[run.metadata.name] = tick_run
                 if tick_run.is_finished and tick_run.backfill == live.uid:
-                    await self._add_schedule_as_owner(key, live, run.metadata)
+                    await self._let_outlive(key, live, run.metadata)
         live.runs = runs
         live.machine.load_runs(runs.values())
         live.is_loaded = True
@@ -160,19 +160,23 @@ class BackfillController(KeyedController[Backfill]):
                 live.forget_run(name)
                 continue
             if known.backfill == live.uid:
-                await self._add_schedule_as_owner(key, live, ObjectMeta(name=name, uid=change.uid))
+                await self._let_outlive(key, live, ObjectMeta(name=name, uid=change.uid))
             live.observe_run(name, known._replace(state=change.state, has_started=change.has_started))
 
-    async def _add_schedule_as_owner(self, key: ObjectKey, live: LiveBackfill, run: ObjectMeta) -> None:
-        """Make the Schedule an owner of a finished run too, so that the run outlives the Backfill."""
+    async def _let_outlive(self, key: ObjectKey, live: LiveBackfill, run: ObjectMeta) -> None:
+        """Have a finished run outlive the Backfill: it gets the Schedule as an owner too, or no owner."""
         schedule = self._schedules.get(ObjectKey(key.namespace, live.schedule))
-        if schedule is None or len(run.owner_references) > 1:
+        if schedule is None or len(run.owner_references) > 1 or names.ANNOTATION_BACKFILL_UID in run.annotations:
             return
-        owners = [owner_reference("Backfill", key.name, live.uid)]
-        owners.append(owner_reference("Schedule", live.schedule, schedule.metadata.uid, is_controller=False))
+        owners: list[dict[str, Any]] = []
+        if schedule.spec.get("onDelete") == "Delete":
+            owners.append(owner_reference("Backfill", key.name, live.uid))
+            owners.append(owner_reference("Schedule", live.schedule, schedule.metadata.uid, is_controller=False))
+        noted = names.ANNOTATION_BACKFILL_UID.replace("/", "~1")
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": run.uid},
             {"op": "test", "path": "/metadata/ownerReferences/0/uid", "value": live.uid},
+            {"op": "add", "path": f"/metadata/annotations/{noted}", "value": live.uid},
             {"op": "add", "path": "/metadata/ownerReferences", "value": owners},
         ]
         try:

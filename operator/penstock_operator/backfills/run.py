@@ -17,6 +17,7 @@ from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.errors import StoredStatusError
 from penstock.kube.kinds.run_summary import RunSummary
 from penstock.kube.metadata import ObjectMeta
+from penstock_operator.schedules.identity import backfill_of
 from penstock_operator.schedules.run import build_tick_run
 
 
@@ -84,9 +85,3 @@ def tick_run(run: RunSummary, tick: int, number: int) -> TickRun:
     return TickRun(
         tick, number, status.state or None, backfill_of(run.metadata), has_started=status.start_time is not None
     )
-
-
-def backfill_of(run: ObjectMeta) -> str:
-    """Return the uid of the Backfill that created a run; empty if none did."""
-    owner = run.find_controller("Backfill")
-    return "" if owner is None else owner.uid

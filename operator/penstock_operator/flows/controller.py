@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.api import names
+from penstock.api.flow import Retention
+from penstock.engine.compiler.inheritance import all_tasks, inherit
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import ObjectKey, RunIdentity
 from penstock.engine.validation.validation import parse_flow
@@ -22,6 +24,7 @@ from penstock.kube.kinds.flow import Flow, FlowStatus
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS
+from penstock_operator.flow_defaults.in_force import DefaultsInForce
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.revision import Owner, name_of
 from penstock_operator.flows.store import FlowStore
@@ -62,6 +65,7 @@ class FlowController(KeyedController[Flow]):
         dry_run: asks the API server about their Pods.
         namespaces: those to sweep; a single empty one for all.
         on_ready: called with every Flow that was reconciled.
+        on_retention: called with every Flow, deleted ones too, and how long its runs are kept.
         revisions_in_use: the revisions that unfinished runs need, by namespace and name.
         options: those of `KeyedController`.
     """
@@ -74,6 +78,7 @@ class FlowController(KeyedController[Flow]):
         dry_run: DryRun,
         namespaces: Sequence[str],
         on_ready: Callable[[ObjectKey], None],
+        on_retention: Callable[[ObjectKey, Retention | None], None],
         revisions_in_use: Callable[[], set[tuple[str, str]]],
         **options: Any,
     ) -> None:
@@ -83,10 +88,15 @@ class FlowController(KeyedController[Flow]):
         self._dry_run = dry_run
         self._namespaces = namespaces
         self._on_ready = on_ready
+        self._on_retention = on_retention
         self._revisions_in_use = revisions_in_use
         self._current: dict[ObjectKey, str] = {}
         self._flows: dict[ObjectKey, ObjectKey] = {}
         """Which Flow's current revision it is."""
+        self._defaults: dict[ObjectKey, str] = {}
+        """The fingerprint of the defaults that each Flow was revised with."""
+        self._outdated: set[ObjectKey] = set()
+        """Flows that are to be revised because other defaults are in force."""
         self._dry_runs: dict[ObjectKey, _DryRunResult] = {}
         self._unused: set[tuple[str, str]] = set()
 
@@ -94,6 +104,16 @@ class FlowController(KeyedController[Flow]):
         """Drop what is kept of a deleted Flow; its revisions are swept when no run needs them."""
         self._set_current(key, None)
         self._dry_runs.pop(key, None)
+        self._defaults.pop(key, None)
+        self._outdated.discard(key)
+        self._on_retention(key, None)
+
+    def on_defaults(self, namespace: str, fingerprint: str) -> None:
+        """Have the Flows of a namespace revised that inherit something else now."""
+        for key, known in self._defaults.items():
+            if key.namespace == namespace and known != fingerprint:
+                self._outdated.add(key)
+                self.queue.add(key)
 
     def on_revision(self, event: EventType, item: PartialObject) -> None:
         """Handle a change of a revision: a Flow's current one is stored again if somebody deletes it."""
@@ -117,18 +137,27 @@ class FlowController(KeyedController[Flow]):
             return
         # It was found valid, and has not changed since.
         revision = self._current.get(key)
-        if revision is not None and not self._store.is_stored(ObjectKey(key.namespace, revision)):
-            found = await self._store.read_flow(key)
-            if found is not None:
-                await self._validate(key, found)
+        is_missing = revision is not None and not self._store.is_stored(ObjectKey(key.namespace, revision))
+        if is_missing or key in self._outdated:
+            self._outdated.discard(key)
+            try:
+                found = await self._store.read_flow(key)
+                if found is not None:
+                    await self._validate(key, found)
+            except BaseException:
+                self._outdated.add(key)
+                raise
 
     async def _validate(self, key: ObjectKey, item: Flow) -> None:
         metadata, stored = item.metadata, item.status
         status: dict[str, Any] = {"observedGeneration": metadata.generation}
+        defaults = await self._store.defaults.current(key.namespace)
+        self._defaults[key] = defaults.fingerprint
+        self._on_retention(key, defaults.retention_of(item.spec))
         try:
             # Until its plan is not needed any more.
             async with self._store.large_specs.turn(key.namespace, item.spec):
-                refusals = await self._compile(key, item, status)
+                refusals = await self._compile(key, item, status, defaults)
         except InvalidSpecError as error:
             is_ready, (reason, message) = False, self._report_invalid(key, item, error)
         except ApiError as error:
@@ -137,7 +166,7 @@ class FlowController(KeyedController[Flow]):
                 return
             raise
         else:
-            is_ready, reason, message = True, VALID, "runs can start"
+            is_ready, reason, message = True, VALID, "; ".join(filter(None, ("runs can start", defaults.note)))
             if refusals:
                 is_ready, reason, message = False, POD_REFUSED, "; ".join(refusals)[:MESSAGE_CHARACTERS]
                 if not _was_refused(stored, metadata.generation):
@@ -160,17 +189,19 @@ class FlowController(KeyedController[Flow]):
         # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
 
-    async def _compile(self, key: ObjectKey, item: Flow, status: dict[str, Any]) -> list[str]:
+    async def _compile(
+        self, key: ObjectKey, item: Flow, status: dict[str, Any], defaults: DefaultsInForce
+    ) -> list[str]:
         """Compile a Flow, unless it is known to be valid, and store its revision; returns why its Pods are refused."""
         metadata, stored = item.metadata, item.status
-        spec = parse_flow({"spec": item.spec})
+        spec = inherit(parse_flow({"spec": item.spec}), defaults.inherited)
         owner = Owner(key.namespace, key.name, metadata.uid)
         # One that is known to be valid is not compiled before a run needs it: thousands of Flows may be read at the
         # start, and the plan of a large one takes tens of megabytes.
         is_known = _was_valid(stored, metadata.generation) and stored.revision == name_of(owner, spec)
         plan = None if is_known else await self._store.compile(owner, spec)
         revision = status["revision"] = await self._store.keep_revision(owner, spec)
-        status["tasks"] = len(spec.tasks) + len(spec.finally_ or ())
+        status["tasks"] = len(all_tasks(spec))
         self._set_current(key, revision)
         return [] if plan is None else await self._dry_run_pods(key, metadata, plan, revision)
 

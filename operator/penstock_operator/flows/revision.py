@@ -15,6 +15,8 @@ import msgspec
 from penstock.api import names
 from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
+from penstock.api.flow_defaults import RevisedFlowSpec
+from penstock.engine.compiler.inheritance import all_tasks
 from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.engine.workloads.pod import executable_script, script_key
 from penstock.errors import StoredStatusError
@@ -83,7 +85,7 @@ def build_revision(owner: Owner, spec: InlineFlowSpec, *, is_owned_by_run: bool)
 
 def _data(spec: InlineFlowSpec, canonical: bytes) -> dict[str, str]:
     data = {SPEC_KEY: canonical.decode()}
-    for task in (*spec.tasks, *(spec.finally_ or ())):
+    for task in all_tasks(spec):
         if task.script is not None:
             data[script_key(task.name)] = executable_script(task.script)
     return data
@@ -100,7 +102,7 @@ def is_same_revision(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> boo
     )
 
 
-def read_spec(config_map: Mapping[str, Any]) -> InlineFlowSpec:
+def read_spec(config_map: Mapping[str, Any]) -> RevisedFlowSpec:
     """Read the spec that a revision holds.
 
     Raises:
@@ -108,7 +110,7 @@ def read_spec(config_map: Mapping[str, Any]) -> InlineFlowSpec:
     """
     name = config_map["metadata"]["name"]
     try:
-        spec = InlineFlowSpec.model_validate_json(config_map["data"][SPEC_KEY], context=AS_STORED)
+        spec = RevisedFlowSpec.model_validate_json(config_map["data"][SPEC_KEY], context=AS_STORED)
     except (KeyError, TypeError, ValueError) as error:
         raise StoredStatusError(f"ConfigMap {name} does not hold a Flow's spec: {error}") from error
     canonical = canonical_spec(spec)

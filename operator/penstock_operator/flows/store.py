@@ -17,6 +17,8 @@ import msgspec
 from penstock.api import names
 from penstock.api.base import AS_STORED
 from penstock.api.flow import InlineFlowSpec
+from penstock.api.flow_defaults import RevisedFlowSpec
+from penstock.engine.compiler.inheritance import inherit
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit, compile_concurrency
@@ -29,6 +31,7 @@ from penstock.kube.kinds.flow import Flow
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS, FLOWS
 from penstock.kube.writer import Writer
+from penstock_operator.flow_defaults.in_force import NamespaceDefaults
 from penstock_operator.flows.kept_plans import KeptPlans
 from penstock_operator.flows.large_specs import LargeSpecs
 from penstock_operator.flows.revision import (
@@ -42,6 +45,7 @@ from penstock_operator.flows.revision import (
     revision_name,
 )
 from penstock_operator.runtime.bounded import BoundedMap, BoundedSet
+from penstock_operator.runtime.shared_reads import SharedReads
 
 KEPT_NAMES: Final = 10_000
 COMPILE_THREADS: Final = 2
@@ -70,7 +74,7 @@ class _KnownFlow(NamedTuple):
 class StoredRevision(NamedTuple):
     """What a revision holds."""
 
-    spec: InlineFlowSpec
+    spec: RevisedFlowSpec
     owner: Owner
     flow: str | None
     """Name of its Flow; None for the inline spec of a run."""
@@ -90,12 +94,14 @@ class FlowStore:
     Args:
         client: for reads.
         writer: for revisions.
+        defaults: what the specs of a namespace inherit.
 
     Attributes:
         large_specs: whose turn it is to parse and compile one.
     """
 
-    def __init__(self, client: ApiClient, writer: Writer) -> None:
+    def __init__(self, client: ApiClient, writer: Writer, defaults: NamespaceDefaults) -> None:
+        self.defaults = defaults
         self._client = client
         self._writer = writer
         self.large_specs = LargeSpecs()
@@ -107,31 +113,16 @@ class FlowStore:
         """Revisions that were stored or verified by this process."""
         self._existing: set[ObjectKey] = set()
         """Revisions by the watch: their content may be any."""
-        self._current: BoundedMap[tuple[ObjectKey, str, int], _KnownFlow] = BoundedMap(KEPT_FLOWS)
-        """By the Flow, its uid and its generation."""
-        self._reading: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
-        self._next: dict[ObjectKey, asyncio.Task[Flow | None]] = {}
+        self._current: BoundedMap[tuple[ObjectKey, str, int, str], _KnownFlow] = BoundedMap(KEPT_FLOWS)
+        """By the Flow, its uid, its generation and the defaults in force."""
+        self._reads = SharedReads(self._read_flow)
 
     async def read_flow(self, key: ObjectKey) -> Flow | None:
-        """Read a Flow as it is now, or later; None if there is none.
+        """Read a Flow as it is now, or later; None if there is none."""
+        return await self._reads.get(key)
 
-        A thousand runs of one Flow that start together share two reads. A read that was sent before the call does not
-        serve it: whoever edits a Flow and then starts a run must get the edit.
-        """
-        task = self._next.get(key)
-        if task is None:
-            task = self._next[key] = asyncio.create_task(self._read_after(key, self._reading.get(key)))
-        return await asyncio.shield(task)
-
-    async def _read_after(self, key: ObjectKey, earlier: asyncio.Task[Flow | None] | None) -> Flow | None:
-        if earlier is not None:
-            await asyncio.wait([earlier])
-        task = self._reading[key] = self._next.pop(key)
-        try:
-            return await self._client.get(FLOWS, key.namespace, key.name, kind=Flow)
-        finally:
-            if self._reading.get(key) is task:
-                del self._reading[key]
+    async def _read_flow(self, key: ObjectKey) -> Flow | None:
+        return await self._client.get(FLOWS, key.namespace, key.name, kind=Flow)
 
     async def current(self, key: ObjectKey) -> CurrentFlow | None:
         """Return a Flow as it is now, or later, and store its revision; None if there is no such Flow.
@@ -140,17 +131,18 @@ class FlowStore:
             InvalidSpecError: the Flow is invalid.
             ApiError: its revision could not be stored.
         """
-        flow = await self.read_flow(key)
+        flow, defaults = await asyncio.gather(self.read_flow(key), self.defaults.current(key.namespace))
         if flow is None:
             return None
-        identity = (key, flow.metadata.uid, flow.metadata.generation)
+        identity = (key, flow.metadata.uid, flow.metadata.generation, defaults.fingerprint)
         known = self._current.get(identity)
         owner = Owner(key.namespace, key.name, flow.metadata.uid)
         plan = None if known is None else self._plans.get(ObjectKey(key.namespace, known.revision))
         if known is None or plan is None or ObjectKey(key.namespace, known.revision) not in self._stored:
             async with self.large_specs.turn(key.namespace, flow.spec):
-                spec = parse_flow({"spec": flow.spec})
-                limit = compile_concurrency(spec)
+                own = parse_flow({"spec": flow.spec})
+                limit = compile_concurrency(own)
+                spec = inherit(own, defaults.inherited)
                 plan = await self.compile(owner, spec)
                 known = _KnownFlow(await self.keep_revision(owner, spec), limit)
         self._current[identity] = known
@@ -221,16 +213,17 @@ class FlowStore:
         raise RevisionConflictError([Problem("spec", message)])
 
     async def restore_revision(self, flow_key: ObjectKey, revision: str) -> bool:
-        """Store a revision again that was deleted; false if its Flow has changed since, or does not exist any more.
+        """Store a revision again that was deleted; false if its Flow or FlowDefaults have changed since.
 
         Raises:
             ApiError: the API server refused it.
             InvalidSpecError: the Flow is invalid, or a ConfigMap of that name has another content.
         """
-        flow = await self.read_flow(flow_key)
+        flow, defaults = await asyncio.gather(self.read_flow(flow_key), self.defaults.current(flow_key.namespace))
         if flow is None:
             return False
-        spec, owner = parse_flow({"spec": flow.spec}), Owner(*flow_key, flow.metadata.uid)
+        spec = inherit(parse_flow({"spec": flow.spec}), defaults.inherited)
+        owner = Owner(*flow_key, flow.metadata.uid)
         if revision_name(owner, canonical_spec(spec)) != revision:
             return False
         await self.keep_revision(owner, spec)
@@ -244,7 +237,7 @@ class FlowStore:
             RevisionConflictError: a ConfigMap of its name has another content.
         """
         kept = self._specs[plan]
-        spec = InlineFlowSpec.model_validate_json(zlib.decompress(kept.canonical), context=AS_STORED)
+        spec = RevisedFlowSpec.model_validate_json(zlib.decompress(kept.canonical), context=AS_STORED)
         await self.keep_revision(kept.owner, spec, is_owned_by_run=is_owned_by_run)
 
     def is_stored(self, revision: ObjectKey) -> bool:

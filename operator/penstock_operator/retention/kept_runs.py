@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from penstock.api.duration import duration_s
+from penstock.api.flow import Retention
 from penstock.engine.keys import ObjectKey, RunUid
 from penstock.engine.state import SUCCESSFUL_RUN_STATES
-from penstock.errors import DurationError
-from penstock.kube.kinds.flow import Flow
 from penstock.kube.kinds.flow_run import RunMetadata
 from penstock_operator.runtime.time_heap import TimeHeap
+from penstock_operator.schedules.identity import backfill_of, schedule_of
 
 NAMING_KINDS: Final = frozenset({"Schedule", "Backfill", "FlowRun"})
 """Our kinds that create runs, and name them."""
@@ -59,19 +59,16 @@ class EndedRun(NamedTuple):
         return None if self.parent is None else RunUid(self.key.namespace, self.parent.uid)
 
 
-def read_policy(flow: Flow) -> RunPolicy | None:
-    """Read how long a Flow's runs are kept; None if it does not say."""
-    retention = flow.spec.get("retention") or {}
-    policy = RunPolicy(_seconds(retention.get("completed")), _seconds(retention.get("failed")))
+def read_policy(retention: Retention | None) -> RunPolicy | None:
+    """Read how long a Flow's runs are kept; None if nothing says so."""
+    if retention is None:
+        return None
+    policy = RunPolicy(_seconds(retention.completed), _seconds(retention.failed))
     return None if policy == RunPolicy(None, None) else policy
 
 
-def _seconds(text: object) -> float | None:
-    try:
-        return duration_s(text) if isinstance(text, str) else None
-    except DurationError:
-        # The schema did not catch it; an invalid duration keeps the runs.
-        return None
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else duration_s(text)
 
 
 def read_ended_run(metadata: RunMetadata, *, flow: str | None, state: str, ended_at: float) -> EndedRun | None:
@@ -102,6 +99,8 @@ def read_ended_run(metadata: RunMetadata, *, flow: str | None, state: str, ended
 def is_named_by_person(metadata: RunMetadata) -> bool:
     """Whether a person chose a run's name, rather than a Schedule, a parent run or `generateName`."""
     if any(metadata.find_controller(kind) is not None for kind in NAMING_KINDS):
+        return False
+    if schedule_of(metadata) is not None or backfill_of(metadata):
         return False
     prefix, name = metadata.generate_name, metadata.name
     # A writer that gives both has chosen the name. The API server cuts a long prefix.
@@ -140,6 +139,10 @@ class KeptRuns:
     def has_policy(self, flow: ObjectKey) -> bool:
         """Whether a Flow has `retention`."""
         return flow in self._policies
+
+    def policy_of(self, flow: ObjectKey) -> RunPolicy | None:
+        """Return how long a Flow keeps its runs; None if nothing says so."""
+        return self._policies.get(flow)
 
     def has_policy_in(self, namespace: str) -> bool:
         """Whether a Flow of a namespace has `retention`."""

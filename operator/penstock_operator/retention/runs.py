@@ -11,17 +11,16 @@ from typing import Final
 import msgspec
 
 from penstock.api import names
+from penstock.api.flow import Retention
 from penstock.engine.keys import ObjectKey, RunUid
 from penstock.engine.state import FINAL_RUN_STATES
 from penstock.kube.client import ApiClient
 from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
-from penstock.kube.kinds.flow import Flow
 from penstock.kube.metadata import PartialObject
-from penstock.kube.reflector import EventType
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Priority, Writer
 from penstock_operator.metrics import Metrics
-from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, Parent, read_ended_run, read_policy
+from penstock_operator.retention.kept_runs import EndedRun, KeptRuns, Parent, RunPolicy, read_ended_run, read_policy
 from penstock_operator.retention.run_table import finished_runs, read_run
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.rate_limiter import RateLimiter
@@ -84,13 +83,15 @@ class RunRetention:
         self._has_unlisted = asyncio.Event()
         self._wake = asyncio.Event()
 
-    def on_flow(self, event: EventType, flow: Flow) -> None:
-        """Handle a change of a Flow."""
-        key = flow.metadata.key
-        policy = None if event is EventType.DELETED else read_policy(flow)
-        if self._kept.set_policy(key, policy):
+    def on_retention(self, key: ObjectKey, retention: Retention | None) -> None:
+        """Handle how long the runs of a Flow are kept now; None if nothing says so, or it was deleted."""
+        if self._kept.set_policy(key, read_policy(retention)):
             self._unlisted.add(key)
             self._has_unlisted.set()
+
+    def policy_of(self, flow: ObjectKey) -> RunPolicy | None:
+        """Return how long a Flow keeps its runs; None if nothing says so."""
+        return self._kept.policy_of(flow)
 
     def on_run_end(self, end: RunEnd) -> None:
         """Handle the end of a run, once it is stored, or its deletion."""

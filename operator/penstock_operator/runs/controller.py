@@ -156,8 +156,6 @@ class RunController:
         metrics.runs_queued.set_function(lambda: self._slots.waiting)
         metrics.tasks_running.set_function(registry.count_running)
 
-    # Work
-
     def open(self) -> None:
         """Begin, once the first lists of Pods and of runs that have begun are complete."""
         self._orphans.open()

@@ -32,7 +32,9 @@ class Retried(NamedTuple):
     revision: str | None
     """The revision that it had; None: the Flow as it is now."""
     inline: InlineFlowSpec | None
-    """The spec, if it was inline."""
+    """The spec, if it was inline, with the defaults that it had."""
+    inherits: bool
+    """Whether an inline spec takes the defaults that are in force now."""
     params: Mapping[str, Any]
     """The values that it had."""
     given: Mapping[str, Any]
@@ -92,13 +94,14 @@ class RetriedRuns:
             flow=None if old_spec.flow is None else old_spec.flow.name,
             revision=old.revision,
             inline=old_spec.flow_spec,
+            inherits=spec.retry_of.revision == "Latest",
             params=old.stored_params or old_spec.params or {},
             given=given,
             references=tuple(references),
             tasks=list(old.tasks),
             ancestor=ancestor,
         )
-        if old_spec.retry_of is not None:
+        if old_spec.retry_of is not None or (retried.inline and retried.revision and not retried.inherits):
             retried = await self._from_revision(run, retried)
         if spec.retry_of.revision == "Latest" and retried.flow is not None:
             return retried._replace(revision=None)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
+from penstock.engine.compiler.inheritance import inherit, sources_of
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.keys import ObjectKey, RunKey
@@ -15,7 +16,7 @@ from penstock.engine.reasons import Reason
 from penstock.engine.state import RunState
 from penstock.errors import InvalidSpecError, Problem, StoredStatusError
 from penstock.kube.errors import ApiError, is_not_found
-from penstock_operator.flows.revision import Owner
+from penstock_operator.flows.revision import Owner, name_of
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
@@ -90,7 +91,7 @@ class RunSources:
         _discard(self._waiting_for_run, RunKey(run.key.namespace, spec.retry_of.name), run.key)
         run.flow, run.retry_of = retried.flow, retried.ancestor
         if retried.inline is not None:
-            plan = await self._compile_inline(run, retried.inline, is_kept=True)
+            plan = await self._compile_retried(run, retried.inline, inherits=retried.inherits)
             return Source(plan, {**retried.params, **retried.given}, retried=retried)
         return await self._source_of_retry(run, retried)
 
@@ -137,7 +138,7 @@ class RunSources:
             StoredStatusError: it does not exist any more.
         """
         if spec.flow_spec is not None:
-            return await self._compile_inline(run, spec.flow_spec)
+            return await self._resume_inline(run, spec.flow_spec)
         if run.revision is None:
             raise StoredStatusError("the stored status names no revision")
         try:
@@ -168,12 +169,39 @@ class RunSources:
         if run.machine is not None:
             await self._flows.restore_revision_of(run.machine.plan, is_owned_by_run=run.flow is None)
 
-    async def _compile_inline(self, run: LiveRun, spec: InlineFlowSpec, *, is_kept: bool = False) -> Plan:
+    async def _compile_inline(self, run: LiveRun, spec: InlineFlowSpec) -> Plan:
+        defaults = await self._flows.defaults.current(run.key.namespace)
+        return await self._compile_own(run, inherit(spec, defaults.inherited))
+
+    async def _compile_retried(self, run: LiveRun, spec: InlineFlowSpec, *, inherits: bool) -> Plan:
+        """Compile the spec of a run that had it inline; `inherits`: with the defaults that are in force now."""
+        if inherits:
+            spec = inherit(spec, (await self._flows.defaults.current(run.key.namespace)).inherited)
+        return await self._compile_own(run, spec, is_kept=True)
+
+    async def _compile_own(self, run: LiveRun, spec: InlineFlowSpec, *, is_kept: bool = False) -> Plan:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
         plan = await self._flows.compile(owner, spec)
-        if is_kept or any(task.has_script for task in plan.tasks):
+        # What it inherits must not change while it runs.
+        if is_kept or sources_of(spec) or any(task.has_script for task in plan.tasks):
             self._registry.set_revision(run, await self._flows.keep_revision(owner, spec, is_owned_by_run=True))
         return plan
+
+    async def _resume_inline(self, run: LiveRun, spec: InlineFlowSpec) -> Plan:
+        if run.revision is None:
+            return await self._compile_own(run, spec)
+        try:
+            return await self._flows.load_plan(run.key.namespace, run.revision)
+        except ApiError as error:
+            if not is_not_found(error):
+                raise
+            owner = Owner(run.key.namespace, run.key.name, run.uid)
+            defaults = await self._flows.defaults.current(run.key.namespace)
+            for candidate in (spec, inherit(spec, defaults.inherited)):
+                if name_of(owner, candidate) == run.revision:
+                    return await self._compile_own(run, candidate, is_kept=True)
+            message = f"ConfigMap {run.revision} with this run's spec was deleted, and FlowDefaults have changed since"
+            raise StoredStatusError(message) from error
 
 
 def _discard(waiting: dict[Awaited, set[RunKey]], key: Awaited, run: RunKey) -> None:

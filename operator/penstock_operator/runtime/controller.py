@@ -17,6 +17,7 @@ from penstock.kube.conditions import condition, find_condition
 from penstock.kube.errors import ApiError, DeposedError, NotLeaderError, is_not_found
 from penstock.kube.kinds.backfill import Backfill, BackfillStatus
 from penstock.kube.kinds.flow import Flow, FlowStatus
+from penstock.kube.kinds.flow_defaults import FlowDefaults, FlowDefaultsStatus
 from penstock.kube.kinds.schedule import Schedule, ScheduleStatus
 from penstock.kube.merge_patch import apply_merge_patch
 from penstock.kube.metadata import ObjectMeta, PartialObject
@@ -36,9 +37,9 @@ INTERNAL_ERROR: Final = Reason.INTERNAL_ERROR.value
 MESSAGE: Final = "{}; the log of the operator has the details. It is tried again after a growing pause"
 WORKERS: Final = 8
 
-Object = TypeVar("Object", bound=Flow | Schedule | Backfill)
-Recorded_contra = TypeVar("Recorded_contra", bound=Flow | Schedule | Backfill, contravariant=True)
-Status = FlowStatus | ScheduleStatus | BackfillStatus
+Object = TypeVar("Object", bound=Flow | Schedule | Backfill | FlowDefaults)
+Recorded_contra = TypeVar("Recorded_contra", bound=Flow | Schedule | Backfill | FlowDefaults, contravariant=True)
+Status = FlowStatus | ScheduleStatus | BackfillStatus | FlowDefaultsStatus
 
 
 class _WrittenStatus(NamedTuple):

@@ -97,7 +97,7 @@ class ScheduleController(KeyedController[Schedule]):
         runs.notify_on_change(self._on_run)
 
     def forget_object(self, key: ObjectKey) -> None:
-        """Drop what is kept of a deleted Schedule; the garbage collector deletes its runs."""
+        """Drop what is kept of a deleted Schedule. Runs that it owns are deleted by the garbage collector."""
         for known in (self._plans, self._refusals, self._decided):
             known.pop(key, None)
         self._writer.forget_schedule(key)
@@ -178,6 +178,7 @@ class ScheduleController(KeyedController[Schedule]):
             del self._decided[key]
         if decided.plan is not None and decided.ledger is not None:
             await self._writer.delete_surplus(key, schedule, decided.plan, decided.ledger)
+            await self._writer.carry_on_delete(key, schedule, decided.plan)
 
     async def _plan(self, key: ObjectKey, schedule: Schedule) -> Plan:
         metadata = schedule.metadata

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from penstock.api import names
 from penstock.api.kind import MAX_LABEL_VALUE
-from penstock.api.schedule import RunTemplate, ScheduleSpec
+from penstock.api.schedule import ScheduleSpec
 from penstock.engine.audit import cause_of, without_records
 from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import Timetable
@@ -16,26 +16,7 @@ from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation.validation import compile_tick_params
 from penstock.engine.workloads.owner_reference import owner_reference
 from penstock.kube.metadata import ObjectMeta
-
-MINUTE_S: Final = 60
-LONGEST_MINUTE: Final = 10
-"""Digits of a tick in a name; the year 9999 has as many."""
-
-
-def run_name(schedule: str, tick: datetime) -> str:
-    """Name the run of a tick. It follows from the tick alone, so creating it twice is a conflict."""
-    return f"{schedule}-{int(tick.timestamp()) // MINUTE_S}"
-
-
-def tick_of(schedule: str, run: str) -> datetime | None:
-    """Return the tick that a run is for, in UTC; None if its name is not one that `run_name` gives."""
-    minute = run.removeprefix(f"{schedule}-")
-    if minute == run or not minute.isdecimal() or len(minute) > LONGEST_MINUTE:
-        return None
-    try:
-        return datetime.fromtimestamp(int(minute) * MINUTE_S, tz=UTC)
-    except (OverflowError, ValueError):
-        return None
+from penstock_operator.schedules.identity import run_name
 
 
 def build_tick_run(schedule: ObjectMeta, spec: ScheduleSpec, timetable: Timetable, tick: datetime) -> dict[str, Any]:
@@ -62,7 +43,7 @@ def build_tick_run(schedule: ObjectMeta, spec: ScheduleSpec, timetable: Timetabl
         run_spec["params"] = {name: value.evaluate(roots) for name, value in templates.items()}
     return build_run(
         schedule,
-        template,
+        spec,
         name=run_name(schedule.name, tick),
         spec=run_spec,
         labels={},
@@ -72,23 +53,24 @@ def build_tick_run(schedule: ObjectMeta, spec: ScheduleSpec, timetable: Timetabl
 
 def build_run(
     schedule: ObjectMeta,
-    template: RunTemplate,
+    scheduled: ScheduleSpec,
     *,
     name: str,
     spec: Mapping[str, Any],
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Build a run of a Schedule's template. The Schedule owns it.
+    """Build a run of a Schedule's template.
 
     Args:
         schedule: metadata of the Schedule.
-        template: its template, whose labels and annotations the run gets.
+        scheduled: its spec: the run gets labels and annotations of its template.
         name: of the run.
         spec: of the run.
         labels: override those of the template.
         annotations: likewise.
     """
+    template = scheduled.run_template
     extra = template.metadata
     cause = cause_of(schedule.annotations)
     # The operator may write records, and whoever writes a template must not do it through the operator.
@@ -98,15 +80,15 @@ def build_run(
     # No Flow has a longer name, but a template may.
     if flow is not None and len(flow.name) <= MAX_LABEL_VALUE:
         ours[names.LABEL_FLOW] = flow.name
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "FlowRun",
-        "metadata": {
-            "name": name,
-            "namespace": schedule.namespace,
-            "labels": {**((extra and extra.labels) or {}), **ours},
-            "annotations": {**given, **({names.ANNOTATION_ON_BEHALF_OF: cause} if cause else {}), **annotations},
-            "ownerReferences": [owner_reference("Schedule", schedule.name, schedule.uid)],
-        },
-        "spec": dict(spec),
+    # A template must not make a run look like one of a Backfill.
+    given.pop(names.ANNOTATION_BACKFILL_UID, None)
+    on_behalf_of = {names.ANNOTATION_ON_BEHALF_OF: cause} if cause else {}
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": schedule.namespace,
+        "labels": {**((extra and extra.labels) or {}), **ours},
+        "annotations": {**given, **on_behalf_of, names.ANNOTATION_SCHEDULE_UID: schedule.uid, **annotations},
     }
+    if scheduled.owns_runs:
+        metadata["ownerReferences"] = [owner_reference("Schedule", schedule.name, schedule.uid)]
+    return {"apiVersion": names.API_VERSION, "kind": "FlowRun", "metadata": metadata, "spec": dict(spec)}

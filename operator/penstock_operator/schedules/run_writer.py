@@ -25,8 +25,10 @@ from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.controller import RecordEvent
 from penstock_operator.schedules.history import surplus_of_events, surplus_of_ticks
+from penstock_operator.schedules.identity import backfill_of, run_name, schedule_of
 from penstock_operator.schedules.plan import Plan
-from penstock_operator.schedules.run import build_tick_run, run_name
+from penstock_operator.schedules.run import build_tick_run
+from penstock_operator.schedules.run_owner import change_owner, has_wanted_owner
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 
 EndRun = Callable[[RunKey, str, Shutdown], None]
@@ -123,7 +125,7 @@ class RunWriter:
                 raise
             return self._refused(schedule, "CreateRefused", f"cannot create run {name}: {error.message or error}")
         uid = msgspec.json.decode(reply.body, type=PartialObject).metadata.uid
-        self._runs.on_created(key, plan.uid, ScheduledRun(name, uid, tick))
+        self._runs.on_created(key, plan.uid, ScheduledRun(name, uid, tick, is_owned=plan.spec.owns_runs))
         self._metrics.schedule_lateness.observe(max(0.0, self._clock() - plan.jitter.due(tick).timestamp()))
         self._record_event(schedule, is_warning=False, reason="SuccessfulCreate", note=f"Created run {name}")
         return None
@@ -136,12 +138,13 @@ class RunWriter:
         """Whether an existing run was created for the tick, perhaps by an operator that could not store it."""
         found = await self.read_run(key.namespace, name)
         # A Backfill may have created it.
-        if found is None or found.metadata.find_controller("Backfill") is not None:
+        if found is None or backfill_of(found.metadata):
             return True
-        owner = found.metadata.find_controller("Schedule")
+        owner = schedule_of(found.metadata)
         if owner is None or owner.uid != plan.uid:
             return False
-        self._runs.on_created(key, plan.uid, ScheduledRun(name, found.metadata.uid, tick))
+        is_owned = found.metadata.find_controller("Schedule") is not None
+        self._runs.on_created(key, plan.uid, ScheduledRun(name, found.metadata.uid, tick, is_owned=is_owned))
         return True
 
     async def read_run(self, namespace: str, name: str) -> RunSummary | None:
@@ -158,6 +161,17 @@ class RunWriter:
             self._end_run(RunKey(key.namespace, name), uid, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
             self._record_event(schedule, is_warning=False, reason="Replaced", note=f"Cancelled run {name}: {message}")
         self._cancelled[key] = set(runs)
+
+    async def carry_on_delete(self, key: ObjectKey, item: Schedule, plan: Plan) -> None:
+        """Have the runs that exist owned by their Schedule, or not, as its spec says; refusals are retried later."""
+        schedule = ScheduleUid(key.namespace, plan.uid)
+        for run in [*self._runs.active(schedule), *self._runs.finished(schedule)]:
+            if not run.is_deleting and not has_wanted_owner(run, plan):
+                try:
+                    await change_owner(self._client, self._writer, key, plan, run)
+                except ApiError as error:
+                    message = f"cannot change the owner of run {run.name} (spec.onDelete): {error.message or error}"
+                    self._record_event(item, is_warning=True, reason="FailedUpdate", note=message)
 
     async def delete_surplus(self, key: ObjectKey, schedule: Schedule, plan: Plan, stored: Ledger) -> None:
         """Delete the finished runs that history does not keep; a refused deletion is retried at the next reconcile."""

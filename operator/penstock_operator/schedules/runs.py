@@ -21,7 +21,7 @@ from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import FLOWRUNS
 from penstock_operator.runtime.bounded import BoundedSet
-from penstock_operator.schedules.run import tick_of
+from penstock_operator.schedules.identity import schedule_of, tick_of
 
 KNOWN_LEFT: Final = 10_000
 """Uids of finished or deleted runs, in case the reply to their creation comes after the watch has shown their end."""
@@ -41,6 +41,9 @@ class ScheduledRun:
         is_deleting: whether it is being deleted.
         is_of_event: whether it was created for an event, which has no tick.
         has_started: whether a task of it was started. It matters once the run has finished.
+        is_owned: whether the Schedule is its owner.
+        has_uid: whether it names the Schedule's uid in an annotation.
+        flow: name of its Flow; empty for an inline spec.
     """
 
     name: str
@@ -51,6 +54,9 @@ class ScheduledRun:
     is_deleting: bool = False
     is_of_event: bool = False
     has_started: bool = True
+    is_owned: bool = False
+    has_uid: bool = True
+    flow: str = ""
 
     @property
     def has_not_run(self) -> bool:
@@ -130,6 +136,13 @@ class ScheduleRuns:
         """Return the finished runs of a Schedule, likewise."""
         return _in_order(self._finished.get(schedule, {}).values())
 
+    def finished_of_all(self) -> list[tuple[ObjectKey, str, list[ScheduledRun]]]:
+        """Return the finished runs of every Schedule, which need not exist any more, with its name and uid."""
+        return [
+            (self._owners[next(iter(runs))].key, schedule.uid, list(runs.values()))
+            for schedule, runs in self._finished.items()
+        ]
+
     def on_created(self, key: ObjectKey, uid: str, run: ScheduledRun) -> None:
         """Record a run from the reply to its creation: the watch may be late."""
         if run.uid not in self._left:
@@ -170,7 +183,7 @@ class ScheduleRuns:
         self._notify(owner)
 
     def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:
-        reference = metadata.find_controller("Schedule")
+        reference = schedule_of(metadata)
         if reference is None:
             return None
         key = ObjectKey(metadata.namespace, reference.name)
@@ -203,6 +216,9 @@ def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | No
         is_deleting=metadata.deletion_timestamp is not None,
         is_of_event=names.LABEL_EVENT in metadata.labels,
         has_started=status.start_time is not None,
+        is_owned=metadata.find_controller("Schedule") is not None,
+        has_uid=metadata.annotations.get(names.ANNOTATION_SCHEDULE_UID) == owner.schedule.uid,
+        flow=metadata.labels.get(names.LABEL_FLOW, ""),
     )
 
 

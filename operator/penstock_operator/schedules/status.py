@@ -11,9 +11,9 @@ from penstock.engine.state import RunState
 from penstock.engine.ticks.due_and_missed import Firing, Ledger
 from penstock.engine.timestamp import epoch, rfc3339
 from penstock.kube.kinds.schedule import Schedule
+from penstock_operator.schedules.identity import run_name
 from penstock_operator.schedules.notices import explain_missed
 from penstock_operator.schedules.plan import Plan
-from penstock_operator.schedules.run import run_name
 from penstock_operator.schedules.runs import ScheduledRun
 
 SHOWN_ACTIVE: Final = 50

@@ -94,8 +94,7 @@ def build_event_run(
     schedule: ObjectMeta, spec: ScheduleSpec, event: EventId, params: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Build the run of an event; see `create_event_run` for the arguments."""
-    template = spec.run_template
-    run_spec = template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"params"})
+    run_spec = spec.run_template.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"params"})
     if params:
         run_spec["params"] = dict(params)
     annotations = {names.ANNOTATION_EVENT: event.identity}
@@ -103,7 +102,7 @@ def build_event_run(
         annotations[names.ANNOTATION_CHAIN] = str(event.chain)
     return build_run(
         schedule,
-        template,
+        spec,
         name=event_run_name(schedule.name, schedule.uid, event.trigger, event.identity),
         spec=run_spec,
         labels={names.LABEL_EVENT: event.trigger},

@@ -25,6 +25,7 @@ from penstock.api.schedule import ScheduleSpec
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.restart import check_against_run, check_reference
 from penstock.engine.ticks.backfill_ticks import past_ticks, read_span
+from penstock.engine.validation.flow_defaults import check_flow_defaults, parse_flow_defaults
 from penstock.engine.validation.validation import (
     check_backfill,
     check_flow,
@@ -35,7 +36,7 @@ from penstock.engine.validation.validation import (
     parse_run,
     parse_schedule,
 )
-from penstock.engine.validation.warnings import approval_warnings, image_warnings
+from penstock.engine.validation.warnings import approval_warnings, image_warnings, name_warnings
 from penstock.errors import InvalidSpecError, PenstockError, Problem
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.resources import FLOWRUNS, FLOWS, SCHEDULES, Resource
@@ -136,6 +137,14 @@ class Admission:
     async def validate_backfill(self, body: Review) -> dict[str, Any]:
         """Review a Backfill, likewise. One whose Schedule does not exist yet passes, as it waits for it."""
         return await review(body, _unless_restored(self._check_backfill))
+
+    async def validate_flow_defaults(self, body: Review) -> dict[str, Any]:
+        """Review FlowDefaults, likewise."""
+        return await review(body, self._check_flow_defaults)
+
+    async def _check_flow_defaults(self, request: Review) -> Findings:
+        problems = await self._in_thread(lambda: check_flow_defaults(parse_flow_defaults(request["object"])))
+        return Findings(problems, tuple(name_warnings(request["object"])))
 
     async def _check_flow(self, request: Review) -> Findings:
         def check() -> Findings:

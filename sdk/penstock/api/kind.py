@@ -8,6 +8,7 @@ from typing import Final
 from penstock.api.backfill import BackfillSpec, BackfillStatus
 from penstock.api.base import ApiModel
 from penstock.api.flow import FlowSpec, FlowStatus
+from penstock.api.flow_defaults import FlowDefaultsSpec, FlowDefaultsStatus
 from penstock.api.flowrun import FlowRunSpec, FlowRunStatus
 from penstock.api.marker import Rule
 from penstock.api.names import GROUP
@@ -236,5 +237,17 @@ BACKFILL: Final = Kind(
     rules=tuple(_immutable(field, _NEW_BACKFILL) for field in ("schedule", "from", "to", "order", "reprocess")),
 )
 
-KINDS: Final = (FLOW, FLOWRUN, SCHEDULE, BACKFILL)
+FLOW_DEFAULTS: Final = Kind(
+    name="FlowDefaults",
+    plural="flowdefaults",
+    short_name="fd",
+    description="What the Flows of a namespace have unless they say otherwise. Only the one named `default` counts.",
+    spec=FlowDefaultsSpec,
+    status=FlowDefaultsStatus,
+    max_name=MAX_LABEL_VALUE,
+    why_max_name="no other name than default has an effect",
+    columns=(_READY, _READY_REASON, _READY_MESSAGE),
+)
+
+KINDS: Final = (FLOW, FLOWRUN, SCHEDULE, BACKFILL, FLOW_DEFAULTS)
 """Every kind, in the order in which a user meets them."""

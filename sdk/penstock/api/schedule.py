@@ -119,8 +119,17 @@ class ScheduleSpec(ApiModel):
     """With Queue: most ticks that wait; the latest ones stay. 1 if not given."""
     history: History | None = None
     """How many finished runs are kept."""
+    on_delete: Literal["Orphan", "Delete"] | None = None
+    """What happens to its runs when the Schedule is deleted. Orphan: they stay, active ones continue, and finished ones
+    are kept as long as their Flow's `retention` says, or 168h (the default). Delete: they are deleted with it. A change
+    also applies to runs that exist already."""
     run_template: RunTemplate
     """Template of the runs."""
+
+    @property
+    def owns_runs(self) -> bool:
+        """Whether runs are deleted with the Schedule."""
+        return self.on_delete == "Delete"
 
 
 class MissedTick(ApiModel):

@@ -9,10 +9,13 @@ from penstock.cli.parser_shared import Commands
 
 def add_viewing(commands: Commands, cluster: argparse.ArgumentParser) -> None:
     """Add the commands that show objects."""
-    get = commands.add_parser("get", parents=[cluster], help="list runs, Flows, Schedules or Backfills")
+    get = commands.add_parser("get", parents=[cluster], help="list runs, Flows, Schedules, Backfills or FlowDefaults")
     get.set_defaults(module="penstock.cli.commands.get")
     get.add_argument(
-        "kind", metavar="KIND", nargs="?", help="runs, flows, schedules, backfills, or KIND/NAME (default: runs)"
+        "kind",
+        metavar="KIND",
+        nargs="?",
+        help="runs, flows, schedules, backfills, flowdefaults; or KIND/NAME (default: runs)",
     )
     get.add_argument("name", metavar="NAME", nargs="?", help="name of one object")
     get.add_argument(

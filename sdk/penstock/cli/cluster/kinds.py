@@ -22,10 +22,11 @@ RESOURCES: Final = (
     Resource("Flow", "flows", ("flows", "flow", "fl")),
     Resource("Schedule", "schedules", ("schedules", "schedule", "fs")),
     Resource("Backfill", "backfills", ("backfills", "backfill", "fb")),
+    Resource("FlowDefaults", "flowdefaults", ("flowdefaults", "fd")),
 )
 """The most used kind first."""
 RUNS: Final = RESOURCES[0]
-BACKFILLS: Final = RESOURCES[-1]
+BACKFILLS: Final = RESOURCES[3]
 
 
 def find_resource(word: str) -> Resource:

@@ -10,7 +10,15 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from penstock.api.names import GROUP, LABEL_CACHE, LABEL_FLOW_UID, LABEL_RESTORED, VERSION
+from penstock.api.names import (
+    ANNOTATION_BACKFILL_UID,
+    ANNOTATION_SCHEDULE_UID,
+    GROUP,
+    LABEL_CACHE,
+    LABEL_FLOW_UID,
+    LABEL_RESTORED,
+    VERSION,
+)
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import CONFLICT, FORBIDDEN, NOT_FOUND
 from penstock.cli.manifests.backup import Object, in_order, is_finished
@@ -18,6 +26,7 @@ from penstock.errors import RefusalError
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 PLURALS: Final = {
+    "FlowDefaults": "flowdefaults",
     "Flow": "flows",
     "Schedule": "schedules",
     "Backfill": "backfills",
@@ -113,6 +122,9 @@ class Restore:
         ]
         if owners:
             metadata["ownerReferences"] = owners
+        for note in (ANNOTATION_SCHEDULE_UID, ANNOTATION_BACKFILL_UID):
+            if (uid := metadata.get("annotations", {}).get(note)) in self._uids:
+                metadata["annotations"] = {**metadata["annotations"], note: self._uids[uid]}
         if _needs_mark(body):
             metadata["labels"] = {**metadata.get("labels", {}), LABEL_RESTORED: "true"}
         new = {key: value for key, value in body.items() if key != "status"} | {"metadata": metadata}

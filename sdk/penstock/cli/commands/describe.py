@@ -1,4 +1,4 @@
-"""`penstock describe`: a run, Flow, Schedule or Backfill in detail."""
+"""`penstock describe`: a run, Flow, Schedule, Backfill or FlowDefaults in detail."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.api_errors import FORBIDDEN
 from penstock.cli.cluster.kinds import RESOURCES, RUNS, Resource, find_resource
 from penstock.cli.cluster.log_link import log_template
-from penstock.cli.cluster.revision import read_revision
+from penstock.cli.cluster.revision import read_inherited, read_revision
 from penstock.cli.cluster.tables import read_runs
 from penstock.cli.text.backfill_description import describe_backfill
 from penstock.cli.text.console import Console, Text
 from penstock.cli.text.echo import echo
+from penstock.cli.text.flow_defaults_description import describe_flow_defaults
 from penstock.cli.text.flow_description import describe_flow
 from penstock.cli.text.log_link import format_log_link
 from penstock.cli.text.log_source import Choice
@@ -73,9 +74,12 @@ def _describe(cluster: Cluster, resource: Resource, found: Object, now: dt.datet
         yield from describe_run(found, events, now, cluster.hint, plan=_plan(cluster, found), log_link=link)
     elif resource.kind == "Flow":
         schedules = cluster.send("GET", cluster.object_path("schedules"))["items"]
-        yield from describe_flow(found, _runs(cluster, LABEL_FLOW, name), schedules, events, now, cluster.hint)
+        runs, inherited = _runs(cluster, LABEL_FLOW, name), read_inherited(cluster, found)
+        yield from describe_flow(found, runs, schedules, events, now, cluster.hint, inherited)
     elif resource.kind == "Schedule":
         yield from describe_schedule(found, _runs(cluster, LABEL_SCHEDULE, name), events, now, cluster.hint)
+    elif resource.kind == "FlowDefaults":
+        yield from describe_flow_defaults(found, events, now)
     else:
         yield from describe_backfill(found, _runs(cluster, LABEL_BACKFILL, name), events, now, cluster.hint)
 

@@ -32,10 +32,11 @@ def _rights(group: str, verbs: str, *resources: str) -> tuple[Right, ...]:
 
 
 REQUIRED_RIGHTS: Final = (
-    *_rights("penstock.dev", "get list watch", "flows", "schedules"),
+    *_rights("penstock.dev", "get list watch", "flows", "schedules", "flowdefaults"),
     *_rights("penstock.dev", "get list watch create patch delete", "flowruns"),
     *_rights("penstock.dev", "list watch", "backfills"),
     *_rights("penstock.dev", "patch", "flows/status", "flowruns/status", "schedules/status", "backfills/status"),
+    *_rights("penstock.dev", "patch", "flowdefaults/status"),
     *_rights("", "get list watch create patch delete", "pods"),
     *_rights("batch", "get list watch create delete", "jobs"),
     *_rights("", "get create", "persistentvolumeclaims"),

@@ -204,7 +204,7 @@ def _source(files: Files, chosen: Object, spec: Object) -> CompiledSpec:
         raise CommandError("spec.suspend is true, so nothing would start: remove it")
     run = parse_run({**chosen, "spec": spec})
     if run.flow_spec is not None:
-        return compile_inline(run.flow_spec)
+        return compile_inline(run.flow_spec, files.defaults)
     assert run.flow is not None
     name = run.flow.name
     if name not in files.flows:

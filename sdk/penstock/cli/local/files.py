@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from penstock.api.flow_defaults import DEFAULTS_NAME, InheritedDefaults
 from penstock.api.names import API_VERSION
 from penstock.cli.manifests.lint import Finding, lint
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.validation.flow_defaults import parse_flow_defaults
 from penstock.engine.validation.parsing import parse_flow
 from penstock.errors import CommandError
 from penstock.local.pods.compiled_specs import compile_flow
@@ -38,6 +40,8 @@ class Files(NamedTuple):
     """The objects of the files."""
 
     flows: Mapping[str, CompiledSpec]
+    defaults: InheritedDefaults
+    """What they and inline specs inherit."""
     objects: Objects
     chosen: Object
     """The FlowRun or Flow to run."""
@@ -70,10 +74,24 @@ def read_files(words: Sequence[str]) -> Files:
     contents = list(_contents(texts))
     flows = [content for content in contents if _is(content, "Flow")]
     _refuse_repeated(flows)
+    defaults = _find_defaults(contents)
     sources = {
-        content["metadata"]["name"]: compile_flow(content["metadata"]["name"], parse_flow(content)) for content in flows
+        content["metadata"]["name"]: compile_flow(content["metadata"]["name"], parse_flow(content), defaults)
+        for content in flows
     }
-    return Files(sources, Objects(contents), _choose(contents, sources, names[0] if names else None))
+    return Files(sources, defaults, Objects(contents), _choose(contents, sources, names[0] if names else None))
+
+
+def _find_defaults(contents: Sequence[Object]) -> InheritedDefaults:
+    """Find the FlowDefaults that count."""
+    found = [
+        content
+        for content in contents
+        if _is(content, "FlowDefaults") and content["metadata"].get("name") == DEFAULTS_NAME
+    ]
+    if len(found) > 1:
+        raise CommandError(f"the files contain two FlowDefaults named {DEFAULTS_NAME}: remove one")
+    return InheritedDefaults(namespace=parse_flow_defaults(found[0])) if found else InheritedDefaults()
 
 
 def _contents(texts: Mapping[str, str]) -> Iterable[Object]:

@@ -16,8 +16,8 @@ from penstock.engine.state import FINAL_RUN_STATES
 from penstock.errors import CommandError
 
 FORMAT: Final = 1
-KINDS: Final = ("Flow", "Schedule", "Backfill", "FlowRun", "ConfigMap")
-"""In the order in which they are restored: owners first."""
+KINDS: Final = ("FlowDefaults", "Flow", "Schedule", "Backfill", "FlowRun", "ConfigMap")
+"""In the order in which they are restored: owners first, and what Flows inherit before them."""
 KEPT_METADATA: Final = ("name", "namespace", "uid", "labels", "annotations", "ownerReferences", "creationTimestamp")
 """The uid and the time are those of the backed up object; they tell which object owns which."""
 

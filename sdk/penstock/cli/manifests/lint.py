@@ -10,6 +10,7 @@ from penstock.api.names import API_VERSION, GROUP
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
 from penstock.cli.manifests.prune import is_new, prune
 from penstock.engine.suggestion import enumerate_names, suggest
+from penstock.engine.validation.flow_defaults import check_flow_defaults, parse_flow_defaults
 from penstock.engine.validation.object_fields import check_envelope
 from penstock.engine.validation.validation import (
     check_backfill,
@@ -21,10 +22,10 @@ from penstock.engine.validation.validation import (
     parse_run,
     parse_schedule,
 )
-from penstock.engine.validation.warnings import approval_warnings, image_warnings
+from penstock.engine.validation.warnings import approval_warnings, image_warnings, name_warnings
 from penstock.errors import InvalidSpecError, Problem
 
-KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill")
+KINDS: Final = ("Flow", "FlowRun", "Schedule", "Backfill", "FlowDefaults")
 
 
 class FlowKey(NamedTuple):
@@ -167,6 +168,9 @@ def _warnings(content: Mapping[str, Any]) -> Iterator[str]:
         return
     if content.get("kind") == "Flow":
         yield from image_warnings(parse_flow(content), "spec")
+    elif content.get("kind") == "FlowDefaults":
+        parse_flow_defaults(content)
+        yield from name_warnings(content)
     elif content.get("kind") == "FlowRun":
         run = parse_run(content)
         if run.flow_spec is not None:
@@ -183,6 +187,8 @@ def _check(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Seq
         return check_flow(parse_flow(content))
     if content["kind"] == "Schedule":
         return check_schedule(parse_schedule(content))
+    if content["kind"] == "FlowDefaults":
+        return check_flow_defaults(parse_flow_defaults(content))
     if content["kind"] == "Backfill":
         return check_backfill(parse_backfill(content))
     run = parse_run(content)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from penstock.cli.text.console import Text
 from penstock.cli.text.description import condition_title, event_section, field, heading, value_text
+from penstock.cli.text.inherited import inherited_section
 from penstock.cli.text.recent_runs import recent_section
 from penstock.cli.text.run_table import RunCells
 from penstock.cli.text.schedule_row import rules_of, state_of
@@ -20,6 +21,7 @@ def describe_flow(
     events: Sequence[Object],
     now: dt.datetime,
     hint: Callable[[str], str],
+    inherited: Object | None = None,
 ) -> Iterator[Text]:
     """Describe a Flow.
 
@@ -30,6 +32,7 @@ def describe_flow(
         events: the `events.k8s.io/v1` Events about it.
         now: the current time, in the time zone of the output.
         hint: returns the full command line of a command.
+        inherited: the specs of the defaults in its revision, by `namespace` and `installation`.
     """
     name, spec, status = flow["metadata"]["name"], flow["spec"], status_of(flow)
     yield condition_title(flow, "Ready")
@@ -41,6 +44,7 @@ def describe_flow(
     for word in ("timeout", "concurrency", "retention"):
         if word in spec:
             yield field(word, spec[word] if isinstance(spec[word], str) else value_text(spec[word]))
+    yield from inherited_section(spec, inherited or {})
     if params := spec.get("params"):
         yield from heading("Params")
         for param in params:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 from penstock.api.base import ApiModel
 from penstock.api.flow import Task, TaskDefaults
+from penstock.api.flow_defaults import FlowDefaultsSpec
 
 SIGNATURE_FIELDS: Final = (
     "image",
@@ -24,10 +26,16 @@ ADDED_FIELDS: Final = frozenset({"env", "pod_template"})
 """Those of them for which the defaults count beside the task's own value."""
 
 
-def cache_signature(task: Task, defaults: TaskDefaults) -> str:
-    """Return a digest of what a container task does."""
+def cache_signature(task: Task, defaults: TaskDefaults, inherited: Iterable[FlowDefaultsSpec] = ()) -> str:
+    """Return a digest of what a container task does.
+
+    Args:
+        task: the task.
+        defaults: its Flow's.
+        inherited: the defaults below those, the last one first.
+    """
     merged: dict[str, list[Any]] = {}
-    for source in (defaults, task):
+    for source in (*inherited, defaults, task):
         for field in SIGNATURE_FIELDS:
             value = getattr(source, field, None)
             if value is None:

@@ -34,8 +34,14 @@ class Plan:
     track_pods: bool | None
     """Whether Pods carry the tracking finalizer; None: the operator's setting applies."""
 
+    inherited_paths: tuple[str, ...] = ()
+    """Where the last tasks are that come from FlowDefaults."""
+
     def path_of(self, task: TaskPlan) -> str:
-        """Return the field path of a task in the Flow's spec."""
+        """Return the field path of a task in the Flow's spec, or in FlowDefaults."""
         if task.position < self.first_finally:
             return f"spec.tasks[{task.position}]"
+        position = task.position - len(self.tasks) + len(self.inherited_paths)
+        if position >= 0:
+            return self.inherited_paths[position]
         return f"spec.finally[{task.position - self.first_finally}]"

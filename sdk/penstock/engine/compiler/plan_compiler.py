@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from penstock.api.duration import duration_s
 from penstock.api.flow import (
+    MAX_FINALLY,
     Cache,
     EnvVar,
     InlineFlowSpec,
@@ -21,6 +22,7 @@ from penstock.engine.compiler.dependencies import DependencyReader, awaited_stat
 from penstock.engine.compiler.expression_costs import find_costs
 from penstock.engine.compiler.fan_out import compile_fan_out
 from penstock.engine.compiler.graph import reverse
+from penstock.engine.compiler.inheritance import merge_pod_retention
 from penstock.engine.compiler.params import check_params
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.compiler.pod_template import (
@@ -30,6 +32,7 @@ from penstock.engine.compiler.pod_template import (
     compile_value_source,
 )
 from penstock.engine.compiler.task_fields import check_env, check_shape, check_workspace
+from penstock.engine.compiler.task_list import TaskGroup, TaskList
 from penstock.engine.compiler.task_plan import (
     CACHE_TTL,
     MAX_PARALLEL,
@@ -44,8 +47,8 @@ from penstock.engine.compiler.task_plan import (
     Tolerance,
     merge_retry,
 )
-from penstock.engine.expressions.expression import Expression, Scope, TaskReference, TaskShape
-from penstock.engine.expressions.scope import FAILURE_ROOTS, ITEM_ROOTS, TASK_ROOTS
+from penstock.engine.expressions.expression import Expression, Scope, TaskReference
+from penstock.engine.expressions.scope import FAILURE_ROOTS
 from penstock.engine.expressions.template import (
     Template,
     ValueTemplate,
@@ -86,41 +89,15 @@ class _Compiler:
         self._spec = spec
         self._defaults = spec.defaults or TaskDefaults()
         self._problems: list[Problem] = []
-        self._tasks = [*spec.tasks, *(spec.finally_ or ())]
-        self._first_finally = len(spec.tasks)
-        self._positions: dict[str, int] = {}
-        for position, task in enumerate(self._tasks):
-            self._positions.setdefault(task.name, position)
+        self._list = TaskList(spec)
         self._dependencies = DependencyReader(
-            self._tasks, self._positions, first_finally=self._first_finally, report=self._report
+            self._list.tasks, self._list.positions, first_finally=self._list.first_finally, report=self._report
         )
-        main = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.tasks}
-        last = {task.name: TaskShape.FAN_OUT if task.for_each else TaskShape.PLAIN for task in spec.finally_ or ()}
-        params = self._params = frozenset(param.name for param in spec.params or ())
-        # By whether it is a finally task, and whether it is an item.
-        self._scopes = {
-            (is_finally, is_item): Scope(
-                TASK_ROOTS | ITEM_ROOTS if is_item else TASK_ROOTS,
-                params,
-                main | last if is_finally else main,
-                is_finally=is_finally,
-            )
-            for is_finally in (False, True)
-            for is_item in (False, True)
-        }
         # Flows repeat themselves: an argument that a thousand tasks share is compiled once.
-        self._texts: dict[tuple[bool, bool, bool, str], Template | ExpressionError] = {}
+        self._texts: dict[tuple[TaskGroup, bool, bool, str], Template | ExpressionError] = {}
         self._faulty_texts: set[str] = set()
-        self._retries: dict[tuple[bool, str | None], RetryPolicy] = {}
-        self._pieces: dict[tuple[bool, bool, str], PodTemplate] = {}
-
-    def _path(self, position: int) -> str:
-        if position < self._first_finally:
-            return f"spec.tasks[{position}]"
-        return f"spec.finally[{position - self._first_finally}]"
-
-    def _scope(self, position: int, *, is_item: bool = False) -> Scope:
-        return self._scopes[position >= self._first_finally, is_item]
+        self._retries: dict[tuple[bool, bool, str | None], RetryPolicy] = {}
+        self._pieces: dict[tuple[TaskGroup, bool, str], PodTemplate] = {}
 
     def compile(self) -> Plan:
         try:
@@ -148,23 +125,27 @@ class _Compiler:
         for problem in check_params(spec.params or ()):
             self._report(problem)
         self._check_defaults()
+        self._check_inherited()
         if spec.workspace is not None:
             for problem in check_workspace(spec.workspace):
                 self._report(problem)
-        tasks = [self._compile_task(position, task) for position, task in enumerate(self._tasks)]
+        tasks = [self._compile_task(position, task) for position, task in enumerate(self._list.tasks)]
         outputs: dict[str, ValueTemplate] = {}
-        scope = self._scopes[True, False]
+        scope = self._list.outputs_scope
         for name, value in (spec.outputs or {}).items():
             template = self._try(lambda value=value: compile_value(value, scope), f"spec.outputs.{name}")  # type: ignore[misc]  # a default binds the loop's value
             if template is not None:
                 outputs[name] = template
+        inherited_timeout, where = self._list.inherited_value("run_timeout")
         timeout_s = self._timeout_s(spec.timeout, "spec.timeout")
+        if spec.timeout is None:
+            timeout_s = self._timeout_s(inherited_timeout, f"{where}.runTimeout")
         finally_timeout_s = self._timeout_s(spec.finally_timeout, "spec.finallyTimeout")
-        if spec.finally_timeout is not None and not spec.finally_:
+        if spec.finally_timeout is not None and len(self._list.tasks) == self._list.first_finally:
             self._report(Problem("spec.finallyTimeout", "has no effect without finally tasks: remove it"))
         upstream = [[one.task for one in task.upstream] for task in tasks]
         for position, message in explain_cycles(upstream, [task.name for task in tasks]):
-            self._report(Problem(self._path(position), message))
+            self._report(Problem(self._list.path(position), message))
         downstream = reverse(upstream)
         awaited = awaited_states(tasks)
         return Plan(
@@ -176,18 +157,19 @@ class _Compiler:
                 )
                 for task in tasks
             ),
-            positions=self._positions,
+            positions=self._list.positions,
             params=tuple(spec.params or ()),
             outputs=outputs,
             output_tasks=frozenset(one.task for template in outputs.values() for one in template.tasks),
             timeout_s=timeout_s,
-            first_finally=self._first_finally,
+            first_finally=self._list.first_finally,
             finally_timeout_s=finally_timeout_s,
             stops_on_failure=spec.failure_policy != "Continue",
             workspace=spec.workspace,
-            pod_retention=spec.pod_retention,
+            pod_retention=merge_pod_retention(spec),
             costs=find_costs(tasks),
             track_pods=spec.track_pods,
+            inherited_paths=self._list.inherited_paths,
         )
 
     def _check_defaults(self) -> None:
@@ -200,9 +182,19 @@ class _Compiler:
             self._report(problem)
         # The references of defaults are checked for each kind of task: `$(item)` is valid if every task has forEach.
 
+    def _check_inherited(self) -> None:
+        for source in self._list.sources:
+            self._timeout_s(source.spec.timeout, f"{source.path}.timeout")
+            for problem in check_pod_template(source.spec.pod_template or {}, f"{source.path}.podTemplate"):
+                self._report(problem)
+        count = len(self._list.tasks) - self._list.first_finally
+        if count > MAX_FINALLY:
+            message = f"has {count} tasks with those of FlowDefaults: at most {MAX_FINALLY} are allowed"
+            self._report(Problem("spec.finally", message))
+
     def _compile_task(self, position: int, task: Task) -> TaskPlan:
-        path = self._path(position)
-        defaults, scope = self._defaults, self._scope(position)
+        path = self._list.path(position)
+        defaults, scope = self._list.defaults_of(position), self._list.scope(position)
         kind = TaskKind.FLOW if task.flow else TaskKind.APPROVAL if task.approval else TaskKind.CONTAINER
         is_container = kind is TaskKind.CONTAINER
         self._check_shape(position, task, kind, path)
@@ -229,11 +221,17 @@ class _Compiler:
         resources = (task.resources or defaults.resources) if is_container else None
         inherited = defaults if is_container else TaskDefaults()
         queue_timeout = task.queue_timeout or inherited.queue_timeout
+        default_queue_timeout, _ = self._list.inherited_value("queue_timeout")
+        default_queue_timeout_s = self._queue_timeout_s(default_queue_timeout)
+        has_default = default_queue_timeout is None or default_queue_timeout_s is not None
+        timeout = task.timeout or inherited.timeout
+        if timeout is None and is_container:
+            timeout, _ = self._list.inherited_value("timeout")
         return TaskPlan(
             position=position,
             name=task.name,
             kind=kind,
-            is_finally=position >= self._first_finally,
+            is_finally=position >= self._list.first_finally,
             image=image,
             command=None if task.command is None else tuple(task.command),
             has_script=task.script is not None,
@@ -256,10 +254,11 @@ class _Compiler:
             fan_out=fan_out,
             max_parallel=task.max_parallel or MAX_PARALLEL,
             allow_failed=self._tolerance(task, path),
-            retry=self._retry(task, inherited, path),
-            timeout_s=self._timeout_s(task.timeout or inherited.timeout, f"{path}.timeout"),
+            retry=self._retry(position, task, path, is_container=is_container),
+            timeout_s=self._timeout_s(timeout, f"{path}.timeout"),
             queue_timeout_s=self._queue_timeout_s(queue_timeout),
-            has_default_queue_timeout=is_container and queue_timeout is None,
+            has_default_queue_timeout=is_container and queue_timeout is None and has_default,
+            default_queue_timeout_s=default_queue_timeout_s,
             deadline_s=self._timeout_s(task.deadline or inherited.deadline, f"{path}.deadline"),
             render_tasks=frozenset(one.task for one in references),
             params=frozenset().union(*(one.params for one in (*texts, when, fan_out) if one is not None)),
@@ -270,8 +269,8 @@ class _Compiler:
     ) -> tuple[Template, tuple[Template, ...], tuple[EnvEntry, ...], tuple[PodTemplate, ...]]:
         """Compile the fields of a container, and add them to the texts that may refer to tasks."""
         if task.flow is not None or task.approval is not None:
-            return compile_template("", self._scope(position)), (), (), ()
-        defaults = self._defaults
+            return compile_template("", self._list.scope(position)), (), (), ()
+        defaults = self._list.defaults_of(position)
         image, where = (task.image, f"{path}.image") if task.image else (defaults.image or "", "spec.defaults.image")
         image_text = self._text(image, position, task, where, kubelet=False)
         args = tuple(self._text(text, position, task, f"{path}.args[{at}]") for at, text in enumerate(task.args or ()))
@@ -279,6 +278,7 @@ class _Compiler:
         pod_templates = tuple(
             self._piece(compile_pod_template, template, position, task, where)
             for template, where in (
+                *((source.spec.pod_template, f"{source.path}.podTemplate") for source in reversed(self._list.sources)),
                 (defaults.pod_template, "spec.defaults.podTemplate"),
                 (task.pod_template, f"{path}.podTemplate"),
             )
@@ -307,7 +307,11 @@ class _Compiler:
         key = self._text(cache.key, position, task, f"{path}.cache.key", kubelet=False)
         texts.append(key)
         ttl_s = self._timeout_s(cache.ttl or CACHE_TTL, f"{path}.cache.ttl")
-        return CachePlan(key, ttl_s or 0.0, cache_signature(task, self._defaults))
+        return CachePlan(key, ttl_s or 0.0, self._signature(position, task))
+
+    def _signature(self, position: int, task: Task) -> str:
+        inherited = (source.spec for source in reversed(self._list.sources))
+        return cache_signature(task, self._list.defaults_of(position), inherited)
 
     def _tolerance(self, task: Task, path: str) -> Tolerance:
         allowed = task.allow_failed
@@ -319,10 +323,13 @@ class _Compiler:
 
     def _check_shape(self, position: int, task: Task, kind: TaskKind, path: str) -> None:
         """Check which fields the task has."""
-        first = self._positions[task.name]
+        first = self._list.positions[task.name]
         if first != position:
-            self._report(Problem(f"{path}.name", f'"{task.name}" is already the name of {self._path(first)}'))
-        for problem in check_shape(task, kind, path, has_default_image=bool(self._defaults.image)):
+            self._report(Problem(f"{path}.name", f'"{task.name}" is already the name of {self._list.path(first)}'))
+        is_inherited = self._list.is_inherited(position)
+        for problem in check_shape(
+            task, kind, path, has_default_image=bool(self._list.defaults_of(position).image), is_inherited=is_inherited
+        ):
             self._report(problem)
 
     def _merge_env(self, position: int, task: Task, path: str) -> Iterable[EnvEntry]:
@@ -332,7 +339,8 @@ class _Compiler:
         overrides ROOT.
         """
         merged: dict[str, tuple[EnvVar, str]] = {}
-        for source, where in ((self._defaults.env, "spec.defaults.env"), (task.env, f"{path}.env")):
+        defaults = self._list.defaults_of(position)
+        for source, where in ((defaults.env, "spec.defaults.env"), (task.env, f"{path}.env")):
             for index, variable in enumerate(source or ()):
                 merged[variable.name] = variable, f"{where}[{index}]"
         for variable, where in merged.values():
@@ -344,7 +352,7 @@ class _Compiler:
 
     def _value(self, value: dict[str, Any], position: int, task: Task, path: str) -> ValueTemplate:
         """Compile a JSON value that may refer to the item."""
-        scope = self._scope(position, is_item=task.for_each is not None)
+        scope = self._list.scope(position, is_item=task.for_each is not None)
         try:
             compiled = compile_value(value, scope)
         except ExpressionError as error:
@@ -364,10 +372,10 @@ class _Compiler:
         path: str,
     ) -> PodTemplate:
         """Compile a piece of a Pod that may refer to the item. Pieces of the defaults are compiled once."""
-        key = (position >= self._first_finally, task.for_each is not None, path)
+        key = (self._list.group(position), task.for_each is not None, path)
         piece = self._pieces.get(key)
         if piece is None:
-            scope = self._scope(position, is_item=task.for_each is not None)
+            scope = self._list.scope(position, is_item=task.for_each is not None)
             piece = self._pieces[key] = compiled(value, scope, path, self._report_text)
         self._refuse_self(piece.tasks, task.name, path)
         return piece
@@ -380,14 +388,15 @@ class _Compiler:
 
     def _text(self, text: str, position: int, task: Task, path: str, *, kubelet: bool = True) -> Template:
         """Compile a text that may refer to the item. `kubelet`: whether it stands in args or env."""
-        scope = self._scope(position, is_item=task.for_each is not None)
-        compiled = self._texts.get((position >= self._first_finally, task.for_each is not None, kubelet, text))
+        scope = self._list.scope(position, is_item=task.for_each is not None)
+        key = (self._list.group(position), task.for_each is not None, kubelet, text)
+        compiled = self._texts.get(key)
         if compiled is None:
             try:
                 compiled = compile_template(text, scope, kubelet=kubelet)
             except ExpressionError as error:
                 compiled = error
-            self._texts[position >= self._first_finally, task.for_each is not None, kubelet, text] = compiled
+            self._texts[key] = compiled
         if isinstance(compiled, ExpressionError):
             # Every task has the defaults' texts, but their problems are reported once.
             if path not in self._faulty_texts:
@@ -401,17 +410,22 @@ class _Compiler:
         if any(one.task == name for one in references):
             self._report(Problem(path, f"a task cannot refer to itself (tasks.{name})"))
 
-    def _retry(self, task: Task, inherited: TaskDefaults, path: str) -> RetryPolicy:
-        key = (inherited is self._defaults, None if task.retry is None else task.retry.model_dump_json())
+    def _retry(self, position: int, task: Task, path: str, *, is_container: bool) -> RetryPolicy:
+        own = None if task.retry is None else task.retry.model_dump_json()
+        key = (is_container, self._list.is_inherited(position), own)
         policy = self._retries.get(key)
         if policy is None:
+            given = [(task.retry, path)]
+            if is_container:
+                given.append((self._list.defaults_of(position).retry, "spec.defaults"))
+                given += ((source.spec.retry, source.path) for source in self._list.sources)
             when = None
-            for source, where in ((task.retry, f"{path}.retry.when"), (inherited.retry, "spec.defaults.retry.when")):
+            for source, origin in given:
                 if source is not None and (text := source.when) is not None:
-                    scope = Scope(FAILURE_ROOTS, self._params)
+                    scope, where = Scope(FAILURE_ROOTS, self._list.params), f"{origin}.retry.when"
                     when = self._try(lambda text=text, scope=scope: compile_condition(text, scope), where)  # type: ignore[misc]  # defaults bind the loop's values
                     break
-            policy = self._retries[key] = merge_retry(inherited.retry, task.retry, when)
+            policy = self._retries[key] = merge_retry([source for source, _ in given], when)
         return policy
 
     @staticmethod

@@ -34,7 +34,9 @@ ATTEMPT_FIELDS: Final = ("for_each", "retry", "timeout", "queue_timeout", "deadl
 """Fields about attempts, which an approval does not make."""
 
 
-def check_shape(task: Task, kind: TaskKind, path: str, *, has_default_image: bool) -> Iterator[Problem]:
+def check_shape(
+    task: Task, kind: TaskKind, path: str, *, has_default_image: bool, is_inherited: bool = False
+) -> Iterator[Problem]:
     """Find what is wrong with the fields of a task.
 
     Args:
@@ -42,9 +44,15 @@ def check_shape(task: Task, kind: TaskKind, path: str, *, has_default_image: boo
         kind: what it is.
         path: its field path.
         has_default_image: whether the Flow gives an image for tasks without one.
+        is_inherited: whether the task is of FlowDefaults.
     """
-    if kind is TaskKind.CONTAINER and not task.image and not has_default_image:
-        yield Problem(f"{path}.image", "is required: set an image here or in spec.defaults.image")
+    if is_inherited and kind is not TaskKind.CONTAINER:
+        # A child flow would have the task as well, and call itself forever.
+        field = "flow" if kind is TaskKind.FLOW else "approval"
+        yield Problem(f"{path}.{field}", "tasks of FlowDefaults are containers: give an image and a command or script")
+    elif kind is TaskKind.CONTAINER and not task.image and not has_default_image:
+        hint = "set an image here" if is_inherited else "set an image here or in spec.defaults.image"
+        yield Problem(f"{path}.image", f"is required: {hint}")
     if kind is not TaskKind.CONTAINER:
         yield from _check_foreign_fields(task, kind, path)
     if task.command is not None and task.script is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
@@ -201,6 +201,8 @@ class TaskPlan:
     """None if the spec gives none, or `0s`."""
     has_default_queue_timeout: bool
     """Whether the default applies, which depends on what the attempt waits for."""
+    default_queue_timeout_s: float | None
+    """The default, whatever a container waits for; None: the built-in one, whose length depends on that."""
     deadline_s: float | None
     render_tasks: frozenset[str]
     """Names of the tasks whose values its expressions need."""
@@ -208,17 +210,16 @@ class TaskPlan:
     """Names of the params that its expressions refer to, but for those of `retry.when`."""
 
 
-def merge_retry(defaults: Retry | None, own: Retry | None, when: Expression | None = None) -> RetryPolicy:
-    """Merge a task's retry with the defaults' field by field; the task's own wins.
+def merge_retry(given: Sequence[Retry | None], when: Expression | None = None) -> RetryPolicy:
+    """Merge a task's retry with the defaults' field by field.
 
     Args:
-        defaults: the Flow's.
-        own: the task's.
+        given: the task's own, and the defaults'; the first that has a field decides.
         when: the compiled `when` of whichever has one.
     """
 
     def choose(field: str, otherwise: Any) -> Any:
-        for one in (own, defaults):
+        for one in given:
             if one is not None and (value := getattr(one, field)) is not None:
                 return value
         return otherwise

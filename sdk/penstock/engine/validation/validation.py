@@ -1,4 +1,4 @@
-"""Whether a Flow, FlowRun, Schedule or Backfill is valid.
+"""Whether a Flow, FlowRun, Schedule or Backfill is valid; of FlowDefaults see `flow_defaults`.
 
 The webhook, the operator and the command line all validate here, and so give the same answers.
 """

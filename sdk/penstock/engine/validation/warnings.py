@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from penstock.api.flow import InlineFlowSpec
+from penstock.api.flow_defaults import DEFAULTS_NAME
 from penstock.api.flowrun import FlowRunSpec
 from penstock.engine.suggestion import enumerate_names, suggest
 
@@ -33,6 +35,13 @@ def approval_warnings(spec: FlowRunSpec, flow: InlineFlowSpec | None) -> Iterato
                 f"{where}: the flow has no approval {decision.task}{suggest(decision.task, asked)}, so this has no "
                 f"effect; its approvals: {enumerate_names(asked)}"
             )
+
+
+def name_warnings(obj: Mapping[str, Any]) -> Iterator[str]:
+    """Warn of FlowDefaults that have no effect."""
+    name = (obj.get("metadata") or {}).get("name")
+    if name is not None and name != DEFAULTS_NAME:
+        yield f"metadata.name: only the FlowDefaults named {DEFAULTS_NAME} counts in a namespace: {name} has no effect"
 
 
 def _is_pinned(image: str) -> bool:

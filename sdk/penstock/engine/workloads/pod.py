@@ -95,7 +95,8 @@ def build_pod(
 
 def backstop_s(task: TaskPlan) -> int | None:
     """Return after how many seconds the kubelet ends an attempt if no operator does; None: never."""
-    wait_s = ON_NODE_QUEUE_TIMEOUT_S if task.has_default_queue_timeout else task.queue_timeout_s
+    default_s = task.default_queue_timeout_s or ON_NODE_QUEUE_TIMEOUT_S
+    wait_s = default_s if task.has_default_queue_timeout else task.queue_timeout_s
     return None if task.timeout_s is None or wait_s is None else int(wait_s + task.timeout_s) + BACKSTOP_S
 
 

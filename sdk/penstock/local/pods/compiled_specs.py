@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from penstock.api.flow import FlowSpec, InlineFlowSpec
+from penstock.api.flow import FlowSpec, InlineFlowSpec, Task
+from penstock.api.flow_defaults import InheritedDefaults
+from penstock.engine.compiler.inheritance import all_tasks, inherit
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.concurrency.compiled_limit import compile_concurrency
 from penstock.engine.suggestion import suggest
@@ -12,17 +14,25 @@ from penstock.errors import InvalidSpecError, Problem
 from penstock.local.pods.local_run import CompiledSpec
 
 
-def compile_flow(name: str, spec: FlowSpec) -> CompiledSpec:
+def compile_flow(name: str, spec: FlowSpec, defaults: InheritedDefaults | None = None) -> CompiledSpec:
     """Compile a Flow.
+
+    Args:
+        name: its name.
+        spec: its spec.
+        defaults: what it inherits.
 
     Raises:
         InvalidSpecError: it is invalid.
     """
-    return CompiledSpec(spec, compile_plan(spec), name, compile_concurrency(spec))
+    limit = compile_concurrency(spec)
+    inline = inherit(spec, defaults or InheritedDefaults())
+    return CompiledSpec(inline, compile_plan(inline), name, limit)
 
 
-def compile_inline(spec: InlineFlowSpec) -> CompiledSpec:
-    """Compile the inline spec of a run; raises as `compile_flow`."""
+def compile_inline(spec: InlineFlowSpec, defaults: InheritedDefaults | None = None) -> CompiledSpec:
+    """Compile the inline spec of a run; arguments and errors are those of `compile_flow`."""
+    spec = inherit(spec, defaults or InheritedDefaults())
     return CompiledSpec(spec, compile_plan(spec))
 
 
@@ -58,21 +68,14 @@ def check_commands(sources: list[CompiledSpec]) -> None:
     """
     problems = []
     for source in sources:
-        spec = source.spec
-        for field, tasks in (("tasks", spec.tasks), ("finally", spec.finally_ or ())):
-            for index, task in enumerate(tasks):
-                is_container = task.flow is None and task.approval is None
-                if (
-                    is_container
-                    and task.command is None
-                    and task.script is None
-                    and not _has_command(task.pod_template)
-                ):
-                    message = (
-                        f"task {task.name} relies on the command of its image, which is not known on this machine: "
-                        "set command or script, or use --docker"
-                    )
-                    problems.append(Problem(f"spec.{field}[{index}]", message))
+        for path, task in _tasks(source):
+            is_container = task.flow is None and task.approval is None
+            if is_container and task.command is None and task.script is None and not _has_command(task.pod_template):
+                message = (
+                    f"task {task.name} relies on the command of its image, which is not known on this machine: "
+                    "set command or script, or use --docker"
+                )
+                problems.append(Problem(path, message))
     if problems:
         raise InvalidSpecError(problems)
 
@@ -84,8 +87,12 @@ def _has_command(template: Mapping[str, object] | None) -> bool:
 
 
 def _calls(source: CompiledSpec) -> Iterator[tuple[str, str]]:
-    spec = source.spec
-    for field, tasks in (("tasks", spec.tasks), ("finally", spec.finally_ or ())):
-        for index, task in enumerate(tasks):
-            if task.flow is not None:
-                yield f"spec.{field}[{index}].flow.name", task.flow.name
+    for path, task in _tasks(source):
+        if task.flow is not None:
+            yield f"{path}.flow.name", task.flow.name
+
+
+def _tasks(source: CompiledSpec) -> Iterator[tuple[str, Task]]:
+    """Yield each task of a spec with its field path."""
+    plan = source.plan
+    yield from zip(map(plan.path_of, plan.tasks), all_tasks(source.spec), strict=True)

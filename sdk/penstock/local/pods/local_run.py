@@ -11,6 +11,7 @@ from typing import Any
 from penstock.api.flow import InlineFlowSpec
 from penstock.api.flowrun import FlowRunSpec
 from penstock.api.names import API_VERSION
+from penstock.engine.compiler.inheritance import all_tasks
 from penstock.engine.compiler.plan import Plan
 from penstock.engine.concurrency.compiled_limit import ConcurrencyLimit
 from penstock.engine.keys import RunIdentity, RunKey
@@ -41,7 +42,7 @@ class CompiledSpec:
         self.plan = plan
         self.flow = flow
         self.limit = limit
-        self.scripts = {task.name: task.script for task in (*spec.tasks, *(spec.finally_ or ()))}
+        self.scripts = {task.name: task.script for task in all_tasks(spec)}
 
 
 @dataclass(slots=True, eq=False)

@@ -95,14 +95,27 @@ def running_deadlines(task: TaskPlan, instance: TaskInstance, *, is_suspended: b
 
 def name_queue_timeout(task: TaskPlan, reason: str | None) -> str:
     """Name the limit of an attempt's wait: `queueTimeout`, or the default with its length."""
-    limit_s = DEFAULT_QUEUE_TIMEOUTS_S.get(reason) if reason and task.has_default_queue_timeout else None
-    return "queueTimeout" if limit_s is None else f"the default queueTimeout of {limit_s / 3600:g}h"
+    limit_s = _default_for(task, reason) if reason else None
+    return "queueTimeout" if limit_s is None else f"the default queueTimeout of {_in_words(limit_s)}"
 
 
 def _default_queue_timeout_s(task: TaskPlan, instance: TaskInstance) -> float | None:
-    if not task.has_default_queue_timeout or instance.state is not TaskState.PENDING or instance.reason is None:
+    if instance.state is not TaskState.PENDING or instance.reason is None:
         return None
-    return DEFAULT_QUEUE_TIMEOUTS_S.get(instance.reason)
+    return _default_for(task, instance.reason)
+
+
+def _default_for(task: TaskPlan, reason: str) -> float | None:
+    limit_s = DEFAULT_QUEUE_TIMEOUTS_S.get(reason) if task.has_default_queue_timeout else None
+    return task.default_queue_timeout_s or limit_s if limit_s is not None else None
+
+
+def _in_words(duration_s: float) -> str:
+    """Return a limit as people write it: `1h`, `90s`."""
+    for unit, length_s in (("h", 3600), ("m", 60)):
+        if duration_s >= length_s and duration_s % length_s == 0:
+            return f"{duration_s / length_s:g}{unit}"
+    return f"{duration_s:g}s"
 
 
 def next_deadline_at(task: TaskPlan, instance: TaskInstance, *, is_suspended: bool) -> float | None:

@@ -1,0 +1,119 @@
+"""Removes the finished runs of Schedules that are gone, where their Flow does not say how long runs are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from penstock.engine.keys import ObjectKey
+from penstock.engine.state import SUCCESSFUL_RUN_STATES
+from penstock.engine.timestamp import epoch
+from penstock.errors import StoredStatusError
+from penstock.kube.client import ApiClient
+from penstock.kube.errors import ApiError, ApiUnreachableError, NotLeaderError, is_conflict, is_not_found
+from penstock.kube.kinds.schedule import Schedule
+from penstock.kube.resources import FLOWRUNS, SCHEDULES
+from penstock.kube.writer import Priority, Writer
+from penstock_operator.metrics import Metrics
+from penstock_operator.retention.kept_runs import RunPolicy
+from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns
+
+logger = logging.getLogger(__name__)
+
+KEEP_S: Final = 168 * 3600.0
+"""How long a run is kept after its end."""
+SWEEP_S: Final = 600.0
+DELETE_S: Final = 30.0
+"""How long one removal is retried at once."""
+
+
+class OrphanedRuns:
+    """Removes the runs that no Schedule's `history` counts any more.
+
+    Args:
+        client: for reads.
+        writer: for removals.
+        runs: the runs of Schedules.
+        policy_of: how long a Flow keeps its runs.
+        metrics: where removals are counted.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        writer: Writer,
+        *,
+        runs: ScheduleRuns,
+        policy_of: Callable[[ObjectKey], RunPolicy | None],
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._writer = writer
+        self._runs = runs
+        self._policy_of = policy_of
+        self._metrics = metrics
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Remove what is due, forever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await self.sweep()
+            except (ApiError, ApiUnreachableError) as error:
+                logger.warning("Failed to delete runs of deleted Schedules; trying again later: %s", error)
+            except NotLeaderError:
+                raise
+            except Exception:
+                self._metrics.internal_errors.labels("Schedule").inc()
+                logger.exception("Internal error about runs of deleted Schedules; trying again later")
+
+    async def sweep(self) -> None:
+        """Remove what is due now.
+
+        Raises:
+            ApiError: the API server refused it.
+            ApiUnreachableError: no answer.
+        """
+        now = self._clock()
+        for key, uid, runs in self._runs.finished_of_all():
+            due = [run for run in runs if self._is_due(key.namespace, run, now)]
+            if not due or await self._exists(key, uid):
+                continue
+            for run in due:
+                await self._remove(key.namespace, run)
+
+    def _is_due(self, namespace: str, run: ScheduledRun, now: float) -> bool:
+        try:
+            is_old = run.completion_time is not None and now - epoch(run.completion_time) >= KEEP_S
+        except StoredStatusError:
+            return False
+        policy = self._policy_of(ObjectKey(namespace, run.flow)) if is_old and run.flow else None
+        is_kept_by_flow = policy and policy.keep_s(is_successful=run.state in SUCCESSFUL_RUN_STATES) is not None
+        return is_old and not is_kept_by_flow
+
+    async def _exists(self, key: ObjectKey, uid: str) -> bool:
+        try:
+            found = await self._client.get(SCHEDULES, key.namespace, key.name, kind=Schedule)
+        except msgspec.MsgspecError:
+            return True
+        return found is not None and found.metadata.uid == uid
+
+    async def _remove(self, namespace: str, run: ScheduledRun) -> None:
+        deadline = time.monotonic() + DELETE_S
+        try:
+            await self._writer.delete(
+                FLOWRUNS, namespace, run.name, run.uid, deadline=deadline, priority=Priority.REMOVAL
+            )
+        except ApiError as error:
+            if not (is_not_found(error) or is_conflict(error)):
+                raise
+        else:
+            self._metrics.removals.labels("run").inc()
