@@ -103,7 +103,7 @@ def test_a_person_may_leave_the_records_out_and_suspend_and_cancel_while_no_webh
     ("annotations", "why"),
     [
         pytest.param({"created-by": "bob"}, "name yourself, alice", id="another creator"),
-        pytest.param({"created-at": "yesterday"}, "name yourself", id="something that is no time"),
+        pytest.param({"created-at": "yesterday"}, "name yourself", id="something that is not a time"),
         pytest.param({"suspended-by": "alice"}, "may not write or change", id="what the request does not do"),
         pytest.param({"on-behalf-of": "bob"}, "may not write or change", id="what only the operator writes"),
         pytest.param({"unheard": "of"}, "may not write or change", id="an unknown record"),

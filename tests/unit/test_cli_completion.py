@@ -16,7 +16,7 @@ def words(*typed):
     [
         pytest.param(["re"], ["retry", "resume", "reject", "restore"], id="a command"),
         pytest.param(["-n", "x", "appr"], ["approve"], id="a command after an option"),
-        pytest.param(["get", "f"], ["flows"], id="a kind"),
+        pytest.param(["get", "f"], ["flows", "flowdefaults"], id="a kind"),
         pytest.param(["get", "-o", "j"], ["json"], id="the value of an option"),
         pytest.param(["get", "--state", "Time"], ["TimedOut"], id="a state"),
         pytest.param(["explain", "OOM"], ["OOMKilled"], id="a reason"),

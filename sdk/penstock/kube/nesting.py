@@ -1,4 +1,4 @@
-"""JSON that cannot be decoded as it is: what is nested too deeply is cut off, what is no text is replaced.
+"""JSON that cannot be decoded as it is: what is nested too deeply is cut off, what is not text is replaced.
 
 Decoders recurse. How far they may depends on the version of Python: some 1,000 levels on 3.11, 10,000 on 3.13. The API
 server stores 10,000, so one object could stop a watch or a list of all. Nothing valid has half as many levels as are
