@@ -118,7 +118,7 @@ class World:
             pod = self.pods.get(release.pod)
             if pod is not None:
                 self._check_recorded(pod)
-                self._change(replace(pod, is_tracked=False))
+                self._change(pod._replace(is_tracked=False))
         for verify in step.verifies:
             name = pod_name(RUN.name, RUN.uid, verify.key, verify.attempt)
             pod = self.pods.get(name)
@@ -132,7 +132,7 @@ class World:
         ended = Outcome(Cause.FAILURE, self.now, Reason.EXIT_CODE, "killed", 143)
         if self._is_child(pod):
             ended = Outcome(Cause.FAILURE, self.now, Reason.CHILD_FAILED, "cancelled")
-        self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
+        self._change(pod._replace(is_deleting=True, outcome=ended, is_finished=True))
 
     def _answer_cache(self, step: Step) -> None:
         """Answer what was asked of the cache, or say that another run holds the lock."""
@@ -209,15 +209,15 @@ class World:
     def progress(self, pod: AttemptSeen) -> None:
         """Let a Pod start, or end."""
         if pod.started_at is None:
-            self._change(replace(pod, started_at=self.now, node="node"))
+            self._change(pod._replace(started_at=self.now, node="node"))
             return
         outcome = self.fate(pod.key, pod.attempt)._replace(finished_at=self.now)
-        self._change(replace(pod, outcome=outcome, is_finished=True))
+        self._change(pod._replace(outcome=outcome, is_finished=True))
 
     def delete(self, pod: AttemptSeen) -> None:
         """Delete a Pod as a person would: the kubelet ends it, the finalizer keeps the object."""
         ended = Outcome(Cause.DISRUPTION, self.now, Reason.POD_DELETED, "the Pod was deleted")
-        self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
+        self._change(pod._replace(is_deleting=True, outcome=ended, is_finished=True))
 
     def repeat(self, pod: AttemptSeen) -> None:
         """Report a Pod to the machine again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -461,7 +460,7 @@ def test_a_pod_of_the_same_name_with_another_uid_is_not_the_one_of_the_attempt()
     (pod,) = existing.live_pods()
     existing.progress(pod)
     ended = Outcome(Cause.SUCCESS, START, exit_code=0, outputs={"amount": 1_000_000})
-    existing.pods[pod.pod] = replace(pod, uid="another", outcome=ended, is_finished=True)
+    existing.pods[pod.pod] = pod._replace(uid="another", outcome=ended, is_finished=True)
     existing.repeat(existing.pods[pod.pod])
     existing.now += 60
     existing.step()
@@ -482,7 +481,7 @@ def test_after_a_restart_a_pod_counts_by_its_name_and_then_by_its_uid():
     existing.step()
     ended = Outcome(Cause.SUCCESS, START, exit_code=0)
 
-    existing.repeat(replace(pod, uid="another", outcome=ended, is_finished=True))
+    existing.repeat(pod._replace(uid="another", outcome=ended, is_finished=True))
     existing.flush()
 
     assert existing.status["tasks"][0]["state"] != "Completed"
