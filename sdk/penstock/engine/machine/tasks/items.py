@@ -17,6 +17,7 @@ GATHERED_OUTPUTS_BYTES: Final = 32 * 1024
 KEPT_FAILURES: Final = 10
 """Failed attempts of items that a task's entry shows."""
 
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 _NOT_STARTED, _LIVE = 0, 1
 _CODE = {state: number for number, state in enumerate(sorted(FINAL_TASK_STATES), start=2)}
 _STATE = {number: state for state, number in _CODE.items()}
@@ -24,7 +25,7 @@ _STATE = {number: state for state, number in _CODE.items()}
 
 def json_size(outputs: dict[str, Any] | None) -> int:
     """Return the bytes of outputs as compact JSON; 0 for none."""
-    return 0 if outputs is None else len(json.dumps(outputs, separators=(",", ":")).encode())
+    return 0 if outputs is None else len(_COMPACT.encode(outputs).encode())
 
 
 class Items:
