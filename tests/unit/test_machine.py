@@ -454,6 +454,18 @@ def test_a_pod_of_an_attempt_that_was_never_made_counts_only_before_the_first_st
     ]
 
 
+@pytest.mark.parametrize("item", [-1, 2, 10**9])
+def test_a_pod_of_an_item_that_does_not_exist_changes_nothing(item):
+    existing = world("tasks: [{name: a, forEach: {count: 2}}]")
+    existing.step()
+    forged = AttemptSeen(TaskInstanceKey("a", item), 1, 0, 0, "forged", "forged-uid", START, is_finished=True)
+    assert existing.machine.is_news(forged._replace(is_tracked=False))
+    existing.repeat(forged)
+
+    step = existing.machine.advance(START)
+    assert (step.creates, step.stops, step.finalizer_removals) == ([], [], [])
+
+
 def test_a_pod_of_the_same_name_with_another_uid_is_not_the_one_of_the_attempt():
     existing = world("tasks: [{name: a}]")
     existing.step()

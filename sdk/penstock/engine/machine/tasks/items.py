@@ -66,8 +66,8 @@ class Items:
         return self._not_started
 
     def is_item_finished(self, index: int) -> bool:
-        """Whether an item has finished."""
-        return self._codes[index] > _LIVE
+        """Whether an item has finished; one that does not exist, as a Pod may claim to be, has not."""
+        return 0 <= index < self.total and self._codes[index] > _LIVE
 
     def start_next_item(self) -> int:
         """Make the first item that has not started live, and return its index."""
