@@ -17,7 +17,6 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,9 +98,9 @@ def lives(create: CreateAttempt, now: float) -> Iterator[AttemptSeen]:
     name = f"pod-{create.key.task}-{create.key.item}"
     seen = AttemptSeen(create.key, create.attempt, 0, 0, name, f"uid-{name}", now)
     yield seen
-    yield replace(seen, started_at=now, node="node-1")
-    yield replace(
-        seen, node="node-1", started_at=now, is_finished=True, outcome=Outcome(Cause.SUCCESS, now, outputs={})
+    yield seen._replace(started_at=now, node="node-1")
+    yield seen._replace(
+        node="node-1", started_at=now, is_finished=True, outcome=Outcome(Cause.SUCCESS, now, outputs={})
     )
 
 

@@ -123,7 +123,7 @@ class World:
             pod = self.pods.get(release.pod)
             if pod is not None:
                 self._check_recorded(pod)
-                self._change(replace(pod, is_tracked=False))
+                self._change(pod._replace(is_tracked=False))
         for verify in step.verifies:
             name = pod_name(RUN.name, RUN.uid, verify.key, verify.attempt)
             pod = self.pods.get(name)
@@ -137,16 +137,16 @@ class World:
         if stop.reason is not None and not self._is_child(pod):
             self._check_stop(stop, pod)
         if stop.is_in_place:
-            pod = replace(pod, end_due_at=self.now + GRACE_S)
+            pod = pod._replace(end_due_at=self.now + GRACE_S)
             if not self.is_slow_to_end:
                 killed = Outcome(Cause.FAILURE, self.now, Reason.EXIT_CODE, "killed", 143)
-                pod = replace(pod, outcome=killed, is_finished=True)
+                pod = pod._replace(outcome=killed, is_finished=True)
             self._change(pod)
             return
         ended = Outcome(Cause.FAILURE, self.now, Reason.EXIT_CODE, "killed", 143)
         if self._is_child(pod):
             ended = Outcome(Cause.FAILURE, self.now, Reason.CHILD_FAILED, "cancelled")
-        self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
+        self._change(pod._replace(is_deleting=True, outcome=ended, is_finished=True))
 
     def _check_stop(self, stop: StopAttempt, pod: AttemptSeen) -> None:
         """A Pod is stopped only when the reason is stored, and loses its log only if nothing else ends it."""
@@ -238,7 +238,7 @@ class World:
         """Let a Pod start, or end."""
         if pod.started_at is None:
             can_end_in_place = not self._is_child(pod)
-            self._change(replace(pod, started_at=self.now, node="node", can_end_in_place=can_end_in_place))
+            self._change(pod._replace(started_at=self.now, node="node", can_end_in_place=can_end_in_place))
             return
         if pod.end_due_at is not None:
             # Programs handle SIGTERM as they like, and some nodes never hear of it: these Pods have to be deleted.
@@ -246,15 +246,15 @@ class World:
             if draw:
                 ended = Outcome(Cause.FAILURE, self.now, Reason.EXIT_CODE, "killed", 143)
                 done = Outcome(Cause.SUCCESS, self.now, exit_code=0, outputs={})
-                self._change(replace(pod, outcome=ended if draw == 1 else done, is_finished=True))
+                self._change(pod._replace(outcome=ended if draw == 1 else done, is_finished=True))
             return
         outcome = self.fate(pod.key, pod.attempt)._replace(finished_at=self.now)
-        self._change(replace(pod, outcome=outcome, is_finished=True))
+        self._change(pod._replace(outcome=outcome, is_finished=True))
 
     def delete(self, pod: AttemptSeen) -> None:
         """Delete a Pod as a person would: the kubelet ends it, the finalizer keeps the object."""
         ended = Outcome(Cause.DISRUPTION, self.now, Reason.POD_DELETED, "the Pod was deleted")
-        self._change(replace(pod, is_deleting=True, outcome=ended, is_finished=True))
+        self._change(pod._replace(is_deleting=True, outcome=ended, is_finished=True))
 
     def repeat(self, pod: AttemptSeen) -> None:
         """Report a Pod to the machine again."""

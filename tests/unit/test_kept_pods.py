@@ -39,7 +39,7 @@ def kept(
     return KeptPod(
         resource=PODS,
         key=ObjectKey(namespace, uid),
-        uid=uid,
+        workload=WorkloadUid(namespace, uid),
         run=RunUid(namespace, run),
         is_completed=completed,
         ended_at=ended,
@@ -126,7 +126,7 @@ def test_pods_of_another_namespace_do_not_count_though_they_claim_the_same_run_o
 
 def test_a_pod_that_may_not_go_yet_counts_no_more_but_waits():
     pods = KeptPods(per_run=0, surplus_grace_s=0.0)
-    pods.add_pod(KeptPod(**{field: getattr(kept("a"), field) for field in KeptPod.__slots__} | {"not_before": 7.0}))
+    pods.add_pod(kept("a")._replace(not_before=7.0))
 
     assert (len(pods), pods.next_due_at) == (0, 7.0)
     assert gone(pods, 6.0) == []

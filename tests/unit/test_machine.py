@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -455,13 +454,25 @@ def test_a_pod_of_an_attempt_that_was_never_made_counts_only_before_the_first_st
     ]
 
 
+@pytest.mark.parametrize("item", [-1, 2, 10**9])
+def test_a_pod_of_an_item_that_does_not_exist_changes_nothing(item):
+    existing = world("tasks: [{name: a, forEach: {count: 2}}]")
+    existing.step()
+    forged = AttemptSeen(TaskInstanceKey("a", item), 1, 0, 0, "forged", "forged-uid", START, is_finished=True)
+    assert existing.machine.is_news(forged._replace(is_tracked=False))
+    existing.repeat(forged)
+
+    step = existing.machine.advance(START)
+    assert (step.creates, step.stops, step.finalizer_removals) == ([], [], [])
+
+
 def test_a_pod_of_the_same_name_with_another_uid_is_not_the_one_of_the_attempt():
     existing = world("tasks: [{name: a}]")
     existing.step()
     (pod,) = existing.live_pods()
     existing.progress(pod)
     ended = Outcome(Cause.SUCCESS, START, exit_code=0, outputs={"amount": 1_000_000})
-    existing.pods[pod.pod] = replace(pod, uid="another", outcome=ended, is_finished=True)
+    existing.pods[pod.pod] = pod._replace(uid="another", outcome=ended, is_finished=True)
     existing.repeat(existing.pods[pod.pod])
     existing.now += 60
     existing.step()
@@ -482,7 +493,7 @@ def test_after_a_restart_a_pod_counts_by_its_name_and_then_by_its_uid():
     existing.step()
     ended = Outcome(Cause.SUCCESS, START, exit_code=0)
 
-    existing.repeat(replace(pod, uid="another", outcome=ended, is_finished=True))
+    existing.repeat(pod._replace(uid="another", outcome=ended, is_finished=True))
     existing.flush()
 
     assert existing.status["tasks"][0]["state"] != "Completed"

@@ -559,9 +559,9 @@ def test_what_is_older_than_what_was_seen_changes_nothing():
     existing = world("tasks: [{name: a}]")
     step(existing)
     (pod,) = existing.live_pods()
-    waits = replace(pod, version=7, waiting_reason="Unschedulable", waiting_message="no node")
+    waits = pod._replace(version=7, waiting_reason="Unschedulable", waiting_message="no node")
     existing.machine.observe(waits, existing.now)
-    existing.machine.observe(replace(pod, version=5), existing.now)
+    existing.machine.observe(pod._replace(version=5), existing.now)
     step(existing)
 
     assert entries(existing)["a"] == ("Pending", "Unschedulable")
@@ -638,7 +638,7 @@ def test_a_pod_that_appears_after_its_queue_timeout_is_stopped_before_anything_f
     stopping = existing.machine.advance(START + 62)
     assert ([stop.uid for stop in stopping.stops], stopping.creates) == (["uid-a"], [])
     ended = Outcome(Cause.FAILURE, START + 63, Reason.EXIT_CODE, "killed", 143)
-    existing.machine.observe(replace(seen, is_deleting=True, outcome=ended, is_finished=True), START + 63)
+    existing.machine.observe(seen._replace(is_deleting=True, outcome=ended, is_finished=True), START + 63)
 
     assert [create.key.task for create in existing.machine.advance(START + 63).creates] == ["b"]
 
@@ -657,7 +657,7 @@ def test_an_attempt_counts_as_stopped_only_once_that_is_stored(is_deleted):
         existing.machine.observe(AttemptGone(pod.key, 1), existing.now)
     else:
         ended = Outcome(Cause.DISRUPTION, existing.now, Reason.EVICTED, "evicted")
-        existing.machine.observe(replace(existing.pods[pod.pod], outcome=ended, is_finished=True), existing.now)
+        existing.machine.observe(existing.pods[pod.pod]._replace(outcome=ended, is_finished=True), existing.now)
     assert existing.machine.advance(existing.now).creates == []
     existing.flush()
 

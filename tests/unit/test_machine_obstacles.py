@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ class Stage:
             fields["waiting_since"] = fields.pop("since")
         for name, pod in list(self.world.pods.items()):
             if pod.key == TaskInstanceKey(task, item):
-                seen = replace(pod, waiting_reason=reason, waiting_message=message, **({"is_held": False} | fields))
+                seen = pod._replace(waiting_reason=reason, waiting_message=message, **({"is_held": False} | fields))
                 self.world.pods[name] = seen
                 self.world.repeat(seen)
 
@@ -151,11 +150,11 @@ def test_what_a_pod_waits_for_from_its_creation_on_is_news_after_the_reply_to_it
     existing = world("tasks: [{name: load}]")
     existing.step()
     (pod,) = existing.live_pods()
-    existing.machine.observe(replace(pod, version=7), existing.now)
+    existing.machine.observe(pod._replace(version=7), existing.now)
 
-    assert not existing.machine.is_news(replace(pod, version=7))
-    assert existing.machine.is_news(replace(pod, version=7, waiting_reason="AdmissionQueue", is_held=True))
-    assert not existing.machine.is_news(replace(pod, version=6, waiting_reason="AdmissionQueue", is_held=True))
+    assert not existing.machine.is_news(pod._replace(version=7))
+    assert existing.machine.is_news(pod._replace(version=7, waiting_reason="AdmissionQueue", is_held=True))
+    assert not existing.machine.is_news(pod._replace(version=6, waiting_reason="AdmissionQueue", is_held=True))
 
 
 def test_a_quota_that_holds_a_task_is_shown_in_the_run():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,7 +51,7 @@ def stops(existing: World) -> list[StopAttempt]:
 
 def end(existing: World, pod: AttemptSeen, outcome: Outcome) -> dict[str, Any]:
     """Let a Pod end, and return the stored entry of its task."""
-    existing.pods[pod.pod] = replace(pod, outcome=outcome._replace(finished_at=existing.now), is_finished=True)
+    existing.pods[pod.pod] = pod._replace(outcome=outcome._replace(finished_at=existing.now), is_finished=True)
     existing.repeat(existing.pods[pod.pod])
     for _ in range(3):
         existing.step()
@@ -64,7 +63,7 @@ def end(existing: World, pod: AttemptSeen, outcome: Outcome) -> dict[str, Any]:
 
 def ask_to_end(existing: World, pod: AttemptSeen) -> AttemptSeen:
     """Have a Pod show that it was asked to end in place."""
-    existing.pods[pod.pod] = replace(pod, end_due_at=existing.now + GRACE_S)
+    existing.pods[pod.pod] = pod._replace(end_due_at=existing.now + GRACE_S)
     existing.repeat(existing.pods[pod.pod])
     return existing.pods[pod.pod]
 
@@ -103,7 +102,7 @@ def test_a_pod_that_ends_while_its_stop_waits_to_be_stored_is_left_alone():
     existing.now += 60
     existing.machine.advance(existing.now)
 
-    existing.pods[pod.pod] = replace(pod, outcome=DONE._replace(finished_at=existing.now), is_finished=True)
+    existing.pods[pod.pod] = pod._replace(outcome=DONE._replace(finished_at=existing.now), is_finished=True)
     existing.repeat(existing.pods[pod.pod])
 
     assert stops(existing) == []
@@ -133,7 +132,7 @@ def test_a_pod_that_does_not_end_in_time_is_deleted_and_then_its_node_may_count_
 
     existing.now += GRACE_S + IN_PLACE_MARGIN_S
     overdue = stops(existing)
-    existing.pods[pod.pod] = replace(pod, is_deleting=True, gone_due_at=existing.now + GRACE_S)
+    existing.pods[pod.pod] = pod._replace(is_deleting=True, gone_due_at=existing.now + GRACE_S)
     existing.repeat(existing.pods[pod.pod])
     waiting = existing.machine.advance(existing.now)
     existing.now += GRACE_S + 600
@@ -217,7 +216,7 @@ def _play(
         elif word == "overdue":
             existing.now += GRACE_S + IN_PLACE_MARGIN_S
         elif word == "delete":
-            pod = existing.pods[pod.pod] = replace(pod, is_deleting=True, gone_due_at=existing.now + GRACE_S)
+            pod = existing.pods[pod.pod] = pod._replace(is_deleting=True, gone_due_at=existing.now + GRACE_S)
             existing.repeat(pod)
         found += [(point, stop.is_in_place) for stop in stops(existing)]
         if point in crashes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from penstock.api import names
@@ -36,14 +35,13 @@ class WorkloadUid(NamedTuple):
     uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeptPod:
+class KeptPod(NamedTuple):
     """A Pod of an ended attempt.
 
     Attributes:
         resource: what is deleted: the Pod, or the Job that it belongs to.
         key: namespace and name of that.
-        uid: uid of that.
+        workload: namespace and uid of that.
         run: the run.
         is_completed: whether the attempt succeeded.
         ended_at: seconds since the epoch.
@@ -54,7 +52,7 @@ class KeptPod:
 
     resource: Resource
     key: ObjectKey
-    uid: str
+    workload: WorkloadUid
     run: RunUid
     is_completed: bool
     ended_at: float
@@ -63,9 +61,9 @@ class KeptPod:
     was_tracked: bool
 
     @property
-    def workload(self) -> WorkloadUid:
-        """What is deleted, by its uid."""
-        return WorkloadUid(self.key.namespace, self.uid)
+    def uid(self) -> str:
+        """Uid of what is deleted."""
+        return self.workload.uid
 
 
 def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
@@ -96,7 +94,7 @@ def read_kept_pod(pod: Pod, *, was_tracked: bool, now: float) -> KeptPod | None:
     return KeptPod(
         resource=resource,
         key=key,
-        uid=uid,
+        workload=WorkloadUid(key.namespace, uid),
         run=RunUid(metadata.namespace, run_uid(pod)),
         is_completed=is_completed,
         ended_at=ended_at,

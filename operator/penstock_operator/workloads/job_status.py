@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import msgspec
@@ -144,7 +143,7 @@ def explain_end(seen: AttemptSeen, job: Job) -> AttemptSeen:
     elif is_suspended(job):
         message = f"Job {job.metadata.name} was suspended by its queue while its Pod ran"
         outcome = outcome._replace(reason=Reason.PREEMPTED, message=message)
-    return replace(seen, outcome=outcome)
+    return seen._replace(outcome=outcome)
 
 
 def classify_trouble(message: str) -> tuple[Trouble, bool]:

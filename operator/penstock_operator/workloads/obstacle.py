@@ -49,7 +49,7 @@ class Obstacle(NamedTuple):
 
 def find_obstacle(pod: Pod) -> Obstacle | None:
     """Return why a Pod does not start, or is not heard of any more, by its status; None if that is not known."""
-    for state in (*(status.state for status in pod.status.init_container_statuses), main_state(pod)):
+    for state in [*[status.state for status in pod.status.init_container_statuses], main_state(pod)]:
         if (found := _of_container(state)) is not None:
             return found._replace(since=_on_node_since(pod))
     scheduled = find_condition(pod, "PodScheduled")

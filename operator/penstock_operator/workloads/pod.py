@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Final, Literal
 
 import msgspec
 
 from penstock.api import names
 from penstock.kube.metadata import OwnerReference
 from penstock_operator.workloads.metadata import WorkloadMeta
+
+TIMES_KEPT: Final = 1024
+"""Times that are remembered: each event of a Pod repeats those of the last one, and thousands have the same second."""
 
 
 class Terminated(msgspec.Struct, frozen=True, rename="camel"):
@@ -119,9 +123,13 @@ def find_condition(pod: Pod, kind: str) -> PodCondition | None:
 
 def main_state(pod: Pod) -> ContainerState | None:
     """Return the state of the container `main`; None if the status does not list it."""
-    return next((status.state for status in pod.status.container_statuses if status.name == names.MAIN_CONTAINER), None)
+    for status in pod.status.container_statuses:
+        if status.name == names.MAIN_CONTAINER:
+            return status.state
+    return None
 
 
+@lru_cache(maxsize=TIMES_KEPT)
 def read_time(text: str | None) -> float | None:
     """Read a time as seconds since the epoch; None if there is none, or the zero time."""
     if text is None:

@@ -160,14 +160,14 @@ def read_stop_request(pod: Pod) -> float | None:
     When all containers have ended, the kubelet deletes the Pod again, without grace, and that deletion's time replaces
     the first one. The time of a disruption remains.
     """
-    times = [
-        read_time(condition.last_transition_time) for condition in pod.status.conditions if _is_disruption(condition)
-    ]
-    deletion, grace_s = read_time(pod.metadata.deletion_timestamp), pod.metadata.deletion_grace_period_seconds
-    main = main_state(pod)
-    if deletion is not None and (grace_s or main is None or main.terminated is None):
-        times.append(deletion - (grace_s or 0))
-    return min((time for time in times if time is not None), default=None)
+    times = [condition.transition_time for condition in pod.status.conditions if _is_disruption(condition)]
+    deletion = read_time(pod.metadata.deletion_timestamp)
+    if deletion is not None:
+        grace_s, main = pod.metadata.deletion_grace_period_seconds, main_state(pod)
+        if grace_s or main is None or main.terminated is None:
+            times.append(deletion - (grace_s or 0))
+    # Most Pods have none.
+    return min((time for time in times if time is not None), default=None) if times else None
 
 
 def _outcome(pod: Pod, terminated: Terminated | None, now: float, stop_asked_at: float | None) -> Outcome | None:

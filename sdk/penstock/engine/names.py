@@ -16,6 +16,8 @@ ENGINE_VERSION: Final = 1
 MAX_NAME = 63
 """A Pod's name is its host name too: https://kubernetes.io/docs/concepts/workloads/pods/#pod-name."""
 _HASH_CHARACTERS = 10
+_HASHED_BYTES = 10
+"""Enough for as many characters of base 32; encoding the rest takes longer than the hash."""
 NAMES_KEPT: Final = 8192
 """Names that are remembered: each event of a Pod is checked against the name that its attempt must have."""
 
@@ -38,7 +40,8 @@ def pod_name(run_name: str, run_uid: str, key: TaskInstanceKey, attempt: int) ->
     Returns:
         A DNS label: run, task and index as far as they fit, then a hash of all that identifies the attempt.
     """
-    digest = base64.b32encode(task_instance_digest(run_uid, key, attempt)).decode().lower()[:_HASH_CHARACTERS]
+    hashed = task_instance_digest(run_uid, key, attempt)[:_HASHED_BYTES]
+    digest = base64.b32encode(hashed).decode().lower()[:_HASH_CHARACTERS]
     index = "" if key.item is None else f"-{key.item}"
     available = MAX_NAME - len(digest) - len(index) - 1
     prefix = f"{run_name.replace('.', '-')}-{key.task}"

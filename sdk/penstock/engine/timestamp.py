@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from penstock.errors import StoredStatusError
 
 FIRST: Final = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 LAST: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+TIMES_KEPT: Final = 1024
+"""Times whose text is remembered: each write of a status repeats most of those of the last one."""
 
 
+@lru_cache(maxsize=TIMES_KEPT)
 def rfc3339(time: float) -> str:
     """Write a time, to the millisecond if it has any; one before or after the calendar is its first or last second."""
     whole, milliseconds = divmod(round(min(max(time, FIRST), LAST) * 1000), 1000)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Final
 
 MOMENT_S: Final = 0.1
@@ -36,23 +37,27 @@ class IdleSignal:
         self._is_free = asyncio.Event()
         self._is_free.set()
         self._last_at = float("-inf")
+        self._busy = _Busy(self)
 
     def touch(self) -> None:
         """Note that something has just happened: the moment begins again."""
         self._last_at = self._clock()
 
-    @contextlib.contextmanager
-    def busy(self) -> Iterator[None]:
-        """Count this block as in progress."""
+    def busy(self) -> AbstractContextManager[None]:
+        """Count a block as in progress."""
+        return self._busy
+
+    def begin(self) -> None:
+        """Count something as in progress."""
         self._in_progress += 1
         self._is_free.clear()
-        try:
-            yield
-        finally:
-            self._in_progress -= 1
-            self.touch()
-            if not self._in_progress:
-                self._is_free.set()
+
+    def end(self) -> None:
+        """Count it no more."""
+        self._in_progress -= 1
+        self.touch()
+        if not self._in_progress:
+            self._is_free.set()
 
     async def wait(self, timeout_s: float) -> None:
         """Wait until nothing has been in progress for a moment, at most so many seconds."""
@@ -64,3 +69,18 @@ class IdleSignal:
                 while (left_s := self._last_at + self._moment_s - self._clock()) > 0:
                     await self._sleep(left_s)
                     await self._is_free.wait()
+
+
+class _Busy:
+    """A block that counts as in progress. One for all of them and no generator, as each write takes one."""
+
+    __slots__ = ("_signal",)
+
+    def __init__(self, signal: IdleSignal) -> None:
+        self._signal = signal
+
+    def __enter__(self) -> None:
+        self._signal.begin()
+
+    def __exit__(self, *_error: object) -> None:
+        self._signal.end()

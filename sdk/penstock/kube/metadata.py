@@ -51,8 +51,10 @@ class ObjectMeta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
     def find_controller(self, kind: str, group: str = names.GROUP) -> OwnerReference | None:
         """Return the owner that manages the object, if it is of this kind: other groups may have one of its name."""
-        owner = next((owner for owner in self.owner_references if owner.controller), None)
-        return owner if owner is not None and owner.is_a(kind, group) else None
+        for owner in self.owner_references:
+            if owner.controller:
+                return owner if owner.is_a(kind, group) else None
+        return None
 
     @property
     def version(self) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -208,7 +207,7 @@ class AttemptJobs:
         seen = known.add_to(seen)
         if self._has_to_wait(run, known, seen, exists=exists):
             known.hold_pod(pod, exists=exists)
-            return replace(seen, outcome=None)
+            return seen._replace(outcome=None)
         if known.held and (seen.is_finished or not exists):
             # After what this Pod shows: it came last, so its end is that of the attempt.
             asyncio.get_running_loop().call_soon(self._record_held_pods_later, run, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from penstock.api import names
 from penstock.engine.keys import RunUid, TaskInstanceKey
@@ -75,12 +75,11 @@ class KnownJob:
         """Add to what a Pod shows what its Job knows better."""
         job = self.job
         if job is None:
-            return replace(seen, is_deleting=True)
+            return seen._replace(is_deleting=True)
         created = observe_job(job, now=seen.created_at)
         # The garbage collector is about to delete the Pod of a Job that is deleted, or being deleted.
         is_job_going = not self.exists or job.metadata.deletion_timestamp is not None
-        seen = replace(
-            seen,
+        seen = seen._replace(
             created_at=seen.created_at if created is None else min(seen.created_at, created.created_at),
             is_deleting=seen.is_deleting or is_job_going,
         )

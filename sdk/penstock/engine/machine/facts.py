@@ -46,8 +46,7 @@ class Outcome(NamedTuple):
     """What a container left as its message, for `retry.when`; None if the message has nothing added."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptSeen:
+class AttemptSeen(NamedTuple):
     """The Pod of one attempt as it is now; or the child run, or the Job that has no Pod yet.
 
     Attributes:

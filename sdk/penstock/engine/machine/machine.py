@@ -92,7 +92,8 @@ class Machine:
         self._cache = TaskCache(self._run, self._attempts)
         self._timeouts = RunTimeouts(self._run, self._attempts)
         self._starter = Starter(self._run, self._attempts, self._approvals, self._cache)
-        self._params_weight = weigh(params, most=MOST_WEIGHT) if plan.costs.is_any else 0
+        self._has_costs = plan.costs.is_any
+        self._params_weight = weigh(params, most=MOST_WEIGHT) if self._has_costs else 0
         self._is_started = False
         self._stored_outcomes = 0
         self._sent_outcomes: dict[int, int] = {}
@@ -129,7 +130,7 @@ class Machine:
             self._cache.observe(fact, now)
 
     def is_news(self, seen: AttemptSeen) -> bool:
-        """Whether an observed Pod is not known yet: the reply to its create comes again as an event."""
+        """Whether a step may follow from an observed Pod: the reply to its create comes again as an event."""
         return self._attempts.is_news(seen)
 
     def set_control(self, control: Control, now: float) -> None:
@@ -271,6 +272,8 @@ class Machine:
         Most expressions can wait: a step that meets a slow one leaves its task as it is, and says so. Those of
         `retry.when`, `cache.key` and approvals cannot, and neither can the items of a fan-out that has begun.
         """
+        if not self._has_costs:
+            return False
         run, costs = self._run, self.plan.costs
         if self._params_weight + FAILURE_WEIGHT > costs.retry_when:
             return True

@@ -18,6 +18,9 @@ class Counters(NamedTuple):
     disruptions: int
 
 
+NONE: Final = Counters(0, 0)
+
+
 def write_counters(failures: int, disruptions: int) -> dict[str, str]:
     """Return their annotations. A zero has none, because a larger Pod makes each write of it more expensive."""
     counted = {ANNOTATION_FAILURES: failures, ANNOTATION_DISRUPTIONS: disruptions}
@@ -26,6 +29,8 @@ def write_counters(failures: int, disruptions: int) -> dict[str, str]:
 
 def read_counters(annotations: Mapping[str, str]) -> Counters:
     """Read them back. One that no operator wrote counts as zero: the attempt is the same whatever is said beside it."""
+    if not annotations:
+        return NONE
     return Counters(_count(annotations.get(ANNOTATION_FAILURES)), _count(annotations.get(ANNOTATION_DISRUPTIONS)))
 
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,7 +168,7 @@ class Attempt:
         self._change(outcome=outcome, is_finished=True)
 
     def _change(self, **fields: Any) -> None:
-        self._seen = replace(self._seen, version=self._seen.version + 1, **fields)
+        self._seen = self._seen._replace(version=self._seen.version + 1, **fields)
         self._report(self._seen)
 
 

@@ -96,8 +96,7 @@ class Conclusion(NamedTuple):
     """Time from its last container's start to its end; 0 if none started."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What follows from what was observed.
 
     Attributes:

@@ -120,7 +120,8 @@ def _in_words(duration_s: float) -> str:
 
 def next_deadline_at(task: TaskPlan, instance: TaskInstance, *, is_suspended: bool) -> float | None:
     """Return the next deadline of a task or item; None if there is none."""
-    return min((due for due, _ in running_deadlines(task, instance, is_suspended=is_suspended)), default=None)
+    deadlines = running_deadlines(task, instance, is_suspended=is_suspended)
+    return min(due for due, _ in deadlines) if deadlines else None
 
 
 def passed_deadline(task: TaskPlan, instance: TaskInstance, now: float, *, is_suspended: bool) -> Deadline | None:

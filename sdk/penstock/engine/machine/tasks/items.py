@@ -17,6 +17,7 @@ GATHERED_OUTPUTS_BYTES: Final = 32 * 1024
 KEPT_FAILURES: Final = 10
 """Failed attempts of items that a task's entry shows."""
 
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 _NOT_STARTED, _LIVE = 0, 1
 _CODE = {state: number for number, state in enumerate(sorted(FINAL_TASK_STATES), start=2)}
 _STATE = {number: state for state, number in _CODE.items()}
@@ -24,7 +25,7 @@ _STATE = {number: state for state, number in _CODE.items()}
 
 def json_size(outputs: dict[str, Any] | None) -> int:
     """Return the bytes of outputs as compact JSON; 0 for none."""
-    return 0 if outputs is None else len(json.dumps(outputs, separators=(",", ":")).encode())
+    return 0 if outputs is None else len(_COMPACT.encode(outputs).encode())
 
 
 class Items:
@@ -70,8 +71,8 @@ class Items:
         return self._not_started
 
     def is_item_finished(self, index: int) -> bool:
-        """Whether an item has finished."""
-        return self._codes[index] > _LIVE
+        """Whether an item has finished; one that does not exist, as a Pod may claim to be, has not."""
+        return 0 <= index < self.total and self._codes[index] > _LIVE
 
     def start_next_item(self) -> int:
         """Make the first item that has not started live, and return its index."""
