@@ -49,10 +49,11 @@ test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": so
 	@# Built first, because a test that waits for a compiler looks like one that hangs.
 	$(BIN)/python -m tests.cluster build > /dev/null
 	$(BIN)/python -m tests.cluster build versitygw > /dev/null
-	CLUSTER=$(CLUSTER) $(BIN)/pytest $(ARGS)
+	@# Two processes: tests/api and tests/e2e wait most of the time, and each has a cluster of its own (see tests/conftest.py).
+	CLUSTER=$(CLUSTER) $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 test-unit: venv  ## The tests that need no cluster.
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest --numprocesses auto tests/unit
 
 fuzz: venv  ## Random manifests against an operator: SEED=1 COUNT=5000; ARGS="--replay FILE": again what was found.
 	$(BIN)/python -m tests.fuzz --seed $(SEED) --count $(COUNT) $(ARGS)

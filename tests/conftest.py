@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,6 +16,8 @@ from tests.cluster.kinds import choose
 hypothesis.settings.register_profile("penstock", deadline=None)
 hypothesis.settings.load_profile("penstock")
 
+SHARED_CLUSTERS = frozenset({"api", "e2e"})
+"""Folders whose tests share one cluster, and run one after the other: with xdist, in one process."""
 
 # As in every process that evaluates expressions.
 limit_expression_memory()
@@ -28,5 +31,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"clusters: tests/api on kind 'fake' (a real API server, fake nodes), tests/e2e on kind {real!r}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SHARED_CLUSTERS:
+            item.add_marker(pytest.mark.xdist_group(folder))

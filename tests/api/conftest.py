@@ -147,6 +147,12 @@ def operator(kubeconfig: Path, crds: None, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
+def at_work(scene: Scene, operator: Replica) -> Scene:
+    """The test's namespace, with the module's operator at work."""
+    return scene
+
+
+@pytest.fixture
 def replica(
     kubeconfig: Path, scene: Scene, tmp_path: Path, api: kubernetes_client.ApiClient
 ) -> Iterator[Callable[..., Replica]]:

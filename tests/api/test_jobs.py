@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-
 import pytest
 
 from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
 from tests.api.jobs import hold_pods, job_task, suspend, the_job
-from tests.api.replica import Replica
-from tests.api.scene import AttemptKey, Scene, fake
+from tests.api.scene import AttemptKey, fake
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
-    """One operator for most tests here."""
-    folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"jobs-{uuid.uuid4().hex[:8]}") as replica:
-        yield replica
-        assert "Traceback" not in replica.log
-
-
-@pytest.fixture
-def at_work(scene: Scene, operator: Replica) -> Scene:
-    """The test's namespace, with the operator at work."""
-    return scene
 
 
 def attempts(*numbers: int, name: str = "main") -> list[AttemptKey]:

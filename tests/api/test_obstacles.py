@@ -5,26 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.api.replica import Replica
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
 
 SHOWN_WITHIN_S = 15.0
-
-
-@pytest.fixture
-def operator(kubeconfig, scene, tmp_path) -> Iterator[Replica]:
-    """An operator that has nothing else to do."""
-    lease = f"obstacles-{uuid.uuid4().hex[:8]}"
-    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease) as replica:
-        yield replica
-        assert "Traceback" not in replica.log
 
 
 def shows(scene: Scene, reason: str, words: str, *, task_name: str = "main") -> None:
@@ -100,16 +89,6 @@ def test_what_only_an_event_of_the_pod_says_is_shown(scene, operator, event, mes
 
     shows(scene, reason, message)
     assert scene.entry()["state"] == "Pending"
-
-
-def test_what_the_kubelet_says_much_later_is_shown_as_soon(scene, operator):
-    scene.start(task(pod_outcome="pend"))
-    pod = scene.pod()
-    operator.until_metric(1, "penstock_api_requests_total", verb="list", resource="events")
-
-    report(scene, pod, "FailedMount", 'configmap "late" not found')
-
-    shows(scene, "MountFailed", 'configmap "late" not found')
 
 
 def test_an_obstacle_that_is_gone_is_not_shown_any_more(scene, operator):
@@ -214,14 +193,6 @@ def test_a_fan_out_shows_how_many_items_wait_and_one_example(scene, operator):
     assert re.search(r"; task main\[[0-5]\]: ", scene.status()["message"])
     events = scene.core.list_namespaced_event(scene.namespace, field_selector="reason=TaskWaiting").items
     assert len(events) == 1
-
-
-def test_runs_whose_pods_start_promptly_read_no_events_and_record_none(scene, operator):
-    scene.start(task(forEach={"count": 20}))
-    scene.finish()
-
-    assert operator.metric("penstock_api_requests_total", verb="list", resource="events") == 0
-    assert scene.core.list_namespaced_event(scene.namespace, field_selector="reason=TaskWaiting").items == []
 
 
 def test_a_run_that_times_out_says_what_its_task_was_waiting_for(scene, operator):

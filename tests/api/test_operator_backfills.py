@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 
 from penstock.api import names
 from penstock.engine.timestamp import epoch
-from tests.api.replica import Replica
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
@@ -29,18 +26,6 @@ def minute_of(day: int) -> int:
 
 def name_of(day: int) -> str:
     return f"daily-{minute_of(day)}"
-
-
-@pytest.fixture
-def lease() -> str:
-    return f"backfills-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def operator(kubeconfig, crds, namespace, lease, tmp_path) -> Iterator[Replica]:
-    with Replica(kubeconfig, tmp_path, namespace=namespace, lease=lease, identity="one") as replica:
-        yield replica
-    assert "Traceback" not in replica.log
 
 
 def schedule(
@@ -239,26 +224,6 @@ def test_ticks_whose_runs_a_concurrency_limit_skips_are_not_done_and_are_run_by_
         "Completed": 4 - completed,
         "Skipped": completed,
     }
-
-
-def test_operators_killed_half_way_make_the_same_runs(scene, kubeconfig, tmp_path, lease):
-    schedule(scene, run_for="300ms")
-    backfill(scene, days=12, maxActive=3)
-
-    for done in (2, 5, 9):
-        with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease, identity="same") as replica:
-            scene.until(
-                lambda done=done: sum(run.status.get("state") == "Completed" for run in runs(scene)) >= done,
-                f"{done} runs to be completed",
-            )
-            replica.kill()
-    with Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=lease, identity="same") as replica:
-        found = reach(scene, "Completed")
-
-    assert found["progress"] == "12/12"
-    made = [run.metadata.name for run in runs(scene, ever=True)]
-    assert made == [name_of(day) for day in range(1, 13)], "no tick had two runs"
-    assert "Traceback" not in replica.log
 
 
 def test_deleting_a_backfill_deletes_active_runs_and_keeps_finished_ones(scene, operator):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,15 +11,6 @@ from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
-    """One operator for all tests here."""
-    folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"cli-{uuid.uuid4().hex[:8]}") as replica:
-        yield replica
-        assert "Traceback" not in replica.log
 
 
 @pytest.fixture

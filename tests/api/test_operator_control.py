@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,15 +12,6 @@ from tests.api.replica import Replica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
-    """One operator for the tests here that don't kill it."""
-    folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"control-{uuid.uuid4().hex[:8]}") as replica:
-        yield replica
-        assert "Traceback" not in replica.log
 
 
 @pytest.fixture

@@ -42,31 +42,55 @@ def operator(kubeconfig, crds, namespace, tmp_path) -> Iterator[Replica]:
     assert "Traceback" not in replica.log
 
 
-def test_missed_ticks_get_runs_which_are_executed_and_kept_as_history_says(scene, kubeconfig, tmp_path):
+def rewind(scene: Scene, *names: str) -> None:
+    """Let suspended Schedules continue as if no operator had run for hours: they have missed ticks."""
+    then = rfc3339(time.time() - 500 * MINUTE_S)
+    for name in names:
+        scene.patch("Schedule", name, {"status": {"timingSince": then, "decidedTickTime": then}}, is_status=True)
+        scene.patch("Schedule", name, {"spec": {"suspend": None}})
+
+
+def runs_of(scene: Scene, schedule: str) -> list[str]:
+    return [name for name in scene.now["flowruns"] if name.startswith(f"{schedule}-")]
+
+
+def test_missed_ticks_get_runs_and_the_next_tick_applies_history_and_replaces_a_run(scene, kubeconfig, tmp_path):
     def replica(number: int) -> Replica:
         return Replica(kubeconfig, tmp_path, namespace=scene.namespace, lease=scene.namespace, identity=f"r{number}")
 
+    endless = {"flowSpec": {"tasks": [task(pod_outcome="run")], "finally": [task("cleanup")]}}
     schedule(scene, EVERY_MINUTE, suspend=True, history={"completed": 1}, onOverlap="Skip")
+    schedule(scene, EVERY_MINUTE, "busy", suspend=True, onOverlap="Replace", runTemplate={"spec": endless})
     with replica(1):
-        scene.until(lambda: status(scene).get("timing"), "the Schedule to be reconciled")
-        assert ready(scene)["reason"] == "Suspended"
-    # As if no operator had run for hours.
-    then = rfc3339(time.time() - 500 * MINUTE_S)
-    scene.patch("Schedule", "tick", {"status": {"timingSince": then, "decidedTickTime": then}}, is_status=True)
-    scene.patch("Schedule", "tick", {"spec": {"suspend": None}})
+        for name in ("tick", "busy"):
+            scene.until(lambda name=name: status(scene, name).get("timing"), "the Schedule to be reconciled")
+            assert ready(scene, name)["reason"] == "Suspended"
+    rewind(scene, "tick", "busy")
     before = int(time.time()) // MINUTE_S
     with replica(2) as second:
         scene.until(lambda: status(scene).get("lastSuccessTime"), "a run to complete")
+        replaced = scene.until(lambda: next(iter(runs_of(scene, "busy")), None), "the run that will be replaced")
+        scene.reach("Running", replaced)
         second.kill()
     with replica(3):
         # By the real clock another tick comes within a minute, and then one run is one too many.
         scene.until(lambda: status(scene)["lastTickTime"] > rfc3339((before + 1) * MINUTE_S), "the next tick", 150)
-        scene.until(lambda: len(scene.now["flowruns"]) == 1, "history to be kept")
+        scene.until(lambda: len(runs_of(scene, "tick")) == 1, "history to be kept")
+        found = scene.reach("Cancelled", replaced, 2 * MINUTE_S)
+        assert scene.entry("cleanup", replaced)["state"] == "Completed"
+        other = scene.until(
+            lambda: next((name for name in runs_of(scene, "busy") if name != replaced), None),
+            "the run of the next tick",
+        )
+        assert scene.reach("Running", other)
     after = int(time.time()) // MINUTE_S
-    made = [run.metadata.name for run in scene.ever["flowruns"].values()]
+    made = [run.metadata.name for run in scene.ever["flowruns"].values() if run.metadata.name.startswith("tick-")]
     assert set(made) <= {f"tick-{minute}" for minute in range(before, after + 1)}
     assert len(set(made)) == len(made) >= 2
     assert status(scene)["missedTicks"] >= 498
+    assert found["reason"] == "RunReplaced"
+    assert "Schedule busy" in found["message"]
+    assert replaced in scene.now["flowruns"]
 
 
 def test_an_edit_of_the_cron_counts_from_now_and_no_past_tick_gets_a_run(scene, operator):
@@ -82,19 +106,3 @@ def test_an_edit_of_the_cron_counts_from_now_and_no_past_tick_gets_a_run(scene, 
     assert "lastRun" not in status(scene)
     assert not scene.now["flowruns"]
     assert operator.is_healthy()
-
-
-def test_a_run_that_a_later_tick_replaces_is_cancelled_runs_its_finally_tasks_and_stays(scene, operator):
-    spec = {"flowSpec": {"tasks": [task(pod_outcome="run")], "finally": [task("cleanup")]}}
-    schedule(scene, EVERY_MINUTE, onOverlap="Replace", runTemplate={"spec": spec})
-    first = scene.until(lambda: next(iter(scene.now["flowruns"]), None), "the first run", 2 * MINUTE_S)
-    scene.reach("Running", first)
-
-    found = scene.reach("Cancelled", first, 2 * MINUTE_S)
-
-    assert found["reason"] == "RunReplaced"
-    assert "Schedule tick" in found["message"]
-    assert scene.entry("cleanup", first)["state"] == "Completed"
-    second = scene.until(lambda: next((name for name in scene.now["flowruns"] if name != first), None), "the next run")
-    assert scene.reach("Running", second)
-    assert first in scene.now["flowruns"]

@@ -73,17 +73,6 @@ def test_a_failed_attempt_that_is_tried_again_goes_too(scene, operator):
     assert [attempt["attempt"] for attempt in scene.entry()["attempts"]] == [1, 2]
 
 
-def test_a_run_keeps_fifty_pods_at_most(scene, operator):
-    scene.start(
-        task("first", pod_exit_code="1", allowFailed=1),
-        task("each", dependsOnStates=[{"task": "first", "states": ["Failed"]}], forEach={"count": 60}),
-    )
-    scene.finish()
-
-    scene.until(lambda: len(scene.pods()) == 50, "fifty Pods to be left")
-    assert "first" in tasks_of_pods(scene), "the failed one is the last to go"
-
-
 def is_status_write(seen: Seen) -> bool:
     return seen.method == "PATCH" and seen.path.endswith("/status")
 
@@ -103,16 +92,26 @@ def test_no_pod_goes_before_its_outcome_is_stored(scene, replica, proxy):
     assert len(scene.ever_attempts()) == 1
 
 
-def test_pods_are_removed_on_time_after_a_restart_though_their_run_has_finished(scene, replica):
+def test_a_run_keeps_fifty_pods_at_most_and_after_a_restart_those_of_finished_runs_go_on_time(scene, replica):
+    def pods_of(run: str) -> set[str]:
+        return {pod.metadata.name for pod in scene.pods() if pod.metadata.labels[names.LABEL_RUN] == run}
+
     with replica() as first:
-        scene.start(task("good"), podRetention={"completed": "2s"})
-        scene.finish()
+        scene.start(task("good"), name="earlier", podRetention={"completed": "2s"})
+        scene.finish("earlier")
         first.kill()
-    scene.start(task("later"), name="later", podRetention={"completed": "1h"})
+    scene.start(
+        task("first", pod_exit_code="1", allowFailed=1),
+        task("each", dependsOnStates=[{"task": "first", "states": ["Failed"]}], forEach={"count": 60}),
+        name="many",
+    )
     with replica():
-        scene.finish("later")
+        scene.finish("many")
+        scene.until(lambda: len(pods_of("many")) == 50, "fifty Pods to be left", within_s=60)
+        assert "first" in tasks_of_pods(scene), "the failed one is the last to go"
         # It never had the finalizer as far as this process knows, so it may stay for a minute more.
-        scene.until(lambda: tasks_of_pods(scene) == {"later"}, "the Pod to go", within_s=90)
+        scene.until(lambda: not pods_of("earlier"), "the Pod to go", within_s=90)
+        assert len(pods_of("many")) == 50
 
 
 def test_nothing_is_lost_when_the_operator_is_killed_while_pods_go_at_once(scene, replica):

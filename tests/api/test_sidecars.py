@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.api.replica import Replica
-from tests.api.scene import Scene, fake, task
+from tests.api.scene import fake, task
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
-    """One operator for all tests here."""
-    folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"company-{uuid.uuid4().hex[:8]}") as replica:
-        yield replica
-        assert "Traceback" not in replica.log
-
-
-@pytest.fixture
-def at_work(scene: Scene, operator: Replica) -> Scene:
-    """The test's namespace, with the operator at work."""
-    return scene
 
 
 def with_sidecar(**behaviour: str) -> dict[str, Any]:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from penstock.engine.keys import RunIdentity
 from penstock.engine.workloads.workspace import WORKSPACE_VOLUME, claim_name
-from tests.api.replica import Replica
 from tests.api.scene import Scene, Seen, task
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture(scope="module")
-def operator(kubeconfig, crds, tmp_path_factory) -> Iterator[Replica]:
-    """One operator for most tests here."""
-    folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"workspaces-{uuid.uuid4().hex[:8]}") as replica:
-        yield replica
-        assert "Traceback" not in replica.log
-
-
-@pytest.fixture
-def at_work(scene: Scene, operator: Replica) -> Scene:
-    """The test's namespace, with the operator at work."""
-    return scene
 
 
 def claims(scene: Scene) -> list[Any]:
