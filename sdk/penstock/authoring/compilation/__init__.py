@@ -20,10 +20,12 @@ from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.one_pod import is_one_pod
+from penstock.authoring.compilation.output import CompileWarning
 from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.refusal import compile_errors
 from penstock.authoring.compilation.retry import duration_text
 from penstock.authoring.compilation.symbols import SettledParamError
-from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, task_label
+from penstock.authoring.compilation.trace import MAX_NAME, Trace, task_label
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.pods.pod_call import STORAGE
 
@@ -36,6 +38,7 @@ MAX_DESCRIPTION: Final = 1024
 WORKSPACE: Final = "/workspace"
 
 
+@compile_errors()
 def compile_flow(
     flow: FlowFunction,
     *,
@@ -66,6 +69,7 @@ def compile_flow(
     return _compile(flow, image, storage, name, namespace, entrypoint, env)[0]
 
 
+@compile_errors()
 def compile_flows(
     flow: FlowFunction,
     *,

@@ -27,7 +27,6 @@ from penstock.authoring.compilation.symbols import (
 from penstock.authoring.pods.pod_call import MARK
 from penstock.authoring.runs.futures import Future
 from penstock.authoring.runs.states import State
-from penstock.errors import CompileError
 
 INDEX: Final = "index"
 
@@ -51,7 +50,7 @@ class Encoder:
             is_failure_allowed: pass the exception of a task that did not complete, instead of requiring success.
 
         Raises:
-            CompileError: it cannot be encoded.
+            RefusedError: it cannot be encoded.
         """
         if isinstance(value, unmapped):
             return self.encode_value(value.value, is_failure_allowed=is_failure_allowed)
@@ -96,8 +95,6 @@ class Encoder:
     def _pickled(self, value: Any) -> Template:
         try:
             data = pickled_without_secrets(value)
-        except CompileError:
-            raise
         except SecretFoundError:
             raise self._node.location.compile_error(
                 f"an argument of {self._node.name!r} contains a secret",

@@ -19,7 +19,7 @@ def check_identity(flow: FlowFunction) -> None:
     """Refuse checks of the identity or type of a param or result.
 
     Raises:
-        CompileError: the function of the flow has one.
+        RefusedError: the function of the flow has one.
     """
     fn = inspect.unwrap(flow.fn)
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
+from penstock.authoring.compilation.refusal import Signal, raise_remembered
 from penstock.authoring.compilation.symbols import (
     ADVICE,
     ITERATED,
@@ -89,10 +91,27 @@ Symbol.__round__ = _method("round")  # type: ignore[attr-defined]
 
 
 class Rewritten:
-    """What the rewritten source of a flow calls in place of what symbols cannot do themselves."""
+    """What the rewritten source of a flow calls in place of what symbols cannot do themselves.
 
-    def __init__(self, count_calls: Callable[[], int]) -> None:
+    Args:
+        count_calls: returns the number of calls of tasks so far.
+        explain: returns the refusal for an error that a symbol has caused; None for other errors.
+    """
+
+    def __init__(self, count_calls: Callable[[], int], explain: Callable[[BaseException], Signal | None]) -> None:
         self._count_calls = count_calls
+        self._explain = explain
+
+    def caught(self) -> None:
+        """Called first in each exception handler: no handler handles a refusal.
+
+        Raises:
+            Signal: the exception was caused by a symbol.
+        """
+        raise_remembered()
+        error = sys.exception()
+        if error is not None and (refused := self._explain(error)) is not None:
+            raise refused from error
 
     def is_none(self, value: Any, name: str) -> bool:
         """Return whether the value of a variable is None: known for all but optional params and results."""

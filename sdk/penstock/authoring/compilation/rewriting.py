@@ -151,6 +151,12 @@ class _Rewriter(ast.NodeTransformer):
                 return ast.copy_location(asked if kind is ast.Is else ast.UnaryOp(ast.Not(), asked), node)
         return self.generic_visit(node)
 
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        """Have a handler end at once if what it caught ends the compilation: it may repeat what was refused."""
+        self.generic_visit(node)
+        node.body.insert(0, ast.copy_location(ast.Expr(_call("caught")), node.body[0]))
+        return node
+
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         """Rewrite an f-string."""
         self.generic_visit(node)
