@@ -258,3 +258,50 @@ def test_transactions_that_are_serializable_run_one_at_a_time_in_all_processes(t
     for process in processes:
         process.join()
     assert path.read_text() == "200"
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "want"),
+    [
+        (CommitMode.EAGER, None, ["commit", "charged"]),
+        (CommitMode.LAZY, None, ["charged", "undo"]),
+        (CommitMode.OFF, None, ["charged", "undo"]),
+        (CommitMode.EAGER, CommitMode.LAZY, ["charged", "undo"]),
+        (CommitMode.LAZY, CommitMode.EAGER, ["commit", "charged"]),
+    ],
+)
+def test_what_is_committed_eagerly_is_not_rolled_back(outer, inner, want):
+    done = []
+
+    @task(on_commit=[lambda _: done.append("commit")], on_rollback=[lambda _: done.append("undo")])
+    def charge():
+        return 1
+
+    @flow
+    def scene():
+        with transaction(commit_mode=outer), transaction(commit_mode=inner):
+            charge()
+            done.append("charged")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        scene()
+    assert done == want
+
+
+def test_a_lazy_transaction_in_an_eager_one_commits_with_it():
+    done = []
+
+    @task(on_commit=[lambda _: done.append("commit")])
+    def charge():
+        return 1
+
+    @flow
+    def scene():
+        with transaction(commit_mode=CommitMode.EAGER):
+            with transaction(commit_mode=CommitMode.LAZY):
+                charge()
+            done.append("between")
+
+    scene()
+    assert done == ["between", "commit"]

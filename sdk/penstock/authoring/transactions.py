@@ -35,7 +35,7 @@ class CommitMode(Enum):
     """When a transaction commits."""
 
     EAGER = auto()
-    """At its end, also inside of another one."""
+    """At its end, also inside of another one; its tasks when each of them completes, so they are never rolled back."""
     LAZY = auto()
     """With the outermost one."""
     OFF = auto()
@@ -180,6 +180,9 @@ class Transaction:
 
     def add_ended(self, ended: TaskRun | Transaction) -> None:
         """Add a completed task run, or a nested transaction that has ended. For backends."""
+        if self.commit_mode is CommitMode.EAGER and not isinstance(ended, Transaction):
+            _commit_one(ended, self)
+            return
         with self._lock:
             if self._end is None:
                 self._staged.append(ended)
