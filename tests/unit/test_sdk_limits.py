@@ -107,6 +107,20 @@ def test_slots_are_given_back_when_the_block_raises(monkeypatch):
         pass
 
 
+def test_a_limit_that_does_not_exist_is_warned_of_once_in_a_run(caplog):
+    @task
+    def load(day):
+        with concurrency("nothing"):
+            return day
+
+    @flow
+    def etl():
+        return load.map([1, 2, 3]).result()
+
+    assert [etl(), etl()] == [[1, 2, 3], [1, 2, 3]]
+    assert caplog.text.count("limit 'nothing' does not exist") == 2
+
+
 def test_a_limit_that_does_not_exist_does_not_limit_and_says_so(caplog):
     with concurrency("nothing"):
         pass

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from penstock.authoring.backend import current_backend
 from penstock.authoring.loggers import FLOW_LOGGER
 from penstock.authoring.runs.futures import SLICE_S, SLOT
+from penstock.authoring.runs.runs import FLOW_RUN
 from penstock.errors import LimitError
 
 VARIABLE: Final = "PENSTOCK_LIMITS"
@@ -152,6 +153,9 @@ class Limits:
 
 
 LIMITS: Final = Limits()
+_WARNING: Final = threading.Lock()
+_WARNED: Final[dict[str, Any]] = {}
+"""Limits that do not exist, with the flow run in which there was a warning last."""
 
 
 @contextmanager
@@ -246,7 +250,13 @@ def existing(names: str | Sequence[str], *, is_strict: bool) -> list[str]:
         text = f"limit {missing[0]!r} does not exist: set {VARIABLE}='{missing[0]}=5'"
         if is_strict:
             raise LimitError(text)
-        FLOW_LOGGER.warning("%s; not limited", text)
+        # Once for each run of a flow: a mapped task asks for each of its items.
+        run = FLOW_RUN.get()
+        with _WARNING:
+            is_known = run is not None and _WARNED.get(missing[0]) == run.id
+            _WARNED[missing[0]] = run and run.id
+        if not is_known:
+            FLOW_LOGGER.warning("%s; not limited", text)
     return found
 
 

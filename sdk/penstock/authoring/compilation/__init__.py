@@ -24,6 +24,7 @@ from penstock.authoring.compilation.output import CompileWarning
 from penstock.authoring.compilation.params import FlowParam, read_params
 from penstock.authoring.compilation.refusal import compile_errors
 from penstock.authoring.compilation.retry import duration_text
+from penstock.authoring.compilation.rewriting import computed_defaults
 from penstock.authoring.compilation.symbols import SettledParamError
 from penstock.authoring.compilation.trace import MAX_NAME, Trace, task_label
 from penstock.authoring.function import FlowFunction
@@ -116,6 +117,7 @@ def _compile(
     _check_options(flow, location)
     source = entrypoint or source_of(flow, location)
     body = _in_one_pod(flow, location, source) if is_one_pod(flow) else _in_tasks(flow, location, source, storage)
+    _warn_of_computed_defaults(flow, body.params, location)
     fields: dict[str, Any] = {
         "description": (flow.options.description or "")[:MAX_DESCRIPTION],
         "params": [param.manifest for param in body.params.values()],
@@ -136,6 +138,18 @@ def _compile(
         metadata["annotations"]["penstock.dev/flow-version"] = flow.options.version
     spec = {field: value for field, value in fields.items() if value}
     return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, body.children
+
+
+def _warn_of_computed_defaults(flow: FlowFunction, params: Mapping[str, FlowParam], location: CodeLocation) -> None:
+    for name, computation in computed_defaults(inspect.unwrap(flow.fn)).items():
+        default = params[name].manifest.get("default") if name in params else None
+        if default is not None:
+            warnings.warn(
+                f"{location}: the default of param {name!r} of flow {flow.name!r} is {computation}, which is computed when"
+                f" the flow is compiled: it is {default!r} in each run; use None, and compute it in a task",
+                CompileWarning,
+                stacklevel=2,
+            )
 
 
 class _Body(NamedTuple):

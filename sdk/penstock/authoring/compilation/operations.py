@@ -146,6 +146,27 @@ class Rewritten:
             return value or make()
         return OperationSymbol("either", value, self._constant(value, make, problem))
 
+    def negated(self, value: Any) -> Any:
+        """Return `not value`."""
+        return OperationSymbol("not", value) if isinstance(value, Symbol) else not value
+
+    def contains(self, value: Any, container: Any) -> Any:
+        """Return `value in container`."""
+        known = list(container) if isinstance(container, list | tuple) else []
+        if any(isinstance(each, Symbol) for each in (container, value, *known)):
+            return OperationSymbol("contains", container, value)
+        return value in container
+
+    def asserted(self, value: Any) -> Any:
+        """Return what is asserted.
+
+        Raises:
+            RefusedError: it is known only when the flow runs.
+        """
+        if isinstance(value, Symbol):
+            refuse(value, "is asserted")
+        return value
+
     def text(self, *parts: Any) -> Any:
         """Return an f-string: texts, and tuples of value, conversion and format."""
         made = [part if isinstance(part, str) else self._formatted(*part) for part in parts]

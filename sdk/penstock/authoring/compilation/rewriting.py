@@ -21,7 +21,7 @@ from penstock.authoring.pods.pod_operations import FUNCTIONS
 
 HOOK: Final = "__penstock__"
 _FUTURES: Final = __future__.annotations.compiler_flag
-_CONSTANT: Final = (
+_CONSTANT: Final[tuple[type[ast.AST], ...]] = (
     *(ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.Name, ast.Attribute),
     *(ast.Subscript, ast.Slice, ast.JoinedStr, ast.FormattedValue, ast.keyword, ast.Starred),
     *(ast.expr_context, ast.operator, ast.unaryop),
@@ -44,9 +44,10 @@ def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
     """
     if not isinstance(fn, types.FunctionType) or hasattr(fn, "__wrapped__"):
         return fn
-    definition = _definition_of(fn)
+    definition = definition_of(fn)
     if definition is None:
         return fn
+    _strip(definition)
     around = variables_around(fn)
     known = {**vars(builtins), **fn.__globals__, **around}
     if not _is_same(_made_of(definition, fn, hook, around), fn):
@@ -55,6 +56,21 @@ def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
     made.__defaults__, made.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
     made.__module__, made.__qualname__ = fn.__module__, fn.__qualname__
     return made  # type: ignore[no-any-return]  # of exec
+
+
+def computed_defaults(fn: Callable[..., Any]) -> dict[str, str]:
+    """Return the parameters of a function whose defaults are computed, such as by `date.today()`, and what computes."""
+    if not isinstance(fn, types.FunctionType) or (definition := definition_of(fn)) is None:
+        return {}
+    rewriter = _Rewriter({**vars(builtins), **fn.__globals__, **variables_around(fn)})
+    arguments = definition.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    found = {each.arg: rewriter.computation(value) for each, value in pairs if value is not None}
+    return {name: computation for name, computation in found.items() if computation is not None}
 
 
 def _made_of(definition: ast.stmt, fn: types.FunctionType, hook: Any, around: dict[str, Any]) -> Any:
@@ -71,19 +87,20 @@ def _made_of(definition: ast.stmt, fn: types.FunctionType, hook: Any, around: di
 
 def _is_same(made: types.FunctionType, fn: types.FunctionType) -> bool:
     """Whether the source is that of the function: its file may have changed, or something may have changed its code."""
-    return _shape_of(made.__code__) == _shape_of(fn.__code__)
+    # The first line is that of a decorator, if there is one; the definition may be one line.
+    first = {made.__code__.co_firstlineno, fn.__code__.co_firstlineno}
+    return _shape_of(made.__code__, first) == _shape_of(fn.__code__, first)
 
 
-def _shape_of(code: types.CodeType) -> tuple[object, ...]:
+def _shape_of(code: types.CodeType, first: set[int]) -> tuple[object, ...]:
     """Return what the code of a function has in common wherever it is compiled: calls of imported names differ."""
     constants = [each for each in code.co_consts if not isinstance(each, types.CodeType)]
-    # The first line is that of a decorator, if there is one.
-    lines = {line for _, _, line in code.co_lines()} - {code.co_firstlineno}
+    lines = {line for _, _, line in code.co_lines()} - first
     return code.co_names, code.co_varnames, constants, lines
 
 
-def _definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """Return the definition of a function with the line numbers of its file, without decorators and annotations."""
+def definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Return the definition of a function with the line numbers of its file; None if it is not known."""
     try:
         source = inspect.getsource(fn)
         # Not dedented: that would change texts of several lines.
@@ -94,14 +111,18 @@ def _definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctio
     if not isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) or found.name != fn.__name__:
         return None
     ast.increment_lineno(tree, fn.__code__.co_firstlineno - 2)
-    found.decorator_list, found.returns = [], None
-    arguments = found.args
+    return found
+
+
+def _strip(definition: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    """Remove decorators, annotations and the values of defaults: they have been evaluated."""
+    definition.decorator_list, definition.returns = [], None
+    arguments = definition.args
     for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
         if each is not None:
             each.annotation = None
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
     arguments.kw_defaults = [each and ast.Constant(None) for each in arguments.kw_defaults]
-    return found
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -149,7 +170,23 @@ class _Rewriter(ast.NodeTransformer):
             if name is not None:
                 asked: ast.expr = _call("is_none", node.left, ast.Constant(name))
                 return ast.copy_location(asked if kind is ast.Is else ast.UnaryOp(ast.Not(), asked), node)
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        match node:
+            case ast.Compare(ops=[ast.In() | ast.NotIn() as operator], comparators=[container]):
+                found = _call("contains", node.left, container)
+                return ast.copy_location(found if isinstance(operator, ast.In) else _call("negated", found), node)
+        return node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """Rewrite `not x`."""
+        self.generic_visit(node)
+        return ast.copy_location(_call("negated", node.operand), node) if isinstance(node.op, ast.Not) else node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        """Rewrite `assert x`."""
+        self.generic_visit(node)
+        node.test = ast.copy_location(_call("asserted", node.test), node.test)
+        return node
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         """Have a handler end at once if what it caught ends the compilation: it may repeat what was refused."""
@@ -184,13 +221,20 @@ class _Rewriter(ast.NodeTransformer):
 
     def _problem(self, value: ast.expr) -> str | None:
         """Return why an expression is not a constant when the flow is compiled; None if it is, or names a task."""
+        if (computation := self.computation(value)) is not None:
+            return computation
+        is_constant = all(isinstance(node, (ast.Call, *_CONSTANT)) for node in ast.walk(value))
+        return None if is_constant else f"`{ast.unparse(value)}`"
+
+    def computation(self, value: ast.expr) -> str | None:
+        """Return what in an expression may have another value at each time; None if there is nothing."""
         for node in ast.walk(value):
             if isinstance(node, ast.Call):
                 called = self._called(node.func)
                 is_known = isinstance(called, type | Decorated) or any(called is each for each in FUNCTIONS.values())
                 if not is_known:
                     return f"the result of `{ast.unparse(node)}`"
-            elif not isinstance(node, _CONSTANT) or self._called(node) is os.environ:
+            elif self._called(node) is os.environ:
                 return f"`{ast.unparse(value)}`"
         return None
 

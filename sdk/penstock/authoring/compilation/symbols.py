@@ -209,7 +209,7 @@ _WAYS_OUT: Final = {
     TEXT: "use an f-string in the function of the flow, ",
 }
 _REFUSED: Final = {
-    "is used as a condition": ("__bool__",),
+    "is used as a condition (`if`, `while`, `and`, `any()`, sorting)": ("__bool__",),
     TEXT: ("__str__", "__format__"),
     ITERATED: ("__iter__", "__next__", "__reversed__", "__aiter__"),
     "is measured with len()": ("__len__", "__length_hint__"),

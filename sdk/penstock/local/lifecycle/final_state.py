@@ -27,19 +27,16 @@ def state_of_task_return(value: Any) -> State[Any]:
 def state_of_flow_return(value: Any) -> State[Any]:
     """Return the final state of a flow run from the return value, after its tasks have finished.
 
-    For a state or a future, it is that state. For a collection of only states and futures, also in collections that are
-    in it, the run is completed if all of them are, cancelled if one of them is, else failed; its data are the states.
-    In any other collection, futures are ordinary values, which do not count as read by the flow.
+    For a state or a future, it is that state. For a collection of only states and futures, the run is completed if all
+    of them are, cancelled if one of them is, else failed; its data are the states. The same is true of collections in
+    it, unless these have states only, which the function itself has asked for. In any other collection, futures are
+    ordinary values, which do not count as read by the flow.
     """
     if isinstance(value, Future):
         return state_of_task_return(value.state)
-    if not isinstance(value, _COLLECTIONS) or not value:
-        return state_of_task_return(value)
-    if not all(isinstance(each, State | Future) for each in _leaves(value)):
+    if not _is_of_runs(value):
         return state_of_task_return(value)
     states = [_state_of(each) for each in _leaves(value)]
-    if not states:
-        return state_of_task_return(value)
     bad = [each for each in states if not each.is_completed()]
     if bad:
         # A cancelled run says more than a failed one: somebody stopped it.
@@ -50,6 +47,14 @@ def state_of_flow_return(value: Any) -> State[Any]:
             return Cancelled(message=f"{len(cancelled)}/{len(states)} states cancelled.", data=data)
         return Failed(message=f"{len(bad)}/{len(states)} states failed.", data=data)
     return Completed(message="All states completed.", data=_with_states(value))
+
+
+def _is_of_runs(value: Any) -> bool:
+    """Whether a value is a collection of states and futures that decide about the run."""
+    if not isinstance(value, _COLLECTIONS) or not all(isinstance(each, State | Future) for each in _leaves(value)):
+        return False
+    is_flat = not any(isinstance(each, _COLLECTIONS) for each in (value.values() if isinstance(value, dict) else value))
+    return any(is_flat or isinstance(each, Future) for each in _leaves(value))
 
 
 def _leaves(value: Any, around: tuple[int, ...] = ()) -> Iterator[Any]:
