@@ -270,9 +270,14 @@ def test_a_handler_around_other_code_is_compiled(fn):
     assert [each["name"] for each in made["spec"]["tasks"]] == ["load"]
 
 
-def test_a_handler_around_the_compiler_is_none_of_the_flow():
+async def gathers():
+    return await asyncio.gather(fetch(1), fetch(2))
+
+
+@pytest.mark.parametrize("fn", [helper, gathers])
+def test_a_handler_around_the_compiler_is_none_of_the_flow(fn):
     try:
-        made = compile_flow(flow(helper, name="etl"), entrypoint="tests:flow")
+        made = compile_flow(flow(fn, name="etl"), entrypoint="tests:flow")
     except CompileError:
         made = None
     assert made is not None

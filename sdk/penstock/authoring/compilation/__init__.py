@@ -145,8 +145,9 @@ def _warn_of_computed_defaults(flow: FlowFunction, params: Mapping[str, FlowPara
         default = params[name].manifest.get("default") if name in params else None
         if default is not None:
             warnings.warn(
-                f"{location}: the default of param {name!r} of flow {flow.name!r} is {computation}, which is computed when"
-                f" the flow is compiled: it is {default!r} in each run; use None, and compute it in a task",
+                f"{location}: the default of param {name!r} of flow {flow.name!r} is {computation}, which is"
+                f" computed when the flow is compiled: it is {default!r} in each run; use None, and compute"
+                " it in a task",
                 CompileWarning,
                 stacklevel=2,
             )

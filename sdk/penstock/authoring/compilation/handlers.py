@@ -23,19 +23,19 @@ class Handlers:
         self.task: Any = None
         """The asyncio task of a coroutine function."""
 
-    def refuse(self, what: str, location: CodeLocation) -> None:
+    def refuse(self, what: str, location: CodeLocation, *, called_at: CodeLocation | None) -> None:
         """Refuse what could fail, inside of a handler.
 
         Args:
             what: what is done: "'load' is called".
-            location: where.
+            location: where, for the message.
+            called_at: the line of the call, which may not be on the stack any more.
 
         Raises:
             RefusedError: there is a handler around it.
         """
-        found = _handler_of_line(location.file, location.line) or next(
-            filter(None, map(_handler, self._frames())), None
-        )
+        on_stack = filter(None, map(_handler, self._frames()))
+        found = (None if called_at is None else _handler_of_line(*called_at)) or next(on_stack, None)
         if found is not None:
             raise location.compile_error(
                 f"{what} inside the {found}, which does not catch failures in a Pod",

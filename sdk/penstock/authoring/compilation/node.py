@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from penstock.authoring.compilation.code_location import CodeLocation, current_location
+from penstock.authoring.compilation.code_location import CodeLocation, current_location, is_flow_function_at_work
 from penstock.authoring.compilation.handlers import Handlers
 from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.slots import Slots, Template
@@ -117,7 +117,9 @@ class Node:
         barrier.setdefault(self, False)
 
     def _refuse_handler(self) -> None:
-        self.scope.handlers.refuse(f"{self.name!r} is waited for", current_location())
+        # The event loop waits for what is gathered: then no line of the flow is on the stack.
+        location = current_location() if is_flow_function_at_work() else None
+        self.scope.handlers.refuse(f"{self.name!r} is waited for", location or self.location, called_at=location)
 
     def comparable(self) -> Any:
         """Return all that is known of the call, for comparison."""

@@ -145,7 +145,7 @@ class Trace:
 
     def add_node(self, wanted: str, *, location: CodeLocation, **what: Any) -> Node:
         """Add a node with a unique name."""
-        self.handlers.refuse(f"{wanted!r} is called", location)
+        self.handlers.refuse(f"{wanted!r} is called", location, called_at=location)
         if TRANSACTION.get() is not None:
             raise location.compile_error(
                 f"{wanted!r} is called inside `with transaction()`, which is not supported across Pods",

@@ -242,7 +242,7 @@ MODULES: Final[Mapping[str, str]] = {
     "telemetry": "the operator has metrics: docs/reference.md",
     "testing": "call the flow: no server is needed",
     "types": "use the types of the standard library and pydantic",
-    "utilities.asyncutils": "use asyncio.to_thread(...) to call a function in a coroutine, and asyncio.run(...) for the other way",
+    "utilities.asyncutils": "use asyncio.to_thread(...) in coroutines, and asyncio.run(...) in functions",
     "utilities": "it is internal to Prefect; use the standard library",
     "workers": _POOLS,
 }

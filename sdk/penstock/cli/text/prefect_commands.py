@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _RUNS: Final = "runs: penstock get, describe, logs, watch, cancel, retry, delete"
-_POOLS: Final = (
-    "there are no work pools or workers: the operator, which `penstock install` installs, starts the Pods of runs"
-)
+_POOLS: Final = "there are no work pools or workers: the operator of `penstock install` starts the Pods of runs"
 _SERVER: Final = "there is no server: `penstock install` installs the operator, and `penstock doctor` checks it"
 _LIMITS: Final = "set `concurrency` of a Flow; within a process, the variable PENSTOCK_LIMITS"
 _BLOCKS: Final = "blocks are not registered: set PENSTOCK_SECRET_NAME, or call save() in Python: docs/python.md"
@@ -28,8 +26,8 @@ PREFECT_COMMANDS: Final[Mapping[str, str]] = {
     "config": _SETTINGS,
     "dashboard": "penstock watch RUN, penstock get, penstock graph RUN",
     "dev": _SERVER,
-    "deployment": "penstock deploy FILE.py:FLOW deploys a flow, penstock run NAME starts it, penstock get flows lists Flows,"
-    " penstock schedule lists and changes Schedules",
+    "deployment": "penstock deploy FILE.py:FLOW deploys a flow, penstock run NAME starts it, penstock get flows lists"
+    " Flows, penstock schedule lists and changes Schedules",
     "deployments": "penstock get flows",
     "event": _EVENTS,
     "events": _EVENTS,
