@@ -219,3 +219,20 @@ def test_a_flow_that_returns_a_future_is_listed_because_its_caller_gets_the_resu
 def test_an_integration_that_runs_tasks_elsewhere_names_fan_outs():
     [found] = find(ast.parse("from prefect_dask import DaskTaskRunner\n"))
     assert "a Pod for each item" in found.advice
+
+
+def test_files_of_a_folder_that_are_no_programs_are_listed(tmp_path, capsys):
+    (tmp_path / "prefect.yaml").write_text("name: prefect\n")
+    (tmp_path / "report.ipynb").write_text('{"cells": [{"source": ["from prefect import flow"]}]}')
+    (tmp_path / "requirements-dev.txt").write_text("prefect==3.9.1\n")
+    (tmp_path / "requirements.txt").write_text("pandas\n")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "requirements.txt").write_text("prefect\n")
+
+    assert main([str(tmp_path)]) == DONE
+
+    *listed, summary = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in listed] == [
+        str(tmp_path / name) for name in ("prefect.yaml", "report.ipynb", "requirements-dev.txt")
+    ]
+    assert summary == "0 files, 0 rewritten, 0 without a counterpart, 3 different"
