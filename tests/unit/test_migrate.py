@@ -221,7 +221,7 @@ def test_an_integration_that_runs_tasks_elsewhere_names_fan_outs():
     assert "a Pod for each item" in found.advice
 
 
-def test_files_of_a_folder_that_are_no_programs_are_listed(tmp_path, capsys):
+def test_files_of_a_folder_that_are_not_programs_are_listed(tmp_path, capsys):
     (tmp_path / "prefect.yaml").write_text("name: prefect\n")
     (tmp_path / "report.ipynb").write_text('{"cells": [{"source": ["from prefect import flow"]}]}')
     (tmp_path / "requirements-dev.txt").write_text("prefect==3.9.1\n")

@@ -1,6 +1,6 @@
 """Refusals: signals that end the call of a flow's function, whatever that function catches.
 
-They are no subclasses of Exception, so `except Exception` does not catch them. Handlers that catch everything do, so
+They do not derive from Exception, so `except Exception` does not catch them. Handlers that catch everything do, so
 signals are remembered, and the call ends with the first of them.
 """
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -25,6 +26,8 @@ from penstock.engine.suggestion import enumerate_names
 from penstock.errors import VariableError
 
 SECRETS: Final = "PENSTOCK_SECRETS"
+SYSTEM_BLOCKS: Final = "penstock.local.blocks.system_blocks"
+"""A name instead of an import: that module derives its classes from the one here."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _WORD_BREAK: Final = re.compile(r"[^a-z0-9]+")
 
@@ -144,8 +147,7 @@ def _class_of(slug: str, base: type[Block]) -> type[Any]:
     Raises:
         VariableError: there is none.
     """
-    from penstock.local.blocks import system_blocks  # noqa: F401, PLC0415 - its classes are known then
-
+    importlib.import_module(SYSTEM_BLOCKS)  # its classes are known then
     classes: list[type[Block]] = [base]
     for each in classes:
         if each.block_type_slug() == slug:
