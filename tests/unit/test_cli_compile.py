@@ -102,7 +102,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
     [
         (
             ["FILE:choosy"],
-            "FILE:21: the result of 'load' is used as a condition (`if`, `while`, `and`, `any()`, sorting), which is known only when the flow runs",
+            "FILE:21: the result of 'load' is used as a condition (`if`, `while`, `and`, `any()`, sorting), which is",
         ),
         (["FILE:etl"], "task load has no image: use --image IMAGE"),
         (["FILE:load", "--image", "x"], "FILE:load is a task, not a flow"),

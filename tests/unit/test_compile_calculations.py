@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import os
 import re
 import warnings
@@ -401,7 +402,7 @@ def test_texts_of_several_lines_stay_as_they_are():
 def test_a_function_of_one_line_is_compiled_like_others():
     # fmt: off
     @flow
-    def etl(p: int, q: int): return load(max(p, q))
+    def etl(p: int, q: int): return take(max(p, q))
     # fmt: on
 
     (made,) = compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
@@ -411,9 +412,9 @@ def test_a_function_of_one_line_is_compiled_like_others():
 def test_membership_and_negation_are_computed_in_the_pod():
     @flow
     def etl(mode: str, days: list[str]):
-        load(mode not in ["full", "part"])
-        load("mon" in days)
-        load(not load("a"))
+        take(mode not in ["full", "part"])
+        take("mon" in days)
+        take(not load("a"))
 
     first, second, _, fourth = compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
     assert '"name":"not","of":[{"@":"operation","name":"contains","of":[["full","part"]' in first["env"][0]["value"]
@@ -422,7 +423,7 @@ def test_membership_and_negation_are_computed_in_the_pod():
 
 
 def of_today(day: str = str(dt.date.today()), n: int = int("3")):  # noqa: DTZ011 - what is tested
-    load([day, n])
+    take(day, n)
 
 
 def of_the_environment(*, who: str = os.environ.get("PENSTOCK_NOBODY", "me")):
@@ -430,7 +431,7 @@ def of_the_environment(*, who: str = os.environ.get("PENSTOCK_NOBODY", "me")):
 
 
 def of_constants(day: dt.date = dt.date(2026, 1, 1), n: int = -3, who: str = "ab"):
-    load([day, n, who])
+    take(day, n, who)
 
 
 @pytest.mark.parametrize(
@@ -460,7 +461,7 @@ def test_what_is_asserted_is_called_by_its_name(tmp_path, monkeypatch):
         "@flow\ndef etl(n: int):\n    assert n > 3\n    load(n)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    import asserting  # noqa: PLC0415 - it is written here
+    asserting = importlib.import_module("asserting")
 
     with pytest.raises(CompileError, match=r"asserting\.py:6: a value made of the param 'n' is asserted"):
         compile_flow(asserting.etl, image="i")

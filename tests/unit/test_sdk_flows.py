@@ -158,7 +158,7 @@ def test_states_replace_futures_wherever_they_are():
 def test_a_list_that_is_in_itself_is_returned_as_it_is():
     @flow
     def endless():
-        found = [1]
+        found: list[Any] = [1]
         found.append(found)
         return found
 

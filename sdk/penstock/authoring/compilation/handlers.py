@@ -74,11 +74,11 @@ def _handler_of_line(file: str, line: int) -> str | None:
 
 
 def _contains(body: list[Any], line: int) -> bool:
-    return body[0].lineno <= line <= (body[-1].end_lineno or 0)
+    return line in range(body[0].lineno, (body[-1].end_lineno or 0) + 1)
 
 
 @lru_cache
-def _parsed(file: str) -> tuple[list[Any], list[ast.AST]]:
+def _parsed(file: str) -> tuple[list[Any], list[Any]]:
     """Return the statements of a file that catch exceptions, and its functions."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))

@@ -63,7 +63,8 @@ class Block(pydantic.BaseModel):
         kind, slash, own = name.partition("/")
         if slash and _NAME.fullmatch(kind):
             if (found := _class_of(kind, cls)) is not cls:
-                return found.load(own, validate, client_session)  # type: ignore[return-value]  # a subclass
+                loaded: Self = found.load(own, validate, client_session)
+                return loaded
             name = own
         path = cls._path(name)
         check_effect(
