@@ -13,6 +13,7 @@ from penstock.errors import ParameterError
 
 _PLAIN: Final = frozenset({bool, int, float, str, bytes, list, dict, tuple, set, frozenset})
 """Types that are checked without pydantic, which takes 100 ms to import."""
+_OLD: Final = "pydantic.v1"
 _WORDS: Final = {each.__name__: each for each in _PLAIN} | {"Any": Any, "object": object}
 
 
@@ -60,8 +61,6 @@ def _fits(annotation: Any, value: Any) -> bool:
 
 
 def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    import pydantic  # noqa: PLC0415 - see _PLAIN
-
     fn = inspect.unwrap(flow.fn)
     fn = getattr(fn, "__func__", fn)
     hints = _hints(fn)
@@ -75,11 +74,10 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
         elif kind is inspect.Parameter.VAR_KEYWORD:
             annotation = dict[str, annotation]  # type: ignore[valid-type]  # made at run time
         try:
-            adapter: Any = pydantic.TypeAdapter(annotation, config=_config(annotation))
-            converted[name] = adapter.validate_python(value)
-        except pydantic.ValidationError as error:
+            converted[name] = _converted(annotation, value)
+        except _errors() as error:
             problems += [
-                f"{'.'.join(map(str, (name, *each['loc'])))}: {each['msg']} (got {_short(each['input'])})"
+                f"{'.'.join(str(part) for part in (name, *each['loc']) if part != '__root__')}: {each['msg']} (got {_short(each.get('input', value))})"
                 for each in error.errors()
             ]
     if problems:
@@ -104,18 +102,40 @@ def _hints(fn: Any) -> dict[str, Any]:
         return hints
 
 
-def _config(annotation: Any) -> Any:
-    """Check classes that pydantic does not know by isinstance; models have their own configuration."""
-    import dataclasses  # noqa: PLC0415
+def _converted(annotation: Any, value: Any) -> Any:
+    import pydantic  # noqa: PLC0415 - see _PLAIN
 
-    import pydantic  # noqa: PLC0415
+    if _has_old_model(annotation):
+        from pydantic import v1  # noqa: PLC0415 - for the models of programs that use it
 
-    has_own = isinstance(annotation, type) and (
-        issubclass(annotation, pydantic.BaseModel)
-        or dataclasses.is_dataclass(annotation)
-        or typing.is_typeddict(annotation)
-    )
-    return None if has_own else pydantic.ConfigDict(arbitrary_types_allowed=True)
+        return v1.parse_obj_as(annotation, value)
+    adapter: Any
+    try:
+        # Classes that pydantic does not know are checked by isinstance.
+        adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+    except pydantic.PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        adapter = pydantic.TypeAdapter(annotation)  # models have their own configuration
+    return adapter.validate_python(value)
+
+
+def _errors() -> tuple[type[Any], ...]:
+    """Return the errors of validation: those of old models, if the program has any."""
+    import pydantic  # noqa: PLC0415 - see _PLAIN
+
+    old = sys.modules.get(_OLD)
+    return (pydantic.ValidationError,) if old is None else (pydantic.ValidationError, old.ValidationError)
+
+
+def _has_old_model(annotation: Any) -> bool:
+    """Whether an annotation has a model of `pydantic.v1`, which pydantic 2 does not validate."""
+    old = sys.modules.get(_OLD)
+    if old is None:
+        return False
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return issubclass(annotation, old.BaseModel)
+    return any(map(_has_old_model, typing.get_args(annotation)))
 
 
 def _short(value: object) -> str:
