@@ -11,6 +11,7 @@ import re
 import threading
 from typing import Any, Literal
 
+import pydantic
 import pytest
 
 from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, transaction, unmapped
@@ -496,7 +497,7 @@ def test_two_flows_of_one_name_are_refused():
         ping(1)
         other_ping(2)
 
-    with pytest.raises(CompileError, match="two flows have the name 'ping': rename one of them"):
+    with pytest.raises(CompileError, match="two flows become the Flow 'ping': 'ping': rename one of them"):
         compile_flows(etl, entrypoint="tests:flow")
 
 
@@ -649,5 +650,44 @@ def test_flows_that_would_be_one_flow_are_refused():
         one_load()
         other_load()
 
-    with pytest.raises(CompileError, match="two flows have the name"):
+    with pytest.raises(CompileError, match="two flows become the Flow"):
         compile_flows(etl, entrypoint="tests:flow")
+
+
+class Holder(pydantic.BaseModel):
+    x: Any
+
+
+@pytest.mark.parametrize("wrap", [lambda x: Holder(x=x), lambda x: {x: 1}])
+def test_a_future_in_an_argument_that_is_pickled_is_refused_with_a_way_out(wrap):
+    @flow
+    def etl():
+        take(wrap(load.submit("a")))
+
+    with pytest.raises(
+        CompileError, match="the run of 'load' is inside of an argument that is pickled.*: pass it as an argument of its own"
+    ):
+        compile_flow(etl, entrypoint="tests:flow")
+
+
+def test_flows_that_differ_by_capitals_only_are_named():
+    @flow(name="AB")
+    def capital():
+        load("a")
+
+    @flow(name="ab")
+    def small():
+        load("b")
+
+    @flow
+    def etl():
+        capital()
+        small()
+
+    with pytest.raises(CompileError, match="two flows become the Flow 'ab': 'AB' and 'ab': rename one of them"):
+        compile_flows(etl, entrypoint="tests:flow")
+
+
+def test_names_without_letters_and_digits_stay_apart():
+    labels = {flow_name(flow(lambda: None, name=name)) for name in ("-", "_", "task", "!")}
+    assert len(labels) == 4

@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.compilation.identity import check_identity
+from penstock.authoring.compilation.helper_functions import HelperFunctions
 from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.output import CompileWarning
 from penstock.authoring.compilation.params import FlowParam, read_params
-from penstock.authoring.compilation.refusal import compile_errors
+from penstock.authoring.compilation.refusal import Signal, compile_errors
 from penstock.authoring.compilation.retry import duration_text
 from penstock.authoring.compilation.rewriting import computed_defaults
 from penstock.authoring.compilation.symbols import SettledParamError
@@ -94,7 +94,11 @@ def compile_flows(
         assert child is not None
         known, _ = made.get(flow_name(child), (child, {}))
         if known.fn is not child.fn:
-            raise _location_of(child).compile_error(f"two flows have the name {child.name!r}", "rename one of them")
+            names = " and ".join(sorted({repr(known.name), repr(child.name)}))
+            raise _location_of(child).compile_error(
+                f"two flows become the Flow {flow_name(child)!r}: {names}",
+                "rename one of them: capitals, spaces and underscores do not tell Flows apart",
+            )
         if flow_name(child) not in made:
             compiled, further = _compile(child, image, storage, None, namespace, None, env)
             made[flow_name(child)] = child, compiled
@@ -189,17 +193,23 @@ def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: 
 
 
 def _traced(flow: FlowFunction, location: CodeLocation, storage: str | None) -> Trace:
-    check_identity(flow)
+    functions = HelperFunctions()
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
     settled: dict[str, CodeLocation] = {}
     while True:
-        trace = Trace(flow, location, is_storage_of_run=is_storage_of_run, settled=settled)
+        trace = Trace(flow, location, functions, is_storage_of_run=is_storage_of_run, settled=settled)
         try:
             trace.call_flow_function()
+        except (Exception, Signal) as error:
+            if functions.add_called():
+                continue
+            if not isinstance(error, SettledParamError):
+                raise
+            settled[error.name] = error.location
+            continue
+        if not functions.add_called():
             break
-        except SettledParamError as found:
-            settled[found.name] = found.location
-    again = Trace(flow, location, settled=settled)
+    again = Trace(flow, location, functions, settled=settled)
     again.call_flow_function()
     for name, where in settled.items():
         warnings.warn(

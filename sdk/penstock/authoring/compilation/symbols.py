@@ -204,7 +204,10 @@ def refuse(symbol: Symbol, what: str, advice: str | None = None) -> NoReturn:
     )
 
 
+PICKLED: Final = "is inside of an argument that is pickled"
+_PICKLED_ADVICE: Final = "pass it as an argument of its own, or in a list or dictionary, "
 _WAYS_OUT: Final = {
+    PICKLED: _PICKLED_ADVICE,
     ITERATED: "use .map() to run a task for each of its items, ",
     TEXT: "use an f-string in the function of the flow, ",
 }
@@ -215,7 +218,7 @@ _REFUSED: Final = {
     "is measured with len()": ("__len__", "__length_hint__"),
     "is searched": ("__contains__",),
     "is looked up in a dictionary or set": ("__hash__",),
-    "is inside of an argument that is pickled": ("__reduce_ex__",),
+    PICKLED: ("__reduce_ex__",),
     "is called": ("__call__",),
     "is changed": ("__setitem__", "__delitem__"),
     "is used in a `with`": ("__enter__", "__aenter__"),
@@ -380,6 +383,17 @@ _OF_LISTS: Final = (
 for _name in _OF_LISTS:
     setattr(TracedFutures, _name, _refuse_list)
     setattr(TracedStates, _name, _refuse_list)
+
+
+def _refuse_pickling(self: Any, _: Any) -> NoReturn:
+    raise current_location().compile_error(
+        f"the run of {self.node.name!r} {PICKLED}, which is known only when the flow runs",
+        f"{_PICKLED_ADVICE}or use @flow(run_as='pod')",
+    )
+
+
+for _kind in (TracedFuture, TracedFutures, TracedState, TracedStates):
+    _kind.__reduce_ex__ = _refuse_pickling  # type: ignore[method-assign]
 
 
 def _unknown(node: Node, what: str) -> Signal:

@@ -20,6 +20,7 @@ from penstock.authoring.compilation.code_location import (
 )
 from penstock.authoring.compilation.fan_out import fan_out
 from penstock.authoring.compilation.handlers import Handlers
+from penstock.authoring.compilation.helper_functions import HelperFunctions
 from penstock.authoring.compilation.json_expressions import express_value
 from penstock.authoring.compilation.node import Node, Scope
 from penstock.authoring.compilation.one_pod import is_one_pod
@@ -27,7 +28,6 @@ from penstock.authoring.compilation.operations import OperationSymbol, Rewritten
 from penstock.authoring.compilation.output import warnings_of_output
 from penstock.authoring.compilation.params import FlowParam, read_params
 from penstock.authoring.compilation.refusal import Signal, remembered_signals
-from penstock.authoring.compilation.rewriting import rewrite
 from penstock.authoring.compilation.symbols import (
     ADVICE,
     ParamSymbol,
@@ -70,6 +70,7 @@ class Trace:
     Args:
         flow: the flow.
         location: where it stands.
+        functions: the functions that run rewritten; others that it calls are noted.
         is_storage_of_run: whether stored results are deleted with the run.
         settled: params that have their defaults, and are not params of the Flow.
     """
@@ -78,12 +79,14 @@ class Trace:
         self,
         flow: FlowFunction,
         location: CodeLocation,
+        functions: HelperFunctions,
         *,
         is_storage_of_run: bool = False,
         settled: Collection[str] = (),
     ) -> None:
         self.flow = flow
         self.location = location
+        self._functions = functions
         params = read_params(flow, location)
         self.params: dict[str, FlowParam] = {name: each for name, each in params.items() if name not in settled}
         # Copies, because the function may change them.
@@ -131,17 +134,17 @@ class Trace:
         return location.compile_error(f"a value is needed that is known only when the flow runs ({error})", ADVICE)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        function = rewrite(self.flow.fn, Rewritten(lambda: len(self.nodes), self._explained))
-        returned = function(*args, **kwargs)
-        if not self.flow.is_async:
-            return returned
-        import asyncio  # noqa: PLC0415 - needed for coroutines only
+        with self._functions.rewritten(Rewritten(lambda: len(self.nodes), self._explained)):
+            returned = self.flow.fn(*args, **kwargs)
+            if not self.flow.is_async:
+                return returned
+            import asyncio  # noqa: PLC0415 - needed for coroutines only
 
-        async def body() -> Any:
-            self.handlers.task = asyncio.current_task()
-            return await returned
+            async def body() -> Any:
+                self.handlers.task = asyncio.current_task()
+                return await returned
 
-        return asyncio.run(body())
+            return asyncio.run(body())
 
     def add_node(self, wanted: str, *, location: CodeLocation, **what: Any) -> Node:
         """Add a node with a unique name."""
@@ -318,8 +321,9 @@ def task_label(name: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
     text = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    is_empty = not text
     text = text if text[:1].isalpha() else f"task-{text}".strip("-")
-    if len(text) <= MAX_NAME and all(each.isascii() or not each.isalnum() for each in name):
+    if not is_empty and len(text) <= MAX_NAME and all(each.isascii() or not each.isalnum() for each in name):
         return text
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
     return f"{text[: MAX_NAME - HASH_LENGTH - 1].strip('-')}-{digest}"
