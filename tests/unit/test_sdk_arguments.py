@@ -75,6 +75,30 @@ def test_parameters_are_converted_whatever_is_around_their_models(annotation, gi
     assert flow(settings)(given) == want
 
 
+def test_a_default_can_be_a_field_of_pydantic():
+    @flow
+    def settings(
+        a: int = pydantic.Field(default=5, gt=3),  # noqa: B008 - what is tested
+        b: list[int] = pydantic.Field(default_factory=list),  # noqa: B008 - as above
+    ):
+        return a, b
+
+    assert settings() == (5, [])
+    assert settings("6", ["1"]) == (6, [1])
+    with pytest.raises(ParameterError, match="a: Input should be greater than 3"):
+        settings(2)
+
+
+def test_a_field_without_a_default_must_be_given():
+    @flow
+    def settings(a: int = pydantic.Field(gt=3)):  # noqa: B008 - what is tested
+        return a
+
+    assert settings(4) == 4
+    with pytest.raises(ParameterError, match="a: "):
+        settings()
+
+
 @pytest.mark.parametrize("annotation", [Annotated[Model, "settings"], Old, Typed])
 def test_a_value_that_does_not_fit_is_named_with_its_path(annotation):
     def settings(x):

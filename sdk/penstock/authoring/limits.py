@@ -10,8 +10,10 @@ import os
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.backend import current_backend
@@ -23,7 +25,7 @@ from penstock.errors import LimitError
 VARIABLE: Final = "PENSTOCK_LIMITS"
 TAG: Final = "tag:"
 """What the names of limits of tags begin with."""
-_ENTRY: Final = re.compile(r"(?P<name>[^=\s,]+)=(?P<slots>[1-9]\d*)(?:/(?P<count>\d*)(?P<unit>[smh]))?")
+_ENTRY: Final = re.compile(r"(?P<name>[^=\s,]+)=(?P<slots>[1-9]\d*)(?:/(?P<count>[1-9]\d*)?(?P<unit>[smh]))?")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -44,8 +46,10 @@ def read_limits(text: str) -> dict[str, Rule]:
     rules: dict[str, Rule] = {}
     for entry in text.replace(",", " ").split():
         match = _ENTRY.fullmatch(entry)
-        if match is None:
+        if match is None or match["name"] == TAG:
             raise LimitError(f"{VARIABLE}: invalid entry {entry!r}: write name=5, name=100/1m or tag:name=2")
+        if match["name"] in rules:
+            raise LimitError(f"{VARIABLE} sets {match['name']!r} twice: remove one of the entries")
         unit = match["unit"]
         rules[match["name"]] = Rule(
             int(match["slots"]), None if unit is None else int(match["count"] or 1) * _SECONDS[unit]
@@ -110,7 +114,7 @@ class Limits:
         """Refuse what could never succeed.
 
         Raises:
-            LimitError: a limit has too few slots, or no rate.
+            LimitError: a limit has too few slots, or no rate; or those that call this hold its slots.
         """
         for name in names:
             rule = self._limits[name].rule
@@ -118,6 +122,26 @@ class Limits:
                 raise LimitError(f"limit {name!r} has {rule.slots} slots, fewer than the {slots} requested")
             if is_rate and rule.period_s is None:
                 raise LimitError(f"limit {name!r} has no rate: write {VARIABLE}='{name}={rule.slots}/1m'")
+            around = _HELD.get().get(name, 0)
+            if rule.period_s is None and slots + around > rule.slots:
+                raise LimitError(
+                    f"limit {name!r} has {rule.slots} slots, and the code around holds {around} of them while it waits for"
+                    " this: raise the limit, or do not limit both"
+                )
+
+    def warn(self, names: Iterable[str], slots: int) -> None:
+        """Warn of limits that the code holds which submitted this task run."""
+        for name in names:
+            around = _OF_SUBMITTER.get().get(name, 0)
+            limit = self._limits.get(name)
+            if limit is not None and limit.rule.period_s is None and slots + around > limit.rule.slots:
+                FLOW_LOGGER.warning(
+                    "waiting for limit %r, of which the code that submitted this task run holds %d of %d slots: it"
+                    " never starts if that code waits for it",
+                    name,
+                    around,
+                    limit.rule.slots,
+                )
 
     def try_take(self, names: Sequence[str], slots: int, waiter: Callable[[], object]) -> float | None:
         """Take slots of all limits, or of none.
@@ -156,6 +180,22 @@ LIMITS: Final = Limits()
 _WARNING: Final = threading.Lock()
 _WARNED: Final[dict[str, Any]] = {}
 """Limits that do not exist, with the flow run in which there was a warning last."""
+_HELD: Final[ContextVar[Mapping[str, int]]] = ContextVar("penstock_held", default=MappingProxyType({}))
+"""How many slots of which limits the code around holds: it waits for what it calls."""
+_OF_SUBMITTER: Final[ContextVar[Mapping[str, int]]] = ContextVar("penstock_of_submitter", default=MappingProxyType({}))
+"""The same of the code that submitted this task run, which may wait for it."""
+
+
+def enter_submitted() -> None:
+    """Begin the context of a task run that runs concurrently with the code that submitted it."""
+    _OF_SUBMITTER.set({**_OF_SUBMITTER.get(), **_HELD.get()})
+    _HELD.set({})
+
+
+def _change_held(names: Iterable[str], slots: int) -> None:
+    # Not with tokens: a generator may end in another context.
+    held = _HELD.get()
+    _HELD.set({**held, **{name: max(held.get(name, 0) + slots, 0) for name in names}})
 
 
 @contextmanager
@@ -171,16 +211,22 @@ def held(
     LIMITS.check(names, slots, is_rate=is_rate)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     event = threading.Event()
+    is_warned = False
     while (wait_s := LIMITS.try_take(names, slots, event.set)) != 0:
+        if not is_warned:
+            LIMITS.warn(names, slots)
+            is_warned = True
         left_s = _left_s(names, deadline, wait_s)
         slot = SLOT.get()
         with nullcontext() if slot is None else slot.released():
             # In slices, because a thread that waits can't be interrupted.
             event.wait(min(left_s, SLICE_S))
         event.clear()
+    _change_held(names, slots)
     try:
         yield
     finally:
+        _change_held(names, -slots)
         LIMITS.release(names, slots)
 
 
@@ -199,15 +245,21 @@ async def held_async(
         if not loop.is_closed():
             loop.call_soon_threadsafe(event.set)
 
+    is_warned = False
     while (wait_s := LIMITS.try_take(names, slots, wake)) != 0:
+        if not is_warned:
+            LIMITS.warn(names, slots)
+            is_warned = True
         left_s = _left_s(names, deadline, wait_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(min(left_s, SLICE_S)):
                 await event.wait()
         event.clear()
+    _change_held(names, slots)
     try:
         yield
     finally:
+        _change_held(names, -slots)
         LIMITS.release(names, slots)
 
 

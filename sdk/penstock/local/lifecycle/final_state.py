@@ -15,9 +15,13 @@ _COLLECTIONS: Final = (list, tuple, set, frozenset, dict)
 
 
 def state_of_task_return(value: Any) -> State[Any]:
-    """Return the final state of a task run from the return value, which may be a state itself."""
+    """Return the final state of a task run from the return value.
+
+    For a state, it is that state; for a collection of only states, that of `state_of_flow_return`.
+    """
     if not isinstance(value, State):
-        return Completed(data=value)
+        is_states = isinstance(value, list | tuple | set | frozenset) and all(isinstance(each, State) for each in value)
+        return _state_of_states(value, list(value)) if is_states and value else Completed(data=value)
     if not value.is_final():
         return Failed(message=f"returned the state {value.name}, which is not a final state")
     value.is_returned = True
@@ -37,6 +41,11 @@ def state_of_flow_return(value: Any) -> State[Any]:
     if not _is_of_runs(value):
         return state_of_task_return(value)
     states = [_state_of(each) for each in _leaves(value)]
+    return _state_of_states(value, states)
+
+
+def _state_of_states(value: Any, states: list[State[Any]]) -> State[Any]:
+    """Return the state of a run that returned a collection of states and futures, from their states."""
     bad = [each for each in states if not each.is_completed()]
     if bad:
         # A cancelled run says more than a failed one: somebody stopped it.

@@ -22,14 +22,19 @@ def render_run_name(option: str, name: RunName, run: FlowRun | TaskRun) -> str:
         run: the run, under its default name.
 
     Raises:
-        OptionError: the string or function failed.
+        OptionError: the string or function failed, or the function did not return a string.
     """
     try:
         if isinstance(name, str):
             return name.format(**run.parameters)
         takes_parameters = "parameters" in inspect.signature(name).parameters
         with _inside(run):
-            return str(name(parameters=dict(run.parameters)) if takes_parameters else name())
+            made = name(parameters=dict(run.parameters)) if takes_parameters else name()
+        if inspect.iscoroutine(made):
+            made.close()
+        if not isinstance(made, str):
+            raise TypeError(f"the function returned a {type(made).__name__}, but a string is required")
+        return made
     except Exception as error:
         raise OptionError(f"{option} failed: {describe(error)}") from error
 

@@ -6,7 +6,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from penstock.authoring.function import FlowFunction
 from penstock.errors import ParameterError
@@ -35,7 +35,7 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
         for name, parameter in flow.signature.parameters.items()
         if name in parameters
         and not _is_default_none(parameter, parameters[name])
-        and not _fits(parameter.annotation, parameters[name])
+        and (_is_field(parameter.default) or not _fits(parameter.annotation, parameters[name]))
     ]
     if not open_questions:
         return dict(parameters)
@@ -45,6 +45,11 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
 def _is_default_none(parameter: inspect.Parameter, value: Any) -> bool:
     """Whether the value is None, and so is the default: `day: date = None` means that it may be None."""
     return value is None and parameter.default is None
+
+
+def _is_field(default: Any) -> bool:
+    """Whether a default is `pydantic.Field(...)`: it describes the parameter, and may have a default."""
+    return type(default).__module__ == "pydantic.fields"
 
 
 def _fits(annotation: Any, value: Any) -> bool:
@@ -69,6 +74,11 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
     for name, value in parameters.items():
         kind = flow.signature.parameters[name].kind
         annotation = hints.get(name, Any)
+        default = flow.signature.parameters[name].default
+        if _is_field(default):
+            annotation = Annotated[annotation, default]
+            if value is default and not default.is_required():
+                value = default.get_default(call_default_factory=True)  # noqa: PLW2901 - it is one from here on
         if kind is inspect.Parameter.VAR_POSITIONAL:
             annotation = tuple[annotation, ...]  # type: ignore[valid-type]  # made at run time
         elif kind is inspect.Parameter.VAR_KEYWORD:
