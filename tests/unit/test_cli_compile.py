@@ -156,9 +156,9 @@ def test_what_a_module_prints_is_apart_from_the_manifest(folder, capsys):
 
 def test_what_python_does_not_print_itself_is_apart_from_the_manifest_too(folder, capfd):
     loud = "import os, subprocess, sys\nsubprocess.run(['echo', 'one'])\nos.write(1, b'two')\nprint('three', file=sys.__stdout__)\n"
-    (folder / "loud_flow.py").write_text(loud + textwrap.dedent(FLOW))
+    (folder / "louder_flow.py").write_text(loud + textwrap.dedent(FLOW))
 
-    code = main(["compile", "loud_flow.py:etl", "--image", "x"])
+    code = main(["compile", "louder_flow.py:etl", "--image", "x"])
 
     shown = capfd.readouterr()
     assert code == 0
