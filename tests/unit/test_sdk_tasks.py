@@ -527,8 +527,8 @@ async def named_later():
     ("name", "kind"), [(named_later, "coroutine"), (lambda: 5, "int"), (lambda parameters: None, "NoneType")]
 )
 def test_a_function_that_names_runs_returns_a_string(name, kind):
-    named_task = task(task_run_name=name)(lambda: 1)
-    named_flow = flow(flow_run_name=name)(lambda: 1)
+    named_task = task(name="named", task_run_name=name)(lambda: 1)
+    named_flow = flow(name="named", flow_run_name=name)(lambda: 1)
     message = f"TypeError: the function returned a {kind}, but a string is required"
     assert f"task_run_name failed: {message}" in named_task(return_state=True).message
     with pytest.raises(OptionError, match=f"flow_run_name failed: {message}"):
@@ -536,14 +536,14 @@ def test_a_function_that_names_runs_returns_a_string(name, kind):
 
 
 def test_zero_seconds_are_no_limit():
-    assert task(timeout_seconds=0)(lambda: 1)() == 1
-    assert flow(timeout_seconds=0)(lambda: 1)() == 1
+    assert task(name="unlimited", timeout_seconds=0)(lambda: 1)() == 1
+    assert flow(name="unlimited", timeout_seconds=0)(lambda: 1)() == 1
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set])
 def test_a_task_that_returns_states_has_the_state_that_follows_from_them(kind):
     def returning(*states):
-        return task(lambda: kind(states))(return_state=True)
+        return task(name="returning")(lambda: kind(states))(return_state=True)
 
     assert returning(Completed(), Failed(message="no")).name == "Failed"
     assert returning(Completed(), Failed(message="no")).message == "1/2 states failed."
