@@ -155,8 +155,13 @@ def test_what_a_module_prints_is_apart_from_the_manifest(folder, capsys):
 
 
 def test_what_python_does_not_print_itself_is_apart_from_the_manifest_too(folder, capfd):
-    loud = "import os, subprocess, sys\nsubprocess.run(['echo', 'one'])\nos.write(1, b'two')\nprint('three', file=sys.__stdout__)\n"
-    (folder / "louder_flow.py").write_text(loud + textwrap.dedent(FLOW))
+    loud = """
+    import os, subprocess, sys
+    subprocess.run(['echo', 'one'])
+    os.write(1, b'two')
+    print('three', file=sys.__stdout__)
+    """
+    (folder / "louder_flow.py").write_text(textwrap.dedent(loud) + textwrap.dedent(FLOW))
 
     code = main(["compile", "louder_flow.py:etl", "--image", "x"])
 

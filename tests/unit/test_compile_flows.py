@@ -665,20 +665,23 @@ def test_a_future_in_an_argument_that_is_pickled_is_refused_with_a_way_out(wrap)
         take(wrap(load.submit("a")))
 
     with pytest.raises(
-        CompileError, match="the run of 'load' is inside of an argument that is pickled.*: pass it as an argument of its own"
+        CompileError,
+        match=r"the run of 'load' is inside of an argument that is pickled.*: pass it as an argument of its own",
     ):
         compile_flow(etl, entrypoint="tests:flow")
 
 
+@flow(name="AB")
+def capital():
+    load("a")
+
+
+@flow(name="ab")
+def small():
+    load("b")
+
+
 def test_flows_that_differ_by_capitals_only_are_named():
-    @flow(name="AB")
-    def capital():
-        load("a")
-
-    @flow(name="ab")
-    def small():
-        load("b")
-
     @flow
     def etl():
         capital()
@@ -691,3 +694,14 @@ def test_flows_that_differ_by_capitals_only_are_named():
 def test_names_without_letters_and_digits_stay_apart():
     labels = {flow_name(flow(lambda: None, name=name)) for name in ("-", "_", "task", "!")}
     assert len(labels) == 4
+
+
+@pytest.mark.parametrize("value", ["\ud83d", ["\ud83d"], {"\ud83d": 1}])
+def test_a_text_that_no_manifest_can_contain_is_refused_with_its_line(value):
+    @flow
+    def etl():
+        take(value)
+
+    number = etl.fn.__code__.co_firstlineno + 2
+    with pytest.raises(CompileError, match=rf"test_compile_flows\.py:{number}: a text .* half of a surrogate pair"):
+        compile_flow(etl, entrypoint="tests:flow")

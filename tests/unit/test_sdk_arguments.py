@@ -78,7 +78,7 @@ def test_parameters_are_converted_whatever_is_around_their_models(annotation, gi
 def test_a_default_can_be_a_field_of_pydantic():
     @flow
     def settings(
-        a: int = pydantic.Field(default=5, gt=3),  # noqa: B008 - what is tested
+        a: int = pydantic.Field(default=5, gt=3),
         b: list[int] = pydantic.Field(default_factory=list),  # noqa: B008 - as above
     ):
         return a, b
@@ -91,7 +91,7 @@ def test_a_default_can_be_a_field_of_pydantic():
 
 def test_a_field_without_a_default_must_be_given():
     @flow
-    def settings(a: int = pydantic.Field(gt=3)):  # noqa: B008 - what is tested
+    def settings(a: int = pydantic.Field(gt=3)):
         return a
 
     assert settings(4) == 4
@@ -140,8 +140,8 @@ def test_a_private_attribute_of_a_model_can_be_a_future():
     @flow
     def outer():
         holder = Holder(x=1)
-        holder._private = five.submit()  # noqa: SLF001 - what is tested
-        return same(holder)._private  # noqa: SLF001 - as above
+        holder._private = five.submit()
+        return same(holder)._private
 
     assert outer() == 5
 

@@ -362,7 +362,7 @@ def test_a_task_that_needs_the_slot_of_its_caller_is_refused_and_does_not_wait_f
         return inner()
 
     with pytest.raises(LimitError, match="'tag:x' has 1 slots, and the code around holds 1 of them while it waits"):
-        flow(lambda: outer(), name="nested")()
+        flow(lambda: [outer()], name="nested")()
     assert flow(lambda: [inner(), inner()], name="one-by-one")() == [1, 1]
 
 

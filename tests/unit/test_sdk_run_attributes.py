@@ -67,7 +67,10 @@ def test_a_hook_of_a_task_reads_what_a_notification_needs():
 def test_a_policy_says_how_a_task_is_retried():
     seen = []
     task(
-        name="t", retries=2, retry_delay_seconds=3, on_completion=[lambda task, run, state: seen.append(run.empirical_policy)]
+        name="t",
+        retries=2,
+        retry_delay_seconds=3,
+        on_completion=[lambda task, run, state: seen.append(run.empirical_policy)],
     )(lambda: 1)()
     assert (seen[0].retries, seen[0].retry_delay) == (2, 3)
 

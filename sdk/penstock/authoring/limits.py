@@ -125,8 +125,8 @@ class Limits:
             around = _HELD.get().get(name, 0)
             if rule.period_s is None and slots + around > rule.slots:
                 raise LimitError(
-                    f"limit {name!r} has {rule.slots} slots, and the code around holds {around} of them while it waits for"
-                    " this: raise the limit, or do not limit both"
+                    f"limit {name!r} has {rule.slots} slots, and the code around holds {around} of them while it waits"
+                    " for this: raise the limit, or do not limit both"
                 )
 
     def warn(self, names: Iterable[str], slots: int) -> None:

@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import itertools
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast

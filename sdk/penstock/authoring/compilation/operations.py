@@ -239,9 +239,7 @@ def _refuse_run(run: Any) -> NoReturn:
 
 
 def _refuse_identity(text: str, advice: str) -> NoReturn:
-    raise current_location().compile_error(
-        f"the identity or type of {text!r} is known only when the flow runs", advice
-    )
+    raise current_location().compile_error(f"the identity or type of {text!r} is known only when the flow runs", advice)
 
 
 def _may_be_none(value: Any) -> bool:

@@ -52,7 +52,10 @@ class RunAttributes:
         options = self._options()
         delays = list(options.retry_delays_s)
         return SimpleNamespace(
-            retries=options.retries, retry_delay=delays[0] if len(delays) == 1 else delays, pause_keys=set(), resuming=False
+            retries=options.retries,
+            retry_delay=delays[0] if len(delays) == 1 else delays,
+            pause_keys=set(),
+            resuming=False,
         )
 
     def _options(self) -> FlowOptions | TaskOptions:

@@ -60,10 +60,10 @@ def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str,
     if len(contents) > 1 or not all(isinstance(content, dict) for content in contents):
         raise CommandError(f"{file}: must contain one YAML or JSON object, such as day: 2026-11-22")
     values: dict[str, Any] = contents[0] if contents else {}
-    for name in values:
+    for name, value in values.items():
         if name not in declared:
             raise CommandError(f"{file}: the Flow has no param {name}{_alternatives(name, list(declared))}")
-        if values[name] is None:
+        if value is None:
             raise CommandError(f"{file}: {name}: {_NO_NULL}")
     return values
 

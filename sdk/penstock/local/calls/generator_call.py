@@ -174,7 +174,9 @@ def iterate(iterated: Iterated, steps: Steps) -> Generator[Any, None, Any]:
             outcome, returned = yield from _attempt(iterated, step, flow_call)
 
 
-def _attempt(iterated: Iterated, step: Attempt, flow_call: FlowCall | None) -> Generator[Any, None, tuple[Outcome, Any]]:
+def _attempt(
+    iterated: Iterated, step: Attempt, flow_call: FlowCall | None
+) -> Generator[Any, None, tuple[Outcome, Any]]:
     kept: list[Any] = []
     elements = iterated.begin()
     try:

@@ -40,8 +40,7 @@ def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session
     except ResultError as error:
         logger_of(run).warning("%s. The task runs, and its result is not stored", error)
         return None
-    except Exception:
-        # Functions of the user compute the key, and raise whatever they like.
+    except Exception:  # noqa: BLE001 - functions of the user compute the key, and raise whatever they like
         logger_of(run).exception("The cache key cannot be computed. The task runs, and its result is not stored")
         return None
 

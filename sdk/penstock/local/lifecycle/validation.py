@@ -86,13 +86,15 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
         try:
             converted[name] = _converted(annotation, value)
         except _errors() as error:
-            problems += [
-                f"{'.'.join(str(part) for part in (name, *each['loc']) if part != '__root__')}: {each['msg']} (got {_short(each.get('input', value))})"
-                for each in error.errors()
-            ]
+            problems += [_problem(name, value, each) for each in error.errors()]
     if problems:
         raise ParameterError(f"Validation of flow parameters failed: {'; '.join(problems)}")
     return converted
+
+
+def _problem(name: str, value: Any, error: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in (name, *error["loc"]) if part != "__root__")
+    return f"{path}: {error['msg']} (got {_short(error.get('input', value))})"
 
 
 def _hints(fn: Any) -> dict[str, Any]:
