@@ -23,14 +23,14 @@ class HelperFunctions:
     """The functions that a flow has called so far."""
 
     def __init__(self) -> None:
-        self._seen: set[types.CodeType] = set()
-        self._called: set[types.CodeType] = set()
+        self._noted: dict[int, types.CodeType] = {}
+        """By id: to hash code takes long, and equal code of two functions is theirs."""
+        self._called: list[types.CodeType] = []
         self._rewritten: dict[types.FunctionType, types.CodeType] = {}
 
     def add_called(self) -> bool:
         """Rewrite the functions that were called since, and return whether this changes any of them."""
-        called, self._called = self._called - self._seen, set()
-        self._seen |= called
+        called, self._called = self._called, []
         count = len(self._rewritten)
         for code in called:
             for each in gc.get_referrers(code):
@@ -71,10 +71,13 @@ class HelperFunctions:
     def _note(self, frame: types.FrameType, event: str, _: Any) -> None:
         """Note a call of the user's functions, and of those of libraries that get a symbol."""
         code = frame.f_code
-        if event != "call" or code in self._seen or code in self._called or is_inside(code.co_filename):
+        if event != "call" or id(code) in self._noted:
             return
-        if "site-packages" not in code.co_filename or any(map(_is_symbol, frame.f_locals.values())):
-            self._called.add(code)
+        is_ours = is_inside(code.co_filename)
+        if is_ours or "site-packages" not in code.co_filename or any(map(_is_symbol, frame.f_locals.values())):
+            self._noted[id(code)] = code
+            if not is_ours:
+                self._called.append(code)
 
 
 def _is_symbol(value: Any) -> bool:
