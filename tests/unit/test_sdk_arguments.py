@@ -113,11 +113,11 @@ def test_a_value_that_does_not_fit_is_named_with_its_path(annotation):
     ("wrap", "want"),
     [
         pytest.param(lambda future: Holder(x=future), Holder(x=5), id="a model"),
-        pytest.param(lambda future: Holder(x=1, y=[future]), Holder(x=1, y=[5]), id="a further field"),
+        pytest.param(lambda future: Holder(x=1, **{"y": [future]}), Holder(x=1, **{"y": [5]}), id="a further field"),
         pytest.param(lambda future: Holder(x=Box(future)), Holder(x=Box(5)), id="a dataclass in a model"),
         pytest.param(lambda future: {future: future}, {5: 5}, id="a key"),
         pytest.param(lambda future: OrderedDict(a=future), OrderedDict(a=5), id="an ordered dictionary"),
-        pytest.param(lambda future: defaultdict(list, a=future), defaultdict(list, a=5), id="one with a default"),
+        pytest.param(lambda future: defaultdict(int, a=future), defaultdict(int, a=5), id="one with a default"),
     ],
 )
 def test_futures_are_found_in_models_and_dictionaries_which_keep_their_types(wrap, want):

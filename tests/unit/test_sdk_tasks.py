@@ -530,7 +530,7 @@ def test_a_function_that_names_runs_returns_a_string(name, kind):
     named_task = task(name="named", task_run_name=name)(lambda: 1)
     named_flow = flow(name="named", flow_run_name=name)(lambda: 1)
     message = f"the function returned a {kind}, but a string is required"
-    assert f"task_run_name failed: {message}" in named_task(return_state=True).message
+    assert f"task_run_name failed: {message}" in str(named_task(return_state=True).message)
     with pytest.raises(OptionError, match=f"flow_run_name failed: {message}"):
         named_flow()
 

@@ -150,7 +150,10 @@ def _rebuild(  # noqa: PLR0911 - one for each kind
             return after
         return type(value)(*after) if hasattr(value, "_fields") else type(value)(after)
     if isinstance(value, Mapping):
-        items = [[_rebuild(each, leaf, with_fields, around) for each in item] for item in value.items()]
+        items = [
+            (_rebuild(key, leaf, with_fields, around), _rebuild(each, leaf, with_fields, around))
+            for key, each in value.items()
+        ]
         is_same = all(key is old and each is value[old] for (key, each), old in zip(items, value, strict=True))
         return value if is_same else _with_items(value, items)
     if hasattr(type(value), "__pydantic_fields_set__"):
@@ -166,7 +169,7 @@ def _rebuild(  # noqa: PLR0911 - one for each kind
     return leaf(value)
 
 
-def _with_items(value: Mapping[Any, Any], items: Iterable[Iterable[Any]]) -> Any:
+def _with_items(value: Mapping[Any, Any], items: Iterable[tuple[Any, Any]]) -> Any:
     """Return a mapping with other items: of the same type, if it is a dictionary, such as OrderedDict."""
     if type(value) is dict or not isinstance(value, dict):
         return dict(items)
