@@ -113,7 +113,11 @@ def test_a_value_that_does_not_fit_is_named_with_its_path(annotation):
     ("wrap", "want"),
     [
         pytest.param(lambda future: Holder(x=future), Holder(x=5), id="a model"),
-        pytest.param(lambda future: Holder(x=1, **{"y": [future]}), Holder(x=1, **{"y": [5]}), id="a further field"),
+        pytest.param(
+            lambda future: Holder.model_validate({"x": 1, "y": [future]}),
+            Holder.model_validate({"x": 1, "y": [5]}),
+            id="a further field",
+        ),
         pytest.param(lambda future: Holder(x=Box(future)), Holder(x=Box(5)), id="a dataclass in a model"),
         pytest.param(lambda future: {future: future}, {5: 5}, id="a key"),
         pytest.param(lambda future: OrderedDict(a=future), OrderedDict(a=5), id="an ordered dictionary"),

@@ -412,4 +412,4 @@ def test_a_submitted_task_gets_the_slot_when_the_one_that_submitted_it_has_ended
         return outer().result()
 
     assert nested() == 1
-    assert "waiting for limit 'tag:x', of which the code that submitted this task run holds 1 of 1 slots" in caplog.text
+    assert "waiting for limit 'tag:x', of which the code that started this holds 1 of 1 slots" in caplog.text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -114,7 +115,7 @@ class Limits:
         """Refuse what could never succeed.
 
         Raises:
-            LimitError: a limit has too few slots, or no rate; or those that call this hold its slots.
+            LimitError: a limit has too few slots, or no rate.
         """
         for name in names:
             rule = self._limits[name].rule
@@ -122,25 +123,32 @@ class Limits:
                 raise LimitError(f"limit {name!r} has {rule.slots} slots, fewer than the {slots} requested")
             if is_rate and rule.period_s is None:
                 raise LimitError(f"limit {name!r} has no rate: write {VARIABLE}='{name}={rule.slots}/1m'")
-            around = _HELD.get().get(name, 0)
-            if rule.period_s is None and slots + around > rule.slots:
+
+    def explain_wait(self, names: Iterable[str], slots: int, *, is_endless: bool) -> None:
+        """Warn of limits of which callers of this code hold slots, while it waits for them.
+
+        Raises:
+            LimitError: the wait could not end, because the caller waits for this.
+        """
+        around, of_submitter = _held_around()
+        for name in names:
+            limit = self._limits.get(name)
+            if limit is None or limit.rule.period_s is not None:
+                continue
+            total = limit.rule.slots
+            if is_endless and slots + around.get(name, 0) > total:
                 raise LimitError(
-                    f"limit {name!r} has {rule.slots} slots, and the code around holds {around} of them while it waits"
+                    f"limit {name!r} has {total} slots, and the code around holds {around[name]} of them while it waits"
                     " for this: raise the limit, or do not limit both"
                 )
-
-    def warn(self, names: Iterable[str], slots: int) -> None:
-        """Warn of limits that the code holds which submitted this task run."""
-        for name in names:
-            around = _OF_SUBMITTER.get().get(name, 0)
-            limit = self._limits.get(name)
-            if limit is not None and limit.rule.period_s is None and slots + around > limit.rule.slots:
+            held = around.get(name, 0) + of_submitter.get(name, 0)
+            if is_endless and slots + held > total:
                 FLOW_LOGGER.warning(
-                    "waiting for limit %r, of which the code that submitted this task run holds %d of %d slots: it"
-                    " never starts if that code waits for it",
+                    "waiting for limit %r, of which the code that started this holds %d of %d slots: it never starts if"
+                    " that code waits for it",
                     name,
-                    around,
-                    limit.rule.slots,
+                    held,
+                    total,
                 )
 
     def try_take(self, names: Sequence[str], slots: int, waiter: Callable[[], object]) -> float | None:
@@ -180,22 +188,50 @@ LIMITS: Final = Limits()
 _WARNING: Final = threading.Lock()
 _WARNED: Final[dict[str, Any]] = {}
 """Limits that do not exist, with the flow run in which there was a warning last."""
-_HELD: Final[ContextVar[Mapping[str, int]]] = ContextVar("penstock_held", default=MappingProxyType({}))
-"""How many slots of which limits the code around holds: it waits for what it calls."""
+
+
+class _Held(NamedTuple):
+    """The slots that the code around holds."""
+
+    owner: tuple[int, int]
+    """The thread and the asyncio task that hold them: code that runs elsewhere was started by them."""
+    slots: Mapping[str, int]
+
+
+_HELD: Final[ContextVar[_Held | None]] = ContextVar("penstock_held", default=None)
 _OF_SUBMITTER: Final[ContextVar[Mapping[str, int]]] = ContextVar("penstock_of_submitter", default=MappingProxyType({}))
-"""The same of the code that submitted this task run, which may wait for it."""
+"""What the code held that started this, and may wait for it or not."""
 
 
 def enter_submitted() -> None:
     """Begin the context of a task run that runs concurrently with the code that submitted it."""
-    _OF_SUBMITTER.set({**_OF_SUBMITTER.get(), **_HELD.get()})
-    _HELD.set({})
+    around, of_submitter = _held_around()
+    _OF_SUBMITTER.set({**of_submitter, **around})
+    _HELD.set(None)
+
+
+def _held_around() -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the slots of the code that waits for this, and of the code that started this."""
+    held, of_submitter = _HELD.get(), _OF_SUBMITTER.get()
+    if held is None:
+        return {}, of_submitter
+    return (held.slots, of_submitter) if held.owner == _current() else ({}, {**of_submitter, **held.slots})
+
+
+def _current() -> tuple[int, int]:
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = None if asyncio is None else asyncio.current_task()
+    except RuntimeError:
+        task = None  # no event loop runs in this thread
+    return threading.get_ident(), id(task)
 
 
 def _change_held(names: Iterable[str], slots: int) -> None:
     # Not with tokens: a generator may end in another context.
-    held = _HELD.get()
-    _HELD.set({**held, **{name: max(held.get(name, 0) + slots, 0) for name in names}})
+    around, of_submitter = _held_around()
+    _OF_SUBMITTER.set(of_submitter)
+    _HELD.set(_Held(_current(), {**around, **{name: max(around.get(name, 0) + slots, 0) for name in names}}))
 
 
 @contextmanager
@@ -211,11 +247,11 @@ def held(
     LIMITS.check(names, slots, is_rate=is_rate)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     event = threading.Event()
-    is_warned = False
+    is_explained = False
     while (wait_s := LIMITS.try_take(names, slots, event.set)) != 0:
-        if not is_warned:
-            LIMITS.warn(names, slots)
-            is_warned = True
+        if not is_explained:
+            LIMITS.explain_wait(names, slots, is_endless=deadline is None)
+            is_explained = True
         left_s = _left_s(names, deadline, wait_s)
         slot = SLOT.get()
         with nullcontext() if slot is None else slot.released():
@@ -245,11 +281,11 @@ async def held_async(
         if not loop.is_closed():
             loop.call_soon_threadsafe(event.set)
 
-    is_warned = False
+    is_explained = False
     while (wait_s := LIMITS.try_take(names, slots, wake)) != 0:
-        if not is_warned:
-            LIMITS.warn(names, slots)
-            is_warned = True
+        if not is_explained:
+            LIMITS.explain_wait(names, slots, is_endless=deadline is None)
+            is_explained = True
         left_s = _left_s(names, deadline, wait_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(min(left_s, SLICE_S)):

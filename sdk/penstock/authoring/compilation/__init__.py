@@ -22,7 +22,7 @@ from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.output import CompileWarning
 from penstock.authoring.compilation.params import FlowParam, read_params
-from penstock.authoring.compilation.refusal import Signal, compile_errors
+from penstock.authoring.compilation.refusal import compile_errors
 from penstock.authoring.compilation.retry import duration_text
 from penstock.authoring.compilation.rewriting import computed_defaults
 from penstock.authoring.compilation.symbols import SettledParamError
@@ -193,22 +193,16 @@ def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: 
 
 
 def _traced(flow: FlowFunction, location: CodeLocation, storage: str | None) -> Trace:
-    functions = HelperFunctions()
+    functions = HelperFunctions(flow)
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
     settled: dict[str, CodeLocation] = {}
     while True:
         trace = Trace(flow, location, functions, is_storage_of_run=is_storage_of_run, settled=settled)
         try:
             trace.call_flow_function()
-        except (Exception, Signal) as error:
-            if functions.add_called():
-                continue
-            if not isinstance(error, SettledParamError):
-                raise
-            settled[error.name] = error.location
-            continue
-        if not functions.add_called():
             break
+        except SettledParamError as found:
+            settled[found.name] = found.location
     again = Trace(flow, location, functions, settled=settled)
     again.call_flow_function()
     for name, where in settled.items():

@@ -70,7 +70,7 @@ class Trace:
     Args:
         flow: the flow.
         location: where it stands.
-        functions: the functions that run rewritten; others that it calls are noted.
+        functions: the functions that run rewritten.
         is_storage_of_run: whether stored results are deleted with the run.
         settled: params that have their defaults, and are not params of the Flow.
     """
