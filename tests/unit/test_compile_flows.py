@@ -133,7 +133,7 @@ def test_map_over_a_param_over_results_and_over_the_items_of_another():
     ("use", "message"),
     [
         (bool, "used as a condition"),
-        (lambda rows: f"{rows}", "converted to text"),
+        (str, "converted to text"),
         (lambda rows: "%s" % rows, "use an f-string in the function of the flow"),  # noqa: UP031 - what is tested
         (len, "measured with len()"),
         (list, "iterated over"),

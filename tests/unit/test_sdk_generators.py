@@ -286,6 +286,6 @@ def test_what_a_generator_returns_is_the_value_of_yield_from():
     def collect():
         kept.append((yield from all_rows()))
 
-    kept = []
+    kept: list[object] = []
     assert list(collect()) == [1, 2]
     assert kept == ["end"]
