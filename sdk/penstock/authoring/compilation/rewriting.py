@@ -215,7 +215,9 @@ class _Rewriter(ast.NodeTransformer):
         match node:
             case ast.Compare(ops=[ast.In() | ast.NotIn() as operator], comparators=[container]):
                 found = self._hooked("contains", node.left, container)
-                return ast.copy_location(found if isinstance(operator, ast.In) else self._hooked("negated", found), node)
+                return ast.copy_location(
+                    found if isinstance(operator, ast.In) else self._hooked("negated", found), node
+                )
         return node
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
