@@ -73,10 +73,6 @@ def computed_defaults(fn: Callable[..., Any]) -> dict[str, str]:
     return {name: computation for name, computation in found.items() if computation is not None}
 
 
-def _variables_around(fn: types.FunctionType) -> dict[str, Any]:
-    return dict(zip(fn.__code__.co_freevars, map(_content, fn.__closure__ or ()), strict=True))
-
-
 def _code_of(definition: _Definition, class_name: str | None, fn: types.FunctionType) -> types.CodeType | None:
     """Return the code of a definition with the variables that are around a function; None if it uses others."""
     around = fn.__code__.co_freevars
