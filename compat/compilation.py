@@ -35,7 +35,7 @@ PROGRAMS: Final = HERE / "programs"
 PAGE: Final = HERE.parent / "docs" / "prefect-compatibility.md"
 HEADING: Final = "## In a cluster"
 REASONS: Final[Mapping[str, str]] = {
-    "a task or flow is called in a `try` or in `with transaction()`": r"is called inside",
+    "a task or flow is called or waited for in a `try` or in `with transaction()`": r"is (called|waited for) inside",
     "a state or a future is read: `state.name`, `as_completed`, `raise_on_failure=False`": (
         r"of the (state|future) of|the runs of '|raise_on_failure=False|a timeout for waiting"
     ),

@@ -46,7 +46,7 @@ class _FlowRun:
     @property
     def tags(self) -> list[str]:
         """Its tags."""
-        return [] if self._run is None else sorted(self._run.tags)
+        return [] if self._run is None else list(self._run.tags)
 
     @property
     def run_count(self) -> int:
@@ -111,7 +111,7 @@ class _TaskRun:
     @property
     def tags(self) -> list[str]:
         """Its tags."""
-        return [] if self._run is None else sorted(self._run.tags)
+        return [] if self._run is None else list(self._run.tags)
 
     @property
     def run_count(self) -> int:

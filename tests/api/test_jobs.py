@@ -8,7 +8,7 @@ from penstock.api import names
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.names import pod_name
 from tests.api.jobs import hold_pods, job_task, suspend, the_job
-from tests.api.scene import AttemptKey, fake
+from tests.api.scene import AttemptKey, Scene, fake
 
 pytestmark = pytest.mark.api
 

@@ -102,7 +102,7 @@ def test_flows_that_it_calls_come_before_it(file, capsys):
     [
         (
             ["FILE:choosy"],
-            "FILE:21: the result of 'load' is used as a condition, which is known only when the flow runs",
+            "FILE:21: the result of 'load' is used as a condition (`if`, `while`, `and`, `any()`, sorting), which is",
         ),
         (["FILE:etl"], "task load has no image: use --image IMAGE"),
         (["FILE:load", "--image", "x"], "FILE:load is a task, not a flow"),
@@ -152,6 +152,23 @@ def test_what_a_module_prints_is_apart_from_the_manifest(folder, capsys):
     assert code == 0
     assert shown.out.startswith("apiVersion:")
     assert "loud" in shown.err
+
+
+def test_what_python_does_not_print_itself_is_apart_from_the_manifest_too(folder, capfd):
+    loud = """
+    import os, subprocess, sys
+    subprocess.run(['echo', 'one'])
+    os.write(1, b'two')
+    print('three', file=sys.__stdout__)
+    """
+    (folder / "louder_flow.py").write_text(textwrap.dedent(loud) + textwrap.dedent(FLOW))
+
+    code = main(["compile", "louder_flow.py:etl", "--image", "x"])
+
+    shown = capfd.readouterr()
+    assert code == 0
+    assert shown.out.startswith("apiVersion:")
+    assert all(word in shown.err for word in ("one", "two", "three"))
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,29 @@ def test_hints_repeat_the_options_that_were_given(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/local/bin/kubectl-penstock", "watch"])
     assert program() == "kubectl penstock"
     assert build_parser().format_usage().startswith("usage: kubectl penstock ")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["flow-run", "ls"], "runs: penstock get, describe"),
+        (["server", "start"], "there is no server"),
+        (["worker", "start", "--pool", "x"], "there are no work pools or workers"),
+        (["work-pool", "create", "x"], "there are no work pools or workers"),
+        (["deployment", "run", "etl/x"], "penstock run NAME starts it"),
+        (["variable", "set", "a", "1"], "Variable.set in Python"),
+        (["block", "register"], "blocks are not registered"),
+        (["gcl", "create"], "PENSTOCK_LIMITS"),
+        (["config", "set", "A=1"], "settings are environment variables"),
+        (["automation", "ls"], "write a Schedule with `events`"),
+        (["init"], "penstock deploy FILE.py:FLOW"),
+        (["shell", "serve", "ls"], "a task with `command` or `script`"),
+    ],
+)
+def test_a_command_of_prefect_names_what_to_use_instead(words, hint, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+    said = capsys.readouterr().err
+    assert f"unknown command '{words[0]}': " in said
+    assert hint in said
+    assert "did you mean" not in said

@@ -1,6 +1,6 @@
 import pytest
 
-from penstock.cli.manifests.params import read_params
+from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.errors import CommandError
 
 DECLARED = {"day": "string", "count": "integer", "deep": "boolean", "regions": "array"}
@@ -26,6 +26,7 @@ def test_values_are_read_by_the_type_of_the_param(typed, want):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
+        pytest.param("count=null", "cannot be null, because Kubernetes drops it: omit the param", id="null"),
         pytest.param("count", "KEY=VALUE", id="a word without an equals sign"),
         pytest.param("cuont=1", 'did you mean "count"', id="a misspelt param is answered with the nearest"),
         pytest.param("zzz=1", "day, count, deep, regions", id="an unknown param is answered with all there are"),
@@ -47,3 +48,10 @@ def test_invalid_assignments_are_rejected_with_what_to_type(typed, message):
 def test_a_param_that_is_given_twice_is_refused():
     with pytest.raises(CommandError, match="-p count=2: count is given twice"):
         read_params(["count=1", "count=2"], DECLARED)
+
+
+def test_null_in_a_file_is_refused(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("count: null\n")
+    with pytest.raises(CommandError, match="count: a param cannot be null"):
+        read_params_file(str(file), DECLARED)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import importlib
+import os
 import re
+import warnings
 from typing import Any
 
 import pytest
@@ -365,7 +369,7 @@ def maps_a_sum(days: list[str]):
             1,
             "the param 'days' is iterated over, which is known only when the flow runs: use .map()",
         ),
-        (decides_by_a_sum, 1, "a value made of the param 'n' is used as a condition"),
+        (decides_by_a_sum, 1, "a value made of the param 'n' is used as a condition (`if`, `while`"),
         (maps_a_sum, 1, "cannot map over a value made of the param 'days'"),
     ],
 )
@@ -393,3 +397,71 @@ def test_texts_of_several_lines_stay_as_they_are():
 
     (made,) = compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
     assert '"one\\n        two "' in made["env"][0]["value"]
+
+
+def test_a_function_of_one_line_is_compiled_like_others():
+    # fmt: off
+    @flow
+    def etl(p: int, q: int): return take(max(p, q))
+    # fmt: on
+
+    (made,) = compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
+    assert '"name":"max"' in made["env"][0]["value"]
+
+
+def test_membership_and_negation_are_computed_in_the_pod():
+    @flow
+    def etl(mode: str, days: list[str]):
+        take(mode not in ["full", "part"])
+        take("mon" in days)
+        take(not load("a"))
+
+    first, second, _, fourth = compile_flow(etl, entrypoint="tests:flow", image="i")["spec"]["tasks"]
+    assert '"name":"not","of":[{"@":"operation","name":"contains","of":[["full","part"]' in first["env"][0]["value"]
+    assert '"name":"contains","of":[{"@":"value","slot":0,"elements":"str"},"mon"]' in second["env"][0]["value"]
+    assert '"name":"not","of":[{"@":"result"' in fourth["env"][0]["value"]
+
+
+def of_today(day: str = str(dt.date.today()), n: int = int("3")):  # noqa: DTZ011 - what is tested
+    take(day, n)
+
+
+def of_the_environment(*, who: str = os.environ.get("PENSTOCK_NOBODY", "me")):
+    load(who)
+
+
+def of_constants(day: dt.date = dt.date(2026, 1, 1), n: int = -3, who: str = "ab"):
+    take(day, n, who)
+
+
+@pytest.mark.parametrize(
+    ("fn", "name", "computation"),
+    [
+        (of_today, "day", "the result of `dt.date.today()`"),
+        (of_the_environment, "who", "the result of `os.environ.get('PENSTOCK_NOBODY', 'me')`"),
+    ],
+)
+def test_a_default_that_is_computed_when_the_flow_is_compiled_is_warned_of(fn, name, computation):
+    with pytest.warns(CompileWarning, match=re.escape(f"the default of param {name!r} of flow")) as caught:
+        compile_flow(flow(fn), entrypoint="tests:flow", image="i")
+    (found,) = caught
+    assert computation in str(found.message)
+
+
+def test_a_default_that_is_always_the_same_is_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compile_flow(flow(of_constants), entrypoint="tests:flow", image="i")
+
+
+def test_what_is_asserted_is_called_by_its_name(tmp_path, monkeypatch):
+    # In a file of its own: pytest rewrites what is asserted in a test.
+    (tmp_path / "asserting.py").write_text(
+        "from penstock import flow, task\n@task\ndef load(n): ...\n"
+        "@flow\ndef etl(n: int):\n    assert n > 3\n    load(n)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    asserting = importlib.import_module("asserting")
+
+    with pytest.raises(CompileError, match=r"asserting\.py:6: a value made of the param 'n' is asserted"):
+        compile_flow(asserting.etl, image="i")

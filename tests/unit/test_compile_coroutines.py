@@ -111,3 +111,15 @@ def test_what_is_refused_names_the_line_of_the_call(fn, line, message):
     number = fn.__code__.co_firstlineno + line
     with pytest.raises(CompileError, match=rf"test_compile_coroutines\.py:{number}: {re.escape(message)}"):
         waits(fn)
+
+
+def test_a_handler_of_those_who_compile_is_none_of_the_flow():
+    @flow
+    async def etl():
+        return await asyncio.gather(fetch(1), fetch(2))
+
+    try:
+        made = compile_flow(etl, entrypoint="tests:flow", image="x")
+    except CompileError as error:
+        pytest.fail(str(error))
+    assert len(made["spec"]["tasks"]) == 2

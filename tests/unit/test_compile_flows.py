@@ -11,6 +11,7 @@ import re
 import threading
 from typing import Any, Literal
 
+import pydantic
 import pytest
 
 from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, transaction, unmapped
@@ -132,7 +133,7 @@ def test_map_over_a_param_over_results_and_over_the_items_of_another():
     ("use", "message"),
     [
         (bool, "used as a condition"),
-        (lambda rows: f"{rows}", "converted to text"),
+        (str, "converted to text"),
         (lambda rows: "%s" % rows, "use an f-string in the function of the flow"),  # noqa: UP031 - what is tested
         (len, "measured with len()"),
         (list, "iterated over"),
@@ -496,7 +497,7 @@ def test_two_flows_of_one_name_are_refused():
         ping(1)
         other_ping(2)
 
-    with pytest.raises(CompileError, match="two flows have the name 'ping': rename one of them"):
+    with pytest.raises(CompileError, match="two flows become the Flow 'ping': 'ping': rename one of them"):
         compile_flows(etl, entrypoint="tests:flow")
 
 
@@ -649,5 +650,58 @@ def test_flows_that_would_be_one_flow_are_refused():
         one_load()
         other_load()
 
-    with pytest.raises(CompileError, match="two flows have the name"):
+    with pytest.raises(CompileError, match="two flows become the Flow"):
         compile_flows(etl, entrypoint="tests:flow")
+
+
+class Holder(pydantic.BaseModel):
+    x: Any
+
+
+@pytest.mark.parametrize("wrap", [lambda x: Holder(x=x), lambda x: {x: 1}])
+def test_a_future_in_an_argument_that_is_pickled_is_refused_with_a_way_out(wrap):
+    @flow
+    def etl():
+        take(wrap(load.submit("a")))
+
+    with pytest.raises(
+        CompileError,
+        match=r"the run of 'load' is inside of an argument that is pickled.*: pass it as an argument of its own",
+    ):
+        compile_flow(etl, entrypoint="tests:flow")
+
+
+@flow(name="AB")
+def capital():
+    load("a")
+
+
+@flow(name="ab")
+def small():
+    load("b")
+
+
+def test_flows_that_differ_by_capitals_only_are_named():
+    @flow
+    def etl():
+        capital()
+        small()
+
+    with pytest.raises(CompileError, match="two flows become the Flow 'ab': 'AB' and 'ab': rename one of them"):
+        compile_flows(etl, entrypoint="tests:flow")
+
+
+def test_names_without_letters_and_digits_stay_apart():
+    labels = {flow_name(flow(lambda: None, name=name)) for name in ("-", "_", "task", "!")}
+    assert len(labels) == 4
+
+
+@pytest.mark.parametrize("value", ["\ud83d", ["\ud83d"], {"\ud83d": 1}])
+def test_a_text_that_no_manifest_can_contain_is_refused_with_its_line(value):
+    @flow
+    def etl():
+        take(value)
+
+    number = etl.fn.__code__.co_firstlineno + 2
+    with pytest.raises(CompileError, match=rf"test_compile_flows\.py:{number}: a text .* half of a surrogate pair"):
+        compile_flow(etl, entrypoint="tests:flow")

@@ -121,3 +121,18 @@ def test_the_architecture_page_is_short_and_has_five_short_walks():
     walks = "\n".join(lines[lines.index("## Five walks") :]).split("\n**")[1:]
     assert len(walks) == 5
     assert all(0 < len(re.findall(r"^\d+\. `", walk, re.MULTILINE)) <= 8 for walk in walks)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_no_page_installs_the_other_project_of_this_name(page):
+    assert re.findall(r"""pip install ["']?penstock\b.*""", page.read_text()) == []
+
+
+def test_the_first_flow_of_the_python_page_can_be_compiled(tmp_path, monkeypatch, capsys):
+    (tmp_path / "first_flow.py").write_text(blocks(ROOT / "docs" / "python.md", "python")[0])
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["compile", "first_flow.py:orders", "--image", "i"]) == 0
+
+    made = yaml.safe_load(capsys.readouterr().out)
+    assert [each["name"] for each in made["spec"]["tasks"]] == ["load", "total"]

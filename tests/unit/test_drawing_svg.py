@@ -175,4 +175,4 @@ def test_without_what_paints_the_way_to_get_it_is_one_line():
     assert answer.returncode == 1
     (line,) = answer.stderr.splitlines()
     assert line.startswith("penstock: ")
-    assert 'pip install "penstock[png]"' in line
+    assert 'pip install ".[png]"' in line

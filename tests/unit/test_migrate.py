@@ -183,3 +183,56 @@ def test_it_is_a_program(tmp_path):
         [sys.executable, "-m", "penstock.migrate", program], capture_output=True, text=True, check=True
     )
     assert answer.stdout == "1 file, 1 rewritten, 0 without a counterpart, 0 different\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        ("import os\nos.environ['PREFECT_LOGGING_LEVEL'] = 'DEBUG'\n", [(2, False, "PREFECT_LOGGING_LEVEL")]),
+        ("url = 'PREFECT_API_URL'\n", [(1, True, "PREFECT_API_URL")]),
+        ("p = __import__('prefect')\n", [(1, False, "__import__('prefect')")]),
+        ("import importlib\nimportlib.import_module('prefect')\n", [(2, False, "import_module('prefect')")]),
+        ("name = 'prefect'\n", []),
+    ],
+)
+def test_settings_and_imports_by_text_are_listed(source, want):
+    assert findings(source) == want
+
+
+@pytest.mark.parametrize(
+    ("body", "is_listed"),
+    [
+        ("return t.submit(1)", True),
+        ("return t(1, return_state=True)", True),
+        ("f = t.submit(1)\n    return f", True),
+        ("f = t.submit(1)\n    return {'a': [f], 'n': 1}", True),
+        ("return [t.submit(1)]", False),
+        ("return t.submit(1).result()", False),
+        ("return t(1)", False),
+    ],
+)
+def test_a_flow_that_returns_a_future_is_listed_because_its_caller_gets_the_result(body, is_listed):
+    source = f"from prefect import flow, task\n@task\ndef t(x): ...\n@flow\ndef f():\n    {body}\n"
+    assert [each[2] for each in findings(source)] == ["what f returns"] * is_listed
+
+
+def test_an_integration_that_runs_tasks_elsewhere_names_fan_outs():
+    [found] = find(ast.parse("from prefect_dask import DaskTaskRunner\n"))
+    assert "a Pod for each item" in found.advice
+
+
+def test_files_of_a_folder_that_are_not_programs_are_listed(tmp_path, capsys):
+    (tmp_path / "prefect.yaml").write_text("name: prefect\n")
+    (tmp_path / "report.ipynb").write_text('{"cells": [{"source": ["from prefect import flow"]}]}')
+    (tmp_path / "requirements-dev.txt").write_text("prefect==3.9.1\n")
+    (tmp_path / "requirements.txt").write_text("pandas\n")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "requirements.txt").write_text("prefect\n")
+
+    assert main([str(tmp_path)]) == DONE
+
+    *listed, summary = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in listed] == [
+        str(tmp_path / name) for name in ("prefect.yaml", "report.ipynb", "requirements-dev.txt")
+    ]
+    assert summary == "0 files, 0 rewritten, 0 without a counterpart, 3 different"

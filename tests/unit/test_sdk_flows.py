@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from typing import Any, NamedTuple
 
 import pydantic
 import pytest
@@ -11,6 +12,11 @@ from penstock.errors import MissingContextError, ParameterError, UpstreamFailedE
 from penstock.futures import Future
 from penstock.states import Cancelled, Completed, Failed
 from penstock.task_runners import ThreadPoolTaskRunner
+
+
+class Pair(NamedTuple):
+    good: Any
+    bad: Any
 
 
 @task
@@ -109,6 +115,9 @@ def test_a_flow_that_returns_a_list_of_futures_gives_their_states():
     [
         pytest.param(lambda good, bad: (good, bad), "1/2 states failed.", id="a tuple"),
         pytest.param(lambda good, bad: {"good": good, "bad": bad}, "1/2 states failed.", id="a dictionary"),
+        pytest.param(lambda good, bad: {"good": [good], "bad": bad}, "1/2 states failed.", id="a list in a dictionary"),
+        pytest.param(lambda good, bad: [[good], (good, bad)], "1/3 states failed.", id="collections in a list"),
+        pytest.param(Pair, "1/2 states failed.", id="a named tuple"),
         pytest.param(lambda good, bad: bad, "Task run encountered an exception: ValueError: broken", id="one future"),
     ],
 )
@@ -135,6 +144,26 @@ def test_a_flow_that_returns_a_dictionary_of_futures_gives_their_states():
         return {"a": add.submit(1, 2)}
 
     assert one()["a"].result() == 3
+
+
+def test_states_replace_futures_wherever_they_are():
+    @flow
+    def nested():
+        return {"a": [add.submit(1, 2)], "b": Pair(add.submit(3, 4), (add.submit(5, 6),))}
+
+    found = nested()
+    assert [found["a"][0].result(), found["b"].good.result(), found["b"].bad[0].result()] == [3, 7, 11]
+
+
+def test_a_list_that_is_in_itself_is_returned_as_it_is():
+    @flow
+    def endless():
+        found: list[Any] = [1]
+        found.append(found)
+        return found
+
+    found = endless()
+    assert found[1] is found
 
 
 def test_a_flow_that_returns_a_future_gives_its_result():

@@ -270,3 +270,22 @@ def test_prints_of_a_generator_are_logged(caplog):
     with caplog.at_level(logging.INFO):
         assert list(outer()) == [1]
     assert {"in the task", "in the flow"} <= set(caplog.messages)
+
+
+def test_what_a_generator_returns_is_the_value_of_yield_from():
+    @task(timeout_seconds=60)
+    def rows():
+        yield 1
+        yield 2
+        return "end"
+
+    @flow
+    def all_rows():
+        return (yield from rows())
+
+    def collect():
+        kept.append((yield from all_rows()))
+
+    kept: list[object] = []
+    assert list(collect()) == [1, 2]
+    assert kept == ["end"]

@@ -52,10 +52,15 @@ def test_limits_are_read_from_a_text(text, want):
     assert read_limits(text) == want
 
 
-@pytest.mark.parametrize("text", ["database", "a=0", "a=-1", "a=5/d", "=5", "a=five"])
+@pytest.mark.parametrize("text", ["database", "a=0", "a=-1", "a=5/d", "=5", "a=five", "tag:=1", "a=1/0s"])
 def test_an_entry_that_is_invalid_is_named(text):
     with pytest.raises(LimitError, match="PENSTOCK_LIMITS: invalid entry"):
         read_limits(text)
+
+
+def test_a_limit_that_is_set_twice_is_named():
+    with pytest.raises(LimitError, match="PENSTOCK_LIMITS sets 'a' twice"):
+        read_limits("a=1 b=2 a=3")
 
 
 def test_no_more_hold_a_limit_than_it_has_slots(monkeypatch):
@@ -105,6 +110,20 @@ def test_slots_are_given_back_when_the_block_raises(monkeypatch):
         raise ValueError("inside")
     with concurrency("database", timeout_seconds=0):
         pass
+
+
+def test_a_limit_that_does_not_exist_is_warned_of_once_in_a_run(caplog):
+    @task
+    def load(day):
+        with concurrency("nothing"):
+            return day
+
+    @flow
+    def etl():
+        return load.map([1, 2, 3]).result()
+
+    assert [etl(), etl()] == [[1, 2, 3], [1, 2, 3]]
+    assert caplog.text.count("limit 'nothing' does not exist") == 2
 
 
 def test_a_limit_that_does_not_exist_does_not_limit_and_says_so(caplog):
@@ -329,3 +348,68 @@ def test_a_limit_of_a_tag_is_refused_when_a_flow_is_compiled_and_in_its_pods(mon
     monkeypatch.setenv("PENSTOCK_CALL", "{}")
     with pytest.raises(NotOfferedError, match="within one process"):
         uses_tagged()
+
+
+def test_a_task_that_needs_the_slot_of_its_caller_is_refused_and_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setenv("PENSTOCK_LIMITS", "tag:x=1")
+
+    @task(tags=["x"])
+    def inner():
+        return 1
+
+    @task(tags=["x"])
+    def outer():
+        return inner()
+
+    with pytest.raises(LimitError, match="'tag:x' has 1 slots, and the code around holds 1 of them while it waits"):
+        flow(lambda: [outer()], name="nested")()
+    assert flow(lambda: [inner(), inner()], name="one-by-one")() == [1, 1]
+
+
+def test_a_coroutine_that_needs_the_slot_of_its_caller_is_refused(monkeypatch):
+    monkeypatch.setenv("PENSTOCK_LIMITS", "tag:x=1 db=1")
+
+    @task(tags=["x"])
+    async def inner():
+        return 1
+
+    @task(tags=["x"])
+    async def outer():
+        return await inner()
+
+    @flow
+    async def nested():
+        return await outer()
+
+    async def blocks():
+        async with concurrency_async("db"), concurrency_async("db"):
+            pass
+
+    with pytest.raises(LimitError, match="'tag:x' has 1 slots, and the code around holds 1"):
+        asyncio.run(nested())
+    with pytest.raises(LimitError, match="'db' has 1 slots, and the code around holds 1"):
+        asyncio.run(blocks())
+
+
+def test_a_submitted_task_gets_the_slot_when_the_one_that_submitted_it_has_ended(monkeypatch, caplog):
+    monkeypatch.setenv("PENSTOCK_LIMITS", "tag:x=1")
+
+    @task(tags=["x"])
+    def inner():
+        return 1
+
+    @task(tags=["x"])
+    def outer():
+        future = inner.submit()
+        for _ in range(1000):
+            if "waiting for limit" in caplog.text:
+                break
+            future.wait(0.01)
+        return future
+
+    @flow
+    def nested():
+        return outer().result()
+
+    assert nested() == 1
+    assert "waiting for limit 'tag:x', of which the code that started this holds 1 of 1 slots" in caplog.text

@@ -373,6 +373,19 @@ def test_the_level_of_the_log_is_a_variable(script):
     assert stderr == ""
 
 
+def test_a_level_that_does_not_exist_names_its_variable(script):
+    _, _, stderr = script.write("""
+        from penstock import flow
+
+        @flow
+        def outer():
+            return 1
+
+        outer()
+    """).run(PENSTOCK_LOGGING_LEVEL="foo")
+    assert "PENSTOCK_LOGGING_LEVEL='foo': no such level; levels are DEBUG, INFO, WARNING" in stderr
+
+
 def test_what_was_submitted_outside_of_flows_runs_before_the_process_ends(script):
     _, stdout, _ = script.write("""
         import sys

@@ -119,11 +119,25 @@ def test_a_key_function_that_returns_none_keeps_nothing(home):
     assert not list(home.iterdir())
 
 
-def test_a_key_function_that_raises_fails_the_task():
-    counted = Counted(cache_key_fn=lambda context, parameters: parameters["z"])
-    state = counted.task(1, return_state=True)
-    assert state.is_failed()
-    assert "KeyError" in state.message
+def test_a_key_function_that_returns_an_empty_text_keeps_nothing(home):
+    counted = Counted(cache_key_fn=lambda context, parameters: "")
+    counted.task(1)
+    counted.task(2)
+    assert counted.calls == [(1, 0), (2, 0)]
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize("is_policy", [False, True])
+def test_a_task_whose_key_function_raises_runs_and_keeps_nothing(is_policy, home, caplog):
+    def key(context, parameters):
+        return parameters["z"]
+
+    counted = Counted(**({"cache_policy": from_cache_key_fn(key)} if is_policy else {"cache_key_fn": key}))
+    assert [counted.task(1, return_state=True).name for _ in range(2)] == ["Completed", "Completed"]
+    assert len(counted.calls) == 2
+    assert not list(home.iterdir())
+    assert "The cache key cannot be computed. The task runs, and its result is not stored" in caplog.text
+    assert "KeyError" in caplog.text
 
 
 def test_an_input_can_be_left_out_of_the_key():

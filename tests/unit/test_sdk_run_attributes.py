@@ -38,6 +38,9 @@ def test_a_hook_of_a_flow_reads_what_a_notification_needs():
     of_a_server = ("deployment_id", "work_pool_name", "idempotency_key", "ui_url", "parent_task_run_id")
     assert {seen[name] for name in of_a_server} == {None}
     assert seen["flow"].version == "2"
+    assert (seen["labels"], seen["context"], seen["infrastructure_document_id"]) == ({}, {}, None)
+    assert isinstance(seen["state_id"], UUID)
+    assert seen["empirical_policy"].retries == 0
 
 
 def test_a_hook_of_a_task_reads_what_a_notification_needs():
@@ -59,6 +62,27 @@ def test_a_hook_of_a_task_reads_what_a_notification_needs():
     assert (seen["task_version"], seen["task_inputs"], seen["flow_run_run_count"]) == ("3", {"x": []}, 1)
     assert seen["task_key"].startswith("load|")
     assert seen["cache_key"] is None
+
+
+def test_a_policy_says_how_a_task_is_retried():
+    seen = []
+    task(
+        name="t",
+        retries=2,
+        retry_delay_seconds=3,
+        on_completion=[lambda task, run, state: seen.append(run.empirical_policy)],
+    )(lambda: 1)()
+    assert (seen[0].retries, seen[0].retry_delay) == (2, 3)
+
+
+def test_a_state_has_an_id_and_can_be_copied():
+    state = Failed(message="no")
+    copied = state.model_copy(update={"name": "Lost"})
+    assert isinstance(state.id, UUID)
+    assert state.id == state.id
+    assert state.id != Failed().id
+    assert (copied.type, copied.name, copied.message, state.name) == (StateType.FAILED, "Lost", "no", "Failed")
+    assert (state.state_details.pause_timeout, state.state_details.retriable) == (None, None)
 
 
 def test_a_run_has_no_attributes_that_prefect_has_not():

@@ -10,7 +10,7 @@ import pytest
 
 from penstock import flow, run_deployment
 from penstock.authoring.deployments.deployment import object_name
-from penstock.errors import CommandError, OptionError
+from penstock.errors import CommandError, OptionError, ResultError
 from penstock.local.serving.run_requests import RunRequests
 from penstock.local.serving.served_state import ServedStateFile
 from penstock.local.serving.server import STOP_GRACE, Requested, Served, Server
@@ -42,6 +42,9 @@ class Process:
         if not self._world.is_stubborn:
             self.ends_at = self._world.time
             self._code = -signal.SIGTERM
+
+    def take_state(self):
+        return None
 
     def kill(self):
         self.signals.append("kill")
@@ -428,8 +431,8 @@ def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_t
         ("etl-1", {"day": "a"}, timedelta(0)),
         ("etl-2", {"day": "b"}, timedelta(seconds=30)),
     ]
-    assert first.answers == [{"run": "etl-1"}, {"code": 0}, "closed"]
-    assert second.answers == [{"run": "etl-2"}, {"code": 0}, "closed"]
+    assert first.answers == [{"run": "etl-1"}, {"code": 0, "state": None}, "closed"]
+    assert second.answers == [{"run": "etl-2"}, {"code": 0, "state": None}, "closed"]
 
 
 def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
@@ -446,7 +449,7 @@ def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
     [told, closed] = wrong.answers
     assert "etl-1 could not be started: invalid arguments for 'etl'" in told["error"]
     assert closed == "closed"
-    assert right.answers[1:] == [{"code": 0}, "closed"]
+    assert right.answers[1:] == [{"code": 0, "state": None}, "closed"]
 
 
 async def awaited(name):
@@ -456,13 +459,16 @@ async def awaited(name):
 def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, home, monkeypatch):
     script.write(
         """
+        import threading
+
         from penstock import flow, runtime
 
         @flow(log_prints=True)
-        def hello(name: str = "world", fails: bool = False):
+        def hello(name: str = "world", fails: bool = False, what: str = ""):
             print("hello", name, *sorted(runtime.flow_run.tags))
             if fails:
                 raise ValueError("no")
+            return threading.Lock() if what == "lock" else ["x" * 200_000, name]
 
         if __name__ == "__main__":
             hello.serve(name="my_deployment", parameters={"name": "served"}, tags=["ours"])
@@ -474,7 +480,15 @@ def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, hom
         run = run_deployment("hello/my_deployment", {"name": "you"}, tags=["yours"])
         assert (run.name, run.state.name) == ("my_deployment-1", "Completed")
         line_with(process, "hello you ours yours")
-        assert run_deployment("my_deployment", {"fails": True}).state.message == "exit code 1"
+        assert run.state.result() == ["x" * 200_000, "you"]
+        failed = run_deployment("my_deployment", {"fails": True}).state
+        assert (failed.name, failed.message) == ("Failed", "Flow run encountered an exception: ValueError: no")
+        with pytest.raises(ValueError, match="no"):
+            failed.result()
+        locked = run_deployment("my_deployment", {"what": "lock"}).state
+        assert locked.is_completed()
+        with pytest.raises(ResultError, match="what the run returned or raised cannot be pickled: TypeError"):
+            locked.result()
         assert asyncio.run(awaited("my_deployment")).state.name == "Completed"
         line_with(process, "hello served")
         assert run_deployment("my_deployment", timeout=0).state.name == "Running"

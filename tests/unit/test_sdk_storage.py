@@ -200,6 +200,24 @@ def test_a_block_of_the_programs_own_is_saved_and_loaded(monkeypatch):
     Database.delete("main")
 
 
+def test_a_block_is_loaded_by_its_type_and_name_from_the_class_of_all_blocks(monkeypatch):
+    class Account(Block):
+        user: str
+
+    class Team(Account):
+        _block_type_name = "My Team"
+
+    Account(user="me").save("main")
+    Team(user="us").save("main")
+    monkeypatch.setenv("PENSTOCK_SECRET_TOKEN", "hunter2")
+    assert Block.load("account/main") == Account(user="me")
+    assert Account.load("my-team/main") == Team(user="us")
+    assert Account.load("account/main") == Account(user="me")
+    assert Block.load("secret/token").get() == "hunter2"  # type: ignore[attr-defined]  # a Secret
+    with pytest.raises(VariableError, match="no block has the type 'acount': import the module of its class first"):
+        Block.load("acount/main")
+
+
 @pytest.mark.parametrize("name", ["../x", "", ".x", "a b"])
 def test_the_name_of_a_block_can_not_leave_its_folder(name):
     with pytest.raises(VariableError, match="invalid name of a block"):

@@ -103,6 +103,8 @@ def test_an_artifact_outside_of_runs_has_a_place_too(home):
 
 
 def test_the_key_of_an_artifact_can_not_leave_its_folder():
+    with pytest.raises(OptionError, match="has 256 characters: use at most 200"):
+        create_markdown_artifact("text", key="x" * 256)
     with pytest.raises(OptionError, match=r"invalid artifact key '\.\./x'"):
         create_markdown_artifact("x", key="../x")
 

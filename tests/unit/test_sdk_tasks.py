@@ -14,6 +14,7 @@ from penstock.errors import (
     CrashedRunError,
     MappingLengthMismatchError,
     MappingMissingIterableError,
+    OptionError,
     ParameterError,
     UpstreamFailedError,
 )
@@ -516,6 +517,38 @@ def test_a_name_that_can_not_be_made_fails_the_task():
         return 1
 
     assert "task_run_name failed: ZeroDivisionError" in named(return_state=True).message
+
+
+async def named_later():
+    return "later"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(named_later, "coroutine"), (lambda: 5, "int"), (lambda parameters: None, "NoneType")]
+)
+def test_a_function_that_names_runs_returns_a_string(name, kind):
+    named_task = task(name="named", task_run_name=name)(lambda: 1)
+    named_flow = flow(name="named", flow_run_name=name)(lambda: 1)
+    message = f"the function returned a {kind}, but a string is required"
+    assert f"task_run_name failed: {message}" in str(named_task(return_state=True).message)
+    with pytest.raises(OptionError, match=f"flow_run_name failed: {message}"):
+        named_flow()
+
+
+def test_zero_seconds_are_no_limit():
+    assert task(name="unlimited", timeout_seconds=0)(lambda: 1)() == 1
+    assert flow(name="unlimited", timeout_seconds=0)(lambda: 1)() == 1
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_a_task_that_returns_states_has_the_state_that_follows_from_them(kind):
+    def returning(*states):
+        return task(name="returning")(lambda: kind(states))(return_state=True)
+
+    assert returning(Completed(), Failed(message="no")).name == "Failed"
+    assert returning(Completed(), Failed(message="no")).message == "1/2 states failed."
+    assert returning(Completed(), Completed()).message == "All states completed."
+    assert returning().name == "Completed"
 
 
 def test_an_exception_whose_str_fails_is_a_failure_like_others():

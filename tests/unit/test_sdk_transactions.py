@@ -141,6 +141,58 @@ def test_hooks_can_be_staged_with_the_value():
     assert called == ["commit", "rollback"]
 
 
+def test_hooks_of_a_roll_back_are_called_last_first():
+    called = []
+
+    @task(on_rollback=[lambda _: called.append("task 1"), lambda _: called.append("task 2")])
+    def write():
+        return 0
+
+    with transaction(commit_mode=CommitMode.OFF) as txn:
+        txn.stage(1, on_rollback_hooks=[lambda _: called.append("own 1"), lambda _: called.append("own 2")])
+        write()
+    assert called == ["own 2", "own 1", "task 2", "task 1"]
+
+
+def test_a_task_whose_commit_hook_raises_is_rolled_back_and_the_others_are_not():
+    called = []
+
+    def no(_):
+        raise ValueError("no")
+
+    @task(on_commit=[no, lambda _: called.append("not reached")], on_rollback=[lambda _: called.append("undone")])
+    def fails():
+        return 0
+
+    @task(on_commit=[lambda _: called.append("committed")])
+    def write():
+        return 0
+
+    @flow
+    def scene():
+        with transaction() as txn:
+            states = [fails(return_state=True), write(return_state=True)]
+        return txn.state, [each.name for each in states]
+
+    assert scene()[0] is TransactionState.COMMITTED
+    assert called == ["undone", "committed"]
+
+
+def test_a_transaction_whose_own_commit_hook_raises_is_rolled_back_and_stores_nothing(caplog):
+    called = []
+
+    def no(_):
+        raise ValueError("no")
+
+    with transaction(key="report") as txn:
+        txn.stage(1, [lambda _: called.append("undone")], [no, lambda _: called.append("not reached")])
+    assert txn.state is TransactionState.ROLLED_BACK
+    assert called == ["undone"]
+    assert "'report' is rolled back, because a hook raised" in caplog.text
+    with transaction(key="report") as txn:
+        assert not txn.is_committed()
+
+
 @pytest.fixture
 def write():
     @task
@@ -258,3 +310,50 @@ def test_transactions_that_are_serializable_run_one_at_a_time_in_all_processes(t
     for process in processes:
         process.join()
     assert path.read_text() == "200"
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "want"),
+    [
+        (CommitMode.EAGER, None, ["commit", "charged"]),
+        (CommitMode.LAZY, None, ["charged", "undo"]),
+        (CommitMode.OFF, None, ["charged", "undo"]),
+        (CommitMode.EAGER, CommitMode.LAZY, ["charged", "undo"]),
+        (CommitMode.LAZY, CommitMode.EAGER, ["commit", "charged"]),
+    ],
+)
+def test_what_is_committed_eagerly_is_not_rolled_back(outer, inner, want):
+    done = []
+
+    @task(on_commit=[lambda _: done.append("commit")], on_rollback=[lambda _: done.append("undo")])
+    def charge():
+        return 1
+
+    @flow
+    def scene():
+        with transaction(commit_mode=outer), transaction(commit_mode=inner):
+            charge()
+            done.append("charged")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        scene()
+    assert done == want
+
+
+def test_a_lazy_transaction_in_an_eager_one_commits_with_it():
+    done = []
+
+    @task(on_commit=[lambda _: done.append("commit")])
+    def charge():
+        return 1
+
+    @flow
+    def scene():
+        with transaction(commit_mode=CommitMode.EAGER):
+            with transaction(commit_mode=CommitMode.LAZY):
+                charge()
+            done.append("between")
+
+    scene()
+    assert done == ["between", "commit"]

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.backend import current_backend
 from penstock.authoring.loggers import FLOW_LOGGER
 from penstock.authoring.runs.futures import SLICE_S, SLOT
+from penstock.authoring.runs.runs import FLOW_RUN
 from penstock.errors import LimitError
 
 VARIABLE: Final = "PENSTOCK_LIMITS"
 TAG: Final = "tag:"
 """What the names of limits of tags begin with."""
-_ENTRY: Final = re.compile(r"(?P<name>[^=\s,]+)=(?P<slots>[1-9]\d*)(?:/(?P<count>\d*)(?P<unit>[smh]))?")
+_ENTRY: Final = re.compile(r"(?P<name>[^=\s,]+)=(?P<slots>[1-9]\d*)(?:/(?P<count>[1-9]\d*)?(?P<unit>[smh]))?")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -43,8 +47,10 @@ def read_limits(text: str) -> dict[str, Rule]:
     rules: dict[str, Rule] = {}
     for entry in text.replace(",", " ").split():
         match = _ENTRY.fullmatch(entry)
-        if match is None:
+        if match is None or match["name"] == TAG:
             raise LimitError(f"{VARIABLE}: invalid entry {entry!r}: write name=5, name=100/1m or tag:name=2")
+        if match["name"] in rules:
+            raise LimitError(f"{VARIABLE} sets {match['name']!r} twice: remove one of the entries")
         unit = match["unit"]
         rules[match["name"]] = Rule(
             int(match["slots"]), None if unit is None else int(match["count"] or 1) * _SECONDS[unit]
@@ -118,6 +124,33 @@ class Limits:
             if is_rate and rule.period_s is None:
                 raise LimitError(f"limit {name!r} has no rate: write {VARIABLE}='{name}={rule.slots}/1m'")
 
+    def explain_wait(self, names: Iterable[str], slots: int, *, is_endless: bool) -> None:
+        """Warn of limits of which callers of this code hold slots, while it waits for them.
+
+        Raises:
+            LimitError: the wait could not end, because the caller waits for this.
+        """
+        around, of_submitter = _held_around()
+        for name in names:
+            limit = self._limits.get(name)
+            if limit is None or limit.rule.period_s is not None:
+                continue
+            total = limit.rule.slots
+            if is_endless and slots + around.get(name, 0) > total:
+                raise LimitError(
+                    f"limit {name!r} has {total} slots, and the code around holds {around[name]} of them while it waits"
+                    " for this: raise the limit, or do not limit both"
+                )
+            held = around.get(name, 0) + of_submitter.get(name, 0)
+            if is_endless and slots + held > total:
+                FLOW_LOGGER.warning(
+                    "waiting for limit %r, of which the code that started this holds %d of %d slots: it never starts if"
+                    " that code waits for it",
+                    name,
+                    held,
+                    total,
+                )
+
     def try_take(self, names: Sequence[str], slots: int, waiter: Callable[[], object]) -> float | None:
         """Take slots of all limits, or of none.
 
@@ -152,6 +185,53 @@ class Limits:
 
 
 LIMITS: Final = Limits()
+_WARNING: Final = threading.Lock()
+_WARNED: Final[dict[str, Any]] = {}
+"""Limits that do not exist, with the flow run in which there was a warning last."""
+
+
+class _Held(NamedTuple):
+    """The slots that the code around holds."""
+
+    owner: tuple[int, int]
+    """The thread and the asyncio task that hold them: code that runs elsewhere was started by them."""
+    slots: Mapping[str, int]
+
+
+_HELD: Final[ContextVar[_Held | None]] = ContextVar("penstock_held", default=None)
+_OF_SUBMITTER: Final[ContextVar[Mapping[str, int]]] = ContextVar("penstock_of_submitter", default=MappingProxyType({}))
+"""What the code held that started this, and may wait for it or not."""
+
+
+def enter_submitted() -> None:
+    """Begin the context of a task run that runs concurrently with the code that submitted it."""
+    around, of_submitter = _held_around()
+    _OF_SUBMITTER.set({**of_submitter, **around})
+    _HELD.set(None)
+
+
+def _held_around() -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the slots of the code that waits for this, and of the code that started this."""
+    held, of_submitter = _HELD.get(), _OF_SUBMITTER.get()
+    if held is None:
+        return {}, of_submitter
+    return (held.slots, of_submitter) if held.owner == _current() else ({}, {**of_submitter, **held.slots})
+
+
+def _current() -> tuple[int, int]:
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = None if asyncio is None else asyncio.current_task()
+    except RuntimeError:
+        task = None  # no event loop runs in this thread
+    return threading.get_ident(), id(task)
+
+
+def _change_held(names: Iterable[str], slots: int) -> None:
+    # Not with tokens: a generator may end in another context.
+    around, of_submitter = _held_around()
+    _OF_SUBMITTER.set(of_submitter)
+    _HELD.set(_Held(_current(), {**around, **{name: max(around.get(name, 0) + slots, 0) for name in names}}))
 
 
 @contextmanager
@@ -167,16 +247,22 @@ def held(
     LIMITS.check(names, slots, is_rate=is_rate)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     event = threading.Event()
+    is_explained = False
     while (wait_s := LIMITS.try_take(names, slots, event.set)) != 0:
+        if not is_explained:
+            LIMITS.explain_wait(names, slots, is_endless=deadline is None)
+            is_explained = True
         left_s = _left_s(names, deadline, wait_s)
         slot = SLOT.get()
         with nullcontext() if slot is None else slot.released():
             # In slices, because a thread that waits can't be interrupted.
             event.wait(min(left_s, SLICE_S))
         event.clear()
+    _change_held(names, slots)
     try:
         yield
     finally:
+        _change_held(names, -slots)
         LIMITS.release(names, slots)
 
 
@@ -195,15 +281,21 @@ async def held_async(
         if not loop.is_closed():
             loop.call_soon_threadsafe(event.set)
 
+    is_explained = False
     while (wait_s := LIMITS.try_take(names, slots, wake)) != 0:
+        if not is_explained:
+            LIMITS.explain_wait(names, slots, is_endless=deadline is None)
+            is_explained = True
         left_s = _left_s(names, deadline, wait_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(min(left_s, SLICE_S)):
                 await event.wait()
         event.clear()
+    _change_held(names, slots)
     try:
         yield
     finally:
+        _change_held(names, -slots)
         LIMITS.release(names, slots)
 
 
@@ -246,7 +338,13 @@ def existing(names: str | Sequence[str], *, is_strict: bool) -> list[str]:
         text = f"limit {missing[0]!r} does not exist: set {VARIABLE}='{missing[0]}=5'"
         if is_strict:
             raise LimitError(text)
-        FLOW_LOGGER.warning("%s; not limited", text)
+        # Once for each run of a flow: a mapped task asks for each of its items.
+        run = FLOW_RUN.get()
+        with _WARNING:
+            is_known = run is not None and _WARNED.get(missing[0]) == run.id
+            _WARNED[missing[0]] = run and run.id
+        if not is_known:
+            FLOW_LOGGER.warning("%s; not limited", text)
     return found
 
 

@@ -1,7 +1,8 @@
 """Transactions: groups of tasks that are committed or rolled back together.
 
 Tasks that complete in a `with transaction():` block are staged. At the end of the block their `on_commit` hooks are
-called. If the block raises, their `on_rollback` hooks are called, last task first, and their runs become RolledBack.
+called. If the block raises, their `on_rollback` hooks are called, last task and last hook first, and their runs become
+RolledBack. So does a task one of whose `on_commit` hooks raises; its further ones are not called.
 
 A transaction with a key is committed once: its staged value is stored, and the next one with the key is committed from
 its beginning, so that the code of the block can skip what was done.
@@ -35,7 +36,7 @@ class CommitMode(Enum):
     """When a transaction commits."""
 
     EAGER = auto()
-    """At its end, also inside of another one."""
+    """At its end, also inside of another one; its tasks when each of them completes, so they are never rolled back."""
     LAZY = auto()
     """With the outermost one."""
     OFF = auto()
@@ -180,6 +181,9 @@ class Transaction:
 
     def add_ended(self, ended: TaskRun | Transaction) -> None:
         """Add a completed task run, or a nested transaction that has ended. For backends."""
+        if self.commit_mode is CommitMode.EAGER and not isinstance(ended, Transaction):
+            _commit_one(ended, self)
+            return
         with self._lock:
             if self._end is None:
                 self._staged.append(ended)
@@ -196,6 +200,11 @@ class Transaction:
             self._close(_commit_one)
             self._let_next_begin()
             return False
+        self._close(_commit_one)
+        if not all(_call_hook(hook, self) for hook in self._own_hooks["commit"]):
+            FLOW_LOGGER.warning("transaction %r is rolled back, because a hook raised", self.key)
+            self.roll_back()
+            return False
         try:
             if self._record is not None and self._is_written:
                 self._record.write(self._staged_value)
@@ -204,9 +213,6 @@ class Transaction:
             self.roll_back()
             return False
         self.state = TransactionState.COMMITTED
-        self._close(_commit_one)
-        for hook in self._own_hooks["commit"]:
-            _call_hook(hook, self)
         self._let_next_begin()
         return True
 
@@ -216,7 +222,7 @@ class Transaction:
             self._let_next_begin()
             return False
         self.state = TransactionState.ROLLED_BACK
-        for hook in self._own_hooks["rollback"]:
+        for hook in reversed(self._own_hooks["rollback"]):
             _call_hook(hook, self)
         self._staged.reverse()
         self._close(_undo_one)
@@ -330,28 +336,31 @@ def _commit_one(ended: TaskRun | Transaction, around: Transaction) -> None:
     if isinstance(ended, Transaction):
         ended.commit()
         return
-    for hook in ended.task.options.on_commit:
-        _call_hook(hook, around, ended)
+    if not all(_call_hook(hook, around, ended) for hook in ended.task.options.on_commit):
+        _undo_one(ended, around)
 
 
 def _undo_one(ended: TaskRun | Transaction, around: Transaction) -> None:
     if isinstance(ended, Transaction):
         ended.roll_back()
         return
-    for hook in ended.task.options.on_rollback:
+    for hook in reversed(ended.task.options.on_rollback):
         _call_hook(hook, around, ended)
     ended.enter_state(Completed(name=ROLLED_BACK, message="its transaction was rolled back", data=ended.state.data))
 
 
-def _call_hook(hook: Hook, around: Transaction, run: TaskRun | None = None) -> None:
+def _call_hook(hook: Hook, around: Transaction, run: TaskRun | None = None) -> bool:
+    """Call a hook, and return whether it did not raise."""
     try:
         answer = hook(around)
         if inspect.isawaitable(answer):
             _wait(answer)
     except Exception:
-        # A hook is the user's code: its error is logged and changes neither the transaction nor the run.
+        # A hook is the user's code: its error is logged, and the code around the transaction goes on.
         log = FLOW_LOGGER if run is None else logger_of(run)
         log.exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
+        return False
+    return True
 
 
 async def _begin_in_thread(record: Record) -> None:

@@ -28,8 +28,11 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001 - not public
+            from penstock.cli.text.prefect_commands import PREFECT_COMMANDS  # noqa: PLC0415 - for wrong commands only
+
             known = [each.dest for each in action._choices_actions]  # noqa: SLF001 - the commands that help lists
-            hint = suggest(value, known)
+            meant = PREFECT_COMMANDS.get(value)
+            hint = suggest(value, known) if meant is None else f": {meant}"
             raise argparse.ArgumentError(
                 None, f"unknown command '{value}'{hint}; {program()} --help lists the commands"
             )

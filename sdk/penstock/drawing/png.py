@@ -12,7 +12,9 @@ from penstock.errors import CommandError
 try:
     import resvg_py
 except ImportError:
-    raise CommandError('PNG output requires an extra: pip install "penstock[png]"; or use -o svg') from None
+    raise CommandError(
+        'PNG output requires the extra png: pip install ".[png]" in a checkout of Penstock; or use -o svg'
+    ) from None
 
 ZOOM: Final = 2.0
 """PNG pixels per SVG pixel: sharp on high-resolution screens."""

@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -222,9 +222,9 @@ class LocalBackend:
             return _answer(session, call)
         return self._elements_of(session)
 
-    def _elements_of(self, session: Session) -> Iterator[Any]:
+    def _elements_of(self, session: Session) -> Generator[Any, None, Any]:
         with _summarized(session):
-            yield from iterate(iterated_flow(session), flow_lifecycle.flow_steps(session))
+            return (yield from iterate(iterated_flow(session), flow_lifecycle.flow_steps(session)))
 
     async def _iterate_async_flow(self, flow: FlowFunction, call: Call, upstream: list[Future[Any]]) -> Any:
         await _await_all(upstream)

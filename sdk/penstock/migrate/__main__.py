@@ -14,7 +14,7 @@ from typing import Final
 
 from penstock.authoring.storage.home import write_file
 from penstock.migrate.findings import find
-from penstock.migrate.rewriting import rewrite
+from penstock.migrate.rewriting import OLD, rewrite
 from penstock.printable import make_printable
 
 DONE: Final = 0
@@ -22,6 +22,13 @@ MISSING: Final = 1
 """Something has no counterpart; with --check also: something would be rewritten."""
 UNREADABLE: Final = 2
 """A file cannot be read, parsed or written."""
+OTHER_FILES: Final = {
+    "prefect.yaml": "write its deployments as options of `penstock deploy`, or flow.deploy(...): docs/deploy.md",
+    "*.ipynb": "change the imports in the cells of the notebook",
+    "requirements*.txt": "remove prefect and its integrations, and install penstock",
+    "pyproject.toml": "remove prefect and its integrations, and add penstock",
+}
+"""Files that are listed, by pattern."""
 INSTALLED: Final = "site-packages"
 """In a virtual environment."""
 
@@ -46,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = _migrate(path, counts, is_written=not (options.check or options.diff), is_diff=options.diff)
         if not options.quiet:
             print(*lines, sep="\n", end="\n" if lines else "")
+    for path, advice in _other_files(options.files):
+        counts.different += 1
+        if not options.quiet:
+            print(make_printable(f"{path}: not rewritten: {advice}"))
     verb = "would be rewritten" if options.check or options.diff else "rewritten"
     if not options.quiet:
         print(
@@ -70,6 +81,15 @@ def _programs(paths: Sequence[Path]) -> Iterator[Path]:
             yield from sorted(each for each in path.rglob("*.py") if each.is_file() and _is_own(each, path))
         else:
             yield path
+
+
+def _other_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield the files of folders that are not programs, and that name Prefect, with what to do."""
+    for folder in (path for path in paths if path.is_dir()):
+        for path in sorted(each for each in folder.rglob("*") if each.is_file() and _is_own(each, folder)):
+            advice = next((text for pattern, text in OTHER_FILES.items() if path.match(pattern)), None)
+            if advice is not None and OLD in path.read_text(encoding="utf-8", errors="replace").lower():
+                yield path, advice
 
 
 def _is_own(program: Path, folder: Path) -> bool:

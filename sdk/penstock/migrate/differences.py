@@ -41,6 +41,18 @@ NAMES: Final[Mapping[str, str]] = {
 }
 """Names that are imported."""
 
+RETURNED_RUN: Final = "the caller gets the result of the task, or its exception, and not its state"
+RETURNED_RUNS: Final = "the flow fails if one of the futures in the dictionary failed"
+SETTINGS: Final[Mapping[str, str]] = {
+    "PREFECT_HOME": "use PENSTOCK_HOME",
+    "PREFECT_LOGGING_LEVEL": "use PENSTOCK_LOGGING_LEVEL",
+    "PREFECT_LOCAL_STORAGE_PATH": "set result_storage on the flow, or PENSTOCK_HOME",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "set persist_result=True on the flow",
+    "PREFECT_TASK_RUNNER_THREAD_POOL_MAX_WORKERS": "use ThreadPoolTaskRunner(max_workers=...)",
+    "PREFECT_LOGGING_LOG_PRINTS": "set log_prints=True on the flow",
+}
+"""Environment variables."""
+
 TASK_OPTIONS: Final[Mapping[str, str]] = {
     "tags": "a limit of a tag is set by PENSTOCK_LIMITS, and holds within one process",
     "result_storage": "a folder of this machine; in a cluster, storage= of the flow",

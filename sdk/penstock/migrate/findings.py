@@ -19,6 +19,8 @@ from penstock.migrate import differences
 from penstock.migrate.rewriting import NEW, OLD, module_of, package_names
 
 _TEXT: Final = re.compile(rf"{OLD}(\.\w+)+")
+_SETTING: Final = re.compile(r"PREFECT_[A-Z0-9_]+")
+_IMPORTS: Final = ("__import__", "import_module")
 _CLUSTER_CALLS: Final = ("deploy", "serve", "to_deployment")
 
 
@@ -75,6 +77,10 @@ class _Program:
                 yield from self._attribute(node)
             elif isinstance(node, ast.Call):
                 yield from self._call(node)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and self._decorated.get(node.name) == "flow":
+                yield from _returns(node)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _SETTING.fullmatch(node.value):
+                yield _setting(node.lineno, node.value)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _TEXT.fullmatch(node.value):
                 yield Finding(
                     node.lineno,
@@ -145,6 +151,15 @@ class _Program:
             for name in given:
                 if name not in DeploymentKeywords.__annotations__:
                     yield from _option(node.lineno, f"{method}({name}=...)", name, DEPLOYMENT_OPTIONS, {})
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else _last(node.func)
+        first = node.args[0] if node.args else None
+        if called in _IMPORTS and isinstance(first, ast.Constant) and first.value == OLD:
+            yield Finding(
+                node.lineno,
+                is_missing=False,
+                what=f"{called}({OLD!r})",
+                advice="a text is not rewritten: change it where it names a module",
+            )
         if method == "map" and "deferred" in given:
             yield Finding(node.lineno, is_missing=True, what="map(deferred=...)", advice=METHODS_OF_TASKS["delay"])
 
@@ -157,6 +172,48 @@ class _Program:
             chain = _chain(called)
             name = chain[-1] if len(chain) > 1 and chain[0] in self._package else None
         return name if name in {"flow", "task"} else None
+
+
+def _returns(flow: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Finding]:
+    """Judge what a flow returns: futures and states of tasks."""
+    submitted = {
+        target.id
+        for node in ast.walk(flow)
+        if isinstance(node, ast.Assign) and _gives_run(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(flow):
+        if not isinstance(node, ast.Return) or node.value is None:
+            continue
+        if _gives_run(node.value) or _last(node.value) in submitted:
+            yield Finding(
+                node.lineno, is_missing=False, what=f"what {flow.name} returns", advice=differences.RETURNED_RUN
+            )
+        elif isinstance(node.value, ast.Dict) and any(
+            _gives_run(each) or (isinstance(each, ast.Name) and each.id in submitted) for each in ast.walk(node.value)
+        ):
+            yield Finding(
+                node.lineno, is_missing=False, what=f"what {flow.name} returns", advice=differences.RETURNED_RUNS
+            )
+
+
+def _gives_run(node: ast.AST | None) -> bool:
+    """Whether an expression gives the future or the state of one run."""
+    return isinstance(node, ast.Call) and (
+        (isinstance(node.func, ast.Attribute) and node.func.attr == "submit")
+        or any(each.arg == "return_state" for each in node.keywords)
+    )
+
+
+def _setting(line: int, name: str) -> Finding:
+    new = differences.SETTINGS.get(name)
+    return Finding(
+        line,
+        is_missing=new is None,
+        what=name,
+        advice=new or "there is no such setting: see the table of settings in docs/from-prefect.md",
+    )
 
 
 def _name(line: int, found: ModuleType, module: str, name: str) -> Iterator[Finding]:
@@ -208,7 +265,11 @@ def _integration(line: int, package: str) -> Finding:
         line,
         is_missing=True,
         what=package,
-        advice="use the library that it wraps, and keep its credentials in a Secret of penstock.blocks.system",
+        advice=(
+            "use ThreadPoolTaskRunner in a process; in a cluster, map() of a compiled flow is a Pod for each item"
+            if package in {f"{OLD}_dask", f"{OLD}_ray"}
+            else "use the library that it wraps, and keep its credentials in a Secret of penstock.blocks.system"
+        ),
     )
 
 

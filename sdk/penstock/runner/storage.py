@@ -157,7 +157,9 @@ def _check(url: str) -> None:
     try:
         import obstore  # noqa: F401, PLC0415 - as above
     except ImportError as error:
-        raise ResultError(f"penstock[storage] is required for results in {url}: install it in the image") from error
+        raise ResultError(
+            f"penstock with the extra storage is required for results in {url}: install it in the image"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -150,8 +150,14 @@ def _rebuild(  # noqa: PLR0911 - one for each kind
             return after
         return type(value)(*after) if hasattr(value, "_fields") else type(value)(after)
     if isinstance(value, Mapping):
-        rebuilt = {key: _rebuild(each, leaf, with_fields, around) for key, each in value.items()}
-        return value if all(rebuilt[key] is each for key, each in value.items()) else rebuilt
+        items = [
+            (_rebuild(key, leaf, with_fields, around), _rebuild(each, leaf, with_fields, around))
+            for key, each in value.items()
+        ]
+        is_same = all(key is old and each is value[old] for (key, each), old in zip(items, value, strict=True))
+        return value if is_same else _with_items(value, items)
+    if hasattr(type(value), "__pydantic_fields_set__"):
+        return _with_values(value, lambda each: _rebuild(each, leaf, with_fields, around))
     if is_dataclass(value) and not isinstance(value, type | allow_failure | unmapped):
         changes = {}
         for each in fields(value):
@@ -161,6 +167,29 @@ def _rebuild(  # noqa: PLR0911 - one for each kind
                 changes[each.name] = new
         return with_fields(value, **changes) if changes else value
     return leaf(value)
+
+
+def _with_items(value: Mapping[Any, Any], items: Iterable[tuple[Any, Any]]) -> Any:
+    """Return a mapping with other items: of the same type, if it is a dictionary, such as OrderedDict."""
+    if type(value) is dict or not isinstance(value, dict):
+        return dict(items)
+    copied = copy.copy(value)
+    copied.clear()
+    for key, each in items:
+        copied[key] = each
+    return copied
+
+
+def _with_values(model: Any, rebuild: Callable[[Any], Any]) -> Any:
+    """Return a pydantic model with its values rebuilt, which are not validated again; the same if none has changed."""
+    copied = None
+    for part in ("__dict__", "__pydantic_extra__", "__pydantic_private__"):
+        for name, old in (getattr(model, part, None) or {}).items():
+            new = rebuild(old)
+            if new is not old:
+                copied = copied or model.model_copy()
+                getattr(copied, part)[name] = new
+    return model if copied is None else copied
 
 
 def _with_fields(value: Any, **changes: Any) -> Any:

@@ -39,7 +39,7 @@ def compute_key(policy: CachePolicy, context: TaskRunContext) -> str | None:
         facts["flow"] = flow_run and (flow_run.parameters, getattr(flow_run.flow.fn, "__self__", None))
     for position, key_fn in enumerate(policy.key_fns):
         key = key_fn(context, context.parameters)
-        if key is None:
+        if not key:
             return None
         facts[f"key {position}"] = key
     try:

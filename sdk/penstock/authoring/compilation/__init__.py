@@ -15,15 +15,18 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from penstock.authoring.compilation.code_location import CodeLocation
-from penstock.authoring.compilation.identity import check_identity
+from penstock.authoring.compilation.helper_functions import HelperFunctions
 from penstock.authoring.compilation.import_path import source_of
 from penstock.authoring.compilation.manifest import container_of, flow_name, hooks_task, outputs_of, pod_task, tasks_of
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.one_pod import is_one_pod
+from penstock.authoring.compilation.output import CompileWarning
 from penstock.authoring.compilation.params import FlowParam, read_params
+from penstock.authoring.compilation.refusal import compile_errors
 from penstock.authoring.compilation.retry import duration_text
+from penstock.authoring.compilation.rewriting import computed_defaults
 from penstock.authoring.compilation.symbols import SettledParamError
-from penstock.authoring.compilation.trace import MAX_NAME, CompileWarning, Trace, task_label
+from penstock.authoring.compilation.trace import MAX_NAME, Trace, task_label
 from penstock.authoring.function import FlowFunction
 from penstock.authoring.pods.pod_call import STORAGE
 
@@ -36,6 +39,7 @@ MAX_DESCRIPTION: Final = 1024
 WORKSPACE: Final = "/workspace"
 
 
+@compile_errors()
 def compile_flow(
     flow: FlowFunction,
     *,
@@ -66,6 +70,7 @@ def compile_flow(
     return _compile(flow, image, storage, name, namespace, entrypoint, env)[0]
 
 
+@compile_errors()
 def compile_flows(
     flow: FlowFunction,
     *,
@@ -89,7 +94,11 @@ def compile_flows(
         assert child is not None
         known, _ = made.get(flow_name(child), (child, {}))
         if known.fn is not child.fn:
-            raise _location_of(child).compile_error(f"two flows have the name {child.name!r}", "rename one of them")
+            names = " and ".join(sorted({repr(known.name), repr(child.name)}))
+            raise _location_of(child).compile_error(
+                f"two flows become the Flow {flow_name(child)!r}: {names}",
+                "rename one of them: capitals, spaces and underscores do not tell Flows apart",
+            )
         if flow_name(child) not in made:
             compiled, further = _compile(child, image, storage, None, namespace, None, env)
             made[flow_name(child)] = child, compiled
@@ -112,6 +121,7 @@ def _compile(
     _check_options(flow, location)
     source = entrypoint or source_of(flow, location)
     body = _in_one_pod(flow, location, source) if is_one_pod(flow) else _in_tasks(flow, location, source, storage)
+    _warn_of_computed_defaults(flow, body.params, location)
     fields: dict[str, Any] = {
         "description": (flow.options.description or "")[:MAX_DESCRIPTION],
         "params": [param.manifest for param in body.params.values()],
@@ -132,6 +142,19 @@ def _compile(
         metadata["annotations"]["penstock.dev/flow-version"] = flow.options.version
     spec = {field: value for field, value in fields.items() if value}
     return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": metadata, "spec": spec}, body.children
+
+
+def _warn_of_computed_defaults(flow: FlowFunction, params: Mapping[str, FlowParam], location: CodeLocation) -> None:
+    for name, computation in computed_defaults(inspect.unwrap(flow.fn)).items():
+        default = params[name].manifest.get("default") if name in params else None
+        if default is not None:
+            warnings.warn(
+                f"{location}: the default of param {name!r} of flow {flow.name!r} is {computation}, which is"
+                f" computed when the flow is compiled: it is {default!r} in each run; use None, and compute"
+                " it in a task",
+                CompileWarning,
+                stacklevel=2,
+            )
 
 
 class _Body(NamedTuple):
@@ -170,17 +193,17 @@ def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: 
 
 
 def _traced(flow: FlowFunction, location: CodeLocation, storage: str | None) -> Trace:
-    check_identity(flow)
+    functions = HelperFunctions(flow)
     is_storage_of_run = flow.options.workspace is not None and not (storage or flow.options.storage)
     settled: dict[str, CodeLocation] = {}
     while True:
-        trace = Trace(flow, location, is_storage_of_run=is_storage_of_run, settled=settled)
+        trace = Trace(flow, location, functions, is_storage_of_run=is_storage_of_run, settled=settled)
         try:
             trace.call_flow_function()
             break
         except SettledParamError as found:
             settled[found.name] = found.location
-    again = Trace(flow, location, settled=settled)
+    again = Trace(flow, location, functions, settled=settled)
     again.call_flow_function()
     for name, where in settled.items():
         warnings.warn(

@@ -27,7 +27,6 @@ from penstock.authoring.compilation.symbols import (
 from penstock.authoring.pods.pod_call import MARK
 from penstock.authoring.runs.futures import Future
 from penstock.authoring.runs.states import State
-from penstock.errors import CompileError
 
 INDEX: Final = "index"
 
@@ -51,7 +50,7 @@ class Encoder:
             is_failure_allowed: pass the exception of a task that did not complete, instead of requiring success.
 
         Raises:
-            CompileError: it cannot be encoded.
+            RefusedError: it cannot be encoded.
         """
         if isinstance(value, unmapped):
             return self.encode_value(value.value, is_failure_allowed=is_failure_allowed)
@@ -77,6 +76,12 @@ class Encoder:
 
     def _plain(self, value: Any, *, is_failure_allowed: bool) -> Template:
         kind = type(value)
+        if kind is str and not _is_text(value):
+            raise self._node.location.compile_error(
+                f"a text among the arguments of {self._node.name!r} has half of a surrogate pair, which a manifest"
+                " cannot contain",
+                "create it in the task",
+            )
         if value is None or kind in {bool, int, str} or (kind is float and math.isfinite(value)):
             return value
         if kind is list:
@@ -88,7 +93,7 @@ class Encoder:
             }
         if kind is dict:
             values = [self.encode_value(each, is_failure_allowed=is_failure_allowed) for each in value.values()]
-            if all(type(key) is str for key in value) and MARK not in value:
+            if all(type(key) is str and _is_text(key) for key in value) and MARK not in value:
                 return dict(zip(value, values, strict=True))
             return {MARK: "pairs", "items": [[self._plain(key, is_failure_allowed=False) for key in value], values]}
         return self._pickled(value)
@@ -96,8 +101,6 @@ class Encoder:
     def _pickled(self, value: Any) -> Template:
         try:
             data = pickled_without_secrets(value)
-        except CompileError:
-            raise
         except SecretFoundError:
             raise self._node.location.compile_error(
                 f"an argument of {self._node.name!r} contains a secret",
@@ -160,6 +163,15 @@ class Encoder:
             node.is_failure_seen = True
             template["state"] = self._slots.add_expression(f"tasks.{node.name}.state")
         return template
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def expression_of(symbol: Symbol) -> str:

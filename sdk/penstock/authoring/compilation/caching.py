@@ -18,7 +18,7 @@ def cache_field(node: Node) -> dict[str, Any] | None:
     """Return the field `cache` of a task; None if results are not cached.
 
     Raises:
-        CompileError: the policy cannot be expressed.
+        RefusedError: the policy cannot be expressed.
     """
     task = node.task
     assert task is not None

@@ -26,7 +26,6 @@ from penstock.authoring.compilation.symbols import (
 from penstock.authoring.function import TaskFunction
 from penstock.authoring.pods.pod_call import MARK
 from penstock.authoring.pods.pod_operations import SCALAR
-from penstock.errors import CompileError
 
 
 class _Column(NamedTuple):
@@ -55,7 +54,7 @@ def fan_out(
         The fan-out, and the arguments of an item by name.
 
     Raises:
-        CompileError: there is nothing to map over, or lengths differ.
+        RefusedError: there is nothing to map over, or lengths differ.
     """
     encoder = Encoder(node)
     columns: list[_Column] = []
@@ -182,7 +181,7 @@ def _returns_one(node: Node) -> bool:
         return False
     try:
         hint = get_type_hints(node.task.fn).get("return")
-    except (NameError, TypeError, CompileError):
+    except (NameError, TypeError):
         return False  # names for type checkers only
     if node.task.is_generator or hint is None:
         return False

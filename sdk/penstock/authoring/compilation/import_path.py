@@ -40,7 +40,7 @@ def source_of(decorated: TaskFunction | FlowFunction, location: CodeLocation) ->
     """Return `module:name` of a flow or task, or of its function.
 
     Raises:
-        CompileError: a Pod that imports the module would not find it.
+        RefusedError: a Pod that imports the module would not find it.
     """
     fn = decorated.fn
     who = f"{'flow' if isinstance(decorated.options, FlowOptions) else 'task'} {decorated.name!r}"

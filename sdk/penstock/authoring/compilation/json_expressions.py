@@ -35,7 +35,7 @@ def express_value(  # noqa: PLR0911 - one for each kind
         what: what it is used for, for messages.
 
     Raises:
-        CompileError: it cannot be expressed.
+        RefusedError: it cannot be expressed.
     """
     if isinstance(value, allow_failure):
         raise location.compile_error(

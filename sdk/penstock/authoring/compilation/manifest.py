@@ -45,7 +45,7 @@ def tasks_of(trace: Trace, *, flow_source: str) -> list[dict[str, Any]]:
     """Return the tasks of a traced flow.
 
     Raises:
-        CompileError: a task cannot be expressed in a Flow.
+        RefusedError: a task cannot be expressed in a Flow.
     """
     return [_task(node, trace.flow, flow_source) for node in trace.nodes]
 
@@ -54,7 +54,7 @@ def outputs_of(trace: Trace) -> dict[str, Any] | None:
     """Return the outputs of a traced flow: what its function returned, under the name `result`.
 
     Raises:
-        CompileError: the result cannot be expressed.
+        RefusedError: the result cannot be expressed.
     """
     if trace.returned is None:
         return None

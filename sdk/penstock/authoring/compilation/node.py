@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from penstock.authoring.compilation.code_location import CodeLocation
+from penstock.authoring.compilation.code_location import CodeLocation, current_location, is_flow_function_at_work
+from penstock.authoring.compilation.handlers import Handlers
 from penstock.authoring.compilation.params import FlowParam
 from penstock.authoring.compilation.slots import Slots, Template
 from penstock.authoring.function import FlowFunction, TaskFunction
@@ -17,11 +18,13 @@ class Scope:
 
     Args:
         params: the params of the flow, by name.
+        handlers: finds exception handlers.
         is_storage_of_run: whether stored results are deleted with the run.
     """
 
-    def __init__(self, params: Mapping[str, FlowParam], *, is_storage_of_run: bool) -> None:
+    def __init__(self, params: Mapping[str, FlowParam], handlers: Handlers, *, is_storage_of_run: bool) -> None:
         self.params = params
+        self.handlers = handlers
         self.is_storage_of_run = is_storage_of_run
         self.barrier: dict[Node, bool] = {}
         """The nodes that all further calls wait for, and whether they must have completed."""
@@ -95,6 +98,7 @@ class Node:
 
     def wait_for_success(self) -> None:
         """Have all further calls wait until this has completed."""
+        self._refuse_handler()
         self.is_awaited = True
         self.expect_success()
         barrier = self.scope.barrier
@@ -104,12 +108,18 @@ class Node:
 
     def wait_for_end(self) -> None:
         """Have all further calls wait until this has finished."""
+        self._refuse_handler()
         self.is_awaited = self.is_failure_seen = True
         barrier = self.scope.barrier
         for other, is_success_needed in self.needs.items():
             if not is_success_needed:
                 barrier.pop(other, None)
         barrier.setdefault(self, False)
+
+    def _refuse_handler(self) -> None:
+        # The event loop waits for what is gathered: then no line of the flow is on the stack.
+        location = current_location() if is_flow_function_at_work() else None
+        self.scope.handlers.refuse(f"{self.name!r} is waited for", location or self.location, called_at=location)
 
     def comparable(self) -> Any:
         """Return all that is known of the call, for comparison."""

@@ -77,6 +77,50 @@ class _Search:
         return _referred(named) if isinstance(named, types.FunctionType) else list(vars(named).values())
 
 
+def functions_referred_to(fn: Any) -> list[types.FunctionType]:
+    """Return a function and the user's functions that it refers to, also through others, classes, objects and modules.
+
+    Those of libraries, tasks and flows are not among them.
+    """
+    package = _package(fn)
+    found: list[types.FunctionType] = []
+    seen: set[int] = set()
+    left: list[Any] = [fn]
+    while left:
+        value = left.pop()
+        if id(value) in seen or isinstance(value, Decorated):
+            continue
+        seen.add(id(value))
+        if isinstance(value, types.FunctionType):
+            if _package(value) == package or not _is_of_a_library(_package(value)):
+                found.append(value)
+                left += _referred(value)
+        elif isinstance(value, functools.partial):
+            left += (value.func, *value.args, *value.keywords.values())
+        elif isinstance(value, types.MethodType):
+            left += (value.__func__, value.__self__)
+        elif isinstance(value, classmethod | staticmethod | property):
+            left.append(_called_by(value))
+        elif isinstance(value, dict):
+            left += itertools.islice(list(value.values()), MAX_ELEMENTS)
+        elif isinstance(value, list | tuple | set | frozenset):
+            left += itertools.islice(list(value), MAX_ELEMENTS)
+        else:
+            left += _members(value, package)
+    return found
+
+
+def _members(value: Any, package: str) -> Iterator[Any]:
+    """Yield what is in a class, or in an object and its class."""
+    for each in (value if isinstance(value, type) else type(value)).__mro__:
+        if _package(each) == package or not _is_of_a_library(_package(each)):
+            yield from list(vars(each).values())
+    if not isinstance(value, type) and (
+        _package(type(value)) == package or not _is_of_a_library(_package(type(value)))
+    ):
+        yield from list(getattr(value, "__dict__", {}).values())
+
+
 def _called_by(value: Any) -> Any:
     """Return the function that something calls; the task, if it is a method of one."""
     while isinstance(value, functools.partial):
@@ -103,11 +147,16 @@ def _referred(fn: types.FunctionType) -> Iterator[Any]:
     names = {name for code in codes for name in (*code.co_names, *code.co_freevars)}
     known = {**fn.__globals__, **variables_around(fn)}
     found = [known[name] for name in names & known.keys()]
-    for each in (*found, *(module for code in codes for module in _imported(code, fn.__globals__))):
-        if isinstance(each, types.ModuleType):
-            yield from (vars(each)[name] for name in names & vars(each).keys())
-        else:
+    left = [*found, *(module for code in codes for module in _imported(code, fn.__globals__))]
+    seen: set[int] = set()
+    while left:
+        each = left.pop()
+        if not isinstance(each, types.ModuleType):
             yield each
+        elif id(each) not in seen:
+            # Also modules in packages: `reports.days.pick(day)`.
+            seen.add(id(each))
+            left += (vars(each)[name] for name in names & vars(each).keys())
 
 
 def _imported(code: types.CodeType, names: Mapping[str, Any]) -> Iterator[types.ModuleType]:

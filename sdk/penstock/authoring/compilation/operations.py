@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
+from penstock.authoring.compilation.refusal import Signal, raise_remembered
 from penstock.authoring.compilation.symbols import (
     ADVICE,
     ITERATED,
@@ -22,6 +24,11 @@ from penstock.authoring.compilation.symbols import (
     refuse,
 )
 from penstock.authoring.pods.pod_operations import BINARY, COMPARISONS, FUNCTIONS, TEXT, UNARY
+
+_OF_ELEMENTS: Final = frozenset({"getitem", "default", "either", "and", "or", "min", "max"})
+"""Operations whose results are parts of their operands, which may be None."""
+MAX_DEPTH: Final = 5
+"""How deep symbols are looked for in the subject of a `match`."""
 
 
 class OperationSymbol(Symbol):
@@ -89,20 +96,57 @@ Symbol.__round__ = _method("round")  # type: ignore[attr-defined]
 
 
 class Rewritten:
-    """What the rewritten source of a flow calls in place of what symbols cannot do themselves."""
+    """What the rewritten source of a flow calls in place of what symbols cannot do themselves.
 
-    def __init__(self, count_calls: Callable[[], int]) -> None:
+    Args:
+        count_calls: returns the number of calls of tasks so far.
+        explain: returns the refusal for an error that a symbol has caused; None for other errors.
+    """
+
+    def __init__(self, count_calls: Callable[[], int], explain: Callable[[BaseException], Signal | None]) -> None:
         self._count_calls = count_calls
+        self._explain = explain
 
-    def is_none(self, value: Any, name: str) -> bool:
-        """Return whether the value of a variable is None: known for all but optional params and results."""
-        if isinstance(value, ResultSymbol) or (isinstance(value, ParamSymbol) and value.is_optional):
-            raise current_location().compile_error(
-                f"the identity or type of {name!r} is known only when the flow runs",
-                f"to replace None by a constant, write `if {name} is None: {name} = ...` and nothing else; to decide by"
-                f" it, {ADVICE}",
-            )
-        return value is None
+    def caught(self) -> None:
+        """Called first in each exception handler: no handler handles a refusal.
+
+        Raises:
+            Signal: the exception was caused by a symbol.
+        """
+        raise_remembered()
+        error = sys.exception()
+        if error is not None and (refused := self._explain(error)) is not None:
+            raise refused from error
+
+    def compared_with_none(self, value: Any, text: str) -> Any:
+        """Return a value that is compared with None: the answer is known for all but optional params and results.
+
+        Args:
+            value: the value.
+            text: the expression for it.
+        """
+        if _may_be_none(value):
+            constant = f"to replace None by a constant, write `if {text} is None: {text} = ...` and nothing else; "
+            _refuse_identity(text, f"{constant if text.isidentifier() else ''}to decide by it, {ADVICE}")
+        return value
+
+    def asked(self, value: Any, text: str) -> Any:
+        """Return a value whose identity or type is asked for."""
+        if isinstance(value, Symbol):
+            _refuse_identity(text, ADVICE)
+        return value
+
+    def ask(self, function: Any, text: str, *args: Any, **kwargs: Any) -> Any:
+        """Call one of `rewriting.OF_TYPE`, or a function of the user's with its name."""
+        if getattr(function, "__module__", None) == "builtins":
+            self.asked(args[0], text)
+        return function(*args, **kwargs)
+
+    def matched(self, value: Any, text: str) -> Any:
+        """Return the subject of a `match`."""
+        if _has_symbol(value):
+            _refuse_identity(text, ADVICE)
+        return value
 
     def default(self, value: Any, make: Callable[[], Any], problem: str | None) -> Any:
         """Return a value, or what replaces it if it is None.
@@ -126,6 +170,27 @@ class Rewritten:
         if not isinstance(value, Symbol):
             return value or make()
         return OperationSymbol("either", value, self._constant(value, make, problem))
+
+    def negated(self, value: Any) -> Any:
+        """Return `not value`."""
+        return OperationSymbol("not", value) if isinstance(value, Symbol) else not value
+
+    def contains(self, value: Any, container: Any) -> Any:
+        """Return `value in container`."""
+        known = list(container) if isinstance(container, list | tuple) else []
+        if any(isinstance(each, Symbol) for each in (container, value, *known)):
+            return OperationSymbol("contains", container, value)
+        return value in container
+
+    def asserted(self, value: Any) -> Any:
+        """Return what is asserted.
+
+        Raises:
+            RefusedError: it is known only when the flow runs.
+        """
+        if isinstance(value, Symbol):
+            refuse(value, "is asserted")
+        return value
 
     def text(self, *parts: Any) -> Any:
         """Return an f-string: texts, and tuples of value, conversion and format."""
@@ -171,3 +236,22 @@ def _refuse_run(run: Any) -> NoReturn:
         f"the run of {run.node.name!r} is converted to text, which is known only when the flow runs",
         "use its result(), or .map() and result()",
     )
+
+
+def _refuse_identity(text: str, advice: str) -> NoReturn:
+    raise current_location().compile_error(f"the identity or type of {text!r} is known only when the flow runs", advice)
+
+
+def _may_be_none(value: Any) -> bool:
+    if isinstance(value, OperationSymbol):
+        return value.operation in _OF_ELEMENTS
+    return isinstance(value, ResultSymbol) or (isinstance(value, ParamSymbol) and value.is_optional)
+
+
+def _has_symbol(value: Any, depth: int = 0) -> bool:
+    """Whether a value is a symbol, or a collection with one in it."""
+    if isinstance(value, Symbol):
+        return True
+    if type(value) not in {list, tuple, dict} or depth > MAX_DEPTH:
+        return False
+    return any(_has_symbol(each, depth + 1) for each in (value.values() if type(value) is dict else value))

@@ -57,7 +57,7 @@ def read_params(flow: FlowFunction, location: CodeLocation) -> dict[str, FlowPar
     """Read the params of a flow, by name.
 
     Raises:
-        CompileError: a parameter cannot be a param.
+        RefusedError: a parameter cannot be a param.
     """
     fn = inspect.unwrap(flow.fn)
     try:

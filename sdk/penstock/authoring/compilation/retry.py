@@ -17,7 +17,7 @@ def retry_field(options: TaskOptions | FlowOptions, location: CodeLocation, who:
     """Return the field `retry`; None if there are no retries.
 
     Raises:
-        CompileError: the API cannot express it.
+        RefusedError: the API cannot express it.
     """
     if not options.retries:
         return None

@@ -1,7 +1,7 @@
-"""The function of a flow, rewritten so that symbols can stand where Python asks for values.
+"""Functions, rewritten so that symbols can stand where Python asks for values.
 
-`x is None`, `x or y`, f-strings and functions such as `len` never ask the symbol itself. So they become calls of
-`operations.Rewritten`, which treat other values as Python does. Lines stay the same, for messages.
+`x is None`, `isinstance(x, int)`, `x or y`, f-strings and functions such as `len` never ask the symbol itself. So they
+become calls of `operations.Rewritten`, which treat other values as Python does. Lines stay the same, for messages.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import __future__
 
 import ast
 import builtins
+import copy
+import functools
 import inspect
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from penstock.authoring.closure import variables_around
@@ -20,8 +22,11 @@ from penstock.authoring.function import Decorated
 from penstock.authoring.pods.pod_operations import FUNCTIONS
 
 HOOK: Final = "__penstock__"
+OF_TYPE: Final = frozenset({"isinstance", "type", "callable", "id"})
+"""Functions of Python that answer for a symbol, and not for its value."""
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _FUTURES: Final = __future__.annotations.compiler_flag
-_CONSTANT: Final = (
+_CONSTANT: Final[tuple[type[ast.AST], ...]] = (
     *(ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.Name, ast.Attribute),
     *(ast.Subscript, ast.Slice, ast.JoinedStr, ast.FormattedValue, ast.keyword, ast.Starred),
     *(ast.expr_context, ast.operator, ast.unaryop),
@@ -32,70 +37,116 @@ _OF_THE_FUNCTION: Final = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 """Expressions that mean something else, or nothing, in a function inside of it."""
 
 
-def rewrite(fn: Callable[..., Any], hook: Any) -> Callable[..., Any]:
-    """Return a function that calls the hook where Python would ask symbols for their values.
+def rewrite(fn: types.FunctionType) -> types.CodeType | None:
+    """Return code for a function that calls the hook where Python would ask symbols for their values.
+
+    The hook is the global variable `HOOK`, an object with the methods of `operations.Rewritten`.
 
     Args:
-        fn: the function of a flow.
-        hook: an object with the methods of `operations.Rewritten`.
+        fn: a function of the user's.
 
     Returns:
-        The function; unchanged if its source is not known.
+        The code; None if there is nothing to rewrite, or the source is not known.
     """
-    if not isinstance(fn, types.FunctionType) or hasattr(fn, "__wrapped__"):
-        return fn
-    definition = _definition_of(fn)
-    if definition is None:
-        return fn
-    around = variables_around(fn)
-    known = {**vars(builtins), **fn.__globals__, **around}
-    if not _is_same(_made_of(definition, fn, hook, around), fn):
-        return fn
-    made = _made_of(_Rewriter(known).visit(definition), fn, hook, around)
-    made.__defaults__, made.__kwdefaults__ = fn.__defaults__, fn.__kwdefaults__
-    made.__module__, made.__qualname__ = fn.__module__, fn.__qualname__
-    return made  # type: ignore[no-any-return]  # of exec
+    for found, class_name in _definitions_of(fn):
+        definition = _stripped(found)
+        if not _is_same(_code_of(definition, class_name, fn), fn):
+            continue  # another function of this line; or the file, or the code of the function, has changed
+        rewriter = _Rewriter({**vars(builtins), **fn.__globals__, **variables_around(fn)})
+        made = _code_of(rewriter.visit(definition), class_name, fn)
+        return made if made is not None and rewriter.is_changed else None
+    return None
 
 
-def _made_of(definition: ast.stmt, fn: types.FunctionType, hook: Any, around: dict[str, Any]) -> Any:
-    """Return the function of a definition, with the variables that are around another one."""
-    outer = ast.parse(f"def outer({', '.join((HOOK, *around))}): pass")
+def computed_defaults(fn: Callable[..., Any]) -> dict[str, str]:
+    """Return the parameters of a function whose defaults are computed, such as by `date.today()`, and what computes."""
+    if not isinstance(fn, types.FunctionType) or (definition := definition_of(fn)) is None:
+        return {}
+    rewriter = _Rewriter({**vars(builtins), **fn.__globals__, **variables_around(fn)})
+    arguments = definition.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    pairs = [
+        *zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    found = {each.arg: rewriter.computation(value) for each, value in pairs if value is not None}
+    return {name: computation for name, computation in found.items() if computation is not None}
+
+
+def _code_of(definition: _Definition, class_name: str | None, fn: types.FunctionType) -> types.CodeType | None:
+    """Return the code of a definition with the variables that are around a function; None if it uses others."""
+    around = fn.__code__.co_freevars
+    outer = ast.parse(f"def outer({', '.join(around)}): pass")
     assert isinstance(outer.body[0], ast.FunctionDef)
-    outer.body[0].body = [definition, ast.parse(f"return {fn.__name__}").body[0]]
+    inner: ast.stmt = ast.Expr(definition) if isinstance(definition, ast.Lambda) else definition
+    # Names such as __x are private to the class around the function.
+    outer.body[0].body = [ast.ClassDef(class_name, [], [], [inner], [])] if class_name else [inner]
     ast.fix_missing_locations(outer)
-    found: dict[str, Any] = {}
-    code = compile(outer, fn.__code__.co_filename, "exec", dont_inherit=True, flags=fn.__code__.co_flags & _FUTURES)
-    exec(code, fn.__globals__, found)  # noqa: S102 - the user's own source
-    return found["outer"](hook, *around.values())
+    flags = fn.__code__.co_flags & _FUTURES
+    code: Any = compile(outer, fn.__code__.co_filename, "exec", dont_inherit=True, flags=flags)
+    for _ in range(3 if class_name else 2):
+        code = next(each for each in code.co_consts if isinstance(each, types.CodeType))
+    if code.co_freevars != around:
+        return None
+    return code.replace(co_qualname=fn.__code__.co_qualname)  # type: ignore[no-any-return]
 
 
-def _is_same(made: types.FunctionType, fn: types.FunctionType) -> bool:
+def _is_same(made: types.CodeType | None, fn: types.FunctionType) -> bool:
     """Whether the source is that of the function: its file may have changed, or something may have changed its code."""
-    return _shape_of(made.__code__) == _shape_of(fn.__code__)
+    # The first line is that of a decorator, if there is one; the definition may be one line.
+    if made is None:
+        return False
+    first = {made.co_firstlineno, fn.__code__.co_firstlineno}
+    return _shape_of(made, first) == _shape_of(fn.__code__, first)
 
 
-def _shape_of(code: types.CodeType) -> tuple[object, ...]:
+def _shape_of(code: types.CodeType, first: set[int]) -> tuple[object, ...]:
     """Return what the code of a function has in common wherever it is compiled: calls of imported names differ."""
     constants = [each for each in code.co_consts if not isinstance(each, types.CodeType)]
-    # The first line is that of a decorator, if there is one.
-    lines = {line for _, _, line in code.co_lines()} - {code.co_firstlineno}
+    lines = {line for _, _, line in code.co_lines()} - first
     return code.co_names, code.co_varnames, constants, lines
 
 
-def _definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """Return the definition of a function with the line numbers of its file, without decorators and annotations."""
+def definition_of(fn: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Return the definition of a function with the line numbers of its file; None if it is not known."""
+    found = (each for each, _ in _definitions_of(fn) if not isinstance(each, ast.Lambda))
+    return next(found, None)
+
+
+def _definitions_of(fn: types.FunctionType) -> Iterator[tuple[_Definition, str | None]]:
+    """Yield the definitions that may be that of a function, and their classes."""
     try:
-        source = inspect.getsource(fn)
-        # Not dedented: that would change texts of several lines.
-        tree = ast.parse(f"if 1:\n{source}" if source[:1].isspace() else f"\n{source}")
-    except (OSError, SyntaxError):
-        return None  # entered at a prompt, or part of a longer line
-    found = tree.body[0].body[0] if isinstance(tree.body[0], ast.If) else tree.body[0]
-    if not isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) or found.name != fn.__name__:
-        return None
-    ast.increment_lineno(tree, fn.__code__.co_firstlineno - 2)
-    found.decorator_list, found.returns = [], None
+        lines, _ = inspect.findsource(fn)
+        found = _found_in("".join(lines))
+    except (OSError, SyntaxError, TypeError):
+        return  # entered at a prompt, or made by a program
+    name, first_line = fn.__code__.co_name, fn.__code__.co_firstlineno
+    for each, class_name in found:
+        lineno = min([each.lineno, *(each.lineno for each in getattr(each, "decorator_list", ()))])
+        if getattr(each, "name", "<lambda>") == name and lineno == first_line:
+            yield copy.deepcopy(each), class_name
+
+
+@functools.lru_cache(maxsize=32)
+def _found_in(source: str) -> list[tuple[_Definition, str | None]]:
+    """Return the definitions of a file, and the names of the classes that they are in."""
+    found: list[tuple[_Definition, str | None]] = []
+
+    def search(node: ast.AST, class_name: str | None) -> None:
+        for each in ast.iter_child_nodes(node):
+            if isinstance(each, _Definition):
+                found.append((each, class_name))
+            search(each, each.name if isinstance(each, ast.ClassDef) else class_name)
+
+    search(ast.parse(source), None)
+    return found
+
+
+def _stripped(found: _Definition) -> _Definition:
+    """Return a definition without decorators, annotations and the values of defaults: they have been evaluated."""
     arguments = found.args
+    if not isinstance(found, ast.Lambda):
+        found.decorator_list, found.returns = [], None
     for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
         if each is not None:
             each.annotation = None
@@ -113,6 +164,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def __init__(self, known: dict[str, Any]) -> None:
         self._known = known
+        self.is_changed = False
 
     def visit_If(self, node: ast.If) -> ast.AST:
         """Rewrite `if x is None: x = ...`."""
@@ -143,13 +195,50 @@ class _Rewriter(ast.NodeTransformer):
         return made
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """Rewrite `x is None`."""
-        for kind in (ast.Is, ast.IsNot):
-            name = _name_compared_with_none(node, kind)
-            if name is not None:
-                asked: ast.expr = _call("is_none", node.left, ast.Constant(name))
-                return ast.copy_location(asked if kind is ast.Is else ast.UnaryOp(ast.Not(), asked), node)
-        return self.generic_visit(node)
+        """Rewrite `x is None` and `x is y`."""
+        before = [node.left, *node.comparators]
+        self.generic_visit(node)
+        after = [node.left, *node.comparators]
+        is_none = [isinstance(each, ast.Constant) and each.value is None for each in before]
+        for position, operator in enumerate(node.ops):
+            if not isinstance(operator, ast.Is | ast.IsNot):
+                continue
+            for each, other in ((position, position + 1), (position + 1, position)):
+                if not isinstance(before[each], ast.Constant):
+                    method = "compared_with_none" if is_none[other] else "asked"
+                    after[each] = self._hooked(method, after[each], ast.Constant(ast.unparse(before[each])))
+        node.left, *node.comparators = after
+        match node:
+            case ast.Compare(ops=[ast.In() | ast.NotIn() as operator], comparators=[container]):
+                found = self._hooked("contains", node.left, container)
+                return ast.copy_location(
+                    found if isinstance(operator, ast.In) else self._hooked("negated", found), node
+                )
+        return node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """Rewrite `not x`."""
+        self.generic_visit(node)
+        return ast.copy_location(self._hooked("negated", node.operand), node) if isinstance(node.op, ast.Not) else node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        """Rewrite `assert x`."""
+        self.generic_visit(node)
+        node.test = ast.copy_location(self._hooked("asserted", node.test), node.test)
+        return node
+
+    def visit_Match(self, node: ast.Match) -> ast.AST:
+        """Rewrite `match x`, whose patterns ask for types and for None."""
+        text = ast.Constant(ast.unparse(node.subject))
+        self.generic_visit(node)
+        node.subject = ast.copy_location(self._hooked("matched", node.subject, text), node.subject)
+        return node
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        """Have a handler end at once if what it caught ends the compilation: it may repeat what was refused."""
+        self.generic_visit(node)
+        node.body.insert(0, ast.copy_location(ast.Expr(self._hooked("caught")), node.body[0]))
+        return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         """Rewrite an f-string."""
@@ -162,29 +251,45 @@ class _Rewriter(ast.NodeTransformer):
                 parts.append(ast.Tuple(items, ast.Load()))
             else:
                 parts.append(part)
-        return ast.copy_location(_call("text", *parts), node)
+        return ast.copy_location(self._hooked("text", *parts), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Rewrite calls of functions of Python."""
+        text = ast.unparse(node.args[0]) if node.args else ""
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
-            return ast.copy_location(_call("call", node.func, *node.args, keywords=node.keywords), node)
+            return ast.copy_location(self._hooked("call", node.func, *node.args, keywords=node.keywords), node)
+        if isinstance(node.func, ast.Name) and node.func.id in OF_TYPE and node.args:
+            kind = ast.Constant(text)
+            return ast.copy_location(self._hooked("ask", node.func, kind, *node.args, keywords=node.keywords), node)
         return node
 
     def _replacing(self, method: str, value: ast.expr, other: ast.expr) -> ast.Call:
         problem = self._problem(other)
         made = ast.Lambda(ast.arguments([], [], None, [], [], None, []), self.visit(other))
-        return _call(method, self.visit(value), made, ast.Constant(problem))
+        return self._hooked(method, self.visit(value), made, ast.Constant(problem))
+
+    def _hooked(self, method: str, *args: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.Call:
+        self.is_changed = True
+        function = ast.Attribute(ast.Name(HOOK, ast.Load()), method, ast.Load())
+        return ast.Call(function, list(args), keywords or [])
 
     def _problem(self, value: ast.expr) -> str | None:
         """Return why an expression is not a constant when the flow is compiled; None if it is, or names a task."""
+        if (computation := self.computation(value)) is not None:
+            return computation
+        is_constant = all(isinstance(node, (ast.Call, *_CONSTANT)) for node in ast.walk(value))
+        return None if is_constant else f"`{ast.unparse(value)}`"
+
+    def computation(self, value: ast.expr) -> str | None:
+        """Return what in an expression may have another value at each time; None if there is nothing."""
         for node in ast.walk(value):
             if isinstance(node, ast.Call):
                 called = self._called(node.func)
                 is_known = isinstance(called, type | Decorated) or any(called is each for each in FUNCTIONS.values())
                 if not is_known:
                     return f"the result of `{ast.unparse(node)}`"
-            elif not isinstance(node, _CONSTANT) or self._called(node) is os.environ:
+            elif self._called(node) is os.environ:
                 return f"`{ast.unparse(value)}`"
         return None
 
@@ -209,8 +314,3 @@ def _name_compared_with_none(node: ast.expr, kind: type[ast.cmpop]) -> str | Non
         case ast.Compare(left=ast.Name(id=name), ops=[operator], comparators=[ast.Constant(value=None)]):
             return name if isinstance(operator, kind) else None
     return None
-
-
-def _call(method: str, *args: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.Call:
-    function = ast.Attribute(ast.Name(HOOK, ast.Load()), method, ast.Load())
-    return ast.Call(function, list(args), keywords or [])

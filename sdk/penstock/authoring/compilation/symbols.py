@@ -10,9 +10,14 @@ from collections.abc import Generator, Iterator
 from typing import Any, Final, NoReturn
 
 from penstock.authoring.awaiting import awaitable
-from penstock.authoring.compilation.code_location import CodeLocation, current_location
+from penstock.authoring.compilation.code_location import (
+    CodeLocation,
+    current_location,
+    is_flow_function_at_work,
+)
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.params import FlowParam
+from penstock.authoring.compilation.refusal import Signal
 from penstock.authoring.runs.futures import Future, FutureList
 from penstock.authoring.runs.states import State, StateType
 
@@ -49,6 +54,12 @@ class Symbol:
             refuse(self, f"is indexed by [{step!r}]")
         return self.at(step)
 
+    def __repr__(self) -> str:
+        """Refuse the text of the value; the event loop and others that show what they hold get the description."""
+        if is_flow_function_at_work():
+            refuse(self, TEXT)
+        return self.description
+
     def __getattr__(self, name: str) -> NoReturn:
         """Refuse access to attributes of the value."""
         if name.startswith("__") and name.endswith("__"):
@@ -56,7 +67,7 @@ class Symbol:
         refuse(self, f"is read for its attribute .{name}")
 
 
-class SettledParamError(BaseException):
+class SettledParamError(Signal):
     """A param is needed whose default is known: the flow is compiled with this default, and cannot be given another.
 
     Args:
@@ -133,7 +144,7 @@ class ParamSymbol(Symbol):
 
         Raises:
             SettledParamError: it has a default.
-            CompileError: it has none.
+            RefusedError: it has none.
         """
         if not self.param.has_default:
             refuse(self, what)
@@ -184,7 +195,7 @@ def refuse(symbol: Symbol, what: str, advice: str | None = None) -> NoReturn:
     """Refuse a use that needs the value.
 
     Raises:
-        CompileError: always.
+        RefusedError: always.
     """
     if advice is None:
         advice = f"{_WAYS_OUT.get(what, '')}{ADVICE}"
@@ -193,18 +204,21 @@ def refuse(symbol: Symbol, what: str, advice: str | None = None) -> NoReturn:
     )
 
 
+PICKLED: Final = "is inside of an argument that is pickled"
+_PICKLED_ADVICE: Final = "pass it as an argument of its own, or in a list or dictionary, "
 _WAYS_OUT: Final = {
+    PICKLED: _PICKLED_ADVICE,
     ITERATED: "use .map() to run a task for each of its items, ",
     TEXT: "use an f-string in the function of the flow, ",
 }
 _REFUSED: Final = {
-    "is used as a condition": ("__bool__",),
-    TEXT: ("__str__", "__format__", "__repr__"),
+    "is used as a condition (`if`, `while`, `and`, `any()`, sorting)": ("__bool__",),
+    TEXT: ("__str__", "__format__"),
     ITERATED: ("__iter__", "__next__", "__reversed__", "__aiter__"),
     "is measured with len()": ("__len__", "__length_hint__"),
     "is searched": ("__contains__",),
     "is looked up in a dictionary or set": ("__hash__",),
-    "is inside of an argument that is pickled": ("__reduce_ex__",),
+    PICKLED: ("__reduce_ex__",),
     "is called": ("__call__",),
     "is changed": ("__setitem__", "__delitem__"),
     "is used in a `with`": ("__enter__", "__aenter__"),
@@ -371,7 +385,18 @@ for _name in _OF_LISTS:
     setattr(TracedStates, _name, _refuse_list)
 
 
-def _unknown(node: Node, what: str) -> Exception:
+def _refuse_pickling(self: Any, _: Any) -> NoReturn:
+    raise current_location().compile_error(
+        f"the run of {self.node.name!r} {PICKLED}, which is known only when the flow runs",
+        f"{_PICKLED_ADVICE}or use @flow(run_as='pod')",
+    )
+
+
+for _kind in (TracedFuture, TracedFutures, TracedState, TracedStates):
+    _kind.__reduce_ex__ = _refuse_pickling  # type: ignore[method-assign]
+
+
+def _unknown(node: Node, what: str) -> Signal:
     return current_location().compile_error(
         f"{what} of the future of {node.name!r} is known only when the flow runs", ADVICE
     )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
-import io
-import logging
 import re
 import unicodedata
-import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from penstock.authoring.arguments.argument_futures import upstream_of
@@ -20,22 +16,23 @@ from penstock.authoring.compilation.arguments import Encoder
 from penstock.authoring.compilation.code_location import (
     CodeLocation,
     current_location,
-    handler_around,
     location_of_error,
 )
 from penstock.authoring.compilation.fan_out import fan_out
+from penstock.authoring.compilation.handlers import Handlers
+from penstock.authoring.compilation.helper_functions import HelperFunctions
 from penstock.authoring.compilation.json_expressions import express_value
 from penstock.authoring.compilation.node import Node, Scope
 from penstock.authoring.compilation.one_pod import is_one_pod
 from penstock.authoring.compilation.operations import OperationSymbol, Rewritten
+from penstock.authoring.compilation.output import warnings_of_output
 from penstock.authoring.compilation.params import FlowParam, read_params
-from penstock.authoring.compilation.rewriting import rewrite
+from penstock.authoring.compilation.refusal import Signal, remembered_signals
 from penstock.authoring.compilation.symbols import (
     ADVICE,
     ParamSymbol,
     ResultSymbol,
     RunSymbol,
-    SettledParamError,
     TracedFuture,
     TracedFutures,
     TracedState,
@@ -43,22 +40,16 @@ from penstock.authoring.compilation.symbols import (
 )
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction, TaskFunction
-from penstock.authoring.loggers import FLOW_LOGGER
 from penstock.authoring.runs.runs import FLOW_RUN, FlowRun
 from penstock.authoring.runs.states import Running
 from penstock.authoring.task import Task
 from penstock.authoring.transactions import TRANSACTION
-from penstock.errors import CompileError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_NAME: Final = 63
 HASH_LENGTH: Final = 8
-
-
-class CompileWarning(UserWarning):
-    """The function of a flow does something that its runs in a cluster do not do."""
 
 
 SYMBOLS: Final = (
@@ -79,6 +70,7 @@ class Trace:
     Args:
         flow: the flow.
         location: where it stands.
+        functions: the functions that run rewritten.
         is_storage_of_run: whether stored results are deleted with the run.
         settled: params that have their defaults, and are not params of the Flow.
     """
@@ -87,17 +79,20 @@ class Trace:
         self,
         flow: FlowFunction,
         location: CodeLocation,
+        functions: HelperFunctions,
         *,
         is_storage_of_run: bool = False,
         settled: Collection[str] = (),
     ) -> None:
         self.flow = flow
         self.location = location
+        self._functions = functions
         params = read_params(flow, location)
         self.params: dict[str, FlowParam] = {name: each for name, each in params.items() if name not in settled}
         # Copies, because the function may change them.
         self._settled = {name: copy.deepcopy(flow.signature.parameters[name].default) for name in settled}
-        self.scope = Scope(self.params, is_storage_of_run=is_storage_of_run)
+        self.handlers = Handlers()
+        self.scope = Scope(self.params, self.handlers, is_storage_of_run=is_storage_of_run)
         self.nodes: list[Node] = []
         self.returned: Any = None
         self._names: set[str] = set()
@@ -106,7 +101,7 @@ class Trace:
         """Call the function of the flow.
 
         Raises:
-            CompileError: it needs a value that is known at run time only.
+            RefusedError: it needs a value that is known at run time only.
             SettledParamError: it needs a param that has a default.
             Exception: raised by the function.
         """
@@ -114,40 +109,46 @@ class Trace:
         args, kwargs = self.flow.call_arguments({**symbols, **self._settled})
         token, in_threads = FLOW_RUN.set(_TracedRun(self.flow)), IN_THREADS.set(False)
         try:
-            with replaced_backend(TracingBackend(self)), _warn_of_output():
+            with replaced_backend(TracingBackend(self)), remembered_signals() as signals, warnings_of_output():
                 self.returned = self._call(args, kwargs)
-        except BaseExceptionGroup as group:
-            # A TaskGroup collects what was raised in it.
-            raise _first_of(group, CompileError, SettledParamError) or group from group
-        except TypeError as error:
-            if any(each.__name__ in str(error) for each in SYMBOLS):
-                # A function of Python or of a library needed the value.
-                location = location_of_error(error) or self.location
-                raise location.compile_error(
-                    f"a value is needed that is known only when the flow runs ({error})", ADVICE
-                ) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # The function has caught the signal and raised another exception, or a TaskGroup has collected it.
+            if signals and signals[0] is not error:
+                raise signals[0] from error
+            if (refused := self._explained(error)) is not None:
+                raise refused from error
             raise
         finally:
             FLOW_RUN.reset(token)
             IN_THREADS.reset(in_threads)
+        if signals:
+            raise signals[0]
+
+    def _explained(self, error: BaseException) -> Signal | None:
+        """Return the refusal for an error of a function of Python or of a library that got a symbol."""
+        if not isinstance(error, TypeError) or not any(each.__name__ in str(error) for each in SYMBOLS):
+            return None
+        location = location_of_error(error) or self.location
+        return location.compile_error(f"a value is needed that is known only when the flow runs ({error})", ADVICE)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        function = rewrite(self.flow.fn, Rewritten(lambda: len(self.nodes)))
-        returned = function(*args, **kwargs)
-        if not self.flow.is_async:
-            return returned
-        import asyncio  # noqa: PLC0415 - needed for coroutines only
+        with self._functions.rewritten(Rewritten(lambda: len(self.nodes), self._explained)):
+            returned = self.flow.fn(*args, **kwargs)
+            if not self.flow.is_async:
+                return returned
+            import asyncio  # noqa: PLC0415 - needed for coroutines only
 
-        return asyncio.run(returned)
+            async def body() -> Any:
+                self.handlers.task = asyncio.current_task()
+                return await returned
+
+            return asyncio.run(body())
 
     def add_node(self, wanted: str, *, location: CodeLocation, **what: Any) -> Node:
         """Add a node with a unique name."""
-        if (handler := handler_around(location)) is not None:
-            raise location.compile_error(
-                f"{wanted!r} is called inside the {handler}, which does not catch failures in a Pod",
-                "pass allow_failure(future) to a task that handles the failure, call it with return_state=True, or"
-                " use @flow(run_as='pod')",
-            )
+        self.handlers.refuse(f"{wanted!r} is called", location, called_at=location)
         if TRANSACTION.get() is not None:
             raise location.compile_error(
                 f"{wanted!r} is called inside `with transaction()`, which is not supported across Pods",
@@ -221,7 +222,7 @@ class TracingBackend:
         """Refuse: the function of the flow does not run in the cluster.
 
         Raises:
-            CompileError: always.
+            RefusedError: always.
         """
         self.check_effect("the artifact would be created", "create it in a task")
         raise AssertionError
@@ -230,7 +231,7 @@ class TracingBackend:
         """Refuse limits: the function of the flow does not run in the cluster.
 
         Raises:
-            CompileError: always.
+            RefusedError: always.
         """
         raise current_location().compile_error(
             "limits hold within one process, but each task runs in its own Pod",
@@ -241,7 +242,7 @@ class TracingBackend:
         """Refuse: it would happen once, and not in each run.
 
         Raises:
-            CompileError: always.
+            RefusedError: always.
         """
         raise current_location().compile_error(f"{what} when the flow is compiled, not by its runs", advice)
 
@@ -290,15 +291,6 @@ def _is_awaited(called: TaskFunction | FlowFunction, call: Call) -> bool:
     return called.is_async and (not called.is_generator or bool(call.return_state))
 
 
-def _first_of(group: BaseExceptionGroup[BaseException], *kinds: type[BaseException]) -> BaseException | None:
-    """Return the first exception of these kinds in a group, or in a group in it."""
-    for each in group.exceptions:
-        found = _first_of(each, *kinds) if isinstance(each, BaseExceptionGroup) else each
-        if isinstance(found, kinds):
-            return found
-    return None
-
-
 def _wait_for(node: Node, upstream: Any) -> None:
     if upstream is None:
         return
@@ -329,8 +321,9 @@ def task_label(name: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
     text = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    is_empty = not text
     text = text if text[:1].isalpha() else f"task-{text}".strip("-")
-    if len(text) <= MAX_NAME and all(each.isascii() or not each.isalnum() for each in name):
+    if not is_empty and len(text) <= MAX_NAME and all(each.isascii() or not each.isalnum() for each in name):
         return text
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
     return f"{text[: MAX_NAME - HASH_LENGTH - 1].strip('-')}-{digest}"
@@ -352,39 +345,3 @@ class _TracedRun(FlowRun):
         raise current_location().compile_error(
             f".{name} of the run is known only when the flow runs", "read it in a task"
         )
-
-
-class _Printed(io.TextIOBase):
-    """Warns when the function of the flow prints."""
-
-    def write(self, text: str) -> int:
-        if text.strip():
-            _warn("prints", "print in a task instead")
-        return len(text)
-
-
-def _warn(what: str, advice: str) -> None:
-    warnings.warn(
-        f"{current_location()}: the flow {what} outside of tasks, which has no effect in the cluster: {advice}",
-        CompileWarning,
-        2,
-    )
-
-
-@contextlib.contextmanager
-def _warn_of_output() -> Iterator[None]:
-    """Warn when the function prints or logs while it is traced: its runs in a cluster do not."""
-
-    def warn(_: logging.LogRecord) -> bool:
-        _warn("logs", "log in a task instead")
-        return False
-
-    FLOW_LOGGER.addFilter(warn)
-    level = FLOW_LOGGER.level
-    FLOW_LOGGER.setLevel(logging.DEBUG)
-    try:
-        with contextlib.redirect_stdout(_Printed()):
-            yield
-    finally:
-        FLOW_LOGGER.setLevel(level)
-        FLOW_LOGGER.removeFilter(warn)

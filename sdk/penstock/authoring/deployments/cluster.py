@@ -177,13 +177,7 @@ def _run_served(
     found = importlib.import_module(REQUESTS).request_run(name, parameters, tags=tags, timeout_s=timeout_s)
     if found is None:
         return None
-    run, code = found
-    if code is None:
-        state: State[Any] = State(StateType.RUNNING)
-    else:
-        state = State(
-            StateType.COMPLETED if code == 0 else StateType.FAILED, None, f"exit code {code}" if code else None
-        )
+    run, state = found
     return ClusterRun(run, run, "", name, parameters, state, {})
 
 

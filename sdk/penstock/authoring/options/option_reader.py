@@ -228,9 +228,8 @@ class _Reader:
         if "retry_delay_seconds" in self._keywords:
             changes["retry_delays_s"] = self._delays(retries)
         if "timeout_seconds" in self._keywords:
-            changes["timeout_s"] = self.number("timeout_seconds")
-            if changes["timeout_s"] == 0:
-                raise OptionError(f"{self._where}(timeout_seconds=0): must be greater than zero; omit it for no limit")
+            # As in Prefect, 0 means no limit.
+            changes["timeout_s"] = self.number("timeout_seconds") or None
         if "result_serializer" in self._keywords:
             changes["result_serializer"] = read_serializer(self._where, self.get("result_serializer"))
         for name in ("persist_result", "log_prints"):

@@ -59,12 +59,14 @@ OPERATIONS: Final[Mapping[str, Callable[..., Any]]] = {
     **UNARY,
     **FUNCTIONS,
     "getitem": operator.getitem,
+    "not": operator.not_,
+    "contains": operator.contains,
     "default": lambda value, default: default if value is None else value,
     "either": lambda value, other: value or other,
     TEXT: lambda *parts: "".join(parts),
 }
 SCALAR: Final = frozenset(
-    {*COMPARISONS, *UNARY, "sub", "truediv", "floordiv", "mod", "pow", TEXT}
+    {*COMPARISONS, *UNARY, "not", "contains", "sub", "truediv", "floordiv", "mod", "pow", TEXT}
     | {"str", "repr", "ascii", "format", "int", "float", "round", "len"}
 )
 """Operations whose results are not lists."""

@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 _API: Final = "there is no server; runs are in the Kubernetes API: kubectl get flowruns -o json"
-_EVENTS: Final = "write a Schedule with events: docs/events.md"
+_EVENTS: Final = "write a Schedule with events, which starts runs: docs/events.md"
+_EMIT: Final = (
+    "there is no event bus: send a signed request to the webhook of a Schedule, create a Kubernetes Event or start the"
+    " flow by run_deployment(); a Schedule with events reads these: docs/events.md"
+)
+_PAUSE: Final = "import it from penstock: pause_flow_run(...)"
 _ASYNC_DEPLOY: Final = "in a coroutine, use asyncio.to_thread"
 _POOLS: Final = "there are no work pools or workers; the operator starts the Pods of runs"
 _STORE: Final = (
@@ -43,7 +48,7 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "rate_limit": "import it from penstock.concurrency.sync or penstock.concurrency.asyncio",
         "Manifest": "deploy with `penstock deploy`",
         "DeploymentImage": "build the image yourself, and set image=...",
-        "emit_event": _EVENTS,
+        "emit_event": _EMIT,
         "materialize": "create artifacts; for triggers, write a Schedule with events: docs/events.md",
     },
     "artifacts": {
@@ -210,12 +215,17 @@ MODULES: Final[Mapping[str, str]] = {
     "assets": "create artifacts; for triggers, write a Schedule with events: docs/events.md",
     "automations": _EVENTS,
     "blocks": _LIBRARY,
+    "blocks.abstract": "derive the class from penstock.blocks.core.Block",
     "bundles": _POOLS,
     "cli": "use the command `penstock`: docs/cli.md",
     "client": _API,
+    "client.schemas.schedules": "use penstock.schedules: Cron, Interval or RRule",
     "deployments": "use flow.deploy(...), run_deployment(...) or `penstock deploy`: docs/deploy.md",
     "docker": "build the image yourself, and set image=...",
     "engine": _ENGINE,
+    "engine.pause_flow_run": _PAUSE,
+    "engine.resume_flow_run": _RESUME,
+    "engine.suspend_flow_run": _SUSPEND,
     "events": _EVENTS,
     "flow_engine": _ENGINE,
     "infrastructure": "set image, resources, env or pod_template on the flow or its tasks",
@@ -232,6 +242,7 @@ MODULES: Final[Mapping[str, str]] = {
     "telemetry": "the operator has metrics: docs/reference.md",
     "testing": "call the flow: no server is needed",
     "types": "use the types of the standard library and pydantic",
+    "utilities.asyncutils": "use asyncio.to_thread(...) in coroutines, and asyncio.run(...) in functions",
     "utilities": "it is internal to Prefect; use the standard library",
     "workers": _POOLS,
 }
@@ -249,6 +260,9 @@ METHODS_OF_FLOWS: Final[Mapping[str, str]] = {
     "submit": "submit a task that calls the flow, to run it concurrently",
     "map": "map a task that calls the flow, to run it concurrently",
     "submit_to_work_pool": _POOLS,
+    "agenerate_mermaid_graph": "use `penstock compile` and `penstock graph --format mermaid`",
+    "validate_parameters": "call the flow, which validates its parameters",
+    "serialize_parameters": "the parameters of a run are what was passed: runtime.flow_run.parameters",
 }
 _NO_QUEUE: Final = "there is no task queue: call the task in a flow, and run the flow"
 METHODS_OF_TASKS: Final[Mapping[str, str]] = {
@@ -256,4 +270,7 @@ METHODS_OF_TASKS: Final[Mapping[str, str]] = {
     "apply_async": _NO_QUEUE,
     "aapply_async": _NO_QUEUE,
     "serve": _NO_QUEUE,
+    "aserve": _NO_QUEUE,
+    "create_run": "call the task in a flow, which creates its run",
+    "create_local_run": "call the task in a flow, which creates its run",
 }

@@ -6,11 +6,13 @@ What only a server knows is None.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from penstock.authoring.options.options import FlowOptions, TaskOptions
     from penstock.authoring.runs.states import State, StateType
 
 
@@ -33,6 +35,31 @@ class RunAttributes:
     def state_type(self) -> StateType:
         """The type of its state."""
         return self.state.type
+
+    @property
+    def state_id(self) -> UUID:
+        """The id of its state."""
+        return self.state.id
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Empty: nothing labels runs in this process."""
+        return {}
+
+    @property
+    def empirical_policy(self) -> SimpleNamespace:
+        """Its retries, under Prefect's names."""
+        options = self._options()
+        delays = list(options.retry_delays_s)
+        return SimpleNamespace(
+            retries=options.retries,
+            retry_delay=delays[0] if len(delays) == 1 else delays,
+            pause_keys=set(),
+            resuming=False,
+        )
+
+    def _options(self) -> FlowOptions | TaskOptions:
+        raise NotImplementedError
 
     @property
     def start_time(self) -> datetime:
@@ -77,6 +104,15 @@ class FlowRunAttributes(RunAttributes):
     flow: Any
     parent: Any
 
+    def _options(self) -> FlowOptions:
+        options: FlowOptions = self.flow.options
+        return options
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """Empty: no deployment gives runs a context."""
+        return {}
+
     @property
     def flow_id(self) -> UUID:
         """An id of its flow, the same in each process."""
@@ -114,6 +150,7 @@ class FlowRunAttributes(RunAttributes):
     parent_task_run_id = idempotency_key = next_scheduled_start_time = ui_url = created_by = infrastructure_pid = (
         deployment_id
     )
+    infrastructure_document_id = deployment_id
 
 
 class TaskRunAttributes(RunAttributes):
@@ -125,6 +162,10 @@ class TaskRunAttributes(RunAttributes):
     flow_run: Any
     index: int
     parameters: Any
+
+    def _options(self) -> TaskOptions:
+        options: TaskOptions = self.task.options
+        return options
 
     @property
     def flow_run_id(self) -> UUID | None:

@@ -24,7 +24,7 @@ class _Run(RunAttributes):
     def __init__(self, run_id: UUID, name: str, tags: frozenset[str]) -> None:
         self.id = run_id
         self.name = name
-        self.tags = tags
+        self.tags = sorted(tags)
         self.run_count = 0
         """Number of attempts that have started."""
         self.started_time = time.time()

@@ -6,11 +6,14 @@ may be any word. The types are Prefect's and `SKIPPED`, a final state of runs th
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, Self, TypeVar, cast
+from uuid import UUID, uuid4
 
 from penstock.authoring.awaiting import awaitable
 from penstock.engine.state import RunState, TaskState
@@ -58,7 +61,7 @@ class State(Generic[R_co]):
         data: the result of a completed run, the exception of a failed one.
     """
 
-    __slots__ = ("_time", "data", "is_returned", "message", "name", "type")
+    __slots__ = ("_id", "_time", "data", "is_returned", "message", "name", "type")
 
     def __init__(
         self,
@@ -79,7 +82,26 @@ class State(Generic[R_co]):
     @property
     def state_details(self) -> SimpleNamespace:
         """What Prefect's server adds to states: nothing here."""
-        return SimpleNamespace(flow_run_id=None, task_run_id=None, cache_key=None, scheduled_time=None)
+        nothing = dict.fromkeys(
+            ("flow_run_id", "task_run_id", "cache_key", "scheduled_time", "pause_timeout", "retriable", "pause_key")
+        )
+        return SimpleNamespace(**nothing)
+
+    @property
+    def id(self) -> UUID:
+        """An id of this state, which nothing else has."""
+        try:
+            return self._id
+        except AttributeError:
+            self._id: UUID = uuid4()  # made when it is asked for: there are many states
+            return self._id
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy with some attributes changed."""
+        copied = copy.copy(self)
+        for name, value in (update or {}).items():
+            setattr(copied, name, value)
+        return copied
 
     @property
     def timestamp(self) -> datetime:

@@ -21,6 +21,8 @@ from penstock.errors import OptionError
 
 Table = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]] | Sequence[Sequence[Any]]
 _KEY: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+MAX_KEY: Final = 200
+"""Of the 255 bytes that the name of a file may have."""
 _lock = threading.Lock()
 _progress: dict[UUID, tuple[Path, str, str | None]] = {}
 
@@ -131,6 +133,8 @@ async def aupdate_progress_artifact(artifact_id: UUID, progress: float, descript
 def _create(kind: str, text: str, data: Any, key: str | None, description: str | None) -> UUID:
     if key is not None and not _KEY.fullmatch(key):
         raise OptionError(f"invalid artifact key {key!r}: use lower-case letters, digits and dashes")
+    if key is not None and len(key) > MAX_KEY:
+        raise OptionError(f"the artifact key {key[:20]!r}... has {len(key)} characters: use at most {MAX_KEY}")
     artifact = uuid4()
     folder, name = _folder(), _name(key, kind, artifact)
     _write(folder, name, kind, artifact, text, data, description)

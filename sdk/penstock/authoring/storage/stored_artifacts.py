@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from penstock.authoring.awaiting import awaitable
@@ -13,15 +13,15 @@ from penstock.authoring.storage.home import home
 
 
 @refuse_methods("artifacts", dict.fromkeys(("create", "acreate", "get_or_create", "aget_or_create"), ARTIFACT_ADVICE))
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """An artifact of this machine."""
+    """An artifact of this machine. One that was not read has no id, and its `create` says what to use instead."""
 
-    id: str
-    key: str
-    type: str
-    description: str | None
-    data: Any
+    id: str | None = None
+    key: str | None = None
+    type: str | None = None
+    description: str | None = None
+    data: Any = None
     """What it was created from."""
 
     @classmethod
@@ -36,7 +36,7 @@ class Artifact:
         if newest is None:
             return None
         facts = json.loads(newest.read_text(encoding="utf-8"))
-        return cls(facts["id"], facts["key"], facts["type"], facts["description"], facts["data"])
+        return cls(**{each.name: facts[each.name] for each in fields(cls)})
 
     @classmethod
     async def aget(cls, key: str) -> Artifact | None:

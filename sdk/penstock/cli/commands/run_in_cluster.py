@@ -39,7 +39,7 @@ def reject_local_options(arguments: argparse.Namespace) -> None:
     names = [name for name in ("parallel", "approve", "reject", "output") if getattr(arguments, name)]
     if names:
         raise CommandError(f"{enumerate_names([f'--{name}' for name in names])}: valid only with --local")
-    if len(arguments.flow) > 1 or Path(arguments.flow[0]).suffix in FILE_SUFFIXES:
+    if len(arguments.flow) > 1 or Path(arguments.flow[0].partition(":")[0]).suffix in FILE_SUFFIXES:
         words = " ".join(arguments.flow)
         raise CommandError(
             f"{words}: to run files, add --local (this machine) or --inline (cluster); without them, name one Flow"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from penstock.authoring.compilation import CompileWarning, compile_flows
 from penstock.authoring.compilation.module_call import line_of_call
@@ -19,6 +20,9 @@ from penstock.cli.text.echo import echo
 from penstock.engine.suggestion import enumerate_names
 from penstock.engine.validation.validation import check_flow, parse_flow
 from penstock.errors import CommandError, InvalidSpecError, PenstockError
+
+_STDOUT: Final = 1
+_STDERR: Final = 2
 
 
 def load_flow(source: str) -> Flow[..., Any]:
@@ -45,7 +49,7 @@ def load_flow_quietly(source: str) -> Flow[..., Any]:
     Raises:
         CommandError: there is no flow, or its module cannot be imported.
     """
-    with contextlib.redirect_stdout(sys.stderr):
+    with _output_to_stderr():
         flow = load_flow(source)
     if (line := line_of_call(flow)) is not None:
         echo(
@@ -84,7 +88,7 @@ def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict
     Raises:
         PenstockError: the flow cannot be compiled.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    with _output_to_stderr(is_print_kept=True), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CompileWarning)
         try:
             manifests = compile_flows(flow, **options)
@@ -98,6 +102,31 @@ def compile_loaded(flow: FlowFunction, source: str, **options: Any) -> list[dict
     for each in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, CompileWarning)):
         echo(f"penstock: warning: {each}", is_error=True)
     return manifests
+
+
+@contextlib.contextmanager
+def _output_to_stderr(*, is_print_kept: bool = False) -> Iterator[None]:
+    """Let what the user's code and its processes write to standard output go to standard error.
+
+    Args:
+        is_print_kept: leave `sys.stdout` as it is.
+    """
+    sys.stdout.flush()
+    try:
+        saved = os.dup(_STDOUT)
+        os.dup2(_STDERR, _STDOUT)
+    except OSError:
+        saved = None  # one of them is closed
+    try:
+        with contextlib.nullcontext() if is_print_kept else contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved is not None:
+            for stream in (sys.stdout, sys.__stdout__):
+                if stream is not None:
+                    stream.flush()
+            os.dup2(saved, _STDOUT)
+            os.close(saved)
 
 
 def check(manifests: Sequence[dict[str, Any]]) -> None:

@@ -49,8 +49,14 @@ def run_deployment(
 ) -> ClusterRun:
     """Start a run and wait until it has finished; arguments and errors are those of `penstock.run_deployment`."""
     limit_expression_memory()
-    cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
     flow_name = name.rpartition("/")[2]
+    try:
+        cluster = Cluster.connect(argparse.Namespace(namespace=namespace, context=context, kubeconfig=kubeconfig))
+    except CommandError as error:
+        if namespace or context or kubeconfig:
+            raise
+        # The traceback of the client's own errors says nothing more.
+        raise CommandError(f"no process on this machine serves {flow_name!r}, and {error}") from None
     flow = cluster.get_flow(flow_name)
     spec: Object = {"flow": {"name": flow_name}}
     if params := _checked(flow, parameters):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -46,17 +47,34 @@ def run_python(arguments: argparse.Namespace) -> int:
             import asyncio  # noqa: PLC0415 - only for flows that are coroutines
 
             result = asyncio.run(_await(result))
-    except ParameterError:
-        raise
+    except ParameterError as error:
+        missing = [name for name, each in flow.signature.parameters.items() if _is_missing(each) and name not in params]
+        hint = "".join(f" -p {name}=..." for name in missing)
+        raise CommandError(f"{error}{hint and f': use{hint}, or --params-file'}") from error
     except Exception as error:  # noqa: BLE001 - the log of the flow has the traceback
         if not isinstance(error, PenstockError):
             echo(f"penstock: flow {flow.name} failed: {type(error).__name__}: {error}", is_error=True)
         else:
             echo(f"penstock: {error}", is_error=True)
         return EXIT_FAILED
-    if arguments.output is not None:
+    if arguments.output is not None or result is not None:
         echo(_format_result(result, arguments.output), end="")
     return EXIT_OK
+
+
+def _is_missing(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind not in {
+        parameter.VAR_POSITIONAL,
+        parameter.VAR_KEYWORD,
+    }
+
+
+def _shown(result: Any) -> str:
+    """Return a result as one line: JSON as local runs of manifests show it, or its repr."""
+    try:
+        return json_text(result, indent=None)
+    except (TypeError, ValueError):
+        return repr(result)
 
 
 async def _await(result: Any) -> Any:
@@ -86,12 +104,14 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _format_result(result: Any, output: str) -> str:
-    """Format a result as JSON or YAML.
+def _format_result(result: Any, output: str | None) -> str:
+    """Format a result as JSON or YAML, or as one line for a person.
 
     Raises:
         CommandError: it cannot be converted to JSON.
     """
+    if output is None:
+        return f"result: {_shown(result)}\n"
     try:
         text = json_text(result, indent=4)
     except (TypeError, ValueError) as error:

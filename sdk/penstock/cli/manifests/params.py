@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
 from penstock.engine.strict_json import check_text, load_json
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
+
+_NO_NULL: Final = "a param cannot be null, because Kubernetes drops it: omit the param, which then has its default"
 
 
 def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict[str, Any]:
@@ -58,9 +60,11 @@ def read_params_file(file: str | None, declared: Mapping[str, str]) -> dict[str,
     if len(contents) > 1 or not all(isinstance(content, dict) for content in contents):
         raise CommandError(f"{file}: must contain one YAML or JSON object, such as day: 2026-11-22")
     values: dict[str, Any] = contents[0] if contents else {}
-    for name in values:
+    for name, value in values.items():
         if name not in declared:
             raise CommandError(f"{file}: the Flow has no param {name}{_alternatives(name, list(declared))}")
+        if value is None:
+            raise CommandError(f"{file}: {name}: {_NO_NULL}")
     return values
 
 
@@ -74,13 +78,16 @@ def _read_text(name: str, text: str) -> str:
 
 def _read_json(assignment: str, text: str, declared_type: str) -> Any:
     try:
-        return load_json(text)
+        value = load_json(text)
     except (ValueError, RecursionError) as error:
         examples = {"boolean": "true", "array": '["a", "b"]', "object": '{"a": 1}'}
         example = examples.get(declared_type, "12")
         raise CommandError(
             f"-p {assignment}: the value is not JSON; the param has type {declared_type}, for example {example}"
         ) from error
+    if value is None:
+        raise CommandError(f"-p {assignment}: {_NO_NULL}")
+    return value
 
 
 def _alternatives(name: str, names: Sequence[str]) -> str:

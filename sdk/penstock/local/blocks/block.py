@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -21,9 +22,12 @@ import pydantic_core
 from penstock.authoring.awaiting import awaitable
 from penstock.authoring.backend import check_effect
 from penstock.authoring.storage.home import home, write_file
+from penstock.engine.suggestion import enumerate_names
 from penstock.errors import VariableError
 
 SECRETS: Final = "PENSTOCK_SECRETS"
+SYSTEM_BLOCKS: Final = "penstock.local.blocks.system_blocks"
+"""A name instead of an import: that module derives its classes from the one here."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _WORD_BREAK: Final = re.compile(r"[^a-z0-9]+")
 
@@ -45,18 +49,23 @@ class Block(pydantic.BaseModel):
 
     @classmethod
     @awaitable
-    def load(cls, name: str, validate: bool = True, client_session: Any = None) -> Self:  # noqa: ARG003, FBT001, FBT002 - Prefect's signature
+    def load(cls, name: str, validate: bool = True, client_session: Any = None) -> Self:  # noqa: FBT001, FBT002 - Prefect's signature
         """Return the block of a name.
 
         Args:
-            name: the name; Prefect's `type/name` is the same.
+            name: the name, or `type/name`: `Block.load("secret/token")` is `Secret.load("token")`.
             validate: has no meaning: blocks are always validated.
             client_session: has no meaning: there is no server.
 
         Raises:
-            VariableError: it does not exist, cannot be read or is invalid.
+            VariableError: it does not exist, cannot be read or is invalid, or no class has the type.
         """
-        name = name.removeprefix(f"{cls.block_type_slug()}/")
+        kind, slash, own = name.partition("/")
+        if slash and _NAME.fullmatch(kind):
+            if (found := _class_of(kind, cls)) is not cls:
+                loaded: Self = found.load(own, validate, client_session)
+                return loaded
+            name = own
         path = cls._path(name)
         check_effect(
             f"the {cls.__name__} {name!r} would be loaded",
@@ -131,6 +140,22 @@ class Block(pydantic.BaseModel):
         if not _NAME.fullmatch(name):
             raise VariableError(f"invalid name of a block {name!r}: use letters, digits, dashes, underscores and dots")
         return home() / "blocks" / cls.block_type_slug() / name
+
+
+def _class_of(slug: str, base: type[Block]) -> type[Any]:
+    """Return the class of a type: this one, or one that is derived from it.
+
+    Raises:
+        VariableError: there is none.
+    """
+    importlib.import_module(SYSTEM_BLOCKS)  # its classes are known then
+    classes: list[type[Block]] = [base]
+    for each in classes:
+        if each.block_type_slug() == slug:
+            return each
+        classes += each.__subclasses__()
+    known = enumerate_names(sorted(each.block_type_slug() for each in classes[1:]) or [base.block_type_slug()])
+    raise VariableError(f"no block has the type {slug!r}: import the module of its class first; known are {known}")
 
 
 def _revealed(value: Any) -> Any:

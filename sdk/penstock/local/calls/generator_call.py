@@ -51,6 +51,8 @@ class Elements:
         self._iterator = context.run(fn, *args, **kwargs)
         self._limit_s = limit_s
         self._spent_s = 0.0
+        self.returned: Any = None
+        """What the generator function returned at its end, for `yield from`."""
 
     def next(self) -> Any:
         """Return the next element, or _END. Only time spent in the function counts against its timeout."""
@@ -92,7 +94,11 @@ class Elements:
         await self._iterator.aclose()
 
     def _take(self) -> Any:
-        return self._context.run(next, self._iterator, _END)
+        try:
+            return self._context.run(next, self._iterator)
+        except StopIteration as stop:
+            self.returned = stop.value
+            return _END
 
     async def _take_async(self) -> Any:
         return await anext(self._iterator, _END)
@@ -147,9 +153,10 @@ def iterated_flow(session: Session) -> Iterated:
     return Iterated(begin, abandon, [], (AsyncFlowCall if run.flow.is_async else FlowCall)(session))
 
 
-def iterate(iterated: Iterated, steps: Steps) -> Iterator[Any]:
-    """Run a generator flow or task while its elements are read."""
+def iterate(iterated: Iterated, steps: Steps) -> Generator[Any, None, Any]:
+    """Run a generator flow or task while its elements are read, and return what its function returned."""
     outcome: Outcome | None = None
+    returned: Any = None
     is_iterated = False
     flow_call = iterated.flow_call
     assert not isinstance(flow_call, AsyncFlowCall)
@@ -158,16 +165,18 @@ def iterate(iterated: Iterated, steps: Steps) -> Iterator[Any]:
             step = steps.send(outcome)
         except StopIteration as stop:
             yield from _rest(stop.value, is_iterated=is_iterated)
-            return
+            return returned
         if not isinstance(step, Attempt):
             outcome = perform_step(step, flow_call)
             continue
         is_iterated = True
         with held(iterated.limits) if iterated.limits else nullcontext():
-            outcome = yield from _attempt(iterated, step, flow_call)
+            outcome, returned = yield from _attempt(iterated, step, flow_call)
 
 
-def _attempt(iterated: Iterated, step: Attempt, flow_call: FlowCall | None) -> Generator[Any, None, Outcome]:
+def _attempt(
+    iterated: Iterated, step: Attempt, flow_call: FlowCall | None
+) -> Generator[Any, None, tuple[Outcome, Any]]:
     kept: list[Any] = []
     elements = iterated.begin()
     try:
@@ -182,8 +191,8 @@ def _attempt(iterated: Iterated, step: Attempt, flow_call: FlowCall | None) -> G
         iterated.abandon()
         raise
     except BaseException as error:  # noqa: BLE001 - the life cycle decides what it means
-        return Outcome(error=error)
-    return Outcome(kept)
+        return Outcome(error=error), None
+    return Outcome(kept), elements.returned
 
 
 async def iterate_async(iterated: Iterated, steps: Steps) -> AsyncIterator[Any]:  # noqa: C901 - yields in one place

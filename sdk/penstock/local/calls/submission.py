@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.authoring.arguments.argument_futures import Failures, resolve_call
 from penstock.authoring.backend import Call
+from penstock.authoring.limits import enter_submitted
 from penstock.authoring.runs.futures import SLOT, Future
 from penstock.authoring.runs.runs import TaskRun
 from penstock.authoring.runs.states import Cancelled, State
@@ -62,6 +63,7 @@ class Submission:
         self._stop: Callable[[], None] = self._interrupt.request_stop
         self._context = contextvars.copy_context()
         self._context.run(SLOT.set, pool)
+        self._context.run(enter_submitted)
         if session is not None:
             session.outstanding.add(self)
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from penstock.engine.suggestion import enumerate_names
+from penstock.errors import OptionError
 from penstock.local.console.traceback_text import format_traceback, mark_printed, print_uncaught_once
 
 LEVEL_VARIABLE: Final = "PENSTOCK_LOGGING_LEVEL"
@@ -82,11 +84,24 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
+def _level() -> str:
+    """Return the level of the environment.
+
+    Raises:
+        OptionError: there is no such level.
+    """
+    level = os.environ.get(LEVEL_VARIABLE, "").strip().upper() or "INFO"
+    if level not in logging.getLevelNamesMapping():
+        known = enumerate_names(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+        raise OptionError(f"{LEVEL_VARIABLE}={os.environ[LEVEL_VARIABLE]!r}: no such level; levels are {known}")
+    return level
+
+
 def set_up() -> None:
     """Log runs to standard error, unless the program has configured logging itself."""
     root = logging.getLogger("penstock")
     if root.level == logging.NOTSET:
-        root.setLevel(os.environ.get(LEVEL_VARIABLE, "INFO").upper())
+        root.setLevel(_level())
     if root.handlers or logging.getLogger().handlers:
         return
     handler = _StderrHandler()

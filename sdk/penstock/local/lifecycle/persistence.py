@@ -28,27 +28,34 @@ class Persistence(NamedTuple):
 def persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
     """Return where the result of a task run is stored; None if it has no cache key.
 
-    If no key can be computed from its inputs, the task runs without one, with a warning.
+    If no key can be computed, the task runs without one, with a warning.
 
     Raises:
-        Exception: raised by the cache_key_fn of the task.
+        OptionError: the result_storage_key is invalid.
     """
+    if run.task.options.result_storage_key is not None:
+        return _stored_by_name(run.task.options.result_storage_key, run, session)
     try:
-        return _persistence_of(run, parameters, session)
+        return _stored_by_key(run, parameters, session)
     except ResultError as error:
         logger_of(run).warning("%s. The task runs, and its result is not stored", error)
         return None
+    except Exception:  # noqa: BLE001 - functions of the user compute the key, and raise whatever they like
+        logger_of(run).exception("The cache key cannot be computed. The task runs, and its result is not stored")
+        return None
 
 
-def _persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
+def _stored_by_name(storage_key: str, run: TaskRun, session: Session | None) -> Persistence:
+    name = _storage_name(storage_key, run)
+    folder = _folder(run, session)
+    path = (Path(folder) if folder else home() / "results") / name
+    return Persistence(StoredResult(path, name, _serializer(run, session)), not run.task.options.refresh_cache)
+
+
+def _stored_by_key(run: TaskRun, parameters: Mapping[str, Any], session: Session | None) -> Persistence | None:
     options = run.task.options
     policy = options.cache_policy
-    serializer = options.result_serializer or ("pickle" if session is None else session.serializer)
-    folder = options.result_storage or (None if session is None else session.result_folder)
-    if options.result_storage_key is not None:
-        name = _storage_name(options.result_storage_key, run)
-        path = (Path(folder) if folder else home() / "results") / name
-        return Persistence(StoredResult(path, name, serializer), not options.refresh_cache)
+    folder = _folder(run, session)
     context = TaskRunContext(run, parameters)
     is_run_scoped = False
     if options.cache_key_fn is not None:
@@ -58,12 +65,20 @@ def _persistence_of(run: TaskRun, parameters: Mapping[str, Any], session: Sessio
         key = compute_key(policy, context)
         is_run_scoped = policy.is_run_scoped
         folder = policy.folder or folder
-    if key is None:
+    if not key:
         return None
     # A run that stores results can be resumed, wherever they are.
     default = session.folder() if is_run_scoped and session is not None else home()
     path = (Path(folder) if folder else default / "results") / file_name(str(key))
-    return Persistence(StoredResult(path, str(key), serializer), not options.refresh_cache)
+    return Persistence(StoredResult(path, str(key), _serializer(run, session)), not options.refresh_cache)
+
+
+def _folder(run: TaskRun, session: Session | None) -> Any:
+    return run.task.options.result_storage or (None if session is None else session.result_folder)
+
+
+def _serializer(run: TaskRun, session: Session | None) -> Any:
+    return run.task.options.result_serializer or ("pickle" if session is None else session.serializer)
 
 
 def _storage_name(key: str, run: TaskRun) -> str:

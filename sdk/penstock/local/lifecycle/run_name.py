@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from penstock.authoring.options.options import RunName
 from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
@@ -22,16 +23,23 @@ def render_run_name(option: str, name: RunName, run: FlowRun | TaskRun) -> str:
         run: the run, under its default name.
 
     Raises:
-        OptionError: the string or function failed.
+        OptionError: the string or function failed, or the function did not return a string.
     """
     try:
-        if isinstance(name, str):
-            return name.format(**run.parameters)
-        takes_parameters = "parameters" in inspect.signature(name).parameters
-        with _inside(run):
-            return str(name(parameters=dict(run.parameters)) if takes_parameters else name())
+        made = name.format(**run.parameters) if isinstance(name, str) else _call(name, run)
     except Exception as error:
         raise OptionError(f"{option} failed: {describe(error)}") from error
+    if inspect.iscoroutine(made):
+        made.close()
+    if not isinstance(made, str):
+        raise OptionError(f"{option} failed: the function returned a {type(made).__name__}, but a string is required")
+    return made
+
+
+def _call(name: Callable[..., Any], run: FlowRun | TaskRun) -> Any:
+    takes_parameters = "parameters" in inspect.signature(name).parameters
+    with _inside(run):
+        return name(parameters=dict(run.parameters)) if takes_parameters else name()
 
 
 @contextmanager

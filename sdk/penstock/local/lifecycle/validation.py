@@ -6,13 +6,14 @@ import inspect
 import sys
 import typing
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from penstock.authoring.function import FlowFunction
 from penstock.errors import ParameterError
 
 _PLAIN: Final = frozenset({bool, int, float, str, bytes, list, dict, tuple, set, frozenset})
 """Types that are checked without pydantic, which takes 100 ms to import."""
+_OLD: Final = "pydantic.v1"
 _WORDS: Final = {each.__name__: each for each in _PLAIN} | {"Any": Any, "object": object}
 
 
@@ -34,7 +35,7 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
         for name, parameter in flow.signature.parameters.items()
         if name in parameters
         and not _is_default_none(parameter, parameters[name])
-        and not _fits(parameter.annotation, parameters[name])
+        and (_is_field(parameter.default) or not _fits(parameter.annotation, parameters[name]))
     ]
     if not open_questions:
         return dict(parameters)
@@ -44,6 +45,11 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
 def _is_default_none(parameter: inspect.Parameter, value: Any) -> bool:
     """Whether the value is None, and so is the default: `day: date = None` means that it may be None."""
     return value is None and parameter.default is None
+
+
+def _is_field(default: Any) -> bool:
+    """Whether a default is `pydantic.Field(...)`: it describes the parameter, and may have a default."""
+    return type(default).__module__ == "pydantic.fields"
 
 
 def _fits(annotation: Any, value: Any) -> bool:
@@ -60,8 +66,6 @@ def _fits(annotation: Any, value: Any) -> bool:
 
 
 def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    import pydantic  # noqa: PLC0415 - see _PLAIN
-
     fn = inspect.unwrap(flow.fn)
     fn = getattr(fn, "__func__", fn)
     hints = _hints(fn)
@@ -70,21 +74,27 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
     for name, value in parameters.items():
         kind = flow.signature.parameters[name].kind
         annotation = hints.get(name, Any)
+        default = flow.signature.parameters[name].default
+        if _is_field(default):
+            annotation = Annotated[annotation, default]
+            if value is default and not default.is_required():
+                value = default.get_default(call_default_factory=True)  # noqa: PLW2901 - it is one from here on
         if kind is inspect.Parameter.VAR_POSITIONAL:
             annotation = tuple[annotation, ...]  # type: ignore[valid-type]  # made at run time
         elif kind is inspect.Parameter.VAR_KEYWORD:
             annotation = dict[str, annotation]  # type: ignore[valid-type]  # made at run time
         try:
-            adapter: Any = pydantic.TypeAdapter(annotation, config=_config(annotation))
-            converted[name] = adapter.validate_python(value)
-        except pydantic.ValidationError as error:
-            problems += [
-                f"{'.'.join(map(str, (name, *each['loc'])))}: {each['msg']} (got {_short(each['input'])})"
-                for each in error.errors()
-            ]
+            converted[name] = _converted(annotation, value)
+        except _errors() as error:
+            problems += [_problem(name, value, each) for each in error.errors()]
     if problems:
         raise ParameterError(f"Validation of flow parameters failed: {'; '.join(problems)}")
     return converted
+
+
+def _problem(name: str, value: Any, error: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in (name, *error["loc"]) if part != "__root__")
+    return f"{path}: {error['msg']} (got {_short(error.get('input', value))})"
 
 
 def _hints(fn: Any) -> dict[str, Any]:
@@ -104,18 +114,40 @@ def _hints(fn: Any) -> dict[str, Any]:
         return hints
 
 
-def _config(annotation: Any) -> Any:
-    """Check classes that pydantic does not know by isinstance; models have their own configuration."""
-    import dataclasses  # noqa: PLC0415
+def _converted(annotation: Any, value: Any) -> Any:
+    import pydantic  # noqa: PLC0415 - see _PLAIN
 
-    import pydantic  # noqa: PLC0415
+    if _has_old_model(annotation):
+        from pydantic import v1  # noqa: PLC0415 - for the models of programs that use it
 
-    has_own = isinstance(annotation, type) and (
-        issubclass(annotation, pydantic.BaseModel)
-        or dataclasses.is_dataclass(annotation)
-        or typing.is_typeddict(annotation)
-    )
-    return None if has_own else pydantic.ConfigDict(arbitrary_types_allowed=True)
+        return v1.parse_obj_as(annotation, value)
+    adapter: Any
+    try:
+        # Classes that pydantic does not know are checked by isinstance.
+        adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+    except pydantic.PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        adapter = pydantic.TypeAdapter(annotation)  # models have their own configuration
+    return adapter.validate_python(value)
+
+
+def _errors() -> tuple[type[Any], ...]:
+    """Return the errors of validation: those of old models, if the program has any."""
+    import pydantic  # noqa: PLC0415 - see _PLAIN
+
+    old = sys.modules.get(_OLD)
+    return (pydantic.ValidationError,) if old is None else (pydantic.ValidationError, old.ValidationError)
+
+
+def _has_old_model(annotation: Any) -> bool:
+    """Whether an annotation has a model of `pydantic.v1`, which pydantic 2 does not validate."""
+    old = sys.modules.get(_OLD)
+    if old is None:
+        return False
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return issubclass(annotation, old.BaseModel)
+    return any(map(_has_old_model, typing.get_args(annotation)))
 
 
 def _short(value: object) -> str:

@@ -22,6 +22,8 @@ from penstock.local.pods.volumes import Mount
 ROOT_VARIABLE: Final = "PENSTOCK_ROOT"
 """Variable for tasks where nothing can be mounted: the directory that holds the volumes under their paths."""
 ROOT: Final = "root"
+RUNNER: Final = ["python", "-m", "penstock.runner"]
+"""How the command of a Python task begins."""
 
 
 class StartError(PenstockError):
@@ -63,6 +65,15 @@ class ContainerRuntime(Protocol):
         """
 
 
+def _with_own_python(words: list[str], path: str) -> list[str]:
+    """Return the command of a Python task with this interpreter, if the first `python` of PATH lacks Penstock."""
+    if words[:3] != RUNNER:
+        return words
+    python = shutil.which(words[0], path=path)
+    has_penstock = python is not None and shutil.which("penstock", path=str(Path(python).parent)) is not None
+    return words if has_penstock else [sys.executable, *words[1:]]
+
+
 class Processes:
     """Starts containers as processes of this machine, with its programs and its environment in place of the image's.
 
@@ -79,7 +90,7 @@ class Processes:
 
     async def start(self, container: Container, output: Output) -> Running:
         """Start a process; see `ContainerRuntime`."""
-        words = local_command(container)
+        words = _with_own_python(local_command(container), self._environment.get("PATH", os.defpath))
         environment = {**self._environment, **container.environment}
         working_dir = container.working_dir
         mounts = [mount for mount in container.mounts if str(mount.source) != mount.path]

@@ -6,16 +6,21 @@ import asyncio
 import importlib
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from penstock.authoring.flow import Flow
 from penstock.authoring.function import FlowFunction
+from penstock.authoring.options.pickling import pickled
 from penstock.authoring.runs.context import tags as with_tags
-from penstock.errors import OptionError
+from penstock.authoring.runs.states import State
+from penstock.errors import OptionError, ResultError
+from penstock.local.serving.run_requests import UnreadableState
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -65,13 +70,22 @@ class RunProcess:
         name: its name, for messages.
         parameters: parameters of the flow.
         tags: tags of the run.
+        is_state_kept: keep its final state, for who has asked for the run.
     """
 
     def __init__(
-        self, reference: FlowReference, name: str, parameters: Mapping[str, Any], tags: frozenset[str]
+        self,
+        reference: FlowReference,
+        name: str,
+        parameters: Mapping[str, Any],
+        tags: frozenset[str],
+        *,
+        is_state_kept: bool = False,
     ) -> None:
         self.name = name
-        self._process: SpawnProcess = _CONTEXT.Process(target=_run, args=(reference, dict(parameters), tags), name=name)
+        self._file = _new_file() if is_state_kept else None
+        arguments = (reference, dict(parameters), tags, self._file)
+        self._process: SpawnProcess = _CONTEXT.Process(target=_run, args=arguments, name=name)
         self._process.start()
 
     @property
@@ -83,6 +97,16 @@ class RunProcess:
     def exit_code(self) -> int | None:
         """0 if the run completed; None while it is running; negative: the number of the signal that ended it."""
         return self._process.exitcode
+
+    def take_state(self) -> bytes | None:
+        """Return the pickle of its final state, once; None if it was not kept, or the process was killed."""
+        if self._file is None:
+            return None
+        try:
+            return self._file.read_bytes() or None
+        finally:
+            self._file.unlink(missing_ok=True)
+            self._file = None
 
     def stop(self) -> None:
         """Stop the run: it becomes Crashed, and its hooks run."""
@@ -102,7 +126,14 @@ class RunProcess:
             os.kill(self._process.pid, number)
 
 
-def _run(reference: FlowReference, parameters: dict[str, Any], tags: frozenset[str]) -> None:
+def _new_file() -> Path:
+    """Return an empty file that only this user can read: what is in it will be unpickled."""
+    number, name = tempfile.mkstemp(prefix="penstock-state-")
+    os.close(number)
+    return Path(name)
+
+
+def _run(reference: FlowReference, parameters: dict[str, Any], tags: frozenset[str], file: Path | None) -> None:
     """Run a flow, and exit with 0 if it completed."""
     # Ctrl-C at the terminal must reach only the serving process, which stops this one.
     os.setpgid(0, 0)
@@ -111,4 +142,17 @@ def _run(reference: FlowReference, parameters: dict[str, Any], tags: frozenset[s
         state = flow(**parameters, return_state=True)
         if flow.is_async:
             state = asyncio.run(state)
+    if file is not None:
+        file.write_bytes(_pickled(state))
     sys.exit(0 if state.is_completed() else 1)
+
+
+def _pickled(state: State[Any]) -> bytes:
+    """Return the pickle of a state; if its data cannot be pickled, of one that says so when they are asked for."""
+    try:
+        text = pickled(state)
+        pickle.loads(text)  # noqa: S301 - made here
+    except Exception as error:  # noqa: BLE001 - what is raised depends on the value
+        reason = ResultError(f"what the run returned or raised cannot be pickled: {type(error).__name__}: {error}")
+        return pickled(UnreadableState(state.type, state.name, state.message, reason))
+    return text

@@ -6,18 +6,22 @@ nothing of it is left behind by a process that was killed; who connects is known
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
 import os
+import pickle
 import socket
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from penstock.authoring.awaiting import awaitable
+from penstock.authoring.runs.states import State, StateType
 from penstock.authoring.storage.home import home
-from penstock.errors import CommandError, OptionError
+from penstock.errors import CommandError, OptionError, ResultError
 
 MAX_BYTES: Final = 1 << 20
 ANSWER_S: Final = 1.0
@@ -41,6 +45,23 @@ class RunRequest:
     def close(self) -> None:
         """End the conversation."""
         self.connection.close()
+
+
+class UnreadableState(State[Any]):
+    """A final state whose result or exception cannot be passed from one process to another: its data are the reason."""
+
+    __slots__ = ()
+
+    @awaitable
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Prefect's signature
+        """Raise the reason, also if the run completed.
+
+        Raises:
+            ResultError: always, unless the exception of a failed run is only to be returned.
+        """
+        if self.is_completed() or raise_on_failure:
+            raise self.data
+        return self.data
 
 
 class RunRequests:
@@ -87,7 +108,7 @@ class RunRequests:
 
 def request_run(
     name: str, parameters: Mapping[str, Any], *, tags: Sequence[str], timeout_s: float | None
-) -> tuple[str, int | None] | None:
+) -> tuple[str, State[Any]] | None:
     """Ask the process that serves a deployment for a run, and wait until the run has ended.
 
     Args:
@@ -97,7 +118,7 @@ def request_run(
         timeout_s: how long to wait; 0 returns when it has started, None waits for its end.
 
     Returns:
-        The name of the run, and its exit code, which is None if it has not ended; None if no process serves the name.
+        The name of the run, and its state; None if no process serves the name.
 
     Raises:
         CommandError: it could not be started, or the parameters are not JSON.
@@ -105,6 +126,9 @@ def request_run(
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         if client.connect_ex(_address(name)) != 0:
             return None
+        if _user_of(client) != os.getuid():
+            # What it answers is unpickled. Names of abstract sockets belong to nobody.
+            raise CommandError(f"the process that serves {name!r} belongs to another user")
         try:
             data = json.dumps({"parameters": dict(parameters), "tags": list(tags)}).encode() + b"\n"
         except (TypeError, ValueError) as error:
@@ -118,13 +142,32 @@ def request_run(
             if "error" in facts:
                 raise CommandError(facts["error"])
             if timeout_s == 0:
-                return facts["run"], None
+                return facts["run"], State(StateType.RUNNING)
             client.settimeout(timeout_s)
             try:
                 ended = answers.readline()
             except TimeoutError:
-                return facts["run"], None
-            return facts["run"], json.loads(ended)["code"] if ended else None
+                return facts["run"], State(StateType.RUNNING)
+            return facts["run"], _state(json.loads(ended)) if ended else State(StateType.RUNNING)
+
+
+def _state(facts: Mapping[str, Any]) -> State[Any]:
+    """Return the final state of a run that has ended; that of its exit code if the process was killed."""
+    if facts["state"] is None:
+        return State(StateType.CRASHED, None, f"exit code {facts['code']}")
+    try:
+        state: State[Any] = pickle.loads(base64.b64decode(facts["state"]))  # noqa: S301 - of a process of this user
+    except Exception as error:  # noqa: BLE001 - this program may lack the modules of the flow
+        kind = StateType.COMPLETED if facts["code"] == 0 else StateType.FAILED
+        message = f"what the run returned or raised cannot be read here: {type(error).__name__}: {error}"
+        return UnreadableState(kind, None, message, ResultError(message))
+    return state
+
+
+def _user_of(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    user: int = _CREDENTIALS.unpack(credentials)[1]
+    return user
 
 
 def _address(name: str) -> str:
@@ -135,9 +178,7 @@ def _address(name: str) -> str:
 
 def _read(connection: socket.socket) -> RunRequest | None:
     """Return the request of a connection; None if it is not one, or of another user."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(credentials)
-    if user != os.getuid():
+    if _user_of(connection) != os.getuid():
         return None
     connection.settimeout(ANSWER_S)
     try:

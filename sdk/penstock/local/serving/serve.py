@@ -107,7 +107,7 @@ def _launch(reference: FlowReference, tags: frozenset[str], name: str, parameter
 
 def _launch_requested(reference: FlowReference, deployment: Deployment, name: str, request: RunRequest) -> RunProcess:
     deployment.flow.bind((), given := {**deployment.parameters, **request.parameters})
-    return RunProcess(reference, name, given, deployment.tags | request.tags)
+    return RunProcess(reference, name, given, deployment.tags | request.tags, is_state_kept=True)
 
 
 def _announce(served: Served, now: datetime) -> None:

@@ -6,6 +6,7 @@ are not handled: they count as missed, and `on_missed` applies, as if no operato
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,9 @@ class Process(Protocol):
     @property
     def exit_code(self) -> int | None:
         """None while it is running."""
+
+    def take_state(self) -> bytes | None:
+        """Return the pickle of its final state, once; None if there is none."""
 
     def stop(self) -> None:
         """Stop it by SIGTERM."""
@@ -315,7 +319,8 @@ class Server:
                 level = logging.INFO if code == 0 else logging.WARNING
                 LOGGER.log(level, "%s: %s", run.name, _ending_of(code))
                 if run.request is not None:
-                    run.request.answer(code=code)
+                    state = run.process.take_state()
+                    run.request.answer(code=code, state=None if state is None else base64.b64encode(state).decode())
                     run.request.close()
             elif run.killed_at is not None and run.killed_at <= now:
                 run.process.kill()
