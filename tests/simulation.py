@@ -262,6 +262,8 @@ class World:
         self.machine.observe(pod, self.now)
 
     def _change(self, pod: AttemptSeen) -> None:
+        # Facts that were observed early are handled late.
+        pod = replace(pod, version=pod.version + 1)
         self.pods[pod.pod] = pod
         self._idle_at = None
         self.machine.observe(pod, self.now)

@@ -356,7 +356,7 @@ def _call_hook(hook: Hook, around: Transaction, run: TaskRun | None = None) -> b
         if inspect.isawaitable(answer):
             _wait(answer)
     except Exception:
-        # A hook is the user's code: its error is logged, and the code around the transaction goes on.
+        # A hook is the user's code: its error is logged, and the code around the transaction continues.
         log = FLOW_LOGGER if run is None else logger_of(run)
         log.exception("Hook %r raised", getattr(hook, "__name__", repr(hook)))
         return False
