@@ -77,14 +77,18 @@ class Attempts:
             self._handle_absence(task, instance, fact, now)
 
     def is_begun(self, seen: AttemptSeen) -> bool:
-        """Whether the machine has begun an attempt itself, or has finished its task or item."""
+        """Whether the machine has begun an attempt itself, or has finished its task or item.
+
+        Or has its Pod among those that were observed before their task was ready.
+        """
         position = self._run.plan.positions.get(seen.key.task)
         if position is None:
             return False
         task = self._run.tasks[position]
         instance = task.live_task_instance(seen.key.item)
         if instance is None:
-            return task.is_task_instance_finished(seen.key.item)
+            is_early = any(fact.uid == seen.uid for fact in self._run.early_facts.get(position, ()))
+            return is_early or task.is_task_instance_finished(seen.key.item)
         return seen.attempt <= instance.attempt
 
     def observe_held(self, now: float) -> None:
