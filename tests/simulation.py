@@ -263,7 +263,7 @@ class World:
 
     def _change(self, pod: AttemptSeen) -> None:
         # Facts that were observed early are handled late.
-        pod = replace(pod, version=pod.version + 1)
+        pod = pod._replace(version=pod.version + 1)
         self.pods[pod.pod] = pod
         self._idle_at = None
         self.machine.observe(pod, self.now)
