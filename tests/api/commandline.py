@@ -15,7 +15,7 @@ from tests.interrupts import interruptible
 
 Start = Callable[..., Coroutine[Any, Any, "Typed"]]
 
-FLOW = {
+FLOW: dict[str, Any] = {
     "apiVersion": "penstock.dev/v1alpha1",
     "kind": "Flow",
     "metadata": {"name": "orders"},

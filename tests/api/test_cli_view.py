@@ -15,7 +15,7 @@ import pytest
 import yaml
 from kubernetes import client as kubernetes_client
 
-from tests.api.commandline import once
+from tests.api.commandline import FLOW, once
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("crds")]
 
@@ -219,6 +219,26 @@ class TestDoctor:
         _, lines = once(typed, "doctor")
         assert any(line.startswith("✓ leader      ") for line in lines)
         assert any("webhook     not installed or not responding" in line for line in lines)
+
+    def test_a_flow_with_a_workspace_needs_a_default_storage_class(self, api, objects, typed, namespace):
+        spec = {**FLOW["spec"], "workspace": {"size": "1Gi"}}
+        objects.create({**FLOW, "metadata": {"name": "files"}, "spec": spec})
+        _, lines = once(typed, "doctor")
+        assert any(
+            line.startswith("! storage     no default StorageClass") and f"Flow files in namespace {namespace}" in line
+            for line in lines
+        )
+
+        name = f"doctor-{namespace}"
+        default = {"storageclass.kubernetes.io/is-default-class": "true"}
+        storage_class: Any = {"metadata": {"name": name, "annotations": default}, "provisioner": "example.com/none"}
+        storage = kubernetes_client.StorageV1Api(api)
+        storage.create_storage_class(storage_class)
+        try:
+            _, lines = once(typed, "doctor")
+        finally:
+            storage.delete_storage_class(name)
+        assert f"✓ storage     workspaces use {name}" in lines
 
     def test_missing_permissions_are_listed(self, core, typed, kubeconfig, namespace, tmp_path):
         core.create_namespaced_service_account(namespace, {"metadata": {"name": "nobody"}})

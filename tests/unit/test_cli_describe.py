@@ -126,11 +126,12 @@ def test_a_run_without_a_status_says_that_no_operator_handled_it():
 
 
 def test_the_failed_items_of_a_fan_out_are_listed_with_their_indexes():
-    failed = [{"index": 3, "attempt": 1, "reason": "ExitCode", "exitCode": 1, "message": "a\nb"}]
+    message = "exit code 1: KeyError: 'day'\nloading part 3"
+    failed = [{"index": 3, "attempt": 1, "reason": "ExitCode", "exitCode": 1, "message": message}]
     tasks = [{"name": "a", "state": "Running", "items": {"total": 5, "counts": {"Failed": 1}, "failed": failed}}]
     lines = described({**RUN, "status": {"state": "Running", "tasks": tasks}})
     assert "  ● a  Running, 1/5, 1 failed" in lines
-    assert "      item 3, attempt 1, ExitCode 1: b" in lines
+    assert "      item 3, attempt 1, exit code 1: KeyError: 'day'" in lines
 
 
 def test_a_state_that_a_newer_operator_wrote_is_shown_as_it_is():

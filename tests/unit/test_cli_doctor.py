@@ -13,6 +13,7 @@ from penstock.cli.commands.doctor_checks import (
     check_crds,
     check_leader,
     check_operator,
+    check_storage,
     check_unhandled_runs,
     check_user_permissions,
     check_version,
@@ -131,3 +132,54 @@ def test_missing_permissions_are_named_with_the_commands_that_require_them():
     allowed = {permission: str(permission) != "get pods/log" for permission in REQUIRED_PERMISSIONS}
     assert check_user_permissions(allowed, "here").text == "missing in namespace here: get pods/log (required by logs)"
     assert check_user_permissions(dict.fromkeys(REQUIRED_PERMISSIONS, True), "here").level is Level.GOOD
+
+
+def flow_with(name, workspace):
+    return {"metadata": {"name": name}, "spec": {"tasks": []} | ({} if workspace is None else {"workspace": workspace})}
+
+
+def storage_class(name, **annotations):
+    return {"metadata": {"name": name, "annotations": annotations}}
+
+
+DEFAULT = {"metadata": {"name": "ssd", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}
+ANY = {"size": "1Gi"}
+
+
+@pytest.mark.parametrize(
+    ("workspaces", "classes", "want"),
+    [
+        pytest.param([None], [], [], id="without a workspace no class is needed"),
+        pytest.param([ANY], [DEFAULT], ["workspaces use ssd"], id="the default serves a workspace without a class"),
+        pytest.param(
+            [ANY, ANY],
+            [storage_class("slow")],
+            ["no default StorageClass: runs of Flows f0, f1 in namespace team wait for a volume (WorkspaceUnbound)"],
+            id="a class that is not the default serves nobody who names none",
+        ),
+        pytest.param(
+            [ANY | {"storageClassName": "slow"}], [storage_class("slow")], ["workspaces use slow"], id="a named class"
+        ),
+        pytest.param(
+            [ANY | {"storageClassName": "fast"}],
+            [DEFAULT],
+            ["StorageClass fast of Flow f0 in namespace team does not exist"],
+            id="a class that does not exist is named",
+        ),
+        pytest.param(
+            [ANY | {"storageClassName": ""}],
+            [],
+            ["workspaces use volumes without a StorageClass"],
+            id="an empty name asks for a volume without a class",
+        ),
+        pytest.param(
+            [ANY],
+            None,
+            ["no permission to list StorageClasses, which workspaces need"],
+            id="not allowed to ask",
+        ),
+    ],
+)
+def test_workspaces_need_a_storage_class(workspaces, classes, want):
+    flows = [flow_with(f"f{place}", each) for place, each in enumerate(workspaces)]
+    assert [finding.text for finding in check_storage(flows, classes, "team")] == want

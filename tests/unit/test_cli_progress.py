@@ -48,6 +48,14 @@ def test_a_pending_task_prints_no_line():
     assert lines(make_run(task("a", "Pending"), task("b", "Pending", attempt=1))) == []
 
 
+def test_a_task_that_cannot_start_prints_why_once_for_each_reason():
+    assert lines(
+        make_run(task("a", "Pending", reason="Unschedulable", message="0/3 nodes")),
+        make_run(task("a", "Pending", reason="Unschedulable", message="0/4 nodes")),
+        make_run(task("a", "Pending", reason="ImagePullFailed", message="no such image")),
+    ) == ["a  Pending    Unschedulable: 0/3 nodes", "a  Pending    ImagePullFailed: no such image"]
+
+
 def test_each_change_of_a_task_is_one_line():
     assert lines(
         make_run(task("a", "Running", attempt=1)),

@@ -20,6 +20,7 @@ from penstock.cli.commands.doctor_checks import (
     check_crds,
     check_leader,
     check_operator,
+    check_storage,
     check_unhandled_runs,
     check_user_permissions,
     check_version,
@@ -103,6 +104,7 @@ def run_checks(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     for deployment in deployments or ():
         yield from _protection(cluster, deployment)
     yield from _unhandled_runs(cluster, now)
+    yield from _storage(cluster)
     yield check_user_permissions(
         {right: cluster.is_allowed(*right[:4]) for right in REQUIRED_PERMISSIONS}, cluster.namespace
     )
@@ -232,6 +234,18 @@ def _unhandled_runs(cluster: Cluster, now: dt.datetime) -> Iterator[Finding]:
     except RefusalError as error:
         if error.status not in {FORBIDDEN, NOT_FOUND}:
             raise
+
+
+def _storage(cluster: Cluster) -> Iterator[Finding]:
+    try:
+        flows = _list(cluster, cluster.object_path("flows"), {})
+    except RefusalError as error:
+        if error.status not in {FORBIDDEN, NOT_FOUND}:
+            raise
+        return
+    if any("workspace" in flow["spec"] for flow in flows):
+        classes = _list_allowed(cluster, "/apis/storage.k8s.io/v1/storageclasses", {})
+        yield from check_storage(flows, classes, cluster.namespace)
 
 
 def _list_allowed(cluster: Cluster, path: str, query: dict[str, str]) -> list[Object] | None:

@@ -20,6 +20,8 @@ UNHANDLED_AFTER_S: Final = 60
 """An operator sets the status of a new run within a second; after this time none is responsible for it."""
 LEASE_NAME: Final = "penstock-operator"
 INSTALL: Final = "penstock install"
+DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+"""Annotation of the StorageClass that a PersistentVolumeClaim without one gets."""
 
 
 class Level(Enum):
@@ -190,6 +192,51 @@ def check_unhandled_runs(runs: Sequence[Object], now: dt.datetime, namespace: st
         )
 
 
+def check_storage(flows: Sequence[Object], classes: Sequence[Object] | None, namespace: str) -> Iterator[Finding]:
+    """Check that the workspaces of Flows can get volumes; nothing is found if no Flow has a workspace.
+
+    Args:
+        flows: the Flows of a namespace.
+        classes: all StorageClasses; None if the user may not list them.
+        namespace: the namespace.
+    """
+    wanted = {
+        flow["metadata"]["name"]: workspace.get("storageClassName")
+        for flow in flows
+        if (workspace := flow["spec"].get("workspace")) is not None
+    }
+    if not wanted:
+        return
+    if classes is None:
+        yield Finding(Level.UNKNOWN, "storage", "no permission to list StorageClasses, which workspaces need")
+        return
+    annotations = {each["metadata"]["name"]: each["metadata"].get("annotations") or {} for each in classes}
+    defaults = sorted(name for name, notes in annotations.items() if notes.get(DEFAULT_CLASS) == "true")
+    without = sorted(name for name, storage_class in wanted.items() if storage_class is None)
+    if without and not defaults:
+        yield Finding(
+            Level.WARNING,
+            "storage",
+            f"no default StorageClass: runs of {_name_flows(without, namespace)} wait for a volume (WorkspaceUnbound)",
+            "set workspace.storageClassName in these Flows, or annotate the StorageClass that is to be the default: "
+            f"{DEFAULT_CLASS}=true",
+        )
+    # An empty name selects volumes without a class, which administrators create.
+    missing = {name: each for name, each in wanted.items() if each and each not in annotations}
+    for each in sorted(set(missing.values())):
+        users = sorted(name for name, storage_class in missing.items() if storage_class == each)
+        yield Finding(
+            Level.WARNING,
+            "storage",
+            f"StorageClass {each} of {_name_flows(users, namespace)} does not exist",
+            f"create it, correct workspace.storageClassName, or create PersistentVolumes with storageClassName {each}",
+        )
+    if not missing and (defaults or not without):
+        used = sorted({*filter(None, wanted.values()), *(defaults if without else ())})
+        text = enumerate_names(used) if used else "volumes without a StorageClass"
+        yield Finding(Level.GOOD, "storage", f"workspaces use {text}")
+
+
 def check_user_permissions(allowed: Mapping[Permission, bool], namespace: str) -> Finding:
     """Check the permissions of the user who runs the command.
 
@@ -213,6 +260,10 @@ def container_argument(deployment: Object, flag: str) -> str:
         if name == flag:
             return str(value)
     return ""
+
+
+def _name_flows(names: Sequence[str], namespace: str) -> str:
+    return f"{'Flows' if len(names) > 1 else 'Flow'} {enumerate_names(names)} in namespace {namespace}"
 
 
 def _compare(kind: Kind, found: Object) -> str:

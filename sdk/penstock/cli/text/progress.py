@@ -20,6 +20,8 @@ from penstock.drawing.task_rows import (
 from penstock.engine.reasons import Reason
 
 SUCCESSFUL_RUN_STATES: Final = frozenset({"Completed", "Skipped"})
+WAITING_STATES: Final = frozenset({"Pending", "Queued"})
+"""States of tasks that have not started."""
 _MOST_URGENT_FIRST: Final = ("Paused", "Failed", "Crashed", "TimedOut", "Cancelled", "Retrying", "Running", "Queued")
 """Task states by priority on a screen that is too small for all tasks."""
 
@@ -83,14 +85,15 @@ def changed_lines(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> list[s
         after: the current rows.
 
     Returns:
-        One line for each task whose state, attempt or count of items differs; a new Pending task is not a change.
+        One line for each task whose state, attempt or count of items differs, or the reason why it cannot start. A new
+        Pending task without a reason is not a change.
     """
     known: Mapping[str, TaskRow] = {row.name: row for row in before}
     width = max((len(row.name) for row in after), default=0)
     return [
         _line(row, width)
         for row in after
-        if _shown_values(row) != (_shown_values(known[row.name]) if row.name in known else ("Pending", None, ""))
+        if _shown_values(row) != (_shown_values(known[row.name]) if row.name in known else ("Pending", None, "", ""))
     ]
 
 
@@ -150,8 +153,10 @@ def select_most_urgent(rows: Sequence[TaskRow], limit: int) -> tuple[list[TaskRo
     return [row for place, row in enumerate(rows) if place in shown], f"and {rest}"
 
 
-def _shown_values(row: TaskRow) -> tuple[str, int | None, str]:
-    return row.state, row.attempt if row.attempt != 1 else None, row.items
+def _shown_values(row: TaskRow) -> tuple[str, int | None, str, str]:
+    # The words after the reason may change with every look of the scheduler.
+    waits_for = row.reason.partition(":")[0] if row.state in WAITING_STATES else ""
+    return row.state, row.attempt if row.attempt != 1 else None, row.items, waits_for
 
 
 def _line(row: TaskRow, width: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from penstock.cli.text.console import Text
 from penstock.cli.text.times import format_distance
 from penstock.drawing.state_styles import state_style
-from penstock.drawing.task_rows import FAILED_STATES, TaskRow, format_duration, read_time, shorten
+from penstock.drawing.task_rows import FAILED_STATES, TaskRow, explain_status, format_duration, read_time
 from penstock.engine.compiler.task_plan import TaskPlan
 from penstock.engine.reasons import Reason
 
@@ -85,8 +85,7 @@ def _attempt(attempt: Mapping[str, Any], now: dt.datetime) -> str:
     parts = [f" at {start.astimezone(now.tzinfo):%T}"] if start else []
     if start and end:
         parts.append(f" for {format_duration((end - start).total_seconds())}")
-    lines = [line.strip() for line in (attempt.get("message") or "").splitlines() if line.strip()]
-    why = reason_of(attempt) + (f": {shorten(lines[-1])}" if lines else "")
+    why = explain_status(attempt)
     return "".join(parts) + (f", {why}" if why else "")
 
 
