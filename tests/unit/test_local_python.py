@@ -85,3 +85,8 @@ def test_what_does_not_work_is_said_in_one_line(typed, words, message):
 def test_a_run_on_this_machine_loads_no_client_of_a_cluster():
     program = "import sys, penstock.cli.commands.run_local; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_whole_number_of_any_size_reaches_the_flow(typed):
+    code, printed, log = typed("flows_of_test.py:later", "-p", "n=99999999999999999999")
+    assert (code, printed) == (0, "result: 99999999999999999999\n"), log
