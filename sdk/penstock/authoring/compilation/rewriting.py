@@ -17,6 +17,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from penstock.authoring.arguments.field_default import FIELDS
 from penstock.authoring.closure import variables_around
 from penstock.authoring.function import Decorated
 from penstock.authoring.pods.pod_operations import FUNCTIONS
@@ -286,7 +287,11 @@ class _Rewriter(ast.NodeTransformer):
         for node in ast.walk(value):
             if isinstance(node, ast.Call):
                 called = self._called(node.func)
-                is_known = isinstance(called, type | Decorated) or any(called is each for each in FUNCTIONS.values())
+                is_known = (
+                    isinstance(called, type | Decorated)
+                    or any(called is each for each in FUNCTIONS.values())
+                    or getattr(called, "__module__", None) == FIELDS
+                )
                 if not is_known:
                     return f"the result of `{ast.unparse(node)}`"
             elif self._called(node) is os.environ:
