@@ -123,8 +123,9 @@ def _definitions_of(fn: types.FunctionType) -> Iterator[tuple[_Definition, str |
         return  # entered at a prompt, or made by a program
     name, first_line = fn.__code__.co_name, fn.__code__.co_firstlineno
     for each, class_name in found:
-        lineno = min([each.lineno, *(each.lineno for each in getattr(each, "decorator_list", ()))])
-        if getattr(each, "name", "<lambda>") == name and lineno == first_line:
+        first = min([each.lineno, *(each.lineno for each in getattr(each, "decorator_list", ()))])
+        # Code that was rewritten begins without the decorators.
+        if getattr(each, "name", "<lambda>") == name and first_line in {first, each.lineno}:
             yield copy.deepcopy(each), class_name
 
 
