@@ -108,7 +108,7 @@ class Transaction:
         inherited = CommitMode.LAZY if parent is None else parent.commit_mode
         self.parent = parent
         self.key = key
-        self.commit_mode = _choice(CommitMode, "commit_mode", commit_mode) or inherited
+        self.commit_mode: CommitMode = _choice(CommitMode, "commit_mode", commit_mode) or inherited
         self.isolation_level = _isolation_level(isolation_level) or IsolationLevel.READ_COMMITTED
         self.overwrite = overwrite
         self.state = TransactionState.PENDING
