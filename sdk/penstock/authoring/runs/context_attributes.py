@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from penstock.authoring.options.options import TaskOptions
 from penstock.authoring.options.serializers import Serializer, serializer_of
 from penstock.authoring.prefect.not_offered import refuse_methods
 from penstock.authoring.prefect.prefect_names import CLIENT_ADVICE, METHODS_OF_RESULT_STORES
+from penstock.authoring.runs.run_attributes import FlowRunAttributes, TaskRunAttributes
 from penstock.errors import NotOfferedError
-
-if TYPE_CHECKING:
-    from penstock.authoring.runs.runs import FlowRun, TaskRun
 
 FOLDER: Final = "penstock.local.blocks.local_file_system"
 """A name instead of an import: the module is in a higher layer."""
 
 
-def option_of(run: FlowRun | TaskRun, name: str) -> Any:
+def option_of(run: FlowRunAttributes | TaskRunAttributes, name: str) -> Any:
     """Return an option of the task of a run, or else of the flows around it; None if none of them has set it."""
-    task = getattr(run, "task", None)
-    found = None if task is None else getattr(task.options, name)
-    around = run if task is None else run.flow_run  # type: ignore[union-attr]  # it is a task run
+    found, around = None, run
+    if isinstance(run, TaskRunAttributes):
+        found, around = getattr(run.task.options, name), run.flow_run
     while found is None and around is not None:
         found = getattr(around.flow.options, name)
         around = around.parent
     return found
 
 
-def is_result_kept(run: TaskRun) -> bool:
+def is_result_kept(run: TaskRunAttributes) -> bool:
     """Whether the options of the task of a run, or of its flows, store the result."""
-    options = run.task.options
+    options: TaskOptions = run.task.options
     if options.persist_result is not None:
         return options.persist_result
     policy = options.cache_policy
@@ -59,7 +58,7 @@ class ContextAttributes:
 
     __slots__ = ()
 
-    def _run(self) -> FlowRun | TaskRun:
+    def _run(self) -> FlowRunAttributes | TaskRunAttributes:
         raise NotImplementedError
 
     @property
