@@ -34,13 +34,13 @@ def logger_of(run: FlowRun | TaskRun, **extra: Any) -> RunLogger:
 
 
 def _named(run: FlowRun | TaskRun) -> dict[str, Any]:
-    """Return the fields that Prefect's records have."""
+    """Return the names that Prefect's records have."""
     flow_run = run if isinstance(run, FlowRun) else run.flow_run
     fields: dict[str, Any] = {}
     if flow_run is not None:
-        fields = {"flow_run_id": str(flow_run.id), "flow_run_name": flow_run.name, "flow_name": flow_run.flow_name}
+        fields = {"flow_run_name": flow_run.name, "flow_name": flow_run.flow_name}
     if isinstance(run, TaskRun):
-        fields |= {"task_run_id": str(run.id), "task_run_name": run.name, "task_name": run.task_name}
+        fields |= {"task_run_name": run.name, "task_name": run.task_name}
     return fields
 
 
