@@ -18,9 +18,8 @@ FOLDER: Final = "penstock.local.blocks.local_file_system"
 
 def option_of(run: FlowRunAttributes | TaskRunAttributes, name: str) -> Any:
     """Return an option of the task of a run, or else of the flows around it; None if none of them has set it."""
-    is_task = isinstance(run, TaskRunAttributes)
-    found: Any = getattr(run.task.options, name) if is_task else None
-    around: Any = run.flow_run if is_task else run
+    found: Any = getattr(run.task.options, name) if isinstance(run, TaskRunAttributes) else None
+    around: Any = run.flow_run if isinstance(run, TaskRunAttributes) else run
     while found is None and around is not None:
         found = getattr(around.flow.options, name)
         around = around.parent
