@@ -140,6 +140,18 @@ class _PrefectModules:
 sys.meta_path.append(_PrefectModules)
 
 
+def _refuse_name_of_engine(name: str) -> Any:
+    """Say what to use instead of a name of Prefect's engine; ours is another one, and knows nothing of Python flows."""
+    if not name.startswith("__"):
+        from penstock.authoring.prefect.not_offered import refuse  # noqa: PLC0415 - as above
+
+        refuse("engine", name)
+    raise AttributeError(f"module 'penstock.engine' has no attribute {name!r}")
+
+
+vars(importlib.import_module("penstock.engine"))["__getattr__"] = _refuse_name_of_engine
+
+
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
     return sorted({*globals(), *__all__})

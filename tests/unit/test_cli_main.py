@@ -157,3 +157,9 @@ def test_a_command_of_prefect_names_what_to_use_instead(words, hint, capsys):
     assert f"unknown command '{words[0]}': " in said
     assert hint in said
     assert "did you mean" not in said
+
+
+@pytest.mark.parametrize("file", ["orders.py", "orders.py:orders", "orders.yaml"])
+def test_a_file_that_is_run_without_a_cluster_needs_a_word_about_where(file, tmp_path, capsys):
+    assert main(["run", file, "--kubeconfig", str(tmp_path / "none")]) == 1
+    assert f"{file}: to run files, add --local (this machine) or --inline (cluster)" in capsys.readouterr().err

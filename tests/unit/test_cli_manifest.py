@@ -102,6 +102,9 @@ def test_fields_of_json_have_lines():
 
 def test_several_objects_of_json_are_several_documents():
     assert [each.content for each in read('{"a": 1}\n{"b": 2}\n')] == [{"a": 1}, {"b": 2}]
+    separated = '{"a": "\\/b"}\n---\n{"b": 2}\r\n--- \r\n[3]\n---\n'
+    assert [each.content for each in read(separated)] == [{"a": "/b"}, {"b": 2}, [3]]
+    assert [each.line("b") for each in read(separated)] == [1, 3, 5]
     items = {"kind": "List", "apiVersion": "v1", "items": [{"a": 1}, {"b": 2}]}
     assert [each.content for each in read(json.dumps(items))] == [{"a": 1}, {"b": 2}]
 

@@ -3,7 +3,7 @@ import pytest
 from penstock.cli.manifests.params import read_params, read_params_file
 from penstock.errors import CommandError
 
-DECLARED = {"day": "string", "count": "integer", "deep": "boolean", "regions": "array"}
+DECLARED = {"day": "string", "count": "integer", "deep": "boolean", "regions": "array", "ratio": "number"}
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,8 @@ DECLARED = {"day": "string", "count": "integer", "deep": "boolean", "regions": "
         pytest.param("day=a=b", {"day": "a=b"}, id="only the first equals sign divides"),
         pytest.param("day=", {"day": ""}, id="nothing is an empty string"),
         pytest.param("count=42", {"count": 42}, id="a number is JSON"),
+        pytest.param("count=9223372036854775807", {"count": 2**63 - 1}, id="a number may have 64 bits"),
+        pytest.param("ratio=18446744073709551616", {"ratio": 2.0**64}, id="a float may have more"),
         pytest.param("deep=true", {"deep": True}, id="a boolean is JSON"),
         pytest.param('regions=["eu", 1]', {"regions": ["eu", 1]}, id="an array is JSON"),
     ],
@@ -34,6 +36,8 @@ def test_values_are_read_by_the_type_of_the_param(typed, want):
             "deep=yes", "boolean, for example true", id="a value that is not JSON is answered with an example"
         ),
         pytest.param("count=NaN", "the value is not JSON", id="no number"),
+        pytest.param("count=-99999999999999999999", "-99999999999999999999 does not fit into 64 bits", id="bits"),
+        pytest.param("regions=[9223372036854775808]", "9223372036854775808 does not fit", id="bits in an array"),
         pytest.param("count=1e400", "the value is not JSON", id="a number that is too large"),
         pytest.param('regions=["\\ud83d"]', "the value is not JSON", id="half of an emoji"),
         pytest.param("regions=" + "[" * 100_000, "the value is not JSON", id="too many brackets"),

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import pydantic
 import pytest
+from pydantic import Field
 
 from penstock import Flow, allow_failure, flow, pause_flow_run, runtime, task, transaction, unmapped
 from penstock.artifacts import create_markdown_artifact
-from penstock.authoring.compilation import compile_flow, compile_flows, flow_name
+from penstock.authoring.compilation import CompileWarning, compile_flow, compile_flows, flow_name
 from penstock.cache_policies import INPUTS, RUN_ID
 from penstock.engine.validation.validation import check_flow, parse_flow
 from penstock.errors import CompileError
@@ -351,6 +352,42 @@ def test_params_have_the_types_defaults_and_choices_of_the_signature():
         {"name": "until", "type": "string", "required": False},
         {"name": "kind", "type": "string", "enum": ["a", "b"], "default": "a"},
     ]
+
+
+def test_the_default_of_a_param_may_be_a_field_of_pydantic():
+    @flow
+    def report(
+        rows: int = Field(default=5, ge=1), where: str = Field("eu", description="a region"), most: int = Field(gt=3),
+        names: list[str] = Field(default_factory=lambda: ["a"]),  # noqa: B008 - pydantic's way
+        since: dt.date | None = Field(default=None),  # noqa: B008
+        day: dt.date = Field(default_factory=lambda: dt.date(2026, 11, 30)),  # noqa: B008
+    ):  # fmt: skip
+        take(f"{rows} {where}")
+        for name in names:
+            take(name)
+
+    with pytest.warns(CompileWarning) as warned:
+        made = compiled(report)["spec"]
+    assert [
+        re.findall(r"param '(\w+)'.* is (always|the result of `\S*<lambda>`)", str(each.message)) for each in warned
+    ] == [
+        [("names", "always")],
+        [("day", "the result of `test_the_default_of_a_param_may_be_a_field_of_pydantic.<locals>.<lambda>`")],
+    ]
+    assert made["params"] == [
+        {"name": "rows", "type": "integer", "minimum": 1, "default": 5},
+        {"name": "where", "type": "string", "default": "eu"},
+        {"name": "most", "type": "integer"},
+        {"name": "since", "type": "string", "required": False},
+        {"name": "day", "type": "string", "default": "2026-11-30"},
+    ]
+    assert len(made["tasks"]) == 2
+
+    @flow
+    def outer():
+        report(most=4)
+
+    assert tasks(outer)["report"]["flow"]["params"] == {"most": 4}
 
 
 def no_annotation(x):

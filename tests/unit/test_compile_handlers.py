@@ -281,3 +281,160 @@ def test_a_handler_around_the_compiler_is_none_of_the_flow(fn):
     except CompileError:
         made = None
     assert made is not None
+
+
+@contextlib.contextmanager
+def guard():
+    try:
+        yield
+    except ValueError as error:
+        print("hidden", error)
+
+
+@contextlib.asynccontextmanager
+async def async_guard():
+    with contextlib.suppress(ValueError):
+        yield
+
+
+@contextlib.contextmanager
+def guarded_session(name="x"):
+    with guard():
+        yield name
+
+
+class Swallow:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        return kind is ValueError
+
+    @contextlib.contextmanager
+    def of_method(self):
+        try:
+            yield self
+        except ValueError:
+            raise RuntimeError from None
+
+
+swallow = Swallow()
+
+
+def by_a_function():
+    with guard():
+        load(1)
+
+
+def by_a_call_in_a_function():
+    with guard():
+        helper()
+
+
+async def by_an_async_function():
+    async with async_guard():
+        await fetch(1)
+
+
+async def by_a_function_around_gathered_calls():
+    async with async_guard():
+        await asyncio.gather(fetch(1), fetch(2))
+
+
+def by_a_function_in_a_function():
+    future = load.submit(1)
+    with guarded_session("y"):
+        return future.result()
+
+
+def by_a_class():
+    with Swallow():
+        load(1)
+
+
+def by_an_object():
+    with swallow:
+        load(1)
+
+
+def by_a_method():
+    with swallow.of_method():
+        load(1)
+
+
+def by_a_stack():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(guard())
+        load(1)
+
+
+def by_a_renamed_suppress():
+    ignoring = contextlib.suppress
+    with ignoring(ValueError):
+        load(1)
+
+
+@guard()
+def by_a_decorator():
+    load(1)
+
+
+@pytest.mark.parametrize(
+    ("fn", "where"),
+    [
+        (by_a_function, "inside the `with guard()` of line"),
+        (by_a_call_in_a_function, "inside the `with guard()` of line"),
+        (by_an_async_function, "inside the `with async_guard()` of line"),
+        (by_a_function_around_gathered_calls, "inside the `with async_guard()` of line"),
+        (by_a_function_in_a_function, "inside the `with guarded_session('y')` of line"),
+        (by_a_class, "inside the `with Swallow()` of line"),
+        (by_an_object, "inside the `with swallow` of line"),
+        (by_a_method, "inside the `with swallow.of_method()` of line"),
+        (by_a_stack, "inside the `with guard()` of line"),
+        (by_a_renamed_suppress, "inside the `with ignoring(ValueError)` of line"),
+        (by_a_decorator, "inside the context manager 'guard' that decorates the function"),
+    ],
+)
+def test_a_failure_that_a_context_manager_would_hide_is_refused(fn, where):
+    with pytest.raises(CompileError, match=rf"'(load|fetch)' is (called|waited for) {re.escape(where)}"):
+        compile_flow(flow(fn, name="etl"), entrypoint="tests:flow")
+
+
+CLEANED: list[int] = []
+
+
+@contextlib.contextmanager
+def cleans_up():
+    try:
+        yield
+    finally:
+        CLEANED.append(1)
+
+
+@contextlib.contextmanager
+def prepares():
+    try:
+        number = int("x")
+    except ValueError:
+        number = 0
+    yield number
+
+
+class Closes:
+    def __enter__(self):
+        return load(0)
+
+    def __exit__(self, *details):
+        if details[0] is None:
+            return False
+        return swallow.__exit__(*details)
+
+
+def with_managers_that_hide_nothing():
+    with cleans_up(), prepares() as number, Closes(), threading.Lock(), contextlib.nullcontext():
+        load(number)
+
+
+def test_a_context_manager_that_hides_nothing_is_compiled():
+    made = compile_flow(flow(with_managers_that_hide_nothing, name="etl"), entrypoint="tests:flow")
+    assert [each["name"] for each in made["spec"]["tasks"]] == ["load", "load-2"]

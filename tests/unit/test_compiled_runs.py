@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.engine.failure_message import describe_exit
 from tests.task_processes import run_manifest
 from tests.unit.compiled_flows import as_processes, in_process, manifest, python, write
 
@@ -335,6 +336,39 @@ def test_a_failed_flow_in_one_pod_says_what_was_raised(tmp_path):
 
     assert run.state == "Failed"
     assert run.tasks["etl"]["message"].splitlines()[-1] == "ValueError: boom"
+
+
+@pytest.mark.parametrize("run_as", ["tasks", "pod"])
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        pytest.param("'x' * 5000", "Broken: " + "x" * 100, id="a long line"),
+        pytest.param("'é' * 5000", "Broken: " + "é" * 100, id="a long line of other letters"),
+        pytest.param(
+            r"'\n'.join(f'no row {n}: KeyError: {n}' for n in range(200))", "Broken: no row 0: ", id="many lines"
+        ),
+    ],
+)
+def test_the_message_of_a_failure_has_the_type_of_an_exception_with_a_long_text(tmp_path, text, want, run_as):
+    file = write(
+        tmp_path,
+        f"""
+        class Broken(Exception): ...
+
+        @task
+        def fails():
+            raise Broken({text})
+
+        @flow(run_as={run_as!r})
+        def etl():
+            fails()
+        """,
+    )
+
+    (failed,) = as_processes(file).tasks.values()
+
+    first = describe_exit(1, failed["message"].encode()[-2048:].decode(errors="ignore")).splitlines()[0]
+    assert first.startswith(f"exit code 1: error: {want}")
 
 
 def test_arguments_of_map_of_different_lengths_fail_the_items(tmp_path):

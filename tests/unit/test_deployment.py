@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from penstock import flow, pause_flow_run, task
+from penstock import flow, pause_flow_run, run_deployment, task
 from penstock.authoring.compilation import compile_flow
 from penstock.cli.deployment.origin import check_origin
 from penstock.engine.validation.validation import check_schedule, parse_schedule
@@ -125,3 +125,13 @@ def test_the_flow_of_another_python_flow_is_not_replaced(called):
     with pytest.raises(CommandError, match=r"Flow etl exists and is that of sales:etl: give orders:etl another name"):
         check_origin(compiled("orders:etl"), compiled("sales:etl"))
     check_origin(compiled("orders:etl"), {"metadata": {"name": "etl"}, "spec": {}})
+
+
+def test_run_deployment_without_a_server_and_a_cluster_says_both(home, monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(
+        CommandError, match="no process on this machine serves 'other', and no cluster configured"
+    ) as told:
+        run_deployment("etl/other")
+    assert told.value.__suppress_context__

@@ -1,11 +1,15 @@
 """`penstock run --local etl.py:NAME`: flows of Python files, run in this process."""
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
+from penstock.authoring.compilation import compile_flow
+from penstock.cli.deployment.compile import load_flow
 from penstock.cli.main import main
 
 FLOWS = textwrap.dedent("""\
@@ -85,3 +89,32 @@ def test_what_does_not_work_is_said_in_one_line(typed, words, message):
 def test_a_run_on_this_machine_loads_no_client_of_a_cluster():
     program = "import sys, penstock.cli.commands.run_local; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_whole_number_of_any_size_reaches_the_flow(typed):
+    code, printed, log = typed("flows_of_test.py:later", "-p", "n=99999999999999999999")
+    assert (code, printed) == (0, "result: 99999999999999999999\n"), log
+
+
+def test_missing_parameters_are_named_with_what_to_type(typed):
+    code, _, log = typed("flows_of_test.py:etl", "-p", "n=1")
+    assert code == 1
+    assert "missing a required argument: 'day': use -p day=..., or --params-file" in log
+
+
+def test_a_python_task_runs_with_this_interpreter_if_that_of_the_path_lacks_penstock(tmp_path, typed, monkeypatch):
+    other = tmp_path / "bin" / "python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\necho another python; exit 9\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{other.parent}:{os.environ['PATH']}")
+    (tmp_path / "compiled_of_test.py").write_text(
+        "from penstock import flow, task\n\n\n@task\ndef double(n):\n    return n * 2\n\n\n"
+        "@flow\ndef etl(n: int):\n    return double(n)\n"
+    )
+    flow = compile_flow(load_flow("compiled_of_test.py:etl"), image="any")
+    (tmp_path / "flow.yaml").write_text(json.dumps(flow))
+    code, printed, log = typed("flow.yaml", "-p", "n=4")
+    assert code == 0, printed + log
+    assert "result: 8" in printed + log
+    assert "another python" not in printed + log

@@ -236,3 +236,18 @@ def test_files_of_a_folder_that_are_not_programs_are_listed(tmp_path, capsys):
         str(tmp_path / name) for name in ("prefect.yaml", "report.ipynb", "requirements-dev.txt")
     ]
     assert summary == "0 files, 0 rewritten, 0 without a counterpart, 3 different"
+
+
+@pytest.mark.parametrize(
+    ("source", "want"),
+    [
+        ("from prefect.exceptions import ParameterTypeError", "its message has other words"),
+        ("from prefect.client.schemas.objects import StateType", "as text it is COMPLETED"),
+        ("from prefect.transactions import CommitMode", "as text it is EAGER"),
+        ("from prefect.variables import Variable", "and set() returns None"),
+    ],
+)
+def test_names_that_differ_in_small_things_are_listed(source, want):
+    [found] = find(ast.parse(source))
+    assert not found.is_missing
+    assert want in found.advice

@@ -69,6 +69,14 @@ def test_an_import_statement_shows_the_alternative():
     assert "NotOfferedError: penstock.states has no 'StateGroup': " in answer.stderr
 
 
+def test_a_name_of_the_engine_is_refused_as_an_attribute_too():
+    with pytest.raises(NotOfferedError, match=r"penstock\.engine has no 'pause_flow_run': import it from penstock"):
+        module_of("engine").pause_flow_run  # noqa: B018 - that it is asked for
+    with pytest.raises(NotOfferedError, match=r"penstock\.engine has no 'run_flow': it is internal to Prefect"):
+        from penstock.engine import run_flow  # type: ignore[attr-defined]  # noqa: F401, PLC0415 - as above
+    assert not hasattr(penstock.engine, "nothing")
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_without_a_counterpart_is_refused_below_it_too(module):
     with pytest.raises(NotOfferedError, match=rf"penstock has no module '{module}.deep.er': "):

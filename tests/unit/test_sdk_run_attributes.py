@@ -2,17 +2,19 @@
 
 import asyncio
 import functools
+import json
 import logging
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import BaseModel, Field
 
 from penstock import flow, get_run_logger, runtime, task
 from penstock.client.schemas.objects import State, StateType
 from penstock.context import FlowRunContext, TaskRunContext, get_run_context
-from penstock.errors import FailedRunError, MissingContextError, OptionError
+from penstock.errors import FailedRunError, MissingContextError, NotOfferedError, OptionError
 from penstock.logging import disable_run_logger, get_logger
 from penstock.states import AwaitingRetry, Cancelled, Cancelling, Completed, Failed, Late, Suspended
 from penstock.task_runners import ConcurrentTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner
@@ -288,3 +290,120 @@ def test_a_pool_of_processes_says_that_it_is_none():
     with pytest.warns(UserWarning, match="runs tasks in threads of this process"):
         runner = ProcessPoolTaskRunner(max_workers=2)
     assert flow(name="f", task_runner=runner)(lambda: 1)() == 1
+
+
+def test_hooks_dump_and_copy_runs_and_states():
+    seen: dict[str, Any] = {}
+
+    @task(tags=["b", "a"], on_completion=[lambda task, run, state: seen.update(task=run)])
+    def load(x):
+        return x
+
+    @flow(on_completion=[lambda flow, run, state: seen.update(flow=run, state=state)])
+    def report(day: date):
+        return load(1)
+
+    report(date(2026, 11, 30))
+    dumped = seen["flow"].model_dump()
+    assert (dumped["parameters"], dumped["state"]["type"]) == ({"day": date(2026, 11, 30)}, StateType.COMPLETED)
+    assert isinstance(dumped["total_run_time"], timedelta)
+    as_json = json.loads(seen["flow"].model_dump_json())
+    assert as_json == seen["flow"].model_dump(mode="json")
+    assert (as_json["parameters"], as_json["state"]["data"]) == ({"day": "2026-11-30"}, 1)
+    assert as_json["deployment_id"] is None
+    assert (as_json["empirical_policy"]["retries"], type(as_json["total_run_time"])) == (0, float)
+    assert seen["task"].model_dump(include={"name", "tags", "cache_key"}, exclude_none=True) == {
+        "name": "load-0",
+        "tags": ["a", "b"],
+    }
+    assert "state" not in seen["task"].dict(exclude={"state"})
+    assert json.loads(seen["state"].json())["name"] == "Completed"
+    copied = seen["flow"].model_copy(update={"name": "other"})
+    assert (copied.name, copied.state_name, seen["flow"].name == "other") == ("other", "Completed", False)
+    with pytest.raises(OptionError, match="a FlowRun has no attribute of this name that can be set"):
+        seen["flow"].model_copy(update={"state_name": "Lost"})
+
+
+def test_a_run_with_values_that_json_has_not_is_dumped():
+    state = Failed(message="no", data=ValueError("no"))
+    assert json.loads(state.model_dump_json())["data"] == "no"
+
+
+class Region(BaseModel):
+    name: str
+
+
+def test_the_parameters_of_a_flow_are_a_json_schema():
+    class Unknown: ...
+
+    @flow
+    def report(
+        day: date, rows: int = 5, region: Region | None = None, most: int = Field(default=9, gt=3),
+        other: Any = Unknown, **rest: str,
+    ): ...  # fmt: skip
+
+    made = report.parameters
+    assert made.required == ["day"]
+    assert made.properties["day"] == {"type": "string", "format": "date", "title": "day", "position": 0}
+    assert made.properties["rows"] == {"type": "integer", "default": 5, "title": "rows", "position": 1}
+    assert (made.properties["most"]["exclusiveMinimum"], made.properties["most"]["default"]) == (3, 9)
+    assert made.properties["region"]["anyOf"][0] == {"$ref": "#/definitions/Region"}
+    assert made.definitions["Region"]["properties"]["name"]["type"] == "string"
+    assert list(made.model_dump()) == ["title", "type", "properties", "required", "definitions"]
+
+
+def test_contexts_have_the_options_that_apply(tmp_path):
+    seen: list[Any] = []
+
+    def read():
+        context = get_run_context()
+        store = context.result_store
+        seen.append((context.log_prints, context.persist_result, store.serializer.type, store.result_storage.basepath))
+        return context
+
+    @task
+    def plain():
+        read()
+
+    @task(log_prints=False, persist_result=False, result_serializer="json")
+    def own():
+        read()
+
+    @flow
+    def inner():
+        read()
+        plain()
+        own()
+
+    runner = ThreadPoolTaskRunner(max_workers=3)
+
+    @flow(log_prints=True, persist_result=True, result_storage=tmp_path, task_runner=runner)
+    def outer():
+        context = read()
+        assert isinstance(context, FlowRunContext)
+        assert context.task_runner == runner
+        inner()
+        for name in ("read", "awrite"):
+            with pytest.raises(NotOfferedError, match=rf"result stores have no {name}\(\): .* call state.result\(\)"):
+                getattr(context.result_store, name)
+        with pytest.raises(NotOfferedError, match="contexts have no client: there is no server"):
+            context.client  # noqa: B018 - that it is asked for
+
+    outer()
+    inherited = (True, True, "pickle", str(tmp_path))
+    assert seen == [inherited, inherited, inherited, (False, False, "json", str(tmp_path))]
+
+
+def test_the_logger_of_a_run_has_the_names_that_prefects_records_have():
+    @task
+    def step():
+        return dict(get_run_logger().extra or {})
+
+    @flow(flow_run_name="monday")
+    def report():
+        return dict(get_run_logger().extra or {}), step()
+
+    of_flow, of_task = report()
+    around = {"flow_run_name": "monday", "flow_name": "report"}
+    assert around.items() <= of_flow.items()
+    assert {**around, "task_run_name": "step-0", "task_name": "step"}.items() <= of_task.items()

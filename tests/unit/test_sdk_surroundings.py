@@ -273,3 +273,11 @@ def test_a_terminal_gets_colours_and_a_table(tmp_path, home):
     terminal.end()
     assert "\033[32mCompleted\033[0m" in terminal.shown
     assert "STATES" in terminal.shown
+
+
+def test_an_artifact_that_was_not_read_says_how_to_create_one():
+    made = Artifact(key="a", type="markdown", data="x")
+    assert (made.id, made.key, made.type, made.data) == (None, "a", "markdown", "x")
+    for name in ("create", "acreate", "get_or_create"):
+        with pytest.raises(NotOfferedError, match=rf"artifacts have no {name}\(\): use the create_..._artifact"):
+            getattr(made, name)

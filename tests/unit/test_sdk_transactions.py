@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import re
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from penstock.errors import OptionError, VariableError
 from penstock.transactions import (
     CommitMode,
     IsolationLevel,
+    Transaction,
     TransactionState,
     atransaction,
     get_transaction,
@@ -357,3 +359,22 @@ def test_a_lazy_transaction_in_an_eager_one_commits_with_it():
 
     scene()
     assert done == ["between", "commit"]
+
+
+def test_modes_and_levels_may_be_given_by_their_names(home):
+    with transaction(commit_mode="EAGER", key="k", isolation_level="SERIALIZABLE") as txn:
+        assert (txn.commit_mode, txn.isolation_level) == (CommitMode.EAGER, IsolationLevel.SERIALIZABLE)
+    assert (CommitMode.EAGER, txn.state) == ("EAGER", "COMMITTED")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"commit_mode": "eager"}, "commit_mode='eager'): must be CommitMode.NAME or one of 'EAGER', 'LAZY', 'OFF'"),
+        ({"isolation_level": "DIRTY"}, "isolation_level='DIRTY'): must be IsolationLevel.NAME or one of 'READ_COMM"),
+    ],
+)
+def test_a_mode_that_does_not_exist_is_refused(option, message):
+    for make in (transaction, Transaction):
+        with pytest.raises(OptionError, match=re.escape(message)):
+            make(**option)

@@ -17,6 +17,7 @@ from penstock.authoring.runs.states import State
 from penstock.errors import NotOfferedError
 
 if TYPE_CHECKING:
+    from penstock.authoring.arguments.parameter_schema import ParameterSchema
     from penstock.authoring.deployments.cluster import FlowDeployKeywords
     from penstock.authoring.deployments.deployment import Deployment, DeploymentKeywords
 
@@ -141,6 +142,13 @@ class Flow(Decorated[FlowOptions], Generic[P, R]):
         what = {key: value for key, value in keywords.items() if key not in where}
         deployment = self.to_deployment(name, **cast("DeploymentKeywords", what))
         return deploy(deployment, **cast("DeployKeywords", where))[0]
+
+    @property
+    def parameters(self) -> ParameterSchema:
+        """The JSON schema of its parameters."""
+        from penstock.authoring.arguments.parameter_schema import parameter_schema  # noqa: PLC0415 - rarely asked for
+
+        return parameter_schema(self.fn, self.signature)
 
     def on_crashed(self, hook: HookT) -> HookT:
         """Register a hook that is called when a run crashes. A decorator."""

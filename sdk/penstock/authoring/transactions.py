@@ -17,49 +17,51 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar, Token
-from enum import Enum, auto
-from typing import Any, Final, Protocol, Self
+from enum import StrEnum
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from penstock.authoring.loggers import FLOW_LOGGER
 from penstock.authoring.options.options import Hook
 from penstock.authoring.runs.context import logger_of
 from penstock.authoring.runs.runs import FLOW_RUN, TaskRun
 from penstock.authoring.runs.states import ROLLED_BACK, Completed
+from penstock.engine.suggestion import enumerate_names
 from penstock.errors import OptionError, ResultError, VariableError
 
 STORE: Final = "penstock.local.results.transaction_store"
 """A name instead of an import: the module is in a higher layer, and few transactions have a key."""
 _MISSING: Final = object()
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
 
-class CommitMode(Enum):
+class CommitMode(StrEnum):
     """When a transaction commits."""
 
-    EAGER = auto()
+    EAGER = "EAGER"
     """At its end, also inside of another one; its tasks when each of them completes, so they are never rolled back."""
-    LAZY = auto()
+    LAZY = "LAZY"
     """With the outermost one."""
-    OFF = auto()
+    OFF = "OFF"
     """By `commit()` only; without it, it is rolled back at its end."""
 
 
-class IsolationLevel(Enum):
+class IsolationLevel(StrEnum):
     """What transactions with one key see of each other."""
 
-    READ_COMMITTED = auto()
+    READ_COMMITTED = "READ_COMMITTED"
     """What has been committed before they begin."""
-    SERIALIZABLE = auto()
+    SERIALIZABLE = "SERIALIZABLE"
     """One at a time, also of other processes on this machine."""
 
 
-class TransactionState(Enum):
+class TransactionState(StrEnum):
     """The state of a transaction."""
 
-    PENDING = auto()
-    ACTIVE = auto()
-    STAGED = auto()
-    COMMITTED = auto()
-    ROLLED_BACK = auto()
+    PENDING = "PENDING"
+    ACTIVE = "ACTIVE"
+    STAGED = "STAGED"
+    COMMITTED = "COMMITTED"
+    ROLLED_BACK = "ROLLED_BACK"
 
 
 class Record(Protocol):
@@ -87,6 +89,9 @@ class Transaction:
         commit_mode: when it commits; None for that of the enclosing one.
         overwrite: do not ask whether the key has been committed before.
         is_written: store the staged value.
+
+    Raises:
+        OptionError: there is no such commit mode or isolation level.
     """
 
     def __init__(
@@ -95,16 +100,16 @@ class Transaction:
         *,
         key: str | None = None,
         record: Record | None = None,
-        commit_mode: CommitMode | None = None,
-        isolation_level: IsolationLevel | None = None,
+        commit_mode: CommitMode | str | None = None,
+        isolation_level: IsolationLevel | str | None = None,
         overwrite: bool = False,
         is_written: bool = True,
     ) -> None:
         inherited = CommitMode.LAZY if parent is None else parent.commit_mode
         self.parent = parent
         self.key = key
-        self.commit_mode: CommitMode = commit_mode or inherited
-        self.isolation_level = isolation_level or IsolationLevel.READ_COMMITTED
+        self.commit_mode: CommitMode = _choice(CommitMode, "commit_mode", commit_mode) or inherited
+        self.isolation_level = _isolation_level(isolation_level) or IsolationLevel.READ_COMMITTED
         self.overwrite = overwrite
         self.state = TransactionState.PENDING
         self._record = record
@@ -284,8 +289,8 @@ TRANSACTION: Final[ContextVar[Transaction | None]] = ContextVar("penstock_transa
 def transaction(
     key: str | None = None,
     *,
-    commit_mode: CommitMode | None = None,
-    isolation_level: IsolationLevel | None = None,
+    commit_mode: CommitMode | str | None = None,
+    isolation_level: IsolationLevel | str | None = None,
     overwrite: bool = False,
     write_on_commit: bool = True,
     **not_offered: Any,
@@ -294,14 +299,14 @@ def transaction(
 
     Args:
         key: name of what the block does; the next transaction with this key is committed from its beginning.
-        commit_mode: when it commits; that of the enclosing transaction if not given, else LAZY.
-        isolation_level: whether transactions with one key run one at a time.
+        commit_mode: when it commits, or its name; that of the enclosing transaction if not given, else LAZY.
+        isolation_level: whether transactions with one key run one at a time, or its name.
         overwrite: begin as if the key had not been committed.
         write_on_commit: store the staged value.
         **not_offered: options of Prefect, which are refused.
 
     Raises:
-        OptionError: an option does not exist.
+        OptionError: an option does not exist, or its value is invalid.
     """
     for name, value in not_offered.items():
         if name == "logger" or value is None:
@@ -314,7 +319,7 @@ def transaction(
     if key is not None:
         flow_run = FLOW_RUN.get()
         folder = None if flow_run is None else flow_run.flow.options.result_storage
-        is_locked = isolation_level is IsolationLevel.SERIALIZABLE
+        is_locked = _isolation_level(isolation_level) is IsolationLevel.SERIALIZABLE
         record = importlib.import_module(STORE).StoredTransaction(key, folder, is_locked=is_locked)
     return Transaction(
         TRANSACTION.get(),
@@ -330,6 +335,18 @@ def transaction(
 def get_transaction() -> Transaction | None:
     """Return the transaction of the innermost block; None outside of transactions."""
     return TRANSACTION.get()
+
+
+def _isolation_level(given: IsolationLevel | str | None) -> IsolationLevel | None:
+    return _choice(IsolationLevel, "isolation_level", given)
+
+
+def _choice(kind: type[ChoiceT], option: str, given: ChoiceT | str | None) -> ChoiceT | None:
+    try:
+        return None if given is None else kind(given)
+    except ValueError:
+        known = enumerate_names([repr(each.value) for each in kind])
+        raise OptionError(f"transaction({option}={given!r}): must be {kind.__name__}.NAME or one of {known}") from None
 
 
 def _commit_one(ended: TaskRun | Transaction, around: Transaction) -> None:

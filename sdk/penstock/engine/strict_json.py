@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT
@@ -11,14 +12,22 @@ from penstock.engine.expressions.input_values import GREATEST_INT, LEAST_INT
 SHOWN_CHARACTERS: Final = 100
 
 
-def load_json(text: str) -> Any:
+class BigNumberError(ValueError):
+    """A whole number does not fit into 64 bits."""
+
+
+def load_json(text: str, *, read_whole: Callable[[str], int | float] | None = None) -> Any:
     """Decode JSON.
+
+    Args:
+        text: the JSON.
+        read_whole: reads whole numbers; `read_int` if not given.
 
     Raises:
         ValueError: it is not JSON, or the API server would refuse it.
         RecursionError: it is nested too deeply.
     """
-    value = json.loads(text, parse_constant=refuse_constant, parse_float=read_float, parse_int=read_int)
+    value = json.loads(text, parse_constant=refuse_constant, parse_float=read_float, parse_int=read_whole or read_int)
     # Keys too; an object in the cluster cannot hold half of a surrogate pair.
     check_text(json.dumps(value, ensure_ascii=False))
     return value
@@ -55,6 +64,18 @@ def read_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"{digits[:SHOWN_CHARACTERS]} is out of range")
+    return number
+
+
+def read_exact_int(digits: str) -> int:
+    """Read a whole number that the API server would not change.
+
+    Raises:
+        ValueError: it does not fit into 64 bits.
+    """
+    number = read_int(digits)
+    if isinstance(number, float):
+        raise BigNumberError(f"{digits[:SHOWN_CHARACTERS]} does not fit into 64 bits: use a string")
     return number
 
 

@@ -20,7 +20,7 @@ NAMES: Final[Mapping[str, str]] = {
     "String": _BLOCKS,
     "DateTime": _BLOCKS,
     "Block": _BLOCKS,
-    "Variable": "it is read from PENSTOCK_VARIABLE_<NAME> or a file: docs/python.md",
+    "Variable": "it is read from PENSTOCK_VARIABLE_<NAME> or a file, and set() returns None: docs/python.md",
     "LocalFileSystem": "it needs no save(); results have another format",
     "pause_flow_run": _PAUSE,
     "apause_flow_run": _PAUSE,
@@ -30,6 +30,10 @@ NAMES: Final[Mapping[str, str]] = {
     "deploy": _DEPLOY,
     "prefect_test_harness": "it gives a temporary PENSTOCK_HOME; no server is started",
     "ObjectNotFound": "it is any error of a command",
+    "ParameterTypeError": "its message has other words",
+    "StateType": "as text it is COMPLETED, and not StateType.COMPLETED",
+    "CommitMode": "as text it is EAGER, and not CommitMode.EAGER",
+    "IsolationLevel": "as text it is SERIALIZABLE, and not IsolationLevel.SERIALIZABLE",
     **dict.fromkeys(
         (
             f"{prefix}create_{kind}_artifact"

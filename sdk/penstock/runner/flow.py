@@ -13,9 +13,9 @@ from penstock.authoring.options.serializers import base_name
 from penstock.authoring.pods.pod_call import EXIT_FAILED, EXIT_NOT_AGAIN
 from penstock.errors import ResultError
 from penstock.local.interruption.signals import TerminatedError
-from penstock.local.lifecycle.final_state import describe
 from penstock.local.session import SESSION, Session
 from penstock.runner.arguments import Decoder
+from penstock.runner.closing_line import closing_line
 from penstock.runner.results import MAX_OUTPUTS_BYTES, encode, size
 from penstock.runner.run_context import find_flow
 from penstock.runner.storage import storage
@@ -55,7 +55,7 @@ def run_flow(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
     if not state.is_completed():
         # The last line of the log is the message of the failure.
         error = state.data
-        print(describe(error) if isinstance(error, Exception) else state.message, file=sys.stderr, flush=True)
+        print(closing_line(error) if isinstance(error, Exception) else state.message, file=sys.stderr, flush=True)
         return EXIT_FAILED, None
     outputs = encode(
         state.data, serializer=base_name(flow.options.result_serializer), storage=storage(), who=f"flow {flow.name!r}"

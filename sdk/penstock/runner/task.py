@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -24,6 +25,7 @@ from penstock.local.interruption.signals import TerminatedError, ended_by_signal
 from penstock.local.lifecycle import task_lifecycle
 from penstock.local.lifecycle.lifecycle_step import run_lifecycle, run_lifecycle_async
 from penstock.runner.arguments import Decoder, kept_place
+from penstock.runner.closing_line import closing_line, is_long
 from penstock.runner.json_values import compact
 from penstock.runner.results import MAX_OUTPUTS_BYTES, encode, size
 from penstock.runner.run_context import attempt, find_flow, find_object, flow_run_of
@@ -79,7 +81,10 @@ def run_task(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict[
         state = _run_task_to_end(run, task.call_arguments(parameters))
     if state.is_completed():
         return EXIT_OK, _outputs(state.data, call, str(values[call["run"][1]]), index)
-    return _exit_code(state, task, run), None
+    code = _exit_code(state, task, run)
+    if isinstance(state.data, Exception) and is_long(state.data):
+        sys.stderr.write(f"{closing_line(state.data)}\n")
+    return code, None
 
 
 def _task(call: Mapping[str, Any]) -> Task[..., Any]:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from penstock.authoring.arguments.field_default import is_field
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.helper_functions import HelperFunctions
 from penstock.authoring.compilation.import_path import source_of
@@ -145,7 +146,12 @@ def _compile(
 
 
 def _warn_of_computed_defaults(flow: FlowFunction, params: Mapping[str, FlowParam], location: CodeLocation) -> None:
-    for name, computation in computed_defaults(inspect.unwrap(flow.fn)).items():
+    made = {
+        name: f"the result of `{each.default.default_factory.__qualname__}`"
+        for name, each in flow.signature.parameters.items()
+        if is_field(each.default) and not isinstance(each.default.default_factory, type | None)
+    }
+    for name, computation in {**made, **computed_defaults(inspect.unwrap(flow.fn))}.items():
         default = params[name].manifest.get("default") if name in params else None
         if default is not None:
             warnings.warn(

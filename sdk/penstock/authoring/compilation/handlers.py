@@ -6,6 +6,7 @@ A task fails in its Pod, when the flow's function has long returned: no handler 
 from __future__ import annotations
 
 import ast
+import contextlib
 import linecache
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from penstock.authoring.compilation.code_location import CodeLocation, is_end, is_inside
+from penstock.authoring.compilation.context_managers import hiding_manager, is_hiding
 
 
 class Handlers:
@@ -59,18 +61,35 @@ class Handlers:
 
 def _handler(frame: FrameType) -> str | None:
     file = frame.f_code.co_filename
-    return None if is_inside(file) else _handler_of_line(file, frame.f_lineno)
+    if not is_inside(file):
+        return _handler_of_line(file, frame.f_lineno, frame)
+    # A context manager that decorates a function.
+    if (file, frame.f_code.co_name) == (contextlib.__file__, "inner") and is_hiding(
+        manager := frame.f_locals.get("self")
+    ):
+        return f"context manager {getattr(manager, 'func', type(manager)).__name__!r} that decorates the function"
+    return None
 
 
-def _handler_of_line(file: str, line: int) -> str | None:
+def _handler_of_line(file: str, line: int, frame: FrameType | None = None) -> str | None:
     """Return what would catch an exception of this line, such as "`try` of line 7"; None if there is nothing."""
     handlers, functions = _parsed(file)
     around = max((each.lineno for each in functions if _contains([each], line)), default=0)
     for node in reversed(handlers):
         # A handler around the definition of a function is not around its calls.
-        if node.lineno >= around and _contains(node.body, line):
-            return f"`{'try' if isinstance(node, ast.Try | ast.TryStar) else 'with suppress()'}` of line {node.lineno}"
+        if node.lineno >= around and _contains(node.body, line) and (word := _word(node, frame)) is not None:
+            return f"`{word}` of line {node.lineno}"
     return None
+
+
+def _word(node: ast.stmt, frame: FrameType | None) -> str | None:
+    if isinstance(node, ast.Try | ast.TryStar):
+        return "try"
+    if _is_suppressing(node):
+        return "with suppress()"
+    assert isinstance(node, ast.With | ast.AsyncWith)
+    manager = None if frame is None else hiding_manager(node, frame)
+    return None if manager is None else f"with {manager}"
 
 
 def _contains(body: list[Any], line: int) -> bool:
@@ -79,17 +98,17 @@ def _contains(body: list[Any], line: int) -> bool:
 
 @lru_cache
 def _parsed(file: str) -> tuple[list[Any], list[Any]]:
-    """Return the statements of a file that catch exceptions, and its functions."""
+    """Return the statements of a file that may catch exceptions, and its functions."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
         return [], []  # not a Python file: entered at a prompt
     nodes = list(ast.walk(tree))
-    handlers = [each for each in nodes if isinstance(each, ast.Try | ast.TryStar) or _is_suppressing(each)]
+    handlers = [each for each in nodes if isinstance(each, ast.Try | ast.TryStar | ast.With | ast.AsyncWith)]
     return handlers, [each for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def _is_suppressing(node: ast.AST) -> bool:
+def _is_suppressing(node: ast.stmt) -> bool:
     """Whether a statement is `with contextlib.suppress(...)`."""
     if not isinstance(node, ast.With | ast.AsyncWith):
         return False

@@ -9,8 +9,9 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
+from penstock.authoring.arguments.field_default import default_of, is_field
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
 from penstock.authoring.function import FlowFunction
@@ -83,25 +84,27 @@ def _read(flow: FlowFunction, parameter: inspect.Parameter, hint: Any, location:
         raise location.compile_error(
             f"invalid name of a param: {name!r}", "use at most 63 letters, digits and underscores"
         )
-    has_default = parameter.default is not inspect.Parameter.empty
+    default = default_of(parameter)
+    has_default = default is not inspect.Parameter.empty
     hint, is_optional = _without_none(hint)
-    if has_default and parameter.default is None:
+    if has_default and default is None:
         has_default, is_optional = False, True
     if hint is inspect.Parameter.empty:
-        if not has_default or type(parameter.default) not in {*PLAIN, float}:
+        if not has_default or type(default) not in {*PLAIN, float}:
             raise location.compile_error(
                 f"parameter {name!r} of flow {flow.name!r} has no annotation", f"add its type: {name}: str"
             )
-        hint = type(parameter.default)
+        hint = type(default)
+    if is_field(parameter.default) and parameter.default.metadata:
+        hint = Annotated[hint, *parameter.default.metadata]
     schema, is_converted, element = _schema(flow, name, hint, location)
     manifest: dict[str, Any] = {"name": name, **schema}
     if has_default:
-        default = parameter.default
         manifest["default"] = _default(flow, name, hint, default, location) if is_converted else default
     elif is_optional:
         # Kubernetes drops null values.
         manifest["required"] = False
-    is_settled = parameter.default is not inspect.Parameter.empty
+    is_settled = default is not inspect.Parameter.empty
     return FlowParam(manifest, manifest["type"] == "array", is_converted, element, is_settled)
 
 

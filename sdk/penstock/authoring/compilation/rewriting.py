@@ -17,6 +17,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from penstock.authoring.arguments.field_default import FIELDS
 from penstock.authoring.closure import variables_around
 from penstock.authoring.function import Decorated
 from penstock.authoring.pods.pod_operations import FUNCTIONS
@@ -122,8 +123,9 @@ def _definitions_of(fn: types.FunctionType) -> Iterator[tuple[_Definition, str |
         return  # entered at a prompt, or made by a program
     name, first_line = fn.__code__.co_name, fn.__code__.co_firstlineno
     for each, class_name in found:
-        lineno = min([each.lineno, *(each.lineno for each in getattr(each, "decorator_list", ()))])
-        if getattr(each, "name", "<lambda>") == name and lineno == first_line:
+        first = min([each.lineno, *(each.lineno for each in getattr(each, "decorator_list", ()))])
+        # Code that was rewritten begins without the decorators.
+        if getattr(each, "name", "<lambda>") == name and first_line in {first, each.lineno}:
             yield copy.deepcopy(each), class_name
 
 
@@ -286,7 +288,11 @@ class _Rewriter(ast.NodeTransformer):
         for node in ast.walk(value):
             if isinstance(node, ast.Call):
                 called = self._called(node.func)
-                is_known = isinstance(called, type | Decorated) or any(called is each for each in FUNCTIONS.values())
+                is_known = (
+                    isinstance(called, type | Decorated)
+                    or any(called is each for each in FUNCTIONS.values())
+                    or getattr(called, "__module__", None) == FIELDS
+                )
                 if not is_known:
                     return f"the result of `{ast.unparse(node)}`"
             elif self._called(node) is os.environ:

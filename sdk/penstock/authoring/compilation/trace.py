@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from penstock.authoring.arguments.argument_futures import upstream_of
+from penstock.authoring.arguments.field_default import default_of, is_field
 from penstock.authoring.awaiting import IN_THREADS
 from penstock.authoring.backend import Call, replaced_backend
 from penstock.authoring.compilation.arguments import Encoder
@@ -90,7 +91,7 @@ class Trace:
         params = read_params(flow, location)
         self.params: dict[str, FlowParam] = {name: each for name, each in params.items() if name not in settled}
         # Copies, because the function may change them.
-        self._settled = {name: copy.deepcopy(flow.signature.parameters[name].default) for name in settled}
+        self._settled = {name: copy.deepcopy(default_of(flow.signature.parameters[name])) for name in settled}
         self.handlers = Handlers()
         self.scope = Scope(self.params, self.handlers, is_storage_of_run=is_storage_of_run)
         self.nodes: list[Node] = []
@@ -275,6 +276,9 @@ class TracingBackend:
         what: dict[str, Any] = {"task" if isinstance(called, Task) else "flow": called}
         node = self._trace.add_node(called.options.name, location=location, **what)
         bound = node.bind_arguments(call.args, call.kwargs)
+        if isinstance(called, Flow):
+            # The flow has its own defaults.
+            bound = {name: value for name, value in bound.items() if not is_field(value)}
         if isinstance(called, Flow) and not is_one_pod(called):
             node.params = {
                 name: _child_param(node, called, name, value) for name, value in bound.items() if value is not None

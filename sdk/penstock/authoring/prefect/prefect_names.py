@@ -32,6 +32,9 @@ _INPUT: Final = "pause the run: pause_flow_run(wait_for_input=...)"
 _SETTINGS: Final = "use environment variables: docs/python.md"
 
 
+CLIENT_ADVICE: Final = _API
+
+
 def _internal(*names: str) -> dict[str, str]:
     return dict.fromkeys(names, _ENGINE)
 
@@ -90,6 +93,12 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "initialize_project": "write the flow, then `penstock deploy`",
     },
     "deployments.flow_runs": _internal("LABELS_TRACEPARENT_KEY"),
+    "engine": {
+        "pause_flow_run": _PAUSE,
+        "resume_flow_run": _RESUME,
+        "suspend_flow_run": _SUSPEND,
+        **_internal("begin_flow_run", "run_flow", "run_task"),
+    },
     "exceptions": {
         "PrefectHTTPStatusError": _API,
         "InfrastructureError": "see the reason of the run: `penstock describe`",
@@ -264,6 +273,14 @@ METHODS_OF_FLOWS: Final[Mapping[str, str]] = {
     "validate_parameters": "call the flow, which validates its parameters",
     "serialize_parameters": "the parameters of a run are what was passed: runtime.flow_run.parameters",
 }
+METHODS_OF_RESULT_STORES: Final[Mapping[str, str]] = dict.fromkeys(
+    (
+        f"{prefix}{name}"
+        for name in ("read", "write", "exists", "persist_result_record", "update_for_flow", "update_for_task")
+        for prefix in ("", "a")
+    ),
+    f"{_STORE}; to read a result, call state.result()",
+)
 _NO_QUEUE: Final = "there is no task queue: call the task in a flow, and run the flow"
 METHODS_OF_TASKS: Final[Mapping[str, str]] = {
     "delay": _NO_QUEUE,

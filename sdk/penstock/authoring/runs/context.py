@@ -29,10 +29,19 @@ class _RunLogger(RunLogger):
 def logger_of(run: FlowRun | TaskRun, **extra: Any) -> RunLogger:
     """Return the logger of a run."""
     if isinstance(run, FlowRun):
-        return _RunLogger(
-            FLOW_LOGGER, {"run_name": run.name, "run_kind": "Flow run", "flow_name": run.flow_name, **extra}
-        )
-    return _RunLogger(TASK_LOGGER, {"run_name": run.name, "run_kind": "Task run", "task_name": run.task_name, **extra})
+        return _RunLogger(FLOW_LOGGER, {**_named(run), "run_name": run.name, "run_kind": "Flow run", **extra})
+    return _RunLogger(TASK_LOGGER, {**_named(run), "run_name": run.name, "run_kind": "Task run", **extra})
+
+
+def _named(run: FlowRun | TaskRun) -> dict[str, Any]:
+    """Return the names that Prefect's records have."""
+    flow_run = run if isinstance(run, FlowRun) else run.flow_run
+    fields: dict[str, Any] = {}
+    if flow_run is not None:
+        fields = {"flow_run_name": flow_run.name, "flow_name": flow_run.flow_name}
+    if isinstance(run, TaskRun):
+        fields |= {"task_run_name": run.name, "task_name": run.task_name}
+    return fields
 
 
 def get_run_logger(context: Any = None, **extra: Any) -> RunLogger:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from penstock.authoring.runs.dumped import Dumped
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.authoring.runs.states import State, StateType
 
 
-class RunAttributes:
+class RunAttributes(Dumped):
     """Of flow runs and task runs."""
 
     __slots__ = ()
@@ -101,6 +103,15 @@ class FlowRunAttributes(RunAttributes):
 
     __slots__ = ()
 
+    _fields = (
+        *("id", "created", "updated", "name", "flow_id", "state_id", "deployment_id", "deployment_version"),
+        *("work_queue_name", "flow_version", "parameters", "idempotency_key", "context", "empirical_policy", "tags"),
+        *("labels", "parent_task_run_id", "run_count", "expected_start_time", "next_scheduled_start_time"),
+        *("start_time", "end_time", "total_run_time", "estimated_run_time", "estimated_start_time_delta"),
+        *("auto_scheduled", "infrastructure_document_id", "infrastructure_pid", "created_by", "work_queue_id"),
+        *("work_pool_id", "work_pool_name", "state", "job_variables", "state_type", "state_name"),
+    )
+
     flow: Any
     parent: Any
 
@@ -157,6 +168,14 @@ class TaskRunAttributes(RunAttributes):
     """Of task runs."""
 
     __slots__ = ()
+
+    _fields = (
+        *("id", "created", "updated", "name", "flow_run_id", "task_key", "dynamic_key", "cache_key"),
+        *("cache_expiration", "task_version", "empirical_policy", "tags", "labels", "state_id", "task_inputs"),
+        *("state_type", "state_name", "run_count", "flow_run_run_count", "expected_start_time"),
+        *("next_scheduled_start_time", "start_time", "end_time", "total_run_time", "estimated_run_time"),
+        *("estimated_start_time_delta", "state"),
+    )
 
     task: Any
     flow_run: Any

@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from penstock.authoring.function import FlowFunction
+from penstock.authoring.options.task_runners import TaskRunner
+from penstock.authoring.runs.context_attributes import ContextAttributes
 from penstock.authoring.runs.runs import FLOW_RUN, FlowRun, TaskRunContext
 from penstock.errors import MissingContextError
 
 
-class FlowRunContext:
+class FlowRunContext(ContextAttributes):
     """The context of a flow run.
 
     Args:
@@ -27,6 +29,15 @@ class FlowRunContext:
         """Return the context of the current flow run; None outside of flows."""
         run = FLOW_RUN.get()
         return None if run is None else cls(run)
+
+    def _run(self) -> FlowRun:
+        return self.flow_run
+
+    @property
+    def task_runner(self) -> TaskRunner:
+        """The task runner of the flow."""
+        runner: TaskRunner = self.flow.task_runner
+        return runner
 
     @property
     def flow(self) -> FlowFunction:

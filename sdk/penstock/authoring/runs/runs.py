@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.authoring.function import FlowFunction, TaskFunction
+from penstock.authoring.runs.context_attributes import ContextAttributes, is_result_kept
 from penstock.authoring.runs.run_attributes import FlowRunAttributes, RunAttributes, TaskRunAttributes
 from penstock.authoring.runs.states import Pending, State
 
@@ -135,7 +136,7 @@ class TaskRun(TaskRunAttributes, _Run):
         return f"TaskRun({self.name!r}, {self.state.name})"
 
 
-class TaskRunContext:
+class TaskRunContext(ContextAttributes):
     """The context that is passed to a `cache_key_fn` and to cache policies.
 
     Args:
@@ -155,10 +156,18 @@ class TaskRunContext:
         run = TASK_RUN.get()
         return None if run is None else cls(run, run.parameters)
 
+    def _run(self) -> TaskRun:
+        return self.task_run
+
     @property
     def task(self) -> TaskFunction:
         """The task."""
         return self.task_run.task
+
+    @property
+    def persist_result(self) -> bool:
+        """Whether the result is stored."""
+        return is_result_kept(self.task_run)
 
     @property
     def start_time(self) -> datetime:

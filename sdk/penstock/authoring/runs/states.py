@@ -6,16 +6,15 @@ may be any word. The types are Prefect's and `SKIPPED`, a final state of runs th
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID, uuid4
 
 from penstock.authoring.awaiting import awaitable
+from penstock.authoring.runs.dumped import Dumped
 from penstock.engine.state import RunState, TaskState
 from penstock.errors import (
     CancelledRunError,
@@ -51,7 +50,7 @@ CACHED: Final = TaskState.CACHED.value
 ROLLED_BACK: Final = "RolledBack"
 
 
-class State(Generic[R_co]):
+class State(Dumped, Generic[R_co]):
     """The state of a run.
 
     Args:
@@ -61,6 +60,7 @@ class State(Generic[R_co]):
         data: the result of a completed run, the exception of a failed one.
     """
 
+    _fields = ("id", "type", "name", "timestamp", "message", "state_details", "data")
     __slots__ = ("_id", "_time", "data", "is_returned", "message", "name", "type")
 
     def __init__(
@@ -95,13 +95,6 @@ class State(Generic[R_co]):
         except AttributeError:
             self._id: UUID = uuid4()  # made when it is asked for: there are many states
             return self._id
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
-        """Return a copy with some attributes changed."""
-        copied = copy.copy(self)
-        for name, value in (update or {}).items():
-            setattr(copied, name, value)
-        return copied
 
     @property
     def timestamp(self) -> datetime:

@@ -99,7 +99,7 @@ def _read_parameters(assignments: Sequence[str], flow: Flow[..., Any]) -> dict[s
 
 def _json_or_text(text: str) -> Any:
     try:
-        return load_json(text)
+        return load_json(text, read_whole=int)
     except (ValueError, RecursionError):
         return text
 

@@ -16,6 +16,8 @@ from penstock.cli.manifests.yaml_scalar import as_json
 from penstock.engine.strict_json import check_text, read_float, read_int
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
+_BETWEEN: Final = re.compile(r"(?:^---(?=\s|\Z)|[ \t\r\n])*", re.MULTILINE)
+"""Between documents, lines of YAML's separator may be."""
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _STRING: Final = json.JSONDecoder().parse_string  # type: ignore[attr-defined]  # what the decoder itself uses
@@ -46,7 +48,7 @@ class JsonReader:
         while position < len(self._text):
             value, node, position = self._value(position)
             found.append((value, node))
-            position = self._skip(position)
+            position = self._skip(position, _BETWEEN)
         return found
 
     def _value(self, start: int) -> tuple[Any, yaml.Node, int]:
@@ -116,8 +118,8 @@ class JsonReader:
             raise ValueError(f"no {sign} at {position}")
         return position + 1
 
-    def _skip(self, position: int) -> int:
-        match = _SPACE.match(self._text, position)
+    def _skip(self, position: int, space: re.Pattern[str] = _SPACE) -> int:
+        match = space.match(self._text, position)
         assert match is not None
         return match.end()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents, read_file
-from penstock.engine.strict_json import check_text, load_json
+from penstock.engine.strict_json import BigNumberError, check_text, load_json, read_exact_int
 from penstock.engine.suggestion import enumerate_names, suggest
 from penstock.errors import CommandError
 
@@ -24,7 +24,8 @@ def read_params(assignments: Sequence[str], declared: Mapping[str, str]) -> dict
         The values: for a param of type string the text, for others the decoded JSON.
 
     Raises:
-        CommandError: an argument has no `=`, an unknown param, one that was given before, or a value that is not JSON.
+        CommandError: an argument has no `=`, an unknown param, one that was given before, or a value that is not JSON
+            or has a number that is too large.
     """
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -78,7 +79,9 @@ def _read_text(name: str, text: str) -> str:
 
 def _read_json(assignment: str, text: str, declared_type: str) -> Any:
     try:
-        value = load_json(text)
+        value = load_json(text, read_whole=None if declared_type == "number" else read_exact_int)
+    except BigNumberError as error:
+        raise CommandError(f"-p {assignment}: {error}") from error
     except (ValueError, RecursionError) as error:
         examples = {"boolean": "true", "array": '["a", "b"]', "object": '{"a": 1}'}
         example = examples.get(declared_type, "12")

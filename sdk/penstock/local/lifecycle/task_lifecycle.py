@@ -15,6 +15,7 @@ from penstock.authoring.loggers import TASK_LOGGER
 from penstock.authoring.options.options import Hook
 from penstock.authoring.options.retry_delays import retry_delay_s
 from penstock.authoring.runs.context import logger_of
+from penstock.authoring.runs.context_attributes import is_result_kept
 from penstock.authoring.runs.runs import TaskRun
 from penstock.authoring.runs.states import CACHED, Completed, Retrying, Running, Skipped, State
 from penstock.authoring.transactions import TRANSACTION, Transaction
@@ -79,7 +80,7 @@ def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | Non
     try:
         if run.task.options.task_run_name is not None:
             run.name = render_run_name("task_run_name", run.task.options.task_run_name, run)
-        if not _is_kept(run, session):
+        if not is_result_kept(run):
             return None
         from penstock.local.lifecycle.persistence import persistence_of  # noqa: PLC0415 - most tasks store nothing
 
@@ -91,18 +92,6 @@ def _prepare(run: TaskRun, parameters: Mapping[str, Any], session: Session | Non
         if found is not None:
             return Completed(name=CACHED, data=found.value)
     return persistence
-
-
-def _is_kept(run: TaskRun, session: Session | None) -> bool:
-    """Whether the options of the task or its flow store the result."""
-    options = run.task.options
-    if options.persist_result is not None:
-        return options.persist_result
-    policy = options.cache_policy
-    is_asked_for = (options.cache_key_fn, options.result_storage_key, options.result_storage, options.result_serializer)
-    if any(is_asked_for) or (policy is not None and (policy.parts or policy.key_fns)):
-        return True
-    return session is not None and bool(session.persist_result)
 
 
 def skipped_steps(run: TaskRun, failures: Failures, session: Session | None) -> Steps:

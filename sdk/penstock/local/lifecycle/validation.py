@@ -8,6 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
+from penstock.authoring.arguments.field_default import is_field
 from penstock.authoring.function import FlowFunction
 from penstock.errors import ParameterError
 
@@ -35,7 +36,7 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
         for name, parameter in flow.signature.parameters.items()
         if name in parameters
         and not _is_default_none(parameter, parameters[name])
-        and (_is_field(parameter.default) or not _fits(parameter.annotation, parameters[name]))
+        and (is_field(parameter.default) or not _fits(parameter.annotation, parameters[name]))
     ]
     if not open_questions:
         return dict(parameters)
@@ -45,11 +46,6 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
 def _is_default_none(parameter: inspect.Parameter, value: Any) -> bool:
     """Whether the value is None, and so is the default: `day: date = None` means that it may be None."""
     return value is None and parameter.default is None
-
-
-def _is_field(default: Any) -> bool:
-    """Whether a default is `pydantic.Field(...)`: it describes the parameter, and may have a default."""
-    return type(default).__module__ == "pydantic.fields"
 
 
 def _fits(annotation: Any, value: Any) -> bool:
@@ -75,7 +71,7 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
         kind = flow.signature.parameters[name].kind
         annotation = hints.get(name, Any)
         default = flow.signature.parameters[name].default
-        if _is_field(default):
+        if is_field(default):
             annotation = Annotated[annotation, default]
             if value is default and not default.is_required():
                 value = default.get_default(call_default_factory=True)  # noqa: PLW2901 - it is one from here on
