@@ -27,7 +27,8 @@ def finished_run(uid: str, tick: int, schedule: str | None) -> RunSummary:
 
 @pytest.mark.parametrize("schedule", [OTHER, None])
 def test_a_finished_run_that_becomes_another_schedules_is_no_longer_the_first_ones(schedule):
-    runs, notified = ScheduleRuns(), []
+    notified: list[ObjectKey] = []
+    runs = ScheduleRuns()
     runs.notify_on_change(notified.append)
     runs.on_finished(EventType.ADDED, finished_run("a", 1, LEFT))
     runs.on_finished(EventType.ADDED, finished_run("b", 2, LEFT))
@@ -43,7 +44,8 @@ def test_a_finished_run_that_becomes_another_schedules_is_no_longer_the_first_on
 
 @pytest.mark.parametrize("schedule", [OTHER, None])
 def test_an_active_run_that_becomes_another_schedules_does_not_hold_up_the_first_one(schedule):
-    runs, notified = ScheduleRuns(), []
+    notified: list[ObjectKey] = []
+    runs = ScheduleRuns()
     runs.notify_on_change(notified.append)
     for owner in (LEFT, schedule):
         metadata = finished_run("a", 1, owner).metadata
