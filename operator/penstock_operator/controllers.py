@@ -71,7 +71,10 @@ class Controllers:
     ) -> None:
         self._client = client
         self._namespaces = options.namespaces
-        writer = Writer(client, may_write=may_write, work_in_flight=options.writes_in_flight)
+        is_alone = len(options.namespaces) == 1 and options.namespaces[0] != ""
+        writer = Writer(
+            client, may_write=may_write, work_in_flight=options.writes_in_flight, leaves_places=not is_alone
+        )
         recorder = EventRecorder(writer, instance=options.identity)
         settings = PodSettings(options.task_user, options.track_pods)
         defaults = NamespaceDefaults(client, options.flow_defaults)

@@ -245,6 +245,17 @@ def test_deleting_a_backfill_deletes_active_runs_and_keeps_finished_ones(scene, 
     assert "october" not in scene.now["backfills"]
 
 
+def test_a_run_that_finishes_after_its_schedule_was_deleted_outlives_the_backfill(scene, operator):
+    schedule(scene, on_delete="Delete", outcome="run")
+    backfill(scene, days=1)
+    scene.until(lambda: active(scene) == [name_of(1)], "the run to be active")
+    scene.delete("Schedule", "daily")
+    scene.until(lambda: "daily" not in scene.now["schedules"], "the Schedule to be gone")
+    scene.patch("FlowRun", name_of(1), {"spec": {"shutdown": "Terminate"}})
+
+    scene.until(lambda: runs(scene)[0].metadata.owner_references == (), "the run to be kept")
+
+
 def test_one_whose_schedule_does_not_exist_waits_for_it(scene, operator):
     backfill(scene, days=2)
     scene.until(lambda: status(scene).get("reason") == "ScheduleNotFound", "the Backfill to be reconciled")

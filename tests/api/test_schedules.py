@@ -5,19 +5,29 @@ No operator executes the runs here: the test says when they have finished.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from kubernetes import client as kubernetes_client
 
 from penstock.api import names
+from penstock.engine.keys import ObjectKey
 from penstock.engine.machine.run.shutdown import ShutdownMode
 from penstock.engine.timestamp import epoch, rfc3339
+from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
-from tests.api.faults import Seen
+from penstock.kube.kinds.schedule import Schedule
+from penstock.kube.writer import Writer
+from penstock_operator.metrics import Metrics
+from penstock_operator.schedules.plan import Plan
+from penstock_operator.schedules.run_owner import change_owner
+from penstock_operator.schedules.runs import ScheduledRun
+from tests.api.faults import FaultProxy, Seen
 from tests.api.scene import Scene, task
 from tests.api.schedule_scene import Clock, Controlling
 
@@ -183,6 +193,30 @@ def test_a_change_of_on_delete_is_carried_to_the_runs_that_exist(scene, controll
                 lambda kinds=kinds: owners(scene, ended) == owners(scene, active) == kinds, f"the owners for {wanted}"
             )
         assert status(scene)["active"] == [active]
+
+
+def test_on_delete_is_carried_to_a_run_whose_status_and_owners_change_all_the_time(scene, connection, clock):
+    made = schedule(scene, clock, onDelete="Delete")
+    plan = Plan.from_schedule(msgspec.convert(made, Schedule))
+    name = run_of(clock.hour(1))
+    uid = scene.create("FlowRun", name, {"flowSpec": {"tasks": [task()]}})["metadata"]["uid"]
+    other = schedule(scene, clock, "other")["metadata"]["uid"]
+    owner = {"apiVersion": names.API_VERSION, "kind": "Schedule", "name": "other", "uid": other}
+
+    async def scenario() -> None:
+        async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
+            writer, key = Writer(client, may_write=lambda: True), ObjectKey(scene.namespace, "tick")
+            held = proxy.hold(lambda seen: seen.method == "PATCH")
+            changing = asyncio.create_task(change_owner(client, writer, key, plan, ScheduledRun(name, uid, None)))
+            await proxy.wait_for_requests(lambda seen: seen.method == "PATCH", 1)
+            scene.patch("FlowRun", name, {"status": {"state": "Running"}}, is_status=True)
+            scene.patch("FlowRun", name, {"metadata": {"ownerReferences": [owner]}})
+            held.let_go.set()
+            await changing
+
+    asyncio.run(scenario())
+    scene.until(lambda: owners(scene, name) == ["Schedule"] * 2, "the Schedule to be an owner too")
+    assert scene.run(name).metadata.annotations[names.ANNOTATION_SCHEDULE_UID] == made["metadata"]["uid"]
 
 
 def test_the_runs_of_an_older_version_lose_their_owner_and_stay_the_schedules_own(scene, controlling, clock):

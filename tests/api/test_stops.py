@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -46,11 +47,26 @@ def on_error(run: LiveRun, error: Exception) -> None:
     raise AssertionError(f"{run.key}") from error
 
 
+class HastyClock:
+    """Time that passes as it does, and at once where somebody would sleep."""
+
+    def __init__(self) -> None:
+        self._skipped_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._skipped_s
+
+    async def sleep(self, pause_s: float) -> None:
+        self._skipped_s += pause_s
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def attempts(connection: Connection, namespace: str) -> AsyncIterator[tuple[AttemptPods, LiveRun]]:
     """What handles the Pods of attempts, and a live run."""
+    clock = HastyClock()
     async with ApiClient(connection, metrics=Metrics()) as client:
-        writer = Writer(client, work_in_flight=1, may_write=lambda: True)
+        writer = Writer(client, work_in_flight=1, may_write=lambda: True, clock=clock, sleep=clock.sleep)
         registry = RunRegistry(writer, metrics=Metrics(), fail=fail, on_error=on_error, clock=lambda: 0.0)
         pod_writer = PodWriter(writer)
         pods = AttemptPods(
@@ -184,6 +200,15 @@ def test_a_pod_that_must_not_be_changed_is_deleted(connection, api, scene):
     remove_finalizers(scene)
 
 
+def test_a_pod_whose_changes_fail_for_long_is_deleted(connection, api, scene):
+    pod = start_pod(scene, "run", "Running")
+    with failing_deadlines(api, scene):
+        stop(connection, scene, pod, Reason.RUN_CANCELLED, is_in_place=True)
+
+        scene.until(lambda: scene.now["pods"]["p"].metadata.deletion_timestamp is not None, "the Pod to be deleted")
+    remove_finalizers(scene)
+
+
 @contextmanager
 def refusing_deadlines(api: Any, scene: Scene) -> Iterator[None]:
     """Have the API server refuse to end the Pods of a namespace, as a policy of a cluster may."""
@@ -202,17 +227,38 @@ def refusing_deadlines(api: Any, scene: Scene) -> Iterator[None]:
     policies.create_validating_admission_policy_binding({"metadata": {"name": name}, "spec": binding})
     try:
         # It is in force a moment after it was made.
-        assert any(not may_end(scene) for _ in range(10_000))
+        assert any(not may_end(scene, "no deadlines here") for _ in range(10_000))
         yield
     finally:
         policies.delete_validating_admission_policy_binding(name)
         policies.delete_validating_admission_policy(name)
 
 
-def may_end(scene: Scene) -> bool:
+@contextmanager
+def failing_deadlines(api: Any, scene: Scene) -> Iterator[None]:
+    """Have the API server ask a webhook that is down whether the Pods of a namespace may be ended."""
+    webhooks: Any = AdmissionregistrationV1Api(api)
+    webhook: dict[str, Any] = {
+        "name": "down.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["UPDATE"]}],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}},
+        "matchConditions": [{"name": "deadline", "expression": "has(object.spec.activeDeadlineSeconds)"}],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    webhooks.create_validating_webhook_configuration({"metadata": {"name": scene.namespace}, "webhooks": [webhook]})
+    try:
+        assert any(not may_end(scene, "failed calling webhook") for _ in range(10_000))
+        yield
+    finally:
+        webhooks.delete_validating_webhook_configuration(scene.namespace)
+
+
+def may_end(scene: Scene, refusal: str) -> bool:
     try:
         scene.core.patch_namespaced_pod("p", scene.namespace, {"spec": {"activeDeadlineSeconds": 1}}, dry_run="All")
-    except ApiException as refused:
-        assert "no deadlines here" in str(refused.body)  # noqa: PT017 - without the policy nothing is refused
+    except ApiException as error:
+        assert refusal in str(error.body)  # noqa: PT017 - nothing else refuses it
         return False
     return True

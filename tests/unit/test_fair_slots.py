@@ -20,7 +20,7 @@ async def wait_for_turns(owners: list[str]) -> list[str]:
     await slots.acquire("first")
     tasks = [asyncio.create_task(work(owner)) for owner in owners]
     await asyncio.sleep(0)
-    slots.release()
+    slots.release("first")
     await asyncio.gather(*tasks)
     return order
 
@@ -41,11 +41,11 @@ def test_a_waiter_that_is_cancelled_leaves_the_place_to_the_next(is_given):
         waiting = asyncio.create_task(slots.acquire("a"))
         await asyncio.sleep(0)
         if is_given:
-            slots.release()
+            slots.release("first")
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         if not is_given:
-            slots.release()
+            slots.release("first")
         await asyncio.wait_for(slots.acquire("b"), 1.0)
 
     asyncio.run(check())
@@ -67,3 +67,26 @@ def test_no_more_than_its_places_are_held_at_the_same_time():
         return most
 
     assert asyncio.run(check()) == 3
+
+
+def test_one_owner_leaves_places_to_others_and_gets_its_own_back_in_turn():
+    async def check() -> None:
+        slots, order = FairSlots(4, most_of_one=3), []
+
+        async def work(owner: str) -> None:
+            await slots.acquire(owner)
+            order.append(owner)
+
+        tasks = [asyncio.create_task(work("slow")) for _ in range(6)]
+        await asyncio.sleep(0)
+        assert order == ["slow"] * 3
+        tasks += [asyncio.create_task(work(owner)) for owner in ("b", "c")]
+        await asyncio.sleep(0)
+        assert order[3:] == ["b"], "a place was left for it"
+        for owner in ("b", "slow", "c", "slow", "slow"):
+            slots.release(owner)
+            await asyncio.sleep(0)
+        assert order == ["slow"] * 3 + ["b", "c"] + ["slow"] * 3
+        await asyncio.gather(*tasks)
+
+    asyncio.run(check())

@@ -164,12 +164,15 @@ class BackfillController(KeyedController[Backfill]):
             live.observe_run(name, known._replace(state=change.state, has_started=change.has_started))
 
     async def _let_outlive(self, key: ObjectKey, live: LiveBackfill, run: ObjectMeta) -> None:
-        """Have a finished run outlive the Backfill: it gets the Schedule as an owner too, or no owner."""
+        """Have a finished run outlive the Backfill: it gets the Schedule as an owner too, or no owner.
+
+        What `onDelete` of a Schedule that is gone was, nobody knows: then the run is kept, which is the default.
+        """
         schedule = self._schedules.get(ObjectKey(key.namespace, live.schedule))
-        if schedule is None or len(run.owner_references) > 1 or names.ANNOTATION_BACKFILL_UID in run.annotations:
+        if len(run.owner_references) > 1 or names.ANNOTATION_BACKFILL_UID in run.annotations:
             return
         owners: list[dict[str, Any]] = []
-        if schedule.spec.get("onDelete") == "Delete":
+        if schedule is not None and schedule.spec.get("onDelete") == "Delete":
             owners.append(owner_reference("Backfill", key.name, live.uid))
             owners.append(owner_reference("Schedule", live.schedule, schedule.metadata.uid, is_controller=False))
         noted = names.ANNOTATION_BACKFILL_UID.replace("/", "~1")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from penstock.api import names
 from penstock.engine.keys import ObjectKey
 from penstock.engine.workloads.owner_reference import owner_reference
-from penstock.kube.client import MERGE_PATCH, METADATA, ApiClient
-from penstock.kube.errors import ApiError, is_conflict, is_not_found
+from penstock.kube.client import METADATA, ApiClient
+from penstock.kube.errors import ApiError, is_conflict, is_not_found, is_precondition_failed
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import Writer
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.runs import ScheduledRun
+
+TURNS: Final = 5
+"""How often a run whose owners change meanwhile is read and written."""
 
 
 def has_wanted_owner(run: ScheduledRun, plan: Plan) -> bool:
@@ -36,22 +39,39 @@ async def change_owner(client: ApiClient, writer: Writer, key: ObjectKey, plan: 
         ApiError: the API server refused it.
         ApiUnreachableError: no answer.
     """
-    found = await client.get(FLOWRUNS, key.namespace, run.name, kind=dict[str, Any], accept=METADATA)
-    if found is None or found["metadata"]["uid"] != run.uid:
-        return
-    metadata = found["metadata"]
-    others = [each for each in metadata.get("ownerReferences") or () if each["uid"] != plan.uid]
-    owners = [*others, owner_reference("Schedule", key.name, plan.uid)] if plan.spec.owns_runs else others
-    changed = {
-        "uid": run.uid,
-        "resourceVersion": metadata["resourceVersion"],
-        "ownerReferences": owners or None,
-        "annotations": {names.ANNOTATION_SCHEDULE_UID: plan.uid},
-    }
-    body = msgspec.json.encode({"metadata": changed})
-    try:
-        await writer.patch(FLOWRUNS, key.namespace, run.name, body, content_type=MERGE_PATCH, accept=METADATA)
-    except ApiError as error:
-        # Deleted, or changed meanwhile: then the Schedule is reconciled again.
-        if not (is_not_found(error) or is_conflict(error)):
-            raise
+    for turn in range(1, TURNS + 1):
+        found = await client.get(FLOWRUNS, key.namespace, run.name, kind=dict[str, Any], accept=METADATA)
+        if found is None or found["metadata"]["uid"] != run.uid:
+            return
+        body = msgspec.json.encode(_owner_patch(found["metadata"], key, plan))
+        try:
+            await writer.patch(FLOWRUNS, key.namespace, run.name, body)
+        except ApiError as error:
+            if is_not_found(error):
+                return
+            # Its owners have changed meanwhile, or it was created again.
+            if turn == TURNS or not (is_precondition_failed(error) or is_conflict(error)):
+                raise
+        else:
+            return
+
+
+def _owner_patch(run: dict[str, Any], key: ObjectKey, plan: Plan) -> list[dict[str, Any]]:
+    """Build the JSON Patch of a run. It does not test the resourceVersion: the status of a busy run changes always."""
+    before = run.get("ownerReferences")
+    owners = [each for each in before or () if each["uid"] != plan.uid]
+    if plan.spec.owns_runs:
+        owners.append(owner_reference("Schedule", key.name, plan.uid))
+    noted = names.ANNOTATION_SCHEDULE_UID
+    patch: list[dict[str, Any]] = [
+        {"op": "test", "path": "/metadata/uid", "value": run["uid"]},
+        {"op": "test", "path": "/metadata/ownerReferences", "value": before},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": owners},
+    ]
+    if run.get("annotations"):
+        escaped = noted.replace("/", "~1")
+        patch.append({"op": "add", "path": f"/metadata/annotations/{escaped}", "value": plan.uid})
+    else:
+        patch.append({"op": "test", "path": "/metadata/annotations", "value": None})
+        patch.append({"op": "add", "path": "/metadata/annotations", "value": {noted: plan.uid}})
+    return patch

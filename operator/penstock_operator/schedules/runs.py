@@ -138,10 +138,8 @@ class ScheduleRuns:
 
     def finished_of_all(self) -> list[tuple[ObjectKey, str, list[ScheduledRun]]]:
         """Return the finished runs of every Schedule, which need not exist any more, with its name and uid."""
-        return [
-            (self._owners[next(iter(runs))].key, schedule.uid, list(runs.values()))
-            for schedule, runs in self._finished.items()
-        ]
+        owned = ((self._owners.get(next(iter(runs))), runs) for runs in self._finished.values())
+        return [(owner.key, owner.schedule.uid, list(runs.values())) for owner, runs in owned if owner is not None]
 
     def on_created(self, key: ObjectKey, uid: str, run: ScheduledRun) -> None:
         """Record a run from the reply to its creation: the watch may be late."""
@@ -159,7 +157,11 @@ class ScheduleRuns:
         elif uid in self._left:
             return
         else:
+            before = self._owners.pop(uid, None)
             owner = self._read_owner(item.metadata)
+            if before is not None and before != owner:
+                _discard(self._active, before.schedule, uid)
+                self._notify(before)
             if owner is not None:
                 runs, run = self._active.setdefault(owner.schedule, {}), _read_run(item.metadata, owner)
                 if runs.get(uid) == run:
@@ -172,14 +174,15 @@ class ScheduleRuns:
         """Handle a finished run, or its deletion."""
         uid = item.metadata.uid
         self._note_left(uid)
-        if event is EventType.DELETED:
-            owner = self._owners.pop(uid, None)
-            if owner is not None:
-                _discard(self._finished, owner.schedule, uid)
-        else:
-            owner = self._read_owner(item.metadata)
-            if owner is not None:
-                self._finished.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
+        before = self._owners.pop(uid, None)
+        if before is not None:
+            # Also if it still exists: labels and annotations may be edited, and it be another Schedule's then.
+            _discard(self._finished, before.schedule, uid)
+        owner = None if event is EventType.DELETED else self._read_owner(item.metadata)
+        if owner is not None:
+            self._finished.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
+        if before != owner:
+            self._notify(before)
         self._notify(owner)
 
     def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:

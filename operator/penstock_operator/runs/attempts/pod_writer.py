@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from penstock.api import names
 from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.resources import JOBS, PODS
-from penstock.kube.writer import Priority, Writer
+from penstock.kube.writer import FOREVER, Priority, Writer
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod import Pod
 from penstock_operator.workloads.pod_status import is_main_finished
@@ -19,6 +20,8 @@ from penstock_operator.workloads.pod_stop import end_patch
 logger = logging.getLogger(__name__)
 
 STRATEGIC_MERGE_PATCH: Final = "application/strategic-merge-patch+json"
+END_LIMIT_S: Final = 30.0
+"""How long a refusal to end a running Pod in place is retried."""
 
 
 class PodWriter:
@@ -80,12 +83,14 @@ class PodWriter:
             now: seconds since the epoch: the Pod gets this time, from which its end is due.
 
         Raises:
-            ApiError: it was refused; not found or a conflict when the Pod is gone.
+            ApiError: it was refused, or still failed after END_LIMIT_S; not found or a conflict when the Pod is gone.
+            ApiUnreachableError: no answer after END_LIMIT_S.
         """
-        await self._end(namespace, name, end_patch(uid, asked_at=now))
+        patch = end_patch(uid, asked_at=now)
+        await self._end(namespace, name, patch, deadline=time.monotonic() + END_LIMIT_S)
 
-    async def _end(self, namespace: str, name: str, patch: bytes) -> None:
-        await self._writer.patch(PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH)
+    async def _end(self, namespace: str, name: str, patch: bytes, *, deadline: float = FOREVER) -> None:
+        await self._writer.patch(PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH, deadline=deadline)
 
     async def remove_finalizer(self, namespace: str, name: str, uid: str) -> None:
         """Remove our finalizer from a Pod; one that is gone, or another Pod of its name, is left alone."""

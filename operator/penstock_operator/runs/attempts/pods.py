@@ -17,7 +17,7 @@ from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
 from penstock.kube.client import METADATA, ApiClient
-from penstock.kube.errors import ApiError, is_conflict, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
@@ -273,7 +273,7 @@ class AttemptPods:
                 logger.warning("FlowRun %s: failed to stop Pod %s: %s", run.key, stop.pod, error)
 
     async def _end_in_place(self, run: LiveRun, stop: StopAttempt) -> bool:
-        """End the Pod of an attempt without deleting it; returns whether that was allowed.
+        """End the Pod of an attempt without deleting it; returns whether that was possible.
 
         It is the same for the Pod of a Job: the Job fails with its Pod, and creates no other.
 
@@ -282,9 +282,10 @@ class AttemptPods:
         """
         try:
             await self._pod_writer.end_pod(run.key.namespace, stop.pod, stop.uid, now=self._clock())
-        except ApiError as error:
-            if is_not_found(error) or is_conflict(error):
+        except (ApiError, ApiUnreachableError) as error:
+            if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
                 raise
+            # A webhook for changes of Pods may be down for hours, and deletions pass it by.
             logger.warning("FlowRun %s: Pod %s is deleted, as it cannot be ended: %s", run.key, stop.pod, error)
             return False
         return True
