@@ -37,10 +37,22 @@ class DefaultsInForce(NamedTuple):
     def retention_of(self, flow_spec: Mapping[str, Any]) -> Retention | None:
         """Return how long the runs of a Flow are kept, also if its spec is invalid otherwise; None: all are kept."""
         try:
-            own = Retention.model_validate(flow_spec.get("retention") or {}, context=AS_STORED)
+            return self._merge_retention(flow_spec)
         except ValidationError:
             # The schema did not catch it.
             return None
+
+    def is_silent_about_retention(self, flow_spec: Mapping[str, Any]) -> bool:
+        """Whether nothing says how long the runs of a Flow are kept; what is invalid says something."""
+        try:
+            retention = self._merge_retention(flow_spec)
+        except ValidationError:
+            return False
+        is_empty = retention is None or (retention.completed is None and retention.failed is None)
+        return is_empty and not self.note
+
+    def _merge_retention(self, flow_spec: Mapping[str, Any]) -> Retention | None:
+        own = Retention.model_validate(flow_spec.get("retention") or {}, context=AS_STORED)
         return merge_retention(own, self.inherited)
 
 

@@ -138,6 +138,18 @@ class FlowStore:
     async def _read_flow(self, key: ObjectKey) -> Flow | None:
         return await self._client.get(FLOWS, key.namespace, key.name, kind=Flow)
 
+    async def has_no_retention(self, key: ObjectKey) -> bool:
+        """Whether there is no such Flow, or nothing says how long its runs are kept; false if it cannot be decoded.
+
+        Raises:
+            ApiError: it could not be read.
+        """
+        try:
+            flow, defaults = await asyncio.gather(self.read_flow(key), self.defaults.current(key.namespace))
+        except msgspec.MsgspecError:
+            return False
+        return flow is None or defaults.is_silent_about_retention(flow.spec)
+
     async def current(self, key: ObjectKey) -> CurrentFlow | None:
         """Return a Flow as it is now, or later, and store its revision; None if there is no such Flow.
 
