@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import pytest
 
+from penstock.api.flow import Retention
 from penstock.engine.keys import ObjectKey
 from penstock.engine.validation.validation import parse_flow
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
+from penstock.kube.kinds.flow_defaults import FlowDefaults
+from penstock.kube.reflector import EventType
 from penstock.kube.resources import FLOWS
 from penstock.kube.writer import Writer
-from penstock_operator.flow_defaults.in_force import NamespaceDefaults
+from penstock_operator.flow_defaults import in_force
+from penstock_operator.flow_defaults.in_force import NamespaceDefaults, ReadDefaults, read_defaults
 from penstock_operator.flows import store as flow_store
 from penstock_operator.flows.controller import FlowController
 from penstock_operator.flows.dry_run import DryRun
@@ -40,12 +45,18 @@ def is_sample(seen: Seen) -> bool:
     return seen.method == "POST" and "dryRun" in seen.query
 
 
+def is_read_of_defaults(seen: Seen) -> bool:
+    return seen.method == "GET" and "/flowdefaults/" in seen.path
+
+
 class Flows(NamedTuple):
     """The part of an operator that is about Flows, behind a proxy."""
 
     proxy: FaultProxy
     store: FlowStore
     controller: FlowController
+    retention: dict[ObjectKey, Retention | None]
+    """What the controller said last."""
 
     async def reconcile(self, key: ObjectKey) -> None:
         found = await self.store.read_flow(key)
@@ -62,13 +73,14 @@ async def flows(connection: Connection) -> AsyncIterator[Flows]:
     async with FaultProxy(connection) as proxy, ApiClient(proxy.connection, metrics=Metrics()) as client:
         writer = Writer(client, work_in_flight=4, may_write=lambda: True)
         store = FlowStore(client, writer, NamespaceDefaults(client))
+        retention: dict[ObjectKey, Retention | None] = {}
         controller = FlowController(
             client,
             store=store,
             dry_run=DryRun(writer, PodSettings(user=65532, is_tracked=True)),
             namespaces=[],
             on_ready=lambda _: None,
-            on_retention=lambda *_: None,
+            on_retention=retention.__setitem__,
             revisions_in_use=set,
             resource=FLOWS,
             kind="Flow",
@@ -77,7 +89,7 @@ async def flows(connection: Connection) -> AsyncIterator[Flows]:
             metrics=Metrics(),
             fail=lambda error: pytest.fail(f"the process would end: {error}"),
         )
-        yield Flows(proxy, store, controller)
+        yield Flows(proxy, store, controller, retention)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +138,51 @@ def test_runs_of_one_large_flow_that_start_together_have_it_parsed_and_stored_on
 
     asyncio.run(scenario())
     assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("held", [is_read_of_defaults, is_revision, is_sample])
+def test_nothing_is_kept_of_a_flow_that_is_deleted_while_it_is_validated(
+    scene: Scene, connection: Connection, held: Matcher
+):
+    scene.create("Flow", "gone", {"tasks": [task()], "retention": {"completed": "1h"}})
+
+    async def scenario() -> None:
+        async with flows(connection) as operator:
+            key, controller = ObjectKey(scene.namespace, "gone"), operator.controller
+            waits = operator.proxy.hold(held)
+            validating = asyncio.create_task(operator.reconcile(key))
+            await operator.proxy.wait_for_requests(held, 1)
+            controller.on_object(EventType.DELETED, controller.objects[key])
+            waits.let_go.set()
+            await validating
+            assert operator.retention[key] is None
+            # Revisions would never be swept otherwise.
+            assert [controller._current, controller._defaults, controller._dry_runs] == [{}, {}, {}]
+
+    asyncio.run(scenario())
+
+
+def test_large_defaults_are_read_once_beside_the_loop_while_only_labels_and_conditions_change(
+    scene: Scene, connection: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    threads = []
+
+    def read_and_note(found: FlowDefaults) -> ReadDefaults:
+        threads.append(threading.current_thread())
+        return read_defaults(found)
+
+    monkeypatch.setattr(in_force, "read_defaults", read_and_note)
+    scene.create("FlowDefaults", "default", {"timeout": "1m"})
+
+    async def scenario() -> None:
+        async with flows(connection) as operator:
+            first = await operator.store.defaults.current(scene.namespace)
+            scene.patch("FlowDefaults", "default", {"metadata": {"labels": {"a": "b"}}})
+            scene.patch("FlowDefaults", "default", {"status": {"observedGeneration": 1}}, is_status=True)
+            assert await operator.store.defaults.current(scene.namespace) is first
+            scene.patch("FlowDefaults", "default", {"spec": {"timeout": "2m"}})
+            assert (await operator.store.defaults.current(scene.namespace)).fingerprint != first.fingerprint
+
+    asyncio.run(scenario())
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads

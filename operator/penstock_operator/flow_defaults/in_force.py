@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -87,6 +88,16 @@ def _read_last_valid(text: str | None) -> FlowDefaultsSpec | None:
     return None if spec is None or check_flow_defaults(spec) else spec
 
 
+class _DefaultsIdentity(NamedTuple):
+    """What decides what FlowDefaults say: not their version, which labels and conditions change too."""
+
+    namespace: str
+    uid: str
+    generation: int
+    last_valid: str
+    """Digest of the last valid spec."""
+
+
 class NamespaceDefaults:
     """Reads the defaults that are in force.
 
@@ -100,8 +111,7 @@ class NamespaceDefaults:
         self._installation = installation
         self._nothing = _describe(InheritedDefaults(installation=installation), "")
         self._reads = SharedReads(self._read)
-        self._known: BoundedMap[tuple[str, str, str], DefaultsInForce] = BoundedMap(KEPT)
-        """By namespace, uid and version."""
+        self._known: BoundedMap[_DefaultsIdentity, DefaultsInForce] = BoundedMap(KEPT)
 
     async def current(self, namespace: str) -> DefaultsInForce:
         """Return what is in force in a namespace now, or later.
@@ -115,11 +125,16 @@ class NamespaceDefaults:
         found = await self._client.get(FLOW_DEFAULTS, namespace, DEFAULTS_NAME, kind=FlowDefaults)
         if found is None:
             return self.in_force(None)
-        key = (namespace, found.metadata.uid, found.metadata.resource_version)
+        last_valid = hashlib.sha256((found.status.last_valid or "").encode()).hexdigest()
+        key = _DefaultsIdentity(namespace, found.metadata.uid, found.metadata.generation, last_valid)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self.in_force(read_defaults(found))
+            # A large one takes a second.
+            known = self._known[key] = await asyncio.to_thread(self._read_in_force, found)
         return known
+
+    def _read_in_force(self, found: FlowDefaults) -> DefaultsInForce:
+        return self.in_force(read_defaults(found))
 
     def in_force(self, read: ReadDefaults | None) -> DefaultsInForce:
         """Return what is in force where FlowDefaults say this; None: there are none."""

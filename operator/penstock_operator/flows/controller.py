@@ -163,6 +163,8 @@ class FlowController(KeyedController[Flow]):
         metadata, stored = item.metadata, item.status
         status: dict[str, Any] = {"observedGeneration": metadata.generation}
         defaults = await self._store.defaults.current(key.namespace)
+        if not self._exists(key, metadata):
+            return
         self._defaults[key] = defaults.fingerprint
         self._on_retention(key, defaults.retention_of(item.spec))
         try:
@@ -170,6 +172,8 @@ class FlowController(KeyedController[Flow]):
             async with self._store.large_specs.turn(key.namespace, item.spec):
                 compiled = await self._compile(key, item, defaults)
             await self._store.store_revision(compiled.revision)
+            if not self._exists(key, metadata):
+                return
             status |= {"revision": compiled.name, "tasks": compiled.tasks}
             self._set_current(key, compiled.name)
             refusals = await self._find_refusals(key, metadata, compiled)
@@ -204,6 +208,11 @@ class FlowController(KeyedController[Flow]):
         # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
 
+    def _exists(self, key: ObjectKey, metadata: ObjectMeta) -> bool:
+        """Whether a Flow was not deleted while something was awaited: nobody would drop what is kept of it then."""
+        latest = self.objects.get(key)
+        return latest is not None and latest.metadata.uid == metadata.uid
+
     async def _compile(self, key: ObjectKey, item: Flow, defaults: DefaultsInForce) -> _CompiledFlow:
         """Compile a Flow, unless it is known to be valid."""
         metadata, stored = item.metadata, item.status
@@ -237,6 +246,8 @@ class FlowController(KeyedController[Flow]):
         if compiled.samples is not None:
             flow = RunIdentity(key.namespace, key.name, metadata.uid)
             refusals = await self._dry_run.find_refusals(compiled.samples, flow)
+            if not self._exists(key, metadata):
+                return []
             self._dry_runs[key] = _DryRunResult(compiled.name, refusals, time.monotonic() + DRY_RUN_AGAIN_S)
         result = self._dry_runs.get(key)
         if result is None or result.revision != compiled.name:
