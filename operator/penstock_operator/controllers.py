@@ -134,6 +134,7 @@ class Controllers:
             writer,
             runs=self._schedule_runs,
             policy_of=self._run_retention.policy_of,
+            has_no_retention=store.has_no_retention,
             metrics=metrics,
         )
         self._triggers = TriggerController(

@@ -13,6 +13,8 @@ from penstock.engine.keys import ObjectKey
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
 from penstock.kube.writer import Writer
+from penstock_operator.flow_defaults.in_force import NamespaceDefaults
+from penstock_operator.flows.store import FlowStore
 from penstock_operator.metrics import Metrics
 from penstock_operator.retention.kept_runs import RunPolicy
 from penstock_operator.retention.orphans import OrphanedRuns
@@ -50,7 +52,13 @@ def sweep(connection: Connection, namespace: str, *, later_s: float, kept: dict[
                 await reflector.synced.wait()
             writer = Writer(client, work_in_flight=4, may_write=lambda: True)
             await OrphanedRuns(
-                client, writer, runs=runs, policy_of=policy_of, metrics=Metrics(), clock=lambda: time.time() + later_s
+                client,
+                writer,
+                runs=runs,
+                policy_of=policy_of,
+                has_no_retention=FlowStore(client, writer, NamespaceDefaults(client)).has_no_retention,
+                metrics=Metrics(),
+                clock=lambda: time.time() + later_s,
             ).sweep()
             for each in watching:
                 each.cancel()
@@ -67,9 +75,13 @@ def test_an_orphan_is_kept_for_168_hours_where_its_flow_does_not_say(scene: Scen
     kept = a_finished_run(scene, "gone", gone, 3, flow="keeps")
     history = a_finished_run(scene, "lives", made["metadata"]["uid"], 4)
     of_the_one_before = a_finished_run(scene, "lives", gone.replace("1", "9"), 5)
-    everything = {inline, plain, kept, history, of_the_one_before}
+    scene.create("Flow", "unvalidated", {"tasks": [task()], "retention": {"completed": "720h"}})
+    scene.create("Flow", "silent", {"tasks": [task()]})
+    unvalidated = a_finished_run(scene, "gone", gone, 6, flow="unvalidated")
+    silent = a_finished_run(scene, "gone", gone, 7, flow="silent")
+    everything = {unvalidated, silent, inline, plain, kept, history, of_the_one_before}
 
     sweep(connection, scene.namespace, later_s=6.9 * DAY_S, kept={})
     assert everything <= set(scene.now["flowruns"])
     sweep(connection, scene.namespace, later_s=7.1 * DAY_S, kept={"keeps": 30 * DAY_S})
-    scene.until(lambda: set(scene.now["flowruns"]) == {kept, history}, "the orphans to be removed")
+    scene.until(lambda: set(scene.now["flowruns"]) == {kept, history, unvalidated}, "the orphans to be removed")

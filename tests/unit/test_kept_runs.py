@@ -206,6 +206,20 @@ def test_a_flow_that_says_it_wrongly_keeps_its_runs_whatever_it_inherits():
     assert DefaultsInForce(inherited, "", "").retention_of({"retention": {"completed": "soon"}}) is None
 
 
+@pytest.mark.parametrize(
+    ("spec", "note", "want"),
+    [
+        pytest.param({}, "", True, id="it says nothing"),
+        pytest.param({"retention": {}}, "", True, id="it says nothing in more words"),
+        pytest.param({"retention": {"failed": "7m"}}, "", False, id="it says so for one outcome"),
+        pytest.param({"retention": {"completed": "soon"}}, "", False, id="it says so wrongly"),
+        pytest.param({}, "FlowDefaults are invalid", False, id="what it inherits may say so"),
+    ],
+)
+def test_only_a_flow_that_says_nothing_leaves_it_to_others_how_long_its_runs_are_kept(spec, note, want):
+    assert DefaultsInForce(InheritedDefaults(), note, "").is_silent_about_retention(spec) is want
+
+
 def by_schedule(name: str, **change: str) -> RunMetadata:
     annotations = {names.ANNOTATION_SCHEDULE_UID: "u", **change}
     return metadata(name=name, labels={names.LABEL_SCHEDULE: "nightly"}, annotations=annotations)

@@ -43,7 +43,8 @@ class FlowDefaultsController(KeyedController[FlowDefaults]):
         if key.name == DEFAULTS_NAME:
             read = await asyncio.to_thread(read_defaults, item)
             await self._store(key, item, read)
-            self._on_change(key.namespace, self._defaults.in_force(read).fingerprint)
+            in_force = await asyncio.to_thread(self._defaults.in_force, read)
+            self._on_change(key.namespace, in_force.fingerprint)
         else:
             message = f"only the FlowDefaults named {DEFAULTS_NAME} counts in a namespace: this one has no effect"
             await self._store_condition(key, item, is_ready=False, reason=NOT_DEFAULT, message=message)

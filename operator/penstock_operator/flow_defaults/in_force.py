@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -37,10 +38,22 @@ class DefaultsInForce(NamedTuple):
     def retention_of(self, flow_spec: Mapping[str, Any]) -> Retention | None:
         """Return how long the runs of a Flow are kept, also if its spec is invalid otherwise; None: all are kept."""
         try:
-            own = Retention.model_validate(flow_spec.get("retention") or {}, context=AS_STORED)
+            return self._merge_retention(flow_spec)
         except ValidationError:
             # The schema did not catch it.
             return None
+
+    def is_silent_about_retention(self, flow_spec: Mapping[str, Any]) -> bool:
+        """Whether nothing says how long the runs of a Flow are kept; what is invalid says something."""
+        try:
+            retention = self._merge_retention(flow_spec)
+        except ValidationError:
+            return False
+        is_empty = retention is None or (retention.completed is None and retention.failed is None)
+        return is_empty and not self.note
+
+    def _merge_retention(self, flow_spec: Mapping[str, Any]) -> Retention | None:
+        own = Retention.model_validate(flow_spec.get("retention") or {}, context=AS_STORED)
         return merge_retention(own, self.inherited)
 
 
@@ -75,6 +88,16 @@ def _read_last_valid(text: str | None) -> FlowDefaultsSpec | None:
     return None if spec is None or check_flow_defaults(spec) else spec
 
 
+class _DefaultsIdentity(NamedTuple):
+    """What decides what FlowDefaults say: not their version, which labels and conditions change too."""
+
+    namespace: str
+    uid: str
+    generation: int
+    last_valid: str
+    """Digest of the last valid spec."""
+
+
 class NamespaceDefaults:
     """Reads the defaults that are in force.
 
@@ -88,8 +111,7 @@ class NamespaceDefaults:
         self._installation = installation
         self._nothing = _describe(InheritedDefaults(installation=installation), "")
         self._reads = SharedReads(self._read)
-        self._known: BoundedMap[tuple[str, str, str], DefaultsInForce] = BoundedMap(KEPT)
-        """By namespace, uid and version."""
+        self._known: BoundedMap[_DefaultsIdentity, DefaultsInForce] = BoundedMap(KEPT)
 
     async def current(self, namespace: str) -> DefaultsInForce:
         """Return what is in force in a namespace now, or later.
@@ -103,11 +125,16 @@ class NamespaceDefaults:
         found = await self._client.get(FLOW_DEFAULTS, namespace, DEFAULTS_NAME, kind=FlowDefaults)
         if found is None:
             return self.in_force(None)
-        key = (namespace, found.metadata.uid, found.metadata.resource_version)
+        last_valid = hashlib.sha256((found.status.last_valid or "").encode()).hexdigest()
+        key = _DefaultsIdentity(namespace, found.metadata.uid, found.metadata.generation, last_valid)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self.in_force(read_defaults(found))
+            # A large one takes a second.
+            known = self._known[key] = await asyncio.to_thread(self._read_in_force, found)
         return known
+
+    def _read_in_force(self, found: FlowDefaults) -> DefaultsInForce:
+        return self.in_force(read_defaults(found))
 
     def in_force(self, read: ReadDefaults | None) -> DefaultsInForce:
         """Return what is in force where FlowDefaults say this; None: there are none."""

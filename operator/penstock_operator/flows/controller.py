@@ -13,7 +13,6 @@ import msgspec
 from penstock.api import names
 from penstock.api.flow import Retention
 from penstock.engine.compiler.inheritance import all_tasks, inherit
-from penstock.engine.compiler.plan import Plan
 from penstock.engine.keys import ObjectKey, RunIdentity
 from penstock.engine.validation.validation import parse_flow
 from penstock.errors import InvalidSpecError, RevisionConflictError
@@ -26,7 +25,8 @@ from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.flow_defaults.in_force import DefaultsInForce
 from penstock_operator.flows.dry_run import DryRun
-from penstock_operator.flows.revision import Owner, name_of
+from penstock_operator.flows.revision import Owner, build_revision
+from penstock_operator.flows.sample_pods import SamplePod
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runtime.controller import KeyedController
 
@@ -54,6 +54,17 @@ class _DryRunResult(NamedTuple):
     refusals: list[str]
     valid_until: float
     """Monotonic seconds."""
+
+
+class _CompiledFlow(NamedTuple):
+    """What is left of a Flow once it has been compiled: its plan may be large, and others wait for their turn."""
+
+    revision: dict[str, Any]
+    """Its ConfigMap."""
+    name: str
+    tasks: int
+    samples: list[SamplePod] | None
+    """What the API server is to be asked about; None for nothing."""
 
 
 class FlowController(KeyedController[Flow]):
@@ -152,12 +163,20 @@ class FlowController(KeyedController[Flow]):
         metadata, stored = item.metadata, item.status
         status: dict[str, Any] = {"observedGeneration": metadata.generation}
         defaults = await self._store.defaults.current(key.namespace)
+        if not self._exists(key, metadata):
+            return
         self._defaults[key] = defaults.fingerprint
         self._on_retention(key, defaults.retention_of(item.spec))
         try:
-            # Until its plan is not needed any more.
+            # What waits for the API server, or for a webhook of its namespace, is outside: other Flows have their turn.
             async with self._store.large_specs.turn(key.namespace, item.spec):
-                refusals = await self._compile(key, item, status, defaults)
+                compiled = await self._compile(key, item, defaults)
+            await self._store.store_revision(compiled.revision)
+            if not self._exists(key, metadata):
+                return
+            status |= {"revision": compiled.name, "tasks": compiled.tasks}
+            self._set_current(key, compiled.name)
+            refusals = await self._find_refusals(key, metadata, compiled)
         except InvalidSpecError as error:
             is_ready, (reason, message) = False, self._report_invalid(key, item, error)
         except ApiError as error:
@@ -189,21 +208,27 @@ class FlowController(KeyedController[Flow]):
         # Of an invalid Flow as well: runs that wait for it then say what is wrong with it.
         self._on_ready(key)
 
-    async def _compile(
-        self, key: ObjectKey, item: Flow, status: dict[str, Any], defaults: DefaultsInForce
-    ) -> list[str]:
-        """Compile a Flow, unless it is known to be valid, and store its revision; returns why its Pods are refused."""
+    def _exists(self, key: ObjectKey, metadata: ObjectMeta) -> bool:
+        """Whether a Flow was not deleted while something was awaited: nobody would drop what is kept of it then."""
+        latest = self.objects.get(key)
+        return latest is not None and latest.metadata.uid == metadata.uid
+
+    async def _compile(self, key: ObjectKey, item: Flow, defaults: DefaultsInForce) -> _CompiledFlow:
+        """Compile a Flow, unless it is known to be valid."""
         metadata, stored = item.metadata, item.status
         spec = inherit(parse_flow({"spec": item.spec}), defaults.inherited)
         owner = Owner(key.namespace, key.name, metadata.uid)
+        revision = build_revision(owner, spec, is_owned_by_run=False)
+        name = revision["metadata"]["name"]
+        samples = None
         # One that is known to be valid is not compiled before a run needs it: thousands of Flows may be read at the
         # start, and the plan of a large one takes tens of megabytes.
-        is_known = _was_valid(stored, metadata.generation) and stored.revision == name_of(owner, spec)
-        plan = None if is_known else await self._store.compile(owner, spec)
-        revision = status["revision"] = await self._store.keep_revision(owner, spec)
-        status["tasks"] = len(all_tasks(spec))
-        self._set_current(key, revision)
-        return [] if plan is None else await self._dry_run_pods(key, metadata, plan, revision)
+        if not (_was_valid(stored, metadata.generation) and stored.revision == name):
+            plan = await self._store.compile(owner, spec)
+            asked = self._dry_runs.get(key)
+            if asked is None or asked.revision != name or time.monotonic() >= asked.valid_until:
+                samples = await self._dry_run.make_samples(plan, RunIdentity(*owner), revision=name)
+        return _CompiledFlow(revision, name, len(all_tasks(spec)), samples)
 
     def _report_invalid(self, key: ObjectKey, item: Flow, error: InvalidSpecError) -> tuple[str, str]:
         """Record that a Flow cannot be used; returns reason and message of its condition."""
@@ -216,13 +241,17 @@ class FlowController(KeyedController[Flow]):
             self.queue.add_at(key, time.monotonic() + CONFLICT_AGAIN_S)
         return reason, message
 
-    async def _dry_run_pods(self, key: ObjectKey, metadata: ObjectMeta, plan: Plan, revision: str) -> list[str]:
+    async def _find_refusals(self, key: ObjectKey, metadata: ObjectMeta, compiled: _CompiledFlow) -> list[str]:
         """Return why the API server refuses a Flow's Pods."""
-        result = self._dry_runs.get(key)
-        if result is None or result.revision != revision or time.monotonic() >= result.valid_until:
+        if compiled.samples is not None:
             flow = RunIdentity(key.namespace, key.name, metadata.uid)
-            refusals = await self._dry_run.find_refusals(plan, flow, revision=revision)
-            result = self._dry_runs[key] = _DryRunResult(revision, refusals, time.monotonic() + DRY_RUN_AGAIN_S)
+            refusals = await self._dry_run.find_refusals(compiled.samples, flow)
+            if not self._exists(key, metadata):
+                return []
+            self._dry_runs[key] = _DryRunResult(compiled.name, refusals, time.monotonic() + DRY_RUN_AGAIN_S)
+        result = self._dry_runs.get(key)
+        if result is None or result.revision != compiled.name:
+            return []
         if result.refusals:
             self.queue.add_at(key, result.valid_until)
         return result.refusals

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from penstock.engine.keys import RunIdentity
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import METADATA
 from penstock.kube.errors import ApiError, ApiUnreachableError
+from penstock.kube.fair_slots import FairSlots
 from penstock.kube.writer import Writer
 from penstock_operator.flows.sample_pods import SamplePod, explain_refusal, make_sample_pods
 
@@ -42,20 +44,24 @@ class DryRun:
     def __init__(self, writer: Writer, settings: PodSettings) -> None:
         self._writer = writer
         self._settings = settings
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = FairSlots(IN_FLIGHT)
 
-    async def find_refusals(self, plan: Plan, flow: RunIdentity, *, revision: str) -> list[str]:
-        """Find out which Pods of a Flow the API server would refuse, and why.
+    async def make_samples(self, plan: Plan, flow: RunIdentity, *, revision: str) -> list[SamplePod]:
+        """Build what is asked about: from then on the plan, which may be large, is not needed.
 
         Args:
             plan: the compiled Flow.
             flow: the Flow, in place of a run.
             revision: ConfigMap with its scripts.
+        """
+        return await asyncio.to_thread(make_sample_pods, plan, flow, revision=revision, settings=self._settings)
+
+    async def find_refusals(self, samples: Sequence[SamplePod], flow: RunIdentity) -> list[str]:
+        """Find out which Pods of a Flow the API server would refuse, and why.
 
         Returns:
             A message for each shape that it refuses; none if it accepts all, or if it could not be asked.
         """
-        samples = await asyncio.to_thread(make_sample_pods, plan, flow, revision=revision, settings=self._settings)
         try:
             async with asyncio.timeout(LONGEST_S):
                 refusals = await asyncio.gather(*(self._find_refusal(flow.namespace, sample) for sample in samples))
@@ -67,7 +73,7 @@ class DryRun:
         return [refusal for refusal in refusals if refusal is not None]
 
     async def _find_refusal(self, namespace: str, sample: SamplePod) -> str | None:
-        async with self._slots:
+        async with self._slots.hold(namespace):
             try:
                 await self._writer.create(
                     sample.resource,

@@ -7,6 +7,7 @@ so a run costs no request for it, and one that somebody deletes is stored again.
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
@@ -30,8 +31,8 @@ from penstock.kube.errors import ApiError, is_already_exists, is_not_found
 from penstock.kube.kinds.flow import Flow
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS, FLOWS
-from penstock.kube.writer import Writer
-from penstock_operator.flow_defaults.in_force import NamespaceDefaults
+from penstock.kube.writer import FOREVER, Writer
+from penstock_operator.flow_defaults.in_force import DefaultsInForce, NamespaceDefaults
 from penstock_operator.flows.kept_plans import KeptPlans
 from penstock_operator.flows.large_specs import LargeSpecs
 from penstock_operator.flows.revision import (
@@ -52,6 +53,8 @@ COMPILE_THREADS: Final = 2
 """One for a large spec, and one for others. Each thread keeps for itself most of the memory that it ever had."""
 KEPT_FLOWS: Final = 512
 """Flows whose spec is not parsed again while it does not change."""
+WRITE_S: Final = 30.0
+"""How long the revision of a Flow is tried at once; whoever needs it tries again later, and holds up no other Flow."""
 
 
 class CurrentFlow(NamedTuple):
@@ -62,6 +65,16 @@ class CurrentFlow(NamedTuple):
     """The ConfigMap that keeps its spec."""
     limit: ConcurrencyLimit | None
     """How many of its runs are active at once; None for any number."""
+
+
+class _FlowIdentity(NamedTuple):
+    """What a Flow's plan depends on."""
+
+    flow: ObjectKey
+    uid: str
+    generation: int
+    defaults: str
+    """Fingerprint of those in force."""
 
 
 class _KnownFlow(NamedTuple):
@@ -113,8 +126,9 @@ class FlowStore:
         """Revisions that were stored or verified by this process."""
         self._existing: set[ObjectKey] = set()
         """Revisions by the watch: their content may be any."""
-        self._current: BoundedMap[tuple[ObjectKey, str, int, str], _KnownFlow] = BoundedMap(KEPT_FLOWS)
-        """By the Flow, its uid, its generation and the defaults in force."""
+        self._writing: dict[ObjectKey, asyncio.Task[None]] = {}
+        """Revisions of Flows that are being stored: once, for all that need them."""
+        self._current: BoundedMap[_FlowIdentity, _KnownFlow] = BoundedMap(KEPT_FLOWS)
         self._reads = SharedReads(self._read_flow)
 
     async def read_flow(self, key: ObjectKey) -> Flow | None:
@@ -123,6 +137,18 @@ class FlowStore:
 
     async def _read_flow(self, key: ObjectKey) -> Flow | None:
         return await self._client.get(FLOWS, key.namespace, key.name, kind=Flow)
+
+    async def has_no_retention(self, key: ObjectKey) -> bool:
+        """Whether there is no such Flow, or nothing says how long its runs are kept; false if it cannot be decoded.
+
+        Raises:
+            ApiError: it could not be read.
+        """
+        try:
+            flow, defaults = await asyncio.gather(self.read_flow(key), self.defaults.current(key.namespace))
+        except msgspec.MsgspecError:
+            return False
+        return flow is None or defaults.is_silent_about_retention(flow.spec)
 
     async def current(self, key: ObjectKey) -> CurrentFlow | None:
         """Return a Flow as it is now, or later, and store its revision; None if there is no such Flow.
@@ -134,20 +160,38 @@ class FlowStore:
         flow, defaults = await asyncio.gather(self.read_flow(key), self.defaults.current(key.namespace))
         if flow is None:
             return None
-        identity = (key, flow.metadata.uid, flow.metadata.generation, defaults.fingerprint)
-        known = self._current.get(identity)
-        owner = Owner(key.namespace, key.name, flow.metadata.uid)
-        plan = None if known is None else self._plans.get(ObjectKey(key.namespace, known.revision))
-        if known is None or plan is None or ObjectKey(key.namespace, known.revision) not in self._stored:
+        identity = _FlowIdentity(key, flow.metadata.uid, flow.metadata.generation, defaults.fingerprint)
+        current = self._find_current(identity)
+        if current is None:
             async with self.large_specs.turn(key.namespace, flow.spec):
-                own = parse_flow({"spec": flow.spec})
-                limit = compile_concurrency(own)
-                spec = inherit(own, defaults.inherited)
-                plan = await self.compile(owner, spec)
-                known = _KnownFlow(await self.keep_revision(owner, spec), limit)
-        self._current[identity] = known
+                # Another run of it may have had its turn meanwhile.
+                current = self._find_current(identity) or await self._compile_current(identity, flow.spec, defaults)
         self._current.move_to_end(identity)
+        await self._written(ObjectKey(key.namespace, current.revision))
+        return current
+
+    def _find_current(self, identity: _FlowIdentity) -> CurrentFlow | None:
+        """Return a Flow that needs not be parsed: its plan is in memory, and its revision stored, or about to be."""
+        known = self._current.get(identity)
+        if known is None:
+            return None
+        revision = ObjectKey(identity.flow.namespace, known.revision)
+        plan = self._plans.get(revision)
+        if plan is None or not (revision in self._stored or revision in self._writing):
+            return None
         return CurrentFlow(plan, known.revision, known.limit)
+
+    async def _compile_current(
+        self, identity: _FlowIdentity, flow_spec: dict[str, Any], defaults: DefaultsInForce
+    ) -> CurrentFlow:
+        own = parse_flow({"spec": flow_spec})
+        limit = compile_concurrency(own)
+        spec = inherit(own, defaults.inherited)
+        owner = Owner(*identity.flow, identity.uid)
+        plan = await self.compile(owner, spec)
+        revision = self._begin_write(build_revision(owner, spec, is_owned_by_run=False))
+        self._current[identity] = _KnownFlow(revision.name, limit)
+        return CurrentFlow(plan, revision.name, limit)
 
     async def compile(self, owner: Owner, spec: InlineFlowSpec) -> Plan:
         """Compile a spec, once per revision; a spec of thousands of tasks takes a second, so in a thread.
@@ -176,18 +220,51 @@ class FlowStore:
             ApiError: the API server refused it.
             RevisionConflictError: a ConfigMap of its name has another content.
         """
-        name = revision_name(owner, canonical_spec(spec))
-        key = ObjectKey(owner.namespace, name)
-        if key not in self._stored:
-            wanted = build_revision(owner, spec, is_owned_by_run=is_owned_by_run)
-            if key not in self._existing or not await self._verify_revision(key, wanted):
-                await self._create_revision(key, wanted)
-            self._stored.add(key)
-        return name
+        wanted = build_revision(owner, spec, is_owned_by_run=is_owned_by_run)
+        key = _key_of(wanted)
+        await self._store_revision(key, wanted, deadline=FOREVER)
+        return key.name
 
-    async def _create_revision(self, key: ObjectKey, wanted: dict[str, Any]) -> None:
+    async def store_revision(self, wanted: dict[str, Any]) -> None:
+        """Store the revision of a Flow, unless it is stored.
+
+        Args:
+            wanted: what `build_revision` built.
+
+        Raises:
+            ApiError: the API server refused it, or still refuses it after WRITE_S.
+            ApiUnreachableError: no answer within WRITE_S.
+            RevisionConflictError: a ConfigMap of its name has another content.
+        """
+        await self._written(self._begin_write(wanted))
+
+    def _begin_write(self, wanted: dict[str, Any]) -> ObjectKey:
+        """Begin to store the revision of a Flow, unless it is stored."""
+        key = _key_of(wanted)
+        if key not in self._stored and key not in self._writing:
+            write = self._store_revision(key, wanted, deadline=time.monotonic() + WRITE_S)
+            task = self._writing[key] = asyncio.create_task(write)
+            task.add_done_callback(lambda _: self._writing.pop(key))
+        return key
+
+    async def _written(self, key: ObjectKey) -> None:
+        """Wait until a revision is stored that is being stored; raises what `store_revision` raises."""
+        task = self._writing.get(key)
+        if task is not None:
+            # Others wait for it as well.
+            await asyncio.shield(task)
+
+    async def _store_revision(self, key: ObjectKey, wanted: dict[str, Any], *, deadline: float) -> None:
+        if key in self._stored:
+            return
+        if key not in self._existing or not await self._verify_revision(key, wanted):
+            await self._create_revision(key, wanted, deadline)
+        self._stored.add(key)
+
+    async def _create_revision(self, key: ObjectKey, wanted: dict[str, Any], deadline: float) -> None:
+        body = msgspec.json.encode(wanted)
         try:
-            await self._writer.create(CONFIGMAPS, key.namespace, msgspec.json.encode(wanted), accept=METADATA)
+            await self._writer.create(CONFIGMAPS, key.namespace, body, accept=METADATA, deadline=deadline)
         except ApiError as error:
             if not is_already_exists(error) or not await self._verify_revision(key, wanted):
                 raise
@@ -264,8 +341,11 @@ class FlowStore:
         if plan is None:
             config_map = await self._read_config_map(key)
             async with self.large_specs.turn(namespace, (config_map.get("data") or {}).get(SPEC_KEY) or ""):
-                stored = _read_revision(config_map)
-                plan = await self._compile_new(stored.owner, stored.spec, canonical_spec(stored.spec))
+                # Another run of it may have had its turn meanwhile.
+                plan = self._plans.get(key)
+                if plan is None:
+                    stored = _read_revision(config_map)
+                    plan = await self._compile_new(stored.owner, stored.spec, canonical_spec(stored.spec))
         return plan
 
     async def read_revision(self, namespace: str, revision: str) -> StoredRevision:
@@ -281,6 +361,10 @@ class FlowStore:
         reply = await self._client.request("GET", CONFIGMAPS.path(key.namespace, key.name))
         config_map: dict[str, Any] = msgspec.json.decode(reply.body)
         return config_map
+
+
+def _key_of(revision: dict[str, Any]) -> ObjectKey:
+    return ObjectKey(revision["metadata"]["namespace"], revision["metadata"]["name"])
 
 
 def _read_revision(config_map: dict[str, Any]) -> StoredRevision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -39,7 +39,8 @@ class OrphanedRuns:
         client: for reads.
         writer: for removals.
         runs: the runs of Schedules.
-        policy_of: how long a Flow keeps its runs.
+        policy_of: how long a Flow keeps its runs; None if nothing says so, or if it is not known yet.
+        has_no_retention: reads whether there is no such Flow, or nothing says how long its runs are kept.
         metrics: where removals are counted.
         clock: seconds since the epoch.
     """
@@ -51,6 +52,7 @@ class OrphanedRuns:
         *,
         runs: ScheduleRuns,
         policy_of: Callable[[ObjectKey], RunPolicy | None],
+        has_no_retention: Callable[[ObjectKey], Awaitable[bool]],
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -58,6 +60,7 @@ class OrphanedRuns:
         self._writer = writer
         self._runs = runs
         self._policy_of = policy_of
+        self._has_no_retention = has_no_retention
         self._metrics = metrics
         self._clock = clock
 
@@ -87,8 +90,10 @@ class OrphanedRuns:
             due = [run for run in runs if self._is_due(key.namespace, run, now)]
             if not due or await self._exists(key, uid):
                 continue
-            for run in due:
-                await self._remove(key.namespace, run)
+            for flow, of_flow in _by_flow(due).items():
+                if await self._is_left_to_us(ObjectKey(key.namespace, flow)):
+                    for run in of_flow:
+                        await self._remove(key.namespace, run)
 
     def _is_due(self, namespace: str, run: ScheduledRun, now: float) -> bool:
         try:
@@ -98,6 +103,10 @@ class OrphanedRuns:
         policy = self._policy_of(ObjectKey(namespace, run.flow)) if is_old and run.flow else None
         is_kept_by_flow = policy and policy.keep_s(is_successful=run.state in SUCCESSFUL_RUN_STATES) is not None
         return is_old and not is_kept_by_flow
+
+    async def _is_left_to_us(self, flow: ObjectKey) -> bool:
+        """Whether a Flow does not keep its runs longer: one that was not validated yet may do so."""
+        return not flow.name or self._policy_of(flow) is not None or await self._has_no_retention(flow)
 
     async def _exists(self, key: ObjectKey, uid: str) -> bool:
         try:
@@ -117,3 +126,10 @@ class OrphanedRuns:
                 raise
         else:
             self._metrics.removals.labels("run").inc()
+
+
+def _by_flow(runs: list[ScheduledRun]) -> dict[str, list[ScheduledRun]]:
+    found: dict[str, list[ScheduledRun]] = {}
+    for run in runs:
+        found.setdefault(run.flow, []).append(run)
+    return found
