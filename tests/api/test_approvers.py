@@ -157,6 +157,9 @@ def test_a_retry_asks_the_approvers_of_the_run_that_it_retries(guarded):
     assert REFUSED in people.create("bob", "FlowRun", "again", spec).text
     assert people.create("alice", "FlowRun", "again", spec).is_done
     assert scene.finish("again")["state"] == "Completed"
+    # What alice approved may be repeated; for anything else the approvers are asked.
+    assert people.create("bob", "FlowRun", "once-more", {"retryOf": {"name": "again", "from": "end"}}).is_done
+    scene.reach("Paused", "once-more")
 
 
 def test_a_decision_before_the_flow_exists_counts_by_the_flow_that_comes(guarded):
