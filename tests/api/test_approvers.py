@@ -79,8 +79,7 @@ def guarded(
         Scene(api, Connection.load({"KUBECONFIG": str(kubeconfig)}), name) as scene,
     ):
         # The webhook corrects what is forged, but for what seems to be restored.
-        forged = {"labels": {"penstock.dev/restored": ""}, "annotations": {f"{AUDIT_GROUP}/created-by": "bob"}}
-        until_refused(people, "alice", "FlowRun", RUN, "name yourself", **forged)
+        until_refused(people, "alice", "FlowRun", RUN, "may restore", labels={"penstock.dev/restored": ""})
         yield Guarded(people, scene)
     core.delete_namespace(name)
 

@@ -174,7 +174,10 @@ def test_a_decision_needs_its_record(line, is_allowed):
 
 def test_runs_of_a_schedule_name_who_last_changed_it_and_take_no_record_from_its_template():
     template = {
-        "metadata": {"annotations": {"audit.penstock.dev/created-by": "eve", "a": "b"}},
+        "metadata": {
+            "annotations": {"audit.penstock.dev/created-by": "eve", "a": "b"},
+            "labels": {"penstock.dev/restored": "", "team": "x"},
+        },
         "spec": {"flow": {"name": "f"}},
     }
     spec = ScheduleSpec.model_validate({"at": ["2026-12-01T00:00:00Z"], "runTemplate": template})
@@ -188,6 +191,8 @@ def test_runs_of_a_schedule_name_who_last_changed_it_and_take_no_record_from_its
         "audit.penstock.dev/on-behalf-of": "alice",
         "penstock.dev/schedule-uid": "u",
     }
+    labels = {"team": "x", "penstock.dev/schedule": "s", "penstock.dev/flow": "f"}
+    assert made["metadata"]["labels"] == labels, "it does not seem to come from a backup"
 
 
 def test_suspending_again_removes_the_record_of_who_did_it_before():
