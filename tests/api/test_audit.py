@@ -167,6 +167,17 @@ def test_a_schedule_names_who_changes_it(people):
     assert people.patch("bob", "yearly", change, kind="schedule").is_done
     change = {"spec": {"cron": ["@weekly"]}, "metadata": {"annotations": {changed: "carol"}}}
     assert "name yourself, bob" in people.patch("bob", "yearly", change, kind="schedule").text
+    # The generation tells that it is old, and nobody writes another one beside the name of somebody else.
+    generation = f"{AUDIT_GROUP}/changed-generation"
+    for user, records, cron, is_done in (
+        ("bob", {generation: "3"}, "@daily", False),
+        ("bob", {generation: "3", changed: "bob"}, "@daily", True),
+        ("alice", {generation: "5", changed: "alice"}, "@hourly", False),
+        ("bob", {generation: "4"}, "@daily", False),
+    ):
+        change = {"spec": {"cron": [cron]}, "metadata": {"annotations": records}}
+        said = people.patch(user, "yearly", change, kind="schedule")
+        assert said.is_done is is_done, said.text
 
 
 @pytest.mark.usefixtures("policy")
@@ -248,7 +259,11 @@ def test_applying_again_changes_nothing_and_diff_is_empty(recorded, options):
     after = json.loads(recorded.run("alice", "get", "schedule", name, "-o", "json").text)["metadata"]
     assert after["annotations"] == before["annotations"]
     assert after["generation"] == before["generation"]
-    assert recorded.records(name, kind="schedule")["changed-by"] == "alice"
+    found = recorded.records(name, kind="schedule")
+    assert (found["changed-by"], found["changed-generation"]) == ("alice", str(after["generation"]))
+    assert recorded.patch("bob", name, {"spec": {"cron": ["@daily"]}}, kind="schedule").is_done
+    found = recorded.records(name, kind="schedule")
+    assert (found["changed-by"], found["changed-generation"]) == ("bob", str(after["generation"] + 1))
 
 
 def test_runs_that_the_operator_creates_name_who_is_behind_them_and_a_template_cannot(recorded, api, connection):

@@ -72,7 +72,7 @@ def build_run(
     """
     template = scheduled.run_template
     extra = template.metadata
-    cause = cause_of(schedule.annotations)
+    cause = cause_of(schedule.annotations, schedule.generation)
     # The operator may write records, and whoever writes a template must not do it through the operator.
     given = without_records((extra and extra.annotations) or {})
     labels_given = dict((extra and extra.labels) or {})
