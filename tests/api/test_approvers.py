@@ -79,8 +79,7 @@ def guarded(
         Scene(api, Connection.load({"KUBECONFIG": str(kubeconfig)}), name) as scene,
     ):
         # The webhook corrects what is forged, but for what seems to be restored.
-        forged = {"labels": {"penstock.dev/restored": ""}, "annotations": {f"{AUDIT_GROUP}/created-by": "bob"}}
-        until_refused(people, "alice", "FlowRun", RUN, "name yourself", **forged)
+        until_refused(people, "alice", "FlowRun", RUN, "may restore", labels={"penstock.dev/restored": ""})
         yield Guarded(people, scene)
     core.delete_namespace(name)
 
@@ -157,6 +156,9 @@ def test_a_retry_asks_the_approvers_of_the_run_that_it_retries(guarded):
     assert REFUSED in people.create("bob", "FlowRun", "again", spec).text
     assert people.create("alice", "FlowRun", "again", spec).is_done
     assert scene.finish("again")["state"] == "Completed"
+    # What alice approved may be repeated; for anything else the approvers are asked.
+    assert people.create("bob", "FlowRun", "once-more", {"retryOf": {"name": "again", "from": "end"}}).is_done
+    scene.reach("Paused", "once-more")
 
 
 def test_a_decision_before_the_flow_exists_counts_by_the_flow_that_comes(guarded):

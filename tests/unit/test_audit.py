@@ -174,13 +174,15 @@ def test_a_decision_needs_its_record(line, is_allowed):
 
 def test_runs_of_a_schedule_name_who_last_changed_it_and_take_no_record_from_its_template():
     template = {
-        "metadata": {"annotations": {"audit.penstock.dev/created-by": "eve", "a": "b"}},
+        "metadata": {
+            "annotations": {"audit.penstock.dev/created-by": "eve", "a": "b"},
+            "labels": {"penstock.dev/restored": "", "team": "x"},
+        },
         "spec": {"flow": {"name": "f"}},
     }
     spec = ScheduleSpec.model_validate({"at": ["2026-12-01T00:00:00Z"], "runTemplate": template})
-    annotations = {"audit.penstock.dev/created-by": "bob", "audit.penstock.dev/changed-by": "alice"}
-    schedule = ObjectMeta(name="s", namespace="n", uid="u", annotations=annotations)
-    assert cause_of({"audit.penstock.dev/created-by": "bob"}) == "bob"
+    annotations = write_records({"audit.penstock.dev/created-by": "bob"}, ["changed"], Record("alice"), generation=4)
+    schedule = ObjectMeta(name="s", namespace="n", uid="u", generation=5, annotations=annotations)
     made = build_run(schedule, spec, name="r", spec={}, labels={}, annotations={"x": "y"})
     assert made["metadata"]["annotations"] == {
         "a": "b",
@@ -188,6 +190,22 @@ def test_runs_of_a_schedule_name_who_last_changed_it_and_take_no_record_from_its
         "audit.penstock.dev/on-behalf-of": "alice",
         "penstock.dev/schedule-uid": "u",
     }
+    labels = {"team": "x", "penstock.dev/schedule": "s", "penstock.dev/flow": "f"}
+    assert made["metadata"]["labels"] == labels, "it does not seem to come from a backup"
+
+
+def test_nobody_is_behind_the_runs_of_an_object_whose_last_change_is_not_recorded():
+    created = write_records({}, ["created", "changed"], Record("alice"))
+    changed = write_records(created, ["changed"], Record("bob"), generation=2)
+    assert (cause_of(created, 1), cause_of(created, 2)) == ("alice", None)
+    assert (cause_of(changed, 3), cause_of(changed, 4)) == ("bob", None)
+    assert cause_of({"audit.penstock.dev/created-by": "bob", "audit.penstock.dev/changed-by": "bob"}, 1) is None
+
+
+def test_the_record_of_a_change_has_the_generation_that_it_makes():
+    body = review("alice", {"cron": ["@daily"]}, {"cron": ["@yearly"]}, generation=7)
+    body["request"]["kind"] = {"kind": "Schedule"}
+    assert patched(record(body))["audit.penstock.dev/changed-generation"] == "8"
 
 
 def test_suspending_again_removes_the_record_of_who_did_it_before():

@@ -15,6 +15,7 @@ from penstock.api.flow import FlowSpec, Task
 from penstock.engine.compiler.graph import in_order
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
+from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.intervals import decode_intervals
 from penstock.engine.restart import Restart, RestartedTask
 from penstock.engine.state import COMPLETED_TASK_STATES, FINAL_RUN_STATES, FINAL_TASK_STATES
@@ -210,6 +211,7 @@ def test_a_retry_runs_what_it_is_asked_to_and_all_that_follows_and_keeps_the_res
     for position in in_order([[one.task for one in task.upstream] for task in before.plan.tasks]):
         task = before.plan.tasks[position]
         is_asked = task.name in asked or task.is_finally or not changed.isdisjoint(task.params)
+        is_asked |= task.kind is TaskKind.APPROVAL and bool(asked or changed)
         is_complete = was[task.name]["state"] in COMPLETED_TASK_STATES
         if is_asked or not is_complete or any(one.task in again for one in task.upstream):
             again.add(position)

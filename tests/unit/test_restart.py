@@ -8,6 +8,7 @@ import pytest
 
 from penstock.api.flow import FlowSpec
 from penstock.api.flowrun import RunReference
+from penstock.cli.text.retry_plan import retry_lines
 from penstock.engine.compiler.plan_compiler import compile_plan
 from penstock.engine.machine.tasks.kept_tasks import choose_kept, completed_items
 from penstock.engine.restart import Restart, changed_params, check_against_run, check_references, read_restart
@@ -76,6 +77,45 @@ def asked(**fields: Any) -> Restart:
 )
 def test_what_is_kept_as_a_whole(restart, want):
     assert kept_names(restart) == want
+
+
+GUARDED = compile_plan(
+    FlowSpec.model_validate(
+        {
+            "params": [{"name": "target", "default": "staging"}],
+            "defaults": {"image": "x"},
+            "tasks": [
+                {"name": "build"},
+                {"name": "ask", "dependsOn": ["build"], "approval": {}},
+                {"name": "deploy", "dependsOn": ["ask"], "args": ["$(params.target)"]},
+            ],
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("restart", "want"),
+    [
+        pytest.param(asked(), ["build", "ask", "deploy"], id="a plain retry"),
+        pytest.param(asked(revision="Same"), ["build", "ask", "deploy"], id="the same revision"),
+        pytest.param(Restart(params=frozenset({"target"})), ["build"], id="a param that the approval does not use"),
+        pytest.param(asked(revision="Latest"), ["build"], id="the current Flow"),
+        pytest.param(asked(**{"from": "deploy"}), ["build"], id="what was approved, once more"),
+        pytest.param(asked(restartCompleted=True), [], id="everything"),
+    ],
+)
+def test_an_approval_is_kept_only_by_a_retry_that_runs_what_was_approved(restart, want):
+    entries = [{"name": task.name, "state": "Completed"} for task in GUARDED.tasks]
+    kept = choose_kept(GUARDED, entries, restart)
+    assert [GUARDED.tasks[position].name for position in sorted(kept)] == want
+    shown = [line.plain.split(maxsplit=1)[1] for line in retry_lines(GUARDED, entries, restart)]
+    assert ("ask (asks again)" in shown[1]) is ("ask" not in want)
+
+
+def test_a_retry_of_a_retry_that_asked_for_other_things_and_never_started_asks_again():
+    references = [RunReference(name="r2"), RunReference(name="r1", revision="Latest")]
+    assert not read_restart(references).keeps_approvals
 
 
 def partly(restart: Restart, **load: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def build_backfill_run(backfill: ObjectMeta, template: RunTemplate, tick: dateti
         metadata["annotations"][names.ANNOTATION_REPETITION] = str(number)
     metadata["labels"][names.LABEL_BACKFILL] = backfill.name
     metadata["annotations"].pop(names.ANNOTATION_ON_BEHALF_OF, None)
-    if (cause := cause_of(backfill.annotations)) is not None:
+    if (cause := cause_of(backfill.annotations, backfill.generation)) is not None:
         metadata["annotations"][names.ANNOTATION_ON_BEHALF_OF] = cause
     metadata["ownerReferences"] = [owner_reference("Backfill", backfill.name, backfill.uid)]
     return run

@@ -72,9 +72,12 @@ def build_run(
     """
     template = scheduled.run_template
     extra = template.metadata
-    cause = cause_of(schedule.annotations)
+    cause = cause_of(schedule.annotations, schedule.generation)
     # The operator may write records, and whoever writes a template must not do it through the operator.
     given = without_records((extra and extra.annotations) or {})
+    labels_given = dict((extra and extra.labels) or {})
+    # It says that a run comes from a backup, and nothing starts such a run.
+    labels_given.pop(names.LABEL_RESTORED, None)
     ours = {names.LABEL_SCHEDULE: schedule.name, **labels}
     flow = template.spec.flow
     # No Flow has a longer name, but a template may.
@@ -86,7 +89,7 @@ def build_run(
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": schedule.namespace,
-        "labels": {**((extra and extra.labels) or {}), **ours},
+        "labels": {**labels_given, **ours},
         "annotations": {**given, **on_behalf_of, names.ANNOTATION_SCHEDULE_UID: schedule.uid, **annotations},
     }
     if scheduled.owns_runs:

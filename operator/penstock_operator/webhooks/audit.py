@@ -162,7 +162,9 @@ class Audit:
         spec, before = _specs(request)
         user = str((request.get("userInfo") or {}).get("username", ""))
         done = list(deeds(request["kind"]["kind"], spec, before))
-        wanted = write_records(_annotations(request.get("oldObject")), done, self._by(user), lines)
+        old = request.get("oldObject")
+        generation = 0 if before is None else int(old["metadata"].get("generation", 0))
+        wanted = write_records(_annotations(old), done, self._by(user), lines, generation=generation)
         found = _annotations(request["object"])
         present = records_of(found)
         if not found:

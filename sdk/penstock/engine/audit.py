@@ -1,6 +1,7 @@
 """Who did what to our objects, and when: records in annotations, which admission writes and everything else reads.
 
-Each deed has two annotations, as `audit.penstock.dev/cancelled-by` and `cancelled-at`. The decisions about a run's
+Each deed has two annotations, as `audit.penstock.dev/cancelled-by` and `cancelled-at`. A change of a spec also has the
+generation that it made, so that it is seen if later ones were not recorded. The decisions about a run's
 approvals share one, with a line for each: task, decision, time, `user:NAME` and `group:NAME`, separated by tabs. The
 records are worth as much as what guards them: the chart's admission policy refuses those of others
 (`helm/penstock/templates/policy_audit.yaml`, which repeats the rules of this module).
@@ -68,9 +69,16 @@ def read_decisions(annotations: Mapping[str, str]) -> dict[str, DecisionRecord]:
     return found
 
 
-def cause_of(annotations: Mapping[str, str]) -> str | None:
-    """Return who is behind the runs that the operator creates for an object: who last changed or else created it."""
-    record = read_record(annotations, "changed") or read_record(annotations, "created")
+def cause_of(annotations: Mapping[str, str], generation: int) -> str | None:
+    """Return who is behind the runs that the operator creates for an object: who last changed it.
+
+    Args:
+        annotations: of the object.
+        generation: its `metadata.generation`: it shows changes that were not recorded, and then nobody is named.
+    """
+    if annotations.get(names.ANNOTATION_CHANGED_GENERATION) != str(generation):
+        return None
+    record = read_record(annotations, "changed")
     return None if record is None else record.user
 
 
@@ -129,7 +137,12 @@ def decision_line(decision: Mapping[str, Any], record: Record, groups: Iterable[
 
 
 def write_records(
-    before: Mapping[str, str], done: Iterable[str], record: Record, lines: Sequence[str] = ()
+    before: Mapping[str, str],
+    done: Iterable[str],
+    record: Record,
+    lines: Sequence[str] = (),
+    *,
+    generation: int = 0,
 ) -> dict[str, str]:
     """Return all records of an object as they must be after a request.
 
@@ -138,9 +151,12 @@ def write_records(
         done: what the request does, by `deeds`.
         record: who does it, and when.
         lines: the decisions that it adds, by `decision_line`.
+        generation: the object's `metadata.generation` before the request; 0: it is created.
     """
     kept = records_of(before)
     for deed in done:
+        if deed == "changed":
+            kept[names.ANNOTATION_CHANGED_GENERATION] = str(generation + 1)
         kept |= {f"{_PREFIX}{deed}-by": record.user, f"{_PREFIX}{deed}-at": record.time}
     if lines:
         earlier = kept.get(names.ANNOTATION_DECISIONS)

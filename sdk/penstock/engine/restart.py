@@ -32,6 +32,13 @@ class Restart:
     tasks: Mapping[str, RestartedTask] = field(default_factory=dict)
     params: frozenset[str] = frozenset()
     """Names of the params that have changed: every task that refers to one runs again."""
+    is_latest: bool = False
+    """Whether the current Flow is run, in place of that of the earlier run."""
+
+    @property
+    def keeps_approvals(self) -> bool:
+        """Whether what was approved is what runs: a person who has approved one thing has not approved another."""
+        return not (self.is_everything or self.tasks or self.params or self.is_latest)
 
 
 KEEP_COMPLETED: Final = Restart()
@@ -46,8 +53,9 @@ def read_restart(references: Iterable[RunReference], changed: Iterable[str] = ()
         changed: names of the params that have changed.
     """
     tasks: dict[str, RestartedTask] = {}
-    is_everything = False
+    is_everything = is_latest = False
     for reference in references:
+        is_latest |= reference.revision == "Latest"
         is_whole = bool(reference.restart_completed)
         if reference.from_ is None:
             is_everything |= is_whole
@@ -56,7 +64,7 @@ def read_restart(references: Iterable[RunReference], changed: Iterable[str] = ()
         tasks[reference.from_] = RestartedTask(
             before.items | frozenset(decode_intervals(reference.items or "")), before.is_whole or is_whole
         )
-    return Restart(is_everything, tasks, frozenset(changed))
+    return Restart(is_everything, tasks, frozenset(changed), is_latest)
 
 
 def changed_params(before: Mapping[str, Any], after: Mapping[str, Any], given: Iterable[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from penstock.api.names import (
     ANNOTATION_BACKFILL_UID,
+    ANNOTATION_CHANGED_GENERATION,
     ANNOTATION_SCHEDULE_UID,
     GROUP,
     LABEL_CACHE,
@@ -125,6 +126,11 @@ class Restore:
         for note in (ANNOTATION_SCHEDULE_UID, ANNOTATION_BACKFILL_UID):
             if (uid := metadata.get("annotations", {}).get(note)) in self._uids:
                 metadata["annotations"] = {**metadata["annotations"], note: self._uids[uid]}
+        if metadata.get("annotations"):
+            # Generations begin again: that of a later change would be taken for this one.
+            metadata["annotations"] = {
+                key: value for key, value in metadata["annotations"].items() if key != ANNOTATION_CHANGED_GENERATION
+            }
         if _needs_mark(body):
             metadata["labels"] = {**metadata.get("labels", {}), LABEL_RESTORED: "true"}
         new = {key: value for key, value in body.items() if key != "status"} | {"metadata": metadata}

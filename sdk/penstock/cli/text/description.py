@@ -11,7 +11,7 @@ from penstock.api.names import ANNOTATION_CREATED_BY, ANNOTATION_ON_BEHALF_OF, A
 from penstock.cli.text.console import Text
 from penstock.cli.text.times import format_distance
 from penstock.drawing.task_rows import Object, read_time, shorten
-from penstock.engine.audit import Record, read_record
+from penstock.engine.audit import Record, cause_of, read_record
 
 FIELD_WIDTH: Final = 11
 WARNING: Final = "yellow"
@@ -83,8 +83,12 @@ def deed_text(metadata: Mapping[str, Any], deed: str, now: dt.datetime) -> str:
         deed: as in `penstock.engine.audit`.
         now: the current time, in the time zone of the output.
     """
-    record = read_record(metadata.get("annotations") or {}, deed)
-    return record_text(record, now) if record else ""
+    annotations = metadata.get("annotations") or {}
+    record = read_record(annotations, deed)
+    if record is None:
+        return ""
+    is_last = deed != "changed" or cause_of(annotations, metadata.get("generation", 0)) is not None
+    return record_text(record, now) + ("" if is_last else "; later changes are not recorded")
 
 
 def deed_fields(metadata: Mapping[str, Any], deeds: Sequence[str], now: dt.datetime) -> Iterator[Text]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from penstock.cli.text.console import Text
 from penstock.engine.compiler.plan import Plan
+from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.intervals import decode_intervals, encode_intervals
 from penstock.engine.machine.tasks.kept_tasks import choose_kept, completed_items
 from penstock.engine.restart import Restart
@@ -32,7 +33,12 @@ def retry_lines(plan: Plan, entries: Sequence[Mapping[str, Any]], restart: Resta
         if task.position in kept and task.name not in whole
     }
     yield _line("keeps", whole + [f"{name} (items {_finished(items) or 'none'})" for name, items in partial.items()])
-    others = [task.name for task in plan.tasks if task.position not in kept]
+    approved = {entry["name"] for entry in entries if entry["state"] in COMPLETED_TASK_STATES}
+    others = [
+        f"{task.name} (asks again)" if task.kind is TaskKind.APPROVAL and task.name in approved else task.name
+        for task in plan.tasks
+        if task.position not in kept
+    ]
     again = [f"{name} (items {_unfinished(items)})" for name, items in partial.items()]
     yield _line("runs", [*again, *others])
 

@@ -2,7 +2,7 @@
 
 A task is kept if it completed and all its upstream tasks are kept: tasks downstream of one that runs again also run
 again. Finally tasks always run again. Of a fan-out that did not complete, the completed items are kept. What the retry
-asks to run again is not kept.
+asks to run again is not kept; and if it asks for anything, or for other params or another Flow, no approval is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.engine.compiler.graph import in_order
 from penstock.engine.compiler.plan import Plan
-from penstock.engine.compiler.task_plan import TaskPlan
+from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.intervals import decode_intervals, encode_intervals
 from penstock.engine.restart import KEEP_COMPLETED, Restart
 from penstock.engine.state import COMPLETED_TASK_STATES, TaskState
@@ -43,6 +43,8 @@ def choose_kept(
         task = plan.tasks[position]
         entry = by_name.get(task.name)
         if entry is None or task.is_finally or any(one.task not in whole for one in task.upstream):
+            continue
+        if task.kind is TaskKind.APPROVAL and not restart.keeps_approvals:
             continue
         if (task.fan_out is not None) != ("items" in entry) or not restart.params.isdisjoint(task.params):
             continue
