@@ -163,7 +163,7 @@ class Audit:
         user = str((request.get("userInfo") or {}).get("username", ""))
         done = list(deeds(request["kind"]["kind"], spec, before))
         old = request.get("oldObject")
-        generation = 0 if before is None else int(old["metadata"].get("generation", 0))
+        generation = 0 if old is None else int(old["metadata"].get("generation", 0))
         wanted = write_records(_annotations(old), done, self._by(user), lines, generation=generation)
         found = _annotations(request["object"])
         present = records_of(found)
