@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import json
 import ssl
@@ -16,6 +17,7 @@ from cryptography import x509
 
 from penstock.kube.errors import ConfigurationError
 from penstock_operator.metrics import Metrics
+from penstock_operator.runtime import http_listener
 from penstock_operator.webhooks import admission, server
 from penstock_operator.webhooks.admission import CHECK_THREADS, Admission
 from penstock_operator.webhooks.server import MAX_BODY_BYTES, HttpServers
@@ -142,6 +144,10 @@ def test_webhooks_are_served_over_tls_and_nowhere_else(tmp_path):
 TOKEN = "k3" * 20
 
 
+SEEN_TOKEN = hashlib.sha256(f"{TOKEN}-{server.APPROVALS}".encode()).hexdigest()
+"""That of the reviews about approvals, which users may have seen."""
+
+
 async def echo(review: dict) -> dict:
     return {"response": review}
 
@@ -156,9 +162,9 @@ async def calling(folder: Path, webhooks: Mapping[str, Any], token: str = TOKEN)
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, limit=0)) as session,
     ):
 
-        async def post(path: str, body: bytes = b"{}", method: str = "POST") -> tuple[int, str]:
+        async def post(path: str, body: Any = b"{}", method: str = "POST", **headers: str) -> tuple[int, str]:
             url = f"https://127.0.0.1:{servers.webhook_port}{path}"
-            async with session.request(method, url, data=body) as reply:
+            async with session.request(method, url, data=body, headers=headers) as reply:
                 return reply.status, await reply.text()
 
         yield post
@@ -253,6 +259,64 @@ def test_large_reviews_wait_for_each_other_and_do_not_delay_small_ones(tmp_path,
             waiting = asyncio.create_task(post(path, large))
             may_end.set()
             assert await asyncio.gather(*first, waiting) == [(200, "{}")] * 3
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["flows", server.APPROVALS])
+def test_a_caller_that_sends_a_small_body_slowly_holds_no_slot(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(server, "QUEUE_S", 0.5)
+    monkeypatch.setattr(server, "REVIEWS", 1)
+
+    async def scenario() -> None:
+        begun, may_end = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"{"
+            begun.set()
+            await may_end.wait()
+            yield b"}"
+
+        async with calling(tmp_path, {kind: echo}) as post:
+            path = f"/validate/{TOKEN if kind == 'flows' else SEEN_TOKEN}/{kind}"
+            held = asyncio.create_task(post(path, slow(), **{"Content-Length": "2"}))
+            await begun.wait()
+            assert [await post(path) for _ in range(3)] == [(200, '{"response": {}}')] * 3
+            may_end.set()
+            assert (await held)[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_reviews_about_approvals_take_no_slot_and_no_trust_of_the_others(tmp_path, monkeypatch):
+    """Users may have seen their token."""
+    monkeypatch.setattr(server, "QUEUE_S", 0.5)
+    monkeypatch.setattr(server, "REVIEWS", 1)
+    trusted = []
+
+    def trust(connection: http_listener.Connection) -> None:
+        trusted.append(connection)
+
+    monkeypatch.setattr(http_listener.Connection, "trust", trust)
+
+    async def scenario() -> None:
+        checking, may_end = asyncio.Event(), asyncio.Event()
+
+        async def check(_review: dict) -> dict:
+            checking.set()
+            await may_end.wait()
+            return {}
+
+        async with calling(tmp_path, {"flows": echo, server.APPROVALS: check}) as post:
+            path = f"/validate/{SEEN_TOKEN}/{server.APPROVALS}"
+            held = asyncio.create_task(post(path))
+            await checking.wait()
+            assert await post(path) == (503, "too many reviews are in progress\n")
+            assert not trusted
+            assert (await post(f"/validate/{TOKEN}/flows"))[0] == 200
+            assert len(trusted) == 1
+            may_end.set()
+            assert (await held)[0] == 200
 
     asyncio.run(scenario())
 

@@ -139,8 +139,8 @@ class _Webhooks:
     def __init__(self, handlers: Mapping[str, WebhookHandler], token: CallerToken | None) -> None:
         self._handlers = handlers
         self._token = token
-        self._slots = asyncio.Semaphore(REVIEWS)
-        self._large_slots = asyncio.Semaphore(LARGE_REVIEWS)
+        self._turns = _Turns()
+        self._approval_turns = _Turns()
 
     async def answer(self, request: web.Request) -> web.Response:
         place, _, kind = request.path.rpartition("/")
@@ -151,22 +151,43 @@ class _Webhooks:
         handler = self._handlers.get(kind)
         if place != PATH or handler is None or request.method != "POST":
             _refuse()
-        request[CONNECTION].trust()
-        async with self._turn(request):
+        connection, turns = request[CONNECTION], self._turns
+        if kind == APPROVALS:
+            # Its token proves little: users may have seen it. So whoever has it takes nothing from the others.
+            turns = self._approval_turns
+        else:
+            connection.trust()
+        size = request.content_length
+        is_large = size is None or size > LARGE_BYTES
+        # A client that sends a small body slowly holds no slot; a large one must not take memory before its turn.
+        body = b"" if is_large else await connection.read_body()
+        async with turns.take(is_large=is_large):
+            if is_large:
+                body = await connection.read_body()
             try:
                 # An object that is nested too deeply is refused like any other that is invalid, with its field path.
-                review = json.loads(cut_depth(await request[CONNECTION].read_body()))
+                review = json.loads(cut_depth(body))
             except ValueError as error:
                 raise web.HTTPBadRequest(text=f"the body is not valid JSON: {error}\n") from error
             if not isinstance(review, dict):
                 raise web.HTTPBadRequest(text="the body must be a JSON object\n")
             return web.json_response(await handler(review))
 
+
+class _Turns:
+    """The slots of reviews that are in progress. Large bodies do not delay small ones."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(REVIEWS)
+        self._large_slots = asyncio.Semaphore(LARGE_REVIEWS)
+
     @asynccontextmanager
-    async def _turn(self, request: web.Request) -> AsyncIterator[None]:
-        """Wait for a slot, before the body takes memory. Large bodies do not delay small ones."""
-        size = request.content_length
-        is_large = size is None or size > LARGE_BYTES
+    async def take(self, *, is_large: bool) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it.
+
+        Raises:
+            HTTPServiceUnavailable: none became free in time.
+        """
         slots = [self._large_slots, self._slots] if is_large else [self._slots]
         taken: list[asyncio.Semaphore] = []
         try:
