@@ -50,7 +50,7 @@ test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": so
 	$(BIN)/python -m tests.cluster build > /dev/null
 	$(BIN)/python -m tests.cluster build versitygw > /dev/null
 	@# Two processes: tests/api and tests/e2e wait most of the time, and each has a cluster of its own (see tests/conftest.py).
-	CLUSTER=$(CLUSTER) $(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	CLUSTER=$(CLUSTER) $(BIN)/pytest --numprocesses 2 --dist loadscope $(ARGS)
 
 test-unit: venv  ## The tests that need no cluster.
 	$(BIN)/pytest --numprocesses auto tests/unit

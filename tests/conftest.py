@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from penstock.memory_limit import limit_expression_memory
 from tests.cluster import ClusterError
@@ -17,7 +18,7 @@ hypothesis.settings.register_profile("penstock", deadline=None)
 hypothesis.settings.load_profile("penstock")
 
 SHARED_CLUSTERS = frozenset({"api", "e2e"})
-"""Folders whose tests share one cluster, and run one after the other: with xdist, in one process."""
+"""Folders whose tests share one cluster, and run one after the other in one process."""
 
 # As in every process that evaluates expressions.
 limit_expression_memory()
@@ -31,10 +32,17 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"clusters: tests/api on kind 'fake' (a real API server, fake nodes), tests/e2e on kind {real!r}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SHARED_CLUSTERS:
-            item.add_marker(pytest.mark.xdist_group(folder))
+
+
+class ClusterScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Gives all tests of a cluster to one process, and others to any."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.split("/")[1]
+        return folder if folder in SHARED_CLUSTERS else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterScheduling:
+    return ClusterScheduling(config, log)

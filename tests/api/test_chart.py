@@ -454,7 +454,7 @@ def token_of(documents: list[dict[str, Any]]) -> str:
     token = base64.b64decode(secret["data"]["token"]).decode()
     (configuration,) = of_kind(documents, "ValidatingWebhookConfiguration")
     *paths, approvals = [webhook["clientConfig"]["service"]["path"] for webhook in configuration["webhooks"]]
-    assert [path.rpartition("/")[0] for path in paths] == [f"/validate/{token}"] * 4
+    assert [path.rpartition("/")[0] for path in paths] == [f"/validate/{token}"] * 5
     derived = hashlib.sha256(f"{token}-approvals".encode()).hexdigest()
     assert approvals == f"/validate/{derived}/approvals"
     return token

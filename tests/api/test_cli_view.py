@@ -90,7 +90,8 @@ class TestGet:
         objects.create_run("z")
         tasks = [{"name": "list", "state": "Completed"}, {"name": "load", "state": "Failed"}]
         counts = {"Completed": 1, "Failed": 1, "Crashed": 1}
-        objects.set_status("z", "Failed", *tasks, is_finished=True, reason="TaskFailed", progress="1/2", counts=counts)
+        what = {"reason": "TaskFailed", "progress": "1/2", "counts": counts, "failedTask": "load"}
+        objects.set_status("z", "Failed", *tasks, is_finished=True, **what)
         objects.create_run("a")
         exit_code, lines = once(typed, "get")
         assert exit_code == 0

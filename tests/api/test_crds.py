@@ -619,5 +619,6 @@ def test_every_kind_is_listed_by_the_name_of_the_project(create, kubectl):
     create(FLOWRUN, NAMED)
     create(SCHEDULE, {"cron": ["@daily"], "runTemplate": {"spec": NAMED}})
     create(BACKFILL, OCTOBER)
+    create(FLOW_DEFAULTS, {})
     listed = kubectl("get", "penstock", "--output=name").split()
     assert sorted(listed) == sorted(f"{kind.singular}.{GROUP}/it" for kind in KINDS)

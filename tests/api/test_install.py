@@ -63,7 +63,7 @@ def values(run: Run, release: str, namespace: str) -> dict[str, object]:
 def test_it_adopts_crds_without_an_owner_and_then_runs_the_checks(install, run, release, namespace):
     done = install()
     assert f"release {release} in namespace {namespace} installed" in done.stdout
-    assert "✓ CRDs        4 installed" in done.stdout
+    assert "✓ CRDs        5 installed" in done.stdout
     assert f"operator    {namespace}/{release}-penstock 0.1.0, 0 of 0 replicas ready" in done.stdout
     assert done.returncode == 1, "without an operator it does not work yet"
     owner = run("kubectl", "get", "crd", "flows.penstock.dev", "-o", "jsonpath={.metadata.annotations}").stdout
@@ -97,7 +97,7 @@ def test_values_of_a_file_and_of_words_reach_the_chart(install, run, release, na
 def test_a_dry_run_prints_what_would_be_applied_and_applies_nothing(install, run, release, namespace):
     done = install("--dry-run")
     assert done.returncode == 0
-    assert done.stdout.count("\nkind: CustomResourceDefinition") == 4
+    assert done.stdout.count("\nkind: CustomResourceDefinition") == 5
     assert "\nkind: Deployment" in done.stdout
     assert "BEGIN" not in done.stdout, "no private key is shown"
     assert run("helm", "list", "--namespace", namespace, "--short").stdout == ""

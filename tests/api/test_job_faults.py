@@ -52,9 +52,9 @@ def test_a_job_that_waits_is_adopted_by_the_next_operator(scene, replica, batch)
 
 def test_what_becomes_of_a_jobs_pod_while_no_operator_runs_is_not_lost(scene, replica):
     with replica() as operator:
-        scene.start(job_task("a", pod_run_for="2s", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
         scene.start(job_task(pod_outcome="run"), name="other")
         scene.reach_task("Running", run="other")
+        scene.start(job_task("a", pod_run_for="2s", pod_outputs='{"x": 1}'), outputs={"x": "$(tasks.a.outputs.x)"})
         scene.running_pod("a")
         operator.kill()
     ended = scene.until(lambda: scene.pod("a").status.get("phase") == "Succeeded" and scene.pod("a"), "the Pod to end")

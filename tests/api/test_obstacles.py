@@ -191,6 +191,7 @@ def test_a_fan_out_shows_how_many_items_wait_and_one_example(scene, operator):
     )
     assert scene.entry()["message"].startswith("6 waiting: 6 ImagePullFailed; item 0: ")
     assert re.search(r"; task main\[[0-5]\]: ", scene.status()["message"])
+    scene.event("TaskWaiting", "run")
     events = scene.core.list_namespaced_event(scene.namespace, field_selector="reason=TaskWaiting").items
     assert len(events) == 1
 

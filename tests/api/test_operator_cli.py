@@ -72,7 +72,7 @@ def test_a_suspended_run_starts_nothing_until_it_is_resumed(stage, typed: Start)
     ],
 )
 def test_a_run_is_ended_early(stage, typed: Start, words, slow, clean):
-    run_for = "4s" if slow == "Completed" else "10m"
+    run_for = "10s" if slow == "Completed" else "10m"
     stage.start(task("slow", pod_run_for=run_for), task("after", dependsOn=["slow"]), **{"finally": [task("clean")]})
     stage.running_pod("slow")
     assert once(typed, "cancel", "run", *words)[0] == 0
