@@ -54,6 +54,10 @@ def runs_ever(scene: Scene, schedule: str) -> list[Seen]:
     return [run for run in scene.ever["flowruns"].values() if run.metadata.name.startswith(f"{schedule}-")]
 
 
+def started(scene: Scene, schedule: str) -> list[Seen]:
+    return [run for run in runs_ever(scene, schedule) if run.status.get("startTime")]
+
+
 def runs_of(scene: Scene, schedule: str) -> list[str]:
     return [name for name in scene.now["flowruns"] if name.startswith(f"{schedule}-")]
 
