@@ -26,7 +26,7 @@ def test_one_large_spec_has_its_turn_at_a_time_and_namespaces_alternate():
                 tasks.create_task(compile_one(specs, namespace))
 
     asyncio.run(scenario())
-    assert order == [f"{namespace} {what}" for namespace in ("a", "a", "b", "a") for what in ("begins", "ends")]
+    assert order == [f"{namespace} {what}" for namespace in ("a", "b", "a", "a") for what in ("begins", "ends")]
 
 
 def test_a_small_spec_waits_for_no_large_one():

@@ -25,6 +25,8 @@ OUTPUTS = {
 }
 """By the file; None: too much to write down."""
 DATA = "weather-data.yaml"
+FAILS = {"night.yaml"}
+"""In a cluster, on purpose and in twenty ways."""
 NOTHING_TO_RUN = {DATA, "nightly.yaml", "events.yaml", "backfill.yaml"}
 
 
@@ -34,7 +36,7 @@ def test_every_example_is_among_these():
         for path in EXAMPLES.glob("*.yaml")
         if any(each["kind"] in ("Flow", "FlowRun") for each in yaml.safe_load_all(path.read_text()))
     }
-    assert runnable == set(OUTPUTS)
+    assert runnable == set(OUTPUTS) | FAILS
     assert runnable | NOTHING_TO_RUN == {path.name for path in EXAMPLES.glob("*.yaml")}
 
 
