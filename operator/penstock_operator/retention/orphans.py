@@ -75,6 +75,7 @@ class OrphanedRuns:
             except NotLeaderError:
                 raise
             except Exception:
+                # The sweep belongs to all namespaces: what is wrong with one run must not end it.
                 self._metrics.internal_errors.labels("Schedule").inc()
                 logger.exception("Internal error about runs of deleted Schedules; trying again later")
 

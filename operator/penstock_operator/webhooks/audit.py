@@ -85,6 +85,7 @@ class Audit:
         except _RefusedError as error:
             return _refused(request, str(error))
         except Exception:
+            # Nobody is kept from working by a fault of ours: the change is then without a record.
             logger.exception("Failed to record who changed an object; it is allowed")
             return _allowed(request, ())
 
@@ -106,6 +107,7 @@ class Audit:
                     return _refused(request, message)
             return _allowed(request, ())
         except Exception:
+            # A decision without a proved record must not pass.
             logger.exception("Failed to check a decision; it is refused")
             return _refused(request, f"Penstock could not check this decision: {TRY_AGAIN}")
 

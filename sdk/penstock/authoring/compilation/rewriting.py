@@ -89,7 +89,7 @@ def _code_of(definition: _Definition, class_name: str | None, fn: types.Function
         code = next(each for each in code.co_consts if isinstance(each, types.CodeType))
     if code.co_freevars != around:
         return None
-    return code.replace(co_qualname=fn.__code__.co_qualname)  # type: ignore[no-any-return]
+    return code.replace(co_qualname=fn.__code__.co_qualname)  # type: ignore[no-any-return] # replace() of code has no type
 
 
 def _is_same(made: types.CodeType | None, fn: types.FunctionType) -> bool:

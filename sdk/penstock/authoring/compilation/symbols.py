@@ -393,7 +393,7 @@ def _refuse_pickling(self: Any, _: Any) -> NoReturn:
 
 
 for _kind in (TracedFuture, TracedFutures, TracedState, TracedStates):
-    _kind.__reduce_ex__ = _refuse_pickling  # type: ignore[method-assign]
+    _kind.__reduce_ex__ = _refuse_pickling  # type: ignore[method-assign] # four classes refuse alike
 
 
 def _unknown(node: Node, what: str) -> Signal:

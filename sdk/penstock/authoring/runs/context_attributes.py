@@ -58,6 +58,7 @@ class ContextAttributes:
     __slots__ = ()
 
     def _run(self) -> FlowRunAttributes | TaskRunAttributes:
+        """Return the run of the context; the contexts say which."""
         raise NotImplementedError
 
     @property

@@ -61,6 +61,7 @@ class RunAttributes(Dumped):
         )
 
     def _options(self) -> FlowOptions | TaskOptions:
+        """Return the options of the flow or task; the two kinds of runs say whose."""
         raise NotImplementedError
 
     @property
