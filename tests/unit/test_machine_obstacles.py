@@ -157,6 +157,16 @@ def test_what_a_pod_waits_for_from_its_creation_on_is_news_after_the_reply_to_it
     assert not existing.machine.is_news(pod._replace(version=6, waiting_reason="AdmissionQueue", is_held=True))
 
 
+def test_what_a_pod_waits_for_stays_shown_when_the_reply_to_its_create_comes_after_the_watch():
+    stage = Stage("tasks: [{name: load}]")
+    (reply,) = stage.world.live_pods()
+    stage.wait("load", "AdmissionQueue", "gated", is_held=True)
+    stage.world.machine.observe(reply._replace(has_status=False), stage.world.now)
+    stage.step()
+
+    assert stage.entry("load") == ("Queued", "AdmissionQueue", "gated")
+
+
 def test_a_quota_that_holds_a_task_is_shown_in_the_run():
     existing = world("tasks: [{name: load}]")
     existing.machine.advance(existing.now)

@@ -121,6 +121,7 @@ def observe_pod(
         can_end_in_place=can_end_in_place(pod),
         end_due_at=end_due_at(pod, now=now),
         began_at=identity.began_at,
+        has_status=bool(pod.status.phase),
     )
 
 

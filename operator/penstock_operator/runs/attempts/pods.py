@@ -154,7 +154,8 @@ class AttemptPods:
             self._registry.spawn(run, self.verify_attempt(run, VerifyAttempt(seen.key, seen.attempt)))
 
     def _observe(self, run: LiveRun, pod: Pod, *, exists: bool = True) -> AttemptSeen | None:
-        known = self._events.note_pod(pod) if exists else None
+        # The reply to a create has no status: what the watch has shown already, says more.
+        known = self._events.note_pod(pod) if exists and pod.status.phase else None
         uid = pod.metadata.uid
         asked_at = run.stop_requests.get(uid)
         if asked_at is None:

@@ -163,8 +163,7 @@ class Attempts:
     def _handle_seen(self, task: TaskRun, seen: AttemptSeen, now: float) -> None:
         run = self._run
         instance = task.live_task_instance(seen.key.item)
-        if instance is not None and instance.uid == seen.uid and seen.version < instance.version:
-            # The reply to a create may come after the watch has reported a later version of the Pod.
+        if instance is not None and _is_outdated(instance, seen):
             return
         is_past = instance is not None and (
             seen.attempt < instance.attempt
@@ -385,6 +384,14 @@ def _kind_of(task: TaskPlan) -> AttemptKind | None:
     if task.kind is TaskKind.CONTAINER:
         return AttemptKind.JOB if task.is_job else AttemptKind.POD
     return AttemptKind.CHILD_RUN if task.kind is TaskKind.FLOW else None
+
+
+def _is_outdated(instance: TaskInstance, seen: AttemptSeen) -> bool:
+    """Whether what is observed says less than what is known of the same Pod.
+
+    The reply to a create may come after the watch has reported the same or a later version of the Pod.
+    """
+    return instance.uid == seen.uid and (seen.version < instance.version or not seen.has_status)
 
 
 def _is_replaced(instance: TaskInstance, seen: AttemptSeen) -> bool:

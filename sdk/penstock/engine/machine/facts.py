@@ -74,6 +74,7 @@ class AttemptSeen(NamedTuple):
         end_due_at: when a Pod that is being ended in this way should have ended, seconds since the epoch.
         began_at: when the first attempt was made, if the Pod has that annotation.
         version: grows with every change of the object; 0 where that is not known.
+        has_status: false for the reply to a create, which says only that the object exists.
     """
 
     key: TaskInstanceKey
@@ -100,6 +101,7 @@ class AttemptSeen(NamedTuple):
     end_due_at: float | None = None
     began_at: float | None = None
     version: int = 0
+    has_status: bool = True
 
 
 class AttemptGone(NamedTuple):
