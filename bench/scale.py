@@ -1,11 +1,12 @@
 """What large flows and a long history cost, on a cluster with fake nodes.
 
-    .venv/bin/python -m bench.scale [--only large history] [--json FILE]
+    .venv/bin/python -m bench.scale [--only large history flows] [--json FILE]
 
 `large`: graphs of thousands of tasks and a fan-out of ten thousand items: that they complete, the operator's CPU time
 for each task and its memory, and the largest that the run's object ever was. `history`: with thousands of finished runs
 and hundreds of Flows and Schedules, what an operator with nothing to do takes, how long a restart lasts, and how soon a
-new run has its first Pod, beside the same in an empty cluster.
+new run has its first Pod, beside the same in an empty cluster. `flows`: what a first start takes that finds large Flows
+of which none has a revision.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,8 @@ IDLE_S: Final = 60.0
 SAMPLE_S: Final = 0.5
 POLL_S: Final = 0.05
 NAMESPACE: Final = "bench-history"
+LARGE_FLOWS: Final = 30
+LARGE_TASKS: Final = 4_000
 CRON: Final = "0 0 29 2 *"
 """Due long after the measurement."""
 
@@ -106,6 +109,34 @@ async def _each(numbers: Iterable[int], work: Callable[[int], Awaitable[None]]) 
     await asyncio.gather(*(some() for _ in range(IN_FLIGHT)))
 
 
+async def flows(bench: Bench) -> list[Numbers]:
+    """Start an operator beside large Flows that it has never seen."""
+    namespace = "bench-large-flows"
+    await bench.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    await bench.post_all(
+        f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows",
+        [
+            _flow(f"flow-{number}", [f"task-{number}-{task}" for task in range(LARGE_TASKS)])
+            for number in range(LARGE_FLOWS)
+        ],
+    )
+    config_maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    revised = await bench.count(config_maps) + LARGE_FLOWS
+    began_at = time.monotonic()
+    async with bench.operator():
+        pid = bench.pids["operator"]
+        while await bench.count(config_maps) < revised:  # noqa: ASYNC110 - the API server knows
+            await asyncio.sleep(SAMPLE_S)
+        found: Numbers = {
+            "what": f"{LARGE_FLOWS} Flows of {LARGE_TASKS:,} tasks",
+            "all revised after s": time.monotonic() - began_at,
+            "resident MiB": resident_mib(pid),
+            "peak MiB": peak_mib(pid),
+        }
+    print(found, flush=True)
+    return [found]
+
+
 async def _at_rest(bench: Bench, what: str, number: int) -> Numbers:
     began_at = time.monotonic()
     async with bench.operator():
@@ -153,8 +184,11 @@ async def _until_listed(ask: Ask) -> int:
     return now
 
 
-def _flow(name: str) -> Body:
-    spec = {"defaults": {"image": IMAGE}, "tasks": [{"name": "a"}, {"name": "b", "dependsOn": ["a"]}]}
+def _flow(name: str, tasks: Sequence[str] = ("a", "b")) -> Body:
+    chain: list[Body] = [
+        {"name": task, "dependsOn": list(tasks[position - 1 : position])} for position, task in enumerate(tasks)
+    ]
+    spec = {"defaults": {"image": IMAGE}, "tasks": chain}
     return {"apiVersion": API_VERSION, "kind": "Flow", "metadata": {"name": name}, "spec": spec}
 
 
@@ -190,7 +224,7 @@ async def run(only: list[str]) -> dict[str, list[Numbers]]:
     """Measure, and return the numbers of each part."""
     found: dict[str, list[Numbers]] = {}
     async with rig() as bench:
-        for part in (large, history):
+        for part in (large, history, flows):
             if not only or part.__name__ in only:
                 found[part.__name__] = await part(bench)
     return found
@@ -199,7 +233,7 @@ async def run(only: list[str]) -> dict[str, list[Numbers]]:
 def main() -> None:
     """Measure, and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=("large", "history"), default=[])
+    parser.add_argument("--only", nargs="*", choices=("large", "history", "flows"), default=[])
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
     options = parser.parse_args()

@@ -97,7 +97,7 @@ def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl
 
     kill_operator(leading_pod(admin))
     # Said while nobody leads.
-    kubectl.change("survivor", approvals=[{"task": "sign-off", "decision": "Approve"}])
+    kubectl.approve("survivor", "sign-off")
     kubectl.reach("survivor", "cleanup", "Running")
     kill_operator(leading_pod(admin))
     run = kubectl.finish("survivor")
