@@ -19,7 +19,7 @@ SHUTDOWN_DEEDS: Final = {"Drain": "drained", "Cancel": "cancelled", "Terminate":
 USER: Final = "user:"
 GROUP: Final = "group:"
 DECISIONS_BYTES: Final = 128 * 1024
-"""Of all decisions, as far as groups that no approval names are left out for it: an object's annotations have 256 KiB."""
+"""Of all decisions; beyond it, groups that no approval names are left out. An object's annotations have 256 KiB."""
 _PREFIX: Final = f"{names.AUDIT_GROUP}/"
 
 
