@@ -34,6 +34,7 @@ from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
 from penstock_operator.runtime.slow_pool import SlowPool
 from penstock_operator.workloads.pod import Pod
+from penstock_operator.workloads.pod_status import is_main_finished
 from tests.api.scene import Scene
 
 pytestmark = pytest.mark.api
@@ -98,10 +99,14 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None, 
     asyncio.run(scenario())
 
 
-def start_pod(scene: Scene, outcome: str, phase: str) -> str:
+def start_pod(scene: Scene, outcome: str, phase: str, *sidecars: str) -> str:
+    annotations = {"fake.penstock.dev/outcome": outcome, "fake.penstock.dev/others": "run"}
     body: Any = {
-        "metadata": {"name": "p", "annotations": {"fake.penstock.dev/outcome": outcome}, "finalizers": ["test.dev/x"]},
-        "spec": {"containers": [{"name": "main", "image": "x"}], "restartPolicy": "Never"},
+        "metadata": {"name": "p", "annotations": annotations, "finalizers": ["test.dev/x"]},
+        "spec": {
+            "containers": [{"name": each, "image": "x"} for each in ("main", *sidecars)],
+            "restartPolicy": "Never",
+        },
     }
     scene.core.create_namespaced_pod(scene.namespace, body)
     scene.until(lambda: "p" in scene.now["pods"] and scene.now["pods"]["p"].status.get("phase") == phase, phase)
@@ -200,10 +205,12 @@ def test_a_pod_that_must_not_be_changed_is_deleted(connection, api, scene):
     remove_finalizers(scene)
 
 
-def test_a_pod_whose_changes_fail_for_long_is_deleted(connection, api, scene):
-    pod = start_pod(scene, "run", "Running")
+@pytest.mark.parametrize("has_ended", [False, True], ids=["main runs", "only a sidecar runs"])
+def test_a_pod_whose_changes_fail_for_long_is_deleted(connection, api, scene, has_ended):
+    pod = start_pod(scene, "succeed" if has_ended else "run", "Running", "side")
+    scene.until(lambda: is_main_finished(scene.now["pods"][pod]) is has_ended, "main to be as it should")
     with failing_deadlines(api, scene):
-        stop(connection, scene, pod, Reason.RUN_CANCELLED, is_in_place=True)
+        stop(connection, scene, pod, None if has_ended else Reason.RUN_CANCELLED, is_in_place=not has_ended)
 
         scene.until(lambda: scene.now["pods"]["p"].metadata.deletion_timestamp is not None, "the Pod to be deleted")
     remove_finalizers(scene)

@@ -104,8 +104,8 @@ def test_slow_owners_leave_a_place_for_others_however_many_they_ask_for(owners: 
         asking = [asyncio.create_task(slots.acquire(f"slow-{each // 100}")) for each in range(100 * owners)]
         await asyncio.sleep(0)
         for _ in range(rounds):
-            for each in [number for number, task in enumerate(asking) if task.done()]:
-                slots.release(f"slow-{each // 100}")
+            for number in [number for number, task in enumerate(asking) if task.done()]:
+                slots.release(f"slow-{number // 100}")
             await asyncio.sleep(0)
         for number in range(20):
             async with asyncio.timeout(1), slots.hold(f"quick-{number}"):

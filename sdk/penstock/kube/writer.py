@@ -39,6 +39,8 @@ class Priority(Enum):
     """Removes the finalizer from a Pod that has finished."""
     EVENT = auto()
     """Records a Kubernetes Event."""
+    OWNER = auto()
+    """Changes who owns a run that exists: thousands, when an operator is upgraded."""
 
 
 class Rule(NamedTuple):
@@ -66,6 +68,8 @@ RULES: Final[Mapping[Priority, Rule]] = {
     Priority.FINALIZER: Rule(in_flight=8, longest_wait_s=30.0, most_pending=5000),
     # An Event has the time when it was recorded, whenever it is written.
     Priority.EVENT: Rule(in_flight=4, longest_wait_s=15.0),
+    # With work all the time, two a second.
+    Priority.OWNER: Rule(in_flight=2, longest_wait_s=1.0),
 }
 
 
