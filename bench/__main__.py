@@ -14,7 +14,7 @@ import asyncio
 from pathlib import Path
 
 from bench.report import Result, write
-from bench.rig import ROOT, rig
+from bench.rig import ROOT, UNRECORDED, rig
 from bench.shapes import SAME_PODS, SHAPES, Shape
 
 
@@ -36,7 +36,8 @@ async def run(options: argparse.Namespace) -> list[Result]:
             for shape in SHAPES:
                 if options.only and not any(word in shape.name for word in options.only):
                     continue
-                for way in ways(shape):
+                extra = [UNRECORDED] if options.unrecorded and shape.flow is not None else []
+                for way in [*ways(shape), *extra]:
                     result = await bench.measure(shape, way)
                     results.append(result)
                     print(f"round {number + 1}: {result}", flush=True)
@@ -48,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="words of the shapes to run; all if not given")
+    parser.add_argument("--unrecorded", action="store_true", help="also measure runs without the audit webhook")
     parser.add_argument("--output", type=Path, help="folder for results.json and results.md")
     parser.add_argument("--write-docs", action="store_true", help="put table and picture into docs/benchmarks.md")
     options = parser.parse_args()

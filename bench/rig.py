@@ -40,6 +40,12 @@ QUIET_WRITES: Final = 5
 """So many in `QUIET_S` do not count as work."""
 
 
+UNRECORDED: Final = "Penstock, unrecorded"
+"""A way: who creates the runs is not recorded, so that creating one calls one webhook less."""
+TRACKED: Final = frozenset({"Penstock", UNRECORDED})
+UNRECORDED_LABEL: Final = "penstock.dev/bench-unrecorded"
+"""Of namespaces."""
+
 Ask = Callable[[str], Awaitable[Any]]
 """Asks the watcher for its `count`, or for its `report`."""
 
@@ -81,7 +87,8 @@ class Bench:
             kept: measure until no more Pods than so many are left, because removing the others is work too.
         """
         namespace = namespace or f"bench-{uuid.uuid4().hex[:8]}"
-        await self.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        labels = {UNRECORDED_LABEL: ""} if way == UNRECORDED else {}
+        await self.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
         try:
             async with self.watching(namespace) as ask:
                 flows = f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flows"
@@ -134,35 +141,42 @@ class Bench:
                 process.terminate()
                 await process.wait()
 
-    def webhook(self) -> Body:
-        """Return the configuration by which the API server asks the operator."""
-        ca = base64.b64encode((self._folder / "authority" / "ca.crt").read_bytes()).decode()
+    def webhooks(self) -> dict[str, Body]:
+        """Return the configurations by which the API server asks the operator, as in every installation, by plural."""
+        validating = [
+            self._webhook(f"{plural}.penstock.dev", plural, resources=[plural]) for plural in ("flows", "flowruns")
+        ]
+        recording = self._webhook("audit.penstock.dev", "audit", resources=["flowruns", "schedules", "backfills"]) | {
+            "namespaceSelector": {"matchExpressions": [{"key": UNRECORDED_LABEL, "operator": "DoesNotExist"}]},
+            "reinvocationPolicy": "IfNeeded",
+        }
         return {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": "penstock-bench"},
-            "webhooks": [
-                {
-                    "name": f"{plural}.penstock.dev",
-                    "rules": [
-                        {
-                            "apiGroups": ["penstock.dev"],
-                            "apiVersions": ["v1alpha1"],
-                            "operations": ["CREATE", "UPDATE"],
-                            "resources": [plural],
-                        }
-                    ],
-                    "clientConfig": {
-                        "url": f"https://127.0.0.1:{self._webhook_port}/validate/{TOKEN}/{plural}",
-                        "caBundle": ca,
-                    },
-                    "failurePolicy": "Ignore",
-                    "sideEffects": "None",
-                    "admissionReviewVersions": ["v1"],
-                    "timeoutSeconds": 5,
-                }
-                for plural in ("flows", "flowruns")
-            ],
+            f"{kind.lower()}webhookconfigurations": {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": f"{kind}WebhookConfiguration",
+                "metadata": {"name": "penstock-bench"},
+                "webhooks": webhooks,
+            }
+            for kind, webhooks in (("Validating", validating), ("Mutating", [recording]))
+        }
+
+    def _webhook(self, name: str, path: str, *, resources: list[str]) -> Body:
+        ca = base64.b64encode((self._folder / "authority" / "ca.crt").read_bytes()).decode()
+        url = f"https://127.0.0.1:{self._webhook_port}/validate/{TOKEN}/{path}"
+        rule = {
+            "apiGroups": ["penstock.dev"],
+            "apiVersions": ["v1alpha1"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": resources,
+        }
+        return {
+            "name": name,
+            "rules": [rule],
+            "clientConfig": {"url": url, "caBundle": ca},
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "timeoutSeconds": 5,
         }
 
     async def _start(self, shape: Shape, way: str, namespace: str) -> None:
@@ -175,7 +189,7 @@ class Bench:
         elif way == "Indexed Job":
             await self.post(f"/apis/batch/v1/namespaces/{namespace}/jobs", indexed_job(shape.pods))
         else:
-            runs = shape.runs(way == "Penstock")
+            runs = shape.runs(way in TRACKED)
             await self.post_all(f"/apis/penstock.dev/v1alpha1/namespaces/{namespace}/flowruns", runs)
 
     @asynccontextmanager
@@ -201,7 +215,7 @@ class Bench:
             await watcher.wait()
 
     async def _until_finished(self, ask: Ask, shape: Shape, way: str) -> Any:
-        wanted = len(shape.runs(way == "Penstock")) if way.startswith("Penstock") else shape.pods
+        wanted = len(shape.runs(way in TRACKED)) if way.startswith("Penstock") else shape.pods
         kind = "runs" if way.startswith("Penstock") else "pods"
         limit_s = LIMIT_S + LIMIT_PER_POD_S * shape.pods
         ends_at = time.monotonic() + limit_s
@@ -338,7 +352,8 @@ async def rig() -> AsyncIterator[Bench]:
                 await bench.post(
                     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text())
                 )
-            await bench.post("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", bench.webhook())
+            for plural, configuration in bench.webhooks().items():
+                await bench.post(f"/apis/admissionregistration.k8s.io/v1/{plural}", configuration)
             yield bench
     finally:
         cluster.down(name)

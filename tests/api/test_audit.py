@@ -157,6 +157,22 @@ def test_nobody_records_a_decision_that_the_request_does_not_make(people, line):
         assert said.is_done is is_done, said.text
 
 
+def test_no_decision_counts_by_a_record_that_was_there_before_it(policy, people, api):
+    """Whoever may change the run can have written it while the policy was not in force; an administrator, here."""
+    assert people.create("alice", "FlowRun", "planted", PAUSED).is_done
+    resource = dynamic.DynamicClient(api).resources.get(api_version=API_VERSION, kind="FlowRun")
+    labels, line = {"penstock.dev/restored": ""}, "ask\tApprove\t2026-11-30T00:00:00Z\tuser:bob"
+    metadata = {"name": "planted-too", "labels": labels, "annotations": {f"{AUDIT_GROUP}/decisions": line}}
+    resource.create(
+        namespace=people.namespace,
+        body={"apiVersion": API_VERSION, "kind": "FlowRun", "metadata": metadata, "spec": PAUSED},
+    )
+    for name, is_done in (("planted", True), ("planted-too", False)):
+        said = people.patch("alice", name, {"spec": {"approvals": [{"task": "ask", "decision": "Approve"}]}})
+        assert said.is_done is is_done, said.text
+        assert is_done or "a decision that nobody has made, about ask: cancel this run, and retry it" in said.text
+
+
 @pytest.mark.usefixtures("policy")
 def test_a_schedule_names_who_changes_it(people):
     spec = {"cron": ["@yearly"], "runTemplate": {"spec": RUN}}

@@ -27,11 +27,16 @@ DAY_S = 86_400.0
 YEARLY = {"cron": ["0 0 1 1 *"], "suspend": True}
 
 
-def a_finished_run(scene: Scene, schedule: str, uid: str, minute: int, *, flow: str = "") -> str:
+def a_finished_run(
+    scene: Scene, schedule: str, uid: str, minute: int, *, flow: str = "", backfill: str | None = None
+) -> str:
     name = f"{schedule}-{minute}"
     labels = {names.LABEL_SCHEDULE: schedule} | ({names.LABEL_FLOW: flow} if flow else {})
     spec = {"flow": {"name": flow}} if flow else {"flowSpec": {"tasks": [task()]}}
-    scene.create("FlowRun", name, spec, labels=labels, annotations={names.ANNOTATION_SCHEDULE_UID: uid})
+    annotations = {names.ANNOTATION_SCHEDULE_UID: uid}
+    if backfill is not None:
+        annotations[names.ANNOTATION_BACKFILL_UID] = backfill
+    scene.create("FlowRun", name, spec, labels=labels, annotations=annotations)
     ended = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     scene.patch("FlowRun", name, {"status": {"state": "Completed", "completionTime": ended}}, is_status=True)
     return name
@@ -79,7 +84,8 @@ def test_an_orphan_is_kept_for_168_hours_where_its_flow_does_not_say(scene: Scen
     scene.create("Flow", "silent", {"tasks": [task()]})
     unvalidated = a_finished_run(scene, "gone", gone, 6, flow="unvalidated")
     silent = a_finished_run(scene, "gone", gone, 7, flow="silent")
-    everything = {unvalidated, silent, inline, plain, kept, history, of_the_one_before}
+    backfilled = a_finished_run(scene, "gone", gone, 8, backfill="22222222-2222-3333-4444-555555555555")
+    everything = {backfilled, unvalidated, silent, inline, plain, kept, history, of_the_one_before}
 
     sweep(connection, scene.namespace, later_s=6.9 * DAY_S, kept={})
     assert everything <= set(scene.now["flowruns"])

@@ -187,12 +187,31 @@ def test_a_change_of_on_delete_is_carried_to_the_runs_that_exist(scene, controll
         finish(scene, clock.hour(1), "Completed")
         controller.turn_to(clock.hour(2))
         fired(scene, clock.hour(2))
+        backfilled = a_finished_run_of_a_backfill(scene, clock.hour(0))
         for wanted, kinds in (("Delete", ["Schedule"]), ("Orphan", []), ("Delete", ["Schedule"])):
             scene.patch("Schedule", "tick", {"spec": {"onDelete": wanted}})
             scene.until(
-                lambda kinds=kinds: owners(scene, ended) == owners(scene, active) == kinds, f"the owners for {wanted}"
+                lambda kinds=kinds: all(owners(scene, each) == kinds for each in (ended, active, backfilled)),
+                f"the owners for {wanted}",
             )
         assert status(scene)["active"] == [active]
+        assert names.ANNOTATION_BACKFILL_UID in scene.run(backfilled).metadata.annotations
+        assert not any(each.controller for each in scene.run(backfilled).metadata.owner_references)
+
+
+def a_finished_run_of_a_backfill(scene: Scene, tick: datetime) -> str:
+    """Create it as an older version left it: with both as its owners."""
+    uid, backfill = scene.now["schedules"]["tick"].metadata.uid, "22222222-2222-3333-4444-555555555555"
+    common = {"apiVersion": names.API_VERSION, "name": "tick"}
+    references = [
+        {**common, "kind": "Backfill", "uid": backfill, "controller": True},
+        {**common, "kind": "Schedule", "uid": uid, "controller": False},
+    ]
+    labels = {names.LABEL_SCHEDULE: "tick", names.LABEL_BACKFILL: "tick"}
+    name = run_of(tick)
+    scene.create("FlowRun", name, {"flowSpec": {"tasks": [task()]}}, labels=labels, ownerReferences=references)
+    finish(scene, tick, "Completed")
+    return name
 
 
 def test_on_delete_is_carried_to_a_run_whose_status_and_owners_change_all_the_time(scene, connection, clock):

@@ -98,14 +98,24 @@ def stop(connection: Connection, scene: Scene, pod: str, reason: Reason | None, 
     asyncio.run(scenario())
 
 
-def start_pod(scene: Scene, outcome: str, phase: str) -> str:
+def start_pod(scene: Scene, outcome: str, phase: str, *sidecars: str) -> str:
+    annotations = {"fake.penstock.dev/outcome": outcome, "fake.penstock.dev/others": "run"}
     body: Any = {
-        "metadata": {"name": "p", "annotations": {"fake.penstock.dev/outcome": outcome}, "finalizers": ["test.dev/x"]},
-        "spec": {"containers": [{"name": "main", "image": "x"}], "restartPolicy": "Never"},
+        "metadata": {"name": "p", "annotations": annotations, "finalizers": ["test.dev/x"]},
+        "spec": {
+            "containers": [{"name": each, "image": "x"} for each in ("main", *sidecars)],
+            "restartPolicy": "Never",
+        },
     }
     scene.core.create_namespaced_pod(scene.namespace, body)
     scene.until(lambda: "p" in scene.now["pods"] and scene.now["pods"]["p"].status.get("phase") == phase, phase)
     return "p"
+
+
+def state_of_main(scene: Scene, pod: str) -> dict[str, Any]:
+    found = scene.now["pods"][pod].status.get("containerStatuses", ())
+    state: dict[str, Any] = next((one["state"] for one in found if one["name"] == "main"), {})
+    return state
 
 
 def remove_finalizers(scene: Scene) -> None:
@@ -200,10 +210,13 @@ def test_a_pod_that_must_not_be_changed_is_deleted(connection, api, scene):
     remove_finalizers(scene)
 
 
-def test_a_pod_whose_changes_fail_for_long_is_deleted(connection, api, scene):
-    pod = start_pod(scene, "run", "Running")
+@pytest.mark.parametrize("has_ended", [False, True], ids=["main runs", "only a sidecar runs"])
+def test_a_pod_whose_changes_fail_for_long_is_deleted(connection, api, scene, has_ended):
+    pod = start_pod(scene, "succeed" if has_ended else "run", "Running", "side")
+    if has_ended:
+        scene.until(lambda: "terminated" in state_of_main(scene, pod), "main to end")
     with failing_deadlines(api, scene):
-        stop(connection, scene, pod, Reason.RUN_CANCELLED, is_in_place=True)
+        stop(connection, scene, pod, None if has_ended else Reason.RUN_CANCELLED, is_in_place=not has_ended)
 
         scene.until(lambda: scene.now["pods"]["p"].metadata.deletion_timestamp is not None, "the Pod to be deleted")
     remove_finalizers(scene)

@@ -271,7 +271,7 @@ def test_no_more_writes_than_allowed_are_in_flight_and_the_rest_go_in_order(conn
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("priority", [Priority.FINALIZER, Priority.EVENT])
+@pytest.mark.parametrize("priority", [Priority.FINALIZER, Priority.EVENT, Priority.OWNER])
 def test_a_background_write_is_sent_once_no_foreground_write_is_in_progress(connection, namespace, priority):
     async def scenario() -> None:
         async with hanging_work(connection, namespace) as (proxy, writer, hangs):
@@ -301,7 +301,7 @@ def test_a_background_write_waits_for_statuses_too(connection, namespace):
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("priority", [Priority.FINALIZER, Priority.EVENT])
+@pytest.mark.parametrize("priority", [Priority.FINALIZER, Priority.EVENT, Priority.OWNER])
 def test_a_background_write_does_not_wait_for_longer_than_its_rule_says(connection, namespace, rules, priority):
     rules(priority, longest_wait_s=0.1)
 

@@ -19,7 +19,7 @@ from penstock.kube.connection import Connection
 from tests.api.scene import Scene, Seen, task
 from tests.fuzz import labelled
 from tests.fuzz.ends import End, end_of
-from tests.fuzz.manifests import OURS, PLURALS, Manifest
+from tests.fuzz.manifests import DEFAULTS, OURS, PLURALS, Manifest
 from tests.fuzz.mutations import written_out
 
 IN_FLIGHT = 16
@@ -45,6 +45,11 @@ class Answer(NamedTuple):
     def is_conflict_of_quota(self) -> bool:
         """Whether it says to try again, because somebody else counted at the same time."""
         return self.code == HTTPStatus.CONFLICT and "resourcequotas" in self.message
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another object has the name."""
+        return self.body.get("reason") == "AlreadyExists"
 
     @property
     def uid(self) -> str:
@@ -130,7 +135,9 @@ class Arena:
                     url = self._connection.server + manifest.path.replace("NAMESPACE", self.namespace)
                     data = self._final(manifest).encode("utf-8", "surrogatepass")
                     answer = self.answers[manifest.number] = await _post(session, url, data, validation)
-                    while answer.is_conflict_of_quota:
+                    while answer.is_conflict_of_quota or (answer.is_taken and manifest.name == DEFAULTS):
+                        if answer.is_taken:
+                            await _delete(session, f"{url}/{DEFAULTS}")
                         answer = self.answers[manifest.number] = await _post(session, url, data, validation)
 
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
@@ -155,7 +162,10 @@ class Arena:
         seen = self.scene.ever[PLURALS[manifest.kind]].get(answer.uid)
         if seen is None:
             return None
-        if manifest.name not in self.scene.now[PLURALS[manifest.kind]]:
+        now = self.scene.now[PLURALS[manifest.kind]].get(manifest.name)
+        if manifest.name == DEFAULTS and now is not None and now.metadata.uid != answer.uid:
+            return DELETED
+        if now is None:
             return DELETED if _may_be_deleted(answer) else End("deleted, though it has no owner")
         metadata = {"generation": answer.body["metadata"].get("generation", 1)}
         return end_of(manifest.kind, metadata, seen.status, has_work=self._has_work(seen))
@@ -178,6 +188,11 @@ class Arena:
 async def _post(session: aiohttp.ClientSession, url: str, data: bytes, params: dict[str, str]) -> Answer:
     async with session.post(url, data=data, params=params) as reply:
         return Answer(reply.status, _decode(await reply.read()))
+
+
+async def _delete(session: aiohttp.ClientSession, url: str) -> None:
+    async with session.delete(url) as reply:
+        await reply.read()
 
 
 def _decode(body: bytes) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from tests.api.review_scene import LOOPBACK, configured, write_certificate
 from tests.api.scene import Scene, task
 from tests.fuzz.arena import LABEL, Answer, Arena
 from tests.fuzz.ends import End, is_refusal_with_field
-from tests.fuzz.manifests import PLURALS, Manifest
+from tests.fuzz.manifests import DEFAULTS, PLURALS, Manifest
 from tests.fuzz.report import Report, Trace, traces_in
 
-WEBHOOK, AROUND = "webhook", "around"
-"""Values of the label of namespaces: whether the webhook is asked."""
+WEBHOOK, AROUND, INHERITING = "webhook", "around", "inheriting"
+"""Values of the label of namespaces: whether the webhook is asked; it is not where Flows inherit FlowDefaults."""
+INHERITING_EACH = 8
 END_S = 40.0
 """In which every manifest of a batch comes to an end, from when the last was sent."""
 REPLAY_S = 8.0
@@ -271,7 +272,7 @@ class Campaign:
 
     def _until_gone(self) -> None:
         """Wait until all namespaces of batches are gone; what is left of one is a finding."""
-        selector = f"{LABEL} in ({self._id}-{WEBHOOK}, {self._id}-{AROUND})"
+        selector = f"{LABEL} in ({', '.join(f'{self._id}-{way}' for way in (WEBHOOK, AROUND, INHERITING))})"
         listed: Any = self._core.list_namespace(label_selector=selector)
         left: set[str] = {namespace.metadata.name for namespace in listed.items}
         stream = watch.Watch()
@@ -294,6 +295,10 @@ class Campaign:
 
 
 def _way(manifest: Manifest) -> str:
+    """Return where a manifest is tried: FlowDefaults that count are apart, with an eighth of everything else."""
+    is_inherited = manifest.kind == "FlowDefaults" and manifest.name == DEFAULTS
+    if is_inherited or manifest.number % INHERITING_EACH == INHERITING_EACH - 1:
+        return INHERITING
     return AROUND if manifest.number % 2 else WEBHOOK
 
 

@@ -32,6 +32,8 @@ PLURALS = {
     "Job": "jobs",
     "ConfigMap": "configmaps",
 }
+DEFAULTS = "default"
+"""Name of the FlowDefaults that count; each takes the place of the one before."""
 OURS = ("Flow", "FlowRun", "Schedule", "Backfill", "FlowDefaults")
 SHARES = {
     "Flow": 20,
@@ -74,7 +76,7 @@ def draw(seed: int, count: int) -> Iterator[Manifest]:
     """Draw manifests: the first are the same for a seed, whatever the count."""
     drawn = (one for chunk in itertools.count() for one in _draw_chunk(f"{seed}/{chunk}"))
     for number, (kind, body) in enumerate(itertools.islice(drawn, count)):
-        body["metadata"]["name"] = f"fuzz-{number}"
+        body["metadata"]["name"] = DEFAULTS if kind == "FlowDefaults" and number % 2 else f"fuzz-{number}"
         yield Manifest(number, kind, json.dumps(body))
 
 

@@ -112,12 +112,38 @@ def patched(response: dict[str, Any]) -> dict[str, str]:
     return value
 
 
-def test_an_approver_decides_and_the_groups_that_matter_are_recorded():
-    assert patched(record(review("alice", {"approvals": [APPROVE]}))) == {
-        "audit.penstock.dev/created-by": "alice",
-        "audit.penstock.dev/created-at": TIME,
-        "audit.penstock.dev/decisions": f"ask\tApprove\t{TIME}\tuser:alice\tgroup:managers",
-    }
+@pytest.mark.parametrize(
+    ("spec", "before", "want"),
+    [
+        pytest.param({"flowSpec": {"tasks": []}}, None, ["managers"], id="a run with its own Flow"),
+        pytest.param({}, {}, ["managers"], id="a run that has begun"),
+        pytest.param({"flow": {"name": "f"}}, None, ["leads", "managers"], id="a run whose Flow may yet name others"),
+    ],
+)
+def test_an_approver_decides_and_the_groups_that_matter_are_recorded(spec, before, want):
+    body = review("alice", {**spec, "approvals": [APPROVE]}, before)
+    body["request"]["userInfo"]["groups"] = ["managers", "leads"]
+    groups = "".join(f"\tgroup:{each}" for each in want)
+    found = patched(record(body))
+    assert found.pop("audit.penstock.dev/decisions") == f"ask\tApprove\t{TIME}\tuser:alice{groups}"
+    created = {"audit.penstock.dev/created-by": "alice", "audit.penstock.dev/created-at": TIME}
+    assert found == ({} if before is not None else created)
+
+
+def test_groups_that_no_approval_names_leave_the_annotations_below_their_limit():
+    """Of 256 decisions, the most that a run has, by a user with 2,000 groups of 40 characters."""
+    decisions = [{"task": f"t{number}", "decision": "Approve"} for number in range(256)]
+    body = review("alice", {"flow": {"name": "f"}, "approvals": decisions})
+    body["request"]["userInfo"]["groups"] = [*(f"{number:040}" for number in range(2000)), "managers"]
+    for before in ({}, {"annotations": {"audit.penstock.dev/decisions": "x" * 128 * 1024}}):
+        body["request"]["oldObject"] = {"metadata": before}
+        found = patched(record(body))["audit.penstock.dev/decisions"]
+        assert len(found.encode()) < 160 * 1024
+
+
+def test_the_groups_of_the_approval_are_recorded_first():
+    line = decision_line(APPROVE, Record("x", TIME), ["z"], others=["a", "b", "z"], room=len("\tgroup:a"))
+    assert read_decisions({"audit.penstock.dev/decisions": line})["ask"].groups == {"a", "z"}
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_no_more_than_its_places_are_held_at_the_same_time():
 
 def test_one_owner_leaves_places_to_others_and_gets_its_own_back_in_turn():
     async def check() -> None:
-        slots, order = FairSlots(4, most_of_one=3), []
+        slots, order = FairSlots(4, leaves_places=True), []
 
         async def work(owner: str) -> None:
             await slots.acquire(owner)
@@ -83,10 +83,36 @@ def test_one_owner_leaves_places_to_others_and_gets_its_own_back_in_turn():
         tasks += [asyncio.create_task(work(owner)) for owner in ("b", "c")]
         await asyncio.sleep(0)
         assert order[3:] == ["b"], "a place was left for it"
-        for owner in ("b", "slow", "c", "slow", "slow"):
+        for owner in ("b", "slow", "c", "slow", "slow", "slow"):
             slots.release(owner)
             await asyncio.sleep(0)
         assert order == ["slow"] * 3 + ["b", "c"] + ["slow"] * 3
         await asyncio.gather(*tasks)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(("owners", "rounds"), [(1, 0), (2, 0), (3, 1), (5, 1)])
+def test_slow_owners_leave_a_place_for_others_however_many_they_ask_for(owners: int, rounds: int):
+    """As namespaces whose webhook takes ten seconds, which come one after the other.
+
+    Two never fill 16 places. More do at first, and leave one when each place was given back once.
+    """
+
+    async def check() -> None:
+        slots = FairSlots(16, leaves_places=True)
+        asking = [asyncio.create_task(slots.acquire(f"slow-{each // 100}")) for each in range(100 * owners)]
+        await asyncio.sleep(0)
+        for _ in range(rounds):
+            for number in [number for number, task in enumerate(asking) if task.done()]:
+                slots.release(f"slow-{number // 100}")
+            await asyncio.sleep(0)
+        for number in range(20):
+            async with asyncio.timeout(1), slots.hold(f"quick-{number}"):
+                pass
+        assert sum(each.done() for each in asking) >= 12 + 10 * rounds, "few places are idle"
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     asyncio.run(check())

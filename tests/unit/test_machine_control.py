@@ -672,6 +672,8 @@ def test_a_deadline_ends_all_attempts_whatever_is_left_of_the_budget():
     finish(existing)
 
     assert entries(existing)["a"] == ("TimedOut", "TaskDeadlineExceeded")
+    assert existing.status["tasks"][0]["exitCode"] == 1, "of the last attempt"
+    assert existing.status["failedTasks"] == 1, "as the column FAILED shows, whatever the state"
     assert len(existing.created) == 4
     assert existing.now == pytest.approx(START + 100)
 

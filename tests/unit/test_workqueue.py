@@ -296,3 +296,38 @@ def test_a_worker_that_is_cancelled_while_it_waits_takes_no_key_with_it():
         return await asyncio.wait_for(second, 1.0)
 
     assert run(check()) == A
+
+
+def test_namespaces_whose_keys_take_long_leave_workers_to_others():
+    """As two namespaces whose webhook takes ten seconds, of a queue with 32 workers."""
+
+    async def check() -> tuple[int, list[float]]:
+        queue, begun, came = new_queue(), 0, []
+        queue.share_workers(32)
+
+        async def work() -> None:
+            nonlocal begun
+            while True:
+                key = await queue.get()
+                if key.namespace.startswith("slow"):
+                    begun += 1
+                    await asyncio.sleep(10)
+                else:
+                    came.append(now())
+                queue.done(key)
+
+        workers = [asyncio.create_task(work()) for _ in range(32)]
+        for slow in ("slow-a", "slow-b"):
+            for number in range(1000):
+                queue.add(Key(slow, str(number)))
+            await asyncio.sleep(1)
+        for _ in range(30):
+            queue.add(A)
+            await asyncio.sleep(1)
+        for each in workers:
+            each.cancel()
+        return begun, came
+
+    begun, came = run(check())
+    assert came == [2.0 + second for second in range(30)]
+    assert begun > 3 * 24, "few workers are idle"

@@ -44,7 +44,7 @@ class DryRun:
     def __init__(self, writer: Writer, settings: PodSettings) -> None:
         self._writer = writer
         self._settings = settings
-        self._slots = FairSlots(IN_FLIGHT)
+        self._slots = FairSlots(IN_FLIGHT, leaves_places=True)
 
     async def make_samples(self, plan: Plan, flow: RunIdentity, *, revision: str) -> list[SamplePod]:
         """Build what is asked about: from then on the plan, which may be large, is not needed.

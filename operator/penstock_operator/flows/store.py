@@ -31,7 +31,7 @@ from penstock.kube.errors import ApiError, is_already_exists, is_not_found
 from penstock.kube.kinds.flow import Flow
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS, FLOWS
-from penstock.kube.writer import FOREVER, Writer
+from penstock.kube.writer import Writer
 from penstock_operator.flow_defaults.in_force import DefaultsInForce, NamespaceDefaults
 from penstock_operator.flows.kept_plans import KeptPlans
 from penstock_operator.flows.large_specs import LargeSpecs
@@ -54,7 +54,7 @@ COMPILE_THREADS: Final = 2
 KEPT_FLOWS: Final = 512
 """Flows whose spec is not parsed again while it does not change."""
 WRITE_S: Final = 30.0
-"""How long the revision of a Flow is tried at once; whoever needs it tries again later, and holds up no other Flow."""
+"""How long a revision is tried at once; whoever needs it tries again later, and holds up no other Flow."""
 
 
 class CurrentFlow(NamedTuple):
@@ -199,12 +199,23 @@ class FlowStore:
         Raises:
             InvalidSpecError: the spec is invalid.
         """
-        canonical = canonical_spec(spec)
-        revision = ObjectKey(owner.namespace, revision_name(owner, canonical))
-        plan = self._plans.get(revision)
+        return await self._compile(owner, spec, canonical_spec(spec))
+
+    async def _compile(self, owner: Owner, spec: InlineFlowSpec, canonical: bytes) -> Plan:
+        plan = self._plans.get(ObjectKey(owner.namespace, revision_name(owner, canonical)))
         if plan is None:
             plan = await self._compile_new(owner, spec, canonical)
         return plan
+
+    async def compile_in_turn(self, owner: Owner, spec: InlineFlowSpec) -> Plan:
+        """Compile the inline spec of a run; large ones, one after the other, each namespace's in turn.
+
+        Raises:
+            InvalidSpecError: the spec is invalid.
+        """
+        canonical = canonical_spec(spec)
+        async with self.large_specs.turn(owner.namespace, canonical):
+            return await self._compile(owner, spec, canonical)
 
     async def _compile_new(self, owner: Owner, spec: InlineFlowSpec, canonical: bytes) -> Plan:
         plan = await asyncio.get_running_loop().run_in_executor(self._threads, compile_plan, spec)
@@ -217,12 +228,13 @@ class FlowStore:
         """Store the revision of a spec, unless it is stored; returns its name.
 
         Raises:
-            ApiError: the API server refused it.
+            ApiError: the API server refused it, or still refuses it after WRITE_S.
+            ApiUnreachableError: no answer within WRITE_S.
             RevisionConflictError: a ConfigMap of its name has another content.
         """
         wanted = build_revision(owner, spec, is_owned_by_run=is_owned_by_run)
         key = _key_of(wanted)
-        await self._store_revision(key, wanted, deadline=FOREVER)
+        await self._store_revision(key, wanted, deadline=time.monotonic() + WRITE_S)
         return key.name
 
     async def store_revision(self, wanted: dict[str, Any]) -> None:

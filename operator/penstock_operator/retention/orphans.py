@@ -1,4 +1,4 @@
-"""Removes the finished runs of Schedules that are gone, where their Flow does not say how long runs are kept."""
+"""Removes finished runs of Schedules that are gone, and of their Backfills, where their Flow does not keep them."""
 
 from __future__ import annotations
 
@@ -97,6 +97,9 @@ class OrphanedRuns:
                         await self._remove(key.namespace, run)
 
     def _is_due(self, namespace: str, run: ScheduledRun, now: float) -> bool:
+        if run.backfill and run.is_owned:
+            # It is deleted when its last owner is.
+            return False
         try:
             is_old = run.completion_time is not None and now - epoch(run.completion_time) >= KEEP_S
         except StoredStatusError:

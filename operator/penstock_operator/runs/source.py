@@ -181,7 +181,7 @@ class RunSources:
 
     async def _compile_own(self, run: LiveRun, spec: InlineFlowSpec, *, is_kept: bool = False) -> Plan:
         owner = Owner(run.key.namespace, run.key.name, run.uid)
-        plan = await self._flows.compile(owner, spec)
+        plan = await self._flows.compile_in_turn(owner, spec)
         # What it inherits must not change while it runs.
         if is_kept or sources_of(spec) or any(task.has_script for task in plan.tasks):
             self._registry.set_revision(run, await self._flows.keep_revision(owner, spec, is_owned_by_run=True))

@@ -27,7 +27,7 @@ from penstock.engine.state import RunState
 from penstock.engine.validation.validation import scheduled_at
 from penstock.engine.workloads.child_run import ParentLink
 from penstock.errors import ExpressionError, InvalidSpecError, StoredStatusError
-from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, is_namespace_terminating, is_not_found, is_transient
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock_operator.flows.store import FlowStore
 from penstock_operator.runs.initial_sync import InitialSync
@@ -109,13 +109,19 @@ class RunStarter:
 
     async def restore_revision(self, run: LiveRun) -> None:
         """Store the revision of a run that has begun again, which was deleted."""
-        try:
-            await self._sources.restore_revision(run)
-        except InvalidSpecError as error:
-            logger.warning("FlowRun %s: its spec cannot be stored in a ConfigMap again: %s", run.key, error)
-        except ApiError as error:
-            if not (is_namespace_terminating(error) or is_not_found(error)):
-                logger.warning("FlowRun %s: failed to store its spec in a ConfigMap again: %s", run.key, error)
+        while self._registry.is_live(run):
+            try:
+                await self._sources.restore_revision(run)
+            except InvalidSpecError as error:
+                logger.warning("FlowRun %s: its spec cannot be stored in a ConfigMap again: %s", run.key, error)
+            except (ApiError, ApiUnreachableError) as error:
+                if isinstance(error, ApiUnreachableError) or is_transient(error):
+                    logger.info("FlowRun %s: failed to store its spec in a ConfigMap; retrying: %s", run.key, error)
+                    await asyncio.sleep(READ_AGAIN_S)
+                    continue
+                if not (is_namespace_terminating(error) or is_not_found(error)):
+                    logger.warning("FlowRun %s: failed to store its spec in a ConfigMap again: %s", run.key, error)
+            return
 
     def free_slot(self, run: LiveRun) -> None:
         """Free the slot of a run that has finished and is stored, was deleted, or starts over."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Items come out in turn by owner; those of one owner in the order in which they were put in."""
+    """Items come out in turn by owner; those of one owner in the order in which they were put in.
 
-    def __init__(self) -> None:
+    Args:
+        may_serve: whether an owner's items may come out now; when it would say something else, call `serve_again`.
+    """
+
+    def __init__(self, may_serve: Callable[[Hashable], bool] = lambda _owner: True) -> None:
+        self._may_serve = may_serve
         self._items: OrderedDict[Hashable, deque[T]] = OrderedDict()
         """By owner; the owner whose turn is next is first."""
         self._getters: deque[asyncio.Future[None]] = deque()
@@ -27,23 +32,33 @@ class FairQueue(Generic[T]):
             items.append(item)
         self._wake_next()
 
+    def serve_again(self) -> None:
+        """Note that `may_serve` may say yes to an owner to which it said no."""
+        if self._next_owner() is not None:
+            self._wake_next()
+
     async def get(self) -> T:
         """Wait for the next item."""
-        while not self._items:
+        while (owner := self._next_owner()) is None:
             getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
                 await getter
             except asyncio.CancelledError:
-                if self._items and not getter.cancelled():
+                if not getter.cancelled():
                     # It was woken for an item that another can have now.
-                    self._wake_next()
+                    self.serve_again()
                 raise
-        owner, items = self._items.popitem(last=False)
+        items = self._items[owner]
         item = items.popleft()
         if items:
-            self._items[owner] = items
+            self._items.move_to_end(owner)
+        else:
+            del self._items[owner]
         return item
+
+    def _next_owner(self) -> Hashable | None:
+        return next(filter(self._may_serve, self._items), None)
 
     def _wake_next(self) -> None:
         while self._getters:

@@ -64,6 +64,7 @@ async def run_workers(
             logger.exception("Failed to handle an earlier error of %s %s; retrying in %g s", kind, key, retry_s)
             queue.add_at(key, time.monotonic() + retry_s)
 
+    queue.share_workers(workers)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(workers):
             tasks.create_task(_work(queue, attempt, kind=kind, retry_s=retry_s, fail=fail))

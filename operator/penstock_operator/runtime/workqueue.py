@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from penstock.kube.fair_slots import may_hold_more
 from penstock_operator.runtime.fair_queue import FairQueue
 from penstock_operator.runtime.time_heap import TimeHeap
 
@@ -18,7 +20,8 @@ class WorkQueue(Generic[K]):
 
     A key carries no event: a worker reconciles the present state, so a hundred events cost one reconciliation. A key
     that is added while a worker has it is queued again after `done`, so no key is reconciled twice at the same time.
-    Keys that have a namespace come in turn by namespace: one with thousands of them delays no other.
+    Keys that have a namespace come in turn by namespace: one with thousands of them delays no other. And a namespace
+    leaves workers to others: its keys may each take seconds, because of a webhook.
 
     Not thread-safe: another thread adds with `loop.call_soon_threadsafe(queue.add, key)`.
 
@@ -28,12 +31,18 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ready: FairQueue[K] = FairQueue()
+        self._ready: FairQueue[K] = FairQueue(self._may_begin)
         self._queued: set[K] = set()
         self._working: set[K] = set()
+        self._working_by_owner: Counter[Hashable] = Counter()
+        self._workers: int | None = None
         self._again: set[K] = set()
         self._later: TimeHeap[K] = TimeHeap()
         self._timer: asyncio.TimerHandle | None = None
+
+    def share_workers(self, workers: int) -> None:
+        """Have each namespace leave some of so many workers to others, by `may_hold_more`."""
+        self._workers = workers
 
     @property
     def depth(self) -> int:
@@ -51,7 +60,7 @@ class WorkQueue(Generic[K]):
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
-            self._ready.put(getattr(key, "namespace", None), key)
+            self._ready.put(_owner_of(key), key)
 
     def add_at(self, key: K, when: float) -> None:
         """Queue a key later; of several times, the earliest counts and the others are dropped.
@@ -86,14 +95,27 @@ class WorkQueue(Generic[K]):
             if key in self._queued:
                 self._queued.discard(key)
                 self._working.add(key)
+                self._working_by_owner[_owner_of(key)] += 1
+                # Another may begin as well, which could not when the last worker was woken.
+                self._ready.serve_again()
                 return key
 
     def done(self, key: K) -> None:
         """Note that the reconciliation of a key has ended, successfully or not."""
         self._working.discard(key)
+        owner = _owner_of(key)
+        self._working_by_owner[owner] -= 1
+        if not self._working_by_owner[owner]:
+            del self._working_by_owner[owner]
+        self._ready.serve_again()
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    def _may_begin(self, owner: Hashable) -> bool:
+        if self._workers is None:
+            return True
+        return may_hold_more(self._working_by_owner[owner], self._workers - len(self._working))
 
     def close(self) -> None:
         """Stop the timer: no later key is queued any more."""
@@ -114,3 +136,7 @@ class WorkQueue(Generic[K]):
         for key in self._later.pop_due(self._clock()):
             self.add(key)
         self._arm()
+
+
+def _owner_of(key: Hashable) -> Hashable:
+    return getattr(key, "namespace", None)

@@ -32,6 +32,7 @@ from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.notices import missed_notices, waiting_notice
 from penstock_operator.schedules.plan import Plan
+from penstock_operator.schedules.run_owner import OwnerChanges, Planned
 from penstock_operator.schedules.run_writer import NAME_TAKEN, EndRun, RunWriter
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 from penstock_operator.schedules.status import Outcome, build_status, read_ledger
@@ -90,6 +91,15 @@ class ScheduleController(KeyedController[Schedule]):
             record_event=self.record_event,
             clock=self.clock,
         )
+        self._owners = OwnerChanges(
+            client,
+            self.writer,
+            runs=runs,
+            planned=self._planned,
+            record_event=self.record_event,
+            metrics=self.metrics,
+            fail=options["fail"],
+        )
         self._plans: dict[ObjectKey, Plan] = {}
         self._refusals: dict[ObjectKey, int] = {}
         self._decided: dict[ObjectKey, Decided] = {}
@@ -117,6 +127,7 @@ class ScheduleController(KeyedController[Schedule]):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(super().work())
             tasks.create_task(self.run_workers(self._to_store, self.store, workers=STATUS_WORKERS))
+            tasks.create_task(self._owners.work())
 
     def latest(self, key: ObjectKey) -> Schedule | None:
         """Return a Schedule with the status that was decided last, stored or not."""
@@ -178,7 +189,7 @@ class ScheduleController(KeyedController[Schedule]):
             del self._decided[key]
         if decided.plan is not None and decided.ledger is not None:
             await self._writer.delete_surplus(key, schedule, decided.plan, decided.ledger)
-            await self._writer.carry_on_delete(key, schedule, decided.plan)
+            self._owners.add(key, decided.plan)
 
     async def _plan(self, key: ObjectKey, schedule: Schedule) -> Plan:
         metadata = schedule.metadata
@@ -187,6 +198,13 @@ class ScheduleController(KeyedController[Schedule]):
             # In a thread, because the inline spec of its runs may have thousands of tasks.
             known = self._plans[key] = await asyncio.to_thread(Plan.from_schedule, schedule)
         return known
+
+    def _planned(self, key: ObjectKey) -> Planned | None:
+        schedule, plan = self.latest(key), self._plans.get(key)
+        if schedule is None or plan is None or schedule.metadata.deletion_timestamp is not None:
+            return None
+        is_latest = (plan.uid, plan.generation) == (schedule.metadata.uid, schedule.metadata.generation)
+        return Planned(schedule, plan) if is_latest else None
 
     def _active(self, key: ObjectKey, plan: Plan) -> list[ScheduledRun]:
         """Return the unfinished runs of its ticks."""

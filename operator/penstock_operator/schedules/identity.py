@@ -17,6 +17,8 @@ from penstock.kube.metadata import ObjectMeta
 CREATED_BY: Final = f"audit.{names.GROUP}/created-by"
 """Recorded at admission for the requests of everybody but the operator: who has created a run is not its Schedule."""
 MINUTE_S: Final = 60
+UNKNOWN_BACKFILL: Final = "unknown"
+"""In place of the uid of a Backfill."""
 LONGEST_MINUTE: Final = 10
 """Digits of a tick in a name; the year 9999 has as many."""
 
@@ -66,3 +68,28 @@ def backfill_of(run: ObjectMeta) -> str:
     """Return the uid of the Backfill that created a run; empty if none did."""
     owner = run.find_controller("Backfill")
     return run.annotations.get(names.ANNOTATION_BACKFILL_UID, "") if owner is None else owner.uid
+
+
+def backfilled_schedule_of(run: ObjectMeta) -> ScheduleReference | None:
+    """Return the Schedule of a finished run that outlives its Backfill; None for one that is deleted with that."""
+    if not any_backfill_of(run):
+        return None
+    owner = next((each for each in run.owner_references if each.is_a("Schedule")), None)
+    if owner is not None:
+        return ScheduleReference(owner.name, owner.uid)
+    name, uid = run.labels.get(names.LABEL_SCHEDULE), run.annotations.get(names.ANNOTATION_SCHEDULE_UID)
+    if not name or not uid or run.owner_references:
+        return None
+    if CREATED_BY in run.annotations and names.LABEL_RESTORED not in run.labels:
+        return None
+    return ScheduleReference(name, uid)
+
+
+def any_backfill_of(run: ObjectMeta) -> str:
+    """Return the uid of the Backfill that created a run, `UNKNOWN_BACKFILL` if only that there was one is known.
+
+    Older versions did not note it: when such a Backfill is gone, so is the owner reference to it.
+    """
+    was_backfilled = names.LABEL_BACKFILL in run.labels and any(each.is_a("Schedule") for each in run.owner_references)
+    is_own = run.find_controller("Schedule") is not None
+    return backfill_of(run) or (UNKNOWN_BACKFILL if was_backfilled and not is_own else "")

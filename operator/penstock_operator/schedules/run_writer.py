@@ -28,7 +28,6 @@ from penstock_operator.schedules.history import surplus_of_events, surplus_of_ti
 from penstock_operator.schedules.identity import backfill_of, run_name, schedule_of
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run import build_tick_run
-from penstock_operator.schedules.run_owner import change_owner, has_wanted_owner
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
 
 EndRun = Callable[[RunKey, str, Shutdown], None]
@@ -161,17 +160,6 @@ class RunWriter:
             self._end_run(RunKey(key.namespace, name), uid, Shutdown(ShutdownMode.CANCEL, Reason.RUN_REPLACED, message))
             self._record_event(schedule, is_warning=False, reason="Replaced", note=f"Cancelled run {name}: {message}")
         self._cancelled[key] = set(runs)
-
-    async def carry_on_delete(self, key: ObjectKey, item: Schedule, plan: Plan) -> None:
-        """Have the runs that exist owned by their Schedule, or not, as its spec says; refusals are retried later."""
-        schedule = ScheduleUid(key.namespace, plan.uid)
-        for run in [*self._runs.active(schedule), *self._runs.finished(schedule)]:
-            if not run.is_deleting and not has_wanted_owner(run, plan):
-                try:
-                    await change_owner(self._client, self._writer, key, plan, run)
-                except ApiError as error:
-                    message = f"cannot change the owner of run {run.name} (spec.onDelete): {error.message or error}"
-                    self._record_event(item, is_warning=True, reason="FailedUpdate", note=message)
 
     async def delete_surplus(self, key: ObjectKey, schedule: Schedule, plan: Plan, stored: Ledger) -> None:
         """Delete the finished runs that history does not keep; a refused deletion is retried at the next reconcile."""

@@ -21,7 +21,13 @@ from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType, Reflector
 from penstock.kube.resources import FLOWRUNS
 from penstock_operator.runtime.bounded import BoundedSet
-from penstock_operator.schedules.identity import schedule_of, tick_of
+from penstock_operator.schedules.identity import (
+    ScheduleReference,
+    any_backfill_of,
+    backfilled_schedule_of,
+    schedule_of,
+    tick_of,
+)
 
 KNOWN_LEFT: Final = 10_000
 """Uids of finished or deleted runs, in case the reply to their creation comes after the watch has shown their end."""
@@ -42,7 +48,8 @@ class ScheduledRun:
         is_of_event: whether it was created for an event, which has no tick.
         has_started: whether a task of it was started. It matters once the run has finished.
         is_owned: whether the Schedule is its owner.
-        has_uid: whether it names the Schedule's uid in an annotation.
+        has_uid: whether it names the Schedule's uid in an annotation, and that of its Backfill.
+        backfill: uid of the Backfill that created it; empty if none did.
         flow: name of its Flow; empty for an inline spec.
     """
 
@@ -56,6 +63,7 @@ class ScheduledRun:
     has_started: bool = True
     is_owned: bool = False
     has_uid: bool = True
+    backfill: str = ""
     flow: str = ""
 
     @property
@@ -87,6 +95,8 @@ class ScheduleRuns:
     def __init__(self) -> None:
         self._active: dict[ScheduleUid, dict[str, ScheduledRun]] = {}
         self._finished: dict[ScheduleUid, dict[str, ScheduledRun]] = {}
+        self._backfilled: dict[ScheduleUid, dict[str, ScheduledRun]] = {}
+        """The finished runs that outlive their Backfill: the Schedule decides about their owner, and counts none."""
         self._owners: dict[str, _Owner] = {}
         """By the uid of the run: nothing else is known of one that was deleted while the watch was down."""
         self._left: BoundedSet[str] = BoundedSet(KNOWN_LEFT)
@@ -136,9 +146,23 @@ class ScheduleRuns:
         """Return the finished runs of a Schedule, likewise."""
         return _in_order(self._finished.get(schedule, {}).values())
 
+    def of_any_kind(self, schedule: ScheduleUid) -> list[ScheduledRun]:
+        """Return all runs of a Schedule: active, finished, and those of its Backfills that outlive them."""
+        kinds = (self._active, self._finished, self._backfilled)
+        return [run for kind in kinds for run in kind.get(schedule, {}).values()]
+
+    def find(self, schedule: ScheduleUid, uid: str) -> ScheduledRun | None:
+        """Return one of them by its uid."""
+        kinds = (self._active, self._finished, self._backfilled)
+        return next((kind[schedule][uid] for kind in kinds if uid in kind.get(schedule, {})), None)
+
     def finished_of_all(self) -> list[tuple[ObjectKey, str, list[ScheduledRun]]]:
-        """Return the finished runs of every Schedule, which need not exist any more, with its name and uid."""
-        owned = ((self._owners.get(next(iter(runs))), runs) for runs in self._finished.values())
+        """Return the finished runs of every Schedule, which need not exist any more, with its name and uid.
+
+        Those of its Backfills that outlive them are given apart.
+        """
+        both = [*self._finished.values(), *self._backfilled.values()]
+        owned = ((self._owners.get(next(iter(runs))), runs) for runs in both)
         return [(owner.key, owner.schedule.uid, list(runs.values())) for owner, runs in owned if owner is not None]
 
     def on_created(self, key: ObjectKey, uid: str, run: ScheduledRun) -> None:
@@ -178,17 +202,23 @@ class ScheduleRuns:
         if before is not None:
             # Also if it still exists: labels and annotations may be edited, and it be another Schedule's then.
             _discard(self._finished, before.schedule, uid)
+            _discard(self._backfilled, before.schedule, uid)
         owner = None if event is EventType.DELETED else self._read_owner(item.metadata)
         if owner is not None:
             self._finished.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
+        elif event is not EventType.DELETED and (reference := backfilled_schedule_of(item.metadata)) is not None:
+            its_schedule = self._note_owner(item.metadata, reference)
+            run = _read_run(item.metadata, its_schedule, item.status)
+            self._backfilled.setdefault(its_schedule.schedule, {})[uid] = run
         if before != owner:
             self._notify(before)
         self._notify(owner)
 
     def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:
         reference = schedule_of(metadata)
-        if reference is None:
-            return None
+        return None if reference is None else self._note_owner(metadata, reference)
+
+    def _note_owner(self, metadata: ObjectMeta, reference: ScheduleReference) -> _Owner:
         key = ObjectKey(metadata.namespace, reference.name)
         owner = self._owners[metadata.uid] = _Owner(key, ScheduleUid(metadata.namespace, reference.uid))
         return owner
@@ -199,7 +229,7 @@ class ScheduleRuns:
         if owner is None:
             return
         _discard(self._active, owner.schedule, uid)
-        if uid not in self._finished.get(owner.schedule, {}):
+        if not any(uid in known.get(owner.schedule, {}) for known in (self._finished, self._backfilled)):
             # Nothing else is kept of it. If it has finished, the other watch shows it.
             del self._owners[uid]
 
@@ -209,7 +239,8 @@ class ScheduleRuns:
 
 
 def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | None = None) -> ScheduledRun:
-    status = status or RunSummaryStatus()
+    status, backfill = status or RunSummaryStatus(), any_backfill_of(metadata)
+    noted = metadata.annotations
     return ScheduledRun(
         name=metadata.name,
         uid=metadata.uid,
@@ -219,8 +250,10 @@ def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | No
         is_deleting=metadata.deletion_timestamp is not None,
         is_of_event=names.LABEL_EVENT in metadata.labels,
         has_started=status.start_time is not None,
-        is_owned=metadata.find_controller("Schedule") is not None,
-        has_uid=metadata.annotations.get(names.ANNOTATION_SCHEDULE_UID) == owner.schedule.uid,
+        is_owned=any(each.is_a("Schedule") and each.uid == owner.schedule.uid for each in metadata.owner_references),
+        has_uid=noted.get(names.ANNOTATION_SCHEDULE_UID) == owner.schedule.uid
+        and noted.get(names.ANNOTATION_BACKFILL_UID, "") == backfill,
+        backfill=backfill,
         flow=metadata.labels.get(names.LABEL_FLOW, ""),
     )
 

@@ -26,6 +26,7 @@ from penstock.engine.audit import (
     new_decisions,
     read_decisions,
     records_of,
+    room_for_groups,
     write_records,
 )
 from penstock.engine.compiler.task_plan import ApproversPlan
@@ -122,15 +123,18 @@ class Audit:
         name, groups = str(user.get("username", "")), frozenset(user.get("groups") or ())
         if not added or not is_recordable(name):
             return []
+        by, room = self._by(name), room_for_groups(_annotations(request.get("oldObject")), len(added))
         if self._find_approvers is None:
             # The operator judges by the revision of the run, and needs those groups that it names, whichever they are.
-            return [decision_line(decision, self._by(name), groups) for decision in added]
+            return [decision_line(decision, by, (), others=groups, room=room) for decision in added]
         try:
             async with asyncio.timeout(LOOKUP_S):
                 approvers = await self._find_approvers(request.get("namespace", ""), _run(request))
         except (PenstockError, OSError, TimeoutError) as error:
             logger.warning("Failed to find who may decide about %s: %s", request.get("name"), error)
             return []
+        # A run that has not begun gets the revision that its Flow has by then, which may name other groups.
+        others = () if _has_revision(request) else groups
         lines = []
         for decision in added:
             allowed = approvers.get(decision["task"])
@@ -138,7 +142,7 @@ class Audit:
                 who = str(allowed) if await self._may_know(request) else "its approval names who may"
                 raise _RefusedError(f"spec.approvals: {name} may not decide about task {decision['task']}: {who}")
             of_user = () if allowed is None else groups & allowed.groups
-            lines.append(decision_line(decision, self._by(name), of_user))
+            lines.append(decision_line(decision, by, of_user, others=others, room=room))
         return lines
 
     async def _may_know(self, request: Review) -> bool:
@@ -193,6 +197,12 @@ def _specs(request: Review) -> tuple[Mapping[str, Any], Mapping[str, Any] | None
 def _run(request: Review) -> Mapping[str, Any]:
     """Return the run that is decided about. Whoever creates an object can write any status, which is not stored."""
     return {**request["object"], "status": (request.get("oldObject") or {}).get("status") or {}}
+
+
+def _has_revision(request: Review) -> bool:
+    """Whether what the run is made of does not change any more."""
+    run = _run(request)
+    return bool((run.get("spec") or {}).get("flowSpec") or run["status"].get("revision"))
 
 
 def _annotations(item: Mapping[str, Any] | None) -> Mapping[str, str]:

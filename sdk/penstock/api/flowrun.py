@@ -289,6 +289,8 @@ class FlowRunStatus(ApiModel):
     """Values of all params, defaults included."""
     counts: Counts | None = None
     """Number of tasks in each state."""
+    failed_tasks: Count | None = None
+    """Number of tasks that are Failed, TimedOut, Cancelled or Crashed; missing for none."""
     failed_task: TaskName | None = None
     """Name of the first task, in the order of the spec, that is Failed, TimedOut or Crashed."""
     progress: Annotated[str, Field(max_length=32)] | None = None

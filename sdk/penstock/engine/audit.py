@@ -18,6 +18,8 @@ SHUTDOWN_DEEDS: Final = {"Drain": "drained", "Cancel": "cancelled", "Terminate":
 """By `spec.shutdown`, which only gets stronger: each happens at most once."""
 USER: Final = "user:"
 GROUP: Final = "group:"
+DECISIONS_BYTES: Final = 128 * 1024
+"""Of all decisions; beyond it, groups that no approval names are left out. An object's annotations have 256 KiB."""
 _PREFIX: Final = f"{names.AUDIT_GROUP}/"
 
 
@@ -41,7 +43,7 @@ class DecisionRecord(NamedTuple):
     """Approve or Reject."""
     by: Record
     groups: frozenset[str] = frozenset()
-    """Those of the user's groups that may decide."""
+    """Those of the user's groups that may decide; of a run that had not begun, all."""
 
 
 # Reading
@@ -124,16 +126,38 @@ def is_recordable(user: str) -> bool:
     return bool(user) and user.isprintable()
 
 
-def decision_line(decision: Mapping[str, Any], record: Record, groups: Iterable[str]) -> str:
+def decision_line(
+    decision: Mapping[str, Any], record: Record, groups: Iterable[str], *, others: Iterable[str] = (), room: int = 0
+) -> str:
     """Return the line that records a decision.
 
     Args:
         decision: an entry of `spec.approvals`.
         record: who and when.
         groups: those of the user's groups that may decide.
+        others: further groups of the user, which may be able to by the revision that the run gets.
+        room: bytes that these may take; those that do not fit are left out.
     """
-    shown = (f"{GROUP}{each}" for each in sorted(groups) if is_recordable(each))
+    named = {each for each in groups if is_recordable(each)}
+    for each in sorted(set(others) - named):
+        room -= len(f"\t{GROUP}{each}".encode())
+        if room < 0:
+            break
+        if is_recordable(each):
+            named.add(each)
+    shown = (f"{GROUP}{each}" for each in sorted(named))
     return "\t".join([decision["task"], decision["decision"], record.time, f"{USER}{record.user}", *shown])
+
+
+def room_for_groups(before: Mapping[str, str], decisions: int) -> int:
+    """Return how many bytes the groups of one decision may take, so that all annotations stay below their limit.
+
+    Args:
+        before: the annotations of the run before the request.
+        decisions: how many the request adds.
+    """
+    taken = len(before.get(names.ANNOTATION_DECISIONS, "").encode())
+    return max(0, DECISIONS_BYTES - taken) // max(1, decisions)
 
 
 def write_records(

@@ -5,6 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+FREE_TO_HELD: Final = 3
+"""How many places an owner may hold for each that is left free."""
+
+
+def may_hold_more(held: int, free: int) -> bool:
+    """Whether an owner may take another place, so that there is one for whoever comes next.
+
+    Owners that keep theirs for long, as those whose webhook takes ten seconds, so leave more the more of them there
+    are: one alone holds three quarters of the places, and five leave one. Thresholds that follow what is free:
+    Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998.
+
+    Args:
+        held: places that the owner has.
+        free: places that nobody has.
+    """
+    # The last one is for an owner that has none.
+    return free > 0 and (held == 0 or (free > 1 and held < FREE_TO_HELD * free))
 
 
 class FairSlots:
@@ -14,18 +33,16 @@ class FairSlots:
 
     Args:
         places: holders at the same time.
-        most_of_one: of them, how many of one owner; None: all.
+        leaves_places: whether each owner leaves some of them to others, by `may_hold_more`.
     """
 
-    def __init__(self, places: int, most_of_one: int | None = None) -> None:
+    def __init__(self, places: int, *, leaves_places: bool = False) -> None:
         self._free = places
-        self._most_of_one = places if most_of_one is None else most_of_one
+        self._leaves_places = leaves_places and places > 1
         self._held: dict[str, int] = {}
         """By owner; only those that hold a place."""
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        """By owner; the owner that is served next is first. While a place is free, nobody is here."""
-        self._full: dict[str, deque[asyncio.Future[None]]] = {}
-        """Those who wait for a place of their own owner, which holds as many as it may."""
+        """By owner; the owner that is served next is first. While a place is free, only those who may not have it."""
 
     def hold(self, owner: str) -> AbstractAsyncContextManager[None]:
         """Hold a place.
@@ -37,12 +54,11 @@ class FairSlots:
 
     async def acquire(self, owner: str) -> None:
         """Wait for a place."""
-        is_full = self._is_full(owner)
-        if self._free and not is_full:
+        if self._may_take(owner):
             self._take(owner)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._full if is_full else self._waiting).setdefault(owner, deque()).append(turn)
+        self._waiting.setdefault(owner, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -61,26 +77,29 @@ class FairSlots:
         self._held[owner] -= 1
         if not self._held[owner]:
             del self._held[owner]
-        if owner in self._full:
-            self._waiting[owner] = self._full.pop(owner)
-        while self._free and self._waiting:
-            self._serve_next()
+        # Few are passed over: each of those holds a place.
+        while self._free and (found := next(filter(self._may_take, self._waiting), None)) is not None:
+            self._serve(found)
 
-    def _serve_next(self) -> None:
-        owner, turns = self._waiting.popitem(last=False)
+    def _serve(self, owner: str) -> None:
+        turns = self._waiting[owner]
         turn = turns.popleft()
+        if turns:
+            self._waiting.move_to_end(owner)
+        else:
+            del self._waiting[owner]
         if not turn.done():
             self._take(owner)
             turn.set_result(None)
-        if turns:
-            (self._full if self._is_full(owner) else self._waiting)[owner] = turns
 
     def _take(self, owner: str) -> None:
         self._free -= 1
         self._held[owner] = self._held.get(owner, 0) + 1
 
-    def _is_full(self, owner: str) -> bool:
-        return self._held.get(owner, 0) >= self._most_of_one
+    def _may_take(self, owner: str) -> bool:
+        if self._leaves_places:
+            return may_hold_more(self._held.get(owner, 0), self._free)
+        return self._free > 0
 
 
 class _Place:

@@ -39,6 +39,8 @@ class Priority(Enum):
     """Removes the finalizer from a Pod that has finished."""
     EVENT = auto()
     """Records a Kubernetes Event."""
+    OWNER = auto()
+    """Changes who owns a run that exists: thousands, when an operator is upgraded."""
 
 
 class Rule(NamedTuple):
@@ -66,15 +68,17 @@ RULES: Final[Mapping[Priority, Rule]] = {
     Priority.FINALIZER: Rule(in_flight=8, longest_wait_s=30.0, most_pending=5000),
     # An Event has the time when it was recorded, whenever it is written.
     Priority.EVENT: Rule(in_flight=4, longest_wait_s=15.0),
+    # With work all the time, two a second.
+    Priority.OWNER: Rule(in_flight=2, longest_wait_s=1.0),
 }
 
 
 class _Pool:
     """The places of one priority."""
 
-    def __init__(self, rule: Rule, in_flight: int, most_of_one: int | None = None) -> None:
+    def __init__(self, rule: Rule, in_flight: int, *, leaves_places: bool) -> None:
         self.rule = rule
-        self.slots = FairSlots(in_flight, most_of_one)
+        self.slots = FairSlots(in_flight, leaves_places=leaves_places)
         self.pending = 0
         """Writes that were asked for and have not ended, pauses included."""
 
@@ -90,8 +94,8 @@ class Writer:
         client: the way to the API server.
         may_write: asked right before each send, and again when there is a connection.
         work_in_flight: in place of what `RULES` says about WORK.
-        leaves_places: whether one namespace leaves an eighth of the places of WORK, at least one, to others: a webhook
-            that takes ten seconds for each of its writes would hold up everybody.
+        leaves_places: whether each namespace leaves places to others: a webhook that takes ten seconds for each of its
+            writes would hold up everybody.
         clock: monotonic seconds.
         sleep: waits for a number of seconds.
         new_backoff: makes the pauses of one write.
@@ -113,10 +117,10 @@ class Writer:
         self._clock = clock
         self._sleep = sleep
         self._new_backoff = new_backoff
-        self._pools = {priority: _Pool(rule, rule.in_flight) for priority, rule in RULES.items()}
-        self._pools[Priority.WORK] = _Pool(
-            RULES[Priority.WORK], work_in_flight, _share_of_one(work_in_flight) if leaves_places else None
-        )
+        in_flight = {priority: rule.in_flight for priority, rule in RULES.items()} | {Priority.WORK: work_in_flight}
+        self._pools = {
+            priority: _Pool(rule, in_flight[priority], leaves_places=leaves_places) for priority, rule in RULES.items()
+        }
         self._foreground = IdleSignal()
         """Busy while a foreground write is in progress. One that was refused and pauses does not count: it may do so
         for hours."""
@@ -332,8 +336,3 @@ class Writer:
             return await send()
         finally:
             self.in_flight -= 1
-
-
-def _share_of_one(places: int) -> int:
-    """Return how many of the places one namespace may hold while others could come."""
-    return max(1, min(places - 1, places * 7 // 8))

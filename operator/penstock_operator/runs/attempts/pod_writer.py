@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from penstock.api import names
-from penstock.kube.errors import ApiError, is_conflict, is_not_found
+from penstock.kube.errors import ApiError, ApiUnreachableError, is_conflict, is_not_found
 from penstock.kube.resources import JOBS, PODS
-from penstock.kube.writer import FOREVER, Priority, Writer
+from penstock.kube.writer import Priority, Writer
 from penstock_operator.workloads.job_status import Job
 from penstock_operator.workloads.pod import Pod
 from penstock_operator.workloads.pod_status import is_main_finished
@@ -51,9 +51,9 @@ class PodWriter:
         """
         metadata = pod.metadata
         try:
-            if is_main_finished(pod):
-                await self.end_remaining_containers(pod)
-            elif job is not None:
+            if is_main_finished(pod) and await self.end_remaining_containers(pod):
+                return
+            if job is not None:
                 own = job.metadata
                 await self._writer.delete(JOBS, own.namespace, own.name, own.uid, propagation="Background")
             else:
@@ -62,18 +62,21 @@ class PodWriter:
             if not (is_not_found(error) or is_conflict(error)):
                 logger.warning("Failed to stop Pod %s: %s", metadata.key, error)
 
-    async def end_remaining_containers(self, pod: Pod) -> None:
+    async def end_remaining_containers(self, pod: Pod) -> bool:
         """End a Pod whose `main` has finished while other containers run, and keep its logs.
 
         An injected sidecar may never end by itself. Deleting the Pod would delete the log of `main`.
 
+        Returns:
+            Whether that was possible within END_LIMIT_S.
+
         Raises:
-            ApiError: it was refused; not found or a conflict when the Pod is gone.
+            ApiError: not found or a conflict: the Pod is gone.
         """
         metadata = pod.metadata
-        await self._end(metadata.namespace, metadata.name, end_patch(metadata.uid))
+        return await self._end(metadata.namespace, metadata.name, end_patch(metadata.uid))
 
-    async def end_pod(self, namespace: str, name: str, uid: str, *, now: float) -> None:
+    async def end_pod(self, namespace: str, name: str, uid: str, *, now: float) -> bool:
         """End a Pod in which `main` may run, and keep it with its logs.
 
         Args:
@@ -82,15 +85,27 @@ class PodWriter:
             uid: of the Pod.
             now: seconds since the epoch: the Pod gets this time, from which its end is due.
 
-        Raises:
-            ApiError: it was refused, or still failed after END_LIMIT_S; not found or a conflict when the Pod is gone.
-            ApiUnreachableError: no answer after END_LIMIT_S.
-        """
-        patch = end_patch(uid, asked_at=now)
-        await self._end(namespace, name, patch, deadline=time.monotonic() + END_LIMIT_S)
+        Returns:
+            Whether that was possible within END_LIMIT_S.
 
-    async def _end(self, namespace: str, name: str, patch: bytes, *, deadline: float = FOREVER) -> None:
-        await self._writer.patch(PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH, deadline=deadline)
+        Raises:
+            ApiError: not found or a conflict: the Pod is gone.
+        """
+        return await self._end(namespace, name, end_patch(uid, asked_at=now))
+
+    async def _end(self, namespace: str, name: str, patch: bytes) -> bool:
+        deadline = time.monotonic() + END_LIMIT_S
+        try:
+            await self._writer.patch(
+                PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH, deadline=deadline
+            )
+        except (ApiError, ApiUnreachableError) as error:
+            if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
+                raise
+            # A webhook for changes of Pods may be down for hours, and deletions pass it by.
+            logger.warning("Pod %s/%s is deleted, as it cannot be ended: %s", namespace, name, error)
+            return False
+        return True
 
     async def remove_finalizer(self, namespace: str, name: str, uid: str) -> None:
         """Remove our finalizer from a Pod; one that is gone, or another Pod of its name, is left alone."""

@@ -17,7 +17,7 @@ from penstock.engine.names import pod_name
 from penstock.engine.workloads.pod import PodSettings, build_pod
 from penstock.engine.workloads.workspace import mount_of
 from penstock.kube.client import METADATA, ApiClient
-from penstock.kube.errors import ApiError, ApiUnreachableError, is_conflict, is_not_found
+from penstock.kube.errors import ApiError, is_conflict, is_not_found
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import PODS
 from penstock.kube.writer import Writer
@@ -261,7 +261,10 @@ class AttemptPods:
         try:
             if stop.reason is None and await self._has_ended(run, stop):
                 return
-            if stop.is_in_place and await self._end_in_place(run, stop):
+            # The same for the Pod of a Job: the Job fails with its Pod, and creates no other.
+            if stop.is_in_place and await self._pod_writer.end_pod(
+                run.key.namespace, stop.pod, stop.uid, now=self._clock()
+            ):
                 return
             if self._is_job(run, stop.key, stop.attempt):
                 await self.jobs.stop_job(run, stop)
@@ -273,24 +276,6 @@ class AttemptPods:
             else:
                 logger.warning("FlowRun %s: failed to stop Pod %s: %s", run.key, stop.pod, error)
 
-    async def _end_in_place(self, run: LiveRun, stop: StopAttempt) -> bool:
-        """End the Pod of an attempt without deleting it; returns whether that was possible.
-
-        It is the same for the Pod of a Job: the Job fails with its Pod, and creates no other.
-
-        Raises:
-            ApiError: not found or a conflict: the Pod is gone.
-        """
-        try:
-            await self._pod_writer.end_pod(run.key.namespace, stop.pod, stop.uid, now=self._clock())
-        except (ApiError, ApiUnreachableError) as error:
-            if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
-                raise
-            # A webhook for changes of Pods may be down for hours, and deletions pass it by.
-            logger.warning("FlowRun %s: Pod %s is deleted, as it cannot be ended: %s", run.key, stop.pod, error)
-            return False
-        return True
-
     async def _has_ended(self, run: LiveRun, stop: StopAttempt) -> bool:
         """Whether a Pod that is only in the way of the next attempt has ended, or is being ended without deletion.
 
@@ -301,8 +286,7 @@ class AttemptPods:
         if pod is None or pod.metadata.uid != stop.uid:
             return False
         if is_main_finished(pod):
-            await self._pod_writer.end_remaining_containers(pod)
-            return True
+            return await self._pod_writer.end_remaining_containers(pod)
         return is_pod_finished(pod)
 
     def remove_finalizer(self, run: LiveRun, removal: RemoveFinalizer) -> None:

@@ -323,7 +323,9 @@ class Attempts:
         )
         if not may_have_pod:
             message = instance.stop_message(reason, queue_timeout=name_queue_timeout(task.plan, reason))
-            outcome = Outcome(Cause.FAILURE, now, reason, message)
+            # Between two attempts of a task, the last one says how its container ended. Of items that is not stored.
+            is_between = instance.state is TaskState.RETRYING and key.item is None
+            outcome = Outcome(Cause.FAILURE, now, reason, message, instance.exit_code if is_between else None)
             instance.stopping = None
             self.end_attempt(task, key, instance, outcome, now)
             return

@@ -17,6 +17,7 @@ from penstock.engine.state import (
     FINAL_RUN_STATES,
     FINAL_TASK_STATES,
     SUCCESSFUL_RUN_STATES,
+    UNSUCCESSFUL_TASK_STATES,
     RunState,
 )
 from penstock.engine.timestamp import epoch, rfc3339
@@ -70,6 +71,7 @@ class Head:
                     since=self.created_at if self.completion_time is None else self.completion_time,
                 ),
                 "counts": dict(counts),
+                "failedTasks": sum(counts.get(state, 0) for state in UNSUCCESSFUL_TASK_STATES) or None,
                 "progress": f"{finished}/{self.total}",
                 "failedTask": failed_task,
                 "reason": self.reason,
@@ -286,6 +288,7 @@ class RunStatus:
                 "state",
                 "conditions",
                 "counts",
+                "failedTasks",
                 "progress",
                 "failedTask",
                 "reason",
