@@ -157,6 +157,24 @@ def test_what_a_pod_waits_for_from_its_creation_on_is_news_after_the_reply_to_it
     assert not existing.machine.is_news(pod._replace(version=6, waiting_reason="AdmissionQueue", is_held=True))
 
 
+def test_what_a_pod_waits_for_from_its_creation_on_stays_when_the_reply_to_its_create_comes_late():
+    stage = Stage("tasks: [{name: load}]")
+    (reply,) = stage.world.live_pods()
+    reply = reply._replace(version=7)
+    gated = reply._replace(waiting_reason="AdmissionQueue", waiting_message="gate", is_held=True)
+    stage.world.machine.observe(gated, stage.world.now)
+
+    stage.world.machine.observe(reply, stage.world.now)
+    stage.step()
+    stage.step(after_s=5.0)
+
+    assert stage.entry("load") == ("Queued", "AdmissionQueue", "gate")
+    assert stage.head[1] == "AdmissionQueue"
+    stage.world.machine.observe(reply._replace(version=8), stage.world.now)
+    stage.step()
+    assert stage.entry("load") == ("Pending", None, None)
+
+
 def test_a_quota_that_holds_a_task_is_shown_in_the_run():
     existing = world("tasks: [{name: load}]")
     existing.machine.advance(existing.now)

@@ -123,6 +123,9 @@ class TaskInstance:
             # The ends of earlier attempts were never stored: the Pod has the counters.
             self.attempt, self.failures, self.disruptions = seen.attempt, seen.failures, seen.disruptions
             self.wake_at = self.stopping = self.started_at = self.queued_at = None
+        if self._knows_more(seen):
+            is_held = self.state is TaskState.QUEUED
+            seen = seen._replace(waiting_reason=self.reason, waiting_message=self.message, is_held=is_held)
         self.is_seen = True
         if seen.began_at is not None or self.began_at is None:
             self.began_at = seen.created_at if seen.began_at is None else seen.began_at
@@ -144,6 +147,14 @@ class TaskInstance:
             self.reason, self.message = seen.waiting_reason, seen.waiting_message
         self._note_wait(seen, now)
         return before != (self.state, self.reason, self.message, self.pod, self.node, self.started_at, self.attempt)
+
+    def _knows_more(self, seen: AttemptSeen) -> bool:
+        """Whether this is the reply to a create that comes after the watch has reported the same version.
+
+        The reply has no status, and of a Pod with scheduling gates nothing else is reported before they are removed.
+        """
+        is_same = self.is_seen and seen.uid == self.uid and 0 != seen.version == self.version
+        return is_same and self.reason is not None and seen.waiting_reason is None and seen.started_at is None
 
     def _note_wait(self, seen: AttemptSeen, now: float) -> None:
         if seen.is_held:
