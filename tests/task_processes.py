@@ -18,6 +18,7 @@ from typing import Any
 
 from penstock.engine.compiler.params import resolve_params
 from penstock.engine.compiler.plan_compiler import compile_plan
+from penstock.engine.failure_message import describe_exit
 from penstock.engine.keys import TaskInstanceKey
 from penstock.engine.machine.effects.effects import CreateAttempt
 from penstock.engine.machine.effects.inputs import ContainerInputs
@@ -79,7 +80,7 @@ class ProcessWorld(World):
         )
         self.logs[f"{key.task}/{key.item}/{attempt}"] = done.stderr
         if done.returncode:
-            message = done.stderr[-2048:]
+            message = describe_exit(done.returncode, done.stderr[-2048:])
             return Outcome(Cause.FAILURE, 0.0, Reason.EXIT_CODE, message, done.returncode)
         written = outputs.read_text()
         assert len(written.encode()) < 4096, "outputs reach their limit"

@@ -143,9 +143,8 @@ class TestRetry:
                 "Running", False, "has not finished (Running): wait for it, or cancel it with penstock cancel r"
             ),
             pytest.param("Completed", True, "is Completed, there is nothing to retry"),
-            pytest.param("Skipped", True, "is Skipped, there is nothing to retry"),
         ],
-        ids=["a running run", "a completed run", "a skipped run"],
+        ids=["a running run", "a completed run"],
     )
     def test_what_can_not_be_retried_is_refused(self, objects, typed, state, is_finished, message):
         objects.create_run("r")
@@ -154,6 +153,17 @@ class TestRetry:
         assert exit_code == 1
         assert message in line
         assert len(objects.runs()) == 1
+
+    def test_a_skipped_run_can_be_retried_if_it_never_began(self, objects, typed):
+        for name, tasks in (("never", []), ("all-false", [{"name": "load", "state": "Skipped"}])):
+            objects.create_run(name)
+            objects.set_status(name, "Skipped", *tasks, is_finished=True)
+
+        assert once(typed, "retry", "never", "--name", "again")[0] == 0
+        exit_code, (line,) = once(typed, "retry", "all-false")
+
+        assert objects.run("again")["spec"] == {"retryOf": {"name": "never"}}
+        assert (exit_code, "is Skipped, there is nothing to retry" in line) == (1, True)
 
 
 def test_run_takes_a_time_a_priority_and_a_timeout(objects, typed):

@@ -586,6 +586,16 @@ CONDITION = {"type": "Ready", "lastTransitionTime": "2026-11-22T02:30:00Z", "mes
             {"NAME": "it", "ZONE": "Asia/Tokyo", "SUSPEND": "true", "NEXT TICK": "2099-01-01T00:00:00Z"},
             id="schedules",
         ),
+        pytest.param(
+            SCHEDULE,
+            {
+                "events": [{"name": "ended", "flowRun": {"flow": "a", "states": ["Failed"]}}],
+                "runTemplate": {"spec": NAMED},
+            },
+            {"conditions": [{**CONDITION, "status": "False", "reason": "WebhooksOff"}]},
+            {"NAME": "it", "EVENT": "ended", "READY": "False"},
+            id="schedules of events",
+        ),
     ],
 )
 def test_get_shows(create, patch, kubectl, kind, spec, status, want):

@@ -232,11 +232,12 @@ def test_retention_is_read_as_it_is_now(scene, replica):
         assert scene.now["flows"]["orders"].status["revision"] == first
 
 
-def test_the_default_queue_timeout_ends_an_attempt_whose_image_cannot_be_pulled(scene, replica):
+def test_a_task_that_cannot_start_times_out_by_default_and_the_finally_tasks_run(scene, replica):
     with replica():
-        give(scene, {"queueTimeout": "2s"})
+        give(scene, {"queueTimeout": "2s", "finally": [NOTIFY]})
         scene.start(task(pod_outcome="pend", pod_waiting_reason="ImagePullBackOff"))
         scene.finish()
+        assert scene.entry("notify")["state"] == "Completed"
         entry = scene.entry()
         assert (entry["state"], entry["reason"]) == ("TimedOut", "ImagePullFailed")
         assert "the default queueTimeout of 2s" in entry["message"]

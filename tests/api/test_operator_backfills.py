@@ -203,7 +203,7 @@ def test_a_failed_run_fails_the_backfill_and_does_not_stop_it(scene, operator):
     assert scene.event("Failed", "october").type == "Warning"
 
 
-def test_ticks_whose_runs_a_concurrency_limit_skips_are_not_done_and_are_run_by_another_backfill(scene, operator):
+def test_ticks_whose_runs_a_concurrency_limit_skips_are_not_done_and_reprocess_failed_runs_them(scene, operator):
     scene.create("Flow", "one", {"tasks": [task(pod_run_for="1s")], "concurrency": {"limit": 1, "onLimit": "Skip"}})
     template = {"spec": {"flow": {"name": "one"}}}
     scene.create("Schedule", "daily", {"cron": ["@daily"], "suspend": True, "runTemplate": template})

@@ -488,7 +488,15 @@ def test_a_suspended_schedule_accepts_deliveries_and_creates_no_run(scene, start
     assert scene.now["flowruns"] == {}
 
 
-def test_without_a_port_nothing_is_served_and_the_schedule_says_so(scene, start):
+def test_a_schedule_whose_only_event_cannot_be_listened_to_is_not_ready(scene, start):
     start(port=None)
     schedule(scene, webhook())
+    run_end = {"name": "end", "flowRun": {"flow": "orders", "states": ["Failed"]}}
+    schedule(scene, {}, "both", events=[{"name": "it", **webhook()}, run_end])
+
     assert "events.webhook.enabled" in listening(scene, reason="WebhooksOff")["message"]
+    scene.until(lambda: conditions(scene)["Ready"]["reason"] == "WebhooksOff", "the Schedule not to be ready")
+    assert conditions(scene)["Ready"]["status"] == "False"
+    assert "events.webhook.enabled" in conditions(scene)["Ready"]["message"]
+    assert listening(scene, "both", reason="PartlyListening")["status"] == "False"
+    scene.until(lambda: conditions(scene, "both")["Ready"]["status"] == "True", "the other event to be listened to")

@@ -139,7 +139,7 @@ def owners(scene: Scene, run: str) -> list[str]:
     return [owner.kind for owner in scene.run(run).metadata.owner_references]
 
 
-def test_with_on_delete_orphan_a_schedule_leaves_its_active_runs_and_its_history(scene, controlling, clock):
+def test_a_schedule_that_is_deleted_or_renamed_leaves_its_active_runs_and_its_history(scene, controlling, clock):
     first, second = run_of(clock.hour(1)), run_of(clock.hour(2))
     schedule(scene, clock)
     with controlling() as controller:

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 WAIT_S = 180
 REACH_S = 60
+PENSTOCK = (sys.executable, "-m", "penstock.cli.main")
 
 
 @dataclass(frozen=True)
@@ -112,19 +113,18 @@ class Kubectl:
     @contextmanager
     def background(self, *arguments: str) -> Iterator[IO[str]]:
         """Run a command as long as the block lasts; gives what it prints."""
-        with subprocess.Popen(
-            ["kubectl", *self._scope(), *arguments], env=dict(self.environment), stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            try:
-                yield process.stdout
-            finally:
-                process.terminate()
+        with self._background(["kubectl", *self._scope(), *arguments]) as printed:
+            yield printed
+
+    @contextmanager
+    def background_penstock(self, *arguments: str) -> Iterator[IO[str]]:
+        """Run a command of our own command line as long as the block lasts, a minute at most; gives what it prints."""
+        with self._background(["timeout", "60", *PENSTOCK, *arguments, *self._scope()]) as printed:
+            yield printed
 
     def penstock(self, *arguments: str) -> str:
         """Run a command of our own command line."""
-        scope = ["--namespace", self.namespace] if self.namespace else []
-        result = self._start([sys.executable, "-m", "penstock.cli.main", *arguments, *scope], None)
+        result = self._start([*PENSTOCK, *arguments, *self._scope()], None)
         assert result.returncode == 0, f"penstock {' '.join(arguments)}: {result.stderr}"
         return result.stdout
 
@@ -136,6 +136,15 @@ class Kubectl:
 
     def _scope(self) -> list[str]:
         return ["--namespace", self.namespace] if self.namespace else []
+
+    @contextmanager
+    def _background(self, command: list[str]) -> Iterator[IO[str]]:
+        with subprocess.Popen(command, env=dict(self.environment), stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout
+            finally:
+                process.terminate()
 
     def _start(self, command: list[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

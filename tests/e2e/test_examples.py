@@ -44,7 +44,7 @@ def test_describe_tells_the_story_of_a_run(applied: Kubectl):
     described = applied.run("describe", "flowrun", "weather")
 
     assert "TaskRetrying" in described
-    assert "(attempt 1, retrying)" in described
+    assert "(attempt 1; retry 1 of " in described
     assert "Completed" in described
 
 

@@ -1,13 +1,16 @@
-"""Each way in which a task can be kept from starting, on a real node: task, run and Events say which, in its words.
+"""Each way in which a task can be kept from starting, on a real node: task, run, commands and Events say which, in its
+words, soon after it did.
 
 All runs of the module wait at the same time.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -100,9 +103,69 @@ WAYS = [
 ]
 
 
+CACHE = Way("cache", "", "CacheBusy", "cache-first")
+"""A run of a Flow with a cache, while another run fills that."""
+ALL = [*WAYS, CACHE]
+EACH = pytest.mark.parametrize("way", ALL, ids=lambda way: way.run.replace("-", " "))
+WITHIN_S = 15
+"""From the time at which Kubernetes says why a task cannot start, until its run and an Event of the run say so."""
+ROUNDING_S = 1
+"""Kubernetes stores whole seconds."""
+STORED_AT = '{.metadata.managedFields[?(@.subresource=="status")].time}'
+"""When the API server last stored a status, for `kubectl -o jsonpath`."""
+
+
+class Waiting(NamedTuple):
+    """What the cluster and the commands say while all runs wait. All times are the API server's."""
+
+    kubectl: Kubectl
+    shown_at: Mapping[str, dt.datetime]
+    """When a run had its reason."""
+    told_at: Mapping[str, dt.datetime]
+    """When a run had an Event with that reason."""
+    events: list[dict[str, Any]]
+    listed: str
+    """By `kubectl get flowruns`."""
+    listed_by_penstock: str
+    listed_events: str
+    """By `kubectl get events`."""
+
+    def said_at(self, way: Way, pod: str | None) -> dt.datetime:
+        """Return when Kubernetes said why a task cannot start: when it stored the first Event with these words.
+
+        Gates are in the Pod from its creation on, and no Event says so. The cache is our own, and has no Pod.
+        """
+        if pod is None or way.reason == "AdmissionQueue":
+            kind, name = ("flowrun", way.run) if pod is None else ("pod", pod)
+            return dt.datetime.fromisoformat(self.kubectl.get(kind, name)["metadata"]["creationTimestamp"])
+        return min(
+            dt.datetime.fromisoformat(event["metadata"]["creationTimestamp"])
+            for event in self.events
+            if event["involvedObject"]["name"] == pod and event["type"] == "Warning" and way.words in event["message"]
+        )
+
+
+def lines_of(name: str, time: str, text: str) -> tuple[str, ...]:
+    """Return options of `kubectl get` for a line at each change of an object; the arguments are parts of a jsonpath."""
+    separator = r'{"\t"}'
+    return "--watch", "--request-timeout=90s", "-o", f'jsonpath={separator.join((name, time, text))}{{"\\n"}}'
+
+
+def first_times(lines: Iterable[str], wanted: Mapping[str, str]) -> dict[str, dt.datetime]:
+    """Return the time in the first line of each name whose text begins as wanted."""
+    found: dict[str, dt.datetime] = {}
+    for line in lines:
+        name, time, text = (*line.rstrip("\n").split("\t", 2), "", "")[:3]
+        if name in wanted and text.startswith(wanted[name]):
+            found.setdefault(name, dt.datetime.fromisoformat(time))
+        if found.keys() == wanted.keys():
+            break
+    return found
+
+
 @pytest.fixture(scope="module")
-def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Kubectl]:
-    """kubectl where all runs have been started."""
+def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Waiting]:
+    """What is shown of all runs, once each has its reason."""
     objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1"}},
         {
@@ -117,48 +180,79 @@ def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Kubectl]:
         },
     ]
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME_CLASS}}
+    of_run = lines_of("{.metadata.name}", STORED_AT, "{.status.reason}")
+    of_event = lines_of("{.involvedObject.name}", "{.metadata.creationTimestamp}", "{.message}")
+    about = "--field-selector=reason=TaskWaiting"
     admin.apply(json.dumps({**runtime, "handler": "nope"}))
     try:
         for body in objects:
             shared.apply(json.dumps(body))
-        runs = "".join(flow_run(way.run, f"[{{name: a, {way.fields}}}]", **way.spec) for way in WAYS)
-        cached = flow("cached", f"[{{name: a, script: {UNTIL_TOLD}, cache: {{key: same}}}}]")
-        shared.apply(runs + cached + run_of("cached", "cache-first"))
-        shared.reach("cache-first", "a", "Running")
-        shared.apply(run_of("cached", "cache"))
-        yield shared
+        with shared.background("get", "flowruns", *of_run) as runs:
+            cached = flow("cached", f"[{{name: a, script: {UNTIL_TOLD}, cache: {{key: same}}}}]")
+            started = "".join(flow_run(way.run, f"[{{name: a, {way.fields}}}]", **way.spec) for way in WAYS)
+            shared.apply(started + cached + run_of("cached", "cache-first"))
+            shared.reach("cache-first", "a", "Running")
+            shared.apply(run_of("cached", CACHE.run))
+            shown_at = first_times(runs, {way.run: way.reason for way in ALL})
+        with shared.background("get", "events", about, *of_event) as events:
+            told_at = first_times(events, {way.run: f"task a: {way.reason}: " for way in ALL})
+        yield Waiting(
+            shared,
+            shown_at,
+            told_at,
+            shared.get_all("events"),
+            listed=shared.run("get", "flowruns"),
+            listed_by_penstock=shared.penstock("get", "runs"),
+            listed_events=shared.run("get", "events", about),
+        )
     finally:
         admin.run("delete", "runtimeclass", RUNTIME_CLASS, "--wait=false")
 
 
-@pytest.mark.parametrize(
-    "way", [*WAYS, Way("cache", "", "CacheBusy", "cache-first")], ids=lambda way: way.run.replace("-", " ")
-)
-def test_a_task_that_can_not_start_says_why_in_task_run_and_events(waiting: Kubectl, way: Way):
-    waiting.wait(f"flowrun/{way.run}", f"jsonpath={{.status.reason}}={way.reason}", timeout_s=60)
+def line_of(name: str, listed: str) -> str:
+    """Return the line of a table about an object."""
+    (line,) = re.findall(rf"^{name} .*$", listed, re.MULTILINE)
+    return str(line)
 
-    run = waiting.get("flowrun", way.run)
+
+@EACH
+def test_a_task_that_can_not_start_says_why_in_status_get_describe_watch_and_events(waiting: Waiting, way: Way):
+    run = waiting.kubectl.get("flowrun", way.run)
     entry = task(run, "a")
-    assert (entry["reason"], entry["state"]) == (way.reason, entry["state"])
+    assert (run["status"].get("reason"), entry.get("reason")) == (way.reason, way.reason)
     assert entry["state"] in ("Pending", "Queued")
     assert way.words in entry["message"]
     assert run["status"]["message"].startswith("task a: ")
     assert way.words in run["status"]["message"]
-    assert way.reason in waiting.run("get", "flowrun", way.run)
-    events = waiting.run("get", "events", f"--field-selector=involvedObject.name={way.run},reason=TaskWaiting")
-    assert f"task a: {way.reason}: " in events
-    assert way.reason in waiting.penstock("get", "runs", way.run)
-    described = waiting.penstock("describe", way.run)
+    assert way.reason in line_of(way.run, waiting.listed)
+    assert way.reason in line_of(way.run, waiting.listed_by_penstock)
+    (event,) = [line for line in waiting.listed_events.splitlines() if f" flowrun/{way.run} " in line]
+    assert f"task a: {way.reason}: " in event
+    assert way.words in event
+    described = waiting.kubectl.penstock("describe", way.run)
     assert way.reason in described
     assert way.words in described
+    with waiting.kubectl.background_penstock("watch", way.run) as printed:
+        assert any(way.reason in line and way.words in line for line in printed)
 
 
-def test_a_secret_that_comes_late_starts_the_task_and_clears_the_reason(waiting: Kubectl):
-    waiting.apply(flow_run("late", f"[{{name: a, image: {IMAGE!r}, {volume('secret: {secretName: late}')}}}]"))
-    waiting.wait("flowrun/late", "jsonpath={.status.reason}=MountFailed", timeout_s=60)
+@EACH
+def test_why_a_task_can_not_start_is_shown_within_15_seconds_of_kubernetes_saying_so(waiting: Waiting, way: Way):
+    pod = task(waiting.kubectl.get("flowrun", way.run), "a").get("pod")
+    said_at = waiting.said_at(way, pod)
 
-    waiting.run("create", "secret", "generic", "late", "--from-literal=a=1")
-    run = waiting.finish("late", timeout_s=300)
+    took = {"status": waiting.shown_at[way.run] - said_at, "Event": waiting.told_at[way.run] - said_at}
+
+    assert max(took.values()) <= dt.timedelta(seconds=WITHIN_S + ROUNDING_S), took
+
+
+def test_a_secret_that_comes_late_starts_the_task_and_clears_the_reason(waiting: Waiting):
+    kubectl = waiting.kubectl
+    kubectl.apply(flow_run("late", f"[{{name: a, image: {IMAGE!r}, {volume('secret: {secretName: late}')}}}]"))
+    kubectl.wait("flowrun/late", "jsonpath={.status.reason}=MountFailed", timeout_s=60)
+
+    kubectl.run("create", "secret", "generic", "late", "--from-literal=a=1")
+    run = kubectl.finish("late", timeout_s=300)
 
     assert run["status"]["state"] == "Completed"
     assert "reason" not in run["status"]

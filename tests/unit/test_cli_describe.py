@@ -142,7 +142,7 @@ def test_a_state_that_a_newer_operator_wrote_is_shown_as_it_is():
     assert "  ? a  Dozing" in lines
 
 
-def test_a_long_message_stands_once_and_elsewhere_its_last_line():
+def test_a_traceback_is_printed_once_and_elsewhere_its_error():
     trace = "Traceback (most recent call last):\n" + "".join(f"  frame {n}\n" for n in range(30)) + "KeyError: 'day'"
     status = {**RUN["status"], "message": f"task load is Failed: {trace}", "tasks": [{**TASKS[0], "message": trace}]}
     event = {**EVENT, "note": f"task load: attempt 1 failed: {trace}"}

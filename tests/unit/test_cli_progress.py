@@ -7,7 +7,15 @@ from rich.console import Console
 
 from penstock.api.states import STATES
 from penstock.cli.cluster.watching import build_table
-from penstock.cli.text.progress import changed_lines, headline, is_finished, pending_actions, select_most_urgent
+from penstock.cli.text.progress import (
+    changed_lines,
+    exit_code_of,
+    has_more_to_run,
+    headline,
+    is_finished,
+    pending_actions,
+    select_most_urgent,
+)
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import format_duration, read_tasks
 
@@ -107,6 +115,20 @@ def test_the_headline_of_a_run_without_a_status_names_doctor():
 def test_the_headline_of_a_failed_run_says_why():
     run = make_run(state="Failed", reason="TaskFailed", message="load failed")
     assert headline(run, NOW) == "FlowRun r Failed - TaskFailed: load failed"
+
+
+@pytest.mark.parametrize(
+    ("state", "want"),
+    [("Completed", 0), ("Skipped", 3), *((state, 1) for state in ("Failed", "TimedOut", "Cancelled", "Crashed"))],
+)
+def test_a_command_that_waits_for_a_run_has_an_exit_code_of_its_own_for_skipped(state, want):
+    assert exit_code_of({"status": {"state": state}}) == want
+
+
+def test_a_skipped_run_can_be_retried_if_it_never_began():
+    assert has_more_to_run({"status": {"state": "Skipped", "reason": "ConcurrencyLimit"}})
+    assert not has_more_to_run({"status": {"state": "Skipped", "tasks": [task("load", "Skipped")]}})
+    assert not has_more_to_run({"status": {"state": "Completed"}})
 
 
 def test_a_run_has_finished_when_its_condition_says_so():

@@ -578,7 +578,7 @@ def test_items_with_the_same_input_use_each_others_results(tmp_path):
     assert run.tasks["load"]["items"]["counts"] == {"Cached": 1, "Completed": 2}
 
 
-def test_hooks_of_a_flow_are_called_when_its_run_has_finished(tmp_path):
+def test_on_failure_of_a_flow_is_told_the_error_when_its_run_has_finished(tmp_path):
     file = write(
         tmp_path,
         """
@@ -594,7 +594,7 @@ def test_hooks_of_a_flow_are_called_when_its_run_has_finished(tmp_path):
 
         @task
         def hooks(is_bad: bool) -> bool:
-            assert not is_bad
+            assert not is_bad, "it is bad"
             return is_bad
 
         @flow(on_failure=[raises, note, later], on_cancellation=[note])
@@ -608,5 +608,31 @@ def test_hooks_of_a_flow_are_called_when_its_run_has_finished(tmp_path):
 
     assert (good.state, good.tasks["hooks-2"]["state"]) == ("Completed", "Skipped")
     assert (bad.state, bad.tasks["hooks-2"]["state"]) == ("Failed", "Completed")
-    assert (tmp_path / "notes").read_text() == "etl run Failed FAILED task 'hooks' is Failed: ExitCode\n" * 2
+    told = "etl run Failed FAILED task hooks failed: exit code 1: AssertionError: it is bad\n"
+    assert (tmp_path / "notes").read_text() == told * 2
     assert "Hook 'raises' raised" in bad.logs["hooks-2/None/1"]
+
+
+def test_on_failure_is_told_every_item_that_failed(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        def note(flow, run, state):
+            with open("notes", "w") as notes:
+                print(state.message, file=notes)
+
+        @task
+        def load(day: str) -> None:
+            raise KeyError(day)
+
+        @flow(on_failure=[note])
+        def etl() -> None:
+            load.map(["a", "b"])
+        """,
+    )
+
+    as_processes(file, {})
+
+    first, *rest = (tmp_path / "notes").read_text().splitlines()
+    assert first.startswith("task load failed: ItemsFailed: 2 of 2 items failed")
+    assert sorted(rest) == ["load[0]: exit code 1: KeyError: 'a'", "load[1]: exit code 1: KeyError: 'b'"]

@@ -30,7 +30,7 @@ def found(language):
 
 
 @pytest.mark.parametrize("block", found("python"))
-def test_a_python_block_runs(block, tmp_path):
+def test_a_python_example_of_the_readme_and_the_pages_runs_as_it_stands(block, tmp_path):
     (tmp_path / "my_flow.py").write_text(block)
     done = subprocess.run(
         [sys.executable, "my_flow.py"],

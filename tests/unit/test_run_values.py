@@ -97,3 +97,16 @@ def test_how_a_run_ended_is_known_in_finally_tasks_alone(field):
 def test_a_concurrency_key_has_no_start_time():
     with pytest.raises(ExpressionError, match=r"run\.startTime is not available here"):
         compile_expression("run.startTime", Scope(KEY_ROOTS, params=frozenset()))
+
+
+def test_a_finally_task_that_is_skipped_by_its_condition_shows_the_values_of_the_run():
+    text = """
+tasks: [{name: load}]
+finally: [{name: alert, when: 'run.state != "Completed" && run.reason != "x"'}]
+"""
+    existing = world(text, ALWAYS_WELL)
+    finish(existing)
+
+    (entry,) = (task for task in existing.status["tasks"] if task["name"] == "alert")
+    assert entry["reason"] == "ConditionFalse"
+    assert entry["message"].endswith(' is false: {"run.reason":"","run.state":"Completed"}')

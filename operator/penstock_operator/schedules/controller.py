@@ -35,7 +35,7 @@ from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run_owner import OwnerChanges, Planned
 from penstock_operator.schedules.run_writer import NAME_TAKEN, EndRun, RunWriter
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
-from penstock_operator.schedules.status import Outcome, build_status, read_ledger
+from penstock_operator.schedules.status import Outcome, build_status, describe_events, read_ledger
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,8 @@ class ScheduleController(KeyedController[Schedule]):
         # Runs that an earlier leader created and could not store count as fired.
         adopted = [tick for tick in made if before.decided < tick <= firing.ledger.decided or tick in before.queued]
         firing = firing._replace(fire=tuple(sorted({*firing.fire, *adopted})))
-        return _describe(plan, firing, now)
+        # The conditions of other controllers as they are stored, not as they were when this one last decided.
+        return _describe(super().latest(key) or schedule, plan, firing, now)
 
     # Events
 
@@ -333,13 +334,14 @@ class ScheduleController(KeyedController[Schedule]):
         self.queue.add_at(key, time.monotonic() + max(min(waits_s), 0.0))
 
 
-def _describe(plan: Plan, firing: Firing, now: datetime) -> Outcome:
+def _describe(schedule: Schedule, plan: Plan, firing: Firing, now: datetime) -> Outcome:
     """Return the outcome of a decision that was carried out."""
     upcoming = plan.upcoming.after(now)
     if upcoming:
         return Outcome(firing, message=f"active; next tick {upcoming[0].astimezone(plan.timetable.zone).isoformat()}")
     if plan.spec.events:
-        return Outcome(firing, message="active; events create runs")
+        reason, message = describe_events(schedule)
+        return Outcome(firing, reason, message)
     if firing.ledger.queued:
         return Outcome(firing, message="active; the last tick waits for an earlier run to finish")
     return Outcome(firing, "Ended", "finished: there are no more ticks")

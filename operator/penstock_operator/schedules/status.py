@@ -10,6 +10,7 @@ from typing import Any, Final
 from penstock.engine.state import RunState
 from penstock.engine.ticks.due_and_missed import Firing, Ledger
 from penstock.engine.timestamp import epoch, rfc3339
+from penstock.kube.conditions import find_condition
 from penstock.kube.kinds.schedule import Schedule
 from penstock_operator.schedules.identity import run_name
 from penstock_operator.schedules.notices import explain_missed
@@ -17,6 +18,10 @@ from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.runs import ScheduledRun
 
 SHOWN_ACTIVE: Final = 50
+LISTENING: Final = "Listening"
+"""The condition that says whether events are listened to."""
+CANNOT_LISTEN: Final = frozenset({"WebhooksOff", "KindNotAllowed", "CannotWatch"})
+"""Reasons of that condition if none of the events is listened to."""
 
 
 @dataclass(slots=True)
@@ -118,6 +123,17 @@ def _count_not_run(schedule: Schedule, finished: Sequence[ScheduledRun]) -> dict
     if not new:
         return {}
     return {"notRunTicks": (stored.not_run_ticks or 0) + len(new), "lastNotRunTime": max(new, key=epoch)}
+
+
+def describe_events(schedule: Schedule) -> tuple[str, str]:
+    """Return reason and message of the condition `Ready` of a Schedule whose runs only events create."""
+    listening = find_condition(schedule.status.conditions, LISTENING)
+    if listening is None or listening.observed_generation != schedule.metadata.generation:
+        # Its events are looked at by another controller, at the same time.
+        return "Starting", "starts to listen for its events"
+    if listening.reason in CANNOT_LISTEN:
+        return listening.reason, f"no event can create a run: {listening.message}"
+    return "Scheduled", "active; events create runs"
 
 
 def write_time(time: datetime) -> str:

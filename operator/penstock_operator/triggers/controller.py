@@ -32,16 +32,12 @@ from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import Reflector
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.controller import KeyedController
+from penstock_operator.schedules.status import LISTENING
 from penstock_operator.triggers.ended_runs import list_ended_runs
 from penstock_operator.triggers.event_handler import EventHandler
 from penstock_operator.triggers.kinds import AllowedKind, EventKinds, describe_not_allowed
 from penstock_operator.triggers.observed import ObservedEvent
-from penstock_operator.triggers.trigger import (
-    LISTENING,
-    Trigger,
-    TriggeredSchedule,
-    listening_condition,
-)
+from penstock_operator.triggers.trigger import Trigger, TriggeredSchedule, listening_condition
 from penstock_operator.triggers.watches import ObjectWatches
 
 logger = logging.getLogger(__name__)

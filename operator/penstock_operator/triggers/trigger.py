@@ -16,10 +16,10 @@ from penstock.kube.conditions import Condition, condition
 from penstock.kube.kinds.schedule import EventStatus
 from penstock.kube.merge_patch import apply_merge_patch
 from penstock_operator.runtime.token_bucket import TokenBucket
+from penstock_operator.schedules.status import CANNOT_LISTEN, LISTENING
 from penstock_operator.triggers.kinds import AllowedKind
 from penstock_operator.triggers.observed import ObservedEvents
 
-LISTENING: Final = "Listening"
 RUNS_AT_ONCE: Final = 100
 RUNS_PER_S: Final = 10.0
 """Runs that one Schedule creates by ends of runs and changes of objects: so many at once, then so many in a second."""
@@ -132,6 +132,9 @@ def listening_condition(
             if found is not None:
                 reason, message = found[0], f"event {name}: {found[1]}"
                 break
+        others = [name for name, trigger in schedule.triggers.items() if trigger.watch_problem is None]
+        if reason in CANNOT_LISTEN and others:
+            reason, message = "PartlyListening", f"{message}; listening for events: {', '.join(others)}"
     return condition(
         stored,
         LISTENING,

@@ -322,7 +322,7 @@ REASONS: Final[dict[Reason, ReasonText]] = {
     ),
     Reason.CONCURRENCY_LIMIT: ReasonText(
         "The Flow's concurrency limit is reached. The run waits, or is Skipped with `onLimit: Skip`.",
-        "Wait, or raise `concurrency.limit`. The message names the active runs.",
+        "Wait, or raise `concurrency.limit`. The message names the active runs. A run that was skipped can be retried.",
     ),
     Reason.RETRY_OF_UNFINISHED: ReasonText(
         "The run named in retryOf has not finished; this one waits for it.", "Wait, or cancel that run."

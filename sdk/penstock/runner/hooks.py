@@ -9,6 +9,7 @@ from typing import Any, Final
 from penstock.authoring.runs.context import logger_of
 from penstock.authoring.runs.runs import FLOW_RUN
 from penstock.authoring.runs.states import State, StateType
+from penstock.engine.failure_message import headline
 from penstock.local.console import log
 from penstock.runner.run_context import find_flow, flow_run_of
 
@@ -19,8 +20,6 @@ TYPES: Final[Mapping[str, StateType]] = {
     "Crashed": StateType.CRASHED,
     "Cancelled": StateType.CANCELLED,
 }
-CAUSES: Final = frozenset({"Failed", "TimedOut", "Crashed"})
-"""States of tasks that explain why a run did not complete."""
 HOOKS: Final[Mapping[StateType, str]] = {
     StateType.COMPLETED: "on_completion",
     StateType.FAILED: "on_failure",
@@ -46,7 +45,7 @@ def run_hooks(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict
     flow = find_flow(call["hooks"])
     run = flow_run_of(call, values, flow)
     name = str(values[call["state"]])
-    state: State[Any] = State(TYPES[name], name, _message(name, call, values))
+    state: State[Any] = State(TYPES[name], name, _message(name, *values[call["state"] + 1 :]))
     run.enter_state(state)
     FLOW_RUN.set(run)
     for hook in getattr(flow.options, HOOKS[state.type]):
@@ -61,11 +60,17 @@ def run_hooks(call: Mapping[str, Any], values: Sequence[Any]) -> tuple[int, dict
     return 0, None
 
 
-def _message(state: str, call: Mapping[str, Any], values: Sequence[Any]) -> str:
-    """Return why a run ended in its state: which of its tasks ended like that, and for which reasons."""
-    ends = dict(zip(call.get("tasks", ()), values[call["state"] + 1 :], strict=True))
-    failed = [f"task {task!r} is {end}: {reason}" for task, (end, reason) in ends.items() if end in CAUSES]
-    return "; ".join(failed) if state != "Completed" and failed else f"the run is {state}"
+def _message(state: str, why: str | None, failures: Sequence[Mapping[str, Any]]) -> str:
+    """Return why a run ended in its state, then each of its tasks and items that failed, if there are several."""
+    first = why or f"the run is {state}"
+    if len(failures) < 2:  # noqa: PLR2004 - the message of the run names the only one
+        return first
+    return "\n".join([first, *(_failure(**each) for each in failures)])
+
+
+def _failure(task: str, item: int | None, reason: str | None, message: str | None, **_: Any) -> str:
+    name = task if item is None else f"{task}[{item}]"
+    return f"{name}: {headline(reason, message)}"
 
 
 async def _awaited(answer: Any) -> Any:

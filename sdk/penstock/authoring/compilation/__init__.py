@@ -191,8 +191,7 @@ def _in_tasks(flow: FlowFunction, location: CodeLocation, source: str, storage: 
     # First, because it marks the nodes whose results are returned.
     outputs = outputs_of(trace)
     tasks = tasks_of(trace, flow_source=source)
-    names = [node.name for node in trace.nodes]
-    hooks = hooks_task(flow, location, name=trace.unique_name("hooks"), source=source, tasks=names)
+    hooks = hooks_task(flow, location, name=trace.unique_name("hooks"), source=source)
     children = [node for node in trace.nodes if node.flow is not None and not is_one_pod(node.flow)]
     timeout = None if flow.options.timeout_s is None else duration_text(flow.options.timeout_s)
     return _Body(trace.params, tasks, [] if hooks is None else [hooks], outputs, timeout, children)

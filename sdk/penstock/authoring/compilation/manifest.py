@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from penstock.authoring.compilation.caching import cache_field
@@ -35,8 +35,6 @@ HOOKS: Final = {
     "on_cancellation": ("Cancelled",),
 }
 """Hooks of a flow, and the states of a run for which they are called."""
-MAX_EXPLAINED: Final = 100
-"""Tasks whose states are passed to the hooks of a flow."""
 FINISHED: Final = ["Completed", "Failed", "Cancelled", "Skipped"]
 """All final states of a task."""
 
@@ -82,9 +80,7 @@ def pod_task(
     }
 
 
-def hooks_task(
-    flow: FlowFunction, location: CodeLocation, *, name: str, source: str, tasks: Sequence[str]
-) -> dict[str, Any] | None:
+def hooks_task(flow: FlowFunction, location: CodeLocation, *, name: str, source: str) -> dict[str, Any] | None:
     """Return the finally task that calls a flow's hooks; None if it has none.
 
     Args:
@@ -92,14 +88,12 @@ def hooks_task(
         location: where it stands.
         name: name of the finally task.
         source: where the Pod imports the flow from.
-        tasks: names of the tasks, whose states explain that of the run.
     """
     states = [state for hook, covered in HOOKS.items() if getattr(flow.options, hook) for state in covered]
     if not states:
         return None
-    shown = list(tasks[:MAX_EXPLAINED])
-    call = {"hooks": source, "name": name, "run": [0, 1], "state": 2, "tasks": shown}
-    ends = [f"[tasks.{each}.state, tasks.{each}.reason]" for each in shown]
+    call = {"hooks": source, "name": name, "run": [0, 1], "state": 2}
+    expressions = ["run.name", "run.uid", "run.state", "run.message", "run.failures"]
     return {
         "name": name,
         "when": f"run.state in {json.dumps(states)}",
@@ -107,7 +101,7 @@ def hooks_task(
         "allowFailed": 1,
         "command": list(COMMAND),
         "args": [source],
-        "env": _env(call, ["run.name", "run.uid", "run.state", *ends], None, location),
+        "env": _env(call, expressions, None, location),
     }
 
 

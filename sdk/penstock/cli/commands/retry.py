@@ -15,7 +15,7 @@ from penstock.cli.cluster.revision import read_revision
 from penstock.cli.cluster.start_run import build_run, start
 from penstock.cli.manifests.params import read_params
 from penstock.cli.text.console import Console, Text
-from penstock.cli.text.progress import is_finished, is_successful
+from penstock.cli.text.progress import has_more_to_run, is_finished
 from penstock.cli.text.retry_plan import retry_lines
 from penstock.drawing.task_rows import Object, status_of
 from penstock.engine.compiler.params import resolve_params
@@ -64,14 +64,14 @@ def check_retriable(run: Object, cancel_command: str, *, is_selective: bool = Fa
         is_selective: whether the command says what runs again, so that a completed run can be retried too.
 
     Raises:
-        CommandError: it has not finished, or it succeeded.
+        CommandError: it has not finished, or nothing is left to run.
     """
     name, state = run["metadata"]["name"], status_of(run).get("state", "new")
     if not is_finished(run):
         raise CommandError(
             f"FlowRun {name} has not finished ({state}): wait for it, or cancel it with {cancel_command}"
         )
-    if is_successful(run) and not is_selective:
+    if not is_selective and not has_more_to_run(run):
         raise CommandError(
             f"FlowRun {name} is {state}, there is nothing to retry; say what runs again with --from, -p or "
             "--restart-completed, or start a new run with penstock run"

@@ -45,6 +45,12 @@ def is_successful(run: Object) -> bool:
     return status_of(run).get("state") in SUCCESSFUL_RUN_STATES
 
 
+def has_more_to_run(run: Object) -> bool:
+    """Whether a plain retry of a finished FlowRun runs anything: it did not succeed, or was skipped before it began."""
+    status = status_of(run)
+    return not is_successful(run) or (status.get("state") == "Skipped" and not status.get("tasks"))
+
+
 def exit_code_of(run: Object) -> int:
     """Return the exit code that a finished FlowRun gives a command that waits for it."""
     if status_of(run).get("state") == "Skipped":

@@ -21,7 +21,7 @@ from penstock.cli.text.description import (
     requested_by,
     value_text,
 )
-from penstock.cli.text.progress import is_finished, is_successful, pending_actions, select_most_urgent
+from penstock.cli.text.progress import has_more_to_run, is_finished, pending_actions, select_most_urgent
 from penstock.cli.text.task_description import describe_task, reason_of
 from penstock.drawing.state_styles import state_style
 from penstock.drawing.task_rows import (
@@ -230,5 +230,5 @@ def _commands(run: Object, rows: Sequence[TaskRow]) -> list[str]:
         f"describe {row.run}" if row.run else f"logs {name} --task {row.name}" for row in failed[:MAX_NAMED_TASKS]
     ]
     if is_finished(run):
-        return [*commands, *([] if is_successful(run) else [f"retry {name}"])]
+        return [*commands, *([f"retry {name}"] if has_more_to_run(run) else [])]
     return [*commands, f"watch {name}"]

@@ -32,7 +32,7 @@ __all__ = ["Expression", "Scope", "TaskReference", "TaskShape", "compile_express
 class Expression:
     """A compiled expression. Made by `compile_expression`."""
 
-    __slots__ = ("_found", "_program", "params", "source", "takes_all_params", "tasks")
+    __slots__ = ("_found", "_program", "params", "run_fields", "source", "takes_all_params", "tasks")
 
     def __init__(self, source: str, found: References, program: Program | None) -> None:
         self._found = found
@@ -43,6 +43,12 @@ class Expression:
         """Which attributes of which tasks it uses."""
         self.params: Final = frozenset(found.params)
         """Names of the params that it uses."""
+        self.run_fields: Final = frozenset(
+            path.steps[0]
+            for path in found.paths
+            if path.root == "run" and path.steps and isinstance(path.steps[0], str)
+        )
+        """Fields of `run` that it uses."""
         self.takes_all_params: Final = found.takes_all_params
         """Whether it uses the params as a whole too."""
 

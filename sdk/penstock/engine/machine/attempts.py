@@ -225,7 +225,8 @@ class Attempts:
         if instance.state not in (TaskState.COMPLETED, TaskState.SKIPPED):
             task.record_failure(key.item, instance)
             run.record_history(task)
-            run.outbox.notices.append(Notice.of_attempt(key, instance))
+            retry = instance.describe_retry(task.plan.retry, outcome)
+            run.outbox.notices.append(Notice.of_attempt(key, instance, retry))
         if instance.state is TaskState.RETRYING:
             instance.timer_at = None
             run.set_timer(task, key, instance)

@@ -67,6 +67,7 @@ def _skip_by_condition(run: Run, task: TaskRun, now: float) -> bool:
     if not verdict:
         seen = {name: values["params"].get(name) for name in sorted(when.params)}
         seen |= {f"tasks.{name}": values["tasks"][name] for name in sorted({use.task for use in when.tasks})}
+        seen |= {f"run.{name}": values["run"].get(name) for name in sorted(when.run_fields)}
         shown = json.dumps(seen, separators=(",", ":"))[:SHOWN_VALUES]
         run.finish_task(task, TaskState.SKIPPED, Reason.CONDITION_FALSE, f"{when.source} is false: {shown}", now)
         return True

@@ -11,7 +11,7 @@ from penstock.engine.machine.reason_groups import HELD_REASONS
 from penstock.engine.machine.tasks.obstacles import name_of
 from penstock.engine.machine.tasks.task_instance import TaskInstance
 from penstock.engine.reasons import Reason
-from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState, TaskState
+from penstock.engine.state import SUCCESSFUL_RUN_STATES, RunState
 
 SHUTDOWN_WORDS: Final = {"Drain": "Draining", "Cancel": "Cancelling", "Terminate": "Terminating"}
 
@@ -26,16 +26,21 @@ class Notice(NamedTuple):
     """What distinguishes it from other notices of the run, the same in every process."""
 
     @classmethod
-    def of_attempt(cls, key: TaskInstanceKey, instance: TaskInstance) -> Notice:
-        """Return the notice of a failed attempt."""
+    def of_attempt(cls, key: TaskInstanceKey, instance: TaskInstance, retry: str = "") -> Notice:
+        """Return the notice of a failed attempt.
+
+        Args:
+            key: the task or item.
+            instance: the same, after the attempt.
+            retry: which retry follows, and when; empty if none does.
+        """
         name = name_of(key)
         # One line: the task's entry and its log have the rest.
         text = f"task {name}: {headline(instance.reason, instance.message)} (attempt {instance.attempt}"
-        is_retried = instance.state is TaskState.RETRYING
         return cls(
             is_warning=True,
             reason=f"Task{instance.state}",
-            message=f"{text}, retrying)" if is_retried else f"{text})",
+            message=f"{text}; {retry})" if retry else f"{text})",
             identity=f"{name}/{instance.attempt}",
         )
 

@@ -213,6 +213,15 @@ class TaskInstance:
             attempt=self.attempt,
         )
 
+    def describe_retry(self, policy: RetryPolicy, outcome: Outcome) -> str:
+        """Return which retry follows an attempt, of how many, and when: `retry 1 of 3 in 10 s`; empty if none does."""
+        if self.state is not TaskState.RETRYING or self.wake_at is None:
+            return ""
+        is_disruption = outcome.cause is Cause.DISRUPTION
+        used, limit = (self.disruptions, policy.infrastructure) if is_disruption else (self.failures, policy.limit)
+        delay_s = round(self.wake_at - outcome.finished_at)
+        return f"retry {used} of {limit} {f'in {delay_s} s' if delay_s else 'at once'}"
+
     def cancel_retry(self, reason: Reason) -> None:
         """Make no further attempt, although budget is left: the run is being stopped."""
         self.state, self.reason, self.message = (
