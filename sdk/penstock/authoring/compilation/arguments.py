@@ -58,8 +58,7 @@ class Encoder:
             return self.encode_value(value.value, is_failure_allowed=is_failure_allowed)
         if isinstance(value, allow_failure):
             return self.encode_value(value.value, is_failure_allowed=True)
-        if isinstance(value, Symbol | TracedFuture | TracedFutures | TracedState | TracedStates):
-            refuse_changed(value)
+        refuse_changed(value)
         if isinstance(value, ParamSymbol):
             return self._param(value)
         if isinstance(value, OperationSymbol):

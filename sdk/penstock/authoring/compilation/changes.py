@@ -23,6 +23,12 @@ Changes = list[int]
 IMMUTABLE: Final = frozenset({bool, int, float, complex, str, bytes, Decimal, dt.date, dt.datetime, dt.timedelta})
 
 
+class Changeable:
+    """What may stand for a collection: a symbol, or the run of a task while it is traced."""
+
+    __slots__ = ()
+
+
 def returned_type(node: Node) -> Any:
     """Return the annotation of what a task returns; None if it has none."""
     try:
@@ -40,8 +46,10 @@ def refuse_changed(value: Any) -> None:
     Raises:
         RefusedError: it may have been.
     """
-    node = getattr(value, "node", None) if not hasattr(type(value), "changes") else None
-    changes: Changes = value.changes if node is None else node.changes
+    if not isinstance(value, Changeable):
+        return
+    node = None if hasattr(type(value), "changes") else value.node  # type: ignore[attr-defined] # a traced run has one
+    changes: Changes = value.changes if node is None else node.changes  # type: ignore[attr-defined] # a symbol has them
     if not changes:
         return
     description = value.description if node is None else f"the result of {node.name!r}"

@@ -110,8 +110,7 @@ def _column(value: Any, node: Node, encoder: Encoder, *, is_failure_allowed: boo
         return None
     if isinstance(value, allow_failure):
         return _column(value.value, node, encoder, is_failure_allowed=True)
-    if isinstance(value, Symbol | TracedFuture | TracedFutures | TracedState | TracedStates):
-        refuse_changed(value)
+    refuse_changed(value)
     if isinstance(value, ParamSymbol):
         return _param_column(value, node, encoder)
     if isinstance(value, TracedFutures | TracedStates):

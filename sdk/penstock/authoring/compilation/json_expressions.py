@@ -44,8 +44,7 @@ def express_value(  # noqa: PLR0911 - one for each kind
         )
     if isinstance(value, unmapped):
         return express_value(value.value, want, location, what)
-    if isinstance(value, Symbol | TracedFuture | TracedFutures | TracedState | TracedStates):
-        refuse_changed(value)
+    refuse_changed(value)
     if isinstance(value, ResultSymbol | TracedFuture | TracedFutures | TracedState | TracedStates):
         if isinstance(value, ResultSymbol) and value.path:
             raise location.compile_error(

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Final, NoReturn
 
 from penstock.authoring.awaiting import awaitable
-from penstock.authoring.compilation.changes import IMMUTABLE, Changes, returned_type, type_asked_for
+from penstock.authoring.compilation.changes import IMMUTABLE, Changeable, Changes, returned_type, type_asked_for
 from penstock.authoring.compilation.code_location import (
     CodeLocation,
     current_location,
@@ -31,7 +31,7 @@ TEXT: Final = "is converted to text"
 Step = str | int
 
 
-class Symbol:
+class Symbol(Changeable):
     """A value that is known when the flow runs.
 
     Args:
@@ -276,7 +276,7 @@ for _what, _names in _REFUSED.items():
         setattr(Symbol, _name, _refuser(_what))
 
 
-class TracedFuture(Future[Any]):
+class TracedFuture(Future[Any], Changeable):
     """The future of a task that was submitted while tracing.
 
     Args:
@@ -336,7 +336,7 @@ class TracedFuture(Future[Any]):
         return f"TracedFuture({self.node.name!r})"
 
 
-class TracedFutures(FutureList[Any]):
+class TracedFutures(FutureList[Any], Changeable):
     """The futures of a task that was mapped while tracing.
 
     Args:
@@ -357,7 +357,7 @@ class TracedFutures(FutureList[Any]):
         return TracedFuture(self.node).result(timeout, raise_on_failure)
 
 
-class TracedState(State[Any]):
+class TracedState(State[Any], Changeable):
     """The final state of a task.
 
     Args:
@@ -391,7 +391,7 @@ class TracedState(State[Any]):
         return f"TracedState({self.node.name!r})"
 
 
-class TracedStates(list[Any]):
+class TracedStates(list[Any], Changeable):
     """The states of a mapped task.
 
     Args:
