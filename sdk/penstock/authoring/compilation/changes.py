@@ -10,13 +10,10 @@ import datetime as dt
 import functools
 import sys
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from penstock.authoring.compilation.code_location import current_location, is_inside
-
-if TYPE_CHECKING:
-    from penstock.authoring.compilation.node import Node
-    from penstock.authoring.compilation.symbols import Symbol
+from penstock.authoring.function import TaskFunction
 
 Changes = list[int]
 """The lines that may have changed a value in place."""
@@ -29,10 +26,10 @@ class Changeable:
     __slots__ = ()
 
 
-def returned_type(node: Node) -> Any:
-    """Return the annotation of what a task returns; None if it has none."""
+def returned_type(task: TaskFunction | None) -> Any:
+    """Return the annotation of what a task returns; None if it has none, or there is no task."""
     try:
-        return None if node.task is None else get_type_hints(node.task.fn).get("return")
+        return None if task is None else get_type_hints(task.fn).get("return")
     except (NameError, TypeError):
         return None  # names for type checkers only
 
@@ -60,7 +57,7 @@ def refuse_changed(value: Any) -> None:
     )
 
 
-def type_asked_for(symbol: Symbol) -> type:
+def type_asked_for(symbol: Any) -> type[Any]:
     """Return the type of a symbol; refuse if the user's function or `functools.singledispatch` decides by it.
 
     Raises:
@@ -72,4 +69,5 @@ def type_asked_for(symbol: Symbol) -> type:
             f"{symbol.description} is asked for its type, which is known only when the flow runs",
             "do it in a task, or use @flow(run_as='pod')",
         )
-    return type(symbol)
+    kind: type[Any] = type(symbol)
+    return kind

@@ -199,7 +199,7 @@ class ResultSymbol(Symbol):
     @property
     def is_immutable(self) -> bool:
         """Whether the task says that it returns a number, a text or a date."""
-        return not self.path and self.node.fan_out is None and returned_type(self.node) in IMMUTABLE
+        return not self.path and self.node.fan_out is None and returned_type(self.node.task) in IMMUTABLE
 
     def at(self, step: Step) -> Symbol:
         """Return a part."""

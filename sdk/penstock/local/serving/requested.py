@@ -8,14 +8,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-if TYPE_CHECKING:
-    from penstock.local.serving.server import Process, Run
+from typing import Any, Final, Protocol
 
 LOGGER: Final = logging.getLogger("penstock.serve")
 MAX_KEYS: Final = 1000
 """How many keys are remembered; the oldest are forgotten first."""
+
+
+class Process(Protocol):
+    """The process of a run."""
+
+    @property
+    def sentinel(self) -> int:
+        """Handle that is ready when it has ended."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it is running."""
+
+    def take_state(self) -> bytes | None:
+        """Return the pickle of its final state, once; None if there is none."""
+
+    def stop(self) -> None:
+        """Stop it by SIGTERM."""
+
+    def kill(self) -> None:
+        """Kill it."""
 
 
 class RunRequest(Protocol):
@@ -58,7 +76,7 @@ class Inbox(Protocol):
         """Return the requests that have arrived."""
 
 
-LaunchRequested = Callable[[str, RunRequest], "Process"]
+LaunchRequested = Callable[[str, RunRequest], Process]
 """Starts a run, from its name and the request for it."""
 
 
@@ -127,7 +145,8 @@ class Requested:
         self.name = name
         self.inbox = inbox
         self.limit = limit
-        self.runs: list[Run] = []
+        self.runs: list[Any] = []
+        """The active runs, of the server."""
         self.waiting: list[AskedRun] = []
         """What waits for a slot or for its time."""
         self._launch = launch

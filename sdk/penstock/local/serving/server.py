@@ -19,7 +19,7 @@ from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import read_timetable
 from penstock.engine.validation.validation import check_schedule, compile_tick_params, parse_schedule
 from penstock.errors import InvalidSpecError
-from penstock.local.serving.requested import AskedRun, Requested
+from penstock.local.serving.requested import AskedRun, Process, Requested
 from penstock.local.serving.served_state import ServedStateFile
 
 LOGGER: Final = logging.getLogger("penstock.serve")
@@ -31,27 +31,6 @@ UNLIMITED: Final = 1_000_000
 """The number of free slots if there is no limit."""
 PAD: Final = timedelta(milliseconds=10)
 """Added to each tick, so that a clock that is read slightly early does not miss it."""
-
-
-class Process(Protocol):
-    """The process of a run."""
-
-    @property
-    def sentinel(self) -> int:
-        """Handle that is ready when it has ended."""
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it is running."""
-
-    def take_state(self) -> bytes | None:
-        """Return the pickle of its final state, once; None if there is none."""
-
-    def stop(self) -> None:
-        """Stop it by SIGTERM."""
-
-    def kill(self) -> None:
-        """Kill it."""
 
 
 Launch = Callable[[str, Mapping[str, Any]], Process]
