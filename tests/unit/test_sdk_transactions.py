@@ -284,7 +284,7 @@ def test_what_a_task_sets_is_for_its_own_hooks():
     called = []
 
     @task(
-        on_commit=[lambda txn: called.append(("commit", txn.get("path"), txn.get("of")))],
+        on_commit=[lambda txn: called.append(("commit", txn.get("path"), txn.get("of", None)))],
         on_rollback=[lambda txn: called.append(("undo", txn.get("path"), txn.is_rolled_back()))],
     )
     def write(path):
@@ -303,7 +303,7 @@ def test_what_a_task_sets_is_for_its_own_hooks():
         write("c")
 
     scene(fails=False, return_state=True)
-    assert called == [("commit", "a", "flow"), ("commit", "b", "flow")]
+    assert called == [("commit", "a", "flow"), ("commit", "b", "flow"), ("commit", "c", None)]
     called.clear()
     scene(fails=True, return_state=True)
     assert called == [("undo", "b", True), ("undo", "a", True)]
