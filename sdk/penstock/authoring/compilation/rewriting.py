@@ -186,10 +186,10 @@ class _Rewriter(ast.NodeTransformer):
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         """Rewrite `y if x is None else x`, `x if x is not None else y`, and `x if x else y`."""
         match node:
-            case ast.IfExp(test=ast.Name(id=name), body=ast.Name(id=kept_name), orelse=other) if (
-                name == kept_name and _can_be_made_later(other)
+            case ast.IfExp(test=ast.Name(id=tested), body=ast.Name(id=kept_name), orelse=second) if (
+                tested == kept_name and _can_be_made_later(second)
             ):
-                return ast.copy_location(self._replacing("either", node.body, other), node)
+                return ast.copy_location(self._replacing("either", node.body, second), node)
         for kind, kept, other in ((ast.Is, node.orelse, node.body), (ast.IsNot, node.body, node.orelse)):
             name = _name_compared_with_none(node.test, kind)
             if name is not None and isinstance(kept, ast.Name) and kept.id == name and _can_be_made_later(other):
