@@ -27,6 +27,10 @@ def one():
     return 1
 
 @task
+def two():
+    return [1, 2]
+
+@task
 def show(*values):
     return [str(each) for each in values]
 
@@ -108,7 +112,7 @@ def add(a, b):
     ],
 )
 def test_what_a_flow_calculates_is_the_same_in_one_process_and_in_pods(tmp_path, signature, body, params):
-    body = body.replace("; ", "\n    ").replace("list_of(x)", "sorted(x)")
+    body = body.replace(":  ", ":\n        ").replace("; ", "\n    ").replace("list_of(x)", "sorted(x)")
     file = write(tmp_path, f"{TASKS}\n@flow\ndef etl({signature}):\n    {body}\n")
     call = f"etl(**{params!r})"
 
@@ -344,6 +348,23 @@ def decides_by_a_sum(n: int):
     load("a" if n > 3 else "b")
 
 
+def changed_in_place():
+    rows = take("a")
+    same = rows
+    rows += [1]
+    take(same)
+
+
+def changed_part(days: list[str]):
+    named = {"days": days}
+    named["days"] += ["x"]
+    take(days)
+
+
+def asked_for_type():
+    take(load("a").__class__)
+
+
 def maps_a_sum(days: list[str]):
     load.map(days + ["x"])  # noqa: RUF005 - what is tested
 
@@ -370,6 +391,17 @@ def maps_a_sum(days: list[str]):
             "the param 'days' is iterated over, which is known only when the flow runs: use .map()",
         ),
         (decides_by_a_sum, 1, "a value made of the param 'n' is used as a condition (`if`, `while`"),
+        (
+            changed_in_place,
+            4,
+            f"the result of 'take' is used after line {changed_in_place.__code__.co_firstlineno + 3} has",
+        ),
+        (
+            changed_part,
+            3,
+            f"the param 'days' is used after line {changed_part.__code__.co_firstlineno + 2} has changed it",
+        ),
+        (asked_for_type, 1, "the result of 'load' is asked for its type, which is known only when the flow runs"),
         (maps_a_sum, 1, "cannot map over a value made of the param 'days'"),
     ],
 )

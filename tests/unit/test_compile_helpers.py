@@ -129,6 +129,32 @@ HELPERS = {
 }
 
 
+@functools.singledispatch
+def shown(value):
+    return "anything"
+
+
+def is_none(value):
+    return value is None
+
+
+def dispatches():
+    load(shown(load("a")))
+
+
+def finds_by_name():
+    load(globals()["is_none"](load("a")))
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [(dispatches, "the result of 'load' is asked for its type"), (finds_by_name, "the identity or type of 'value'")],
+)
+def test_a_helper_that_no_name_refers_to_is_refused_alike(fn, message):
+    with pytest.raises(CompileError, match=message):
+        compile_flow(flow(fn), entrypoint="tests:flow")
+
+
 @pytest.mark.parametrize("name", HELPERS)
 @pytest.mark.parametrize("is_result", [False, True])
 def test_a_helper_that_decides_by_identity_or_type_is_refused(name, is_result):

@@ -262,7 +262,7 @@ def test_a_parameter_of_the_wrong_type_fails_the_flow_before_its_body():
 
     state = typed("abc", return_state=True)
     assert state.is_failed()
-    assert state.message.startswith("Validation of flow parameters failed")
+    assert state.message.startswith("Flow run received invalid parameters: ")
     assert "x: " in state.message
     assert not called
 
@@ -402,6 +402,30 @@ def test_a_runs_name_is_made_of_parameters():
         return runtime.flow_run.name
 
     assert orders("monday") == "orders of monday"
+
+
+def test_a_runs_name_is_made_of_parameters_as_they_are_validated():
+    @flow(flow_run_name="orders of {day:%Y}")
+    def orders(day: dt.date):
+        return runtime.flow_run.name
+
+    assert orders("2026-11-22") == "orders of 2026"
+    with pytest.raises(ParameterError, match="invalid parameters: day: "):
+        orders("monday")
+
+
+def test_a_flow_changes_its_own_list_and_not_that_of_its_caller_or_its_default():
+    @flow
+    def grow(rows: list = [], more: list[int] = [], seen={}):  # noqa: B006 - what is tested
+        rows.append(1)
+        more.append(2)
+        seen["a"] = len(seen)
+        return rows, more
+
+    mine = [0]
+    assert grow() == grow() == ([1], [2])
+    assert grow(mine, mine) == ([0, 1], [0, 2])
+    assert mine == [0]
 
 
 def test_a_runs_name_is_made_by_a_function():

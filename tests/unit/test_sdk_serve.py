@@ -11,9 +11,10 @@ import pytest
 from penstock import flow, run_deployment
 from penstock.authoring.deployments.deployment import object_name
 from penstock.errors import CommandError, OptionError, ResultError
+from penstock.local.serving.requested import Requested
 from penstock.local.serving.run_requests import RunRequests
 from penstock.local.serving.served_state import ServedStateFile
-from penstock.local.serving.server import STOP_GRACE, Requested, Served, Server
+from penstock.local.serving.server import STOP_GRACE, Served, Server
 from tests.unit.test_sdk_processes import Script
 
 NINE = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -381,8 +382,9 @@ def test_serving_at_import_is_refused_with_what_to_do(script, home):
 class Request:
     """A request for a run, and what its sender is told."""
 
-    def __init__(self, **parameters):
+    def __init__(self, *, name=None, key=None, scheduled_time=None, **parameters):
         self.parameters = parameters
+        self.name, self.key, self.scheduled_time = name, key, scheduled_time
         self.answers = []
 
     def answer(self, **facts):
@@ -432,7 +434,27 @@ def test_runs_that_are_requested_start_as_slots_are_free_and_their_senders_are_t
         ("etl-2", {"day": "b"}, timedelta(seconds=30)),
     ]
     assert first.answers == [{"run": "etl-1"}, {"code": 0, "state": None}, "closed"]
-    assert second.answers == [{"run": "etl-2"}, {"code": 0, "state": None}, "closed"]
+    assert second.answers == [
+        {"run": "etl-2", "waits": True},
+        {"started": True},
+        {"code": 0, "state": None},
+        "closed",
+    ]
+
+
+def test_requests_with_one_key_get_one_run_which_starts_no_sooner_than_it_may():
+    world = MailedWorld(until=NINE + 3 * MINUTE, takes=timedelta(seconds=30))
+    first = Request(key="k", name="mine", scheduled_time=NINE + MINUTE)
+    joined, late = Request(key="k"), Request(key="k")
+    mail = Mail(world, [(NINE, first), (NINE, joined), (NINE + MINUTE, late)])
+
+    def launch(name, request):
+        return world.launch(name, request.parameters)
+
+    Server([], world, requested=[Requested("etl", mail, launch, limit=None)]).serve()
+    assert [(each.name, each.started - NINE) for each in world.processes] == [("mine", MINUTE)]
+    ending = [{"started": True}, {"code": 0, "state": None}, "closed"]
+    assert first.answers == joined.answers == late.answers == [{"run": "mine", "waits": True}, *ending]
 
 
 def test_a_request_that_can_not_be_met_is_answered_and_the_others_are_served():
@@ -492,6 +514,13 @@ def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, hom
         assert asyncio.run(awaited("my_deployment")).state.name == "Completed"
         line_with(process, "hello served")
         assert run_deployment("my_deployment", timeout=0).state.name == "Running"
+        options = {"flow_run_name": "{mine}", "idempotency_key": "k", "timeout": 30}
+        named = [run_deployment("my_deployment", {"name": "named"}, **options) for _ in range(2)]
+        assert [(each.name, each.state.name) for each in named] == [("{mine}", "Completed")] * 2
+        soon = datetime.now(UTC) + timedelta(milliseconds=200)
+        later = run_deployment("my_deployment", {"name": "later"}, scheduled_time=soon, timeout=0)
+        assert later.state.name == "Scheduled"
+        line_with(process, "hello later")
         with pytest.raises(CommandError, match="got an unexpected keyword argument 'nam'"):
             run_deployment("my_deployment", {"nam": 1})
         with pytest.raises(CommandError, match="kubeconfig"):

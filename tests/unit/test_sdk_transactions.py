@@ -280,6 +280,35 @@ def test_coroutines_have_transactions_too(write):
     assert get_transaction() is None
 
 
+def test_what_a_task_sets_is_for_its_own_hooks():
+    called = []
+
+    @task(
+        on_commit=[lambda txn: called.append(("commit", txn.get("path"), txn.get("of", None)))],
+        on_rollback=[lambda txn: called.append(("undo", txn.get("path"), txn.is_rolled_back()))],
+    )
+    def write(path):
+        get_transaction().set("path", path)
+        with transaction() as inner:
+            assert get_transaction() is inner
+
+    @flow
+    def scene(fails):
+        with transaction() as txn:
+            txn.set("of", "flow")
+            write("a")
+            write.submit("b").wait()
+            if fails:
+                raise ValueError("no")
+        write("c")
+
+    scene(fails=False, return_state=True)
+    assert called == [("commit", "a", "flow"), ("commit", "b", "flow"), ("commit", "c", None)]
+    called.clear()
+    scene(fails=True, return_state=True)
+    assert called == [("undo", "b", True), ("undo", "a", True)]
+
+
 def test_values_are_copies():
     with transaction() as txn:
         txn.set("rows", [1])

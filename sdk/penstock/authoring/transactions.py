@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 from penstock.authoring.loggers import FLOW_LOGGER
 from penstock.authoring.options.options import Hook
 from penstock.authoring.runs.context import logger_of
-from penstock.authoring.runs.runs import FLOW_RUN, TaskRun
+from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN, TaskRun
 from penstock.authoring.runs.states import ROLLED_BACK, Completed
 from penstock.engine.suggestion import enumerate_names
 from penstock.errors import OptionError, ResultError, VariableError
@@ -121,6 +121,8 @@ class Transaction:
         self._staged: list[TaskRun | Transaction] = []
         self._end: Callable[[TaskRun | Transaction], None] | None = None
         self._token: Token[Transaction | None] | None = None
+        self.task_run: TaskRun | None = None
+        """The task run whose function began it."""
 
     def set(self, name: str, value: Any) -> None:
         """Store a value for hooks."""
@@ -256,6 +258,7 @@ class Transaction:
     def _begin(self) -> Self:
         is_done = self._record is not None and not self.overwrite and self._record.read() is not None
         self.state = TransactionState.COMMITTED if is_done else TransactionState.ACTIVE
+        self.task_run = TASK_RUN.get()
         self._token = TRANSACTION.set(self)
         return self
 
@@ -333,8 +336,18 @@ def transaction(
 
 
 def get_transaction() -> Transaction | None:
-    """Return the transaction of the innermost block; None outside of transactions."""
-    return TRANSACTION.get()
+    """Return the transaction of the innermost block, or of the task that runs in it; None outside of both.
+
+    A task has a transaction of its own, so what it sets is for its own hooks.
+    """
+    around, run = TRANSACTION.get(), TASK_RUN.get()
+    if run is None or (around is not None and around.task_run is run):
+        return around
+    if run.transaction is None:
+        run.transaction = Transaction(around)
+        run.transaction.state = TransactionState.ACTIVE
+    own: Transaction = run.transaction
+    return own
 
 
 def _isolation_level(given: IsolationLevel | str | None) -> IsolationLevel | None:
@@ -353,7 +366,8 @@ def _commit_one(ended: TaskRun | Transaction, around: Transaction) -> None:
     if isinstance(ended, Transaction):
         ended.commit()
         return
-    if not all(_call_hook(hook, around, ended) for hook in ended.task.options.on_commit):
+    own = _own_of(ended, around, TransactionState.COMMITTED)
+    if not all(_call_hook(hook, own, ended) for hook in ended.task.options.on_commit):
         _undo_one(ended, around)
 
 
@@ -361,9 +375,19 @@ def _undo_one(ended: TaskRun | Transaction, around: Transaction) -> None:
     if isinstance(ended, Transaction):
         ended.roll_back()
         return
+    own = _own_of(ended, around, TransactionState.ROLLED_BACK)
     for hook in reversed(ended.task.options.on_rollback):
-        _call_hook(hook, around, ended)
+        _call_hook(hook, own, ended)
     ended.enter_state(Completed(name=ROLLED_BACK, message="its transaction was rolled back", data=ended.state.data))
+
+
+def _own_of(ended: TaskRun, around: Transaction, state: TransactionState) -> Transaction:
+    """Return the transaction of a task, if its function has asked for it; else the one around it."""
+    if ended.transaction is None:
+        return around
+    own: Transaction = ended.transaction
+    own.state = state
+    return own
 
 
 def _call_hook(hook: Hook, around: Transaction, run: TaskRun | None = None) -> bool:

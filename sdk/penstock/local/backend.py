@@ -32,7 +32,7 @@ from penstock.local.interruption.signals import ended_by_signals
 from penstock.local.lifecycle import flow_lifecycle, task_lifecycle
 from penstock.local.lifecycle.final_state import state_of_error
 from penstock.local.lifecycle.lifecycle_step import Steps, run_lifecycle, run_lifecycle_async
-from penstock.local.lifecycle.run_name import render_run_name
+from penstock.local.lifecycle.run_name import render_flow_run_name
 from penstock.local.session import SESSION, Session, child_id, resumed_run
 from penstock.local.threads.task_pool import MAX_COROUTINES, MAX_THREADS, CoroutinePool, ThreadPool
 
@@ -271,7 +271,7 @@ def _open_session(flow: FlowFunction, call: Call) -> Session | State[Any]:
         parent=None if parent is None else parent.run,
     )
     if name is None and flow.options.flow_run_name is not None:
-        run.name = render_run_name("flow_run_name", flow.options.flow_run_name, run)
+        run.name = render_flow_run_name(flow.options.flow_run_name, run)
     logger_of(run).info("Started: flow %r, process %d, %s", flow.name, os.getpid(), _now())
     session = Session(run, parent)
     found = session.stored_result()

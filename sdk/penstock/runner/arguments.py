@@ -200,7 +200,7 @@ def _converted(value: Any, kind: str) -> Any:
         return pydantic.TypeAdapter(types[kind]).validate_python(value)
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
-        raise ParameterError(f"Validation of flow parameters failed: {problem['msg']} (got {value!r})") from error
+        raise ParameterError(f"Flow run received invalid parameters: {problem['msg']} (got {value!r})") from error
 
 
 def _error(task: str, state: str) -> Exception:

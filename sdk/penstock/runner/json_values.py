@@ -84,8 +84,13 @@ def _readable_plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value) if -INT64 <= value < INT64 else str(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(value)
+        # The API server writes whole floats as integers.
+        return float(value) if math.isfinite(value) and not _is_too_large(value) else str(value)
     return value.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def _is_too_large(value: float) -> bool:
+    return value.is_integer() and not -INT64 <= value < INT64
 
 
 def described(value: Any) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from typing import Any, Final
 
 from penstock.authoring.arguments.annotations import allow_failure, unmapped
+from penstock.authoring.compilation.changes import refuse_changed
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
 from penstock.authoring.compilation.secret_guard import SecretFoundError, pickled_without_secrets
@@ -56,6 +58,7 @@ class Encoder:
             return self.encode_value(value.value, is_failure_allowed=is_failure_allowed)
         if isinstance(value, allow_failure):
             return self.encode_value(value.value, is_failure_allowed=True)
+        refuse_changed(value)
         if isinstance(value, ParamSymbol):
             return self._param(value)
         if isinstance(value, OperationSymbol):
@@ -127,6 +130,10 @@ class Encoder:
         return template
 
     def _result(self, node: Node, path: tuple[Step, ...], *, is_failure_allowed: bool) -> Template:
+        if node.fan_out is not None and path:
+            # A part of the list of all results, and not of each of them.
+            whole = self._result(node, path[:-1], is_failure_allowed=is_failure_allowed)
+            return {MARK: "operation", "name": "getitem", "of": [whole, path[-1]]}
         self._node.depend_on(node, is_success_needed=not is_failure_allowed)
         template: dict[str, Any] = {"task": node.name}
         if path:
@@ -190,7 +197,8 @@ def path_expression(path: tuple[Step, ...]) -> str:
 def escape(value: Any) -> Any:
     """Return a value whose strings are not read as expressions."""
     if isinstance(value, str):
-        return value.replace("$(", "$$(")
+        # Of several `$` before a parenthesis each two are one.
+        return re.sub(r"\$+(?=\()", lambda found: found[0] * 2, value)
     if isinstance(value, list):
         return [escape(each) for each in value]
     return {key: escape(each) for key, each in value.items()} if isinstance(value, dict) else value

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import INDEX, Encoder, escape, expression_of
+from penstock.authoring.compilation.changes import refuse_changed
 from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
 from penstock.authoring.compilation.node import FanOut, Node
@@ -109,6 +110,7 @@ def _column(value: Any, node: Node, encoder: Encoder, *, is_failure_allowed: boo
         return None
     if isinstance(value, allow_failure):
         return _column(value.value, node, encoder, is_failure_allowed=True)
+    refuse_changed(value)
     if isinstance(value, ParamSymbol):
         return _param_column(value, node, encoder)
     if isinstance(value, TracedFutures | TracedStates):

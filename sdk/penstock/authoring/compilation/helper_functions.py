@@ -25,7 +25,10 @@ class HelperFunctions:
     def __init__(self, flow: FlowFunction) -> None:
         self._rewritten: dict[types.FunctionType, types.CodeType] = {}
         fn = inspect.unwrap(flow.fn)
-        for each in functions_referred_to(getattr(fn, "__func__", fn)):
+        fn = getattr(fn, "__func__", fn)
+        # Those of its module may be found by `getattr()`, `globals()` and the like.
+        of_module = [each for each in getattr(fn, "__globals__", {}).values() if isinstance(each, types.FunctionType)]
+        for each in functions_referred_to(fn, *of_module):
             made = rewrite(each)
             if made is not None:
                 self._rewritten[each] = made

@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.authoring.arguments.annotations import allow_failure, unmapped
 from penstock.authoring.compilation.arguments import escape, expression_of
+from penstock.authoring.compilation.changes import refuse_changed
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.node import Node
 from penstock.authoring.compilation.operations import OperationSymbol
@@ -43,6 +44,7 @@ def express_value(  # noqa: PLR0911 - one for each kind
         )
     if isinstance(value, unmapped):
         return express_value(value.value, want, location, what)
+    refuse_changed(value)
     if isinstance(value, ResultSymbol | TracedFuture | TracedFutures | TracedState | TracedStates):
         if isinstance(value, ResultSymbol) and value.path:
             raise location.compile_error(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from penstock.authoring.compilation.arguments import escape
 from penstock.authoring.compilation.caching import cache_field
 from penstock.authoring.compilation.code_location import CodeLocation
 from penstock.authoring.compilation.import_path import source_of
@@ -263,4 +264,5 @@ def flow_name(flow: FlowFunction) -> str:
 
 
 def _text(text: str) -> str:
-    return text.replace("$(", "$$(")
+    escaped: str = escape(text)
+    return escaped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from penstock.authoring.compilation.changes import Changes
 from penstock.authoring.compilation.code_location import CodeLocation, current_location, is_flow_function_at_work
 from penstock.authoring.compilation.handlers import Handlers
 from penstock.authoring.compilation.params import FlowParam
@@ -75,6 +76,8 @@ class Node:
         self.is_success_expected = False
         self.params: dict[str, Any] = {}
         """The params of a child flow, as in the manifest."""
+        self.changes: Changes = []
+        """The lines that may have changed its result in place."""
         self.plain_for: str | None = None
         """What needs the result as plain JSON, for messages."""
 

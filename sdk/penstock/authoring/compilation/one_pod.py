@@ -77,15 +77,15 @@ class _Search:
         return _referred(named) if isinstance(named, types.FunctionType) else list(vars(named).values())
 
 
-def functions_referred_to(fn: Any) -> list[types.FunctionType]:
-    """Return a function and the user's functions that it refers to, also through others, classes, objects and modules.
+def functions_referred_to(fn: Any, *more: Any) -> list[types.FunctionType]:
+    """Return functions and the user's functions that they refer to, also through others, classes, objects and modules.
 
     Those of libraries, tasks and flows are not among them.
     """
     package = _package(fn)
     found: list[types.FunctionType] = []
     seen: set[int] = set()
-    left: list[Any] = [fn]
+    left: list[Any] = [fn, *more]
     while left:
         value = left.pop()
         if id(value) in seen or isinstance(value, Decorated):

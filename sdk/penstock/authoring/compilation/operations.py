@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NoReturn
 
+from penstock.authoring.compilation.changes import IMMUTABLE
 from penstock.authoring.compilation.code_location import current_location
 from penstock.authoring.compilation.exact import is_exact
 from penstock.authoring.compilation.refusal import Signal, raise_remembered
@@ -27,6 +28,9 @@ from penstock.authoring.pods.pod_operations import BINARY, COMPARISONS, FUNCTION
 
 _OF_ELEMENTS: Final = frozenset({"getitem", "default", "either", "and", "or", "min", "max"})
 """Operations whose results are parts of their operands, which may be None."""
+_IMMUTABLE: Final = frozenset({*COMPARISONS, TEXT, "not", "contains", "str", "repr", "ascii", "format", "int", "float"})
+_OF_NUMBERS_AND_TEXTS: Final = frozenset({"add", "sub", "truediv", "floordiv", "mod", "pow"})
+"""Operations whose results are numbers or texts if one of their operands is."""
 MAX_DEPTH: Final = 5
 """How deep symbols are looked for in the subject of a `match`."""
 
@@ -42,13 +46,28 @@ class OperationSymbol(Symbol):
     __slots__ = ("operands", "operation")
 
     def __init__(self, operation: str, *operands: Any) -> None:
-        first = next(each for each in operands if isinstance(each, Symbol))
+        operands = tuple(map(_as_it_is, operands))
+        first = next(_symbols_in(operands))
         description = (
             first.description if isinstance(first, OperationSymbol) else f"a value made of {first.description}"
         )
         super().__init__(description)
         self.operation = operation
         self.operands = operands
+
+    @property
+    def is_immutable(self) -> bool:
+        """Whether it is a number or a text."""
+        return self.operation in _IMMUTABLE or (
+            self.operation in _OF_NUMBERS_AND_TEXTS and any(map(_is_immutable, self.operands))
+        )
+
+    def mark_changed(self) -> None:
+        """Refuse further uses of the value, and of those that it may be or be a part of."""
+        super().mark_changed()
+        if self.operation in _OF_ELEMENTS:
+            for each in _symbols_in(self.operands):
+                each.mark_changed()
 
     def at(self, step: Step) -> Symbol:
         """Return a part."""
@@ -75,9 +94,30 @@ def _leaves(symbol: Symbol) -> Iterator[Symbol]:
     if not isinstance(symbol, OperationSymbol):
         yield symbol
         return
-    for each in symbol.operands:
+    for each in _symbols_in(symbol.operands):
+        yield from _leaves(each)
+
+
+def _symbols_in(operands: Iterable[Any]) -> Iterator[Symbol]:
+    """Yield the symbols among operands, and in lists and tuples among them."""
+    for each in operands:
         if isinstance(each, Symbol):
-            yield from _leaves(each)
+            yield each
+        elif isinstance(each, list | tuple):
+            yield from _symbols_in(each)
+
+
+def _is_immutable(operand: Any) -> bool:
+    return operand.is_immutable if isinstance(operand, Symbol) else type(operand) in IMMUTABLE
+
+
+def _as_it_is(operand: Any) -> Any:
+    """Return a copy of a collection: the function of the flow may change it afterwards."""
+    if type(operand) in {list, tuple}:
+        return type(operand)(map(_as_it_is, operand))
+    if type(operand) is dict:
+        return {key: _as_it_is(each) for key, each in operand.items()}
+    return set(operand) if type(operand) is set else operand
 
 
 def _method(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:
@@ -88,10 +128,22 @@ def _method(name: str, *, is_reflected: bool = False) -> Callable[..., Any]:
     return apply
 
 
+def _in_place(name: str) -> Callable[..., Any]:
+    def apply(self: Symbol, other: Any) -> Any:
+        if self.is_immutable or (name in _OF_NUMBERS_AND_TEXTS and _is_immutable(other)):
+            return OperationSymbol(name, self, other)
+        made = OperationSymbol(name, self.kept(), other)
+        self.mark_changed()
+        return made
+
+    return apply
+
+
 for _name in (*BINARY, *COMPARISONS, *UNARY):
     setattr(Symbol, f"__{_name}__", _method(_name))
 for _name in BINARY:
     setattr(Symbol, f"__r{_name}__", _method(_name, is_reflected=True))
+    setattr(Symbol, f"__i{_name}__", _in_place(_name))
 Symbol.__round__ = _method("round")  # type: ignore[attr-defined]
 
 

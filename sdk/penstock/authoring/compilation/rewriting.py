@@ -169,18 +169,27 @@ class _Rewriter(ast.NodeTransformer):
         self.is_changed = False
 
     def visit_If(self, node: ast.If) -> ast.AST:
-        """Rewrite `if x is None: x = ...`."""
-        name = _name_compared_with_none(node.test, ast.Is)
+        """Rewrite `if x is None: x = ...`, and `if not x: x = ...`."""
+        match node.test:
+            case ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)):
+                method = "either"
+            case _:
+                name, method = _name_compared_with_none(node.test, ast.Is) or "", "default"
         match node.body:
             case [ast.Assign(targets=[ast.Name(id=target)], value=value)] if (
                 name == target and not node.orelse and _can_be_made_later(value)
             ):
-                made = self._replacing("default", ast.Name(target, ast.Load()), value)
+                made = self._replacing(method, ast.Name(target, ast.Load()), value)
                 return ast.copy_location(ast.Assign([ast.Name(target, ast.Store())], made), node)
         return self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
-        """Rewrite `y if x is None else x`, and `x if x is not None else y`."""
+        """Rewrite `y if x is None else x`, `x if x is not None else y`, and `x if x else y`."""
+        match node:
+            case ast.IfExp(test=ast.Name(id=tested), body=ast.Name(id=kept_name), orelse=second) if (
+                tested == kept_name and _can_be_made_later(second)
+            ):
+                return ast.copy_location(self._replacing("either", node.body, second), node)
         for kind, kept, other in ((ast.Is, node.orelse, node.body), (ast.IsNot, node.body, node.orelse)):
             name = _name_compared_with_none(node.test, kind)
             if name is not None and isinstance(kept, ast.Name) and kept.id == name and _can_be_made_later(other):

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Final, NoReturn
 
 from penstock.authoring.awaiting import awaitable
+from penstock.authoring.compilation.changes import IMMUTABLE, Changeable, Changes, returned_type, type_asked_for
 from penstock.authoring.compilation.code_location import (
     CodeLocation,
     current_location,
@@ -30,7 +31,7 @@ TEXT: Final = "is converted to text"
 Step = str | int
 
 
-class Symbol:
+class Symbol(Changeable):
     """A value that is known when the flow runs.
 
     Args:
@@ -38,11 +39,14 @@ class Symbol:
         path: the keys and indexes that lead to it from there.
     """
 
-    __slots__ = ("description", "path")
+    __slots__ = ("changes", "description", "path")
 
     def __init__(self, description: str, path: tuple[Step, ...] = ()) -> None:
         self.description = description
         self.path = path
+        self.changes: Changes = []
+
+    __class__ = property(type_asked_for)  # type: ignore[assignment] # isinstance() in a library asks for it, too
 
     def at(self, step: Step) -> Symbol:
         """Return the part at a key or index."""
@@ -53,6 +57,23 @@ class Symbol:
         if isinstance(step, bool) or not isinstance(step, str | int):
             refuse(self, f"is indexed by [{step!r}]")
         return self.at(step)
+
+    @property
+    def is_immutable(self) -> bool:
+        """Whether nothing can change the value in place."""
+        return False
+
+    def kept(self) -> Symbol:
+        """Return a symbol for the value before a change."""
+        made = object.__new__(type(self))
+        for name in (name for each in type(self).__mro__ for name in getattr(each, "__slots__", ())):
+            setattr(made, name, getattr(self, name))
+        made.changes = []
+        return made
+
+    def mark_changed(self) -> None:
+        """Refuse further uses of the value, which `x += y` may have changed in place: only `x` is a new symbol."""
+        self.changes.append(current_location().line)
 
     def __repr__(self) -> str:
         """Refuse the text of the value; the event loop and others that show what they hold get the description."""
@@ -118,13 +139,22 @@ class ParamSymbol(Symbol):
         """Whether the value may be None."""
         return bool(self.path) or (self.param.is_optional and self._default is None)
 
+    @property
+    def is_immutable(self) -> bool:
+        """Whether it is a number or a text."""
+        return not self.path and self.param.manifest["type"] not in {"array", "object"}
+
     def with_default(self, expression: str) -> ParamSymbol:
         """Return the symbol of the value, or of another if the param is not given."""
-        return ParamSymbol(self.param, default=expression)
+        made = ParamSymbol(self.param, default=expression)
+        made.changes = self.changes
+        return made
 
     def at(self, step: Step) -> Symbol:
         """Return a part."""
-        return ParamSymbol(self.param, default=self._default, path=(*self.path, step))
+        made = ParamSymbol(self.param, default=self._default, path=(*self.path, step))
+        made.changes = self.changes
+        return made
 
     def __iter__(self) -> Iterator[Any]:
         """Have the default of the param iterated over instead."""
@@ -164,6 +194,12 @@ class ResultSymbol(Symbol):
     def __init__(self, node: Node, path: tuple[Step, ...] = ()) -> None:
         super().__init__(f"the result of {node.name!r}", path)
         self.node = node
+        self.changes = node.changes
+
+    @property
+    def is_immutable(self) -> bool:
+        """Whether the task says that it returns a number, a text or a date."""
+        return not self.path and self.node.fan_out is None and returned_type(self.node.task) in IMMUTABLE
 
     def at(self, step: Step) -> Symbol:
         """Return a part."""
@@ -240,7 +276,7 @@ for _what, _names in _REFUSED.items():
         setattr(Symbol, _name, _refuser(_what))
 
 
-class TracedFuture(Future[Any]):
+class TracedFuture(Future[Any], Changeable):
     """The future of a task that was submitted while tracing.
 
     Args:
@@ -300,7 +336,7 @@ class TracedFuture(Future[Any]):
         return f"TracedFuture({self.node.name!r})"
 
 
-class TracedFutures(FutureList[Any]):
+class TracedFutures(FutureList[Any], Changeable):
     """The futures of a task that was mapped while tracing.
 
     Args:
@@ -321,7 +357,7 @@ class TracedFutures(FutureList[Any]):
         return TracedFuture(self.node).result(timeout, raise_on_failure)
 
 
-class TracedState(State[Any]):
+class TracedState(State[Any], Changeable):
     """The final state of a task.
 
     Args:
@@ -355,7 +391,7 @@ class TracedState(State[Any]):
         return f"TracedState({self.node.name!r})"
 
 
-class TracedStates(list[Any]):
+class TracedStates(list[Any], Changeable):
     """The states of a mapped task.
 
     Args:

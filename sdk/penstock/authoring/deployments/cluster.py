@@ -147,7 +147,15 @@ def run_deployment(
     check_effect(f"a run of {name!r} would be started", "start it in a task, or call that flow in this one")
     if not keywords:
         local = name.rpartition("/")[2]
-        served = _run_served(local, dict(parameters or {}), tags=sorted(tags or ()), timeout_s=timeout)
+        served = _run_served(
+            local,
+            dict(parameters or {}),
+            tags=sorted(tags or ()),
+            timeout_s=timeout,
+            run_name=flow_run_name,
+            key=idempotency_key,
+            scheduled_time=scheduled_time,
+        )
         if served is not None:
             return served
     run: ClusterRun = importlib.import_module(STARTER).run_deployment(
@@ -170,11 +178,9 @@ async def arun_deployment(name: str, parameters: Mapping[str, Any] | None = None
     return run
 
 
-def _run_served(
-    name: str, parameters: dict[str, Any], *, tags: list[str], timeout_s: float | None
-) -> ClusterRun | None:
+def _run_served(name: str, parameters: dict[str, Any], **options: Any) -> ClusterRun | None:
     """Run what a process of this machine serves; None if none serves it."""
-    found = importlib.import_module(REQUESTS).request_run(name, parameters, tags=tags, timeout_s=timeout_s)
+    found = importlib.import_module(REQUESTS).request_run(name, parameters, **options)
     if found is None:
         return None
     run, state = found

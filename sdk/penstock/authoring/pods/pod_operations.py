@@ -15,7 +15,7 @@ BINARY: Final[Mapping[str, Callable[..., Any]]] = {
     "floordiv": operator.floordiv,
     "mod": operator.mod,
     "divmod": divmod,
-    "pow": operator.pow,
+    "pow": pow,  # with a third operand, a modulus, unlike operator.pow
     "lshift": operator.lshift,
     "rshift": operator.rshift,
     "and": operator.and_,

@@ -96,7 +96,16 @@ class TaskRun(TaskRunAttributes, _Run):
         flow_run: the flow run that it belongs to.
     """
 
-    __slots__ = ("began_time", "flow_run", "index", "is_observed", "parameters", "task", "upstream_failures")
+    __slots__ = (
+        "began_time",
+        "flow_run",
+        "index",
+        "is_observed",
+        "parameters",
+        "task",
+        "transaction",
+        "upstream_failures",
+    )
 
     task: TaskFunction
     flow_run: FlowRun | None
@@ -112,6 +121,8 @@ class TaskRun(TaskRunAttributes, _Run):
         """The arguments by name, including defaults, with futures replaced by their results."""
         self.began_time = self.started_time
         """When its first attempt started, in seconds since the epoch."""
+        self.transaction: Any = None
+        """Its own transaction, if its function has asked for it."""
         self.is_observed = False
         """Whether the flow has read how it ended."""
         self.upstream_failures: tuple[TaskRun, ...] = ()

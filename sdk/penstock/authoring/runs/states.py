@@ -184,6 +184,10 @@ class State(Dumped, Generic[R_co]):
         return self.type is StateType.CRASHED
 
     def __repr__(self) -> str:
+        """Return all of the state, as Prefect does: `Completed(message=None, type=COMPLETED, result=3)`."""
+        return f"{self.name}(message={self.message!r}, type={self.type}, result={self.data!r})"
+
+    def __str__(self) -> str:
         """Return the state as one word and its message: `Failed('no such file')`."""
         inside = [repr(self.message)] if self.message else []
         if self.name.upper() != self.type:

@@ -9,8 +9,31 @@ from typing import Any
 
 from penstock.authoring.options.options import RunName
 from penstock.authoring.runs.runs import FLOW_RUN, TASK_RUN, FlowRun, TaskRun
-from penstock.errors import OptionError
+from penstock.errors import OptionError, ParameterError
 from penstock.local.lifecycle.final_state import describe
+from penstock.local.lifecycle.validation import validate_parameters
+
+
+def render_flow_run_name(name: RunName, run: FlowRun) -> str:
+    """Return the name of a flow run from its validated parameters; its default name if they are invalid: it will fail.
+
+    Args:
+        name: as of `render_run_name`.
+        run: the run, under its default name.
+
+    Raises:
+        OptionError: the string or function failed, or the function did not return a string.
+    """
+    given = run.parameters
+    if run.flow.options.validate_parameters:
+        try:
+            run.parameters = validate_parameters(run.flow, given)
+        except ParameterError:
+            return run.name
+    try:
+        return render_run_name("flow_run_name", name, run)
+    finally:
+        run.parameters = given
 
 
 def render_run_name(option: str, name: RunName, run: FlowRun | TaskRun) -> str:

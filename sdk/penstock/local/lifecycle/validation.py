@@ -14,6 +14,7 @@ from penstock.errors import ParameterError
 
 _PLAIN: Final = frozenset({bool, int, float, str, bytes, list, dict, tuple, set, frozenset})
 """Types that are checked without pydantic, which takes 100 ms to import."""
+_COLLECTIONS: Final = frozenset({list, dict, set})
 _OLD: Final = "pydantic.v1"
 _WORDS: Final = {each.__name__: each for each in _PLAIN} | {"Any": Any, "object": object}
 
@@ -38,9 +39,18 @@ def validate_parameters(flow: FlowFunction, parameters: Mapping[str, Any]) -> di
         and not _is_default_none(parameter, parameters[name])
         and (is_field(parameter.default) or not _fits(parameter.annotation, parameters[name]))
     ]
+    # As pydantic does: the flow's function may change its own list, and not that of its caller or its default.
+    given = {
+        name: value.copy() if type(value) in _COLLECTIONS and _is_annotated(flow.signature.parameters[name]) else value
+        for name, value in parameters.items()
+    }
     if not open_questions:
-        return dict(parameters)
-    return {**parameters, **_validated(flow, {name: parameters[name] for name in open_questions})}
+        return given
+    return {**given, **_validated(flow, {name: parameters[name] for name in open_questions})}
+
+
+def _is_annotated(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation not in {inspect.Parameter.empty, Any, object, "Any", "object"}
 
 
 def _is_default_none(parameter: inspect.Parameter, value: Any) -> bool:
@@ -84,7 +94,7 @@ def _validated(flow: FlowFunction, parameters: Mapping[str, Any]) -> dict[str, A
         except _errors() as error:
             problems += [_problem(name, value, each) for each in error.errors()]
     if problems:
-        raise ParameterError(f"Validation of flow parameters failed: {'; '.join(problems)}")
+        raise ParameterError(f"Flow run received invalid parameters: {'; '.join(problems)}")
     return converted
 
 

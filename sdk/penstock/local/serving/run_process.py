@@ -70,6 +70,7 @@ class RunProcess:
         name: its name, for messages.
         parameters: parameters of the flow.
         tags: tags of the run.
+        run_name: the name that was asked for; None for that of the flow.
         is_state_kept: keep its final state, for who has asked for the run.
     """
 
@@ -80,11 +81,12 @@ class RunProcess:
         parameters: Mapping[str, Any],
         tags: frozenset[str],
         *,
+        run_name: str | None = None,
         is_state_kept: bool = False,
     ) -> None:
         self.name = name
         self._file = _new_file() if is_state_kept else None
-        arguments = (reference, dict(parameters), tags, self._file)
+        arguments = (reference, dict(parameters), tags, run_name, self._file)
         self._process: SpawnProcess = _CONTEXT.Process(target=_run, args=arguments, name=name)
         self._process.start()
 
@@ -133,11 +135,15 @@ def _new_file() -> Path:
     return Path(name)
 
 
-def _run(reference: FlowReference, parameters: dict[str, Any], tags: frozenset[str], file: Path | None) -> None:
+def _run(
+    reference: FlowReference, parameters: dict[str, Any], tags: frozenset[str], run_name: str | None, file: Path | None
+) -> None:
     """Run a flow, and exit with 0 if it completed."""
     # Ctrl-C at the terminal must reach only the serving process, which stops this one.
     os.setpgid(0, 0)
     flow = reference.load_flow()
+    if run_name is not None:
+        flow = flow.with_options(flow_run_name=run_name.replace("{", "{{").replace("}", "}}"))
     with with_tags(*tags):
         state = flow(**parameters, return_state=True)
         if flow.is_async:

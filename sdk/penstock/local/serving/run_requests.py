@@ -14,9 +14,11 @@ import os
 import pickle
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TextIO
 
 from penstock.authoring.awaiting import awaitable
 from penstock.authoring.runs.states import State, StateType
@@ -26,6 +28,8 @@ from penstock.errors import CommandError, OptionError, ResultError
 MAX_BYTES: Final = 1 << 20
 ANSWER_S: Final = 1.0
 """How long a request may take to arrive."""
+REPLY_S: Final = 30.0
+"""How long the process that serves may take to accept a request. It may be starting other runs."""
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -35,6 +39,9 @@ class RunRequest:
 
     parameters: Mapping[str, Any]
     tags: frozenset[str]
+    name: str | None
+    key: str | None
+    scheduled_time: datetime | None
     connection: socket.socket
 
     def answer(self, **facts: Any) -> None:
@@ -107,7 +114,14 @@ class RunRequests:
 
 
 def request_run(
-    name: str, parameters: Mapping[str, Any], *, tags: Sequence[str], timeout_s: float | None
+    name: str,
+    parameters: Mapping[str, Any],
+    *,
+    tags: Sequence[str],
+    timeout_s: float | None,
+    run_name: str | None = None,
+    key: str | None = None,
+    scheduled_time: datetime | None = None,
 ) -> tuple[str, State[Any]] | None:
     """Ask the process that serves a deployment for a run, and wait until the run has ended.
 
@@ -115,10 +129,13 @@ def request_run(
         name: the name of the deployment.
         parameters: parameters of the flow; JSON.
         tags: tags of the run.
-        timeout_s: how long to wait; 0 returns when it has started, None waits for its end.
+        timeout_s: how long to wait; 0 returns when the request was accepted, None waits for its end.
+        run_name: the name of the run; None for the next one of the deployment.
+        key: requests with the same key get one run.
+        scheduled_time: when it may start; in local time if it has no zone.
 
     Returns:
-        The name of the run, and its state; None if no process serves the name.
+        The name of the run, and its state, Scheduled if it has not started; None if no process serves the name.
 
     Raises:
         CommandError: it could not be started, or the parameters are not JSON.
@@ -130,25 +147,53 @@ def request_run(
             # What it answers is unpickled. Names of abstract sockets belong to nobody.
             raise CommandError(f"the process that serves {name!r} belongs to another user")
         try:
-            data = json.dumps({"parameters": dict(parameters), "tags": list(tags)}).encode() + b"\n"
+            facts: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags), "name": run_name, "key": key}
+            facts["at"] = None if scheduled_time is None else scheduled_time.astimezone().isoformat()
+            data = json.dumps(facts).encode() + b"\n"
         except (TypeError, ValueError) as error:
             raise CommandError(f"parameters of {name!r}: {error}; they must be JSON") from error
+        client.settimeout(REPLY_S)
         client.sendall(data)
         with client.makefile("r", encoding="utf-8") as answers:
-            started = answers.readline()
-            if not started:
-                raise CommandError(f"the process that serves {name!r} ended, or refused the request: see its log")
-            facts = json.loads(started)
-            if "error" in facts:
-                raise CommandError(facts["error"])
-            if timeout_s == 0:
-                return facts["run"], State(StateType.RUNNING)
-            client.settimeout(timeout_s)
-            try:
-                ended = answers.readline()
-            except TimeoutError:
-                return facts["run"], State(StateType.RUNNING)
-            return facts["run"], _state(json.loads(ended)) if ended else State(StateType.RUNNING)
+            return _followed(name, client, answers, timeout_s)
+
+
+def _followed(name: str, client: socket.socket, answers: TextIO, timeout_s: float | None) -> tuple[str, State[Any]]:
+    """Read answers until the run has ended, or the time is over."""
+    try:
+        accepted = answers.readline()
+    except TimeoutError:
+        raise CommandError(f"the process that serves {name!r} did not answer within {REPLY_S:g} s") from None
+    if not accepted:
+        raise CommandError(f"the process that serves {name!r} ended, or refused the request: see its log")
+    facts = _checked(accepted)
+    run, state = facts["run"], State[Any](StateType.SCHEDULED if facts.get("waits") else StateType.RUNNING)
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while end is None or time.monotonic() < end:
+        client.settimeout(None if end is None else max(0.001, end - time.monotonic()))
+        try:
+            line = answers.readline()
+        except TimeoutError:
+            break
+        if not line:
+            break
+        facts = _checked(line)
+        if "code" in facts:
+            return run, _state(facts)
+        state = State(StateType.RUNNING)
+    return run, state
+
+
+def _checked(line: str) -> dict[str, Any]:
+    """Return the facts of an answer.
+
+    Raises:
+        CommandError: the run could not be started.
+    """
+    facts: dict[str, Any] = json.loads(line)
+    if "error" in facts:
+        raise CommandError(facts["error"])
+    return facts
 
 
 def _state(facts: Mapping[str, Any]) -> State[Any]:
@@ -185,7 +230,8 @@ def _read(connection: socket.socket) -> RunRequest | None:
         with connection.makefile("rb") as file:
             line = file.readline(MAX_BYTES)
         facts = json.loads(line)
-        request = RunRequest(facts["parameters"], frozenset(facts["tags"]), connection)
+        at = None if facts["at"] is None else datetime.fromisoformat(facts["at"])
+        request = RunRequest(facts["parameters"], frozenset(facts["tags"]), facts["name"], facts["key"], at, connection)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return request

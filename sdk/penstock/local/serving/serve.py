@@ -17,10 +17,11 @@ from typing import Any, Final
 from penstock.authoring.deployments.deployment import Deployment, object_name
 from penstock.errors import OptionError
 from penstock.local.console import log
+from penstock.local.serving.requested import Requested, RunRequest
 from penstock.local.serving.run_process import FlowReference, RunProcess, flow_reference
 from penstock.local.serving.run_requests import RunRequests
 from penstock.local.serving.served_state import ServedStateFile
-from penstock.local.serving.server import LOGGER, Launch, Requested, RunRequest, Served, Server, utc_now
+from penstock.local.serving.server import LOGGER, Launch, Served, Server, utc_now
 from penstock.memory_limit import limit_expression_memory
 
 MAIN_PROCESS: Final = "MainProcess"
@@ -107,7 +108,8 @@ def _launch(reference: FlowReference, tags: frozenset[str], name: str, parameter
 
 def _launch_requested(reference: FlowReference, deployment: Deployment, name: str, request: RunRequest) -> RunProcess:
     deployment.flow.bind((), given := {**deployment.parameters, **request.parameters})
-    return RunProcess(reference, name, given, deployment.tags | request.tags, is_state_kept=True)
+    tags = deployment.tags | request.tags
+    return RunProcess(reference, name, given, tags, run_name=request.name, is_state_kept=True)
 
 
 def _announce(served: Served, now: datetime) -> None:

@@ -19,6 +19,7 @@ from penstock.engine.ticks.scope import tick_roots
 from penstock.engine.ticks.timetable import read_timetable
 from penstock.engine.validation.validation import check_schedule, compile_tick_params, parse_schedule
 from penstock.errors import InvalidSpecError
+from penstock.local.serving.requested import AskedRun, Process, Requested
 from penstock.local.serving.served_state import ServedStateFile
 
 LOGGER: Final = logging.getLogger("penstock.serve")
@@ -32,97 +33,8 @@ PAD: Final = timedelta(milliseconds=10)
 """Added to each tick, so that a clock that is read slightly early does not miss it."""
 
 
-class Process(Protocol):
-    """The process of a run."""
-
-    @property
-    def sentinel(self) -> int:
-        """Handle that is ready when it has ended."""
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it is running."""
-
-    def take_state(self) -> bytes | None:
-        """Return the pickle of its final state, once; None if there is none."""
-
-    def stop(self) -> None:
-        """Stop it by SIGTERM."""
-
-    def kill(self) -> None:
-        """Kill it."""
-
-
 Launch = Callable[[str, Mapping[str, Any]], Process]
 """Starts a run, from its name and parameters."""
-
-
-class Inbox(Protocol):
-    """Requests for runs of a deployment."""
-
-    def fileno(self) -> int:
-        """Return the handle that is ready when there is a request."""
-
-    def take(self) -> Sequence[RunRequest]:
-        """Return the requests that have arrived."""
-
-
-class RunRequest(Protocol):
-    """A request for a run."""
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        """Parameters of the flow, which override those of the deployment."""
-
-    @property
-    def tags(self) -> frozenset[str]:
-        """Tags of the run, beside those of the deployment."""
-
-    def answer(self, **facts: Any) -> None:
-        """Tell the sender that the run has started (`run`), has ended (`code`), or cannot start (`error`)."""
-
-    def close(self) -> None:
-        """End the conversation."""
-
-
-LaunchRequested = Callable[[str, RunRequest], Process]
-"""Starts a run, from its name and the request for it."""
-
-
-class Requested:
-    """A deployment whose runs are asked for.
-
-    Args:
-        name: its name.
-        inbox: the requests.
-        launch: starts a run.
-        limit: maximum number of its concurrent runs; None for no limit.
-    """
-
-    def __init__(self, name: str, inbox: Inbox, launch: LaunchRequested, *, limit: int | None) -> None:
-        self.name = name
-        self.inbox = inbox
-        self.limit = limit
-        self.runs: list[Run] = []
-        self.waiting: list[RunRequest] = []
-        """Requests that wait for a slot."""
-        self._launch = launch
-        self._count = 0
-
-    def start_run(self, request: RunRequest) -> None:
-        """Start the run of a request."""
-        self._count += 1
-        name = f"{self.name}-{self._count}"
-        try:
-            process = self._launch(name, request)
-        except Exception as error:  # noqa: BLE001 - one request must not end the others
-            LOGGER.warning("%s: could not be started: %s", name, error)
-            request.answer(error=f"{name} could not be started: {error}")
-            request.close()
-            return
-        self.runs.append(Run(self, name, process, request))
-        request.answer(run=name)
-        LOGGER.info("%s: started, as requested", name)
 
 
 class Clock(Protocol):
@@ -222,16 +134,14 @@ class Run:
         served: its schedule or deployment.
         name: its name.
         process: its process.
-        request: the request for it, if there was one.
+        asked: who asked for it, if anyone did.
     """
 
-    def __init__(
-        self, served: Served | Requested, name: str, process: Process, request: RunRequest | None = None
-    ) -> None:
+    def __init__(self, served: Served | Requested, name: str, process: Process, asked: AskedRun | None = None) -> None:
         self.served = served
         self.name = name
         self.process = process
-        self.request = request
+        self.asked = asked
         self.killed_at: datetime | None = None
         """When it will be killed, if it is being stopped."""
 
@@ -274,8 +184,9 @@ class Server:
             for served in self._served:
                 self._reconcile(served, now)
             for requested in self._requested:
-                self._start_requested(requested)
+                self._start_requested(requested, now)
             wakes = [due for served in self._served if (due := served.next_wake(now)) is not None]
+            wakes += [due for each in self._requested if (due := each.next_wake(now)) is not None]
             if (
                 not self._requested
                 and not wakes
@@ -300,10 +211,13 @@ class Server:
         for tick in firing.fire:
             served.start_run(tick)
 
-    def _start_requested(self, requested: Requested) -> None:
-        requested.waiting += requested.inbox.take()
-        while requested.waiting and self._free_slots(requested):
-            requested.start_run(requested.waiting.pop(0))
+    def _start_requested(self, requested: Requested, now: datetime) -> None:
+        requested.take_requests()
+        for asked in [each for each in requested.waiting if each.is_due(now)]:
+            if self._free_slots(requested) and (process := requested.start_process(asked)) is not None:
+                requested.runs.append(Run(requested, asked.name, process, asked))
+        for asked in requested.waiting:
+            asked.tell_waiting()
 
     def _free_slots(self, served: Served | Requested) -> int:
         """Return how many more runs of a schedule or deployment may start now."""
@@ -318,10 +232,9 @@ class Server:
                 run.served.runs.remove(run)
                 level = logging.INFO if code == 0 else logging.WARNING
                 LOGGER.log(level, "%s: %s", run.name, _ending_of(code))
-                if run.request is not None:
+                if run.asked is not None:
                     state = run.process.take_state()
-                    run.request.answer(code=code, state=None if state is None else base64.b64encode(state).decode())
-                    run.request.close()
+                    run.asked.tell_end(code=code, state=None if state is None else base64.b64encode(state).decode())
             elif run.killed_at is not None and run.killed_at <= now:
                 run.process.kill()
 
