@@ -37,7 +37,7 @@ def _optional(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dic
     return st.just({}) | values.map(lambda value: {key: value})
 
 
-# Made once: Hypothesis examines each new strategy anew, which costs more than drawing from it.
+# Made once: Hypothesis examines each new strategy, which costs more than drawing from it.
 retries = st.fixed_dictionaries(
     {},
     optional={
