@@ -5,6 +5,7 @@ CLUSTER ?= auto
 NAME ?= penstock
 TAG ?= penstock:dev
 ARGS ?=
+PROCESSES ?= 3
 SEED ?= 1
 COUNT ?= 5000
 MINUTES ?= 2
@@ -49,8 +50,8 @@ test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": so
 	@# Built first, because a test that waits for a compiler looks like one that hangs.
 	$(BIN)/python -m tests.cluster build > /dev/null
 	$(BIN)/python -m tests.cluster build versitygw > /dev/null
-	@# Two processes: tests/api and tests/e2e wait most of the time, and each has a cluster of its own (see tests/conftest.py).
-	CLUSTER=$(CLUSTER) $(BIN)/pytest --numprocesses 2 --dist loadscope $(ARGS)
+	@# One process for each cluster: tests/e2e and the two parts of tests/api wait most of the time (see tests/conftest.py).
+	CLUSTER=$(CLUSTER) $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadscope $(ARGS)
 
 test-unit: venv  ## The tests that need no cluster.
 	$(BIN)/pytest --numprocesses auto tests/unit

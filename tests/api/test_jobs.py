@@ -127,15 +127,22 @@ def test_a_job_that_its_queue_suspends_while_it_runs_is_preempted_and_never_runs
     assert scene.ever_attempts() == attempts(1, 2)
 
 
-def test_a_job_that_is_suspended_and_resumed_in_a_moment_has_never_two_pods_that_run(at_work, batch):
-    # Its controller may be quicker than we are; what it makes beside our back ends before the next attempt begins.
+def test_a_job_that_is_suspended_and_resumed_in_a_moment_has_never_two_pods_that_run(at_work, operator, batch):
+    # Its controller is quicker than we are; what it makes behind our back ends before the next attempt begins.
     scene = at_work
     scene.start(job_task(pod_outcome="run", pod_stop_after="500ms"))
-    scene.running_pod()
+    pod = scene.running_pod()
     first = the_job(scene)
 
-    suspend(batch, first, is_suspended=True)
-    suspend(batch, first, is_suspended=False)
+    operator.pause()
+    try:
+        suspend(batch, first, is_suspended=True)
+        scene.until(
+            lambda: scene.ever["pods"][pod.metadata.uid].metadata.deletion_timestamp, "its controller to stop the Pod"
+        )
+        suspend(batch, first, is_suspended=False)
+    finally:
+        operator.resume()
 
     scene.running_pod(attempt=2)
     pods = sorted(scene.pods(ever=True), key=lambda pod: str(pod.metadata.creation_timestamp))

@@ -14,7 +14,8 @@ import re
 import urllib.parse
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final
 
 import urllib3
 import yaml
@@ -26,6 +27,7 @@ import penstock
 from penstock.api.names import GROUP, LABEL_PARENT_UID, LABEL_RUN, VERSION
 from penstock.cli.cluster.api_errors import BAD_REQUEST, NOT_FOUND, refusal_message, translate_errors
 from penstock.cli.cluster.listing import CONNECT_TIMEOUT_S, WatchableList, WatchEvent
+from penstock.cli.cluster.log_text import WHOLE_LOG, LogOptions, log_lines
 from penstock.cli.invocation import cluster_flags, program
 from penstock.drawing.task_rows import Object
 from penstock.engine.suggestion import enumerate_names, suggest
@@ -45,22 +47,6 @@ SERVICE_ACCOUNT_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/servicea
 _config: Any = config  # its functions have no type annotations
 
 
-class LogOptions(NamedTuple):
-    """Which lines of a log to read."""
-
-    since_s: int | None = None
-    tail: int | None = None
-    timestamps: bool = False
-
-    def given(self) -> dict[str, Any]:
-        """Return the options as the client takes them."""
-        options = {"since_seconds": self.since_s, "tail_lines": self.tail, "timestamps": self.timestamps or None}
-        return {name: value for name, value in options.items() if value is not None}
-
-
-WHOLE_LOG: Final = LogOptions()
-
-
 class Cluster:
     """The objects of one namespace of a cluster.
 
@@ -77,8 +63,6 @@ class Cluster:
         # Its first part becomes the field manager in `metadata.managedFields`.
         api.user_agent = f"penstock/{penstock.__version__}"
         self._api = api
-        self._custom: Any = client.CustomObjectsApi(api)
-        self._core: Any = client.CoreV1Api(api)
 
     @classmethod
     def connect(cls, arguments: argparse.Namespace) -> Cluster:
@@ -242,23 +226,39 @@ class Cluster:
             RefusalError: the API server rejected it.
             CommandError: the API server cannot be reached.
         """
-        # Uses the connections of the client, but not its `call_api`, which differs between versions.
-        configuration = self._api.configuration
-        headers = {"Accept": accept, "Content-Type": content_type, **self._api.default_headers}
-        headers |= {each["key"]: each["value"] for each in configuration.auth_settings().values()}
         with self._translate_errors():
-            response = self._api.rest_client.pool_manager.request(
+            response = self._request(
                 method,
-                f"{self.host}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else ""),
-                headers=headers,
+                path,
+                query,
+                headers={"Accept": accept, "Content-Type": content_type},
                 body=None if body is None else json.dumps(body),
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=RESPONSE_TIMEOUT_S),
+                read_timeout_s=RESPONSE_TIMEOUT_S,
             )
         if response.status >= BAD_REQUEST:
             raise RefusalError(refusal_message(response.status, response.data, response.reason), response.status)
         # Who may create an object can nest it deeper than Python's decoder, and all that prints it, can follow.
         answer: Object = json.loads(cut_depth(response.data))
         return answer
+
+    def open(self, path: str, query: Mapping[str, str], *, read_timeout_s: float | None) -> Any:
+        """Send a GET request, and return a response that is read as it comes.
+
+        Args:
+            path: with a leading slash.
+            query: its parameters.
+            read_timeout_s: how long the server may say nothing, in seconds; None: forever.
+
+        Returns:
+            A response of urllib3.
+
+        Raises:
+            ApiException: the API server rejected it.
+        """
+        response = self._request("GET", path, query, read_timeout_s=read_timeout_s, preload_content=False)
+        if response.status >= BAD_REQUEST:
+            raise ApiException(http_resp=response)
+        return response
 
     def read_log(self, pod: str, container: str, *, follow: bool, options: LogOptions = WHOLE_LOG) -> Iterator[str]:
         """Yield the lines of a container's log, without line ends.
@@ -272,13 +272,10 @@ class Cluster:
         Raises:
             CommandError: the Pod or its log no longer exists.
         """
+        path = f"{self._pods_path}/{urllib.parse.quote(pod, safe='')}/log"
+        query = {"container": container, "follow": json.dumps(follow), **options.given()}
         with self._translate_errors():
-            response = self._core.read_namespaced_pod_log(
-                pod, self.namespace, container=container, follow=follow, _preload_content=False, **options.given()
-            )
-            if response.status >= BAD_REQUEST:
-                raise ApiException(http_resp=response)
-            yield from _lines(response)
+            yield from log_lines(self.open(path, query, read_timeout_s=None))
 
     def get_object(self, plural: str, kind: str, name: str) -> Object:
         """Get one of Penstock's objects; `plural` and `kind` are its resource.
@@ -379,15 +376,36 @@ class Cluster:
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{urllib.parse.quote(self.namespace, safe='')}/{plural}"
         return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
+    @property
+    def _pods_path(self) -> str:
+        return f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}/pods"
+
     def _pods_of(self, run: str) -> WatchableList:
-        path = f"/api/v1/namespaces/{urllib.parse.quote(self.namespace, safe='')}/pods"
-        selector = {"labelSelector": f"{LABEL_RUN}={run}"}
-        return WatchableList(self.send, path, self._core.list_namespaced_pod, (self.namespace,), selector)
+        return WatchableList(self.send, self.open, self._pods_path, {"labelSelector": f"{LABEL_RUN}={run}"})
 
     def _ours(self, plural: str, **selector: str) -> WatchableList:
-        place = (GROUP, VERSION, self.namespace, plural)
-        function = self._custom.list_namespaced_custom_object
-        return WatchableList(self.send, self.object_path(plural), function, place, selector)
+        return WatchableList(self.send, self.open, self.object_path(plural), selector)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        *,
+        read_timeout_s: float | None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> Any:
+        # Uses the connections of the client, but not its `call_api`, which differs between versions, nor its classes
+        # for the kinds of Kubernetes: making them takes more than a second of CPU time.
+        given = self._api.configuration.auth_settings().values()
+        return self._api.rest_client.pool_manager.request(
+            method,
+            f"{self.host}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else ""),
+            headers={**headers, **self._api.default_headers, **{each["key"]: each["value"] for each in given}},
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
+            **options,
+        )
 
     def _translate_errors(self) -> contextlib.AbstractContextManager[None]:
         return translate_errors(self.host)
@@ -426,12 +444,3 @@ def _alternatives(name: str, names: list[str]) -> str:
     if not names:
         return ": there are none; use -n for another namespace"
     return suggest(name, names) or f"; existing: {enumerate_names(sorted(names))}"
-
-
-def _lines(response: Any) -> Iterator[str]:
-    rest = b""
-    for chunk in response.stream(decode_content=True):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace") for line in lines)
-    if rest:
-        yield rest.decode(errors="replace")

@@ -39,10 +39,9 @@ class WatchableList(NamedTuple):
 
     send: Callable[..., Object]
     """As `Cluster.send`."""
+    open: Callable[..., Any]
+    """As `Cluster.open`."""
     path: str
-    function: Callable[..., Any]
-    """Lists the same with the official client, which knows how to watch it."""
-    arguments: tuple[str, ...]
     selector: dict[str, str]
 
     def items(self) -> tuple[str, list[Object]]:
@@ -75,16 +74,12 @@ class WatchableList(NamedTuple):
     def _watch(self, version: str, until: float | None) -> Iterator[WatchEvent]:
         failures = 0
         while not _is_past(until):
-            stream: Any = watch.Watch()  # type: ignore[no-untyped-call]  # the library has no types
+            stream: Any = watch.Watch("object")  # type: ignore[no-untyped-call]  # the library has no types
             try:
                 events = stream.stream(
-                    self.function,
-                    *self.arguments,
-                    label_selector=self.selector.get("labelSelector", ""),
-                    field_selector=self.selector.get("fieldSelector", ""),
+                    self._open_watch,
                     resource_version=version,
                     timeout_seconds=WATCH_S if until is None else _seconds_to(until),
-                    _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 )
                 for event in read_in_thread(events, stream.stop):
                     failures = 0
@@ -95,6 +90,11 @@ class WatchableList(NamedTuple):
                     raise
                 time.sleep(RECONNECT_S)
             version = stream.resource_version or version
+
+    def _open_watch(self, *, resource_version: str, timeout_seconds: int, **_: bool) -> Any:
+        """Do as the functions of the official client that it knows how to watch."""
+        query = {"watch": "true", "resourceVersion": resource_version, "timeoutSeconds": str(timeout_seconds)}
+        return self.open(self.path, {**self.selector, **query}, read_timeout_s=READ_TIMEOUT_S)
 
 
 def _is_past(until: float | None) -> bool:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from penstock.api.duration import duration_s
 from penstock.api.names import LABEL_ATTEMPT, LABEL_INDEX, LABEL_TASK, MAIN_CONTAINER
-from penstock.cli.cluster.access import Cluster, LogOptions
+from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.interruptible import join_thread
 from penstock.cli.cluster.log_link import find_log_link
+from penstock.cli.cluster.log_text import LogOptions
 from penstock.cli.text.echo import echo_log
 from penstock.cli.text.log_source import SEPARATOR, Choice, Source
 from penstock.cli.text.progress import is_finished
