@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.fair_queue import FairQueue
 from penstock_operator.runtime.time_heap import TimeHeap
 
@@ -29,7 +30,8 @@ class WorkQueue(Generic[K]):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._ready: FairQueue[K] = FairQueue()
-        self._queued: set[K] = set()
+        self._queued: dict[K, float] = {}
+        """Since when each key waits, the longest first."""
         self._working: set[K] = set()
         self._again: set[K] = set()
         self._later: TimeHeap[K] = TimeHeap()
@@ -41,6 +43,11 @@ class WorkQueue(Generic[K]):
         return len(self._queued)
 
     @property
+    def oldest_s(self) -> float:
+        """How long the first of them has waited, seconds; 0 if there are none."""
+        return self._clock() - next(iter(self._queued.values())) if self._queued else 0.0
+
+    @property
     def delayed(self) -> int:
         """Keys that wait for their time."""
         return len(self._later)
@@ -50,7 +57,7 @@ class WorkQueue(Generic[K]):
         if key in self._working:
             self._again.add(key)
         elif key not in self._queued:
-            self._queued.add(key)
+            self._queued[key] = self._clock()
             self._ready.put(getattr(key, "namespace", None), key)
 
     def add_at(self, key: K, when: float) -> None:
@@ -74,7 +81,7 @@ class WorkQueue(Generic[K]):
 
     def forget(self, key: K) -> None:
         """Drop a key and its later time. A reconciliation that has begun continues and is not repeated."""
-        self._queued.discard(key)
+        self._queued.pop(key, None)
         self._again.discard(key)
         self._later.discard(key)
 
@@ -84,7 +91,7 @@ class WorkQueue(Generic[K]):
             key = await self._ready.get()
             # A forgotten key leaves its place in the queue behind.
             if key in self._queued:
-                self._queued.discard(key)
+                del self._queued[key]
                 self._working.add(key)
                 return key
 
@@ -114,3 +121,9 @@ class WorkQueue(Generic[K]):
         for key in self._later.pop_due(self._clock()):
             self.add(key)
         self._arm()
+
+
+def expose_queue(metrics: Metrics, queue: WorkQueue[K], kind: str) -> None:
+    """Have a queue read at each scrape."""
+    metrics.queue_depth.add_source(lambda: [((kind,), queue.depth)])
+    metrics.queue_age.add_source(lambda: [((kind,), queue.oldest_s)])
