@@ -77,8 +77,7 @@ class FlowSeries:
         self._tasks[conclusion.state].inc()
         if conclusion.started_at is None:
             return
-        if conclusion.duration_s:
-            self._task_duration.observe(conclusion.duration_s)
+        self._task_duration.observe(conclusion.duration_s)
         if conclusion.queued_at is not None:
             self.of_namespace.task_queue_wait.observe(max(conclusion.started_at - conclusion.queued_at, 0.0))
         if conclusion.created_at is not None:

@@ -145,6 +145,12 @@ class Metrics:
             *FLOW_LABELS,
             "reason",
         )
+        self.oldest_run = self._scraped(
+            "penstock_oldest_run_seconds",
+            "How long the Flow's run has been running that began first, of those that have not finished.",
+            *FLOW_LABELS,
+            combine=max,
+        )
         self.tasks_active = self._scraped(
             "penstock_tasks_active",
             "Tasks (items, for a fan-out) that have begun and not finished, by state.",

@@ -21,7 +21,8 @@ _INTRODUCTION: Final = f"""\
 # Metrics
 
 Every replica of the operator serves these at `/metrics` on its HTTP port (8080), for Prometheus. The chart makes a
-Service and, with `metrics.serviceMonitor.enabled`, a ServiceMonitor for them.
+Service and, with `metrics.serviceMonitor.enabled`, a ServiceMonitor for them; with `metrics.rules.enabled` also
+[alerts, each with a page that says what to do](runbooks/README.md).
 
 - **Only the leader counts.** The other replicas have the metrics of requests and of their own process. So add up over
   the replicas: `sum by (namespace, flow) (...)`.

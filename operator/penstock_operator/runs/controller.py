@@ -149,7 +149,7 @@ class RunController:
             child_runs=self._child_runs,
             starter=self._starter,
         )
-        expose_live_runs(metrics, registry)
+        expose_live_runs(metrics, registry, clock)
 
     def open(self) -> None:
         """Begin, once the first lists of Pods and of runs that have begun are complete."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from penstock.engine.keys import ObjectKey
 from penstock.engine.machine.machine import Machine
@@ -16,11 +16,18 @@ from penstock_operator.runtime.workqueue import expose_queue
 Sample = tuple[tuple[str, ...], float]
 
 
-def expose_live_runs(metrics: Metrics, registry: RunRegistry) -> None:
-    """Have the live runs, their tasks and their queue read at each scrape."""
-    live = _LiveRuns(registry)
+def expose_live_runs(metrics: Metrics, registry: RunRegistry, clock: Callable[[], float]) -> None:
+    """Have the live runs, their tasks and their queue read at each scrape.
+
+    Args:
+        metrics: where they are exposed.
+        registry: the live runs.
+        clock: seconds since the epoch.
+    """
+    live = _LiveRuns(registry, clock)
     metrics.runs_active.add_source(live.runs_by_state)
     metrics.runs_waiting.add_source(live.runs_by_reason)
+    metrics.oldest_run.add_source(live.ages_of_runs)
     metrics.tasks_active.add_source(live.tasks_by_state)
     metrics.tasks_waiting.add_source(live.tasks_by_reason)
     expose_queue(metrics, registry.queue, "FlowRun")
@@ -29,8 +36,9 @@ def expose_live_runs(metrics: Metrics, registry: RunRegistry) -> None:
 class _LiveRuns:
     """Reads the runs whose end is not stored."""
 
-    def __init__(self, registry: RunRegistry) -> None:
+    def __init__(self, registry: RunRegistry, clock: Callable[[], float]) -> None:
         self._registry = registry
+        self._clock = clock
 
     def _unfinished(self) -> Iterator[tuple[ObjectKey, LiveRun]]:
         labels_of = self._registry.flow_metrics.labels_of
@@ -44,6 +52,12 @@ class _LiveRuns:
 
     def runs_by_reason(self) -> Iterator[Sample]:
         return (((*labels, run.head["reason"]), 1) for labels, run in self._unfinished() if run.head.get("reason"))
+
+    def ages_of_runs(self) -> Iterator[Sample]:
+        now = self._clock()
+        for labels, run in self._unfinished():
+            if (started := run.head.get("startTime")) is not None:
+                yield labels, now - epoch(started)
 
     def tasks_by_state(self) -> Iterator[Sample]:
         for labels, machine in self._machines():
