@@ -22,7 +22,9 @@ _INTRODUCTION: Final = f"""\
 
 Every replica of the operator serves these at `/metrics` on its HTTP port (8080), for Prometheus. The chart makes a
 Service and, with `metrics.serviceMonitor.enabled`, a ServiceMonitor for them; with `metrics.rules.enabled` also
-[alerts, each with a page that says what to do](runbooks/README.md).
+[alerts, each with a page that says what to do](runbooks/README.md), and with `metrics.dashboards.enabled` a ConfigMap
+for each of four dashboards (overview, one Flow, Schedules, the operator), for the sidecar of Grafana's chart. To load
+them by hand: they are in `helm/penstock/files/dashboards`.
 
 - **Only the leader counts.** The other replicas have the metrics of requests and of their own process. So add up over
   the replicas: `sum by (namespace, flow) (...)`.

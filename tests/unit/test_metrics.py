@@ -161,12 +161,14 @@ def test_a_queue_says_how_many_wait_and_since_when():
 class FlowsThatSucceed:
     """A Flow, and what is known of its successes."""
 
-    def __init__(self, **status: str) -> None:
+    def __init__(self, last_success_time: str | None = None) -> None:
         self.now = 0.0
         self.metrics = Metrics()
         self.successes = Successes(FlowMetrics(self.metrics), clock=lambda: self.now)
         metadata = ObjectMeta(namespace="team", name="orders", creation_timestamp=CREATED)
-        self.successes.add_flow(ORDERS, Flow(metadata, {"expectSuccessWithin": "1h"}, FlowStatus(**status)))
+        self.successes.add_flow(
+            ORDERS, Flow(metadata, {"expectSuccessWithin": "1h"}, FlowStatus(last_success_time=last_success_time))
+        )
 
     @property
     def exposed(self) -> float:
