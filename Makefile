@@ -35,8 +35,9 @@ lock: venv  ## Write the locks again from the ranges of pyproject.toml (needs uv
 	uv pip compile --quiet --group build -c requirements/dev.lock --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/build.lock
 
-crds: venv  ## Write crds/*.yaml and the API reference from the models.
+crds: venv  ## Write crds/*.yaml and the references of API and metrics from the code.
 	$(BIN)/python -m penstock.api.generate
+	$(BIN)/python -m penstock_operator.metrics_page
 
 lint: venv  ## Every static check.
 	$(BIN)/ruff check .

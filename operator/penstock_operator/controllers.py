@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from penstock.api import names
+from penstock.engine.keys import ObjectKey
+from penstock.engine.state import RunState
 from penstock.engine.workloads.pod import PodSettings
 from penstock.kube.client import ApiClient
 from penstock.kube.connection import Connection
@@ -34,6 +37,7 @@ from penstock_operator.retention.runs import RunRetention
 from penstock_operator.runs.cache.store import CacheStore
 from penstock_operator.runs.cache.sweep import CacheSweep
 from penstock_operator.runs.controller import RunController
+from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runs.watches import new_runs, restored_runs
 from penstock_operator.runtime.controller import decode_as
 from penstock_operator.runtime.kopf_thread import KopfThread
@@ -109,6 +113,7 @@ class Controllers:
             on_ready=self._runs.events.on_flow,
             on_retention=self._run_retention.on_retention,
             revisions_in_use=self._runs.registry.revisions_in_use,
+            flow_metrics=self._runs.registry.flow_metrics,
             resource=FLOWS,
             kind="Flow",
             **shared,
@@ -162,7 +167,12 @@ class Controllers:
             metrics=metrics,
             fail=fail,
         )
-        self._runs.on_end += [self._run_retention.on_run_end, self._backfills.on_run_end, self._triggers.on_run_end]
+        self._runs.on_end += [
+            self._on_run_end,
+            self._run_retention.on_run_end,
+            self._backfills.on_run_end,
+            self._triggers.on_run_end,
+        ]
         # One watch for each kind and namespace: with rights in some namespaces only, none can be of all.
         self._workloads = [each for namespace in self._namespaces for each in self._watch_workloads(namespace)]
         self._known_runs = [self._watch_known_runs(namespace) for namespace in self._namespaces]
@@ -206,6 +216,18 @@ class Controllers:
         """Count the task instances that are in progress, up to so many: more make no difference to the caller."""
         return self._runs.registry.task_instances_in_progress(most)
 
+    def expose_watches(self, metrics: Metrics) -> None:
+        """Have it read at each scrape how long the watches have been silent."""
+
+        def silences() -> Iterable[tuple[tuple[str, ...], float]]:
+            now = time.monotonic()
+            longest: dict[str, float] = {}
+            for reflector in self.reflectors:
+                longest[reflector.plural] = max(longest.get(reflector.plural, 0.0), reflector.age_s(now))
+            return [((plural,), silence) for plural, silence in longest.items()]
+
+        metrics.watch_silence.add_source(silences)
+
     async def run(self) -> None:
         """Open the watches in the order that recovery needs, then reconcile until cancelled."""
         try:
@@ -234,6 +256,10 @@ class Controllers:
             await self.kopf.stop()
             await self._triggers.close()
             await self._runs.close()
+
+    def _on_run_end(self, end: RunEnd) -> None:
+        if end.flow is not None and end.ended_at is not None and end.state == RunState.COMPLETED:
+            self._flows.on_success(ObjectKey(end.key.namespace, end.flow), end.ended_at)
 
     def _on_restored_run(self, run: PartialObject) -> None:
         self._runs.events.on_restored_run(run)

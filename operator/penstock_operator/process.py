@@ -117,6 +117,7 @@ class Process:
             may_write=election.is_leading,
             fail=self._fail,
         )
+        controllers.expose_watches(self._metrics)
         self._selector.count = controllers.task_instances_in_progress
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_lease(election))

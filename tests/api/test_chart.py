@@ -43,7 +43,15 @@ VALUES: dict[str, dict[str, Any]] = {
         "imagePullSecrets": [{"name": "registry"}],
         "operator": {"extraArgs": ["--log-level=debug"], "extraEnv": [{"name": "TZ", "value": "UTC"}]},
         "webhook": {"failurePolicy": "Fail", "certificates": "cert-manager"},
-        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+        "metrics": {
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "rules": {
+                "enabled": True,
+                "labels": {"release": "prometheus"},
+                "runbooks": "https://example.com/runbooks/",
+            },
+            "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Penstock"}},
+        },
         "priorityClassName": "system-cluster-critical",
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": [{"operator": "Exists"}],

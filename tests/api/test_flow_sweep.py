@@ -15,6 +15,7 @@ from penstock.kube.connection import Connection
 from penstock.kube.resources import FLOWS
 from penstock.kube.writer import Writer
 from penstock_operator.flow_defaults.in_force import NamespaceDefaults
+from penstock_operator.flow_metrics import FlowMetrics
 from penstock_operator.flows.controller import FlowController
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.store import FlowStore
@@ -37,6 +38,7 @@ async def controller(connection: Connection, namespace: str, in_use: set[str]) -
             on_ready=lambda _: None,
             on_retention=lambda *_: None,
             revisions_in_use=lambda: {(namespace, name) for name in in_use},
+            flow_metrics=FlowMetrics(Metrics()),
             resource=FLOWS,
             kind="Flow",
             writer=writer,

@@ -22,6 +22,7 @@ from penstock.kube.resources import FLOWS
 from penstock.kube.writer import Writer
 from penstock_operator.flow_defaults import in_force
 from penstock_operator.flow_defaults.in_force import NamespaceDefaults, ReadDefaults, read_defaults
+from penstock_operator.flow_metrics import FlowMetrics
 from penstock_operator.flows import store as flow_store
 from penstock_operator.flows.controller import FlowController
 from penstock_operator.flows.dry_run import DryRun
@@ -82,6 +83,7 @@ async def flows(connection: Connection) -> AsyncIterator[Flows]:
             on_ready=lambda _: None,
             on_retention=retention.__setitem__,
             revisions_in_use=set,
+            flow_metrics=FlowMetrics(Metrics()),
             resource=FLOWS,
             kind="Flow",
             writer=writer,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,26 +9,15 @@ from typing import Any
 import pytest
 from kubernetes import client as kubernetes_client
 
-from tests.api.replica import Replica
+from tests.api.faulty_replica import FaultyReplica
 from tests.api.scene import Scene, task
 
 pytestmark = pytest.mark.api
 
-FAULTY = Path(__file__).with_name("faulty_operator.py")
 BYSTANDER_S = 20.0
 RUNS = ["broken-load", "broken-start", "broken-step", "broken-status", "broken-stored", "broken-pod", "broken-create"]
 YEARLY = {"cron": ["0 0 1 1 *"], "runTemplate": {"spec": {"flow": {"name": "flow"}}}}
 BACKFILL = {"schedule": {"name": "yearly"}, "from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"}
-
-
-class FaultyReplica(Replica):
-    """A replica with bugs, as long as a file exists."""
-
-    def __init__(self, kubeconfig: Path, folder: Path, *, bugs: Path, scene: Scene) -> None:
-        super().__init__(kubeconfig, folder, namespace=scene.namespace, lease=scene.namespace, identity="same")
-        self._command[1:3] = [str(FAULTY)]
-        self._environment["PENSTOCK_TEST_BUGS"] = str(bugs)
-        self._environment["PYTHONPATH"] = os.pathsep.join(sys.path)
 
 
 @pytest.fixture

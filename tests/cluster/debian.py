@@ -113,6 +113,15 @@ def prometheus() -> Path:
         return program
 
 
+def promtool() -> Path:
+    """The path of Prometheus' tool that checks metrics and tests rules; it comes with the server.
+
+    Raises:
+        ClusterError: as for the server.
+    """
+    return prometheus().with_name("promtool")
+
+
 def _apt(arguments: Sequence[str], folder: Path | None = None) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # A download must be readable for apt's own user, or it warns; as root it may as well stay root.

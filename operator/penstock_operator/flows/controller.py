@@ -14,6 +14,7 @@ from penstock.api import names
 from penstock.api.flow import Retention
 from penstock.engine.compiler.inheritance import all_tasks, inherit
 from penstock.engine.keys import ObjectKey, RunIdentity
+from penstock.engine.timestamp import rfc3339
 from penstock.engine.validation.validation import parse_flow
 from penstock.errors import InvalidSpecError, RevisionConflictError
 from penstock.kube.client import METADATA_LIST, ApiClient
@@ -24,10 +25,12 @@ from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.reflector import EventType
 from penstock.kube.resources import CONFIGMAPS
 from penstock_operator.flow_defaults.in_force import DefaultsInForce
+from penstock_operator.flow_metrics import FlowMetrics
 from penstock_operator.flows.dry_run import DryRun
 from penstock_operator.flows.revision import Owner, build_revision
 from penstock_operator.flows.sample_pods import SamplePod
 from penstock_operator.flows.store import FlowStore
+from penstock_operator.flows.successes import Successes
 from penstock_operator.runtime.controller import KeyedController
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,8 @@ REVISIONS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FL
 SWEEP_S: Final = 600.0
 """Between two sweeps of unused revisions."""
 MESSAGE_CHARACTERS: Final = 8192
+SUCCESS_WORKERS: Final = 4
+"""Flows whose last success is stored concurrently."""
 CONFLICT_AGAIN_S: Final = 60.0
 """A Flow whose revision cannot be stored is checked again: the ConfigMap in the way may be gone."""
 VALID: Final = "Valid"
@@ -78,8 +83,11 @@ class FlowController(KeyedController[Flow]):
         on_ready: called with every Flow that was reconciled.
         on_retention: called with every Flow, deleted ones too, and how long its runs are kept.
         revisions_in_use: the revisions that unfinished runs need, by namespace and name.
+        flow_metrics: the series of each Flow.
         options: those of `KeyedController`.
     """
+
+    ignores_own_writes = True
 
     def __init__(
         self,
@@ -91,6 +99,7 @@ class FlowController(KeyedController[Flow]):
         on_ready: Callable[[ObjectKey], None],
         on_retention: Callable[[ObjectKey, Retention | None], None],
         revisions_in_use: Callable[[], set[tuple[str, str]]],
+        flow_metrics: FlowMetrics,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -101,6 +110,7 @@ class FlowController(KeyedController[Flow]):
         self._on_ready = on_ready
         self._on_retention = on_retention
         self._revisions_in_use = revisions_in_use
+        self._successes = Successes(flow_metrics)
         self._current: dict[ObjectKey, str] = {}
         self._flows: dict[ObjectKey, ObjectKey] = {}
         """Which Flow's current revision it is."""
@@ -118,6 +128,27 @@ class FlowController(KeyedController[Flow]):
         self._defaults.pop(key, None)
         self._outdated.discard(key)
         self._on_retention(key, None)
+        self._successes.forget(key)
+
+    def on_own_write(self, key: ObjectKey, before: Flow, item: Flow) -> None:
+        """Hold no spec that was not held before: its revision has it."""
+        self.objects[key] = msgspec.structs.replace(item, spec=before.spec)
+
+    def on_success(self, key: ObjectKey, at: float) -> None:
+        """Handle that a run of a Flow has completed, at a time in seconds since the epoch."""
+        if key in self.objects:
+            self._successes.record_success(key, at)
+
+    async def work(self) -> None:
+        """Reconcile Flows forever, and store when they last succeeded."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(super().work())
+            tasks.create_task(self.run_workers(self._successes.to_store, self._store_success, workers=SUCCESS_WORKERS))
+
+    async def _store_success(self, key: ObjectKey) -> None:
+        at, item = self._successes.take(key), self.latest(key)
+        if at is not None and item is not None:
+            await self.store_status(key, item, {"lastSuccessTime": rfc3339(at)})
 
     def on_defaults(self, namespace: str, fingerprint: str) -> None:
         """Have the Flows of a namespace revised that inherit something else now."""
@@ -144,6 +175,7 @@ class FlowController(KeyedController[Flow]):
     async def reconcile(self, key: ObjectKey, item: Flow) -> None:
         """Validate a Flow, and store its revision."""
         if item.spec:
+            self._successes.add_flow(key, item)
             await self._validate(key, item)
             return
         # It was found valid, and has not changed since.

@@ -24,6 +24,8 @@ from penstock.errors import StoredStatusError
 SPEC_KEY: Final = "spec.json"
 LIMIT_BYTES: Final = 1024 * 1024
 """What the API server stores in one ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/."""
+READ_LIVE: Final = {"concurrency", "retention", "expect_success_within"}
+"""Fields of a Flow that are not part of its revisions."""
 _PREFIX_CHARACTERS = 40
 _HASH_CHARACTERS = 12
 
@@ -39,9 +41,9 @@ class Owner(NamedTuple):
 def canonical_spec(spec: InlineFlowSpec) -> bytes:
     """Return a spec as JSON, the same bytes for the same meaning.
 
-    Concurrency and retention are left out: they are read from the Flow as it is now.
+    What is read from the Flow as it is now is left out.
     """
-    plain = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"concurrency", "retention"})
+    plain = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=READ_LIVE)
     return msgspec.json.encode(plain, order="deterministic")
 
 

@@ -42,6 +42,7 @@ from penstock_operator.runs.parents_and_children import Hierarchy
 from penstock_operator.runs.parked import ParkedRuns
 from penstock_operator.runs.pending import PendingRuns
 from penstock_operator.runs.registry import RunRegistry
+from penstock_operator.runs.run_metrics import count_end, expose_live_runs
 from penstock_operator.runs.start import RunStarter, Started
 from penstock_operator.runs.status import StatusFlusher, StatusStore, Stored
 from penstock_operator.runs.stepper import Stepper
@@ -100,7 +101,6 @@ class RunController:
     ) -> None:
         self.on_end: list[Callable[[RunEnd], None]] = []
         self._recorder = recorder
-        self._metrics = metrics
         self._fail = fail
         self._clock = clock
         registry = self.registry = RunRegistry(writer, metrics=metrics, fail=fail, on_error=self._park_run, clock=clock)
@@ -129,9 +129,7 @@ class RunController:
         self._cache = CacheLookup(
             cache, registry, recorder=recorder, metrics=metrics, clock=clock, has_policy=has_policy
         )
-        self._effects = EffectExecutor(
-            self._pods, self._child_runs, self._cache, registry, recorder=recorder, metrics=metrics
-        )
+        self._effects = EffectExecutor(self._pods, self._child_runs, self._cache, registry, recorder=recorder)
         self._hierarchy = Hierarchy(registry, clock=clock)
         self._slots = Slots(registry.queue.add, self._replace_run)
         self._starter = RunStarter(
@@ -151,10 +149,7 @@ class RunController:
             child_runs=self._child_runs,
             starter=self._starter,
         )
-        metrics.queue_depth.set_function(lambda: registry.queue.depth)
-        metrics.runs_active.set_function(lambda: len(registry))
-        metrics.runs_queued.set_function(lambda: self._slots.waiting)
-        metrics.tasks_running.set_function(registry.count_running)
+        expose_live_runs(metrics, registry, clock)
 
     def open(self) -> None:
         """Begin, once the first lists of Pods and of runs that have begun are complete."""
@@ -345,7 +340,7 @@ class RunController:
         if run.is_counted or (state := run.head["state"]) not in FINAL_RUN_STATES:
             return
         run.is_counted = True
-        self._metrics.runs.labels(state).inc()
+        count_end(self.registry, run, state)
         # Not earlier: if the next run started while a crash could still show both as running, the limit would break.
         self._starter.free_slot(run)
         self._starter.on_run_finished(run.key)

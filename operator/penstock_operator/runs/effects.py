@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from penstock.engine.compiler.task_plan import TaskKind
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects.effects import Step
-from penstock_operator.metrics import Metrics
+from penstock.engine.machine.effects.effects import CreateAttempt, Step
 from penstock_operator.runs.attempts.child_runs import ChildRuns
 from penstock_operator.runs.attempts.pods import AttemptPods
 from penstock_operator.runs.cache.lookup import CacheLookup
@@ -21,9 +22,8 @@ class EffectExecutor:
         pods: creates and stops the attempts of tasks that run as Pods.
         child_runs: creates and stops those of tasks that run a flow.
         cache: answers for outputs.
-        registry: runs writes in the background.
+        registry: runs writes in the background, and knows where finished tasks are counted.
         recorder: for Events.
-        metrics: where finished tasks are counted.
     """
 
     def __init__(
@@ -34,20 +34,19 @@ class EffectExecutor:
         registry: RunRegistry,
         *,
         recorder: EventRecorder,
-        metrics: Metrics,
     ) -> None:
         self._pods = pods
         self._child_runs = child_runs
         self._cache = cache
         self._registry = registry
         self._recorder = recorder
-        self._metrics = metrics
 
     def execute_step(self, run: LiveRun, step: Step) -> None:
         """Carry out a step of a run's machine."""
         spawn = self._registry.spawn
+        news_at = run.news_at if step.conclusions else None
         for create in step.creates:
-            spawn(run, self._attempts_of(run, create.key).create_attempt(run, create))
+            spawn(run, self._create(run, create, news_at))
         for stop in step.stops:
             spawn(run, self._attempts_of(run, stop.key).stop_attempt(run, stop))
         for removal in step.finalizer_removals:
@@ -56,11 +55,13 @@ class EffectExecutor:
             spawn(run, self._attempts_of(run, verify.key).verify_attempt(run, verify))
         for effect in step.cache:
             self._cache.handle_effect(run, effect)
-        for conclusion in step.conclusions:
-            self._metrics.tasks.labels(conclusion.state).inc()
-            if conclusion.duration_s:
-                self._metrics.task_duration.observe(conclusion.duration_s)
-            self._pods.report_freed_quota(run.key.namespace)
+        if step.conclusions or step.failed_attempts:
+            series = self._registry.series_of(run)
+            for conclusion in step.conclusions:
+                series.count_task(conclusion)
+                self._pods.report_freed_quota(run.key.namespace)
+            for failed in step.failed_attempts:
+                series.count_failed_attempt(failed)
         for notice in step.notices:
             self._recorder.record(
                 run.regarding,
@@ -69,6 +70,11 @@ class EffectExecutor:
                 note=notice.message,
                 identity=notice.identity,
             )
+
+    async def _create(self, run: LiveRun, create: CreateAttempt, news_at: float | None) -> None:
+        await self._attempts_of(run, create.key).create_attempt(run, create)
+        if news_at is not None:
+            self._registry.series_of(run).of_namespace.hop.observe(time.monotonic() - news_at)
 
     def _attempts_of(self, run: LiveRun, key: TaskInstanceKey) -> AttemptPods | ChildRuns:
         assert run.machine is not None

@@ -20,6 +20,7 @@ from penstock.engine.timestamp import epoch
 from penstock.engine.validation.parsing import parse_run
 from penstock.engine.workloads.child_run import ParentLink, read_parent
 from penstock.kube.kinds.flow_run import FlowRun, RunMetadata
+from penstock_operator.flow_metrics import FlowSeries
 from penstock_operator.runtime.recorder import Regarding
 
 STALE_AFTER_S: Final = 60.0
@@ -39,6 +40,8 @@ class RunEnd(NamedTuple):
     """As it was when the run was last read."""
     has_started: bool = True
     """Whether a task of it was started."""
+    ended_at: float | None = None
+    """When it finished, seconds since the epoch."""
 
     @property
     def run_uid(self) -> RunUid:
@@ -67,7 +70,10 @@ class LiveRun:
         shutdown: decided outside the run before it had a machine.
         claim: its request for a slot, while it waits for one.
         is_slot_unstored: it has a slot that no stored status shows: it creates nothing.
+        series: where it counts in the metrics; None until it counts.
         facts: those that the machine has not received yet.
+        first_fact_at: when the first of them came, monotonic seconds.
+        news_at: when the first of those came that the machine's last step received; None if it received none.
         tracked: Pods that carry our finalizer, by name, with their uid.
         stop_requests: when the deletion or disruption of a Pod was asked for, by the Pod's uid.
         is_spec_stale: the spec has changed since it was read.
@@ -102,7 +108,10 @@ class LiveRun:
     shutdown: Shutdown | None = None
     claim: Claim | None = None
     is_slot_unstored: bool = False
+    series: FlowSeries | None = None
     facts: list[Fact] = field(default_factory=list)
+    first_fact_at: float = 0.0
+    news_at: float | None = None
     tracked: dict[str, str] = field(default_factory=dict)
     stop_requests: dict[str, float] = field(default_factory=dict)
     is_spec_stale: bool = False
@@ -170,7 +179,9 @@ class LiveRun:
     def end_as(self, state: str | None) -> RunEnd:
         """Return its end in a final state; None: it was deleted."""
         has_started = "startTime" in self.head
-        return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata, has_started)
+        ended = self.head.get("completionTime")
+        ended_at = None if ended is None else epoch(ended)
+        return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata, has_started, ended_at)
 
     async def settle(self) -> None:
         """Wait until no other thread uses the machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ from penstock.engine.machine.facts import Fact
 from penstock.engine.machine.run.shutdown import Shutdown
 from penstock.kube.kinds.flow_run import FlowRun
 from penstock.kube.writer import Writer
+from penstock_operator.flow_metrics import FlowMetrics, FlowSeries
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runtime.background import Background
@@ -45,6 +47,7 @@ class RunRegistry:
         queue: the runs to reconcile.
         background: writes and reads in progress.
         handle_error: handles an unexpected error in work about a run.
+        flow_metrics: the series on which runs count.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class RunRegistry:
         self.handle_error = on_error
         self._writer = writer
         self._metrics = metrics
+        self.flow_metrics = FlowMetrics(metrics)
         self._clock = clock
         self.queue: WorkQueue[RunKey] = WorkQueue()
         self.background = Background(fail)
@@ -99,11 +103,6 @@ class RunRegistry:
         return next((run for run in users if run.machine is not None and not run.machine.is_finished), None)
 
     # Counts. A machine that another thread uses is left out: what it counts may change meanwhile.
-
-    def count_running(self) -> int:
-        """Return how many tasks and items have a container that runs."""
-        runs = (run for run in self if run.stepping is None)
-        return sum(run.machine.running_task_instances for run in runs if run.machine is not None)
 
     def task_instances_in_progress(self, most: int) -> int:
         """Return how many tasks and items, and writes about them, are in progress; `most` if there are more."""
@@ -219,10 +218,18 @@ class RunRegistry:
         self._metrics.internal_errors.labels(kind).inc()
         logger.error("Internal error while working on %s %s", kind, key, exc_info=error)
 
+    def series_of(self, run: LiveRun) -> FlowSeries:
+        """Return the series on which a run counts."""
+        if run.series is None:
+            run.series = self.flow_metrics.find(run.key.namespace, run.flow)
+        return run.series
+
     # What may be done with a live run
 
     def record_fact(self, run: LiveRun, fact: Fact) -> None:
         """Keep a fact for the run's next reconciliation, and have the run reconciled."""
+        if not run.facts:
+            run.first_fact_at = time.monotonic()
         run.facts.append(fact)
         self._writer.expect_writes()
         if self.is_live(run):

@@ -56,6 +56,7 @@ class Stepper:
     def _prepare_step(self, run: LiveRun, machine: Machine) -> Callable[[], tuple[float, Step]]:
         """Take the run's facts; returns what has the machine handle them, and decide."""
         facts, run.facts = run.facts, []
+        run.news_at = run.first_fact_at if facts else None
         may_create = run.may_create(time.monotonic())
 
         def step() -> tuple[float, Step]:

@@ -28,7 +28,7 @@ from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.parking import Parking, describe_error
 from penstock_operator.runtime.recorder import EventRecorder, Regarding
 from penstock_operator.runtime.workers import run_workers
-from penstock_operator.runtime.workqueue import WorkQueue
+from penstock_operator.runtime.workqueue import WorkQueue, expose_queue
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class KeyedController(ABC, Generic[Object]):
         self.metrics = metrics
         self._recorder = recorder
         self._parking: Parking[ObjectKey] = Parking(kind, metrics)
+        expose_queue(metrics, self.queue, kind)
         self._fail = fail
         self._written: dict[ObjectKey, _WrittenStatus] = {}
 
@@ -148,8 +149,12 @@ class KeyedController(ABC, Generic[Object]):
         if written is not None and (written.uid != metadata.uid or written.version <= metadata.version):
             del self._written[key]
             if self.ignores_own_writes and before is not None and _is_own_write(written, before.metadata, metadata):
+                self.on_own_write(key, before, item)
                 return
         self.queue.add(key)
+
+    def on_own_write(self, key: ObjectKey, before: Object, item: Object) -> None:
+        """Handle an object in which nothing has changed but the status that was stored."""
 
     async def work(self) -> None:
         """Reconcile objects forever."""

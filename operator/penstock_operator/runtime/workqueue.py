@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from penstock.kube.fair_slots import may_hold_more
+from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.fair_queue import FairQueue
 from penstock_operator.runtime.time_heap import TimeHeap
 
@@ -32,7 +33,8 @@ class WorkQueue(Generic[K]):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._ready: FairQueue[K] = FairQueue(self._may_begin)
-        self._queued: set[K] = set()
+        self._queued: dict[K, float] = {}
+        """Since when each key waits, the longest first."""
         self._working: set[K] = set()
         self._working_by_owner: Counter[Hashable] = Counter()
         self._workers: int | None = None
@@ -50,6 +52,11 @@ class WorkQueue(Generic[K]):
         return len(self._queued)
 
     @property
+    def oldest_s(self) -> float:
+        """How long the first of them has waited, seconds; 0 if there are none."""
+        return self._clock() - next(iter(self._queued.values())) if self._queued else 0.0
+
+    @property
     def delayed(self) -> int:
         """Keys that wait for their time."""
         return len(self._later)
@@ -59,7 +66,7 @@ class WorkQueue(Generic[K]):
         if key in self._working:
             self._again.add(key)
         elif key not in self._queued:
-            self._queued.add(key)
+            self._queued[key] = self._clock()
             self._ready.put(_owner_of(key), key)
 
     def add_at(self, key: K, when: float) -> None:
@@ -83,7 +90,7 @@ class WorkQueue(Generic[K]):
 
     def forget(self, key: K) -> None:
         """Drop a key and its later time. A reconciliation that has begun continues and is not repeated."""
-        self._queued.discard(key)
+        self._queued.pop(key, None)
         self._again.discard(key)
         self._later.discard(key)
 
@@ -93,7 +100,7 @@ class WorkQueue(Generic[K]):
             key = await self._ready.get()
             # A forgotten key leaves its place in the queue behind.
             if key in self._queued:
-                self._queued.discard(key)
+                del self._queued[key]
                 self._working.add(key)
                 self._working_by_owner[_owner_of(key)] += 1
                 # Another may begin as well, which could not when the last worker was woken.
@@ -136,6 +143,12 @@ class WorkQueue(Generic[K]):
         for key in self._later.pop_due(self._clock()):
             self.add(key)
         self._arm()
+
+
+def expose_queue(metrics: Metrics, queue: WorkQueue[K], kind: str) -> None:
+    """Have a queue read at each scrape."""
+    metrics.queue_depth.add_source(lambda: [((kind,), queue.depth)])
+    metrics.queue_age.add_source(lambda: [((kind,), queue.oldest_s)])
 
 
 def _owner_of(key: Hashable) -> Hashable:

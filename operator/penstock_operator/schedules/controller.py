@@ -30,6 +30,7 @@ from penstock.kube.kinds.schedule import Schedule
 from penstock.kube.merge_patch import apply_merge_patch
 from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.runtime.workqueue import WorkQueue
+from penstock_operator.schedules.metrics import ScheduleMetrics
 from penstock_operator.schedules.notices import missed_notices, waiting_notice
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run_owner import OwnerChanges, Planned
@@ -104,6 +105,7 @@ class ScheduleController(KeyedController[Schedule]):
         self._refusals: dict[ObjectKey, int] = {}
         self._decided: dict[ObjectKey, Decided] = {}
         self._to_store: WorkQueue[ObjectKey] = WorkQueue()
+        self._schedule_metrics = ScheduleMetrics(self.metrics)
         runs.notify_on_change(self._on_run)
 
     def forget_object(self, key: ObjectKey) -> None:
@@ -111,6 +113,7 @@ class ScheduleController(KeyedController[Schedule]):
         for known in (self._plans, self._refusals, self._decided):
             known.pop(key, None)
         self._writer.forget_schedule(key)
+        self._schedule_metrics.remove_schedule(key)
         self._to_store.forget(key)
 
     def drop_state(self, key: ObjectKey) -> None:
@@ -140,6 +143,7 @@ class ScheduleController(KeyedController[Schedule]):
         """Create the runs that are due, queue what was decided for storing, and set the timer."""
         if item.metadata.deletion_timestamp is not None:
             return
+        self._schedule_metrics.add_schedule(key)
         try:
             plan = await self._plan(key, item)
         except InvalidSpecError as error:
@@ -286,7 +290,7 @@ class ScheduleController(KeyedController[Schedule]):
         for notice in notices:
             self.record_event(schedule, is_warning=notice.is_warning, reason=notice.reason, note=notice.note)
         for one in firing.missed:
-            self.metrics.schedule_missed.labels(one.reason).inc(one.count)
+            self._schedule_metrics.count_missed(schedule.metadata.key, one.reason, one.count)
 
     # The status
 
@@ -320,6 +324,8 @@ class ScheduleController(KeyedController[Schedule]):
 
     def _set_timer(self, key: ObjectKey, plan: Plan, outcome: Outcome, now: datetime) -> None:
         following = next(iter(plan.upcoming.after(now)), None)
+        next_due = None if following is None or plan.spec.suspend else plan.jitter.due(following)
+        self._schedule_metrics.set_next_tick(key, None if next_due is None else next_due.timestamp())
         if plan.spec.jitter is not None and not outcome.is_refused:
             # The next run to be due may have its tick in the past. (That of a refused run is, too.)
             following = plan.timetable.next(outcome.firing.ledger.decided)

@@ -23,6 +23,7 @@ from penstock.api.base import (
     ShortText,
     TaskName,
     Text,
+    Time,
     UserName,
 )
 from penstock.api.condition import Conditions
@@ -410,6 +411,9 @@ class FlowSpec(InlineFlowSpec):
     """How many runs may be active at once. Changes also apply to runs that exist already."""
     retention: Retention | None = None
     """How long finished runs are kept. Changes also apply to runs that exist already."""
+    expect_success_within: Duration | None = None
+    """Longest time between two runs that complete: `26h` for a Flow that runs once a day. It changes no run; metrics
+    and alerts use it. Nothing is expected if not given."""
 
 
 class FlowStatus(ApiModel):
@@ -421,5 +425,7 @@ class FlowStatus(ApiModel):
     """ConfigMap that stores the current spec for runs."""
     tasks: Count | None = None
     """Number of tasks."""
+    last_success_time: Time | None = None
+    """When a run of it last completed, to within ten seconds. Not set before the first one has."""
     conditions: Conditions | None = None
     """Ready: whether runs can start from it."""

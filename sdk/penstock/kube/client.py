@@ -12,12 +12,11 @@ from contextvars import ContextVar
 from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.tracing import Trace
-from prometheus_client import Counter
 from yarl import URL
 
 from penstock import __version__
@@ -25,6 +24,7 @@ from penstock.kube.connection import Connection
 from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, NotLeaderError, is_not_found
 from penstock.kube.nesting import decode_json
 from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, read_page
+from penstock.kube.request_metrics import RequestCounts, RequestMetrics
 from penstock.kube.resources import RequestLabels, Resource, request_labels
 
 logger = logging.getLogger(__name__)
@@ -96,14 +96,6 @@ class _Call(NamedTuple):
     may_send: Callable[[], bool] | None = None
 
 
-class RequestMetrics(Protocol):
-    """Where requests are counted: a process' own metrics."""
-
-    @property
-    def api_requests(self) -> Counter:
-        """A counter with the labels verb, resource and code."""
-
-
 class ApiClient:
     """Sends requests to the API server; an async context manager that owns its session.
 
@@ -124,7 +116,7 @@ class ApiClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
-        self._metrics = metrics
+        self._counts = RequestCounts(metrics)
         self._slots = asyncio.Semaphore(connection_limit)
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -132,7 +124,6 @@ class ApiClient:
         self._reloaded_at = float("-inf")
         self._reload_lock = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
-        self._counters: dict[tuple[RequestLabels, str], Counter] = {}
 
     async def __aenter__(self) -> Self:
         """Open the HTTP session that all requests share; requests before this fail."""
@@ -373,6 +364,7 @@ class ApiClient:
         assert self._session is not None, "use the client as a context manager"
         connection = self._connection
         _MAY_SEND.set(call.may_send)
+        sent_at = self._clock()
         try:
             response = await self._session.request(
                 call.method,
@@ -386,9 +378,9 @@ class ApiClient:
                 allow_redirects=False,
             )
         except TRANSPORT_ERRORS as error:
-            self._count(call.labels, "error")
+            self._counts.count(call.labels, "error")
             raise _unreachable(call, error) from error
-        self._count(call.labels, str(response.status))
+        self._counts.count(call.labels, str(response.status), duration_s=self._clock() - sent_at)
         if response.status < HTTPStatus.MULTIPLE_CHOICES:
             return response
         try:
@@ -396,13 +388,6 @@ class ApiClient:
         except TRANSPORT_ERRORS as error:
             raise _unreachable(call, error) from error
         raise ApiError.from_reply(response.status, body, response.headers.get("Retry-After", ""))
-
-    def _count(self, labels: RequestLabels, code: str) -> None:
-        # Finding a counter by its labels costs more than counting; there are few, so they are kept.
-        counter = self._counters.get((labels, code))
-        if counter is None:
-            counter = self._counters[labels, code] = self._metrics.api_requests.labels(*labels, code)
-        counter.inc()
 
     def _refresh_in_background(self) -> None:
         self._refreshed_at = self._clock()

@@ -143,6 +143,11 @@ class Reflector(Generic[T]):
                 ) from error
 
     @property
+    def plural(self) -> str:
+        """What is watched, as in `pods`."""
+        return self._resource.plural
+
+    @property
     def objects(self) -> Mapping[ObjectKey, T]:
         """The last known state of every object; empty unless `keep_objects`."""
         return MappingProxyType(self._objects)

@@ -22,7 +22,7 @@ from penstock.cli.text.echo import echo
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, PenstockError
 
-NOT_INLINE: Final = ("concurrency", "retention")
+NOT_INLINE: Final = ("concurrency", "retention", "expectSuccessWithin")
 """Fields of a Flow that concern several runs."""
 
 

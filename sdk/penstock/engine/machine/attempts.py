@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from penstock.engine.compiler.task_plan import TaskKind, TaskPlan
 from penstock.engine.keys import TaskInstanceKey
-from penstock.engine.machine.effects.effects import RemoveFinalizer, StopAttempt, VerifyAttempt
+from penstock.engine.machine.effects.effects import FailedAttempt, RemoveFinalizer, StopAttempt, VerifyAttempt
 from penstock.engine.machine.effects.notices import Notice
 from penstock.engine.machine.effects.outbox import HeldFact
 from penstock.engine.machine.facts import (
@@ -227,6 +227,8 @@ class Attempts:
             run.record_history(task)
             retry = instance.describe_retry(task.plan.retry, outcome)
             run.outbox.notices.append(Notice.of_attempt(key, instance, retry))
+            is_disruption, is_retried = outcome.cause is Cause.DISRUPTION, instance.state is TaskState.RETRYING
+            run.outbox.failed_attempts.append(FailedAttempt(str(instance.reason), is_disruption, is_retried))
         if instance.state is TaskState.RETRYING:
             instance.timer_at = None
             run.set_timer(task, key, instance)
@@ -243,6 +245,7 @@ class Attempts:
         run.record_state(task, key, instance)
         task.record_failure(key.item, instance)
         run.outbox.notices.append(Notice.of_attempt(key, instance))
+        run.outbox.failed_attempts.append(FailedAttempt(str(reason), is_disruption=False, is_retried=False))
         run.finish_instance(task, key, instance, None, now)
 
     # Deadlines

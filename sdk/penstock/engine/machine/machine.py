@@ -256,9 +256,14 @@ class Machine:
         return self.is_finished and not self._run.outbox.waiting and not self._run.status.is_dirty
 
     @property
-    def running_task_instances(self) -> int:
-        """Number of tasks and items whose container runs."""
-        return self._run.live_counts[TaskState.RUNNING]
+    def live_counts(self) -> dict[TaskState, int]:
+        """Numbers of tasks and items that have begun and have not finished, by state."""
+        return dict(self._run.live_counts)
+
+    @property
+    def obstacle_counts(self) -> dict[str, int]:
+        """Numbers of tasks and items that something keeps from starting, by reason."""
+        return self._run.obstacles.counts
 
     @property
     def live_task_instances(self) -> int:

@@ -16,6 +16,7 @@ class FlowStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     observed_generation: int | None = None
     revision: str | None = None
     tasks: int | None = None
+    last_success_time: str | None = None
     conditions: list[Condition] = []
 
     @property

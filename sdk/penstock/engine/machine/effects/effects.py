@@ -94,6 +94,22 @@ class Conclusion(NamedTuple):
     state: TaskState
     duration_s: float
     """Time from its last container's start to its end; 0 if none started."""
+    queued_at: float | None = None
+    """Since when its last attempt waited to start, seconds since the epoch."""
+    created_at: float | None = None
+    """When the Pod of its last attempt was created."""
+    started_at: float | None = None
+    """When the container of its last attempt started."""
+
+
+class FailedAttempt(NamedTuple):
+    """An attempt that did not succeed: for metrics."""
+
+    reason: str
+    is_disruption: bool
+    """Whether it counts against `retry.infrastructure`, and not against `retry.limit`."""
+    is_retried: bool
+    """Whether another attempt follows."""
 
 
 class Step(NamedTuple):
@@ -106,6 +122,7 @@ class Step(NamedTuple):
         verifies: attempts whose Pods to check.
         cache: questions to the cache, and locks to release.
         conclusions: tasks and items that have finished, for metrics.
+        failed_attempts: attempts that did not succeed, for metrics.
         notices: Events to record.
         wake_at: when to advance again even if nothing happens, seconds since the epoch.
         is_changed: the status has something new to store.
@@ -119,6 +136,7 @@ class Step(NamedTuple):
     verifies: list[VerifyAttempt]
     cache: list[AskCache | ReleaseCacheLock]
     conclusions: list[Conclusion]
+    failed_attempts: list[FailedAttempt]
     notices: list[Notice]
     wake_at: float | None
     is_changed: bool

@@ -8,6 +8,7 @@ from penstock.engine.machine.effects.effects import (
     AskCache,
     Conclusion,
     CreateAttempt,
+    FailedAttempt,
     ReleaseCacheLock,
     RemoveFinalizer,
     Step,
@@ -28,6 +29,7 @@ class Outbox:
         self.verifies: list[VerifyAttempt] = []
         self.cache: list[AskCache | ReleaseCacheLock] = []
         self.conclusions: list[Conclusion] = []
+        self.failed_attempts: list[FailedAttempt] = []
         self.notices: list[Notice] = []
         self.is_slow = False
         """Whether something waits for an expression that takes too long here."""
@@ -95,6 +97,7 @@ class Outbox:
             verifies=self.verifies,
             cache=self.cache,
             conclusions=self.conclusions,
+            failed_attempts=self.failed_attempts,
             notices=self.notices,
             wake_at=wake_at,
             is_changed=is_changed,
@@ -103,5 +106,6 @@ class Outbox:
         )
         self.is_slow = False
         self._finalizer_removals = []
-        self.verifies, self.cache, self.conclusions, self.notices = [], [], [], []
+        self.verifies, self.cache, self.notices = [], [], []
+        self.conclusions, self.failed_attempts = [], []
         return step

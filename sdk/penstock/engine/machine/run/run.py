@@ -262,7 +262,14 @@ class Run:
         finished_at = now if instance.finished_at is None else instance.finished_at
         started_at = instance.started_at
         self.outbox.conclusions.append(
-            Conclusion(key, instance.state, 0.0 if started_at is None else max(finished_at - started_at, 0.0))
+            Conclusion(
+                key,
+                instance.state,
+                0.0 if started_at is None else max(finished_at - started_at, 0.0),
+                queued_at=instance.queued_at,
+                created_at=instance.created_at,
+                started_at=started_at,
+            )
         )
         if instance.counted_state is not None:
             self.live_counts[instance.counted_state] -= 1

@@ -87,6 +87,11 @@ class Obstacles:
                 found.append(next(iter(self._groups[group].items())))
         return found
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of tasks and items that wait, by reason."""
+        return dict(self._counts)
+
     def next_due_at(self) -> float | None:
         """Return when a wait will have lasted long enough to be shown, seconds since the epoch; None if none will."""
         return self._created[0][0] + SHOWN_AFTER_S if self._created else None

@@ -1,0 +1,86 @@
+"""When each Flow last succeeded: told to the metrics at once, and to its status at most every ten seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from penstock.api.duration import duration_s
+from penstock.engine.keys import ObjectKey
+from penstock.engine.timestamp import epoch
+from penstock.kube.kinds.flow import Flow
+from penstock_operator.flow_metrics import FlowMetrics
+from penstock_operator.runtime.workqueue import WorkQueue
+
+PAUSE_S: Final = 10.0
+"""Between two writes of the same Flow."""
+
+
+class Successes:
+    """The last success of each Flow.
+
+    Args:
+        metrics: where it is exposed.
+        clock: monotonic seconds.
+
+    Attributes:
+        to_store: the Flows whose status is to say it.
+    """
+
+    def __init__(self, metrics: FlowMetrics, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.to_store: WorkQueue[ObjectKey] = WorkQueue(clock=clock)
+        self._metrics = metrics
+        self._clock = clock
+        self._succeeded_at: dict[ObjectKey, float] = {}
+        self._expect_within_s: dict[ObjectKey, float | None] = {}
+        self._stored_at: dict[ObjectKey, float] = {}
+        """When the status was last written, on the clock."""
+
+    def add_flow(self, key: ObjectKey, item: Flow) -> None:
+        """Expose a Flow as it is now.
+
+        Args:
+            key: which.
+            item: with its spec.
+        """
+        known = item.status.last_success_time or item.metadata.creation_timestamp
+        at = epoch(known) if known else 0.0
+        self._succeeded_at[key] = max(at, self._succeeded_at.get(key, 0.0))
+        within = item.spec.get("expectSuccessWithin")
+        try:
+            self._expect_within_s[key] = None if within is None else duration_s(within)
+        except ValueError:
+            # The schema refuses it, unless the CRD is of another version.
+            self._expect_within_s[key] = None
+        self._expose(key)
+
+    def record_success(self, key: ObjectKey, at: float) -> None:
+        """Record that a run completed.
+
+        Args:
+            key: its Flow.
+            at: when, seconds since the epoch.
+        """
+        if at <= self._succeeded_at.get(key, at):
+            return
+        self._succeeded_at[key] = at
+        self._expose(key)
+        self.to_store.add_at(key, self._stored_at.get(key, float("-inf")) + PAUSE_S)
+
+    def take(self, key: ObjectKey) -> float | None:
+        """Return what is to be stored of a Flow, and begin its pause."""
+        self._stored_at[key] = self._clock()
+        return self._succeeded_at.get(key)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Forget a deleted Flow."""
+        self.to_store.forget(key)
+        for known in (self._succeeded_at, self._expect_within_s, self._stored_at):
+            known.pop(key, None)
+        self._metrics.remove_flow(key)
+
+    def _expose(self, key: ObjectKey) -> None:
+        self._metrics.add_flow(
+            key, succeeded_at=self._succeeded_at[key], expect_within_s=self._expect_within_s.get(key)
+        )
