@@ -111,7 +111,7 @@ def test_a_load_moves_every_metric_and_every_panel_has_data(scene, operator, pro
     status = scene.now["flows"]["orders"].status
     assert "lastSuccessTime" in status, "a success is stored"
 
-    lint = [debian.promtool(), "check", "metrics"]
+    lint = [str(debian.promtool()), "check", "metrics"]
     checked = subprocess.run(lint, input=operator.metrics(), text=True, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 

@@ -149,7 +149,7 @@ async def elements():
 
 
 @task
-def take(*values: object) -> object:
+def take(*values: Any) -> Any:
     return values
 
 

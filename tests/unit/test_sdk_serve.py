@@ -5,6 +5,7 @@ import json
 import logging
 import signal
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -514,7 +515,7 @@ def test_a_flow_without_a_schedule_waits_for_runs_that_are_requested(script, hom
         assert asyncio.run(awaited("my_deployment")).state.name == "Completed"
         line_with(process, "hello served")
         assert run_deployment("my_deployment", timeout=0).state.name == "Running"
-        options = {"flow_run_name": "{mine}", "idempotency_key": "k", "timeout": 30}
+        options: dict[str, Any] = {"flow_run_name": "{mine}", "idempotency_key": "k", "timeout": 30}
         named = [run_deployment("my_deployment", {"name": "named"}, **options) for _ in range(2)]
         assert [(each.name, each.state.name) for each in named] == [("{mine}", "Completed")] * 2
         soon = datetime.now(UTC) + timedelta(milliseconds=200)

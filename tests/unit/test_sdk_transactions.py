@@ -288,7 +288,9 @@ def test_what_a_task_sets_is_for_its_own_hooks():
         on_rollback=[lambda txn: called.append(("undo", txn.get("path"), txn.is_rolled_back()))],
     )
     def write(path):
-        get_transaction().set("path", path)
+        own = get_transaction()
+        assert own is not None
+        own.set("path", path)
         with transaction() as inner:
             assert get_transaction() is inner
 

@@ -49,7 +49,7 @@ def refuse_changed(value: Any) -> None:
     changes: Changes = value.changes if node is None else node.changes  # type: ignore[attr-defined] # a symbol has them
     if not changes:
         return
-    description = value.description if node is None else f"the result of {node.name!r}"
+    description: str = getattr(value, "description", "") if node is None else f"the result of {node.name!r}"
     raise current_location().compile_error(
         f"{description} is used after line {changes[0]} has changed it in place, if it is a list or another collection",
         "write `x = x + y` in place of `x += y` to make a new value; or annotate what the task returns, if it is a"

@@ -46,7 +46,7 @@ class Symbol(Changeable):
         self.path = path
         self.changes: Changes = []
 
-    __class__ = property(type_asked_for)  # type: ignore[assignment] # isinstance() in a library asks for it, too
+    __class__ = property(type_asked_for)  # isinstance() in a library asks for it, too
 
     def at(self, step: Step) -> Symbol:
         """Return the part at a key or index."""
