@@ -32,6 +32,7 @@ ANNOTATIONS: Final = (
     names.ANNOTATION_KEEP_FAILED,
     names.ANNOTATION_WORKSPACE,
 )
+_WRITTEN: Final = frozenset(ANNOTATIONS)
 LONGEST: Final = 256
 """Characters; no annotation that an operator writes has more."""
 
@@ -49,6 +50,9 @@ class WorkloadMeta(ObjectMeta, frozen=True, rename="camel", omit_defaults=True, 
             of_queues = islice((name for name in labels if name.startswith(QUEUE_PREFIX)), FEW_LABELS)
             read = (*LABELS, *of_queues)
             force_setattr(self, "labels", {name: labels[name] for name in read if name in labels})
-        if annotations:
+        # Mostly there are others in none: each event of a Pod is decoded.
+        if annotations and not (
+            annotations.keys() <= _WRITTEN and max(map(len, annotations.values())) <= LONGEST
+        ):
             written = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
             force_setattr(self, "annotations", {name: text for name, text in written.items() if len(text) <= LONGEST})

@@ -49,9 +49,11 @@ class Obstacle(NamedTuple):
 
 def find_obstacle(pod: Pod) -> Obstacle | None:
     """Return why a Pod does not start, or is not heard of any more, by its status; None if that is not known."""
-    for state in [*[status.state for status in pod.status.init_container_statuses], main_state(pod)]:
-        if (found := _of_container(state)) is not None:
+    for status in pod.status.init_container_statuses:
+        if (found := _of_container(status.state)) is not None:
             return found._replace(since=_on_node_since(pod))
+    if (found := _of_container(main_state(pod))) is not None:
+        return found._replace(since=_on_node_since(pod))
     scheduled = find_condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         return _of_scheduling(pod, scheduled)

@@ -118,7 +118,11 @@ def job_owner(pod: Pod) -> OwnerReference | None:
 
 def find_condition(pod: Pod, kind: str) -> PodCondition | None:
     """Return a Pod's condition of a type; None if it has none."""
-    return next((condition for condition in pod.status.conditions if condition.type == kind), None)
+    # No generator: each event of a Pod comes here several times.
+    for condition in pod.status.conditions:
+        if condition.type == kind:
+            return condition
+    return None
 
 
 def main_state(pod: Pod) -> ContainerState | None:

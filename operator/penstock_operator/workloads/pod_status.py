@@ -14,7 +14,16 @@ from penstock.engine.workloads.counters import read_counters
 from penstock.engine.workloads.outputs import TEXT_OUTPUTS, read_outputs
 from penstock.kube.metadata import ObjectMeta
 from penstock_operator.workloads.obstacle import Obstacle, find_obstacle
-from penstock_operator.workloads.pod import Pod, PodCondition, Terminated, is_tracked, job_owner, main_state, read_time
+from penstock_operator.workloads.pod import (
+    Pod,
+    PodCondition,
+    Terminated,
+    find_condition,
+    is_tracked,
+    job_owner,
+    main_state,
+    read_time,
+)
 from penstock_operator.workloads.pod_stop import can_end_in_place, end_due_at
 
 _START_REASONS: Final = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
@@ -161,7 +170,8 @@ def read_stop_request(pod: Pod) -> float | None:
     When all containers have ended, the kubelet deletes the Pod again, without grace, and that deletion's time replaces
     the first one. The time of a disruption remains.
     """
-    times = [condition.transition_time for condition in pod.status.conditions if _is_disruption(condition)]
+    disruption = _disruption_target(pod)
+    times = [] if disruption is None else [disruption.transition_time]
     deletion = read_time(pod.metadata.deletion_timestamp)
     if deletion is not None:
         grace_s, main = pod.metadata.deletion_grace_period_seconds, main_state(pod)
@@ -235,17 +245,19 @@ def _disruption(pod: Pod) -> Outcome | None:
     """Return the outcome if something other than the task ended the Pod, without time and exit code."""
     if pod.status.reason in _POD_REASONS:
         return Outcome(Cause.DISRUPTION, 0.0, _POD_REASONS[pod.status.reason], pod.status.message or None)
-    for condition in pod.status.conditions:
-        if _is_disruption(condition):
-            reason = _DISRUPTIONS.get(condition.reason, Reason.EVICTED)
-            return Outcome(Cause.DISRUPTION, 0.0, reason, condition.message or condition.reason)
+    target = _disruption_target(pod)
+    if target is not None:
+        reason = _DISRUPTIONS.get(target.reason, Reason.EVICTED)
+        return Outcome(Cause.DISRUPTION, 0.0, reason, target.message or target.reason)
     if pod.metadata.deletion_timestamp is not None:
         return Outcome(Cause.DISRUPTION, 0.0, Reason.POD_DELETED, "the Pod was deleted")
     return None
 
 
-def _is_disruption(condition: PodCondition) -> bool:
-    return condition.type == "DisruptionTarget" and condition.status == "True"
+def _disruption_target(pod: Pod) -> PodCondition | None:
+    """Return the condition by which a Pod was disrupted; conditions are a map by type, so there is at most one."""
+    target = find_condition(pod, "DisruptionTarget")
+    return target if target is not None and target.status == "True" else None
 
 
 def _failed_without_main(pod: Pod, now: float) -> Outcome:

@@ -6,9 +6,8 @@ import asyncio
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from functools import lru_cache
 from http import HTTPStatus
 from types import TracebackType
@@ -16,12 +15,13 @@ from typing import Final, NamedTuple, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from penstock import __version__
+from penstock.kube.asking_connector import CHECK, AskingConnector
 from penstock.kube.connection import Connection
 from penstock.kube.errors import ApiError, ApiUnreachableError, ConfigurationError, NotLeaderError, is_not_found
+from penstock.kube.http_connections import KEPT_ALIVE_S, Address, HttpConnections
 from penstock.kube.nesting import decode_json
 from penstock.kube.page import PAGE_ITEMS, HasListMeta, object_decoder, read_page
 from penstock.kube.request_metrics import RequestCounts, RequestMetrics
@@ -41,9 +41,6 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 
 REQUEST_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
-KEPT_ALIVE_S = 60.0
-"""The next burst of work finds its connections, and spares the TLS handshakes. The API server closes what was idle for
-90 s."""
 REFRESH_S = 60.0
 """How often the `kubernetes` package is asked whether credentials need renewal: its own token period."""
 LARGE_BODY_BYTES: Final = 2**20
@@ -52,31 +49,9 @@ RELOAD_PAUSE_S = 5.0
 """Credentials that are refused are reloaded no more often than this."""
 
 
+HEADERS: Final = {"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"}
+"""Of every request."""
 TRANSPORT_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
-
-
-_MAY_SEND: ContextVar[Callable[[], bool] | None] = ContextVar("may_send", default=None)
-"""Of the request that this task sends."""
-
-
-class _AskingConnector(aiohttp.TCPConnector):
-    """Asks `may_send` when a request has its connection: to get one may take long, and the process may be paused.
-
-    aiohttp's own hooks would say so too, but having any costs a dozen calls for each request.
-    """
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's signature
-    ) -> aiohttp.connector.Connection:
-        connection = await super().connect(req, traces, timeout)
-        may_send = _MAY_SEND.get()
-        if may_send is not None and not may_send():
-            connection.release()
-            raise NotLeaderError("this process does not hold the Lease; it must not write")
-        return connection
 
 
 class Response(NamedTuple):
@@ -94,6 +69,11 @@ class _Call(NamedTuple):
     body: bytes | None
     limits: aiohttp.ClientTimeout
     may_send: Callable[[], bool] | None = None
+
+    def check(self) -> None:
+        """Raise NotLeaderError if it must not be sent any more."""
+        if self.may_send is not None and not self.may_send():
+            raise NotLeaderError("this process does not hold the Lease; it must not write")
 
 
 class ApiClient:
@@ -120,6 +100,7 @@ class ApiClient:
         self._slots = asyncio.Semaphore(connection_limit)
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
+        self._connections = HttpConnections(HEADERS, clock=clock)
         self._refreshed_at = clock()
         self._reloaded_at = float("-inf")
         self._reload_lock = asyncio.Lock()
@@ -128,8 +109,8 @@ class ApiClient:
     async def __aenter__(self) -> Self:
         """Open the HTTP session that all requests share; requests before this fail."""
         self._session = aiohttp.ClientSession(
-            connector=_AskingConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
-            headers={"User-Agent": f"penstock-operator/{__version__}", "Accept-Encoding": "identity"},
+            connector=AskingConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
+            headers=HEADERS,
             auto_decompress=False,
             raise_for_status=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -146,6 +127,7 @@ class ApiClient:
         """Close the session and every stream of it."""
         if self._refreshing is not None:
             self._refreshing.cancel()
+        self._connections.close()
         if self._session is not None:
             await self._session.close()
 
@@ -305,7 +287,9 @@ class ApiClient:
             query["continue"] = page.metadata.continue_token
 
     async def _exchange(self, call: _Call) -> Response:
-        response = await self._open(call)
+        if self._connection.proxy is None and (call.body is None or len(call.body) < LARGE_BODY_BYTES):
+            return await self._authorized(call, self._send_whole)
+        response = await self._authorized(call, self._send)
         try:
             return Response(response.status, await response.read())
         except TRANSPORT_ERRORS as error:
@@ -337,7 +321,7 @@ class ApiClient:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=inactivity_s)
         labels = request_labels("GET", path, is_watch=True)
         call = _Call("GET", _target(path, query), labels, {"Accept": accept}, None, limits)
-        response = await self._open(call)
+        response = await self._authorized(call, self._send)
         try:
             yield response.content.iter_any()
         except TRANSPORT_ERRORS as error:
@@ -348,22 +332,46 @@ class ApiClient:
                 response.connection.transport.abort()
             response.release()
 
-    async def _open(self, call: _Call) -> aiohttp.ClientResponse:
+    async def _authorized(self, call: _Call, send: Callable[[_Call], Awaitable[T]]) -> T:
+        """Send a request, and once more if the API server does not accept the credentials but accepts newer ones."""
         if self._clock() - self._refreshed_at >= REFRESH_S:
             self._refresh_in_background()
         sent_at = self._clock()
         try:
-            return await self._send(call)
+            return await send(call)
         except ApiError as error:
             if error.status != HTTPStatus.UNAUTHORIZED:
                 raise
         await self._reload(sent_at)
-        return await self._send(call)
+        return await send(call)
+
+    async def _send_whole(self, call: _Call) -> Response:
+        """Send a request over a connection of ours, and read the whole reply."""
+        assert self._session is not None, "use the client as a context manager"
+        connection, limits, sent_at = self._connection, call.limits, self._clock()
+        try:
+            async with asyncio.timeout(limits.total):
+                reply = await self._connections.request(
+                    Address(connection.server, connection.ssl_context, connection.server_name),
+                    call.method,
+                    call.target,
+                    headers={**connection.headers, **call.headers},
+                    body=call.body,
+                    connect_timeout_s=limits.sock_connect or CONNECT_TIMEOUT_S,
+                    check=call.check,
+                )
+        except TRANSPORT_ERRORS as error:
+            self._counts.count(call.labels, "error")
+            raise _unreachable(call, error) from error
+        self._counts.count(call.labels, str(reply.status), duration_s=self._clock() - sent_at)
+        if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise ApiError.from_reply(reply.status, reply.body, reply.retry_after)
+        return Response(reply.status, reply.body)
 
     async def _send(self, call: _Call) -> aiohttp.ClientResponse:
         assert self._session is not None, "use the client as a context manager"
         connection = self._connection
-        _MAY_SEND.set(call.may_send)
+        CHECK.set(call.check)
         sent_at = self._clock()
         try:
             response = await self._session.request(

@@ -41,7 +41,7 @@ class RequestCounts:
         Args:
             labels: what it was.
             code: the HTTP status, or `error`.
-            duration_s: until the head of the response came; None if none did.
+            duration_s: until the response came; None if none did.
         """
         counter = self._counters.get((labels, code))
         if counter is None:

@@ -117,7 +117,7 @@ class PodEvents:
     def forget_pod(self, pod: Pod) -> None:
         """Forget a Pod that has started, ended or said why it waits."""
         namespace = self._namespaces.get(pod.metadata.namespace)
-        if namespace is not None:
+        if namespace is not None and pod.metadata.uid in namespace.pods:
             namespace.forget(pod.metadata.uid)
 
     async def close(self) -> None:

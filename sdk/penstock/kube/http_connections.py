@@ -1,0 +1,306 @@
+"""Connections to a server that are kept open, for requests whose whole reply is read at once.
+
+With aiohttp half of the CPU time of a write went into what such requests have no use for, and each Pod takes two
+(docs/decisions/cost-of-runs.md). Streams, proxies and bodies that are sent in pieces are left to aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from penstock.kube.http_reply import InvalidReplyError, Reply, ReplyReader
+
+KEPT_ALIVE_S: Final = 60.0
+"""The next burst of work finds its connections, and spares the TLS handshakes. The API server closes what was idle for
+90 s."""
+HAPPY_EYEBALLS_DELAY_S: Final = 0.25
+"""RFC 8305: how long one address family may take before the other is tried as well."""
+REPEATABLE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+"""Sent once more if the server closes a connection that was kept open without an answer. What others may have changed
+is for the caller to find out."""
+_UNSAFE_TARGET: Final = re.compile(r"[\x00-\x20\x7f]")
+_UNSAFE_VALUE: Final = re.compile(r"[\x00\r\n]")
+
+
+class ConnectionLostError(ConnectionError):
+    """The connection broke before the whole reply came."""
+
+    def __init__(self, message: str, *, is_unanswered: bool) -> None:
+        super().__init__(message)
+        self.is_unanswered = is_unanswered
+        """Whether nothing of a reply came."""
+
+
+class Address(NamedTuple):
+    """Where requests are sent, and how; connections of different ones are never mixed up."""
+
+    server: str
+    """URL, may have a path."""
+    ssl_context: ssl.SSLContext | None
+    """None: the default one, if the URL is of https."""
+    server_name: str | None
+    """The name that the certificate is checked against; None: the URL's."""
+
+
+class _Server(NamedTuple):
+    host: str
+    port: int
+    is_tls: bool
+    path: str
+    host_header: str
+
+
+class HttpConnections:
+    """Sends requests, each over a connection of its own while it lasts.
+
+    Args:
+        headers: sent with every request.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, headers: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._headers = dict(headers)
+        self._clock = clock
+        self._idle: dict[Address, list[_Connection]] = {}
+        """The one that was used last is last."""
+        self._open: set[_Connection] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Close all connections; requests in progress fail."""
+        self._is_closed = True
+        self._idle.clear()
+        for connection in list(self._open):
+            connection.abort()
+
+    async def request(
+        self,
+        address: Address,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        connect_timeout_s: float,
+        check: Callable[[], None],
+    ) -> Reply:
+        """Send a request and read the whole reply. A caller that waits no longer cancels this.
+
+        Args:
+            address: where to.
+            method: HTTP method.
+            target: path and query, encoded.
+            headers: in addition to those of every request.
+            body: None for none.
+            connect_timeout_s: for a new connection, without its TLS handshake.
+            check: called when there is a connection, right before the request is sent; what it raises is raised here.
+
+        Raises:
+            OSError: there is no connection, it broke, or the reply cannot be read.
+            TimeoutError: the server did not accept a connection in time.
+        """
+        message = self._encode(address, method, target, headers, body)
+        while True:
+            if self._is_closed:
+                raise RuntimeError("the client is closed")
+            connection = self._take_idle(address)
+            is_reused = connection is not None
+            if connection is None:
+                connection = await self._connect(address, connect_timeout_s)
+            try:
+                check()
+            except BaseException:
+                self._keep(address, connection)
+                raise
+            try:
+                reply = await connection.exchange(message)
+            except ConnectionLostError as error:
+                connection.abort()
+                if is_reused and error.is_unanswered and method in REPEATABLE:
+                    continue
+                raise
+            except BaseException:
+                # The reply may come yet, and would be taken for the next one.
+                connection.abort()
+                raise
+            if reply.is_last:
+                connection.abort()
+            else:
+                self._keep(address, connection)
+            return reply
+
+    def _encode(
+        self, address: Address, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> bytes:
+        server = _server(address.server)
+        target = server.path + target
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {server.host_header}"]
+        lines += [f"{name}: {value}" for name, value in {**self._headers, **headers}.items()]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        if _UNSAFE_TARGET.search(target) or any(map(_UNSAFE_VALUE.search, lines)):
+            raise ValueError(f"{method} {target!r}: a character that ends a line of a request is not allowed")
+        head = "\r\n".join((*lines, "\r\n")).encode()
+        return head if body is None else head + body
+
+    def _take_idle(self, address: Address) -> _Connection | None:
+        idle = self._idle.get(address)
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable and self._clock() - connection.idle_since < KEPT_ALIVE_S:
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, address: Address, connection: _Connection) -> None:
+        if self._is_closed or not connection.is_usable:
+            connection.abort()
+            return
+        now = connection.idle_since = self._clock()
+        # After new credentials nothing is sent over the old connections any more.
+        for other in [other for other in self._idle if other != address]:
+            for stale in self._idle.pop(other):
+                stale.abort()
+        idle = self._idle.setdefault(address, [])
+        idle.append(connection)
+        if now - idle[0].idle_since >= KEPT_ALIVE_S:
+            idle.pop(0).abort()
+
+    async def _connect(self, address: Address, timeout_s: float) -> _Connection:
+        loop, server = asyncio.get_running_loop(), _server(address.server)
+        connection = _Connection(self._open)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await loop.create_connection(
+                    lambda: connection, server.host, server.port, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY_S
+                )
+        except (OSError, TimeoutError) as error:
+            # Several addresses may have been tried, each with a reason of its own.
+            reason = str(error) or type(error).__name__
+            raise ConnectionError(f"cannot connect to {server.host_header}: {reason}") from error
+        if server.is_tls:
+            try:
+                await connection.start_tls(
+                    address.ssl_context or _default_context(), address.server_name or server.host
+                )
+            except BaseException:
+                connection.abort()
+                raise
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, over which at most one request is in progress.
+
+    Args:
+        connections: those that are open; it adds and removes itself.
+    """
+
+    def __init__(self, connections: set[_Connection]) -> None:
+        self.idle_since = 0.0
+        self._connections = connections
+        self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Future[Reply] | None = None
+        self._reader: ReplyReader | None = None
+        self._has_answer = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a request may be sent over it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    async def start_tls(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Encrypt what is sent, and check the server's certificate."""
+        assert self._transport is not None
+        loop = asyncio.get_running_loop()
+        encrypted = await loop.start_tls(self._transport, self, context, server_hostname=server_name)
+        if encrypted is None:
+            raise ConnectionLostError("the server closed the connection", is_unanswered=True)
+        self._transport = encrypted
+
+    async def exchange(self, message: bytes) -> Reply:
+        """Send a request and wait for its reply."""
+        if self._transport is None:
+            raise ConnectionLostError("the server closed the connection", is_unanswered=True)
+        self._reader, self._has_answer = ReplyReader(), False
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting = waiting
+        self._transport.write(message)
+        try:
+            return await waiting
+        finally:
+            self._waiting = None
+
+    def abort(self) -> None:
+        """Close it at once: a peer that vanished does not answer a TLS shutdown."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; not called for TLS, which comes on top."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Handle a piece of a reply."""
+        if self._waiting is None or self._reader is None:
+            # Nothing was asked for: whatever it is, it must not become the reply to the next request.
+            self.abort()
+            return
+        self._has_answer = True
+        try:
+            reply = self._reader.feed(data)
+        except InvalidReplyError as error:
+            self._end(error)
+            self.abort()
+            return
+        if reply is not None:
+            self._reader = None
+            self._end(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Handle the end of the connection."""
+        self._connections.discard(self)
+        self._transport = None
+        try:
+            reply = None if self._reader is None else self._reader.finish()
+        except InvalidReplyError:
+            reply = None
+        if reply is not None and exc is None:
+            self._end(reply)
+        else:
+            text = f"the connection broke: {exc}" if exc is not None else "the server closed the connection"
+            self._end(ConnectionLostError(text, is_unanswered=not self._has_answer))
+
+    def _end(self, result: Reply | Exception) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return
+        if isinstance(result, Exception):
+            waiting.set_exception(result)
+        else:
+            waiting.set_result(result)
+
+
+@lru_cache
+def _server(url: str) -> _Server:
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
+    if parts.hostname is None or parts.scheme not in ("http", "https"):
+        raise ConnectionError(f"{url!r} is not the address of a server")
+    port = parts.port or (443 if is_tls else 80)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    header = host if parts.port is None or port == (443 if is_tls else 80) else f"{host}:{port}"
+    return _Server(parts.hostname, port, is_tls, parts.path.rstrip("/"), header)
+
+
+@lru_cache
+def _default_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
