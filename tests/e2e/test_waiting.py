@@ -147,7 +147,7 @@ class Waiting(NamedTuple):
 
 def lines_of(name: str, time: str, text: str) -> tuple[str, ...]:
     """Return options of `kubectl get` for a line at each change of an object; the arguments are parts of a jsonpath."""
-    separator = r'{"\t"}'
+    separator = '{"|"}'  # kubectl makes spaces of tabs
     return "--watch", "--request-timeout=90s", "-o", f'jsonpath={separator.join((name, time, text))}{{"\\n"}}'
 
 
@@ -155,7 +155,7 @@ def first_times(lines: Iterable[str], wanted: Mapping[str, str]) -> dict[str, dt
     """Return the time in the first line of each name whose text begins as wanted."""
     found: dict[str, dt.datetime] = {}
     for line in lines:
-        name, time, text = (*line.rstrip("\n").split("\t", 2), "", "")[:3]
+        name, time, text = (*line.rstrip("\n").split("|", 2), "", "")[:3]
         if name in wanted and text.startswith(wanted[name]):
             found.setdefault(name, dt.datetime.fromisoformat(time))
         if found.keys() == wanted.keys():
