@@ -150,7 +150,7 @@ class FlowMetrics:
         key = ObjectKey(namespace, INLINE if flow is None else flow)
         found = self._series.get(key)
         if found is None:
-            found = self._add_series(key if self._has_room(key) else OTHER)
+            found = self._add_series(key if self._may_add(key) else OTHER)
         return found
 
     def labels_of(self, namespace: str, flow: str | None) -> ObjectKey:
@@ -194,7 +194,7 @@ class FlowMetrics:
         if not any(each.namespace == key.namespace for each in self._known):
             self._remove_series(ObjectKey(key.namespace, INLINE))
 
-    def _has_room(self, key: ObjectKey) -> bool:
+    def _may_add(self, key: ObjectKey) -> bool:
         if len(self._series) < self._most:
             return True
         # What no Flow stands for makes room for a Flow.

@@ -142,7 +142,7 @@ def test_groups_that_no_approval_names_leave_the_annotations_below_their_limit()
 
 
 def test_the_groups_of_the_approval_are_recorded_first():
-    line = decision_line(APPROVE, Record("x", TIME), ["z"], others=["a", "b", "z"], room=len("\tgroup:a"))
+    line = decision_line(APPROVE, Record("x", TIME), ["z"], others=["a", "b", "z"], bytes_left=len("\tgroup:a"))
     assert read_decisions({"audit.penstock.dev/decisions": line})["ask"].groups == {"a", "z"}
 
 

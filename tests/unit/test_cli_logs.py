@@ -70,8 +70,12 @@ def options(**given):
 
 def test_options_are_those_of_the_api_server():
     assert options() == {}
-    assert options(since="2m", tail=0, timestamps=True) == {"since_seconds": 120, "tail_lines": 0, "timestamps": True}
-    assert options(since="10ms") == {"since_seconds": 1}
+    assert options(since="2m", tail=0, timestamps=True) == {
+        "sinceSeconds": "120",
+        "tailLines": "0",
+        "timestamps": "true",
+    }
+    assert options(since="10ms") == {"sinceSeconds": "1"}
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_value_that_does_not_fit_is_named_with_its_path(annotation):
         return x
 
     settings.__annotations__ = {"x": annotation}
-    with pytest.raises(ParameterError, match=r"parameters failed: x\.a: .*valid integer"):
+    with pytest.raises(ParameterError, match=r"invalid parameters: x\.a: .*valid integer"):
         flow(settings)({"a": "much"})
 
 

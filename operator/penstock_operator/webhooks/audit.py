@@ -26,7 +26,7 @@ from penstock.engine.audit import (
     new_decisions,
     read_decisions,
     records_of,
-    room_for_groups,
+    bytes_for_groups,
     write_records,
 )
 from penstock.engine.compiler.task_plan import ApproversPlan
@@ -123,10 +123,10 @@ class Audit:
         name, groups = str(user.get("username", "")), frozenset(user.get("groups") or ())
         if not added or not is_recordable(name):
             return []
-        by, room = self._by(name), room_for_groups(_annotations(request.get("oldObject")), len(added))
+        by, bytes_left = self._by(name), bytes_for_groups(_annotations(request.get("oldObject")), len(added))
         if self._find_approvers is None:
             # The operator judges by the revision of the run, and needs those groups that it names, whichever they are.
-            return [decision_line(decision, by, (), others=groups, room=room) for decision in added]
+            return [decision_line(decision, by, (), others=groups, bytes_left=bytes_left) for decision in added]
         try:
             async with asyncio.timeout(LOOKUP_S):
                 approvers = await self._find_approvers(request.get("namespace", ""), _run(request))
@@ -142,7 +142,7 @@ class Audit:
                 who = str(allowed) if await self._may_know(request) else "its approval names who may"
                 raise _RefusedError(f"spec.approvals: {name} may not decide about task {decision['task']}: {who}")
             of_user = () if allowed is None else groups & allowed.groups
-            lines.append(decision_line(decision, by, of_user, others=others, room=room))
+            lines.append(decision_line(decision, by, of_user, others=others, bytes_left=bytes_left))
         return lines
 
     async def _may_know(self, request: Review) -> bool:

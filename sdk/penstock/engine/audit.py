@@ -127,7 +127,12 @@ def is_recordable(user: str) -> bool:
 
 
 def decision_line(
-    decision: Mapping[str, Any], record: Record, groups: Iterable[str], *, others: Iterable[str] = (), room: int = 0
+    decision: Mapping[str, Any],
+    record: Record,
+    groups: Iterable[str],
+    *,
+    others: Iterable[str] = (),
+    bytes_left: int = 0,
 ) -> str:
     """Return the line that records a decision.
 
@@ -136,12 +141,12 @@ def decision_line(
         record: who and when.
         groups: those of the user's groups that may decide.
         others: further groups of the user, which may be able to by the revision that the run gets.
-        room: bytes that these may take; those that do not fit are left out.
+        bytes_left: bytes that these may take; those that do not fit are left out.
     """
     named = {each for each in groups if is_recordable(each)}
     for each in sorted(set(others) - named):
-        room -= len(f"\t{GROUP}{each}".encode())
-        if room < 0:
+        bytes_left -= len(f"\t{GROUP}{each}".encode())
+        if bytes_left < 0:
             break
         if is_recordable(each):
             named.add(each)
@@ -149,7 +154,7 @@ def decision_line(
     return "\t".join([decision["task"], decision["decision"], record.time, f"{USER}{record.user}", *shown])
 
 
-def room_for_groups(before: Mapping[str, str], decisions: int) -> int:
+def bytes_for_groups(before: Mapping[str, str], decisions: int) -> int:
     """Return how many bytes the groups of one decision may take, so that all annotations stay below their limit.
 
     Args:

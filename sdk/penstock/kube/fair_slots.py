@@ -77,6 +77,9 @@ class FairSlots:
         self._held[owner] -= 1
         if not self._held[owner]:
             del self._held[owner]
+        if owner in self._waiting:
+            # It has just had a turn.
+            self._waiting.move_to_end(owner)
         # Few are passed over: each of those holds a place.
         while self._free and (found := next(filter(self._may_take, self._waiting), None)) is not None:
             self._serve(found)

@@ -92,7 +92,7 @@ class AskedRun:
         self.name = name
         self.request = request
         self._senders: list[RunRequest] = [request]
-        self._told: list[dict[str, Any]] = []
+        self._reported: list[dict[str, Any]] = []
         self._is_ended = False
 
     def is_due(self, now: datetime) -> bool:
@@ -101,32 +101,32 @@ class AskedRun:
 
     def join(self, request: RunRequest) -> None:
         """Tell another sender all that is known, and all that follows."""
-        for facts in self._told:
+        for facts in self._reported:
             request.answer(**facts)
         if self._is_ended:
             request.close()
         else:
             self._senders.append(request)
 
-    def tell_waiting(self) -> None:
+    def report_waiting(self) -> None:
         """Tell that it waits, once."""
-        if not self._told:
-            self._tell(run=self.name, waits=True)
+        if not self._reported:
+            self._report(run=self.name, waits=True)
 
-    def tell_started(self) -> None:
+    def report_started(self) -> None:
         """Tell that it has started."""
-        self._tell(**({"started": True} if self._told else {"run": self.name}))
+        self._report(**({"started": True} if self._reported else {"run": self.name}))
 
-    def tell_end(self, **facts: Any) -> None:
+    def report_end(self, **facts: Any) -> None:
         """Tell how it has ended, and end the conversations."""
-        self._tell(**facts)
+        self._report(**facts)
         for each in self._senders:
             each.close()
         self._senders.clear()
         self._is_ended = True
 
-    def _tell(self, **facts: Any) -> None:
-        self._told.append(facts)
+    def _report(self, **facts: Any) -> None:
+        self._reported.append(facts)
         for each in self._senders:
             each.answer(**facts)
 
@@ -182,8 +182,8 @@ class Requested:
             LOGGER.warning("%s: could not be started: %s", asked.name, error)
             if asked.request.key is not None:
                 self._by_key.pop(asked.request.key, None)  # who asks again may have corrected the parameters
-            asked.tell_end(error=f"{asked.name} could not be started: {error}")
+            asked.report_end(error=f"{asked.name} could not be started: {error}")
             return None
-        asked.tell_started()
+        asked.report_started()
         LOGGER.info("%s: started, as requested", asked.name)
         return process

@@ -217,7 +217,7 @@ class Server:
             if self._free_slots(requested) and (process := requested.start_process(asked)) is not None:
                 requested.runs.append(Run(requested, asked.name, process, asked))
         for asked in requested.waiting:
-            asked.tell_waiting()
+            asked.report_waiting()
 
     def _free_slots(self, served: Served | Requested) -> int:
         """Return how many more runs of a schedule or deployment may start now."""
@@ -234,7 +234,7 @@ class Server:
                 LOGGER.log(level, "%s: %s", run.name, _ending_of(code))
                 if run.asked is not None:
                     state = run.process.take_state()
-                    run.asked.tell_end(code=code, state=None if state is None else base64.b64encode(state).decode())
+                    run.asked.report_end(code=code, state=None if state is None else base64.b64encode(state).decode())
             elif run.killed_at is not None and run.killed_at <= now:
                 run.process.kill()
 
