@@ -20,13 +20,13 @@ from typing import Any, Final
 from penstock.api import names
 from penstock.engine.audit import (
     Record,
+    bytes_for_groups,
     decision_line,
     deeds,
     is_recordable,
     new_decisions,
     read_decisions,
     records_of,
-    bytes_for_groups,
     write_records,
 )
 from penstock.engine.compiler.task_plan import ApproversPlan
