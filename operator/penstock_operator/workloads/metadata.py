@@ -51,8 +51,6 @@ class WorkloadMeta(ObjectMeta, frozen=True, rename="camel", omit_defaults=True, 
             read = (*LABELS, *of_queues)
             force_setattr(self, "labels", {name: labels[name] for name in read if name in labels})
         # Mostly there are others in none: each event of a Pod is decoded.
-        if annotations and not (
-            annotations.keys() <= _WRITTEN and max(map(len, annotations.values())) <= LONGEST
-        ):
+        if annotations and not (annotations.keys() <= _WRITTEN and max(map(len, annotations.values())) <= LONGEST):
             written = {name: annotations[name] for name in ANNOTATIONS if name in annotations}
             force_setattr(self, "annotations", {name: text for name, text in written.items() if len(text) <= LONGEST})
