@@ -35,10 +35,14 @@ class NamespaceSeries:
         self.hop: Histogram = metrics.hop.labels(namespace)
         self._failed_attempts = metrics.failed_attempts
         self._failures: dict[str, Counter] = {}
+        self._is_removed = False
         self._metrics = metrics
 
     def count_failed_attempt(self, reason: str) -> None:
         """Count an attempt that did not succeed."""
+        if self._is_removed:
+            # A run may outlive the last Flow of its namespace.
+            return
         counter = self._failures.get(reason)
         if counter is None:
             counter = self._failures[reason] = self._failed_attempts.labels(self.namespace, reason)
@@ -46,7 +50,7 @@ class NamespaceSeries:
 
     def remove(self) -> None:
         """Expose them no more."""
-        metrics = self._metrics
+        metrics, self._is_removed = self._metrics, True
         for histogram in (metrics.run_queue_wait, metrics.task_queue_wait, metrics.pod_start, metrics.hop):
             histogram.remove(self.namespace)
         for reason in self._failures:
@@ -139,6 +143,8 @@ class FlowMetrics:
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._known: dict[ObjectKey, _KnownFlow | None] = {}
         """The Flows that exist; None for one beyond the cap."""
+        self._unlabelled = 0
+        """Flows beyond the cap."""
 
     def find(self, namespace: str, flow: str | None) -> FlowSeries:
         """Return the series on which a run counts.
@@ -156,7 +162,7 @@ class FlowMetrics:
     def labels_of(self, namespace: str, flow: str | None) -> ObjectKey:
         """Return the labels of a run, as in `find`, without exposing anything."""
         key = ObjectKey(namespace, INLINE if flow is None else flow)
-        return key if key in self._series or len(self._series) < self._most else OTHER
+        return key if key in self._series or self._has_place() else OTHER
 
     def add_flow(self, key: ObjectKey, *, succeeded_at: float, expect_within_s: float | None) -> None:
         """Expose a Flow that exists, or what has changed of it.
@@ -166,12 +172,12 @@ class FlowMetrics:
             succeeded_at: when a run of it last completed, or when it was created; seconds since the epoch.
             expect_within_s: how often it is to succeed; None: nothing is expected.
         """
-        metrics = self._metrics
-        if key not in self._known:
+        metrics, known = self._metrics, self._known.get(key)
+        if known is None:
+            # One beyond the cap may have got a place since.
             is_labelled = self.find(*key).labels == key
-            self._known[key] = _KnownFlow(metrics.flow_last_success.labels(*key)) if is_labelled else None
-            self._count_flows()
-        known = self._known[key]
+            self._set_known(key, _KnownFlow(metrics.flow_last_success.labels(*key)) if is_labelled else None)
+            known = self._known[key]
         if known is None:
             return
         known.last_success.set(succeeded_at)
@@ -183,6 +189,8 @@ class FlowMetrics:
 
     def remove_flow(self, key: ObjectKey) -> None:
         """Expose a deleted Flow no more."""
+        if key in self._known and self._known[key] is None:
+            self._unlabelled -= 1
         known = self._known.pop(key, None)
         self._count_flows()
         if known is not None:
@@ -194,10 +202,20 @@ class FlowMetrics:
         if not any(each.namespace == key.namespace for each in self._known):
             self._remove_series(ObjectKey(key.namespace, INLINE))
 
+    def _set_known(self, key: ObjectKey, known: _KnownFlow | None) -> None:
+        was_unlabelled = key in self._known and self._known[key] is None
+        self._unlabelled += (known is None) - was_unlabelled
+        self._known[key] = known
+        self._count_flows()
+
+    def _has_place(self) -> bool:
+        """Whether fewer series are exposed than may be; those of all others together do not count."""
+        return len(self._series) - (OTHER in self._series) < self._most
+
     def _may_add(self, key: ObjectKey) -> bool:
-        if len(self._series) < self._most:
+        if self._has_place():
             return True
-        # What no Flow stands for makes room for a Flow.
+        # What no Flow stands for gives its place to a Flow.
         unneeded = next((each for each in self._series if each not in self._known and each != OTHER), None)
         if unneeded is None or key.name == INLINE:
             return False
@@ -223,4 +241,4 @@ class FlowMetrics:
 
     def _count_flows(self) -> None:
         self._metrics.flows.set(len(self._known))
-        self._metrics.flows_unlabelled.set(sum(known is None for known in self._known.values()))
+        self._metrics.flows_unlabelled.set(self._unlabelled)

@@ -100,6 +100,30 @@ def test_flows_beyond_the_cap_count_together():
     assert samples(metrics)["penstock_flows_unlabelled"] == 2
 
 
+def test_a_flow_beyond_the_cap_gets_its_series_when_another_is_gone():
+    metrics = Metrics()
+    flows = FlowMetrics(metrics, most=2)
+    for name in ("a", "b", "c"):
+        flows.add_flow(ObjectKey("team", name), succeeded_at=CREATED_S, expect_within_s=60)
+        flows.find("team", name)
+    flows.remove_flow(ObjectKey("team", "a"))
+    flows.add_flow(ObjectKey("team", "c"), succeeded_at=CREATED_S, expect_within_s=60)
+
+    assert samples(metrics, flow="c")["penstock_flow_expected_success_seconds"] == 60
+    assert samples(metrics)["penstock_flows_unlabelled"] == 0
+
+
+def test_a_run_that_outlives_the_last_flow_of_its_namespace_exposes_nothing():
+    metrics = Metrics()
+    flows = FlowMetrics(metrics)
+    flows.add_flow(ORDERS, succeeded_at=CREATED_S, expect_within_s=None)
+    of_run = flows.find(*ORDERS)
+    flows.remove_flow(ORDERS)
+    of_run.count_failed_attempt(FailedAttempt("ExitCode", is_disruption=False, is_retried=True))
+
+    assert samples(metrics, namespace="team") == {}
+
+
 def test_runs_without_a_flow_make_room_for_flows():
     metrics = Metrics()
     flows = FlowMetrics(metrics, most=1)
@@ -200,3 +224,15 @@ def test_a_second_success_is_exposed_at_once_and_stored_after_a_pause(after_s, d
     flows.successes.record_success(ORDERS, CREATED_S + 2)
     assert flows.exposed == CREATED_S + 2
     assert flows.successes.to_store.depth == depth
+
+
+def test_a_success_before_the_flow_is_read_counts_when_it_is():
+    metrics = Metrics()
+    successes = Successes(FlowMetrics(metrics))
+    successes.record_success(ORDERS, CREATED_S + 60)
+    assert samples(metrics, flow="orders") == {}
+
+    metadata = ObjectMeta(namespace="team", name="orders", creation_timestamp=CREATED)
+    successes.add_flow(ORDERS, Flow(metadata, {}, FlowStatus()))
+    assert samples(metrics, flow="orders")["penstock_flow_last_success_timestamp_seconds"] == CREATED_S + 60
+    assert successes.to_store.depth == 1

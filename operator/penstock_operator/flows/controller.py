@@ -136,8 +136,7 @@ class FlowController(KeyedController[Flow]):
 
     def on_success(self, key: ObjectKey, at: float) -> None:
         """Handle that a run of a Flow has completed, at a time in seconds since the epoch."""
-        if key in self.objects:
-            self._successes.record_success(key, at)
+        self._successes.record_success(key, at)
 
     async def work(self) -> None:
         """Reconcile Flows forever, and store when they last succeeded."""

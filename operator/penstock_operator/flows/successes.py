@@ -11,10 +11,15 @@ from penstock.engine.keys import ObjectKey
 from penstock.engine.timestamp import epoch
 from penstock.kube.kinds.flow import Flow
 from penstock_operator.flow_metrics import FlowMetrics
+from penstock_operator.runtime.bounded import BoundedMap
 from penstock_operator.runtime.workqueue import WorkQueue
 
 PAUSE_S: Final = 10.0
 """Between two writes of the same Flow."""
+
+
+UNREAD: Final = 1_000
+"""Flows that have not been read whose success is remembered."""
 
 
 class Successes:
@@ -34,6 +39,8 @@ class Successes:
         self._clock = clock
         self._succeeded_at: dict[ObjectKey, float] = {}
         self._expect_within_s: dict[ObjectKey, float | None] = {}
+        self._unread: BoundedMap[ObjectKey, float] = BoundedMap(UNREAD)
+        """The last success of Flows that have not been read yet, or that were deleted while a run went on."""
         self._stored_at: dict[ObjectKey, float] = {}
         """When the status was last written, on the clock."""
 
@@ -46,7 +53,10 @@ class Successes:
         """
         known = item.status.last_success_time or item.metadata.creation_timestamp
         at = epoch(known) if known else 0.0
-        self._succeeded_at[key] = max(at, self._succeeded_at.get(key, 0.0))
+        latest = max(self._succeeded_at.get(key, 0.0), self._unread.pop(key, 0.0))
+        self._succeeded_at[key] = max(at, latest)
+        if latest > at:
+            self._store_later(key)
         within = item.spec.get("expectSuccessWithin")
         try:
             self._expect_within_s[key] = None if within is None else duration_s(within)
@@ -62,11 +72,15 @@ class Successes:
             key: its Flow.
             at: when, seconds since the epoch.
         """
-        if at <= self._succeeded_at.get(key, at):
+        if at <= self._succeeded_at.get(key, 0.0):
+            return
+        if key not in self._expect_within_s:
+            # A run may complete before its Flow is read, as after a take-over.
+            self._unread[key] = max(at, self._unread.get(key, 0.0))
             return
         self._succeeded_at[key] = at
         self._expose(key)
-        self.to_store.add_at(key, self._stored_at.get(key, float("-inf")) + PAUSE_S)
+        self._store_later(key)
 
     def take(self, key: ObjectKey) -> float | None:
         """Return what is to be stored of a Flow, and begin its pause."""
@@ -79,6 +93,9 @@ class Successes:
         for known in (self._succeeded_at, self._expect_within_s, self._stored_at):
             known.pop(key, None)
         self._metrics.remove_flow(key)
+
+    def _store_later(self, key: ObjectKey) -> None:
+        self.to_store.add_at(key, self._stored_at.get(key, float("-inf")) + PAUSE_S)
 
     def _expose(self, key: ObjectKey) -> None:
         self._metrics.add_flow(

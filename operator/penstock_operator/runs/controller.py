@@ -340,11 +340,11 @@ class RunController:
         if run.is_counted or (state := run.head["state"]) not in FINAL_RUN_STATES:
             return
         run.is_counted = True
-        count_end(self.registry, run, state)
         # Not earlier: if the next run started while a crash could still show both as running, the limit would break.
         self._starter.free_slot(run)
         self._starter.on_run_finished(run.key)
         self._report_end(run.end_as(state))
+        count_end(self.registry, run, state)
 
     async def _on_refused(self, run: LiveRun, stored: Stored) -> None:
         """Act on why a status was not stored."""

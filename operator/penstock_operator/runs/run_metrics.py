@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from penstock.engine.keys import ObjectKey
 from penstock.engine.machine.machine import Machine
 from penstock.engine.state import RunState
 from penstock.engine.timestamp import epoch
+from penstock.errors import StoredStatusError
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
@@ -56,7 +58,10 @@ class _LiveRuns:
     def ages_of_runs(self) -> Iterator[Sample]:
         now = self._clock()
         for labels, run in self._unfinished():
-            if (started := run.head.get("startTime")) is not None:
+            if (started := run.head.get("startTime")) is None:
+                continue
+            with suppress(StoredStatusError):
+                # Somebody may have written another; one run must not cost all metrics.
                 yield labels, now - epoch(started)
 
     def tasks_by_state(self) -> Iterator[Sample]:

@@ -34,7 +34,7 @@ class FairQueue(Generic[T]):
 
     def serve_again(self) -> None:
         """Note that `may_serve` may say yes to an owner to which it said no."""
-        if self._next_owner() is not None:
+        if self._getters and self._next_owner() is not None:
             self._wake_next()
 
     async def get(self) -> T:

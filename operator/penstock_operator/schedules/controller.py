@@ -142,11 +142,13 @@ class ScheduleController(KeyedController[Schedule]):
     async def reconcile(self, key: ObjectKey, item: Schedule) -> None:
         """Create the runs that are due, queue what was decided for storing, and set the timer."""
         if item.metadata.deletion_timestamp is not None:
+            self._schedule_metrics.set_next_tick(key, None)
             return
         self._schedule_metrics.add_schedule(key)
         try:
             plan = await self._plan(key, item)
         except InvalidSpecError as error:
+            self._schedule_metrics.set_next_tick(key, None)
             self._report_invalid(key, item, error)
             return
         now = datetime.fromtimestamp(self.clock(), tz=UTC)
@@ -325,7 +327,9 @@ class ScheduleController(KeyedController[Schedule]):
     def _set_timer(self, key: ObjectKey, plan: Plan, outcome: Outcome, now: datetime) -> None:
         following = next(iter(plan.upcoming.after(now)), None)
         next_due = None if following is None or plan.spec.suspend else plan.jitter.due(following)
-        self._schedule_metrics.set_next_tick(key, None if next_due is None else next_due.timestamp())
+        if not outcome.is_refused or plan.spec.suspend:
+            # A tick whose run was refused is still due.
+            self._schedule_metrics.set_next_tick(key, None if next_due is None else next_due.timestamp())
         if plan.spec.jitter is not None and not outcome.is_refused:
             # The next run to be due may have its tick in the past. (That of a refused run is, too.)
             following = plan.timetable.next(outcome.firing.ledger.decided)

@@ -119,7 +119,8 @@ class OwnerChanges:
         try:
             await change_owner(self._client, self._writer, key, planned.plan, run)
         except ApiError as error:
-            note = f"cannot change the owner of run {run.name} (spec.onDelete): {error.message or error}"
+            # Without the name of the run: all of a Schedule may be refused, and that is one Event.
+            note = f"cannot change the owner of runs (spec.onDelete): {error.message or error}"
             self._record_event(planned.schedule, is_warning=True, reason="FailedUpdate", note=note)
 
     async def _report(self, change: _Change, error: Exception) -> None:

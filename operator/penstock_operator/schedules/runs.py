@@ -206,13 +206,13 @@ class ScheduleRuns:
         owner = None if event is EventType.DELETED else self._read_owner(item.metadata)
         if owner is not None:
             self._finished.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
+            self._notify(owner)
         elif event is not EventType.DELETED and (reference := backfilled_schedule_of(item.metadata)) is not None:
-            its_schedule = self._note_owner(item.metadata, reference)
-            run = _read_run(item.metadata, its_schedule, item.status)
-            self._backfilled.setdefault(its_schedule.schedule, {})[uid] = run
+            # It counts for nothing that its Schedule decides, which is not told.
+            owner = self._note_owner(item.metadata, reference)
+            self._backfilled.setdefault(owner.schedule, {})[uid] = _read_run(item.metadata, owner, item.status)
         if before != owner:
             self._notify(before)
-        self._notify(owner)
 
     def _read_owner(self, metadata: ObjectMeta) -> _Owner | None:
         reference = schedule_of(metadata)

@@ -145,10 +145,9 @@ def decision_line(
     """
     named = {each for each in groups if is_recordable(each)}
     for each in sorted(set(others) - named):
-        bytes_left -= len(f"\t{GROUP}{each}".encode())
-        if bytes_left < 0:
-            break
-        if is_recordable(each):
+        size = len(f"\t{GROUP}{each}".encode())
+        if is_recordable(each) and size <= bytes_left:
+            bytes_left -= size
             named.add(each)
     shown = (f"{GROUP}{each}" for each in sorted(named))
     return "\t".join([decision["task"], decision["decision"], record.time, f"{USER}{record.user}", *shown])
@@ -157,12 +156,14 @@ def decision_line(
 def bytes_for_groups(before: Mapping[str, str], decisions: int) -> int:
     """Return how many bytes the groups of one decision may take, so that all annotations stay below their limit.
 
+    No more than an eighth, however few there are: later ones need some too.
+
     Args:
         before: the annotations of the run before the request.
         decisions: how many the request adds.
     """
     taken = len(before.get(names.ANNOTATION_DECISIONS, "").encode())
-    return max(0, DECISIONS_BYTES - taken) // max(1, decisions)
+    return min(DECISIONS_BYTES // 8, max(0, DECISIONS_BYTES - taken) // max(1, decisions))
 
 
 def write_records(

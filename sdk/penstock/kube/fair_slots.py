@@ -38,7 +38,8 @@ class FairSlots:
 
     def __init__(self, places: int, *, leaves_places: bool = False) -> None:
         self._free = places
-        self._leaves_places = leaves_places and places > 1
+        # Of two, leaving one would halve the pace of all.
+        self._leaves_places = leaves_places and places > 2  # noqa: PLR2004 - the comment says why
         self._held: dict[str, int] = {}
         """By owner; only those that hold a place."""
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()

@@ -94,18 +94,22 @@ class PodWriter:
         return await self._end(namespace, name, end_patch(uid, asked_at=now))
 
     async def _end(self, namespace: str, name: str, patch: bytes) -> bool:
-        deadline = time.monotonic() + END_LIMIT_S
-        try:
-            await self._writer.patch(
-                PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH, deadline=deadline
-            )
-        except (ApiError, ApiUnreachableError) as error:
-            if isinstance(error, ApiError) and (is_not_found(error) or is_conflict(error)):
-                raise
-            # A webhook for changes of Pods may be down for hours, and deletions pass it by.
-            logger.warning("Pod %s/%s is deleted, as it cannot be ended: %s", namespace, name, error)
-            return False
-        return True
+        while True:
+            deadline = time.monotonic() + END_LIMIT_S
+            try:
+                await self._writer.patch(
+                    PODS, namespace, name, patch, content_type=STRATEGIC_MERGE_PATCH, deadline=deadline
+                )
+            except ApiUnreachableError:
+                # A deletion would have to wait as well, and cost the log.
+                continue
+            except ApiError as error:
+                if is_not_found(error) or is_conflict(error):
+                    raise
+                # A webhook for changes of Pods may be down for hours, and deletions pass it by.
+                logger.warning("Pod %s/%s is deleted, as it cannot be ended: %s", namespace, name, error)
+                return False
+            return True
 
     async def remove_finalizer(self, namespace: str, name: str, uid: str) -> None:
         """Remove our finalizer from a Pod; one that is gone, or another Pod of its name, is left alone."""
