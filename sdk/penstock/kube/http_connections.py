@@ -230,7 +230,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionLostError("the server closed the connection", is_unanswered=True)
         self._reader, self._has_answer = ReplyReader(), False
-        waiting = self._waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting = waiting
         self._transport.write(message)
         try:
             return await waiting
