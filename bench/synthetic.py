@@ -76,6 +76,8 @@ class Server:
         await response.prepare(request)
         queue: asyncio.Queue[bytes] = asyncio.Queue()
         watches.append(queue)
+        async with self._changed:
+            self._changed.notify_all()
         with contextlib.suppress(ConnectionError):
             while True:
                 lines = [await queue.get()]
@@ -126,7 +128,9 @@ class Server:
         return _metadata(body)
 
     async def _start(self, request: web.Request) -> web.Response:
-        """Create runs, given as a list."""
+        """Create runs, given as a list, once there are watches: they are told nothing of what was before them."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._pod_watches and self._new_run_watches)
         for body in await request.json():
             name = body["metadata"]["name"]
             body["metadata"] |= {"uid": f"uid-{name}", "generation": 1, "creationTimestamp": _now()}
