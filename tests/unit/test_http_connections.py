@@ -316,71 +316,68 @@ def test_connections_of_replaced_credentials_are_not_kept_and_do_not_cost_new_on
     asyncio.run(scenario())
 
 
+def secured(server: asyncio.Server | socket.socket) -> Served:
+    served, listener = Served(), server if isinstance(server, socket.socket) else server.sockets[0]
+    served.address = Address(f"https://127.0.0.1:{listener.getsockname()[1]}", None, None)
+    return served
+
+
 @pytest.mark.parametrize(
     ("ending", "want"),
     [
-        pytest.param("silent", r"not within 0\.1 s", id="silent"),
         pytest.param("reset", "reset|closed the connection", id="reset"),
         pytest.param("end", "ConnectionResetError|closed the connection", id="end"),
         pytest.param("text", "SSL", id="not TLS"),
+        pytest.param("given up", "", id="given up"),
     ],
 )
 def test_a_tls_handshake_that_fails_leaves_nothing_open(ending, want):
     async def scenario() -> None:
-        closed = asyncio.Event()
+        is_begun, is_over = asyncio.Event(), asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            is_begun.set()
+            if ending == "text":
+                writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            elif ending == "reset":
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.transport.abort()
+            elif ending == "end":
+                writer.write_eof()
             with contextlib.suppress(ConnectionError):
-                await reader.read(1)
-                if ending == "text":
-                    writer.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-                elif ending == "reset":
-                    linger = struct.pack("ii", 1, 0)
-                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    writer.transport.abort()
-                elif ending == "end":
-                    writer.close()
                 await reader.read()
-            closed.set()
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            is_over.set()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        served = Served()
-        served.address = Address(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", None, None)
-        async with server, asyncio.timeout(10):
-            with pytest.raises(ConnectionError, match=rf"cannot connect to 127\.0\.0\.1:{served.port}: .*({want})"):
-                await served.request(connect_timeout_s=0.1 if ending == "silent" else 10.0)
-            await closed.wait()
-            assert not served.connections._open
-
-    asyncio.run(scenario())
-
-
-def test_a_tls_handshake_that_is_given_up_leaves_nothing_open():
-    async def scenario() -> None:
-        begun, closed = asyncio.Event(), asyncio.Event()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                await reader.read(1)
-                begun.set()
-                await reader.read()
-            closed.set()
-            writer.close()
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        served = Served()
-        served.address = Address(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", None, None)
+        served = secured(server)
         async with server, asyncio.timeout(10):
             request = asyncio.create_task(served.request())
-            await begun.wait()
-            request.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await request
-            await closed.wait()
+            await is_begun.wait()
+            if ending == "given up":
+                request.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await request
+            else:
+                text = rf"cannot connect to 127\.0\.0\.1:{served.port}: .*({want})"
+                with pytest.raises(ConnectionError, match=text):
+                    await request
+            await is_over.wait()
             assert not served.connections._open
 
     asyncio.run(scenario())
+
+
+def test_the_time_to_connect_is_also_that_of_the_tls_handshake():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        served = secured(listener)
+        with pytest.raises(ConnectionError, match=rf"cannot connect to 127\.0\.0\.1:{served.port}: not within 0\.1 s"):
+            asyncio.run(asyncio.wait_for(served.request(connect_timeout_s=0.1), 10))
+        assert not served.connections._open
 
 
 def test_a_certificate_is_checked_and_its_connection_is_used_again(tmp_path):
@@ -426,38 +423,48 @@ def test_a_server_that_cannot_be_connected_to_is_named(server, want):
         asyncio.run(served.request())
 
 
-@asynccontextmanager
-async def client_of(served: Served, **settings: int) -> AsyncIterator[ApiClient]:
-    async with ApiClient(Connection(served.address.server), metrics=Metrics(), **settings) as client:
-        yield client
+def test_a_client_that_is_closed_does_not_connect():
+    served = Served()
+    served.address = Address("http://127.0.0.1:1", None, None)
+    served.connections.close()
+    with pytest.raises(ConnectionError, match="the client is closed"):
+        asyncio.run(served.request())
 
 
 def test_requests_in_progress_fail_as_unanswered_when_the_client_is_closed():
-    async def scenario() -> None:
-        is_asked = asyncio.Event()
+    async def scenario(port: int) -> None:
+        is_sent = asyncio.Event()
+        sent: list[str] = []
 
-        async def handle(_connection: int, _number: int, _head: bytes, _writer: asyncio.StreamWriter) -> None:
-            is_asked.set()
+        async def get(client: ApiClient, path: str, *, urgent: bool = False) -> None:
+            def may_send() -> bool:
+                sent.append(path)
+                is_sent.set()
+                return True
 
-        async with serving(handle) as served, client_of(served, connection_limit=1) as client:
-            large = b" " * LARGE_BODY_BYTES
-            requests = [asyncio.create_task(client.request("GET", "/answered"))]
-            await is_asked.wait()
+            await client.request("GET", path, urgent=urgent, may_send=may_send)
+
+        connection = Connection(f"http://127.0.0.1:{port}")
+        async with ApiClient(connection, metrics=Metrics(), connection_limit=1) as client:
+            requests = [asyncio.create_task(get(client, "/sent"))]
+            await is_sent.wait()
             requests += [
-                asyncio.create_task(client.request("GET", "/waiting")),
-                asyncio.create_task(client.request("PUT", "/large", body=large)),
-                asyncio.create_task(client.request("GET", "/connecting", urgent=True)),
+                asyncio.create_task(get(client, "/waiting")),
+                asyncio.create_task(get(client, "/connecting", urgent=True)),
             ]
+            large = client.request("PUT", "/large", body=b" " * LARGE_BODY_BYTES)
             await asyncio.sleep(0)
             await client.close()
-            for request in requests:
+            for request in (*requests, large):
                 with pytest.raises(ApiUnreachableError):
                     await request
-            assert len(served.heads) == 1
             with pytest.raises(ApiUnreachableError, match="the client is closed"):
-                await client.request("GET", "/later")
+                await get(client, "/later")
+        assert sent == ["/sent"]
 
-    asyncio.run(scenario())
+    # Nobody accepts: what is sent gets no answer.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(scenario(listener.getsockname()[1]))
 
 
 def test_a_request_that_must_not_be_sent_leaves_also_a_connection_of_aiohttp_for_others():

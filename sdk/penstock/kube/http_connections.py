@@ -118,7 +118,7 @@ class HttpConnections:
         try:
             return await self._exchange(address, connection, message, check)
         except ConnectionLostError as error:
-            if method not in REPEATABLE or not error.is_unanswered or self._is_closed:
+            if method not in REPEATABLE or not error.is_unanswered:
                 raise
         # Others that are idle may be as dead: over a new one it is sent twice at most.
         connection = await self._connect(address, connect_timeout_s)
@@ -210,7 +210,6 @@ class HttpConnections:
                 if server.is_tls:
                     context = address.ssl_context or _default_context()
                     await connection.start_tls(context, address.server_name or server.host)
-                    self._check_open()
         except BaseException as error:
             connection.abort()
             # A name that no host can have is a ValueError: of the codec for names (UnicodeError), or of ssl.
@@ -259,11 +258,12 @@ class _Connection(asyncio.Protocol):
     async def exchange(self, message: bytes) -> Reply:
         """Send a request and wait for its reply."""
         self._reader, self.has_answer = ReplyReader(), False
-        if self._transport is None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
             raise ConnectionLostError(f"{self._peer} closed the connection", is_unanswered=True)
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting = waiting
-        self._transport.write(message)
+        transport.write(message)
         try:
             return await waiting
         finally:
