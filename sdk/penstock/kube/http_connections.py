@@ -1,7 +1,8 @@
 """Connections to a server that are kept open, for requests whose whole reply is read at once.
 
 With aiohttp half of the CPU time of a write went into what such requests have no use for, and each Pod takes two
-(docs/decisions/cost-of-runs.md). Streams, proxies and bodies that are sent in pieces are left to aiohttp.
+(docs/decisions/cost-of-runs.md). Streams, proxies, passwords in the address and bodies that are sent in pieces are left
+to aiohttp.
 """
 
 from __future__ import annotations
@@ -252,7 +253,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             encrypted = await loop.start_tls(self._transport, self, context, server_hostname=server_name)
         if encrypted is None:
-            raise ConnectionLostError("the server closed the connection", is_unanswered=True)
+            raise ConnectionLostError(f"{self._peer} closed the connection", is_unanswered=True)
         self._transport = encrypted
 
     async def exchange(self, message: bytes) -> Reply:
