@@ -1,5 +1,7 @@
 """Replies as they come over a connection: in pieces, and only if their length is beyond doubt."""
 
+import tracemalloc
+
 import pytest
 
 from penstock.kube.http_reply import MAX_HEAD_BYTES, InvalidReplyError, ReplyReader
@@ -53,6 +55,22 @@ def test_a_part_of_a_reply_is_not_a_reply(text):
     reader = ReplyReader()
     assert reader.feed(text) is None
     assert reader.finish() is None
+
+
+def test_a_body_is_copied_once():
+    body = b"x" * 2**22
+    reader = ReplyReader()
+    assert reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)) is None
+    tracemalloc.start()
+    try:
+        reply = reader.feed(body)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert reply is not None
+    assert reply.body == body
+    # What was collected, and the bytes that are returned.
+    assert peak_bytes < 2.5 * len(body)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from contextvars import ContextVar
 import aiohttp
 from aiohttp.tracing import Trace
 
-from penstock.kube.errors import NotLeaderError
-
 CHECK: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
 """Of the request that this task sends."""
 
@@ -32,7 +30,7 @@ class AskingConnector(aiohttp.TCPConnector):
         if check is not None:
             try:
                 check()
-            except NotLeaderError:
+            except BaseException:
                 connection.release()
                 raise
         return connection

@@ -147,7 +147,7 @@ class ApiClient:
         """Send one request and read the whole reply.
 
         Args:
-            method: HTTP method.
+            method: HTTP method; not HEAD.
             path: as `Resource.path` builds it.
             query: parameters of the URL.
             body: JSON, encoded.
@@ -287,7 +287,9 @@ class ApiClient:
             query["continue"] = page.metadata.continue_token
 
     async def _exchange(self, call: _Call) -> Response:
-        if self._connection.proxy is None and (call.body is None or len(call.body) < LARGE_BODY_BYTES):
+        connection, is_large = self._connection, call.body is not None and len(call.body) >= LARGE_BODY_BYTES
+        # A user and a password in the URL become a header in aiohttp.
+        if connection.proxy is None and "@" not in connection.server and not is_large:
             return await self._authorized(call, self._send_whole)
         response = await self._authorized(call, self._send)
         try:
@@ -370,6 +372,9 @@ class ApiClient:
 
     async def _send(self, call: _Call) -> aiohttp.ClientResponse:
         assert self._session is not None, "use the client as a context manager"
+        if self._session.closed:
+            # aiohttp would raise a RuntimeError, also for what waited for a free connection.
+            raise ApiUnreachableError(f"{call.method} {call.target}: the client is closed")
         connection = self._connection
         CHECK.set(call.check)
         sent_at = self._clock()

@@ -1,7 +1,7 @@
 """Reads a reply of HTTP/1.1 from the pieces in which it comes. Pure.
 
-Only what a reply to one of our requests may be: RFC 9112, without compression and upgrades. What is ambiguous about its
-length is refused, because the rest of it would be taken for the next reply.
+Only what a reply to one of our requests may be: RFC 9112, without HEAD, compression and upgrades. What is ambiguous
+about its length is refused, because the rest of it would be taken for the next reply.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class ReplyReader:
             return self._read_chunks(head)
         if head.length is None or len(self._buffer) < head.length:
             return None
-        return self._whole(head, bytes(self._buffer[: head.length]), head.length)
+        # Not a slice of the buffer itself: it would be a copy, and the bytes of it another.
+        return self._whole(head, bytes(memoryview(self._buffer)[: head.length]), head.length)
 
     def finish(self) -> Reply | None:
         """Return the reply when the server has closed the connection; None if it is not whole."""
