@@ -33,8 +33,8 @@ them by hand: they are in `helm/penstock/files/dashboards`.
 - **No label names a run.** The labels are namespaces, Flows, Schedules, and words of fixed lists. Runs with an inline
   spec have an empty `flow`. At most {MAX_FLOWS} Flows and {MAX_SCHEDULES} Schedules have series of their own; those
   beyond count together as `(other)`, with an empty namespace.
-- **`namespace` is that of the Flow or Schedule.** In a scrape configuration of your own set `honor_labels: true`, as the
-  ServiceMonitor does: otherwise Prometheus puts the operator's namespace in its place.
+- **`namespace` is that of the Flow or Schedule.** In a scrape configuration of your own set `honor_labels: true`, as
+  the ServiceMonitor does: otherwise Prometheus puts the operator's namespace in its place.
 - **Series vanish** with their Flow or Schedule; those of a namespace with its last Flow.
 - Beside them are those of the process: `process_cpu_seconds_total`, `process_resident_memory_bytes`,
   `python_gc_collections_total` and so on.
