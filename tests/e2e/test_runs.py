@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.e2e.conftest import SYSTEM_NAMESPACE
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.manifest import IMAGE, flow, flow_run, run_of, task
+from tests.e2e.manifest import IMAGE, UNTIL_TOLD, flow, flow_run, run_of, task
 
 pytestmark = pytest.mark.e2e
 
@@ -89,7 +90,7 @@ def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl
             - {name: sign-off, approval: {message: "Continue?"}}
             - {name: b, dependsOn: [a, sign-off], command: ["true"]}
             """,
-            **{"finally": [{"name": "cleanup", "image": IMAGE, "command": ["sleep", "3"]}]},
+            **{"finally": [{"name": "cleanup", "image": IMAGE, "script": json.loads(UNTIL_TOLD)}]},
         )
     )
     kubectl.reach("survivor", "a", "Running")
@@ -98,8 +99,9 @@ def test_a_killed_operator_is_replaced_and_every_task_runs_once(kubectl: Kubectl
     kill_operator(leading_pod(admin))
     # Said while nobody leads.
     kubectl.approve("survivor", "sign-off")
-    kubectl.reach("survivor", "cleanup", "Running")
+    cleanup = kubectl.reach("survivor", "cleanup", "Running")["pod"]
     kill_operator(leading_pod(admin))
+    kubectl.tell(cleanup)
     run = kubectl.finish("survivor")
 
     assert run["status"]["state"] == "Completed"
