@@ -51,7 +51,7 @@ test: venv  ## Every test, on clusters of its own; ARGS="tests/api -k chart": so
 	@# Built first, because a test that waits for a compiler looks like one that hangs.
 	$(BIN)/python -m tests.cluster build > /dev/null
 	$(BIN)/python -m tests.cluster build versitygw > /dev/null
-	@# One process for each cluster: tests/e2e and the two parts of tests/api wait most of the time (see tests/conftest.py).
+	@# tests/e2e and the two parts of tests/api have a cluster each, and one process at a time (see tests/conftest.py).
 	CLUSTER=$(CLUSTER) $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadscope $(ARGS)
 
 test-unit: venv  ## The tests that need no cluster.
