@@ -140,7 +140,8 @@ def typed(kubeconfig: Path, namespace: str) -> Start:
 def operator(kubeconfig: Path, crds: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
     """One operator for all tests of a module: it leads alone, and watches every namespace."""
     folder = tmp_path_factory.mktemp("operator")
-    with Replica(kubeconfig, folder, namespace="", lease=f"module-{uuid.uuid4().hex[:8]}") as replica:
+    lease = f"module-{uuid.uuid4().hex[:8]}"
+    with Replica(kubeconfig, folder, namespace="", lease=lease, creates_lease=True) as replica:
         yield replica
         assert "Traceback" not in replica.log
     assert "Shutting down: received a termination signal" in replica.log

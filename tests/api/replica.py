@@ -11,12 +11,20 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
 from prometheus_client.parser import text_string_to_metric_families
 
+from penstock.kube.lease import FIRST_EPOCH_FROM
 from tests.api.account import account_kubeconfig
+
+LEASE_NAMESPACE = "default"
 
 STOP_S = 30
 SHOWN_CHARACTERS = 20_000
@@ -27,6 +35,18 @@ def free_port() -> int:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
+
+
+def make_released_lease(kubeconfig: Path, name: str) -> None:
+    """Create a Lease that was released, if there is none."""
+    epoch = int((datetime.now(UTC) - FIRST_EPOCH_FROM).total_seconds())
+    body: Any = {"metadata": {"name": name}, "spec": {"holderIdentity": "", "leaseTransitions": epoch}}
+    with kubernetes_config.new_client_from_config(str(kubeconfig)) as client:
+        try:
+            kubernetes_client.CoordinationV1Api(client).create_namespaced_lease(LEASE_NAMESPACE, body)
+        except kubernetes_client.ApiException as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
 
 
 class Replica:
@@ -42,10 +62,20 @@ class Replica:
         lease: name of the Lease; replicas with the same one elect a leader.
         identity: name of the replica.
         options: further options.
+        creates_lease: whether it makes a Lease that does not exist, and waits for seconds before; otherwise it finds
+            one that was released.
     """
 
     def __init__(
-        self, kubeconfig: Path, folder: Path, *, namespace: str, lease: str, identity: str = "", options: tuple = ()
+        self,
+        kubeconfig: Path,
+        folder: Path,
+        *,
+        namespace: str,
+        lease: str,
+        identity: str = "",
+        options: tuple = (),
+        creates_lease: bool = False,
     ) -> None:
         self.identity = identity or f"replica-{uuid.uuid4().hex[:8]}"
         self.port = free_port()
@@ -53,7 +83,7 @@ class Replica:
         self._command = [
             sys.executable, "-m", "penstock_operator",
             "--namespace", namespace,
-            "--lease-namespace", "default",
+            "--lease-namespace", LEASE_NAMESPACE,
             "--lease-name", lease,
             "--identity", self.identity,
             "--bind-address", "127.0.0.1",
@@ -62,10 +92,15 @@ class Replica:
         ]  # fmt: skip
         self._is_end_expected = False
         account = account_kubeconfig(kubeconfig)
+        self._make_lease = (
+            partial(make_released_lease, kubeconfig, lease) if account.exists() and not creates_lease else None
+        )
         # A proxy's kubeconfig has none beside it: there the administrator's rights have to do.
         self._environment = os.environ | {"KUBECONFIG": str(account if account.exists() else kubeconfig)}
 
     def __enter__(self) -> Self:
+        if self._make_lease is not None:
+            self._make_lease()
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -127,8 +127,8 @@ def test_finally_tasks_run_after_a_failure_and_see_how_it_went(stage):
 def test_finally_runs_after_the_runs_timeout_under_its_own_clock(stage):
     stage.start(
         task("slow", pod_outcome="run"),
-        timeout="1s",
-        finallyTimeout="1s",
+        timeout="3s",
+        finallyTimeout="4s",
         **{"finally": [task("clean", pod_outcome="run")]},
     )
 

@@ -61,9 +61,13 @@ def history(etcd: str) -> Iterator[Change]:
 
 
 def put(etcd: str, values: Mapping[str, str]) -> None:
-    """Store values by their keys, at once and past the API server; etcd accepts 128 of them."""
-    puts = [{"requestPut": {"key": _encode(key), "value": _encode(value)}} for key, value in values.items()]
-    _call(etcd, "/v3/kv/txn", {"success": puts}).read()
+    """Store values by their keys, past the API server.
+
+    Each is a revision of its own, as everything that the API server stores: a watch that goes on from a revision of
+    several would miss the rest of them.
+    """
+    for key, value in values.items():
+        _call(etcd, "/v3/kv/put", {"key": _encode(key), "value": _encode(value)}).read()
 
 
 def _read(key: str, event: dict[str, Any]) -> Change | None:

@@ -99,6 +99,7 @@ class ApiClient:
         self._counts = RequestCounts(metrics)
         self._slots = asyncio.Semaphore(connection_limit)
         self._clock = clock
+        self._connector: AskingConnector | None = None
         self._session: aiohttp.ClientSession | None = None
         self._connections = HttpConnections(HEADERS, clock=clock)
         self._refreshed_at = clock()
@@ -108,8 +109,9 @@ class ApiClient:
 
     async def __aenter__(self) -> Self:
         """Open the HTTP session that all requests share; requests before this fail."""
+        self._connector = AskingConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S)
         self._session = aiohttp.ClientSession(
-            connector=AskingConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S),
+            connector=self._connector,
             headers=HEADERS,
             auto_decompress=False,
             raise_for_status=False,
@@ -128,6 +130,8 @@ class ApiClient:
         if self._refreshing is not None:
             self._refreshing.cancel()
         self._connections.close()
+        if self._connector is not None:
+            self._connector.abort()
         if self._session is not None:
             await self._session.close()
 
