@@ -5,11 +5,18 @@ from __future__ import annotations
 from penstock.authoring.options.task_runners import (
     ConcurrentTaskRunner,
     ProcessPoolTaskRunner,
+    SequentialTaskRunner,
     TaskRunner,
     ThreadPoolTaskRunner,
 )
 from penstock.authoring.prefect.not_offered import refuse_others
 
-__all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+__all__ = [
+    "ConcurrentTaskRunner",
+    "ProcessPoolTaskRunner",
+    "SequentialTaskRunner",
+    "TaskRunner",
+    "ThreadPoolTaskRunner",
+]
 
 refuse_others(__name__)

@@ -35,7 +35,7 @@ OFFERED = {
     "runtime.deployment": "id name parameters",
     "serializers": "CompressedSerializer JSONSerializer PickleSerializer Serializer",
     "states": "AwaitingRetry Cancelling raise_state_exception",
-    "task_runners": "ConcurrentTaskRunner ProcessPoolTaskRunner ThreadPoolTaskRunner",
+    "task_runners": "ConcurrentTaskRunner ProcessPoolTaskRunner SequentialTaskRunner ThreadPoolTaskRunner",
     "testing.utilities": "prefect_test_harness",
     "transactions": "CommitMode IsolationLevel Transaction atransaction get_transaction transaction",
     "utilities.annotations": "allow_failure quote unmapped",

@@ -15,9 +15,15 @@ from penstock import flow, get_run_logger, runtime, task
 from penstock.client.schemas.objects import State, StateType
 from penstock.context import FlowRunContext, TaskRunContext, get_run_context
 from penstock.errors import FailedRunError, MissingContextError, NotOfferedError, OptionError
+from penstock.futures import wait
 from penstock.logging import disable_run_logger, get_logger
 from penstock.states import AwaitingRetry, Cancelled, Cancelling, Completed, Failed, Late, Suspended
-from penstock.task_runners import ConcurrentTaskRunner, ProcessPoolTaskRunner, ThreadPoolTaskRunner
+from penstock.task_runners import (
+    ConcurrentTaskRunner,
+    ProcessPoolTaskRunner,
+    SequentialTaskRunner,
+    ThreadPoolTaskRunner,
+)
 
 
 def test_a_hook_of_a_flow_reads_what_a_notification_needs():
@@ -284,6 +290,24 @@ def test_task_runners_are_objects_or_classes():
         assert made() == 1
     with pytest.raises(OptionError, match="must be a ThreadPoolTaskRunner; for other machines, map"):
         flow(name="f", task_runner=functools.partial)(lambda: 1)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_sequential_runner_runs_one_task_after_the_other():
+    running: list[int] = []
+    seen: list[list[int]] = []
+
+    @task
+    def step(number):
+        running.append(number)
+        seen.append(list(running))
+        running.remove(number)
+
+    @flow(task_runner=SequentialTaskRunner())
+    def main():
+        wait([step.submit(number) for number in range(20)])
+
+    main()
+    assert seen == [[number] for number in range(20)]
 
 
 def test_a_pool_of_processes_says_that_it_is_none():

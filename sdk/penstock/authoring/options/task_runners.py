@@ -35,6 +35,13 @@ ConcurrentTaskRunner = ThreadPoolTaskRunner
 """The name that Prefect 2 gave it."""
 
 
+class SequentialTaskRunner(TaskRunner):
+    """Runs submitted tasks one after the other. The name is Prefect 2's."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+
+
 class ProcessPoolTaskRunner(TaskRunner):
     """Runs submitted tasks as ThreadPoolTaskRunner does: only in a cluster does each have its own process.
 

@@ -20,6 +20,7 @@ _POOLS: Final = "there are no work pools or workers; the operator starts the Pod
 _STORE: Final = (
     "results are stored in PENSTOCK_HOME; set result_storage, result_storage_key or cache_policy on the task"
 )
+_FILES: Final = "use fsspec in the task; results of a cluster are stored by `storage` of the flow"
 _LIBRARY: Final = "use the library that the block wraps, and keep its credentials in a Secret of penstock.blocks.system"
 _ENGINE: Final = "it is internal to Prefect; call the flow or task"
 _LOAD: Final = "import the module that has the flow"
@@ -42,6 +43,7 @@ def _internal(*names: str) -> dict[str, str]:
 NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     "": {
         "get_client": _API,
+        "get_run_context": "import it from penstock.context",
         "suspend_flow_run": _SUSPEND,
         "asuspend_flow_run": _SUSPEND,
         "resume_flow_run": _RESUME,
@@ -119,8 +121,9 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
         "BlockMissingCapabilities": "blocks have no capabilities: catch TypeError",
     },
     "filesystems": {
-        "RemoteFileSystem": "use fsspec in the task; results of a cluster are stored by `storage` of the flow",
+        **dict.fromkeys(("RemoteFileSystem", "S3", "GCS", "Azure"), _FILES),
         "SMB": "use the library smbprotocol in the task",
+        "GitHub": _CODE,
         "NullFileSystem": "set persist_result=False",
         "ReadableFileSystem": "use LocalFileSystem, or fsspec in the task",
         "WritableFileSystem": "use LocalFileSystem, or fsspec in the task",
@@ -198,7 +201,7 @@ NAMES: Final[Mapping[str, Mapping[str, str]]] = {
     ),
     "task_runners": {
         "PrefectTaskRunner": _POOLS,
-        "SequentialTaskRunner": "use ThreadPoolTaskRunner(max_workers=1), or call the tasks without submit()",
+        "BaseTaskRunner": "use TaskRunner",
         "DaskTaskRunner": "use map() in a compiled flow: each item is a Pod",
         "RayTaskRunner": "use map() in a compiled flow: each item is a Pod",
     },
