@@ -7,6 +7,7 @@ so a run costs no request for it, and one that somebody deletes is stored again.
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,9 @@ COMPILE_THREADS: Final = 2
 """One for a large spec, and one for others. Each thread keeps for itself most of the memory that it ever had."""
 KEPT_FLOWS: Final = 512
 """Flows whose spec is not parsed again while it does not change."""
+SHARED_BYTES: Final = 4_096
+KEPT_SHARED: Final = 512
+"""Plans of small specs that many owners have: a Schedule writes the same inline spec into each of its runs."""
 WRITE_S: Final = 30.0
 """How long a revision is tried at once; whoever needs it tries again later, and holds up no other Flow."""
 
@@ -120,6 +124,8 @@ class FlowStore:
         self.large_specs = LargeSpecs()
         self._threads = ThreadPoolExecutor(COMPILE_THREADS, thread_name_prefix="compile")
         self._plans = KeptPlans()
+        self._shared: BoundedMap[bytes, Plan] = BoundedMap(KEPT_SHARED)
+        """Of small specs, whoever owns them."""
         self._specs: WeakKeyDictionary[Plan, _KeptSpec] = WeakKeyDictionary()
         """Of plans in use: what their revisions hold, should somebody delete one after its Flow has changed."""
         self._stored: BoundedSet[ObjectKey] = BoundedSet(KEPT_NAMES)
@@ -218,7 +224,13 @@ class FlowStore:
             return await self._compile(owner, spec, canonical)
 
     async def _compile_new(self, owner: Owner, spec: InlineFlowSpec, canonical: bytes) -> Plan:
-        plan = await asyncio.get_running_loop().run_in_executor(self._threads, compile_plan, spec)
+        shared = self._shared.get(canonical)
+        if shared is None:
+            shared = await asyncio.get_running_loop().run_in_executor(self._threads, compile_plan, spec)
+            if len(canonical) <= SHARED_BYTES:
+                self._shared[canonical] = shared
+        # By its plan the owner's revision is found.
+        plan = copy.copy(shared)
         self._specs[plan] = _KeptSpec(owner, zlib.compress(canonical))
         revision = ObjectKey(owner.namespace, revision_name(owner, canonical))
         self._plans.add(revision, plan, spec_bytes=len(canonical))
