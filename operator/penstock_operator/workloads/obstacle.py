@@ -7,7 +7,15 @@ from typing import Final, NamedTuple
 from penstock.api import names
 from penstock.engine.reasons import Reason
 from penstock_operator.workloads.metadata import QUEUE_PREFIX
-from penstock_operator.workloads.pod import ContainerState, Pod, PodCondition, find_condition, main_state, read_time
+from penstock_operator.workloads.pod import (
+    ContainerState,
+    ContainerStatus,
+    Pod,
+    PodCondition,
+    find_condition,
+    main_state,
+    read_time,
+)
 
 _IMAGE_REASONS: Final = frozenset(
     {
@@ -23,6 +31,9 @@ _IMAGE_REASONS: Final = frozenset(
 )
 _CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError"})
 _SANDBOX_REASONS: Final = frozenset({"CreatePodSandboxError", "ConfigPodSandboxError"})
+_SCHEDULING_REASONS: Final = frozenset({"Unschedulable", "SchedulerError"})
+"""Of the condition PodScheduled: no node fits, or what the scheduler had to do for one that fits failed, such as the
+binding of a volume."""
 _CLAIM_WORDS: Final = ("persistentvolumeclaim", "persistent volume", "storageclass")
 """In the scheduler's message about a Pod whose claim has no volume, in lower case."""
 _EVENT_REASONS: Final = {
@@ -49,10 +60,12 @@ class Obstacle(NamedTuple):
 
 def find_obstacle(pod: Pod) -> Obstacle | None:
     """Return why a Pod does not start, or is not heard of any more, by its status; None if that is not known."""
+    main = main_state(pod)
     for status in pod.status.init_container_statuses:
-        if (found := _of_container(status.state)) is not None:
+        found = _of_container(status.state) or _of_sidecar(status, main)
+        if found is not None:
             return found._replace(since=_on_node_since(pod))
-    if (found := _of_container(main_state(pod))) is not None:
+    if (found := _of_container(main)) is not None:
         return found._replace(since=_on_node_since(pod))
     scheduled = find_condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
@@ -86,12 +99,27 @@ def _of_container(state: ContainerState | None) -> Obstacle | None:
     return Obstacle(Reason.SANDBOX_FAILED, message) if waiting.reason in _SANDBOX_REASONS else None
 
 
+def _of_sidecar(status: ContainerStatus, main: ContainerState | None) -> Obstacle | None:
+    """Return what is wrong with a sidecar that has to run before the main container starts.
+
+    Of our Pods, the kubelet restarts sidecars alone:
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/.
+    """
+    waiting = status.state.waiting
+    has_main_started = main is not None and (main.running is not None or main.terminated is not None)
+    if waiting is None or waiting.reason != "CrashLoopBackOff" or has_main_started:
+        return None
+    ended = status.last_state.terminated
+    cause = "" if ended is None else f"exit code {ended.exit_code}: "
+    return Obstacle(Reason.SIDECAR_FAILED, f"sidecar {status.name}: {cause}{waiting.message or waiting.reason}")
+
+
 def _of_scheduling(pod: Pod, scheduled: PodCondition) -> Obstacle | None:
     message = scheduled.message or None
     if scheduled.reason == "SchedulingGated":
         # A queue of Pods, such as Kueue's, holds it: https://kueue.sigs.k8s.io/docs/tasks/run/plain_pods/.
         return Obstacle(Reason.ADMISSION_QUEUE, message)
-    if scheduled.reason != "Unschedulable":
+    if scheduled.reason not in _SCHEDULING_REASONS:
         return None
     since = scheduled.transition_time
     if any(label.startswith(QUEUE_PREFIX) for label in pod.metadata.labels):

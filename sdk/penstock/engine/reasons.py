@@ -31,6 +31,7 @@ class Reason(StrEnum):
     CONTAINER_CONFIG_ERROR = "ContainerConfigError"
     MOUNT_FAILED = "MountFailed"
     SANDBOX_FAILED = "SandboxFailed"
+    SIDECAR_FAILED = "SidecarFailed"
     WORKSPACE_UNBOUND = "WorkspaceUnbound"
     CLAIM_UNBOUND = "ClaimUnbound"
     QUOTA_EXCEEDED = "QuotaExceeded"
@@ -189,6 +190,12 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "The node cannot set up the Pod's sandbox, usually its network. The container waits, at most for the task's "
         "queueTimeout.",
         "Read the message, and check the node's network plugin and container runtime.",
+        "limit",
+    ),
+    Reason.SIDECAR_FAILED: ReasonText(
+        "A sidecar that must start before the task's container exits again and again. The container waits, at most for "
+        "the task's queueTimeout.",
+        "Read the log of the sidecar that the message names: `kubectl logs POD -c SIDECAR`.",
         "limit",
     ),
     Reason.CONTAINER_CONFIG_ERROR: ReasonText(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.api.flow import FlowSpec
+from penstock.api.flowrun import FlowRunSpec
 from penstock.api.names import API_VERSION, GROUP
 from penstock.cli.manifests.manifest import Document, SyntaxProblem, read_documents
 from penstock.cli.manifests.prune import is_new, prune
@@ -58,13 +59,7 @@ def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
         The findings, by file and in the order of its objects, and the number of Penstock objects.
     """
     documents = [(file, document) for file, text in files.items() for document in read_documents(text)]
-    flows: dict[FlowKey, FlowSpec] = {}
-    for _, document in documents:
-        if isinstance(document, Document) and _is(document.content, "Flow"):
-            try:
-                flows[_key(document.content, document.content["metadata"]["name"])] = parse_flow(document.content)
-            except (InvalidSpecError, KeyError, TypeError):
-                continue  # reported below
+    flows = _valid_flows(document.content for _, document in documents if isinstance(document, Document))
     findings: list[Finding] = []
     objects = 0
     for file, document in documents:
@@ -81,11 +76,21 @@ def lint(files: Mapping[str, str]) -> tuple[list[Finding], int]:
     return findings, objects
 
 
+def _valid_flows(contents: Iterable[Any]) -> dict[FlowKey, FlowSpec]:
+    flows: dict[FlowKey, FlowSpec] = {}
+    for content in contents:
+        if _is(content, "Flow"):
+            try:
+                flows[_key(content, content["metadata"]["name"])] = parse_flow(content)
+            except (InvalidSpecError, KeyError, TypeError):
+                continue  # a finding of its own
+    return flows
+
+
 def _problems(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Iterator[Problem]:
     kind = content.get("kind")
     if content["apiVersion"] != API_VERSION:
         yield Problem("apiVersion", f"unknown version {content['apiVersion']}; must be {API_VERSION}")
-        return
     if kind not in KINDS:
         hint = suggest(str(kind), KINDS) or f"; must be one of {enumerate_names(KINDS)}"
         yield Problem("kind", f"unknown kind {kind} of {GROUP}{hint}")
@@ -93,7 +98,7 @@ def _problems(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> 
     metadata = content.get("metadata")
     if not isinstance(metadata, Mapping) or not (metadata.get("name") or metadata.get("generateName")):
         yield Problem("metadata.name", "is required")
-        return
+        content = {**content, "metadata": {**(metadata if isinstance(metadata, Mapping) else {}), "name": "unnamed"}}
     yield from check_envelope(content)
     try:
         yield from _check(content, flows)
@@ -113,7 +118,13 @@ def _other_problems(
         others = _check(pruned, flows)
     except InvalidSpecError as error:
         others = error.problems
-    yield from (problem for problem in others if is_new(problem, known))
+        is_read = False
+    else:
+        is_read = True
+    new = [problem for problem in others if is_new(problem, known)]
+    yield from new
+    if new and not is_read:
+        yield from _other_problems(pruned, flows, [*known, *new])
 
 
 def warn(files: Mapping[str, str]) -> list[Finding]:
@@ -123,9 +134,11 @@ def warn(files: Mapping[str, str]) -> list[Finding]:
         files: contents by file name.
     """
     warnings: list[Finding] = []
-    for file, document in _objects(files):
+    objects = list(_objects(files))
+    flows = _valid_flows(document.content for _, document in objects)
+    for file, document in objects:
         try:
-            found = list(_warnings(document.content))
+            found = list(_warnings(document.content, flows))
         except InvalidSpecError:
             continue  # a finding of `lint`
         for path, _, message in (each.partition(": ") for each in found):
@@ -163,7 +176,7 @@ def _objects(files: Mapping[str, str]) -> Iterator[tuple[str, Document]]:
                 yield file, document
 
 
-def _warnings(content: Mapping[str, Any]) -> Iterator[str]:
+def _warnings(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Iterator[str]:
     if content["apiVersion"] != API_VERSION:
         return
     if content.get("kind") == "Flow":
@@ -175,7 +188,7 @@ def _warnings(content: Mapping[str, Any]) -> Iterator[str]:
         run = parse_run(content)
         if run.flow_spec is not None:
             yield from image_warnings(run.flow_spec, "spec.flowSpec")
-            yield from approval_warnings(run, None)
+        yield from approval_warnings(run, _flow_of(run, content, flows))
     elif content.get("kind") == "Schedule":
         inline = parse_schedule(content).run_template.spec.flow_spec
         if inline is not None:
@@ -192,7 +205,11 @@ def _check(content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> Seq
     if content["kind"] == "Backfill":
         return check_backfill(parse_backfill(content))
     run = parse_run(content)
-    return check_run(run, flows.get(_key(content, run.flow.name)) if run.flow else None)
+    return check_run(run, _flow_of(run, content, flows))
+
+
+def _flow_of(run: FlowRunSpec, content: Mapping[str, Any], flows: Mapping[FlowKey, FlowSpec]) -> FlowSpec | None:
+    return flows.get(_key(content, run.flow.name)) if run.flow else None
 
 
 def _is_ours(content: Any) -> bool:

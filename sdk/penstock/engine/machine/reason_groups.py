@@ -17,6 +17,7 @@ WAITING_REASONS: Final = frozenset(
         Reason.CLAIM_UNBOUND,
         Reason.MOUNT_FAILED,
         Reason.SANDBOX_FAILED,
+        Reason.SIDECAR_FAILED,
         Reason.CONTAINER_CONFIG_ERROR,
         Reason.QUOTA_EXCEEDED,
         Reason.ADMISSION_QUEUE,

@@ -255,7 +255,8 @@ class TaskInstance:
         if reason in WAITING_REASONS:
             return f"not started within {queue_timeout}{f': {self.message}' if self.message else ''}"
         message = STOP_MESSAGES.get(reason, REASONS[reason].meaning)
-        is_waiting = self.state in (TaskState.PENDING, TaskState.QUEUED) and self.reason is not None
+        # What runs has a reason if its node does not respond, or its child run waits.
+        is_waiting = self.reason is not None and self.state in (TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING)
         if reason not in TIME_LIMITS or not is_waiting:
             return message
         return f"{message}{WAS_WAITING}{headline(self.reason, self.message)}"
