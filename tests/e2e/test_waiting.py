@@ -21,7 +21,7 @@ from tests.e2e.manifest import IMAGE, UNTIL_TOLD, flow, flow_run, run_of, task
 
 pytestmark = pytest.mark.e2e
 
-RUNTIME_CLASS = f"e2e-{uuid.uuid4().hex[:8]}"
+CLASS = f"e2e-{uuid.uuid4().hex[:8]}"
 
 
 class Way(NamedTuple):
@@ -33,6 +33,8 @@ class Way(NamedTuple):
     reason: str
     words: str
     """Of Kubernetes."""
+    event_words: str = ""
+    """Of Kubernetes' Event, if others."""
     spec: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -79,7 +81,7 @@ WAYS = [
     ),
     Way(
         "sandbox",
-        f"podTemplate: {{spec: {{runtimeClassName: {RUNTIME_CLASS}}}}}",
+        f"podTemplate: {{spec: {{runtimeClassName: {CLASS}}}}}",
         "SandboxFailed",
         "nope",
     ),
@@ -97,8 +99,17 @@ WAYS = [
         "command: ['true']",
         "WorkspaceUnbound",
         "unbound",
-        {"workspace": {"size": "1Mi", "storageClassName": "nope"}},
+        spec={"workspace": {"size": "1Mi", "storageClassName": "nope"}},
     ),
+    Way(
+        "sidecar",
+        "podTemplate: {spec: {initContainers: [{name: proxy, image: '" + IMAGE + "', restartPolicy: Always, "
+        "command: [sh, -c, exit 7], startupProbe: {exec: {command: ['true']}}}]}}",
+        "SidecarFailed",
+        "sidecar proxy: exit code 7",
+        "restarting failed container",
+    ),
+    Way("quota", f"podTemplate: {{spec: {{priorityClassName: {CLASS}}}}}", "QuotaExceeded", "exceeded quota"),
     Way("gate", "podTemplate: {spec: {schedulingGates: [{name: example.com/queue}]}}", "AdmissionQueue", "gate"),
 ]
 
@@ -141,7 +152,9 @@ class Waiting(NamedTuple):
         return min(
             dt.datetime.fromisoformat(event["metadata"]["creationTimestamp"])
             for event in self.events
-            if event["involvedObject"]["name"] == pod and event["type"] == "Warning" and way.words in event["message"]
+            if event["involvedObject"]["name"] == pod
+            and event["type"] == "Warning"
+            and (way.event_words or way.words) in event["message"]
         )
 
 
@@ -166,6 +179,7 @@ def first_times(lines: Iterable[str], wanted: Mapping[str, str]) -> dict[str, dt
 @pytest.fixture(scope="module")
 def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Waiting]:
     """What is shown of all runs, once each has its reason."""
+    scope = {"scopeName": "PriorityClass", "operator": "In", "values": [CLASS]}
     objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1"}},
         {
@@ -179,14 +193,25 @@ def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Waiting]:
             },
         },
     ]
-    runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME_CLASS}}
+    classes: list[dict[str, Any]] = [
+        {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": CLASS}, "handler": "nope"},
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": CLASS}, "value": 1},
+    ]
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none", "namespace": shared.namespace},
+        "spec": {"hard": {"pods": "0"}, "scopeSelector": {"matchExpressions": [scope]}},
+    }
     of_run = lines_of("{.metadata.name}", STORED_AT, "{.status.reason}")
     of_event = lines_of("{.involvedObject.name}", "{.metadata.creationTimestamp}", "{.message}")
     about = "--field-selector=reason=TaskWaiting"
-    admin.apply(json.dumps({**runtime, "handler": "nope"}))
+    for body in (*classes, quota):
+        admin.apply(json.dumps(body))
     try:
         for body in objects:
             shared.apply(json.dumps(body))
+        shared.wait("resourcequota/none", "jsonpath={.status.hard.pods}=0")
         with shared.background("get", "flowruns", *of_run) as runs:
             cached = flow("cached", f"[{{name: a, script: {UNTIL_TOLD}, cache: {{key: same}}}}]")
             started = "".join(flow_run(way.run, f"[{{name: a, {way.fields}}}]", **way.spec) for way in WAYS)
@@ -206,7 +231,7 @@ def waiting(shared: Kubectl, admin: Kubectl) -> Iterator[Waiting]:
             listed_events=shared.run("get", "events", about),
         )
     finally:
-        admin.run("delete", "runtimeclass", RUNTIME_CLASS, "--wait=false")
+        admin.run("delete", f"runtimeclass/{CLASS}", f"priorityclass/{CLASS}", "--wait=false")
 
 
 def line_of(name: str, listed: str) -> str:

@@ -158,3 +158,40 @@ def test_faults_of_single_fields_do_not_hide_the_others():
 def test_what_follows_from_a_removed_declaration_is_not_reported():
     text = FLOW.replace("- {name: count, type: integer}", "- 5")
     assert all("there is no param" not in finding for finding in findings(text)), findings(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        pytest.param(FLOW.replace("{name: orders}", "{}"), "metadata.name", id="an object without a name"),
+        pytest.param(FLOW.replace("v1alpha1", "v2"), "apiVersion", id="another version"),
+        pytest.param(FLOW.replace("name: load", "timeout: 1h"), "spec.tasks[0].name", id="a task without a name"),
+        pytest.param(
+            FLOW.replace("- name: load", "- text\n    - name: load"), "spec.tasks[0]", id="a task that is none"
+        ),
+        pytest.param(FLOW + "      forEach: {itemz: [1]}\n", "spec.tasks[0].forEach.itemz", id="a fan-out"),
+        pytest.param(
+            FLOW.replace("- {name: c", "- {name: my-count}\n    - {name: c"), "spec.params[0].name", id="a param"
+        ),
+    ],
+)
+def test_a_fault_of_the_structure_does_not_hide_those_of_the_content(text, hidden):
+    text = (
+        text.replace("params.count)", "params.cont)")
+        + "    - {name: last, image: 'x:1', command: [x], dependsOn: [no]}\n"
+    )
+    paths = [finding.split(": ")[1] for finding in findings(text)]
+    assert hidden in paths
+    assert [path for path in paths if path.endswith((".args[0]", ".dependsOn[0]"))][:2] == [
+        f"spec.tasks[{1 if hidden == 'spec.tasks[0]' else 0}].args[0]",
+        f"spec.tasks[{2 if hidden == 'spec.tasks[0]' else 1}].dependsOn[0]",
+    ]
+
+
+def test_a_decision_about_a_task_that_is_no_approval_is_warned_of_by_the_flow_in_another_file(tmp_path, capsys):
+    flow, run = tmp_path / "flow.yaml", tmp_path / "run.yaml"
+    flow.write_text(FLOW.replace("image: x", "image: 'x:1'"))
+    run.write_text(RUN + "  approvals: [{task: load, decision: Approve}]\n")
+    assert main(["lint", str(flow), str(run)]) == 0
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if "warning:" in line]
+    assert "spec.approvals[0].task: the flow has no approval load" in warning

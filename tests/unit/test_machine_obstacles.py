@@ -307,3 +307,14 @@ def test_a_run_that_ends_does_not_keep_what_was_in_its_way():
     finish(stage.world)
 
     assert stage.head == ("Completed", None, None)
+
+
+def test_a_run_that_times_out_says_that_the_node_of_a_running_task_does_not_respond():
+    stage = Stage("timeout: 60s\ntasks: [{name: load}]")
+    stage.wait("load", "NodeLost", "node n1 does not respond", started_at=stage.world.now)
+    stage.step()
+
+    stage.step(after_s=61.0)
+
+    words = "the run took longer than its timeout; it was waiting: NodeLost: node n1 does not respond"
+    assert stage.entry("load")[2] == words

@@ -45,6 +45,7 @@ def pod(
     main: Any = None,
     side: Any = None,
     init: Any = None,
+    sidecar: Any = None,
     annotations: Any = None,
     deleted: bool = False,
     **status: Any,
@@ -65,6 +66,8 @@ def pod(
     }
     if init is not None:
         body["status"]["initContainerStatuses"] = [{"name": "init", "state": init}]
+    if sidecar is not None:
+        body["status"]["initContainerStatuses"] = [{"name": "sidecar", **sidecar}]
     if deleted:
         body["metadata"] |= {"deletionTimestamp": "2026-11-22T12:00:05Z", "deletionGracePeriodSeconds": 30}
     return msgspec.convert(body, Pod)
@@ -136,6 +139,12 @@ def test_a_main_container_that_succeeded_has_completed(observed):
         pytest.param(pod("Pending", main=waiting("CreateContainerConfigError")), "ContainerConfigError", False, id="a Secret is missing"),
         pytest.param(pod("Pending", main=waiting("ContainerCreating")), None, False, id="just starting"),
         pytest.param(pod("Pending", conditions=[condition("PodScheduled", "Unschedulable")]), "Unschedulable", False, id="no node"),
+        pytest.param(pod("Pending", conditions=[condition("PodScheduled", "SchedulerError")]), "Unschedulable", False, id="the scheduler failed"),
+        pytest.param(pod("Pending", main=waiting("PodInitializing"), sidecar={"state": waiting("CrashLoopBackOff"), "lastState": ended(7)}), "SidecarFailed", False, id="a sidecar waits to be restarted"),
+        pytest.param(pod("Pending", main=waiting("PodInitializing"), sidecar={"state": RUNNING, "started": False, "lastState": ended(7)}), "SidecarFailed", False, id="a sidecar was restarted, and is not up"),
+        pytest.param(pod("Pending", main=waiting("PodInitializing"), sidecar={"state": RUNNING, "started": True, "lastState": ended(7)}), None, False, id="a sidecar was restarted, and is up"),
+        pytest.param(pod("Pending", main=waiting("PodInitializing"), sidecar={"state": RUNNING, "started": False}), None, False, id="a sidecar is just starting"),
+        pytest.param(pod("Running", main=RUNNING, sidecar={"state": waiting("CrashLoopBackOff"), "lastState": ended(7)}), None, False, id="a sidecar beside a task that runs"),
         pytest.param(pod("Pending", conditions=[condition("PodScheduled", "SchedulingGated")]), "AdmissionQueue", True, id="a queue of Pods holds it"),
         pytest.param(pod("Pending", annotations={"penstock.dev/workspace": "c"}, conditions=[condition("PodScheduled", "Unschedulable", "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.")]), "WorkspaceUnbound", False, id="its workspace is not bound"),
         pytest.param(pod("Pending", annotations={"penstock.dev/workspace": "c"}, conditions=[condition("PodScheduled", "Unschedulable", "0/3 nodes are available: 3 node(s) didn't find available persistent volumes to bind.")]), "WorkspaceUnbound", False, id="no volume fits its workspace"),

@@ -105,13 +105,15 @@ def _of_sidecar(status: ContainerStatus, main: ContainerState | None) -> Obstacl
     Of our Pods, the kubelet restarts sidecars alone:
     https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/.
     """
-    waiting = status.state.waiting
-    has_main_started = main is not None and (main.running is not None or main.terminated is not None)
-    if waiting is None or waiting.reason != "CrashLoopBackOff" or has_main_started:
-        return None
     ended = status.last_state.terminated
-    cause = "" if ended is None else f"exit code {ended.exit_code}: "
-    return Obstacle(Reason.SIDECAR_FAILED, f"sidecar {status.name}: {cause}{waiting.message or waiting.reason}")
+    has_main_started = main is not None and (main.running is not None or main.terminated is not None)
+    if ended is None or has_main_started or (status.state.running is not None and status.started):
+        return None
+    # Not the kubelet's words for its pause: they change with each restart, and the status would with them.
+    message = f": {ended.message.strip()}" if ended.message else ""
+    return Obstacle(
+        Reason.SIDECAR_FAILED, f"sidecar {status.name}: exit code {ended.exit_code}; it is restarted again{message}"
+    )
 
 
 def _of_scheduling(pod: Pod, scheduled: PodCondition) -> Obstacle | None:

@@ -54,6 +54,8 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
     """Of a restarted container: how it ended last."""
+    started: bool | None = None
+    """Of a running container: whether its startup probe has passed, or it has none."""
 
 
 class PodCondition(msgspec.Struct, frozen=True, rename="camel"):

@@ -30,8 +30,8 @@ FIRST_READ_S: Final = 4.0
 """A Pod whose image is on the node starts sooner."""
 PAUSE_S: Final = 6.0
 """Between two reads for a Pod of which nothing is known: what the kubelet reports is seen within this time."""
-KNOWN_PAUSE_S: Final = 60.0
-"""Between two reads for a Pod whose Events have said why it waits: they may say something else."""
+KNOWN_PAUSE_S: Final = 10.0
+"""Between two reads for a Pod whose Events have said why it waits: when that is mended, they may say what is next."""
 READ_PAUSE_S: Final = 2.0
 """Between two reads in one namespace. The API server reads all Events of it each time, whatever is selected."""
 READS_AT_ONCE: Final = 4
