@@ -161,12 +161,17 @@ def _new_controller(
         recorder=recorder,
         metrics=Metrics(),
         epoch=EPOCH,
+        confirm_leading=_leads,
         settings=PodSettings(USER, is_tracked=True),
         has_policy=True,
         fail=fail,
     )
     controller.on_end.append(on_end)
     return controller
+
+
+async def _leads() -> bool:
+    return True
 
 
 def _run(number: int, spec: Spec) -> dict[str, Any]:

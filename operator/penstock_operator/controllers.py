@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from penstock.api import names
@@ -58,6 +58,7 @@ class Controllers:
         options: of the operator.
         metrics: where things are counted.
         epoch: of this leader: how often the Lease has changed hands.
+        confirm_leading: asks the Lease whether this replica still leads.
         may_write: whether this replica still leads.
         fail: called with an error after which this process must not continue.
     """
@@ -70,6 +71,7 @@ class Controllers:
         *,
         metrics: Metrics,
         epoch: int,
+        confirm_leading: Callable[[], Awaitable[bool]],
         may_write: Callable[[], bool],
         fail: Callable[[BaseException], None],
     ) -> None:
@@ -92,6 +94,7 @@ class Controllers:
             recorder=recorder,
             metrics=metrics,
             epoch=epoch,
+            confirm_leading=confirm_leading,
             settings=settings,
             has_policy=options.admission_policy,
             fail=fail,

@@ -114,6 +114,7 @@ class Process:
             self._options,
             metrics=self._metrics,
             epoch=epoch,
+            confirm_leading=election.confirm,
             may_write=election.is_leading,
             fail=self._fail,
         )

@@ -312,6 +312,42 @@ def test_a_deposed_holder_notices_at_its_next_renewal(connection, namespace, lea
     asyncio.run(scenario())
 
 
+def test_a_holder_that_asks_the_lease_is_confirmed_at_once_and_all_who_ask_together_share_the_answer(
+    connection, namespace
+):
+    async def scenario() -> None:
+        time = Time()
+        async with clients(connection) as (proxy, client):
+            holder = candidate(client, namespace, "a", time)
+            await acquire(holder)
+            before = proxy.count(is_renewal)
+            time.now += 1
+            asking = asyncio.gather(*(holder.confirm() for _ in range(20)))
+            assert await asyncio.wait_for(asking, DEADLINE_S) == [True] * 20
+            assert proxy.count(is_renewal) == before + 1
+            assert holder.is_leading()
+            await holder.release()
+            assert not await holder.confirm()
+
+    asyncio.run(scenario())
+
+
+def test_a_deposed_holder_that_asks_the_lease_stops_at_once(connection, namespace, leases):
+    async def scenario() -> None:
+        time = Time()
+        async with clients(connection) as (_, client):
+            holder = candidate(client, namespace, "a", time)
+            epoch = await acquire(holder)
+            leases.patch_namespaced_lease(
+                "leader", namespace, {"spec": {"holderIdentity": "b", "leaseTransitions": epoch + 1}}
+            )
+            assert not await asyncio.wait_for(holder.confirm(), DEADLINE_S)
+            assert holder.lost.is_set()
+            assert not holder.is_leading()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("cause", ["a person set a label", "the answer to a renewal got lost"])
 def test_a_conflict_that_is_no_takeover_is_survived(connection, namespace, leases, cause):
     async def scenario() -> None:

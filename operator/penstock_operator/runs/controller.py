@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from penstock.engine.concurrency.slots import Slots
@@ -68,6 +68,7 @@ class RunController:
         recorder: for Events.
         metrics: where work is counted.
         epoch: of this leader.
+        confirm_leading: asks the Lease whether this process still leads.
         settings: what the installer decided about Pods.
         has_policy: whether the chart's admission policy is in force.
         fail: receives an error after which this process must not continue.
@@ -94,6 +95,7 @@ class RunController:
         recorder: EventRecorder,
         metrics: Metrics,
         epoch: int,
+        confirm_leading: Callable[[], Awaitable[bool]],
         settings: PodSettings,
         has_policy: bool,
         fail: Callable[[BaseException], None],
@@ -104,7 +106,7 @@ class RunController:
         self._fail = fail
         self._clock = clock
         registry = self.registry = RunRegistry(writer, metrics=metrics, fail=fail, on_error=self._park_run, clock=clock)
-        self._statuses = StatusStore(client, writer, epoch=epoch)
+        self._statuses = StatusStore(client, writer, epoch=epoch, confirm_leading=confirm_leading)
         self._parked = ParkedRuns(self._statuses, registry, recorder, metrics)
         self._flusher = StatusFlusher(
             self._statuses, registry, metrics, on_stored=self._on_stored, on_refused=self._on_refused

@@ -146,7 +146,7 @@ class LiveRun:
             revision=found.revision,
             epoch=found.epoch,
             observed_generation=found.observed_generation,
-            head={name: value for name, value in found.status.items() if name != "tasks"},
+            head=head_of(found.status),
             retry_of=found.retry_of,
         )
 
@@ -183,6 +183,10 @@ class LiveRun:
         ended_at = None if ended is None else epoch(ended)
         return RunEnd(self.key, self.uid, self.flow, state, self.object.metadata, has_started, ended_at)
 
+    def adopt_status(self, found: FlowRun) -> None:
+        """Take what is stored, whoever wrote it, as what the next write is compared with and changes."""
+        self.epoch, self.head, self.observed_generation = found.epoch, head_of(found.status), found.observed_generation
+
     async def settle(self) -> None:
         """Wait until no other thread uses the machine."""
         while self.stepping is not None:
@@ -218,6 +222,11 @@ def metadata_fields(run: FlowRun) -> dict[str, Any]:
     return fields
 
 
+def head_of(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a status says of the run as a whole."""
+    return {name: value for name, value in status.items() if name != "tasks"}
+
+
 def stored_head(
     before: Mapping[str, Any], status: Mapping[str, Any] | None, operations: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -229,7 +238,7 @@ def stored_head(
         operations: else the operations that changed it.
     """
     if status is not None:
-        return {name: value for name, value in status.items() if name != "tasks"}
+        return head_of(status)
     head = dict(before)
     for operation in operations:
         _, _, name = operation["path"].partition("/status/")

@@ -13,12 +13,12 @@ from typing import Any, Final
 from penstock.engine.keys import ObjectKey, RunKey
 from penstock.engine.machine.run.unstarted import Waiting
 from penstock.engine.reasons import Reason
-from penstock.engine.state import RunState
+from penstock.engine.state import FINAL_RUN_STATES, RunState
 from penstock.kube.errors import ApiError, ApiUnreachableError
 from penstock_operator.metrics import Metrics
 from penstock_operator.runs.live_run import LiveRun
 from penstock_operator.runs.registry import RunRegistry
-from penstock_operator.runs.status import StatusStore, Stored
+from penstock_operator.runs.status import ForgedEpochError, StatusStore, Stored
 from penstock_operator.runtime.parking import Parking, describe_error
 from penstock_operator.runtime.recorder import EventRecorder
 
@@ -94,12 +94,15 @@ class ParkedRuns:
             await asyncio.wait([run.flushing])
         if (run.head.get("reason"), run.head.get("message")) == (Reason.INTERNAL_ERROR, message):
             return
+        if run.head.get("state") in FINAL_RUN_STATES:
+            # By whoever wrote the status. It is not continued after the pause.
+            return
         status, operations = None, _changes(run, message)
         if not operations:
             status = Waiting(RunState.PENDING, Reason.INTERNAL_ERROR, message).status(run.created_at)
         try:
             stored = await self._statuses.store_status(run, status, operations)
-        except (ApiError, ApiUnreachableError) as error:
+        except (ApiError, ApiUnreachableError, ForgedEpochError) as error:
             logger.warning("FlowRun %s: failed to store that it is parked: %s", run.key, error)
             return
         if stored is Stored.YES:

@@ -47,6 +47,7 @@ ABSENT_PERIODS: Final = 1.5
 """A Lease that does not exist may have been deleted a moment ago. Its holder, of whom a new replica knows nothing,
 misses it at its next renewal; until then both would write. So the Lease is created when it was absent for so many retry
 periods."""
+CONFIRM_AGAIN_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,10 @@ class LeaderElection:
         self._clock = clock
         self._sleep = sleep
         self._deadline = float("-inf")
+        self._renewed_at = float("-inf")
         self._lease: dict[str, Any] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self._renewal = asyncio.Lock()
 
     def is_leading(self) -> bool:
         """Return whether this process may write at this moment: a holder that cannot renew the Lease stops in time."""
@@ -160,6 +163,27 @@ class LeaderElection:
         )
         self._renewing = asyncio.create_task(self._renew_until_lost(), name="lease")
         return self.epoch
+
+    async def confirm(self) -> bool:
+        """Ask the Lease now, whatever is left of the deadline, by a renewal that is sent after this call.
+
+        Returns:
+            Whether it names this process; then no other has led since `acquire`. If not, `lost` is set.
+        """
+        asked_at = self._clock()
+        while self.is_leading():
+            async with self._renewal:
+                # One renewal answers all who asked before it was sent.
+                if self._renewed_at >= asked_at:
+                    return True
+                if not self.is_leading() or not await self._renew_once():
+                    break
+                if self._renewed_at >= asked_at:
+                    return True
+            # No answer, or a person has changed the Lease.
+            await self._sleep(CONFIRM_AGAIN_S)
+        self._stop_leading()
+        return False
 
     async def release(self) -> None:
         """Stop leading, so that another can lead immediately. Every write of this process must have ended before."""
@@ -223,6 +247,7 @@ class LeaderElection:
                 return False
             raise
         self.epoch = epoch
+        self._renewed_at = sent_at
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
 
@@ -230,7 +255,9 @@ class LeaderElection:
         try:
             while self.is_leading():
                 await self._sleep(min(self._times.retry_period_s, max(0.0, self._deadline - self._clock())))
-                if self.is_leading() and not await self._renew_once():
+                async with self._renewal:
+                    is_held = not self.is_leading() or await self._renew_once()
+                if not is_held:
                     logger.error("Lease %s/%s was acquired by another replica or deleted", self._namespace, self._name)
                     break
             else:
@@ -251,6 +278,7 @@ class LeaderElection:
                 return await self._still_holds_lease()
             logger.warning("Failed to renew Lease %s/%s; trying again: %s", self._namespace, self._name, error)
             return True
+        self._renewed_at = sent_at
         self._deadline = sent_at + self._times.renew_deadline_s
         return True
 
