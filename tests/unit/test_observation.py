@@ -210,6 +210,17 @@ def test_counters_and_the_time_of_the_first_attempt_come_from_the_pod():
     assert (found.failures, found.disruptions, found.began_at) == (1, 3, 5.0)
 
 
+@pytest.mark.parametrize("text", ["x", "", "0001-01-01T00:00:00+14:00", "99999-01-01T00:00:00Z", "9" * 300])
+def test_an_annotation_that_cannot_be_read_hides_no_attempt(text):
+    names = ("begin-time", "failures", "disruptions", "stop-time", "outputs-format")
+    annotations = {f"penstock.dev/{name}": text for name in names}
+    found = seen(pod("Succeeded", main=ended(0, "Completed"), annotations=annotations))
+    assert found.outcome is not None
+    assert (found.outcome.cause, found.began_at, found.failures, found.disruptions) == (Cause.SUCCESS, None, 0, 0)
+    job = msgspec.convert({"metadata": {"name": "j", "labels": LABELS, "annotations": annotations}}, Job)
+    assert observe_job(job, now=0.0) is not None
+
+
 def test_a_pod_whose_labels_a_person_spoiled_is_not_ours():
     body = {"metadata": {"name": "p", "labels": {**LABELS, "penstock.dev/attempt": "second"}}}
     assert observe_pod(msgspec.convert(body, Pod), now=0.0) is None

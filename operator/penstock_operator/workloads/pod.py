@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, Literal
@@ -146,3 +147,11 @@ def read_time(text: str | None) -> float | None:
         raise ValueError(f"{text!r} is not a time that can be read: its year is too early or too late") from error
     # A container that never started has the zero time, year 1.
     return time if time > 0 else None
+
+
+def read_noted_time(annotations: Mapping[str, str], name: str) -> float | None:
+    """Read a time from an annotation; None if there is none, or one that no operator wrote."""
+    try:
+        return read_time(annotations.get(name))
+    except ValueError:
+        return None

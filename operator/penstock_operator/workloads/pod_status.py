@@ -22,6 +22,7 @@ from penstock_operator.workloads.pod import (
     is_tracked,
     job_owner,
     main_state,
+    read_noted_time,
     read_time,
 )
 from penstock_operator.workloads.pod_stop import can_end_in_place, end_due_at
@@ -65,7 +66,10 @@ class AttemptIdentity(NamedTuple):
 
 
 def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
-    """Read the attempt of a Pod or Job from its labels and annotations; None if they don't name one."""
+    """Read the attempt of a Pod or Job; None if its labels don't name one.
+
+    Anybody who may edit it may annotate it: an annotation that cannot be read counts as absent.
+    """
     labels, annotations = metadata.labels, metadata.annotations
     try:
         index = labels.get(names.LABEL_INDEX)
@@ -73,7 +77,7 @@ def read_identity(metadata: ObjectMeta) -> AttemptIdentity | None:
             TaskInstanceKey(labels[names.LABEL_TASK], None if index is None else int(index)),
             int(labels[names.LABEL_ATTEMPT]),
             *read_counters(annotations),
-            read_time(annotations.get(names.ANNOTATION_BEGIN_TIME)),
+            read_noted_time(annotations, names.ANNOTATION_BEGIN_TIME),
         )
     except (KeyError, ValueError):
         return None

@@ -12,7 +12,7 @@ import msgspec
 
 from penstock.api import names
 from penstock.engine.timestamp import rfc3339
-from penstock_operator.workloads.pod import Pod, find_condition, read_time
+from penstock_operator.workloads.pod import Pod, find_condition, read_noted_time
 
 SHORTEST_DEADLINE_S: Final = 1
 """The shortest activeDeadlineSeconds that a Pod may have."""
@@ -44,11 +44,7 @@ def end_due_at(pod: Pod, *, now: float) -> float | None:
     """
     if pod.spec.active_deadline_seconds != SHORTEST_DEADLINE_S:
         return None
-    try:
-        asked_at = read_time(pod.metadata.annotations.get(names.ANNOTATION_STOP_TIME))
-    except ValueError:
-        # Somebody else has written it.
-        return None
+    asked_at = read_noted_time(pod.metadata.annotations, names.ANNOTATION_STOP_TIME)
     grace_s = pod.spec.termination_grace_period_seconds
     return None if asked_at is None else min(asked_at, now) + (DEFAULT_GRACE_S if grace_s is None else grace_s)
 

@@ -54,10 +54,7 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
         index = labels.get(names.LABEL_INDEX)
         key = TaskInstanceKey(labels[names.LABEL_TASK], None if index is None else int(index))
         attempt = int(labels[names.LABEL_ATTEMPT])
-        counters = read_counters(annotations)
-        begin_time = annotations.get(names.ANNOTATION_BEGIN_TIME)
-        began_at = None if begin_time is None else epoch(begin_time)
-    except (KeyError, ValueError, StoredStatusError):
+    except (KeyError, ValueError):
         return None
     owners = metadata.get("ownerReferences") or ()
     is_owned = any(
@@ -70,7 +67,16 @@ def read_parent(metadata: Mapping[str, Any]) -> ParentLink | None:
     if not is_owned or metadata["name"] != pod_name(name, uid, key, attempt):
         return None
     callers = tuple(filter(None, annotations.get(names.ANNOTATION_CALLERS, "").split(",")))
-    return ParentLink(name, uid, key, attempt, *counters, began_at, callers)
+    return ParentLink(name, uid, key, attempt, *read_counters(annotations), _began_at(annotations), callers)
+
+
+def _began_at(annotations: Mapping[str, str]) -> float | None:
+    """Read when the first attempt was made. Anybody may annotate a run: a time that no operator wrote is none."""
+    text = annotations.get(names.ANNOTATION_BEGIN_TIME)
+    try:
+        return None if text is None else epoch(text)
+    except StoredStatusError:
+        return None
 
 
 def build_child(
