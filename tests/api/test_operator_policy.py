@@ -86,6 +86,13 @@ class Policy:
     def create_as_admin(self, body: dict[str, Any], namespace: str) -> Any:
         return self._resource(self._admin, body).create(body=body, namespace=namespace)
 
+    def remove_as_admin(self, body: dict[str, Any], namespace: str) -> None:
+        """Delete an object for good, whatever holds it."""
+        resource, name = self._resource(self._admin, body), body["metadata"]["name"]
+        no_finalizers = {"metadata": {"finalizers": None}}
+        resource.patch(name=name, namespace=namespace, body=no_finalizers, content_type="application/merge-patch+json")
+        resource.delete(name=name, namespace=namespace, grace_period_seconds=0)
+
     def patch(self, body: dict[str, Any], namespace: str, patch: dict[str, Any]) -> Any:
         return self._resource(self._operator, body).patch(
             name=body["metadata"]["name"],
@@ -193,6 +200,29 @@ def test_the_operators_token_does_not_change_the_image_of_a_pod(policy, namespac
         policy.patch(body, namespace, {"spec": {"containers": [{"name": "main", "image": "evil"}]}})
     policy.patch(body, namespace, {"spec": {"activeDeadlineSeconds": 1}})
     policy.patch(body, namespace, {"metadata": {"$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}})
+
+
+def test_the_operators_token_takes_its_finalizer_off_a_pod_in_a_namespace_that_was_forbidden_later(policy):
+    body = pod(
+        f"penstock-{uuid.uuid4().hex[:8]}",
+        spec={"schedulingGates": [{"name": "example.com/never"}]},
+        labels=OURS,
+        finalizers=[names.FINALIZER, "example.com/keep"],
+    )
+    policy.create_as_admin(body, "kube-public")
+    release = {"metadata": {"$deleteFromPrimitiveList/finalizers": [names.FINALIZER]}}
+    try:
+        for patch in (
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": [names.FINALIZER, "example.com/keep"]}},
+            {"metadata": {**release["metadata"], "labels": {"a": "b"}}},
+            {**release, "spec": {"activeDeadlineSeconds": 1}},
+        ):
+            with pytest.raises(ApiException, match=REFUSED_IN):
+                policy.patch(body, "kube-public", patch)
+        assert policy.patch(body, "kube-public", release).metadata.finalizers == ["example.com/keep"]
+        policy.patch(body, "kube-public", release)
+    finally:
+        policy.remove_as_admin(body, "kube-public")
 
 
 def test_other_users_are_not_limited_by_it(policy, namespace):

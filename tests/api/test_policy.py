@@ -180,13 +180,26 @@ def test_the_job_controller_makes_the_pods_of_our_jobs_and_no_others(tenants):
         pytest.param({"labels": {"penstock.dev/attempt": "2"}}, id="a changed label"),
         pytest.param({"labels": {"penstock.dev/attempt": None}}, id="a removed label"),
         pytest.param({"labels": {"penstock.dev/index": "3"}}, id="an added label"),
+        pytest.param({"labels": {"penstock.dev/index": ""}}, id="an added label without a value"),
+        pytest.param({"labels": {"penstock.dev/flow": "other"}}, id="another Flow"),
+        pytest.param({"labels": {"app.kubernetes.io/managed-by": None}}, id="no manager"),
+        pytest.param({"labels": {"app.kubernetes.io/managed-by": "other"}}, id="another manager"),
+        pytest.param({"annotations": {"penstock.dev/begin-time": "x"}}, id="an added annotation that is read"),
+        pytest.param({"annotations": {"penstock.dev/failures": None}}, id="a removed annotation that is read"),
         pytest.param({"ownerReferences": [{**OWNER, "uid": UID.replace("1", "9")}]}, id="another owner"),
         pytest.param({"ownerReferences": None}, id="no owner"),
+        pytest.param({"ownerReferences": [{**OWNER, "controller": False}]}, id="an owner that is no controller"),
+        pytest.param(
+            {"ownerReferences": [{**OWNER, "apiVersion": "penstock.dev/v9"}]}, id="an owner of another version"
+        ),
     ],
 )
 def test_a_tenant_cannot_change_what_identifies_a_pod(tenants, patch):
+    ours = {**IDENTITY, **MANAGED, "penstock.dev/flow": "f"}
+    noted = {"penstock.dev/failures": "1"}
     tenants.create(
-        tenants.operator, pod("p", labels=IDENTITY, ownerReferences=[OWNER], finalizers=["penstock.dev/outcome"])
+        tenants.operator,
+        pod("p", labels=ours, annotations=noted, ownerReferences=[OWNER], finalizers=["penstock.dev/outcome"]),
     )
     with pytest.raises(ApiException, match=r"operator"):
         tenants.patch(tenants.tenant, "Pod", "p", {"metadata": patch})
@@ -198,15 +211,69 @@ def test_a_tenant_cannot_change_what_identifies_a_pod(tenants, patch):
         pytest.param({"annotations": {"penstock.dev/schedule-uid": "other"}}, id="another Schedule"),
         pytest.param({"annotations": {"penstock.dev/schedule-uid": None}}, id="no Schedule"),
         pytest.param({"annotations": {"penstock.dev/backfill-uid": UID}}, id="a Backfill"),
+        pytest.param({"annotations": {"penstock.dev/backfill-uid": ""}}, id="a Backfill without a uid"),
+        pytest.param({"annotations": {"penstock.dev/event-id": "x"}}, id="an event"),
+        pytest.param({"annotations": {"penstock.dev/tick": "2026-01-01T00:00:00Z"}}, id="another tick"),
         pytest.param({"labels": {"penstock.dev/schedule": "other"}}, id="another name of the Schedule"),
+        pytest.param({"labels": {"penstock.dev/event": "push"}}, id="the name of an event"),
+        pytest.param(
+            {
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": UID, "controller": True}
+                ]
+            },
+            id="another controller",
+        ),
     ],
 )
 def test_a_tenant_cannot_change_which_schedule_a_run_is_of(tenants, patch):
-    ours = {"labels": {"penstock.dev/schedule": "nightly"}, "annotations": {"penstock.dev/schedule-uid": UID}}
-    tenants.create(tenants.operator, flow_run("nightly-1", **ours))
+    noted = {"penstock.dev/schedule-uid": UID, "penstock.dev/tick": "2026-11-30T00:00:00Z"}
+    tenants.create(
+        tenants.operator, flow_run("nightly-1", labels={"penstock.dev/schedule": "nightly"}, annotations=noted)
+    )
     with pytest.raises(ApiException, match=r"operator"):
         tenants.patch(tenants.tenant, "FlowRun", "nightly-1", {"metadata": patch})
     tenants.patch(tenants.tenant, "FlowRun", "nightly-1", {"metadata": {"annotations": {"note": "x"}}})
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param({"labels": {"app.kubernetes.io/managed-by": None}}, id="no manager"),
+        pytest.param({"labels": {"penstock.dev/flow": "other"}}, id="another Flow"),
+        pytest.param({"labels": {"penstock.dev/flow": None}}, id="no Flow"),
+        pytest.param({"labels": {"penstock.dev/restored": "true"}}, id="a mark of a restoration"),
+    ],
+)
+def test_a_tenant_cannot_change_what_identifies_a_revision(tenants, patch):
+    ours = {"penstock.dev/flow-uid": UID, "penstock.dev/flow": "f", **MANAGED}
+    tenants.create(tenants.operator, config_map("f-1", labels=ours))
+    with pytest.raises(ApiException, match=r"operator"):
+        tenants.patch(tenants.tenant, "ConfigMap", "f-1", {"metadata": patch})
+
+
+def test_a_tenant_cannot_take_a_job_or_its_pod_from_the_operator(tenants):
+    ours = {**IDENTITY, **MANAGED}
+    made = tenants.create(tenants.operator, job("j", labels=ours, template={"labels": ours}, ownerReferences=[OWNER]))
+    uid = made.metadata.uid
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": uid, "controller": True}
+    of_job = {**ours, "batch.kubernetes.io/controller-uid": uid}
+    tenants.create(
+        JOB_CONTROLLER, pod("p", labels=of_job, ownerReferences=[owner], finalizers=["penstock.dev/outcome"])
+    )
+    for kind, name, patch in (
+        ("Job", "j", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
+        ("Job", "j", {"metadata": {"ownerReferences": [{**OWNER, "controller": False}]}}),
+        ("Job", "j", {"spec": {"template": {"metadata": {"annotations": {"penstock.dev/outputs-format": "Text"}}}}}),
+        ("Pod", "p", {"metadata": {"ownerReferences": [{**owner, "controller": False}]}}),
+        ("Pod", "p", {"metadata": {"labels": {"batch.kubernetes.io/controller-uid": None}}}),
+    ):
+        with pytest.raises(ApiException, match=r"operator of Penstock|only its operator"):
+            tenants.patch(tenants.tenant, kind, name, patch)
+    # The Job controller lets a Pod go, and the garbage collector removes an owner that is gone.
+    tenants.patch(JOB_CONTROLLER, "Pod", "p", {"metadata": {"ownerReferences": None}})
+    tenants.patch(GARBAGE_COLLECTOR, "Job", "j", {"metadata": {"ownerReferences": None}})
+    tenants.patch(tenants.operator, "Pod", "p", {"metadata": {"finalizers": None}})
 
 
 def test_a_tenant_may_label_annotate_and_delete_a_pod_and_the_operator_takes_its_finalizer_off(tenants):
