@@ -168,9 +168,34 @@ def past_run(scene: Scene, *, day: int, state: str) -> None:
         name_of(day),
         {"flowSpec": {"tasks": [task(**behaviour)]}},
         labels={names.LABEL_SCHEDULE: "daily"},
-        annotations={names.ANNOTATION_TICK: tick},
+        annotations={
+            names.ANNOTATION_TICK: tick,
+            names.ANNOTATION_SCHEDULE_UID: scene.now["schedules"]["daily"].metadata.uid,
+        },
     )
     scene.reach(state, name_of(day))
+
+
+def test_a_run_that_only_says_that_it_is_of_a_tick_counts_for_none(scene, operator):
+    schedule(scene)
+    said = {
+        "labels": {names.LABEL_SCHEDULE: "daily"},
+        "annotations": {names.ANNOTATION_TICK: datetime(2026, 10, 1, tzinfo=UTC).isoformat()},
+    }
+    scene.create("FlowRun", "innocent", {"flowSpec": {"tasks": [task("never", when="false")]}}, **said)
+    scene.reach("Completed", "innocent")
+
+    backfill(scene, days=1)
+    assert reach(scene, "Completed")["counts"]["Completed"] == 1
+
+    # Nor does one that takes the name of a tick's run: the Backfill says so, and waits.
+    scene.create("FlowRun", name_of(2), {"flowSpec": {"tasks": [task("never", when="false")]}})
+    scene.reach("Completed", name_of(2))
+    backfill(scene, days=2, name="second", reprocess="Failed")
+    scene.until(lambda: status(scene, "second").get("reason") == "FailedCreate", "the Backfill to wait")
+    assert name_of(2) in status(scene, "second")["message"]
+    scene.delete("FlowRun", name_of(2))
+    assert reach(scene, "Completed", "second")["counts"]["Completed"] == 1
 
 
 @pytest.mark.parametrize("reprocess", ["None", "Failed", "All"])

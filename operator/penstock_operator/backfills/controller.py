@@ -40,6 +40,7 @@ from penstock_operator.backfills.live_backfill import LiveBackfill, NotNowError,
 from penstock_operator.backfills.run import RunTemplate, build_backfill_run, read_tick_run, tick_run
 from penstock_operator.runs.live_run import RunEnd
 from penstock_operator.runtime.controller import INTERNAL_ERROR, RETRY_S, KeyedController
+from penstock_operator.schedules.identity import scheduled_tick_of
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class BackfillController(KeyedController[Backfill]):
             label_selector=f"{names.LABEL_SCHEDULE}={live.schedule}",
         )
         async for run in listed:
-            tick_run = read_tick_run(run, numbers)
+            tick_run = read_tick_run(run, live.schedule, numbers)
             if tick_run is not None:
                 runs[run.metadata.name] = tick_run
                 if tick_run.is_finished and tick_run.backfill == live.uid:
@@ -221,7 +222,7 @@ class BackfillController(KeyedController[Backfill]):
             await self.writer.create(FLOWRUNS, key.namespace, msgspec.json.encode(run), accept=METADATA)
         except ApiError as error:
             if is_already_exists(error):
-                created = await self._read_existing(key, name, creation)
+                created = await self._read_existing(key, live, name, creation)
             elif is_namespace_terminating(error):
                 raise NotNowError("NamespaceTerminating", "the namespace is being deleted") from error
             elif HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -232,11 +233,15 @@ class BackfillController(KeyedController[Backfill]):
                 raise
         self._notify_of_run(key, live, name, created)
 
-    async def _read_existing(self, key: ObjectKey, name: str, creation: Creation) -> TickRun:
-        """Read the run that already has a name: from before a restart, or of another owner."""
+    async def _read_existing(self, key: ObjectKey, live: LiveBackfill, name: str, creation: Creation) -> TickRun:
+        """Read the run that already has a name: from before a restart, or of the Schedule or another Backfill."""
         run = await self._client.get(FLOWRUNS, key.namespace, name, kind=RunSummary)
         if run is None:
             raise NotNowError("FailedCreate", f"cannot create run {name}: it existed, and was just deleted")
+        found = scheduled_tick_of(run.metadata)
+        if found is None or found.schedule.name != live.schedule:
+            message = f"neither Schedule {live.schedule} nor a Backfill of it created run {name}, which has that name"
+            raise NotNowError("FailedCreate", f"cannot create run {name}: {message}; delete it if it is not needed")
         return tick_run(run, creation.tick, creation.number)
 
     def _notify_of_run(self, key: ObjectKey, live: LiveBackfill, name: str, run: TickRun) -> None:

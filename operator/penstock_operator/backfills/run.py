@@ -12,12 +12,10 @@ from penstock.engine.audit import cause_of
 from penstock.engine.names import repeated_run_name
 from penstock.engine.ticks.backfill import TickRun
 from penstock.engine.ticks.timetable import Timetable
-from penstock.engine.timestamp import epoch
 from penstock.engine.workloads.owner_reference import owner_reference
-from penstock.errors import StoredStatusError
 from penstock.kube.kinds.run_summary import RunSummary
 from penstock.kube.metadata import ObjectMeta
-from penstock_operator.schedules.identity import backfill_of
+from penstock_operator.schedules.identity import backfill_of, scheduled_tick_of
 from penstock_operator.schedules.run import build_tick_run
 
 
@@ -57,20 +55,21 @@ def build_backfill_run(backfill: ObjectMeta, template: RunTemplate, tick: dateti
     return run
 
 
-def read_tick_run(run: RunSummary, numbers: Mapping[int, int]) -> TickRun | None:
-    """Read which tick a run is for; None if it is for none of these.
+def read_tick_run(run: RunSummary, schedule: str, numbers: Mapping[int, int]) -> TickRun | None:
+    """Read which tick a run is for; None if it is for none of these, or no Schedule or Backfill created it.
+
+    It may be of an earlier Schedule of this name.
 
     Args:
-        run: a run of the Schedule.
+        run: a run.
+        schedule: name of the Schedule.
         numbers: the ticks by their time, in seconds since the epoch.
     """
-    annotations = run.metadata.annotations
-    try:
-        tick = numbers.get(int(epoch(annotations.get(names.ANNOTATION_TICK, ""))))
-        number = int(annotations.get(names.ANNOTATION_REPETITION, "0"))
-    except (StoredStatusError, ValueError):
+    found = scheduled_tick_of(run.metadata)
+    if found is None or found.schedule.name != schedule:
         return None
-    return None if tick is None else tick_run(run, tick, number)
+    tick = numbers.get(int(found.tick.timestamp()))
+    return None if tick is None else tick_run(run, tick, found.number)
 
 
 def tick_run(run: RunSummary, tick: int, number: int) -> TickRun:

@@ -25,7 +25,7 @@ from penstock.kube.writer import Writer
 from penstock_operator.metrics import Metrics
 from penstock_operator.runtime.controller import RecordEvent
 from penstock_operator.schedules.history import surplus_of_events, surplus_of_ticks
-from penstock_operator.schedules.identity import backfill_of, run_name, schedule_of
+from penstock_operator.schedules.identity import backfill_of, run_name, schedule_of, scheduled_tick_of
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run import build_tick_run
 from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
@@ -136,9 +136,11 @@ class RunWriter:
     async def _is_ours(self, key: ObjectKey, plan: Plan, name: str, tick: datetime) -> bool:
         """Whether an existing run was created for the tick, perhaps by an operator that could not store it."""
         found = await self.read_run(key.namespace, name)
-        # A Backfill may have created it.
-        if found is None or backfill_of(found.metadata):
+        if found is None:
             return True
+        if backfill_of(found.metadata):
+            made = scheduled_tick_of(found.metadata)
+            return made is not None and made.schedule.name == key.name
         owner = schedule_of(found.metadata)
         if owner is None or owner.uid != plan.uid:
             return False

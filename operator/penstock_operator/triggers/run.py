@@ -17,6 +17,7 @@ from penstock.kube.errors import ApiError, is_already_exists, is_quota
 from penstock.kube.metadata import ObjectMeta, PartialObject
 from penstock.kube.resources import FLOWRUNS
 from penstock.kube.writer import FOREVER, Writer
+from penstock_operator.schedules.identity import ScheduleReference, schedule_of
 from penstock_operator.schedules.run import build_run
 
 
@@ -71,7 +72,7 @@ async def create_event_run(
         await writer.create(FLOWRUNS, namespace, msgspec.json.encode(run), accept=METADATA, deadline=deadline)
     except ApiError as error:
         if is_already_exists(error):
-            await _check_same(client, namespace, name, run)
+            await _check_same(client, schedule, run)
         elif (
             is_quota(error)
             or not HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -83,10 +84,13 @@ async def create_event_run(
     return str(name)
 
 
-async def _check_same(client: ApiClient, namespace: str, name: str, run: Mapping[str, Any]) -> None:
-    found = await client.get(FLOWRUNS, namespace, name, kind=PartialObject, accept=METADATA)
-    identity = run["metadata"]["annotations"][names.ANNOTATION_EVENT]
-    if found is not None and found.metadata.annotations.get(names.ANNOTATION_EVENT) != identity:
+async def _check_same(client: ApiClient, schedule: ObjectMeta, run: Mapping[str, Any]) -> None:
+    name, identity = run["metadata"]["name"], run["metadata"]["annotations"][names.ANNOTATION_EVENT]
+    found = await client.get(FLOWRUNS, schedule.namespace, name, kind=PartialObject, accept=METADATA)
+    if found is None:
+        return
+    is_same = found.metadata.annotations.get(names.ANNOTATION_EVENT) == identity
+    if not is_same or schedule_of(found.metadata) != ScheduleReference(schedule.name, schedule.uid):
         raise EventRefusedError(f"run {name} exists and was not created for this event")
 
 
