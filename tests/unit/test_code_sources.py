@@ -135,6 +135,60 @@ def test_code_is_mounted_beside_what_the_flow_says_of_its_pods(folder, manifests
     assert [sorted(each) for each in spec["containers"]] == [["name", "tty", "volumeMounts"]]
 
 
+@pytest.fixture
+def mounted(manifests, tmp_path):
+    """Mounts inline code as a kubelet does: by links into a folder that is replaced as a whole."""
+
+    def mounted(**changes):
+        made = manifests(is_inline=True)
+        (source,) = made.flow["spec"]["defaults"]["podTemplate"]["spec"]["volumes"]
+        data = made.code_map["data"] | changes
+        folder = tmp_path / "mounted"
+        for item in source["configMap"]["items"]:
+            path = folder / "..2026_11_30" / item["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(data[item["key"]])
+        (folder / "..data").symlink_to("..2026_11_30")
+        for each in (folder / "..2026_11_30").iterdir():
+            (folder / each.name).symlink_to(f"..data/{each.name}")
+        return made, folder
+
+    return mounted
+
+
+def test_a_pod_runs_the_code_that_is_mounted(mounted, tmp_path):
+    made, folder = mounted()
+    done = run(made, outputs=str(tmp_path / "outputs"), more={"PENSTOCK_CODE": str(folder)})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "outputs").read_text())["result"] == 42
+
+
+def test_a_pod_without_a_folder_for_temporary_files_runs_it_too(mounted, tmp_path):
+    made, folder = mounted()
+    nowhere = "import tempfile; tempfile._get_default_tempdir = lambda: (_ for _ in ()).throw(FileNotFoundError())"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(nowhere)
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    more = {"PENSTOCK_CODE": str(folder), "PYTHONPATH": path}
+    done = run(made, outputs=str(tmp_path / "outputs"), more=more)
+    assert done.returncode == 0, done.stderr
+
+
+def test_code_that_was_replaced_is_not_imported(mounted, tmp_path):
+    made, folder = mounted(**{"shop_tools.factor.py": "print('stolen')\nFACTOR = 100\n"})
+    done = run(made, outputs=str(tmp_path / "outputs"), more={"PENSTOCK_CODE": str(folder)})
+    assert done.returncode == 1
+    assert "stolen" not in done.stdout
+    assert f"penstock: {folder} is not the code that was deployed: its SHA-256 differs" in done.stderr
+
+
+def test_code_that_is_not_mounted_is_reported(manifests, tmp_path):
+    made = manifests(is_inline=True)
+    done = run(made, outputs=str(tmp_path / "outputs"), more={"PENSTOCK_CODE": str(tmp_path / "nothing")})
+    assert done.returncode == 1
+    assert "nothing is not the code that was deployed" in done.stderr
+
+
 # From Git
 
 

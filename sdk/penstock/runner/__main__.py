@@ -8,7 +8,7 @@ import sys
 from typing import Any, Final
 
 from penstock.authoring.pods import entrypoint
-from penstock.authoring.pods.pod_call import CALL, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
+from penstock.authoring.pods.pod_call import CALL, CODE_DIGEST, EXIT_FAILED, EXIT_NOT_AGAIN, SOURCE, VALUES
 from penstock.errors import CodeError, PenstockError
 from penstock.runner.storage import UnreachableError
 
@@ -23,6 +23,10 @@ def main() -> int:
             from penstock.runner.code_fetch import fetch_code  # noqa: PLC0415 - most images have the code
 
             fetch_code()
+        elif os.environ.get(CODE_DIGEST):
+            from penstock.runner.code_check import check_code  # noqa: PLC0415 - as above
+
+            check_code()
         entrypoint.search_code()
         if "task" in call:
             from penstock.runner.task import run_task  # noqa: PLC0415 - only what is needed is imported

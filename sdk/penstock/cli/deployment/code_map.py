@@ -1,20 +1,21 @@
 """Code of a Python flow in a ConfigMap, mounted into the Pods of its tasks: a first deployment needs no image.
 
 The ConfigMap is named by a hash of its content and immutable: later deployments do not affect a run in progress. It is
-deleted with the Flow, or by a later deployment when no revision of the Flow refers to it.
+deleted with the Flow, or by a later deployment when no revision of the Flow refers to it. Whoever may create ConfigMaps
+can put another one in its place, so the Flow has a digest of the code too, and Pods import nothing else.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from penstock.api.names import API_VERSION, LABEL_CODE, LABEL_FLOW_UID, LABEL_MANAGED_BY, MAIN_CONTAINER, MANAGED_BY
 from penstock.authoring.function import FlowFunction
+from penstock.authoring.pods.code_digest import digest_of
 from penstock.cli.cluster.access import Cluster
 from penstock.drawing.task_rows import Object
 from penstock.errors import CommandError, RefusalError
@@ -74,6 +75,11 @@ def check_size(modules: Sequence[Module]) -> None:
         )
 
 
+def digest_of_code(modules: Iterable[Module]) -> str:
+    """Return the digest that Pods compare the code with before they import it."""
+    return digest_of((module.place, module.text.encode()) for module in modules)
+
+
 def build_code_map(flow: str, modules: Sequence[Module]) -> dict[str, Any]:
     """Build the ConfigMap.
 
@@ -81,10 +87,7 @@ def build_code_map(flow: str, modules: Sequence[Module]) -> dict[str, Any]:
         flow: name of the Flow.
         modules: the code.
     """
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update(f"{module.place}\0{len(module.text)}\0{module.text}\0".encode())
-    end = base64.b32encode(digest.digest()).decode().lower()[:_HASH_CHARACTERS]
+    end = base64.b32encode(bytes.fromhex(digest_of_code(modules))).decode().lower()[:_HASH_CHARACTERS]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

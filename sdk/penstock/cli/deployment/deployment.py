@@ -14,7 +14,7 @@ from penstock.authoring.compilation import flow_name
 from penstock.authoring.deployments.deployment import Deployment
 from penstock.authoring.pods.code_source import GIT, GitSource, read_source
 from penstock.authoring.pods.entrypoint import CODE_VARIABLE
-from penstock.authoring.pods.pod_call import SOURCE
+from penstock.authoring.pods.pod_call import CODE_DIGEST, SOURCE
 from penstock.cli.cluster.access import Cluster
 from penstock.cli.cluster.apply import Applied, Change, apply
 from penstock.cli.cluster.chart import OPERATOR_LABELS
@@ -24,6 +24,7 @@ from penstock.cli.deployment.code_map import (
     Module,
     build_code_map,
     check_size,
+    digest_of_code,
     mount_code,
     read_code,
     remove_unused,
@@ -113,7 +114,7 @@ def build_manifests(deployment: Deployment, code: Code, cluster: Cluster | None)
     if code.is_inline:
         modules = read_code(deployment.flow)
         check_size(modules)
-        env[CODE_VARIABLE] = FOLDER
+        env[CODE_VARIABLE], env[CODE_DIGEST] = FOLDER, digest_of_code(modules)
     elif code.source is not None and code.source.startswith(GIT):
         env[SOURCE] = str(_pinned(code.source, deployment))
     elif code.source is not None:
