@@ -314,6 +314,17 @@ def test_a_revision_is_deleted_by_the_operator_and_the_garbage_collector_and_adm
     tenants.delete(None, "ConfigMap", "c")
 
 
+def test_the_workspace_of_a_run_is_deleted_by_the_garbage_collector_and_administrators_alone(tenants):
+    for name in ("a", "b"):
+        tenants.create(tenants.operator, claim(name, labels={**IDENTITY, **MANAGED}, ownerReferences=[OWNER]))
+    with pytest.raises(ApiException, match="this PersistentVolumeClaim is the workspace of a run"):
+        tenants.delete(tenants.tenant, "PersistentVolumeClaim", "a")
+    tenants.delete(GARBAGE_COLLECTOR, "PersistentVolumeClaim", "a")
+    tenants.delete(None, "PersistentVolumeClaim", "b")
+    tenants.create(tenants.tenant, claim("mine"))
+    tenants.delete(tenants.tenant, "PersistentVolumeClaim", "mine")
+
+
 def test_a_revision_is_restored_by_administrators_alone(tenants):
     restored = {"penstock.dev/restored": "true", **MANAGED}
     for body in (
