@@ -188,7 +188,7 @@ def test_the_job_controller_makes_the_pods_of_our_jobs_and_no_others(tenants):
         pytest.param({"annotations": {"penstock.dev/failures": None}}, id="a removed annotation that is read"),
         pytest.param({"ownerReferences": [{**OWNER, "uid": UID.replace("1", "9")}]}, id="another owner"),
         pytest.param({"ownerReferences": None}, id="no owner"),
-        pytest.param({"ownerReferences": [{**OWNER, "controller": False}]}, id="an owner that is no controller"),
+        pytest.param({"ownerReferences": [{**OWNER, "controller": False}]}, id="an owner that does not control it"),
         pytest.param(
             {"ownerReferences": [{**OWNER, "apiVersion": "penstock.dev/v9"}]}, id="an owner of another version"
         ),
@@ -270,7 +270,7 @@ def test_a_tenant_cannot_take_a_job_or_its_pod_from_the_operator(tenants):
     ):
         with pytest.raises(ApiException, match=r"operator of Penstock|only its operator"):
             tenants.patch(tenants.tenant, kind, name, patch)
-    # The Job controller lets a Pod go, and the garbage collector removes an owner that is gone.
+    # The Job controller gives up a Pod, and the garbage collector removes an owner that is gone.
     tenants.patch(JOB_CONTROLLER, "Pod", "p", {"metadata": {"ownerReferences": None}})
     tenants.patch(GARBAGE_COLLECTOR, "Job", "j", {"metadata": {"ownerReferences": None}})
     tenants.patch(tenants.operator, "Pod", "p", {"metadata": {"finalizers": None}})

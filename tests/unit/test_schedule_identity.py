@@ -26,16 +26,19 @@ EVENT = event_run_name("daily", "s", "push", "7")
 SCHEDULE = ScheduleReference("daily", "s")
 LABELS = {names.LABEL_SCHEDULE: "daily"}
 NOTES = {names.ANNOTATION_SCHEDULE_UID: "s", names.ANNOTATION_TICK: TICK.isoformat()}
-PUSH = {"labels": LABELS | {names.LABEL_EVENT: "push"}, "annotations": NOTES | {names.ANNOTATION_EVENT: "7"}}
-THIRD = {"annotations": NOTES | {names.ANNOTATION_REPETITION: "2", names.ANNOTATION_BACKFILL_UID: "b"}}
+PUSH: dict[str, Any] = {
+    "labels": LABELS | {names.LABEL_EVENT: "push"},
+    "annotations": NOTES | {names.ANNOTATION_EVENT: "7"},
+}
+THIRD: dict[str, Any] = {"annotations": NOTES | {names.ANNOTATION_REPETITION: "2", names.ANNOTATION_BACKFILL_UID: "b"}}
 
 
 def owner(kind: str, *, name: str = "daily", uid: str = "s", controller: bool = True) -> dict[str, Any]:
     return {"apiVersion": names.API_VERSION, "kind": kind, "name": name, "uid": uid, "controller": controller}
 
 
-OWNED = {"ownerReferences": [owner("Schedule")]}
-BACKFILLED = {"ownerReferences": [owner("Backfill", name="october", uid="b")]}
+OWNED: dict[str, Any] = {"ownerReferences": [owner("Schedule")]}
+BACKFILLED: dict[str, Any] = {"ownerReferences": [owner("Backfill", name="october", uid="b")]}
 
 
 def run(name: str = FIRST, **fields: Any) -> ObjectMeta:
@@ -60,7 +63,7 @@ def test_a_run_of_a_schedule(existing):
     assert schedule_of(existing) == SCHEDULE
 
 
-RECORDED = {"annotations": NOTES | {names.ANNOTATION_CREATED_BY: "eve"}}
+RECORDED: dict[str, Any] = {"annotations": NOTES | {names.ANNOTATION_CREATED_BY: "eve"}}
 
 
 @pytest.mark.parametrize("owned", [{}, OWNED], ids=["without an owner", "with an owner"])
