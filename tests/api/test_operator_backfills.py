@@ -163,6 +163,7 @@ def past_run(scene: Scene, *, day: int, state: str) -> None:
     """Make a run that the Schedule itself once made."""
     tick = datetime(2026, 10, day, tzinfo=UTC).isoformat()
     behaviour = {"Running": {"pod_outcome": "run"}, "Failed": {"pod_exit_code": "1"}}[state]
+    scene.until(lambda: "daily" in scene.now["schedules"], "the Schedule to be seen")
     scene.create(
         "FlowRun",
         name_of(day),

@@ -254,7 +254,7 @@ def test_a_tenant_cannot_change_what_identifies_a_revision(tenants, patch):
 
 def test_a_tenant_cannot_take_a_job_or_its_pod_from_the_operator(tenants):
     ours = {**IDENTITY, **MANAGED}
-    made = tenants.create(tenants.operator, job("j", labels=ours, template={"labels": ours}, ownerReferences=[OWNER]))
+    made = tenants.create(tenants.operator, job("j", labels=ours, template={"labels": ours}))
     uid = made.metadata.uid
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": uid, "controller": True}
     of_job = {**ours, "batch.kubernetes.io/controller-uid": uid}
@@ -263,16 +263,14 @@ def test_a_tenant_cannot_take_a_job_or_its_pod_from_the_operator(tenants):
     )
     for kind, name, patch in (
         ("Job", "j", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}),
-        ("Job", "j", {"metadata": {"ownerReferences": [{**OWNER, "controller": False}]}}),
+        ("Job", "j", {"metadata": {"labels": {"penstock.dev/run-uid": None}}}),
         ("Job", "j", {"spec": {"template": {"metadata": {"annotations": {"penstock.dev/outputs-format": "Text"}}}}}),
         ("Pod", "p", {"metadata": {"ownerReferences": [{**owner, "controller": False}]}}),
         ("Pod", "p", {"metadata": {"labels": {"batch.kubernetes.io/controller-uid": None}}}),
     ):
         with pytest.raises(ApiException, match=r"operator of Penstock|only its operator"):
             tenants.patch(tenants.tenant, kind, name, patch)
-    # The Job controller gives up a Pod, and the garbage collector removes an owner that is gone.
     tenants.patch(JOB_CONTROLLER, "Pod", "p", {"metadata": {"ownerReferences": None}})
-    tenants.patch(GARBAGE_COLLECTOR, "Job", "j", {"metadata": {"ownerReferences": None}})
     tenants.patch(tenants.operator, "Pod", "p", {"metadata": {"finalizers": None}})
 
 
@@ -316,7 +314,7 @@ def test_a_revision_is_deleted_by_the_operator_and_the_garbage_collector_and_adm
 
 def test_the_workspace_of_a_run_is_deleted_by_the_garbage_collector_and_administrators_alone(tenants):
     for name in ("a", "b"):
-        tenants.create(tenants.operator, claim(name, labels={**IDENTITY, **MANAGED}, ownerReferences=[OWNER]))
+        tenants.create(tenants.operator, claim(name, labels={**IDENTITY, **MANAGED}))
     with pytest.raises(ApiException, match="this PersistentVolumeClaim is the workspace of a run"):
         tenants.delete(tenants.tenant, "PersistentVolumeClaim", "a")
     tenants.delete(GARBAGE_COLLECTOR, "PersistentVolumeClaim", "a")
