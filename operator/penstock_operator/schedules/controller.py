@@ -20,7 +20,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from penstock.engine.keys import ObjectKey
-from penstock.engine.state import RunState
 from penstock.engine.ticks.due_and_missed import Firing, Ledger, decide
 from penstock.errors import InvalidSpecError
 from penstock.kube.client import ApiClient
@@ -31,11 +30,11 @@ from penstock.kube.merge_patch import apply_merge_patch
 from penstock_operator.runtime.controller import KeyedController
 from penstock_operator.runtime.workqueue import WorkQueue
 from penstock_operator.schedules.metrics import ScheduleMetrics
-from penstock_operator.schedules.notices import missed_notices, waiting_notice
+from penstock_operator.schedules.notices import ended_notice, missed_notices, waiting_notice
 from penstock_operator.schedules.plan import Plan
 from penstock_operator.schedules.run_owner import OwnerChanges, Planned
 from penstock_operator.schedules.run_writer import NAME_TAKEN, EndRun, RunWriter
-from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid
+from penstock_operator.schedules.runs import ScheduledRun, ScheduleRuns, ScheduleUid, read_finished
 from penstock_operator.schedules.status import Outcome, build_status, describe_events, read_ledger
 
 logger = logging.getLogger(__name__)
@@ -267,7 +266,7 @@ class ScheduleController(KeyedController[Schedule]):
             if name in active:
                 continue
             if name in finished:
-                self._record_ended_run(schedule, name, finished[name].state)
+                self._record_ended_run(schedule, finished[name])
             elif not self._writer.has_deleted(key, name):
                 # The watch of active runs may be ahead of the other one: then the run has ended, and that is not known.
                 found = await self._writer.read_run(key.namespace, name)
@@ -275,15 +274,12 @@ class ScheduleController(KeyedController[Schedule]):
                     note = f"Run {name} disappeared; no replacement is created for its tick"
                     self.record_event(schedule, is_warning=False, reason="MissingRun", note=note)
                 else:
-                    self._record_ended_run(schedule, name, found.status.state)
+                    self._record_ended_run(schedule, read_finished(found, key.name))
         self._writer.forget_deleted(key, keep=active | set(finished))
 
-    def _record_ended_run(self, schedule: Schedule, name: str, state: str) -> None:
-        note = f"Saw completed run: {name}, state: {state}"
-        is_skipped = state == RunState.SKIPPED
-        if is_skipped:
-            note += ": its tick was not run; a Backfill with reprocess: Failed runs it"
-        self.record_event(schedule, is_warning=is_skipped, reason="SawCompletedRun", note=note)
+    def _record_ended_run(self, schedule: Schedule, run: ScheduledRun) -> None:
+        notice = ended_notice(run)
+        self.record_event(schedule, is_warning=notice.is_warning, reason=notice.reason, note=notice.note)
 
     def _record_decision(self, schedule: Schedule, plan: Plan, before: Ledger, firing: Firing) -> None:
         zone = plan.timetable.zone

@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
 from penstock.engine.ticks.due_and_missed import Missed, MissedReason
+from penstock_operator.schedules.runs import ScheduledRun
 
 MANY_MISSED: Final = 100
 """More missed ticks than this at once get a warning of their own, as with CronJob."""
@@ -44,6 +45,16 @@ def waiting_notice(tick: datetime, zone: tzinfo) -> Notice:
     """Return the Event about a tick that waits for an earlier run."""
     note = f"The tick at {tick.astimezone(zone).isoformat()} waits for an earlier run to finish"
     return Notice(is_warning=False, reason="RunAlreadyActive", note=note)
+
+
+def ended_notice(run: ScheduledRun) -> Notice:
+    """Return the Event about a run that has ended; a warning if what it was for was not run."""
+    note = f"Saw completed run: {run.name}, state: {run.state}"
+    if run.has_not_run and run.is_of_event:
+        note += f": nothing was run for its event; penstock retry {run.name} runs it"
+    elif run.has_not_run:
+        note += ": its tick was not run; a Backfill with reprocess: Failed runs it"
+    return Notice(is_warning=run.has_not_run, reason="SawCompletedRun", note=note)
 
 
 def missed_notices(missed: tuple[Missed, ...], zone: tzinfo) -> list[Notice]:

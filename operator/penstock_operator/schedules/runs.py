@@ -238,6 +238,25 @@ class ScheduleRuns:
             self._on_change(owner.key)
 
 
+def read_finished(run: RunSummary, schedule: str) -> ScheduledRun:
+    """Return what a run that has ended says of itself; whose it is is known.
+
+    Args:
+        run: the run.
+        schedule: name of its Schedule.
+    """
+    metadata, status = run.metadata, run.status
+    return ScheduledRun(
+        name=metadata.name,
+        uid=metadata.uid,
+        tick=tick_of(schedule, metadata.name),
+        state=status.state,
+        completion_time=status.completion_time,
+        is_of_event=names.LABEL_EVENT in metadata.labels,
+        has_started=status.start_time is not None,
+    )
+
+
 def _read_run(metadata: ObjectMeta, owner: _Owner, status: RunSummaryStatus | None = None) -> ScheduledRun:
     status, backfill = status or RunSummaryStatus(), any_backfill_of(metadata)
     noted = metadata.annotations
