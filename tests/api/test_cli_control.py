@@ -154,16 +154,15 @@ class TestRetry:
         assert message in line
         assert len(objects.runs()) == 1
 
-    def test_a_skipped_run_can_be_retried_if_it_never_began(self, objects, typed):
-        for name, tasks in (("never", []), ("all-false", [{"name": "load", "state": "Skipped"}])):
+    def test_a_skipped_run_can_be_retried_whether_it_or_its_child_was_skipped(self, objects, typed):
+        child = {"name": "load", "state": "Skipped", "reason": "ChildSkipped"}
+        for name, tasks in (("never", []), ("child", [child])):
             objects.create_run(name)
             objects.set_status(name, "Skipped", *tasks, is_finished=True)
 
-        assert once(typed, "retry", "never", "--name", "again")[0] == 0
-        exit_code, (line,) = once(typed, "retry", "all-false")
+            assert once(typed, "retry", name, "--name", f"{name}-again")[0] == 0
 
-        assert objects.run("again")["spec"] == {"retryOf": {"name": "never"}}
-        assert (exit_code, "is Skipped, there is nothing to retry" in line) == (1, True)
+            assert objects.run(f"{name}-again")["spec"] == {"retryOf": {"name": name}}
 
 
 def test_run_takes_a_time_a_priority_and_a_timeout(objects, typed):

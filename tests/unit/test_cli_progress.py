@@ -125,9 +125,9 @@ def test_a_command_that_waits_for_a_run_has_an_exit_code_of_its_own_for_skipped(
     assert exit_code_of({"status": {"state": state}}) == want
 
 
-def test_a_skipped_run_can_be_retried_if_it_never_began():
+def test_a_skipped_run_can_be_retried_whether_it_or_its_child_was_skipped():
     assert has_more_to_run({"status": {"state": "Skipped", "reason": "ConcurrencyLimit"}})
-    assert not has_more_to_run({"status": {"state": "Skipped", "tasks": [task("load", "Skipped")]}})
+    assert has_more_to_run({"status": {"state": "Skipped", "tasks": [task("load", "Skipped")]}})
     assert not has_more_to_run({"status": {"state": "Completed"}})
 
 

@@ -861,8 +861,60 @@ def test_what_a_skipped_child_run_was_to_do_is_not_done(flow, skipped, state, af
     assert (entry["state"], entry.get("failures", 0)) == (state, 0)
     assert "kipped" in entry["message"]
     assert entries(existing)["z"][1] == after
-    assert existing.status["state"] == "Completed"
+    assert existing.status["state"] == state
     assert existing.build().is_finished_and_stored
+
+
+@pytest.mark.parametrize(
+    ("flow", "state"),
+    [
+        pytest.param("tasks: [{name: a, flow: {name: b}}]", "Skipped", id="the only task"),
+        pytest.param(
+            "tasks: [{name: a, flow: {name: b}}, {name: y, when: 'false'}, {name: z, dependsOn: [a]}]",
+            "Skipped",
+            id="all that a condition and dependencies left",
+        ),
+        pytest.param(
+            "tasks: [{name: a, flow: {name: b}}]\nfinally: [{name: f}]", "Skipped", id="all but a finally task"
+        ),
+        pytest.param(
+            "tasks: [{name: a, flow: {name: b}}]\noutputs: {rows: $(tasks.a.outputs.rows)}",
+            "Skipped",
+            id="what the outputs refer to",
+        ),
+        pytest.param("tasks: [{name: a, flow: {name: b}}, {name: z}]", "Completed", id="one task of two"),
+        pytest.param("tasks: [{name: a, flow: {name: b}, when: 'false'}]", "Completed", id="nothing: a condition is"),
+    ],
+)
+def test_a_run_none_of_whose_tasks_was_done_because_a_child_was_skipped_is_skipped(flow, state):
+    why = "child run c is Skipped: ConcurrencyLimit"
+
+    def fate(key, attempt):
+        return Outcome(Cause.NOT_RUN, 0.0, Reason.CHILD_SKIPPED, why) if key.task == "a" else ALWAYS_WELL(key, attempt)
+
+    existing = world(flow, fate)
+
+    finish(existing)
+
+    status = existing.status
+    assert status["state"] == state
+    wanted = ("ChildSkipped", f"task a skipped: {why}") if state == "Skipped" else (None, None)
+    assert (status.get("reason"), status.get("message")) == wanted
+    assert status["conditions"][0]["status"] == "True"
+    assert existing.build().is_finished_and_stored
+
+
+def test_a_finally_task_sees_that_its_run_was_skipped():
+    def fate(key, attempt):
+        return Outcome(Cause.NOT_RUN, 0.0, Reason.CHILD_SKIPPED) if key.task == "a" else ALWAYS_WELL(key, attempt)
+
+    existing = world(
+        "tasks: [{name: a, flow: {name: b}}]\nfinally: [{name: f, when: \"run.state == 'Skipped'\"}]", fate
+    )
+
+    finish(existing)
+
+    assert entries(existing)["f"] == ("Completed", None)
 
 
 # What expressions see of the run

@@ -295,7 +295,8 @@ REASONS: Final[dict[Reason, ReasonText]] = {
         "The child run was deleted before it had finished.", "Find out what deleted it, then retry the run.", "limit"
     ),
     Reason.CHILD_SKIPPED: ReasonText(
-        "The child run was skipped by the concurrency limit of its Flow: nothing has run.",
+        "The child run was skipped by the concurrency limit of its Flow: nothing has run. A run is Skipped for this "
+        "reason if all its tasks are Skipped.",
         "Retry the run when others have finished, or set `onLimit: Queue` in the child's Flow.",
     ),
     Reason.TOO_DEEP: ReasonText(

@@ -46,9 +46,8 @@ def is_successful(run: Object) -> bool:
 
 
 def has_more_to_run(run: Object) -> bool:
-    """Whether a plain retry of a finished FlowRun runs anything: it did not succeed, or was skipped before it began."""
-    status = status_of(run)
-    return not is_successful(run) or (status.get("state") == "Skipped" and not status.get("tasks"))
+    """Whether a plain retry of a finished FlowRun runs anything: it did not succeed, or nothing of it was done."""
+    return status_of(run).get("state") != "Completed"
 
 
 def exit_code_of(run: Object) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
-from penstock.engine.failure_message import headline
+from penstock.engine.failure_message import first_line, headline
 from penstock.engine.machine.run.shutdown import SHUTDOWN_REASONS, Shutdown
 from penstock.engine.machine.tasks.items import GATHERED_OUTPUTS_BYTES, Items
 from penstock.engine.machine.tasks.task import TaskRun
@@ -113,7 +113,7 @@ def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerd
     if is_timed_out:
         return RunVerdict(RunState.TIMED_OUT, Reason.RUN_TIMED_OUT, _time_out_message(tasks))
     if not failed:
-        return RunVerdict(RunState.COMPLETED)
+        return _judge_without_failures(tasks)
     # The first failure is the cause; it may have stopped the others. Ties are decided by the order of the spec.
     first = min(failed, key=lambda task: (task.state is TaskState.CANCELLED, task.completion_time or 0.0))
     is_crash = all(task.state is TaskState.CRASHED for task in failed)
@@ -121,6 +121,22 @@ def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerd
     state = RunState.CRASHED if is_crash else RunState.FAILED
     message = f"task {first.plan.name} {STATE_WORDS[first.state]}{f': {why}' if why else ''}"
     return RunVerdict(state, Reason.TASK_FAILED, message)
+
+
+def _judge_without_failures(tasks: Sequence[TaskRun]) -> RunVerdict:
+    """Judge a run in which nothing failed: it is Skipped if nothing was done because child runs were skipped.
+
+    Where conditions alone decided that nothing is to be done, the run is Completed. Finally tasks do not count: they do
+    not do the work of the run.
+    """
+    main = [task for task in tasks if not task.plan.is_finally]
+    child_skips = [task for task in main if task.reason == Reason.CHILD_SKIPPED]
+    if not child_skips or any(task.state is not TaskState.SKIPPED for task in main):
+        return RunVerdict(RunState.COMPLETED)
+    first = child_skips[0]
+    why = first_line(first.message or "")
+    message = f"task {first.plan.name} {STATE_WORDS[first.state]}{f': {why}' if why else ''}"
+    return RunVerdict(RunState.SKIPPED, Reason.CHILD_SKIPPED, message)
 
 
 def _time_out_message(tasks: Sequence[TaskRun]) -> str:
