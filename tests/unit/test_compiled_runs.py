@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -634,5 +635,5 @@ def test_on_failure_is_told_every_item_that_failed(tmp_path):
     as_processes(file, {})
 
     first, *rest = (tmp_path / "notes").read_text().splitlines()
-    assert first.startswith("task load failed: ItemsFailed: 2 of 2 items failed")
+    assert re.fullmatch(r"task load failed: item \d: exit code 1: KeyError: '[ab]'; 2 of 2 items failed", first)
     assert sorted(rest) == ["load[0]: exit code 1: KeyError: 'a'", "load[1]: exit code 1: KeyError: 'b'"]

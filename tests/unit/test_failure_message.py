@@ -59,6 +59,8 @@ def test_a_long_line_is_cut_in_the_first_line_and_kept_below():
         ("OOMKilled", "exit code 137 (SIGKILL)", "OOMKilled: exit code 137 (SIGKILL)"),
         ("Unschedulable", "no node", "Unschedulable: no node"),
         ("NodeLost", None, "NodeLost"),
+        ("ItemsFailed", "item 1: exit code 1: no; 1 of 3 items failed", "item 1: exit code 1: no; 1 of 3 items failed"),
+        ("ItemsFailed", "3 of 9 items failed", "ItemsFailed: 3 of 9 items failed"),
         (None, "words", "words"),
         (None, None, ""),
     ],

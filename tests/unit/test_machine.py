@@ -393,7 +393,7 @@ def test_a_fan_out_whose_item_fails_starts_no_more_items_and_says_so():
 
     assert created(existing) == ["a[0]", "a[1]"]
     assert entries["a"]["state"] == "Failed"
-    assert entries["a"]["message"] == ("1 of 5 items failed, 3 not started; latest: item 1: exit code 1")
+    assert entries["a"]["message"] == ("item 1: exit code 1; 1 of 5 items failed, 3 not started")
 
 
 def test_ten_thousand_items_fit_an_entry_of_64_kib():

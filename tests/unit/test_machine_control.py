@@ -174,7 +174,20 @@ def test_a_fan_out_within_its_tolerance_continues():
     finish(existing)
 
     assert created(existing) == [f"a[{index}]" for index in range(6)]
-    assert existing.status["tasks"][0]["message"].startswith("3 of 10 items failed, 4 not started; ")
+    assert existing.status["tasks"][0]["message"] == "item 5: exit code 1; 3 of 10 items failed, 4 not started"
+    assert existing.status["message"] == "task a failed: item 5: exit code 1; 3 of 10 items failed, 4 not started"
+
+
+def test_the_item_that_a_message_names_is_not_one_that_a_later_attempt_completed():
+    existing = world(
+        "failurePolicy: Continue\ntasks: [{name: a, forEach: {count: 3}, maxParallel: 1, retry: {limit: 1}}]",
+        lambda key, attempt: (ALWAYS_FAILS if key.item == 0 or attempt == 1 else ALWAYS_WELL)(key, attempt),
+    )
+
+    finish(existing)
+
+    assert existing.status["tasks"][0]["items"]["failed"][-1]["index"] == 2
+    assert existing.status["message"] == "task a failed: item 0: exit code 1; 1 of 3 items failed"
 
 
 # Finally

@@ -75,10 +75,12 @@ def add_to_first_line(message: str, words: str) -> str:
 
 
 def headline(reason: str | None, message: str | None) -> str:
-    """Return why something failed in one line, the exit code first if there is one."""
+    """Return why something failed in one line, the exit code first if there is one, or the item of a fan-out with it."""
     lines = [line.rstrip() for line in (message or "").splitlines() if line.strip()]
     if not lines:
         return reason or ""
+    if reason == "ItemsFailed" and lines[0].startswith("item "):
+        return lines[0]
     if reason != "ExitCode":
         return f"{reason}: {lines[0].strip()}" if reason else lines[0].strip()
     # Statuses that earlier versions stored have the end of the log alone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from penstock.engine.compiler.plan import Plan
@@ -51,20 +51,19 @@ def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str]
     failed = {state: count for state, count in items.counts.items() if state in UNSUCCESSFUL_TASK_STATES}
     blocked = start_block[0] if start_block is not None and start_block[0] != Reason.RUN_STOPPING else None
     is_cut_short = items.has_unstarted or TaskState.CANCELLED in failed
-    skipped = {TaskState.SKIPPED: items.skipped} if items.skipped else {}
-    summary = _summarize(failed | skipped, items)
+    summary = _summarize(items)
     if items.failures > allowed:
         state = next(iter(failed)) if len(failed) == 1 else TaskState.FAILED
         reason = blocked if blocked is not None and is_cut_short else Reason.ITEMS_FAILED
-        return TaskVerdict(state, reason, f"{summary}{_latest_failure(items)}")
+        return TaskVerdict(state, reason, f"{_latest_failure(items)}{summary}")
     if is_cut_short:
-        message = f"{summary}{_latest_failure(items)}" if blocked == Reason.RUN_TIMED_OUT else summary
+        message = f"{_latest_failure(items)}{summary}" if blocked == Reason.RUN_TIMED_OUT else summary
         return TaskVerdict(TaskState.CANCELLED, blocked or Reason.RUN_STOPPING, message)
     if items.failures + items.skipped > allowed:
         # What has not run is not done, but nothing has failed.
         return TaskVerdict(TaskState.SKIPPED, Reason.CHILD_SKIPPED, summary)
-    if failed or skipped:
-        message = f"{summary} ({allowed} allowed){_latest_failure(items)}"
+    if failed or items.skipped:
+        message = f"{_latest_failure(items)}{summary} ({allowed} allowed)"
         return TaskVerdict(TaskState.COMPLETED, Reason.ITEMS_FAILED, message)
     if items.are_outputs_dropped:
         problem = f"the items' outputs exceed {GATHERED_OUTPUTS_BYTES} bytes in total"
@@ -73,9 +72,9 @@ def judge_fan_out(items: Items, *, allowed: int, start_block: tuple[Reason, str]
     return TaskVerdict(TaskState.COMPLETED)
 
 
-def _summarize(failed: Mapping[TaskState, int], items: Items) -> str:
+def _summarize(items: Items) -> str:
     """Return how many items did not complete: `2 of 5 items failed, 1 timed out, 1 not started`."""
-    parts = [(count, STATE_WORDS[state]) for state, count in sorted(failed.items())]
+    parts = [(count, STATE_WORDS[state]) for state, count in sorted(items.counts.items()) if state in STATE_WORDS]
     if items.has_unstarted:
         parts.append((items.unstarted, "not started"))
     (first, word), *others = parts or [(0, "failed")]
@@ -83,11 +82,12 @@ def _summarize(failed: Mapping[TaskState, int], items: Items) -> str:
 
 
 def _latest_failure(items: Items) -> str:
-    if not items.failed:
+    """Return why an item failed, to stand before how many did: where there is room for little, it is what matters."""
+    latest = items.latest_failure()
+    if latest is None:
         return ""
-    latest = items.failed[-1]
     why = headline(latest.get("reason"), latest.get("message"))
-    return f"; latest: item {latest['index']}{f': {why}' if why else ''}"
+    return f"item {latest['index']}{f': {why}' if why else ''}; "
 
 
 def judge_run(tasks: Sequence[TaskRun], *, shutdown: Shutdown | None) -> RunVerdict:
@@ -146,6 +146,8 @@ def _time_out_message(tasks: Sequence[TaskRun]) -> str:
         if task.reason == Reason.RUN_TIMED_OUT:
             _, waited, cause = (task.message or "").partition(WAS_WAITING)
             if waited:
+                if task.items is not None:
+                    cause = cause.removesuffix(f"; {_summarize(task.items)}")
                 return f"{message}; task {task.plan.name} was waiting: {cause}"
     return message
 

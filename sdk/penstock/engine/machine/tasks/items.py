@@ -106,7 +106,11 @@ class Items:
     def latest_failures(self) -> list[dict[str, Any]]:
         """Return the last failed attempt of each item that did not succeed, as far as they are kept."""
         last = {attempt["index"]: attempt for attempt in self.failed}
-        return [last[index] for index in sorted(last) if _STATE.get(self._codes[index]) in UNSUCCESSFUL_TASK_STATES]
+        return [last[index] for index in sorted(last) if self._is_unsuccessful(last[index])]
+
+    def latest_failure(self) -> dict[str, Any] | None:
+        """Return the last failed attempt of an item that did not succeed; None if none is kept."""
+        return next((each for each in reversed(self.failed) if self._is_unsuccessful(each)), None)
 
     def gathered_outputs(self) -> list[Any] | None:
         """Return the outputs of all items in order, null where there are none; None when they are too many to keep."""
@@ -128,6 +132,9 @@ class Items:
     def are_outputs_dropped(self) -> bool:
         """Whether the items' outputs were too many to keep."""
         return self._outputs is None
+
+    def _is_unsuccessful(self, attempt: Mapping[str, Any]) -> bool:
+        return _STATE.get(self._codes[attempt["index"]]) in UNSUCCESSFUL_TASK_STATES
 
     def _gather(self, index: int, outputs: dict[str, Any]) -> None:
         if self._outputs is None:
